@@ -1,0 +1,5 @@
+"""`python -m authproxy` is the command `authproxy`."""
+
+from authproxy.cli import main
+
+main()

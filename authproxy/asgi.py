@@ -1,0 +1,93 @@
+"""The few words of ASGI that every part speaks: messages, headers, bodies, what the edge leaves in a scope."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+# Keys that the edge sets in a scope before a backend sees it.
+ROUTE = "authproxy.route"  # route.Route
+ORIGIN = "authproxy.origin"  # origin.Origin
+GRANT = "authproxy.grant"  # access.Grant; absent where the registry is open
+
+
+class ClientDisconnected(Exception):
+    """The client went away before its request or our answer was complete. Nobody is left to answer."""
+
+
+class ContentTooLong(ValueError):
+    """A body over the caller's limit."""
+
+
+def find_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
+    """The first value of a header (`name` in lower case), decoded as Latin-1, or None."""
+    for key, value in headers:
+        if key == name:
+            return value.decode("latin-1").strip()
+    return None
+
+
+async def body_pieces(receive: Receive) -> AsyncIterator[bytes]:
+    """The body of a request as it arrives, without empty pieces. Raises ClientDisconnected where it breaks off."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        if piece := message.get("body", b""):
+            yield piece
+        if not message.get("more_body", False):
+            return
+
+
+async def read_body(receive: Receive, max_bytes: int) -> bytes:
+    """A small body, whole. Raises ContentTooLong past `max_bytes`, ClientDisconnected where it breaks off."""
+    body = bytearray()
+    async for piece in body_pieces(receive):
+        body += piece
+        if len(body) > max_bytes:
+            raise ContentTooLong(f"more than {max_bytes} bytes")
+    return bytes(body)
+
+
+async def respond(send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes = b"") -> None:
+    """Send a whole small answer. Characters that no header may hold are replaced, so that no input splits an answer."""
+    await send({"type": "http.response.start", "status": status, "headers": encode_headers(headers)})
+    await send({"type": "http.response.body", "body": body})
+
+
+def encode_headers(headers: Iterable[tuple[str, str]]) -> Headers:
+    """Text pairs as ASGI's byte pairs: names in lower case, control characters and what Latin-1 lacks as `?`."""
+    return [(name.lower().encode("ascii"), _header_value(value)) for name, value in headers]
+
+
+def _header_value(value: str) -> bytes:
+    return "".join(c if c.isprintable() else "?" for c in value).encode("latin-1", "replace")
+
+
+@asynccontextmanager
+async def watch_disconnect(receive: Receive) -> AsyncIterator[asyncio.Event]:
+    """An event that is set when the client goes away while an answer is being sent.
+
+    For requests whose body has been read or does not matter: it takes the remaining messages. Servers drop what is
+    sent to a client that has gone, so a long answer asks this event between pieces.
+    """
+    gone = asyncio.Event()
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    watcher = asyncio.create_task(watch(), name="watch for disconnect")
+    try:
+        yield gone
+    finally:
+        watcher.cancel()
+        await asyncio.wait([watcher])

@@ -1,0 +1,24 @@
+"""Where a request came from and where the client believes it went: decided once by the edge, read by everybody."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The client's view of a request, forwarded headers of trusted peers already taken into account."""
+
+    scheme: str  # "https" or "http", as the client spoke it
+    authority: str  # host[:port] as the client asked for it, or as `http.host` has it
+    client: str  # the address of who asked; "" where it is unknown (a Unix socket)
+    peer: str = ""  # the TCP neighbour: the client itself, or a trusted proxy
+    forwarded_for: tuple[str, ...] = ()  # addresses that trusted proxies named, the client first, without the peer
+    relative_locations: bool = False  # http.relativeurls: answer paths instead of URLs
+
+    @property
+    def base_url(self) -> str:
+        """`https://host:port`, without a slash behind."""
+        return f"{self.scheme}://{self.authority}"
+
+    def location(self, path_and_query: str) -> str:
+        """A `Location` or `Link` for this client: absolute on the host that was asked, or a mere path."""
+        return path_and_query if self.relative_locations else self.base_url + path_and_query

@@ -1,0 +1,1 @@
+"""The backend that is another registry: the same requests, forwarded and streamed."""

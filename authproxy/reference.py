@@ -1,0 +1,41 @@
+"""Repository names, tags and references: the grammars of OCI Distribution 1.1, "Pulling manifests"."""
+
+import re
+from typing import NewType
+
+from authproxy.digest import Digest, parse_digest
+from authproxy.errors import NameInvalid, TagInvalid
+
+Repository = NewType("Repository", str)
+Tag = NewType("Tag", str)
+
+MAX_REPOSITORY_LENGTH = 255
+
+# [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+
+
+def parse_repository(text: str) -> Repository:
+    """Read a repository name, `team/app`. Raises NameInvalid."""
+    if len(text) > MAX_REPOSITORY_LENGTH or _REPOSITORY.fullmatch(text) is None:
+        raise NameInvalid(
+            f"a repository name is lower-case path components, {MAX_REPOSITORY_LENGTH} characters at most",
+            detail={"name": text[:300]},
+        )
+    return Repository(text)
+
+
+def parse_tag(text: str) -> Tag:
+    """Read a tag. Raises TagInvalid."""
+    if _TAG.fullmatch(text) is None:
+        raise TagInvalid(
+            "a tag is 1 to 128 of a-z A-Z 0-9 _ . - and begins with none of the last two", detail={"tag": text[:200]}
+        )
+    return Tag(text)
+
+
+def parse_reference(text: str) -> Tag | Digest:
+    """Read a digest, where it has a colon, or else a tag. Raises DigestInvalid, TagInvalid."""
+    return parse_digest(text) if ":" in text else parse_tag(text)

@@ -1,0 +1,174 @@
+"""A request under /v2/, parsed once into a frozen value (OCI Distribution 1.1, "Endpoints").
+
+    /v2/                                    BASE
+    /v2/_catalog                            CATALOG
+    /v2/<name>/tags/list                    TAGS
+    /v2/<name>/manifests/<tag or digest>    MANIFEST
+    /v2/<name>/blobs/<digest>               BLOB
+    /v2/<name>/blobs/uploads/               UPLOADS
+    /v2/<name>/blobs/uploads/<session>      UPLOAD
+    /v2/<name>/referrers/<digest>           REFERRERS
+
+A name may itself hold the words `blobs`, `tags` or `manifests`; what stands last decides.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from enum import Enum
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from authproxy.access import CATALOG, Access, delete, pull, push
+from authproxy.digest import Digest, parse_digest
+from authproxy.errors import DigestInvalid, EndpointUnknown, NameInvalid, Unsupported
+from authproxy.reference import Repository, Tag, parse_reference, parse_repository
+
+# Far more fields than any client sends; past it the query is an attack on memory.
+MAX_QUERY_FIELDS = 64
+
+
+class Kind(Enum):
+    """What a path addresses."""
+
+    BASE = "base"
+    CATALOG = "catalog"
+    TAGS = "tags"
+    MANIFEST = "manifest"
+    BLOB = "blob"
+    UPLOADS = "uploads"
+    UPLOAD = "upload"
+    REFERRERS = "referrers"
+
+
+METHODS = {
+    Kind.BASE: ("GET", "HEAD"),
+    Kind.CATALOG: ("GET", "HEAD"),
+    Kind.TAGS: ("GET", "HEAD"),
+    Kind.MANIFEST: ("GET", "HEAD", "PUT", "DELETE"),
+    Kind.BLOB: ("GET", "HEAD", "DELETE"),
+    Kind.UPLOADS: ("POST",),
+    Kind.UPLOAD: ("GET", "HEAD", "PATCH", "PUT", "DELETE"),
+    Kind.REFERRERS: ("GET", "HEAD"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """`?mount=<digest>&from=<repository>`: use a blob that the registry has already."""
+
+    digest: Digest
+    source: Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One request under /v2/: every field has been validated, so it is safe in a path or a query."""
+
+    kind: Kind
+    method: str
+    needs: tuple[Access, ...] = ()  # all must be granted; empty: any valid token
+    repository: Repository | None = None  # None for /v2/ and the catalog
+    reference: Tag | Digest | None = None  # blobs and referrers: always a Digest
+    session: str | None = None  # uploads; its form belongs to the registry that made it
+    mount: Mount | None = None
+    query: tuple[tuple[str, str], ...] = ()
+
+    def parameter(self, name: str) -> str | None:
+        """The first value of a query parameter, or None."""
+        return next((value for key, value in self.query if key == name), None)
+
+    def without_mount(self) -> "Route":
+        """The same request as an ordinary start of an upload."""
+        query = tuple(pair for pair in self.query if pair[0] not in ("mount", "from"))
+        return replace(self, mount=None, query=query)
+
+
+# A session's id is opaque: CNCF Distribution's own pattern for it, with a bound.
+_SESSION = re.compile(r"[A-Za-z0-9_.=-]{1,255}")
+
+# Greedy names: what stands last in the path decides.
+_PATHS = (
+    (Kind.TAGS, re.compile(r"(?P<name>.+)/tags/list")),
+    (Kind.UPLOADS, re.compile(r"(?P<name>.+)/blobs/uploads/?")),
+    (Kind.UPLOAD, re.compile(r"(?P<name>.+)/blobs/uploads/(?P<last>[^/]+)")),
+    (Kind.MANIFEST, re.compile(r"(?P<name>.+)/manifests/(?P<last>[^/]+)")),
+    (Kind.BLOB, re.compile(r"(?P<name>.+)/blobs/(?P<last>[^/]+)")),
+    (Kind.REFERRERS, re.compile(r"(?P<name>.+)/referrers/(?P<last>[^/]+)")),
+)
+
+
+def parse_route(method: str, raw_path: bytes, query_string: bytes) -> Route:
+    """Read a request line below /v2/.
+
+    Escapes are undone once, as every registry does. Raises NameInvalid, TagInvalid, DigestInvalid,
+    EndpointUnknown (no such path) and Unsupported (a method that the path does not take).
+    """
+    query = _parse_query(query_string)
+    path = _unescape(raw_path).removeprefix("/v2/")
+    if path == "":
+        return _checked(Route(Kind.BASE, method, query=query))
+    if path == "_catalog":
+        return _checked(Route(Kind.CATALOG, method, (CATALOG,), query=query))
+    for kind, pattern in _PATHS:
+        if match := pattern.fullmatch(path):
+            return _parse_below_repository(kind, method, match, query)
+    raise EndpointUnknown(detail={"path": path[:300]})
+
+
+def _parse_below_repository(kind: Kind, method: str, match: re.Match[str], query: tuple[tuple[str, str], ...]) -> Route:
+    repository = parse_repository(match["name"])
+    route = Route(kind, method, _needs(kind, method, repository), repository, query=query)
+    match kind:
+        case Kind.MANIFEST:
+            route = replace(route, reference=parse_reference(match["last"]))
+        case Kind.BLOB | Kind.REFERRERS:
+            route = replace(route, reference=parse_digest(match["last"]))
+        case Kind.UPLOAD if _SESSION.fullmatch(match["last"]):
+            route = replace(route, session=match["last"])
+        case Kind.UPLOAD:
+            raise EndpointUnknown(detail={"session": match["last"][:300]})
+        case Kind.UPLOADS:
+            route = replace(route, mount=_parse_mount(route))
+        case _:
+            pass
+    return _checked(route)
+
+
+def _needs(kind: Kind, method: str, repository: Repository) -> tuple[Access, ...]:
+    """Docker token authentication: what each call needs. Cancelling one's own upload is part of pushing."""
+    if method in ("GET", "HEAD"):
+        return (pull(repository),)
+    if method == "DELETE" and kind is not Kind.UPLOAD:
+        return (delete(repository),)
+    return (pull(repository), push(repository))
+
+
+def _parse_mount(route: Route) -> Mount | None:
+    """A mount that is incomplete or malformed is an ordinary upload: that is always an allowed answer."""
+    digest, source = route.parameter("mount"), route.parameter("from")
+    if not digest or not source:
+        return None
+    try:
+        return Mount(parse_digest(digest), parse_repository(source))
+    except (DigestInvalid, NameInvalid):
+        return None
+
+
+def _checked(route: Route) -> Route:
+    allowed = METHODS[route.kind]
+    if route.method not in allowed:
+        raise Unsupported(f"{route.method} is not supported here", headers=[("Allow", ", ".join(allowed))])
+    return route
+
+
+def _unescape(raw_path: bytes) -> str:
+    # Latin-1 keeps every byte; no grammar below takes one past ASCII.
+    return unquote_to_bytes(raw_path).decode("latin-1")
+
+
+def _parse_query(query_string: bytes) -> tuple[tuple[str, str], ...]:
+    if not query_string:
+        return ()
+    try:
+        return tuple(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS))
+    except ValueError:
+        raise EndpointUnknown(f"a query has at most {MAX_QUERY_FIELDS} fields") from None
