@@ -41,6 +41,10 @@ def delete(repository: str) -> Access:
 CATALOG = Access("registry", "catalog", "*")
 
 
+class InvalidToken(Exception):
+    """A bearer token that proves nothing. The text says why, for the log alone: a client sees only `invalid_token`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What a caller's credentials allow. A granted action `*` covers every action on that resource."""

@@ -1,0 +1,65 @@
+"""The `Authorization` header, parsed once (RFC 9110 §11.4, RFC 7617, RFC 6750)."""
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Basic:
+    """A name and a password, as sent."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A token, unverified."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """Something was sent that is no credential we know: never the same as nothing."""
+
+
+Credentials: TypeAlias = Basic | Bearer | Malformed | None
+
+
+def parse_authorization(value: str | None) -> Credentials:
+    """Read the header's value. None where there is none, or where Basic has neither a name nor a password.
+
+    `Basic Og==` (both empty) is what some clients send for "anonymous". The name ends at the first colon; both are
+    UTF-8, or Latin-1 where they are not (RFC 7617 §2.1 leaves it open).
+    """
+    if value is None:
+        return None
+    scheme, _, rest = value.strip().partition(" ")
+    rest = rest.strip()
+    match scheme.lower():
+        case "bearer" if rest:
+            return Bearer(rest)
+        case "basic":
+            return _parse_basic(rest)
+        case _:
+            return Malformed()
+
+
+def _parse_basic(encoded: str) -> Basic | Malformed | None:
+    try:
+        decoded = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return Malformed()
+    try:
+        text = decoded.decode("utf-8")
+    except UnicodeDecodeError:
+        text = decoded.decode("latin-1")
+    user, colon, password = text.partition(":")
+    if not colon:
+        return Malformed()
+    if not user and not password:
+        return None
+    return Basic(user, password)

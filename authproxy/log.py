@@ -1,0 +1,29 @@
+"""The log: one line an event, on standard error."""
+
+import logging
+import sys
+
+import structlog
+
+# CNCF Distribution's names (log.level) to the standard library's numbers.
+LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
+
+
+def configure(level: str) -> None:
+    """Set up the process's log at one of `LEVELS`. Called once in each process, before anything is served."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=("time", "level", "event"), drop_missing=True),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # What libraries say goes the same way; their chatter below a warning does not.
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="level=%(levelname)s event=%(message)s", force=True
+    )
