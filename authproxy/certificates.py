@@ -50,11 +50,15 @@ def load_tls(certificate: Path, key: Path) -> ssl.SSLContext:
                 f"{setting}: cannot read {path}: {exc.strerror}; check the path and its permissions"
             ) from exc
     _check_dates(certificate)
+
+    def refuse_pass_phrase() -> str:  # without it the library would ask on the terminal
+        raise StartError(f"http.tls.key: {key} is encrypted; decrypt it: openssl pkey -in {key} -out server.key")
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(certificate, key, password=_refuse_encrypted(key))
+        context.load_cert_chain(certificate, key, password=refuse_pass_phrase)
     except ssl.SSLError as exc:
         if exc.reason == "KEY_VALUES_MISMATCH":
             raise StartError(
@@ -64,22 +68,6 @@ def load_tls(certificate: Path, key: Path) -> ssl.SSLContext:
             f"http.tls: {certificate} and {key} must be a PEM certificate and its PEM key ({exc})"
         ) from exc
     return context
-
-
-def _refuse_encrypted(key: Path) -> "_Refusal":
-    return _Refusal(key)
-
-
-class _Refusal:
-    """Asked for a pass phrase, it says that there is none: the library would ask on the terminal."""
-
-    def __init__(self, key: Path) -> None:
-        self.key = key
-
-    def __call__(self) -> str:
-        raise StartError(
-            f"http.tls.key: {self.key} is encrypted; decrypt it with: openssl pkey -in {self.key} -out server.key"
-        )
 
 
 def _check_dates(path: Path) -> None:

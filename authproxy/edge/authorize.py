@@ -1,0 +1,164 @@
+"""Let through the requests whose credentials grant all that their route needs.
+
+One layer reads the route and checks the credentials, in this order: who asks must be known before anything about the
+path is answered, so that every path below /v2/ looks alike from outside.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import structlog
+
+from authproxy.access import Access, Grant, InvalidToken, pull
+from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Receive, Scope, Send, find_header, respond
+from authproxy.authorization import Basic, Bearer, Credentials, Malformed, parse_authorization
+from authproxy.edge.challenge import BearerError, Challenge
+from authproxy.errors import Denied, RegistryError, Unauthorized
+from authproxy.origin import Origin
+from authproxy.principal import Principal
+from authproxy.route import Kind, Route, parse_route
+
+log = structlog.get_logger(__name__)
+
+
+class Verifier(Protocol):
+    """Reads bearer tokens."""
+
+    def verify(self, token: str) -> Grant:
+        """What the token grants. Raises InvalidToken."""
+
+
+class Authenticator(Protocol):
+    """Knows users by name and password."""
+
+    async def authenticate(self, name: str, password: str) -> Principal | None:
+        """Who they are, or None. Raises TooManyRequests where checking cannot be done in time."""
+
+
+class Policies(Protocol):
+    """Decides what a caller may do."""
+
+    def granted(self, principal: Principal, accesses: Iterable[Access]) -> frozenset[Access]:
+        """Those of `accesses` that the rules allow."""
+
+
+class BasicAccess:
+    """Name and password, sent straight to /v2/: decided for each request by the same policies as a token."""
+
+    def __init__(self, authenticator: Authenticator, policies: Policies) -> None:
+        self.authenticator = authenticator
+        self.policies = policies
+
+    async def grant(self, credentials: Basic, wanted: Iterable[Access]) -> Grant | None:
+        """What of `wanted` the caller may do, or None where the password is wrong."""
+        principal = await self.authenticator.authenticate(credentials.user, credentials.password)
+        if principal is None:
+            return None
+        return Grant(principal.name, self.policies.granted(principal, wanted))
+
+
+class ParseRoute:
+    """Put the request's Route into its scope; with no authorization behind it, this is an open registry."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Parse, or raise the error of the protocol."""
+        scope[ROUTE] = parse_route(scope["method"], scope["raw_path"], scope["query_string"])
+        await self.app(scope, receive, send)
+
+
+class Authorize:
+    """Check a request against its credentials and put Route and Grant into its scope.
+
+    `verifier` None: bearer tokens prove nothing here; `basic` None: passwords do not.
+    """
+
+    def __init__(
+        self, app: App, *, challenge: Challenge, verifier: Verifier | None = None, basic: BasicAccess | None = None
+    ) -> None:
+        self.app = app
+        self.challenge = challenge
+        self.verifier = verifier
+        self.basic = basic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Who, then what, then may they."""
+        if scope["method"] == "OPTIONS":  # a CORS preflight carries no credentials
+            await respond(send, 204, [("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")])
+            return
+        route: Route | None = None
+        refusal: RegistryError | None = None
+        try:
+            route = parse_route(scope["method"], scope["raw_path"], scope["query_string"])
+        except RegistryError as exc:
+            refusal = exc
+        credentials = parse_authorization(find_header(scope["headers"], b"authorization"))
+        grant = await self._identify(credentials, scope[ORIGIN], route)
+        if refusal is not None:
+            raise refusal
+        assert route is not None
+        if lacking := grant.lacks(route.needs):
+            message = f"{grant.subject or 'anonymous'} may not {_in_words(lacking)}"
+            if isinstance(credentials, Basic):  # decided just now by the policies: no better token would help
+                raise Denied(message)
+            raise self._unauthorized(scope[ORIGIN], route.needs, "insufficient_scope", message)
+        scope[ROUTE] = _allow_mount(scope, route, grant)
+        scope[GRANT] = grant
+        await self.app(scope, receive, send)
+
+    async def _identify(self, credentials: Credentials, origin: Origin, route: Route | None) -> Grant:
+        needs = route.needs if route else ()
+        match credentials:
+            case None:
+                raise self._unauthorized(origin, needs, None, f"authentication required{_for(needs)}")
+            case Bearer(token) if self.verifier is not None:
+                try:
+                    return self.verifier.verify(token)
+                except InvalidToken as exc:
+                    log.info("token refused", client=origin.client, reason=str(exc))
+                    raise self._unauthorized(origin, needs, "invalid_token", "the token is invalid or expired") from exc
+            case Basic(user) if self.basic is not None:
+                wanted = (*needs, *([pull(route.mount.source)] if route and route.mount else ()))
+                grant = await self.basic.grant(credentials, wanted)
+                if grant is None:
+                    log.info("login refused", client=origin.client, user=user)
+                    raise self._unauthorized(origin, needs, None, "incorrect username or password")
+                return grant
+            case Basic() | Bearer() | Malformed():
+                raise self._unauthorized(origin, needs, "invalid_token", "these credentials are of no use here")
+
+    def _unauthorized(
+        self, origin: Origin, needs: tuple[Access, ...], error: BearerError, message: str
+    ) -> Unauthorized:
+        detail = [{"Type": access.type, "Name": access.name, "Action": access.action} for access in needs] or None
+        return Unauthorized(message, challenge=self.challenge(origin, needs, error), detail=detail)
+
+
+def _allow_mount(scope: Scope, route: Route, grant: Grant) -> Route:
+    """Leave a mount in place only where its source may be pulled; an ordinary upload is always an allowed answer.
+
+    The query that a backend may forward is rewritten with it. A source that is not readable looks like one that does
+    not exist (CVE-2024-39897).
+    """
+    if route.kind is not Kind.UPLOADS or (route.mount and grant.covers(pull(route.mount.source))):
+        return route
+    scope["query_string"] = strip_fields(scope["query_string"], b"mount", b"from")
+    return route.without_mount()
+
+
+def strip_fields(query_string: bytes, *names: bytes) -> bytes:
+    """A query without the fields of these names; what stays is untouched, byte for byte."""
+    return b"&".join(field for field in query_string.split(b"&") if field.partition(b"=")[0] not in names)
+
+
+def _for(needs: tuple[Access, ...]) -> str:
+    return f" to {_in_words(needs)}" if needs else ""
+
+
+def _in_words(accesses: tuple[Access, ...]) -> str:
+    actions = " and ".join(access.action for access in accesses if access.type == "repository")
+    if not actions:
+        return "read the catalog"
+    return f"{actions} {accesses[0].name}"

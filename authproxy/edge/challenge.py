@@ -1,0 +1,58 @@
+"""`WWW-Authenticate`: what a client without sufficient credentials is told to do (RFC 9110 §11.6.1).
+
+Bearer as Docker token authentication has it, `error` by RFC 6750 §3.1. It is always sent with 401 and never with 403,
+and it names the repository in the path alone: podman cannot parse two scopes in one challenge.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from authproxy.access import Access, format_scopes
+from authproxy.origin import Origin
+
+# None where no credentials were sent. containerd and BuildKit take the scope of a later challenge only with `error`.
+BearerError: TypeAlias = Literal["invalid_token", "insufficient_scope"] | None
+
+TOKEN_PATH = "/token"  # noqa: S105 - a path, no secret
+
+
+class Challenge(Protocol):
+    """Makes the header's value for one request."""
+
+    def __call__(self, origin: Origin, needs: Sequence[Access], error: BearerError = None) -> str:
+        """What to get, where, and why what was sent did not do."""
+
+
+@dataclass(frozen=True, slots=True)
+class BearerChallenge:
+    """Get a token. `realm` None: from our own `/token`, on the very host that the client asked."""
+
+    service: str
+    realm: str | None = None
+
+    def __call__(self, origin: Origin, needs: Sequence[Access], error: BearerError = None) -> str:
+        """`Bearer realm="https://HOST/token",service="…",scope="repository:a:pull,push",error="insufficient_scope"`."""
+        fields = {"realm": self.realm or origin.base_url + TOKEN_PATH, "service": self.service}
+        if scopes := format_scopes(needs):
+            fields["scope"] = " ".join(scopes)
+        if error:
+            fields["error"] = error
+        return "Bearer " + ",".join(f"{name}={_quoted(value)}" for name, value in fields.items())
+
+
+@dataclass(frozen=True, slots=True)
+class BasicChallenge:
+    """Send a name and a password with every request."""
+
+    realm: str
+
+    def __call__(self, origin: Origin, needs: Sequence[Access], error: BearerError = None) -> str:
+        """`Basic realm="…"`: the same for every request."""
+        del origin, needs, error
+        return f'Basic realm={_quoted(self.realm)}, charset="UTF-8"'
+
+
+def _quoted(value: str) -> str:
+    """A quoted-string of RFC 9110 §5.6.4."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,66 @@
+"""The one writer of errors: an exception becomes the protocol's JSON, in the registry's shape or the token server's."""
+
+import json
+import uuid
+
+import structlog
+
+from authproxy.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, respond
+from authproxy.errors import InternalFault, RegistryError, TokenError
+
+log = structlog.get_logger(__name__)
+
+
+def render(error: RegistryError) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Status, headers and body of an error's answer.
+
+    OCI Distribution 1.1, "Error Codes"; for `/token` the fields of RFC 6749 §5.2 stand beside the same list, because
+    docker prints only the list and OAuth2 clients only the fields.
+    """
+    entry = {"code": error.code, "message": str(error)}
+    if error.detail is not None:
+        entry["detail"] = error.detail
+    content: dict[str, object] = {"errors": [entry]}
+    if isinstance(error, TokenError):
+        content = {"error": error.error, "error_description": str(error), **content}
+    body = json.dumps(content, ensure_ascii=False).encode() + b"\n"
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *error.headers]
+    return error.status, headers, body
+
+
+class Errors:
+    """Answer what was raised behind. Once an answer has begun nothing is added: the connection ends instead."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; catch."""
+        started = False
+
+        async def watch_start(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch_start)
+        except ClientDisconnected:
+            log.debug("client went away", method=scope["method"], path=scope["path"])
+        except RegistryError as error:
+            if started:
+                raise
+            await _answer(scope, send, error)
+        except Exception as exc:  # whatever else: the client gets a well-formed 500, the log the cause
+            reference = uuid.uuid4().hex[:12]
+            log.exception("fault", method=scope["method"], path=scope["path"], reference=reference)
+            if started:
+                raise
+            fault = InternalFault(detail={"reference": reference})
+            fault.__cause__ = exc
+            await _answer(scope, send, fault)
+
+
+async def _answer(scope: Scope, send: Send, error: RegistryError) -> None:
+    status, headers, body = render(error)
+    await respond(send, status, headers, b"" if scope["method"] == "HEAD" else body)
