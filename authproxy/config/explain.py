@@ -1,0 +1,104 @@
+"""A document → a pydantic model, and every fault as one sentence: `file:line: key.path: what is wrong; allowed: …`."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from authproxy.config.document import Document, DocumentError, KeyPath, Place
+from authproxy.config.schema import at, field_at, fields_of, section_of
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_CONFLICT = "conflict"  # the type of the errors that `conflict` makes
+
+_KEYS, _LIST, _TEXT = "keys below it", "a list", "one value"
+_WANTED = {
+    "model_type": _KEYS,
+    "model_attributes_type": _KEYS,
+    "dict_type": _KEYS,
+    "mapping_type": _KEYS,
+    "list_type": _LIST,
+    "tuple_type": _LIST,
+    "set_type": _LIST,
+    "frozen_set_type": _LIST,
+    "string_type": _TEXT,
+    "path_type": _TEXT,
+}
+
+
+def validate_document(document: Document, model: type[Model]) -> Model:
+    """The model that the document describes. Raises DocumentError with a line for each fault."""
+    try:
+        return model.model_validate(document.to_plain())
+    except ValidationError as exc:
+        raise DocumentError("\n".join(explain(exc, document, model))) from None
+
+
+def explain(error: ValidationError, document: Document, model: type[BaseModel]) -> list[str]:
+    """One sentence for each fault, in the order of the lines."""
+    found = [_sentence(detail, document, model) for detail in error.errors(include_url=False)]
+    return list(dict.fromkeys(sentence for _, sentence in sorted(found)))
+
+
+def conflict(sentence: str, *keys: KeyPath) -> PydanticCustomError:
+    """For validators over a whole model: an error that belongs to several keys, each shown with its place."""
+    return PydanticCustomError(_CONFLICT, "{sentence}", {"sentence": sentence, "keys": keys})
+
+
+def unknown_key(path: KeyPath, place: Place, allowed: Iterable[str]) -> str:
+    """The sentence for a key that nobody knows, with the keys that may stand there."""
+    known = list(allowed)
+    close = difflib.get_close_matches(str(path[-1]).lower(), known, n=1)
+    meant = f' (did you mean "{close[0]}"?)' if close else ""
+    return f"{place}: {dotted(path)}: unknown key{meant}; allowed: {', '.join(known)}"
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A key path as messages show it: `identities.0.htpasswd.path`."""
+    return ".".join(map(str, path))
+
+
+def _sentence(detail: ErrorDetails, document: Document, model: type[BaseModel]) -> tuple[Place, str]:
+    path = detail["loc"]
+    if detail["type"] == _CONFLICT:
+        # A section's own validator names keys relative to the section.
+        keys = [path + key for key in detail["ctx"]["keys"]]
+        places = [document.place_of(key) for key in keys]
+        where = " and ".join(dict.fromkeys(map(str, places)))
+        return places[0], f"{where}: {', '.join(map(dotted, keys))}: {detail['ctx']['sentence']}"
+    place = document.place_of(path)
+    if detail["type"] == "extra_forbidden":
+        section = section_of(at(model, path[:-1]))
+        return place, unknown_key(path, place, fields_of(section) if section else ())
+    subject = f"{dotted(path)}: " if path else ""
+    return place, f"{place}: {subject}{_what_is_wrong(detail, model)}"
+
+
+def _what_is_wrong(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "missing":
+        field = field_at(model, detail["loc"])
+        about = (field.description or "").partition("\n\n")[0].replace("\n", " ") if field else ""
+        return f"missing, and it has no default. {about}".rstrip()
+    if kind in ("literal_error", "enum"):
+        return f"not a value that is known here; allowed: {context['expected']}"
+    if kind == "value_error":
+        return str(context["error"])
+    if wanted := _WANTED.get(kind):
+        return f"{wanted} wanted here, not {_kind_of(detail['input'])}"
+    return detail["msg"]
+
+
+def _kind_of(value: Any) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case dict():
+            return "keys"
+        case list():
+            return _LIST
+        case _:
+            return _TEXT

@@ -1,0 +1,60 @@
+"""What may stand at a key path, asked of a pydantic model: its sections, lists and free maps."""
+
+from collections.abc import Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation stands for, or None: `Tls | None` is Tls."""
+    bare = _bare(annotation)
+    return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
+
+
+def below(annotation: Any, step: str | int) -> Any:
+    """The annotation of what stands below a key or an index, or None where nothing may."""
+    bare = _bare(annotation)
+    if section := section_of(bare):
+        field = fields_of(section).get(str(step))
+        return None if field is None else field.annotation
+    arguments, origin = get_args(bare), get_origin(bare)
+    if isinstance(origin, type) and arguments:
+        if issubclass(origin, Mapping):
+            return arguments[1]
+        if issubclass(origin, Sequence):
+            return arguments[0]
+    return None
+
+
+def at(model: type[BaseModel], path: Sequence[str | int]) -> Any:
+    """The annotation at a key path, or None where the model has no such path."""
+    annotation: Any = model
+    for step in path:
+        annotation = below(annotation, step)
+        if annotation is None:
+            return None
+    return annotation
+
+
+def field_at(model: type[BaseModel], path: Sequence[str | int]) -> FieldInfo | None:
+    """The field at a key path, or None where there is none or the path ends in a list or a free map."""
+    section = section_of(at(model, path[:-1])) if path else None
+    return fields_of(section).get(str(path[-1])) if section else None
+
+
+def fields_of(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a section by the key that a file uses for them: the alias where a name is Python's own word."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
+
+
+def _bare(annotation: Any) -> Any:
+    """Without `Annotated` and without `| None`; a union of several kinds stays one."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, UnionType):
+        kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+        return _bare(kinds[0]) if len(kinds) == 1 else annotation
+    return annotation
