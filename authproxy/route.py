@@ -87,12 +87,12 @@ _SESSION = re.compile(r"[A-Za-z0-9_.=-]{1,255}")
 
 # Greedy names: what stands last in the path decides.
 _PATHS = (
-    (Kind.TAGS, re.compile(r"(?P<name>.+)/tags/list")),
-    (Kind.UPLOADS, re.compile(r"(?P<name>.+)/blobs/uploads/?")),
-    (Kind.UPLOAD, re.compile(r"(?P<name>.+)/blobs/uploads/(?P<last>[^/]+)")),
-    (Kind.MANIFEST, re.compile(r"(?P<name>.+)/manifests/(?P<last>[^/]+)")),
-    (Kind.BLOB, re.compile(r"(?P<name>.+)/blobs/(?P<last>[^/]+)")),
-    (Kind.REFERRERS, re.compile(r"(?P<name>.+)/referrers/(?P<last>[^/]+)")),
+    (Kind.TAGS, re.compile(r"(?P<name>.+)/tags/list", re.DOTALL)),
+    (Kind.UPLOADS, re.compile(r"(?P<name>.+)/blobs/uploads/?", re.DOTALL)),
+    (Kind.UPLOAD, re.compile(r"(?P<name>.+)/blobs/uploads/(?P<last>[^/]+)", re.DOTALL)),
+    (Kind.MANIFEST, re.compile(r"(?P<name>.+)/manifests/(?P<last>[^/]+)", re.DOTALL)),
+    (Kind.BLOB, re.compile(r"(?P<name>.+)/blobs/(?P<last>[^/]+)", re.DOTALL)),
+    (Kind.REFERRERS, re.compile(r"(?P<name>.+)/referrers/(?P<last>[^/]+)", re.DOTALL)),
 )
 
 

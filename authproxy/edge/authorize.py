@@ -6,6 +6,7 @@ path is answered, so that every path below /v2/ looks alike from outside.
 
 from collections.abc import Iterable
 from typing import Protocol
+from urllib.parse import unquote_plus
 
 import structlog
 
@@ -144,13 +145,20 @@ def _allow_mount(scope: Scope, route: Route, grant: Grant) -> Route:
     """
     if route.kind is not Kind.UPLOADS or (route.mount and grant.covers(pull(route.mount.source))):
         return route
-    scope["query_string"] = strip_fields(scope["query_string"], b"mount", b"from")
+    scope["query_string"] = strip_fields(scope["query_string"], "mount", "from")
     return route.without_mount()
 
 
-def strip_fields(query_string: bytes, *names: bytes) -> bytes:
-    """A query without the fields of these names; what stays is untouched, byte for byte."""
-    return b"&".join(field for field in query_string.split(b"&") if field.partition(b"=")[0] not in names)
+def strip_fields(query_string: bytes, *names: str) -> bytes:
+    """A query without the fields of these names, however they are escaped; what stays is untouched, byte for byte.
+
+    Old servers part fields at `;` too, so a field that hides one behind it goes as a whole.
+    """
+    return b"&".join(
+        field
+        for field in query_string.split(b"&")
+        if not any(unquote_plus(part.partition(b"=")[0].decode("latin-1")) in names for part in field.split(b";"))
+    )
 
 
 def _for(needs: tuple[Access, ...]) -> str:

@@ -22,7 +22,7 @@ from authproxy.route import Kind, Route, parse_route
 
 Clock: TypeAlias = Callable[[], float]
 
-FIELD = b"_session"
+FIELD = "_session"
 # CNCF Distribution removes unfinished uploads after this time (uploadpurging.age).
 SESSION_LIFETIME_S = 168 * 3600
 
@@ -96,7 +96,7 @@ class SignSessions:
         await self.app(scope, receive, add_field)
 
     def _find_opening(self, route: Route) -> Opening | None:
-        value = route.parameter(FIELD.decode())
+        value = route.parameter(FIELD)
         if value is None or route.repository is None or route.session is None:
             return None
         return self.signer.read(route.repository, route.session, value)
@@ -110,7 +110,7 @@ class SignSessions:
         if route.kind is not Kind.UPLOAD or route.repository is None or route.session is None:
             return location
         value = self.signer.sign(route.repository, route.session, opening)
-        return location + (b"&" if parts.query else b"?") + FIELD + b"=" + value.encode()
+        return location + f"{'&' if parts.query else '?'}{FIELD}={value}".encode()
 
 
 def _text(digest: bytes) -> str:

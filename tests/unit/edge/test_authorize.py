@@ -1,0 +1,184 @@
+"""The order of the edge's questions: who, then what, then may they."""
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+import pytest
+
+from authproxy.access import Access, Grant, InvalidToken, pull, push
+from authproxy.asgi import GRANT, ORIGIN, ROUTE, Message, Receive, Scope, Send
+from authproxy.edge.authorize import Authorize, BasicAccess
+from authproxy.edge.challenge import BearerChallenge
+from authproxy.errors import Denied, RegistryError, Unauthorized
+from authproxy.origin import Origin
+from authproxy.principal import Principal
+
+DIGEST = "sha256:" + "a" * 64
+
+
+class Tokens:
+    """`pull`, `push` and `both` are tokens for the repository `team/app`; `source` may pull `other` too."""
+
+    def verify(self, token: str) -> Grant:
+        allowed = {
+            "none": frozenset[Access](),
+            "pull": frozenset({pull("team/app")}),
+            "both": frozenset({pull("team/app"), push("team/app")}),
+            "source": frozenset({pull("team/app"), push("team/app"), pull("other")}),
+        }.get(token)
+        if allowed is None:
+            raise InvalidToken("not one of ours")
+        return Grant("alice", allowed)
+
+
+class Users:
+    async def authenticate(self, name: str, password: str) -> Principal | None:
+        return Principal(name) if password == "right" else None
+
+
+class OwnNamespace:
+    def granted(self, principal: Principal, accesses: Iterable[Access]) -> frozenset[Access]:
+        return frozenset(access for access in accesses if access.name.startswith(principal.name + "/"))
+
+
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+@dataclass
+class Passed:
+    scopes: list[Scope] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scopes.append(scope)
+
+
+async def ask(
+    method: str, path: str, authorization: str | None = None, query: str = "", *, passwords: bool = True
+) -> Scope:
+    backend = Passed()
+    layer = Authorize(
+        backend,
+        challenge=BearerChallenge("authproxy"),
+        verifier=Tokens(),
+        basic=BasicAccess(Users(), OwnNamespace()) if passwords else None,
+    )
+    headers = [(b"authorization", authorization.encode())] if authorization else []
+    scope: Scope = {"method": method, "raw_path": path.encode(), "query_string": query.encode(), "headers": headers}
+    scope[ORIGIN] = Origin("https", "h:5000", "127.0.0.1")
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        scope.setdefault("sent", []).append(message)
+
+    await layer(scope, receive, send)
+    return backend.scopes[0] if backend.scopes else scope
+
+
+@dataclass(frozen=True)
+class Refused:
+    what: str
+    method: str
+    path: str
+    authorization: str | None
+    error: type[RegistryError]
+    challenge: str = ""  # what stands in it
+    message: str = ""
+
+
+REFUSED = [
+    Refused("no token", "GET", "/v2/", None, Unauthorized, 'service="authproxy"'),
+    Refused(
+        "no token, with what is needed",
+        "PUT",
+        "/v2/a/manifests/x",
+        None,
+        Unauthorized,
+        'scope="repository:a:pull,push"',
+    ),
+    Refused("no token and an invalid name look alike", "GET", "/v2/A/tags/list", None, Unauthorized),
+    Refused("no token and an unknown path look alike", "GET", "/v2/nothing", None, Unauthorized),
+    Refused("bad token", "GET", "/v2/", "Bearer forged", Unauthorized, 'error="invalid_token"'),
+    Refused("another scheme", "GET", "/v2/", "Negotiate x", Unauthorized, 'error="invalid_token"'),
+    Refused(
+        "too little",
+        "PUT",
+        "/v2/team/app/manifests/x",
+        "Bearer pull",
+        Unauthorized,
+        'error="insufficient_scope"',
+        "alice may not push team/app",
+    ),
+    Refused("another repository", "GET", "/v2/team/b/tags/list", "Bearer both", Unauthorized, "insufficient_scope"),
+    Refused(
+        "delete is its own action", "DELETE", "/v2/team/app/manifests/x", "Bearer both", Unauthorized, "insufficient"
+    ),
+    Refused("catalog", "GET", "/v2/_catalog", "Bearer both", Unauthorized, "registry:catalog:*", "read the catalog"),
+    Refused("wrong password", "GET", "/v2/", basic("alice:wrong"), Unauthorized, "Bearer realm", "incorrect"),
+    Refused(
+        "right password, no right",
+        "GET",
+        "/v2/bob/app/tags/list",
+        basic("alice:right"),
+        Denied,
+        "",
+        "alice may not pull",
+    ),
+]
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=attrgetter("what"))
+async def test_refused(row: Refused) -> None:
+    with pytest.raises(row.error) as caught:
+        await ask(row.method, row.path, row.authorization)
+    assert row.challenge in dict(caught.value.headers).get("WWW-Authenticate", "")
+    assert row.message in str(caught.value)
+
+
+async def test_a_request_whose_token_grants_all_passes_with_its_route_and_grant() -> None:
+    scope = await ask("PUT", "/v2/team/app/manifests/x", "Bearer both")
+    assert (scope[ROUTE].repository, scope[GRANT].subject) == ("team/app", "alice")
+
+
+async def test_a_password_straight_to_the_registry_is_decided_by_the_policies() -> None:
+    assert (await ask("GET", "/v2/alice/app/tags/list", basic("alice:right")))[GRANT].subject == "alice"
+
+
+async def test_where_passwords_are_not_taken_they_prove_nothing() -> None:
+    with pytest.raises(Unauthorized):
+        await ask("GET", "/v2/", basic("alice:right"), passwords=False)
+
+
+async def test_a_known_caller_is_told_what_is_wrong_with_the_path() -> None:
+    with pytest.raises(RegistryError) as caught:
+        await ask("GET", "/v2/A/tags/list", "Bearer none")
+    assert caught.value.code == "NAME_INVALID"
+
+
+async def test_a_preflight_needs_no_credentials() -> None:
+    scope = await ask("OPTIONS", "/v2/team/app/manifests/x")
+    assert scope["sent"][0]["status"] == 204
+
+
+MOUNT = f"mount={DIGEST}&from=other"
+
+
+async def test_mount_without_pull_on_source_opens_a_session() -> None:
+    scope = await ask("POST", "/v2/team/app/blobs/uploads/", "Bearer both", f"x=%2B&{MOUNT}")
+    assert (scope[ROUTE].mount, scope["query_string"]) == (None, b"x=%2B")
+
+
+async def test_mount_with_pull_on_source_passes() -> None:
+    scope = await ask("POST", "/v2/team/app/blobs/uploads/", "Bearer source", MOUNT)
+    assert (scope[ROUTE].mount.source, scope["query_string"]) == ("other", MOUNT.encode())
+
+
+@pytest.mark.parametrize("query", [f"%6dount={DIGEST}&from=other", f"x=1;mount={DIGEST};from=other"])
+async def test_a_hidden_mount_field_is_no_way_around(query: str) -> None:
+    """Whoever reads the query behind us undoes escapes, and old servers part fields at semicolons."""
+    scope = await ask("POST", "/v2/team/app/blobs/uploads/", "Bearer both", query)
+    assert (scope[ROUTE].mount, scope["query_string"]) == (None, b"")

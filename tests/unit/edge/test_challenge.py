@@ -1,0 +1,30 @@
+"""WWW-Authenticate, word for word as clients parse it."""
+
+from authproxy.access import CATALOG, pull, push
+from authproxy.edge.challenge import BasicChallenge, BearerChallenge
+from authproxy.origin import Origin
+
+ORIGIN = Origin("https", "localhost:5000", "127.0.0.1")
+
+
+def test_a_challenge_names_realm_service_and_scope() -> None:
+    assert BearerChallenge("authproxy")(ORIGIN, (pull("a/b"), push("a/b"))) == (
+        'Bearer realm="https://localhost:5000/token",service="authproxy",scope="repository:a/b:pull,push"'
+    )
+
+
+def test_the_base_path_needs_no_scope() -> None:
+    assert "scope" not in BearerChallenge("authproxy")(ORIGIN, ())
+
+
+def test_the_error_is_there_where_a_token_was_sent() -> None:
+    challenge = BearerChallenge("authproxy")(ORIGIN, (CATALOG,), "insufficient_scope")
+    assert challenge.endswith('scope="registry:catalog:*",error="insufficient_scope"')
+
+
+def test_a_configured_realm_wins_over_the_host() -> None:
+    assert 'realm="https://auth.example/token"' in BearerChallenge("s", "https://auth.example/token")(ORIGIN, ())
+
+
+def test_quotes_cannot_break_out() -> None:
+    assert BasicChallenge('a"b\\c')(ORIGIN, ()) == 'Basic realm="a\\"b\\\\c", charset="UTF-8"'
