@@ -1,9 +1,10 @@
 # Everything one does with this repository. `make` alone prints this list; CI calls nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help serve check test bench fmt cover lock clean
+.PHONY: help serve check test packages wheel bench fmt cover lock clean
 
 PYTHON ?= python3
 VENV := .venv
+TESTENV := .venv-test
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
@@ -19,6 +20,13 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, unit tests and pro
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/unit tests/protocol
+
+# -o pythonpath= : without it the source tree would stand in front of the wheel.
+test: packages check $(TESTENV)/.wheel ## everything, on the built wheel, with real clients and registries (as root)
+	$(TESTENV)/bin/pytest -q -o pythonpath= tests
+
+packages: ## install the Debian packages that the tests use, those of packages.txt (as root)
+	@.ci/packages
 
 lock: ## write the lock files anew (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
@@ -50,3 +58,18 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.runtime
+
+# The wheel is built anew for every run of the tests: what they test is what a user would install.
+wheel: $(VENV)/.dev
+	@rm -rf build/wheel
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
+
+$(TESTENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
+	@echo "installing into $(TESTENV) …"
+	@$(PYTHON) -m venv $(TESTENV)
+	@$(TESTENV)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(TESTENV)/.wheel: $(TESTENV)/.dev wheel
+	@$(TESTENV)/bin/python -m pip --quiet --disable-pip-version-check install --no-index --no-deps --force-reinstall build/wheel/*.whl
+	@touch $@

@@ -1,0 +1,70 @@
+"""Images as bytes: a layout on disk for tools that read one, and the parts for callers that speak HTTP themselves."""
+
+import gzip
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from authproxy.digest import Digest
+from tests.support.daemon import GREETING, image_layer
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image of one layer: OCI Image 1.1, "Image Manifest"."""
+
+    layer: bytes
+    config: bytes
+    manifest: bytes
+
+    @property
+    def digest(self) -> Digest:
+        """What it is pulled by."""
+        return Digest.of(self.manifest)
+
+
+def make_image(mark: str) -> Image:
+    """An image whose content no other has (`mark` is a file in it) and that prints a greeting when it runs."""
+    archive = image_layer(mark)
+    layer = gzip.compress(archive, compresslevel=1, mtime=0)
+    config = _json(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Cmd": ["/bin/busybox", "echo", GREETING]},
+            "rootfs": {"type": "layers", "diff_ids": [str(Digest.of(archive))]},
+        }
+    )
+    manifest = _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": _descriptor(CONFIG_TYPE, config),
+            "layers": [_descriptor(LAYER_TYPE, layer)],
+        }
+    )
+    return Image(layer, config, manifest)
+
+
+def write_layout(image: Image, folder: Path, tag: str) -> str:
+    """Write an OCI image layout: OCI Image 1.1, "Image Layout". Returns its name for skopeo and podman."""
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    for content in (image.layer, image.config, image.manifest):
+        (blobs / Digest.of(content).hex).write_bytes(content)
+    entry = _descriptor(MANIFEST_TYPE, image.manifest) | {"annotations": {"org.opencontainers.image.ref.name": tag}}
+    (folder / "index.json").write_bytes(_json({"schemaVersion": 2, "manifests": [entry]}))
+    (folder / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
+    return f"oci:{folder}:{tag}"
+
+
+def _descriptor(media_type: str, content: bytes) -> dict[str, object]:
+    return {"mediaType": media_type, "digest": str(Digest.of(content)), "size": len(content)}
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

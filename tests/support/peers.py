@@ -1,0 +1,61 @@
+"""Registries of other people that run beside ours: Debian's `docker-registry`, which is CNCF Distribution 2.8."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.support.binaries import binary
+from tests.support.program import environment
+from tests.support.server import free_port
+
+READY_WITHIN_S = 20.0
+
+# Everything that is not written here is Distribution's default; without `delete` it answers 405 to every DELETE.
+CONFIGURATION = """\
+version: 0.1
+log: {{level: info, accesslog: {{disabled: true}}}}
+http: {{addr: "127.0.0.1:{port}", secret: one-for-all-tests}}
+storage:
+  filesystem: {{rootdirectory: "{folder}/registry"}}
+  delete: {{enabled: true}}
+"""
+
+
+@contextmanager
+def running_docker_registry(folder: Path) -> Iterator[str]:
+    """A plain `docker-registry` for the length of a block, without TLS or users: yields `http://127.0.0.1:<port>`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    (folder / "config.yml").write_text(CONFIGURATION.format(port=port, folder=folder))
+    with (folder / "docker-registry.log").open("wb") as log:
+        process = subprocess.Popen(
+            [binary("docker-registry"), "serve", "config.yml"],
+            cwd=folder,
+            env=environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + READY_WITHIN_S
+        while not _answers(url):
+            words = (folder / "docker-registry.log").read_text()
+            assert process.poll() is None, f"docker-registry ended with {process.returncode}:\n{words}"
+            assert time.monotonic() < deadline, f"docker-registry was not ready in {READY_WITHIN_S} s:\n{words}"
+            time.sleep(0.05)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(READY_WITHIN_S)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/v2/", trust_env=False).is_success
+    except httpx.TransportError:
+        return False

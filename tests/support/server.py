@@ -1,0 +1,192 @@
+"""The server that is tested: `authproxy serve`, as a user starts it, in a folder of its own on a free loopback port."""
+
+import hashlib
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.support.program import environment, succeed
+
+# The command of the environment that runs the tests: in `make test` it is the built wheel's.
+AUTHPROXY = str(Path(sys.executable).parent / "authproxy")
+ADMIN = "admin"
+ADMIN_PASSWORD = "an admin's password, long enough"
+
+READY_WITHIN_S = 30.0
+STOPPED_WITHIN_S = 30.0
+# A user that `authproxy user add` made is known to the running server within two seconds; this is that with a margin.
+KNOWN_WITHIN_S = 10.0
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """`authproxy serve --embedded` in `folder`, which can be stopped, killed and started again on the same port.
+
+    `settings` are environment variables (`REGISTRY_…`) that come on top. What it says is appended to `authproxy.log`.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.settings = {
+            "AUTHPROXY_ADMIN_PASSWORD": ADMIN_PASSWORD,
+            "REGISTRY_HTTP_ADDR": f"127.0.0.1:{self.port}",
+        } | dict(settings or {})
+        self.log = folder / "authproxy.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Server {self.host} in {self.folder}>"
+
+    @property
+    def host(self) -> str:
+        """What clients call it: `localhost:<port>`."""
+        return f"localhost:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """`https://localhost:<port>`."""
+        return f"https://{self.host}"
+
+    @property
+    def ca(self) -> Path:
+        """The certificate that clients trust."""
+        return self.folder / "certs" / "ca.pem"
+
+    @property
+    def storage(self) -> Path:
+        """The registry's root folder: `docker/registry/v2` stands in it."""
+        return self.folder / "data" / "registry"
+
+    @property
+    def output(self) -> str:
+        """All that it has said since its first start."""
+        return self.log.read_text() if self.log.exists() else ""
+
+    def start(self) -> None:
+        """Start it and wait until it speaks TLS. Raises AssertionError with its words where it does not."""
+        assert self.process is None, "it runs already"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [AUTHPROXY, "serve", "--embedded"],
+                cwd=self.folder,
+                env=environment(self.folder, **self.settings),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + READY_WITHIN_S
+        while not speaks_tls(self.port):
+            assert self.process.poll() is None, f"the server ended with {self.process.returncode}:\n{self.output}"
+            assert time.monotonic() < deadline, f"the server was not ready in {READY_WITHIN_S} s:\n{self.output}"
+            time.sleep(0.05)
+
+    def terminate(self) -> None:
+        """Ask it to stop (SIGTERM) and go on at once; `join` waits."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+
+    def join(self) -> None:
+        """Wait for the end that `terminate` asked for: exit code 0 and never a traceback."""
+        assert self.process is not None
+        try:
+            code = self.process.wait(STOPPED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the server did not stop in {STOPPED_WITHIN_S} s:\n{self.output}") from None
+        self.process = None
+        assert code == 0, f"the server ended with {code}:\n{self.output}"
+        assert "Traceback" not in self.output, self.output
+
+    def stop(self) -> None:
+        """Stop it in good order."""
+        self.terminate()
+        self.join()
+
+    def kill(self) -> None:
+        """End it as a power cut would: SIGKILL, no chance to tidy up."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def add_user(self, name: str, password: str, *groups: str) -> None:
+        """Make a user with the command beside the running server, and wait until the server knows them."""
+        options = [option for group in groups for option in ("--group", group)]
+        succeed(
+            *(AUTHPROXY, "user", "add", name, "--password-stdin", *options),
+            env=environment(self.folder),
+            cwd=self.folder,
+            stdin=password + "\n",
+        )
+        deadline = time.monotonic() + KNOWN_WITHIN_S
+        with self.client() as client:
+            while (answer := client.get("/token", auth=(name, password))).status_code != httpx.codes.OK:
+                assert time.monotonic() < deadline, f"{name} is not known after {KNOWN_WITHIN_S} s: {answer.text}"
+                time.sleep(0.1)
+
+    def client(self) -> httpx.Client:
+        """An HTTP client that trusts the server's CA and nothing else, with paths relative to the server."""
+        trust = ssl.create_default_context(cafile=str(self.ca))
+        return httpx.Client(base_url=self.url, verify=trust, trust_env=False, timeout=60)
+
+    def client_for(self, user: str, password: str, *scopes: str) -> httpx.Client:
+        """The same with a token of this user for these scopes."""
+        client = self.client()
+        answer = client.get("/token", params={"scope": list(scopes)}, auth=(user, password))
+        assert answer.status_code == httpx.codes.OK, answer.text
+        client.headers["Authorization"] = f"Bearer {answer.json()['token']}"
+        return client
+
+
+@contextmanager
+def running_server(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A server for the length of a block. It has to stop in good order, unless the block killed it itself."""
+    folder.mkdir(parents=True, exist_ok=True)
+    server = Server(folder, settings)
+    server.start()
+    try:
+        yield server
+    except BaseException:
+        if server.process is not None:
+            server.kill()
+        raise
+    if server.process is not None:
+        server.stop()
+
+
+def speaks_tls(port: int) -> bool:
+    """Whether a TLS handshake with 127.0.0.1 succeeds, whoever's certificate it is."""
+    unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain, unverified.wrap_socket(plain):
+            return True
+    except OSError:
+        return False
+
+
+def contents(*folders: Path) -> dict[str, tuple[str, int]]:
+    """Every file below some folders: its path to the SHA-256 of what it holds and its permission bits."""
+    files = (Path(top, name) for folder in folders for top, _, names in os.walk(folder) for name in names)
+    return {
+        str(file): (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_mode & 0o777)
+        for file in sorted(files)
+    }
