@@ -35,7 +35,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
     """Listening sockets for an address of the configuration.
 
     "" is every address, IPv4 and IPv6; a name is all that it resolves to (`localhost`: 127.0.0.1 and ::1), of which
-    one must work. Port 0 takes any free port, the same for all. Raises StartError where none can be had.
+    one must be there. Port 0 takes any free port, the same for all. Raises StartError where none can be had.
     """
     with ExitStack() as opened:
         sockets: list[socket.socket] = []
@@ -120,6 +120,8 @@ def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[Any
         # One socket of IPv6 takes IPv4 too where the system has both.
         family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
         return [(family, ("", port))]
+    if host == "localhost":  # both loopback addresses (RFC 6761 §6.3), whatever the hosts file lists
+        return [(socket.AF_INET, ("127.0.0.1", port)), (socket.AF_INET6, ("::1", port))]
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as exc:
