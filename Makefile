@@ -28,6 +28,9 @@ test: packages check $(TESTENV)/.wheel ## everything, on the built wheel, with r
 packages: ## install the Debian packages that the tests use, those of packages.txt (as root)
 	@.ci/packages
 
+bench: $(VENV)/.dev ## us and docker-registry behind nginx by turns, and a 2 GiB blob: tables and a JSON file (10 minutes)
+	$(BIN)/python -m benchmarks
+
 lock: ## write the lock files anew (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --custom-compile-command 'make lock' --extra build pyproject.toml -o requirements.lock

@@ -1,0 +1,109 @@
+"""`python -m benchmarks`: compare, then the big blob; tables on the terminal, a JSON file in benchmarks/results/."""
+
+import argparse
+import datetime as dt
+import pstats
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.big_blob import pass_big_blob
+from benchmarks.compare import Row, measure
+from benchmarks.content import MIB, BigBlob
+from benchmarks.errors import BenchmarkError
+from benchmarks.limits import measure_limits
+from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.ours import start_ours
+from benchmarks.peer import missing_programs, start_peer
+from benchmarks.report import Report, as_text, write_json
+from benchmarks.works import WORKS, Content, Effort, Work, prepare
+
+_ROOT = Path(__file__).parent.parent
+_BUILD = _ROOT / "build" / "bench"
+_RESULTS = _ROOT / "benchmarks" / "results"
+_FULL = Effort(rounds=5, big_mib=256, wrk_s=3, small_pushes=200, passage_mib=2048)
+_QUICK = Effort(rounds=2, big_mib=32, wrk_s=1, small_pushes=40, passage_mib=256)
+_PROFILE_LINES = 40
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for: 0, or 1 where a server answers wrongly or takes more memory than it may."""
+    asked = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves every block, which ends servers
+    effort = _QUICK if asked.quick else _FULL
+    works = [work for work in WORKS if not asked.only or work.name in asked.only]
+    _BUILD.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=_BUILD))
+    try:
+        if asked.what == "profile":
+            _profile(folder, works, effort)
+            return 0
+        return _report(folder, asked.what, works, effort)
+    except BenchmarkError as error:
+        print("\n".join([f"benchmarks: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    finally:
+        shutil.rmtree(folder)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("all", "compare", "memory", "profile"),
+        default="all",
+        help="compare: us and the peer by turns; memory: a 2 GiB blob; profile: us alone under cProfile",
+    )
+    parser.add_argument("--quick", action="store_true", help="less of everything: to see that it works, not how fast")
+    parser.add_argument("--only", action="append", choices=[work.name for work in WORKS], help="may be repeated")
+    return parser
+
+
+def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort) -> int:
+    when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    report = Report(when, describe_machine(), describe_versions(), effort)
+    if what != "memory":
+        report.limits = measure_limits(folder / "limits", written_mib=effort.big_mib, wrk_s=effort.wrk_s)
+        report.rows = _compare(folder, works, effort)
+    if what != "compare":
+        report.passages = pass_big_blob(folder / "passage", effort.passage_mib)
+    path = write_json(report, _RESULTS)
+    print(f"\n{as_text(report)}\n\nwritten to {path}")
+    if not report.is_within_limits():
+        print("benchmarks: the server takes more memory for a big blob than it may", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _compare(folder: Path, works: Sequence[Work], effort: Effort) -> list[Row]:
+    content = Content.around(BigBlob.create(folder / "blob", effort.big_mib * MIB))
+    with ExitStack() as servers:
+        ours, peer = servers.enter_context(start_ours(folder / "ours")), None
+        if missing := missing_programs():
+            print(f"no peer to compare with: {' and '.join(missing)} not installed")
+        else:
+            peer = servers.enter_context(start_peer(folder / "peer"))
+        for target in [ours] if peer is None else [ours, peer]:
+            prepare(target, content)
+        return measure(works, ours, peer, content, effort)
+
+
+def _profile(folder: Path, works: Sequence[Work], effort: Effort) -> None:
+    """Where our main thread's time goes, all works together: use `--only`. The rates are those of a slowed server."""
+    content = Content.around(BigBlob.create(folder / "blob", effort.big_mib * MIB))
+    statistics = folder / "profile"
+    with start_ours(folder / "ours", profile=statistics) as ours:
+        prepare(ours, content)
+        measure(works, ours, None, content, effort)
+    pstats.Stats(str(statistics)).sort_stats("tottime").print_stats(_PROFILE_LINES)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Us, as a user has us after `make serve`: the embedded default with TLS, in a folder of its own."""
+
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.process import free_port, running
+from benchmarks.target import Target, answers
+
+NAME = "authproxy"
+_MODULE = ("-m", "authproxy", "serve", "--embedded")
+
+
+@contextmanager
+def start_ours(folder: Path, *, upstream: str | None = None, profile: Path | None = None) -> Iterator[Target]:
+    """Our server while the block lasts, on its own core or in front of the registry at `upstream` (a URL).
+
+    With `profile` its main thread runs under cProfile, which slows it down, and leaves its statistics in that file.
+    """
+    folder.mkdir(parents=True)
+    port, password = free_port(), secrets.token_urlsafe(16)
+    env = {"AUTHPROXY_ADMIN_PASSWORD": password, "REGISTRY_HTTP_ADDR": f"127.0.0.1:{port}"}
+    if upstream is not None:
+        env["REGISTRY_UPSTREAM_URL"] = upstream
+    ca = folder / "certs" / "ca.pem"
+    with running(NAME, [sys.executable, *_profiler(profile), *_MODULE], folder, env=env) as server:
+        server.wait_until(answers(port, ca, status=401))
+        yield Target(NAME, port, ca, (server,), user=("admin", password))
+
+
+def _profiler(profile: Path | None) -> Sequence[str]:
+    return [] if profile is None else ["-m", "cProfile", "-o", str(profile)]
