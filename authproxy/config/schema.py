@@ -1,11 +1,19 @@
-"""What may stand at a key path, asked of a pydantic model: its sections, lists and free maps."""
+"""What may stand at a key path, asked of a pydantic model: its sections, lists and free maps; and what does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
+
+from authproxy.config.document import KeyPath
+
+
+class Section(BaseModel):
+    """Keys that belong together. Frozen; a key that is not below is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
@@ -48,6 +56,32 @@ def field_at(model: type[BaseModel], path: Sequence[str | int]) -> FieldInfo | N
 def fields_of(section: type[BaseModel]) -> dict[str, FieldInfo]:
     """The fields of a section by the key that a file uses for them: the alias where a name is Python's own word."""
     return {field.alias or name: field for name, field in section.model_fields.items()}
+
+
+def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Every value of a validated model with its key path; an empty section, list or map counts as one.
+
+    Optional sections that are not there are left out, so that what is left describes the same model.
+    """
+    children: list[tuple[str | int, Any]]
+    match value:
+        case BaseModel():
+            children = [
+                (field.alias or name, getattr(value, name))
+                for name, field in type(value).model_fields.items()
+                if getattr(value, name) is not None or section_of(field.annotation) is None
+            ]
+        case dict():
+            children = list(value.items())
+        case tuple() | list():
+            children = list(enumerate(value))
+        case _:
+            yield path, value
+            return
+    if not children:
+        yield path, () if isinstance(value, tuple | list) else {}
+    for step, child in children:
+        yield from leaves(child, (*path, step))
 
 
 def _bare(annotation: Any) -> Any:

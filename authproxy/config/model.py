@@ -1,0 +1,173 @@
+"""The settings: an attribute path is a key path.
+
+CNCF Distribution's sections (`distribution.py`) and our own. The sentences below a field are its entry in
+docs/reference/configuration.md. What the keys mean together is decided at the end: `Settings.mode`.
+"""
+
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, model_validator
+
+from authproxy.config.distribution import Auth, Http, Log, Storage
+from authproxy.config.explain import conflict
+from authproxy.config.scalars import BaseUrl, Duration, Url, format_duration
+from authproxy.config.schema import Section
+
+# Clients take a token without expires_in for one of 60 seconds, and Docker's specification names 60 as the least.
+MIN_LIFETIME = timedelta(seconds=60)
+
+
+class Mode(Enum):
+    """Who says who somebody is and what they may do."""
+
+    OPEN = "open"  # nobody is asked
+    BASIC = "basic"  # Basic credentials on every request, from an htpasswd file
+    VERIFY = "verify"  # tokens of a foreign token server
+    ISSUE = "issue"  # tokens of our own /token
+
+
+def _long_enough(value: timedelta) -> timedelta:
+    if value < MIN_LIFETIME:
+        raise ValueError(f"too short; allowed: {format_duration(MIN_LIFETIME)} or more")
+    return value
+
+
+class Token(Section):
+    """Our own token server at `/token`. Not together with `auth.token`; needs `policies`."""
+
+    issuer: str = "authproxy"
+    """The issuer (`iss`) of the tokens. Default `authproxy`."""
+
+    service: str = "authproxy"
+    """The audience (`aud`) of the tokens, and the `service` of the challenge. Default `authproxy`."""
+
+    realm: Url | None = None
+    """The URL of `/token` that the challenge names. Default: `/token` on the host that the client asked."""
+
+    lifetime: Annotated[Duration, AfterValidator(_long_enough)] = timedelta(minutes=5)
+    """How long a token is good, as a duration such as `5m`. Default `5m`; at least `1m`, since clients take less for a
+    minute. A removed user can still use a token for this long."""
+
+    algorithm: Literal["ES256"] = "ES256"
+    """The algorithm that tokens are signed with: `ES256`."""
+
+    keys: Path
+    """The folder of the signing keys, shared by all nodes. It is made, with a first key, where it is missing."""
+
+
+class HtpasswdSource(Section):
+    """Names and passwords of an htpasswd file."""
+
+    path: Path
+    """The htpasswd file; bcrypt entries only. A change is in force within two seconds."""
+
+
+class UsersSource(Section):
+    """Groups of users, and who is disabled."""
+
+    path: Path
+    """The users file (YAML). A change is in force within two seconds."""
+
+
+class Identity(Section):
+    """One identity source: exactly one of its keys."""
+
+    htpasswd: HtpasswdSource | None = None
+
+    users: UsersSource | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.htpasswd is None) == (self.users is None):
+            raise conflict("one source an entry; write exactly one of htpasswd and users", ())
+        return self
+
+
+class Policies(Section):
+    """Who may do what. Needs `token` or `auth.htpasswd`."""
+
+    path: Path
+    """A policy file, or a folder of which every `*.yaml` is one. A change is in force within two seconds."""
+
+
+class Upstream(Section):
+    """Another registry behind this edge, in place of `storage`."""
+
+    url: BaseUrl
+    """Scheme, host and port of the registry: `http://127.0.0.1:5001`."""
+
+    authorization: Literal["strip", "pass"] = "strip"
+    """Whether the client's `Authorization` header goes on to the upstream: `strip` or `pass`. Default `strip`: what
+    proves a caller to us is nothing that the upstream should hold."""
+
+    ca: Path | None = None
+    """A PEM file of the authorities that may sign the upstream's certificate, for `https` alone. Default: those that
+    the machine trusts."""
+
+    @model_validator(mode="after")
+    def _ca_is_for_tls(self) -> Self:
+        if self.ca is not None and not self.url.startswith("https:"):
+            raise conflict("an authority is of no use to an http upstream; use https or remove ca", ("url",), ("ca",))
+        return self
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    version: Literal["0.1"]
+    """The version of the configuration's format, the first line of the file: `version: 0.1`."""
+
+    log: Log = Log()
+
+    http: Http = Http()
+
+    storage: Storage | None = None
+
+    auth: Auth | None = None
+
+    token: Token | None = None
+
+    identities: tuple[Identity, ...] = ()
+    """Where users come from, asked in this order; `auth.htpasswd` comes before them. Default: none."""
+
+    policies: Policies | None = None
+
+    upstream: Upstream | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """Who says who somebody is and what they may do."""
+        if self.token:
+            return Mode.ISSUE
+        if self.auth and self.auth.token:
+            return Mode.VERIFY
+        return Mode.BASIC if self.auth and self.auth.htpasswd else Mode.OPEN
+
+    @property
+    def sources(self) -> tuple[Identity, ...]:
+        """Every identity source in the order in which it is asked: `auth.htpasswd`, then `identities`."""
+        if self.auth and self.auth.htpasswd:
+            return (Identity(htpasswd=HtpasswdSource(path=self.auth.htpasswd.path)), *self.identities)
+        return self.identities
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        """Refuse what would be weaker than it reads: a section that nobody would look at is no protection."""
+        if self.storage is None and self.upstream is None:
+            raise conflict("neither says where content lies; write one of them", ("storage",), ("upstream",))
+        if self.upstream is None and self.storage is not None and self.storage.filesystem is None:
+            raise conflict("no driver is named; write filesystem: {rootdirectory: FOLDER}", ("storage",))
+        if self.token and self.auth and not self.auth.htpasswd:
+            kind = "token" if self.auth.token else "none"
+            raise conflict("these exclude each other; remove one of them", ("token",), ("auth", kind))
+        unused = [(name,) for name in ("identities", "policies") if getattr(self, name)]
+        if self.mode is Mode.OPEN and unused:
+            raise conflict("without token or auth.htpasswd nobody is asked who they are; add one of them", *unused)
+        if self.mode is Mode.VERIFY and unused:
+            raise conflict("auth.token leaves users and their rights to another token server; remove this", *unused)
+        if self.mode is Mode.ISSUE and self.policies is None:
+            raise conflict("token needs policies, which say who may do what; write policies: {path: …}", ("token",))
+        return self
