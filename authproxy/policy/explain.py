@@ -1,0 +1,89 @@
+"""The way to a decision, as a value that can be printed: the rule that decided, and those that nearly did."""
+
+from dataclasses import dataclass
+
+from authproxy.access import Access
+from authproxy.policy.decide import Decision, decide, expand, find_target
+from authproxy.policy.glob import USER
+from authproxy.policy.model import Effect, PolicySet, Rule, Target
+from authproxy.principal import Principal
+
+# More would bury the ones that help.
+MAX_NEAR = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A rule that would have allowed the access if one thing about it had been otherwise."""
+
+    rule: Rule
+    why_not: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The decision about one access that is a single action, and how it came about."""
+
+    principal: Principal
+    access: Access
+    decision: Decision
+    near: tuple[Near, ...] = ()  # empty where the access is allowed
+
+
+def explain(policies: PolicySet, principal: Principal, access: Access) -> tuple[Explanation, ...]:
+    """Explain an access, action by action where it asks for `*`."""
+    return tuple(_explain_single(policies, principal, single) for single in expand(access))
+
+
+def render(explanation: Explanation) -> list[str]:
+    """The lines that an operator reads."""
+    principal, decision = explanation.principal, explanation.decision
+    verdict = decision.reason if decision.rule is not None else f"denied: {decision.reason}"
+    lines = [f"{principal.name or 'anonymous'} asks {explanation.access}", f"  {verdict}"]
+    if decision.rule is not None and decision.rule.effect is Effect.DENY and decision.rule.description:
+        lines.append(f"  it says: {decision.rule.description}")
+    lines += [f"  near: {near.rule} ({near.rule.summary}): {near.why_not}" for near in explanation.near[:MAX_NEAR]]
+    if len(explanation.near) > MAX_NEAR:
+        lines.append(f"  near: {len(explanation.near) - MAX_NEAR} more")
+    return lines
+
+
+def _explain_single(policies: PolicySet, principal: Principal, access: Access) -> Explanation:
+    decision = decide(policies, principal, access)
+    target = find_target(principal, access)
+    if decision.allowed or isinstance(target, str):
+        return Explanation(principal, access, decision)
+    near = [
+        Near(rule, why_not)
+        for rule in policies.rules
+        if rule.effect is Effect.ALLOW and (why_not := _why_not(rule, principal, target)) is not None
+    ]
+    # Rules about this caller first, then by place.
+    near.sort(key=lambda one: (not one.rule.subjects.include(principal), one.rule.file, one.rule.line))
+    return Explanation(principal, access, decision, tuple(near))
+
+
+def _why_not(rule: Rule, principal: Principal, target: Target) -> str | None:
+    """The one thing that kept an allowing rule from deciding, or None where more than one did."""
+    reasons = []
+    if not rule.subjects.include(principal):
+        reasons.append(f"{principal.name or 'anonymous'} is not among {rule.subjects}")
+    if target.action not in rule.actions:
+        reasons.append(f"{target.action} is not among its actions")
+    elif not rule.resources.include(target):
+        reasons.append(_why_elsewhere(rule, principal, target))
+    match reasons:
+        case []:
+            return "it would allow this, but a deny always wins"
+        case [reason]:
+            return reason
+        case _:
+            return None
+
+
+def _why_elsewhere(rule: Rule, principal: Principal, target: Target) -> str:
+    if target.user is None and any(glob.has_user for glob in rule.resources.repositories):
+        if principal.is_anonymous:
+            return f"anonymous callers have no {USER}"
+        return f"the name {principal.name!r} is no path segment of a repository name, so {USER} matches nothing"
+    return "the repository does not match"

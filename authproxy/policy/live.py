@@ -1,0 +1,73 @@
+"""The policies of a running server: asked at any time, swapped in one piece when their files change."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import structlog
+
+from authproxy.access import Access
+from authproxy.policy.decide import Decision, decide, expand
+from authproxy.policy.load import PolicyError, load_policies
+from authproxy.policy.model import PolicySet
+from authproxy.principal import Principal
+from authproxy.watch import Fingerprint, fingerprint
+
+log = structlog.get_logger(__name__)
+
+
+class Policies:
+    """What is in force now, from `path`: a policy file or a folder of them.
+
+    Raises PolicyError where nothing loads at the start. From then on there is always something in force.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = self._look()  # before the files are read: a change while they are shows at the next look
+        self._current = load_policies(path)
+        self._fault: str | None = None  # why the files as they are now do not load
+
+    @property
+    def current(self) -> PolicySet:
+        """The rules in force. A value: whoever holds it decides by it, whatever changes meanwhile."""
+        return self._current
+
+    def decide(self, principal: Principal, access: Access) -> Decision:
+        """Decide one access by the rules in force."""
+        return decide(self._current, principal, access)
+
+    def granted(self, principal: Principal, accesses: Iterable[Access]) -> frozenset[Access]:
+        """Those of `accesses` that are allowed, all decided by the same rules.
+
+        `*` on a repository is answered with the single actions that are allowed, and is itself never granted.
+        """
+        policies = self._current
+        singles = (single for access in accesses for single in expand(access))
+        return frozenset(single for single in singles if decide(policies, principal, single).allowed)
+
+    def refresh(self) -> None:
+        """Read the files again if they changed: see `watch.Reloadable`.
+
+        Files that did not load are tried again at every look, since what was wrong may not show from outside (a
+        permission). It is logged once for each change and each reason.
+        """
+        seen = self._look()
+        if seen == self._seen and self._fault is None:
+            return
+        has_changed, self._seen = seen != self._seen, seen
+        fault = None
+        try:
+            self._current = load_policies(self._path)
+        except PolicyError as exc:
+            fault = str(exc)
+        if fault is None:
+            log.info("policies loaded", path=str(self._path), rules=len(self._current.rules))
+        elif has_changed or fault != self._fault:
+            log.error("policies do not load, the old ones stay in force", path=str(self._path), error=fault)
+        self._fault = fault
+
+    def __repr__(self) -> str:
+        return f"Policies({str(self._path)!r}, rules={len(self._current.rules)})"
+
+    def _look(self) -> Fingerprint:
+        return fingerprint(self._path, pattern="*.y*ml")

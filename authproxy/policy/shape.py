@@ -1,0 +1,183 @@
+"""The shape of a policy file.
+
+    version: 1
+    rules:
+      - name: own space
+        description: Everybody signed in may do everything below their own name.
+        allow: [pull, push, delete]               # or `deny:`
+        to: {signed-in: true}                     # any of users, groups, anonymous, signed-in, everyone
+        on: {repositories: ["{user}/**"]}         # none where the action is catalog
+
+Every key that is not known is refused: a typo must never become a rule about everybody.
+The reference: docs/reference/policies.md.
+"""
+
+from typing import Annotated, Literal, Self, TypeAlias, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+
+from authproxy.config.document import Document
+from authproxy.config.explain import validate_document
+from authproxy.policy.glob import Glob
+from authproxy.policy.model import (
+    ANONYMOUS,
+    EVERYONE,
+    REPOSITORY_ACTIONS,
+    SIGNED_IN,
+    Action,
+    Effect,
+    Resources,
+    Rule,
+    SubjectKey,
+    Subjects,
+)
+
+Item = TypeVar("Item")
+
+
+def parse_rules(document: Document) -> tuple[Rule, ...]:
+    """The rules of one file, in its order. Raises DocumentError with a line for each fault."""
+    entries = validate_document(document, FileEntry).rules
+    return tuple(entry.to_rule(document.name, document.line_of(("rules", i))) for i, entry in enumerate(entries))
+
+
+def _not_empty(values: tuple[Item, ...]) -> tuple[Item, ...]:
+    if not values:
+        raise ValueError("an empty list; allowed: at least one entry")
+    return values
+
+
+def _only_true(value: object) -> object:
+    # `signed-in: false` could be meant as "only those who are not", which it would not be.
+    if value != "true":
+        raise ValueError("this says something only where it is true; allowed: true, or leave the key out")
+    return True
+
+
+def _one_line(value: str) -> str:
+    if not value or value != value.strip() or not value.isprintable():
+        raise ValueError("this must be one line of text; allowed: printable characters, without spaces around them")
+    return value
+
+
+def _exact_name(value: str) -> str:
+    # What looks like a pattern is none here: the rule would silently be about nobody.
+    if any(c in "*{}" for c in value):
+        raise ValueError(f'"{value}" looks like a pattern; allowed: exact names (for all there is `everyone: true`)')
+    return _one_line(value)
+
+
+def _joined_lines(value: str) -> str:
+    joined = " ".join(value.split())
+    if not joined.isprintable():
+        raise ValueError("this holds control characters; allowed: text")
+    return joined
+
+
+def _parsed_glob(value: object) -> Glob:
+    if not isinstance(value, str):
+        raise ValueError("one value is wanted here, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
+    return Glob.parse(value)
+
+
+Flag: TypeAlias = Annotated[bool, BeforeValidator(_only_true)]
+Names: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_exact_name)], ...], AfterValidator(_not_empty)]
+Actions: TypeAlias = Annotated[
+    tuple[Literal["pull", "push", "delete", "catalog", "*"], ...], AfterValidator(_not_empty)
+]
+Globs: TypeAlias = Annotated[tuple[Annotated[Glob, PlainValidator(_parsed_glob)], ...], AfterValidator(_not_empty)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class SubjectsEntry(_Entry):
+    """Whom a rule is about: everybody who is any of these. At least one is needed."""
+
+    users: Names = ()
+    """Names, exactly as the users sign in."""
+    groups: Names = ()
+    """Names of groups, exactly as the identity source gives them."""
+    anonymous: Flag = False
+    """Callers who sent no credentials."""
+    signed_in: Flag = Field(default=False, alias="signed-in")
+    """Everybody who proved who they are."""
+    everyone: Flag = False
+    """Everybody, signed in or not."""
+
+    @model_validator(mode="after")
+    def _is_about_somebody(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(
+                "this is about nobody; allowed: one or more of users, groups, anonymous, signed-in, everyone"
+            )
+        return self
+
+    def to_subjects(self) -> Subjects:
+        """The same as a value to decide by."""
+        flags = ((ANONYMOUS, self.anonymous), (SIGNED_IN, self.signed_in), (EVERYONE, self.everyone))
+        users = (SubjectKey("user", name) for name in self.users)
+        groups = (SubjectKey("group", name) for name in self.groups)
+        return Subjects(frozenset([*users, *groups, *(key for key, is_meant in flags if is_meant)]))
+
+
+class ResourcesEntry(_Entry):
+    """What a rule is about."""
+
+    repositories: Globs
+    """Globs over repository names, of which one must match; "**" is all of them."""
+
+
+class RuleEntry(_Entry):
+    """One rule: it allows or denies some actions, to some callers, on some repositories."""
+
+    name: Annotated[str, AfterValidator(_one_line)]
+    """What `policy explain` and the log call the rule; no other rule in any file has the same."""
+    description: Annotated[str, AfterValidator(_joined_lines)] = ""
+    """What the rule is for, to those who read it and to those whom it denies something."""
+    allow: Actions = ()
+    """Actions: pull, push, delete, "*" for these three, or catalog alone. Exactly one of allow and deny stands."""
+    deny: Actions = ()
+    """The same, denied: it wins over every allow."""
+    to: SubjectsEntry
+    """Whom the rule is about."""
+    on: ResourcesEntry | None = None
+    """Which repositories it is about. Needed for every action but catalog, which has none."""
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if bool(self.allow) == bool(self.deny):
+            raise ValueError("a rule allows or denies; allowed: exactly one of allow and deny")
+        actions = self.allow or self.deny
+        if "catalog" not in actions:
+            if self.on is None:
+                raise ValueError('it is not said on what; allowed: on: {repositories: [globs]}, where "**" is all')
+        elif set(actions) != {"catalog"}:
+            raise ValueError("catalog stands beside other actions; allowed: catalog in a rule of its own, without `on`")
+        elif self.on is not None:
+            raise ValueError("the catalog is not one of the repositories; allowed: leave `on` out")
+        return self
+
+    def to_rule(self, file: str, line: int) -> Rule:
+        """The same as a value to decide by."""
+        actions = self.allow or self.deny
+        return Rule(
+            name=self.name,
+            description=self.description,
+            effect=Effect.ALLOW if self.allow else Effect.DENY,
+            actions=frozenset(REPOSITORY_ACTIONS) if "*" in actions else frozenset(map(Action, actions)),
+            subjects=self.to.to_subjects(),
+            resources=Resources(self.on.repositories if self.on else ()),
+            file=file,
+            line=line,
+        )
+
+
+class FileEntry(_Entry):
+    """One policy file."""
+
+    version: Literal["1"]
+    """The version of this language: 1."""
+    rules: Annotated[tuple[RuleEntry, ...], AfterValidator(_not_empty)]
+    """The rules, in any order."""

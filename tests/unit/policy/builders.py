@@ -1,0 +1,74 @@
+"""Rules and callers for tests, and hypothesis strategies that make them."""
+
+from hypothesis import strategies as st
+
+from authproxy.access import Access
+from authproxy.policy.glob import Glob
+from authproxy.policy.model import (
+    ANONYMOUS,
+    EVERYONE,
+    REPOSITORY_ACTIONS,
+    SIGNED_IN,
+    Action,
+    Effect,
+    Resources,
+    Rule,
+    SubjectKey,
+    Subjects,
+)
+from authproxy.principal import Principal
+
+
+def make_rule(
+    line: int = 1,
+    *,
+    effect: Effect = Effect.ALLOW,
+    actions: frozenset[Action] = frozenset(REPOSITORY_ACTIONS),
+    to: tuple[SubjectKey, ...] = (EVERYONE,),
+    on: tuple[str, ...] = ("**",),
+    file: str = "policies/test.yaml",
+) -> Rule:
+    resources = Resources(tuple(map(Glob.parse, on)))
+    return Rule(f"rule {line}", "", effect, actions, Subjects(frozenset(to)), resources, file, line)
+
+
+# A small world, so that rules and questions often meet.
+NAMES = ("a", "b", "team", "a-b")
+GROUPS = ("devs", "ops", "a")
+SEGMENTS = ("a", "b", "team", "a-b", "x")
+GLOB_SEGMENTS = (*SEGMENTS, "*", "**", "{user}", "a*", "*b", "{user}-b")
+
+subject_keys = st.one_of(
+    st.sampled_from([ANONYMOUS, SIGNED_IN, EVERYONE]),
+    st.builds(SubjectKey, st.just("user"), st.sampled_from(NAMES)),
+    st.builds(SubjectKey, st.just("group"), st.sampled_from(GROUPS)),
+)
+globs = st.lists(st.sampled_from(GLOB_SEGMENTS), min_size=1, max_size=4).map("/".join)
+repositories = st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=4).map("/".join)
+principals = st.builds(
+    lambda name, groups: Principal(name, groups if name else frozenset()),
+    st.sampled_from(["", *NAMES, "No Path", "a/b", "*"]),
+    st.frozensets(st.sampled_from(GROUPS)),
+)
+accesses = st.one_of(
+    st.just(Access("registry", "catalog", "*")),
+    st.builds(Access, st.just("repository"), repositories, st.sampled_from(["pull", "push", "delete", "*"])),
+)
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rule:
+    is_about_catalog = draw(st.sampled_from([False, False, True]))
+    return make_rule(
+        draw(st.integers(1, 10**6)),
+        effect=draw(st.sampled_from(Effect)),
+        actions=frozenset([Action.CATALOG])
+        if is_about_catalog
+        else draw(st.frozensets(st.sampled_from(REPOSITORY_ACTIONS), min_size=1)),
+        to=tuple(draw(st.lists(subject_keys, min_size=1, max_size=3))),
+        on=() if is_about_catalog else tuple(draw(st.lists(globs, min_size=1, max_size=2))),
+        file=draw(st.sampled_from(["a.yaml", "b.yaml"])),
+    )
+
+
+rule_lists = st.lists(rules(), max_size=6)

@@ -1,0 +1,182 @@
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authproxy.access import CATALOG, Access, delete, parse_scopes, pull, push
+from authproxy.policy.decide import decide, expand, find_target
+from authproxy.policy.model import (
+    ANONYMOUS,
+    EVERYONE,
+    SIGNED_IN,
+    Action,
+    Effect,
+    PolicySet,
+    Rule,
+    SubjectKey,
+)
+from authproxy.principal import ANONYMOUS as NOBODY
+from authproxy.principal import Principal
+from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
+
+ALICE = Principal("alice", frozenset({"devs"}))
+
+SUBJECTS = [
+    ("by name", SubjectKey("user", "alice"), ALICE, True),
+    ("by another name", SubjectKey("user", "bob"), ALICE, False),
+    ("by group", SubjectKey("group", "devs"), ALICE, True),
+    ("by another group", SubjectKey("group", "ops"), ALICE, False),
+    ("a group of the user's name", SubjectKey("group", "alice"), ALICE, False),
+    ("a user of the group's name", SubjectKey("user", "devs"), ALICE, False),
+    ("names are exact", SubjectKey("user", "Alice"), ALICE, False),
+    ("signed in", SIGNED_IN, ALICE, True),
+    ("everyone, signed in", EVERYONE, ALICE, True),
+    ("anonymous is not signed in", ANONYMOUS, ALICE, False),
+    ("anonymous", ANONYMOUS, NOBODY, True),
+    ("everyone, anonymous", EVERYONE, NOBODY, True),
+    ("signed in is not anonymous", SIGNED_IN, NOBODY, False),
+    ("a group of somebody without a name", SubjectKey("group", "devs"), Principal("", frozenset({"devs"})), False),
+]
+
+
+@pytest.mark.parametrize(
+    ("subject", "principal", "is_meant"), [row[1:] for row in SUBJECTS], ids=[row[0] for row in SUBJECTS]
+)
+def test_subject(subject: SubjectKey, principal: Principal, is_meant: bool) -> None:  # noqa: FBT001  a column
+    policies = PolicySet((make_rule(to=(subject,)),))
+    assert decide(policies, principal, pull("a/b")).allowed is is_meant
+
+
+CATALOG_RULE = make_rule(2, actions=frozenset([Action.CATALOG]), on=())
+
+NEVER_GRANTED = [
+    ("an unknown type", Access("plugin", "a", "pull")),
+    ("an unknown action", Access("repository", "a", "admin")),
+    ("an action in capitals", Access("repository", "a", "PULL")),
+    ("no action", Access("repository", "a", "")),
+    ("catalog as an action on a repository", Access("repository", "a", "catalog")),
+    ("another action on the catalog", Access("registry", "catalog", "pull")),
+    ("another name of the registry", Access("registry", "other", "*")),
+    ("everything on the registry", Access("registry", "*", "*")),
+    ("a name in capitals", pull("Team/app")),
+    ("a name that leaves its folder", pull("team/../admin")),
+    ("a name with an empty segment", pull("team//app")),
+    ("a name that ends in a slash", pull("team/")),
+    ("a glob as name", pull("**")),
+    ("a name with a host", pull("localhost:5000/team/app")),
+    ("a name that is too long", pull("a" * 256)),
+    ("an empty name", pull("")),
+    ("a line break behind the name", pull("team\n")),
+    ("everything on a name that is none", Access("repository", "**", "*")),
+]
+
+
+@pytest.mark.parametrize("access", [row[1] for row in NEVER_GRANTED], ids=[row[0] for row in NEVER_GRANTED])
+def test_never_granted(access: Access) -> None:
+    decision = decide(PolicySet((make_rule(), CATALOG_RULE)), ALICE, access)
+    assert (decision.allowed, decision.rule) == (False, None)
+    assert decision.reason not in ("", "no rule allows it")
+
+
+def test_without_a_rule_everything_is_denied() -> None:
+    decision = decide(PolicySet(), ALICE, pull("alice/app"))
+    assert (decision.allowed, decision.rule, decision.reason) == (False, None, "no rule allows it")
+
+
+def test_the_decision_names_file_line_and_rule() -> None:
+    allow, deny = make_rule(12), make_rule(30, effect=Effect.DENY, on=("secret/**",))
+    policies = PolicySet((allow, deny))
+    assert decide(policies, ALICE, pull("a")).reason == 'allowed by policies/test.yaml:12 "rule 12"'
+    assert decide(policies, ALICE, pull("secret/a")).reason == 'denied by policies/test.yaml:30 "rule 30"'
+    assert decide(policies, ALICE, pull("secret/a")).rule is deny
+
+
+def test_the_catalog_needs_a_rule_of_its_own() -> None:
+    assert not decide(PolicySet((make_rule(),)), ALICE, CATALOG).allowed
+    assert decide(PolicySet((CATALOG_RULE,)), ALICE, CATALOG).allowed
+    assert not decide(PolicySet((CATALOG_RULE,)), ALICE, pull("a")).allowed
+
+
+def test_a_denied_catalog_leaves_repositories_alone() -> None:
+    deny = make_rule(3, effect=Effect.DENY, actions=frozenset([Action.CATALOG]), on=())
+    policies = PolicySet((make_rule(), CATALOG_RULE, deny))
+    assert decide(policies, ALICE, CATALOG).rule is deny
+    assert decide(policies, ALICE, pull("a")).allowed
+
+
+def test_a_star_asks_for_all_three_actions() -> None:
+    star = Access("repository", "a", "*")
+    assert expand(star) == (pull("a"), push("a"), delete("a"))
+    assert expand(CATALOG) == (CATALOG,)
+    no_deletes = make_rule(2, effect=Effect.DENY, actions=frozenset([Action.DELETE]))
+    assert decide(PolicySet((make_rule(),)), ALICE, star).allowed
+    assert decide(PolicySet((make_rule(), no_deletes)), ALICE, star).rule is no_deletes
+
+
+def test_a_class_in_a_scope_changes_nothing() -> None:
+    (access,) = parse_scopes(["repository(plugin):a:pull"])
+    assert decide(PolicySet((make_rule(),)), ALICE, access).allowed
+
+
+@given(rule_lists, principals, accesses)
+def test_agrees_with_trying_every_rule(rules: list[Rule], principal: Principal, access: Access) -> None:
+    def is_allowed(single: Access) -> bool:
+        target = find_target(principal, single)
+        assert not isinstance(target, str)
+        effects = {
+            rule.effect
+            for rule in rules
+            if rule.subjects.include(principal) and target.action in rule.actions and rule.resources.include(target)
+        }
+        return effects == {Effect.ALLOW}
+
+    assert decide(PolicySet(tuple(rules)), principal, access).allowed == all(map(is_allowed, expand(access)))
+
+
+@given(rule_lists, principals, accesses)
+def test_a_deny_always_wins(rules: list[Rule], principal: Principal, access: Access) -> None:
+    denies = (
+        make_rule(7, effect=Effect.DENY),
+        make_rule(8, effect=Effect.DENY, actions=frozenset([Action.CATALOG]), on=()),
+    )
+    decision = decide(PolicySet((*rules, *denies)), principal, access)
+    assert not decision.allowed
+    assert decision.rule is not None
+    assert decision.rule.effect is Effect.DENY
+
+
+@given(rule_lists, rule_lists, principals, accesses)
+def test_adding_allows_removes_nothing(
+    rules: list[Rule], added: list[Rule], principal: Principal, access: Access
+) -> None:
+    allows = [rule for rule in added if rule.effect is Effect.ALLOW]
+    if decide(PolicySet(tuple(rules)), principal, access).allowed:
+        assert decide(PolicySet((*rules, *allows)), principal, access).allowed
+
+
+@given(rule_lists, rule_lists, principals, accesses)
+def test_adding_denies_gives_nothing(
+    rules: list[Rule], added: list[Rule], principal: Principal, access: Access
+) -> None:
+    denies = [rule for rule in added if rule.effect is Effect.DENY]
+    if decide(PolicySet((*rules, *denies)), principal, access).allowed:
+        assert decide(PolicySet(tuple(rules)), principal, access).allowed
+
+
+@given(rule_lists, principals, accesses, st.randoms())
+def test_the_order_of_rules_never_matters(
+    rules: list[Rule], principal: Principal, access: Access, shuffler: random.Random
+) -> None:
+    rules = list({(rule.file, rule.line): rule for rule in rules}.values())  # no two rules stand at one place
+    shuffled = shuffler.sample(rules, len(rules))
+    assert decide(PolicySet(tuple(rules)), principal, access) == decide(PolicySet(tuple(shuffled)), principal, access)
+
+
+def test_a_decision_among_many_rules_tries_few() -> None:
+    rules = tuple(make_rule(i, to=(SIGNED_IN,), on=(f"team{i}/**",)) for i in range(1, 3001))
+    by_group = tuple(make_rule(i, to=(SubjectKey("group", f"g{i}"),)) for i in range(3001, 6001))
+    policies = PolicySet(rules + by_group)
+    target = find_target(ALICE, pull("team7/app"))
+    assert not isinstance(target, str)
+    assert list(policies.candidates(ALICE, target)) == [rules[6]]
