@@ -1,0 +1,133 @@
+"""Users added, changed and removed in the files that hold them: what the command line and a first start do.
+
+A running server sees the files change; nothing here talks to one.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from authproxy.config.document import parse_document
+from authproxy.errors import StartError
+from authproxy.identity.bcrypt_hash import DEFAULT_COST, MAX_COST, MIN_COST, find_problem, hash_password
+from authproxy.identity.entry import Entry
+from authproxy.identity.htpasswd import Htpasswd, load_htpasswd
+from authproxy.identity.names import find_name_problem
+from authproxy.identity.users import parse_users
+from authproxy.identity.users_edit import with_user, without_user
+from authproxy.private_file import locked, write_private
+
+
+def add_user(
+    htpasswd: Path,
+    users: Path | None,
+    name: str,
+    password: str,
+    groups: Iterable[str] = (),
+    *,
+    cost: int = DEFAULT_COST,
+) -> None:
+    """Add a user with a password and groups. Missing files are made, with mode 0600.
+
+    `users` None: there is no file for groups. Raises StartError where the name is taken or cannot be one, or a file
+    cannot be changed; then nobody has been added.
+    """
+    wanted = frozenset(groups)
+    if problem := find_name_problem(name):
+        raise StartError(problem)
+    if wanted and users is None:
+        raise StartError("no users file is configured for groups; add to identities: - users: {path: users.yaml}")
+    hashed = _hash(password, cost)
+    if load_or_empty(htpasswd).has(name):  # before groups are written
+        raise _taken(name, htpasswd)
+    if wanted and users is not None:
+        _change_users(users, lambda text: _with_groups(text, name, wanted, str(users)))
+
+    def add(file: Htpasswd) -> Htpasswd:
+        if file.has(name):
+            raise _taken(name, htpasswd)
+        return file.with_entry(name, hashed)
+
+    _change_htpasswd(htpasswd, add)
+
+
+def set_password(htpasswd: Path, name: str, password: str, *, cost: int = DEFAULT_COST) -> None:
+    """Give a user another password: logins with the old one and all refresh tokens end. Raises StartError."""
+    hashed = _hash(password, cost)
+
+    def change(file: Htpasswd) -> Htpasswd:
+        if not file.has(name):
+            raise StartError(f"there is no user {name} in {htpasswd}; add it: authproxy user add {name}")
+        return file.with_entry(name, hashed)
+
+    _change_htpasswd(htpasswd, change)
+
+
+def remove_user(htpasswd: Path, users: Path | None, name: str) -> None:
+    """Remove a user from both files. Raises StartError where neither has it."""
+    if not load_or_empty(htpasswd).has(name) and name not in read_groups(users):
+        raise StartError(f"there is no user {name} in {htpasswd}; see: authproxy user list")
+    if htpasswd.exists():
+        _change_htpasswd(htpasswd, lambda file: file.without(name))
+    if users is not None and users.exists():
+        _change_users(users, lambda text: without_user(text, name, str(users)))
+
+
+def load_or_empty(htpasswd: Path) -> Htpasswd:
+    """The file, or an empty one where there is none yet. Raises StartError where it cannot be read."""
+    return load_htpasswd(htpasswd) if htpasswd.exists() else Htpasswd()
+
+
+def read_groups(users: Path | None) -> dict[str, Entry]:
+    """The entries of a users file by name; none where there is no file. Raises StartError where it cannot be read."""
+    if users is None or not users.exists():
+        return {}
+    return dict(parse_users(parse_document(_read_text(users), str(users))))
+
+
+def _with_groups(text: str, name: str, groups: frozenset[str], name_of_file: str) -> str:
+    entry = parse_users(parse_document(text, name_of_file)).get(name, Entry(name))
+    return with_user(text, replace(entry, groups=entry.groups | groups), name_of_file)
+
+
+def _hash(password: str, cost: int) -> str:
+    if not MIN_COST <= cost <= MAX_COST:
+        raise StartError(f"a bcrypt cost of {cost} is out of bounds; choose {MIN_COST} to {MAX_COST}")
+    if problem := find_problem(password):
+        raise StartError(problem)
+    return hash_password(password, cost)
+
+
+def _taken(name: str, htpasswd: Path) -> StartError:
+    return StartError(f"the user {name} exists already in {htpasswd}; change it: authproxy user password {name}")
+
+
+def _change_htpasswd(path: Path, change: Callable[[Htpasswd], Htpasswd]) -> None:
+    def rewrite() -> bytes:
+        return change(load_or_empty(path)).encode()
+
+    _rewrite(path, rewrite)
+
+
+def _change_users(path: Path, change: Callable[[str], str]) -> None:
+    def rewrite() -> bytes:
+        return change(_read_text(path) if path.exists() else "").encode()
+
+    _rewrite(path, rewrite)
+
+
+def _rewrite(path: Path, rewrite: Callable[[], bytes]) -> None:
+    """Read, change and replace a file while nobody else does."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(path):
+            write_private(path, rewrite())
+    except OSError as exc:
+        raise StartError(f"cannot change {path}: {exc.strerror}; run this as the files' owner") from exc
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise StartError(f"cannot read {path}: {exc}; it must be a readable text file in UTF-8") from exc

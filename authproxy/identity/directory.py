@@ -1,0 +1,69 @@
+"""All identity sources as one: who logs in, who still exists, in which groups."""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import replace
+
+from authproxy.identity.bcrypt_hash import DEFAULT_COST
+from authproxy.identity.passwords import Passwords
+from authproxy.identity.source import Answer, Source
+from authproxy.principal import Principal
+
+
+class Directory:
+    """An ordered list of sources. The first that has a password for a name decides; groups of all of them add up.
+
+    A user whom any source calls disabled does not exist for `authenticate` and `find`. `key` is the same on every node
+    and worker, or an unknown user could be told from a known one by asking twice.
+    """
+
+    def __init__(self, sources: Sequence[Source], *, passwords: Passwords, key: bytes) -> None:
+        self._sources = tuple(sources)
+        self._passwords = passwords
+        self._key = key
+
+    async def authenticate(self, name: str, password: str) -> Principal | None:
+        """Who this is, or None. Raises TooManyRequests where passwords cannot be checked in time.
+
+        Every refusal of a name with a password takes one bcrypt, whether the name exists or not.
+        """
+        if not name or not password:
+            return None
+        for source in self._sources:
+            match await source.authenticate(name, password):
+                case Principal() as principal:
+                    return self._complete(principal)
+                case Answer.REFUSED:
+                    return None
+                case Answer.UNKNOWN:
+                    continue
+        await self._passwords.waste(name, password, self._cost_for_unknown(name))
+        return None
+
+    async def find(self, name: str) -> Principal | None:
+        """The enabled user as of now, or None. Takes no password, so it proves nothing about who asks."""
+        for source in self._sources:
+            principal = await source.find(name) if name else None
+            if principal is not None:
+                return self._complete(principal)
+        return None
+
+    def refresh(self) -> None:
+        """`watch.Reloadable`: read the files that have changed."""
+        for source in self._sources:
+            source.refresh()
+
+    def _complete(self, principal: Principal) -> Principal | None:
+        """The principal with the groups of every source, or None where one of them disables the user."""
+        entries = [entry for source in self._sources if (entry := source.find_entry(principal.name)) is not None]
+        if any(entry.disabled for entry in entries):
+            return None
+        return replace(principal, groups=principal.groups.union(*(entry.groups for entry in entries)))
+
+    def _cost_for_unknown(self, name: str) -> int:
+        """The cost that this name's entry would have had: always the same for a name, spread as the real ones are."""
+        costs = sorted(cost for source in self._sources for cost in source.costs)
+        if not costs:
+            return DEFAULT_COST
+        digest = hmac.digest(self._key, b"cost of\n" + name.encode("utf-8", "surrogatepass"), "sha256")
+        return costs[int.from_bytes(digest[:8], "big") % len(costs)]

@@ -1,0 +1,134 @@
+"""Where users come from: the Protocol of a source, and the source that is a file.
+
+A source answers one of three things to a name and a password, because of several sources the first that knows the name
+decides: a principal; `REFUSED`, it knows the name and the password is wrong; `UNKNOWN`, ask the next.
+"""
+
+import hmac
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import structlog
+
+from authproxy.errors import StartError
+from authproxy.identity.bcrypt_hash import find_cost
+from authproxy.identity.entry import Entry
+from authproxy.identity.htpasswd import read_htpasswd
+from authproxy.identity.passwords import Passwords
+from authproxy.identity.users import read_users
+from authproxy.principal import Principal
+from authproxy.watch import fingerprint
+
+log = structlog.get_logger(__name__)
+
+
+class Answer(Enum):
+    """What a source says where it does not say who it is."""
+
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+class Source(Protocol):
+    """One place that knows users."""
+
+    @property
+    def costs(self) -> Sequence[int]:
+        """The bcrypt cost of each password here, sorted: what an unknown user has to look like. Empty: no bcrypt."""
+
+    async def authenticate(self, name: str, password: str) -> Principal | Answer:
+        """Who this is. UNKNOWN has taken no time, whatever the password. Raises TooManyRequests."""
+
+    async def find(self, name: str) -> Principal | None:
+        """The user as of now, without a password, or None where nobody logs in here under this name."""
+
+    def find_entry(self, name: str) -> Entry | None:
+        """Groups, and whether the user is disabled, as said here for users of any source; or None."""
+
+    def refresh(self) -> None:
+        """`watch.Reloadable`: read again what has changed."""
+
+
+ReadEntries: TypeAlias = Callable[[Path], Mapping[str, Entry]]
+
+
+class FileSource:
+    """Users of a file that is read whole and swapped in one step.
+
+    `kind` goes into principals and stamps. A user's stamp is a keyed hash of name and password entry: it changes with
+    the password, and tells nobody anything about it. Raises StartError where the file does not load.
+    """
+
+    def __init__(self, kind: str, path: Path, read: ReadEntries, *, passwords: Passwords, key: bytes) -> None:
+        self.kind = kind
+        self.path = path
+        self._read = read
+        self._passwords = passwords
+        self._key = key
+        self._refreshing = threading.Lock()
+        self._seen = fingerprint(path)
+        self._entries, self._costs = self._load()
+
+    def __repr__(self) -> str:
+        return f"FileSource({self.kind!r}, {str(self.path)!r})"
+
+    @property
+    def costs(self) -> Sequence[int]:
+        """See Source."""
+        return self._costs
+
+    async def authenticate(self, name: str, password: str) -> Principal | Answer:
+        """See Source."""
+        entry = self._entries.get(name)
+        if entry is None or entry.hashed is None:
+            return Answer.UNKNOWN
+        if not await self._passwords.verify(name, password, entry.hashed):
+            return Answer.REFUSED
+        return self._principal(entry, entry.hashed)
+
+    async def find(self, name: str) -> Principal | None:
+        """See Source."""
+        entry = self._entries.get(name)
+        return None if entry is None or entry.hashed is None else self._principal(entry, entry.hashed)
+
+    def find_entry(self, name: str) -> Entry | None:
+        """See Source."""
+        return self._entries.get(name)
+
+    def refresh(self) -> None:
+        """Read the file again where it looks changed. One that does not load leaves the users as they were."""
+        with self._refreshing:
+            seen = fingerprint(self.path)
+            if seen == self._seen:
+                return
+            self._seen = seen  # before reading: a change meanwhile is seen by the next look
+            try:
+                self._entries, self._costs = self._load()
+            except StartError as exc:
+                log.warning("users not reloaded, the old ones stay in force", file=str(self.path), reason=str(exc))
+                return
+            log.info("users reloaded", file=str(self.path), users=len(self._entries))
+
+    def _load(self) -> tuple[Mapping[str, Entry], tuple[int, ...]]:
+        entries = self._read(self.path)
+        found = (find_cost(entry.hashed) for entry in entries.values() if entry.hashed is not None)
+        return entries, tuple(sorted(cost for cost in found if cost is not None))
+
+    def _principal(self, entry: Entry, hashed: str) -> Principal:
+        stamp = hmac.digest(
+            self._key, f"{self.kind}\n{entry.name}\n{hashed}".encode("utf-8", "surrogatepass"), "sha256"
+        )
+        return Principal(entry.name, entry.groups, source=self.kind, stamp=stamp[:16].hex())
+
+
+def htpasswd_source(path: Path, *, passwords: Passwords, key: bytes) -> FileSource:
+    """The users of an htpasswd file. Raises StartError."""
+    return FileSource("htpasswd", path, read_htpasswd, passwords=passwords, key=key)
+
+
+def users_source(path: Path, *, passwords: Passwords, key: bytes) -> FileSource:
+    """The users of a users.yaml file. Raises StartError."""
+    return FileSource("users", path, read_users, passwords=passwords, key=key)

@@ -1,0 +1,89 @@
+"""users.yaml: groups, and who is disabled, for users whose passwords stand here or in an htpasswd file.
+
+users:
+  alice: {groups: [team], disabled: false}
+  ci:
+    groups: [builders]
+    password: $2y$10$…      # bcrypt; without one the entry never authenticates by itself
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from authproxy.config.document import Document, read_document
+from authproxy.config.explain import validate_document
+from authproxy.identity.bcrypt_hash import MAX_COST, MIN_COST, find_cost
+from authproxy.identity.entry import Entry
+from authproxy.identity.names import find_name_problem
+
+
+def _checked_name(name: str) -> str:
+    if problem := find_name_problem(name):
+        raise ValueError(problem)
+    return name
+
+
+def _checked_group(group: str) -> str:
+    if not group or group != group.strip() or not group.isprintable():
+        raise ValueError("a group is one line of text, without spaces around it")
+    return group
+
+
+def _checked_hash(value: SecretStr) -> SecretStr:
+    if find_cost(value.get_secret_value()) is None:
+        raise ValueError(
+            f"not a bcrypt hash of cost {MIN_COST} to {MAX_COST}; make one with: htpasswd -nB NAME (what stands behind"
+            " the colon), or leave it out and set the password with: authproxy user password NAME"
+        )
+    return value
+
+
+Name: TypeAlias = Annotated[str, AfterValidator(_checked_name)]
+Group: TypeAlias = Annotated[str, AfterValidator(_checked_group)]
+Hash: TypeAlias = Annotated[SecretStr, AfterValidator(_checked_hash)]
+
+
+class UserItem(BaseModel):
+    """What stands below one name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    groups: list[Group] = Field(default_factory=list)
+    """The groups that policies know the user by. None by default."""
+
+    disabled: bool = False
+    """true: the user can neither log in nor use a refresh token, and the password is kept. Off by default."""
+
+    password: Hash | None = None
+    """A bcrypt hash. Absent: the password is that of the htpasswd file; where there is none, nobody logs in so."""
+
+
+class UsersFile(BaseModel):
+    """The file's keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    users: dict[Name, UserItem | None] | None = None
+    """The users by name. Empty by default."""
+
+
+def read_users(path: Path) -> Mapping[str, Entry]:
+    """The users of a file. Raises StartError that names file, line and key."""
+    return parse_users(read_document(path))
+
+
+def parse_users(document: Document) -> Mapping[str, Entry]:
+    """The users of a file that has been read; an empty one has none. Raises StartError as `read_users` does."""
+    if document.to_plain() is None:
+        return MappingProxyType({})
+    users = validate_document(document, UsersFile).users or {}
+    return MappingProxyType({name: _to_entry(name, item or UserItem()) for name, item in users.items()})
+
+
+def _to_entry(name: str, item: UserItem) -> Entry:
+    hashed = item.password.get_secret_value() if item.password else None
+    return Entry(name, hashed, frozenset(item.groups), item.disabled)

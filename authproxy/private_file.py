@@ -1,0 +1,63 @@
+"""Files that hold secrets: written whole or not at all, for their owner alone, by one process at a time."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file in one step; durable on return.
+
+    A new file has mode 0600. An existing one keeps its mode and, where this process may set them, its owner and group:
+    a server that runs under another account must still be able to read what root has changed. A symbolic link stays
+    one. Raises OSError.
+    """
+    target = Path(os.path.realpath(path))
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # made with mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            _adopt(file.fileno(), target)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the only right to change `path`, among processes of this machine, by a hidden lock file beside it.
+
+    Waits for whoever holds it. Readers need no lock: a file is replaced in one step. Raises OSError.
+    """
+    target = Path(os.path.realpath(path))
+    handle = os.open(target.with_name(f".{target.name}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _adopt(handle: int, target: Path) -> None:
+    try:
+        status = target.stat()
+    except FileNotFoundError:
+        return
+    with suppress(PermissionError):  # only root gives files away; anybody else owns what it could replace
+        os.fchown(handle, status.st_uid, status.st_gid)
+    os.fchmod(handle, status.st_mode & 0o777)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,192 @@
+"""Several sources as one, over real files and a bcrypt that is counted."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from authproxy.errors import StartError
+from authproxy.identity.accounts import add_user, remove_user, set_password
+from authproxy.identity.bcrypt_hash import check_password, find_cost, hash_password
+from authproxy.identity.directory import Directory
+from authproxy.identity.passwords import Passwords
+from authproxy.identity.source import htpasswd_source, users_source
+
+KEY = b"k" * 32
+
+
+class Counted:
+    """The real bcrypt, and the costs of what it was asked."""
+
+    def __init__(self) -> None:
+        self.costs: list[int | None] = []
+
+    def __call__(self, password: str, hashed: str) -> bool:
+        self.costs.append(find_cost(hashed))
+        return check_password(password, hashed)
+
+
+@pytest.fixture
+def bcrypt() -> Counted:
+    return Counted()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    htpasswd, users = tmp_path / "htpasswd", tmp_path / "users.yaml"
+    add_user(htpasswd, users, "alice", "wonderland", ["team"], cost=4)
+    add_user(htpasswd, users, "bob", "builder", cost=4)
+    own = hash_password("own password", 4)
+    users.write_text(
+        users.read_text() + f"  ci:\n    password: {own}\n    groups: [ci]\n  ghost: {{groups: [admin]}}\n"
+    )
+    return htpasswd, users
+
+
+@pytest.fixture
+def open_directory(bcrypt: Counted, files: tuple[Path, Path]) -> Callable[[], Directory]:
+    def open_() -> Directory:
+        passwords = Passwords(check=bcrypt)
+        return Directory(
+            [
+                htpasswd_source(files[0], passwords=passwords, key=KEY),
+                users_source(files[1], passwords=passwords, key=KEY),
+            ],
+            passwords=passwords,
+            key=KEY,
+        )
+
+    return open_
+
+
+@pytest.fixture
+def directory(open_directory: Callable[[], Directory]) -> Directory:
+    return open_directory()
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "groups", "source"),
+    [
+        ("alice", "wonderland", {"team"}, "htpasswd"),
+        ("bob", "builder", set(), "htpasswd"),
+        ("ci", "own password", {"ci"}, "users"),
+    ],
+)
+async def test_who_logs_in(directory: Directory, name: str, password: str, groups: set[str], source: str) -> None:
+    principal = await directory.authenticate(name, password)
+    assert principal is not None
+    assert (principal.name, set(principal.groups), principal.source) == (name, groups, source)
+    assert principal == await directory.find(name)
+
+
+REFUSED = [
+    ("alice", "wrong"),
+    ("nobody", "wonderland"),
+    ("ghost", "anything"),
+    ("ci", "wonderland"),
+    ("alice", "wonderland" + "x" * 72),
+    ("alice", "wonderland\0"),
+    ("Alice", "wonderland"),
+    ("alice ", "wonderland"),
+]
+
+
+@pytest.mark.parametrize(("name", "password"), REFUSED)
+async def test_every_refusal_costs_exactly_one_bcrypt(
+    directory: Directory, bcrypt: Counted, name: str, password: str
+) -> None:
+    """CVE-2023-20902: an unknown user must not be told from a wrong password by time."""
+    assert await directory.authenticate(name, password) is None
+    assert bcrypt.costs == [4]
+
+
+@pytest.mark.parametrize(("name", "password"), [("", ""), ("", "x"), ("alice", ""), ("ghost", ""), ("nobody", "")])
+async def test_an_empty_name_or_password_never_logs_in(directory: Directory, name: str, password: str) -> None:
+    assert await directory.authenticate(name, password) is None
+
+
+async def test_a_user_without_a_password_accepts_none_and_is_not_found(directory: Directory) -> None:
+    assert await directory.authenticate("ghost", "admin") is None
+    assert await directory.find("ghost") is None
+
+
+async def test_a_user_who_is_disabled_anywhere_does_not_exist(directory: Directory, files: tuple[Path, Path]) -> None:
+    users = files[1]
+    users.write_text(users.read_text().replace("{groups: [team]}", "{groups: [team], disabled: true}"))
+    assert await directory.authenticate("alice", "wonderland") is not None  # not looked yet
+    directory.refresh()
+    assert await directory.authenticate("alice", "wonderland") is None
+    assert await directory.find("alice") is None
+
+
+async def test_unknown_users_cost_what_the_files_users_cost(files: tuple[Path, Path], bcrypt: Counted) -> None:
+    htpasswd, _ = files
+    add_user(htpasswd, None, "carol", "x", cost=5)
+    passwords = Passwords(check=bcrypt)
+    directory = Directory([htpasswd_source(htpasswd, passwords=passwords, key=KEY)], passwords=passwords, key=KEY)
+    for number in range(30):
+        await directory.authenticate(f"unknown{number}", "x")
+    assert set(bcrypt.costs) == {4, 5}
+    bcrypt.costs.clear()
+    for _ in range(3):
+        await directory.authenticate("unknown1", "x")
+    assert len(set(bcrypt.costs)) == 1  # the same name always looks the same
+
+
+async def test_changes_by_the_commands_are_in_force_after_one_look(
+    directory: Directory, files: tuple[Path, Path]
+) -> None:
+    htpasswd, users = files
+    before = await directory.find("alice")
+    assert await directory.authenticate("alice", "wonderland")
+    set_password(htpasswd, "alice", "looking-glass", cost=4)
+    add_user(htpasswd, users, "dora", "explorer", ["kids"], cost=4)
+    remove_user(htpasswd, users, "bob")
+    directory.refresh()
+    assert await directory.authenticate("alice", "wonderland") is None  # though it was remembered
+    after = await directory.authenticate("alice", "looking-glass")
+    assert before is not None
+    assert after is not None
+    assert after.stamp != before.stamp
+    dora = await directory.authenticate("dora", "explorer")
+    assert dora is not None
+    assert dora.groups == {"kids"}
+    assert await directory.authenticate("bob", "builder") is None
+    assert await directory.find("bob") is None
+
+
+async def test_a_stamp_stays_over_restarts_and_tells_users_apart(open_directory: Callable[[], Directory]) -> None:
+    one, two = open_directory(), open_directory()
+    alice, bob = await one.find("alice"), await one.find("bob")
+    assert alice is not None
+    assert bob is not None
+    assert alice.stamp != bob.stamp
+    assert (alice, bob) == (await two.find("alice"), await two.find("bob"))
+
+
+async def test_a_broken_file_leaves_the_users_as_they_were_and_says_why(
+    directory: Directory, files: tuple[Path, Path]
+) -> None:
+    files[1].write_text("users: [oops]\n")
+    with capture_logs() as logs:
+        directory.refresh()
+        directory.refresh()  # the same fault is not told twice
+    assert ["users.yaml:1" in entry["reason"] for entry in logs] == [True]
+    assert (found := await directory.find("alice")) is not None
+    assert found.groups == {"team"}
+
+
+async def test_a_file_that_vanishes_leaves_the_users_as_they_were(
+    directory: Directory, files: tuple[Path, Path]
+) -> None:
+    files[0].unlink()
+    with capture_logs() as logs:
+        directory.refresh()
+    assert len(logs) == 1
+    assert await directory.find("alice") is not None
+
+
+def test_a_file_that_is_missing_at_the_start_stops_it(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="htpasswd"):
+        htpasswd_source(tmp_path / "htpasswd", passwords=Passwords(), key=KEY)
