@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from authproxy.access import Access
 from authproxy.policy.decide import Decision, decide, expand, find_target
 from authproxy.policy.glob import USER
-from authproxy.policy.model import Effect, PolicySet, Rule, Target
+from authproxy.policy.model import Action, Effect, PolicySet, Rule, Target
 from authproxy.principal import Principal
 
 # More would bury the ones that help.
@@ -65,6 +65,8 @@ def _explain_single(policies: PolicySet, principal: Principal, access: Access) -
 
 def _why_not(rule: Rule, principal: Principal, target: Target) -> str | None:
     """The one thing that kept an allowing rule from deciding, or None where more than one did."""
+    if (Action.CATALOG in rule.actions) != (target.action is Action.CATALOG):
+        return None  # a rule about repositories has nothing to do with the catalog
     reasons = []
     if not rule.subjects.include(principal):
         reasons.append(f"{principal.name or 'anonymous'} is not among {rule.subjects}")

@@ -54,6 +54,6 @@ def _shared_names(rules: list[Rule]) -> Iterator[str]:
         earlier = first.setdefault(rule.name, rule)
         if earlier is not rule:
             yield (
-                f"{rule.place}: name: {rule.name!r} is already the name of the rule at {earlier.place}; "
+                f'{rule.place}: name: "{rule.name}" is already the name of the rule at {earlier.place}; '
                 "allowed: a name that no other rule has"
             )

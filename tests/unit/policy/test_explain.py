@@ -1,0 +1,177 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from authproxy.access import CATALOG, Access, pull, push
+from authproxy.policy.decide import decide, expand
+from authproxy.policy.explain import MAX_NEAR, explain, render
+from authproxy.policy.load import load_policies
+from authproxy.policy.model import Effect, PolicySet, Rule, SubjectKey
+from authproxy.principal import ANONYMOUS as NOBODY
+from authproxy.principal import Principal
+from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
+
+POLICY = """\
+version: 1
+rules:
+  - name: own space
+    allow: [pull, push]
+    to: {signed-in: true}
+    on: {repositories: ["{user}/**"]}
+  - name: team
+    allow: [push]
+    to: {groups: [team]}
+    on: {repositories: ["team/**"]}
+  - name: frozen
+    description: This space is frozen.
+    deny: [push]
+    to: {everyone: true}
+    on: {repositories: ["*/frozen"]}
+  - name: list
+    allow: [catalog]
+    to: {groups: [ops]}
+"""
+
+ALICE = Principal("alice")
+OWN = '"own space" (allow pull, push to signed-in on {user}/**)'
+TEAM = '"team" (allow push to group team on team/**)'
+LIST = '"list" (allow catalog to group ops on the registry)'
+NO_PLACE = "the name 'Alice' is no path segment of a repository name, so {user} matches nothing"
+NEAR_5 = '"rule 5" (allow pull, push, delete to everyone on team/**): the repository does not match'
+
+LINES = [
+    (
+        "allowed",
+        ALICE,
+        push("alice/app"),
+        ["alice asks repository:alice/app:push", '  allowed by p.yaml:3 "own space"'],
+    ),
+    (
+        "no rule",
+        ALICE,
+        push("bob/app"),
+        [
+            "alice asks repository:bob/app:push",
+            "  denied: no rule allows it",
+            f"  near: p.yaml:3 {OWN}: the repository does not match",
+        ],
+    ),
+    (
+        "another action",
+        ALICE,
+        Access("repository", "alice/app", "delete"),
+        [
+            "alice asks repository:alice/app:delete",
+            "  denied: no rule allows it",
+            f"  near: p.yaml:3 {OWN}: delete is not among its actions",
+        ],
+    ),
+    (
+        "another group, and rules about the caller come first",
+        ALICE,
+        push("team/app"),
+        [
+            "alice asks repository:team/app:push",
+            "  denied: no rule allows it",
+            f"  near: p.yaml:3 {OWN}: the repository does not match",
+            f"  near: p.yaml:7 {TEAM}: alice is not among group team",
+        ],
+    ),
+    (
+        "a deny says what it is for, and what it overrules",
+        ALICE,
+        push("alice/frozen"),
+        [
+            "alice asks repository:alice/frozen:push",
+            '  denied by p.yaml:11 "frozen"',
+            "  it says: This space is frozen.",
+            f"  near: p.yaml:3 {OWN}: it would allow this, but a deny always wins",
+        ],
+    ),
+    (
+        "a name that cannot be placed",
+        Principal("Alice"),
+        pull("alice/app"),
+        [
+            "Alice asks repository:alice/app:pull",
+            "  denied: no rule allows it",
+            f"  near: p.yaml:3 {OWN}: {NO_PLACE}",
+        ],
+    ),
+    (
+        "anonymous",
+        NOBODY,
+        push("team/app"),
+        [
+            "anonymous asks repository:team/app:push",
+            "  denied: no rule allows it",
+            f"  near: p.yaml:7 {TEAM}: anonymous is not among group team",
+        ],
+    ),
+    (
+        "the catalog",
+        ALICE,
+        CATALOG,
+        [
+            "alice asks registry:catalog:*",
+            "  denied: no rule allows it",
+            f"  near: p.yaml:16 {LIST}: alice is not among group ops",
+        ],
+    ),
+    (
+        "no repository name",
+        ALICE,
+        pull("Alice/app"),
+        ["alice asks repository:Alice/app:pull", "  denied: 'Alice/app' is not a repository name"],
+    ),
+]
+
+
+@pytest.fixture
+def policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PolicySet:
+    monkeypatch.chdir(tmp_path)
+    Path("p.yaml").write_text(POLICY, encoding="utf-8")
+    return load_policies(Path("p.yaml"))
+
+
+@pytest.mark.parametrize(("principal", "access", "lines"), [row[1:] for row in LINES], ids=[row[0] for row in LINES])
+def test_lines(policies: PolicySet, principal: Principal, access: Access, lines: list[str]) -> None:
+    (explanation,) = explain(policies, principal, access)
+    assert render(explanation) == lines
+
+
+def test_a_star_is_explained_action_by_action(policies: PolicySet) -> None:
+    explanations = explain(policies, ALICE, Access("repository", "alice/frozen", "*"))
+    assert [(one.access.action, one.decision.allowed) for one in explanations] == [
+        ("pull", True),
+        ("push", False),
+        ("delete", False),
+    ]
+
+
+def test_only_the_nearest_rules_are_printed() -> None:
+    rules = tuple(make_rule(i, on=("team/**",)) for i in range(1, MAX_NEAR + 3))
+    (explanation,) = explain(PolicySet(rules), ALICE, pull("a"))
+    assert len(explanation.near) == MAX_NEAR + 2
+    assert render(explanation)[-2:] == [f"  near: policies/test.yaml:5 {NEAR_5}", "  near: 2 more"]
+
+
+def test_a_rule_that_misses_by_two_things_is_not_near() -> None:
+    far = make_rule(to=(SubjectKey("user", "bob"),), on=("team/**",))
+    (explanation,) = explain(PolicySet((far,)), ALICE, pull("a"))
+    assert explanation.near == ()
+
+
+@given(rule_lists, principals, accesses)
+def test_agrees_with_the_decision(rules: list[Rule], principal: Principal, access: Access) -> None:
+    policies = PolicySet(tuple(rules))
+    explanations = explain(policies, principal, access)
+    assert [one.decision for one in explanations] == [decide(policies, principal, single) for single in expand(access)]
+    for one in explanations:
+        assert (render(one)[1].strip().startswith("allowed")) == one.decision.allowed
+        if one.decision.allowed:
+            assert one.near == ()
+        overruled = [near for near in one.near if near.why_not == "it would allow this, but a deny always wins"]
+        # What is near is overruled exactly where a deny decided.
+        assert not overruled or (one.decision.rule is not None and one.decision.rule.effect is Effect.DENY)

@@ -1,0 +1,124 @@
+import os
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from authproxy.access import CATALOG, Access, delete, pull, push
+from authproxy.policy.live import Policies
+from authproxy.policy.load import PolicyError
+from authproxy.principal import ANONYMOUS, Principal
+
+ALICE = Principal("alice")
+
+
+def make_policy(name: str, actions: str = "[pull]", glob: str = "{user}/**", effect: str = "allow") -> str:
+    return (
+        f"version: 1\nrules:\n  - name: {name}\n    {effect}: {actions}\n"
+        f'    to: {{everyone: true}}\n    on: {{repositories: ["{glob}"]}}\n'
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.yaml").write_text(make_policy("own"), encoding="utf-8")
+    return tmp_path
+
+
+def test_a_broken_start_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError):
+        Policies(tmp_path)
+
+
+def test_a_changed_file_is_in_force_after_the_next_look(folder: Path) -> None:
+    policies = Policies(folder)
+    assert not policies.decide(ALICE, push("alice/app")).allowed
+    (folder / "a.yaml").write_text(make_policy("own", "[pull, push]"), encoding="utf-8")
+    with capture_logs() as logs:
+        policies.refresh()
+    assert policies.decide(ALICE, push("alice/app")).allowed
+    assert [(line["event"], line["rules"]) for line in logs] == [("policies loaded", 1)]
+
+
+def test_a_new_file_and_a_removed_file_count(folder: Path) -> None:
+    policies = Policies(folder)
+    (folder / "b.yml").write_text(make_policy("stop", glob="**", effect="deny"), encoding="utf-8")
+    policies.refresh()
+    assert not policies.decide(ALICE, pull("alice/app")).allowed
+    (folder / "b.yml").unlink()
+    policies.refresh()
+    assert policies.decide(ALICE, pull("alice/app")).allowed
+
+
+def test_nothing_is_read_where_nothing_changed(folder: Path) -> None:
+    policies = Policies(folder)
+    before = policies.current
+    policies.refresh()
+    assert policies.current is before
+
+
+def test_a_broken_file_leaves_the_old_rules_in_force_and_is_logged_once(folder: Path) -> None:
+    policies = Policies(folder)
+    before = policies.current
+    (folder / "b.yaml").write_text("version: 1\nrulez: []\n", encoding="utf-8")
+    with capture_logs() as logs:
+        policies.refresh()
+        policies.refresh()
+        policies.refresh()
+    assert policies.current is before
+    assert [(line["log_level"], line["event"]) for line in logs] == [
+        ("error", "policies do not load, the old ones stay in force")
+    ]
+    assert f"{folder}/b.yaml:2: rulez: unknown key" in logs[0]["error"]
+
+
+def test_each_broken_change_is_logged(folder: Path) -> None:
+    policies = Policies(folder)
+    with capture_logs() as logs:
+        for text in ("version: 1\n", "version: 1 # still\n"):
+            (folder / "b.yaml").write_text(text, encoding="utf-8")
+            policies.refresh()
+    assert [line["log_level"] for line in logs] == ["error", "error"]
+
+
+def test_all_files_gone_leave_the_old_rules_in_force(folder: Path) -> None:
+    policies = Policies(folder)
+    (folder / "a.yaml").unlink()
+    policies.refresh()
+    assert policies.decide(ALICE, pull("alice/app")).allowed
+
+
+def test_a_mended_file_is_in_force_even_where_it_looks_the_same_from_outside(folder: Path) -> None:
+    # Such as one whose permission was given back: neither size nor time changes.
+    policies = Policies(folder)
+    good = make_policy("stop", glob="**", effect="deny")
+    path = folder / "b.yaml"
+    path.write_text(good.replace("rules", "rulez"), encoding="utf-8")
+    policies.refresh()
+    assert policies.decide(ALICE, pull("alice/app")).allowed
+    status = path.stat()
+    path.write_text(good, encoding="utf-8")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    policies.refresh()
+    assert not policies.decide(ALICE, pull("alice/app")).allowed
+
+
+def test_granted_is_the_part_that_is_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text(make_policy("own", "[pull, delete]"), encoding="utf-8")
+    policies = Policies(path)
+    wanted = [pull("alice/app"), push("alice/app"), pull("bob/app"), CATALOG, Access("x", "y", "z")]
+    assert policies.granted(ALICE, wanted) == {pull("alice/app")}
+    assert policies.granted(ALICE, []) == frozenset()
+    assert policies.granted(ANONYMOUS, wanted) == frozenset()
+
+
+def test_a_star_is_granted_as_the_single_actions_that_are_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text(make_policy("own", "[pull, delete]"), encoding="utf-8")
+    granted = Policies(path).granted(ALICE, [Access("repository", "alice/app", "*")])
+    assert granted == {pull("alice/app"), delete("alice/app")}
+
+
+def test_what_it_shows_of_itself(folder: Path) -> None:
+    assert repr(Policies(folder)) == f"Policies({str(folder)!r}, rules=1)"
