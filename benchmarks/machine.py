@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import re
 import ssl
 import subprocess
 from pathlib import Path
@@ -36,7 +37,7 @@ def describe_versions() -> dict[str, str]:
     }
     for name, flag in _VERSION_FLAGS.items():
         if (path := find_program(name)) is not None:
-            versions[name] = _first_line([path, flag])
+            versions[name] = _version(_first_line([path, flag]))
     return versions
 
 
@@ -51,6 +52,12 @@ def _first_line(command: list[str]) -> str:
     """The first line that a program prints, wherever it prints it; its exit code says nothing (wrk's is 1)."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     return next(iter((done.stdout + done.stderr).strip().splitlines()), "")
+
+
+def _version(line: str) -> str:
+    """The first thing that looks like a version, or the whole line."""
+    found = re.search(r"\d+\.\d+[\w.+-]*", line)
+    return found[0] if found else line
 
 
 def _field(path: Path, name: str) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class Target:
     port: int
     ca: Path
     servers: tuple[Server, ...]
-    user: tuple[str, str] | None = None
+    user: tuple[str, str] | None = field(default=None, repr=False)
 
     @property
     def url(self) -> str:
