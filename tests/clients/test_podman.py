@@ -19,9 +19,9 @@ from tests.support.server import Server
 # podman reads these from the home before it looks into /etc; a fresh machine may have none there.
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}'
 
-# A container that a machine without much of its own can run: no network, no control groups, and limits below podman's
+# A container that a machine without much of its own can run: no network, and limits below podman's
 # wish for a million open files.
-CONFINED = ("--network", "none", "--cgroups", "disabled", "--ulimit", "nofile=1024", "--ulimit", "nproc=1024")
+CONFINED = ("--network", "none", "--ulimit", "nofile=1024", "--ulimit", "nproc=1024")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,16 @@ class Podman:
         env = environment(self.home, REGISTRY_AUTH_FILE=str(self.home / "auth.json"))
         storage = (
             *("--root", f"{self.home}/root", "--runroot", f"{self.home}/run", "--tmpdir", f"{self.home}/state"),
-            *("--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none"),
+            *(
+                "--storage-driver",
+                "vfs",
+                "--runtime",
+                binary("runc"),
+                "--cgroup-manager",
+                "cgroupfs",
+                "--events-backend",
+                "none",
+            ),
         )
         return run(binary("podman"), *storage, *arguments, env=env, stdin=stdin)
 
@@ -107,10 +116,7 @@ def test_pushed_image_comes_back_and_runs(alice: Podman, local: str, repository:
     alice.must("push", *alice.trust, local, f"docker://{name}")
     alice.must("rmi", "--force", local)
     alice.must("pull", *alice.trust, name)
-    assert (
-        alice.must("run", "--rm", "--network", "none", "--cgroups", "disabled", "--ulimit", "host", name).strip()
-        == GREETING
-    )
+    assert alice.must("run", "--rm", *CONFINED, name).strip() == GREETING
 
 
 def test_image_is_pulled_by_digest(alice: Podman, local: str, repository: str) -> None:

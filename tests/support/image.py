@@ -5,6 +5,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from authproxy.digest import Digest
 from tests.support.daemon import GREETING, image_layer
 
@@ -60,6 +62,31 @@ def write_layout(image: Image, folder: Path, tag: str) -> str:
     (folder / "index.json").write_bytes(_json({"schemaVersion": 2, "manifests": [entry]}))
     (folder / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
     return f"oci:{folder}:{tag}"
+
+
+def push_image(client: httpx.Client, repository: str, tag: str, image: Image) -> None:
+    """Push call by call, as a script would, with a client whose token allows it."""
+    push_blob(client, repository, image.layer)
+    push_blob(client, repository, image.config)
+    headers = {"Content-Type": MANIFEST_TYPE}
+    answer = client.put(f"/v2/{repository}/manifests/{tag}", content=image.manifest, headers=headers)
+    assert answer.status_code == httpx.codes.CREATED, answer.text
+
+
+def push_blob(client: httpx.Client, repository: str, content: bytes) -> Digest:
+    """Push one blob in a session of one request."""
+    digest = Digest.of(content)
+    session = open_upload(client, repository)
+    answer = client.put(session.copy_merge_params({"digest": str(digest)}), content=content)
+    assert answer.status_code == httpx.codes.CREATED, answer.text
+    return digest
+
+
+def open_upload(client: httpx.Client, repository: str) -> httpx.URL:
+    """Open an upload session: its address."""
+    answer = client.post(f"/v2/{repository}/blobs/uploads/")
+    assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+    return client.base_url.join(answer.headers["location"])
 
 
 def _descriptor(media_type: str, content: bytes) -> dict[str, object]:

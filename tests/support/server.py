@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPSConnection
 from pathlib import Path
 
 import httpx
@@ -97,13 +98,17 @@ class Server:
             assert time.monotonic() < deadline, f"the server was not ready in {READY_WITHIN_S} s:\n{self.output}"
             time.sleep(0.05)
 
-    def terminate(self) -> None:
-        """Ask it to stop (SIGTERM) and go on at once; `join` waits."""
+    def ask_to_stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send the signal and go on as soon as no new connection is taken; `join` waits for the end."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(number)
+        deadline = time.monotonic() + STOPPED_WITHIN_S
+        while speaks_tls(self.port):
+            assert time.monotonic() < deadline, f"it still takes connections after {number.name}:\n{self.output}"
+            time.sleep(0.05)
 
     def join(self) -> None:
-        """Wait for the end that `terminate` asked for: exit code 0 and never a traceback."""
+        """Wait for the end that `ask_to_stop` asked for: exit code 0 and never a traceback."""
         assert self.process is not None
         try:
             code = self.process.wait(STOPPED_WITHIN_S)
@@ -116,7 +121,7 @@ class Server:
 
     def stop(self) -> None:
         """Stop it in good order."""
-        self.terminate()
+        self.ask_to_stop()
         self.join()
 
     def kill(self) -> None:
@@ -145,6 +150,11 @@ class Server:
         """An HTTP client that trusts the server's CA and nothing else, with paths relative to the server."""
         trust = ssl.create_default_context(cafile=str(self.ca))
         return httpx.Client(base_url=self.url, verify=trust, trust_env=False, timeout=60)
+
+    def connection(self) -> HTTPSConnection:
+        """A connection that sends and reads as slowly as its owner likes."""
+        trust = ssl.create_default_context(cafile=str(self.ca))
+        return HTTPSConnection("localhost", self.port, context=trust, timeout=60)
 
     def client_for(self, user: str, password: str, *scopes: str) -> httpx.Client:
         """The same with a token of this user for these scopes."""
