@@ -49,7 +49,7 @@ class Log(Section):
 
 
 class Tls(Section):
-    """TLS 1.2 and 1.3 on `http.addr`. Both keys belong together; without the section plain HTTP is spoken."""
+    """TLS 1.2 and 1.3 on `http.addr`. Both keys belong together; without any, plain HTTP is spoken."""
 
     certificate: Path
     """The PEM file of the server's certificate, followed by its intermediate certificates."""
@@ -81,7 +81,8 @@ class Http(Section):
     """Headers that are added to every answer, each with the list of its values:
     `X-Content-Type-Options: [nosniff]`. Default: none."""
 
-    tls: Tls | None = None
+    # As in Distribution a section with nothing in it is none: so a variable can take it away.
+    tls: Annotated[Tls | None, BeforeValidator(lambda v: v or None)] = None
 
     workers: Annotated[Integer, AfterValidator(_at_least_one)] = 1
     """Processes that share the port. Default 1, which is also the least."""

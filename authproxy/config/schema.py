@@ -30,9 +30,9 @@ def below(annotation: Any, step: str | int) -> Any:
         return None if field is None else field.annotation
     arguments, origin = get_args(bare), get_origin(bare)
     if isinstance(origin, type) and arguments:
-        if issubclass(origin, Mapping):
+        if issubclass(origin, Mapping) and isinstance(step, str):
             return arguments[1]
-        if issubclass(origin, Sequence):
+        if issubclass(origin, Sequence) and isinstance(step, int):
             return arguments[0]
     return None
 

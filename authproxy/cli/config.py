@@ -1,0 +1,33 @@
+"""`authproxy config`: look at a configuration without serving it."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Check and show the configuration; REGISTRY_* variables apply.")
+
+Config = Annotated[
+    Path | None, typer.Argument(help="CNCF Distribution's config.yml; without it the usual places are searched.")
+]
+
+
+@app.command()
+def check(config: Config = None) -> None:
+    """Say whether the configuration can be served, and in which mode; the exit code is 1 where it cannot."""
+    from authproxy.config.load import load
+
+    loaded = load(config, os.environ)
+    for warning in loaded.warnings:
+        typer.echo(f"warning: {warning}")
+    typer.echo(f"{loaded.origin}: ok (mode: {loaded.settings.mode.value})")
+
+
+@app.command()
+def show(config: Config = None) -> None:
+    """Print the effective configuration as YAML, each value with its source; secrets are hidden."""
+    from authproxy.config.load import load
+    from authproxy.config.show import show as render
+
+    typer.echo(render(load(config, os.environ)), nl=False)

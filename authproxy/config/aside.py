@@ -1,0 +1,65 @@
+"""Setting aside the keys of `later.py`, so that the model sees only what is in force."""
+
+from authproxy.config.document import Document, DocumentError, KeyPath, MapNode, TextNode, to_plain
+from authproxy.config.edit import without
+from authproxy.config.explain import dotted, unknown_key
+from authproxy.config.later import LATER
+from authproxy.config.model import Settings
+from authproxy.config.schema import at
+
+# Keys that only lead to keys of `later.py`: nothing in the model stands below them. The deepest come first.
+GROUPS: tuple[KeyPath, ...] = tuple(
+    sorted(
+        {row.path[:end] for row in LATER for end in range(1, len(row.path)) if at(Settings, row.path[:end]) is None},
+        key=lambda path: (-len(path), path),
+    )
+)
+
+
+def set_aside(document: Document) -> tuple[Document, list[str]]:
+    """The document without the keys that are not in force, and a name with its place for each that had a meaning.
+
+    Raises DocumentError with a line for each key that must not be passed over.
+    """
+    root, faults, passed_over = document.root, [], []
+    for row in LATER:
+        node = document.find(row.path)
+        if node is None:
+            continue
+        place = document.place_of(row.path)
+        if not row.is_harmless(to_plain(node)):
+            if row.stops:
+                faults.append((place, f"{place}: {row.key}: not supported here: {row.here}"))
+            else:
+                passed_over.append((place, f"{row.key} ({place})"))
+        root = without(root, row.path)
+    rest = Document(document.name, root)
+    for path in GROUPS:
+        faults += [(rest.place_of(path), fault) for fault in _leftovers(rest, path)]
+        rest = Document(document.name, without(rest.root, path))
+    if faults:
+        raise DocumentError("\n".join(fault for _, fault in sorted(faults)))
+    return rest, [name for _, name in sorted(passed_over)]
+
+
+def may_follow(path: KeyPath) -> tuple[str, ...]:
+    """The keys of `later.py` that stand directly below a path."""
+    found = (str(row.path[len(path)]) for row in LATER if row.path[: len(path)] == path and len(row.path) > len(path))
+    return tuple(dict.fromkeys(found))
+
+
+def is_set_aside(path: KeyPath) -> bool:
+    """Whether a row of `later.py` covers the path."""
+    return any(path[: len(row.path)] == row.path for row in LATER)
+
+
+def _leftovers(document: Document, path: KeyPath) -> list[str]:
+    """The faults below a group: what is there and stands in no row."""
+    match document.find(path):
+        case MapNode() as node:
+            return [unknown_key((*path, key), entry.place, may_follow(path)) for key, entry in node.entries.items()]
+        case None | TextNode(text=None):
+            return []
+        case _:
+            place = document.place_of(path)
+            return [f"{place}: {dotted(path)}: keys below it wanted here; allowed: {', '.join(may_follow(path))}"]

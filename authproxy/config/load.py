@@ -1,0 +1,118 @@
+"""From a file, or a program's own values, and REGISTRY_* variables to settings; every value remembers its source."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from authproxy.config.aside import set_aside
+from authproxy.config.document import Document, DocumentError, KeyPath, MapNode, Place, Plain, TextNode, read_document
+from authproxy.config.edit import from_values
+from authproxy.config.explain import dotted, explain
+from authproxy.config.model import Mode, Settings
+from authproxy.config.overrides import CONFIGURATION_PATH, apply_overrides
+from authproxy.config.schema import below, leaves, section_of
+from authproxy.errors import StartError
+
+# Where the images of CNCF Distribution 3.x and 2.8 keep theirs.
+USUAL_PLACES = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry/config.yml"))
+
+DEFAULT = "default"
+
+_REFERENCE = "docs/reference/configuration.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and what an operator should know about how they came about."""
+
+    settings: Settings
+    origin: str  # the file that was read, or the name of the values that were handed in
+    warnings: tuple[str, ...]
+    sources: Mapping[str, str]  # key path of each value → "config.yml:12", "REGISTRY_HTTP_ADDR" or "default"
+
+
+def load(path: Path | None, environ: Mapping[str, str], *, usual_places: Sequence[Path] = USUAL_PLACES) -> Loaded:
+    """Read a configuration file; without a path the one of REGISTRY_CONFIGURATION_PATH, or the first usual place.
+
+    Raises StartError with a line for each fault.
+    """
+    return _load(read_document(path or find_file(environ, usual_places)), environ)
+
+
+def load_values(values: Mapping[str, Any], origin: str, environ: Mapping[str, str]) -> Loaded:
+    """Take a configuration as nested dictionaries instead of a file; variables apply to it too. Raises StartError."""
+    return _load(Document(origin, from_values(dict(values), Place(origin))), environ)
+
+
+def find_file(environ: Mapping[str, str], usual_places: Sequence[Path] = USUAL_PLACES) -> Path:
+    """The configuration file to take where none was named. Raises StartError where there is none."""
+    if named := environ.get(CONFIGURATION_PATH):
+        return Path(named)
+    for place in usual_places:
+        if place.is_file():
+            return place
+    searched = ", ".join(map(str, usual_places))
+    raise StartError(
+        f"no configuration: name a file, set {CONFIGURATION_PATH}, or put one in one of {searched};"
+        " --embedded needs none"
+    )
+
+
+def _load(document: Document, environ: Mapping[str, str]) -> Loaded:
+    if isinstance(document.root, TextNode) and document.root.text is None:
+        document = Document(document.name, MapNode({}, document.root.place))
+    document, unknown = apply_overrides(document, environ)
+    document, passed_over = set_aside(document)
+    try:
+        settings = Settings.model_validate(_filled(document.to_plain(), Settings))
+    except ValidationError as exc:
+        raise DocumentError("\n".join(explain(exc, document, Settings))) from None
+    return Loaded(
+        settings,
+        document.name,
+        tuple(_warnings(document, settings, passed_over, unknown)),
+        {dotted(path): _source(document, path, value) for path, value in leaves(settings)},
+    )
+
+
+def _filled(value: Plain, annotation: Any) -> Plain:
+    """An empty value is Go's zero value: for a section all its defaults, for anything else as if it were not there.
+
+    So `token:` with nothing below is a section that lacks its keys, and never one that is not there.
+    """
+    section = section_of(annotation)
+    if isinstance(value, list):
+        return [_filled(item, below(annotation, 0)) for item in value]
+    if not isinstance(value, dict):
+        return {} if section and value is None else value
+    filled: dict[str, Plain] = {}
+    for key, child in value.items():
+        kind = below(annotation, key)
+        if child in (None, "") and section and kind is not None and section_of(kind) is None:
+            continue
+        filled[key] = _filled(child, kind)
+    return filled
+
+
+def _source(document: Document, path: KeyPath, value: Any) -> str:
+    node = document.find(path)
+    is_empty = isinstance(node, TextNode) and node.text in (None, "")
+    # An empty section, `auth: none`, is something that was written; an empty scalar is as if it were not.
+    return DEFAULT if node is None or (is_empty and value != {}) else str(document.place_of(path))
+
+
+def _warnings(document: Document, settings: Settings, passed_over: list[str], unknown: list[str]) -> list[str]:
+    warnings: list[str] = []
+    if passed_over:
+        warnings.append(f"{document.name}: without effect here: {', '.join(passed_over)}; {_REFERENCE} tells why")
+    if unknown:
+        warnings.append(f"no such key, so without effect: {', '.join(unknown)}")
+    if settings.mode is Mode.OPEN and settings.auth is None:
+        warnings.append(
+            f"{document.name}: neither auth nor token: anybody may read, write and delete;"
+            " add one of them, or auth: none where that is meant"
+        )
+    return warnings

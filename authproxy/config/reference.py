@@ -1,0 +1,103 @@
+"""The page docs/reference/configuration.md, made from the docstrings of the settings and the table of later keys.
+
+python -m authproxy.config.reference > docs/reference/configuration.md
+"""
+
+import inspect
+from collections.abc import Iterator
+
+import typer
+from pydantic import BaseModel
+
+from authproxy.config.document import KeyPath
+from authproxy.config.explain import dotted
+from authproxy.config.later import LATER
+from authproxy.config.model import Settings
+from authproxy.config.schema import below, fields_of, section_of
+
+INTRODUCTION = """\
+# Configuration
+
+`authproxy serve CONFIG` reads the `config.yml` of CNCF Distribution (`version: 0.1`) without change, and our own
+sections `token`, `identities`, `policies` and `upstream` in it. Without `CONFIG` it takes the file that
+`REGISTRY_CONFIGURATION_PATH` names, else `/etc/distribution/config.yml`, else `/etc/docker/registry/config.yml`.
+
+This page is made from the code: `python -m authproxy.config.reference`.
+
+## Reading the file
+
+- A key that nobody knows is an error, with its file, line and what is allowed. So is a key that stands twice.
+- Booleans are `true`, `false`, `yes`, `no`, `on`, `off`. Durations are Go's: `300ms`, `5s`, `1h30m`.
+- An empty value counts as not there; an empty section has its defaults, and lacks what has none.
+- Paths are relative to the folder in which the program was started.
+- Anchors, aliases and merge keys (`<<`) work.
+
+## Variables
+
+`REGISTRY_` and the path of a key in upper case, `_` between its parts, replaces the key: `REGISTRY_HTTP_ADDR=:5001`,
+`REGISTRY_IDENTITIES_0_HTPASSWD_PATH=users`. The value is YAML: `REGISTRY_AUTH="{htpasswd: {realm: r, path: p}}"` works,
+and `REGISTRY_HTTP_ADDR='"[::1]:5000"'` needs its inner quotes. Variables are applied in the order of their names; the
+index of a list may be the next one that it does not have yet. Names that are no key are told in a warning.
+
+## Modes
+
+| configured | mode | meaning |
+|---|---|---|
+| neither `auth` nor `token`, or `auth: none` | open | nobody is asked; without `auth: none` a warning says so |
+| `auth.htpasswd` | basic | Basic credentials on every request; every user may do everything unless `policies` is set |
+| `auth.token` | verify | tokens of another token server |
+| `token` (and `auth.htpasswd` as one more identity source) | issue | our own tokens, by `policies` |
+
+`token` together with `auth.token` is an error, and so is a section that would have no effect in its mode: `policies` or
+`identities` where nobody is asked who they are.
+
+## Keys
+"""
+
+_LATER_INTRODUCTION = """\
+## Keys of CNCF Distribution that have no effect here
+
+`authproxy config check` names those that a file has. A row stands for the key and everything below it.
+
+### These stop the start
+
+Without them the registry would be weaker than its file reads, or keep its content or send its users elsewhere.
+"""
+
+_TABLE = "\n| key | here |\n|---|---|"
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([INTRODUCTION, *_section(Settings, ()), _LATER_INTRODUCTION.rstrip(), *_later()]) + "\n"
+
+
+def _section(section: type[BaseModel], path: KeyPath) -> Iterator[str]:
+    for key, field in fields_of(section).items():
+        here = (*path, key)
+        inner = section_of(field.annotation)
+        item = section_of(below(field.annotation, 0))
+        about = field.description or (inspect.getdoc(inner) if inner else None) or ""
+        yield f"### `{dotted(here)}`\n\n{about}\n"
+        if not inner:
+            needed = "Needed. " if field.is_required() else ""
+            yield f"{needed}Variable: `REGISTRY_{'_'.join(map(str, here)).upper()}`\n"
+        if inner:
+            yield from _section(inner, here)
+        if item:
+            for entry_key, entry in fields_of(item).items():
+                source = section_of(entry.annotation)
+                assert source is not None
+                yield f"### `{dotted((*here, 'N', entry_key))}`\n\n{inspect.getdoc(source)}\n"
+                yield from _section(source, (*here, "N", entry_key))
+
+
+def _later() -> Iterator[str]:
+    yield _TABLE
+    yield from (f"| `{row.key}` | {row.here} |" for row in LATER if row.stops)
+    yield f"\n### These are named in one warning\n{_TABLE}"
+    yield from (f"| `{row.key}` | {row.here} |" for row in LATER if not row.stops)
+
+
+if __name__ == "__main__":
+    typer.echo(page(), nl=False)

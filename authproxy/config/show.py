@@ -1,0 +1,72 @@
+"""The effective configuration as YAML, each value with its source behind it.
+
+What it prints loads to the same settings, but for secrets, which are hidden.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import takewhile
+from typing import Any
+
+import yaml
+from pydantic import SecretStr
+
+from authproxy.config.document import DocumentError, KeyPath, parse_document
+from authproxy.config.explain import dotted
+from authproxy.config.load import Loaded
+from authproxy.config.scalars import format_duration
+from authproxy.config.schema import leaves
+
+HIDDEN = "<hidden>"
+
+
+def show(loaded: Loaded) -> str:
+    """Lines of YAML, the last one ended too."""
+    return "".join(f"{line}\n" for line in _lines(loaded))
+
+
+def write_scalar(value: Any) -> str:
+    """One value as config.yml would have it: text that reads back as itself, `[]` and `{}` where there is nothing."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case SecretStr():
+            return HIDDEN
+        case timedelta():
+            return format_duration(value)
+        case () | {}:
+            return "[]" if value == () else "{}"
+        case _:
+            return _quoted_where_needed(str(value))
+
+
+def _lines(loaded: Loaded) -> Iterator[str]:
+    before: KeyPath = ()
+    for path, value in leaves(loaded.settings):
+        shared = sum(1 for _ in takewhile(lambda steps: steps[0] == steps[1], zip(path, before, strict=False)))
+        written = f"{write_scalar(value)}  # {loaded.sources[dotted(path)]}"
+        dash = 0  # levels of the line that a list's "- " takes up
+        for depth, step in enumerate(path[shared:], start=shared):
+            is_last = depth == len(path) - 1
+            if isinstance(step, int):
+                dash += 1
+                if is_last:
+                    yield f"{_indent(depth + 1, dash)}{written}"
+                continue
+            yield f"{_indent(depth, dash)}{_quoted_where_needed(step)}:{f' {written}' if is_last else ''}"
+            dash = 0
+        before = path
+
+
+def _indent(depth: int, dashes: int) -> str:
+    return "  " * (depth - dashes) + "- " * dashes
+
+
+def _quoted_where_needed(text: str) -> str:
+    try:
+        is_plain = parse_document(f"key: {text}  # comment", "").to_plain() == {"key": text}
+    except DocumentError:
+        is_plain = False
+    return text if is_plain else yaml.safe_dump(text, default_style='"', width=float("inf"), allow_unicode=True).strip()
