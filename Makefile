@@ -21,9 +21,8 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, unit tests and pro
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/unit tests/protocol
 
-# -o pythonpath= : without it the source tree would stand in front of the wheel.
 test: packages check $(TESTENV)/.wheel ## everything, on the built wheel, with real clients and registries (as root)
-	$(TESTENV)/bin/pytest -q -o pythonpath= tests
+	$(TESTENV)/bin/pytest -q tests
 
 packages: ## install the Debian packages that the tests use, those of packages.txt (as root)
 	@.ci/packages
