@@ -72,7 +72,7 @@ def _why_not(rule: Rule, principal: Principal, target: Target) -> str | None:
         reasons.append(f"{principal.name or 'anonymous'} is not among {rule.subjects}")
     if target.action not in rule.actions:
         reasons.append(f"{target.action} is not among its actions")
-    elif not rule.resources.include(target):
+    if not rule.resources.include(target):
         reasons.append(_why_elsewhere(rule, principal, target))
     match reasons:
         case []:

@@ -12,6 +12,7 @@ from authproxy.policy.load import PolicyError, load_policies
 from authproxy.policy.model import ANONYMOUS, REPOSITORY_ACTIONS, SIGNED_IN, Action, Effect, SubjectKey
 from authproxy.principal import Principal
 
+DEFAULT = Path(__file__).parents[3] / "policies/default.yaml"
 ALICE = Principal("alice", frozenset({"devs"}))
 
 GOOD = """\
@@ -218,7 +219,7 @@ def test_a_link_that_leads_nowhere_is_no_reason_to_go_on_without_its_rules(tmp_p
 
 
 def test_both_copies_of_the_default_policy_are_equal() -> None:
-    assert Path("policies/default.yaml").read_bytes() == DEFAULT_POLICY.encode()
+    assert DEFAULT.read_bytes() == DEFAULT_POLICY.encode()
 
 
 ADMIN = Principal("root", frozenset({"admins"}))
@@ -241,4 +242,4 @@ DEFAULTS = [
     ("principal", "access", "is_allowed"), [row[1:] for row in DEFAULTS], ids=[r[0] for r in DEFAULTS]
 )
 def test_the_default_policy(principal: Principal, access: Access, is_allowed: bool) -> None:  # noqa: FBT001  a column
-    assert decide(load_policies(Path("policies/default.yaml")), principal, access).allowed is is_allowed
+    assert decide(load_policies(DEFAULT), principal, access).allowed is is_allowed

@@ -1,0 +1,43 @@
+"""The pages about policies say what the code does: every word has its row, and every example loads."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from authproxy.config.document import parse_document
+from authproxy.policy.glob import PLACEHOLDERS, Glob
+from authproxy.policy.model import Action
+from authproxy.policy.shape import FileEntry, ResourcesEntry, RuleEntry, SubjectsEntry, parse_rules
+
+DOCS = Path(__file__).parents[3] / "docs"
+REFERENCE = (DOCS / "reference/policies.md").read_text(encoding="utf-8")
+HOW_TO = (DOCS / "how-to/write-a-policy.md").read_text(encoding="utf-8")
+
+
+def words() -> Iterator[str]:
+    for prefix, entry in (("", FileEntry), ("rules[].", RuleEntry), ("", SubjectsEntry), ("", ResourcesEntry)):
+        yield from (prefix + (field.alias or name) for name, field in entry.model_fields.items())
+    yield from Action
+    yield from PLACEHOLDERS
+
+
+@pytest.mark.parametrize("word", list(words()))
+def test_every_word_has_its_row(word: str) -> None:
+    assert f"\n| `{word}` |" in REFERENCE
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", REFERENCE + HOW_TO, re.DOTALL))
+def test_every_example_loads(text: str) -> None:
+    assert parse_rules(parse_document(text, "example"))
+
+
+def test_the_table_of_globs_is_right() -> None:
+    rows = re.findall(r"^\| `(.*?)` \| (.*?) \| (.*?)\|$", REFERENCE.partition("| glob |")[2], re.MULTILINE)
+    shown = [row for row in rows if "`" in row[1] + row[2]]
+    assert len(shown) == 5
+    for glob, matching, other in shown:
+        for column, is_match in ((matching, True), (other, False)):
+            for name in re.findall(r"`(.*?)`", column):
+                assert Glob.parse(glob).matches(name.split("/"), None) is is_match, (glob, name)
