@@ -1,0 +1,90 @@
+"""Blobs: GET, HEAD, DELETE /v2/<name>/blobs/<digest> (OCI Distribution 1.1, "Pulling blobs")."""
+
+from authproxy import asgi
+from authproxy.errors import BlobUnknown
+from authproxy.registry import conditions
+from authproxy.registry.exchange import Exchange
+from authproxy.registry.links import stored_blobs
+from authproxy.registry.ranges import parse_range
+from authproxy.storage import layout
+from authproxy.storage.driver import PIECE_BYTES, Driver, NotFound, Reader
+
+
+class Blobs:
+    """The blobs of all repositories."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    async def get(self, exchange: Exchange) -> None:
+        """Answer with a blob, a part of it, or its headers. Stops where the client goes away."""
+        path = await self._find(exchange)
+        # The content under a digest never changes, so whoever has it needs no second look.
+        headers = [
+            ("Docker-Content-Digest", str(exchange.digest)),
+            ("ETag", conditions.etag(exchange.digest)),
+            ("Cache-Control", "max-age=31536000, immutable"),
+        ]
+        if exchange.is_head:
+            [size] = await self._driver.sizes([path])
+            if size is None:
+                raise BlobUnknown(detail={"digest": str(exchange.digest)})
+            await self._answer_head(exchange, headers, size)
+            return
+        try:
+            async with self._driver.open_reader(path) as reader:
+                if conditions.is_unchanged(exchange, exchange.digest):
+                    await exchange.answer(304, headers)
+                else:
+                    await _send(exchange, headers, reader)
+        except NotFound:
+            raise BlobUnknown(detail={"digest": str(exchange.digest)}) from None
+
+    async def delete(self, exchange: Exchange) -> None:
+        """Take a blob from this repository. Others that hold it still do; a collector removes what nobody holds."""
+        stored = await stored_blobs(self._driver, exchange.repository, [exchange.digest])
+        if exchange.digest not in stored:
+            raise BlobUnknown(detail={"digest": str(exchange.digest)})
+        for digest in {exchange.digest, stored[exchange.digest]}:
+            await self._driver.delete(layout.layer_link(exchange.repository, digest))
+        await exchange.answer(202)
+
+    async def _find(self, exchange: Exchange) -> layout.StorePath:
+        stored = await stored_blobs(self._driver, exchange.repository, [exchange.digest])
+        if exchange.digest not in stored:
+            raise BlobUnknown(detail={"digest": str(exchange.digest)})
+        return layout.blob(stored[exchange.digest])
+
+    async def _answer_head(self, exchange: Exchange, headers: list[tuple[str, str]], size: int) -> None:
+        if conditions.is_unchanged(exchange, exchange.digest):
+            await exchange.answer(304, headers)
+            return
+        status, part, headers = _frame(exchange, headers, size)
+        await asgi.respond(exchange.send, status, [*headers, ("Content-Length", str(len(part)))])
+
+
+def _frame(exchange: Exchange, headers: list[tuple[str, str]], size: int) -> tuple[int, range, list[tuple[str, str]]]:
+    """The status, the offsets and the headers of an answer that has content."""
+    common = [*headers, ("Content-Type", "application/octet-stream"), ("Accept-Ranges", "bytes")]
+    asked = exchange.header(b"range") if conditions.may_be_partial(exchange, exchange.digest) else None
+    part = parse_range(asked, size)
+    if part is None:
+        return 200, range(size), common
+    return 206, part, [*common, ("Content-Range", f"bytes {part[0]}-{part[-1]}/{size}")]
+
+
+async def _send(exchange: Exchange, headers: list[tuple[str, str]], reader: Reader) -> None:
+    status, part, headers = _frame(exchange, headers, reader.size)
+    if len(part) <= PIECE_BYTES:
+        content = b"".join([piece async for piece in reader.pieces(part.start, len(part))])
+        await exchange.answer(status, headers, content)
+        return
+    start = asgi.encode_headers([*headers, ("Content-Length", str(len(part)))])
+    async with asgi.watch_disconnect(exchange.receive) as gone:
+        await exchange.send({"type": "http.response.start", "status": status, "headers": start})
+        rest = len(part)
+        async for piece in reader.pieces(part.start, len(part)):
+            if gone.is_set():
+                raise asgi.ClientDisconnected
+            rest -= len(piece)
+            await exchange.send({"type": "http.response.body", "body": piece, "more_body": rest > 0})

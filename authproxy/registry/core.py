@@ -1,0 +1,86 @@
+"""The core: a registry of its own, as one ASGI application above any storage driver.
+
+The edge has parsed the route, checked the access and decided the origin; the core trusts these three and nothing
+else in the scope. A handler answers, or raises a RegistryError that the edge writes.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeAlias
+from uuid import UUID, uuid4
+
+from authproxy import asgi
+from authproxy.errors import EndpointUnknown, Unsupported
+from authproxy.registry.blobs import Blobs
+from authproxy.registry.catalog import Catalog
+from authproxy.registry.exchange import Exchange
+from authproxy.registry.manifests import Manifests
+from authproxy.registry.sessions import Sessions
+from authproxy.registry.tags import Tags
+from authproxy.registry.uploads import Uploads
+from authproxy.route import METHODS, Kind
+from authproxy.storage.driver import Driver
+
+Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
+
+
+class Core:
+    """Blobs, manifests, tags and the catalog of one storage.
+
+    `delete_enabled` lets manifests, tags and blobs be deleted; upload sessions can always be cancelled.
+    `max_catalog_entries` bounds `n` of the catalog. The driver is closed by whoever made it.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        delete_enabled: bool,
+        max_catalog_entries: int = 1000,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        new_id: Callable[[], UUID] = uuid4,
+    ) -> None:
+        tags = Tags(driver)
+        blobs = Blobs(driver)
+        manifests = Manifests(driver, tags)
+        uploads = Uploads(driver, Sessions(driver, now=now, new_id=new_id))
+        catalog = Catalog(driver, max_catalog_entries)
+        self._handlers: dict[tuple[Kind, str], Handler] = {
+            (Kind.BASE, "GET"): _base,
+            (Kind.CATALOG, "GET"): catalog.get,
+            (Kind.TAGS, "GET"): tags.get,
+            (Kind.MANIFEST, "GET"): manifests.get,
+            (Kind.MANIFEST, "PUT"): manifests.put,
+            (Kind.MANIFEST, "DELETE"): manifests.delete if delete_enabled else _refuse_delete,
+            (Kind.BLOB, "GET"): blobs.get,
+            (Kind.BLOB, "DELETE"): blobs.delete if delete_enabled else _refuse_delete,
+            (Kind.UPLOADS, "POST"): uploads.post,
+            (Kind.UPLOAD, "GET"): uploads.get,
+            (Kind.UPLOAD, "PATCH"): uploads.patch,
+            (Kind.UPLOAD, "PUT"): uploads.put,
+            (Kind.UPLOAD, "DELETE"): uploads.delete,
+            # Clients take this answer for a registry without the referrers API, and keep the fallback tag themselves.
+            (Kind.REFERRERS, "GET"): _no_such_endpoint,
+        }
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        """Answer one request under /v2/. Raises RegistryError before an answer has begun, and ClientDisconnected."""
+        route = scope[asgi.ROUTE]
+        exchange = Exchange(route, scope[asgi.ORIGIN], scope["headers"], receive, send)
+        handler = self._handlers.get((route.kind, "GET" if route.method == "HEAD" else route.method))
+        if handler is None:
+            raise Unsupported(headers=[("Allow", ", ".join(METHODS[route.kind]))])
+        await handler(exchange)
+
+
+async def _base(exchange: Exchange) -> None:
+    await exchange.answer(200, [("Content-Type", "application/json")], b"{}")
+
+
+async def _refuse_delete(exchange: Exchange) -> None:
+    allowed = [method for method in METHODS[exchange.route.kind] if method != "DELETE"]
+    raise Unsupported("deleting is disabled (storage.delete.enabled)", headers=[("Allow", ", ".join(allowed))])
+
+
+async def _no_such_endpoint(exchange: Exchange) -> None:
+    raise EndpointUnknown("this registry has no referrers API", detail={"name": exchange.repository})

@@ -1,0 +1,67 @@
+"""One request that the core answers: its route, its headers, and the ways in and out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from authproxy import asgi
+from authproxy.digest import Digest
+from authproxy.origin import Origin
+from authproxy.reference import Repository, Tag
+from authproxy.route import Route
+
+# Answers that have no body and say nothing of its length (RFC 9110 §8.6).
+_WITHOUT_LENGTH = (204, 304)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a handler gets. It answers once, or raises a RegistryError before it has begun to."""
+
+    route: Route
+    origin: Origin
+    headers: asgi.Headers
+    receive: asgi.Receive
+    send: asgi.Send
+
+    @property
+    def repository(self) -> Repository:
+        """The repository in the path. Only for routes that have one."""
+        assert self.route.repository is not None
+        return self.route.repository
+
+    @property
+    def reference(self) -> Tag | Digest:
+        """The tag or digest in the path. Only for routes that have one."""
+        assert self.route.reference is not None
+        return self.route.reference
+
+    @property
+    def digest(self) -> Digest:
+        """The digest in the path. Only for blobs."""
+        assert isinstance(self.route.reference, Digest)
+        return self.route.reference
+
+    @property
+    def is_head(self) -> bool:
+        """Answer with the headers of GET and no body."""
+        return self.route.method == "HEAD"
+
+    def header(self, name: bytes) -> str | None:
+        """The first value of a header, by its name in lower case."""
+        return asgi.find_header(self.headers, name)
+
+    def content_length(self) -> int | None:
+        """What the client says that the body's length is; None where it doesn't know."""
+        value = self.header(b"content-length")
+        return int(value) if value is not None and value.isascii() and value.isdecimal() else None
+
+    def location(self, below_repository: str) -> str:
+        """A `Location` in this repository, on the host that the client asked."""
+        return self.origin.location(f"/v2/{self.repository}/{below_repository}")
+
+    async def answer(self, status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> None:
+        """Send a whole small answer, with its length."""
+        pairs = list(headers)
+        if status not in _WITHOUT_LENGTH:
+            pairs.append(("Content-Length", str(len(body))))
+        await asgi.respond(self.send, status, pairs, b"" if self.is_head else body)

@@ -1,0 +1,147 @@
+"""Manifests: GET, HEAD, PUT, DELETE /v2/<name>/manifests/<reference> (OCI Distribution 1.1, "Pulling manifests")."""
+
+from authproxy import asgi
+from authproxy.digest import Digest
+from authproxy.errors import ContentTooLarge, DigestInvalid, ManifestBlobUnknown, ManifestInvalid, ManifestUnknown
+from authproxy.reference import parse_tag
+from authproxy.registry import conditions
+from authproxy.registry.exchange import Exchange
+from authproxy.registry.links import digest_of, find_digest, stored_blobs, stored_manifests, to_link
+from authproxy.registry.manifest import MAX_BYTES, OCI_IMAGE, Manifest, media_type_of, parse_manifest
+from authproxy.registry.tags import Tags
+from authproxy.storage import layout
+from authproxy.storage.driver import Driver
+
+# Media types by digest: what a digest names never changes, so they are right for ever. A few hundred bytes each.
+MAX_REMEMBERED = 10_000
+
+
+class Manifests:
+    """The manifests and indexes of all repositories."""
+
+    def __init__(self, driver: Driver, tags: Tags) -> None:
+        self._driver = driver
+        self._tags = tags
+        self._media_types: dict[Digest, str] = {}
+
+    async def get(self, exchange: Exchange) -> None:
+        """Answer with the bytes as they were pushed, whatever `Accept` says."""
+        digest = await self._resolve(exchange)
+        content = await self._read(exchange, digest)
+        headers = [("Docker-Content-Digest", str(digest)), ("ETag", conditions.etag(digest))]
+        if conditions.is_unchanged(exchange, digest):
+            await exchange.answer(304, headers)
+        else:
+            await exchange.answer(200, [*headers, ("Content-Type", self._media_type(digest, content))], content)
+
+    async def put(self, exchange: Exchange) -> None:
+        """Take a manifest whose content is all here. By digest, `?tag=` (repeated) names tags to set with it."""
+        content = await _read_body(exchange)
+        reference = exchange.reference
+        digest = await digest_of(content, reference.algorithm if isinstance(reference, Digest) else "sha256")
+        if isinstance(reference, Digest):
+            if digest != reference:
+                raise DigestInvalid(detail={"expected": str(reference), "received": str(digest)})
+            tags = [parse_tag(value) for name, value in exchange.route.query if name == "tag"]
+        else:
+            tags = [reference]
+        manifest = parse_manifest(content, exchange.header(b"content-type"))
+        await self._check_complete(exchange, manifest)
+        await self._store(exchange, content, digest)
+        for tag in tags:
+            await self._tags.point(exchange.repository, tag, digest)
+        named = tags if isinstance(reference, Digest) else []
+        await exchange.answer(
+            201,
+            [
+                ("Location", exchange.location(f"manifests/{digest}")),
+                ("Docker-Content-Digest", str(digest)),
+                *(("OCI-Tag", tag) for tag in named),
+            ],
+        )
+
+    async def delete(self, exchange: Exchange) -> None:
+        """By digest: the manifest, under each of its names, and the tags that point at it. By tag: the tag alone."""
+        if not isinstance(exchange.reference, Digest):
+            if not await self._tags.remove(exchange.repository, exchange.reference):
+                raise _unknown(exchange)
+            await exchange.answer(202)
+            return
+        content = await self._read(exchange, exchange.reference)
+        names = [await digest_of(content, algorithm) for algorithm in ("sha256", "sha512")]
+        # Tags first: at no moment does one point at nothing.
+        await self._tags.remove_all(exchange.repository, names)
+        for name in names:
+            await self._driver.delete(layout.revision_link(exchange.repository, name))
+        await exchange.answer(202)
+
+    async def _resolve(self, exchange: Exchange) -> Digest:
+        reference = exchange.reference
+        if isinstance(reference, Digest):
+            return reference
+        digest = await self._tags.find(exchange.repository, reference)
+        if digest is None:
+            raise _unknown(exchange)
+        return digest
+
+    async def _read(self, exchange: Exchange, digest: Digest) -> bytes:
+        """A manifest's bytes. Raises ManifestUnknown where the repository does not hold it."""
+        # Nearly always stored under this very digest, so link and content are read in one go.
+        link, content = await self._driver.read(
+            [layout.revision_link(exchange.repository, digest), layout.blob(digest)]
+        )
+        stored = find_digest(link)
+        if stored is None:
+            raise _unknown(exchange)
+        if stored != digest:
+            [content] = await self._driver.read([layout.blob(stored)])
+        if content is None:
+            raise _unknown(exchange)
+        return content
+
+    async def _check_complete(self, exchange: Exchange, manifest: Manifest) -> None:
+        """Raise ManifestBlobUnknown where the repository lacks what the manifest names."""
+        stored = await stored_blobs(self._driver, exchange.repository, manifest.blobs) if manifest.blobs else {}
+        if manifest.manifests:
+            stored |= await stored_manifests(self._driver, exchange.repository, manifest.manifests)
+        # A collector may have removed the content and left the link.
+        sizes = await self._driver.sizes([layout.blob(digest) for digest in stored.values()])
+        present = {digest for digest, size in zip(stored, sizes, strict=True) if size is not None}
+        missing = [str(digest) for digest in (*manifest.blobs, *manifest.manifests) if digest not in present]
+        if missing:
+            raise ManifestBlobUnknown(detail={"missing": missing[:100]})
+
+    async def _store(self, exchange: Exchange, content: bytes, digest: Digest) -> None:
+        """Content first, then the links to it: what is visible is complete."""
+        stored = digest if digest.algorithm == "sha256" else await digest_of(content, "sha256")
+        if await self._driver.sizes([layout.blob(stored)]) != [len(content)]:
+            await self._driver.write(layout.blob(stored), content)
+        for name in dict.fromkeys((stored, digest)):
+            await self._driver.write(layout.revision_link(exchange.repository, name), to_link(stored))
+
+    def _media_type(self, digest: Digest, content: bytes) -> str:
+        known = self._media_types.get(digest)
+        if known is None:
+            try:
+                known = media_type_of(content)
+            except ManifestInvalid:  # another program stored it; its bytes are the digest's all the same
+                known = OCI_IMAGE
+            if len(self._media_types) >= MAX_REMEMBERED:
+                self._media_types.clear()
+            self._media_types[digest] = known
+        return known
+
+
+async def _read_body(exchange: Exchange) -> bytes:
+    too_large = ContentTooLarge(f"a manifest has at most {MAX_BYTES} bytes")
+    if (exchange.content_length() or 0) > MAX_BYTES:
+        raise too_large
+    try:
+        return await asgi.read_body(exchange.receive, MAX_BYTES)
+    except asgi.ContentTooLong:
+        raise too_large from None
+
+
+def _unknown(exchange: Exchange) -> ManifestUnknown:
+    kind = "digest" if isinstance(exchange.reference, Digest) else "tag"
+    return ManifestUnknown(detail={"name": exchange.repository, kind: str(exchange.reference)})

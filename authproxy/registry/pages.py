@@ -1,0 +1,53 @@
+"""Pages of a list: `n` and `last` in the query, `Link` to the next (OCI Distribution 1.1, "Listing Tags")."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
+from urllib.parse import urlencode
+
+from authproxy.errors import PaginationNumberInvalid
+from authproxy.origin import Origin
+from authproxy.route import Route
+
+T = TypeVar("T", bound=str)
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a sorted list: at most `limit` entries (None: all) greater than `last`, which need not exist."""
+
+    limit: int | None = None
+    last: str = ""
+
+    def at_most(self, limit: int) -> Self:
+        """The same page, where it was longer no more than so long. One without a limit stays without."""
+        return self if self.limit is None else replace(self, limit=min(limit, self.limit))
+
+
+def parse_page(route: Route, *, default: int | None = None) -> Page:
+    """Read `n` and `last`. Raises PaginationNumberInvalid where `n` is no number, or negative."""
+    number = route.parameter("n")
+    if number is None or number == "":
+        limit = default
+    elif _NUMBER.fullmatch(number) is None:
+        raise PaginationNumberInvalid("n is a number of entries: 0 or more", detail={"n": number[:50]})
+    else:
+        limit = int(number)
+    return Page(limit, route.parameter("last") or "")
+
+
+def next_link(origin: Origin, path: str, page: Page, found: Sequence[T]) -> tuple[list[T], list[tuple[str, str]]]:
+    """What is shown of `found`, and the `Link` header where there is more: `found` then has one more than the limit.
+
+    A page of none links to nothing: the next would be the same.
+    """
+    if page.limit is None or len(found) <= page.limit:
+        return list(found), []
+    shown = list(found[: page.limit])
+    if not shown:
+        return [], []
+    address = f"{path}?{urlencode({'last': shown[-1], 'n': page.limit})}"
+    return shown, [("Link", f'<{origin.location(address)}>; rel="next"')]

@@ -1,0 +1,83 @@
+"""Upload sessions: their ids, and the running digests that one request hands to the next.
+
+A session is in the storage, so any process can go on with it. Its running digest is in the memory of the process
+that served it last; where that is missing, the data is read again at the end. See
+docs/decisions/0005-keep-running-digests-in-memory.md.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID
+
+from authproxy.errors import BlobUploadUnknown
+from authproxy.reference import Repository
+from authproxy.storage import layout
+from authproxy.storage.driver import Driver, NotFound, Upload
+from authproxy.storage.hashing import RunningDigest
+
+# Digests that wait for their next request. Each is under a kilobyte; the one longest unused goes first.
+MAX_REMEMBERED = 4096
+
+# How long a request waits for another one that writes to its session. A client that lost its connection is back within
+# a second, and the server notices the loss about as quickly.
+WAIT_S = 5.0
+
+# CNCF Distribution's form of an id as well: what it opened we go on with.
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Sessions:
+    """The upload sessions of all repositories."""
+
+    def __init__(self, driver: Driver, *, now: Callable[[], datetime], new_id: Callable[[], UUID]) -> None:
+        self._driver = driver
+        self._now = now
+        self._new_id = new_id
+        self._running: OrderedDict[layout.StorePath, RunningDigest] = OrderedDict()
+
+    @asynccontextmanager
+    async def create(self, repository: Repository, algorithms: Collection[str]) -> AsyncIterator[tuple[UUID, Upload]]:
+        """Open a new session that hashes with `algorithms`; sha256 is always one of them."""
+        session = self._new_id()
+        path = layout.upload(repository, session)
+        async with self._driver.create_upload(path, started=self._now()) as upload:
+            upload.adopt(RunningDigest({"sha256", *algorithms}))
+            yield session, upload
+        self._remember(path, upload)
+
+    @asynccontextmanager
+    async def open(self, repository: Repository, session: str) -> AsyncIterator[Upload]:
+        """Take up a session. Raises BlobUploadUnknown, and UploadBusy where another request holds it for long."""
+        path = _path(repository, session)
+        try:
+            async with self._driver.open_upload(path, wait_s=WAIT_S) as upload:
+                if running := self._running.pop(path, None):
+                    upload.adopt(running)
+                try:
+                    yield upload
+                finally:
+                    self._remember(path, upload)
+        except NotFound:
+            raise BlobUploadUnknown(detail={"session": session}) from None
+
+    async def size(self, repository: Repository, session: str) -> int:
+        """What a session holds, in bytes. Raises BlobUploadUnknown."""
+        try:
+            return await self._driver.upload_size(_path(repository, session))
+        except NotFound:
+            raise BlobUploadUnknown(detail={"session": session}) from None
+
+    def _remember(self, path: layout.StorePath, upload: Upload) -> None:
+        if not upload.is_finished:
+            self._running[path] = upload.running
+            if len(self._running) > MAX_REMEMBERED:
+                self._running.popitem(last=False)
+
+
+def _path(repository: Repository, session: str) -> layout.StorePath:
+    if _ID.fullmatch(session) is None:
+        raise BlobUploadUnknown(detail={"session": session})
+    return layout.upload(repository, UUID(session))

@@ -1,0 +1,150 @@
+"""Uploads: POST /v2/<name>/blobs/uploads/ and what follows (OCI Distribution 1.1, "Pushing blobs")."""
+
+from uuid import UUID
+
+from authproxy import asgi
+from authproxy.digest import HEX_LENGTH, Digest, parse_digest
+from authproxy.errors import DigestInvalid, RangeInvalid, SizeInvalid
+from authproxy.registry.exchange import Exchange
+from authproxy.registry.links import link_blob, stored_blobs
+from authproxy.registry.ranges import format_received, parse_chunk_range
+from authproxy.registry.sessions import Sessions
+from authproxy.storage import layout
+from authproxy.storage.driver import Driver, Upload
+
+
+class Uploads:
+    """What happens to a blob between its first byte and its link."""
+
+    def __init__(self, driver: Driver, sessions: Sessions) -> None:
+        self._driver = driver
+        self._sessions = sessions
+
+    async def post(self, exchange: Exchange) -> None:
+        """Open a session; or take the whole blob in this one request (`?digest=`); or mount one that is here."""
+        if await self._mount(exchange):
+            return
+        digest = _parse_digest_parameter(exchange, "digest")
+        hint = exchange.route.parameter("digest-algorithm") or "sha256"
+        if hint not in HEX_LENGTH:
+            raise DigestInvalid(f"digest-algorithm is one of {', '.join(HEX_LENGTH)}", detail={"algorithm": hint[:50]})
+        if digest is not None:
+            await self._take_whole(exchange, digest)
+            return
+        async with self._sessions.create(exchange.repository, {hint}) as (session, _):
+            pass
+        await exchange.answer(202, _session_headers(exchange, session, 0))
+
+    async def patch(self, exchange: Exchange) -> None:
+        """Append a chunk. What came of one that broke off is kept, and the session's status says how much."""
+        session = _session(exchange)
+        async with self._sessions.open(exchange.repository, session) as upload:
+            await _take_body(exchange, upload)
+            size = upload.size
+        await exchange.answer(202, _session_headers(exchange, session, size))
+
+    async def put(self, exchange: Exchange) -> None:
+        """End a session: the last chunk, if any, then the blob is there. A wrong digest ends it too."""
+        digest = _parse_digest_parameter(exchange, "digest")
+        if digest is None:
+            raise DigestInvalid("the last request of an upload names the content: ?digest=sha256:…")
+        async with self._sessions.open(exchange.repository, _session(exchange)) as upload:
+            await _take_body(exchange, upload)
+            await self._finish(exchange, upload, digest)
+
+    async def get(self, exchange: Exchange) -> None:
+        """How much has come."""
+        session = _session(exchange)
+        size = await self._sessions.size(exchange.repository, session)
+        await exchange.answer(204, _session_headers(exchange, session, size))
+
+    async def delete(self, exchange: Exchange) -> None:
+        """Cancel."""
+        async with self._sessions.open(exchange.repository, _session(exchange)) as upload:
+            await upload.abort()
+        await exchange.answer(204)
+
+    async def _take_whole(self, exchange: Exchange, digest: Digest) -> None:
+        async with self._sessions.create(exchange.repository, {digest.algorithm}) as (_, upload):
+            try:
+                await _take_body(exchange, upload)
+                await self._finish(exchange, upload, digest)
+            finally:
+                await upload.abort()  # unless it is done: nobody was told the session's name
+
+    async def _mount(self, exchange: Exchange) -> bool:
+        """Link a blob of another repository. False: it has none, so the client shall upload it."""
+        mount = exchange.route.mount
+        if mount is None:
+            return False
+        stored = await stored_blobs(self._driver, mount.source, [mount.digest])
+        if mount.digest not in stored:
+            return False
+        if await self._driver.sizes([layout.blob(stored[mount.digest])]) == [None]:
+            return False
+        await link_blob(self._driver, exchange.repository, mount.digest, stored[mount.digest])
+        await exchange.answer(201, _blob_headers(exchange, mount.digest))
+        return True
+
+    async def _finish(self, exchange: Exchange, upload: Upload, digest: Digest) -> None:
+        digests = await upload.digests({digest.algorithm, "sha256"})
+        if digests[digest.algorithm] != digest:
+            await upload.abort()
+            raise DigestInvalid(detail={"expected": str(digest), "received": str(digests[digest.algorithm])})
+        await upload.commit(layout.blob(digests["sha256"]))
+        await link_blob(self._driver, exchange.repository, digest, digests["sha256"])
+        await exchange.answer(201, _blob_headers(exchange, digest))
+
+
+async def _take_body(exchange: Exchange, upload: Upload) -> None:
+    """Append a request's body to an upload, which must be where the client believes that it is.
+
+    Raises RangeInvalid for a chunk out of order, SizeInvalid for a length that is not the body's, ClientDisconnected.
+    """
+    length = exchange.content_length()
+    content_range = exchange.header(b"content-range")
+    if content_range is not None:
+        chunk = parse_chunk_range(content_range)
+        if chunk.start != upload.size:
+            raise RangeInvalid(
+                f"the next byte of this upload is {upload.size}",
+                detail={"content-range": content_range},
+                headers=_session_headers(exchange, _session(exchange), upload.size) if exchange.route.session else (),
+            )
+        if length is not None and length != len(chunk):
+            raise _wrong_length(len(chunk), length)
+        length = len(chunk)
+    came = 0
+    async for piece in asgi.body_pieces(exchange.receive):
+        came += len(piece)
+        if length is not None and came > length:
+            raise _wrong_length(length, came)
+        await upload.write(piece)
+    if length is not None and came != length:
+        raise _wrong_length(length, came)
+
+
+def _wrong_length(announced: int, came: int) -> SizeInvalid:
+    return SizeInvalid("the chunk is not as long as was said", detail={"announced": announced, "received": came})
+
+
+def _session(exchange: Exchange) -> str:
+    assert exchange.route.session is not None
+    return exchange.route.session
+
+
+def _parse_digest_parameter(exchange: Exchange, name: str) -> Digest | None:
+    value = exchange.route.parameter(name)
+    return None if value is None else parse_digest(value)
+
+
+def _session_headers(exchange: Exchange, session: str | UUID, size: int) -> list[tuple[str, str]]:
+    return [
+        ("Location", exchange.location(f"blobs/uploads/{session}")),
+        ("Docker-Upload-UUID", str(session)),
+        ("Range", format_received(size)),
+    ]
+
+
+def _blob_headers(exchange: Exchange, digest: Digest) -> list[tuple[str, str]]:
+    return [("Location", exchange.location(f"blobs/{digest}")), ("Docker-Content-Digest", str(digest))]

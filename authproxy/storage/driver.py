@@ -1,0 +1,159 @@
+"""The seam below the registry: what any storage has to do, and when what is written is safe.
+
+Two kinds of content live here. Small content (links, manifests) is written whole and read whole. Large content comes
+through an Upload, known by its session, and is read in pieces by a Reader. Neither needs a rename or a lock of its
+caller, so that a bucket fits as well as a folder: see docs/decisions/0004-keep-storage-behind-one-protocol.md.
+
+NotFound        there is nothing at this path, or no such session
+StorageFull     an answer 503: no space, or the quota is used up
+UploadBusy      an answer 503: somebody else is writing to this session
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+from authproxy.digest import Digest
+from authproxy.errors import Unavailable
+from authproxy.storage.hashing import RunningDigest
+from authproxy.storage.layout import StorePath
+
+# What one read brings, in bytes. Measured: over TLS 64 KiB and 1 MiB pieces are both a sixth slower.
+PIECE_BYTES = 256 * 1024
+
+# Small content is at most this long, in bytes: a manifest (4 MiB) and then some.
+MAX_SMALL_BYTES = 8 * 1024 * 1024
+
+
+class NotFound(Exception):
+    """There is nothing at this path, or no such session."""
+
+
+class StorageFull(Unavailable):
+    """The storage takes no more; nothing half-written is left."""
+
+    message = "the registry's storage is full"
+
+
+class UploadBusy(Unavailable):
+    """Another request, of this process or another, is writing to the same session and did not end in time."""
+
+    message = "another request is writing to this upload session"
+
+    def __init__(self) -> None:
+        super().__init__(headers=[("Retry-After", "1")])
+
+
+class Reader(Protocol):
+    """Stored content, open for reading. It stays readable while it is open, even where it is deleted or replaced."""
+
+    size: int  # bytes in all
+
+    def pieces(self, first: int, length: int) -> AsyncIterator[bytes]:
+        """`length` bytes from offset `first` on, in pieces of PIECE_BYTES and a last shorter one.
+
+        Never blocks the event loop. Raises OSError where the content ends before (it was damaged).
+        """
+
+
+class Upload(Protocol):
+    """One session, held by one request alone until it is left. What was accepted stays for the next request.
+
+    Leaving it (done, failed or cancelled) hands what was accepted to the storage, where it outlives this process; it
+    is durable, and visible to others, only from `commit` on.
+    """
+
+    @property
+    def size(self) -> int:
+        """Bytes accepted so far, those of earlier requests included."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Committed or aborted: there is no session any more."""
+
+    @property
+    def running(self) -> RunningDigest:
+        """The digest so far: hand it to `adopt` in the next request and nothing is read again."""
+
+    def adopt(self, running: RunningDigest) -> None:
+        """Go on with a running digest, where it has seen exactly the `size` bytes; otherwise do nothing."""
+
+    async def write(self, piece: bytes) -> None:
+        """Append. Waits while the storage is behind: this is the back-pressure. Cancelled: `size` says what was kept.
+
+        Memory is bounded, whatever the size of the upload. Raises StorageFull, here or when the session is left: it is
+        dropped then, so that what can't be completed does not go on filling the storage.
+        """
+
+    async def digests(self, algorithms: Collection[str]) -> dict[str, Digest]:
+        """The digests of everything so far. Reads it again where no running digest has followed it."""
+
+    async def commit(self, target: StorePath) -> None:
+        """Make it durable (data and directory entry), then visible at `target` in one atomic step. May be repeated.
+
+        `target` is the content's own address: where it is there already with the same size, this upload is dropped,
+        and what is there is made durable. Cancelled: it happens wholly or not at all. Raises StorageFull.
+        """
+
+    async def abort(self) -> None:
+        """Drop the session and what came. May be repeated."""
+
+
+class Driver(Protocol):
+    """A storage. Its methods may be called concurrently, and by several processes over the same storage."""
+
+    async def read(self, paths: Sequence[StorePath]) -> list[bytes | None]:
+        """Small contents, in the order of `paths`; None where there is none, or it is over MAX_SMALL_BYTES."""
+
+    async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
+        """Sizes in bytes, in the order of `paths`; None where there is nothing."""
+
+    async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
+        """The names right below a folder that are greater than `after`, at most `limit`, in bytewise order.
+
+        Bytewise by name: `a-b` comes behind `a`, though `a-b/` stands before `a/` in a bucket. Empty where there is
+        no such folder: a folder exists as long as something is in it.
+        """
+
+    async def write(self, path: StorePath, content: bytes) -> None:
+        """Put small content, durable on return. Others see the old or the new, never a part.
+
+        Cancelled: it may still happen, wholly. Raises StorageFull.
+        """
+
+    async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
+        """`write`, where the path holds `expected` now (None: nothing); otherwise False, and nothing is done.
+
+        Compared and put in one step, whoever else writes: of two callers that expect the same one wins.
+        """
+
+    async def delete(self, path: StorePath, *, expected: bytes | None = None) -> bool:
+        """Remove one content, durably; with `expected`, only where it holds exactly that. False: nothing was removed.
+
+        Folders that become empty go too.
+        """
+
+    async def delete_tree(self, folder: StorePath) -> bool:
+        """Remove all below a folder, piece by piece and durably. False: there was nothing. May be repeated."""
+
+    def open_reader(self, path: StorePath) -> AbstractAsyncContextManager[Reader]:
+        """Open content for reading. Raises NotFound."""
+
+    def create_upload(self, session: StorePath, *, started: datetime) -> AbstractAsyncContextManager[Upload]:
+        """Open a new session. It outlives the process, not a power cut: the client then begins anew.
+
+        Raises StorageFull.
+        """
+
+    def open_upload(self, session: StorePath, *, wait_s: float) -> AbstractAsyncContextManager[Upload]:
+        """Take up a session again. Where somebody else holds it, waits up to `wait_s` seconds.
+
+        Raises NotFound, UploadBusy.
+        """
+
+    async def upload_size(self, session: StorePath) -> int:
+        """What a session holds, in bytes, without taking it. Raises NotFound."""
+
+    async def close(self) -> None:
+        """Wait for what is under way and let go of threads and connections. The driver is of no use afterwards."""

@@ -1,0 +1,191 @@
+"""An upload into a file: written and hashed by a thread, whole buffers at a time; renamed into place at the end."""
+
+import fcntl
+import os
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from authproxy.digest import Digest
+from authproxy.storage import durable
+from authproxy.storage.driver import NotFound, StorageFull
+from authproxy.storage.gather import Buffers, Gather
+from authproxy.storage.hashing import RunningDigest
+from authproxy.storage.layout import UPLOAD_DATA, UPLOAD_STARTED, StorePath
+from authproxy.storage.workers import Lane, Workers
+
+# What one thread's job reads for a digest, in bytes, before it looks whether somebody still wants it; and in one step.
+REHASH_BYTES = 64 * 1024 * 1024
+REHASH_STEP_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session's folder with its data file open, and locked for us alone."""
+
+    folder: Path
+    descriptor: int
+    size: int
+
+    def close(self) -> None:
+        """Unlock. The data stays."""
+        os.close(self.descriptor)
+
+
+def create_session(folder: Path, started: str) -> Session:
+    """Make a session's folder. Blocks. Those above it become durable, because the content's link will stand there."""
+    durable.make_folder(folder.parent)
+    folder.mkdir()
+    descriptor = os.open(folder / UPLOAD_DATA, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        (folder / UPLOAD_STARTED).write_text(started)
+    except BaseException:  # nobody would ever come back to it
+        os.close(descriptor)
+        durable.remove_tree(folder, folder.parent)
+        raise
+    return Session(folder, descriptor, 0)
+
+
+def take_session(folder: Path) -> Session | None:
+    """Open and lock a session. None: somebody else holds it. Raises NotFound."""
+    data = folder / UPLOAD_DATA
+    try:
+        descriptor = os.open(data, os.O_RDWR | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound from None
+    session = Session(folder, descriptor, 0)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        session.close()
+        return None
+    # Who held it may have moved the file into place, or dropped it, while we were opening it.
+    if not data.exists():
+        session.close()
+        raise NotFound
+    return replace(session, size=os.fstat(descriptor).st_size)
+
+
+class FileUpload:
+    """See `driver.Upload`."""
+
+    def __init__(self, session: Session, root: Path, workers: Workers, buffers: Buffers) -> None:
+        self.running = RunningDigest()
+        self._session = session
+        self._root = root
+        self._written = session.size  # bytes in the file; changed by the lane's jobs alone
+        self._committed: StorePath | None = None
+        self._aborted = False
+        self._workers = workers
+        self._lane = Lane(workers)
+        self._gather = Gather(self._lane, buffers, self._append)
+
+    @property
+    def size(self) -> int:
+        """See `driver.Upload`."""
+        return self._written if self._lane.has_failed else self._session.size + self._gather.accepted
+
+    @property
+    def is_finished(self) -> bool:
+        """See `driver.Upload`."""
+        return self._aborted or self._committed is not None
+
+    def adopt(self, running: RunningDigest) -> None:
+        """See `driver.Upload`."""
+        if running.offset == self.size and self._gather.accepted == 0:
+            self.running = running
+
+    async def write(self, piece: bytes) -> None:
+        """See `driver.Upload`."""
+        await self._gather.write(piece)
+
+    async def digests(self, algorithms: Collection[str]) -> dict[str, Digest]:
+        """See `driver.Upload`."""
+        await self._gather.flush()
+        found = self._find(algorithms)
+        if found is None:
+            await self._hash_anew(algorithms)
+            found = self._find(algorithms)
+            assert found is not None
+        return found
+
+    async def commit(self, target: StorePath) -> None:
+        """See `driver.Upload`."""
+        if self._committed != target:
+            await self._gather.flush()
+            await self._lane.run(partial(self._move, target))
+
+    async def abort(self) -> None:
+        """See `driver.Upload`."""
+        if not self.is_finished:
+            await self._lane.drain()
+            self._aborted = True
+            await self._lane.run(partial(durable.remove_tree, self._session.folder, self._session.folder.parent))
+
+    async def close(self) -> None:
+        """Leave the session: what was accepted goes to the file, then the next request may take it.
+
+        Raises again what a thread's job has raised.
+        """
+        try:
+            if not self.is_finished:
+                await self._gather.flush()
+        except StorageFull:
+            await self.abort()
+            raise
+        finally:
+            await self._lane.finally_do(self._release)
+
+    def _append(self, data: memoryview) -> None:
+        durable.write_all(self._session.descriptor, data, self._written)
+        if self.running.offset == self._written:  # hashed right after, while it is in the processor's cache
+            self.running.update(data)
+        self._written += len(data)
+
+    def _find(self, algorithms: Collection[str]) -> dict[str, Digest] | None:
+        if self.running.offset != self._written:
+            return None
+        found = {algorithm: self.running.find(algorithm) for algorithm in algorithms}
+        known = {algorithm: digest for algorithm, digest in found.items() if digest is not None}
+        return known if len(known) == len(found) else None
+
+    async def _hash_anew(self, algorithms: Collection[str]) -> None:
+        running = RunningDigest(algorithms)
+        while running.offset < self._written:
+            await self._lane.run(partial(self._hash_some, running))
+        self.running = running
+
+    def _hash_some(self, running: RunningDigest) -> None:
+        buffer = memoryview(bytearray(REHASH_STEP_BYTES))
+        until = min(running.offset + REHASH_BYTES, self._written)
+        while running.offset < until:
+            count = os.preadv(self._session.descriptor, [buffer], running.offset)
+            if count == 0:
+                raise OSError("an upload's file became shorter while it was read")
+            running.update(buffer[:count])
+
+    def _move(self, target: StorePath) -> None:
+        """Put the file in its place. From the rename on it is there, whatever happens to us."""
+        data, place = self._session.folder / UPLOAD_DATA, self._root / target
+        if _has_size(place, self._written):
+            durable.sync_file(place)
+            durable.sync_folder(place.parent)
+        else:
+            os.fdatasync(self._session.descriptor)
+            durable.in_folder(place.parent, partial(data.replace, place))
+            durable.sync_folder(place.parent)
+        self._committed = target
+        durable.remove_tree(self._session.folder, self._session.folder.parent)
+
+    def _release(self) -> None:
+        self._gather.release()
+        self._session.close()
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -1,0 +1,191 @@
+"""The driver on a folder, in CNCF Distribution's layout. Any number of processes may share it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from authproxy.errors import StartError
+from authproxy.storage import durable
+from authproxy.storage.driver import MAX_SMALL_BYTES, NotFound, UploadBusy
+from authproxy.storage.file_reader import FileReader
+from authproxy.storage.file_upload import FileUpload, Session, create_session, take_session
+from authproxy.storage.gather import Buffers
+from authproxy.storage.layout import ROOT, UPLOAD_DATA, StorePath
+from authproxy.storage.locks import Locks
+from authproxy.storage.workers import Workers
+
+# Between two looks whether a session has become free, in seconds.
+LOOK_AGAIN_S = 0.02
+
+# Lock files, beside the layout: nothing else that is ours alone is in the folder.
+LOCKS = ".authproxy/locks"
+
+
+class FilesystemDriver:
+    """See `driver.Driver`. `threads` bounds what runs at once: reads from the disk, writes, hashes.
+
+    Raises StartError where the folder can't be made or written.
+    """
+
+    def __init__(self, root: Path, *, threads: int = 16) -> None:
+        self._root = root
+        for folder in (root / ROOT, root / LOCKS):
+            _check_writable(root, folder)
+        self._locks = Locks(root / LOCKS)
+        self._buffers = Buffers()
+        self._workers = Workers(threads)
+
+    def __repr__(self) -> str:
+        return f"FilesystemDriver({str(self._root)!r})"
+
+    async def read(self, paths: Sequence[StorePath]) -> list[bytes | None]:
+        """See `driver.Driver`."""
+        return await self._workers.run(lambda: [_read_small(self._root / path) for path in paths])
+
+    async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
+        """See `driver.Driver`."""
+        return await self._workers.run(lambda: [_find_size(self._root / path) for path in paths])
+
+    async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
+        """See `driver.Driver`."""
+        return await self._workers.run(partial(_list_names, self._root / folder, after, limit))
+
+    async def write(self, path: StorePath, content: bytes) -> None:
+        """See `driver.Driver`."""
+        await self._workers.run(partial(self._write, path, content))
+
+    async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
+        """See `driver.Driver`."""
+        return await self._workers.run(partial(self._replace, path, content, expected))
+
+    async def delete(self, path: StorePath, *, expected: bytes | None = None) -> bool:
+        """See `driver.Driver`."""
+        return await self._workers.run(partial(self._delete, path, expected))
+
+    async def delete_tree(self, folder: StorePath) -> bool:
+        """See `driver.Driver`."""
+        return await self._workers.run(partial(durable.remove_tree, self._root / folder, self._root / ROOT))
+
+    @asynccontextmanager
+    async def open_reader(self, path: StorePath) -> AsyncIterator[FileReader]:
+        """See `driver.Driver`."""
+        descriptor, size = await self._workers.run(
+            partial(_open_file, self._root / path), discard=lambda opened: os.close(opened[0])
+        )
+        try:
+            yield FileReader(descriptor, size, self._workers)
+        finally:
+            os.close(descriptor)
+
+    def create_upload(self, session: StorePath, *, started: datetime) -> AbstractAsyncContextManager[FileUpload]:
+        """See `driver.Driver`."""
+        job = partial(create_session, self._root / session, started.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        return self._holding(lambda: self._workers.run(job, discard=Session.close))
+
+    def open_upload(self, session: StorePath, *, wait_s: float) -> AbstractAsyncContextManager[FileUpload]:
+        """See `driver.Driver`."""
+        return self._holding(lambda: self._wait_for_session(self._root / session, wait_s))
+
+    async def upload_size(self, session: StorePath) -> int:
+        """See `driver.Driver`."""
+        size = await self._workers.run(partial(_find_size, self._root / session / UPLOAD_DATA))
+        if size is None:
+            raise NotFound
+        return size
+
+    async def close(self) -> None:
+        """See `driver.Driver`."""
+        await self._workers.close()
+
+    @asynccontextmanager
+    async def _holding(self, take: Callable[[], Awaitable[Session]]) -> AsyncIterator[FileUpload]:
+        upload = FileUpload(await take(), self._root, self._workers, self._buffers)
+        try:
+            yield upload
+        finally:
+            await upload.close()
+
+    async def _wait_for_session(self, folder: Path, wait_s: float) -> Session:
+        deadline = asyncio.get_running_loop().time() + wait_s
+        while True:
+            session = await self._workers.run(partial(take_session, folder), discard=_close_session)
+            if session is not None:
+                return session
+            if asyncio.get_running_loop().time() >= deadline:
+                raise UploadBusy
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    def _write(self, path: StorePath, content: bytes) -> None:
+        with self._locks.hold(path):
+            durable.write_file(self._root / path, content)
+
+    def _replace(self, path: StorePath, content: bytes, expected: bytes | None) -> bool:
+        with self._locks.hold(path):
+            if _read_small(self._root / path) != expected:
+                return False
+            durable.write_file(self._root / path, content)
+            return True
+
+    def _delete(self, path: StorePath, expected: bytes | None) -> bool:
+        with self._locks.hold(path):
+            if expected is not None and _read_small(self._root / path) != expected:
+                return False
+            return durable.remove_file(self._root / path, self._root / ROOT)
+
+
+def _check_writable(root: Path, folder: Path) -> None:
+    probe = folder / f".probe.{os.getpid()}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StartError(
+            f"storage.filesystem.rootdirectory: {root} can't be written ({error.strerror}: {error.filename}). Give the"
+            " folder to the user that runs authproxy, or name another."
+        ) from error
+
+
+def _read_small(path: Path) -> bytes | None:
+    try:
+        descriptor, size = _open_file(path)
+    except NotFound:
+        return None
+    try:
+        return os.read(descriptor, size) if size <= MAX_SMALL_BYTES else None
+    finally:
+        os.close(descriptor)
+
+
+def _open_file(path: Path) -> tuple[int, int]:
+    """A descriptor and the size. Raises NotFound."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound from None
+    return descriptor, os.fstat(descriptor).st_size
+
+
+def _find_size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _list_names(folder: Path, after: str, limit: int) -> list[str]:
+    # A leading dot marks what is half-written, or foreign; no repository and no tag begins with one.
+    try:
+        names = [name for name in os.listdir(folder) if name > after and not name.startswith(".")]  # noqa: PTH208 - names alone
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(names)[:limit]
+
+
+def _close_session(session: Session | None) -> None:
+    if session is not None:
+        session.close()

@@ -1,0 +1,86 @@
+"""The paths of everything that is stored: the tree that CNCF Distribution keeps, so that both can serve one folder.
+
+    docker/registry/v2/
+    ├── blobs/<algorithm>/<first two hex digits>/<hex>/data         content, each once for all repositories
+    └── repositories/<name>/
+        ├── _layers/<algorithm>/<hex>/link                          a blob that the repository holds
+        ├── _manifests/
+        │   ├── revisions/<algorithm>/<hex>/link                    a manifest that it holds
+        │   └── tags/<tag>/
+        │       ├── current/link                                    what the tag points at
+        │       └── index/<algorithm>/<hex>/link                    what it ever pointed at
+        └── _uploads/<session>/{data, startedat}                    an upload that is under way
+
+A link holds a digest as text, without a newline. Content is stored under its sha256 digest; the link of a sha512
+digest holds the sha256 digest. No other module makes a StorePath, and every argument here is a parsed value: what a
+client sent can't leave the tree.
+"""
+
+from typing import NewType
+from uuid import UUID
+
+from authproxy.digest import Digest
+from authproxy.reference import Repository, Tag
+
+# Relative to the driver's root, parts separated by "/": a path in a folder, a key in a bucket.
+StorePath = NewType("StorePath", str)
+
+ROOT = StorePath("docker/registry/v2")
+
+# The files of an upload's session, below its folder.
+UPLOAD_DATA = "data"
+UPLOAD_STARTED = "startedat"
+
+# Folders of a repository that say that it exists: it holds blobs, or manifests.
+LAYERS = "_layers"
+MANIFESTS = "_manifests"
+
+
+def blob(digest: Digest) -> StorePath:
+    """Where content is."""
+    return StorePath(f"{ROOT}/blobs/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}/data")
+
+
+def repositories() -> StorePath:
+    """The folder of all repositories. A name's parts are folders in folders."""
+    return StorePath(f"{ROOT}/repositories")
+
+
+def repository(name: Repository) -> StorePath:
+    """The folder of one repository, and of those whose names go on behind a slash."""
+    return StorePath(f"{ROOT}/repositories/{name}")
+
+
+def layer_link(name: Repository, digest: Digest) -> StorePath:
+    """The link that says: this repository holds this blob."""
+    return StorePath(f"{repository(name)}/{LAYERS}/{digest.algorithm}/{digest.hex}/link")
+
+
+def revision_link(name: Repository, digest: Digest) -> StorePath:
+    """The link that says: this repository holds this manifest."""
+    return StorePath(f"{repository(name)}/{MANIFESTS}/revisions/{digest.algorithm}/{digest.hex}/link")
+
+
+def tags(name: Repository) -> StorePath:
+    """The folder with a folder for each tag."""
+    return StorePath(f"{repository(name)}/{MANIFESTS}/tags")
+
+
+def tag_current(name: Repository, tag: Tag) -> StorePath:
+    """The link from a tag to the digest of its manifest. A tag exists where this does."""
+    return StorePath(f"{tags(name)}/{tag}/current/link")
+
+
+def tag_index(name: Repository, tag: Tag) -> StorePath:
+    """The folder of all digests that a tag has had."""
+    return StorePath(f"{tags(name)}/{tag}/index")
+
+
+def tag_index_link(name: Repository, tag: Tag, digest: Digest) -> StorePath:
+    """The entry for one digest that a tag has had."""
+    return StorePath(f"{tag_index(name, tag)}/{digest.algorithm}/{digest.hex}/link")
+
+
+def upload(name: Repository, session: UUID) -> StorePath:
+    """The folder of an upload's session: what drivers know a session by."""
+    return StorePath(f"{repository(name)}/_uploads/{session}")

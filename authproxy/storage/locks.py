@@ -1,0 +1,29 @@
+"""Locks between threads and processes that write to one folder, for the steps that compare before they write."""
+
+import fcntl
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# Paths share locks by their checksum, so that there is never a lock file to clean up. Each is held for milliseconds.
+STRIPES = 64
+
+
+class Locks:
+    """A folder of lock files. They are never removed; network shares lock files, but not folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """Hold the lock that belongs to a name, waiting for it. Blocks: for a thread. Never hold two."""
+        stripe = zlib.crc32(name.encode()) % STRIPES
+        descriptor = os.open(self._folder / f"{stripe:02x}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)  # which unlocks

@@ -1,0 +1,106 @@
+"""Threads for what blocks: a bounded pool for a driver, and a lane in it for the jobs of one upload."""
+
+import asyncio
+import errno
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from authproxy.errors import Unavailable
+from authproxy.storage.driver import StorageFull
+
+T = TypeVar("T")
+
+_ANSWERS: dict[int | None, Callable[[], Unavailable]] = {
+    errno.ENOSPC: StorageFull,
+    errno.EDQUOT: StorageFull,
+    errno.EROFS: partial(Unavailable, "the registry's storage is read-only"),
+}
+
+
+class Workers:
+    """A bounded pool of threads. Errors of a full or read-only disk leave it as answers that a client understands."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="storage")
+
+    def submit(self, job: Callable[[], T]) -> asyncio.Future[T]:
+        """Begin a job. Cancel nothing but your waiting for it: wait with `asyncio.wait`, or use `run`."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, _answering, job)
+
+    async def run(self, job: Callable[[], T], *, discard: Callable[[T], object] | None = None) -> T:
+        """Do a job and wait for it. Cancelled: it ends by itself, and `discard` gets the result that nobody took."""
+        future = self.submit(job)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if discard is not None:
+                future.add_done_callback(partial(_discard, discard))
+            raise
+
+    async def close(self) -> None:
+        """Wait for the jobs that have begun."""
+        await asyncio.to_thread(self._pool.shutdown, wait=True)
+
+
+class Lane:
+    """Jobs that belong together: one at a time, in order. A job's error is raised to whoever comes next, each time."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._job: asyncio.Future[Any] | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """The last job has ended with an error."""
+        return self._job is not None and self._job.done() and self._job.exception() is not None
+
+    async def start(self, job: Callable[[], object]) -> None:
+        """Begin a job once the one before has ended; don't wait for its end. Cancelled: it was not begun."""
+        await self.settle()
+        self._job = self._workers.submit(job)
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Do a job once the one before has ended, and wait for it. Cancelled: it ends by itself."""
+        await self.settle()
+        self._job = future = self._workers.submit(job)
+        await asyncio.wait([future])
+        return future.result()
+
+    async def settle(self) -> None:
+        """Wait until no job is under way. Raises the last one's error."""
+        if self._job is not None:
+            if not self._job.done():
+                await asyncio.wait([self._job])
+            self._job.result()
+
+    async def drain(self) -> None:
+        """Wait until no job is under way, and forget how the last one ended."""
+        if self._job is not None:
+            await asyncio.wait([self._job])
+            self._job.exception()
+            self._job = None
+
+    async def finally_do(self, release: Callable[[], None]) -> None:
+        """`drain`, then `release`, in every case: also where the waiting is cancelled."""
+        if self._job is None or self._job.done():
+            release()
+            return
+        self._job.add_done_callback(lambda _: release())
+        await self.drain()
+
+
+def _answering(job: Callable[[], T]) -> T:
+    try:
+        return job()
+    except OSError as error:
+        answer = _ANSWERS.get(error.errno)
+        if answer is None:
+            raise
+        raise answer() from error
+
+
+def _discard(discard: Callable[[T], object], future: asyncio.Future[T]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        discard(future.result())

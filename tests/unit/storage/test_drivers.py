@@ -1,0 +1,404 @@
+"""One suite for every driver: what the registry relies on, whatever the storage."""
+
+import asyncio
+import hashlib
+import itertools
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from authproxy.digest import Digest
+from authproxy.reference import Repository, Tag
+from authproxy.storage import layout
+from authproxy.storage.driver import MAX_SMALL_BYTES, PIECE_BYTES, Driver, NotFound, Upload, UploadBusy
+from authproxy.storage.filesystem import FilesystemDriver
+from authproxy.storage.gather import BUFFER_BYTES
+from authproxy.storage.hashing import RunningDigest
+from authproxy.storage.memory import MemoryDriver
+
+APP = Repository("team/app")
+SESSION = layout.upload(APP, UUID(int=1))
+STARTED = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+V1 = layout.tag_current(APP, Tag("v1"))
+LARGE = bytes(range(256)) * (2 * BUFFER_BYTES // 256) + b"and a bit"
+
+
+@pytest.fixture(params=["filesystem", "memory"])
+async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Driver]:
+    made: Driver = FilesystemDriver(tmp_path, threads=4) if request.param == "filesystem" else MemoryDriver()
+    yield made
+    await made.close()
+
+
+async def store(driver: Driver, content: bytes, session: layout.StorePath = SESSION) -> layout.StorePath:
+    target = layout.blob(Digest.of(content))
+    async with driver.create_upload(session, started=STARTED) as upload:
+        await upload.write(content)
+        await upload.commit(target)
+    return target
+
+
+async def load(driver: Driver, path: layout.StorePath, first: int = 0, length: int | None = None) -> bytes:
+    async with driver.open_reader(path) as reader:
+        wanted = reader.size - first if length is None else length
+        return b"".join([piece async for piece in reader.pieces(first, wanted)])
+
+
+async def test_what_was_written_is_read_in_the_order_asked(driver: Driver) -> None:
+    await driver.write(V1, b"one")
+    v2 = layout.tag_current(APP, Tag("v2"))
+    await driver.write(v2, b"two")
+    nothing = layout.tag_current(APP, Tag("v3"))
+    assert await driver.read([v2, nothing, V1]) == [b"two", None, b"one"]
+    assert await driver.sizes([v2, nothing, V1]) == [3, None, 3]
+
+
+async def test_a_write_replaces(driver: Driver) -> None:
+    await driver.write(V1, b"one")
+    await driver.write(V1, b"another")
+    assert await driver.read([V1]) == [b"another"]
+
+
+async def test_what_is_too_long_to_be_small_is_not_read_whole(driver: Driver) -> None:
+    path = await store(driver, b"x" * (MAX_SMALL_BYTES + 1))
+    assert await driver.read([path]) == [None]
+    assert await driver.sizes([path]) == [MAX_SMALL_BYTES + 1]
+
+
+async def test_a_path_through_a_file_holds_nothing(driver: Driver) -> None:
+    await driver.write(V1, b"one")
+    below = layout.StorePath(f"{V1}/x")
+    assert await driver.read([below]) == [None]
+    assert await driver.sizes([below]) == [None]
+    assert await driver.list_names(V1) == []
+    assert await driver.delete(below) is False
+
+
+@pytest.mark.parametrize(
+    ("expected", "wins"), [(None, False), (b"one", True), (b"two", False)], ids=["nothing", "what is there", "other"]
+)
+async def test_replace_compares_first(driver: Driver, expected: bytes | None, *, wins: bool) -> None:
+    await driver.write(V1, b"one")
+    assert await driver.replace(V1, b"new", expected=expected) is wins
+    assert await driver.read([V1]) == [b"new" if wins else b"one"]
+
+
+async def test_replace_of_nothing_makes_it(driver: Driver) -> None:
+    assert await driver.replace(V1, b"first", expected=None)
+    assert await driver.read([V1]) == [b"first"]
+
+
+async def test_of_many_that_expect_the_same_one_wins(driver: Driver) -> None:
+    await driver.write(V1, b"start")
+    wins = await asyncio.gather(*(driver.replace(V1, f"{i}".encode(), expected=b"start") for i in range(12)))
+    assert wins.count(True) == 1
+    assert await driver.read([V1]) == [f"{wins.index(True)}".encode()]
+
+
+async def test_delete_takes_its_empty_folders_along(driver: Driver) -> None:
+    await driver.write(V1, b"one")
+    assert await driver.delete(V1) is True
+    assert await driver.delete(V1) is False
+    assert await driver.list_names(layout.repositories()) == []
+
+
+async def test_delete_compares_where_it_is_told_to(driver: Driver) -> None:
+    await driver.write(V1, b"one")
+    assert await driver.delete(V1, expected=b"two") is False
+    assert await driver.read([V1]) == [b"one"]
+    assert await driver.delete(V1, expected=b"one") is True
+
+
+async def test_delete_tree_leaves_the_neighbours(driver: Driver) -> None:
+    digests = [Digest.of(b"1"), Digest.of(b"2")]
+    await driver.write(V1, b"one")
+    for digest in digests:
+        await driver.write(layout.tag_index_link(APP, Tag("v1"), digest), b"x")
+    assert await driver.delete_tree(layout.tag_index(APP, Tag("v1"))) is True
+    assert await driver.delete_tree(layout.tag_index(APP, Tag("v1"))) is False
+    assert await driver.sizes([layout.tag_index_link(APP, Tag("v1"), digest) for digest in digests]) == [None, None]
+    assert await driver.read([V1]) == [b"one"]
+
+
+async def test_writers_and_deleters_of_one_folder_do_not_disturb_each_other(driver: Driver) -> None:
+    """A folder that becomes empty is removed just when somebody makes it."""
+
+    async def come_and_go(tag: str) -> None:
+        path = layout.tag_current(APP, Tag(tag))
+        for _ in range(8):
+            await driver.write(path, b"x")
+            assert await driver.read([path]) == [b"x"]
+            await driver.delete(path)
+
+    await asyncio.gather(*(come_and_go(tag) for tag in "abc"))
+
+
+NAMES = ["a", "a-b", "a.b", "a0", "B", "_x", "ab", "v1", "v1-rc", "v1.1", "v10"]
+
+
+async def test_names_come_bytewise_in_pages(driver: Driver) -> None:
+    for name in NAMES:
+        await driver.write(layout.tag_current(APP, Tag(name)), b"x")
+    folder = layout.tags(APP)
+    assert await driver.list_names(folder) == sorted(NAMES, key=str.encode)
+    found: list[str] = []
+    while page := await driver.list_names(folder, after=found[-1] if found else "", limit=3):
+        assert len(page) <= 3
+        found += page
+    assert found == sorted(NAMES, key=str.encode)
+    assert await driver.list_names(folder, after="a-a", limit=2) == ["a-b", "a.b"]
+    assert await driver.list_names(folder, limit=0) == []
+
+
+async def test_a_folder_that_is_not_there_has_no_names(driver: Driver) -> None:
+    assert await driver.list_names(layout.tags(APP)) == []
+
+
+async def test_nothing_to_read_is_not_found(driver: Driver) -> None:
+    with pytest.raises(NotFound):
+        await load(driver, layout.blob(Digest.of(b"nothing")))
+
+
+@pytest.mark.parametrize(
+    ("first", "length"),
+    [(0, len(LARGE)), (0, 0), (0, 1), (PIECE_BYTES - 1, 2), (PIECE_BYTES, PIECE_BYTES), (len(LARGE) - 3, 3)],
+    ids=["all", "nothing", "the first byte", "over an edge", "a whole piece", "the end"],
+)
+async def test_a_reader_brings_exactly_what_was_asked(driver: Driver, first: int, length: int) -> None:
+    path = await store(driver, LARGE)
+    assert await load(driver, path, first, length) == LARGE[first : first + length]
+
+
+async def test_pieces_are_of_the_size_that_was_measured_best(driver: Driver) -> None:
+    path = await store(driver, LARGE)
+    async with driver.open_reader(path) as reader:
+        assert reader.size == len(LARGE)
+        sizes = [len(piece) async for piece in reader.pieces(0, reader.size)]
+    assert sizes == [PIECE_BYTES] * (len(LARGE) // PIECE_BYTES) + [len(LARGE) % PIECE_BYTES]
+
+
+async def test_a_reader_goes_on_where_its_content_is_deleted(driver: Driver) -> None:
+    path = await store(driver, LARGE)
+    async with driver.open_reader(path) as reader:
+        await driver.delete(path)
+        assert b"".join([piece async for piece in reader.pieces(0, reader.size)]) == LARGE
+
+
+@given(cuts=st.lists(st.integers(0, len(LARGE)), max_size=12))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_however_the_bytes_are_cut_the_digest_is_the_same(driver: Driver, cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(LARGE)]
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        for first, end in itertools.pairwise(edges):
+            await upload.write(LARGE[first:end])
+        assert upload.size == len(LARGE)
+        digests = await upload.digests(["sha256"])
+        await upload.abort()
+    assert digests == {"sha256": Digest.of(LARGE)}
+
+
+async def test_one_byte_at_a_time(driver: Driver) -> None:
+    content = LARGE[:3000]
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        for i in range(len(content)):
+            await upload.write(content[i : i + 1])
+        assert (await upload.digests(["sha256"]))["sha256"] == Digest.of(content)
+        await upload.commit(layout.blob(Digest.of(content)))
+    assert await load(driver, layout.blob(Digest.of(content))) == content
+
+
+async def test_a_digest_in_the_middle_does_not_end_the_upload(driver: Driver) -> None:
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        await upload.write(b"hel")
+        assert (await upload.digests(["sha256"]))["sha256"] == Digest.of(b"hel")
+        await upload.write(b"lo")
+        assert (await upload.digests(["sha256"]))["sha256"] == Digest.of(b"hello")
+
+
+async def test_a_session_goes_on_with_what_was_accepted(driver: Driver) -> None:
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        await upload.write(b"hel")
+    assert await driver.upload_size(SESSION) == 3
+    async with driver.open_upload(SESSION, wait_s=1) as upload:
+        assert upload.size == 3
+        await upload.write(b"lo")
+        assert (await upload.digests(["sha256", "sha512"])) == {
+            "sha256": Digest.of(b"hello"),
+            "sha512": Digest.of(b"hello", "sha512"),
+        }
+
+
+async def test_what_an_error_interrupts_is_kept(driver: Driver) -> None:
+    async def break_off() -> None:
+        async with driver.create_upload(SESSION, started=STARTED) as upload:
+            await upload.write(LARGE)
+            raise RuntimeError("the client went away")
+
+    with pytest.raises(RuntimeError, match="the client went away"):
+        await break_off()
+    assert await driver.upload_size(SESSION) == len(LARGE)
+
+
+async def test_a_running_digest_is_carried_on_where_it_fits(driver: Driver) -> None:
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        upload.adopt(RunningDigest(["sha512"]))
+        await upload.write(b"hel")
+    running = upload.running
+    assert running.offset == 3
+    async with driver.open_upload(SESSION, wait_s=1) as upload:
+        upload.adopt(running)
+        await upload.write(b"lo")
+        assert await upload.digests(["sha512"]) == {"sha512": Digest.of(b"hello", "sha512")}
+        assert upload.running is running
+
+
+async def test_a_running_digest_of_something_else_is_left_out(driver: Driver) -> None:
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        await upload.write(b"hel")
+    short = RunningDigest()
+    short.update(memoryview(b"he"))
+    async with driver.open_upload(SESSION, wait_s=1) as upload:
+        upload.adopt(short)
+        await upload.write(b"lo")
+        assert (await upload.digests(["sha256"]))["sha256"] == Digest.of(b"hello")
+
+
+async def test_an_upload_is_visible_from_its_commit_on(driver: Driver) -> None:
+    target = layout.blob(Digest.of(b"hello"))
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        await upload.write(b"hello")
+        await upload.digests(["sha256"])
+        assert await driver.sizes([target]) == [None]
+        unfinished = upload.is_finished
+        await upload.commit(target)
+        assert (unfinished, upload.is_finished) == (False, True)
+        assert await driver.sizes([target]) == [5]
+        await upload.commit(target)
+    await is_gone(driver, SESSION)
+    assert await load(driver, target) == b"hello"
+
+
+async def is_gone(driver: Driver, session: layout.StorePath) -> None:
+    with pytest.raises(NotFound):
+        await driver.upload_size(session)
+    with pytest.raises(NotFound):
+        async with driver.open_upload(session, wait_s=0):
+            pass
+
+
+async def test_an_empty_upload_is_content(driver: Driver) -> None:
+    path = await store(driver, b"")
+    assert await driver.sizes([path]) == [0]
+    assert await load(driver, path) == b""
+    assert path.endswith(hashlib.sha256(b"").hexdigest() + "/data")
+
+
+async def test_an_aborted_upload_leaves_nothing(driver: Driver) -> None:
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        await upload.write(LARGE)
+        await upload.abort()
+        await upload.abort()
+        assert upload.is_finished
+    await is_gone(driver, SESSION)
+
+
+async def test_content_that_is_there_already_stays(driver: Driver) -> None:
+    first = await store(driver, b"hello")
+    assert await store(driver, b"hello") == first
+    assert await load(driver, first) == b"hello"
+    await is_gone(driver, SESSION)
+
+
+async def test_content_of_the_wrong_size_is_replaced(driver: Driver) -> None:
+    target = layout.blob(Digest.of(b"hello"))
+    await driver.write(target, b"hel")
+    await store(driver, b"hello")
+    assert await load(driver, target) == b"hello"
+
+
+async def test_eight_that_push_the_same_content_end_with_one(driver: Driver) -> None:
+    sessions = [layout.upload(APP, UUID(int=number)) for number in range(8)]
+    paths = await asyncio.gather(*(store(driver, LARGE, session) for session in sessions))
+    assert len(set(paths)) == 1
+    assert await load(driver, paths[0]) == LARGE
+    for session in sessions:
+        await is_gone(driver, session)
+
+
+async def test_a_session_is_written_by_one_at_a_time(driver: Driver) -> None:
+    async with driver.create_upload(SESSION, started=STARTED):
+        with pytest.raises(UploadBusy):
+            async with driver.open_upload(SESSION, wait_s=0):
+                pass
+        with pytest.raises(UploadBusy):
+            async with driver.open_upload(SESSION, wait_s=0.05):
+                pass
+
+
+async def test_the_second_writer_comes_when_the_first_has_left(driver: Driver) -> None:
+    async def second() -> bytes:
+        async with driver.open_upload(SESSION, wait_s=10) as upload:
+            assert upload.size == 3
+            await upload.write(b"lo")
+        return b"done"
+
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        waiting = asyncio.create_task(second())
+        await asyncio.sleep(0)
+        await upload.write(b"hel")
+    assert await waiting == b"done"
+    assert await driver.upload_size(SESSION) == 5
+
+
+@pytest.mark.parametrize("end", ["commit", "abort"])
+async def test_the_second_writer_finds_no_session_where_the_first_has_ended_it(driver: Driver, end: str) -> None:
+    async def second() -> None:
+        async with driver.open_upload(SESSION, wait_s=10):
+            pass
+
+    async def finish(upload: Upload) -> None:
+        if end == "commit":
+            await upload.commit(layout.blob(Digest.of(b"")))
+        else:
+            await upload.abort()
+
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        waiting = asyncio.create_task(second())
+        await asyncio.sleep(0)
+        await finish(upload)
+    with pytest.raises(NotFound):
+        await waiting
+
+
+async def test_no_session_is_not_found(driver: Driver) -> None:
+    await is_gone(driver, SESSION)
+
+
+async def test_a_cancelled_writer_keeps_what_it_had_accepted(driver: Driver) -> None:
+    accepted: list[int] = []
+    under_way = asyncio.Event()
+
+    async def write_for_ever() -> None:
+        async with driver.create_upload(SESSION, started=STARTED) as upload:
+            try:
+                while True:
+                    await upload.write(LARGE)
+                    under_way.set()
+                    await asyncio.sleep(0)
+            finally:
+                accepted.append(upload.size)
+
+    task = asyncio.create_task(write_for_ever())
+    await under_way.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert accepted == [await driver.upload_size(SESSION)]
+    async with driver.open_upload(SESSION, wait_s=5) as upload:
+        whole = (LARGE * (upload.size // len(LARGE) + 1))[: upload.size]
+        assert await upload.digests(["sha256"]) == {"sha256": Digest.of(whole)}
