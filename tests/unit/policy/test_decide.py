@@ -1,4 +1,5 @@
 import random
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -171,6 +172,12 @@ def test_the_order_of_rules_never_matters(
     rules = list({(rule.file, rule.line): rule for rule in rules}.values())  # no two rules stand at one place
     shuffled = shuffler.sample(rules, len(rules))
     assert decide(PolicySet(tuple(rules)), principal, access) == decide(PolicySet(tuple(shuffled)), principal, access)
+
+
+def test_of_several_rules_always_the_same_is_named() -> None:
+    rules = (make_rule(9, file="a.yaml"), make_rule(2, to=(SIGNED_IN,)), make_rule(5, file="a.yaml"))
+    for order in permutations(rules):
+        assert decide(PolicySet(order), ALICE, pull("a")).rule is rules[2]
 
 
 def test_a_decision_among_many_rules_tries_few() -> None:

@@ -127,6 +127,11 @@ def test_user_is_literal_text(glob: str, repository: str, user: str, is_match: b
     assert matches(glob, repository, user) is is_match
 
 
+@pytest.mark.parametrize("name", ["", "a/b", "*", "..", "Alice", "-a", "a\n", "a b", "{user}", "a" * 256])
+def test_a_name_that_is_no_path_segment_has_no_place(name: str) -> None:
+    assert placeable_name(name) is None
+
+
 @given(st.one_of(repositories, globs, st.text()), repositories)
 def test_no_user_name_escapes_its_segment(name: str, repository: str) -> None:
     assert matches("{user}/**", repository, name) == (repository.split("/", maxsplit=1)[0] == name)
