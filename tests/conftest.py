@@ -1,6 +1,7 @@
 """What holds for every test: where shared parts are found, and which programs may be started."""
 
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,22 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1]))
 
 from tests.support.binaries import refuse_unlisted
+from tests.support.server import Server
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse programs that are on this machine by chance, in every test, however they are started."""
     sys.addaudithook(refuse_unlisted)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the servers of a failed test said."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        for name, value in item.funcargs.items():
+            if isinstance(value, Server):
+                report.sections.append((f"end of the output of {name}", value.output[-8000:]))
+    return report
