@@ -1,8 +1,10 @@
 """Setting aside the keys of `later.py`, so that the model sees only what is in force."""
 
-from authproxy.config.document import Document, DocumentError, KeyPath, MapNode, TextNode, to_plain
+from typing import NamedTuple
+
+from authproxy.config.document import Document, KeyPath, MapNode, TextNode, to_plain
 from authproxy.config.edit import without
-from authproxy.config.explain import dotted, unknown_key
+from authproxy.config.explain import Fault, dotted, unknown_key
 from authproxy.config.later import LATER
 from authproxy.config.model import Settings
 from authproxy.config.schema import at
@@ -16,30 +18,32 @@ GROUPS: tuple[KeyPath, ...] = tuple(
 )
 
 
-def set_aside(document: Document) -> tuple[Document, list[str]]:
-    """The document without the keys that are not in force, and a name with its place for each that had a meaning.
+class Aside(NamedTuple):
+    """A document without the keys that are not in force, and what they were."""
 
-    Raises DocumentError with a line for each key that must not be passed over.
-    """
+    document: Document
+    faults: list[Fault]  # keys that must not be passed over
+    passed_over: list[str]  # the others that had a meaning: "log.fields (config.yml:3)"
+
+
+def set_aside(document: Document) -> Aside:
+    """Take the keys that are not in force out of a document."""
     root, faults, passed_over = document.root, [], []
     for row in LATER:
         node = document.find(row.path)
         if node is None:
             continue
         place = document.place_of(row.path)
-        if not row.is_harmless(to_plain(node)):
-            if row.stops:
-                faults.append((place, f"{place}: {row.key}: not supported here: {row.here}"))
-            else:
-                passed_over.append((place, f"{row.key} ({place})"))
+        if row.stops and not row.is_harmless(to_plain(node)):
+            faults.append(Fault(place, f"{place}: {row.key}: not supported here: {row.here}"))
+        elif not row.is_harmless(to_plain(node)):
+            passed_over.append((place, row.key))
         root = without(root, row.path)
     rest = Document(document.name, root)
     for path in GROUPS:
-        faults += [(rest.place_of(path), fault) for fault in _leftovers(rest, path)]
+        faults += _leftovers(rest, path)
         rest = Document(document.name, without(rest.root, path))
-    if faults:
-        raise DocumentError("\n".join(fault for _, fault in sorted(faults)))
-    return rest, [name for _, name in sorted(passed_over)]
+    return Aside(rest, faults, [f"{key} ({place})" for place, key in sorted(passed_over)])
 
 
 def may_follow(path: KeyPath) -> tuple[str, ...]:
@@ -53,7 +57,7 @@ def is_set_aside(path: KeyPath) -> bool:
     return any(path[: len(row.path)] == row.path for row in LATER)
 
 
-def _leftovers(document: Document, path: KeyPath) -> list[str]:
+def _leftovers(document: Document, path: KeyPath) -> list[Fault]:
     """The faults below a group: what is there and stands in no row."""
     match document.find(path):
         case MapNode() as node:
@@ -61,5 +65,5 @@ def _leftovers(document: Document, path: KeyPath) -> list[str]:
         case None | TextNode(text=None):
             return []
         case _:
-            place = document.place_of(path)
-            return [f"{place}: {dotted(path)}: keys below it wanted here; allowed: {', '.join(may_follow(path))}"]
+            place, allowed = document.place_of(path), ", ".join(may_follow(path))
+            return [Fault(place, f"{place}: {dotted(path)}: keys below it wanted here; allowed: {allowed}")]

@@ -148,10 +148,11 @@ class AuthToken(Section):
     """The issuer (`iss`) that a token must have."""
 
     rootcertbundle: Path | None = None
-    """A PEM file of certificates: a token's key must be one of theirs, or its `x5c` chain must end in one."""
+    """A PEM file of certificates: a token's key must be one of theirs, or its `x5c` chain must end in one.
+    Default: none."""
 
     jwks: Path | None = None
-    """A JSON Web Key Set file: a token's `kid` must name one of its keys."""
+    """A JSON Web Key Set file: a token's `kid` must name one of its keys. Default: none."""
 
     signingalgorithms: tuple[SigningAlgorithm, ...] = SIGNING_ALGORITHMS
     """Algorithms that a token may be signed with. Default: EdDSA and the ES, RS and PS families; HMAC never."""

@@ -25,9 +25,8 @@ def with_value(node: Node | None, path: KeyPath, value: Node) -> Node:
             raise DocumentError(f"{value.place}: the list has {len(items)} entries, so the next index is {len(items)}")
         items[step : step + 1] = [with_value(items[step] if step < len(items) else None, rest, value)]
         return ListNode(tuple(items), node.place if node else value.place)
-    where = f" in {node.place}" if node else ""
-    wanted = "a list" if isinstance(step, int) else "keys"
-    raise DocumentError(f"{value.place}: what it goes below must have {wanted}, which it has not{where}")
+    lacking = "entries" if isinstance(step, int) else "keys"
+    raise DocumentError(f"{value.place}: what it goes below has no {lacking}: {node.place if node else ''}")
 
 
 def without(node: Node, path: KeyPath) -> Node:

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -29,18 +29,30 @@ _WANTED = {
 }
 
 
+class Fault(NamedTuple):
+    """One thing that is wrong, and where."""
+
+    place: Place
+    sentence: str  # begins with the place, or the places
+    is_conflict: bool = False  # between keys that are each right by themselves
+
+
 def validate_document(document: Document, model: type[Model]) -> Model:
     """The model that the document describes. Raises DocumentError with a line for each fault."""
     try:
         return model.model_validate(document.to_plain())
     except ValidationError as exc:
-        raise DocumentError("\n".join(explain(exc, document, model))) from None
+        raise faulty(explain(exc, document, model)) from None
 
 
-def explain(error: ValidationError, document: Document, model: type[BaseModel]) -> list[str]:
-    """One sentence for each fault, in the order of the lines."""
-    found = [_sentence(detail, document, model) for detail in error.errors(include_url=False)]
-    return list(dict.fromkeys(sentence for _, sentence in sorted(found)))
+def explain(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Fault]:
+    """One sentence for each fault that pydantic found."""
+    return [_fault(detail, document, model) for detail in error.errors(include_url=False)]
+
+
+def faulty(faults: Iterable[Fault]) -> DocumentError:
+    """The error of a document with these faults: a line for each, in the order of their places, none twice."""
+    return DocumentError("\n".join(dict.fromkeys(fault.sentence for fault in sorted(faults))))
 
 
 def conflict(sentence: str, *keys: KeyPath) -> PydanticCustomError:
@@ -48,12 +60,12 @@ def conflict(sentence: str, *keys: KeyPath) -> PydanticCustomError:
     return PydanticCustomError(_CONFLICT, "{sentence}", {"sentence": sentence, "keys": keys})
 
 
-def unknown_key(path: KeyPath, place: Place, allowed: Iterable[str]) -> str:
-    """The sentence for a key that nobody knows, with the keys that may stand there."""
+def unknown_key(path: KeyPath, place: Place, allowed: Iterable[str]) -> Fault:
+    """A key that nobody knows, with the keys that may stand there."""
     known = list(allowed)
     close = difflib.get_close_matches(str(path[-1]).lower(), known, n=1)
     meant = f' (did you mean "{close[0]}"?)' if close else ""
-    return f"{place}: {dotted(path)}: unknown key{meant}; allowed: {', '.join(known)}"
+    return Fault(place, f"{place}: {dotted(path)}: unknown key{meant}; allowed: {', '.join(known)}")
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -61,20 +73,21 @@ def dotted(path: Sequence[str | int]) -> str:
     return ".".join(map(str, path))
 
 
-def _sentence(detail: ErrorDetails, document: Document, model: type[BaseModel]) -> tuple[Place, str]:
+def _fault(detail: ErrorDetails, document: Document, model: type[BaseModel]) -> Fault:
     path = detail["loc"]
     if detail["type"] == _CONFLICT:
         # A section's own validator names keys relative to the section.
         keys = [path + key for key in detail["ctx"]["keys"]]
         places = [document.place_of(key) for key in keys]
         where = " and ".join(dict.fromkeys(map(str, places)))
-        return places[0], f"{where}: {', '.join(map(dotted, keys))}: {detail['ctx']['sentence']}"
+        sentence = f"{where}: {', '.join(map(dotted, keys))}: {detail['ctx']['sentence']}"
+        return Fault(places[0], sentence, is_conflict=True)
     place = document.place_of(path)
     if detail["type"] == "extra_forbidden":
         section = section_of(at(model, path[:-1]))
-        return place, unknown_key(path, place, fields_of(section) if section else ())
+        return unknown_key(path, place, fields_of(section) if section else ())
     subject = f"{dotted(path)}: " if path else ""
-    return place, f"{place}: {subject}{_what_is_wrong(detail, model)}"
+    return Fault(place, f"{place}: {subject}{_what_is_wrong(detail, model)}")
 
 
 def _what_is_wrong(detail: ErrorDetails, model: type[BaseModel]) -> str:

@@ -76,7 +76,6 @@ LATER = (
         "writes cannot be switched off here; allow nobody to push by policies",
         _is(False, "enabled"),
     ),
-    _stop("storage.middleware", "storage has no middleware here; remove the key, so that blobs are served from here"),
     _stop("http.net", "TCP alone is listened on; write net: tcp or remove the key", _one_of("tcp")),
     _stop("http.prefix", "the API stands at /v2/; remove the key and rewrite paths in a proxy", _one_of("/")),
     _stop("http.tls.clientcas", _WEAKER_TLS),
@@ -94,7 +93,7 @@ LATER = (
     _stop("policy.repository.classes", "repositories have no classes here; remove the key and restrict by policies"),
     _stop("validation.manifests.urls", "addresses of foreign layers are not checked here; remove the key"),
     # These are named in one warning.
-    Later("log.accesslog", "requests are logged at the level debug"),
+    Later("log.accesslog", "every request is a line at the level info", _is(False, "disabled")),
     Later("log.formatter", "the form of log lines is fixed", _one_of("text")),
     Later("log.fields", "log lines get no fields of yours"),
     Later("log.hooks", "no mail is sent for log lines"),
@@ -120,5 +119,5 @@ LATER = (
     Later("validation.manifests.indexes", "an index may name manifests that are not there"),
     Later("catalog", "the longest page of the catalog is fixed"),
     Later("tags", "the longest page of tags is fixed"),
-    Later("middleware", "there is no middleware"),
+    Later("middleware", "there is no middleware: blobs are always served from here"),
 )

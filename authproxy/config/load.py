@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from authproxy.config.aside import set_aside
-from authproxy.config.document import Document, DocumentError, KeyPath, MapNode, Place, Plain, TextNode, read_document
+from authproxy.config.document import Document, KeyPath, MapNode, Place, Plain, TextNode, read_document
 from authproxy.config.edit import from_values
-from authproxy.config.explain import dotted, explain
+from authproxy.config.explain import Fault, dotted, explain, faulty
 from authproxy.config.model import Mode, Settings
 from authproxy.config.overrides import CONFIGURATION_PATH, apply_overrides
 from authproxy.config.schema import below, leaves, section_of
@@ -65,17 +65,26 @@ def _load(document: Document, environ: Mapping[str, str]) -> Loaded:
     if isinstance(document.root, TextNode) and document.root.text is None:
         document = Document(document.name, MapNode({}, document.root.place))
     document, unknown = apply_overrides(document, environ)
-    document, passed_over = set_aside(document)
-    try:
-        settings = Settings.model_validate(_filled(document.to_plain(), Settings))
-    except ValidationError as exc:
-        raise DocumentError("\n".join(explain(exc, document, Settings))) from None
+    document, faults, passed_over = set_aside(document)
+    settings = _validated(document, faults)
     return Loaded(
         settings,
         document.name,
         tuple(_warnings(document, settings, passed_over, unknown)),
         {dotted(path): _source(document, path, value) for path, value in leaves(settings)},
     )
+
+
+def _validated(document: Document, faults: Sequence[Fault]) -> Settings:
+    try:
+        settings = Settings.model_validate(_filled(document.to_plain(), Settings))
+    except ValidationError as exc:
+        found = explain(exc, document, Settings)
+        # What was set aside would look as if it were missing: only what is wrong by itself comes beside such a fault.
+        raise faulty([*faults, *(fault for fault in found if not (faults and fault.is_conflict))]) from None
+    if faults:
+        raise faulty(faults)
+    return settings
 
 
 def _filled(value: Plain, annotation: Any) -> Plain:

@@ -52,7 +52,7 @@ class Token(Section):
     minute. A removed user can still use a token for this long."""
 
     algorithm: Literal["ES256"] = "ES256"
-    """The algorithm that tokens are signed with: `ES256`."""
+    """The algorithm that tokens are signed with. Default `ES256`, and there is no other."""
 
     keys: Path
     """The folder of the signing keys, shared by all nodes. It is made, with a first key, where it is missing."""

@@ -76,6 +76,8 @@ def _next(part: str, path: KeyPath, annotation: Any, node: Node | None) -> str |
     for key in known:
         if key.upper() == part:
             return key
+    if section:
+        return None
     if isinstance(node, ListNode) or below(annotation, 0) is not None:
         return int(part) if _INDEX.fullmatch(part) else None
     if not part or (below(annotation, part) is None and not is_set_aside(path)):

@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import PlainValidator
+from pydantic import PlainSerializer, PlainValidator
 
 Value = TypeVar("Value")
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -156,7 +156,7 @@ def typed(kind: type | tuple[type, ...], parse: Callable[[str], Value]) -> Plain
 Boolean: TypeAlias = Annotated[bool, typed(bool, parse_bool)]
 Integer: TypeAlias = Annotated[int, typed(int, parse_int)]
 Duration: TypeAlias = Annotated[timedelta, typed(timedelta, parse_duration)]
-ListenAddress: TypeAlias = Annotated[Address, typed(Address, parse_address)]
+ListenAddress: TypeAlias = Annotated[Address, typed(Address, parse_address), PlainSerializer(str)]
 IPNetwork: TypeAlias = Annotated[Network, typed((IPv4Network, IPv6Network), parse_network)]
 Url: TypeAlias = Annotated[str, typed(str, parse_url)]
 BaseUrl: TypeAlias = Annotated[str, typed(str, parse_base_url)]

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from authproxy.cli.config import app
+from authproxy.errors import StartError
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("REGISTRY_CONFIGURATION_PATH", raising=False)
+    path = tmp_path / "config.yml"
+    path.write_text("version: 0.1\nstorage: filesystem\nhttp: {secret: geheim}\nredis: {addr: r}\n", encoding="utf-8")
+    return path
+
+
+def test_check_prints_warnings_and_the_mode(config: Path) -> None:
+    result = runner.invoke(app, ["check", str(config)])
+    assert result.exit_code == 0
+    redis, is_open, ok = result.stdout.splitlines()
+    assert redis.startswith(f"warning: {config}: without effect here: redis ({config}:4)")
+    assert is_open.startswith(f"warning: {config}: neither auth nor token")
+    assert ok == f"{config}: ok (mode: open)"
+
+
+def test_variables_apply_to_check(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_AUTH", "{htpasswd: {realm: r, path: p}}")
+    assert runner.invoke(app, ["check", str(config)]).stdout.endswith("ok (mode: basic)\n")
+
+
+def test_check_raises_every_fault_for_the_command_line_to_print(config: Path) -> None:
+    config.write_text("version: 0.1\nhttp: {adr: x, tls: y}\n", encoding="utf-8")
+    result = runner.invoke(app, ["check", str(config)])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, StartError)
+    assert len(str(result.exception).splitlines()) == 2
+
+
+def test_show_prints_values_with_sources_and_no_secret(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_HTTP_ADDR", ":5001")
+    result = runner.invoke(app, ["show", str(config)])
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert "  addr: :5001  # REGISTRY_HTTP_ADDR" in lines
+    assert f"  secret: <hidden>  # {config}:3" in lines
+    assert "  workers: 1  # default" in lines
+    assert "geheim" not in result.stdout
+
+
+def test_the_file_is_searched_where_none_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_CONFIGURATION_PATH", str(config))
+    assert f"{config}: ok" in runner.invoke(app, ["check"]).stdout

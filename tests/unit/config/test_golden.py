@@ -1,0 +1,60 @@
+"""One file a case: what it shows, a config.yml, variables, and the answer of `config check` and `config show`."""
+
+from pathlib import Path
+
+import pytest
+
+from authproxy.config.load import load
+from authproxy.config.show import HIDDEN, show
+from authproxy.errors import StartError
+
+CASES = sorted((Path(__file__).parent / "golden").glob("*.txt"))
+
+
+def sections(case: Path) -> tuple[str, dict[str, str], str]:
+    """The configuration, the variables and the answer of a case."""
+    rest = case.read_text(encoding="utf-8").partition("=== config.yml\n")[2]
+    config, _, rest = rest.partition("=== environment\n")
+    variables, _, answer = rest.partition("=== answer\n")
+    return config, dict(line.split("=", 1) for line in variables.splitlines()), answer
+
+
+def answer_to(folder: Path, config: str, environ: dict[str, str]) -> str:
+    """Warnings, mode and effective configuration, or the lines of the error."""
+    path = folder / "config.yml"
+    path.write_text(config, encoding="utf-8")
+    try:
+        loaded = load(path, environ)
+    except StartError as exc:
+        text = f"{exc}\n"
+    else:
+        warnings = "".join(f"warning: {warning}\n" for warning in loaded.warnings)
+        text = f"{warnings}mode: {loaded.settings.mode.value}\n{show(loaded)}"
+    return text.replace(f"{folder}/", "")
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.stem for case in CASES])
+def test_case(case: Path, tmp_path: Path) -> None:
+    config, environ, answer = sections(case)
+    assert answer_to(tmp_path, config, environ) == answer
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if not c.stem.startswith("refused")], ids=lambda case: str(case.stem)
+)
+def test_what_is_shown_loads_to_the_same_settings(case: Path, tmp_path: Path) -> None:
+    config, environ, _ = sections(case)
+    (tmp_path / "config.yml").write_text(config, encoding="utf-8")
+    first = load(tmp_path / "config.yml", environ)
+    (tmp_path / "shown.yml").write_text(show(first), encoding="utf-8")
+    again = load(tmp_path / "shown.yml", {}).settings
+    if again.http.secret:
+        assert again.http.secret.get_secret_value() == HIDDEN
+    assert again.model_copy(update={"http": again.http.model_copy(update={"secret": first.settings.http.secret})}) == (
+        first.settings
+    )
+
+
+def test_refusals_name_no_secret() -> None:
+    answers = [sections(case)[2] for case in CASES]
+    assert not any("hunter2" in answer or "do not show" in answer for answer in answers)
