@@ -69,8 +69,8 @@ class Passwords:
         """Take as long as `verify` takes to refuse, for a user that does not exist. Raises TooManyRequests too."""
         await self.verify(name, password, stand_in(cost))
 
-    def close(self) -> None:
-        """Let running checks end, begin no more."""
+    async def close(self) -> None:
+        """Let running checks end without waiting for them, begin no more."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, key: bytes, password: str, hashed: str) -> asyncio.Future[bool]:

@@ -1,0 +1,179 @@
+"""The keys of a foreign token server: `auth.token` of CNCF Distribution's configuration.
+
+    rootcertbundle   certificates in PEM: a token brings a chain to one of them (x5c), or names one's key (kid, jwk)
+    jwks             a key set: a token names one of its keys (kid, jwk)
+
+A header is looked at in CNCF Distribution's order: x5c, jwk, kid; the first that is there decides. A `jwk` in a header
+proves nothing by itself: the key must be one of ours (CVE-2025-24976).
+"""
+
+import base64
+import binascii
+import datetime as dt
+import json
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import structlog
+from cryptography import x509
+
+from authproxy.errors import StartError
+from authproxy.token.chain import verify_chain
+from authproxy.token.jwk import (
+    ALGORITHMS,
+    PUBLIC_KEYS,
+    PublicKey,
+    algorithms_of,
+    from_jwk,
+    libtrust_fingerprint,
+    thumbprint,
+)
+from authproxy.token.jws import UntrustedKey
+from authproxy.token.verifier import TrustedKey
+from authproxy.watch import fingerprint
+
+log = structlog.get_logger(__name__)
+
+# Verifying each link takes time; honest chains are two or three long.
+MAX_CHAIN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Trusted:
+    """What the files say."""
+
+    certificates: tuple[x509.Certificate, ...]
+    by_name: Mapping[str, PublicKey]  # by the names that a `kid` may use; by RFC 7638 thumbprint always
+
+
+class ForeignKeys:
+    """`TrustedKeys` of a certificate bundle, a key set, or both; read again when the files change.
+
+    `algorithms` narrows what may sign (`auth.token.signingalgorithms`); empty: all that the keys can do, which never
+    includes HS* and none. Raises StartError that names the key of the configuration and the file.
+    """
+
+    def __init__(
+        self, *, rootcertbundle: Path | None = None, jwks: Path | None = None, algorithms: Sequence[str] = ()
+    ) -> None:
+        if rootcertbundle is None and jwks is None:
+            raise StartError("auth.token: nothing says whose tokens to trust; set rootcertbundle or jwks")
+        if unknown := [name for name in algorithms if name not in ALGORITHMS]:
+            raise StartError(
+                f"auth.token.signingalgorithms: {unknown[0]} is not accepted; allowed: {', '.join(ALGORITHMS)}"
+            )
+        self._bundle = rootcertbundle
+        self._jwks = jwks
+        self._allowed = frozenset(algorithms or ALGORITHMS)
+        self._refreshing = threading.Lock()
+        self._seen = self._look()
+        self._trusted = self._load()
+
+    @property
+    def version(self) -> object:
+        """See TrustedKeys."""
+        return self._trusted
+
+    def select(self, header: Mapping[str, Any], now: float) -> TrustedKey:
+        """See TrustedKeys."""
+        trusted = self._trusted
+        if "x5c" in header:
+            chain = _parse_chain(header["x5c"])
+            until = verify_chain(chain, trusted.certificates, dt.datetime.fromtimestamp(now, dt.UTC))
+            return self._use(chain[0].public_key(), until)
+        key = trusted.by_name.get(_name_of_key(header))
+        if key is None:
+            raise UntrustedKey(f"kid {header.get('kid')!r} is not trusted")
+        return self._use(key, float("inf"))
+
+    def refresh(self) -> None:
+        """`watch.Reloadable`."""
+        with self._refreshing:
+            seen = self._look()
+            if seen == self._seen:
+                return
+            self._seen = seen
+            try:
+                self._trusted = self._load()
+            except StartError as exc:
+                log.warning("trusted keys not reloaded, the old ones stay in force", reason=str(exc))
+                return
+            log.info("trusted keys reloaded", keys=len(self._trusted.by_name))
+
+    def _use(self, key: object, until: float) -> TrustedKey:
+        if not isinstance(key, PUBLIC_KEYS):
+            raise UntrustedKey("the certificate's key is of a kind that signs no tokens")
+        return TrustedKey(key, self._allowed.intersection(algorithms_of(key)), until)
+
+    def _look(self) -> object:
+        return fingerprint(*(path for path in (self._bundle, self._jwks) if path is not None))
+
+    def _load(self) -> _Trusted:
+        certificates = _read_bundle(self._bundle) if self._bundle else ()
+        named = dict(_named_by_bundle(certificates))
+        if self._jwks:
+            named |= _read_jwks(self._jwks)
+        return _Trusted(certificates, MappingProxyType(named))
+
+
+def _name_of_key(header: Mapping[str, Any]) -> str:
+    """What to look up: the thumbprint of the key in the header, or the key's name."""
+    if "jwk" not in header:
+        kid = header.get("kid")
+        return kid if isinstance(kid, str) else ""
+    try:
+        key = from_jwk(header["jwk"])
+    except ValueError as exc:
+        raise UntrustedKey(f"the header's jwk is malformed: {exc}") from exc
+    if key is None:
+        raise UntrustedKey("the header's jwk is of no use for signatures")
+    return thumbprint(key)
+
+
+def _parse_chain(value: object) -> list[x509.Certificate]:
+    """RFC 7515 §4.1.6: base64 (not base64url) of DER, the signer's certificate first. Raises UntrustedKey."""
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_CHAIN:
+        raise UntrustedKey(f"x5c is not a list of 1 to {MAX_CHAIN} certificates")
+    try:
+        return [x509.load_der_x509_certificate(base64.b64decode(item, validate=True)) for item in value]
+    except (ValueError, TypeError, binascii.Error) as exc:
+        raise UntrustedKey(f"x5c holds something that is no certificate: {exc}") from exc
+
+
+def _read_bundle(path: Path) -> tuple[x509.Certificate, ...]:
+    try:
+        return tuple(x509.load_pem_x509_certificates(_read("rootcertbundle", path)))
+    except ValueError as exc:
+        raise StartError(f"auth.token.rootcertbundle: {path} is not a bundle of PEM certificates: {exc}") from exc
+
+
+def _named_by_bundle(certificates: Iterable[x509.Certificate]) -> Iterable[tuple[str, PublicKey]]:
+    for certificate in certificates:
+        key = certificate.public_key()
+        if isinstance(key, PUBLIC_KEYS) and algorithms_of(key):
+            yield libtrust_fingerprint(key), key
+            yield thumbprint(key), key
+
+
+def _read_jwks(path: Path) -> dict[str, PublicKey]:
+    try:
+        content = json.loads(_read("jwks", path))
+        members = content["keys"]
+        found = [(member.get("kid"), key) for member in members if (key := from_jwk(member)) is not None]
+    except (ValueError, TypeError, KeyError) as exc:
+        raise StartError(f'auth.token.jwks: {path} must be a key set, {{"keys": […]}}: {exc}') from exc
+    if not found:
+        raise StartError(f"auth.token.jwks: {path} has no public key for signatures (EC, RSA from 2048 bits, Ed25519)")
+    named = {thumbprint(key): key for _, key in found}
+    return named | {kid: key for kid, key in found if isinstance(kid, str) and kid}
+
+
+def _read(key: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise StartError(f"auth.token.{key}: cannot read {path}: {exc.strerror}; check the path") from exc

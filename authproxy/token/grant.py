@@ -1,0 +1,156 @@
+"""From a request to an answer: who asks, what the policies grant of the wish, and the token that says so."""
+
+import datetime as dt
+import hmac
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from authproxy.access import CATALOG, Access, Grant, InvalidToken, format_scopes
+from authproxy.authorization import Basic
+from authproxy.errors import CredentialsRefused, NameInvalid, TokenRequestInvalid
+from authproxy.principal import ANONYMOUS, Principal
+from authproxy.reference import parse_repository
+from authproxy.token.issuer import IssuedToken
+from authproxy.token.refresh import RefreshTokens
+from authproxy.token.request import Renewal, TokenRequest
+
+# A push with its mounts asks for a handful. Each is decided by the policies.
+MAX_ACTIONS = 256
+# Proxies and servers take headers of 8 KiB, some less; the token shares them with the rest of a request.
+MAX_TOKEN_BYTES = 6000
+
+REPOSITORY_ACTIONS = frozenset({"pull", "push", "delete", "*"})
+
+
+class Identities(Protocol):
+    """Knows users."""
+
+    async def authenticate(self, name: str, password: str) -> Principal | None:
+        """Who this is, or None. Raises TooManyRequests."""
+
+    async def find(self, name: str) -> Principal | None:
+        """The enabled user as of now, or None."""
+
+
+class Policies(Protocol):
+    """Decides what a caller may do."""
+
+    def granted(self, principal: Principal, accesses: Iterable[Access]) -> frozenset[Access]:
+        """Those of `accesses` that are allowed; for a wish of `*`, the actions on that resource that are."""
+
+
+class AccessTokens(Protocol):
+    """Signs access tokens."""
+
+    def issue(self, subject: str, accesses: Iterable[Access]) -> IssuedToken:
+        """A signed token."""
+
+
+class EveryUserEverything:
+    """The policies of a registry that has none: who has a password may do everything, as in CNCF Distribution."""
+
+    def granted(self, principal: Principal, accesses: Iterable[Access]) -> frozenset[Access]:
+        """See Policies."""
+        if principal.is_anonymous:
+            return frozenset()
+        return frozenset(access for access in accesses if access == CATALOG or _is_about_a_repository(access))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAnswer:
+    """What the client gets."""
+
+    issued: IssuedToken
+    granted: tuple[Access, ...]
+    refresh_token: str | None = field(default=None, repr=False)
+    shows_scope: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Docker token authentication, "Token Response Fields"; `scope` as in RFC 6749 §5.1."""
+        content: dict[str, Any] = {
+            "token": self.issued.token,
+            "access_token": self.issued.token,
+            "expires_in": self.issued.expires_in,
+            "issued_at": dt.datetime.fromtimestamp(self.issued.issued_at, dt.UTC).isoformat().replace("+00:00", "Z"),
+        }
+        if self.shows_scope:
+            content["scope"] = " ".join(format_scopes(self.granted))
+        if self.refresh_token is not None:
+            content["refresh_token"] = self.refresh_token
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class TokenService:
+    """The token server without HTTP. `service` is the one audience that tokens are made for."""
+
+    service: str
+    identities: Identities
+    policies: Policies
+    issuer: AccessTokens
+    refresh: RefreshTokens
+    jwks: Callable[[], dict[str, Any]]  # the public keys as of now
+
+    async def answer(self, request: TokenRequest) -> TokenAnswer:
+        """Answer one request. A grant smaller than the wish, be it empty, is no error.
+
+        Raises CredentialsRefused, TokenRequestInvalid, TooManyRequests.
+        """
+        if request.service is not None and request.service != self.service:
+            raise TokenRequestInvalid(f"this service is not served here; served: {self.service}")
+        if len(request.accesses) > MAX_ACTIONS:
+            raise TokenRequestInvalid(
+                f"the scopes hold {len(request.accesses)} actions, more than {MAX_ACTIONS}; ask for fewer at a time"
+            )
+        principal = await self._identify(request)
+        allowed = self.policies.granted(principal, request.accesses)
+        granted = within(request.accesses, allowed)
+        issued = self.issuer.issue(principal.name, granted)
+        if len(issued.token) > MAX_TOKEN_BYTES:
+            raise TokenRequestInvalid(
+                f"a token for these scopes has {len(issued.token)} bytes, more than {MAX_TOKEN_BYTES};"
+                " ask for fewer at a time"
+            )
+        wants_refresh = request.offline and not principal.is_anonymous
+        refresh_token = self.refresh.issue(principal) if wants_refresh else None
+        return TokenAnswer(issued, granted, refresh_token, request.shows_scope)
+
+    async def _identify(self, request: TokenRequest) -> Principal:
+        match request.credentials:
+            case None:
+                return ANONYMOUS
+            case Basic(name, password):
+                principal = await self.identities.authenticate(name, password)
+                if principal is None:
+                    raise CredentialsRefused
+                return principal
+            case Renewal(token):
+                return await self._renew(token)
+
+    async def _renew(self, token: str) -> Principal:
+        """Whom a refresh token stands for, read anew: groups may have changed, the password must not have."""
+        try:
+            refresh = self.refresh.read(token)
+        except InvalidToken as exc:
+            raise CredentialsRefused("this login has ended; log in again") from exc
+        principal = await self.identities.find(refresh.subject)
+        if principal is None or not hmac.compare_digest(principal.stamp.encode(), refresh.stamp.encode()):
+            raise CredentialsRefused("this login has ended; log in again")
+        return principal
+
+
+def within(wanted: Sequence[Access], allowed: frozenset[Access]) -> tuple[Access, ...]:
+    """What is in the wish and allowed, in the order of the wish; a wish of `*` takes each action that is allowed."""
+    wish = Grant("", frozenset(wanted))
+    order = {access: place for place, access in enumerate(wanted)}
+    found = (access for access in allowed if wish.covers(access))
+    return tuple(sorted(found, key=lambda access: (order.get(access, len(order)), access)))
+
+
+def _is_about_a_repository(access: Access) -> bool:
+    try:
+        parse_repository(access.name)
+    except NameInvalid:
+        return False
+    return access.type == "repository" and access.action in REPOSITORY_ACTIONS

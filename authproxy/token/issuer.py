@@ -1,0 +1,84 @@
+"""Access tokens: an accesses list, signed (Docker token authentication, "Token Authentication Implementation")."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from authproxy.access import Access, to_claim
+from authproxy.errors import StartError
+from authproxy.token.jws import encode_segment, seal
+
+Clock: TypeAlias = Callable[[], float]
+
+# Docker token authentication: for compatibility with older clients, a token must never be returned with less.
+MIN_LIFETIME_S = 60
+# A registry whose clock is a little behind must not find a fresh token "not yet valid".
+EARLIER_S = 10
+
+
+class SigningKey(Protocol):
+    """A private key and its names."""
+
+    @property
+    def kid(self) -> str:
+        """Its RFC 7638 thumbprint."""
+
+    @property
+    def algorithm(self) -> str:
+        """The JWS algorithm that it signs with."""
+
+    def sign(self, content: bytes) -> bytes:
+        """The signature, as it stands in a token."""
+
+
+class SigningKeys(Protocol):
+    """The ring, as far as an issuer needs it."""
+
+    def signing(self) -> SigningKey:
+        """The key that signs now. Raises Unavailable where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A signed token; times are seconds, `issued_at` since 1970."""
+
+    token: str = field(repr=False)
+    expires_in: int
+    issued_at: int
+
+
+class Issuer:
+    """Signs access tokens. Raises StartError where the lifetime is shorter than the protocol allows."""
+
+    def __init__(self, keys: SigningKeys, issuer: str, service: str, lifetime_s: int, now: Clock = time.time) -> None:
+        if lifetime_s < MIN_LIFETIME_S:
+            raise StartError(f"token.lifetime: {lifetime_s} s is too short; the least is {MIN_LIFETIME_S}s")
+        self.issuer = issuer
+        self.service = service
+        self.lifetime_s = lifetime_s
+        self._keys = keys
+        self._now = now
+        self._header: tuple[str, bytes] = ("", b"")  # of the key that signed last
+
+    def issue(self, subject: str, accesses: Iterable[Access]) -> IssuedToken:
+        """A token for what has been granted; `subject` is "" for anonymous callers."""
+        key = self._keys.signing()
+        now = int(self._now())
+        claims = {
+            "iss": self.issuer,
+            "sub": subject,
+            "aud": self.service,
+            "exp": now + self.lifetime_s,
+            "nbf": now - EARLIER_S,
+            "iat": now,
+            "jti": secrets.token_urlsafe(12),
+            "access": to_claim(accesses),
+        }
+        return IssuedToken(seal(self._header_of(key), claims, key.sign), self.lifetime_s, now)
+
+    def _header_of(self, key: SigningKey) -> bytes:
+        if self._header[0] != key.kid:
+            self._header = (key.kid, encode_segment({"alg": key.algorithm, "typ": "JWT", "kid": key.kid}))
+        return self._header[1]

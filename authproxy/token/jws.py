@@ -1,0 +1,166 @@
+"""Signed tokens in their compact form, read strictly and written fast (RFC 7515 §3.1, RFC 7519).
+
+Reading proves nothing: `parse_jws` takes a token apart, `check_claims` judges what a verified one says. A reason that
+a token is refused is a class of its own, for the log; outside it is just `invalid_token`.
+
+    InvalidToken (access.py)
+    ├── Malformed          no token at all, or one that two readers could understand in two ways
+    ├── UntrustedKey       signed by nobody we trust, or with an algorithm that is not the key's
+    ├── BadSignature       the key did not sign this
+    ├── WrongClaim         another issuer, audience or kind of token
+    └── OutOfTime          expired, or not yet valid
+"""
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authproxy.access import Grant, InvalidToken, from_claim
+
+# Longer ones are refused before anything is computed: a header of 32 KiB is more than servers and proxies take.
+MAX_TOKEN_LENGTH = 32 * 1024
+
+# RFC 7515 §2: base64url without padding. One of the three segments may not be empty in a signed token.
+_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+
+
+class Malformed(InvalidToken):
+    """Not a token in compact form, or one whose JSON has doubled members."""
+
+
+class UntrustedKey(InvalidToken):
+    """The header names no key that is trusted, or an algorithm that is not that key's."""
+
+
+class BadSignature(InvalidToken):
+    """The signature does not fit."""
+
+
+class WrongClaim(InvalidToken):
+    """A claim or header that makes it somebody else's token, or another kind of token."""
+
+
+class OutOfTime(InvalidToken):
+    """Expired, or not yet valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jws:
+    """A token taken apart; nothing in it is verified."""
+
+    header: Mapping[str, Any]
+    claims: Mapping[str, Any]
+    signed: bytes  # what the signature is over
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a token's claims must say. `leeway_s` is what clocks may differ by."""
+
+    issuer: str
+    audience: str
+    leeway_s: float
+
+
+def parse_jws(text: str) -> Jws:
+    """Take a token apart. Raises Malformed."""
+    match = _COMPACT.fullmatch(text) if len(text) <= MAX_TOKEN_LENGTH else None
+    if match is None:
+        raise Malformed("not a token in compact form")
+    header = _load_object(match[1])
+    if "crit" in header:  # RFC 7515 §4.1.11: extensions that must be understood; we know none
+        raise Malformed("the header has crit")
+    return Jws(header, _load_object(match[2]), f"{match[1]}.{match[2]}".encode(), _decode(match[3]))
+
+
+def encode_segment(content: Mapping[str, Any]) -> bytes:
+    """A header or claims as they stand in a token."""
+    return to_base64url(json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def seal(header: bytes, claims: Mapping[str, Any], sign: Callable[[bytes], bytes]) -> str:
+    """A token of an encoded header, claims, and what `sign` makes of both."""
+    signed = header + b"." + encode_segment(claims)
+    return (signed + b"." + to_base64url(sign(signed))).decode("ascii")
+
+
+def to_base64url(content: bytes) -> bytes:
+    """Base64url without padding."""
+    return base64.urlsafe_b64encode(content).rstrip(b"=")
+
+
+def check_claims(claims: Mapping[str, Any], expected: Expected, now: float) -> tuple[Grant, float]:
+    """What verified claims grant, and until when (seconds since 1970, leeway included).
+
+    RFC 7519 §4.1. Raises WrongClaim, OutOfTime, and Malformed where a claim has another type than it must.
+    """
+    if claims.get("iss") != expected.issuer:
+        raise WrongClaim(f"iss is {claims.get('iss')!r}")
+    audience = claims.get("aud")
+    if expected.audience not in (audience if isinstance(audience, list) else [audience]):
+        raise WrongClaim(f"aud is {audience!r}")
+    until = _time(claims, "exp", None) + expected.leeway_s
+    if now >= until:
+        raise OutOfTime("expired")
+    if now < _time(claims, "nbf", -math.inf) - expected.leeway_s:
+        raise OutOfTime("not yet valid")
+    subject = claims.get("sub", "")
+    if not isinstance(subject, str):
+        raise Malformed("sub is no text")
+    try:
+        return Grant(subject, from_claim(claims.get("access"))), until
+    except ValueError as exc:
+        raise Malformed(str(exc)) from exc
+
+
+def _time(claims: Mapping[str, Any], name: str, default: float | None) -> float:
+    value = claims.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Malformed(f"{name} is missing or no number")
+    try:
+        moment = float(value)
+    except OverflowError:
+        moment = math.inf
+    if moment == math.inf:  # JSON's 1e999
+        raise Malformed(f"{name} is no time")
+    return moment
+
+
+def _load_object(segment: str) -> dict[str, Any]:
+    try:
+        content = json.loads(
+            _decode(segment).decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError) as exc:
+        raise Malformed(f"not JSON as it must be: {exc}") from exc
+    if not isinstance(content, dict):
+        raise Malformed("not a JSON object")
+    return content
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # RFC 7515 §4, RFC 7519 §4: names must be unique, or the reader may take the last. Two readers could differ.
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("a member stands twice")
+    return content
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _decode(segment: str) -> bytes:
+    try:
+        content = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except (binascii.Error, ValueError) as exc:
+        raise Malformed("not base64url") from exc
+    if to_base64url(content).decode("ascii") != segment:  # stray bits at the end: the same token in several spellings
+        raise Malformed("not base64url in its one form")
+    return content

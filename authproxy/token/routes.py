@@ -1,0 +1,107 @@
+"""`/token` and the key set, over HTTP.
+
+Plain ASGI endpoints inside the FastAPI application: no framework reads a parameter here, so its own answer to a
+malformed one (422, at which clients give up) can never occur.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import structlog
+from fastapi import APIRouter
+from starlette.routing import Route
+
+from authproxy.asgi import ORIGIN, ContentTooLong, Receive, Scope, Send, find_header, read_body, respond
+from authproxy.errors import CredentialsRefused, TokenRequestInvalid, Unsupported
+from authproxy.origin import Origin
+from authproxy.token.grant import TokenService
+from authproxy.token.keyring import JWKS_MAX_AGE_S
+from authproxy.token.request import TokenRequest, parse_get, parse_post
+
+log = structlog.get_logger(__name__)
+
+TOKEN_PATH = "/token"  # noqa: S105 - a path
+JWKS_PATH = "/.well-known/jwks.json"
+
+# Several times what the scopes of the largest push take.
+MAX_FORM_BYTES = 64 * 1024
+
+
+def token_routes(service: TokenService) -> APIRouter:
+    """The router with `/token` and `/.well-known/jwks.json`."""
+    return APIRouter(routes=[Route(TOKEN_PATH, TokenEndpoint(service)), Route(JWKS_PATH, JwksEndpoint(service.jwks))])
+
+
+class TokenEndpoint:
+    """GET and POST of a token. Errors are raised: the application's one writer answers them."""
+
+    ALLOWED: ClassVar = "GET, HEAD, POST, OPTIONS"
+
+    def __init__(self, service: TokenService) -> None:
+        self.service = service
+        quoted = service.service.replace("\\", "\\\\").replace('"', '\\"')
+        # RFC 9110 §11.6.1: every 401 has a challenge. No client answers this one by itself: they come here with what
+        # they have, and the challenge that sends them here is the one of /v2/.
+        self._challenge = ("WWW-Authenticate", f'Basic realm="{quoted}", charset="UTF-8"')
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        method = scope["method"]
+        if method == "OPTIONS":  # a CORS preflight carries no credentials
+            await respond(send, 204, [("Allow", self.ALLOWED), ("Cache-Control", "no-store")])
+            return
+        if method not in ("GET", "HEAD", "POST"):
+            raise Unsupported(f"{method} is not supported here", headers=[("Allow", self.ALLOWED)])
+        request: TokenRequest | None = None
+        try:
+            request = await self._parse(scope, receive)
+            answer = await self.service.answer(request)
+        except CredentialsRefused as exc:
+            origin = scope.get(ORIGIN)
+            log.info(
+                "login refused",
+                client=origin.client if isinstance(origin, Origin) else "",
+                user=request.user if request else "",
+                reason=str(exc.__cause__ or exc),
+            )
+            raise CredentialsRefused(str(exc), detail=exc.detail, headers=[*exc.headers, self._challenge]) from exc
+        # RFC 6749 §5.1: an answer with a token must not be stored.
+        await _respond_json(send, method, answer.to_json(), [("Cache-Control", "no-store"), ("Pragma", "no-cache")])
+
+    async def _parse(self, scope: Scope, receive: Receive) -> TokenRequest:
+        headers = scope["headers"]
+        if scope["method"] != "POST":
+            return parse_get(scope["query_string"], find_header(headers, b"authorization"))
+        try:
+            body = await read_body(receive, MAX_FORM_BYTES)
+        except ContentTooLong:
+            raise TokenRequestInvalid(f"the form is larger than {MAX_FORM_BYTES} bytes") from None
+        return parse_post(find_header(headers, b"content-type"), body)
+
+
+class JwksEndpoint:
+    """The public keys, for verifiers that are not us."""
+
+    ALLOWED: ClassVar = "GET, HEAD, OPTIONS"
+
+    def __init__(self, jwks: Callable[[], dict[str, Any]]) -> None:
+        self.jwks = jwks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        del receive
+        match scope["method"]:
+            case "GET" | "HEAD" as method:
+                age = ("Cache-Control", f"public, max-age={JWKS_MAX_AGE_S}")
+                await _respond_json(send, method, self.jwks(), [age])
+            case "OPTIONS":
+                await respond(send, 204, [("Allow", self.ALLOWED)])
+            case other:
+                raise Unsupported(f"{other} is not supported here", headers=[("Allow", self.ALLOWED)])
+
+
+async def _respond_json(send: Send, method: str, content: dict[str, Any], headers: list[tuple[str, str]]) -> None:
+    body = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers]
+    await respond(send, 200, headers, b"" if method == "HEAD" else body)

@@ -1,0 +1,112 @@
+"""Tokens verified: whose keys are trusted is asked of a `TrustedKeys`, everything else is the same for all of them."""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import jwt
+
+from authproxy.access import Grant
+from authproxy.token.jwk import PublicKey
+from authproxy.token.jws import BadSignature, Expected, UntrustedKey, WrongClaim, check_claims, parse_jws
+
+Clock: TypeAlias = Callable[[], float]
+
+# Nodes that share a key ring share a clock source as a rule; what they differ by beyond that is a fault to be seen.
+OWN_LEEWAY_S = 10.0
+# CNCF Distribution's.
+FOREIGN_LEEWAY_S = 60.0
+MAX_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKey:
+    """A key that may have signed, and with which algorithms; `until` (seconds since 1970) it is trusted."""
+
+    public: PublicKey
+    algorithms: frozenset[str]
+    until: float = math.inf
+
+
+class TrustedKeys(Protocol):
+    """The keys whose tokens are believed."""
+
+    @property
+    def version(self) -> object:
+        """Another object whenever the set of keys has changed."""
+
+    def select(self, header: Mapping[str, Any], now: float) -> TrustedKey:
+        """The trusted key that a header points at. Raises UntrustedKey. Never fetches what a header names."""
+
+
+class Verifier:
+    """Verifies bearer tokens, and remembers those that were good until they expire or the keys change.
+
+    `types` are the values of the header `typ` that are taken; None stands for a header without it.
+    """
+
+    def __init__(
+        self,
+        keys: TrustedKeys,
+        *,
+        expected: Expected,
+        types: frozenset[str | None],
+        now: Clock,
+        max_remembered: int = MAX_REMEMBERED,
+    ) -> None:
+        self._keys = keys
+        self._expected = expected
+        self._types = types
+        self._now = now
+        self._max_remembered = max_remembered
+        self._remembered: dict[bytes, tuple[Grant, float]] = {}  # by the hash of a token's text; the oldest first
+        self._version = keys.version
+
+    def verify(self, token: str) -> Grant:
+        """What the token grants. Raises InvalidToken, whose text is for the log alone."""
+        now = self._now()
+        if self._keys.version is not self._version:
+            self._remembered.clear()
+            self._version = self._keys.version
+        name = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        if (known := self._remembered.get(name)) is not None and now < known[1]:
+            return known[0]
+        grant, until = self._verify_anew(token, now)
+        self._remembered.pop(name, None)
+        self._remembered[name] = (grant, until)
+        if len(self._remembered) > self._max_remembered:
+            del self._remembered[next(iter(self._remembered))]
+        return grant
+
+    def _verify_anew(self, token: str, now: float) -> tuple[Grant, float]:
+        jws = parse_jws(token)
+        kind = jws.header.get("typ")
+        if not isinstance(kind, str | None) or kind not in self._types:
+            raise WrongClaim(f"typ is {kind!r}")
+        key = self._keys.select(jws.header, now)
+        name = jws.header.get("alg")
+        # The key decides which algorithm is used; the header may only agree (RFC 8725 §3.1).
+        if not isinstance(name, str) or name not in key.algorithms:
+            raise UntrustedKey(f"alg is {name!r}, which is not this key's")
+        if not jwt.get_algorithm_by_name(name).verify(jws.signed, key.public, jws.signature):
+            raise BadSignature("the signature does not fit")
+        grant, until = check_claims(jws.claims, self._expected, now)
+        return grant, min(until, key.until)
+
+
+def own_verifier(keys: TrustedKeys, *, issuer: str, service: str, now: Clock = time.time) -> Verifier:
+    """For tokens that our own issuer signed."""
+    return Verifier(keys, expected=Expected(issuer, service, OWN_LEEWAY_S), types=frozenset({"JWT"}), now=now)
+
+
+def foreign_verifier(keys: TrustedKeys, *, issuer: str, service: str, now: Clock = time.time) -> Verifier:
+    """For tokens of another token server, as CNCF Distribution takes them; `at+jwt` is RFC 9068's."""
+    return Verifier(
+        keys,
+        expected=Expected(issuer, service, FOREIGN_LEEWAY_S),
+        types=frozenset({None, "JWT", "jwt", "at+jwt"}),
+        now=now,
+    )
