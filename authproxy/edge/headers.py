@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from authproxy.asgi import App, Message, Receive, Scope, Send, encode_headers
 
+BASE_PATH = "/v2/"
 API_VERSION = ("Docker-Distribution-API-Version", "registry/2.0")
 
 
@@ -34,4 +35,4 @@ class ResponseHeaders:
 
 def is_registry_path(path: str) -> bool:
     """Whether a path belongs to the registry's API."""
-    return path == "/v2" or path.startswith("/v2/")
+    return path == "/v2" or path.startswith(BASE_PATH)

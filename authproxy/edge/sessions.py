@@ -88,12 +88,21 @@ class SignSessions:
         async def add_field(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [
-                    (name, self._sign_location(value, opening) if name == b"location" else value)
+                    (name, self._sign_location(value.decode("latin-1"), opening).encode("latin-1"))
+                    if name == b"location"
+                    else (name, value)
                     for name, value in message["headers"]
                 ]
             await send(message)
 
-        await self.app(scope, receive, add_field)
+        try:
+            await self.app(scope, receive, add_field)
+        except RegistryError as error:  # a chunk out of order is told where the session is
+            error.headers = tuple(
+                (name, self._sign_location(value, opening) if name.lower() == "location" else value)
+                for name, value in error.headers
+            )
+            raise
 
     def _find_opening(self, route: Route) -> Opening | None:
         value = route.parameter(FIELD)
@@ -101,16 +110,16 @@ class SignSessions:
             return None
         return self.signer.read(route.repository, route.session, value)
 
-    def _sign_location(self, location: bytes, opening: Opening) -> bytes:
-        parts = urlsplit(location.decode("latin-1"))
+    def _sign_location(self, location: str, opening: Opening) -> str:
         try:
+            parts = urlsplit(location)
             route = parse_route("GET", parts.path.encode("latin-1"), b"")
-        except RegistryError:
+        except (RegistryError, ValueError):
             return location  # some other address: a redirect to a storage service, say
         if route.kind is not Kind.UPLOAD or route.repository is None or route.session is None:
             return location
         value = self.signer.sign(route.repository, route.session, opening)
-        return location + f"{'&' if parts.query else '?'}{FIELD}={value}".encode()
+        return f"{location}{'&' if parts.query else '?'}{FIELD}={value}"
 
 
 def _text(digest: bytes) -> str:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from authproxy.asgi import ROUTE, Message, Receive, Scope, Send
 from authproxy.edge.sessions import SESSION_LIFETIME_S, Opening, SessionSigner, SignSessions
+from authproxy.errors import RangeInvalid
 from authproxy.route import parse_route
 
 SIGNER = SessionSigner(b"k" * 32)
@@ -73,7 +74,9 @@ async def test_a_forged_field_is_not_carried_on() -> None:
     assert signed(location) != value
 
 
-@pytest.mark.parametrize("location", ["https://cdn.example/x?sig=1", "/v2/a/blobs/sha256:" + "a" * 64, "::"])
+@pytest.mark.parametrize(
+    "location", ["https://cdn.example/x?sig=1", "/v2/a/blobs/sha256:" + "a" * 64, "::", "http://["]
+)
 async def test_other_addresses_are_left_alone(location: str) -> None:
     assert (await ask("PUT", f"/v2/a/blobs/uploads/{SESSION}", b"", location))[1] == location
 
@@ -92,3 +95,23 @@ def test_no_made_up_value_is_read(value: str) -> None:
 def test_a_password_cannot_be_guessed_from_an_address() -> None:
     """The holder is keyed: another server's hash of the same credentials is another one."""
     assert SIGNER.hash_holder("Basic x") != SessionSigner(b"o" * 32).hash_holder("Basic x")
+
+
+async def test_the_address_in_an_error_is_signed_too() -> None:
+    async def out_of_order(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RangeInvalid(headers=[("Location", f"/v2/a/blobs/uploads/{SESSION}"), ("Range", "0-4")])
+
+    scope: Scope = {"headers": [], "query_string": b""}
+    scope[ROUTE] = parse_route("PATCH", f"/v2/a/blobs/uploads/{SESSION}".encode(), b"")
+
+    async def nothing() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def nowhere(message: Message) -> None:
+        raise AssertionError(message)
+
+    with pytest.raises(RangeInvalid) as caught:
+        await SignSessions(out_of_order, signer=SIGNER, now=lambda: 0.0)(scope, nothing, nowhere)
+    headers = dict(caught.value.headers)
+    assert SIGNER.read("a", SESSION, signed(headers["Location"]))
+    assert headers["Range"] == "0-4"
