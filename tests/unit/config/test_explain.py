@@ -33,6 +33,7 @@ class Outer(BaseModel):
     name: str = ""
     inner: Inner | None = None
     many: tuple[Inner, ...] = ()
+    short: str = Field(default="", max_length=3)
     free: dict[str, list[str]] = Field(default_factory=dict)
 
 
@@ -50,6 +51,7 @@ CASES = {
     "keys for text": ("name: {a: b}\n", "f.yml:1: name: one value wanted here, not keys"),
     "nothing for text": ("name:\n", "f.yml:1: name: one value wanted here, not nothing"),
     "text for a list": ("free:\n  a: x\n", "f.yml:2: free.a: a list wanted here, not one value"),
+    "what only the model knows": ("short: long\n", "f.yml:1: short: String should have at most 3 characters"),
     "a list for the file": ("- a\n", "f.yml:1: keys below it wanted here, not a list"),
     "an empty file": ("", "f.yml:1: keys below it wanted here, not nothing"),
     "two keys at odds": (
