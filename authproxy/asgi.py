@@ -1,7 +1,7 @@
 """The few words of ASGI that every part speaks: messages, headers, bodies, what the edge leaves in a scope."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -34,7 +34,7 @@ def find_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | No
     return None
 
 
-async def body_pieces(receive: Receive) -> AsyncIterator[bytes]:
+async def body_pieces(receive: Receive) -> AsyncGenerator[bytes, None]:
     """The body of a request as it arrives, without empty pieces. Raises ClientDisconnected where it breaks off."""
     while True:
         message = await receive()

@@ -1,0 +1,88 @@
+"""Where the upstream is: its URL, read once, and the two ways between its paths and ours."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from authproxy.errors import StartError
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+# RFC 9112 §3.2: a request target is visible ASCII. Servers let other bytes through in a query.
+_NOT_IN_TARGET = re.compile(rb"[^\x21-\x7e]")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The upstream's base URL. `prefix` is "" or a path that stands before every `/v2/`, without a slash behind."""
+
+    scheme: str  # "http" or "https"
+    host: str  # ASCII in lower case; IPv6 without brackets
+    port: int
+    prefix: str = ""
+
+    @property
+    def url(self) -> str:
+        """`http://host:port/prefix`, for connections and for the log."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.prefix}"
+
+    def target(self, raw_path: bytes, query_string: bytes) -> bytes:
+        """The request target for a client's path and query: the same bytes behind the prefix.
+
+        Bytes that no target may hold leave percent-encoded, or the upstream would have to guess where it ends.
+        """
+        target = self.prefix.encode("ascii") + raw_path + (b"?" + query_string if query_string else b"")
+        return _NOT_IN_TARGET.sub(lambda match: b"%%%02X" % match[0][0], target)
+
+    def strip_prefix(self, path: str) -> str:
+        """A path of the upstream as clients of ours ask for it; one that is not below the prefix stays."""
+        rest = path.removeprefix(self.prefix)
+        return rest if rest.startswith("/") else path
+
+    def is_at(self, authority: str, scheme: str) -> bool:
+        """Whether `host[:port]` of a URL with this scheme is the upstream itself."""
+        return split_authority(authority, scheme) == (self.host, self.port)
+
+
+def parse_address(url: str) -> Address:
+    """Read `upstream.url`. Raises StartError, with what to write instead."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as exc:
+        raise _refusal(url, str(exc)) from None
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        raise _refusal(url, "it must begin with http:// or https:// and a host")
+    if "@" in parts.netloc:
+        # The text itself is not shown: it holds a password.
+        raise StartError("upstream.url: leave user and password out; set up the upstream to trust this host")
+    if "?" in url or "#" in url:
+        raise _refusal(url, "it ends with the path: no ? and no #")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise _refusal(url, "it may hold visible ASCII only; write an international name in its xn-- form")
+    prefix = parts.path.rstrip("/")
+    if prefix.endswith("/v2"):
+        raise _refusal(url, "leave out /v2: it is part of every request already")
+    if port == 0:
+        raise _refusal(url, "port 0 is no port that one can connect to")
+    return Address(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], prefix)
+
+
+def split_authority(authority: str, scheme: str) -> tuple[str, int] | None:
+    """`host[:port]` as comparable values, with the scheme's own port where none is written; None where it is none.
+
+    RFC 3986 §3.2 and §6.2.3; names differ by case only in looks. Users in it make it another place.
+    """
+    try:
+        parts = urlsplit(f"//{authority}")
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname or "@" in authority or parts.netloc != authority:
+        return None
+    return parts.hostname, port or DEFAULT_PORTS[scheme]
+
+
+def _refusal(url: str, reason: str) -> StartError:
+    return StartError(f"upstream.url: {url!r} is not the address of a registry: {reason}")

@@ -1,0 +1,54 @@
+"""`Location` and `Link` of the upstream as addresses on the host that the client asked.
+
+Clients follow these addresses with their token, and newer ones refuse another private host: an address of the
+upstream itself must never reach them. One of somebody else (a storage service's signed URL) is theirs as it is.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+from authproxy.origin import Origin
+from authproxy.proxy.address import Address, split_authority
+
+# RFC 3986 §4.2, §4.3: a URL, or a network-path reference, which has the scheme of what was asked.
+_WITH_AUTHORITY = re.compile(r"(?:(https?):)?//([^/?#]*)(.*)", re.IGNORECASE)
+_OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+# RFC 8288 §3: every link value is <URI reference> and parameters. Quoted parameters hold no <…> in registries.
+_LINK_TARGET = re.compile(r"<([^<>]*)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Relocation:
+    """Rewrites the addresses in the answer to one request. `target` is the request target that the upstream got.
+
+    Ours are the upstream's own authority and the client's (the upstream learns it from `Host`, so it answers with it,
+    though perhaps with the wrong scheme). Path and query stay byte for byte, without the upstream's prefix.
+    """
+
+    target: str
+    address: Address
+    origin: Origin
+
+    def relocate(self, value: str) -> str:
+        """One address, absolute or relative, as the client should ask for it."""
+        if match := _WITH_AUTHORITY.fullmatch(value):
+            if not self._is_ours(match[2], (match[1] or self.address.scheme).lower()):
+                return value
+            path = match[3] if match[3].startswith("/") else f"/{match[3]}"
+        elif not value or _OTHER_SCHEME.match(value):
+            return value
+        else:
+            path = value if value.startswith("/") else urljoin(self.target, value)
+        return self.origin.location(self.address.strip_prefix(path))
+
+    def relocate_links(self, value: str) -> str:
+        """Every `<…>` of a `Link`; its parameters stay."""
+        return _LINK_TARGET.sub(lambda match: f"<{self.relocate(match[1])}>", value)
+
+    def _is_ours(self, authority: str, scheme: str) -> bool:
+        if self.address.is_at(authority, scheme) or authority.lower() == self.origin.authority.lower():
+            return True
+        asked = split_authority(self.origin.authority, self.origin.scheme)
+        return asked is not None and split_authority(authority, scheme) == asked
