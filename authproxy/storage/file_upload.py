@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -43,7 +45,7 @@ def create_session(folder: Path, started: str) -> Session:
         (folder / UPLOAD_STARTED).write_text(started)
     except BaseException:  # nobody would ever come back to it
         os.close(descriptor)
-        durable.remove_tree(folder, folder.parent)
+        _drop(folder)
         raise
     return Session(folder, descriptor, 0)
 
@@ -122,7 +124,7 @@ class FileUpload:
         if not self.is_finished:
             await self._lane.drain()
             self._aborted = True
-            await self._lane.run(partial(durable.remove_tree, self._session.folder, self._session.folder.parent))
+            await self._lane.run(partial(_drop, self._session.folder))
 
     async def close(self) -> None:
         """Leave the session: what was accepted goes to the file, then the next request may take it.
@@ -177,11 +179,17 @@ class FileUpload:
             durable.in_folder(place.parent, partial(data.replace, place))
             durable.sync_folder(place.parent)
         self._committed = target
-        durable.remove_tree(self._session.folder, self._session.folder.parent)
+        _drop(self._session.folder)
 
     def _release(self) -> None:
         self._gather.release()
         self._session.close()
+
+
+def _drop(folder: Path) -> None:
+    """Remove a session's folder. Not synced: one that comes back after a power cut does no harm."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 def _has_size(path: Path, size: int) -> bool:

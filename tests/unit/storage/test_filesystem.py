@@ -1,0 +1,316 @@
+"""What only a folder has: a tree that another program reads, power cuts, full disks, a second process."""
+
+import asyncio
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from authproxy.digest import Digest
+from authproxy.errors import StartError
+from authproxy.reference import Repository, Tag
+from authproxy.storage import durable, layout
+from authproxy.storage.driver import PIECE_BYTES, NotFound, StorageFull, UploadBusy
+from authproxy.storage.filesystem import FilesystemDriver
+from authproxy.storage.gather import BUFFER_BYTES
+
+APP = Repository("team/app")
+SESSION = layout.upload(APP, UUID(int=1))
+STARTED = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+V1 = layout.tag_current(APP, Tag("v1"))
+HELLO = layout.blob(Digest.of(b"hello"))
+
+
+@pytest.fixture
+async def driver(tmp_path: Path) -> AsyncIterator[FilesystemDriver]:
+    made = FilesystemDriver(tmp_path, threads=4)
+    yield made
+    await made.close()
+
+
+def files(root: Path) -> set[str]:
+    """Everything that is stored, without the locks."""
+    below = (path for path in (root / layout.ROOT).rglob("*") if path.is_file())
+    return {str(path.relative_to(root)) for path in below}
+
+
+async def push(driver: FilesystemDriver, content: bytes = b"hello") -> None:
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        await upload.write(content)
+        await upload.commit(layout.blob(Digest.of(content)))
+
+
+async def test_a_session_looks_as_distribution_has_it(driver: FilesystemDriver, tmp_path: Path) -> None:
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        await upload.write(b"hel")
+    assert files(tmp_path) == {f"{SESSION}/data", f"{SESSION}/startedat"}
+    assert (tmp_path / SESSION / "data").read_bytes() == b"hel"
+    assert (tmp_path / SESSION / "startedat").read_text() == "2024-01-02T03:04:05Z"
+
+
+async def test_a_commit_leaves_the_content_alone(driver: FilesystemDriver, tmp_path: Path) -> None:
+    await push(driver)
+    assert files(tmp_path) == {HELLO}
+    assert not (tmp_path / SESSION).exists()
+
+
+async def test_what_a_crash_left_is_invisible_and_in_nobodys_way(driver: FilesystemDriver, tmp_path: Path) -> None:
+    leftover = tmp_path / layout.tags(APP) / ".v0.tmp"
+    leftover.parent.mkdir(parents=True)
+    leftover.touch()
+    await driver.write(V1, b"x")
+    assert await driver.list_names(layout.tags(APP)) == ["v1"]
+    assert await driver.delete(V1)
+    assert await driver.list_names(layout.tags(APP)) == []
+
+
+async def test_a_session_folder_that_lost_its_data_is_no_session(driver: FilesystemDriver, tmp_path: Path) -> None:
+    """As a kill between the rename and the cleaning up leaves it."""
+    async with driver.create_upload(SESSION, started=STARTED):
+        pass
+    (tmp_path / SESSION / "data").unlink()
+    with pytest.raises(NotFound):
+        await driver.upload_size(SESSION)
+
+
+async def test_a_second_process_waits_for_the_session(driver: FilesystemDriver, tmp_path: Path) -> None:
+    other = FilesystemDriver(tmp_path)
+    async with driver.create_upload(SESSION, started=STARTED):
+        with pytest.raises(UploadBusy) as raised:
+            async with other.open_upload(SESSION, wait_s=0.05):
+                pass
+    assert raised.value.headers == (("Retry-After", "1"),)
+    await other.close()
+
+
+HOLD = """
+import fcntl, sys
+held = open(sys.argv[1], "r+b")
+fcntl.flock(held, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_the_lock_of_a_session_is_seen_by_other_programs(driver: FilesystemDriver, tmp_path: Path) -> None:
+    async with driver.create_upload(SESSION, started=STARTED):
+        pass
+    holder = subprocess.Popen(  # noqa: ASYNC220 - it is another process that this test is about
+        [sys.executable, "-c", HOLD, str(tmp_path / SESSION / "data")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(UploadBusy):
+            async with driver.open_upload(SESSION, wait_s=0):
+                pass
+        holder.kill()
+    async with driver.open_upload(SESSION, wait_s=0) as upload:
+        assert upload.size == 0
+
+
+class Disk:
+    """A disk that takes so many bytes and then no more, and remembers what was synced."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int = 1 << 40) -> None:
+        self.room = room
+        self.steps: list[str] = []
+        self._pwrite, self._fdatasync, self._fsync = os.pwrite, os.fdatasync, os.fsync
+        replace = Path.replace
+
+        def rename(path: Path, target: Path) -> Path:
+            self.steps.append(f"rename to {target.name}")
+            return replace(path, target)
+
+        monkeypatch.setattr(os, "pwrite", self.pwrite)
+        monkeypatch.setattr(os, "fdatasync", self.fdatasync)
+        monkeypatch.setattr(os, "fsync", self.fsync)
+        monkeypatch.setattr(Path, "replace", rename)
+
+    def pwrite(self, descriptor: int, data: memoryview, offset: int) -> int:
+        if self.room <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self._pwrite(descriptor, data[: self.room], offset)
+        self.room -= written
+        return written
+
+    def fdatasync(self, descriptor: int) -> None:
+        self.steps.append(f"data {_kind(descriptor)}")
+        self._fdatasync(descriptor)
+
+    def fsync(self, descriptor: int) -> None:
+        self.steps.append(f"folder {_kind(descriptor)}")
+        self._fsync(descriptor)
+
+
+def _kind(descriptor: int) -> str:
+    """The last part of a file's path, without what is random in it."""
+    name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+    return name.split(".")[1] if name.startswith(".") else name
+
+
+async def test_a_commit_syncs_data_then_renames_then_syncs_the_folders(
+    driver: FilesystemDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        await upload.write(b"hello")
+        disk = Disk(monkeypatch)
+        await upload.commit(HELLO)
+    hexadecimal = Digest.of(b"hello").hex
+    assert (
+        disk.steps
+        == [
+            "data data",
+            "folder v2",  # where blobs is new
+            "folder blobs",
+            "folder sha256",
+            f"folder {hexadecimal[:2]}",
+            "rename to data",
+            f"folder {hexadecimal}",
+        ]
+    )
+
+
+async def test_content_that_was_there_is_synced_too(driver: FilesystemDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may have renamed it a moment ago, and not yet synced the folder."""
+    await push(driver)
+    disk = Disk(monkeypatch)
+    await push(driver)
+    assert disk.steps == ["data data", f"folder {Digest.of(b'hello').hex}"]
+
+
+async def test_a_link_is_synced_before_and_after_its_rename(
+    driver: FilesystemDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await driver.write(V1, b"one")
+    disk = Disk(monkeypatch)
+    await driver.write(V1, b"two")
+    assert disk.steps == ["data link", "rename to link", "folder current"]
+
+
+@pytest.mark.parametrize("room", [0, 1, BUFFER_BYTES, 2 * BUFFER_BYTES + 1], ids=["at once", "a byte", "one", "two"])
+async def test_a_full_disk_drops_the_upload_and_says_so(
+    driver: FilesystemDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    async def fill() -> None:
+        async with driver.create_upload(SESSION, started=STARTED) as upload:
+            for _ in range(6):
+                await upload.write(bytes(BUFFER_BYTES // 2))
+
+    disk = Disk(monkeypatch, room)
+    with pytest.raises(StorageFull, match="full") as raised:
+        await fill()
+    assert raised.value.status == 503
+    assert files(tmp_path) == set()
+    disk.room = 1 << 40
+    await push(driver)
+    assert files(tmp_path) == {HELLO}
+
+
+async def test_a_full_disk_leaves_no_half_of_a_link(
+    driver: FilesystemDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await driver.write(V1, b"sha256:one")
+    Disk(monkeypatch, room=3)
+    with pytest.raises(StorageFull):
+        await driver.write(V1, b"sha256:two")
+    assert files(tmp_path) == {V1}
+    assert await driver.read([V1]) == [b"sha256:one"]
+
+
+async def test_other_errors_of_the_disk_stay_what_they_are(
+    driver: FilesystemDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    async def write() -> None:
+        async with driver.create_upload(SESSION, started=STARTED) as upload:
+            await upload.write(b"hello")
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        await write()
+    monkeypatch.undo()
+    assert await driver.upload_size(SESSION) == 0
+
+
+async def test_a_blob_that_was_cut_short_breaks_off(driver: FilesystemDriver, tmp_path: Path) -> None:
+    content = bytes(2 * PIECE_BYTES)
+    await push(driver, content)
+    path = layout.blob(Digest.of(content))
+    async with driver.open_reader(path) as reader:
+        os.truncate(tmp_path / path, PIECE_BYTES + 5)
+        with pytest.raises(OSError, match=f"ends at {PIECE_BYTES + 5} bytes"):
+            assert [len(piece) async for piece in reader.pieces(0, reader.size)] == []
+
+
+async def test_what_is_not_in_memory_is_read_in_a_thread(
+    driver: FilesystemDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of each piece is; the disk has the rest."""
+    content = bytes(range(256)) * (2 * PIECE_BYTES // 256)
+    await push(driver, content)
+    preadv = os.preadv
+
+    def half(descriptor: int, buffers: list[memoryview], offset: int, _flags: int) -> int:
+        if offset:
+            raise BlockingIOError
+        return preadv(descriptor, [buffers[0][: len(buffers[0]) // 2]], offset)
+
+    monkeypatch.setattr(os, "preadv", half)
+    async with driver.open_reader(layout.blob(Digest.of(content))) as reader:
+        pieces = [piece async for piece in reader.pieces(0, reader.size)]
+    assert [len(piece) for piece in pieces] == [PIECE_BYTES] * 2
+    assert b"".join(pieces) == content
+
+
+async def test_a_cancelled_opening_leaves_nothing_open(driver: FilesystemDriver) -> None:
+    await push(driver)
+
+    async def open_it() -> None:
+        async with driver.open_reader(HELLO):
+            await asyncio.Event().wait()
+
+    before = len(list(Path("/proc/self/fd").iterdir()))  # noqa: ASYNC240 - not a disk
+    for _ in range(5):
+        task = asyncio.create_task(open_it())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    await driver.close()  # waits for the threads
+    await asyncio.sleep(0)  # and their results
+    await asyncio.sleep(0)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # noqa: ASYNC240
+
+
+@pytest.mark.parametrize("below", ["a-file", "a-file/below"])
+def test_a_root_that_can_not_be_written_stops_the_start(tmp_path: Path, below: str) -> None:
+    (tmp_path / "a-file").touch()
+    with pytest.raises(StartError, match=rf"rootdirectory: {tmp_path}/a-file.* can't be written .*another\."):
+        FilesystemDriver(tmp_path / below)
+
+
+def test_a_root_that_is_missing_is_made(tmp_path: Path) -> None:
+    FilesystemDriver(tmp_path / "new/root")
+    assert (tmp_path / "new/root" / layout.ROOT).is_dir()
+
+
+def test_a_folder_that_keeps_vanishing_is_an_error_in_the_end(tmp_path: Path) -> None:
+    rounds: list[int] = []
+
+    def never() -> None:
+        rounds.append(1)
+        raise FileNotFoundError(tmp_path)
+
+    with pytest.raises(FileNotFoundError):
+        durable.in_folder(tmp_path / "x", never)
+    assert len(rounds) == durable.ATTEMPTS
