@@ -1,10 +1,50 @@
-"""The command `authproxy`: one module for each group of commands."""
+"""The command `authproxy`: one module for each group of commands.
+
+A command imports what it needs when it runs, so that `--help` and completion are quick.
+"""
+
+import sys
+from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+from authproxy import __version__
+from authproxy.cli import config, policy, serve, user
+from authproxy.errors import StartError
+
+app = typer.Typer(
+    name="authproxy",
+    help="The registry's front door: TLS, docker login, tokens by policy, and an OCI registry or any behind it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.add_typer(config.app, name="config")
+app.add_typer(policy.app, name="policy")
+app.add_typer(user.app, name="user")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"authproxy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line. What the operator has to mend is said in a line, with exit code 1 and no traceback."""
+    try:
+        app()
+    except StartError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"authproxy: {line}", err=True)
+        sys.exit(1)
