@@ -33,22 +33,34 @@ def add_user(
     cannot be changed; then nobody has been added.
     """
     wanted = frozenset(groups)
-    if problem := find_name_problem(name):
-        raise StartError(problem)
-    if wanted and users is None:
-        raise StartError("no users file is configured for groups; add to identities: - users: {path: users.yaml}")
+    check_new_user(htpasswd, users, name, wanted)  # before groups are written
     hashed = _hash(password, cost)
-    if load_or_empty(htpasswd).has(name):  # before groups are written
-        raise _taken(name, htpasswd)
     if wanted and users is not None:
         _change_users(users, lambda text: _with_groups(text, name, wanted, str(users)))
 
     def add(file: Htpasswd) -> Htpasswd:
-        if file.has(name):
+        if name in file.names:
             raise _taken(name, htpasswd)
         return file.with_entry(name, hashed)
 
     _change_htpasswd(htpasswd, add)
+
+
+def check_new_user(htpasswd: Path, users: Path | None, name: str, groups: Iterable[str]) -> None:
+    """Raise StartError where `add_user` would, whatever the password."""
+    if problem := find_name_problem(name):
+        raise StartError(problem)
+    wanted = frozenset(groups)
+    if wanted and users is None:
+        raise StartError("no users file is configured for groups; add to identities: - users: {path: users.yaml}")
+    if name in load_or_empty(htpasswd).names:
+        raise _taken(name, htpasswd)
+
+
+def check_known_user(htpasswd: Path, name: str) -> None:
+    """Raise StartError where the file has no such user."""
+    if name not in load_or_empty(htpasswd).names:
+        raise _unknown(name, htpasswd)
 
 
 def set_password(htpasswd: Path, name: str, password: str, *, cost: int = DEFAULT_COST) -> None:
@@ -56,8 +68,8 @@ def set_password(htpasswd: Path, name: str, password: str, *, cost: int = DEFAUL
     hashed = _hash(password, cost)
 
     def change(file: Htpasswd) -> Htpasswd:
-        if not file.has(name):
-            raise StartError(f"there is no user {name} in {htpasswd}; add it: authproxy user add {name}")
+        if name not in file.names:
+            raise _unknown(name, htpasswd)
         return file.with_entry(name, hashed)
 
     _change_htpasswd(htpasswd, change)
@@ -65,7 +77,7 @@ def set_password(htpasswd: Path, name: str, password: str, *, cost: int = DEFAUL
 
 def remove_user(htpasswd: Path, users: Path | None, name: str) -> None:
     """Remove a user from both files. Raises StartError where neither has it."""
-    if not load_or_empty(htpasswd).has(name) and name not in read_groups(users):
+    if name not in load_or_empty(htpasswd).names and name not in read_groups(users):
         raise StartError(f"there is no user {name} in {htpasswd}; see: authproxy user list")
     if htpasswd.exists():
         _change_htpasswd(htpasswd, lambda file: file.without(name))
@@ -96,6 +108,10 @@ def _hash(password: str, cost: int) -> str:
     if problem := find_problem(password):
         raise StartError(problem)
     return hash_password(password, cost)
+
+
+def _unknown(name: str, htpasswd: Path) -> StartError:
+    return StartError(f"there is no user {name} in {htpasswd}; add it: authproxy user add {name}")
 
 
 def _taken(name: str, htpasswd: Path) -> StartError:

@@ -62,9 +62,10 @@ class Htpasswd:
                 found[name or f"line {number}"] = None
         return tuple(found)
 
-    def has(self, name: str) -> bool:
-        """Whether a line has this name, usable or not."""
-        return any(_split(line)[0] == name for line in self.lines)
+    @property
+    def names(self) -> frozenset[str]:
+        """All names, of users that can log in and of those that cannot."""
+        return frozenset(name for line in self.lines if (name := _split(line)[0]))
 
     def with_entry(self, name: str, hashed: str) -> "Htpasswd":
         """The same file with this user's hash: in the place of the user's first line, or at the end."""

@@ -1,0 +1,139 @@
+"""`authproxy user …`: the users in htpasswd and users.yaml; a running server sees the change within two seconds."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from authproxy.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from authproxy.identity.entry import Entry
+
+# Where the embedded default keeps them.
+DEFAULT_HTPASSWD = Path("data/htpasswd")
+DEFAULT_USERS = Path("data/users.yaml")
+
+app = typer.Typer(no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The user's name.")]
+Config = Annotated[
+    Path | None, typer.Option(help="A configuration that says where the users are. Default: data/ in this folder.")
+]
+PasswordStdin = Annotated[bool, typer.Option(help="Read the password from standard input instead of asking for it.")]
+Cost = Annotated[int | None, typer.Option(help="The bcrypt cost, 4 to 16: one more takes twice as long. Default: 10.")]
+
+
+class Files(NamedTuple):
+    """Where users are kept."""
+
+    htpasswd: Path
+    users: Path | None  # None: the configuration has no file for groups
+
+
+@app.callback()
+def user() -> None:
+    """Users: add, list, change, remove."""
+
+
+@app.command()
+def add(
+    name: Name,
+    group: Annotated[list[str] | None, typer.Option(help="A group; may be given several times.")] = None,
+    password_stdin: PasswordStdin = False,
+    cost: Cost = None,
+    config: Config = None,
+) -> None:
+    """Add a user with a password and groups."""
+    from authproxy.identity.accounts import add_user, check_new_user
+    from authproxy.identity.bcrypt_hash import DEFAULT_COST
+    from authproxy.policy.glob import placeable_name
+
+    files = _find_files(config)
+    groups = group or []
+    check_new_user(files.htpasswd, files.users, name, groups)  # before anybody types a password
+    add_user(files.htpasswd, files.users, name, _ask_password(name, password_stdin), groups, cost=cost or DEFAULT_COST)
+    typer.echo(f"added {name} to {files.htpasswd}")
+    if placeable_name(name) is None:
+        typer.echo(f"note: no repository can be called {name}, so rules with {{user}} never match this user", err=True)
+
+
+@app.command()
+def password(name: Name, password_stdin: PasswordStdin = False, cost: Cost = None, config: Config = None) -> None:
+    """Give a user another password; logins with the old one end."""
+    from authproxy.identity.accounts import check_known_user, set_password
+    from authproxy.identity.bcrypt_hash import DEFAULT_COST
+
+    files = _find_files(config)
+    check_known_user(files.htpasswd, name)
+    set_password(files.htpasswd, name, _ask_password(name, password_stdin), cost=cost or DEFAULT_COST)
+    typer.echo(f"changed the password of {name} in {files.htpasswd}")
+
+
+@app.command()
+def remove(name: Name, config: Config = None) -> None:
+    """Remove a user and the user's groups."""
+    from authproxy.identity.accounts import remove_user
+
+    files = _find_files(config)
+    remove_user(files.htpasswd, files.users, name)
+    typer.echo(f"removed {name} from {files.htpasswd}")
+
+
+@app.command("list")
+def list_users(config: Config = None) -> None:
+    """List the users, their groups, and who cannot log in."""
+    from authproxy.identity.accounts import load_or_empty, read_groups
+
+    files = _find_files(config)
+    htpasswd, entries = load_or_empty(files.htpasswd), read_groups(files.users)
+    names = sorted({*htpasswd.names, *entries})
+    rows = [(name, _groups_of(entries, name), _state_of(entries.get(name), name in htpasswd.entries)) for name in names]
+    width = max((len(name) for name in names), default=0)
+    groups_width = max((len(groups) for _, groups, _ in rows), default=0)
+    for name, groups, state in rows:
+        typer.echo(f"{name:<{width}}  {groups:<{groups_width}}  {state}".rstrip())
+
+
+def _groups_of(entries: "Mapping[str, Entry]", name: str) -> str:
+    return ",".join(sorted(entries[name].groups)) if name in entries and entries[name].groups else "-"
+
+
+def _state_of(entry: "Entry | None", has_htpasswd_password: bool) -> str:
+    if entry is not None and entry.disabled:
+        return "disabled"
+    has_password = has_htpasswd_password or (entry is not None and entry.hashed is not None)
+    return "" if has_password else "cannot log in: no bcrypt password"
+
+
+def _find_files(config: Path | None) -> Files:
+    if config is None:
+        if not DEFAULT_HTPASSWD.exists():
+            raise StartError(
+                f"there is no {DEFAULT_HTPASSWD} in this folder; go to where `authproxy serve --embedded` has been"
+                " started once, or name a configuration: --config CONFIG"
+            )
+        return Files(DEFAULT_HTPASSWD, DEFAULT_USERS)
+    from authproxy.config.load import load
+
+    sources = load(config, os.environ).settings.sources
+    htpasswd = next((source.htpasswd.path for source in sources if source.htpasswd), None)
+    if htpasswd is None:
+        raise StartError(f"{config}: no htpasswd file is configured; add to identities: - htpasswd: {{path: htpasswd}}")
+    return Files(htpasswd, next((source.users.path for source in sources if source.users), None))
+
+
+def _ask_password(name: str, from_stdin: bool) -> str:
+    if not from_stdin:
+        if not sys.stdin.isatty():
+            raise StartError("there is no terminal to ask for a password; use --password-stdin")
+        answer: str = typer.prompt(f"Password for {name}", hide_input=True, confirmation_prompt="Once more")
+        return answer
+    try:
+        return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as exc:
+        raise StartError("the password on standard input is not UTF-8") from exc

@@ -1,0 +1,185 @@
+import inspect
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from authproxy.cli import user
+from authproxy.errors import StartError
+from authproxy.identity.accounts import read_groups
+from authproxy.identity.bcrypt_hash import DEFAULT_COST, check_password, find_cost
+from authproxy.identity.htpasswd import load_htpasswd
+
+CONFIG = """\
+version: 0.1
+storage: {filesystem: {rootdirectory: registry}}
+token: {service: s, keys: keys}
+identities:
+  - htpasswd: {path: people/htpasswd}
+  - users: {path: people/users.yaml}
+policies: {path: policies}
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of an embedded server that has been started once."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/htpasswd").touch()
+    (tmp_path / "config.yml").write_text(CONFIG, encoding="utf-8")
+    return tmp_path
+
+
+def run(*arguments: str, stdin: str | bytes = "") -> Result:
+    result = CliRunner().invoke(user.app, [*arguments], input=stdin)
+    if isinstance(result.exception, StartError):
+        raise result.exception
+    return result
+
+
+def add(name: str, *options: str, typed: str | bytes = "secret") -> Result:
+    return run("add", name, "--password-stdin", "--cost", "4", *options, stdin=typed)
+
+
+def hashed(name: str, path: str = "data/htpasswd") -> str:
+    return load_htpasswd(Path(path)).entries[name].hashed or ""
+
+
+@pytest.mark.parametrize("password", ["secret", "secret\n", "secret\r\n"])
+def test_a_password_from_standard_input_ends_before_the_line_does(password: str) -> None:
+    assert add("bob", typed=password).output == "added bob to data/htpasswd\n"
+    assert check_password("secret", hashed("bob"))
+
+
+def test_groups_go_to_the_users_file() -> None:
+    add("bob", "--group", "team", "--group", "ops")
+    assert read_groups(Path("data/users.yaml"))["bob"].groups == {"team", "ops"}
+
+
+def test_a_configuration_says_which_files() -> None:
+    add("bob", "--config", "config.yml", "--group", "team")
+    assert check_password("secret", hashed("bob", "people/htpasswd"))
+    assert "bob" in read_groups(Path("people/users.yaml"))
+    assert run("list", "--config", "config.yml").output == "bob  team\n"
+
+
+def test_a_changed_password_replaces_the_old_one() -> None:
+    add("bob")
+    run("password", "bob", "--password-stdin", "--cost", "4", stdin="other")
+    assert check_password("other", hashed("bob"))
+    assert not check_password("secret", hashed("bob"))
+
+
+def test_a_removed_user_is_gone() -> None:
+    add("bob", "--group", "team")
+    assert run("remove", "bob").exit_code == 0
+    assert run("list").output == ""
+
+
+def test_the_list_says_who_cannot_log_in() -> None:
+    add("bob", "--group", "team", "--group", "ops")
+    add("alice")
+    with Path("data/htpasswd").open("a", encoding="utf-8") as file:
+        file.write("old:$apr1$x\n")
+    users = Path("data/users.yaml")
+    users.write_text(users.read_text("utf-8") + "  alice: {disabled: true}\n  ghost: {}\n", "utf-8")
+    assert run("list").output == (
+        "alice  -         disabled\n"
+        "bob    ops,team\n"
+        "ghost  -         cannot log in: no bcrypt password\n"
+        "old    -         cannot log in: no bcrypt password\n"
+    )
+
+
+def test_a_name_that_no_repository_can_have_is_added_with_a_note() -> None:
+    result = add("Alice@example.org")
+    assert "rules with {user} never match this user" in result.output
+    assert check_password("secret", hashed("Alice@example.org"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (["add", "a:b", "--password-stdin"], "x", "colon"),
+        (["add", "bob", "--password-stdin"], "", "must not be empty"),
+        (["add", "bob", "--password-stdin"], "x" * 73, "72 bytes"),
+        (["add", "bob", "--password-stdin"], "a\0b", "control characters"),
+        (["add", "bob", "--password-stdin"], b"\xff", "not UTF-8"),
+        (["add", "bob", "--password-stdin", "--cost", "31"], "x", "choose 4 to 16"),
+        (["add", "bob"], "", "use --password-stdin"),
+        (["password", "bob", "--password-stdin"], "x", "user add bob"),
+        (["remove", "bob"], "", "no user bob"),
+        (["list", "--config", "gone.yml"], "", "gone.yml"),
+        (["list", "--config", "open.yml"], "", "no htpasswd file is configured"),
+    ],
+)
+def test_what_has_to_be_mended_is_said_in_a_sentence(arguments: list[str], stdin: str | bytes, message: str) -> None:
+    Path("open.yml").write_text("version: 0.1\nstorage: {filesystem: {rootdirectory: registry}}\n", "utf-8")
+    with pytest.raises(StartError, match=message):
+        run(*arguments, stdin=stdin)
+    assert Path("data/htpasswd").read_bytes() == b""
+
+
+def test_a_name_that_is_taken_is_refused_before_a_password_is_asked_for() -> None:
+    add("bob")
+    with pytest.raises(StartError, match="exists already"):
+        run("add", "bob")
+
+
+def test_in_a_folder_without_a_server_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(StartError, match="no data/htpasswd in this folder"):
+        add("bob")
+    assert not Path("data").exists()
+
+
+def test_the_help_names_the_real_default() -> None:
+    assert f"Default: {DEFAULT_COST}." in inspect.getsource(user)
+    run("add", "bob", "--password-stdin", stdin="x")
+    assert find_cost(hashed("bob")) == DEFAULT_COST
+
+
+def type_passwords(*typed: str) -> tuple[int, str]:
+    """Run `user add bob` at a terminal where these lines are typed; the exit code, and what the terminal showed."""
+    terminal, end = pty.openpty()
+    program = "from authproxy.cli.user import app; app()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "add", "bob", "--cost", "4"],
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        start_new_session=True,
+    ) as process:
+        os.close(end)
+        shown = b""
+        for line in (*typed, None):
+            try:
+                while not shown.endswith(b": ") or line is None:
+                    shown += os.read(terminal, 1000)
+            except OSError:  # the other end is closed: the program has ended
+                break
+            assert line is not None
+            os.write(terminal, line.encode() + b"\n")
+            shown += b"\n"
+        code = process.wait(60)
+    os.close(terminal)
+    return code, shown.decode()
+
+
+def test_a_password_is_asked_for_twice_and_not_shown() -> None:
+    code, shown = type_passwords("s3cret", "s3cret")
+    assert (code, shown.count("s3cret")) == (0, 0)
+    assert check_password("s3cret", hashed("bob"))
+
+
+def test_two_different_passwords_are_asked_for_again() -> None:
+    code, shown = type_passwords("one", "two", "three", "three")
+    assert code == 0
+    assert "do not match" in shown
+    assert check_password("three", hashed("bob"))
