@@ -18,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 from authproxy.asgi import App
 from authproxy.errors import StartError
+from authproxy.protocol import Protocol
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -73,7 +74,7 @@ def run(
         app_factory,
         factory=True,
         loop="asyncio",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         proxy_headers=False,
