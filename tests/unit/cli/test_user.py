@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def call(*arguments: str, stdin: str | bytes = "") -> Result:
+def invoke(*arguments: str, stdin: str | bytes = "") -> Result:
     result = CliRunner().invoke(user.app, [*arguments], input=stdin)
     if isinstance(result.exception, StartError):
         raise result.exception
@@ -43,7 +43,7 @@ def call(*arguments: str, stdin: str | bytes = "") -> Result:
 
 
 def add(name: str, *options: str, typed: str | bytes = "secret") -> Result:
-    return call("add", name, "--password-stdin", "--cost", "4", *options, stdin=typed)
+    return invoke("add", name, "--password-stdin", "--cost", "4", *options, stdin=typed)
 
 
 def hashed(name: str, path: str = "data/htpasswd") -> str:
@@ -65,20 +65,20 @@ def test_a_configuration_says_which_files() -> None:
     add("bob", "--config", "config.yml", "--group", "team")
     assert check_password("secret", hashed("bob", "people/htpasswd"))
     assert "bob" in read_groups(Path("people/users.yaml"))
-    assert call("list", "--config", "config.yml").output == "bob  team\n"
+    assert invoke("list", "--config", "config.yml").output == "bob  team\n"
 
 
 def test_a_changed_password_replaces_the_old_one() -> None:
     add("bob")
-    call("password", "bob", "--password-stdin", "--cost", "4", stdin="other")
+    invoke("password", "bob", "--password-stdin", "--cost", "4", stdin="other")
     assert check_password("other", hashed("bob"))
     assert not check_password("secret", hashed("bob"))
 
 
 def test_a_removed_user_is_gone() -> None:
     add("bob", "--group", "team")
-    assert call("remove", "bob").exit_code == 0
-    assert call("list").output == ""
+    assert invoke("remove", "bob").exit_code == 0
+    assert invoke("list").output == ""
 
 
 def test_the_list_says_who_cannot_log_in() -> None:
@@ -88,7 +88,7 @@ def test_the_list_says_who_cannot_log_in() -> None:
         file.write("old:$apr1$x\n")
     users = Path("data/users.yaml")
     users.write_text(users.read_text("utf-8") + "  alice: {disabled: true}\n  ghost: {}\n", "utf-8")
-    assert call("list").output == (
+    assert invoke("list").output == (
         "alice  -         disabled\n"
         "bob    ops,team\n"
         "ghost  -         cannot log in: no bcrypt password\n"
@@ -121,14 +121,14 @@ def test_a_name_that_no_repository_can_have_is_added_with_a_note() -> None:
 def test_what_has_to_be_mended_is_said_in_a_sentence(arguments: list[str], stdin: str | bytes, message: str) -> None:
     Path("open.yml").write_text("version: 0.1\nstorage: {filesystem: {rootdirectory: registry}}\n", "utf-8")
     with pytest.raises(StartError, match=message):
-        call(*arguments, stdin=stdin)
+        invoke(*arguments, stdin=stdin)
     assert Path("data/htpasswd").read_bytes() == b""
 
 
 def test_a_name_that_is_taken_is_refused_before_a_password_is_asked_for() -> None:
     add("bob")
     with pytest.raises(StartError, match="exists already"):
-        call("add", "bob")
+        invoke("add", "bob")
 
 
 def test_in_a_folder_without_a_server_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_in_a_folder_without_a_server_nothing_is_made(tmp_path: Path, monkeypatc
 
 def test_the_help_names_the_real_default() -> None:
     assert f"Default: {DEFAULT_COST}." in inspect.getsource(user)
-    call("add", "bob", "--password-stdin", stdin="x")
+    invoke("add", "bob", "--password-stdin", stdin="x")
     assert find_cost(hashed("bob")) == DEFAULT_COST
 
 
