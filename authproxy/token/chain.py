@@ -42,12 +42,6 @@ def verify_chain(chain: Sequence[x509.Certificate], roots: Sequence[x509.Certifi
     return min(certificate.not_valid_after_utc for certificate in verified.chain).timestamp()
 
 
-def _require_authority(policy: Policy, certificate: x509.Certificate, constraints: x509.BasicConstraints) -> None:
-    del policy, certificate
-    if not constraints.ca:
-        raise ValueError("an issuer that is no certificate authority")
-
-
 def _require_signing_certificates(policy: Policy, certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
     del policy, certificate
     if usage is not None and not usage.key_cert_sign:
@@ -56,7 +50,7 @@ def _require_signing_certificates(policy: Policy, certificate: x509.Certificate,
 
 _AUTHORITY = (
     ExtensionPolicy.permit_all()
-    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _require_authority)
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)  # the library itself insists on cA in it
     .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _require_signing_certificates)
 )
 _LEAF = ExtensionPolicy.permit_all()

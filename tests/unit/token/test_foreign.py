@@ -56,6 +56,7 @@ def certify(
     key: Any = None,
     days: tuple[int, int] = (-1, 30),
     usage: x509.KeyUsage | None = None,
+    path_length: int | None = None,
 ) -> Party:
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -69,7 +70,7 @@ def certify(
         .not_valid_after(NOW + days[1] * DAY)
     )
     if ca is not None:
-        builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
     if usage is not None:
         builder = builder.add_extension(usage, critical=True)
     signer = issuer.key if issuer else key
@@ -172,6 +173,9 @@ BELOW_NOT_CA = certify("below what is no authority", NOT_CA)
 NO_SIGNING = certify("an authority that may not sign", ROOT, ca=True, usage=key_usage(cert_sign=False))
 BELOW_NO_SIGNING = certify("below it", NO_SIGNING)
 BELOW_PLAIN = certify("below a bundled certificate that is no authority", PLAIN)
+LAST = certify("an authority that may have none below it", ROOT, ca=True, path_length=0)
+ONE_MORE = certify("one more", LAST, ca=True)
+TOO_DEEP = certify("too deep", ONE_MORE)
 IMPOSTOR = certify("root", ca=True)
 
 REFUSED = [
@@ -184,6 +188,7 @@ REFUSED = [
     ("an issuer that is no authority", token(BELOW_NOT_CA.key, x5c=x5c(BELOW_NOT_CA, NOT_CA))),
     ("an issuer that may not sign", token(BELOW_NO_SIGNING.key, x5c=x5c(BELOW_NO_SIGNING, NO_SIGNING))),
     ("a bundled issuer that is no authority", token(BELOW_PLAIN.key, x5c=x5c(BELOW_PLAIN))),
+    ("a longer path than an authority allows", token(TOO_DEEP.key, x5c=x5c(TOO_DEEP, ONE_MORE, LAST))),
     ("another key than the leaf's", token(STRANGER.key, x5c=x5c(LEAF))),
     (
         "a chain that fails, with a kid that would do",
