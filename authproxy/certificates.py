@@ -5,7 +5,6 @@ TLS 1.2 is the least that is spoken; HTTP/1.1 is the only protocol offered (ALPN
 
 import datetime as dt
 import ipaddress
-import os
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from authproxy.errors import StartError
+from authproxy.private_file import write_private
 
 CA_VALID_FOR = dt.timedelta(days=3650)
 # The longest that Apple's clients take of a certificate from an authority that the user added.
@@ -34,10 +34,10 @@ def make_certificates(folder: Path, names: Sequence[str], *, now: dt.datetime) -
     ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca = _certify_authority(ca_key, now)
     server = _certify_server(server_key.public_key(), names, ca, ca_key, now)
-    _write(folder / "ca.key", _pem(ca_key), mode=0o600)
-    _write(folder / "ca.pem", ca.public_bytes(serialization.Encoding.PEM), mode=0o644)
-    _write(folder / "server.key", _pem(server_key), mode=0o600)
-    _write(folder / "server.pem", server.public_bytes(serialization.Encoding.PEM), mode=0o644)
+    write_private(folder / "ca.key", _pem(ca_key))
+    (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    write_private(folder / "server.key", _pem(server_key))
+    (folder / "server.pem").write_bytes(server.public_bytes(serialization.Encoding.PEM))
 
 
 def load_tls(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -153,10 +153,3 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file that has its mode from its first moment on."""
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:  # noqa: PTH123 - Path.open has no mode
-        file.write(content)
