@@ -42,7 +42,7 @@ class Catalog:
                 if len(found) > page.limit:
                     break
         shown, link = next_link(exchange.origin, "/v2/_catalog", page, found)
-        body = json.dumps({"repositories": shown}).encode()
+        body = json.dumps({"repositories": shown}, separators=(",", ":")).encode()
         await exchange.answer(200, [("Content-Type", "application/json"), *link], body)
 
 

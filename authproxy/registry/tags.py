@@ -32,7 +32,7 @@ class Tags:
         if not found and not await is_known(self._driver, exchange.repository):
             raise NameUnknown(detail={"name": exchange.repository})
         shown, link = next_link(exchange.origin, f"/v2/{exchange.repository}/tags/list", page, found)
-        body = json.dumps({"name": exchange.repository, "tags": shown}).encode()
+        body = json.dumps({"name": exchange.repository, "tags": shown}, separators=(",", ":")).encode()
         await exchange.answer(200, [("Content-Type", "application/json"), *link], body)
 
     async def find(self, repository: Repository, tag: Tag) -> Digest | None:

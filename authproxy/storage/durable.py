@@ -71,6 +71,13 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
         rest, offset = rest[written:], offset + written
 
 
+def begin_write_back(descriptor: int, offset: int, length: int) -> None:
+    """Let the system begin to write a part of a file to the disk, without waiting for it."""
+    # Linux starts the writing of dirty pages on this advice, and drops only those that were clean before: what was
+    # just written stays in memory for whoever pulls it next.
+    os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
+
+
 def remove_file(path: Path, stop: Path) -> bool:
     """Remove a file, and the folders above it that are empty then, up to `stop`. Durable. False: it was not there."""
     try:

@@ -3,13 +3,14 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from authproxy.errors import StartError
 from authproxy.storage import durable
+from authproxy.storage.cached import NotCached, open_cached, read_cached, size_cached
 from authproxy.storage.driver import MAX_SMALL_BYTES, NotFound, UploadBusy
 from authproxy.storage.file_reader import FileReader
 from authproxy.storage.file_upload import FileUpload, Session, create_session, take_session
@@ -20,6 +21,10 @@ from authproxy.storage.workers import Workers
 
 # Between two looks whether a session has become free, in seconds.
 LOOK_AGAIN_S = 0.02
+
+# What is read on the event loop where the kernel has it in memory: so many paths, about 10 µs each, and so many bytes.
+MAX_AT_ONCE = 16
+MAX_BYTES_AT_ONCE = 64 * 1024
 
 # Lock files, beside the layout: nothing else that is ours alone is in the folder.
 LOCKS = ".authproxy/locks"
@@ -44,10 +49,16 @@ class FilesystemDriver:
 
     async def read(self, paths: Sequence[StorePath]) -> list[bytes | None]:
         """See `driver.Driver`."""
+        if len(paths) <= MAX_AT_ONCE:
+            with suppress(NotCached):
+                return [read_cached(self._root / path, MAX_BYTES_AT_ONCE) for path in paths]
         return await self._workers.run(lambda: [_read_small(self._root / path) for path in paths])
 
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
         """See `driver.Driver`."""
+        if len(paths) <= MAX_AT_ONCE:
+            with suppress(NotCached):
+                return [size_cached(self._root / path) for path in paths]
         return await self._workers.run(lambda: [_find_size(self._root / path) for path in paths])
 
     async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
@@ -73,11 +84,12 @@ class FilesystemDriver:
     @asynccontextmanager
     async def open_reader(self, path: StorePath) -> AsyncIterator[FileReader]:
         """See `driver.Driver`."""
-        descriptor, size = await self._workers.run(
-            partial(_open_file, self._root / path), discard=lambda opened: os.close(opened[0])
-        )
         try:
-            yield FileReader(descriptor, size, self._workers)
+            descriptor = open_cached(self._root / path)
+        except NotCached:
+            descriptor = await self._workers.run(partial(_open_file, self._root / path), discard=os.close)
+        try:
+            yield FileReader(descriptor, os.fstat(descriptor).st_size, self._workers)
         finally:
             os.close(descriptor)
 
@@ -152,22 +164,22 @@ def _check_writable(root: Path, folder: Path) -> None:
 
 def _read_small(path: Path) -> bytes | None:
     try:
-        descriptor, size = _open_file(path)
+        descriptor = _open_file(path)
     except NotFound:
         return None
     try:
+        size = os.fstat(descriptor).st_size
         return os.read(descriptor, size) if size <= MAX_SMALL_BYTES else None
     finally:
         os.close(descriptor)
 
 
-def _open_file(path: Path) -> tuple[int, int]:
-    """A descriptor and the size. Raises NotFound."""
+def _open_file(path: Path) -> int:
+    """A descriptor to read from. Raises NotFound."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound from None
-    return descriptor, os.fstat(descriptor).st_size
 
 
 def _find_size(path: Path) -> int | None:
