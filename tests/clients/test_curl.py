@@ -167,7 +167,8 @@ def test_delete_takes_more_than_push(curl: Curl, repository: str, image: Image) 
     answer = curl(f"/v2/{repository}/manifests/{image.digest}", "-X", "DELETE", token=token)
     assert answer.status == httpx.codes.UNAUTHORIZED
     assert answer.challenge["scope"] == f"repository:{repository}:delete"
-    assert curl(f"/v2/{repository}/manifests/v1", "-I", token=token).status == httpx.codes.OK
+    accept = ("-H", f"Accept: {MANIFEST_TYPE}")
+    assert curl(f"/v2/{repository}/manifests/v1", "-I", *accept, token=token).status == httpx.codes.OK
 
 
 def test_head_with_a_wrong_token_shows_no_digest(curl: Curl, repository: str, image: Image) -> None:

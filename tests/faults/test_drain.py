@@ -35,37 +35,34 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def test_download_in_flight_is_finished(server: Server, number: signal.Signals) -> None:
     with server.client_for(OPERATOR.name, OPERATOR.password, SCOPE) as client:
         push_blob(client, REPOSITORY, CONTENT)
-        connection = server.connection()
         headers = {"Authorization": client.headers["Authorization"]}
+    with server.connection() as connection:
         connection.request("GET", f"/v2/{REPOSITORY}/blobs/{DIGEST}", headers=headers)
-    answer = connection.getresponse()
-    first = answer.read(MIB)
-    server.ask_to_stop(number)
-    assert server.process is not None
-    assert server.process.poll() is None, "it did not wait for the download"
-    assert Digest.of(first + answer.read()) == DIGEST
-    connection.close()
+        answer = connection.getresponse()
+        first = answer.read(MIB)
+        server.ask_to_stop(number)
+        assert server.process is not None
+        assert server.process.poll() is None, "it did not wait for the download"
+        assert Digest.of(first + answer.read()) == DIGEST
     server.join()
 
 
 def test_upload_in_flight_is_finished(server: Server) -> None:
     with server.client_for(OPERATOR.name, OPERATOR.password, SCOPE) as client:
-        session = open_upload(client, REPOSITORY)
+        address = open_upload(client, REPOSITORY).copy_merge_params({"digest": str(DIGEST)})
         authorization = client.headers["Authorization"]
-    connection = server.connection()
-    address = session.copy_merge_params({"digest": str(DIGEST)})
-    connection.putrequest("PUT", address.raw_path.decode())
-    connection.putheader("Authorization", authorization)
-    connection.putheader("Content-Length", str(len(CONTENT)))
-    connection.endheaders()
-    connection.send(CONTENT[: 8 * MIB])
-    server.ask_to_stop()
-    assert server.process is not None
-    assert server.process.poll() is None, "it did not wait for the upload"
-    connection.send(CONTENT[8 * MIB :])
-    answer = connection.getresponse()
-    assert answer.status == httpx.codes.CREATED, answer.read()
-    connection.close()
+    with server.connection() as connection:
+        connection.putrequest("PUT", address.raw_path.decode())
+        connection.putheader("Authorization", authorization)
+        connection.putheader("Content-Length", str(len(CONTENT)))
+        connection.endheaders()
+        connection.send(CONTENT[: 8 * MIB])
+        server.ask_to_stop()
+        assert server.process is not None
+        assert server.process.poll() is None, "it did not wait for the upload"
+        connection.send(CONTENT[8 * MIB :])
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (httpx.codes.CREATED, b"")
     server.join()
     server.start()
     with server.client_for(OPERATOR.name, OPERATOR.password, SCOPE) as client:

@@ -5,7 +5,6 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from http.client import HTTPSConnection
 from pathlib import Path
 
 import httpx
@@ -31,20 +30,21 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
-def begin(server: Server, method: str, session: httpx.URL, authorization: str) -> HTTPSConnection:
-    """Send two thirds of the content in one request that never ends, and wait until much of it is on the disk."""
-    connection = server.connection()
-    connection.putrequest(method, session.raw_path.decode())
-    connection.putheader("Authorization", authorization)
-    connection.putheader("Content-Type", "application/octet-stream")
-    connection.putheader("Content-Length", str(len(CONTENT)))
-    connection.endheaders()
-    connection.send(CONTENT[: len(CONTENT) * 2 // 3])
-    deadline = time.monotonic() + ON_DISK_WITHIN_S
-    while largest_file(server.storage) < len(CONTENT) // 3:
-        assert time.monotonic() < deadline, f"nothing came to the disk in {ON_DISK_WITHIN_S} s"
-        time.sleep(0.02)
-    return connection
+def kill_in_the_middle(server: Server, method: str, session: httpx.URL, authorization: str) -> None:
+    """Send two thirds of the content, kill the server once much of it is on the disk, and start it again."""
+    with server.connection() as connection:
+        connection.putrequest(method, session.raw_path.decode())
+        connection.putheader("Authorization", authorization)
+        connection.putheader("Content-Type", "application/octet-stream")
+        connection.putheader("Content-Length", str(len(CONTENT)))
+        connection.endheaders()
+        connection.send(CONTENT[: len(CONTENT) * 2 // 3])
+        deadline = time.monotonic() + ON_DISK_WITHIN_S
+        while largest_file(server.storage) < len(CONTENT) // 3:
+            assert time.monotonic() < deadline, f"nothing came to the disk in {ON_DISK_WITHIN_S} s"
+            time.sleep(0.02)
+        server.kill()
+    server.start()
 
 
 def largest_file(folder: Path) -> int:
@@ -64,10 +64,7 @@ def test_half_of_a_blob_is_not_shown_and_the_push_can_be_repeated(server: Server
     with server.client_for(OPERATOR.name, OPERATOR.password, SCOPE) as client:
         session = open_upload(client, REPOSITORY)
         address = session.copy_merge_params({"digest": str(DIGEST)}) if method == "PUT" else session
-        with_half = begin(server, method, address, client.headers["Authorization"])
-        server.kill()
-        with_half.close()
-    server.start()
+        kill_in_the_middle(server, method, address, client.headers["Authorization"])
     assert_blobs_are_whole(server)
     with server.client_for(OPERATOR.name, OPERATOR.password, SCOPE) as client:
         assert client.head(f"/v2/{REPOSITORY}/blobs/{DIGEST}").status_code == httpx.codes.NOT_FOUND
@@ -79,10 +76,7 @@ def test_half_of_a_blob_is_not_shown_and_the_push_can_be_repeated(server: Server
 def test_interrupted_session_goes_on_where_the_server_says_or_is_refused(server: Server) -> None:
     with server.client_for(OPERATOR.name, OPERATOR.password, SCOPE) as client:
         session = open_upload(client, REPOSITORY)
-        half = begin(server, "PATCH", session, client.headers["Authorization"])
-        server.kill()
-        half.close()
-        server.start()
+        kill_in_the_middle(server, "PATCH", session, client.headers["Authorization"])
         status = client.get(session)
         if status.status_code != httpx.codes.NO_CONTENT:
             # Refused in the protocol's words, so that the client begins anew.

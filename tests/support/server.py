@@ -151,18 +151,24 @@ class Server:
         trust = ssl.create_default_context(cafile=str(self.ca))
         return httpx.Client(base_url=self.url, verify=trust, trust_env=False, timeout=60)
 
-    def connection(self) -> HTTPSConnection:
-        """A connection that sends and reads as slowly as its owner likes."""
+    @contextmanager
+    def connection(self) -> Iterator[HTTPSConnection]:
+        """A connection that sends and reads as slowly as its owner likes, for the length of a block."""
         trust = ssl.create_default_context(cafile=str(self.ca))
-        return HTTPSConnection("localhost", self.port, context=trust, timeout=60)
+        connection = HTTPSConnection("localhost", self.port, context=trust, timeout=60)
+        try:
+            yield connection
+        finally:
+            connection.close()
 
-    def client_for(self, user: str, password: str, *scopes: str) -> httpx.Client:
-        """The same with a token of this user for these scopes."""
-        client = self.client()
-        answer = client.get("/token", params={"scope": list(scopes)}, auth=(user, password))
-        assert answer.status_code == httpx.codes.OK, answer.text
-        client.headers["Authorization"] = f"Bearer {answer.json()['token']}"
-        return client
+    @contextmanager
+    def client_for(self, user: str, password: str, *scopes: str) -> Iterator[httpx.Client]:
+        """The same with a token of this user for these scopes, for the length of a block."""
+        with self.client() as client:
+            answer = client.get("/token", params={"scope": list(scopes)}, auth=(user, password))
+            assert answer.status_code == httpx.codes.OK, answer.text
+            client.headers["Authorization"] = f"Bearer {answer.json()['token']}"
+            yield client
 
 
 @contextmanager
