@@ -134,7 +134,7 @@ class Authorize:
         self, origin: Origin, needs: tuple[Access, ...], error: BearerError, message: str
     ) -> Unauthorized:
         detail = [{"Type": access.type, "Name": access.name, "Action": access.action} for access in needs] or None
-        return Unauthorized(message, challenge=self.challenge(origin, needs, error), detail=detail)
+        return Unauthorized(message, challenge=self.challenge(origin, needs, error, message), detail=detail)
 
 
 def _allow_mount(scope: Scope, route: Route, grant: Grant) -> Route:

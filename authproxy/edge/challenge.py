@@ -4,6 +4,7 @@ Bearer as Docker token authentication has it, `error` by RFC 6750 §3.1. It is a
 and it names the repository in the path alone: podman cannot parse two scopes in one challenge.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -14,14 +15,19 @@ from authproxy.origin import Origin
 # None where no credentials were sent. containerd and BuildKit take the scope of a later challenge only with `error`.
 BearerError: TypeAlias = Literal["invalid_token", "insufficient_scope"] | None
 
+# RFC 6750 §3: printable ASCII without the quote and the backslash.
+_NOT_IN_DESCRIPTION = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
+
 TOKEN_PATH = "/token"  # noqa: S105 - a path, no secret
 
 
 class Challenge(Protocol):
     """Makes the header's value for one request."""
 
-    def __call__(self, origin: Origin, needs: Sequence[Access], error: BearerError = None) -> str:
-        """What to get, where, and why what was sent did not do."""
+    def __call__(
+        self, origin: Origin, needs: Sequence[Access], error: BearerError = None, description: str = ""
+    ) -> str:
+        """What to get, where, and, with an `error`, why what was sent did not do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +37,20 @@ class BearerChallenge:
     service: str
     realm: str | None = None
 
-    def __call__(self, origin: Origin, needs: Sequence[Access], error: BearerError = None) -> str:
-        """`Bearer realm="https://HOST/token",service="…",scope="repository:a:pull,push",error="insufficient_scope"`."""
+    def __call__(
+        self, origin: Origin, needs: Sequence[Access], error: BearerError = None, description: str = ""
+    ) -> str:
+        """`Bearer realm="https://HOST/token",service="…",scope="repository:a:pull,push",error="insufficient_scope"`.
+
+        docker prints the description, and without it a stock sentence.
+        """
         fields = {"realm": self.realm or origin.base_url + TOKEN_PATH, "service": self.service}
         if scopes := format_scopes(needs):
             fields["scope"] = " ".join(scopes)
         if error:
             fields["error"] = error
+            if description:
+                fields["error_description"] = _NOT_IN_DESCRIPTION.sub("?", description)
         return "Bearer " + ",".join(f"{name}={_quoted(value)}" for name, value in fields.items())
 
 
@@ -47,9 +60,11 @@ class BasicChallenge:
 
     realm: str
 
-    def __call__(self, origin: Origin, needs: Sequence[Access], error: BearerError = None) -> str:
+    def __call__(
+        self, origin: Origin, needs: Sequence[Access], error: BearerError = None, description: str = ""
+    ) -> str:
         """`Basic realm="…"`: the same for every request."""
-        del origin, needs, error
+        del origin, needs, error, description
         return f'Basic realm={_quoted(self.realm)}, charset="UTF-8"'
 
 

@@ -22,6 +22,15 @@ def test_the_error_is_there_where_a_token_was_sent() -> None:
     assert challenge.endswith('scope="registry:catalog:*",error="insufficient_scope"')
 
 
+def test_a_description_stands_beside_the_error_and_is_harmless() -> None:
+    challenge = BearerChallenge("authproxy")(ORIGIN, (), "insufficient_scope", 'zoë "may" not\\\r\nX: y')
+    assert challenge.endswith(',error="insufficient_scope",error_description="zo? ?may? not???X: y"')
+
+
+def test_without_an_error_nothing_is_described() -> None:
+    assert "error" not in BearerChallenge("authproxy")(ORIGIN, (), None, "authentication required")
+
+
 def test_a_configured_realm_wins_over_the_host() -> None:
     assert 'realm="https://auth.example/token"' in BearerChallenge("s", "https://auth.example/token")(ORIGIN, ())
 
