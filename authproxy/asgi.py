@@ -68,6 +68,8 @@ def encode_headers(headers: Iterable[tuple[str, str]]) -> Headers:
 
 
 def _header_value(value: str) -> bytes:
+    if value.isascii() and value.isprintable():
+        return value.encode("ascii")
     return "".join(c if c.isprintable() else "?" for c in value).encode("latin-1", "replace")
 
 
