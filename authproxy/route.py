@@ -143,12 +143,16 @@ def _needs(kind: Kind, method: str, repository: Repository) -> tuple[Access, ...
 
 
 def _parse_mount(route: Route) -> Mount | None:
-    """A mount that is incomplete or malformed is an ordinary upload: that is always an allowed answer."""
-    digest, source = route.parameter("mount"), route.parameter("from")
-    if not digest or not source:
+    """A mount that is incomplete or malformed is an ordinary upload: that is always an allowed answer.
+
+    So is one that says something twice: who reads the query behind us might take the other one.
+    """
+    digests = [value for key, value in route.query if key == "mount"]
+    sources = [value for key, value in route.query if key == "from"]
+    if len(digests) != 1 or len(sources) != 1:
         return None
     try:
-        return Mount(parse_digest(digest), parse_repository(source))
+        return Mount(parse_digest(digests[0]), parse_repository(sources[0]))
     except (DigestInvalid, NameInvalid):
         return None
 

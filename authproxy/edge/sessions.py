@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from authproxy.asgi import ROUTE, App, Message, Receive, Scope, Send, find_header
+from authproxy.asgi import ORIGIN, ROUTE, App, Message, Receive, Scope, Send, find_header
 from authproxy.edge.authorize import strip_fields
 from authproxy.errors import RegistryError
+from authproxy.origin import Origin
 from authproxy.route import Kind, Route, parse_route
 
 Clock: TypeAlias = Callable[[], float]
@@ -76,6 +77,7 @@ class SignSessions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A session keeps the opening it began with, whichever token is used later."""
         route: Route = scope[ROUTE]
+        origin: Origin = scope[ORIGIN]
         if route.kind not in (Kind.UPLOADS, Kind.UPLOAD):
             await self.app(scope, receive, send)
             return
@@ -88,7 +90,7 @@ class SignSessions:
         async def add_field(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [
-                    (name, self._sign_location(value.decode("latin-1"), opening).encode("latin-1"))
+                    (name, self._sign_location(value.decode("latin-1"), origin, opening).encode("latin-1"))
                     if name == b"location"
                     else (name, value)
                     for name, value in message["headers"]
@@ -99,7 +101,7 @@ class SignSessions:
             await self.app(scope, receive, add_field)
         except RegistryError as error:  # a chunk out of order is told where the session is
             error.headers = tuple(
-                (name, self._sign_location(value, opening) if name.lower() == "location" else value)
+                (name, self._sign_location(value, origin, opening) if name.lower() == "location" else value)
                 for name, value in error.headers
             )
             raise
@@ -110,12 +112,14 @@ class SignSessions:
             return None
         return self.signer.read(route.repository, route.session, value)
 
-    def _sign_location(self, location: str, opening: Opening) -> str:
+    def _sign_location(self, location: str, origin: Origin, opening: Opening) -> str:
         try:
             parts = urlsplit(location)
+            if parts.netloc not in ("", origin.authority):
+                return location  # a redirect to a storage service
             route = parse_route("GET", parts.path.encode("latin-1"), b"")
         except (RegistryError, ValueError):
-            return location  # some other address: a redirect to a storage service, say
+            return location  # some other address
         if route.kind is not Kind.UPLOAD or route.repository is None or route.session is None:
             return location
         value = self.signer.sign(route.repository, route.session, opening)

@@ -98,6 +98,8 @@ MOUNTS = [
     ("escaped", f"from=b%2Fc&mount=sha256%3A{HEX}", Mount(Digest("sha256", HEX), "b/c")),  # type: ignore[arg-type]  # a literal
     ("without a source", f"mount={DIGEST}", None),
     ("without a digest", "from=b", None),
+    ("two sources", f"mount={DIGEST}&from=b&from=c", None),
+    ("two digests", f"mount={DIGEST}&mount={DIGEST}&from=b", None),
     ("malformed digest", "mount=sha256:x&from=b", None),
     ("malformed source", f"mount={DIGEST}&from=../b", None),
 ]

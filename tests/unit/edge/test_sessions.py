@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authproxy.asgi import ROUTE, Message, Receive, Scope, Send
+from authproxy.asgi import ORIGIN, ROUTE, Message, Receive, Scope, Send
 from authproxy.edge.sessions import SESSION_LIFETIME_S, Opening, SessionSigner, SignSessions
 from authproxy.errors import RangeInvalid
+from authproxy.origin import Origin
 from authproxy.route import parse_route
 
 SIGNER = SessionSigner(b"k" * 32)
@@ -39,6 +40,7 @@ async def ask(
         return {"type": "http.disconnect"}
 
     scope: Scope = {"headers": [(b"authorization", authorization)], "query_string": query}
+    scope[ORIGIN] = Origin("https", "h", "127.0.0.1")
     scope[ROUTE] = parse_route(method, path.encode(), query)
     await SignSessions(backend, signer=SIGNER, now=lambda: 1000.0)(scope, receive, send)
     return seen, dict(sent[0]["headers"])[b"location"].decode()
@@ -75,7 +77,14 @@ async def test_a_forged_field_is_not_carried_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "location", ["https://cdn.example/x?sig=1", "/v2/a/blobs/sha256:" + "a" * 64, "::", "http://["]
+    "location",
+    [
+        "https://cdn.example/x?sig=1",
+        "/v2/a/blobs/sha256:" + "a" * 64,
+        "::",
+        "http://[",
+        f"https://cdn.example/v2/a/blobs/uploads/{SESSION}",
+    ],
 )
 async def test_other_addresses_are_left_alone(location: str) -> None:
     assert (await ask("PUT", f"/v2/a/blobs/uploads/{SESSION}", b"", location))[1] == location
@@ -102,6 +111,7 @@ async def test_the_address_in_an_error_is_signed_too() -> None:
         raise RangeInvalid(headers=[("Location", f"/v2/a/blobs/uploads/{SESSION}"), ("Range", "0-4")])
 
     scope: Scope = {"headers": [], "query_string": b""}
+    scope[ORIGIN] = Origin("https", "h", "127.0.0.1")
     scope[ROUTE] = parse_route("PATCH", f"/v2/a/blobs/uploads/{SESSION}".encode(), b"")
 
     async def nothing() -> Message:
