@@ -1,7 +1,6 @@
 """What people do with skopeo: it verifies the certificate, unlike docker, which trusts any on localhost."""
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from tests.support.binaries import binary
 from tests.support.image import Image, make_image, write_layout
-from tests.support.people import ALICE, BOB, OPERATOR, User
+from tests.support.people import ALICE, BOB, DENIED, OPERATOR, User
 from tests.support.program import Outcome, environment, run
 from tests.support.server import Server
 
@@ -132,7 +131,7 @@ def test_another_users_repository_is_denied(alice: Skopeo, layout: str, tmp_path
     target = f"{BOB.name}/taken:v1"
     outcome = alice.push(layout, target) if verb == "push" else alice.pull(target, tmp_path / "pulled")
     assert outcome.code != 0, str(outcome)
-    assert re.search("denied|unauthorized|authentication required", outcome.text), str(outcome)
+    assert DENIED.search(outcome.text), str(outcome)
 
 
 def test_copy_between_repositories_keeps_the_digest(

@@ -1,5 +1,6 @@
 """Who logs in during the tests. The embedded policy gives each `<name>/**`, and the admin everything."""
 
+import re
 from dataclasses import dataclass
 
 from tests.support.server import ADMIN, ADMIN_PASSWORD
@@ -16,3 +17,9 @@ class User:
 OPERATOR = User(ADMIN, ADMIN_PASSWORD)
 ALICE = User("alice", "alice's own password")
 BOB = User("bob", "bob's own password")
+
+# How docker, podman and skopeo say that a token may not do what was asked: in the challenge's words, or else in those
+# that each has in its own code.
+DENIED = re.compile(
+    r"denied: (alice|bob|anonymous) may not (pull|push) |denied: requested access to the resource is denied"
+)

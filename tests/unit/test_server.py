@@ -40,3 +40,13 @@ def test_no_socket_stays_open_where_one_fails() -> None:
         with pytest.raises(StartError):
             bind("localhost", port)
         socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_small_answers_are_not_held_back() -> None:
+    """Nagle's algorithm would wait with the body for the acknowledgement of the head."""
+    (bound,) = bind("127.0.0.1", 0)
+    with bound, socket.create_connection(bound.getsockname()) as client:
+        accepted, _ = bound.accept()
+        with accepted:
+            assert client.getpeername() == bound.getsockname()
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
