@@ -108,7 +108,7 @@ def test_pull_from_another_users_repository_is_denied(
     assert bob.login(server.host, BOB.name, BOB.password).code == 0
     outcome = bob("pull", image)
     assert outcome.code != 0, str(outcome)
-    assert DENIED.search(outcome.text), str(outcome); print("SAID", outcome.text)
+    assert DENIED.search(outcome.text), str(outcome)
 
 
 def test_pull_after_logout_is_denied(alice: Docker, server: Server, image: str) -> None:
@@ -117,4 +117,4 @@ def test_pull_after_logout_is_denied(alice: Docker, server: Server, image: str) 
     alice.must("logout", server.host)
     outcome = alice("pull", image)
     assert outcome.code != 0, str(outcome)
-    assert DENIED.search(outcome.text), str(outcome); print("SAID", outcome.text)
+    assert DENIED.search(outcome.text), str(outcome)
