@@ -1,5 +1,7 @@
 """uvicorn's HTTP protocol, changed where it has to be: the one seam between uvicorn's insides and us."""
 
+import asyncio
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # TLS ends with a message each way (RFC 8446 §6.1). asyncio waits 30 s for the peer's, and idle clients do not read.
@@ -7,10 +9,32 @@ CLOSE_WITHIN_S = 1.0
 
 
 class Protocol(HttpToolsProtocol):
-    """A connection of ours. An idle one does not hold up the drain."""
+    """A connection of ours. One on which nothing is left to send does not hold up the drain."""
 
     def shutdown(self) -> None:
         """Stop soon: at once where nothing is in flight, else after the answer."""
         super().shutdown()
+        self._close_soon()
+
+    def on_response_complete(self) -> None:
+        """The answer has been handed over; it may have been the last on this connection."""
+        super().on_response_complete()
+        self._close_soon()
+
+    def _close_soon(self) -> None:
         if self.transport.is_closing():
-            self.loop.call_later(CLOSE_WITHIN_S, self.transport.abort)
+            self.loop.call_later(CLOSE_WITHIN_S, self._close_if_sent)
+
+    def _close_if_sent(self) -> None:
+        if _unsent_bytes(self.transport) == 0:
+            self.transport.abort()
+        elif self in self.connections:  # a slow client gets the end of its answer
+            self._close_soon()
+
+
+def _unsent_bytes(transport: asyncio.WriteTransport) -> int:
+    """What has not reached the kernel yet: in the transport, and for TLS in the one below it, which asyncio hides."""
+    if transport.get_extra_info("ssl_object") is None:
+        return transport.get_write_buffer_size()
+    below: asyncio.Transport = transport._ssl_protocol._transport  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+    return transport.get_write_buffer_size() + below.get_write_buffer_size()

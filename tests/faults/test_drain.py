@@ -63,7 +63,9 @@ def test_upload_in_flight_is_finished(server: Server) -> None:
         connection.send(CONTENT[8 * MIB :])
         answer = connection.getresponse()
         assert (answer.status, answer.read()) == (httpx.codes.CREATED, b"")
-    server.join()
+        begun = time.monotonic()
+        server.join()  # the client has its answer and keeps the connection open
+        assert time.monotonic() - begun < IDLE_WITHIN_S
     server.start()
     with server.client_for(OPERATOR.name, OPERATOR.password, SCOPE) as client:
         assert client.get(f"/v2/{REPOSITORY}/blobs/{DIGEST}").content == CONTENT
