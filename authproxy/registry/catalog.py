@@ -18,8 +18,8 @@ DEFAULT_PAGE = 100
 # Names that one look into the storage brings.
 LOOK = 1000
 
-# What stands before "/" in the order of bytes, of all that a name may hold; and "/" itself.
-_FIRST_WORD = re.compile(r"[-./]")
+# "/" and all that stands before it in the order of bytes: `last` need not be a name, so it may hold any of them.
+_FIRST_WORD = re.compile(r"[\x00-/]")
 
 
 class Catalog:
