@@ -41,6 +41,8 @@ class Relocation:
             return value
         else:
             path = value if value.startswith("/") else urljoin(self.target, value)
+            if not path.startswith("/"):  # urljoin reads " a:" as an address of its own
+                return value
         return self.origin.location(self.address.strip_prefix(path))
 
     def relocate_links(self, value: str) -> str:

@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from authproxy.origin import Origin
@@ -115,6 +115,7 @@ def test_link(value: str, expected: str) -> None:
     assert relocation(UPSTREAM, ORIGIN).relocate_links(value) == expected
 
 
+@example(" a:")
 @given(st.text(alphabet="/:@?#[]\\.a5%~ ", max_size=30))
 def test_any_text_is_relocated_or_left(value: str) -> None:
     relocated = relocation(UPSTREAM, ORIGIN).relocate(value)
