@@ -7,19 +7,19 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# The same examples in every run, so that a red run is about the change; few for `make check`, the library's number
-# for `make test`. `pytest --hypothesis-profile=explore tests/unit` looks for new ones.
-hypothesis.settings.register_profile("repeatable", derandomize=True)
-hypothesis.settings.register_profile("quick", derandomize=True, max_examples=20)
-hypothesis.settings.register_profile("explore", derandomize=False, max_examples=1000, deadline=None)
-hypothesis.settings.load_profile("repeatable")
-
 # `tests.support` and `benchmarks` are found in the clone. Behind everything else, so that `authproxy` is the installed
 # one: the built wheel under `make test`, which tests/house/test_environment.py checks.
 sys.path.append(str(Path(__file__).parents[1]))
 
 from tests.support.binaries import refuse_unlisted
 from tests.support.server import Server
+
+# The same examples in every run, so that a red run is about the change; few for `make check`, the library's number
+# for `make test`. `pytest --hypothesis-profile=explore tests/unit` looks for new ones.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.register_profile("quick", derandomize=True, max_examples=20)
+hypothesis.settings.register_profile("explore", derandomize=False, max_examples=1000, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_configure(config: pytest.Config) -> None:
