@@ -13,7 +13,8 @@ class Protocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Stop soon: at once where nothing is in flight, else after the answer."""
-        super().shutdown()
+        if not self.transport.is_closing():  # asyncio's TLS transport loses its other half when it is closed twice
+            super().shutdown()
         self._close_soon()
 
     def on_response_complete(self) -> None:
@@ -26,15 +27,18 @@ class Protocol(HttpToolsProtocol):
             self.loop.call_later(CLOSE_WITHIN_S, self._close_if_sent)
 
     def _close_if_sent(self) -> None:
+        if self not in self.connections:
+            return
         if _unsent_bytes(self.transport) == 0:
             self.transport.abort()
-        elif self in self.connections:  # a slow client gets the end of its answer
+        else:  # a slow client gets the end of its answer
             self._close_soon()
 
 
 def _unsent_bytes(transport: asyncio.WriteTransport) -> int:
     """What has not reached the kernel yet: in the transport, and for TLS in the one below it, which asyncio hides."""
-    if transport.get_extra_info("ssl_object") is None:
-        return transport.get_write_buffer_size()
-    below: asyncio.Transport = transport._ssl_protocol._transport  # type: ignore[attr-defined]  # noqa: SLF001 - see above
-    return transport.get_write_buffer_size() + below.get_write_buffer_size()
+    tls = getattr(transport, "_ssl_protocol", transport)
+    if tls is None:  # closed twice: asyncio has let go of it
+        return 0
+    below = getattr(tls, "_transport", None)
+    return transport.get_write_buffer_size() + (below.get_write_buffer_size() if below is not None else 0)

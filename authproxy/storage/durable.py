@@ -23,8 +23,8 @@ def write_file(path: Path, content: bytes) -> None:
 def in_folder(folder: Path, job: Callable[[], T]) -> T:
     """Do a job that needs a folder, which is made where it is missing; done again where it vanishes in between."""
     for _ in range(ATTEMPTS - 1):
-        make_folder(folder)
         try:
+            make_folder(folder)  # those above it may vanish as well
             return job()
         except FileNotFoundError:
             continue

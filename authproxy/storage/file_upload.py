@@ -41,8 +41,7 @@ class Session:
 
 def create_session(folder: Path, started: str) -> Session:
     """Make a session's folder. Blocks. Those above it become durable, because the content's link will stand there."""
-    durable.make_folder(folder.parent)
-    folder.mkdir()
+    durable.in_folder(folder.parent, folder.mkdir)
     descriptor = os.open(folder / UPLOAD_DATA, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
