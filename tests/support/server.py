@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -37,13 +37,22 @@ def free_port() -> int:
 
 
 class Server:
-    """`authproxy serve --embedded` in `folder`, which can be stopped, killed and started again on the same port.
+    """`authproxy serve` in `folder`, which can be stopped, killed and started again on the same port.
 
-    `settings` are environment variables (`REGISTRY_…`) that come on top. What it says is appended to `authproxy.log`.
+    `arguments` of the command: the embedded default, or a configuration file. `settings` are environment variables
+    (`REGISTRY_…`) that come on top. What it says is appended to `authproxy.log`.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, port: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        port: int | None = None,
+        *,
+        arguments: Sequence[str] = ("--embedded",),
+    ) -> None:
         self.folder = folder
+        self.arguments = arguments
         self.port = port or free_port()
         self.settings = {
             "AUTHPROXY_ADMIN_PASSWORD": ADMIN_PASSWORD,
@@ -85,7 +94,7 @@ class Server:
         assert self.process is None, "it runs already"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [AUTHPROXY, "serve", "--embedded"],
+                [AUTHPROXY, "serve", *self.arguments],
                 cwd=self.folder,
                 env=environment(self.folder, **self.settings),
                 stdin=subprocess.DEVNULL,
@@ -172,10 +181,12 @@ class Server:
 
 
 @contextmanager
-def running_server(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+def running_server(
+    folder: Path, settings: Mapping[str, str] | None = None, *, arguments: Sequence[str] = ("--embedded",)
+) -> Iterator[Server]:
     """A server for the length of a block. It has to stop in good order, unless the block killed it itself."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = Server(folder, settings)
+    server = Server(folder, settings, arguments=arguments)
     server.start()
     try:
         yield server

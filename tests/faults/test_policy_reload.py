@@ -1,0 +1,54 @@
+"""Policies that change under a running server: in force within two seconds, and never half of them."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.people import ALICE
+from tests.support.server import Server, running_server
+
+WITHIN_S = 10.0  # two seconds are promised; the rest is for a busy machine
+SCOPE = "repository:team/app:pull,push"
+RULE = """\
+version: 1
+rules:
+  - name: alice works in the team
+    allow: [pull, push]
+    to: {users: [alice]}
+    on: {repositories: ["team/**"]}
+"""
+
+
+def granted(server: Server) -> str:
+    """The scope that alice's token has."""
+    with server.client() as client:
+        form = {"grant_type": "password", "username": ALICE.name, "password": ALICE.password, "scope": SCOPE}
+        answer = client.post("/token", data=form)
+        assert answer.status_code == httpx.codes.OK, answer.text
+        return str(answer.json()["scope"])
+
+
+def wait_until(server: Server, happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not happened():
+        assert time.monotonic() < deadline, server.output
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_file_that_changes_is_in_force_and_one_that_breaks_is_not(tmp_path: Path, workers: str) -> None:
+    with running_server(tmp_path / "server", {"REGISTRY_HTTP_WORKERS": workers}) as server:
+        server.add_user(ALICE.name, ALICE.password)
+        assert granted(server) == ""
+        rules = server.folder / "policies" / "team.yaml"
+        rules.write_text(RULE)
+        wait_until(server, lambda: all(granted(server) == SCOPE for _ in range(6)))
+        rules.write_text(RULE.replace("users:", "usres:"))
+        wait_until(server, lambda: server.output.count("the old ones stay in force") == int(workers))
+        assert "policies/team.yaml:5" in server.output
+        assert all(granted(server) == SCOPE for _ in range(6))
+        rules.unlink()
+        wait_until(server, lambda: all(granted(server) == "" for _ in range(6)))
