@@ -11,6 +11,11 @@ CLOSE_WITHIN_S = 1.0
 class Protocol(HttpToolsProtocol):
     """A connection of ours. One on which nothing is left to send does not hold up the drain."""
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer has gone, or we have closed. Nothing may hold on to what TLS needed, 300 KB a connection."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn leaves it running where the connection broke off
+
     def shutdown(self) -> None:
         """Stop soon: at once where nothing is in flight, else after the answer."""
         if not self.transport.is_closing():  # asyncio's TLS transport loses its other half when it is closed twice
