@@ -45,7 +45,7 @@ class Log(Section):
         Literal["error", "warn", "info", "debug"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
     ] = "info"
     """The least important messages that are still logged: `error`, `warn`, `info` or `debug`, each with all before it.
-    Default `info`. `debug` shows requests, never credentials."""
+    Default `info`, which has a line for each request. No level shows credentials."""
 
 
 class Tls(Section):
@@ -72,7 +72,8 @@ class Http(Section):
 
     secret: SecretStr | None = None
     """The secret that signs the addresses of upload sessions. Every node behind one load balancer needs the same one.
-    Default: made at random at the start, good for one node and until it restarts."""
+    Default: derived from the secret in `token.keys`; without `token` made at random at the start, good for one server
+    until it restarts."""
 
     relativeurls: Boolean = False
     """Whether a `Location` is a mere path instead of a URL. Default `false`."""
@@ -88,7 +89,7 @@ class Http(Section):
     """Processes that share the port. Default 1, which is also the least."""
 
     trustedproxies: tuple[IPNetwork, ...] = ()
-    """Addresses and networks of proxies in front of us whose `Forwarded` and `X-Forwarded-*` headers are believed:
+    """Addresses and networks of proxies in front of us whose `X-Forwarded-For`, `-Proto` and `-Host` are believed:
     `[10.0.0.0/8, "::1"]`. Default: none, and what any peer claims is dropped. `0.0.0.0/0` believes everybody."""
 
 
