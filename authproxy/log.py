@@ -4,6 +4,7 @@ import logging
 import sys
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
 
 # CNCF Distribution's names (log.level) to the standard library's numbers.
 LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
@@ -14,6 +15,7 @@ def configure(level: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _escape_control_characters,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             structlog.processors.format_exc_info,
@@ -27,3 +29,12 @@ def configure(level: str) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="level=%(levelname)s event=%(message)s", force=True
     )
+
+
+def _escape_control_characters(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Paths and names come from anybody: none may begin a line of its own, or speak to the reader's terminal."""
+    del logger, method
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+    return event
