@@ -1,4 +1,4 @@
-"""The `Authorization` header, parsed once (RFC 9110 §11.4, RFC 7617, RFC 6750)."""
+"""The `Authorization` header, parsed once, and what the challenges that ask for it share (RFC 9110 §11, RFC 7617)."""
 
 import base64
 import binascii
@@ -27,6 +27,19 @@ class Malformed:
 
 
 Credentials: TypeAlias = Basic | Bearer | Malformed | None
+
+# Where a challenge sends clients for a token, and where the token server is found.
+TOKEN_PATH = "/token"  # noqa: S105 - a path, no secret
+
+
+def quoted_string(value: str) -> str:
+    """A quoted-string of RFC 9110 §5.6.4."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def basic_challenge(realm: str) -> str:
+    """`Basic realm="…", charset="UTF-8"` (RFC 7617 §2.1)."""
+    return f'Basic realm={quoted_string(realm)}, charset="UTF-8"'
 
 
 def parse_authorization(value: str | None) -> Credentials:

@@ -3,7 +3,6 @@
 StartError                        one line to the operator, exit code 1
 RegistryError                     code                        status
 ├── BlobUnknown                   BLOB_UNKNOWN                404
-├── BlobUploadInvalid             BLOB_UPLOAD_INVALID         404  a foreign or forged session
 ├── BlobUploadUnknown             BLOB_UPLOAD_UNKNOWN         404
 ├── ContentTooLarge               SIZE_INVALID                413
 ├── Denied                        DENIED                      403  whatever the token says
@@ -62,12 +61,6 @@ class BlobUnknown(RegistryError):
     """The repository does not hold this blob."""
 
     code, status, message = "BLOB_UNKNOWN", 404, "blob unknown to this repository"
-
-
-class BlobUploadInvalid(RegistryError):
-    """An upload session that belongs to another repository or user, or whose address was tampered with."""
-
-    code, status, message = "BLOB_UPLOAD_INVALID", 404, "this upload session is not yours to use here"
 
 
 class BlobUploadUnknown(RegistryError):

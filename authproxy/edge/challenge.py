@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from authproxy.access import Access, format_scopes
+from authproxy.authorization import TOKEN_PATH, basic_challenge, quoted_string
 from authproxy.origin import Origin
 
 # None where no credentials were sent. containerd and BuildKit take the scope of a later challenge only with `error`.
@@ -17,8 +18,6 @@ BearerError: TypeAlias = Literal["invalid_token", "insufficient_scope"] | None
 
 # RFC 6750 §3: printable ASCII without the quote and the backslash.
 _NOT_IN_DESCRIPTION = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
-
-TOKEN_PATH = "/token"  # noqa: S105 - a path, no secret
 
 
 class Challenge(Protocol):
@@ -51,7 +50,7 @@ class BearerChallenge:
             fields["error"] = error
             if description:
                 fields["error_description"] = _NOT_IN_DESCRIPTION.sub("?", description)
-        return "Bearer " + ",".join(f"{name}={_quoted(value)}" for name, value in fields.items())
+        return "Bearer " + ",".join(f"{name}={quoted_string(value)}" for name, value in fields.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +64,4 @@ class BasicChallenge:
     ) -> str:
         """`Basic realm="…"`: the same for every request."""
         del origin, needs, error, description
-        return f'Basic realm={_quoted(self.realm)}, charset="UTF-8"'
-
-
-def _quoted(value: str) -> str:
-    """A quoted-string of RFC 9110 §5.6.4."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return basic_challenge(self.realm)

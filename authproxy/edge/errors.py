@@ -51,14 +51,12 @@ class Errors:
             if started:
                 raise
             await _answer(scope, send, error)
-        except Exception as exc:  # whatever else: the client gets a well-formed 500, the log the cause
+        except Exception:  # whatever else: the client gets a well-formed 500, the log the cause
             reference = uuid.uuid4().hex[:12]
             log.exception("fault", method=scope["method"], path=scope["path"], reference=reference)
             if started:
                 raise
-            fault = InternalFault(detail={"reference": reference})
-            fault.__cause__ = exc
-            await _answer(scope, send, fault)
+            await _answer(scope, send, InternalFault(detail={"reference": reference}))
 
 
 async def _answer(scope: Scope, send: Send, error: RegistryError) -> None:

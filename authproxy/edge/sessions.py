@@ -10,18 +10,15 @@ backend made it, and taken off again before a backend sees the request.
 import base64
 import hmac
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from authproxy.asgi import ORIGIN, ROUTE, App, Message, Receive, Scope, Send, find_header
+from authproxy.clock import Clock
 from authproxy.edge.authorize import strip_fields
 from authproxy.errors import RegistryError
 from authproxy.origin import Origin
 from authproxy.route import Kind, Route, parse_route
-
-Clock: TypeAlias = Callable[[], float]
 
 FIELD = "_session"
 # CNCF Distribution removes unfinished uploads after this time (uploadpurging.age).

@@ -11,12 +11,10 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
 
+from authproxy.clock import Clock
 from authproxy.errors import TooManyRequests
 from authproxy.identity.bcrypt_hash import check_password, stand_in
-
-Clock: TypeAlias = Callable[[], float]
 
 THREADS = 2
 # At 75 ms a check and two threads the last of the queue waits 2.4 s: less than clients do.

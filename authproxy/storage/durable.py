@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from authproxy.private_file import sync_folder
+
 T = TypeVar("T")
 
 # A folder that becomes empty is removed, and may vanish between our making and our using it. Each round needs one
@@ -43,15 +45,6 @@ def make_folder(folder: Path) -> None:
         with suppress(FileExistsError):
             folder.mkdir()
     sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sync_file(path: Path) -> None:

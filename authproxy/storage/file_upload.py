@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from authproxy.digest import Digest
+from authproxy.private_file import sync_folder
 from authproxy.storage import durable
 from authproxy.storage.driver import NotFound, StorageFull
 from authproxy.storage.gather import Buffers, Gather
@@ -179,11 +180,11 @@ class FileUpload:
         data, place = self._session.folder / UPLOAD_DATA, self._root / target
         if _has_size(place, self._written):
             durable.sync_file(place)
-            durable.sync_folder(place.parent)
+            sync_folder(place.parent)
         else:
             os.fdatasync(self._session.descriptor)
             durable.in_folder(place.parent, partial(data.replace, place))
-            durable.sync_folder(place.parent)
+            sync_folder(place.parent)
         self._committed = target
         _drop(self._session.folder)
 

@@ -2,15 +2,14 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from authproxy.access import Access, to_claim
+from authproxy.clock import Clock
 from authproxy.errors import StartError
 from authproxy.token.jws import encode_segment, seal
-
-Clock: TypeAlias = Callable[[], float]
 
 # Docker token authentication: for compatibility with older clients, a token must never be returned with less.
 MIN_LIFETIME_S = 60

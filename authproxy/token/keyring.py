@@ -15,7 +15,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +26,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from authproxy.clock import Clock
 from authproxy.errors import StartError, Unavailable
 from authproxy.private_file import locked, write_private
 from authproxy.token.jwk import PublicKey, algorithms_of, thumbprint, to_jwk
@@ -35,7 +36,6 @@ from authproxy.watch import fingerprint
 
 log = structlog.get_logger(__name__)
 
-Clock: TypeAlias = Callable[[], float]
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 SECRET = "secret"  # noqa: S105 - the name of the file

@@ -8,14 +8,11 @@ See docs/decisions/0008-refresh-tokens-and-stamps.md.
 
 import hmac
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
+from authproxy.clock import Clock
 from authproxy.principal import Principal
 from authproxy.token.jws import BadSignature, Malformed, WrongClaim, encode_segment, parse_jws, seal
-
-Clock: TypeAlias = Callable[[], float]
 
 _HEADER = {"alg": "HS256", "typ": "authproxy-refresh"}
 

@@ -13,6 +13,7 @@ from fastapi import APIRouter
 from starlette.routing import Route
 
 from authproxy.asgi import ORIGIN, ContentTooLong, Receive, Scope, Send, find_header, read_body, respond
+from authproxy.authorization import TOKEN_PATH, basic_challenge
 from authproxy.errors import CredentialsRefused, TokenRequestInvalid, Unsupported
 from authproxy.origin import Origin
 from authproxy.token.grant import TokenService
@@ -21,7 +22,6 @@ from authproxy.token.request import TokenRequest, parse_get, parse_post
 
 log = structlog.get_logger(__name__)
 
-TOKEN_PATH = "/token"  # noqa: S105 - a path
 JWKS_PATH = "/.well-known/jwks.json"
 
 # Several times what the scopes of the largest push take.
@@ -40,10 +40,9 @@ class TokenEndpoint:
 
     def __init__(self, service: TokenService) -> None:
         self.service = service
-        quoted = service.service.replace("\\", "\\\\").replace('"', '\\"')
         # RFC 9110 §11.6.1: every 401 has a challenge. No client answers this one by itself: they come here with what
         # they have, and the challenge that sends them here is the one of /v2/.
-        self._challenge = ("WWW-Authenticate", f'Basic realm="{quoted}", charset="UTF-8"')
+        self._challenge = ("WWW-Authenticate", basic_challenge(service.service))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -3,17 +3,16 @@
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import jwt
 
 from authproxy.access import Grant
+from authproxy.clock import Clock
 from authproxy.token.jwk import PublicKey
 from authproxy.token.jws import BadSignature, Expected, UntrustedKey, WrongClaim, check_claims, parse_jws
-
-Clock: TypeAlias = Callable[[], float]
 
 # Nodes that share a key ring share a clock source as a rule; what they differ by beyond that is a fault to be seen.
 OWN_LEEWAY_S = 10.0
