@@ -34,6 +34,7 @@ def serve(
     from authproxy import app, log, server
     from authproxy.config.load import load, load_values
     from authproxy.embedded import Layout, prepare
+    from authproxy.listen import listening
 
     if embedded and config is not None:
         raise StartError("--embedded reads no configuration file: give one of the two")
@@ -45,23 +46,23 @@ def serve(
     for warning in loaded.warnings:
         typer.echo(f"authproxy: warning: {warning}", err=True)
     # The port comes first: a start that cannot serve makes nothing on disk.
-    sockets = server.bind(settings.http.addr.host, settings.http.addr.port)
-    if embedded and (made_up := prepare(layout, os.environ, now=dt.datetime.now(dt.UTC))):
-        _show_password(made_up)
-    tls_factory = _tls_factory(settings.http)
-    app_factory = partial(app.create, settings, secrets.token_bytes(32))
-    # Both are made here, so that what is wrong is said in one line whatever the number of workers.
-    if tls_factory is not None:
-        tls_factory()
-    first = app_factory()
-    authority = _authority(settings.http.addr.host, sockets[0].getsockname()[1])
-    server.run(
-        (lambda: first) if settings.http.workers == 1 else app_factory,
-        sockets,
-        tls_factory=tls_factory,
-        workers=settings.http.workers,
-        on_ready=partial(_show_address, "https" if settings.http.tls else "http", authority, embedded=embedded),
-    )
+    with listening(settings.http.addr) as sockets:
+        if embedded and (made_up := prepare(layout, os.environ, now=dt.datetime.now(dt.UTC))):
+            _show_password(made_up)
+        tls_factory = _tls_factory(settings.http)
+        app_factory = partial(app.create, settings, secrets.token_bytes(32))
+        # Both are made here, so that what is wrong is said in one line whatever the number of workers.
+        if tls_factory is not None:
+            tls_factory()
+        first = app_factory()
+        authority = _authority(settings.http.addr.host, sockets[0].getsockname()[1])
+        server.run(
+            (lambda: first) if settings.http.workers == 1 else app_factory,
+            sockets,
+            tls_factory=tls_factory,
+            workers=settings.http.workers,
+            on_ready=partial(_show_address, "https" if settings.http.tls else "http", authority, embedded=embedded),
+        )
 
 
 def _tls_factory(http: "Http") -> "Callable[[], ssl.SSLContext] | None":
