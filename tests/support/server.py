@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.client import HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 
 import httpx
@@ -40,7 +40,7 @@ class Server:
     """`authproxy serve` in `folder`, which can be stopped, killed and started again on the same port.
 
     `arguments` of the command: the embedded default, or a configuration file. `settings` are environment variables
-    (`REGISTRY_…`) that come on top. What it says is appended to `authproxy.log`.
+    (`REGISTRY_…`) that come on top; `has_tls` says what they make of it. What it says is appended to `authproxy.log`.
     """
 
     def __init__(
@@ -50,8 +50,10 @@ class Server:
         port: int | None = None,
         *,
         arguments: Sequence[str] = ("--embedded",),
+        has_tls: bool = True,
     ) -> None:
         self.folder = folder
+        self.has_tls = has_tls
         self.arguments = arguments
         self.port = port or free_port()
         self.settings = {
@@ -71,8 +73,8 @@ class Server:
 
     @property
     def url(self) -> str:
-        """`https://localhost:<port>`."""
-        return f"https://{self.host}"
+        """`https://localhost:<port>`, or `http:` without TLS."""
+        return f"{'https' if self.has_tls else 'http'}://{self.host}"
 
     @property
     def ca(self) -> Path:
@@ -90,7 +92,7 @@ class Server:
         return self.log.read_text() if self.log.exists() else ""
 
     def start(self) -> None:
-        """Start it and wait until it speaks TLS. Raises AssertionError with its words where it does not."""
+        """Start it and wait until it serves. Raises AssertionError with its words where it does not."""
         assert self.process is None, "it runs already"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -100,9 +102,10 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                process_group=0,  # so that `kill_group` ends its workers in the same moment, and nobody else
             )
         deadline = time.monotonic() + READY_WITHIN_S
-        while not speaks_tls(self.port):
+        while not self._serves():
             assert self.process.poll() is None, f"the server ended with {self.process.returncode}:\n{self.output}"
             assert time.monotonic() < deadline, f"the server was not ready in {READY_WITHIN_S} s:\n{self.output}"
             time.sleep(0.05)
@@ -112,7 +115,7 @@ class Server:
         assert self.process is not None
         self.process.send_signal(number)
         deadline = time.monotonic() + STOPPED_WITHIN_S
-        while speaks_tls(self.port):
+        while self._serves():
             assert time.monotonic() < deadline, f"it still takes connections after {number.name}:\n{self.output}"
             time.sleep(0.05)
 
@@ -140,6 +143,13 @@ class Server:
         self.process.wait()
         self.process = None
 
+    def kill_group(self) -> None:
+        """The same for the server and all its workers at once."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
     def add_user(self, name: str, password: str, *groups: str) -> None:
         """Make a user with the command beside the running server, and wait until the server knows them."""
         options = [option for group in groups for option in ("--group", group)]
@@ -157,7 +167,7 @@ class Server:
 
     def client(self) -> httpx.Client:
         """An HTTP client that trusts the server's CA and nothing else, with paths relative to the server."""
-        trust = ssl.create_default_context(cafile=str(self.ca))
+        trust = ssl.create_default_context(cafile=str(self.ca)) if self.has_tls else False
         return httpx.Client(base_url=self.url, verify=trust, trust_env=False, timeout=60)
 
     @contextmanager
@@ -179,14 +189,21 @@ class Server:
             client.headers["Authorization"] = f"Bearer {answer.json()['token']}"
             yield client
 
+    def _serves(self) -> bool:
+        return speaks_tls(self.port) if self.has_tls else speaks_http(self.port)
+
 
 @contextmanager
 def running_server(
-    folder: Path, settings: Mapping[str, str] | None = None, *, arguments: Sequence[str] = ("--embedded",)
+    folder: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    arguments: Sequence[str] = ("--embedded",),
+    has_tls: bool = True,
 ) -> Iterator[Server]:
     """A server for the length of a block. It has to stop in good order, unless the block killed it itself."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = Server(folder, settings, arguments=arguments)
+    server = Server(folder, settings, arguments=arguments, has_tls=has_tls)
     server.start()
     try:
         yield server
@@ -208,6 +225,18 @@ def speaks_tls(port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def speaks_http(port: int) -> bool:
+    """Whether 127.0.0.1 answers a plain request for /v2/, whatever it answers."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/v2/")
+        return connection.getresponse().status > 0
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def contents(*folders: Path) -> dict[str, tuple[str, int]]:
