@@ -36,6 +36,7 @@ from authproxy.identity.source import Source, htpasswd_source, users_source
 from authproxy.policy.live import Policies
 from authproxy.proxy.upstream import Upstream
 from authproxy.registry.core import Core
+from authproxy.registry.rules import Rules
 from authproxy.storage.filesystem import FilesystemDriver
 from authproxy.token.foreign import ForeignKeys
 from authproxy.token.grant import EveryUserEverything, TokenService
@@ -172,7 +173,7 @@ def _backend(settings: Settings, parts: Parts) -> App:
     assert settings.storage.filesystem is not None
     driver = FilesystemDriver(settings.storage.filesystem.rootdirectory)
     parts.closers.append(driver.close)
-    return Core(driver, delete_enabled=settings.storage.delete.enabled)
+    return Core(driver, Rules(delete_enabled=settings.storage.delete.enabled))
 
 
 def _sign_sessions(settings: Settings, secret: bytes) -> Layer:

@@ -15,6 +15,7 @@ from authproxy.registry.blobs import Blobs
 from authproxy.registry.catalog import Catalog
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.manifests import Manifests
+from authproxy.registry.rules import Rules
 from authproxy.registry.sessions import Sessions
 from authproxy.registry.tags import Tags
 from authproxy.registry.uploads import Uploads
@@ -25,35 +26,30 @@ Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
 
 
 class Core:
-    """Blobs, manifests, tags and the catalog of one storage.
-
-    `delete_enabled` lets manifests, tags and blobs be deleted; upload sessions can always be cancelled.
-    `max_catalog_entries` bounds `n` of the catalog. The driver is closed by whoever made it.
-    """
+    """Blobs, manifests, tags and the catalog of one storage. The driver is closed by whoever made it."""
 
     def __init__(
         self,
         driver: Driver,
+        rules: Rules,
         *,
-        delete_enabled: bool,
-        max_catalog_entries: int = 1000,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_id: Callable[[], UUID] = uuid4,
     ) -> None:
-        tags = Tags(driver)
+        tags = Tags(driver, max_page=rules.max_tags)
         blobs = Blobs(driver)
         manifests = Manifests(driver, tags)
         uploads = Uploads(driver, Sessions(driver, now=now, new_id=new_id))
-        catalog = Catalog(driver, max_catalog_entries)
-        self._handlers: dict[tuple[Kind, str], Handler] = {
+        catalog = Catalog(driver, rules.max_catalog_entries)
+        handlers: dict[tuple[Kind, str], Handler] = {
             (Kind.BASE, "GET"): _base,
             (Kind.CATALOG, "GET"): catalog.get,
             (Kind.TAGS, "GET"): tags.get,
             (Kind.MANIFEST, "GET"): manifests.get,
             (Kind.MANIFEST, "PUT"): manifests.put,
-            (Kind.MANIFEST, "DELETE"): manifests.delete if delete_enabled else _refuse_delete,
+            (Kind.MANIFEST, "DELETE"): manifests.delete,
             (Kind.BLOB, "GET"): blobs.get,
-            (Kind.BLOB, "DELETE"): blobs.delete if delete_enabled else _refuse_delete,
+            (Kind.BLOB, "DELETE"): blobs.delete,
             (Kind.UPLOADS, "POST"): uploads.post,
             (Kind.UPLOAD, "GET"): uploads.get,
             (Kind.UPLOAD, "PATCH"): uploads.patch,
@@ -61,6 +57,10 @@ class Core:
             (Kind.UPLOAD, "DELETE"): uploads.delete,
             # Clients take this answer for a registry without the referrers API, and keep the fallback tag themselves.
             (Kind.REFERRERS, "GET"): _no_such_endpoint,
+        }
+        self._handlers = {
+            (kind, method): _refuser(rules, kind, reason) if (reason := rules.refusal(kind, method)) else handler
+            for (kind, method), handler in handlers.items()
         }
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
@@ -77,9 +77,13 @@ async def _base(exchange: Exchange) -> None:
     await exchange.answer(200, [("Content-Type", "application/json")], b"{}")
 
 
-async def _refuse_delete(exchange: Exchange) -> None:
-    allowed = [method for method in METHODS[exchange.route.kind] if method != "DELETE"]
-    raise Unsupported("deleting is disabled (storage.delete.enabled)", headers=[("Allow", ", ".join(allowed))])
+def _refuser(rules: Rules, kind: Kind, reason: str) -> Handler:
+    allowed = ", ".join(method for method in METHODS[kind] if rules.refusal(kind, method) is None)
+
+    async def refuse(_: Exchange) -> None:
+        raise Unsupported(reason, headers=[("Allow", allowed)])
+
+    return refuse
 
 
 async def _no_such_endpoint(exchange: Exchange) -> None:

@@ -15,19 +15,20 @@ from authproxy.storage.driver import Driver
 # Names that one look into the storage brings.
 LOOK = 1000
 
-# CNCF Distribution's tags.maxtags: a page asked to be longer is this long, and links to the next.
-MAX_PAGE = 1000
-
 
 class Tags:
-    """The tags of all repositories. A tag exists where its `current` link does; its index is history."""
+    """The tags of all repositories. A tag exists where its `current` link does; its index is history.
 
-    def __init__(self, driver: Driver) -> None:
+    `max_page`: a page asked to be longer is this long, and links to the next (CNCF Distribution's tags.maxtags).
+    """
+
+    def __init__(self, driver: Driver, *, max_page: int) -> None:
         self._driver = driver
+        self._max_page = max_page
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with a page of tags in bytewise order; with all where no `n` is given."""
-        page = parse_page(exchange.route).at_most(MAX_PAGE)
+        page = parse_page(exchange.route).at_most(self._max_page)
         found = await self._names(exchange.repository, page)
         if not found and not await is_known(self._driver, exchange.repository):
             raise NameUnknown(detail={"name": exchange.repository})

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from authproxy.registry.rules import Rules
 from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
@@ -28,5 +29,5 @@ async def registry(driver: Driver) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def undeletable(driver: Driver) -> AsyncIterator[httpx.AsyncClient]:
     """The same storage, with deletes disabled."""
-    async with connect(driver, delete_enabled=False) as client:
+    async with connect(driver, Rules()) as client:
         yield client

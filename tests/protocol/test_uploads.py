@@ -12,6 +12,7 @@ import pytest
 
 from authproxy.asgi import ClientDisconnected
 from authproxy.registry.core import Core
+from authproxy.registry.rules import Rules
 from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem import FilesystemDriver
 from authproxy.storage.gather import BUFFER_BYTES
@@ -225,7 +226,7 @@ async def test_eight_pushes_of_one_blob_at_once_leave_one(registry: httpx.AsyncC
 
 
 async def test_a_client_that_goes_away_leaves_what_came(driver: Driver) -> None:
-    core = Core(driver, delete_enabled=True)
+    core = Core(driver, Rules(delete_enabled=True))
     async with connect(driver) as registry:
         session = await begin(registry)
         pipe = Pipe("PATCH", session)
@@ -244,7 +245,7 @@ async def test_a_push_in_one_request_that_breaks_off_leaves_no_session(driver: D
     pipe.feed(b"he")
     pipe.hang_up()
     with pytest.raises(ClientDisconnected):
-        await Core(driver, delete_enabled=True, new_id=lambda: session)(pipe.scope, pipe.receive, pipe.send)
+        await Core(driver, Rules(delete_enabled=True), new_id=lambda: session)(pipe.scope, pipe.receive, pipe.send)
     async with connect(driver) as registry:
         await check(registry, Call("", "GET", f"{UPLOADS}{session}", 404, code="BLOB_UPLOAD_UNKNOWN"))
 

@@ -1,25 +1,30 @@
-"""The core in memory, behind the thinnest possible edge: what tables of calls run against, and small pushes."""
+"""Rows of the protocol's tables, the core in memory behind the thinnest possible edge to run them, and small pushes."""
 
 import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 
 from authproxy import asgi
+from authproxy.edge.sessions import FIELD
 from authproxy.errors import RegistryError
 from authproxy.origin import Origin
 from authproxy.registry import manifest
 from authproxy.registry.core import Core
+from authproxy.registry.rules import Rules
 from authproxy.route import parse_route
 from authproxy.storage.driver import Driver
 
 HOST = "registry.test:5000"
 BASE_URL = f"https://{HOST}"
+
+DELETES = Rules(delete_enabled=True)
 
 
 class BareEdge:
@@ -41,9 +46,12 @@ class BareEdge:
 
 
 @asynccontextmanager
-async def connect(driver: Driver, *, delete_enabled: bool = True) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a new core above a driver: a second one over the same driver is a restarted process."""
-    transport = httpx.ASGITransport(BareEdge(Core(driver, delete_enabled=delete_enabled)))
+async def connect(driver: Driver, *, delete_enabled: bool = True, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a new core above a driver: a second one over the same driver is a restarted process.
+
+    `options` are the core's own.
+    """
+    transport = httpx.ASGITransport(BareEdge(Core(driver, delete_enabled=delete_enabled, **options)))
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:
         yield client
 
@@ -61,24 +69,55 @@ class Call:
     code: str | None = None
     answers: Mapping[str, str | None] = field(default_factory=dict)  # None: the header is not there
     content: bytes | None = None  # None: not compared
+    json: object = None  # None: not compared
+    section: str = ""  # of the specification that the row holds us to
+
+
+def under(section: str, *calls: Call) -> list[Call]:
+    """The rows that one section of a specification asks for."""
+    return [replace(call, section=section) for call in calls]
+
+
+def name_of(call: Call) -> str:
+    """A row's test id: the section, then the rule."""
+    return f"{call.section}: {call.what}"
 
 
 async def check(client: httpx.AsyncClient, call: Call) -> httpx.Response:
-    """Make a call and compare."""
+    """Make a call and compare. An error has to be of the protocol's form too, and its length that of its body."""
     answer = await client.request(call.method, call.path, headers=call.headers, content=call.body)
     code = None if call.method == "HEAD" else call.code  # an answer to HEAD has no body to carry one
     assert (answer.status_code, code_of(answer)) == (call.status, code), answer.text
-    assert {name: answer.headers.get(name) for name in call.answers} == call.answers
+    seen = {name: answer.headers.get(name) for name in call.answers}
+    if location := seen.get("Location"):
+        seen["Location"] = without_signature(location)
+    assert seen == call.answers
     if call.content is not None:
         assert answer.content == call.content
+    if call.json is not None:
+        assert answer.json() == call.json
     return answer
 
 
 def code_of(answer: httpx.Response) -> str | None:
-    """The error code that an answer carries."""
+    """The error code that an answer carries, in the form of OCI Distribution 1.1, "Error Codes"."""
     if answer.status_code < 400 or not answer.content:
         return None
-    return str(answer.json()["errors"][0]["code"])
+    assert answer.headers["content-type"] == "application/json"
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    document = answer.json()
+    assert list(document) == ["errors"]
+    [error] = document["errors"]
+    assert set(error) - {"detail"} == {"code", "message"}
+    assert isinstance(error["message"], str)
+    assert error["message"]
+    return str(error["code"])
+
+
+def without_signature(location: str) -> str:
+    """The address of a session without the field that the edge signs it with: opaque to clients, other each time."""
+    parts = urlsplit(location)
+    return parts._replace(query=urlencode([pair for pair in parse_qsl(parts.query) if pair[0] != FIELD])).geturl()
 
 
 def sha256(content: bytes) -> str:

@@ -11,6 +11,7 @@ from authproxy import asgi
 from authproxy.reference import Repository
 from authproxy.registry import sessions as sessions_module
 from authproxy.registry.core import Core
+from authproxy.registry.rules import Rules
 from authproxy.registry.sessions import Sessions
 from authproxy.storage.driver import PIECE_BYTES, UploadBusy
 from authproxy.storage.memory import MemoryDriver
@@ -32,7 +33,7 @@ async def driver() -> AsyncIterator[MemoryDriver]:
 
 async def test_a_large_blob_leaves_in_pieces(driver: MemoryDriver) -> None:
     pipe = Pipe("GET", f"/v2/{APP}/blobs/{sha256(LARGE)}")
-    await Core(driver, delete_enabled=True)(pipe.scope, pipe.receive, pipe.send)
+    await Core(driver, Rules(delete_enabled=True))(pipe.scope, pipe.receive, pipe.send)
     bodies = [message["body"] for message in pipe.sent[1:]]
     assert [len(body) for body in bodies] == [PIECE_BYTES] * 4
     assert [message["more_body"] for message in pipe.sent[1:]] == [True, True, True, False]
@@ -44,7 +45,7 @@ async def test_a_download_stops_when_the_client_goes_away(driver: MemoryDriver) 
     pipe.feed(b"", more=False)
     pipe.hang_up()
     with pytest.raises(asgi.ClientDisconnected):
-        await Core(driver, delete_enabled=True)(pipe.scope, pipe.receive, pipe.send)
+        await Core(driver, Rules(delete_enabled=True))(pipe.scope, pipe.receive, pipe.send)
     assert len(pipe.sent) < 5
 
 
@@ -56,7 +57,7 @@ async def test_a_download_waits_for_its_client(driver: MemoryDriver) -> None:
         await taken.acquire()
         await pipe.send(message)
 
-    task = asyncio.create_task(Core(driver, delete_enabled=True)(pipe.scope, pipe.receive, send))
+    task = asyncio.create_task(Core(driver, Rules(delete_enabled=True))(pipe.scope, pipe.receive, send))
     for _ in range(50):
         await asyncio.sleep(0)
     assert len(pipe.sent) == 2
@@ -75,7 +76,7 @@ async def test_a_busy_session_is_unavailable_after_a_while(
     async with sessions.create(APP, ()):
         pipe = Pipe("PATCH", f"/v2/{APP}/blobs/uploads/{session}")
         with pytest.raises(UploadBusy, match="another request") as raised:
-            await Core(driver, delete_enabled=True)(pipe.scope, pipe.receive, pipe.send)
+            await Core(driver, Rules(delete_enabled=True))(pipe.scope, pipe.receive, pipe.send)
     assert raised.value.status == 503
 
 
