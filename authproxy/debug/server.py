@@ -1,0 +1,64 @@
+"""The debug port's own HTTP server, inside a process that serves the registry.
+
+The sockets are bound once, by the parent: where there are several worker processes any of them answers.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+import structlog
+import uvicorn
+
+from authproxy.asgi import App
+
+log = structlog.get_logger(__name__)
+
+# How long an answer in flight may take to end when the process stops. A scrape takes milliseconds.
+DRAIN_S = 2
+
+
+@asynccontextmanager
+async def serve_debug(app: App, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """Serve `app` in plain HTTP on listening sockets for the length of a block; without sockets do nothing.
+
+    They are closed at the end. A fault of this server is logged and harms nothing else.
+    """
+    if not sockets:
+        yield
+        return
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            proxy_headers=False,
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=DRAIN_S,
+        )
+    )
+    serving = asyncio.create_task(server.serve(list(sockets)), name="debug server")
+    serving.add_done_callback(_tell_of_faults)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.wait([serving])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which leaves the signals of the process to the one that serves the registry."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def _tell_of_faults(serving: "asyncio.Task[None]") -> None:
+    if not serving.cancelled() and (fault := serving.exception()):
+        log.error("the debug server ended", exc_info=fault)

@@ -1,0 +1,86 @@
+"""All checks of one process, running beside the requests.
+
+The first look is taken at the start, not an interval later as in CNCF Distribution: what is unfit from the beginning
+does not serve for ten seconds first.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+import structlog
+
+from authproxy.errors import StartError
+from authproxy.health.check import Check, CheckFailed, Standing
+
+log = structlog.get_logger(__name__)
+
+
+class Checks:
+    """Runs checks and knows which of them fail. Raises StartError where two have one name."""
+
+    def __init__(self, checks: Iterable[Check]) -> None:
+        self._checks: dict[str, Check] = {}
+        for check in checks:
+            if check.name in self._checks:
+                raise StartError(f"health: {check.name} is checked twice; remove one of the two")
+            self._checks[check.name] = check
+        self._standings = dict.fromkeys(self._checks, Standing())
+        self._failing: Mapping[str, str] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        return f"Checks({list(self._checks)}, failing={list(self._failing)})"
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to check."""
+        return bool(self._checks)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is checked."""
+        return tuple(self._checks)
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """The checks that are unhealthy, each with its reason. Empty: all is well. Never changed, only replaced."""
+        return self._failing
+
+    async def run(self) -> None:
+        """Ask every check at its interval until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for check in self._checks.values():
+                tasks.create_task(self._watch(check), name=f"health check {check.name}")
+
+    async def _watch(self, check: Check) -> None:
+        """Ask again and again. While a question hangs it fails, and no second one is asked: each may hold a thread."""
+        while True:
+            asked = asyncio.ensure_future(_outcome(check))
+            try:
+                while not (await asyncio.wait([asked], timeout=check.timeout_s))[0]:
+                    self._note(check, f"no result within {check.timeout_s:g} s")
+                self._note(check, asked.result())
+            finally:
+                asked.cancel()
+            await asyncio.sleep(check.interval_s)
+
+    def _note(self, check: Check, failure: str | None) -> None:
+        standing = self._standings[check.name] = self._standings[check.name].after(failure)
+        if check.is_failing(standing):
+            if check.name not in self._failing:
+                log.error("unhealthy", check=check.name, reason=standing.reason)
+            self._failing = MappingProxyType({**self._failing, check.name: standing.reason})
+        elif check.name in self._failing:
+            log.warning("healthy again", check=check.name)
+            self._failing = MappingProxyType({name: why for name, why in self._failing.items() if name != check.name})
+
+
+async def _outcome(check: Check) -> str | None:
+    """What failed, or None."""
+    try:
+        await check.probe()
+    except CheckFailed as exc:
+        return str(exc)
+    except Exception as exc:  # a probe's fault must not end the watching, and is no sign of health
+        log.exception("health check broke", check=check.name)
+        return f"the check itself failed: {type(exc).__name__}"
+    return None

@@ -1,0 +1,35 @@
+"""While a check fails, every request is turned away, as CNCF Distribution does (its `health.Handler`).
+
+A balancer that asks any path of the registry so finds out, without access to the debug port.
+"""
+
+from collections.abc import Awaitable, Mapping
+from typing import Protocol
+
+from authproxy.asgi import App, Receive, Scope, Send
+from authproxy.errors import Unavailable
+
+# CNCF Distribution's `detail`. What fails, and why, is told on the debug port alone.
+DETAIL = "health check failed: please see /debug/health"
+
+
+class Health(Protocol):
+    """Knows what fails."""
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """The failing checks; empty: all is well."""
+
+
+class Gate:
+    """Pass on while all is well, else raise Unavailable."""
+
+    def __init__(self, app: App, health: Health) -> None:
+        self.app = app
+        self.health = health
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass on, without a frame of its own."""
+        if self.health.failing:
+            raise Unavailable(detail=DETAIL)
+        return self.app(scope, receive, send)

@@ -1,0 +1,140 @@
+"""What can be checked: a storage, a file, an HTTP server, a TCP port.
+
+The names and the meaning are CNCF Distribution's, so that what watches /debug/health there can watch it here: a storage
+is `storagedriver_<kind>`, the others are called by their path, their URL, their address.
+"""
+
+import asyncio
+import errno
+import os
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from authproxy.health.check import INTERVAL, THRESHOLD, TIMEOUT, Check, CheckFailed
+
+# Go's HTTP client, which asks for CNCF Distribution, follows as many.
+MAX_REDIRECTS = 10
+
+
+def storage_check(
+    look: Callable[[], Awaitable[object]],
+    *,
+    kind: str = "filesystem",
+    interval: timedelta = INTERVAL,
+    threshold: int = THRESHOLD,
+) -> Check:
+    """`look` does something small with the storage and raises where that does not work."""
+    return Check(f"storagedriver_{kind}", partial(_probe_storage, look), interval, interval, threshold)
+
+
+async def look_at_folder(folder: Path, *, for_writing: bool) -> None:
+    """What a storage check does with a folder: open it, and ask whether it may be written to.
+
+    Raises OSError where it has gone, cannot be listed, or is mounted read-only though it is `for_writing`.
+    """
+    await asyncio.to_thread(_open_folder, folder, for_writing)
+
+
+def file_check(path: Path, *, interval: timedelta = INTERVAL) -> Check:
+    """Unhealthy as long as the file is there: the switch with which an operator takes a node out of service."""
+    return Check(str(path), partial(_probe_file, path), interval, interval)
+
+
+def http_check(
+    url: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    interval: timedelta = INTERVAL,
+    timeout: timedelta = TIMEOUT,
+    threshold: int = THRESHOLD,
+) -> Check:
+    """A HEAD request, redirects followed, has to be answered with `status` within `timeout`."""
+    # Made once: reading the machine's authorities takes 20 ms and more.
+    trust = ssl.create_default_context()
+    limit_s = (timeout or TIMEOUT).total_seconds()
+    probe = partial(_probe_http, url, status or 200, dict(headers or {}), limit_s, trust)
+    return Check(url, probe, interval, timeout, threshold)
+
+
+def tcp_check(
+    host: str,
+    port: int,
+    *,
+    interval: timedelta = INTERVAL,
+    timeout: timedelta = TIMEOUT,
+    threshold: int = THRESHOLD,
+) -> Check:
+    """A connection has to be taken within `timeout`. An empty host is this machine."""
+    name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    limit_s = (timeout or TIMEOUT).total_seconds()
+    return Check(name, partial(_probe_tcp, host or "localhost", port, limit_s), interval, timeout, threshold)
+
+
+async def _probe_storage(look: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await look()
+    except OSError as exc:
+        raise CheckFailed(f"the storage does not answer: {_reason(exc)}") from exc
+    except Exception as exc:  # a storage's own errors are its own; their text may name what nobody should read
+        raise CheckFailed(f"the storage does not answer: {type(exc).__name__}") from exc
+
+
+def _open_folder(folder: Path, for_writing: bool) -> None:  # noqa: FBT001 - positional, for a thread
+    os.scandir(folder).close()
+    if for_writing and not os.access(folder, os.W_OK | os.X_OK):
+        # The kernel tells the two apart only when something is written.
+        is_read_only = bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+        code = errno.EROFS if is_read_only else errno.EACCES
+        raise OSError(code, os.strerror(code))
+
+
+async def _probe_file(path: Path) -> None:
+    try:
+        await asyncio.to_thread(path.stat)
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise CheckFailed(f"cannot tell whether the file exists: {_reason(exc)}") from exc
+    raise CheckFailed("file exists")
+
+
+async def _probe_http(url: str, status: int, headers: Mapping[str, str], limit_s: float, trust: ssl.SSLContext) -> None:
+    try:
+        async with (
+            asyncio.timeout(limit_s),
+            httpx.AsyncClient(
+                verify=trust, trust_env=False, timeout=limit_s, follow_redirects=True, max_redirects=MAX_REDIRECTS
+            ) as client,
+        ):
+            answer = await client.head(url, headers=headers)
+    except (TimeoutError, httpx.TimeoutException) as exc:
+        raise CheckFailed(f"no answer within {limit_s:g} s") from exc
+    except httpx.HTTPError as exc:
+        raise CheckFailed(f"cannot be asked: {exc}") from exc
+    if answer.status_code != status:
+        raise CheckFailed(f"answered {answer.status_code}, not {status}")
+
+
+async def _probe_tcp(host: str, port: int, limit_s: float) -> None:
+    try:
+        async with asyncio.timeout(limit_s):
+            _, writer = await asyncio.open_connection(host, port)
+    except TimeoutError as exc:
+        raise CheckFailed(f"no connection within {limit_s:g} s") from exc
+    except OSError as exc:
+        raise CheckFailed(f"connection failed: {_reason(exc)}") from exc
+    writer.close()
+    with suppress(OSError):  # it was taken, and that was the question
+        await writer.wait_closed()
+
+
+def _reason(exc: OSError) -> str:
+    """The system's words alone: a path is nothing to show, and asyncio writes several attempts into one."""
+    return os.strerror(exc.errno) if exc.errno else exc.strerror or str(exc)
