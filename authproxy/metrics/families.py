@@ -1,0 +1,108 @@
+"""Every metric there is. Each has a heading in docs/reference/metrics.md; a test holds it.
+
+Those that begin with `registry_http_` are CNCF Distribution's, with its labels, words and buckets (docker/go-metrics,
+`handler.go`), so that its dashboards and alarms go on. `process_` is what every Prometheus client library has.
+"""
+
+from authproxy.metrics.numbers import Family, Kind
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
+_BYTES = tuple(1024 * 2**power for power in range(22))  # 1 KiB to 2 GiB
+
+REQUESTS = Family(
+    "registry_http_requests_total",
+    Kind.COUNTER,
+    "Requests that have ended, by what was asked for and how it was answered.",
+    ("handler", "method", "code"),
+)
+DURATION = Family(
+    "registry_http_request_duration_seconds",
+    Kind.HISTOGRAM,
+    "From the head of a request to the end of its answer.",
+    ("handler", "method"),
+    _SECONDS,
+)
+REQUEST_SIZE = Family(
+    "registry_http_request_size_bytes",
+    Kind.HISTOGRAM,
+    "Bytes of the bodies that came in.",
+    ("handler",),
+    _BYTES,
+)
+RESPONSE_SIZE = Family(
+    "registry_http_response_size_bytes",
+    Kind.HISTOGRAM,
+    "Bytes of the bodies that went out.",
+    ("handler",),
+    _BYTES,
+)
+IN_FLIGHT = Family("registry_http_in_flight_requests", Kind.GAUGE, "Requests that are being answered now.")
+TOKEN_ANSWERS = Family(
+    "authproxy_token_answers_total",
+    Kind.COUNTER,
+    "Answers of /token, by how they went.",
+    ("result",),
+    shown=(("granted",), ("refused",), ("malformed",), ("throttled",), ("failed",)),
+)
+LOGINS = Family(
+    "authproxy_logins_total",
+    Kind.COUNTER,
+    "Names and passwords that were checked, at /token or with a request itself.",
+    ("result",),
+    shown=(("accepted",), ("refused",), ("throttled",)),
+)
+UPLOADS_PURGED = Family(
+    "authproxy_uploads_purged_total",
+    Kind.COUNTER,
+    "Upload sessions that were given up and have been removed.",
+    shown=((),),
+)
+HEALTH_CHECK_UP = Family(
+    "authproxy_health_check_up",
+    Kind.GAUGE,
+    "Whether a health check is well: 1, or 0 where it fails in any worker.",
+    ("check",),
+    lowest=True,
+)
+WORKERS = Family("authproxy_workers", Kind.GAUGE, "Worker processes that serve.")
+BUILD_INFO = Family(
+    "authproxy_build_info",
+    Kind.GAUGE,
+    "Always 1; the labels say what is running.",
+    ("version", "python"),
+    lowest=True,
+)
+CPU_SECONDS = Family("process_cpu_seconds_total", Kind.COUNTER, "Time on the processor, of all workers.")
+RESIDENT_MEMORY = Family("process_resident_memory_bytes", Kind.GAUGE, "Memory in use, of all workers.")
+VIRTUAL_MEMORY = Family("process_virtual_memory_bytes", Kind.GAUGE, "Memory addressed, of all workers.")
+OPEN_FDS = Family("process_open_fds", Kind.GAUGE, "Open file descriptors, of all workers.")
+MAX_FDS = Family("process_max_fds", Kind.GAUGE, "The most that may be open, of all workers.")
+START_TIME = Family(
+    "process_start_time_seconds",
+    Kind.GAUGE,
+    "When the oldest worker started, in seconds since 1970.",
+    lowest=True,
+)
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        REQUESTS,
+        DURATION,
+        REQUEST_SIZE,
+        RESPONSE_SIZE,
+        IN_FLIGHT,
+        TOKEN_ANSWERS,
+        LOGINS,
+        UPLOADS_PURGED,
+        HEALTH_CHECK_UP,
+        WORKERS,
+        BUILD_INFO,
+        CPU_SECONDS,
+        RESIDENT_MEMORY,
+        VIRTUAL_MEMORY,
+        OPEN_FDS,
+        MAX_FDS,
+        START_TIME,
+    )
+}

@@ -1,0 +1,40 @@
+"""Logins, counted where all of them pass: in front of whoever knows the users."""
+
+from typing import Protocol
+
+from authproxy.errors import TooManyRequests
+from authproxy.metrics.families import LOGINS
+from authproxy.metrics.metrics import Metrics
+from authproxy.principal import Principal
+
+
+class Identities(Protocol):
+    """Knows users."""
+
+    async def authenticate(self, name: str, password: str) -> Principal | None:
+        """Who this is, or None. Raises TooManyRequests."""
+
+    async def find(self, name: str) -> Principal | None:
+        """The enabled user as of now, or None."""
+
+
+class CountedLogins:
+    """The same identities; what they say of a password is counted."""
+
+    def __init__(self, identities: Identities, metrics: Metrics) -> None:
+        self.identities = identities
+        self.metrics = metrics
+
+    async def authenticate(self, name: str, password: str) -> Principal | None:
+        """See Identities."""
+        try:
+            principal = await self.identities.authenticate(name, password)
+        except TooManyRequests:
+            self.metrics.count(LOGINS, "throttled")
+            raise
+        self.metrics.count(LOGINS, "refused" if principal is None else "accepted")
+        return principal
+
+    async def find(self, name: str) -> Principal | None:
+        """See Identities."""
+        return await self.identities.find(name)
