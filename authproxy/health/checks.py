@@ -5,26 +5,27 @@ does not serve for ten seconds first.
 """
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import structlog
 
-from authproxy.errors import StartError
 from authproxy.health.check import Check, CheckFailed, Standing
 
 log = structlog.get_logger(__name__)
 
 
 class Checks:
-    """Runs checks and knows which of them fail. Raises StartError where two have one name."""
+    """Runs checks and knows which of them fail. Of several with one name the second is called `<name> (2)`."""
 
     def __init__(self, checks: Iterable[Check]) -> None:
         self._checks: dict[str, Check] = {}
         for check in checks:
-            if check.name in self._checks:
-                raise StartError(f"health: {check.name} is checked twice; remove one of the two")
-            self._checks[check.name] = check
+            names = itertools.chain([check.name], (f"{check.name} ({number})" for number in itertools.count(2)))
+            name = next(name for name in names if name not in self._checks)
+            self._checks[name] = replace(check, name=name)
         self._standings = dict.fromkeys(self._checks, Standing())
         self._failing: Mapping[str, str] = MappingProxyType({})
 

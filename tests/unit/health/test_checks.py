@@ -6,11 +6,9 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 import httpx
-import pytest
 
 from authproxy.asgi import Receive, Scope, Send, respond
 from authproxy.edge.errors import Errors
-from authproxy.errors import StartError
 from authproxy.health.check import Check, CheckFailed
 from authproxy.health.checks import Checks
 from authproxy.health.gate import Gate
@@ -104,9 +102,11 @@ async def test_the_end_leaves_no_probe_behind() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-def test_one_name_twice_stops_the_start() -> None:
-    with pytest.raises(StartError, match="health: redis:6379 is checked twice"):
-        Checks([Check("redis:6379", Patient()), Check("redis:6379", Patient())])
+async def test_two_checks_of_one_name_are_told_apart() -> None:
+    twins = [Check("http://a/", Patient(failure), interval=QUICK) for failure in (None, CheckFailed("no"))]
+    async with running(*twins) as health:
+        await until(lambda: bool(health.failing))
+        assert (health.names, health.failing) == (("http://a/", "http://a/ (2)"), {"http://a/ (2)": "no"})
 
 
 def test_no_checks_are_nothing_to_run() -> None:

@@ -115,10 +115,15 @@ async def test_a_port_that_does_not_take_the_connection_fails_in_time() -> None:
 )
 async def test_an_http_server_has_to_answer_as_expected(said: str, wanted: int, failure: str | None) -> None:
     async with listener(answer(said)) as (port, requests):
-        check = http_check(f"http://127.0.0.1:{port}/live", status=wanted, headers={"X-Who": "registry"}, timeout=SOON)
+        check = http_check(
+            f"http://127.0.0.1:{port}/live?key=SECRET",
+            status=wanted,
+            headers=[("X-Who", "a"), ("X-Who", "b\u00e4")],
+            timeout=SOON,
+        )
         assert (check.name, await outcome(check)) == (f"http://127.0.0.1:{port}/live", failure)
-    assert requests[0].startswith(b"HEAD /live HTTP/1.1\r\n")
-    assert b"X-Who: registry\r\n" in requests[0]
+    assert requests[0].startswith(b"HEAD /live?key=SECRET HTTP/1.1\r\n")
+    assert b"x-who: a\r\nx-who: b\xe4\r\n" in requests[0]
 
 
 async def test_redirects_are_followed() -> None:
