@@ -27,24 +27,20 @@ _syscall = ctypes.PyDLL(None, use_errno=True).syscall
 _syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
 _syscall.restype = ctypes.c_long
 _READ = _OpenHow(os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, 0, _RESOLVE_CACHED)
-_READ_AT, _READ_SIZE = ctypes.addressof(_READ), ctypes.sizeof(_READ)
+_FOLDER = _OpenHow(os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY, 0, _RESOLVE_CACHED)
+_READ_AT, _FOLDER_AT, _HOW_SIZE = ctypes.addressof(_READ), ctypes.addressof(_FOLDER), ctypes.sizeof(_READ)
 
 
 class NotCached(Exception):
     """It would have to wait for the disk: for a thread."""
 
 
-def open_cached(path: Path) -> int:
+def open_cached(path: str | Path) -> int:
     """A descriptor to read from. Raises NotFound where there surely is nothing, and NotCached."""
-    descriptor: int = _syscall(_SYS_OPENAT2, _AT_FDCWD, os.fsencode(path), _READ_AT, _READ_SIZE)
-    if descriptor >= 0:
-        return descriptor
-    if ctypes.get_errno() in (errno.ENOENT, errno.ENOTDIR):
-        raise NotFound
-    raise NotCached
+    return _open(path, _READ_AT)
 
 
-def read_cached(path: Path, max_bytes: int) -> bytes | None:
+def read_cached(path: str | Path, max_bytes: int) -> bytes | None:
     """All of a small file; None where there is none. Raises NotCached, also where it is over `max_bytes`."""
     try:
         descriptor = open_cached(path)
@@ -64,7 +60,7 @@ def read_cached(path: Path, max_bytes: int) -> bytes | None:
         os.close(descriptor)
 
 
-def size_cached(path: Path) -> int | None:
+def size_cached(path: str | Path) -> int | None:
     """The size of a file in bytes; None where there is none. Raises NotCached."""
     try:
         descriptor = open_cached(path)
@@ -74,3 +70,21 @@ def size_cached(path: Path) -> int | None:
         return os.fstat(descriptor).st_size
     finally:
         os.close(descriptor)
+
+
+def stat_folder_cached(path: str) -> os.stat_result:
+    """What the kernel knows about a folder. Raises NotFound where there surely is no folder, and NotCached."""
+    descriptor = _open(path, _FOLDER_AT)
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: str | Path, how: int) -> int:
+    descriptor: int = _syscall(_SYS_OPENAT2, _AT_FDCWD, os.fsencode(path), how, _HOW_SIZE)
+    if descriptor >= 0:
+        return descriptor
+    if ctypes.get_errno() in (errno.ENOENT, errno.ENOTDIR):
+        raise NotFound
+    raise NotCached
