@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 
 from authproxy import log
 from authproxy.asgi import App, Receive, Scope, Send, respond
-from authproxy.config.distribution import Auth, AuthHtpasswd, AuthToken
+from authproxy.config.auth import Auth, AuthHtpasswd, AuthToken
 from authproxy.config.model import Mode, Settings, Token
 from authproxy.edge.accesslog import AccessLog
 from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute
@@ -64,7 +64,7 @@ def create(settings: Settings, fallback_secret: bytes) -> App:
     `fallback_secret` signs upload sessions where neither `http.secret` nor a key ring gives a lasting one: the same
     for all workers of a server.
     """
-    log.configure(settings.log.level)
+    log.configure(settings.log)
     parts = Parts()
     registry = _backend(settings, parts)
     pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)

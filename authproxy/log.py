@@ -1,40 +1,228 @@
-"""The log: one line an event, on standard error."""
+"""The log: one line an event, on standard error, in one of three forms.
 
+    text      time=2026-01-02T03:04:05.678901Z level=info event=request user=alice service=registry     (logfmt)
+    json      {"time": "…", "level": "info", "msg": "request", "user": "alice", "service": "registry"}
+    logstash  {"@timestamp": "…", "@version": "1", "type": "log", "level": "info", "message": "request", …}
+
+The names of the last two are those that CNCF Distribution's formatters write, so that what reads its log reads ours.
+Nothing in an event begins a line of its own or speaks to the reader's terminal: paths and names come from anybody.
+"""
+
+import json
 import logging
+import re
 import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.processors import CallsiteParameter, CallsiteParameterAdder
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from authproxy.clock import Clock
 
 # CNCF Distribution's names (log.level) to the standard library's numbers.
 LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 
+# An event's fields, `event` (what happened) and `level` among them, to its line without the end of line.
+Renderer: TypeAlias = Callable[[Mapping[str, object]], str]
 
-def configure(level: str) -> None:
-    """Set up the process's log at one of `LEVELS`. Called once in each process, before anything is served."""
+# What every line begins with, behind its time.
+_FIRST = frozenset({"level", "event"})
+
+# What logfmt takes without quotes: printable ASCII but for the space, `"`, `=` and the backslash.
+_is_bare = re.compile(r"[!#-<>-\[\]-~]*").fullmatch
+
+
+class LogSettings(Protocol):
+    """What the operator says of the log: the section `log` of the configuration."""
+
+    @property
+    def level(self) -> str:
+        """The least important level that is told, one of `LEVELS`."""
+
+    @property
+    def formatter(self) -> str:
+        """`text`, `json` or `logstash`."""
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """Fields that every line ends with."""
+
+    @property
+    def reportcaller(self) -> bool:
+        """Whether a line names the place in the code that it comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Defaults:
+    """The log of a process that nobody has configured."""
+
+    level: str = "info"
+    formatter: str = "text"
+    fields: Mapping[str, str] = field(default_factory=dict)
+    reportcaller: bool = False
+
+
+def make_renderer(settings: LogSettings, now: Clock = time.time) -> Renderer:
+    """The renderer of these settings. `now` is in seconds since 1970."""
+    timestamp = _timestamps(now)
+    match settings.formatter:
+        case "json":
+            return _json_renderer({}, {"time": timestamp}, "msg", settings.fields)
+        case "logstash":
+            return _json_renderer(
+                {"@version": "1", "type": "log"}, {"@timestamp": timestamp}, "message", settings.fields
+            )
+        case _:
+            return _text_renderer(timestamp, settings.fields)
+
+
+def configure(settings: LogSettings) -> None:
+    """Set up the process's log. Called once in each process, before anything is served."""
+    render = make_renderer(settings)
+    callers: list[Processor] = [_CALLER, _join_caller] if settings.reportcaller else []
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            _escape_control_characters,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            *callers,
             structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=("time", "level", "event"), drop_missing=True),
+            _Render(render),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.level]),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     # What libraries say goes the same way; their chatter below a warning does not.
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="level=%(levelname)s event=%(message)s", force=True
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LibraryFormatter(render))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
-def _escape_control_characters(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Paths and names come from anybody: none may begin a line of its own, or speak to the reader's terminal."""
+def renderer() -> Renderer:
+    """The process's renderer, as `configure` left it: time, fixed fields, escapes and form included.
+
+    For what writes so many lines that a logger costs too much; everybody else logs with structlog.
+    """
+    last = structlog.get_config()["processors"][-1]
+    return last.render if isinstance(last, _Render) else make_renderer(_Defaults())
+
+
+def _text_renderer(timestamp: Callable[[], str], static: Mapping[str, str]) -> Renderer:
+    fixed = {_logfmt_key(key): _logfmt(value) for key, value in _apart(static, ("time", "level", "event")).items()}
+    ending = "".join([f" {key}={value}" for key, value in fixed.items()])
+
+    def render(fields: Mapping[str, object]) -> str:
+        parts = [f"time={timestamp()} level={fields.get('level', 'info')} event={_logfmt(fields['event'])}"]
+        for key, value in fields.items():
+            if key not in _FIRST:
+                parts.append(f" {key}={value if value.__class__ is int else _logfmt(value)}")
+        if fixed.keys().isdisjoint(fields):
+            parts.append(ending)
+        else:
+            parts += [f" {key}={value}" for key, value in fixed.items() if key not in fields]
+        return "".join(parts)
+
+    return render
+
+
+def _json_renderer(
+    fixed: Mapping[str, str], timed: Mapping[str, Callable[[], str]], message: str, static: Mapping[str, str]
+) -> Renderer:
+    static = _apart(static, (*fixed, *timed, "level", message))
+    ((time_key, timestamp),) = timed.items()
+    encode = json.JSONEncoder(default=str).encode
+
+    def render(fields: Mapping[str, object]) -> str:
+        line: dict[str, object] = {time_key: timestamp(), **fixed, "level": fields.get("level", "info")}
+        line[message] = fields["event"]
+        line |= {key: value for key, value in fields.items() if key not in _FIRST}
+        for key, value in static.items():
+            line.setdefault(key, value)
+        # Everything past ASCII is escaped; of the control characters JSON leaves DEL alone.
+        return encode(line).replace("\x7f", "\\u007f")
+
+    return render
+
+
+def _apart(static: Mapping[str, str], taken: tuple[str, ...]) -> dict[str, str]:
+    """The operator's fields; one that has the name of ours is told as `fields.<name>`, as CNCF Distribution does."""
+    return {f"fields.{key}" if key in taken else key: value for key, value in static.items()}
+
+
+def _timestamps(now: Clock) -> Callable[[], str]:
+    """RFC 3339 in UTC with microseconds. What changes once a second is made once a second."""
+    second, text = -1, ""
+
+    def timestamp() -> str:
+        nonlocal second, text
+        microseconds = int(now() * 1_000_000)
+        whole = microseconds // 1_000_000
+        if whole != second:
+            second, text = whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+        return f"{text}.{microseconds % 1_000_000:06d}Z"
+
+    return timestamp
+
+
+def _logfmt(value: object) -> str:
+    """A value, in quotes where it needs them; what no line may hold as Python escapes it."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    if _is_bare(text) or (text.isprintable() and not text.isascii() and not _needs_quotes(text)):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    if not escaped.isprintable():
+        escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped)
+    return f'"{escaped}"'
+
+
+def _needs_quotes(value: str) -> bool:
+    return any(character in value for character in ' "=\\')
+
+
+def _logfmt_key(key: str) -> str:
+    return "".join(c if c.isprintable() and not _needs_quotes(c) else "_" for c in key)
+
+
+class _Render:
+    """The last of structlog's processors: what it returns is written."""
+
+    def __init__(self, render: Renderer) -> None:
+        self.render = render
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        del logger, method
+        return self.render(event)
+
+
+class _LibraryFormatter(logging.Formatter):
+    """Records of the standard library's logging, in the same form."""
+
+    def __init__(self, render: Renderer) -> None:
+        super().__init__()
+        self.render = render
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {"event": record.getMessage(), "level": record.levelname.lower(), "logger": record.name}
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return self.render(fields)
+
+
+_CALLER = CallsiteParameterAdder(
+    {CallsiteParameter.PATHNAME, CallsiteParameter.LINENO, CallsiteParameter.FUNC_NAME},
+    additional_ignores=[__name__],
+)
+
+
+def _join_caller(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """`file` and `func`, as CNCF Distribution names them."""
     del logger, method
-    for key, value in event.items():
-        if isinstance(value, str) and not value.isprintable():
-            event[key] = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+    event["file"] = f"{event.pop('pathname')}:{event.pop('lineno')}"
+    event["func"] = event.pop("func_name")
     return event

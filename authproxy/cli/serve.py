@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from authproxy.config.distribution import Http
+    from authproxy.config.serving import Http
 
 
 def serve(
@@ -41,7 +41,7 @@ def serve(
     layout = Layout(Path())
     loaded = load_values(layout.values(), "embedded default", os.environ) if embedded else load(config, os.environ)
     settings = loaded.settings
-    log.configure(settings.log.level)
+    log.configure(settings.log)
     typer.echo(f"configuration: {loaded.origin}")
     for warning in loaded.warnings:
         typer.echo(f"authproxy: warning: {warning}", err=True)
@@ -55,7 +55,8 @@ def serve(
         if tls_factory is not None:
             tls_factory()
         first = app_factory()
-        authority = _authority(settings.http.addr.host, sockets[0].getsockname()[1])
+        address = settings.http.addr
+        authority = "" if isinstance(address, Path) else _authority(address.host, sockets[0].getsockname()[1])
         server.run(
             (lambda: first) if settings.http.workers == 1 else app_factory,
             sockets,

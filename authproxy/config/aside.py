@@ -7,6 +7,7 @@ from authproxy.config.edit import without
 from authproxy.config.explain import Fault, dotted, unknown_key
 from authproxy.config.later import LATER
 from authproxy.config.model import Settings
+from authproxy.config.renamed import old_names_below
 from authproxy.config.schema import at
 
 # Keys that only lead to keys of `later.py`: nothing in the model stands below them. The deepest come first.
@@ -23,7 +24,7 @@ class Aside(NamedTuple):
 
     document: Document
     faults: list[Fault]  # keys that must not be passed over
-    passed_over: list[str]  # the others that had a meaning: "log.fields (config.yml:3)"
+    passed_over: list[str]  # the others that ask for something: "redis (config.yml:3): what holds here; what to do"
 
 
 def set_aside(document: Document) -> Aside:
@@ -37,19 +38,19 @@ def set_aside(document: Document) -> Aside:
         if row.stops and not row.is_harmless(to_plain(node)):
             faults.append(Fault(place, f"{place}: {row.key}: not supported here: {row.here}"))
         elif not row.is_harmless(to_plain(node)):
-            passed_over.append((place, row.key))
+            passed_over.append((place, f"{row.key} ({place}): {row.here}"))
         root = without(root, row.path)
     rest = Document(document.name, root)
     for path in GROUPS:
         faults += _leftovers(rest, path)
         rest = Document(document.name, without(rest.root, path))
-    return Aside(rest, faults, [f"{key} ({place})" for place, key in sorted(passed_over)])
+    return Aside(rest, faults, [told for _, told in sorted(passed_over)])
 
 
 def may_follow(path: KeyPath) -> tuple[str, ...]:
-    """The keys of `later.py` that stand directly below a path."""
+    """The keys of `later.py`, and old names, that stand directly below a path."""
     found = (str(row.path[len(path)]) for row in LATER if row.path[: len(path)] == path and len(row.path) > len(path))
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys((*found, *old_names_below(path))))
 
 
 def is_set_aside(path: KeyPath) -> bool:

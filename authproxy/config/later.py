@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from authproxy.config.document import KeyPath, Plain
-from authproxy.config.scalars import parse_bool
+from authproxy.config.scalars import parse_bool, parse_int
 
 
 def _absent(value: Plain) -> bool:
@@ -17,7 +17,7 @@ def _absent(value: Plain) -> bool:
 
 
 def _never(_: Plain) -> bool:
-    """Naming it is enough: `storage: inmemory`."""
+    """Naming it is enough: `storage: s3`."""
     return False
 
 
@@ -25,16 +25,17 @@ def _one_of(*values: str) -> Callable[[Plain], bool]:
     return lambda value: _absent(value) or value in values
 
 
-def _is(wanted: bool, key: str | None = None) -> Callable[[Plain], bool]:  # noqa: FBT001 - read as `_is(False)` in the table
-    """The boolean is as it is here anyway; with `key`, the one below it."""
+def _reads_as(parse: Callable[[str], object], *wanted: object) -> Callable[[Plain], bool]:
+    """The value is one of those wanted, as `parse` reads it; without any, whatever can be read."""
 
     def test(value: Plain) -> bool:
-        if key is not None:
-            value = value.get(key) if isinstance(value, dict) else value
+        if _absent(value) or not isinstance(value, str):
+            return _absent(value)
         try:
-            return _absent(value) or (isinstance(value, str) and parse_bool(value) is wanted)
+            read = parse(value)
         except ValueError:
             return False
+        return not wanted or read in wanted
 
     return test
 
@@ -63,61 +64,45 @@ def _stop(key: str, here: str, is_harmless: Callable[[Plain], bool] = _absent) -
 
 
 def _driver(name: str) -> Later:
-    return _stop(f"storage.{name}", "content is kept in a folder only; use storage.filesystem, or upstream.url", _never)
+    return _stop(
+        f"storage.{name}",
+        "content is kept in a folder, or in memory; use storage.filesystem, or upstream.url in front of a registry"
+        " that has such a storage",
+        _never,
+    )
 
 
 _WEAKER_TLS = "the TLS that it asks for cannot be had here; end TLS in a proxy that has it, or remove the key"
+_ANY_BOOLEAN, _ANY_NUMBER = _reads_as(parse_bool), _reads_as(parse_int)
 
 LATER = (
     # These stop the start.
-    *map(_driver, ("s3", "s3aws", "gcs", "azure", "inmemory", "swift", "oss")),
-    _stop(
-        "storage.maintenance.readonly",
-        "writes cannot be switched off here; allow nobody to push by policies",
-        _is(False, "enabled"),
-    ),
-    _stop("http.net", "TCP alone is listened on; write net: tcp or remove the key", _one_of("tcp")),
-    _stop("http.prefix", "the API stands at /v2/; remove the key and rewrite paths in a proxy", _one_of("/")),
+    *map(_driver, ("s3", "s3aws", "gcs", "azure", "swift", "oss")),
     _stop("http.tls.clientcas", _WEAKER_TLS),
     _stop("http.tls.clientauth", _WEAKER_TLS),
     _stop("http.tls.minimumtls", _WEAKER_TLS, _one_of("tls1.0", "tls1.1", "tls1.2")),  # 1.2 is the least here
     _stop("http.tls.ciphersuites", _WEAKER_TLS),
     _stop("http.tls.letsencrypt", "certificates come from files; get them with an ACME client and name them"),
-    _stop("auth.silly", "it takes any password; use auth.htpasswd, or auth: none where that is meant", _never),
-    _stop(
-        "auth.token.autoredirect",
-        "clients are sent to auth.token.realm and nowhere else; remove the key",
-        _is(False),
-    ),
     _stop("proxy", "there is no pull-through cache; put upstream.url in front of a registry of yours", _no_remote),
-    _stop("policy.repository.classes", "repositories have no classes here; remove the key and restrict by policies"),
-    _stop("validation.manifests.urls", "addresses of foreign layers are not checked here; remove the key"),
     # These are named in one warning.
-    Later("log.accesslog", "every request is a line at the level info", _is(False, "disabled")),
-    Later("log.formatter", "the form of log lines is fixed", _one_of("text")),
-    Later("log.fields", "log lines get no fields of yours"),
-    Later("log.hooks", "no mail is sent for log lines"),
-    Later("log.reportcaller", "log lines do not name the place in the code", _is(False)),
-    Later("loglevel", "use log.level, its new name"),
-    Later("http.draintimeout", "requests in flight are always given time to end"),
-    Later("http.http2", "HTTP/1.1 is spoken", _is(True, "disabled")),
-    Later("http.h2c", "HTTP/1.1 is spoken", _is(False, "enabled")),
-    Later("http.debug", "there is no debug port"),
-    Later("auth.token.autoredirectpath", "clients are sent to auth.token.realm"),
-    Later("storage.filesystem.maxthreads", "the number of threads is fixed"),
-    Later("storage.redirect", "blobs are always served from here", _is(True, "disable")),
-    Later("storage.cache", "what is worth remembering is remembered without settings"),
-    Later("storage.tag", "tags are looked up without a setting"),
-    Later("storage.maintenance.uploadpurging", "uploads that were given up stay on disk", _is(False, "enabled")),
-    Later("notifications", "no events are sent"),
-    Later("redis", "nothing is kept in Redis"),
-    Later("health", "no background checks are run"),
-    Later("reporting", "no errors are reported to services elsewhere"),
-    Later("compatibility", "manifests of schema 1 are not taken"),
-    Later("validation.enabled", "manifests are always validated", _is(True)),
-    Later("validation.disabled", "manifests are always validated", _is(False)),
-    Later("validation.manifests.indexes", "an index may name manifests that are not there"),
-    Later("catalog", "the longest page of the catalog is fixed"),
-    Later("tags", "the longest page of tags is fixed"),
-    Later("middleware", "there is no middleware: blobs are always served from here"),
+    Later("log.hooks", "no mail is sent for log lines; let what gathers the log send it"),
+    Later(
+        "http.http2.disabled", "HTTP/1.1 is spoken, which every client speaks; write true", _reads_as(parse_bool, True)
+    ),
+    Later(
+        "http.h2c.enabled", "HTTP/1.1 is spoken; let the proxy in front speak it to us", _reads_as(parse_bool, False)
+    ),
+    Later(
+        "storage.cache.blobdescriptor",
+        "what is worth remembering is remembered in memory, and nothing in Redis; write inmemory",
+        _one_of("inmemory"),
+    ),
+    Later("storage.cache.blobdescriptorsize", "what is remembered has a bound of its own; remove it", _ANY_NUMBER),
+    Later("storage.redirect.disable", "blobs are always served from here; write true", _ANY_BOOLEAN),
+    Later("storage.tag.concurrencylimit", "tags are looked up as fast as the disk is; remove it", _ANY_NUMBER),
+    Later("notifications", "no events are sent; follow the log, which has a line for each request"),
+    Later("redis", "nothing is kept in Redis, and nothing here needs it; remove it"),
+    Later("reporting", "no errors are reported to services elsewhere; follow the log"),
+    Later("compatibility", "manifests of schema 1 are not taken; push with a client younger than 2017"),
+    Later("middleware", "there is no middleware: blobs are always served from here; remove it"),
 )

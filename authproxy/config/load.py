@@ -13,6 +13,7 @@ from authproxy.config.edit import from_values
 from authproxy.config.explain import Fault, dotted, explain, faulty
 from authproxy.config.model import Mode, Settings
 from authproxy.config.overrides import CONFIGURATION_PATH, apply_overrides
+from authproxy.config.renamed import modernize
 from authproxy.config.schema import below, leaves, section_of
 from authproxy.errors import StartError
 
@@ -20,8 +21,6 @@ from authproxy.errors import StartError
 USUAL_PLACES = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry/config.yml"))
 
 DEFAULT = "default"
-
-_REFERENCE = "docs/reference/configuration.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +64,13 @@ def _load(document: Document, environ: Mapping[str, str]) -> Loaded:
     if isinstance(document.root, TextNode) and document.root.text is None:
         document = Document(document.name, MapNode({}, document.root.place))
     document, unknown = apply_overrides(document, environ)
+    document, old_names = modernize(document)
     document, faults, passed_over = set_aside(document)
     settings = _validated(document, faults)
     return Loaded(
         settings,
         document.name,
-        tuple(_warnings(document, settings, passed_over, unknown)),
+        tuple(_warnings(document, settings, [*old_names, *passed_over], unknown)),
         {dotted(path): _source(document, path, value) for path, value in leaves(settings)},
     )
 
@@ -113,15 +113,24 @@ def _source(document: Document, path: KeyPath, value: Any) -> str:
     return DEFAULT if node is None or (is_empty and value != {}) else str(document.place_of(path))
 
 
-def _warnings(document: Document, settings: Settings, passed_over: list[str], unknown: list[str]) -> list[str]:
+def _warnings(document: Document, settings: Settings, not_as_written: list[str], unknown: list[str]) -> list[str]:
     warnings: list[str] = []
-    if passed_over:
-        warnings.append(f"{document.name}: without effect here: {', '.join(passed_over)}; {_REFERENCE} tells why")
+    if not_as_written:
+        warnings.append("\n  ".join([f"{document.name}: not in force as written here:", *not_as_written]))
     if unknown:
         warnings.append(f"no such key, so without effect: {', '.join(unknown)}")
+    if settings.http.debug.prometheus.enabled and settings.http.debug.addr is None:
+        warnings.append(f"{document.name}: http.debug.prometheus: no metrics without http.debug.addr; write one")
+    if settings.upstream is None and settings.storage is not None and settings.storage.inmemory is not None:
+        warnings.append(f"{document.name}: storage.inmemory: everything is lost when the server ends")
     if settings.mode is Mode.OPEN and settings.auth is None:
         warnings.append(
             f"{document.name}: neither auth nor token: anybody may read, write and delete;"
             " add one of them, or auth: none where that is meant"
+        )
+    if settings.mode is Mode.SILLY:
+        warnings.append(
+            f"{document.name}: auth.silly: ANYBODY MAY READ, WRITE AND DELETE who sends any Authorization header;"
+            " use auth.htpasswd or token, or auth: none where that is meant"
         )
     return warnings

@@ -1,6 +1,6 @@
 """The settings: an attribute path is a key path.
 
-CNCF Distribution's sections (`distribution.py`) and our own. The sentences below a field are its entry in
+CNCF Distribution's sections (a module each) and our own. The sentences below a field are its entry in
 docs/reference/configuration.md. What the keys mean together is decided at the end: `Settings.mode`.
 """
 
@@ -11,10 +11,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
-from authproxy.config.distribution import Auth, Http, Log, Storage
+from authproxy.config.auth import Auth
+from authproxy.config.content import Catalog, Policy, Tags, Validation
 from authproxy.config.explain import conflict
+from authproxy.config.health import Health
+from authproxy.config.log import Log
 from authproxy.config.scalars import BaseUrl, Duration, Url, format_duration
 from authproxy.config.schema import Section
+from authproxy.config.serving import Http
+from authproxy.config.storage import Storage
 
 # Clients take a token without expires_in for one of 60 seconds, and Docker's specification names 60 as the least.
 MIN_LIFETIME = timedelta(seconds=60)
@@ -27,6 +32,7 @@ class Mode(Enum):
     BASIC = "basic"  # Basic credentials on every request, from an htpasswd file
     VERIFY = "verify"  # tokens of a foreign token server
     ISSUE = "issue"  # tokens of our own /token
+    SILLY = "silly"  # anything that looks like credentials
 
 
 def _long_enough(value: timedelta) -> timedelta:
@@ -128,6 +134,16 @@ class Settings(Section):
 
     auth: Auth | None = None
 
+    health: Health = Health()
+
+    validation: Validation = Validation()
+
+    policy: Policy = Policy()
+
+    catalog: Catalog = Catalog()
+
+    tags: Tags = Tags()
+
     token: Token | None = None
 
     identities: tuple[Identity, ...] = ()
@@ -142,9 +158,10 @@ class Settings(Section):
         """Who says who somebody is and what they may do."""
         if self.token:
             return Mode.ISSUE
-        if self.auth and self.auth.token:
-            return Mode.VERIFY
-        return Mode.BASIC if self.auth and self.auth.htpasswd else Mode.OPEN
+        if self.auth is None:
+            return Mode.OPEN
+        modes = {"htpasswd": Mode.BASIC, "token": Mode.VERIFY, "silly": Mode.SILLY, "none": Mode.OPEN}
+        return modes[self.auth.kind]
 
     @property
     def sources(self) -> tuple[Identity, ...]:
@@ -158,16 +175,44 @@ class Settings(Section):
         """Refuse what would be weaker than it reads: a section that nobody would look at is no protection."""
         if self.storage is None and self.upstream is None:
             raise conflict("neither says where content lies; write one of them", ("storage",), ("upstream",))
-        if self.upstream is None and self.storage is not None and self.storage.filesystem is None:
-            raise conflict("no driver is named; write filesystem: {rootdirectory: FOLDER}", ("storage",))
+        if self.upstream is None:
+            self._check_storage()
+        else:
+            self._check_upstream()
         if self.token and self.auth and not self.auth.htpasswd:
-            kind = "token" if self.auth.token else "none"
-            raise conflict("these exclude each other; remove one of them", ("token",), ("auth", kind))
+            raise conflict("these exclude each other; remove one of them", ("token",), ("auth", self.auth.kind))
         unused = [(name,) for name in ("identities", "policies") if getattr(self, name)]
-        if self.mode is Mode.OPEN and unused:
+        if self.mode in (Mode.OPEN, Mode.SILLY) and unused:
             raise conflict("without token or auth.htpasswd nobody is asked who they are; add one of them", *unused)
         if self.mode is Mode.VERIFY and unused:
             raise conflict("auth.token leaves users and their rights to another token server; remove this", *unused)
         if self.mode is Mode.ISSUE and self.policies is None:
             raise conflict("token needs policies, which say who may do what; write policies: {path: …}", ("token",))
         return self
+
+    def _check_storage(self) -> None:
+        assert self.storage is not None
+        if self.storage.filesystem is None and self.storage.inmemory is None:
+            raise conflict("no driver is named; write filesystem: {rootdirectory: FOLDER}", ("storage",))
+        if self.storage.inmemory is not None and self.http.workers > 1:
+            raise conflict(
+                "each worker would have a memory of its own; write workers: 1, or use storage.filesystem",
+                ("storage", "inmemory"),
+                ("http", "workers"),
+            )
+
+    def _check_upstream(self) -> None:
+        """What would restrict our own storage restricts nothing behind an upstream."""
+        without_effect: list[tuple[str, ...]] = []
+        if self.storage is not None and self.storage.maintenance.readonly.enabled:
+            without_effect.append(("storage", "maintenance", "readonly"))
+        if self.validation.manifests.urls.allow or self.validation.manifests.urls.deny:
+            without_effect.append(("validation", "manifests", "urls"))
+        if self.policy.repository.classes:
+            without_effect.append(("policy", "repository", "classes"))
+        if without_effect:
+            raise conflict(
+                "what is pushed goes to the upstream unseen; remove this, and restrict it there",
+                *without_effect,
+                ("upstream",),
+            )

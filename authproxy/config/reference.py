@@ -13,6 +13,7 @@ from authproxy.config.document import KeyPath
 from authproxy.config.explain import dotted
 from authproxy.config.later import LATER
 from authproxy.config.model import Settings
+from authproxy.config.renamed import RENAMED
 from authproxy.config.schema import below, fields_of, section_of
 
 INTRODUCTION = """\
@@ -46,6 +47,7 @@ index of a list may be the next one that it does not have yet. Names that are no
 | neither `auth` nor `token`, or `auth: none` | open | nobody is asked; without `auth: none` a warning says so |
 | `auth.htpasswd` | basic | Basic credentials on every request; every user may do everything unless `policies` is set |
 | `auth.token` | verify | tokens of another token server |
+| `auth.silly` | silly | whoever sends any `Authorization` header may do everything; for tests |
 | `token` (and `auth.htpasswd` as one more identity source) | issue | our own tokens, by `policies` |
 
 `token` together with `auth.token` is an error, and so is a section that would have no effect in its mode: `policies` or
@@ -55,9 +57,10 @@ index of a list may be the next one that it does not have yet. Names that are no
 """
 
 _LATER_INTRODUCTION = """\
-## Keys of CNCF Distribution that have no effect here
+## Keys of CNCF Distribution that are not in force here
 
-`authproxy config check` names those that a file has. A row stands for the key and everything below it.
+`authproxy config check` names those that a file has. A row stands for the key and everything below it. A value that
+asks for nothing that is not so anyway, such as `http2: {disabled: true}`, is passed over in silence.
 
 ### These stop the start
 
@@ -65,6 +68,7 @@ Without them the registry would be weaker than its file reads, or keep its conte
 """
 
 _TABLE = "\n| key | here |\n|---|---|"
+_RENAMED_TABLE = "\n| old | new |\n|---|---|"
 
 
 def page() -> str:
@@ -85,11 +89,7 @@ def _section(section: type[BaseModel], path: KeyPath) -> Iterator[str]:
         if inner:
             yield from _section(inner, here)
         if item:
-            for entry_key, entry in fields_of(item).items():
-                source = section_of(entry.annotation)
-                assert source is not None
-                yield f"### `{dotted((*here, 'N', entry_key))}`\n\n{inspect.getdoc(source)}\n"
-                yield from _section(source, (*here, "N", entry_key))
+            yield from _section(item, (*here, "N"))
 
 
 def _later() -> Iterator[str]:
@@ -97,6 +97,8 @@ def _later() -> Iterator[str]:
     yield from (f"| `{row.key}` | {row.here} |" for row in LATER if row.stops)
     yield f"\n### These are named in one warning\n{_TABLE}"
     yield from (f"| `{row.key}` | {row.here} |" for row in LATER if not row.stops)
+    yield f"\n### These have a new name\n\nAn old one counts where the new one is not written.\n{_RENAMED_TABLE}"
+    yield from (f"| `{dotted(old)}` | `{dotted(new)}` |" for old, new in RENAMED)
 
 
 if __name__ == "__main__":

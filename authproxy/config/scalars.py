@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import AfterValidator, PlainSerializer, PlainValidator
 
 Value = TypeVar("Value")
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -140,22 +141,39 @@ def parse_base_url(text: str) -> str:
     return url
 
 
+def read_as(kind: type | tuple[type, ...], parse: Callable[[str], Value], value: Any) -> Any:
+    """Text read with `parse`; a value of `kind` as it is. Raises ValueError for anything else."""
+    if isinstance(value, str):
+        return parse(value)
+    if isinstance(value, kind):
+        return value
+    raise ValueError("one value is wanted here, not keys, a list or nothing")
+
+
 def typed(kind: type | tuple[type, ...], parse: Callable[[str], Value]) -> PlainValidator:
     """The pydantic validator that reads text with `parse` and leaves a value of `kind` as it is."""
+    return PlainValidator(partial(read_as, kind, parse))
 
-    def validate(value: Any) -> Any:
-        if isinstance(value, str):
-            return parse(value)
-        if isinstance(value, kind):
-            return value
-        raise ValueError("one value is wanted here, not keys, a list or nothing")
 
-    return PlainValidator(validate)
+def _at_least_one(value: int) -> int:
+    if value < 1:
+        raise ValueError("too few; allowed: 1 or more")
+    return value
+
+
+def _not_negative(value: timedelta) -> timedelta:
+    if value < timedelta():
+        raise ValueError("too short; allowed: 0s or more")
+    return value
 
 
 Boolean: TypeAlias = Annotated[bool, typed(bool, parse_bool)]
 Integer: TypeAlias = Annotated[int, typed(int, parse_int)]
-Duration: TypeAlias = Annotated[timedelta, typed(timedelta, parse_duration)]
+Count: TypeAlias = Annotated[Integer, AfterValidator(_at_least_one)]
+Duration: TypeAlias = Annotated[
+    timedelta, typed(timedelta, parse_duration), PlainSerializer(format_duration, when_used="json")
+]
+NonNegativeDuration: TypeAlias = Annotated[Duration, AfterValidator(_not_negative)]
 ListenAddress: TypeAlias = Annotated[Address, typed(Address, parse_address), PlainSerializer(str)]
 IPNetwork: TypeAlias = Annotated[Network, typed((IPv4Network, IPv6Network), parse_network)]
 Url: TypeAlias = Annotated[str, typed(str, parse_url)]

@@ -20,8 +20,9 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_check_prints_warnings_and_the_mode(config: Path) -> None:
     result = runner.invoke(app, ["check", str(config)])
     assert result.exit_code == 0
-    redis, is_open, ok = result.stdout.splitlines()
-    assert redis.startswith(f"warning: {config}: without effect here: redis ({config}:4)")
+    heading, redis, is_open, ok = result.stdout.splitlines()
+    assert heading == f"warning: {config}: not in force as written here:"
+    assert redis.startswith(f"  redis ({config}:4): nothing is kept in Redis")
     assert is_open.startswith(f"warning: {config}: neither auth nor token")
     assert ok == f"{config}: ok (mode: open)"
 
@@ -53,3 +54,10 @@ def test_show_prints_values_with_sources_and_no_secret(config: Path, monkeypatch
 def test_the_file_is_searched_where_none_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRY_CONFIGURATION_PATH", str(config))
     assert f"{config}: ok" in runner.invoke(app, ["check"]).stdout
+
+
+def test_the_file_that_debians_package_installs_is_taken() -> None:
+    installed = Path("/etc/docker/registry/config.yml")
+    assert installed.is_file(), "install Debian's docker-registry: make packages"
+    result = runner.invoke(app, ["check", str(installed)])
+    assert (result.exit_code, result.stdout) == (0, f"{installed}: ok (mode: basic)\n")

@@ -20,9 +20,9 @@ def write(folder: Path, name: str, addr: str) -> Path:
 def test_the_path_given_comes_before_the_variable_and_that_before_the_usual_places(tmp_path: Path) -> None:
     given, named, usual = (write(tmp_path, name, f":{port}") for name, port in [("g", 1), ("n", 2), ("u", 3)])
     environ, places = {"REGISTRY_CONFIGURATION_PATH": str(named)}, [tmp_path / "missing", usual]
-    assert load(given, environ, usual_places=places).settings.http.addr.port == 1
-    assert load(None, environ, usual_places=places).settings.http.addr.port == 2
-    assert load(None, {}, usual_places=places).settings.http.addr.port == 3
+    assert load(given, environ, usual_places=places).settings.http.addr == Address("", 1)
+    assert load(None, environ, usual_places=places).settings.http.addr == Address("", 2)
+    assert load(None, {}, usual_places=places).settings.http.addr == Address("", 3)
     assert load(None, {}, usual_places=places).origin == str(usual)
 
 

@@ -4,10 +4,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from authproxy.config.distribution import Auth, AuthHtpasswd, Filesystem, Http, Storage
+from authproxy.config.auth import Auth, AuthHtpasswd
 from authproxy.config.document import parse_document
 from authproxy.config.explain import validate_document
 from authproxy.config.model import HtpasswdSource, Identity, Mode, Policies, Settings, Token, Upstream, UsersSource
+from authproxy.config.serving import Http
+from authproxy.config.storage import Filesystem, Storage
 
 BASE = "version: 0.1\nstorage: {filesystem: {}}\n"
 HTPASSWD = "auth: {htpasswd: {realm: r, path: first}}\n"

@@ -7,9 +7,11 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from authproxy.config.explain import dotted
 from authproxy.config.later import LATER
 from authproxy.config.model import Settings
 from authproxy.config.reference import page
+from authproxy.config.renamed import RENAMED
 from authproxy.config.schema import below, fields_of, section_of
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
@@ -45,6 +47,11 @@ def test_every_key_says_what_it_does_and_its_default(key: str) -> None:
     about = field.description or (inspect.getdoc(section) if section else "") or ""
     assert len(about) > 20
     assert section or field.is_required() or "Default" in about
+
+
+def test_every_old_name_has_a_row() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert [old for old, new in RENAMED if f"| `{dotted(old)}` | `{dotted(new)}` |\n" not in text] == []
 
 
 def test_every_later_key_has_a_row() -> None:
