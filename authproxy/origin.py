@@ -13,6 +13,7 @@ class Origin:
     peer: str = ""  # the TCP neighbour: the client itself, or a trusted proxy
     forwarded_for: tuple[str, ...] = ()  # addresses that trusted proxies named, the client first, without the peer
     relative_locations: bool = False  # http.relativeurls: answer paths instead of URLs
+    prefix: str = ""  # the path that the client finds everything below, "/registry"; what is served has been rid of it
 
     @property
     def base_url(self) -> str:
@@ -21,4 +22,5 @@ class Origin:
 
     def location(self, path_and_query: str) -> str:
         """A `Location` or `Link` for this client: absolute on the host that was asked, or a mere path."""
-        return path_and_query if self.relative_locations else self.base_url + path_and_query
+        below_prefix = self.prefix + path_and_query
+        return below_prefix if self.relative_locations else self.base_url + below_prefix

@@ -31,10 +31,11 @@ class Challenge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BearerChallenge:
-    """Get a token. `realm` None: from our own `/token`, on the very host that the client asked."""
+    """Get a token at `realm`, or, where it is None, at `path` on the very host that the client asked."""
 
     service: str
     realm: str | None = None
+    path: str | None = None  # None: our own `/token`, below the prefix that the client asked below
 
     def __call__(
         self, origin: Origin, needs: Sequence[Access], error: BearerError = None, description: str = ""
@@ -43,7 +44,8 @@ class BearerChallenge:
 
         docker prints the description, and without it a stock sentence.
         """
-        fields = {"realm": self.realm or origin.base_url + TOKEN_PATH, "service": self.service}
+        realm = self.realm or origin.base_url + (self.path or origin.prefix + TOKEN_PATH)
+        fields = {"realm": realm, "service": self.service}
         if scopes := format_scopes(needs):
             fields["scope"] = " ".join(scopes)
         if error:

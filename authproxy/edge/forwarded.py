@@ -29,11 +29,13 @@ def decide_origin(
     trusted: Sequence[Network] = (),
     public_url: str | None = None,
     relative_locations: bool = False,
+    prefix: str = "",
 ) -> Origin:
     """The client's view of a request.
 
     `scheme` is that of the connection, `own_authority` what stands in for a missing Host (HTTP/1.0). `public_url`
-    (`http.host`) wins over everything. Raises NameInvalid where the host is none.
+    (`http.host`) wins over everything, and its path over `prefix` (`http.prefix` without the slash at its end): so it
+    is in CNCF Distribution. Raises NameInvalid where the host is none.
     """
     client = peer
     chain: tuple[str, ...] = ()
@@ -44,24 +46,31 @@ def decide_origin(
         authority = _last(headers, b"x-forwarded-host") or authority
     if public_url:
         parts = urlsplit(public_url)
-        scheme, authority = parts.scheme, parts.netloc
+        scheme, authority, prefix = parts.scheme, parts.netloc, parts.path.rstrip("/")
     if _AUTHORITY.fullmatch(authority) is None:
         raise NameInvalid(
             "the Host header is not a host name, with a port or without", detail={"host": authority[:255]}
         )
-    return Origin(scheme, authority, client, peer, chain, relative_locations)
+    return Origin(scheme, authority, client, peer, chain, relative_locations, prefix)
 
 
 class DecideOrigin:
     """Put the request's Origin into its scope."""
 
     def __init__(
-        self, app: App, *, trusted: Sequence[Network], public_url: str | None, relative_locations: bool
+        self,
+        app: App,
+        *,
+        trusted: Sequence[Network] = (),
+        public_url: str | None = None,
+        relative_locations: bool = False,
+        prefix: str = "",
     ) -> None:
         self.app = app
         self.trusted = tuple(trusted)
         self.public_url = public_url
         self.relative_locations = relative_locations
+        self.prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide once; everybody behind reads the same value."""
@@ -73,6 +82,7 @@ class DecideOrigin:
             trusted=self.trusted,
             public_url=self.public_url,
             relative_locations=self.relative_locations,
+            prefix=self.prefix,
         )
         await self.app(scope, receive, send)
 

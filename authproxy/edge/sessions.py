@@ -114,7 +114,7 @@ class SignSessions:
             parts = urlsplit(location)
             if parts.netloc not in ("", origin.authority):
                 return location  # a redirect to a storage service
-            route = parse_route("GET", parts.path.encode("latin-1"), b"")
+            route = parse_route("GET", parts.path.removeprefix(origin.prefix).encode("latin-1"), b"")
         except (RegistryError, ValueError):
             return location  # some other address
         if route.kind is not Kind.UPLOAD or route.repository is None or route.session is None:

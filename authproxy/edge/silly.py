@@ -1,0 +1,25 @@
+"""`auth.silly`: no protection, as CNCF Distribution has it for tests.
+
+Whoever sends any `Authorization` header may do everything; who sends none is told to, with a Bearer challenge.
+"""
+
+from authproxy.asgi import ORIGIN, ROUTE, App, Receive, Scope, Send, find_header
+from authproxy.edge.challenge import Challenge
+from authproxy.errors import Unauthorized
+from authproxy.route import parse_route
+
+
+class AcceptAnything:
+    """Parse the route, and want a header; what is in it does not matter."""
+
+    def __init__(self, app: App, *, challenge: Challenge) -> None:
+        self.app = app
+        self.challenge = challenge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, or raise the error of the protocol."""
+        route = parse_route(scope["method"], scope["raw_path"], scope["query_string"])
+        if not find_header(scope["headers"], b"authorization"):
+            raise Unauthorized("any credentials will do", challenge=self.challenge(scope[ORIGIN], route.needs))
+        scope[ROUTE] = route
+        await self.app(scope, receive, send)
