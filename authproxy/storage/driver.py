@@ -9,9 +9,10 @@ StorageFull     an answer 503: no space, or the quota is used up
 UploadBusy      an answer 503: somebody else is writing to this session
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 
 from authproxy.digest import Digest
@@ -24,6 +25,10 @@ PIECE_BYTES = 256 * 1024
 
 # Small content is at most this long, in bytes: a manifest (4 MiB) and then some.
 MAX_SMALL_BYTES = 8 * 1024 * 1024
+
+
+# For a commit of content that nothing names yet.
+NO_LINKS: Mapping[StorePath, bytes] = MappingProxyType({})
 
 
 class NotFound(Exception):
@@ -89,11 +94,12 @@ class Upload(Protocol):
     async def digests(self, algorithms: Collection[str]) -> dict[str, Digest]:
         """The digests of everything so far. Reads it again where no running digest has followed it."""
 
-    async def commit(self, target: StorePath) -> None:
-        """Make it durable (data and directory entry), then visible at `target` in one atomic step. May be repeated.
+    async def commit(self, target: StorePath, links: Mapping[StorePath, bytes] = NO_LINKS) -> None:
+        """Make the content visible at `target` in one atomic step, then each link, in order; all durable on return.
 
-        `target` is the content's own address: where it is there already with the same size, this upload is dropped,
-        and what is there is made durable. Cancelled: it happens wholly or not at all. Raises StorageFull.
+        It takes the place of whatever is there, so that content which became damaged is right again; who reads the old
+        goes on reading it. May be repeated. Cancelled: it happens wholly or not at all. Raises StorageFull, before
+        anything has become visible.
         """
 
     async def abort(self) -> None:
@@ -120,6 +126,12 @@ class Driver(Protocol):
         """Put small content, durable on return. Others see the old or the new, never a part.
 
         Cancelled: it may still happen, wholly. Raises StorageFull.
+        """
+
+    async def write_all(self, contents: Sequence[tuple[StorePath, bytes]]) -> None:
+        """Put several small contents, each as `write` does; they become visible in the order given.
+
+        Cheaper than one `write` after the other: all are durable on return, and none may be before.
         """
 
     async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:

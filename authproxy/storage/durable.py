@@ -1,119 +1,95 @@
-"""Files and folders that are still there after a power cut: content synced, then its entry, then its folder's."""
+"""Files and folders that are still there after a power cut: content synced, then its entry, then its folder's.
+
+Paths are text: on these ways a join of pathlib costs as much as the system call behind it.
+"""
 
 import os
-import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
-from typing import TypeVar
-
-from authproxy.private_file import sync_folder
-
-T = TypeVar("T")
 
 # A folder that becomes empty is removed, and may vanish between our making and our using it. Each round needs one
 # more deletion at just that moment.
 ATTEMPTS = 16
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Put a small file in one atomic step. Durable on return; folders are made. Fails without leaving a part."""
-    in_folder(path.parent, lambda: _write_beside(path, content))
-
-
-def in_folder(folder: Path, job: Callable[[], T]) -> T:
-    """Do a job that needs a folder, which is made where it is missing; done again where it vanishes in between."""
+def make_folders(folder: str) -> list[str]:
+    """Make a folder and those that it stands in. The folders that got a new entry, which the caller has to sync."""
     for _ in range(ATTEMPTS - 1):
-        try:
-            make_folder(folder)  # those above it may vanish as well
-            return job()
-        except FileNotFoundError:
-            continue
-    make_folder(folder)
-    return job()
+        with suppress(FileNotFoundError):  # one of those above it vanished just then
+            return _make_folders(folder)
+    return _make_folders(folder)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those that it stands in; each entry that is new is durable."""
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        return
-    except FileNotFoundError:
-        make_folder(folder.parent)
-        with suppress(FileExistsError):
-            folder.mkdir()
-    sync_folder(folder.parent)
+def sync_folders(folders: Iterable[str]) -> None:
+    """Make the entries of folders durable, each once and in this order. One that is gone has none."""
+    for folder in dict.fromkeys(folders):
+        with suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
-def sync_file(path: Path) -> None:
-    """Make the content of a file durable that somebody else has written."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     """Write at an offset, in as many steps as the system takes."""
-    rest = memoryview(data)
-    while rest:
-        written = os.pwrite(descriptor, rest, offset)
-        rest, offset = rest[written:], offset + written
+    written = os.pwrite(descriptor, data, offset)
+    if written < len(data):
+        rest = memoryview(data)[written:]
+        while rest:
+            offset += written
+            written = os.pwrite(descriptor, rest, offset)
+            rest = rest[written:]
 
 
 def begin_write_back(descriptor: int, offset: int, length: int) -> None:
-    """Let the system begin to write a part of a file to the disk, without waiting for it."""
+    """Let the system begin to write a part of a file to the disk, without waiting for it. Length 0: to its end."""
     # Linux starts the writing of dirty pages on this advice, and drops only those that were clean before: what was
     # just written stays in memory for whoever pulls it next.
     os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
 
 
-def remove_file(path: Path, stop: Path) -> bool:
+def remove_file(path: str, stop: str) -> bool:
     """Remove a file, and the folders above it that are empty then, up to `stop`. Durable. False: it was not there."""
     try:
-        path.unlink()
+        os.unlink(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    _prune(path.parent, stop)
+    sync_folders([prune(os.path.dirname(path), stop)])
     return True
 
 
-def remove_tree(folder: Path, stop: Path) -> bool:
+def remove_tree(folder: str, stop: str) -> bool:
     """Remove a folder with all below it, and those above that are empty then, up to `stop`. Durable."""
-    if not folder.exists():
+    if not os.path.exists(folder):
         return False
     with suppress(FileNotFoundError):  # somebody else is removing it too
         shutil.rmtree(folder)
-    _prune(folder.parent, stop)
+    sync_folders([prune(os.path.dirname(folder), stop)])
     return True
 
 
-def _prune(folder: Path, stop: Path) -> None:
+def prune(folder: str, stop: str) -> str:
+    """Remove a folder that is empty, and those above it that are empty then, up to `stop`. The first that stays."""
     while folder != stop:
         try:
-            folder.rmdir()
+            os.rmdir(folder)
         except OSError:  # not empty; or somebody else was quicker, and goes on upwards
             break
-        folder = folder.parent
-    with suppress(FileNotFoundError):
-        sync_folder(folder)
+        folder = os.path.dirname(folder)
+    return folder
 
 
-def _write_beside(path: Path, content: bytes) -> None:
-    # A leading dot and an ending of its own: our lists leave it out, and CNCF Distribution looks for "link" and "data".
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+def _make_folders(folder: str) -> list[str]:
+    above = os.path.dirname(folder)
     try:
-        try:
-            write_all(descriptor, content, 0)
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(path)
-    except BaseException:  # whatever it was, no part is left behind
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+        os.mkdir(folder)
+    except FileExistsError:
+        return []
+    except FileNotFoundError:
+        changed = _make_folders(above)
+        with suppress(FileExistsError):
+            os.mkdir(folder)
+        return [*changed, above]
+    return [above]

@@ -3,19 +3,19 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from authproxy.digest import Digest
-from authproxy.private_file import sync_folder
 from authproxy.storage import durable
-from authproxy.storage.driver import NotFound, StorageFull
+from authproxy.storage.batch import Batch
+from authproxy.storage.driver import NO_LINKS, NotFound, StorageFull
 from authproxy.storage.gather import Buffers, Gather
 from authproxy.storage.hashing import RunningDigest
 from authproxy.storage.layout import UPLOAD_DATA, UPLOAD_STARTED, StorePath
+from authproxy.storage.locks import Locks
 from authproxy.storage.workers import Lane, Workers
 
 # What one thread's job reads for a digest, in bytes, before it looks whether somebody still wants it; and in one step.
@@ -31,7 +31,7 @@ WRITE_BACK_BYTES = 8 * 1024 * 1024
 class Session:
     """A session's folder with its data file open, and locked for us alone."""
 
-    folder: Path
+    folder: str
     descriptor: int
     size: int
 
@@ -40,13 +40,16 @@ class Session:
         os.close(self.descriptor)
 
 
-def create_session(folder: Path, started: str) -> Session:
-    """Make a session's folder. Blocks. Those above it become durable, because the content's link will stand there."""
-    durable.in_folder(folder.parent, folder.mkdir)
-    descriptor = os.open(folder / UPLOAD_DATA, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+def create_session(folder: str, started: str) -> Session:
+    """Make a session's folder, which is not synced: it outlives the process, not a power cut. Blocks.
+
+    Those above it become durable, because the content's link will stand there.
+    """
+    durable.sync_folders(durable.make_folders(folder)[:-1])
+    descriptor = os.open(f"{folder}/{UPLOAD_DATA}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        (folder / UPLOAD_STARTED).write_text(started)
+        _write_text(f"{folder}/{UPLOAD_STARTED}", started)
     except BaseException:  # nobody would ever come back to it
         os.close(descriptor)
         _drop(folder)
@@ -54,9 +57,9 @@ def create_session(folder: Path, started: str) -> Session:
     return Session(folder, descriptor, 0)
 
 
-def take_session(folder: Path) -> Session | None:
+def take_session(folder: str) -> Session | None:
     """Open and lock a session. None: somebody else holds it. Raises NotFound."""
-    data = folder / UPLOAD_DATA
+    data = f"{folder}/{UPLOAD_DATA}"
     try:
         descriptor = os.open(data, os.O_RDWR | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -68,7 +71,7 @@ def take_session(folder: Path) -> Session | None:
         session.close()
         return None
     # Who held it may have moved the file into place, or dropped it, while we were opening it.
-    if not data.exists():
+    if not os.path.exists(data):
         session.close()
         raise NotFound
     return replace(session, size=os.fstat(descriptor).st_size)
@@ -77,10 +80,11 @@ def take_session(folder: Path) -> Session | None:
 class FileUpload:
     """See `driver.Upload`."""
 
-    def __init__(self, session: Session, root: Path, workers: Workers, buffers: Buffers) -> None:
+    def __init__(self, session: Session, root: str, locks: Locks, workers: Workers, buffers: Buffers) -> None:
         self.running = RunningDigest()
         self._session = session
         self._root = root
+        self._locks = locks
         self._written = session.size  # bytes in the file; changed by the lane's jobs alone
         self._committed: StorePath | None = None
         self._aborted = False
@@ -117,11 +121,11 @@ class FileUpload:
             assert found is not None
         return found
 
-    async def commit(self, target: StorePath) -> None:
+    async def commit(self, target: StorePath, links: Mapping[StorePath, bytes] = NO_LINKS) -> None:
         """See `driver.Upload`."""
         if self._committed != target:
             await self._gather.flush()
-            await self._lane.run(partial(self._move, target))
+            await self._lane.run(partial(self._place, target, links))
 
     async def abort(self) -> None:
         """See `driver.Upload`."""
@@ -145,7 +149,7 @@ class FileUpload:
             await self._lane.finally_do(self._release)
 
     def _append(self, data: memoryview) -> None:
-        durable.write_all(self._session.descriptor, data, self._written)
+        durable.write_at(self._session.descriptor, data, self._written)
         if self.running.offset == self._written:  # hashed right after, while it is in the processor's cache
             self.running.update(data)
         done = self._written // WRITE_BACK_BYTES * WRITE_BACK_BYTES
@@ -175,32 +179,40 @@ class FileUpload:
                 raise OSError("an upload's file became shorter while it was read")
             running.update(buffer[:count])
 
-    def _move(self, target: StorePath) -> None:
+    def _place(self, target: StorePath, links: Mapping[StorePath, bytes]) -> None:
         """Put the file in its place. From the rename on it is there, whatever happens to us."""
-        data, place = self._session.folder / UPLOAD_DATA, self._root / target
-        if _has_size(place, self._written):
-            durable.sync_file(place)
-            sync_folder(place.parent)
-        else:
-            os.fdatasync(self._session.descriptor)
-            durable.in_folder(place.parent, partial(data.replace, place))
-            sync_folder(place.parent)
-        self._committed = target
-        _drop(self._session.folder)
+        with Batch(self._root, self._locks) as batch:
+            data = batch.adopt(target, self._session.descriptor, f"{self._session.folder}/{UPLOAD_DATA}")
+            for path, content in links.items():
+                batch.add(path, content)
+            batch.sync()
+            try:
+                batch.place()
+            finally:
+                if data.is_placed:
+                    self._committed = target
+                    _drop(self._session.folder)
+            batch.settle()
 
     def _release(self) -> None:
         self._gather.release()
         self._session.close()
 
 
-def _drop(folder: Path) -> None:
+def _drop(folder: str) -> None:
     """Remove a session's folder. Not synced: one that comes back after a power cut does no harm."""
-    with suppress(FileNotFoundError):
-        shutil.rmtree(folder)
-
-
-def _has_size(path: Path, size: int) -> bool:
     try:
-        return path.stat().st_size == size
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+        for name in (UPLOAD_DATA, UPLOAD_STARTED):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{folder}/{name}")
+        os.rmdir(folder)
+    except OSError:  # CNCF Distribution keeps more in it
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_text(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from authproxy.errors import StartError
 from authproxy.storage import durable
+from authproxy.storage.batch import Batch
 from authproxy.storage.cached import NotCached, open_cached, read_cached, size_cached
 from authproxy.storage.driver import MAX_SMALL_BYTES, NotFound, UploadBusy
 from authproxy.storage.file_reader import FileReader
 from authproxy.storage.file_upload import FileUpload, Session, create_session, take_session
+from authproxy.storage.folder_lists import FolderLists
 from authproxy.storage.gather import Buffers
 from authproxy.storage.layout import ROOT, UPLOAD_DATA, StorePath
 from authproxy.storage.locks import Locks
@@ -38,11 +40,13 @@ class FilesystemDriver:
 
     def __init__(self, root: Path, *, threads: int = 16) -> None:
         self._root = root
+        self._base = os.fspath(root)
         for folder in (root / ROOT, root / LOCKS):
             _check_writable(root, folder)
         self._locks = Locks(root / LOCKS)
         self._buffers = Buffers()
         self._workers = Workers(threads)
+        self._lists = FolderLists(self._workers)
 
     def __repr__(self) -> str:
         return f"FilesystemDriver({str(self._root)!r})"
@@ -51,23 +55,27 @@ class FilesystemDriver:
         """See `driver.Driver`."""
         if len(paths) <= MAX_AT_ONCE:
             with suppress(NotCached):
-                return [read_cached(self._root / path, MAX_BYTES_AT_ONCE) for path in paths]
-        return await self._workers.run(lambda: [_read_small(self._root / path) for path in paths])
+                return [read_cached(self._at(path), MAX_BYTES_AT_ONCE) for path in paths]
+        return await self._workers.run(lambda: [_read_small(self._at(path)) for path in paths])
 
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
         """See `driver.Driver`."""
         if len(paths) <= MAX_AT_ONCE:
             with suppress(NotCached):
-                return [size_cached(self._root / path) for path in paths]
-        return await self._workers.run(lambda: [_find_size(self._root / path) for path in paths])
+                return [size_cached(self._at(path)) for path in paths]
+        return await self._workers.run(lambda: [_find_size(self._at(path)) for path in paths])
 
     async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
         """See `driver.Driver`."""
-        return await self._workers.run(partial(_list_names, self._root / folder, after, limit))
+        return await self._lists.names(self._at(folder), after, limit)
 
     async def write(self, path: StorePath, content: bytes) -> None:
         """See `driver.Driver`."""
-        await self._workers.run(partial(self._write, path, content))
+        await self.write_all([(path, content)])
+
+    async def write_all(self, contents: Sequence[tuple[StorePath, bytes]]) -> None:
+        """See `driver.Driver`."""
+        await self._workers.run(partial(self._write_all, contents))
 
     async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
         """See `driver.Driver`."""
@@ -79,15 +87,15 @@ class FilesystemDriver:
 
     async def delete_tree(self, folder: StorePath) -> bool:
         """See `driver.Driver`."""
-        return await self._workers.run(partial(durable.remove_tree, self._root / folder, self._root / ROOT))
+        return await self._workers.run(partial(durable.remove_tree, self._at(folder), self._at(ROOT)))
 
     @asynccontextmanager
     async def open_reader(self, path: StorePath) -> AsyncIterator[FileReader]:
         """See `driver.Driver`."""
         try:
-            descriptor = open_cached(self._root / path)
+            descriptor = open_cached(self._at(path))
         except NotCached:
-            descriptor = await self._workers.run(partial(_open_file, self._root / path), discard=os.close)
+            descriptor = await self._workers.run(partial(_open_file, self._at(path)), discard=os.close)
         try:
             yield FileReader(descriptor, os.fstat(descriptor).st_size, self._workers)
         finally:
@@ -95,16 +103,16 @@ class FilesystemDriver:
 
     def create_upload(self, session: StorePath, *, started: datetime) -> AbstractAsyncContextManager[FileUpload]:
         """See `driver.Driver`."""
-        job = partial(create_session, self._root / session, started.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        job = partial(create_session, self._at(session), started.strftime("%Y-%m-%dT%H:%M:%SZ"))
         return self._holding(lambda: self._workers.run(job, discard=Session.close))
 
     def open_upload(self, session: StorePath, *, wait_s: float) -> AbstractAsyncContextManager[FileUpload]:
         """See `driver.Driver`."""
-        return self._holding(lambda: self._wait_for_session(self._root / session, wait_s))
+        return self._holding(lambda: self._wait_for_session(self._at(session), wait_s))
 
     async def upload_size(self, session: StorePath) -> int:
         """See `driver.Driver`."""
-        size = await self._workers.run(partial(_find_size, self._root / session / UPLOAD_DATA))
+        size = await self._workers.run(partial(_find_size, f"{self._at(session)}/{UPLOAD_DATA}"))
         if size is None:
             raise NotFound
         return size
@@ -115,13 +123,13 @@ class FilesystemDriver:
 
     @asynccontextmanager
     async def _holding(self, take: Callable[[], Awaitable[Session]]) -> AsyncIterator[FileUpload]:
-        upload = FileUpload(await take(), self._root, self._workers, self._buffers)
+        upload = FileUpload(await take(), self._base, self._locks, self._workers, self._buffers)
         try:
             yield upload
         finally:
             await upload.close()
 
-    async def _wait_for_session(self, folder: Path, wait_s: float) -> Session:
+    async def _wait_for_session(self, folder: str, wait_s: float) -> Session:
         deadline = asyncio.get_running_loop().time() + wait_s
         while True:
             session = await self._workers.run(partial(take_session, folder), discard=_close_session)
@@ -131,22 +139,36 @@ class FilesystemDriver:
                 raise UploadBusy
             await asyncio.sleep(LOOK_AGAIN_S)
 
-    def _write(self, path: StorePath, content: bytes) -> None:
-        with self._locks.hold(path):
-            durable.write_file(self._root / path, content)
+    def _at(self, path: StorePath) -> str:
+        """Where something is, as text: a join of pathlib costs as much as opening the file."""
+        return f"{self._base}/{path}"
+
+    def _write_all(self, contents: Sequence[tuple[StorePath, bytes]]) -> None:
+        with Batch(self._base, self._locks) as batch:
+            for path, content in contents:
+                batch.add(path, content)
+            batch.sync()
+            batch.place()
+            batch.settle()
 
     def _replace(self, path: StorePath, content: bytes, expected: bytes | None) -> bool:
-        with self._locks.hold(path):
-            if _read_small(self._root / path) != expected:
-                return False
-            durable.write_file(self._root / path, content)
-            return True
+        def is_expected() -> bool:
+            return _read_small(self._at(path)) == expected
+
+        if not is_expected():
+            return False
+        with Batch(self._base, self._locks) as batch:
+            batch.add(path, content)
+            batch.sync()
+            placed = batch.place(is_expected)
+            batch.settle()
+            return placed
 
     def _delete(self, path: StorePath, expected: bytes | None) -> bool:
         with self._locks.hold(path):
-            if expected is not None and _read_small(self._root / path) != expected:
+            if expected is not None and _read_small(self._at(path)) != expected:
                 return False
-            return durable.remove_file(self._root / path, self._root / ROOT)
+            return durable.remove_file(self._at(path), self._at(ROOT))
 
 
 def _check_writable(root: Path, folder: Path) -> None:
@@ -162,7 +184,7 @@ def _check_writable(root: Path, folder: Path) -> None:
         ) from error
 
 
-def _read_small(path: Path) -> bytes | None:
+def _read_small(path: str) -> bytes | None:
     try:
         descriptor = _open_file(path)
     except NotFound:
@@ -174,7 +196,7 @@ def _read_small(path: Path) -> bytes | None:
         os.close(descriptor)
 
 
-def _open_file(path: Path) -> int:
+def _open_file(path: str) -> int:
     """A descriptor to read from. Raises NotFound."""
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -182,20 +204,11 @@ def _open_file(path: Path) -> int:
         raise NotFound from None
 
 
-def _find_size(path: Path) -> int | None:
+def _find_size(path: str) -> int | None:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _list_names(folder: Path, after: str, limit: int) -> list[str]:
-    # A leading dot marks what is half-written, or foreign; no repository and no tag begins with one.
-    try:
-        names = [name for name in os.listdir(folder) if name > after and not name.startswith(".")]  # noqa: PTH208 - names alone
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(names)[:limit]
 
 
 def _close_session(session: Session | None) -> None:

@@ -1,13 +1,13 @@
 """The driver in memory: for tests, and for registries that may forget. It has no rename, as a bucket has none."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from authproxy.digest import Digest
-from authproxy.storage.driver import MAX_SMALL_BYTES, PIECE_BYTES, NotFound, UploadBusy
+from authproxy.storage.driver import MAX_SMALL_BYTES, NO_LINKS, PIECE_BYTES, NotFound, UploadBusy
 from authproxy.storage.hashing import RunningDigest
 from authproxy.storage.layout import StorePath
 
@@ -67,10 +67,10 @@ class MemoryUpload:
         found = {algorithm: self.running.find(algorithm) for algorithm in algorithms}
         return {algorithm: digest for algorithm, digest in found.items() if digest is not None}
 
-    async def commit(self, target: StorePath) -> None:
+    async def commit(self, target: StorePath, links: Mapping[StorePath, bytes] = NO_LINKS) -> None:
         """See `driver.Upload`."""
         if not self.is_finished:
-            self._driver.finish(self._session, target, bytes(self._data))
+            self._driver.finish(self._session, [(target, bytes(self._data)), *links.items()])
             self.is_finished = True
 
     async def abort(self) -> None:
@@ -105,6 +105,10 @@ class MemoryDriver:
     async def write(self, path: StorePath, content: bytes) -> None:
         """See `driver.Driver`."""
         self._content[path] = content
+
+    async def write_all(self, contents: Sequence[tuple[StorePath, bytes]]) -> None:
+        """See `driver.Driver`."""
+        self._content.update(contents)
 
     async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
         """See `driver.Driver`."""
@@ -166,10 +170,9 @@ class MemoryDriver:
         self._content.clear()
         self._sessions.clear()
 
-    def finish(self, session: StorePath, target: StorePath, content: bytes) -> None:
-        """Make an upload's content visible, and end its session."""
-        if len(self._content.get(target, b"")) != len(content) or target not in self._content:
-            self._content[target] = content
+    def finish(self, session: StorePath, contents: Iterable[tuple[StorePath, bytes]]) -> None:
+        """Make an upload's content and its links visible, and end its session."""
+        self._content.update(contents)
         self.drop(session)
 
     def drop(self, session: StorePath) -> None:

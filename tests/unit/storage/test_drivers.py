@@ -314,11 +314,31 @@ async def test_content_that_is_there_already_stays(driver: Driver) -> None:
     await is_gone(driver, SESSION)
 
 
-async def test_content_of_the_wrong_size_is_replaced(driver: Driver) -> None:
+@pytest.mark.parametrize("damaged", [b"hel", b"hallo"], ids=["too short", "other bytes"])
+async def test_content_that_was_damaged_is_replaced(driver: Driver, damaged: bytes) -> None:
     target = layout.blob(Digest.of(b"hello"))
-    await driver.write(target, b"hel")
-    await store(driver, b"hello")
+    await driver.write(target, damaged)
+    async with driver.open_reader(target) as reader:
+        await store(driver, b"hello")
+        assert b"".join([piece async for piece in reader.pieces(0, reader.size)]) == damaged
     assert await load(driver, target) == b"hello"
+
+
+async def test_a_commit_brings_its_links(driver: Driver) -> None:
+    target, link = layout.blob(Digest.of(b"hello")), layout.layer_link(APP, Digest.of(b"hello"))
+    await driver.write(link, b"an older one")
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        await upload.write(b"hello")
+        await upload.commit(target, {link: b"a link", V1: b"another"})
+        assert await driver.read([target, link, V1]) == [b"hello", b"a link", b"another"]
+
+
+async def test_several_are_put_together(driver: Driver) -> None:
+    v2 = layout.tag_current(APP, Tag("v2"))
+    await driver.write(V1, b"old")
+    await driver.write_all([(V1, b"one"), (v2, b"two"), (V1, b"the last counts")])
+    assert await driver.read([V1, v2]) == [b"the last counts", b"two"]
+    await driver.write_all([])
 
 
 async def test_eight_that_push_the_same_content_end_with_one(driver: Driver) -> None:

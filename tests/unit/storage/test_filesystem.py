@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -124,16 +125,16 @@ class Disk:
         self.room = room
         self.steps: list[str] = []
         self._pwrite, self._fdatasync, self._fsync = os.pwrite, os.fdatasync, os.fsync
-        replace = Path.replace
+        rename_file = os.rename
 
-        def rename(path: Path, target: Path) -> Path:
-            self.steps.append(f"rename to {target.name}")
-            return replace(path, target)
+        def rename(path: str, target: str) -> None:
+            self.steps.append(f"rename to {Path(target).name}")
+            rename_file(path, target)
 
         monkeypatch.setattr(os, "pwrite", self.pwrite)
         monkeypatch.setattr(os, "fdatasync", self.fdatasync)
         monkeypatch.setattr(os, "fsync", self.fsync)
-        monkeypatch.setattr(Path, "replace", rename)
+        monkeypatch.setattr(os, "rename", rename)
 
     def pwrite(self, descriptor: int, data: memoryview, offset: int) -> int:
         if self.room <= 0:
@@ -157,34 +158,51 @@ def _kind(descriptor: int) -> str:
     return name.split(".")[1] if name.startswith(".") else name
 
 
-async def test_a_commit_syncs_data_then_renames_then_syncs_the_folders(
+async def test_a_commit_syncs_all_that_is_new_before_its_renames_and_the_folders_after_them(
     driver: FilesystemDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    digest = Digest.of(b"hello")
     async with driver.create_upload(SESSION, started=STARTED) as upload:
         await upload.write(b"hello")
         disk = Disk(monkeypatch)
-        await upload.commit(HELLO)
-    hexadecimal = Digest.of(b"hello").hex
+        await upload.commit(HELLO, {layout.layer_link(APP, digest): b"a link"})
     assert (
         disk.steps
         == [
             "data data",
+            "data link",
             "folder v2",  # where blobs is new
             "folder blobs",
             "folder sha256",
-            f"folder {hexadecimal[:2]}",
+            f"folder {digest.hex[:2]}",
+            "folder app",  # where _layers is new
+            "folder _layers",
+            "folder sha256",
             "rename to data",
-            f"folder {hexadecimal}",
+            "rename to link",
+            f"folder {digest.hex}",
+            f"folder {digest.hex}",
         ]
     )
 
 
-async def test_content_that_was_there_is_synced_too(driver: FilesystemDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process may have renamed it a moment ago, and not yet synced the folder."""
+async def test_a_folder_that_several_come_into_is_synced_once(
+    driver: FilesystemDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [layout.StorePath(f"{layout.ROOT}/x/{name}") for name in "ab"]
+    disk = Disk(monkeypatch)
+    await driver.write_all([(path, b"content") for path in paths])
+    assert disk.steps == ["data a", "data b", "folder v2", "rename to a", "rename to b", "folder x"]
+
+
+async def test_a_new_session_syncs_nothing_where_its_repository_is_known(
+    driver: FilesystemDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await push(driver)
     disk = Disk(monkeypatch)
-    await push(driver)
-    assert disk.steps == ["data data", f"folder {Digest.of(b'hello').hex}"]
+    async with driver.create_upload(SESSION, started=STARTED):
+        pass
+    assert disk.steps == []
 
 
 async def test_a_link_is_synced_before_and_after_its_rename(
@@ -304,13 +322,33 @@ def test_a_root_that_is_missing_is_made(tmp_path: Path) -> None:
     assert (tmp_path / "new/root" / layout.ROOT).is_dir()
 
 
-def test_a_folder_that_keeps_vanishing_is_an_error_in_the_end(tmp_path: Path) -> None:
-    rounds: list[int] = []
+async def test_a_folder_that_is_removed_under_the_writer_is_made_again(
+    driver: FilesystemDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a delete of the tag does it, between the writing and the renaming."""
+    fdatasync = os.fdatasync
 
-    def never() -> None:
-        rounds.append(1)
-        raise FileNotFoundError(tmp_path)
+    def remove_first(descriptor: int) -> None:
+        fdatasync(descriptor)
+        monkeypatch.setattr(os, "fdatasync", fdatasync)
+        shutil.rmtree(tmp_path / layout.tags(APP))
 
+    monkeypatch.setattr(os, "fdatasync", remove_first)
+    await driver.write(V1, b"one")
+    assert await driver.read([V1]) == [b"one"]
+    assert files(tmp_path) == {V1}
+
+
+def test_a_folder_that_keeps_vanishing_is_an_error_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, rounds, mkdir = f"{tmp_path}/above/folder", [], os.mkdir
+
+    def vanish(path: str, mode: int = 0o777) -> None:
+        if path == folder:
+            rounds.append(path)
+            raise FileNotFoundError(path)
+        mkdir(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", vanish)
     with pytest.raises(FileNotFoundError):
-        durable.in_folder(tmp_path / "x", never)
-    assert len(rounds) == durable.ATTEMPTS
+        durable.make_folders(folder)
+    assert len(rounds) == 2 * durable.ATTEMPTS

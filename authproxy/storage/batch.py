@@ -1,0 +1,145 @@
+"""Several files put in their places together, durably, with as few syncs as that takes.
+
+A journal commits all that happened before it, so one sync after many steps costs hardly more than one after each
+would cost alone. So first all folders are made and all contents written beside their places; then everything is
+synced; then the files are renamed into place, in order; then the folders that they came into are synced. What a crash
+in the middle can leave is in docs/explanation/durability.md.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
+
+from authproxy.storage import durable
+from authproxy.storage.layout import ROOT, StorePath
+from authproxy.storage.locks import Locks
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class Draft:
+    """One file: open, at `at` now and at `place` in the end."""
+
+    __slots__ = ("at", "content", "descriptor", "folder", "is_placed", "path", "place")
+
+    def __init__(self, root: str, path: StorePath, content: bytes | None, descriptor: int = -1, at: str = "") -> None:
+        self.path = path
+        self.place = f"{root}/{path}"
+        self.folder = os.path.dirname(self.place)
+        self.content = content  # None: somebody else has written it, and owns it as long as it is not in its place
+        self.descriptor = descriptor
+        self.at = at
+        self.is_placed = False
+
+
+class Batch:
+    """Files on their way into the storage below `root`. Blocks: for a thread. Leaving it removes what is left of it.
+
+    with Batch(root, locks) as batch:
+        batch.add(path, content)  # any number, in the order in which they shall become visible
+        batch.sync()
+        batch.place()  # from here on they are there
+        batch.settle()  # from here on for good
+    """
+
+    def __init__(self, root: str, locks: Locks) -> None:
+        self._root = root
+        self._locks = locks
+        self._drafts: list[Draft] = []
+        self._changed: list[str] = []  # folders with a new folder in them, not yet synced
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for draft in self._drafts:
+            if draft.content is not None:
+                _discard(draft)
+            if not draft.is_placed:
+                durable.prune(draft.folder, f"{self._root}/{ROOT}")
+
+    def add(self, path: StorePath, content: bytes) -> None:
+        """Write content beside its place."""
+        draft = Draft(self._root, path, content)
+        self._drafts.append(draft)
+        self._write(draft, content)
+
+    def adopt(self, path: StorePath, descriptor: int, at: str) -> Draft:
+        """Take a file that is written already. Whoever opened it closes it; where it is not placed it stays."""
+        draft = Draft(self._root, path, None, descriptor, at)
+        self._drafts.append(draft)
+        self._changed += durable.make_folders(draft.folder)
+        return draft
+
+    def sync(self) -> None:
+        """Make the contents and the new folders durable."""
+        for draft in self._drafts:  # the disk begins with all of them before any is waited for
+            durable.begin_write_back(draft.descriptor, 0, 0)
+        for draft in self._drafts:
+            os.fdatasync(draft.descriptor)
+        durable.sync_folders(self._changed)
+        self._changed.clear()
+
+    def place(self, condition: Callable[[], bool] = lambda: True) -> bool:
+        """Rename all into place, in order. Small files each under the lock of their path, where `condition` is asked.
+
+        False: it did not hold, and nothing more was placed.
+        """
+        for draft in self._drafts:
+            if draft.content is None:
+                self._rename(draft)
+                continue
+            with self._locks.hold(draft.path):
+                if not condition():
+                    return False
+                self._rename(draft)
+        return True
+
+    def settle(self) -> None:
+        """Make the names durable under which the files are now."""
+        durable.sync_folders([*self._changed, *(draft.folder for draft in self._drafts)])
+
+    def _write(self, draft: Draft, content: bytes) -> None:
+        # A leading dot and an ending of its own: our lists leave it out, and CNCF Distribution looks for "link" and
+        # "data".
+        name = os.path.basename(draft.place)
+        for last in range(durable.ATTEMPTS - 1, -1, -1):
+            self._changed += durable.make_folders(draft.folder)
+            draft.at = f"{draft.folder}/.{name}.{secrets.token_hex(8)}.tmp"
+            try:
+                draft.descriptor = os.open(draft.at, _NEW, 0o666)
+                break
+            except FileNotFoundError:  # somebody has removed the folder, which was empty
+                if not last:
+                    raise
+        durable.write_at(draft.descriptor, content, 0)
+
+    def _rename(self, draft: Draft) -> None:
+        for last in range(durable.ATTEMPTS - 1, -1, -1):
+            try:
+                os.rename(draft.at, draft.place)
+                break
+            except FileNotFoundError:  # somebody has removed the folder, and with it all in it
+                if not last:
+                    raise
+                self._make_again(draft)
+        draft.is_placed = True
+
+    def _make_again(self, draft: Draft) -> None:
+        if draft.content is None:
+            self._changed += durable.make_folders(draft.folder)
+        else:
+            os.close(draft.descriptor)
+            draft.descriptor = -1
+            self._write(draft, draft.content)
+            os.fdatasync(draft.descriptor)
+
+
+def _discard(draft: Draft) -> None:
+    if draft.descriptor >= 0:
+        os.close(draft.descriptor)
+        if not draft.is_placed:
+            with suppress(FileNotFoundError):
+                os.unlink(draft.at)
