@@ -1,6 +1,6 @@
 """Settings in, the ASGI application out: the only module that knows every part.
 
-AccessLog → ResponseHeaders → Errors → DecideOrigin ─┬─ /v2/… → Authorize → SignSessions → core or upstream
+Observe → ResponseHeaders → Errors → DecideOrigin ─┬─ /v2/… → Authorize → SignSessions → core or upstream
                                                      └─ else  → FastAPI: /token, /.well-known/jwks.json
 """
 
@@ -27,6 +27,7 @@ from authproxy.edge.challenge import BasicChallenge, BearerChallenge
 from authproxy.edge.errors import Errors, render
 from authproxy.edge.forwarded import DecideOrigin
 from authproxy.edge.headers import BASE_PATH, ResponseHeaders, is_registry_path
+from authproxy.edge.observe import Observe, Served
 from authproxy.edge.sessions import SessionSigner, SignSessions
 from authproxy.errors import EndpointUnknown, RegistryError, Unsupported
 from authproxy.identity.directory import Directory
@@ -73,7 +74,7 @@ def create(settings: Settings, fallback_secret: bytes) -> App:
     _answer_errors(pages)
     app: App = _Paths(registry, pages)
     layers: list[Layer] = [  # outermost first: the order in which a request meets them
-        AccessLog,
+        partial(Observe, sinks=_sinks(settings)),
         partial(ResponseHeaders, headers=settings.http.headers),
         Errors,
         partial(
@@ -86,6 +87,12 @@ def create(settings: Settings, fallback_secret: bytes) -> App:
     for layer in reversed(layers):
         app = layer(app)
     return _Lifespan(app, parts)
+
+
+def _sinks(settings: Settings) -> list[Callable[[Served], None]]:
+    """Who is told what became of each request."""
+    is_told = log.LEVELS[settings.log.level] <= log.LEVELS["info"] and not settings.log.accesslog.disabled
+    return [AccessLog(log.renderer()).record] if is_told else []
 
 
 def _registry_layers(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret: bytes) -> list[Layer]:
@@ -216,6 +223,7 @@ class _Paths:
         elif is_registry_path(scope["path"]):
             await self.registry(scope, receive, send)
         else:
+            await asyncio.sleep(0)  # the framework wants a task (http1/cycle.py)
             await self.pages(scope, receive, send)
 
 

@@ -1,7 +1,7 @@
-"""Worker processes and the drain: everything between the operating system and the ASGI application.
+"""Worker processes and the drain: everything between the operating system and the ASGI application but sockets.
 
-uvicorn speaks HTTP (httptools) on the asyncio loop. Its own idea of forwarded headers is off, because it believes
-anybody on loopback, and so are upgrades: they would be a way around the edge.
+uvicorn runs processes, lifespan and drain; HTTP and TLS are `http1`'s. uvicorn's own idea of forwarded headers is off,
+because it believes anybody on loopback.
 """
 
 import math
@@ -17,8 +17,8 @@ from uvicorn.supervisors import Multiprocess
 
 from authproxy.asgi import App
 from authproxy.errors import StartError
+from authproxy.http1.connection import Connection
 from authproxy.listen import BACKLOG
-from authproxy.protocol import Protocol
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -48,8 +48,8 @@ def run(
     config = uvicorn.Config(
         app_factory,
         factory=True,
-        loop="asyncio",
-        http=Protocol,
+        loop="authproxy.http1.loop:Loop",
+        http=Connection,  # type: ignore[arg-type]  # uvicorn lists its own kinds
         ws="none",
         lifespan="on",
         proxy_headers=False,

@@ -1,0 +1,51 @@
+"""What became of each request: measured once, told to whoever wants to know (the access log, the metrics)."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from authproxy.asgi import App, Message, Receive, Scope, Send
+
+
+class Served(NamedTuple):
+    """One request that has ended, however it ended."""
+
+    scope: Scope
+    status: int  # 0: the client went away before an answer
+    sent: int  # bytes of the answer's body
+    received: int  # bytes of the request's body, as far as it was read
+    seconds: float
+
+
+class Observe:
+    """Tell `sinks` about every request. A sink is quick and does not raise."""
+
+    def __init__(self, app: App, *, sinks: Sequence[Callable[[Served], None]]) -> None:
+        self.app = app
+        self.sinks = tuple(sinks)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; count what comes and goes."""
+        begun = time.perf_counter()
+        status = sent = received = 0
+
+        async def count_received() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            return message
+
+        async def count_sent(message: Message) -> None:
+            nonlocal status, sent
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            else:
+                sent += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self.app(scope, count_received, count_sent)
+        finally:
+            served = Served(scope, status, sent, received, time.perf_counter() - begun)
+            for sink in self.sinks:
+                sink(served)

@@ -1,0 +1,240 @@
+"""One request and its answer: ASGI's `receive` and `send` on one side, the bytes of HTTP/1.1 on the other."""
+
+import asyncio
+import types
+from collections.abc import Coroutine, Generator
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Protocol, cast
+
+import structlog
+
+from authproxy.asgi import App, Message, Scope
+from authproxy.http1.body import Body
+
+log = structlog.get_logger(__name__)
+
+# A body up to this length goes out together with its head: one record of TLS, one packet.
+JOINED_BYTES = 64 * 1024
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_FAULT = b"internal error\n"
+
+# Answers that have no body, and none announced (RFC 9110 §6.4.1).
+_WITHOUT_BODY = (204, 304)
+
+
+class Channel(Protocol):
+    """What a cycle needs of its connection."""
+
+    is_behind: bool  # the client has not taken what was written
+
+    @property
+    def common_head(self) -> bytes:
+        """Header lines that every answer gets."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Hand over bytes of the answer."""
+
+    async def drain(self) -> None:
+        """Wait while the client is behind."""
+
+    def read_on(self) -> None:
+        """There is room again for more of the request."""
+
+    def finish(self, cycle: "Cycle") -> None:
+        """The answer is complete."""
+
+    def break_off(self) -> None:
+        """The answer can't be completed: close, so that the client sees it."""
+
+    def keep(self, task: "asyncio.Task[None]") -> None:
+        """Hold on to a task until it has ended."""
+
+
+class Cycle:
+    """Runs the application for one request. `keep_alive`: the client would send more on this connection."""
+
+    def __init__(self, channel: Channel, scope: Scope, *, keep_alive: bool, expects_continue: bool) -> None:
+        self.scope = scope
+        self.body = Body()
+        self.keep_alive = keep_alive
+        self.is_complete = False  # the answer is
+        self._channel = channel
+        self._expects_continue = expects_continue
+        self._has_told_end = False  # of the request's body, to the application
+        self._has_lost_client = False
+        self._gone: asyncio.Future[None] | None = None
+        self._head: bytes | None = None  # waits for the first piece of the body, to leave with it
+        self._has_begun = False
+        self._is_chunked = False
+        self._left = 0  # bytes that were announced and not sent yet; negative: none were announced
+
+    def run(self, app: App) -> None:
+        """Begin with the request at once, in the caller's stack: most are answered without waiting for anything.
+
+        A request that waits goes on in a task of its own. So before its first wait nothing works that needs
+        `asyncio.current_task`, such as `asyncio.timeout`: whoever has that does `await asyncio.sleep(0)` first.
+        """
+        coroutine = cast("Coroutine[Any, Any, None]", app(self.scope, self.receive, self.send))
+        try:
+            awaited = coroutine.send(None)
+        except StopIteration:
+            self._end(None)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, the client gets an end
+            self._end(error)
+        else:
+            self._channel.keep(asyncio.create_task(self._go_on(coroutine, awaited)))
+
+    def lose_client(self) -> None:
+        """The connection is gone."""
+        self._has_lost_client = True
+        self._tell_gone()
+
+    async def receive(self) -> Message:
+        """See ASGI. A piece of the body is `bytes`, or a `bytearray` that nobody else will touch again."""
+        if self._expects_continue and not self._has_begun:
+            self._expects_continue = False
+            self._channel.write(_CONTINUE)
+        body = self.body
+        while not self._has_told_end and not self.is_complete:
+            if not self._has_lost_client:
+                await body.wait()
+            piece = body.take()
+            if piece or body.is_read:
+                self._has_told_end = body.is_read
+                self._channel.read_on()
+                return {"type": "http.request", "body": piece, "more_body": not self._has_told_end}
+            if self._has_lost_client:
+                break
+        if not self._has_lost_client and not self.is_complete:
+            self._gone = asyncio.get_running_loop().create_future()
+            await self._gone
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """See ASGI. Waits while the client is behind. What is sent to a client that has gone is dropped."""
+        if self._has_lost_client:
+            return
+        if not self._has_begun:
+            self._begin(message)
+            return
+        more = message.get("more_body", False)
+        self._write(message.get("body", b""), more=more)
+        if more and self._channel.is_behind:
+            await self._channel.drain()
+
+    def _begin(self, message: Message) -> None:
+        """Make the head, which waits for what follows. Raises RuntimeError for one that can't be sent."""
+        if message["type"] != "http.response.start":
+            raise RuntimeError(f"an answer begins with http.response.start, not {message['type']}")
+        self._has_begun = True
+        status, left, common = message["status"], -1, self._channel.common_head
+        ends = 1 + common.count(b"\n")
+        lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode(), common]
+        for name, value in message["headers"]:
+            if name == b"content-length":
+                left = int(value)
+            elif name == b"connection":
+                self.keep_alive = self.keep_alive and b"close" not in value.lower()
+                continue
+            elif name == b"transfer-encoding":  # how it is framed is decided here
+                continue
+            lines += (name, b": ", value, b"\r\n")
+            ends += 1
+        framing = self._decide_framing(status, left)
+        lines += framing
+        head = b"".join(lines)
+        # Whatever a header was made of, it must not become two (CWE-113).
+        ends += len(framing)
+        if head.count(b"\n") != ends or head.count(b"\r") != ends:
+            raise RuntimeError("a header of the answer has a line break in it")
+        self._head = head + b"\r\n"
+
+    def _decide_framing(self, status: int, length: int) -> list[bytes]:
+        """How the client sees where the body ends, and the header lines for it. `length` negative: none is known."""
+        lines = []
+        if self.scope["method"] == "HEAD" or status in _WITHOUT_BODY:
+            length = 0
+        elif length < 0 and self.scope["http_version"] == "1.0":
+            self.keep_alive = False
+        elif length < 0:
+            self._is_chunked = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        self._left = length
+        return lines
+
+    def _write(self, body: bytes | bytearray | memoryview, *, more: bool) -> None:
+        if self.is_complete:
+            raise RuntimeError("the answer is complete already")
+        if self._is_chunked:
+            body = b"".join((b"%x\r\n" % len(body), body, b"\r\n" if more else b"\r\n0\r\n\r\n") if body else ())
+            body = body or (b"" if more else b"0\r\n\r\n")
+        elif self.scope["method"] == "HEAD":
+            body = b""
+        elif self._left >= 0:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError("the answer's body is not as long as its Content-Length")
+        head, self._head = self._head, None
+        if head is not None and len(body) <= JOINED_BYTES:
+            self._channel.write(head + body)
+        else:
+            if head is not None:
+                self._channel.write(head)
+            if body:
+                self._channel.write(body)
+        if not more:
+            self.is_complete = True
+            self._tell_gone()
+            self._channel.finish(self)
+
+    def _end(self, error: BaseException | None) -> None:
+        """The application has returned, or raised."""
+        if error is not None:
+            log.error("request broke off", method=self.scope["method"], path=self.scope["path"], error=repr(error))
+        if self.is_complete or self._has_lost_client:
+            return
+        if self._has_begun and self._head is None:
+            self._channel.break_off()
+            return
+        self.keep_alive = False
+        self._has_begun, self._is_chunked = False, False
+        length = b"%d" % len(_FAULT)
+        self._begin({"type": "http.response.start", "status": 500, "headers": [(b"content-length", length)]})
+        self._write(_FAULT, more=False)
+
+    def _tell_gone(self) -> None:
+        self.body.wake()
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    async def _go_on(self, coroutine: Coroutine[Any, Any, None], awaited: object) -> None:
+        try:
+            await _resume(coroutine, awaited)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as in `run`
+            self._end(error)
+        else:
+            self._end(None)
+
+
+@types.coroutine
+def _resume(coroutine: Coroutine[Any, Any, None], awaited: object) -> Generator[object, Any, None]:
+    """Go on with a coroutine that has been stepped already and waits for `awaited`."""
+    while True:
+        try:
+            value = yield awaited
+        except GeneratorExit:
+            coroutine.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - a cancellation too is the coroutine's to see
+            step = partial(coroutine.throw, error)
+        else:
+            step = partial(coroutine.send, value)
+        try:
+            awaited = step()
+        except StopIteration:
+            return
