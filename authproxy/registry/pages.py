@@ -22,6 +22,11 @@ class Page:
     limit: int | None = None
     last: str = ""
 
+    @property
+    def with_next(self) -> int | None:
+        """How many entries tell this page and whether there is a next. None: all."""
+        return None if self.limit is None else self.limit + 1
+
     def at_most(self, limit: int) -> Self:
         """The same page, where it was longer no more than so long. One without a limit stays without."""
         return self if self.limit is None else replace(self, limit=min(limit, self.limit))
@@ -51,3 +56,8 @@ def next_link(origin: Origin, path: str, page: Page, found: Sequence[T]) -> tupl
         return [], []
     address = f"{path}?{urlencode({'last': shown[-1], 'n': page.limit})}"
     return shown, [("Link", f'<{origin.location(address)}>; rel="next"')]
+
+
+def to_json(names: Sequence[T]) -> str:
+    """A JSON array of tags or of repositories: their grammars have nothing that JSON would escape."""
+    return '["' + '","'.join(names) + '"]' if names else "[]"

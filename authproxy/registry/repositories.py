@@ -1,0 +1,101 @@
+"""The repositories of a storage, in order: a folder below `repositories` that holds blobs or manifests is one.
+
+The order is that of whole names in bytes: `a`, `a-b`, `a.b`, `a/b`, `a0`. A walk through the folders would give `a/b`
+before `a-b`. A page looks into the folders of its own names and of what they stand in, and into hardly any others.
+"""
+
+import asyncio
+import re
+
+from authproxy.errors import NameInvalid
+from authproxy.reference import Repository, parse_repository
+from authproxy.registry.links import is_known
+from authproxy.storage import layout
+from authproxy.storage.driver import Driver
+
+# Names that one look into a folder brings.
+LOOK = 1000
+
+# Where everything is in memory, other requests get their turn after so many looks: about a millisecond.
+TURN = 100
+
+# What stands before "/" in the order of bytes: `after` need not be a name, so it may hold any of these.
+_BEFORE_SLASH = re.compile(r"[\x00-.]")
+
+
+async def find_repositories(driver: Driver, *, after: str = "", limit: int) -> list[Repository]:
+    """The repositories whose names are greater than `after`, at most `limit`."""
+    walk = _Walk(driver, after, limit)
+    await walk.go("", None)
+    return walk.found
+
+
+class _Walk:
+    """One way through the folders, from `after` on, until `limit` are found."""
+
+    def __init__(self, driver: Driver, after: str, limit: int) -> None:
+        self.found: list[Repository] = []
+        self._driver = driver
+        self._after = after
+        self._limit = limit
+        self._looks = 0
+
+    def _is_full(self) -> bool:
+        return len(self.found) >= self._limit
+
+    async def go(self, prefix: str, names: list[str] | None) -> None:
+        """Visit the folders below `prefix` ("" or ending in a slash): `names`, or None where they are not known yet."""
+        # Folders whose own folders come later: "a/" after "a-b". Each stands before those that were put earlier.
+        waiting: list[tuple[str, list[str] | None]] = []
+        last = self._after.removeprefix(prefix) if self._after.startswith(prefix) else ""
+        first = _folders_around(last)
+        while not self._is_full():
+            looked = names if names is not None else await self._look(prefix, last)
+            for name in filter(None, (_find_name(prefix, entry) for entry in first + looked)):
+                while waiting and waiting[-1][0] < name:
+                    await self.go(*waiting.pop())
+                if self._is_full():
+                    return
+                waiting += await self._visit(name)
+            if names is not None or len(looked) < LOOK:
+                break
+            first, last = [], looked[-1]
+        while waiting and not self._is_full():
+            await self.go(*waiting.pop())
+
+    async def _visit(self, name: Repository) -> list[tuple[str, list[str] | None]]:
+        """Take the name, where it is a repository's. What `go` has to be told to visit what is inside, if anything."""
+        names = await self._look(inside := f"{name}/", "")
+        is_whole = len(names) < LOOK
+        if name > self._after and (
+            layout.LAYERS in names or layout.MANIFESTS in names or (not is_whole and await is_known(self._driver, name))
+        ):
+            self.found.append(name)
+        if not is_whole or self._after.startswith(inside):
+            return [(inside, None)]
+        folders = [entry for entry in names if not entry.startswith("_")]
+        return [(inside, folders)] if folders else []
+
+    async def _look(self, prefix: str, after: str) -> list[str]:
+        self._looks += 1
+        if self._looks % TURN == 0:
+            await asyncio.sleep(0)
+        folder = layout.repository(Repository(prefix.removesuffix("/"))) if prefix else layout.repositories()
+        return await self._driver.list_names(folder, after=after, limit=LOOK)
+
+
+def _find_name(prefix: str, entry: str) -> Repository | None:
+    """The name that a folder stands for. None for _layers and _manifests, and for what is not ours."""
+    try:
+        return parse_repository(prefix + entry)
+    except NameInvalid:
+        return None
+
+
+def _folders_around(last: str) -> list[str]:
+    """The folders that come before `last`, or are it, and can hold names greater than it: in order, if they exist.
+
+    For "a-b" these are "a" ("a/x" is greater than "a-b") and "a-b"; for "a-b/c" the same.
+    """
+    here = last.partition("/")[0]
+    return [here[: match.start()] for match in _BEFORE_SLASH.finditer(here)] + [here] if here else []
