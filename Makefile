@@ -22,7 +22,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, unit tests and pro
 	$(BIN)/pytest -q --hypothesis-profile=quick tests/unit tests/protocol
 
 test: packages check $(TESTENV)/.wheel ## everything, on the built wheel, with real clients and registries (as root)
-	$(TESTENV)/bin/pytest -q tests
+	$(TESTENV)/bin/pytest -q --over-https tests
 
 packages: ## install the Debian packages that the tests use, those of packages.txt (as root)
 	@.ci/packages

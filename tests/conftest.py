@@ -22,6 +22,11 @@ hypothesis.settings.register_profile("explore", derandomize=False, max_examples=
 hypothesis.settings.load_profile("repeatable")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make test` has time for a server for each row of the protocol's tables; `make check` has not."""
+    parser.addoption("--over-https", action="store_true", help="the protocol's tables against real servers too")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse programs that are on this machine by chance, in every test, however they are started."""
     sys.addaudithook(refuse_unlisted)

@@ -1,6 +1,9 @@
-"""The core in memory, for the tables."""
+"""Where the tables run: the core in memory over both drivers, and the whole application over real HTTP.
 
-from collections.abc import AsyncIterator
+The second takes a server for each test, so it is asked for (`--over-https`): `make test` does, `make check` does not.
+"""
+
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -11,23 +14,78 @@ from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 from tests.support.registry import connect
+from tests.support.served import Nursery
+
+IN_MEMORY = ("filesystem", "memory")
+SERVED = "https"
 
 
-@pytest.fixture(params=["filesystem", "memory"])
-async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Driver]:
-    made: Driver = FilesystemDriver(tmp_path, threads=4) if request.param == "filesystem" else MemoryDriver()
+def pytest_configure(config: pytest.Config) -> None:
+    """A test that is no table says by a mark which section of which specification it holds us to."""
+    config.addinivalue_line("markers", "section(name): the section of a specification that a test holds us to")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is about bytes on a connection has nothing to say without one."""
+    return True if collection_path.name == "test_wire.py" and not _is_served(config) else None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test at each place; one that reaches into the storage by itself, not behind a running server's back."""
+    if "place" not in metafunc.fixturenames:
+        return
+    places = list(IN_MEMORY)
+    if "driver" not in metafunc.definition.obj.__annotations__ and _is_served(metafunc.config):
+        places.append(SERVED)
+    mark = metafunc.definition.get_closest_marker("section")
+    ids = [f"{mark.args[0]}-{place}" if mark else place for place in places]
+    metafunc.parametrize("place", places, ids=ids)
+
+
+@pytest.fixture
+async def driver(place: str, tmp_path: Path) -> AsyncIterator[Driver]:
+    made: Driver = MemoryDriver() if place == "memory" else FilesystemDriver(tmp_path / "root", threads=4)
     yield made
     await made.close()
 
 
-@pytest.fixture
-async def registry(driver: Driver) -> AsyncIterator[httpx.AsyncClient]:
-    async with connect(driver) as client:
-        yield client
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Where servers come from."""
+    made = Nursery(tmp_path_factory.mktemp("nursery") / "home")
+    yield made
+    made.close()
 
 
 @pytest.fixture
-async def undeletable(driver: Driver) -> AsyncIterator[httpx.AsyncClient]:
+async def registry(
+    place: str, driver: Driver, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an empty registry."""
+    if place == SERVED:
+        home: Nursery = request.getfixturevalue("nursery")
+        with home.server(tmp_path / "root") as server:
+            async with server.client() as client:
+                yield client
+    else:
+        async with connect(driver) as client:
+            yield client
+
+
+@pytest.fixture
+async def undeletable(
+    place: str, driver: Driver, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[httpx.AsyncClient]:
     """The same storage, with deletes disabled."""
-    async with connect(driver, Rules()) as client:
-        yield client
+    if place == SERVED:
+        home: Nursery = request.getfixturevalue("nursery")
+        with home.server(tmp_path / "root", {"REGISTRY_STORAGE_DELETE_ENABLED": "false"}) as server:
+            async with server.client() as client:
+                yield client
+    else:
+        async with connect(driver, Rules()) as client:
+            yield client
+
+
+def _is_served(config: pytest.Config) -> bool:
+    return bool(config.getoption("--over-https"))

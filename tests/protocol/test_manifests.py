@@ -127,7 +127,7 @@ REFUSED = [
 async def test_a_push_keeps_bytes_and_media_type(pushed: httpx.AsyncClient, call: Call) -> None:
     reference = call.path.removeprefix(MANIFESTS)
     digest = reference if ":" in reference else sha256(call.body)
-    answers = {"Location": f"{BASE_URL}{MANIFESTS}{digest}", "Docker-Content-Digest": digest, "OCI-Subject": None}
+    answers = {"Location": f"{BASE_URL}{MANIFESTS}{digest}", "Docker-Content-Digest": digest}
     await check(pushed, Call("", "PUT", call.path, 201, call.headers, call.body, answers=answers))
     media_type = call.headers["Content-Type"].partition(";")[0]
     for path in (call.path, MANIFESTS + digest, MANIFESTS + sha256(call.body)):
@@ -154,10 +154,10 @@ async def test_a_refused_push_leaves_nothing(pushed: httpx.AsyncClient, call: Ca
 
 
 async def test_a_stream_that_is_too_large_is_refused(pushed: httpx.AsyncClient) -> None:
-    """CVE-2017-11468: a manifest without a length, and without an end."""
+    """CVE-2017-11468: a manifest without a length."""
 
     async def stream() -> AsyncIterator[bytes]:
-        while True:
+        for _ in range(manifest.MAX_BYTES // 65536 + 1):  # the client sends it all before it reads the answer
             yield b" " * 65536
 
     answer = await pushed.put(f"{MANIFESTS}v2", content=stream(), headers=OCI)

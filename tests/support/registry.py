@@ -41,17 +41,15 @@ class BareEdge:
             await self._backend(scope, receive, send)
         except RegistryError as error:
             content = {"errors": [{"code": error.code, "message": str(error), "detail": error.detail}]}
-            headers = [("Content-Type", "application/json"), *error.headers]
-            await asgi.respond(send, error.status, headers, json.dumps(content).encode())
+            body = json.dumps(content).encode()
+            headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *error.headers]
+            await asgi.respond(send, error.status, headers, b"" if scope["method"] == "HEAD" else body)
 
 
 @asynccontextmanager
-async def connect(driver: Driver, *, delete_enabled: bool = True, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a new core above a driver: a second one over the same driver is a restarted process.
-
-    `options` are the core's own.
-    """
-    transport = httpx.ASGITransport(BareEdge(Core(driver, delete_enabled=delete_enabled, **options)))
+async def connect(driver: Driver, rules: Rules = DELETES) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a new core above a driver: a second one over the same driver is a restarted process."""
+    transport = httpx.ASGITransport(BareEdge(Core(driver, rules)))
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:
         yield client
 
