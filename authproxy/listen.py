@@ -13,6 +13,8 @@ from typing import Any
 from authproxy.config.scalars import Address
 from authproxy.errors import StartError
 
+# The key of the configuration that an address comes from, where nobody says otherwise.
+KEY = "http.addr"
 # Connections that the kernel keeps until they are taken.
 BACKLOG = 2048
 # Connecting needs the right to write: the owner and the group, which a proxy in front can be given.
@@ -20,12 +22,14 @@ UNIX_MODE = 0o660
 
 
 @contextmanager
-def listening(where: Address | Path) -> Iterator[Sequence[socket.socket]]:
-    """Listening sockets for `http.addr`, closed at the end; the file of a Unix socket is removed then.
+def listening(where: Address | Path, *, key: str = "http.addr") -> Iterator[Sequence[socket.socket]]:
+    """Listening sockets for an address, closed at the end; the file of a Unix socket is removed then.
+
+    `key` is where the configuration has the address, for errors.
 
     Raises StartError in one sentence where none can be had.
     """
-    sockets = [bind_unix(where)] if isinstance(where, Path) else bind(where.host, where.port)
+    sockets = [bind_unix(where)] if isinstance(where, Path) else bind(where.host, where.port, key=key)
     made = _identity(where) if isinstance(where, Path) else None
     try:
         yield sockets
@@ -38,7 +42,7 @@ def listening(where: Address | Path) -> Iterator[Sequence[socket.socket]]:
                 where.unlink()
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
+def bind(host: str, port: int, *, key: str = "http.addr") -> list[socket.socket]:
     """Listening sockets for an address of the configuration.
 
     "" is every address, IPv4 and IPv6; a name is all that it resolves to (`localhost`: 127.0.0.1 and ::1), of which
@@ -47,7 +51,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
     with ExitStack() as opened:
         sockets: list[socket.socket] = []
         refusal: OSError | None = None
-        for family, address in _resolve(host, port):
+        for family, address in _resolve(host, port, key):
             try:
                 bound = _listen(family, address, sockets[0].getsockname()[1] if sockets and port == 0 else port)
             except OSError as exc:
@@ -55,21 +59,21 @@ def bind(host: str, port: int) -> list[socket.socket]:
                 if exc.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     refusal = exc
                     continue
-                raise _bind_error(host, port, exc) from exc
+                raise _bind_error(host, port, key, exc) from exc
             sockets.append(opened.enter_context(bound))
         if not sockets:
             assert refusal is not None
-            raise _bind_error(host, port, refusal)
+            raise _bind_error(host, port, key, refusal)
         opened.pop_all()
         return sockets
 
 
-def bind_unix(path: Path) -> socket.socket:
+def bind_unix(path: Path, *, key: str = KEY) -> socket.socket:
     """A listening Unix socket at `path`, open to its owner and group. Raises StartError where it cannot be had.
 
     The file of a server that was killed is replaced; one that somebody listens on, or that is no socket, never is.
     """
-    _remove_stale(path)
+    _remove_stale(path, key)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         bound.bind(os.fspath(path))
@@ -77,14 +81,14 @@ def bind_unix(path: Path) -> socket.socket:
         bound.listen(BACKLOG)
     except OSError as exc:  # a path that is too long has no errno
         bound.close()
-        raise StartError(f"http.addr: cannot listen on {path}: {exc.strerror or exc}") from exc
+        raise StartError(f"{key}: cannot listen on {path}: {exc.strerror or exc}") from exc
     return bound
 
 
-def _remove_stale(path: Path) -> None:
+def _remove_stale(path: Path, key: str) -> None:
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise StartError(f"http.addr: cannot listen on {path}: it is there and no socket; choose another path")
+            raise StartError(f"{key}: cannot listen on {path}: it is there and no socket; choose another path")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.connect(os.fspath(path))
     except FileNotFoundError:
@@ -93,9 +97,9 @@ def _remove_stale(path: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
     except OSError as exc:
-        raise StartError(f"http.addr: cannot listen on {path}: {exc.strerror or exc}") from exc
+        raise StartError(f"{key}: cannot listen on {path}: {exc.strerror or exc}") from exc
     else:
-        raise StartError(f"http.addr: cannot listen on {path}: another program listens there; stop it")
+        raise StartError(f"{key}: cannot listen on {path}: another program listens there; stop it")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -106,7 +110,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
+def _resolve(host: str, port: int, key: str) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
     if not host:
         # One socket of IPv6 takes IPv4 too where the system has both.
         family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
@@ -116,7 +120,7 @@ def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[Any
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as exc:
-        raise StartError(f"http.addr: cannot find the address of {host!r}: {exc.strerror}") from exc
+        raise StartError(f"{key}: cannot find the address of {host!r}: {exc.strerror}") from exc
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
@@ -133,13 +137,13 @@ def _listen(family: socket.AddressFamily, address: tuple[Any, ...], port: int) -
     return bound
 
 
-def _bind_error(host: str, port: int, exc: OSError) -> StartError:
-    where = f"http.addr: cannot listen on {host or '*'}:{port}"
+def _bind_error(host: str, port: int, key: str, exc: OSError) -> StartError:
+    where = f"{key}: cannot listen on {host or '*'}:{port}"
     match exc.errno:
         case errno.EADDRINUSE:
             return StartError(
                 f"{where}: another program uses this port; stop it, or choose another port with"
-                f" REGISTRY_HTTP_ADDR={host}:{port + 1}"
+                f" REGISTRY_{key.upper().replace('.', '_')}={host}:{port + 1}"
             )
         case errno.EACCES:
             return StartError(f"{where}: not permitted; ports below 1024 need root or CAP_NET_BIND_SERVICE")

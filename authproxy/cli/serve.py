@@ -3,6 +3,10 @@
 import datetime as dt
 import os
 import secrets
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +19,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from authproxy.config.serving import Http
+    from authproxy.config.model import Settings
+    from authproxy.config.serving import Debug, Http
 
 
 def serve(
@@ -31,7 +36,7 @@ def serve(
 
     Every key of the configuration can be overridden by a variable: http.addr by REGISTRY_HTTP_ADDR.
     """
-    from authproxy import app, log, server
+    from authproxy import log
     from authproxy.config.load import load, load_values
     from authproxy.embedded import Layout, prepare
     from authproxy.listen import listening
@@ -40,30 +45,93 @@ def serve(
         raise StartError("--embedded reads no configuration file: give one of the two")
     layout = Layout(Path())
     loaded = load_values(layout.values(), "embedded default", os.environ) if embedded else load(config, os.environ)
-    settings = loaded.settings
-    log.configure(settings.log)
+    log.configure(loaded.settings.log)
     typer.echo(f"configuration: {loaded.origin}")
     for warning in loaded.warnings:
         typer.echo(f"authproxy: warning: {warning}", err=True)
-    # The port comes first: a start that cannot serve makes nothing on disk.
-    with listening(settings.http.addr) as sockets:
+    # The ports come first: a start that cannot serve makes nothing on disk.
+    with listening(loaded.settings.http.addr) as sockets, _debug_port(loaded.settings.http.debug) as debug_sockets:
         if embedded and (made_up := prepare(layout, os.environ, now=dt.datetime.now(dt.UTC))):
             _show_password(made_up)
-        tls_factory = _tls_factory(settings.http)
-        app_factory = partial(app.create, settings, secrets.token_bytes(32))
-        # Both are made here, so that what is wrong is said in one line whatever the number of workers.
-        if tls_factory is not None:
-            tls_factory()
-        first = app_factory()
-        address = settings.http.addr
-        authority = "" if isinstance(address, Path) else _authority(address.host, sockets[0].getsockname()[1])
-        server.run(
-            (lambda: first) if settings.http.workers == 1 else app_factory,
-            sockets,
-            tls_factory=tls_factory,
-            workers=settings.http.workers,
-            on_ready=partial(_show_address, "https" if settings.http.tls else "http", authority, embedded=embedded),
-        )
+        with _shared_folder(loaded.settings) as metrics_folder:
+            _run(loaded.settings, sockets, debug_sockets, metrics_folder, embedded=embedded)
+
+
+def _run(
+    settings: "Settings",
+    sockets: Sequence[socket.socket],
+    debug_sockets: Sequence[socket.socket],
+    metrics_folder: Path | None,
+    *,
+    embedded: bool,
+) -> None:
+    from authproxy import app, server
+
+    http = settings.http
+    tls_factory = _tls_factory(http)
+    app_factory = partial(
+        app.create,
+        settings,
+        secrets.token_bytes(32),
+        debug_sockets=debug_sockets,
+        metrics_folder=metrics_folder,
+    )
+    # Both are made here, so that what is wrong is said in one line whatever the number of workers.
+    if tls_factory is not None:
+        tls_factory()
+    first = app_factory()
+
+    def tell() -> None:
+        for line in _standing(settings, sockets, debug_sockets):
+            typer.echo(line)
+        if embedded and not isinstance(http.addr, Path):
+            _show_next_steps("https" if http.tls else "http", _authority(http.addr.host, sockets))
+
+    server.run(
+        (lambda: first) if http.workers == 1 else app_factory,
+        sockets,
+        tls_factory=tls_factory,
+        workers=http.workers,
+        drain_s=http.draintimeout.total_seconds(),
+        on_ready=tell,
+    )
+
+
+@contextmanager
+def _debug_port(debug: "Debug") -> Iterator[Sequence[socket.socket]]:
+    from authproxy.listen import listening
+
+    if debug.addr is None:
+        yield ()
+        return
+    with listening(debug.addr, key="http.debug.addr") as sockets:
+        yield sockets
+
+
+@contextmanager
+def _shared_folder(settings: "Settings") -> Iterator[Path | None]:
+    """Where several workers share their metrics, gone at the end; None where there is one, or where none are wanted."""
+    if settings.http.workers == 1 or not settings.http.debug.prometheus.enabled:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="authproxy-metrics-") as folder:
+        yield Path(folder)
+
+
+def _standing(
+    settings: "Settings", sockets: Sequence[socket.socket], debug_sockets: Sequence[socket.socket]
+) -> Iterator[str]:
+    """What an operator should see at the start: where it listens, and what is not as usual."""
+    http = settings.http
+    if settings.upstream is None and settings.storage and settings.storage.maintenance.readonly.enabled:
+        yield "read-only: every write is refused, pulls go on (storage.maintenance.readonly)"
+    if debug_sockets and http.debug.addr is not None:
+        yield f"debug port on http://{_authority(http.debug.addr.host, debug_sockets)}/debug/health"
+    if isinstance(http.addr, Path):
+        yield f"listening on {http.addr}{' with TLS' if http.tls else ''}"
+    else:
+        prefix = http.prefix if http.prefix != "/" else ""
+        yield f"listening on {'https' if http.tls else 'http'}://{_authority(http.addr.host, sockets)}{prefix}"
 
 
 def _tls_factory(http: "Http") -> "Callable[[], ssl.SSLContext] | None":
@@ -72,7 +140,8 @@ def _tls_factory(http: "Http") -> "Callable[[], ssl.SSLContext] | None":
     return partial(load_tls, http.tls.certificate, http.tls.key) if http.tls else None
 
 
-def _authority(host: str, port: int) -> str:
+def _authority(host: str, sockets: Sequence[socket.socket]) -> str:
+    port = sockets[0].getsockname()[1]
     return f"[{host}]:{port}" if ":" in host else f"{host or 'localhost'}:{port}"
 
 
@@ -81,13 +150,11 @@ def _show_password(password: str) -> None:
     typer.echo("  shown this once; to change it: .venv/bin/authproxy user password admin\n")
 
 
-def _show_address(scheme: str, authority: str, *, embedded: bool) -> None:
-    typer.echo(f"listening on {scheme}://{authority}")
-    if embedded:
-        typer.echo(
-            "\nnext, in another terminal:\n"
-            f"  docker login {authority} -u admin\n"
-            f"  docker tag busybox {authority}/team/busybox:1 && docker push {authority}/team/busybox:1\n"
-            f"  curl --cacert certs/ca.pem -u admin"
-            f" '{scheme}://{authority}/token?scope=repository:team/busybox:pull,push'\n"
-        )
+def _show_next_steps(scheme: str, authority: str) -> None:
+    typer.echo(
+        "\nnext, in another terminal:\n"
+        f"  docker login {authority} -u admin\n"
+        f"  docker tag busybox {authority}/team/busybox:1 && docker push {authority}/team/busybox:1\n"
+        f"  curl --cacert certs/ca.pem -u admin"
+        f" '{scheme}://{authority}/token?scope=repository:team/busybox:pull,push'\n"
+    )

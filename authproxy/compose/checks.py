@@ -1,0 +1,48 @@
+"""The section `health` → what is checked while the registry runs."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from authproxy.config.health import HttpCheck, TcpCheck
+from authproxy.config.model import Settings
+from authproxy.health.check import Check
+from authproxy.health.checks import Checks
+from authproxy.health.probes import file_check, http_check, look_at_folder, storage_check, tcp_check
+from authproxy.storage.layout import ROOT
+
+
+def make_checks(settings: Settings) -> Checks:
+    """What `health` asks for. Raises StartError where two checks have one name."""
+    health = settings.health
+    return Checks(
+        [
+            *_storage(settings),
+            *(file_check(row.file, interval=row.interval) for row in health.file),
+            *map(_http, health.http),
+            *map(_tcp, health.tcp),
+        ]
+    )
+
+
+def _storage(settings: Settings) -> Iterator[Check]:
+    """A folder is looked at. Memory always answers, and what lies behind an upstream is nothing of ours."""
+    row, storage = settings.health.storagedriver, settings.storage
+    if row.enabled and settings.upstream is None and storage is not None and storage.filesystem is not None:
+        folder = storage.filesystem.rootdirectory / ROOT
+        look = partial(look_at_folder, folder, for_writing=not storage.maintenance.readonly.enabled)
+        yield storage_check(look, interval=row.interval, threshold=row.threshold)
+
+
+def _http(row: HttpCheck) -> Check:
+    return http_check(
+        row.uri,
+        status=row.statuscode,
+        headers=[(name, value.get_secret_value()) for name, values in row.headers.items() for value in values],
+        interval=row.interval,
+        timeout=row.timeout,
+        threshold=row.threshold,
+    )
+
+
+def _tcp(row: TcpCheck) -> Check:
+    return tcp_check(row.addr.host, row.addr.port, interval=row.interval, timeout=row.timeout, threshold=row.threshold)

@@ -1,0 +1,119 @@
+"""Who may come in: the layers before the backend by mode, and what they lean on: keys, users, policies."""
+
+import hmac
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+from fastapi import FastAPI
+
+from authproxy.asgi import App
+from authproxy.compose.parts import Parts
+from authproxy.config.auth import Auth, AuthHtpasswd, AuthSilly, AuthToken
+from authproxy.config.model import Mode, Settings, Token
+from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute
+from authproxy.edge.challenge import BasicChallenge, BearerChallenge
+from authproxy.edge.sessions import SessionSigner, SignSessions
+from authproxy.edge.silly import AcceptAnything
+from authproxy.identity.directory import Directory
+from authproxy.identity.htpasswd import provision_htpasswd
+from authproxy.identity.passwords import Passwords
+from authproxy.identity.source import Source, htpasswd_source, users_source
+from authproxy.metrics.logins import CountedLogins
+from authproxy.policy.live import Policies
+from authproxy.token.foreign import ForeignKeys
+from authproxy.token.grant import EveryUserEverything, TokenService
+from authproxy.token.issuer import Issuer
+from authproxy.token.keyring import KeyRing
+from authproxy.token.refresh import RefreshTokens
+from authproxy.token.routes import token_routes
+from authproxy.token.verifier import foreign_verifier, own_verifier
+
+Layer: TypeAlias = Callable[[App], App]
+
+
+def make_gate(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret: bytes) -> list[Layer]:
+    """What stands before the backend, by mode; where we issue tokens, `pages` gets the routes for it."""
+    gate: Layer
+    match settings:
+        case Settings(mode=Mode.OPEN):
+            return [ParseRoute]
+        case Settings(mode=Mode.SILLY, auth=Auth(silly=AuthSilly() as silly)):
+            return [partial(AcceptAnything, challenge=BearerChallenge(silly.service, silly.realm))]
+        case Settings(mode=Mode.BASIC, auth=Auth(htpasswd=AuthHtpasswd() as htpasswd)):
+            provision_htpasswd(htpasswd.path)
+            basic = BasicAccess(_directory(settings, parts, key=fallback_secret), _policies(settings, parts))
+            gate = partial(Authorize, challenge=BasicChallenge(htpasswd.realm), basic=basic)
+            return [gate, _sign_sessions(settings, fallback_secret)]
+        case Settings(mode=Mode.VERIFY, auth=Auth(token=AuthToken() as token)):
+            keys = ForeignKeys(rootcertbundle=token.rootcertbundle, jwks=token.jwks, algorithms=token.signingalgorithms)
+            parts.reloadables.append(keys)
+            gate = partial(
+                Authorize,
+                challenge=_foreign_challenge(token),
+                verifier=foreign_verifier(keys, issuer=token.issuer, service=token.service),
+            )
+            return [gate, _sign_sessions(settings, fallback_secret)]
+        case Settings(mode=Mode.ISSUE, token=Token() as token):
+            keyring = KeyRing.open(token.keys)
+            parts.reloadables.append(keyring)
+            directory = _directory(settings, parts, key=keyring.secret("stamps"))
+            policies = _policies(settings, parts)
+            pages.include_router(token_routes(_token_service(token, keyring, directory, policies)))
+            gate = partial(
+                Authorize,
+                challenge=BearerChallenge(token.service, token.realm),
+                verifier=own_verifier(keyring, issuer=token.issuer, service=token.service),
+                basic=BasicAccess(directory, policies),
+            )
+            return [gate, _sign_sessions(settings, keyring.secret("sessions"))]
+        case _:
+            raise AssertionError(f"a mode without its section: {settings.mode}")
+
+
+def _foreign_challenge(token: AuthToken) -> BearerChallenge:
+    if token.autoredirect:
+        return BearerChallenge(token.service, path=token.autoredirectpath)
+    return BearerChallenge(token.service, token.realm)
+
+
+def _token_service(
+    token: Token, keyring: KeyRing, directory: CountedLogins, policies: Policies | EveryUserEverything
+) -> TokenService:
+    return TokenService(
+        service=token.service,
+        identities=directory,
+        policies=policies,
+        issuer=Issuer(keyring, token.issuer, token.service, int(token.lifetime.total_seconds())),
+        refresh=RefreshTokens(keyring.secret("refresh tokens"), issuer=token.issuer, service=token.service),
+        jwks=keyring.jwks,
+    )
+
+
+def _directory(settings: Settings, parts: Parts, *, key: bytes) -> CountedLogins:
+    passwords = Passwords()
+    parts.closers.append(passwords.close)
+    sources: list[Source] = []
+    for identity in settings.sources:
+        if identity.htpasswd is not None:
+            sources.append(htpasswd_source(identity.htpasswd.path, passwords=passwords, key=key))
+        if identity.users is not None:
+            sources.append(users_source(identity.users.path, passwords=passwords, key=key))
+    directory = Directory(sources, passwords=passwords, key=key)
+    parts.reloadables.append(directory)
+    return CountedLogins(directory, parts.metrics)
+
+
+def _policies(settings: Settings, parts: Parts) -> Policies | EveryUserEverything:
+    if settings.policies is None:
+        return EveryUserEverything()
+    policies = Policies(settings.policies.path)
+    parts.reloadables.append(policies)
+    return policies
+
+
+def _sign_sessions(settings: Settings, secret: bytes) -> Layer:
+    if settings.http.secret is not None:
+        secret = hmac.digest(settings.http.secret.get_secret_value().encode(), b"authproxy upload sessions", "sha256")
+    return partial(SignSessions, signer=SessionSigner(secret), now=time.time)

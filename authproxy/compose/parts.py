@@ -1,0 +1,65 @@
+"""What runs beside the requests, from the start of a process to its end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import structlog
+
+from authproxy.health.checks import Checks
+from authproxy.metrics.metrics import Metrics
+from authproxy.watch import Reloadable, keep_fresh
+
+log = structlog.get_logger(__name__)
+
+# Runs until it is cancelled.
+Runner: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the application must look after while it runs; its lists are filled while it is put together."""
+
+    metrics: Metrics
+    checks: Checks
+    reloadables: list[Reloadable] = field(default_factory=list)
+    runners: dict[str, Runner] = field(default_factory=dict)  # by what they do, in a few words
+    servers: list[Callable[[], AbstractAsyncContextManager[None]]] = field(default_factory=list)
+    closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything runs for the length of a block; afterwards all has ended and is closed, the last first."""
+        runners = {
+            "reload what changes": lambda: keep_fresh(self.reloadables),
+            "health checks": self.checks.run,
+            "metrics": self.metrics.run,
+            **self.runners,
+        }
+        async with AsyncExitStack() as stack:
+            for close in self.closers:
+                stack.push_async_callback(close)
+            for name, run in runners.items():
+                await stack.enter_async_context(_running(name, run))
+            for serve in self.servers:
+                await stack.enter_async_context(serve())
+            yield
+
+
+@asynccontextmanager
+async def _running(name: str, run: Runner) -> AsyncIterator[None]:
+    task = asyncio.create_task(run(), name=name)
+    task.add_done_callback(_tell_of_faults)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _tell_of_faults(task: "asyncio.Task[None]") -> None:
+    """A part that fails does not end the server, and is never silent."""
+    if not task.cancelled() and (fault := task.exception()):
+        log.error("a background task ended", task=task.get_name(), exc_info=fault)

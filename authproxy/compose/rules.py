@@ -1,0 +1,35 @@
+"""What the operator's sections mean to the core: `storage`, `validation`, `policy`, `catalog`, `tags` → Rules."""
+
+from authproxy.config.content import Urls, Validation
+from authproxy.config.model import Settings
+from authproxy.config.patterns import compile_pattern
+from authproxy.registry.rules import ManifestRules, Pattern, Platform, Rules
+
+
+def core_rules(settings: Settings) -> Rules:
+    """The rules of a registry with these settings, which keep their content in `storage`."""
+    assert settings.storage is not None
+    return Rules(
+        delete_enabled=settings.storage.delete.enabled,
+        read_only=settings.storage.maintenance.readonly.enabled,
+        max_catalog_entries=settings.catalog.maxentries,
+        max_tags=settings.tags.maxtags,
+        manifests=_manifest_rules(settings.validation, settings.policy.repository.classes),
+    )
+
+
+def _manifest_rules(validation: Validation, classes: tuple[str, ...]) -> ManifestRules:
+    indexes = validation.manifests.indexes
+    return ManifestRules(
+        enabled=validation.is_on,
+        index_platforms=indexes.platforms,
+        platform_list=tuple(Platform(listed.architecture, listed.os) for listed in indexes.platformlist),
+        allowed_urls=_allowed(validation.manifests.urls),
+        denied_urls=tuple(map(compile_pattern, validation.manifests.urls.deny)),
+        classes=frozenset(classes) or None,
+    )
+
+
+def _allowed(urls: Urls) -> tuple[Pattern, ...] | None:
+    """With neither list nothing is allowed, with `deny` alone the rest: as in CNCF Distribution, `handlers/app.go`."""
+    return None if urls.deny and not urls.allow else tuple(map(compile_pattern, urls.allow))
