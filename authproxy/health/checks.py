@@ -46,6 +46,10 @@ class Checks:
         """The checks that are unhealthy, each with its reason. Empty: all is well. Never changed, only replaced."""
         return self._failing
 
+    def standing(self) -> dict[tuple[str, ...], float]:
+        """Each check by its name: 1 where it is well, 0 where it fails."""
+        return {(name,): float(name not in self._failing) for name in self._checks}
+
     async def run(self) -> None:
         """Ask every check at its interval until cancelled."""
         async with asyncio.TaskGroup() as tasks:

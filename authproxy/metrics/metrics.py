@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+import structlog
+
 from authproxy.metrics.exposition import CONTENT_TYPE, about_this_process, render
 from authproxy.metrics.families import FAMILIES, WORKERS
 from authproxy.metrics.http import HttpCounts, Served
 from authproxy.metrics.numbers import Family, Numbers, lasting, merge
 from authproxy.metrics.slots import Slot
+
+log = structlog.get_logger(__name__)
 
 # How old the numbers of another worker may be, and what a worker that is killed takes with it, in seconds.
 SHARE_EVERY_S = 1.0
@@ -74,8 +78,8 @@ class Metrics:
                     shown = now
                 await asyncio.sleep(every_s)
         finally:
+            self._share()
             with self._one_at_a_time:
-                slot.write(self._own())
                 self._slot = None
                 slot.close()
 
@@ -92,7 +96,10 @@ class Metrics:
         with self._one_at_a_time:
             own = self._own()
             if self._slot is not None:
-                self._slot.write(own)
+                try:
+                    self._slot.write(own)
+                except OSError as exc:  # a full disk must not take the numbers from the operator
+                    log.warning("metrics are not shared", reason=exc.strerror)
             return own
 
     def _expose(self) -> bytes:

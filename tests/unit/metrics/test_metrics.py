@@ -1,6 +1,7 @@
 """What a scrape says: of one worker, of several, of workers that have died."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from authproxy import __version__
 from authproxy.errors import TooManyRequests
@@ -119,8 +121,9 @@ async def test_any_worker_tells_the_sum(tmp_path: Path) -> None:
 
 async def test_a_worker_shows_what_it_counted_without_being_asked(tmp_path: Path) -> None:
     async with worker(tmp_path) as one, worker(tmp_path) as two:
+        shown = tmp_path / "1.json"
         two.record(Request())
-        await until(lambda: b"registry_http_requests_total" in (tmp_path / "1.json").read_bytes())
+        await until(lambda: shown.exists() and b"registry_http_requests_total" in shown.read_bytes())
         assert await requests(one) == 1
 
 
@@ -132,6 +135,19 @@ async def test_a_worker_at_rest_writes_nothing(tmp_path: Path) -> None:
         before = (tmp_path / "0.json").stat()
         await asyncio.sleep(0.05)
         assert (tmp_path / "0.json").stat() == before
+
+
+async def test_a_folder_that_cannot_be_written_does_not_take_the_numbers_away(tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    with capture_logs() as logs:
+        async with worker(folder) as metrics:
+            shutil.rmtree(folder)
+            metrics.record(Request())
+            assert await requests(metrics) == 1
+    assert {(line["event"], line["reason"]) for line in logs} == {
+        ("metrics are not shared", "No such file or directory")
+    }
 
 
 async def test_counters_outlive_their_worker_and_gauges_do_not(tmp_path: Path) -> None:
