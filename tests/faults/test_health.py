@@ -1,0 +1,199 @@
+"""The debug port of a real server: health that turns clients away and back in, numbers that never go down."""
+
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.server import Server, free_port, running_server
+
+# Checks are made every tenth of a second here; this is that with a margin for a machine that is busy.
+KNOWN_WITHIN_S = 10.0
+REPLACED_WITHIN_S = 20.0
+QUICK = "100ms"
+
+
+class Watched:
+    """A server with a debug port, open to everybody, in plain HTTP."""
+
+    def __init__(self, server: Server, debug_port: int) -> None:
+        self.server = server
+        self.debug = f"http://127.0.0.1:{debug_port}"
+
+    def catalog(self) -> httpx.Response:
+        """One request, on a connection of its own: any worker may get it."""
+        with self.server.client() as client:
+            return client.get("/v2/_catalog")
+
+    def ask(self, path: str) -> httpx.Response:
+        """One request to the debug port, on a connection of its own."""
+        return httpx.get(self.debug + path, trust_env=False)
+
+    def value(self, name: str, **labels: str) -> float:
+        """One number of a scrape; 0 where there is none yet."""
+        for family in text_string_to_metric_families(self.ask("/metrics").text):
+            for sample in family.samples:
+                if sample.name == name and sample.labels == labels:
+                    return sample.value
+        return 0
+
+    def catalogs(self) -> float:
+        """How often the catalog was asked for."""
+        return self.value("registry_http_requests_total", handler="catalog", method="get", code="200")
+
+
+@contextmanager
+def watched(folder: Path, *, workers: int = 1, **health: Any) -> Iterator[Watched]:
+    """A server that has `health` in its configuration."""
+    folder.mkdir()
+    debug_port = free_port()
+    config = {
+        "version": "0.1",
+        "http": {
+            "workers": workers,
+            "debug": {"addr": f"127.0.0.1:{debug_port}", "prometheus": {"enabled": True}},
+        },
+        "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
+        "auth": "none",
+        "health": health,
+    }
+    (folder / "config.yml").write_text(yaml.safe_dump(config))
+    with running_server(folder, arguments=["config.yml"], has_tls=False) as server:
+        yield Watched(server, debug_port)
+
+
+def until(condition: Callable[[], bool], within_s: float = KNOWN_WITHIN_S) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not so after {within_s} s"
+        time.sleep(0.05)
+
+
+def expect(watched: Watched, failing: dict[str, str]) -> None:
+    """Wait until these checks fail, and look what the debug port and the registry say then."""
+    until(lambda: watched.ask("/debug/health").json() == failing)
+    health, answer = watched.ask("/debug/health"), watched.catalog()
+    assert health.status_code == answer.status_code == (503 if failing else 200)
+    if failing:
+        error = answer.json()["errors"][0]
+        assert (error["code"], error["detail"]) == ("UNAVAILABLE", "health check failed: please see /debug/health")
+        assert answer.headers["Docker-Distribution-API-Version"] == "registry/2.0"
+
+
+def test_a_file_takes_the_registry_out_of_service_and_back(tmp_path: Path) -> None:
+    switch = tmp_path / "down"
+    with watched(tmp_path / "server", file=[{"file": str(switch), "interval": QUICK}]) as server:
+        expect(server, {})
+        switch.touch()
+        expect(server, {str(switch): "file exists"})
+        assert server.value("authproxy_health_check_up", check=str(switch)) == 0
+        switch.unlink()
+        expect(server, {})
+        assert server.value("authproxy_health_check_up", check=str(switch)) == 1
+
+
+def test_a_storage_that_goes_is_noticed(tmp_path: Path) -> None:
+    with watched(tmp_path / "server", storagedriver={"enabled": True, "interval": QUICK, "threshold": 2}) as server:
+        expect(server, {})
+        root = tmp_path / "server" / "registry"
+        shutil.move(root, tmp_path / "elsewhere")
+        expect(server, {"storagedriver_filesystem": "the storage does not answer: No such file or directory"})
+        shutil.move(tmp_path / "elsewhere", root)
+        expect(server, {})
+
+
+def test_a_port_that_stops_is_noticed(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        check = {"addr": address, "interval": QUICK, "timeout": "1s", "threshold": 2}
+        with watched(tmp_path / "server", tcp=[check]) as server:
+            expect(server, {})
+            listener.close()
+            expect(server, {address: "connection failed: Connection refused"})
+
+
+def test_an_http_server_that_answers_wrong_is_noticed(tmp_path: Path) -> None:
+    status = 200
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(status if self.headers["X-Key"] == "secret" else 403)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as other:
+        Thread(target=other.serve_forever).start()
+        try:
+            url = f"http://127.0.0.1:{other.server_port}/live"
+            check = {"uri": url, "headers": {"X-Key": ["secret"]}, "interval": QUICK}
+            with watched(tmp_path / "server", http=[check]) as server:
+                expect(server, {})
+                status = 500
+                expect(server, {url: "answered 500, not 200"})
+                status = 200
+                expect(server, {})
+            assert "secret" not in server.server.output
+        finally:
+            other.shutdown()
+
+
+def test_the_debug_port_has_health_and_metrics_and_nothing_else(tmp_path: Path) -> None:
+    with watched(tmp_path / "server") as server:
+        assert server.ask("/debug/health").json() == {}
+        assert server.ask("/metrics").headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert [server.ask(path).status_code for path in ("/", "/debug/vars", "/v2/", "/token")] == [404] * 4
+
+
+def test_a_debug_port_that_is_taken_is_said_at_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = {"REGISTRY_HTTP_DEBUG_ADDR": f"127.0.0.1:{port}"}
+        server = Server(tmp_path, settings)
+        with pytest.raises(AssertionError, match=rf"http\.debug\.addr: cannot listen on 127\.0\.0\.1:{port}"):
+            server.start()
+
+
+def workers(server: Server) -> set[int]:
+    """The process ids of those that serve."""
+    assert server.process is not None
+    parent = server.process.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+def test_any_worker_tells_of_all_and_of_those_that_died(tmp_path: Path) -> None:
+    with watched(tmp_path / "server", workers=2) as server:
+        until(lambda: server.value("authproxy_workers") == 2)
+        for _ in range(40):
+            assert server.catalog().status_code == 200
+        until(lambda: server.catalogs() == 40)
+        assert [server.catalogs() for _ in range(8)] == [40] * 8, "either worker may have answered"
+        before = workers(server.server)
+        os.kill(min(before), signal.SIGKILL)
+        until(lambda: len(workers(server.server) - before) == 1, REPLACED_WITHIN_S)
+        until(lambda: server.value("authproxy_workers") == 2, REPLACED_WITHIN_S)
+        assert [server.catalogs() for _ in range(8)] == [40] * 8
+        server.catalog()
+        until(lambda: server.catalogs() == 41)
+
+
+def test_a_scraper_that_stays_connected_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with watched(tmp_path / "server", workers=2) as server, httpx.Client(trust_env=False) as scraper:
+        scraper.get(server.debug + "/metrics")
+        begun = time.monotonic()
+        server.server.stop()
+        assert time.monotonic() - begun < 5
