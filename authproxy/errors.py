@@ -17,6 +17,7 @@ RegistryError                     code                        status
 ├── NameInvalid                   NAME_INVALID                400
 ├── NameUnknown                   NAME_UNKNOWN                404
 ├── PaginationNumberInvalid       PAGINATION_NUMBER_INVALID   400
+├── QueryTooLong                  UNSUPPORTED                 414
 ├── RangeInvalid                  RANGE_INVALID               416
 ├── SizeInvalid                   SIZE_INVALID                400
 ├── TagInvalid                    TAG_INVALID                 400
@@ -143,6 +144,12 @@ class PaginationNumberInvalid(RegistryError):
     """`n` is no number, negative, or over the limit."""
 
     code, status, message = "PAGINATION_NUMBER_INVALID", 400, "invalid number of results requested"
+
+
+class QueryTooLong(RegistryError):
+    """A query of more fields than we read: more tags for one manifest, for instance, than can be set at once."""
+
+    code, status, message = "UNSUPPORTED", 414, "the query has too many fields"
 
 
 class RangeInvalid(RegistryError):

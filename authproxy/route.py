@@ -19,10 +19,10 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from authproxy.access import CATALOG, Access, delete, pull, push
 from authproxy.digest import Digest, parse_digest
-from authproxy.errors import DigestInvalid, EndpointUnknown, NameInvalid, Unsupported
+from authproxy.errors import DigestInvalid, EndpointUnknown, NameInvalid, QueryTooLong, Unsupported
 from authproxy.reference import Repository, Tag, parse_reference, parse_repository
 
-# Far more fields than any client sends; past it the query is an attack on memory.
+# Far more fields than any client sends, tags to set (`?tag=`) included; past it the query is an attack on memory.
 MAX_QUERY_FIELDS = 64
 
 
@@ -56,7 +56,7 @@ class Mount:
     """`?mount=<digest>&from=<repository>`: use a blob that the registry has already."""
 
     digest: Digest
-    source: Repository
+    sources: tuple[Repository, ...] | None  # where to look for it, in this order; None: the registry chooses
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def parse_route(method: str, raw_path: bytes, query_string: bytes) -> Route:
     """Read a request line below /v2/.
 
     Escapes are undone once, as every registry does. Raises NameInvalid, TagInvalid, DigestInvalid,
-    EndpointUnknown (no such path) and Unsupported (a method that the path does not take).
+    EndpointUnknown (no such path), Unsupported (a method that the path does not take) and QueryTooLong.
     """
     query = _parse_query(query_string)
     path = _unescape(raw_path).removeprefix("/v2/")
@@ -143,16 +143,16 @@ def _needs(kind: Kind, method: str, repository: Repository) -> tuple[Access, ...
 
 
 def _parse_mount(route: Route) -> Mount | None:
-    """A mount that is incomplete or malformed is an ordinary upload: that is always an allowed answer.
+    """A mount that is malformed is an ordinary upload: that is always an allowed answer.
 
     So is one that says something twice: who reads the query behind us might take the other one.
     """
     digests = [value for key, value in route.query if key == "mount"]
     sources = [value for key, value in route.query if key == "from"]
-    if len(digests) != 1 or len(sources) != 1:
+    if len(digests) != 1 or len(sources) > 1:
         return None
     try:
-        return Mount(parse_digest(digests[0]), parse_repository(sources[0]))
+        return Mount(parse_digest(digests[0]), tuple(parse_repository(source) for source in sources) or None)
     except (DigestInvalid, NameInvalid):
         return None
 
@@ -175,4 +175,4 @@ def _parse_query(query_string: bytes) -> tuple[tuple[str, str], ...]:
     try:
         return tuple(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS))
     except ValueError:
-        raise EndpointUnknown(f"a query has at most {MAX_QUERY_FIELDS} fields") from None
+        raise QueryTooLong(f"a query has at most {MAX_QUERY_FIELDS} fields") from None

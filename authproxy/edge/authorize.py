@@ -5,6 +5,8 @@ path is answered, so that every path below /v2/ looks alike from outside.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 from urllib.parse import unquote_plus
 
@@ -14,12 +16,16 @@ from authproxy.access import Access, Grant, InvalidToken, pull
 from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Receive, Scope, Send, find_header, respond
 from authproxy.authorization import Basic, Bearer, Credentials, Malformed, parse_authorization
 from authproxy.edge.challenge import BearerError, Challenge
-from authproxy.errors import Denied, RegistryError, Unauthorized
+from authproxy.errors import Denied, NameInvalid, RegistryError, Unauthorized
 from authproxy.origin import Origin
 from authproxy.principal import Principal
+from authproxy.reference import Repository, parse_repository
 from authproxy.route import Kind, Route, parse_route
 
 log = structlog.get_logger(__name__)
+
+# Repositories in which a mount that names none is looked for. Clients ask for one or two.
+MAX_MOUNT_SOURCES = 32
 
 
 class Verifier(Protocol):
@@ -121,7 +127,7 @@ class Authorize:
                     log.info("token refused", client=origin.client, reason=str(exc))
                     raise self._unauthorized(origin, needs, "invalid_token", "the token is invalid or expired") from exc
             case Basic(user) if self.basic is not None:
-                wanted = (*needs, *([pull(route.mount.source)] if route and route.mount else ()))
+                wanted = (*needs, *(map(pull, route.mount.sources or ()) if route and route.mount else ()))
                 grant = await self.basic.grant(credentials, wanted)
                 if grant is None:
                     log.info("login refused", client=origin.client, user=user)
@@ -140,13 +146,30 @@ class Authorize:
 def _allow_mount(scope: Scope, route: Route, grant: Grant) -> Route:
     """Leave a mount in place only where its source may be pulled; an ordinary upload is always an allowed answer.
 
-    The query that a backend may forward is rewritten with it. A source that is not readable looks like one that does
-    not exist (CVE-2024-39897).
+    One that names no source is left to a backend of our own, which gets the only sources that it may look in. The
+    query that a backend may forward has lost it: another registry can't know what this caller may pull. A source that
+    is not readable looks like one that does not exist (CVE-2024-39897).
     """
-    if route.kind is not Kind.UPLOADS or (route.mount and grant.covers(pull(route.mount.source))):
+    if route.kind is not Kind.UPLOADS:
+        return route
+    if route.mount and route.mount.sources and not grant.lacks(map(pull, route.mount.sources)):
         return route
     scope["query_string"] = strip_fields(scope["query_string"], "mount", "from")
-    return route.without_mount()
+    stripped = route.without_mount()
+    if route.mount and route.mount.sources is None:
+        return replace(stripped, mount=replace(route.mount, sources=_readable(grant)))
+    return stripped
+
+
+def _readable(grant: Grant) -> tuple[Repository, ...]:
+    """The repositories that a grant names for pulling, in order; MAX_MOUNT_SOURCES at most."""
+    names = sorted({access.name for access in grant.allowed if access.type == "repository"})
+    found: list[Repository] = []
+    for name in names:
+        with suppress(NameInvalid):  # a foreign token server may name what is no repository here
+            if grant.covers(pull(name)):
+                found.append(parse_repository(name))
+    return tuple(found[:MAX_MOUNT_SOURCES])
 
 
 def strip_fields(query_string: bytes, *names: str) -> bytes:

@@ -1,10 +1,11 @@
 """Blobs: GET, HEAD, DELETE /v2/<name>/blobs/<digest> (OCI Distribution 1.1, "Pulling blobs")."""
 
 from authproxy import asgi
+from authproxy.digest import Digest
 from authproxy.errors import BlobUnknown
 from authproxy.registry import conditions
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.links import stored_blobs
+from authproxy.registry.links import EMPTY, sizes_of, stored_blobs
 from authproxy.registry.ranges import parse_range
 from authproxy.storage import layout
 from authproxy.storage.driver import PIECE_BYTES, Driver, NotFound, Reader
@@ -18,7 +19,7 @@ class Blobs:
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with a blob, a part of it, or its headers. Stops where the client goes away."""
-        path = await self._find(exchange)
+        stored = await self._find(exchange)
         # The content under a digest never changes, so whoever has it needs no second look.
         headers = [
             ("Docker-Content-Digest", str(exchange.digest)),
@@ -26,34 +27,37 @@ class Blobs:
             ("Cache-Control", "max-age=31536000, immutable"),
         ]
         if exchange.is_head:
-            [size] = await self._driver.sizes([path])
+            [size] = await sizes_of(self._driver, [stored])
             if size is None:
-                raise BlobUnknown(detail={"digest": str(exchange.digest)})
+                raise _unknown(exchange)
             await self._answer_head(exchange, headers, size)
             return
         try:
-            async with self._driver.open_reader(path) as reader:
+            async with self._driver.open_reader(layout.blob(stored)) as reader:
+                if reader.size == 0 and stored != EMPTY:
+                    raise _unknown(exchange)
                 if conditions.is_unchanged(exchange, exchange.digest):
                     await exchange.answer(304, headers)
                 else:
                     await _send(exchange, headers, reader)
         except NotFound:
-            raise BlobUnknown(detail={"digest": str(exchange.digest)}) from None
+            raise _unknown(exchange) from None
 
     async def delete(self, exchange: Exchange) -> None:
         """Take a blob from this repository. Others that hold it still do; a collector removes what nobody holds."""
         stored = await stored_blobs(self._driver, exchange.repository, [exchange.digest])
         if exchange.digest not in stored:
-            raise BlobUnknown(detail={"digest": str(exchange.digest)})
+            raise _unknown(exchange)
         for digest in {exchange.digest, stored[exchange.digest]}:
             await self._driver.delete(layout.layer_link(exchange.repository, digest))
         await exchange.answer(202)
 
-    async def _find(self, exchange: Exchange) -> layout.StorePath:
+    async def _find(self, exchange: Exchange) -> Digest:
+        """Under which digest the blob is stored."""
         stored = await stored_blobs(self._driver, exchange.repository, [exchange.digest])
         if exchange.digest not in stored:
-            raise BlobUnknown(detail={"digest": str(exchange.digest)})
-        return layout.blob(stored[exchange.digest])
+            raise _unknown(exchange)
+        return stored[exchange.digest]
 
     async def _answer_head(self, exchange: Exchange, headers: list[tuple[str, str]], size: int) -> None:
         if conditions.is_unchanged(exchange, exchange.digest):
@@ -61,6 +65,10 @@ class Blobs:
             return
         status, part, headers = _frame(exchange, headers, size)
         await asgi.respond(exchange.send, status, [*headers, ("Content-Length", str(len(part)))])
+
+
+def _unknown(exchange: Exchange) -> BlobUnknown:
+    return BlobUnknown(detail={"digest": str(exchange.digest)})
 
 
 def _frame(exchange: Exchange, headers: list[tuple[str, str]], size: int) -> tuple[int, range, list[tuple[str, str]]]:

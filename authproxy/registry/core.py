@@ -10,11 +10,13 @@ from typing import TypeAlias
 from uuid import UUID, uuid4
 
 from authproxy import asgi
-from authproxy.errors import EndpointUnknown, Unsupported
+from authproxy.errors import Unsupported
 from authproxy.registry.blobs import Blobs
 from authproxy.registry.catalog import Catalog
 from authproxy.registry.exchange import Exchange
+from authproxy.registry.holders import Holders
 from authproxy.registry.manifests import Manifests
+from authproxy.registry.referrers import Referrers
 from authproxy.registry.rules import Rules
 from authproxy.registry.sessions import Sessions
 from authproxy.registry.tags import Tags
@@ -26,7 +28,7 @@ Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
 
 
 class Core:
-    """Blobs, manifests, tags and the catalog of one storage. The driver is closed by whoever made it."""
+    """Blobs, manifests, referrers, tags and the catalog of one storage. The driver is closed by whoever made it."""
 
     def __init__(
         self,
@@ -38,8 +40,9 @@ class Core:
     ) -> None:
         tags = Tags(driver, max_page=rules.max_tags)
         blobs = Blobs(driver)
-        manifests = Manifests(driver, tags)
-        uploads = Uploads(driver, Sessions(driver, now=now, new_id=new_id))
+        manifests = Manifests(driver, tags, rules.manifests)
+        referrers = Referrers(driver, tags)
+        uploads = Uploads(driver, Sessions(driver, now=now, new_id=new_id), Holders(driver))
         catalog = Catalog(driver, rules.max_catalog_entries)
         handlers: dict[tuple[Kind, str], Handler] = {
             (Kind.BASE, "GET"): _base,
@@ -55,8 +58,7 @@ class Core:
             (Kind.UPLOAD, "PATCH"): uploads.patch,
             (Kind.UPLOAD, "PUT"): uploads.put,
             (Kind.UPLOAD, "DELETE"): uploads.delete,
-            # Clients take this answer for a registry without the referrers API, and keep the fallback tag themselves.
-            (Kind.REFERRERS, "GET"): _no_such_endpoint,
+            (Kind.REFERRERS, "GET"): referrers.get,
         }
         self._handlers = {
             (kind, method): _refuser(rules, kind, reason) if (reason := rules.refusal(kind, method)) else handler
@@ -84,7 +86,3 @@ def _refuser(rules: Rules, kind: Kind, reason: str) -> Handler:
         raise Unsupported(reason, headers=[("Allow", allowed)])
 
     return refuse
-
-
-async def _no_such_endpoint(exchange: Exchange) -> None:
-    raise EndpointUnknown("this registry has no referrers API", detail={"name": exchange.repository})

@@ -12,6 +12,10 @@ from authproxy.errors import DigestInvalid
 from authproxy.reference import Repository
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
+from authproxy.storage.layout import StorePath
+
+# The digest of no bytes: the one content that an empty file holds rightly.
+EMPTY = Digest.of(b"")
 
 # Hashing less than this, in bytes, is quicker than handing it to a thread.
 HASH_AT_ONCE_BYTES = 128 * 1024
@@ -58,11 +62,35 @@ async def stored_manifests(driver: Driver, repository: Repository, digests: Sequ
     return {digest: stored for digest, link in zip(digests, links, strict=True) if (stored := find_digest(link))}
 
 
-async def link_blob(driver: Driver, repository: Repository, digest: Digest, stored: Digest) -> None:
-    """Let a repository hold stored content as a blob, also by its second name. Durable on return."""
-    await driver.write(layout.layer_link(repository, stored), to_link(stored))
-    if digest != stored:
-        await driver.write(layout.layer_link(repository, digest), to_link(stored))
+async def read_manifests(driver: Driver, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, bytes]:
+    """The bytes of those manifests that the repository holds and that are there."""
+    # Nearly always stored under this very digest, so links and contents are read in one go.
+    paths = [layout.revision_link(repository, digest) for digest in digests]
+    read = await driver.read([*paths, *(layout.blob(digest) for digest in digests)])
+    stored = [find_digest(link) for link in read[: len(digests)]]
+    contents = dict(zip(digests, read[len(digests) :], strict=True))
+    others = {digest: held for digest, held in zip(digests, stored, strict=True) if held and held != digest}
+    if others:
+        contents |= zip(others, await driver.read([layout.blob(held) for held in others.values()]), strict=True)
+    # Nothing is no manifest: an empty file is what a crash of another program left.
+    return {
+        digest: content for digest, held in zip(digests, stored, strict=True) if held and (content := contents[digest])
+    }
+
+
+async def sizes_of(driver: Driver, stored: Sequence[Digest]) -> list[int | None]:
+    """The sizes in bytes of stored contents; None where there is none.
+
+    An empty file under any digest but that of nothing is what a crash of another program leaves of its content: it
+    counts as absent, so that clients push it again.
+    """
+    sizes = await driver.sizes([layout.blob(digest) for digest in stored])
+    return [size if size or digest == EMPTY else None for digest, size in zip(stored, sizes, strict=True)]
+
+
+def blob_links(repository: Repository, digest: Digest, stored: Digest) -> dict[StorePath, bytes]:
+    """The links by which a repository holds stored content as a blob, by its second name too."""
+    return {layout.layer_link(repository, name): to_link(stored) for name in (stored, digest)}
 
 
 async def is_known(driver: Driver, repository: Repository) -> bool:

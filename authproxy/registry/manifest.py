@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid, ManifestInvalid
+from authproxy.registry.rules import Platform
 
 # OCI Distribution 1.1, "Pushing Manifests": registries should take at least this much. In bytes.
 MAX_BYTES = 4 * 1024 * 1024
@@ -26,14 +27,37 @@ NON_DISTRIBUTABLE = (
     "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
 )
 
+# Manifests of other times, and what to do about them.
+_PAST = {
+    "application/vnd.docker.distribution.manifest.v1+json": "push it again with a client of today",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws": "push it again with a client of today",
+    "application/vnd.oci.artifact.manifest.v1+json": "OCI Image 1.1 has an image manifest with artifactType instead",
+}
+
+# Sizes are int64 for other readers.
+_MAX_SIZE = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a manifest names: OCI Image 1.1, "Content Descriptors"."""
+
+    media_type: str
+    digest: Digest
+    size: int  # bytes
+    urls: tuple[str, ...] = ()  # where else a layer can be had
+    platform: Platform | None = None  # of an index's entry
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest that has been checked, and what has to be in the repository before it."""
+    """A manifest that has been checked."""
 
     media_type: str
-    blobs: tuple[Digest, ...] = ()  # an image's config and layers
-    manifests: tuple[Digest, ...] = ()  # an index's entries
+    config: Descriptor | None = None  # an image's; an index has none
+    layers: tuple[Descriptor, ...] = ()  # an image's
+    manifests: tuple[Descriptor, ...] = ()  # an index's entries
+    subject: Digest | None = None  # the manifest that this one refers to
 
 
 def parse_manifest(content: bytes, content_type: str | None) -> Manifest:
@@ -43,30 +67,41 @@ def parse_manifest(content: bytes, content_type: str | None) -> Manifest:
     itself: a manifest that one reader takes for an image and another for an index hides one from the other
     (CVE-2021-41190).
     """
-    body = _parse_object(content)
+    body = parse_object(content)
+    claimed = content_type.partition(";")[0].strip().lower() if content_type else None
+    media_type = infer_media_type(body)
+    if fix := _PAST.get(claimed or media_type):
+        _refuse(f"{claimed or media_type} is no longer taken: {fix}", supported=[*IMAGES, *INDEXES])
     if repr(body.get("schemaVersion")) != "2":  # neither True nor 2.0, which other readers refuse
         _refuse("schemaVersion has to be 2; images of schema 1 are converted by pushing them with a client of today")
-    media_type = infer_media_type(body)
-    claimed = (content_type or media_type).partition(";")[0].strip().lower()
-    if claimed != media_type:
+    if claimed and claimed != media_type:
         raise ManifestInvalid(
-            f"the manifest is {media_type}, but it was sent as {claimed}; where they differ, readers would too",
+            f"the manifest is {media_type[:200]}, but it was sent as {claimed[:200]}; where they differ, readers would"
+            " too",
             detail={"mediaType": media_type[:200], "contentType": claimed[:200]},
         )
+    _check_texts(body)
+    subject = None if body.get("subject") is None else _read_descriptor(body["subject"], "subject").digest
     if media_type in INDEXES:
-        manifest = _read_index(body, media_type)
-    elif media_type in IMAGES:
-        manifest = _read_image(body, media_type)
-    else:
+        return Manifest(media_type, manifests=_read_index(body), subject=subject)
+    if media_type not in IMAGES:
         _refuse(f"mediaType {media_type[:200]!r} is none that this registry can check", supported=[*IMAGES, *INDEXES])
-    if body.get("subject") is not None:
-        _read_descriptor(body["subject"], "subject")
-    return manifest
+    config, layers = _read_image(body)
+    return Manifest(media_type, config, layers, subject=subject)
 
 
 def media_type_of(content: bytes) -> str:
     """The media type of a stored manifest: whatever its content says, as CNCF Distribution infers it."""
-    return infer_media_type(_parse_object(content))
+    return infer_media_type(parse_object(content))
+
+
+def find_subject(content: bytes) -> Digest | None:
+    """The subject of a stored manifest. None where it has none, or is not readable."""
+    try:
+        body = parse_object(content)
+        return _read_descriptor(body["subject"], "subject").digest if body.get("subject") else None
+    except ManifestInvalid:
+        return None
 
 
 def infer_media_type(body: dict[str, Any]) -> str:
@@ -79,24 +114,39 @@ def infer_media_type(body: dict[str, Any]) -> str:
     return OCI_INDEX if "manifests" in body else OCI_IMAGE
 
 
-def _read_image(body: dict[str, Any], media_type: str) -> Manifest:
+def parse_object(content: bytes) -> dict[str, Any]:
+    """The JSON object that any manifest is. Raises ManifestInvalid."""
+    try:
+        # Decoded here: json would guess at UTF-16 and UTF-32, which other readers refuse.
+        body = json.loads(content.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ManifestInvalid("the manifest is not JSON in UTF-8", detail={"reason": str(error)[:200]}) from None
+    if not isinstance(body, dict):
+        _refuse("the manifest is no JSON object")
+    return body
+
+
+def _read_image(body: dict[str, Any]) -> tuple[Descriptor, tuple[Descriptor, ...]]:
     if "manifests" in body:
         _refuse("it has manifests, which belong in an index, and is an image by its media type")
-    blobs = [_read_descriptor(body.get("config"), "config")[0]]
-    for place, entry in enumerate(_read_list(body, "layers")):
-        digest, layer_type = _read_descriptor(entry, f"layers[{place}]")
-        if not (layer_type in NON_DISTRIBUTABLE and entry.get("urls")):
-            blobs.append(digest)
-    return Manifest(media_type, blobs=tuple(dict.fromkeys(blobs)))
+    layers = (_read_descriptor(entry, f"layers[{place}]") for place, entry in enumerate(_read_list(body, "layers")))
+    return _read_descriptor(body.get("config"), "config"), tuple(layers)
 
 
-def _read_index(body: dict[str, Any], media_type: str) -> Manifest:
+def _read_index(body: dict[str, Any]) -> tuple[Descriptor, ...]:
     if "layers" in body or "config" in body:
         _refuse("it has layers or a config, which belong in an image, and is an index by its media type")
-    entries = [
-        _read_descriptor(entry, f"manifests[{place}]")[0] for place, entry in enumerate(_read_list(body, "manifests"))
-    ]
-    return Manifest(media_type, manifests=tuple(dict.fromkeys(entries)))
+    entries = enumerate(_read_list(body, "manifests"))
+    return tuple(_read_descriptor(entry, f"manifests[{place}]") for place, entry in entries)
+
+
+def _check_texts(body: dict[str, Any]) -> None:
+    """What a list of referrers copies has to be readable there: one entry must not spoil the list for all."""
+    if not isinstance(body.get("artifactType") or "", str):
+        _refuse("artifactType is not text")
+    annotations = body.get("annotations") or {}
+    if not isinstance(annotations, dict) or not all(isinstance(value, str) for value in annotations.values()):
+        _refuse("annotations is not an object of texts")
 
 
 def _read_list(body: dict[str, Any], key: str) -> list[Any]:
@@ -109,28 +159,31 @@ def _read_list(body: dict[str, Any], key: str) -> list[Any]:
     return value
 
 
-def _read_descriptor(entry: object, place: str) -> tuple[Digest, str]:
+def _read_descriptor(entry: object, place: str) -> Descriptor:
     """OCI Image 1.1, "Content Descriptors": mediaType, digest and size are required."""
     match entry:
-        case {"mediaType": str(media_type), "digest": str(text), "size": int(size)} if repr(size).isdecimal():
+        case {"mediaType": str(media_type), "digest": str(text), "size": int(size), **more} if (
+            repr(size).isdecimal() and size <= _MAX_SIZE
+        ):
             pass
         case _:
             _refuse(f"{place} is no descriptor: it needs a mediaType, a digest and a size in bytes")
     try:
-        return parse_digest(text), media_type
+        digest = parse_digest(text)
     except DigestInvalid as error:
         raise ManifestInvalid(f"{place}: {error}", detail=error.detail) from None
+    urls = more.get("urls") or []
+    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+        _refuse(f"{place}: urls is not a list of texts")
+    return Descriptor(media_type, digest, size, tuple(urls), _find_platform(more.get("platform")))
 
 
-def _parse_object(content: bytes) -> dict[str, Any]:
-    try:
-        # Decoded here: json would guess at UTF-16 and UTF-32, which other readers refuse.
-        body = json.loads(content.decode(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise ManifestInvalid("the manifest is not JSON in UTF-8", detail={"reason": str(error)[:200]}) from None
-    if not isinstance(body, dict):
-        _refuse("the manifest is no JSON object")
-    return body
+def _find_platform(value: object) -> Platform | None:
+    match value:
+        case {"architecture": str(architecture), "os": str(system)}:
+            return Platform(architecture, system)
+        case _:
+            return None
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,14 +1,19 @@
 """Manifests: GET, HEAD, PUT, DELETE /v2/<name>/manifests/<reference> (OCI Distribution 1.1, "Pulling manifests")."""
 
+from collections.abc import Sequence
+
 from authproxy import asgi
 from authproxy.digest import Digest
-from authproxy.errors import ContentTooLarge, DigestInvalid, ManifestBlobUnknown, ManifestInvalid, ManifestUnknown
-from authproxy.reference import parse_tag
+from authproxy.errors import ContentTooLarge, DigestInvalid, ManifestInvalid, ManifestUnknown
+from authproxy.reference import Repository, Tag, parse_tag
 from authproxy.registry import conditions
+from authproxy.registry.admission import decide_needed
+from authproxy.registry.completeness import check_complete
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.links import digest_of, find_digest, stored_blobs, stored_manifests, to_link
-from authproxy.registry.manifest import MAX_BYTES, OCI_IMAGE, Manifest, media_type_of, parse_manifest
-from authproxy.registry.tags import Tags
+from authproxy.registry.links import digest_of, read_manifests, to_link
+from authproxy.registry.manifest import MAX_BYTES, OCI_IMAGE, find_subject, media_type_of, parse_manifest
+from authproxy.registry.rules import ManifestRules
+from authproxy.registry.tags import Tags, tag_links
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 
@@ -19,9 +24,10 @@ MAX_REMEMBERED = 10_000
 class Manifests:
     """The manifests and indexes of all repositories."""
 
-    def __init__(self, driver: Driver, tags: Tags) -> None:
+    def __init__(self, driver: Driver, tags: Tags, rules: ManifestRules) -> None:
         self._driver = driver
         self._tags = tags
+        self._rules = rules
         self._media_types: dict[Digest, str] = {}
 
     async def get(self, exchange: Exchange) -> None:
@@ -42,14 +48,13 @@ class Manifests:
         if isinstance(reference, Digest):
             if digest != reference:
                 raise DigestInvalid(detail={"expected": str(reference), "received": str(digest)})
-            tags = [parse_tag(value) for name, value in exchange.route.query if name == "tag"]
+            tags = list(dict.fromkeys(parse_tag(value) for name, value in exchange.route.query if name == "tag"))
         else:
             tags = [reference]
         manifest = parse_manifest(content, exchange.header(b"content-type"))
-        await self._check_complete(exchange, manifest)
-        await self._store(exchange, content, digest)
-        for tag in tags:
-            await self._tags.point(exchange.repository, tag, digest)
+        needed = decide_needed(manifest, self._rules)
+        await check_complete(self._driver, exchange.repository, needed, check_sizes=self._rules.enabled)
+        await self._store(exchange.repository, content, digest, manifest.subject, tags)
         named = tags if isinstance(reference, Digest) else []
         await exchange.answer(
             201,
@@ -57,6 +62,7 @@ class Manifests:
                 ("Location", exchange.location(f"manifests/{digest}")),
                 ("Docker-Content-Digest", str(digest)),
                 *(("OCI-Tag", tag) for tag in named),
+                *([("OCI-Subject", str(manifest.subject))] if manifest.subject is not None else ()),
             ],
         )
 
@@ -71,8 +77,11 @@ class Manifests:
         names = [await digest_of(content, algorithm) for algorithm in ("sha256", "sha512")]
         # Tags first: at no moment does one point at nothing.
         await self._tags.remove_all(exchange.repository, names)
+        subject = find_subject(content)
         for name in names:
             await self._driver.delete(layout.revision_link(exchange.repository, name))
+            if subject is not None:
+                await self._driver.delete(layout.referrer_link(exchange.repository, subject, name))
         await exchange.answer(202)
 
     async def _resolve(self, exchange: Exchange) -> Digest:
@@ -86,38 +95,26 @@ class Manifests:
 
     async def _read(self, exchange: Exchange, digest: Digest) -> bytes:
         """A manifest's bytes. Raises ManifestUnknown where the repository does not hold it."""
-        # Nearly always stored under this very digest, so link and content are read in one go.
-        link, content = await self._driver.read(
-            [layout.revision_link(exchange.repository, digest), layout.blob(digest)]
-        )
-        stored = find_digest(link)
-        if stored is None:
+        contents = await read_manifests(self._driver, exchange.repository, [digest])
+        if digest not in contents:
             raise _unknown(exchange)
-        if stored != digest:
-            [content] = await self._driver.read([layout.blob(stored)])
-        if content is None:
-            raise _unknown(exchange)
-        return content
+        return contents[digest]
 
-    async def _check_complete(self, exchange: Exchange, manifest: Manifest) -> None:
-        """Raise ManifestBlobUnknown where the repository lacks what the manifest names."""
-        stored = await stored_blobs(self._driver, exchange.repository, manifest.blobs) if manifest.blobs else {}
-        if manifest.manifests:
-            stored |= await stored_manifests(self._driver, exchange.repository, manifest.manifests)
-        # A collector may have removed the content and left the link.
-        sizes = await self._driver.sizes([layout.blob(digest) for digest in stored.values()])
-        present = {digest for digest, size in zip(stored, sizes, strict=True) if size is not None}
-        missing = [str(digest) for digest in (*manifest.blobs, *manifest.manifests) if digest not in present]
-        if missing:
-            raise ManifestBlobUnknown(detail={"missing": missing[:100]})
-
-    async def _store(self, exchange: Exchange, content: bytes, digest: Digest) -> None:
-        """Content first, then the links to it: what is visible is complete."""
+    async def _store(
+        self, repository: Repository, content: bytes, digest: Digest, subject: Digest | None, tags: Sequence[Tag]
+    ) -> None:
+        """Content first, then the links to it: what is visible is complete, and a referrer is in the list."""
         stored = digest if digest.algorithm == "sha256" else await digest_of(content, "sha256")
-        if await self._driver.sizes([layout.blob(stored)]) != [len(content)]:
-            await self._driver.write(layout.blob(stored), content)
-        for name in dict.fromkeys((stored, digest)):
-            await self._driver.write(layout.revision_link(exchange.repository, name), to_link(stored))
+        link = to_link(stored)
+        writes: list[tuple[layout.StorePath, bytes]] = []
+        if await self._driver.read([layout.blob(stored)]) != [content]:  # not there, or damaged
+            writes.append((layout.blob(stored), content))
+        if subject is not None:
+            writes.append((layout.referrer_link(repository, subject, digest), link))
+        writes += [(layout.revision_link(repository, name), link) for name in dict.fromkeys((stored, digest))]
+        for tag in tags:
+            writes += tag_links(repository, tag, digest)
+        await self._driver.write_all(writes)
 
     def _media_type(self, digest: Digest, content: bytes) -> str:
         known = self._media_types.get(digest)

@@ -1,19 +1,17 @@
 """Tags: GET /v2/<name>/tags/list, and the links that manifests are found and set by."""
 
-import json
 from collections.abc import Collection
+from contextlib import aclosing
 
 from authproxy.digest import Digest
-from authproxy.errors import NameUnknown, TagInvalid
-from authproxy.reference import Repository, Tag, parse_tag
+from authproxy.errors import NameUnknown
+from authproxy.reference import Repository, Tag
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import find_digest, is_known, to_link
-from authproxy.registry.pages import Page, next_link, parse_page
+from authproxy.registry.pages import next_link, parse_page, to_json
+from authproxy.registry.tag_names import TagNames
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
-
-# Names that one look into the storage brings.
-LOOK = 1000
 
 
 class Tags:
@@ -24,16 +22,18 @@ class Tags:
 
     def __init__(self, driver: Driver, *, max_page: int) -> None:
         self._driver = driver
+        self._names = TagNames(driver)
         self._max_page = max_page
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with a page of tags in bytewise order; with all where no `n` is given."""
         page = parse_page(exchange.route).at_most(self._max_page)
-        found = await self._names(exchange.repository, page)
-        if not found and not await is_known(self._driver, exchange.repository):
-            raise NameUnknown(detail={"name": exchange.repository})
-        shown, link = next_link(exchange.origin, f"/v2/{exchange.repository}/tags/list", page, found)
-        body = json.dumps({"name": exchange.repository, "tags": shown}, separators=(",", ":")).encode()
+        repository = exchange.repository
+        found = await self._names.find(repository, after=page.last, limit=page.with_next)
+        if not found and not await is_known(self._driver, repository):
+            raise NameUnknown(detail={"name": repository})
+        shown, link = next_link(exchange.origin, f"/v2/{repository}/tags/list", page, found)
+        body = f'{{"name":"{repository}","tags":{to_json(shown)}}}'.encode()
         await exchange.answer(200, [("Content-Type", "application/json"), *link], body)
 
     async def find(self, repository: Repository, tag: Tag) -> Digest | None:
@@ -41,48 +41,27 @@ class Tags:
         [link] = await self._driver.read([layout.tag_current(repository, tag)])
         return find_digest(link)
 
-    async def point(self, repository: Repository, tag: Tag, digest: Digest) -> None:
-        """Set a tag, durably. Its history first: whoever sees the tag finds it there."""
-        await self._driver.write(layout.tag_index_link(repository, tag, digest), to_link(digest))
-        await self._driver.write(layout.tag_current(repository, tag), to_link(digest))
-
     async def remove(self, repository: Repository, tag: Tag) -> bool:
         """Remove a tag. False: there was none."""
         return await self._drop(repository, tag, expected=None)
 
     async def remove_all(self, repository: Repository, digests: Collection[Digest]) -> None:
         """Remove the tags that point at one of these digests; not one that is set to another meanwhile."""
-        tags = await self._names(repository, Page())
-        links = await self._driver.read([layout.tag_current(repository, tag) for tag in tags])
-        for tag, link in zip(tags, links, strict=True):
-            if find_digest(link) in digests:
-                await self._drop(repository, tag, expected=link)
+        # Reading every link is slow, and the only way: not every program that sets a tag keeps its history.
+        async with aclosing(self._names.read_links(repository)) as links:
+            async for tag, link in links:
+                if find_digest(link) in digests:
+                    await self._drop(repository, tag, expected=link)
 
     async def _drop(self, repository: Repository, tag: Tag, expected: bytes | None) -> bool:
         removed = await self._driver.delete(layout.tag_current(repository, tag), expected=expected)
         if removed:
+            self._names.forget(repository, tag)
             await self._driver.delete_tree(layout.tag_index(repository, tag))
         return removed
 
-    async def _names(self, repository: Repository, page: Page) -> list[Tag]:
-        """The tags of a page, and one more where more follow."""
-        found: list[Tag] = []
-        after = page.last
-        while page.limit is None or len(found) <= page.limit:
-            names = await self._driver.list_names(layout.tags(repository), after=after, limit=LOOK)
-            tags = [Tag(name) for name in names if _is_tag(name)]
-            # A tag is set with its folder first: without the link it is not there yet, or no longer.
-            sizes = await self._driver.sizes([layout.tag_current(repository, tag) for tag in tags])
-            found += [tag for tag, size in zip(tags, sizes, strict=True) if size is not None]
-            if len(names) < LOOK:
-                break
-            after = names[-1]
-        return found if page.limit is None else found[: page.limit + 1]
 
-
-def _is_tag(name: str) -> bool:
-    try:
-        parse_tag(name)
-    except TagInvalid:
-        return False
-    return True
+def tag_links(repository: Repository, tag: Tag, digest: Digest) -> list[tuple[layout.StorePath, bytes]]:
+    """What sets a tag. Its history first: whoever sees the tag finds it there."""
+    link = to_link(digest)
+    return [(layout.tag_index_link(repository, tag, digest), link), (layout.tag_current(repository, tag), link)]

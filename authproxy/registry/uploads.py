@@ -6,7 +6,8 @@ from authproxy import asgi
 from authproxy.digest import HEX_LENGTH, Digest, parse_digest
 from authproxy.errors import DigestInvalid, RangeInvalid, SizeInvalid
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.links import link_blob, stored_blobs
+from authproxy.registry.holders import Holders
+from authproxy.registry.links import blob_links
 from authproxy.registry.ranges import format_received, parse_chunk_range
 from authproxy.registry.sessions import Sessions
 from authproxy.storage import layout
@@ -16,9 +17,10 @@ from authproxy.storage.driver import Driver, Upload
 class Uploads:
     """What happens to a blob between its first byte and its link."""
 
-    def __init__(self, driver: Driver, sessions: Sessions) -> None:
+    def __init__(self, driver: Driver, sessions: Sessions, holders: Holders) -> None:
         self._driver = driver
         self._sessions = sessions
+        self._holders = holders
 
     async def post(self, exchange: Exchange) -> None:
         """Open a session; or take the whole blob in this one request (`?digest=`); or mount one that is here."""
@@ -73,16 +75,15 @@ class Uploads:
                 await upload.abort()  # unless it is done: nobody was told the session's name
 
     async def _mount(self, exchange: Exchange) -> bool:
-        """Link a blob of another repository. False: it has none, so the client shall upload it."""
+        """Link a blob of another repository. False: none is known to have it, so the client shall upload it."""
         mount = exchange.route.mount
         if mount is None:
             return False
-        stored = await stored_blobs(self._driver, mount.source, [mount.digest])
-        if mount.digest not in stored:
+        stored = await self._holders.find_stored(mount)
+        if stored is None:
             return False
-        if await self._driver.sizes([layout.blob(stored[mount.digest])]) == [None]:
-            return False
-        await link_blob(self._driver, exchange.repository, mount.digest, stored[mount.digest])
+        await self._driver.write_all(list(blob_links(exchange.repository, mount.digest, stored).items()))
+        self._holders.saw(mount.digest, exchange.repository)
         await exchange.answer(201, _blob_headers(exchange, mount.digest))
         return True
 
@@ -91,8 +92,9 @@ class Uploads:
         if digests[digest.algorithm] != digest:
             await upload.abort()
             raise DigestInvalid(detail={"expected": str(digest), "received": str(digests[digest.algorithm])})
-        await upload.commit(layout.blob(digests["sha256"]))
-        await link_blob(self._driver, exchange.repository, digest, digests["sha256"])
+        stored = digests["sha256"]
+        await upload.commit(layout.blob(stored), blob_links(exchange.repository, digest, stored))
+        self._holders.saw(digest, exchange.repository)
         await exchange.answer(201, _blob_headers(exchange, digest))
 
 

@@ -9,11 +9,12 @@
         │   └── tags/<tag>/
         │       ├── current/link                                    what the tag points at
         │       └── index/<algorithm>/<hex>/link                    what it ever pointed at
+        ├── _referrers/<algorithm>/<hex>/<algorithm>/<hex>/link     a manifest whose subject is the digest before it
         └── _uploads/<session>/{data, startedat}                    an upload that is under way
 
 A link holds a digest as text, without a newline. Content is stored under its sha256 digest; the link of a sha512
-digest holds the sha256 digest. No other module makes a StorePath, and every argument here is a parsed value: what a
-client sent can't leave the tree.
+digest holds the sha256 digest. `_referrers` is ours alone: CNCF Distribution skips it. No other module makes a
+StorePath, and every argument here is a parsed value: what a client sent can't leave the tree.
 """
 
 from typing import NewType
@@ -79,6 +80,16 @@ def tag_index(name: Repository, tag: Tag) -> StorePath:
 def tag_index_link(name: Repository, tag: Tag, digest: Digest) -> StorePath:
     """The entry for one digest that a tag has had."""
     return StorePath(f"{tag_index(name, tag)}/{digest.algorithm}/{digest.hex}/link")
+
+
+def referrers(name: Repository, subject: Digest, algorithm: str) -> StorePath:
+    """The folder of the manifests with this subject whose own digests are of one algorithm."""
+    return StorePath(f"{repository(name)}/_referrers/{subject.algorithm}/{subject.hex}/{algorithm}")
+
+
+def referrer_link(name: Repository, subject: Digest, referrer: Digest) -> StorePath:
+    """The link that says: this manifest was pushed with this subject."""
+    return StorePath(f"{referrers(name, subject, referrer.algorithm)}/{referrer.hex}/link")
 
 
 def upload(name: Repository, session: UUID) -> StorePath:

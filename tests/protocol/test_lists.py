@@ -152,7 +152,6 @@ async def test_a_hundred_by_default(registry: httpx.AsyncClient, driver: Driver)
 BASE = [
     Call("the version check", "GET", "/v2/", 200, answers={"Content-Type": "application/json"}, content=b"{}"),
     Call("its HEAD", "HEAD", "/v2/", 200, answers={"Content-Length": "2"}, content=b""),
-    Call("no referrers API yet", "GET", f"/v2/a/referrers/sha256:{'0' * 64}", 404, code="UNSUPPORTED"),
 ]
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from authproxy.access import CATALOG, Access
 from authproxy.digest import Digest
-from authproxy.errors import RegistryError
+from authproxy.errors import QueryTooLong, RegistryError
+from authproxy.reference import Repository
 from authproxy.route import Kind, Mount, parse_route
 
 HEX = "a" * 64
@@ -94,9 +95,10 @@ def test_refused_path(what: str, method: str, path: str, code: str, status: int)
 
 
 MOUNTS = [
-    ("whole", f"mount={DIGEST}&from=b/c", Mount(Digest("sha256", HEX), "b/c")),  # type: ignore[arg-type]  # a literal
-    ("escaped", f"from=b%2Fc&mount=sha256%3A{HEX}", Mount(Digest("sha256", HEX), "b/c")),  # type: ignore[arg-type]  # a literal
-    ("without a source", f"mount={DIGEST}", None),
+    ("whole", f"mount={DIGEST}&from=b/c", Mount(Digest("sha256", HEX), (Repository("b/c"),))),
+    ("escaped", f"from=b%2Fc&mount=sha256%3A{HEX}", Mount(Digest("sha256", HEX), (Repository("b/c"),))),
+    ("without a source", f"mount={DIGEST}", Mount(Digest("sha256", HEX), None)),
+    ("with an empty source", f"mount={DIGEST}&from=", None),
     ("without a digest", "from=b", None),
     ("two sources", f"mount={DIGEST}&from=b&from=c", None),
     ("two digests", f"mount={DIGEST}&mount={DIGEST}&from=b", None),
@@ -116,7 +118,8 @@ def test_a_route_without_its_mount_has_lost_the_query_fields_too() -> None:
 
 
 def test_a_query_of_too_many_fields_is_refused() -> None:
-    with pytest.raises(RegistryError):
+    parse_route("GET", b"/v2/_catalog", b"&".join([b"n=1"] * 64))
+    with pytest.raises(QueryTooLong):
         parse_route("GET", b"/v2/_catalog", b"&".join([b"n=1"] * 65))
 
 
@@ -125,4 +128,4 @@ def test_nothing_but_a_route_or_our_error_comes_of_any_input(method: str, path: 
     try:
         parse_route(method, b"/v2/" + path, query)
     except RegistryError as error:
-        assert error.status in (400, 404, 405)
+        assert error.status in (400, 404, 405, 414)

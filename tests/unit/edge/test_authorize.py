@@ -9,11 +9,12 @@ import pytest
 
 from authproxy.access import Access, Grant, InvalidToken, pull, push
 from authproxy.asgi import GRANT, ORIGIN, ROUTE, Message, Receive, Scope, Send
-from authproxy.edge.authorize import Authorize, BasicAccess
+from authproxy.edge.authorize import MAX_MOUNT_SOURCES, Authorize, BasicAccess, _allow_mount
 from authproxy.edge.challenge import BearerChallenge
 from authproxy.errors import Denied, RegistryError, Unauthorized
 from authproxy.origin import Origin
 from authproxy.principal import Principal
+from authproxy.route import parse_route
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -174,7 +175,28 @@ async def test_mount_without_pull_on_source_opens_a_session() -> None:
 
 async def test_mount_with_pull_on_source_passes() -> None:
     scope = await ask("POST", "/v2/team/app/blobs/uploads/", "Bearer source", MOUNT)
-    assert (scope[ROUTE].mount.source, scope["query_string"]) == ("other", MOUNT.encode())
+    assert (scope[ROUTE].mount.sources, scope["query_string"]) == (("other",), MOUNT.encode())
+
+
+async def test_mount_without_a_source_may_look_where_the_token_may_pull() -> None:
+    query = f"x=1&mount={DIGEST}"
+    scope = await ask("POST", "/v2/team/app/blobs/uploads/", "Bearer source", query)
+    assert scope[ROUTE].mount.sources == ("other", "team/app")
+    assert (scope[ROUTE].query, scope["query_string"]) == ((("x", "1"),), b"x=1")  # what another registry would get
+    scope = await ask("POST", "/v2/team/app/blobs/uploads/", "Bearer both", query)
+    assert scope[ROUTE].mount.sources == ("team/app",)
+    scope = await ask("POST", "/v2/alice/app/blobs/uploads/", basic("alice:right"), query)
+    assert scope[ROUTE].mount.sources == ("alice/app",)
+
+
+async def test_mount_without_a_source_looks_in_repositories_alone_and_in_no_more_than_it_may() -> None:
+    names = ("UPPER", "*", "a/push/only", *(f"n/{number:03}" for number in range(40)))
+    grant = Grant("alice", frozenset(Access("repository", name, "pull") for name in names if name != "a/push/only"))
+    grant = Grant("alice", grant.allowed | {push("a/push/only"), Access("registry", "catalog", "*")})
+    route = parse_route("POST", b"/v2/team/app/blobs/uploads/", f"mount={DIGEST}".encode())
+    allowed = _allow_mount({"query_string": b""}, route, grant)
+    assert allowed.mount is not None
+    assert allowed.mount.sources == tuple(f"n/{number:03}" for number in range(MAX_MOUNT_SOURCES))
 
 
 @pytest.mark.parametrize("query", [f"%6dount={DIGEST}&from=other", f"x=1;mount={DIGEST};from=other"])

@@ -7,18 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authproxy.digest import parse_digest
+from authproxy.digest import Digest, parse_digest
 from authproxy.errors import ManifestInvalid
 from authproxy.registry.manifest import (
     DOCKER_IMAGE,
     DOCKER_LIST,
-    NON_DISTRIBUTABLE,
     OCI_IMAGE,
     OCI_INDEX,
+    Descriptor,
     Manifest,
+    find_subject,
     media_type_of,
     parse_manifest,
 )
+from authproxy.registry.rules import Platform
 
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 
@@ -35,33 +37,53 @@ def without(body: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in body.items() if key not in keys}
 
 
-def image(blobs: str, media_type: str = OCI_IMAGE) -> Manifest:
-    return Manifest(media_type, blobs=tuple(parse_digest(f"sha256:{letter * 64}") for letter in blobs))
+def descriptor(letter: str, media_type: str = "application/x", **more: Any) -> Descriptor:
+    return Descriptor(media_type, parse_digest(f"sha256:{letter * 64}"), 1, **more)
 
 
-def index(entries: str, media_type: str = OCI_INDEX) -> Manifest:
-    return Manifest(media_type, manifests=tuple(parse_digest(f"sha256:{letter * 64}") for letter in entries))
+def image(letters: str, media_type: str = OCI_IMAGE, **more: Any) -> Manifest:
+    config, *layers = map(descriptor, letters)
+    return Manifest(media_type, config, tuple(layers), **more)
 
 
-FOREIGN = entry(B, NON_DISTRIBUTABLE[0], urls=["https://example.com"])
+def index(letters: str, media_type: str = OCI_INDEX) -> Manifest:
+    return Manifest(media_type, manifests=tuple(map(descriptor, letters)))
+
+
+URL = "https://example.com"
+AMD64 = {"architecture": "amd64", "os": "linux"}
+SUBJECT = "sha512:" + "d" * 128
 GOOD = [
-    ("an image", IMAGE, OCI_IMAGE, image("abc")),
-    ("no Content-Type", IMAGE, None, image("abc")),
-    ("parameters and capitals in Content-Type", IMAGE, f"{OCI_IMAGE.upper()}; charset=utf-8", image("abc")),
-    ("no mediaType", without(IMAGE, "mediaType"), OCI_IMAGE, image("abc")),
+    ("an image", IMAGE, OCI_IMAGE, image("abcb")),
+    ("no Content-Type", IMAGE, None, image("abcb")),
+    ("an empty Content-Type", IMAGE, "", image("abcb")),
+    ("parameters and capitals in Content-Type", IMAGE, f"{OCI_IMAGE.upper()}; charset=utf-8", image("abcb")),
+    ("no mediaType", without(IMAGE, "mediaType"), OCI_IMAGE, image("abcb")),
     ("an index without a mediaType", without(INDEX, "mediaType"), OCI_INDEX, index("bc")),
-    ("Docker's image", IMAGE | {"mediaType": DOCKER_IMAGE}, DOCKER_IMAGE, image("abc", DOCKER_IMAGE)),
+    ("Docker's image", IMAGE | {"mediaType": DOCKER_IMAGE}, DOCKER_IMAGE, image("abcb", DOCKER_IMAGE)),
     ("Docker's list", INDEX | {"mediaType": DOCKER_LIST}, DOCKER_LIST, index("bc", DOCKER_LIST)),
     ("no layers", IMAGE | {"layers": []}, OCI_IMAGE, image("a")),
     ("layers left out", without(IMAGE, "layers"), OCI_IMAGE, image("a")),
     ("layers null, as Go writes an empty list", IMAGE | {"layers": None}, OCI_IMAGE, image("a")),
     ("an empty index", INDEX | {"manifests": []}, OCI_INDEX, index("")),
-    ("a foreign layer with urls", IMAGE | {"layers": [FOREIGN]}, OCI_IMAGE, image("a")),
-    ("a foreign layer without", IMAGE | {"layers": [without(FOREIGN, "urls")]}, OCI_IMAGE, image("ab")),
-    ("urls on a common layer", IMAGE | {"layers": [entry(B, urls=["https://x"])]}, OCI_IMAGE, image("ab")),
-    ("an artifact", IMAGE | {"artifactType": "application/x", "annotations": {}}, OCI_IMAGE, image("abc")),
-    ("a subject", IMAGE | {"subject": entry("sha512:" + "d" * 128)}, OCI_IMAGE, image("abc")),
-    ("fields nobody knows", IMAGE | {"x": [None]}, OCI_IMAGE, image("abc")),
+    (
+        "a layer with urls",
+        IMAGE | {"layers": [entry(B, urls=[URL])]},
+        OCI_IMAGE,
+        Manifest(OCI_IMAGE, descriptor("a"), (descriptor("b", urls=(URL,)),)),
+    ),
+    ("urls null", IMAGE | {"layers": [entry(B, urls=None)]}, OCI_IMAGE, image("ab")),
+    (
+        "an index for platforms",
+        INDEX | {"manifests": [entry(B, platform=AMD64), entry(C, platform={"os": 1})]},
+        OCI_INDEX,
+        Manifest(OCI_INDEX, manifests=(descriptor("b", platform=Platform("amd64", "linux")), descriptor("c"))),
+    ),
+    ("an artifact", IMAGE | {"artifactType": "application/x", "annotations": {"a": "b"}}, OCI_IMAGE, image("abcb")),
+    ("annotations null", IMAGE | {"annotations": None}, OCI_IMAGE, image("abcb")),
+    ("a subject", IMAGE | {"subject": entry(SUBJECT)}, OCI_IMAGE, image("abcb", subject=parse_digest(SUBJECT))),
+    ("a subject that is null", IMAGE | {"subject": None}, OCI_IMAGE, image("abcb")),
+    ("fields nobody knows", IMAGE | {"x": [None]}, OCI_IMAGE, image("abcb")),
 ]
 
 
@@ -92,6 +114,24 @@ REFUSED = [
     ("a size that is true", IMAGE | {"layers": [entry(size=True)]}, OCI_IMAGE, r"layers\[0\]"),
     ("a malformed digest", IMAGE | {"layers": [entry("sha256:x")]}, OCI_IMAGE, r"layers\[0\]: a digest is"),
     ("a path as a digest", INDEX | {"manifests": [entry("sha256:../../x")]}, OCI_INDEX, r"manifests\[0\]: a digest"),
+    ("a size that no other reader holds", IMAGE | {"layers": [entry(size=2**63)]}, OCI_IMAGE, r"layers\[0\]"),
+    ("urls that are text", IMAGE | {"layers": [entry(urls="https://x")]}, OCI_IMAGE, r"layers\[0\]: urls"),
+    ("an artifactType that is no text", IMAGE | {"artifactType": 1}, OCI_IMAGE, "artifactType"),
+    ("an annotation that is no text", IMAGE | {"annotations": {"a": 1}}, OCI_IMAGE, "annotations"),
+    ("annotations that are a list", INDEX | {"annotations": ["a"]}, OCI_INDEX, "annotations"),
+    (
+        "the artifact manifest that OCI withdrew",
+        {"mediaType": "application/vnd.oci.artifact.manifest.v1+json", "blobs": []},
+        "application/vnd.oci.artifact.manifest.v1+json",
+        "image manifest with artifactType",
+    ),
+    (
+        "schema 1 by its media type",
+        {"schemaVersion": 1, "fsLayers": []},
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+        "no longer taken",
+    ),
+    ("a subject without a size", INDEX | {"subject": without(entry(), "size")}, OCI_INDEX, "subject is no descriptor"),
     ("a subject that is none", IMAGE | {"subject": "x"}, OCI_IMAGE, "subject is no descriptor"),
 ]
 
@@ -143,6 +183,19 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*IMAGE, *INDEX, *entry()]) | st.text(), inner),
     max_leaves=10,
 )
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (json.dumps(IMAGE | {"subject": entry(B)}).encode(), parse_digest(B)),
+        (json.dumps(IMAGE).encode(), None),
+        (json.dumps(IMAGE | {"subject": {"digest": B}}).encode(), None),
+        (b"no JSON", None),
+    ],
+)
+def test_the_subject_of_what_is_stored(content: bytes, expected: Digest | None) -> None:
+    assert find_subject(content) == expected
 
 
 @given(change=st.dictionaries(st.sampled_from([*IMAGE, *INDEX, "subject"]), JSON))

@@ -1,0 +1,176 @@
+"""Referrers: GET, HEAD /v2/<name>/referrers/<digest> (OCI Distribution 1.1, "Listing Referrers").
+
+A referrer is a manifest that has a `subject`. Its push leaves an entry beside the revisions; what clients listed under
+the fallback tag, before this registry or another served the list, is folded in. Either is a hint of where to look: a
+referrer is listed as long as the repository holds it and its content names the subject. See
+docs/decisions/0012-keep-referrers-beside-revisions.md.
+"""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from typing import Any, TypeAlias
+from urllib.parse import urlencode
+
+from authproxy.digest import HEX_LENGTH, Digest, parse_digest
+from authproxy.errors import DigestInvalid, ManifestInvalid
+from authproxy.reference import Repository, Tag
+from authproxy.registry.exchange import Exchange
+from authproxy.registry.links import read_manifests
+from authproxy.registry.manifest import INDEXES, MAX_BYTES, OCI_INDEX, infer_media_type, parse_object
+from authproxy.registry.pages import parse_page
+from authproxy.registry.tags import Tags
+from authproxy.storage import layout
+from authproxy.storage.driver import Driver
+
+# A page has no more entries than this, and no more bytes than a manifest may have: it is an index, and read as one.
+MAX_PAGE = 1000
+
+# Names that one look into the storage brings, and manifests that are read in one go.
+LOOK = 1000
+BATCH = 8
+
+# What an entry of the list is: a descriptor, as JSON.
+Entry: TypeAlias = dict[str, Any]
+
+
+class Referrers:
+    """The referrers of all manifests, whether these are here or not."""
+
+    def __init__(self, driver: Driver, tags: Tags) -> None:
+        self._driver = driver
+        self._tags = tags
+
+    async def get(self, exchange: Exchange) -> None:
+        """Answer with an index of the referrers, in the order of their digests; of one artifact type where asked."""
+        page = parse_page(exchange.route, default=MAX_PAGE).at_most(MAX_PAGE)
+        assert page.limit is not None
+        after = parse_digest(page.last) if page.last else None
+        artifact_type = exchange.route.parameter("artifactType") or None
+        shown: list[Entry] = []
+        is_last = True
+        length = 0
+        async with aclosing(self._entries(exchange.repository, exchange.digest, after)) as entries:
+            async for entry in entries:
+                if artifact_type is not None and entry.get("artifactType") != artifact_type:
+                    continue
+                length += len(json.dumps(entry))
+                is_last = len(shown) < page.limit and (not shown or length <= MAX_BYTES)
+                if not is_last:
+                    break
+                shown.append(entry)
+        headers = [("Content-Type", OCI_INDEX)]
+        if artifact_type is not None:
+            headers.append(("OCI-Filters-Applied", "artifactType"))
+        if shown and not is_last:
+            headers.append(("Link", _next(exchange, artifact_type, shown[-1]["digest"], page.limit)))
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": shown}
+        await exchange.answer(200, headers, json.dumps(index, separators=(",", ":")).encode())
+
+    async def _entries(
+        self, repository: Repository, subject: Digest, after: Digest | None
+    ) -> AsyncGenerator[Entry, None]:
+        """The referrers whose digests are greater than `after`, in order."""
+        listed = await self._listed_by_clients(repository, subject)
+        for algorithm in sorted(HEX_LENGTH):
+            if after is None or after.algorithm <= algorithm:
+                last = after.hex if after is not None and after.algorithm == algorithm else ""
+                hexes = {digest.hex for digest in listed if digest.algorithm == algorithm}
+                async with aclosing(self._of_algorithm(repository, subject, algorithm, hexes, last)) as entries:
+                    async for entry in entries:
+                        yield entry
+
+    async def _of_algorithm(
+        self, repository: Repository, subject: Digest, algorithm: str, listed: set[str], last: str
+    ) -> AsyncGenerator[Entry, None]:
+        """Those named by one algorithm with hex digits greater than `last`; `listed` are looked at too."""
+        folder = layout.referrers(repository, subject, algorithm)
+        while True:
+            names = await self._driver.list_names(folder, after=last, limit=LOOK)
+            is_full = len(names) == LOOK
+            # Of those that clients listed, the ones that stand between these; behind the last names, all others.
+            also = {name for name in listed if name > last and not (is_full and name > names[-1])}
+            digests = _parse_all(algorithm, sorted({*names, *also}))
+            for start in range(0, len(digests), BATCH):
+                contents = await read_manifests(self._driver, repository, digests[start : start + BATCH])
+                for digest, content in contents.items():
+                    if (entry := describe(content, digest, subject)) is not None:
+                        yield entry
+            if not is_full:
+                return
+            last = names[-1]
+
+    async def _listed_by_clients(self, repository: Repository, subject: Digest) -> list[Digest]:
+        """The entries of the index under the fallback tag."""
+        digest = await self._tags.find(repository, fallback_tag(subject))
+        if digest is None:
+            return []
+        contents = await read_manifests(self._driver, repository, [digest])
+        try:
+            entries = parse_object(contents[digest]).get("manifests")
+        except (KeyError, ManifestInvalid):
+            return []
+        found: list[Digest] = []
+        for entry in entries if isinstance(entries, list) else ():
+            match entry:
+                case {"digest": str(text)}:
+                    with suppress(DigestInvalid):
+                        found.append(parse_digest(text))
+                case _:
+                    pass
+        return found
+
+
+def fallback_tag(subject: Digest) -> Tag:
+    """Where clients list referrers themselves (OCI Distribution 1.1, "Referrers Tag Schema"): `<algorithm>-<hex>`.
+
+    The hex digits are cut at 64, the algorithm at 32: no registered one is longer.
+    """
+    return Tag(f"{subject.algorithm}-{subject.hex[:64]}")
+
+
+def describe(content: bytes, digest: Digest, subject: Digest) -> Entry | None:
+    """The entry for a stored manifest; None where it does not refer to `subject`, or is no manifest.
+
+    `artifactType` is the manifest's own, else the media type of an image's config; an index without one has none.
+    """
+    try:
+        body = parse_object(content)
+        media_type = infer_media_type(body)
+    except ManifestInvalid:  # another program stored it
+        return None
+    match body.get("subject"):
+        case {"digest": str(named)} if named == str(subject):
+            pass
+        case _:
+            return None
+    entry: Entry = {"mediaType": media_type, "digest": str(digest), "size": len(content)}
+    match body:
+        case {"artifactType": str(artifact_type)} if artifact_type:
+            entry["artifactType"] = artifact_type
+        case {"config": {"mediaType": str(config_type)}} if config_type and media_type not in INDEXES:
+            entry["artifactType"] = config_type
+        case _:
+            pass
+    match body.get("annotations"):
+        case {**annotations} if annotations:
+            entry["annotations"] = {key: value for key, value in annotations.items() if isinstance(value, str)}
+        case _:
+            pass
+    return entry
+
+
+def _parse_all(algorithm: str, names: list[str]) -> list[Digest]:
+    """The digests that names of a folder are; a name that is none is not ours."""
+    found: list[Digest] = []
+    for name in names:
+        with suppress(DigestInvalid):
+            found.append(parse_digest(f"{algorithm}:{name}"))
+    return found
+
+
+def _next(exchange: Exchange, artifact_type: str | None, last: str, limit: int) -> str:
+    """The `Link` to the next page: the same list, filtered alike."""
+    query = urlencode({**({"artifactType": artifact_type} if artifact_type else {}), "last": last, "n": limit})
+    address = exchange.origin.location(f"/v2/{exchange.repository}/referrers/{exchange.digest}?{query}")
+    return f'<{address}>; rel="next"'
