@@ -1,9 +1,9 @@
 """Several files put in their places together, durably, with as few syncs as that takes.
 
-A journal commits all that happened before it, so one sync after many steps costs hardly more than one after each
-would cost alone. So first all folders are made and all contents written beside their places; then everything is
-synced; then the files are renamed into place, in order; then the folders that they came into are synced. What a crash
-in the middle can leave is in docs/explanation/durability.md.
+A sync costs what the disk takes to answer, nearly the same for one file as for ten at once. So first all folders are
+made and all contents written beside their places; then everything is synced; then the files are renamed into place, in
+order; then the folders that they came into are synced. What a crash in the middle can leave is in
+docs/explanation/durability.md.
 """
 
 import os
@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Self
 
 from authproxy.storage import durable
+from authproxy.storage.changes import Changes
 from authproxy.storage.layout import ROOT, StorePath
 from authproxy.storage.locks import Locks
 
@@ -37,16 +38,17 @@ class Draft:
 class Batch:
     """Files on their way into the storage below `root`. Blocks: for a thread. Leaving it removes what is left of it.
 
-    with Batch(root, locks) as batch:
+    with Batch(root, locks, changes) as batch:
         batch.add(path, content)  # any number, in the order in which they shall become visible
         batch.sync()
         batch.place()  # from here on they are there
         batch.settle()  # from here on for good
     """
 
-    def __init__(self, root: str, locks: Locks) -> None:
+    def __init__(self, root: str, locks: Locks, changes: Changes) -> None:
         self._root = root
         self._locks = locks
+        self._changes = changes
         self._drafts: list[Draft] = []
         self._changed: list[str] = []  # folders with a new folder in them, not yet synced
 
@@ -57,7 +59,9 @@ class Batch:
         for draft in self._drafts:
             if draft.content is not None:
                 _discard(draft)
-            if not draft.is_placed:
+            if draft.is_placed:
+                self._changes.tell(draft.path)
+            else:
                 durable.prune(draft.folder, f"{self._root}/{ROOT}")
 
     def add(self, path: StorePath, content: bytes) -> None:
@@ -75,11 +79,7 @@ class Batch:
 
     def sync(self) -> None:
         """Make the contents and the new folders durable."""
-        for draft in self._drafts:  # the disk begins with all of them before any is waited for
-            durable.begin_write_back(draft.descriptor, 0, 0)
-        for draft in self._drafts:
-            os.fdatasync(draft.descriptor)
-        durable.sync_folders(self._changed)
+        durable.sync([draft.descriptor for draft in self._drafts], self._changed)
         self._changed.clear()
 
     def place(self, condition: Callable[[], bool] = lambda: True) -> bool:
@@ -97,9 +97,14 @@ class Batch:
                 self._rename(draft)
         return True
 
-    def settle(self) -> None:
-        """Make the names durable under which the files are now."""
-        durable.sync_folders([*self._changed, *(draft.folder for draft in self._drafts)])
+    def settle(self, *, last_apart: bool = False) -> None:
+        """Make the names durable under which the files are now; the last one, if told so, only after the others."""
+        folders = list(dict.fromkeys([*self._changed, *(draft.folder for draft in self._drafts)]))
+        if last_apart and len(folders) > 1:
+            last = folders.pop()
+            durable.sync(folders=folders)
+            folders = [last]
+        durable.sync(folders=folders)
 
     def _write(self, draft: Draft, content: bytes) -> None:
         # A leading dot and an ending of its own: our lists leave it out, and CNCF Distribution looks for "link" and
@@ -134,7 +139,7 @@ class Batch:
             os.close(draft.descriptor)
             draft.descriptor = -1
             self._write(draft, draft.content)
-            os.fdatasync(draft.descriptor)
+            durable.sync([draft.descriptor])
 
 
 def _discard(draft: Draft) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from authproxy.digest import Digest
 from authproxy.storage import durable
 from authproxy.storage.batch import Batch
+from authproxy.storage.changes import Changes
 from authproxy.storage.driver import NO_LINKS, NotFound, StorageFull
 from authproxy.storage.gather import Buffers, Gather
 from authproxy.storage.hashing import RunningDigest
@@ -45,7 +46,8 @@ def create_session(folder: str, started: str) -> Session:
 
     Those above it become durable, because the content's link will stand there.
     """
-    durable.sync_folders(durable.make_folders(folder)[:-1])
+    if changed := durable.make_folders(folder)[:-1]:
+        durable.sync(folders=changed)
     descriptor = os.open(f"{folder}/{UPLOAD_DATA}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -80,11 +82,14 @@ def take_session(folder: str) -> Session | None:
 class FileUpload:
     """See `driver.Upload`."""
 
-    def __init__(self, session: Session, root: str, locks: Locks, workers: Workers, buffers: Buffers) -> None:
+    def __init__(
+        self, session: Session, root: str, locks: Locks, changes: Changes, workers: Workers, buffers: Buffers
+    ) -> None:
         self.running = RunningDigest()
         self._session = session
         self._root = root
         self._locks = locks
+        self._changes = changes
         self._written = session.size  # bytes in the file; changed by the lane's jobs alone
         self._committed: StorePath | None = None
         self._aborted = False
@@ -181,7 +186,7 @@ class FileUpload:
 
     def _place(self, target: StorePath, links: Mapping[StorePath, bytes]) -> None:
         """Put the file in its place. From the rename on it is there, whatever happens to us."""
-        with Batch(self._root, self._locks) as batch:
+        with Batch(self._root, self._locks, self._changes) as batch:
             data = batch.adopt(target, self._session.descriptor, f"{self._session.folder}/{UPLOAD_DATA}")
             for path, content in links.items():
                 batch.add(path, content)

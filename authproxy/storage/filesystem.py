@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
@@ -12,6 +13,7 @@ from authproxy.errors import StartError
 from authproxy.storage import durable
 from authproxy.storage.batch import Batch
 from authproxy.storage.cached import NotCached, open_cached, read_cached, size_cached
+from authproxy.storage.changes import Changes
 from authproxy.storage.driver import MAX_SMALL_BYTES, NotFound, UploadBusy
 from authproxy.storage.file_reader import FileReader
 from authproxy.storage.file_upload import FileUpload, Session, create_session, take_session
@@ -19,6 +21,7 @@ from authproxy.storage.folder_lists import FolderLists
 from authproxy.storage.gather import Buffers
 from authproxy.storage.layout import ROOT, UPLOAD_DATA, StorePath
 from authproxy.storage.locks import Locks
+from authproxy.storage.remembered import Remembered
 from authproxy.storage.workers import Workers
 
 # Between two looks whether a session has become free, in seconds.
@@ -28,8 +31,12 @@ LOOK_AGAIN_S = 0.02
 MAX_AT_ONCE = 16
 MAX_BYTES_AT_ONCE = 64 * 1024
 
-# Lock files, beside the layout: nothing else that is ours alone is in the folder.
+# Lock files and marks, beside the layout: nothing else that is ours alone is in the folder.
 LOCKS = ".authproxy/locks"
+CHANGES = ".authproxy/changes"
+
+# How long what another program changed may go unnoticed, in seconds.
+FOREIGN_S = 2.0
 
 
 class FilesystemDriver:
@@ -44,6 +51,8 @@ class FilesystemDriver:
         for folder in (root / ROOT, root / LOCKS):
             _check_writable(root, folder)
         self._locks = Locks(root / LOCKS)
+        self._changes = Changes(root / CHANGES)
+        self._remembered = Remembered(self._changes, foreign_s=FOREIGN_S, now=time.monotonic)
         self._buffers = Buffers()
         self._workers = Workers(threads)
         self._lists = FolderLists(self._workers)
@@ -55,7 +64,7 @@ class FilesystemDriver:
         """See `driver.Driver`."""
         if len(paths) <= MAX_AT_ONCE:
             with suppress(NotCached):
-                return [read_cached(self._at(path), MAX_BYTES_AT_ONCE) for path in paths]
+                return [self._read_at_once(path) for path in paths]
         return await self._workers.run(lambda: [_read_small(self._at(path)) for path in paths])
 
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
@@ -87,7 +96,7 @@ class FilesystemDriver:
 
     async def delete_tree(self, folder: StorePath) -> bool:
         """See `driver.Driver`."""
-        return await self._workers.run(partial(durable.remove_tree, self._at(folder), self._at(ROOT)))
+        return await self._workers.run(partial(self._delete_tree, folder))
 
     @asynccontextmanager
     async def open_reader(self, path: StorePath) -> AsyncIterator[FileReader]:
@@ -123,7 +132,7 @@ class FilesystemDriver:
 
     @asynccontextmanager
     async def _holding(self, take: Callable[[], Awaitable[Session]]) -> AsyncIterator[FileUpload]:
-        upload = FileUpload(await take(), self._base, self._locks, self._workers, self._buffers)
+        upload = FileUpload(await take(), self._base, self._locks, self._changes, self._workers, self._buffers)
         try:
             yield upload
         finally:
@@ -139,17 +148,26 @@ class FilesystemDriver:
                 raise UploadBusy
             await asyncio.sleep(LOOK_AGAIN_S)
 
+    def _read_at_once(self, path: StorePath) -> bytes | None:
+        found = self._remembered.find(path)
+        return self._remembered.read(path, self._read_cached) if found is None else found
+
+    def _read_cached(self, path: str) -> bytes | None:
+        return read_cached(f"{self._base}/{path}", MAX_BYTES_AT_ONCE)
+
     def _at(self, path: StorePath) -> str:
         """Where something is, as text: a join of pathlib costs as much as opening the file."""
         return f"{self._base}/{path}"
 
     def _write_all(self, contents: Sequence[tuple[StorePath, bytes]]) -> None:
-        with Batch(self._base, self._locks) as batch:
+        with Batch(self._base, self._locks, self._changes) as batch:
             for path, content in contents:
                 batch.add(path, content)
             batch.sync()
             batch.place()
-            batch.settle()
+            # A tag that moves must not be at its new place for good before what it points at is: not every file
+            # system keeps the order of renames over a power cut.
+            batch.settle(last_apart=True)
 
     def _replace(self, path: StorePath, content: bytes, expected: bytes | None) -> bool:
         def is_expected() -> bool:
@@ -157,7 +175,7 @@ class FilesystemDriver:
 
         if not is_expected():
             return False
-        with Batch(self._base, self._locks) as batch:
+        with Batch(self._base, self._locks, self._changes) as batch:
             batch.add(path, content)
             batch.sync()
             placed = batch.place(is_expected)
@@ -168,7 +186,16 @@ class FilesystemDriver:
         with self._locks.hold(path):
             if expected is not None and _read_small(self._at(path)) != expected:
                 return False
-            return durable.remove_file(self._at(path), self._at(ROOT))
+            try:
+                return durable.remove_file(self._at(path), self._at(ROOT))
+            finally:
+                self._changes.tell(path)
+
+    def _delete_tree(self, folder: StorePath) -> bool:
+        try:
+            return durable.remove_tree(self._at(folder), self._at(ROOT))
+        finally:
+            self._changes.tell_all()
 
 
 def _check_writable(root: Path, folder: Path) -> None:

@@ -1,0 +1,54 @@
+"""Small contents read before: links, manifests, configurations. Bounded, and never older than they may be."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from authproxy.clock import Clock
+from authproxy.storage.changes import Changes
+
+# All that is remembered, in bytes, each entry with about as much as Python needs for it; and the largest single one.
+MAX_BYTES = 64 * 1024 * 1024
+MAX_ENTRY_BYTES = 1024 * 1024
+ENTRY_BYTES = 500
+
+
+class _Entry(NamedTuple):
+    mark: int
+    until: float
+    content: bytes
+
+
+class Remembered:
+    """The contents of paths, as long as nobody of ours has changed them, and for `foreign_s` seconds at most."""
+
+    def __init__(self, changes: Changes, *, foreign_s: float, now: Clock, max_bytes: int = MAX_BYTES) -> None:
+        self._changes = changes
+        self._foreign_s = foreign_s
+        self._now = now
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._entries: dict[str, _Entry] = {}  # the one read longest ago first
+
+    def find(self, path: str) -> bytes | None:
+        """What is remembered and still right."""
+        entry = self._entries.get(path)
+        if entry is not None and entry.mark == self._changes.mark(path) and self._now() < entry.until:
+            return entry.content
+        return None
+
+    def read(self, path: str, read: Callable[[str], bytes | None]) -> bytes | None:
+        """What `read` brings, remembered. What is not there is not."""
+        mark = self._changes.mark(path)  # before it is read: a change in between shows
+        content = read(path)
+        self._forget(path)
+        if content is not None and len(content) <= MAX_ENTRY_BYTES:
+            self._entries[path] = _Entry(mark, self._now() + self._foreign_s, content)
+            self._bytes += ENTRY_BYTES + len(content)
+            while self._bytes > self._max_bytes:
+                self._forget(next(iter(self._entries)))
+        return content
+
+    def _forget(self, path: str) -> None:
+        entry = self._entries.pop(path, None)
+        if entry is not None:
+            self._bytes -= ENTRY_BYTES + len(entry.content)
