@@ -66,6 +66,7 @@ def _layers(settings: Settings, parts: Parts) -> list[Layer]:
     """What stands before everything, outermost first: the order in which a request meets them."""
     prefix = settings.http.prefix.rstrip("/")
     return [
+        *([parts.metrics.count_begun] if settings.http.debug.prometheus.enabled else []),
         partial(Observe, sinks=_sinks(settings, parts)),
         *([partial(StripPrefix, prefix=prefix)] if prefix else []),
         partial(ResponseHeaders, headers=settings.http.headers),

@@ -4,12 +4,13 @@ Everything that the families say of requests is worked out of that when somebody
 """
 
 from bisect import bisect_left
+from collections.abc import Awaitable
 from http import HTTPMethod
 from typing import Any, Protocol
 
-from authproxy.asgi import ROUTE
+from authproxy.asgi import ROUTE, App, Receive, Scope, Send
 from authproxy.authorization import TOKEN_PATH
-from authproxy.metrics.families import DURATION, REQUEST_SIZE, REQUESTS, RESPONSE_SIZE, TOKEN_ANSWERS
+from authproxy.metrics.families import DURATION, IN_FLIGHT, REQUEST_SIZE, REQUESTS, RESPONSE_SIZE, TOKEN_ANSWERS
 from authproxy.metrics.numbers import Family, Numbers
 from authproxy.route import Kind
 
@@ -78,6 +79,7 @@ class HttpCounts:
 
     def __init__(self) -> None:
         self._entries: dict[tuple[object, str, int], _Entry] = {}
+        self.begun = 0  # those that have ended too
 
     def record(self, served: Served) -> None:
         """Count one request."""
@@ -102,11 +104,11 @@ class HttpCounts:
     @property
     def total(self) -> int:
         """How many requests have been counted."""
-        return sum(sum(entry.durations) for entry in self._entries.values())
+        return sum(sum(entry.durations) for entry in list(self._entries.values()))
 
     def numbers(self) -> Numbers:
         """What has been counted so far, as numbers of the families."""
-        numbers: Numbers = {}
+        numbers: Numbers = {(IN_FLIGHT.name, ()): [max(self.begun - self.total, 0)]}
         for (what, method, status), entry in list(self._entries.items()):
             handler = HANDLERS.get(what, OTHER_HANDLER)
             durations, code = list(entry.durations), str(status)
@@ -117,6 +119,19 @@ class HttpCounts:
             if handler == HANDLERS[TOKEN_PATH] and (result := _token_result(code)):
                 _add(numbers, TOKEN_ANSWERS, (result,), [sum(durations)])
         return numbers
+
+
+class CountBegun:
+    """The layer outside of what records the ends of requests: so it is known how many are being answered."""
+
+    def __init__(self, app: App, counts: HttpCounts) -> None:
+        self.app = app
+        self.counts = counts
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass on, without a frame of its own."""
+        self.counts.begun += 1
+        return self.app(scope, receive, send)
 
 
 def _token_result(code: str) -> str | None:

@@ -8,9 +8,10 @@ from typing import TypeAlias
 
 import structlog
 
+from authproxy.asgi import App
 from authproxy.metrics.exposition import CONTENT_TYPE, about_this_process, render
 from authproxy.metrics.families import FAMILIES, WORKERS
-from authproxy.metrics.http import HttpCounts, Served
+from authproxy.metrics.http import CountBegun, HttpCounts, Served
 from authproxy.metrics.numbers import Family, Numbers, lasting, merge
 from authproxy.metrics.slots import Slot
 
@@ -42,6 +43,10 @@ class Metrics:
         self._one_at_a_time = threading.Lock()  # numbers that were taken first must not be written last
         # The way of a request leads here: no frame of our own in between.
         self.record: Callable[[Served], None] = self._http.record
+
+    def count_begun(self, app: App) -> App:
+        """The layer for the outermost place, where `record` is told of every request that passes it."""
+        return CountBegun(app, self._http)
 
     def count(self, family: Family, *labels: str, by: float = 1.0) -> None:
         """Add to a counter; on the event loop."""

@@ -154,6 +154,13 @@ def test_an_http_server_that_answers_wrong_is_noticed(tmp_path: Path) -> None:
 def test_the_debug_port_has_health_and_metrics_and_nothing_else(tmp_path: Path) -> None:
     with watched(tmp_path / "server") as server:
         assert server.ask("/debug/health").json() == {}
+        with socket.create_connection(("127.0.0.1", server.server.port)) as waiting:
+            # Its body does not come: it is being answered until it goes away.
+            waiting.sendall(
+                b"POST /v2/a/blobs/uploads/?digest=sha256:%064d HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n" % 0
+            )
+            until(lambda: server.value("registry_http_in_flight_requests") == 1)
+        until(lambda: server.value("registry_http_in_flight_requests") == 0)
         assert server.ask("/metrics").headers["Content-Type"].startswith("text/plain; version=0.0.4")
         assert [server.ask(path).status_code for path in ("/", "/debug/vars", "/v2/", "/token")] == [404] * 4
 

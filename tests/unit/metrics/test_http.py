@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from authproxy.asgi import ROUTE
-from authproxy.metrics.families import DURATION, REQUEST_SIZE, REQUESTS, RESPONSE_SIZE, TOKEN_ANSWERS
-from authproxy.metrics.http import HANDLERS, HttpCounts
+from authproxy.asgi import ROUTE, Message, Receive, Scope, Send
+from authproxy.metrics.families import DURATION, IN_FLIGHT, REQUEST_SIZE, REQUESTS, RESPONSE_SIZE, TOKEN_ANSWERS
+from authproxy.metrics.http import HANDLERS, CountBegun, HttpCounts
 from authproxy.metrics.numbers import Family
 from authproxy.route import Kind, parse_route
 
@@ -124,7 +124,26 @@ def test_inventions_of_a_client_take_no_memory() -> None:
     counts = counted(*(Request({"method": f"M{number}", "path": "/"}, 400) for number in range(1000)))
     assert labels_of(counts, REQUESTS) == [{"handler": "other", "method": "unknown", "code": "400"}]
     assert counts.total == 1000
-    assert len(counts.numbers()) == 4
+    assert len(counts.numbers()) == 5  # one of each family
+
+
+async def test_a_request_is_in_flight_until_its_end_is_recorded() -> None:
+    counts, seen = HttpCounts(), []
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(counts.numbers()[IN_FLIGHT.name, ()])
+        counts.record(Request(scope, 200))
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError(f"nothing is sent: {message}")
+
+    layer = CountBegun(CountBegun(answer, HttpCounts()), counts)
+    await layer(asked("GET", "/v2/"), receive, send)
+    await layer(asked("GET", "/v2/"), receive, send)
+    assert (seen, counts.numbers()[IN_FLIGHT.name, ()]) == ([[1], [1]], [0])
 
 
 def test_refused_tokens_and_registry_answers_do_not_mix() -> None:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from authproxy import __version__
 from authproxy.errors import TooManyRequests
-from authproxy.metrics.families import FAMILIES, HEALTH_CHECK_UP, IN_FLIGHT, UPLOADS_PURGED
+from authproxy.metrics.families import FAMILIES, HEALTH_CHECK_UP, UPLOADS_PURGED
 from authproxy.metrics.logins import CountedLogins
 from authproxy.metrics.metrics import Metrics
 from authproxy.metrics.numbers import Kind
@@ -99,9 +99,10 @@ async def test_rare_events_are_counted_and_others_are_asked_for() -> None:
     async with worker() as metrics:
         metrics.count(UPLOADS_PURGED, by=3)
         metrics.count(UPLOADS_PURGED)
-        metrics.watch(IN_FLIGHT, lambda: {(): 5})
+        metrics.watch(HEALTH_CHECK_UP, lambda: {("a",): 1, ("b",): 0})
         assert await value(metrics, "authproxy_uploads_purged_total") == 4
-        assert await value(metrics, "registry_http_in_flight_requests") == 5
+        assert await value(metrics, "authproxy_health_check_up", check="a") == 1
+        assert await value(metrics, "authproxy_health_check_up", check="b") == 0
 
 
 async def test_any_worker_tells_the_sum(tmp_path: Path) -> None:
