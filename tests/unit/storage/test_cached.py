@@ -10,7 +10,7 @@ import pytest
 
 from authproxy.reference import Repository, Tag
 from authproxy.storage import cached, layout
-from authproxy.storage.cached import NotCached, open_cached, read_cached, size_cached
+from authproxy.storage.cached import NotCached, open_cached, read_cached, size_cached, stat_folder_cached
 from authproxy.storage.driver import NotFound
 from authproxy.storage.filesystem import MAX_AT_ONCE, FilesystemDriver
 
@@ -45,6 +45,13 @@ def test_a_file_that_was_looked_for_is_known_to_be_missing(tmp_path: Path) -> No
         open_cached(missing)
     with pytest.raises(NotFound):
         open_cached(missing / "below")
+
+
+def test_what_is_known_about_a_folder_is_what_a_call_that_waits_says(file: Path) -> None:
+    folder = file.parent
+    assert stat_folder_cached(str(folder)) == folder.stat()
+    with pytest.raises(NotFound):
+        stat_folder_cached(str(file))
 
 
 def test_more_than_was_asked_for_is_left_to_a_thread(file: Path) -> None:
