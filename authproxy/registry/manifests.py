@@ -77,11 +77,9 @@ class Manifests:
         names = [await digest_of(content, algorithm) for algorithm in ("sha256", "sha512")]
         # Tags first: at no moment does one point at nothing.
         await self._tags.remove_all(exchange.repository, names)
-        subject = find_subject(content)
         for name in names:
             await self._driver.delete(layout.revision_link(exchange.repository, name))
-            if subject is not None:
-                await self._driver.delete(layout.referrer_link(exchange.repository, subject, name))
+        await self._forget_referrer(exchange.repository, find_subject(content), names)
         await exchange.answer(202)
 
     async def _resolve(self, exchange: Exchange) -> Digest:
@@ -103,18 +101,31 @@ class Manifests:
     async def _store(
         self, repository: Repository, content: bytes, digest: Digest, subject: Digest | None, tags: Sequence[Tag]
     ) -> None:
-        """Content first, then the links to it: what is visible is complete, and a referrer is in the list."""
+        """Content first, then the links to it, tags last: what is visible is complete, and what is tagged is listed."""
         stored = digest if digest.algorithm == "sha256" else await digest_of(content, "sha256")
         link = to_link(stored)
         writes: list[tuple[layout.StorePath, bytes]] = []
         if await self._driver.read([layout.blob(stored)]) != [content]:  # not there, or damaged
             writes.append((layout.blob(stored), content))
+        writes += [(layout.revision_link(repository, name), link) for name in dict.fromkeys((stored, digest))]
         if subject is not None:
             writes.append((layout.referrer_link(repository, subject, digest), link))
-        writes += [(layout.revision_link(repository, name), link) for name in dict.fromkeys((stored, digest))]
         for tag in tags:
             writes += tag_links(repository, tag, digest)
         await self._driver.write_all(writes)
+
+    async def _forget_referrer(self, repository: Repository, subject: Digest | None, names: Sequence[Digest]) -> None:
+        """Remove the entries of a manifest that was deleted; of one that was pushed again meanwhile they stay."""
+        if subject is None:
+            return
+        for name in names:
+            path = layout.referrer_link(repository, subject, name)
+            [link] = await self._driver.read([path])
+            if link is None or not await self._driver.delete(path):
+                continue
+            # A push writes the revision first, then the entry: whichever of us came last, both are there.
+            if await self._driver.sizes([layout.revision_link(repository, name)]) != [None]:
+                await self._driver.write(path, link)
 
     def _media_type(self, digest: Digest, content: bytes) -> str:
         known = self._media_types.get(digest)

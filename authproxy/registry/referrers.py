@@ -6,6 +6,7 @@ referrer is listed as long as the repository holds it and its content names the 
 docs/decisions/0012-keep-referrers-beside-revisions.md.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
@@ -26,6 +27,10 @@ from authproxy.storage.driver import Driver
 # A page has no more entries than this, and no more bytes than a manifest may have: it is an index, and read as one.
 MAX_PAGE = 1000
 
+# What one request looks at: manifests, and their bytes in all. Past it the page ends, however few it shows.
+MAX_LOOKED_AT = 5000
+MAX_READ_BYTES = 16 * 1024 * 1024
+
 # Names that one look into the storage brings, and manifests that are read in one go.
 LOOK = 1000
 BATCH = 8
@@ -43,47 +48,46 @@ class Referrers:
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with an index of the referrers, in the order of their digests; of one artifact type where asked."""
-        page = parse_page(exchange.route, default=MAX_PAGE).at_most(MAX_PAGE)
-        assert page.limit is not None
-        after = parse_digest(page.last) if page.last else None
-        artifact_type = exchange.route.parameter("artifactType") or None
-        shown: list[Entry] = []
-        is_last = True
-        length = 0
-        async with aclosing(self._entries(exchange.repository, exchange.digest, after)) as entries:
-            async for entry in entries:
-                if artifact_type is not None and entry.get("artifactType") != artifact_type:
-                    continue
-                length += len(json.dumps(entry))
-                is_last = len(shown) < page.limit and (not shown or length <= MAX_BYTES)
-                if not is_last:
-                    break
-                shown.append(entry)
+        asked = parse_page(exchange.route, default=MAX_PAGE).at_most(MAX_PAGE)
+        assert asked.limit is not None
+        after = parse_digest(asked.last) if asked.last else None
+        page = ReferrersPage(exchange.digest, exchange.route.parameter("artifactType") or None, asked.limit)
+        has_more = False
+        if asked.limit > 0:
+            async with aclosing(self._manifests(exchange.repository, exchange.digest, after)) as manifests:
+                async for digest, content in manifests:
+                    if not page.take(digest, content):
+                        has_more = True
+                        break
         headers = [("Content-Type", OCI_INDEX)]
-        if artifact_type is not None:
+        if page.artifact_type is not None:
             headers.append(("OCI-Filters-Applied", "artifactType"))
-        if shown and not is_last:
-            headers.append(("Link", _next(exchange, artifact_type, shown[-1]["digest"], page.limit)))
-        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": shown}
+        if has_more:
+            headers.append(("Link", _next(exchange, page)))
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": page.shown}
         await exchange.answer(200, headers, json.dumps(index, separators=(",", ":")).encode())
 
-    async def _entries(
+    async def _manifests(
         self, repository: Repository, subject: Digest, after: Digest | None
-    ) -> AsyncGenerator[Entry, None]:
-        """The referrers whose digests are greater than `after`, in order."""
+    ) -> AsyncGenerator[tuple[Digest, bytes], None]:
+        """Where the referrers are among: digests greater than `after`, in order, and the contents under them."""
         listed = await self._listed_by_clients(repository, subject)
         for algorithm in sorted(HEX_LENGTH):
-            if after is None or after.algorithm <= algorithm:
-                last = after.hex if after is not None and after.algorithm == algorithm else ""
-                hexes = {digest.hex for digest in listed if digest.algorithm == algorithm}
-                async with aclosing(self._of_algorithm(repository, subject, algorithm, hexes, last)) as entries:
-                    async for entry in entries:
-                        yield entry
+            if after is not None and after.algorithm > algorithm:
+                continue
+            last = after.hex if after is not None and after.algorithm == algorithm else ""
+            hexes = {digest.hex for digest in listed if digest.algorithm == algorithm}
+            async with aclosing(self._digests(repository, subject, algorithm, hexes, last)) as batches:
+                async for batch in batches:
+                    contents = await read_manifests(self._driver, repository, batch)
+                    for item in contents.items():
+                        yield item
+                    await asyncio.sleep(0)  # what is in memory is read without waiting: let others come in between
 
-    async def _of_algorithm(
+    async def _digests(
         self, repository: Repository, subject: Digest, algorithm: str, listed: set[str], last: str
-    ) -> AsyncGenerator[Entry, None]:
-        """Those named by one algorithm with hex digits greater than `last`; `listed` are looked at too."""
+    ) -> AsyncGenerator[list[Digest], None]:
+        """Digests of one algorithm with hex digits greater than `last`: those of entries, and those `listed`."""
         folder = layout.referrers(repository, subject, algorithm)
         while True:
             names = await self._driver.list_names(folder, after=last, limit=LOOK)
@@ -92,10 +96,7 @@ class Referrers:
             also = {name for name in listed if name > last and not (is_full and name > names[-1])}
             digests = _parse_all(algorithm, sorted({*names, *also}))
             for start in range(0, len(digests), BATCH):
-                contents = await read_manifests(self._driver, repository, digests[start : start + BATCH])
-                for digest, content in contents.items():
-                    if (entry := describe(content, digest, subject)) is not None:
-                        yield entry
+                yield digests[start : start + BATCH]
             if not is_full:
                 return
             last = names[-1]
@@ -119,6 +120,36 @@ class Referrers:
                 case _:
                     pass
         return found
+
+
+class ReferrersPage:
+    """One page of a list while it is filled, by manifests in the order of their digests."""
+
+    def __init__(self, subject: Digest, artifact_type: str | None, limit: int) -> None:
+        self.subject = subject
+        self.artifact_type = artifact_type  # None: of any
+        self.limit = limit
+        self.shown: list[Entry] = []
+        self.last: Digest | None = None  # what was looked at last
+        self._bytes = 0
+        self._looked_at = 0
+        self._read_bytes = 0
+
+    def take(self, digest: Digest, content: bytes) -> bool:
+        """Show a manifest if it belongs to the list. False: nothing more fits, the next page begins with this one."""
+        if self._looked_at >= MAX_LOOKED_AT or self._read_bytes >= MAX_READ_BYTES:
+            return False
+        entry = describe(content, digest, self.subject)
+        if entry is not None and self.artifact_type in (None, entry.get("artifactType")):
+            length = len(json.dumps(entry))
+            if len(self.shown) >= self.limit or (self.shown and self._bytes + length > MAX_BYTES):
+                return False
+            self.shown.append(entry)
+            self._bytes += length
+        self.last = digest
+        self._looked_at += 1
+        self._read_bytes += len(content)
+        return True
 
 
 def fallback_tag(subject: Digest) -> Tag:
@@ -169,8 +200,9 @@ def _parse_all(algorithm: str, names: list[str]) -> list[Digest]:
     return found
 
 
-def _next(exchange: Exchange, artifact_type: str | None, last: str, limit: int) -> str:
+def _next(exchange: Exchange, page: ReferrersPage) -> str:
     """The `Link` to the next page: the same list, filtered alike."""
-    query = urlencode({**({"artifactType": artifact_type} if artifact_type else {}), "last": last, "n": limit})
+    filtered = {"artifactType": page.artifact_type} if page.artifact_type else {}
+    query = urlencode({**filtered, "last": str(page.last), "n": page.limit})
     address = exchange.origin.location(f"/v2/{exchange.repository}/referrers/{exchange.digest}?{query}")
     return f'<{address}>; rel="next"'

@@ -98,3 +98,30 @@ async def test_an_entry_goes_with_its_manifest() -> None:
         assert await driver.list_names(folder) == [digest.removeprefix("sha256:")]
         assert (await registry.delete(f"/v2/{app}/manifests/{digest}")).status_code == 202
     assert await driver.list_names(folder) == []
+
+
+class PushedMeanwhile(MemoryDriver):
+    """A storage in which the manifest is pushed again just before its entry is deleted."""
+
+    def __init__(self, again: dict[layout.StorePath, bytes]) -> None:
+        super().__init__()
+        self.again = again
+
+    async def delete(self, path: layout.StorePath, *, expected: bytes | None = None) -> bool:
+        if "_referrers" in path:
+            await self.write_all(list(self.again.items()))
+        return await super().delete(path, expected=expected)
+
+
+async def test_an_entry_stays_where_its_manifest_is_pushed_while_it_is_deleted() -> None:
+    app, content = Repository("team/app"), image(b"{}", subject=NAMED)
+    digest = Digest.of(content)
+    link = str(digest).encode()
+    entry = layout.referrer_link(app, SUBJECT, digest)
+    driver = PushedMeanwhile({layout.revision_link(app, digest): link, entry: link})
+    async with connect(driver) as registry:
+        await push_blob(registry, app, b"{}")
+        await push_manifest(registry, app, "v1", content)
+        assert (await registry.delete(f"/v2/{app}/manifests/{digest}")).status_code == 202
+        answer = await registry.get(f"/v2/{app}/referrers/{SUBJECT}")
+    assert [found["digest"] for found in answer.json()["manifests"]] == [str(digest)]
