@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 
+from authproxy.storage import syncs
+
 # A folder that becomes empty is removed, and may vanish between our making and our using it. Each round needs one
 # more deletion at just that moment.
 ATTEMPTS = 16
@@ -21,15 +23,17 @@ def make_folders(folder: str) -> list[str]:
     return _make_folders(folder)
 
 
-def sync_folders(folders: Iterable[str]) -> None:
-    """Make the entries of folders durable, each once and in this order. One that is gone has none."""
-    for folder in dict.fromkeys(folders):
-        with suppress(FileNotFoundError):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+def sync(files: Iterable[int] = (), folders: Iterable[str] = ()) -> None:
+    """Make durable, all at once, what open files hold and which entries folders have; one that is gone has none."""
+    opened: list[int] = []
+    try:
+        for folder in dict.fromkeys(folders):
+            with suppress(FileNotFoundError):
+                opened.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        syncs.sync_all(list(files), opened)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
@@ -44,7 +48,7 @@ def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
 
 
 def begin_write_back(descriptor: int, offset: int, length: int) -> None:
-    """Let the system begin to write a part of a file to the disk, without waiting for it. Length 0: to its end."""
+    """Let the system begin to write a part of a file to the disk, without waiting for it."""
     # Linux starts the writing of dirty pages on this advice, and drops only those that were clean before: what was
     # just written stays in memory for whoever pulls it next.
     os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
@@ -56,7 +60,7 @@ def remove_file(path: str, stop: str) -> bool:
         os.unlink(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    sync_folders([prune(os.path.dirname(path), stop)])
+    sync(folders=[prune(os.path.dirname(path), stop)])
     return True
 
 
@@ -66,7 +70,7 @@ def remove_tree(folder: str, stop: str) -> bool:
         return False
     with suppress(FileNotFoundError):  # somebody else is removing it too
         shutil.rmtree(folder)
-    sync_folders([prune(os.path.dirname(folder), stop)])
+    sync(folders=[prune(os.path.dirname(folder), stop)])
     return True
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -16,7 +16,7 @@ import pytest
 from authproxy.digest import Digest
 from authproxy.errors import StartError
 from authproxy.reference import Repository, Tag
-from authproxy.storage import durable, layout
+from authproxy.storage import durable, layout, syncs
 from authproxy.storage.driver import PIECE_BYTES, NotFound, StorageFull, UploadBusy
 from authproxy.storage.filesystem import FilesystemDriver
 from authproxy.storage.gather import BUFFER_BYTES
@@ -124,7 +124,7 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int = 1 << 40) -> None:
         self.room = room
         self.steps: list[str] = []
-        self._pwrite, self._fdatasync, self._fsync = os.pwrite, os.fdatasync, os.fsync
+        self._pwrite, self._sync_all = os.pwrite, syncs.sync_all
         rename_file = os.rename
 
         def rename(path: str, target: str) -> None:
@@ -132,8 +132,7 @@ class Disk:
             rename_file(path, target)
 
         monkeypatch.setattr(os, "pwrite", self.pwrite)
-        monkeypatch.setattr(os, "fdatasync", self.fdatasync)
-        monkeypatch.setattr(os, "fsync", self.fsync)
+        monkeypatch.setattr(syncs, "sync_all", self.sync_all)
         monkeypatch.setattr(os, "rename", rename)
 
     def pwrite(self, descriptor: int, data: memoryview, offset: int) -> int:
@@ -143,13 +142,9 @@ class Disk:
         self.room -= written
         return written
 
-    def fdatasync(self, descriptor: int) -> None:
-        self.steps.append(f"data {_kind(descriptor)}")
-        self._fdatasync(descriptor)
-
-    def fsync(self, descriptor: int) -> None:
-        self.steps.append(f"folder {_kind(descriptor)}")
-        self._fsync(descriptor)
+    def sync_all(self, files: Sequence[int], folders: Sequence[int]) -> None:
+        self.steps.append(" ".join(["sync", *map(_kind, files), *(f"{_kind(folder)}/" for folder in folders)]))
+        self._sync_all(files, folders)
 
 
 def _kind(descriptor: int) -> str:
@@ -166,33 +161,21 @@ async def test_a_commit_syncs_all_that_is_new_before_its_renames_and_the_folders
         await upload.write(b"hello")
         disk = Disk(monkeypatch)
         await upload.commit(HELLO, {layout.layer_link(APP, digest): b"a link"})
-    assert (
-        disk.steps
-        == [
-            "data data",
-            "data link",
-            "folder v2",  # where blobs is new
-            "folder blobs",
-            "folder sha256",
-            f"folder {digest.hex[:2]}",
-            "folder app",  # where _layers is new
-            "folder _layers",
-            "folder sha256",
-            "rename to data",
-            "rename to link",
-            f"folder {digest.hex}",
-            f"folder {digest.hex}",
-        ]
-    )
+    assert disk.steps == [
+        f"sync data link v2/ blobs/ sha256/ {digest.hex[:2]}/ app/ _layers/ sha256/",
+        "rename to data",
+        "rename to link",
+        f"sync {digest.hex}/ {digest.hex}/",
+    ]
 
 
-async def test_a_folder_that_several_come_into_is_synced_once(
+async def test_what_several_are_put_into_is_synced_once_and_the_last_after_the_others(
     driver: FilesystemDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths = [layout.StorePath(f"{layout.ROOT}/x/{name}") for name in "ab"]
+    paths = [layout.StorePath(f"{layout.ROOT}/{name}") for name in ("x/a", "x/b", "y/c")]
     disk = Disk(monkeypatch)
     await driver.write_all([(path, b"content") for path in paths])
-    assert disk.steps == ["data a", "data b", "folder v2", "rename to a", "rename to b", "folder x"]
+    assert disk.steps == ["sync a b c v2/", "rename to a", "rename to b", "rename to c", "sync x/", "sync y/"]
 
 
 async def test_a_new_session_syncs_nothing_where_its_repository_is_known(
@@ -211,7 +194,7 @@ async def test_a_link_is_synced_before_and_after_its_rename(
     await driver.write(V1, b"one")
     disk = Disk(monkeypatch)
     await driver.write(V1, b"two")
-    assert disk.steps == ["data link", "rename to link", "folder current"]
+    assert disk.steps == ["sync link", "rename to link", "sync current/"]
 
 
 @pytest.mark.parametrize("room", [0, 1, BUFFER_BYTES, 2 * BUFFER_BYTES + 1], ids=["at once", "a byte", "one", "two"])
@@ -326,14 +309,14 @@ async def test_a_folder_that_is_removed_under_the_writer_is_made_again(
     driver: FilesystemDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a delete of the tag does it, between the writing and the renaming."""
-    fdatasync = os.fdatasync
+    sync_all = syncs.sync_all
 
-    def remove_first(descriptor: int) -> None:
-        fdatasync(descriptor)
-        monkeypatch.setattr(os, "fdatasync", fdatasync)
+    def remove_first(files: Sequence[int], folders: Sequence[int]) -> None:
+        sync_all(files, folders)
+        monkeypatch.setattr(syncs, "sync_all", sync_all)
         shutil.rmtree(tmp_path / layout.tags(APP))
 
-    monkeypatch.setattr(os, "fdatasync", remove_first)
+    monkeypatch.setattr(syncs, "sync_all", remove_first)
     await driver.write(V1, b"one")
     assert await driver.read([V1]) == [b"one"]
     assert files(tmp_path) == {V1}
