@@ -1,6 +1,7 @@
 """The few words of ASGI that every part speaks: messages, headers, bodies, what the edge leaves in a scope."""
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -64,13 +65,21 @@ async def respond(send: Send, status: int, headers: Iterable[tuple[str, str]], b
 
 def encode_headers(headers: Iterable[tuple[str, str]]) -> Headers:
     """Text pairs as ASGI's byte pairs: names in lower case, control characters and what Latin-1 lacks as `?`."""
-    return [(name.lower().encode("ascii"), _header_value(value)) for name, value in headers]
+    return [
+        _encode_header(name, value) if len(value) <= MAX_REMEMBERED else _encode(name, value) for name, value in headers
+    ]
 
 
-def _header_value(value: str) -> bytes:
-    if value.isascii() and value.isprintable():
-        return value.encode("ascii")
-    return "".join(c if c.isprintable() else "?" for c in value).encode("latin-1", "replace")
+# Longest value, in characters, that is worth remembering: most headers of most answers are the same few.
+MAX_REMEMBERED = 256
+
+
+def _encode(name: str, value: str) -> tuple[bytes, bytes]:
+    encoded = value if value.isprintable() else "".join(c if c.isprintable() else "?" for c in value)
+    return name.lower().encode("ascii"), encoded.encode("latin-1", "replace")
+
+
+_encode_header = functools.lru_cache(maxsize=4096)(_encode)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ The names of the last two are those that CNCF Distribution's formatters write, s
 Nothing in an event begins a line of its own or speaks to the reader's terminal: paths and names come from anybody.
 """
 
+import functools
 import json
 import logging
 import re
@@ -173,12 +174,21 @@ def _logfmt(value: object) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return _remembered_quoted(text) if len(text) <= _MAX_REMEMBERED else _quoted(text)
+
+
+def _quoted(text: str) -> str:
     if _is_bare(text) or (text.isprintable() and not text.isascii() and not _needs_quotes(text)):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     if not escaped.isprintable():
         escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped)
     return f'"{escaped}"'
+
+
+# Users, paths and methods come again and again; the longest of them that is remembered, in characters.
+_MAX_REMEMBERED = 256
+_remembered_quoted = functools.lru_cache(maxsize=4096)(_quoted)
 
 
 def _needs_quotes(value: str) -> bool:

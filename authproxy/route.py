@@ -12,6 +12,7 @@
 A name may itself hold the words `blobs`, `tags` or `manifests`; what stands last decides.
 """
 
+import functools
 import re
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -97,11 +98,17 @@ _PATHS = (
 
 
 def parse_route(method: str, raw_path: bytes, query_string: bytes) -> Route:
-    """Read a request line below /v2/.
+    """Read a request line below /v2/. Those of reading requests are remembered: the same few are asked for all day.
 
     Escapes are undone once, as every registry does. Raises NameInvalid, TagInvalid, DigestInvalid,
     EndpointUnknown (no such path), Unsupported (a method that the path does not take) and QueryTooLong.
     """
+    if method in ("GET", "HEAD") and len(raw_path) + len(query_string) <= MAX_REMEMBERED:
+        return _parse_remembered(method, raw_path, query_string)
+    return _parse(method, raw_path, query_string)
+
+
+def _parse(method: str, raw_path: bytes, query_string: bytes) -> Route:
     query = _parse_query(query_string)
     path = _unescape(raw_path).removeprefix("/v2/")
     if path == "":
@@ -112,6 +119,11 @@ def parse_route(method: str, raw_path: bytes, query_string: bytes) -> Route:
         if match := pattern.fullmatch(path):
             return _parse_below_repository(kind, method, match, query)
     raise EndpointUnknown(detail={"path": path[:300]})
+
+
+# Longest path with its query, in bytes, that is remembered: a repository's name and a digest fit.
+MAX_REMEMBERED = 400
+_parse_remembered = functools.lru_cache(maxsize=4096)(_parse)
 
 
 def _parse_below_repository(kind: Kind, method: str, match: re.Match[str], query: tuple[tuple[str, str], ...]) -> Route:

@@ -18,16 +18,13 @@ class ResponseHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; add to the start of the answer."""
-        in_registry = is_registry_path(scope["path"])
+        wanted = [self.version, *self.configured] if is_registry_path(scope["path"]) else self.configured
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = list(message["headers"])
-                present = {name.lower() for name, _ in headers}
-                if in_registry and self.version[0] not in present:
-                    headers.append(self.version)
-                headers.extend(pair for pair in self.configured if pair[0] not in present)
-                message["headers"] = headers
+                headers = message["headers"]
+                present = [name for name, _ in headers]
+                message["headers"] = [*headers, *[pair for pair in wanted if pair[0] not in present]]
             await send(message)
 
         await self.app(scope, receive, add)
