@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from authproxy import log
-from authproxy.asgi import App, Receive, Scope, Send, respond
+from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, respond
 from authproxy.compose.backend import make_backend
 from authproxy.compose.checks import make_checks
 from authproxy.compose.gate import Layer, make_gate
@@ -128,7 +128,7 @@ class _Paths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/v2":
-            await respond(send, 301, [("Location", BASE_PATH), ("Content-Length", "0")])
+            await respond(send, 301, [("Location", scope[ORIGIN].prefix + BASE_PATH), ("Content-Length", "0")])
         elif is_registry_path(scope["path"]):
             await self.registry(scope, receive, send)
         else:
