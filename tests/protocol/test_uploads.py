@@ -122,7 +122,7 @@ async def test_a_session_can_be_cancelled_also_where_deletes_are_disabled(undele
     await check(undeletable, Call("", "DELETE", session, 404, code="BLOB_UPLOAD_UNKNOWN"))
 
 
-@pytest.mark.section("PROTOCOL §1 CVE-2026-32589")
+@pytest.mark.section("CVE-2026-32589")
 async def test_a_session_belongs_to_its_repository(registry: AsyncClient) -> None:
     session = await append(registry, await begin(registry), b"hel", "0-2")
     foreign = session.replace("team/app", "team/other")
