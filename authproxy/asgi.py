@@ -59,7 +59,12 @@ async def read_body(receive: Receive, max_bytes: int) -> bytes:
 
 async def respond(send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes = b"") -> None:
     """Send a whole small answer. Characters that no header may hold are replaced, so that no input splits an answer."""
-    await send({"type": "http.response.start", "status": status, "headers": encode_headers(headers)})
+    await send_whole(send, status, encode_headers(headers), body)
+
+
+async def send_whole(send: Send, status: int, headers: Headers, body: bytes = b"") -> None:
+    """`respond` with headers that are encoded already."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -4,11 +4,15 @@ from authproxy import asgi
 from authproxy.digest import Digest
 from authproxy.errors import BlobUnknown
 from authproxy.registry import conditions
+from authproxy.registry.answers import Answer, Answers
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.links import EMPTY, sizes_of, stored_blobs
+from authproxy.registry.links import sizes_of, stored_blobs, to_link
 from authproxy.registry.ranges import parse_range
 from authproxy.storage import layout
 from authproxy.storage.driver import PIECE_BYTES, Driver, NotFound, Reader
+
+# Blobs up to this length, in bytes, are answered in one go and remembered: configurations, signatures, empty layers.
+SMALL_BYTES = 64 * 1024
 
 
 class Blobs:
@@ -16,26 +20,32 @@ class Blobs:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
+        self._answers = Answers(driver)
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with a blob, a part of it, or its headers. Stops where the client goes away."""
+        is_whole = exchange.header(b"range") is None
+        if is_whole and (answer := self._answers.find((exchange.repository, exchange.digest))):
+            await answer.send(exchange)
+            return
         stored = await self._find(exchange)
+        [size] = await sizes_of(self._driver, [stored])
+        if size is None:
+            raise _unknown(exchange)
         # The content under a digest never changes, so whoever has it needs no second look.
         headers = [
             ("Docker-Content-Digest", str(exchange.digest)),
             ("ETag", conditions.etag(exchange.digest)),
             ("Cache-Control", "max-age=31536000, immutable"),
         ]
+        if is_whole and size <= SMALL_BYTES:
+            await self._answer_small(exchange, headers, stored)
+            return
         if exchange.is_head:
-            [size] = await sizes_of(self._driver, [stored])
-            if size is None:
-                raise _unknown(exchange)
             await self._answer_head(exchange, headers, size)
             return
         try:
             async with self._driver.open_reader(layout.blob(stored)) as reader:
-                if reader.size == 0 and stored != EMPTY:
-                    raise _unknown(exchange)
                 if conditions.is_unchanged(exchange, exchange.digest):
                     await exchange.answer(304, headers)
                 else:
@@ -58,6 +68,17 @@ class Blobs:
         if exchange.digest not in stored:
             raise _unknown(exchange)
         return stored[exchange.digest]
+
+    async def _answer_small(self, exchange: Exchange, headers: list[tuple[str, str]], stored: Digest) -> None:
+        [content] = await self._driver.read([layout.blob(stored)])
+        if content is None:
+            raise _unknown(exchange)
+        answer = Answer(exchange.digest, [*headers, ("Accept-Ranges", "bytes")], content, "application/octet-stream")
+        # By its second name a blob is stored under another digest, so that this does not find it.
+        held = (layout.layer_link(exchange.repository, exchange.digest), to_link(exchange.digest))
+        question = (exchange.repository, exchange.digest)
+        self._answers.keep(question, answer, [held, (layout.blob(exchange.digest), content)])
+        await answer.send(exchange)
 
     async def _answer_head(self, exchange: Exchange, headers: list[tuple[str, str]], size: int) -> None:
         if conditions.is_unchanged(exchange, exchange.digest):

@@ -8,6 +8,7 @@ from authproxy.errors import ContentTooLarge, DigestInvalid, ManifestInvalid, Ma
 from authproxy.reference import Repository, Tag, parse_tag
 from authproxy.registry import conditions
 from authproxy.registry.admission import decide_needed
+from authproxy.registry.answers import Answer, Answers
 from authproxy.registry.completeness import check_complete
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import digest_of, read_manifests, to_link
@@ -28,17 +29,20 @@ class Manifests:
         self._driver = driver
         self._tags = tags
         self._rules = rules
+        self._answers = Answers(driver)
         self._media_types: dict[Digest, str] = {}
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with the bytes as they were pushed, whatever `Accept` says."""
-        digest = await self._resolve(exchange)
-        content = await self._read(exchange, digest)
-        headers = [("Docker-Content-Digest", str(digest)), ("ETag", conditions.etag(digest))]
-        if conditions.is_unchanged(exchange, digest):
-            await exchange.answer(304, headers)
-        else:
-            await exchange.answer(200, [*headers, ("Content-Type", self._media_type(digest, content))], content)
+        question = (exchange.repository, exchange.reference)
+        answer = self._answers.find(question)
+        if answer is None:
+            digest = await self._resolve(exchange)
+            content = await self._read(exchange, digest)
+            headers = [("Docker-Content-Digest", str(digest)), ("ETag", conditions.etag(digest))]
+            answer = Answer(digest, headers, content, self._media_type(digest, content))
+            self._answers.keep(question, answer, _made_of(exchange, digest, content))
+        await answer.send(exchange)
 
     async def put(self, exchange: Exchange) -> None:
         """Take a manifest whose content is all here. By digest, `?tag=` (repeated) names tags to set with it."""
@@ -148,6 +152,18 @@ async def _read_body(exchange: Exchange) -> bytes:
         return await asgi.read_body(exchange.receive, MAX_BYTES)
     except asgi.ContentTooLong:
         raise too_large from None
+
+
+def _made_of(exchange: Exchange, digest: Digest, content: bytes) -> list[tuple[layout.StorePath, bytes]]:
+    """What an answer depends on: the tag, that the repository holds the manifest, the manifest.
+
+    By its second name a manifest is stored under another digest, so that this does not find it: it is read each time.
+    """
+    link = to_link(digest)
+    paths = [(layout.revision_link(exchange.repository, digest), link), (layout.blob(digest), content)]
+    if not isinstance(exchange.reference, Digest):
+        paths.append((layout.tag_current(exchange.repository, exchange.reference), link))
+    return paths
 
 
 def _unknown(exchange: Exchange) -> ManifestUnknown:

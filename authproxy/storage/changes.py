@@ -24,15 +24,19 @@ class Changes:
     def __init__(self, file: Path) -> None:
         self._map = _open_map(file)
         # Eight bytes at an aligned address are read and written in one step.
-        self._marks = memoryview(self._map).cast("Q")
+        self.marks = memoryview(self._map).cast("Q")
+
+    def place(self, path: str) -> int:
+        """Where in `marks` the mark of a path is."""
+        return zlib.crc32(path.encode()) % MARKS
 
     def mark(self, path: str) -> int:
         """The mark of a path, to be compared with one read later."""
-        return self._marks[zlib.crc32(path.encode()) % MARKS]
+        return self.marks[self.place(path)]
 
     def tell(self, path: str) -> None:
         """What is at a path has changed."""
-        self._marks[zlib.crc32(path.encode()) % MARKS] = secrets.randbits(64)
+        self.marks[self.place(path)] = secrets.randbits(64)
 
     def tell_all(self) -> None:
         """Anything may have changed."""

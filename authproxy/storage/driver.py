@@ -9,11 +9,11 @@ StorageFull     an answer 503: no space, or the quota is used up
 UploadBusy      an answer 503: somebody else is writing to this session
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from authproxy.digest import Digest
 from authproxy.errors import Unavailable
@@ -29,6 +29,10 @@ MAX_SMALL_BYTES = 8 * 1024 * 1024
 
 # For a commit of content that nothing names yet.
 NO_LINKS: Mapping[StorePath, bytes] = MappingProxyType({})
+
+
+# Whether what was read is still there.
+Still: TypeAlias = Callable[[], bool]
 
 
 class NotFound(Exception):
@@ -111,6 +115,13 @@ class Driver(Protocol):
 
     async def read(self, paths: Sequence[StorePath]) -> list[bytes | None]:
         """Small contents, in the order of `paths`; None where there is none, or it is over MAX_SMALL_BYTES."""
+
+    def still(self, contents: Sequence[tuple[StorePath, bytes]]) -> Still | None:
+        """A quick test, for later, whether reading these paths would still bring these contents.
+
+        It holds no longer than `read` would go on bringing them: another program's change may go unnoticed for as long
+        as there. None: it can't be told without reading; so it may be where a content has not been read lately.
+        """
 
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
         """Sizes in bytes, in the order of `paths`; None where there is nothing."""

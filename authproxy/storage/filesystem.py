@@ -14,7 +14,7 @@ from authproxy.storage import durable
 from authproxy.storage.batch import Batch
 from authproxy.storage.cached import NotCached, open_cached, read_cached, size_cached
 from authproxy.storage.changes import Changes
-from authproxy.storage.driver import MAX_SMALL_BYTES, NotFound, UploadBusy
+from authproxy.storage.driver import MAX_SMALL_BYTES, NotFound, Still, UploadBusy
 from authproxy.storage.file_reader import FileReader
 from authproxy.storage.file_upload import FileUpload, Session, create_session, take_session
 from authproxy.storage.folder_lists import FolderLists
@@ -66,6 +66,10 @@ class FilesystemDriver:
             with suppress(NotCached):
                 return [self._read_at_once(path) for path in paths]
         return await self._workers.run(lambda: [_read_small(self._at(path)) for path in paths])
+
+    def still(self, contents: Sequence[tuple[StorePath, bytes]]) -> Still | None:
+        """See `driver.Driver`."""
+        return self._remembered.still(contents)
 
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
         """See `driver.Driver`."""

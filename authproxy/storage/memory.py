@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from authproxy.digest import Digest
-from authproxy.storage.driver import MAX_SMALL_BYTES, NO_LINKS, PIECE_BYTES, NotFound, UploadBusy
+from authproxy.storage.driver import MAX_SMALL_BYTES, NO_LINKS, PIECE_BYTES, NotFound, Still, UploadBusy
 from authproxy.storage.hashing import RunningDigest
 from authproxy.storage.layout import StorePath
 
@@ -91,6 +91,10 @@ class MemoryDriver:
         """See `driver.Driver`."""
         found = [self._content.get(path) for path in paths]
         return [content if content is not None and len(content) <= MAX_SMALL_BYTES else None for content in found]
+
+    def still(self, contents: Sequence[tuple[StorePath, bytes]]) -> Still | None:
+        """See `driver.Driver`."""
+        return lambda: all(self._content.get(path) == content for path, content in contents)
 
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
         """See `driver.Driver`."""

@@ -1,10 +1,12 @@
 """Small contents read before: links, manifests, configurations. Bounded, and never older than they may be."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from authproxy.clock import Clock
 from authproxy.storage.changes import Changes
+from authproxy.storage.driver import Still
 
 # All that is remembered, in bytes, each entry with about as much as Python needs for it; and the largest single one.
 MAX_BYTES = 64 * 1024 * 1024
@@ -47,6 +49,26 @@ class Remembered:
             while self._bytes > self._max_bytes:
                 self._forget(next(iter(self._entries)))
         return content
+
+    def still(self, contents: Sequence[tuple[str, bytes]]) -> Still | None:
+        """A test whether all these contents are remembered as they are now. None: not even now."""
+        marks: list[tuple[int, int]] = []
+        until = math.inf
+        for path, content in contents:
+            entry = self._entries.get(path)
+            if entry is None or entry.content != content:
+                return None
+            marks.append((self._changes.place(path), entry.mark))
+            until = min(until, entry.until)
+        now, current = self._now, self._changes.marks
+
+        def test() -> bool:
+            for place, mark in marks:
+                if current[place] != mark:
+                    return False
+            return now() < until
+
+        return test
 
     def _forget(self, path: str) -> None:
         entry = self._entries.pop(path, None)

@@ -93,6 +93,32 @@ def test_a_content_read_again_counts_once(tmp_path: Path) -> None:
     assert known.find("b") == b"2"
 
 
+def test_a_test_for_later_holds_until_a_change_or_two_seconds(tmp_path: Path) -> None:
+    known, changes, clock = remembered(tmp_path)
+    shelf = Shelf(a=b"1", b=b"2")
+    for path in ("a", "b"):
+        known.read(path, shelf)
+    both = [("a", b"1"), ("b", b"2")]
+    still = known.still(both)
+    assert still is not None
+    assert still()
+    clock.seconds += 2.1
+    assert not still()
+    for path in ("a", "b"):
+        known.read(path, shelf)
+    still = known.still(both)
+    assert still is not None
+    changes.tell("b")
+    assert not still()
+
+
+def test_there_is_no_test_for_what_was_not_read_or_read_otherwise(tmp_path: Path) -> None:
+    known, _, _ = remembered(tmp_path)
+    known.read("a", Shelf(a=b"1"))
+    assert known.still([("b", b"2")]) is None
+    assert known.still([("a", b"an older content")]) is None
+
+
 def test_every_mark_changes_where_anything_may_have(tmp_path: Path) -> None:
     changes = Changes(tmp_path / "changes")
     before = [changes.mark(str(number)) for number in range(MARKS)]
