@@ -31,5 +31,9 @@ def _manifest_rules(validation: Validation, classes: tuple[str, ...]) -> Manifes
 
 
 def _allowed(urls: Urls) -> tuple[Pattern, ...] | None:
-    """With neither list nothing is allowed, with `deny` alone the rest: as in CNCF Distribution, `handlers/app.go`."""
-    return None if urls.deny and not urls.allow else tuple(map(compile_pattern, urls.allow))
+    """Without `allow` everything that is not denied.
+
+    OCI Image 1.1, "Layer Descriptors": a layer with urls need not be here. CNCF Distribution refuses all of them where
+    neither list is given.
+    """
+    return tuple(map(compile_pattern, urls.allow)) or None

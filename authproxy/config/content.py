@@ -20,11 +20,12 @@ PageLength = Annotated[Integer, AfterValidator(lambda value: value if value > 0 
 
 
 class Urls(Section):
-    """Addresses in manifests: layers that lie elsewhere. Without `allow` and `deny` a manifest may have none."""
+    """Addresses in manifests: layers that lie elsewhere. CNCF Distribution takes none without
+    these lists; here they need no permission."""
 
     allow: tuple[Pattern, ...] = ()
     """Regular expressions (RE2) of which an address has to match one, anywhere in it unless anchored. Default: none,
-    which allows nothing, or, beside a `deny`, everything."""
+    which allows everything that is not denied."""
 
     deny: tuple[Pattern, ...] = ()
     """Regular expressions of which an address may match none. Default: none."""

@@ -38,8 +38,7 @@ class ManifestRules:
     """Where `index_platforms` is "list": these. Empty: all, as in CNCF Distribution."""
 
     allowed_urls: tuple[Pattern, ...] | None = None
-    """A url of a layer has to match one of these. None: any http or https url. Empty: none, which is what CNCF
-    Distribution makes of a configuration that neither allows nor denies any."""
+    """A url of a layer has to match one of these. None: any http or https url. Empty: none."""
 
     denied_urls: tuple[Pattern, ...] = ()
     """And none of these."""

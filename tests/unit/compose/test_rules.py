@@ -15,7 +15,7 @@ def rules(**sections: Any) -> Rules:
 
 
 def test_the_defaults_are_those_of_cncf_distribution() -> None:
-    assert rules() == Rules(manifests=ManifestRules(allowed_urls=()))
+    assert rules() == Rules(manifests=ManifestRules())
 
 
 def test_every_key_is_a_rule() -> None:
@@ -38,7 +38,7 @@ def test_every_key_is_a_rule() -> None:
             enabled=False,
             index_platforms="list",
             platform_list=(Platform("amd64", "linux"),),
-            allowed_urls=(),
+            allowed_urls=None,
             classes=frozenset({"image"}),
         ),
     )
@@ -47,13 +47,13 @@ def test_every_key_is_a_rule() -> None:
 @pytest.mark.parametrize(
     ("urls", "allowed", "denied"),
     [
-        ({}, [], []),
+        ({}, None, []),
         ({"allow": ["a", "b"]}, ["a", "b"], []),
         ({"deny": ["c"]}, None, ["c"]),
         ({"allow": ["a"], "deny": ["c"]}, ["a"], ["c"]),
     ],
 )
-def test_addresses_are_allowed_and_denied_as_in_cncf_distribution(
+def test_addresses_are_allowed_unless_a_list_says_otherwise(
     urls: dict[str, list[str]], allowed: list[str] | None, denied: list[str]
 ) -> None:
     made = rules(validation={"manifests": {"urls": urls}}).manifests
