@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: compare, then the big blob; tables on the terminal, a JSON file in benchmarks/results/."""
+"""`python -m benchmarks`: compare, two workers, the big blob, how it scales; tables and a JSON file in results/."""
 
 import argparse
 import datetime as dt
@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.big_blob import pass_big_blob
@@ -20,13 +21,33 @@ from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.ours import start_ours
 from benchmarks.peer import missing_programs, start_peer
 from benchmarks.report import Report, as_text, write_json
+from benchmarks.scale import Sizes, measure_scale
 from benchmarks.works import WORKS, Content, Effort, Work, prepare
 
 _ROOT = Path(__file__).parent.parent
 _BUILD = _ROOT / "build" / "bench"
 _RESULTS = _ROOT / "benchmarks" / "results"
-_FULL = Effort(rounds=5, big_mib=256, wrk_s=3, small_pushes=200, passage_mib=2048)
-_QUICK = Effort(rounds=2, big_mib=32, wrk_s=1, small_pushes=40, passage_mib=256)
+_FULL = Effort(
+    rounds=5,
+    big_mib=256,
+    wrk_s=3,
+    small_pushes=200,
+    passage_mib=2048,
+    worker_rounds=2,
+    scale=Sizes(
+        tags=(10, 100, 1000, 10_000, 100_000), blobs_mib=(1, 16, 256, 4096), repositories=10_000, catalog_pages=300
+    ),
+)
+_QUICK = Effort(
+    rounds=2,
+    big_mib=32,
+    wrk_s=1,
+    small_pushes=40,
+    passage_mib=256,
+    worker_rounds=1,
+    scale=Sizes(tags=(10, 1000), blobs_mib=(1, 64), repositories=300, catalog_pages=30),
+)
+_WORKERS = 2
 _PROFILE_LINES = 40
 
 
@@ -57,9 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "compare", "memory", "profile"),
+        choices=("all", "compare", "workers", "memory", "scale", "profile"),
         default="all",
-        help="compare: us and the peer by turns; memory: a 2 GiB blob; profile: us alone under cProfile",
+        help="compare: us and the peer by turns; workers: us with two; memory: a 2 GiB blob; scale: from 10 to 100,000"
+        " tags and from 1 MiB to 4 GiB; profile: us alone under cProfile",
     )
     parser.add_argument("--quick", action="store_true", help="less of everything: to see that it works, not how fast")
     parser.add_argument("--only", action="append", choices=[work.name for work in WORKS], help="may be repeated")
@@ -69,11 +91,15 @@ def _parser() -> argparse.ArgumentParser:
 def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort) -> int:
     when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     report = Report(when, describe_machine(), describe_versions(), effort)
-    if what != "memory":
-        report.limits = measure_limits(folder / "limits", written_mib=effort.big_mib, wrk_s=effort.wrk_s)
+    if what in ("all", "compare"):
+        report.limits = measure_limits(folder / "limits", file_mib=effort.big_mib, wrk_s=effort.wrk_s)
         report.rows = _compare(folder, works, effort)
-    if what != "compare":
+    if what in ("all", "workers"):
+        report.two_workers = _two_workers(folder, works, effort)
+    if what in ("all", "memory"):
         report.passages = pass_big_blob(folder / "passage", effort.passage_mib)
+    if what in ("all", "scale"):
+        report.scale = measure_scale(folder / "scale", effort.scale, wrk_s=effort.wrk_s, pushes=effort.small_pushes)
     path = write_json(report, _RESULTS)
     print(f"\n{as_text(report)}\n\nwritten to {path}")
     if not report.is_within_limits():
@@ -93,6 +119,14 @@ def _compare(folder: Path, works: Sequence[Work], effort: Effort) -> list[Row]:
         for target in [ours] if peer is None else [ours, peer]:
             prepare(target, content)
         return measure(works, ours, peer, content, effort)
+
+
+def _two_workers(folder: Path, works: Sequence[Work], effort: Effort) -> list[Row]:
+    """The same works with more than one process, ours alone."""
+    content = Content.around(BigBlob.create(folder / "blob", effort.big_mib * MIB))
+    with start_ours(folder / "workers", workers=_WORKERS) as ours:
+        prepare(ours, content)
+        return measure(works, ours, None, content, replace(effort, rounds=effort.worker_rounds))
 
 
 def _profile(folder: Path, works: Sequence[Work], effort: Effort) -> None:

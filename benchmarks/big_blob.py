@@ -44,7 +44,7 @@ class Passage:
 def pass_big_blob(folder: Path, size_mib: int) -> list[Passage]:
     """Through the core, and through the proxy where docker-registry is installed. Makes `folder`."""
     with start_ours(folder / "core") as target:
-        passages = [_pass(target, "core", size_mib)]
+        passages = [pass_blob(target, "core", size_mib)]
     shutil.rmtree(folder / "core")
     if find_program("docker-registry") is None:
         print("docker-registry is not installed: nothing was passed through the proxy")
@@ -53,12 +53,12 @@ def pass_big_blob(folder: Path, size_mib: int) -> list[Passage]:
         start_registry(folder / "upstream") as (_, port),
         start_ours(folder / "proxy", upstream=f"http://127.0.0.1:{port}") as target,
     ):
-        passages.append(_pass(target, "proxy", size_mib))
+        passages.append(pass_blob(target, "proxy", size_mib))
     shutil.rmtree(folder)
     return passages
 
 
-def _pass(target: Target, through: str, size_mib: int) -> Passage:
+def pass_blob(target: Target, through: str, size_mib: int) -> Passage:
     """Push and pull one blob. Raises WrongAnswer where it does not come back as it went."""
     size, first = size_mib * MIB, os.urandom(MIB)
     digest = _digest(size, first)

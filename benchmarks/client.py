@@ -64,6 +64,11 @@ class Client:
             size += count
         return size, Digest("sha256", hasher.hexdigest())
 
+    def tags(self, path: str) -> list[str]:
+        """GET a page of a tags list: the tags in it."""
+        tags: list[str] = json.loads(self.request("GET", path, expect=200).body)["tags"]
+        return tags
+
     def open_upload(self, repository: str) -> str:
         """POST an upload session: where its bytes go, as a path with its query."""
         answer = self.request("POST", f"/v2/{repository}/blobs/uploads/", expect=202, headers={"Content-Length": "0"})

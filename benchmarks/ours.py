@@ -14,20 +14,31 @@ _MODULE = ("-m", "authproxy", "serve", "--embedded")
 
 
 @contextmanager
-def start_ours(folder: Path, *, upstream: str | None = None, profile: Path | None = None) -> Iterator[Target]:
+def start_ours(
+    folder: Path, *, workers: int = 1, upstream: str | None = None, profile: Path | None = None
+) -> Iterator[Target]:
     """Our server while the block lasts, on its own core or in front of the registry at `upstream` (a URL).
+
+    What is in its folder already, it serves: see `storage_of`.
 
     With `profile` its main thread runs under cProfile, which slows it down, and leaves its statistics in that file.
     """
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     port, password = free_port(), secrets.token_urlsafe(16)
     env = {"AUTHPROXY_ADMIN_PASSWORD": password, "REGISTRY_HTTP_ADDR": f"127.0.0.1:{port}"}
+    if workers > 1:
+        env["REGISTRY_HTTP_WORKERS"] = str(workers)
     if upstream is not None:
         env["REGISTRY_UPSTREAM_URL"] = upstream
     ca = folder / "certs" / "ca.pem"
     with running(NAME, [sys.executable, *_profiler(profile), *_MODULE], folder, env=env) as server:
         server.wait_until(answers(port, ca, status=401))
         yield Target(NAME, port, ca, (server,), user=("admin", password))
+
+
+def storage_of(folder: Path) -> Path:
+    """Where a server that is started in `folder` has its storage."""
+    return folder / "data" / "registry"
 
 
 def _profiler(profile: Path | None) -> Sequence[str]:

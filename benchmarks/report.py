@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.big_blob import LIMIT_MIB, Passage
-from benchmarks.compare import Row
+from benchmarks.compare import Figures, Row
+from benchmarks.scale import Scale
+from benchmarks.tables import NOTHING, figure, pairs, table
 from benchmarks.works import Effort
-
-NOTHING = "-"
 
 
 @dataclass(slots=True)
 class Report:
-    """All that one run found out."""
+    """All that one run found out. What it was not asked for is empty."""
 
     when: str  # ISO 8601, UTC
     machine: Mapping[str, str]
@@ -24,45 +24,44 @@ class Report:
     effort: Effort
     limits: Mapping[str, float] = field(default_factory=dict)
     rows: Sequence[Row] = ()
+    two_workers: Sequence[Row] = ()  # us alone
     passages: Sequence[Passage] = ()
+    scale: Scale | None = None
 
     def is_within_limits(self) -> bool:
         """Whether no passage of the big blob took more memory than is allowed."""
-        return all(passage.over_idle_mib < LIMIT_MIB for passage in self.passages)
+        grown = self.scale.blobs if self.scale else ()
+        return all(passage.over_idle_mib < LIMIT_MIB for passage in (*self.passages, *grown))
+
+    def share_of_limit(self, row: Row) -> float | None:
+        """Our figure as a part of what the machine allows, 1 being all; None where that was not measured."""
+        limit = self.limits.get(row.work.limit)
+        return row.ours.median / limit if limit else None
 
 
 def as_text(report: Report) -> str:
     """The tables that a run prints."""
-    parts = [_pairs({"when": report.when, **report.machine, **report.versions})]
+    parts = [pairs({"when": report.when, **report.machine, **report.versions})]
     if report.limits:
-        parts.append(_pairs({name: _figure(value) for name, value in report.limits.items()}))
+        parts.append(pairs({name: figure(value) for name, value in report.limits.items()}))
     if report.rows:
-        parts.append(_table(_COLUMNS, [_cells(row) for row in report.rows]))
+        parts.append(table(_COLUMNS, [_cells(report, row) for row in report.rows]))
         parts.append(
-            f"medians of {report.effort.rounds} rounds; ratio: us over the peer, median (least to most) of the rounds"
+            f"medians of {report.effort.rounds} rounds; ratio: us over the peer, median (least to most) of the rounds;"
+            " share: our median as a part of the limit"
         )
+    if report.two_workers:
+        one = {row.work.name: row.ours.median for row in report.rows}
+        parts.append(table(_WORKERS_COLUMNS, [_worker_cells(row, one) for row in report.two_workers]))
     if report.passages:
-        parts.append(_table(_PASSAGE_COLUMNS, [_passage_cells(passage) for passage in report.passages]))
+        parts.append(table(_PASSAGE_COLUMNS, [_passage_cells(passage) for passage in report.passages]))
+    if report.scale:
+        parts += _scale_tables(report.scale)
     return "\n\n".join(parts)
 
 
 def as_json(report: Report) -> str:
     """The same figures with every round."""
-    rows: list[dict[str, Any]] = []
-    for row in report.rows:
-        ratios = sorted(row.ratios())
-        rows.append(
-            {
-                "work": row.work.name,
-                "unit": row.work.unit,
-                "ours": asdict(row.ours) | {"median": row.ours.median},
-                "peer": None if row.peer is None else asdict(row.peer) | {"median": row.peer.median},
-                "ratio": None
-                if not ratios
-                else {"median": statistics.median(ratios), "least": ratios[0], "most": ratios[-1]},
-            }
-        )
-    passages = [asdict(passage) | {"over_idle_mib": passage.over_idle_mib} for passage in report.passages]
     return json.dumps(
         {
             "when": report.when,
@@ -70,8 +69,12 @@ def as_json(report: Report) -> str:
             "versions": dict(report.versions),
             "effort": asdict(report.effort),
             "limits": dict(report.limits),
-            "works": rows,
-            "big_blob": passages,
+            "works": [_entry(report, row) for row in report.rows],
+            "two_workers": [
+                {"work": row.work.name, "unit": row.work.unit, "ours": _figures(row.ours)} for row in report.two_workers
+            ],
+            "big_blob": [_passage_entry(passage) for passage in report.passages],
+            "scale": _scale_entry(report.scale),
         },
         indent=2,
         ensure_ascii=False,
@@ -86,47 +89,95 @@ def write_json(report: Report, folder: Path) -> Path:
     return path
 
 
-_COLUMNS = ("work", "unit", "us", "peer", "ratio", "spread", "our peak MiB", "peer's")
-_PASSAGE_COLUMNS = ("big blob through", "push MiB/s", "pull MiB/s", "idle MiB", "peak MiB", "over idle", "limit")
-
-
-def _cells(row: Row) -> list[str]:
+def _entry(report: Report, row: Row) -> dict[str, Any]:
     ratios = sorted(row.ratios())
+    return {
+        "work": row.work.name,
+        "unit": row.work.unit,
+        "ours": _figures(row.ours),
+        "peer": None if row.peer is None else _figures(row.peer),
+        "ratio": {"median": statistics.median(ratios), "least": ratios[0], "most": ratios[-1]} if ratios else None,
+        "limit": row.work.limit,
+        "share_of_limit": report.share_of_limit(row),
+    }
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    return asdict(figures) | {"median": figures.median}
+
+
+def _passage_entry(passage: Passage) -> dict[str, Any]:
+    return asdict(passage) | {"over_idle_mib": passage.over_idle_mib}
+
+
+def _scale_entry(scale: Scale | None) -> dict[str, Any] | None:
+    return None if scale is None else asdict(scale) | {"blobs": [_passage_entry(passage) for passage in scale.blobs]}
+
+
+_COLUMNS = ("work", "unit", "us", "peer", "ratio", "spread", "our peak MiB", "peer's", "share", "limit")
+_WORKERS_COLUMNS = ("work", "unit", "one worker", "two workers", "gain", "peak MiB")
+_PASSAGE_COLUMNS = ("big blob through", "push MiB/s", "pull MiB/s", "idle MiB", "peak MiB", "over idle", "limit")
+_TAGS_COLUMNS = ("tags in a repository", "page of 100, 1/s", "manifest by tag, 1/s", "tag push, 1/s", "peak MiB")
+_BLOBS_COLUMNS = ("blob", "push MiB/s", "pull MiB/s", "idle MiB", "push peak MiB", "pull peak MiB")
+
+
+def _cells(report: Report, row: Row) -> list[str]:
+    ratios, share = sorted(row.ratios()), report.share_of_limit(row)
     return [
         row.work.title,
         row.work.unit,
-        _figure(row.ours.median),
-        NOTHING if row.peer is None else _figure(row.peer.median),
+        figure(row.ours.median),
+        NOTHING if row.peer is None else figure(row.peer.median),
         f"{statistics.median(ratios):.2f}" if ratios else NOTHING,
         f"{ratios[0]:.2f} to {ratios[-1]:.2f}" if ratios else NOTHING,
         f"{row.ours.peak_mib:.0f}",
         NOTHING if row.peer is None else f"{row.peer.peak_mib:.0f}",
+        NOTHING if share is None else f"{share:.0%}",
+        row.work.limit.partition(" (")[0],
+    ]
+
+
+def _worker_cells(row: Row, one: Mapping[str, float]) -> list[str]:
+    before, after = one.get(row.work.name), row.ours.median
+    return [
+        row.work.title,
+        row.work.unit,
+        NOTHING if before is None else figure(before),
+        figure(after),
+        NOTHING if before is None else f"{after / before:.2f}",
+        f"{row.ours.peak_mib:.0f}",
     ]
 
 
 def _passage_cells(passage: Passage) -> list[str]:
     peak = max(passage.push_peak_mib, passage.pull_peak_mib)
     figures = (passage.push_mib_s, passage.pull_mib_s, passage.idle_mib, peak, passage.over_idle_mib)
-    return [f"{passage.through}, {passage.size_mib} MiB", *(f"{figure:.0f}" for figure in figures), f"< {LIMIT_MIB}"]
+    return [f"{passage.through}, {passage.size_mib} MiB", *(f"{value:.0f}" for value in figures), f"< {LIMIT_MIB}"]
 
 
-def _figure(value: float) -> str:
-    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def _pairs(pairs: Mapping[str, str]) -> str:
-    width = max(map(len, pairs))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in pairs.items())
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; the first is text, the others are flush right."""
-    widths = [max(len(line[index]) for line in [columns, *rows]) for index in range(len(columns))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if index == 0 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in [columns, ["─" * width for width in widths], *rows]
+def _scale_tables(scale: Scale) -> list[str]:
+    steps = [
+        [f"{step.tags:,}", figure(step.page_s), figure(step.manifest_s), figure(step.push_s), f"{step.peak_mib:.0f}"]
+        for step in scale.tags
     ]
-    return "\n".join(lines)
+    blobs = [
+        [
+            f"{blob.size_mib:,} MiB",
+            *map(figure, (blob.push_mib_s, blob.pull_mib_s)),
+            *(f"{peak:.0f}" for peak in (blob.idle_mib, blob.push_peak_mib, blob.pull_peak_mib)),
+        ]
+        for blob in scale.blobs
+    ]
+    catalog = scale.catalog
+    seen = {
+        "start, nothing stored (s)": scale.start_empty_s,
+        f"start, {catalog.repositories:,} repositories and the tags above (s)": scale.start_full_s,
+        "first catalog page, first answer after the start (ms)": catalog.first_ms,
+        "first catalog page, median (ms)": catalog.p50_ms,
+        "first catalog page, 99 of 100 (ms)": catalog.p99_ms,
+    }
+    return [
+        table(_TAGS_COLUMNS, steps),
+        table(_BLOBS_COLUMNS, blobs),
+        pairs({name: figure(value) for name, value in seen.items()}),
+    ]

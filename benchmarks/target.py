@@ -44,12 +44,12 @@ class Target:
             return {}
         return {"Authorization": f"Basic {base64.b64encode(':'.join(self.user).encode()).decode()}"}
 
-    def authorization(self) -> dict[str, str]:
-        """The headers that let a request pass: a fresh token for REPOSITORY, or none where none is needed."""
+    def authorization(self, scope: str = PUSH_SCOPE) -> dict[str, str]:
+        """The headers that let a request pass: a fresh token for `scope`, or none where none is needed."""
         if self.user is None:
             return {}
         with self.connect(self.basic()) as client:
-            token = read_token(client.request("GET", token_path(PUSH_SCOPE), expect=200))
+            token = read_token(client.request("GET", token_path(scope), expect=200))
         return {"Authorization": f"Bearer {token}"}
 
 

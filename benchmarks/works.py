@@ -14,7 +14,9 @@ from authproxy.digest import Digest
 from benchmarks.client import MANIFEST, check_digest, local, read_token
 from benchmarks.content import MIB, SMALL_BYTES, TAGS, BigBlob, image_manifest
 from benchmarks.errors import WrongAnswer
+from benchmarks.limits import BARE_FILE, BARE_TLS, DURABLE_SMALL, DURABLE_WRITE
 from benchmarks.load import download_s, request_rate, upload
+from benchmarks.scale import Sizes
 from benchmarks.target import PUSH_SCOPE, REPOSITORY, Target, token_path
 
 ANONYMOUS_SCOPE = "repository:public/app:pull"
@@ -31,6 +33,8 @@ class Effort:
     wrk_s: int  # how long each of the many-requests works lasts
     small_pushes: int  # in one measurement
     passage_mib: int  # the blob of the memory run
+    worker_rounds: int  # with two workers
+    scale: Sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,15 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """`measure` gives a figure in `unit`, more is better. Works that `issue` tokens have no peer."""
+    """`measure` gives a figure in `unit`, more is better; `limit` names what bounds it, in the same unit.
+
+    Works that `issue` tokens have no peer.
+    """
 
     name: str
     title: str
     unit: str
+    limit: str
     measure: Callable[[Turn], float]
     issues_tokens: bool = False
 
@@ -162,17 +170,17 @@ def token_anonymous(turn: Turn) -> float:
 
 
 WORKS = (
-    Work("push", "push, one stream", "MiB/s", push_one),
-    Work("pull-1", "pull, one stream", "MiB/s", pull(1)),
-    Work("pull-8", "pull, eight streams", "MiB/s", pull(8)),
-    Work("manifest-tag", "manifest by tag", "1/s", manifest_by_tag),
-    Work("manifest-digest", "manifest by digest", "1/s", manifest_by_digest),
-    Work("blob-small", "small blob", "1/s", small_blob),
-    Work("tags", "tags list", "1/s", tags_list),
-    Work("base", "/v2/", "1/s", base),
-    Work("push-small", "small blob push", "1/s", push_small),
-    Work("token-basic", "token, Basic", "1/s", token_basic, issues_tokens=True),
-    Work("token-anonymous", "token, anonymous", "1/s", token_anonymous, issues_tokens=True),
+    Work("push", "push, one stream", "MiB/s", DURABLE_WRITE, push_one),
+    Work("pull-1", "pull, one stream", "MiB/s", BARE_FILE, pull(1)),
+    Work("pull-8", "pull, eight streams", "MiB/s", BARE_FILE, pull(8)),
+    Work("manifest-tag", "manifest by tag", "1/s", BARE_TLS, manifest_by_tag),
+    Work("manifest-digest", "manifest by digest", "1/s", BARE_TLS, manifest_by_digest),
+    Work("blob-small", "small blob", "1/s", BARE_TLS, small_blob),
+    Work("tags", "tags list", "1/s", BARE_TLS, tags_list),
+    Work("base", "/v2/", "1/s", BARE_TLS, base),
+    Work("push-small", "small blob push", "1/s", DURABLE_SMALL, push_small),
+    Work("token-basic", "token, Basic", "1/s", BARE_TLS, token_basic, issues_tokens=True),
+    Work("token-anonymous", "token, anonymous", "1/s", BARE_TLS, token_anonymous, issues_tokens=True),
 )
 
 
