@@ -21,6 +21,9 @@ class Hasher(Protocol):
     def hexdigest(self) -> str:
         """The lower-case hex of everything so far."""
 
+    def copy(self) -> Self:
+        """Another one that has seen the same."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:

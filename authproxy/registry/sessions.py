@@ -1,7 +1,7 @@
 """Upload sessions: their ids, and the running digests that one request hands to the next.
 
-A session is in the storage, so any process can go on with it. Its running digest is in the memory of the process
-that served it last; where that is missing, the data is read again at the end. See
+A session is in the storage, so any process can go on with it. Its running digest is in the memory of each process
+that served it, as far as that process has followed; what it has missed is read at the end, once. See
 docs/decisions/0005-keep-running-digests-in-memory.md.
 """
 
@@ -71,7 +71,7 @@ class Sessions:
             raise BlobUploadUnknown(detail={"session": session}) from None
 
     def _remember(self, path: layout.StorePath, upload: Upload) -> None:
-        if not upload.is_finished:
+        if not upload.is_finished and (upload.running.offset or not upload.size):  # else it has seen nothing of it
             self._running[path] = upload.running
             if len(self._running) > MAX_REMEMBERED:
                 self._running.popitem(last=False)

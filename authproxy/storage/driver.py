@@ -30,6 +30,8 @@ MAX_SMALL_BYTES = 8 * 1024 * 1024
 # For a commit of content that nothing names yet.
 NO_LINKS: Mapping[StorePath, bytes] = MappingProxyType({})
 
+# Bytes as they come in.
+Piece: TypeAlias = bytes | bytearray | memoryview
 
 # Whether what was read is still there.
 Still: TypeAlias = Callable[[], bool]
@@ -59,10 +61,11 @@ class Reader(Protocol):
 
     size: int  # bytes in all
 
-    def pieces(self, first: int, length: int) -> AsyncIterator[bytes]:
+    def pieces(self, first: int, length: int) -> AsyncIterator[bytes | bytearray]:
         """`length` bytes from offset `first` on, in pieces of PIECE_BYTES and a last shorter one.
 
-        Never blocks the event loop. Raises OSError where the content ends before (it was damaged).
+        A piece is the caller's: nobody else will touch it again. Never blocks the event loop. Raises OSError where the
+        content ends before (it was damaged).
         """
 
 
@@ -83,20 +86,24 @@ class Upload(Protocol):
 
     @property
     def running(self) -> RunningDigest:
-        """The digest so far: hand it to `adopt` in the next request and nothing is read again."""
+        """The digest so far: hand it to `adopt` in the next request, and what it has seen is not read again."""
 
     def adopt(self, running: RunningDigest) -> None:
-        """Go on with a running digest, where it has seen exactly the `size` bytes; otherwise do nothing."""
+        """Go on with the running digest of this session's first bytes. One that has seen more than there is, is not it.
 
-    async def write(self, piece: bytes) -> None:
+        Where others have written since, `digests` reads what it has missed.
+        """
+
+    async def write(self, piece: Piece) -> None:
         """Append. Waits while the storage is behind: this is the back-pressure. Cancelled: `size` says what was kept.
 
-        Memory is bounded, whatever the size of the upload. Raises StorageFull, here or when the session is left: it is
-        dropped then, so that what can't be completed does not go on filling the storage.
+        A large piece is used where it is: leave it as it is until `digests` or `commit` has returned, or the session
+        is left. Memory is bounded, whatever the size of the upload. Raises StorageFull, here or when the session is
+        left: it is dropped then, so that what can't be completed does not go on filling the storage.
         """
 
     async def digests(self, algorithms: Collection[str]) -> dict[str, Digest]:
-        """The digests of everything so far. Reads it again where no running digest has followed it."""
+        """The digests of everything so far. Reads again what no running digest has followed."""
 
     async def commit(self, target: StorePath, links: Mapping[StorePath, bytes] = NO_LINKS) -> None:
         """Make the content visible at `target` in one atomic step, then each link, in order; all durable on return.

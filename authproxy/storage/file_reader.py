@@ -16,35 +16,30 @@ class FileReader:
         self._descriptor = descriptor
         self._workers = workers
 
-    async def pieces(self, first: int, length: int) -> AsyncIterator[bytes]:
+    async def pieces(self, first: int, length: int) -> AsyncIterator[bytearray]:
         """See `driver.Reader`."""
-        buffer = memoryview(bytearray(min(PIECE_BYTES, length)))
-        offset, end = first, first + length
-        while offset < end:
-            wanted = min(PIECE_BYTES, end - offset)
-            taken = self._read_at_once(buffer[:wanted], offset)
-            if taken == wanted:
-                piece = bytes(buffer[:wanted])
-            else:  # the rest is on the disk
-                rest = await self._workers.run(partial(_read_all, self._descriptor, wanted - taken, offset + taken))
-                piece = bytes(buffer[:taken]) + rest if taken else rest
-            offset += wanted
+        for offset in range(first, first + length, PIECE_BYTES):
+            # Its own for each piece: whoever sends it may have to keep it for a while.
+            piece = bytearray(min(PIECE_BYTES, first + length - offset))
+            taken = self._read_at_once(piece, offset)
+            if taken < len(piece):  # the rest is on the disk
+                await self._workers.run(
+                    partial(_read_rest, self._descriptor, memoryview(piece)[taken:], offset + taken)
+                )
             yield piece
 
-    def _read_at_once(self, buffer: memoryview, offset: int) -> int:
+    def _read_at_once(self, piece: bytearray, offset: int) -> int:
         """How many bytes could be read without waiting for the disk."""
         try:
-            return os.preadv(self._descriptor, [buffer], offset, os.RWF_NOWAIT)
+            return os.preadv(self._descriptor, [piece], offset, os.RWF_NOWAIT)
         except OSError:  # EAGAIN: not in memory; EOPNOTSUPP: a file system that can't tell. The thread meets the others
             return 0
 
 
-def _read_all(descriptor: int, length: int, offset: int) -> bytes:
-    """Read exactly so much; the system may give less at a time. Raises OSError where the file ends before."""
-    data = os.pread(descriptor, length, offset)
-    while len(data) < length:
-        more = os.pread(descriptor, length - len(data), offset + len(data))
-        if not more:
-            raise OSError(f"a stored file ends at {offset + len(data)} bytes, in the middle of being read")
-        data += more
-    return data
+def _read_rest(descriptor: int, rest: memoryview, offset: int) -> None:
+    """Fill all of `rest`; the system may give less at a time. Raises OSError where the file ends before."""
+    while rest:
+        count = os.preadv(descriptor, [rest], offset)
+        if not count:
+            raise OSError(f"a stored file ends at {offset} bytes, in the middle of being read")
+        rest, offset = rest[count:], offset + count

@@ -7,10 +7,14 @@ copied together once; a piece that is large itself is handed over as it is.
 from collections.abc import Callable
 from functools import partial
 
+from authproxy.storage.driver import Piece
 from authproxy.storage.workers import Lane
 
 # Two of them belong to an upload that is being written. Measured: 256 to 512 KiB are the quickest.
 BUFFER_BYTES = 512 * 1024
+
+# A piece of so many bytes is worth a hand-over of its own, and more than copying it.
+DIRECT_BYTES = 256 * 1024
 
 # Buffers that wait for the next upload, in all of a driver.
 MAX_SPARE = 8
@@ -44,9 +48,19 @@ class Gather:
         self._filled = 0
         self._lent: bytearray | None = None  # with the thread, or back from it
 
-    async def write(self, piece: bytes) -> None:
-        """Take a piece. Waits while the thread is a whole buffer behind. Cancelled: `accepted` says what was taken."""
-        if not self._filled and len(piece) >= BUFFER_BYTES:
+    @property
+    def waiting(self) -> memoryview:
+        """What is gathered and not handed over. Good until the next call."""
+        return memoryview(self._filling)[: self._filled] if self._filling is not None else memoryview(b"")
+
+    async def write(self, piece: Piece) -> None:
+        """Take a piece. Waits while the thread is a whole buffer behind. Cancelled: `accepted` says what was taken.
+
+        One of DIRECT_BYTES or more is not copied: it must stay as it is until `flush`, or its like, has returned.
+        """
+        if len(piece) >= DIRECT_BYTES:
+            if self._filled:
+                await self._hand_over()
             await self._lane.start(partial(self._consume, memoryview(piece)))
             self.accepted += len(piece)
             return
@@ -58,6 +72,13 @@ class Gather:
             rest = rest[taken:]
             if self._filled == BUFFER_BYTES:
                 await self._hand_over()
+
+    async def take(self) -> memoryview:
+        """Wait until all that was handed over is consumed, and get the rest, for a job that the caller starts next."""
+        await self._lane.settle()
+        waiting = self.waiting
+        self._filled = 0
+        return waiting
 
     async def flush(self) -> None:
         """Wait until everything taken has been consumed."""

@@ -1,6 +1,6 @@
 """A digest that is computed while content passes, and can be carried from one request to the next."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from authproxy.digest import Digest, Hasher, new_hasher
 
@@ -15,13 +15,32 @@ class RunningDigest:
     def __repr__(self) -> str:
         return f"RunningDigest({'+'.join(self._hashers)} at {self.offset})"
 
-    def update(self, data: memoryview) -> None:
+    def update(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes. Heavy work, for a thread: large data is hashed without the interpreter's lock."""
         for hasher in self._hashers.values():
             hasher.update(data)
         self.offset += len(data)
 
+    def lacking(self, algorithms: Iterable[str]) -> list[str]:
+        """Those that were not asked for at the beginning."""
+        return [algorithm for algorithm in algorithms if algorithm not in self._hashers]
+
     def find(self, algorithm: str) -> Digest | None:
         """The digest of everything so far, or None where it was not asked for at the beginning."""
         hasher = self._hashers.get(algorithm)
         return None if hasher is None else Digest(algorithm, hasher.hexdigest())
+
+    def find_after(self, data: bytes | bytearray | memoryview, algorithms: Collection[str]) -> dict[str, Digest]:
+        """What the digests will be when it has seen `data` too; those that it lacks are not in the answer."""
+        found: dict[str, Digest] = {}
+        for algorithm in algorithms:
+            if algorithm in self._hashers or not self.offset:
+                hasher = self._hashers[algorithm].copy() if algorithm in self._hashers else new_hasher(algorithm)
+                hasher.update(data)
+                found[algorithm] = Digest(algorithm, hasher.hexdigest())
+        return found
+
+    def join(self, other: "RunningDigest") -> None:
+        """Take over the hashes of another one that has seen the same bytes."""
+        assert other.offset == self.offset
+        self._hashers |= other._hashers  # noqa: SLF001 - one of its own kind

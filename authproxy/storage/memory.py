@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from authproxy.digest import Digest
-from authproxy.storage.driver import MAX_SMALL_BYTES, NO_LINKS, PIECE_BYTES, NotFound, Still, UploadBusy
+from authproxy.storage.driver import MAX_SMALL_BYTES, NO_LINKS, PIECE_BYTES, NotFound, Piece, Still, UploadBusy
 from authproxy.storage.hashing import RunningDigest
 from authproxy.storage.layout import StorePath
 
@@ -49,10 +49,10 @@ class MemoryUpload:
 
     def adopt(self, running: RunningDigest) -> None:
         """See `driver.Upload`."""
-        if running.offset == self.size:
+        if running.offset <= self.size:
             self.running = running
 
-    async def write(self, piece: bytes) -> None:
+    async def write(self, piece: Piece) -> None:
         """See `driver.Upload`."""
         follows = self.running.offset == len(self._data)
         self._data += piece
@@ -61,9 +61,10 @@ class MemoryUpload:
 
     async def digests(self, algorithms: Collection[str]) -> dict[str, Digest]:
         """See `driver.Upload`."""
-        if self.running.offset != self.size or any(self.running.find(algorithm) is None for algorithm in algorithms):
-            self.running = RunningDigest(algorithms)
-            await asyncio.to_thread(self.running.update, memoryview(bytes(self._data)))
+        fresh = RunningDigest(self.running.lacking(algorithms))
+        for running in (self.running, fresh):
+            await asyncio.to_thread(running.update, bytes(self._data[running.offset :]))
+        self.running.join(fresh)
         found = {algorithm: self.running.find(algorithm) for algorithm in algorithms}
         return {algorithm: digest for algorithm, digest in found.items() if digest is not None}
 
@@ -152,13 +153,13 @@ class MemoryDriver:
     async def open_upload(self, session: StorePath, *, wait_s: float) -> AsyncIterator[MemoryUpload]:
         """See `driver.Driver`."""
         held = self._find_session(session)
-        if held.lock.locked() and wait_s <= 0:
-            raise UploadBusy
-        try:
-            async with asyncio.timeout(wait_s if held.lock.locked() else None):
-                await held.lock.acquire()
-        except TimeoutError:
-            raise UploadBusy from None
+        if held.lock.locked():
+            try:
+                await asyncio.wait_for(held.lock.acquire(), wait_s)
+            except TimeoutError:
+                raise UploadBusy from None
+        else:
+            await held.lock.acquire()
         try:
             self._find_session(session)  # who held it may have ended it
             yield MemoryUpload(self, session, held.data)

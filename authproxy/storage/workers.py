@@ -52,6 +52,11 @@ class Lane:
         self._job: asyncio.Future[Any] | None = None
 
     @property
+    def is_idle(self) -> bool:
+        """No job is under way, and none has failed."""
+        return self._job is None or (self._job.done() and self._job.exception() is None)
+
+    @property
     def has_failed(self) -> bool:
         """The last job has ended with an error."""
         return self._job is not None and self._job.done() and self._job.exception() is not None

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import itertools
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from authproxy.reference import Repository, Tag
 from authproxy.storage import layout
 from authproxy.storage.driver import MAX_SMALL_BYTES, PIECE_BYTES, Driver, NotFound, Upload, UploadBusy
 from authproxy.storage.filesystem import FilesystemDriver
-from authproxy.storage.gather import BUFFER_BYTES
+from authproxy.storage.gather import BUFFER_BYTES, DIRECT_BYTES
 from authproxy.storage.hashing import RunningDigest
 from authproxy.storage.memory import MemoryDriver
 
@@ -257,15 +258,60 @@ async def test_a_running_digest_is_carried_on_where_it_fits(driver: Driver) -> N
         assert upload.running is running
 
 
-async def test_a_running_digest_of_something_else_is_left_out(driver: Driver) -> None:
+async def test_a_running_digest_that_others_have_left_behind_catches_up(driver: Driver) -> None:
+    """Another process has taken the chunks in the middle."""
     async with driver.create_upload(SESSION, started=STARTED) as upload:
         await upload.write(b"hel")
-    short = RunningDigest()
-    short.update(memoryview(b"he"))
+        running = upload.running
     async with driver.open_upload(SESSION, wait_s=1) as upload:
-        upload.adopt(short)
+        await upload.write(b"lo, ")
+    async with driver.open_upload(SESSION, wait_s=1) as upload:
+        upload.adopt(running)
+        await upload.write(b"world")
+        assert running.offset == 3  # nothing is read before the digest is asked for
+        assert await upload.digests(["sha256"]) == {"sha256": Digest.of(b"hello, world")}
+        assert (upload.running, running.offset) == (running, 12)
+
+
+async def test_a_running_digest_that_has_seen_more_than_there_is_is_left_out(driver: Driver) -> None:
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        await upload.write(b"hel")
+    longer = RunningDigest()
+    longer.update(b"help")
+    async with driver.open_upload(SESSION, wait_s=1) as upload:
+        upload.adopt(longer)
         await upload.write(b"lo")
         assert (await upload.digests(["sha256"]))["sha256"] == Digest.of(b"hello")
+
+
+@pytest.mark.parametrize("content", [b"hello", LARGE], ids=["small", "large"])
+async def test_an_algorithm_that_nobody_has_followed_is_computed_beside_the_other(
+    driver: Driver, content: bytes
+) -> None:
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        await upload.write(content[:2])
+        await upload.digests(["sha256"])
+        await upload.write(content[2:])
+        both = {algorithm: Digest.of(content, algorithm) for algorithm in ("sha256", "sha512")}
+        assert await upload.digests(["sha256", "sha512"]) == both
+        await upload.commit(layout.blob(both["sha256"]))
+    assert await load(driver, layout.blob(both["sha256"])) == content
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+async def test_pieces_of_any_kind_and_size_come_in_order(
+    driver: Driver, kind: type[bytes | bytearray | memoryview]
+) -> None:
+    sizes = [1, DIRECT_BYTES, 2, 3, DIRECT_BYTES - 1, 2 * DIRECT_BYTES, DIRECT_BYTES, 4]
+    edges = [0, *itertools.accumulate(sizes)]
+    content = os.urandom(edges[-1])
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        for first, end in itertools.pairwise(edges):
+            await upload.write(kind(content[first:end]))
+            assert upload.size == end
+        assert await upload.digests(["sha256"]) == {"sha256": Digest.of(content)}
+        await upload.commit(layout.blob(Digest.of(content)))
+    assert await load(driver, layout.blob(Digest.of(content))) == content
 
 
 async def test_an_upload_is_visible_from_its_commit_on(driver: Driver) -> None:

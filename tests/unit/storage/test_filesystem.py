@@ -262,10 +262,12 @@ async def test_what_is_not_in_memory_is_read_in_a_thread(
     await push(driver, content)
     preadv = os.preadv
 
-    def half(descriptor: int, buffers: list[memoryview], offset: int, _flags: int) -> int:
+    def half(descriptor: int, buffers: list[memoryview], offset: int, flags: int = 0) -> int:
+        if not flags:
+            return preadv(descriptor, buffers, offset)
         if offset:
             raise BlockingIOError
-        return preadv(descriptor, [buffers[0][: len(buffers[0]) // 2]], offset)
+        return preadv(descriptor, [memoryview(buffers[0])[: len(buffers[0]) // 2]], offset)
 
     monkeypatch.setattr(os, "preadv", half)
     async with driver.open_reader(layout.blob(Digest.of(content))) as reader:
