@@ -27,7 +27,7 @@ test: packages check $(TESTENV)/.wheel ## everything, on the built wheel, with r
 packages: ## install the Debian packages that the tests use, those of packages.txt (as root)
 	@.ci/packages
 
-bench: $(VENV)/.dev ## us and docker-registry behind nginx by turns, and a 2 GiB blob: tables and a JSON file (10 minutes)
+bench: $(VENV)/.dev ## us and docker-registry behind nginx by turns, and a 2 GiB blob: tables and a JSON file (15 minutes)
 	$(BIN)/python -m benchmarks
 
 lock: ## write the lock files anew (needs uv on the PATH)
