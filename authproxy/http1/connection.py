@@ -27,6 +27,10 @@ _READ_VIEW = memoryview(_READ)
 # A request's line and headers, in bytes, where they don't come in one read. A token with many scopes is a few thousand.
 MAX_HEAD_BYTES: Final = 64 * 1024
 
+# What is read and dropped of a body after its answer, in bytes: enough for clients that read no answer before they have
+# sent a manifest, and an end for those who never stop.
+MAX_DROPPED_BYTES: Final = 16 * 1024 * 1024
+
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _UNREADABLE = (
     b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 33\r\n\r\n"
@@ -116,7 +120,9 @@ class Connection(asyncio.BufferedProtocol):
         assert self._incoming is not None
         assert self._rest is not None
         self._rest -= nbytes
-        if not self._incoming.is_complete:
+        if self._incoming.is_complete:
+            self._drop(nbytes)
+        else:
             self._incoming.body.filled(nbytes)
         if self._rest == 0:
             # The old one still waits for the body that it did not see.
@@ -152,6 +158,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
+        if self._incoming is not None:  # a trailer: what it says comes too late to be believed (RFC 9110 §6.5.1)
+            return
         name = name.lower()
         self._headers.append((name, value))
         if name == b"content-length":
@@ -162,11 +170,14 @@ class Connection(asyncio.BufferedProtocol):
     def on_headers_complete(self) -> None:
         """A request begins."""
         assert self._parser is not None
+        version = self._parser.get_http_version()
+        if version == "1.1" and [name for name, _ in self._headers].count(b"host") != 1:
+            raise ValueError("a request has one Host header")  # RFC 9112 §3.2; the parser makes it an error of its own
         path, query = _split_target(self._url)
         text = path.decode("latin-1")
         scope = {
             **self._about_connection,
-            "http_version": self._parser.get_http_version(),
+            "http_version": version,
             "method": self._parser.get_method().decode("ascii"),
             "raw_path": path,
             "path": unquote(text) if "%" in text else text,
@@ -183,7 +194,9 @@ class Connection(asyncio.BufferedProtocol):
         assert self._incoming is not None
         if self._rest is not None:
             self._rest -= len(data)
-        if not self._incoming.is_complete:
+        if self._incoming.is_complete:
+            self._drop(len(data))
+        else:
             self._incoming.body.put(data, is_all=self._rest == 0)
 
     def on_message_complete(self) -> None:
@@ -254,6 +267,7 @@ class Connection(asyncio.BufferedProtocol):
         self._head_bytes = 0  # of a head that did not come in one read
         self._expects_continue = False
         self._rest = None
+        self._dropped = 0  # bytes of the body that came after the answer
 
     def _parse(self, data: memoryview) -> None:
         assert self._parser is not None
@@ -302,11 +316,20 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport.is_closing():
             return
         log.info("unreadable request", client=self._about_connection["client"], reason=repr(error))
-        if self._current is None or self._current.is_complete:
+        current = self._current
+        if current is None or current.is_complete or (current is self._incoming and not current.has_begun):
             self._transport.write(_UNREADABLE)
+            self._transport.close()
+        elif current is self._incoming:  # its body has no end that we could find
             self._transport.close()
         else:
             self.shutdown()
+
+    def _drop(self, count: int) -> None:
+        """So many bytes of a body came that nobody reads any more."""
+        self._dropped += count
+        if self._dropped > MAX_DROPPED_BYTES:
+            self._transport.close()
 
     def _close_if_idle(self) -> None:
         """End a connection on which no request has begun for long; the head of one may have."""

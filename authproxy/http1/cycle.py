@@ -67,7 +67,7 @@ class Cycle:
         self._has_lost_client = False
         self._gone: asyncio.Future[None] | None = None
         self._head: bytes | None = None  # waits for the first piece of the body, to leave with it
-        self._has_begun = False
+        self.has_begun = False
         self._is_chunked = False
         self._left = 0  # bytes that were announced and not sent yet; negative: none were announced
 
@@ -94,7 +94,7 @@ class Cycle:
 
     async def receive(self) -> Message:
         """See ASGI. A piece of the body is `bytes`, or a `bytearray` that nobody else will touch again."""
-        if self._expects_continue and not self._has_begun:
+        if self._expects_continue and not self.has_begun:
             self._expects_continue = False
             self._channel.write(_CONTINUE)
         body = self.body
@@ -117,7 +117,7 @@ class Cycle:
         """See ASGI. Waits while the client is behind. What is sent to a client that has gone is dropped."""
         if self._has_lost_client:
             return
-        if not self._has_begun:
+        if not self.has_begun:
             self._begin(message)
             return
         more = message.get("more_body", False)
@@ -129,7 +129,7 @@ class Cycle:
         """Make the head, which waits for what follows. Raises RuntimeError for one that can't be sent."""
         if message["type"] != "http.response.start":
             raise RuntimeError(f"an answer begins with http.response.start, not {message['type']}")
-        self._has_begun = True
+        self.has_begun = True
         status, left, common = message["status"], -1, self._channel.common_head
         ends = 1 + common.count(b"\n")
         lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode(), common]
@@ -198,11 +198,11 @@ class Cycle:
             log.error("request broke off", method=self.scope["method"], path=self.scope["path"], error=repr(error))
         if self.is_complete or self._has_lost_client:
             return
-        if self._has_begun and self._head is None:
+        if self.has_begun and self._head is None:
             self._channel.break_off()
             return
         self.keep_alive = False
-        self._has_begun, self._is_chunked = False, False
+        self.has_begun, self._is_chunked = False, False
         length = b"%d" % len(_FAULT)
         self._begin({"type": "http.response.start", "status": 500, "headers": [(b"content-length", length)]})
         self._write(_FAULT, more=False)

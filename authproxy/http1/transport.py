@@ -261,11 +261,11 @@ class TlsTransport(asyncio.Transport):
         self._loop.add_reader(self._descriptor, self._discard)
 
     def _discard(self) -> None:
-        """Take what the peer still sends, until it ends too."""
+        """Take what the peer still sends, a turn's worth at a time, until it ends too."""
         try:
-            while self._tls.recv(TURN_BYTES):
-                pass
-        except BlockingIOError:
+            if self._tls.recv(TURN_BYTES):
+                return
+        except (BlockingIOError, *_WANTS):
             return
         except OSError:
             pass
