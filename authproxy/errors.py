@@ -19,6 +19,7 @@ RegistryError                     code                        status
 ├── PaginationNumberInvalid       PAGINATION_NUMBER_INVALID   400
 ├── QueryTooLong                  UNSUPPORTED                 414
 ├── RangeInvalid                  RANGE_INVALID               416
+├── RequestTimedOut               UNAVAILABLE                 408
 ├── SizeInvalid                   SIZE_INVALID                400
 ├── TagInvalid                    TAG_INVALID                 400
 ├── TooManyRequests               TOOMANYREQUESTS             429
@@ -156,6 +157,12 @@ class RangeInvalid(RegistryError):
     """A chunk out of order, or a range outside the blob. An upload session lives on."""
 
     code, status, message = "RANGE_INVALID", 416, "the range is not satisfiable"
+
+
+class RequestTimedOut(RegistryError):
+    """The client has begun a request and left the rest of it to be waited for. An upload session lives on."""
+
+    code, status, message = "UNAVAILABLE", 408, "the rest of the request did not come"
 
 
 class SizeInvalid(RegistryError):

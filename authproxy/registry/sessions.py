@@ -54,12 +54,15 @@ class Sessions:
         path = _path(repository, session)
         try:
             async with self._driver.open_upload(path, wait_s=WAIT_S) as upload:
-                if running := self._running.pop(path, None):
+                running = self._running.pop(path, None)
+                if running is not None:
                     upload.adopt(running)
+                is_followed = running is not None or not upload.size  # else the digest sees nothing of what comes
                 try:
                     yield upload
                 finally:
-                    self._remember(path, upload)
+                    if is_followed:
+                        self._remember(path, upload)
         except NotFound:
             raise BlobUploadUnknown(detail={"session": session}) from None
 
@@ -71,7 +74,7 @@ class Sessions:
             raise BlobUploadUnknown(detail={"session": session}) from None
 
     def _remember(self, path: layout.StorePath, upload: Upload) -> None:
-        if not upload.is_finished and (upload.running.offset or not upload.size):  # else it has seen nothing of it
+        if not upload.is_finished:
             self._running[path] = upload.running
             if len(self._running) > MAX_REMEMBERED:
                 self._running.popitem(last=False)

@@ -1,10 +1,12 @@
 """Uploads: POST /v2/<name>/blobs/uploads/ and what follows (OCI Distribution 1.1, "Pushing blobs")."""
 
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from uuid import UUID
 
 from authproxy import asgi
 from authproxy.digest import HEX_LENGTH, Digest, parse_digest
-from authproxy.errors import DigestInvalid, RangeInvalid, SizeInvalid
+from authproxy.errors import DigestInvalid, RangeInvalid, RequestTimedOut, SizeInvalid
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.holders import Holders
 from authproxy.registry.links import blob_links
@@ -13,14 +15,18 @@ from authproxy.registry.sessions import Sessions
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver, Upload
 
+# How long the next piece of a body may take, in seconds: what the recipes for nginx in front of a registry say.
+PATIENCE_S = 900.0
+
 
 class Uploads:
     """What happens to a blob between its first byte and its link."""
 
-    def __init__(self, driver: Driver, sessions: Sessions, holders: Holders) -> None:
+    def __init__(self, driver: Driver, sessions: Sessions, holders: Holders, *, patience_s: float = PATIENCE_S) -> None:
         self._driver = driver
         self._sessions = sessions
         self._holders = holders
+        self._patience_s = patience_s
 
     async def post(self, exchange: Exchange) -> None:
         """Open a session; or take the whole blob in this one request (`?digest=`); or mount one that is here."""
@@ -41,7 +47,7 @@ class Uploads:
         """Append a chunk. What came of one that broke off is kept, and the session's status says how much."""
         session = _session(exchange)
         async with self._sessions.open(exchange.repository, session) as upload:
-            await _take_body(exchange, upload)
+            await _take_body(exchange, upload, self._patience_s)
             size = upload.size
         await exchange.answer(202, _session_headers(exchange, session, size))
 
@@ -51,7 +57,7 @@ class Uploads:
         if digest is None:
             raise DigestInvalid("the last request of an upload names the content: ?digest=sha256:…")
         async with self._sessions.open(exchange.repository, _session(exchange)) as upload:
-            await _take_body(exchange, upload)
+            await _take_body(exchange, upload, self._patience_s)
             await self._finish(exchange, upload, digest)
 
     async def get(self, exchange: Exchange) -> None:
@@ -69,7 +75,7 @@ class Uploads:
     async def _take_whole(self, exchange: Exchange, digest: Digest) -> None:
         async with self._sessions.create(exchange.repository, {digest.algorithm}) as (_, upload):
             try:
-                await _take_body(exchange, upload)
+                await _take_body(exchange, upload, self._patience_s)
                 await self._finish(exchange, upload, digest)
             finally:
                 await upload.abort()  # unless it is done: nobody was told the session's name
@@ -98,10 +104,11 @@ class Uploads:
         await exchange.answer(201, _blob_headers(exchange, digest))
 
 
-async def _take_body(exchange: Exchange, upload: Upload) -> None:
+async def _take_body(exchange: Exchange, upload: Upload, patience_s: float) -> None:
     """Append a request's body to an upload, which must be where the client believes that it is.
 
-    Raises RangeInvalid for a chunk out of order, SizeInvalid for a length that is not the body's, ClientDisconnected.
+    Raises RangeInvalid for a chunk out of order, SizeInvalid for a length that is not the body's, RequestTimedOut where
+    the next piece takes longer than `patience_s` seconds, ClientDisconnected.
     """
     length = exchange.content_length()
     content_range = exchange.header(b"content-range")
@@ -117,13 +124,28 @@ async def _take_body(exchange: Exchange, upload: Upload) -> None:
             raise _wrong_length(len(chunk), length)
         length = len(chunk)
     came = 0
-    async for piece in asgi.body_pieces(exchange.receive):
+    async for piece in _in_time(asgi.body_pieces(exchange.receive), patience_s):
         came += len(piece)
         if length is not None and came > length:
             raise _wrong_length(length, came)
         await upload.write(piece)
     if length is not None and came != length:
         raise _wrong_length(length, came)
+
+
+async def _in_time(pieces: AsyncGenerator[bytes, None], patience_s: float) -> AsyncIterator[bytes]:
+    """The same pieces, as long as each comes within so many seconds. Raises RequestTimedOut."""
+    if asyncio.current_task() is None:  # a time limit wants one (http1/cycle.py)
+        await asyncio.sleep(0)
+    while True:
+        try:
+            async with asyncio.timeout(patience_s):
+                piece = await anext(pieces, None)
+        except TimeoutError:
+            raise RequestTimedOut(f"nothing came for {patience_s:.0f} seconds") from None
+        if piece is None:
+            return
+        yield piece
 
 
 def _wrong_length(announced: int, came: int) -> SizeInvalid:

@@ -173,6 +173,8 @@ class Driver(Protocol):
     def create_upload(self, session: StorePath, *, started: datetime) -> AbstractAsyncContextManager[Upload]:
         """Open a new session. It outlives the process, not a power cut: the client then begins anew.
 
+        When it began is to be read at `layout.upload_started` as long as there is the session. `started` is in UTC.
+
         Raises StorageFull.
         """
 

@@ -15,7 +15,7 @@ from authproxy.storage.changes import Changes
 from authproxy.storage.driver import NO_LINKS, NotFound, Piece, StorageFull
 from authproxy.storage.gather import Buffers, Gather
 from authproxy.storage.hashing import RunningDigest
-from authproxy.storage.layout import UPLOAD_DATA, UPLOAD_STARTED, StorePath
+from authproxy.storage.layout import ROOT, UPLOAD_DATA, UPLOAD_STARTED, StorePath
 from authproxy.storage.locks import Locks
 from authproxy.storage.workers import Lane, Workers
 
@@ -142,7 +142,7 @@ class FileUpload:
         if not self.is_finished:
             await self._lane.drain()
             self._aborted = True
-            await self._lane.run(partial(_drop, self._session.folder))
+            await self._lane.run(self._remove)
 
     async def close(self) -> None:
         """Leave the session: what was accepted goes to the file, then the next request may take it.
@@ -169,13 +169,17 @@ class FileUpload:
 
     async def _hash_rest(self, algorithms: Collection[str]) -> dict[str, Digest]:
         """Read what the running digest has not seen; all of it for algorithms that it lacks."""
-        fresh = RunningDigest(self.running.lacking(algorithms))
-        for running in (self.running, fresh):
-            while running.offset < self._written:
-                await self._lane.run(partial(self._hash_some, running))
-        self.running.join(fresh)
+        await self._catch_up(self.running)
+        if lacking := self.running.lacking(algorithms):
+            fresh = RunningDigest(lacking)
+            await self._catch_up(fresh)
+            self.running.join(fresh)
         found = {algorithm: self.running.find(algorithm) for algorithm in algorithms}
         return {algorithm: digest for algorithm, digest in found.items() if digest is not None}
+
+    async def _catch_up(self, running: RunningDigest) -> None:
+        while running.offset < self._written:
+            await self._lane.run(partial(self._hash_some, running))
 
     def _hash_some(self, running: RunningDigest) -> None:
         buffer = memoryview(bytearray(REHASH_STEP_BYTES))
@@ -202,6 +206,10 @@ class FileUpload:
                     self._committed = target
                     _drop(self._session.folder)
             batch.settle()
+
+    def _remove(self) -> None:
+        _drop(self._session.folder)
+        durable.prune(os.path.dirname(self._session.folder), f"{self._root}/{ROOT}")
 
     def _release(self) -> None:
         self._gather.release()

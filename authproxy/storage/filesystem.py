@@ -19,7 +19,7 @@ from authproxy.storage.file_reader import FileReader
 from authproxy.storage.file_upload import FileUpload, Session, create_session, take_session
 from authproxy.storage.folder_lists import FolderLists
 from authproxy.storage.gather import Buffers
-from authproxy.storage.layout import ROOT, UPLOAD_DATA, StorePath
+from authproxy.storage.layout import ROOT, STARTED_FORMAT, UPLOAD_DATA, StorePath
 from authproxy.storage.locks import Locks
 from authproxy.storage.remembered import Remembered
 from authproxy.storage.workers import Workers
@@ -116,7 +116,7 @@ class FilesystemDriver:
 
     def create_upload(self, session: StorePath, *, started: datetime) -> AbstractAsyncContextManager[FileUpload]:
         """See `driver.Driver`."""
-        job = partial(create_session, self._at(session), started.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        job = partial(create_session, self._at(session), started.strftime(STARTED_FORMAT))
         return self._holding(lambda: self._workers.run(job, discard=Session.close))
 
     def open_upload(self, session: StorePath, *, wait_s: float) -> AbstractAsyncContextManager[FileUpload]:

@@ -32,6 +32,9 @@ ROOT = StorePath("docker/registry/v2")
 UPLOAD_DATA = "data"
 UPLOAD_STARTED = "startedat"
 
+# When a session began is written in UTC, as RFC 3339.
+STARTED_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
 # Folders of a repository that say that it exists: it holds blobs, or manifests.
 LAYERS = "_layers"
 MANIFESTS = "_manifests"
@@ -92,6 +95,16 @@ def referrer_link(name: Repository, subject: Digest, referrer: Digest) -> StoreP
     return StorePath(f"{referrers(name, subject, referrer.algorithm)}/{referrer.hex}/link")
 
 
+def uploads(name: Repository) -> StorePath:
+    """The folder with a folder for each upload's session."""
+    return StorePath(f"{repository(name)}/_uploads")
+
+
 def upload(name: Repository, session: UUID) -> StorePath:
     """The folder of an upload's session: what drivers know a session by."""
-    return StorePath(f"{repository(name)}/_uploads/{session}")
+    return StorePath(f"{uploads(name)}/{session}")
+
+
+def upload_started(name: Repository, session: UUID) -> StorePath:
+    """When a session began: RFC 3339, in UTC."""
+    return StorePath(f"{upload(name, session)}/{UPLOAD_STARTED}")

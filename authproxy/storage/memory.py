@@ -9,12 +9,11 @@ from datetime import datetime
 from authproxy.digest import Digest
 from authproxy.storage.driver import MAX_SMALL_BYTES, NO_LINKS, PIECE_BYTES, NotFound, Piece, Still, UploadBusy
 from authproxy.storage.hashing import RunningDigest
-from authproxy.storage.layout import StorePath
+from authproxy.storage.layout import STARTED_FORMAT, UPLOAD_STARTED, StorePath
 
 
 @dataclass(slots=True)
 class _Session:
-    started: datetime
     data: bytearray = field(default_factory=bytearray)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -61,10 +60,11 @@ class MemoryUpload:
 
     async def digests(self, algorithms: Collection[str]) -> dict[str, Digest]:
         """See `driver.Upload`."""
-        fresh = RunningDigest(self.running.lacking(algorithms))
-        for running in (self.running, fresh):
-            await asyncio.to_thread(running.update, bytes(self._data[running.offset :]))
-        self.running.join(fresh)
+        await asyncio.to_thread(self.running.update, bytes(self._data[self.running.offset :]))
+        if lacking := self.running.lacking(algorithms):
+            fresh = RunningDigest(lacking)
+            await asyncio.to_thread(fresh.update, bytes(self._data))
+            self.running.join(fresh)
         found = {algorithm: self.running.find(algorithm) for algorithm in algorithms}
         return {algorithm: digest for algorithm, digest in found.items() if digest is not None}
 
@@ -145,7 +145,8 @@ class MemoryDriver:
     @asynccontextmanager
     async def create_upload(self, session: StorePath, *, started: datetime) -> AsyncIterator[MemoryUpload]:
         """See `driver.Driver`."""
-        self._sessions[session] = _Session(started)
+        self._sessions[session] = _Session()
+        self._content[_started_at(session)] = started.strftime(STARTED_FORMAT).encode()
         async with self.open_upload(session, wait_s=0.0) as upload:
             yield upload
 
@@ -183,8 +184,13 @@ class MemoryDriver:
     def drop(self, session: StorePath) -> None:
         """End a session."""
         self._sessions.pop(session, None)
+        self._content.pop(_started_at(session), None)
 
     def _find_session(self, session: StorePath) -> _Session:
         if session not in self._sessions:
             raise NotFound
         return self._sessions[session]
+
+
+def _started_at(session: StorePath) -> StorePath:
+    return StorePath(f"{session}/{UPLOAD_STARTED}")
