@@ -4,9 +4,12 @@ from authproxy.asgi import App
 from authproxy.compose.parts import Parts
 from authproxy.compose.rules import core_rules
 from authproxy.config.model import Settings
-from authproxy.config.storage import Storage
+from authproxy.config.storage import Storage, UploadPurging
+from authproxy.metrics.families import UPLOADS_PURGED
+from authproxy.metrics.metrics import Metrics
 from authproxy.proxy.upstream import Upstream
 from authproxy.registry.core import Core
+from authproxy.registry.purge import FIRST_WITHIN_S, PurgeUploads
 from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
@@ -25,7 +28,22 @@ def make_backend(settings: Settings, parts: Parts) -> App:
     assert settings.storage is not None
     driver = _make_driver(settings.storage)
     parts.closers.append(driver.close)
+    maintenance = settings.storage.maintenance
+    if maintenance.uploadpurging.enabled and not maintenance.readonly.enabled:
+        parts.runners["purge uploads"] = _purge(driver, maintenance.uploadpurging, parts.metrics).run
     return Core(driver, core_rules(settings))
+
+
+def _purge(driver: Driver, row: UploadPurging, metrics: Metrics) -> PurgeUploads:
+    return PurgeUploads(
+        driver,
+        age=row.age,
+        interval=row.interval,
+        dry_run=row.dryrun,
+        # An interval of less than CNCF Distribution's first hour is meant to be one.
+        first_within_s=min(FIRST_WITHIN_S, row.interval.total_seconds()),
+        removed=lambda count: metrics.count(UPLOADS_PURGED, by=count),
+    )
 
 
 def _make_driver(storage: Storage) -> Driver:

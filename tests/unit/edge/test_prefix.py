@@ -22,7 +22,7 @@ async def tell(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, 200, [], json.dumps(seen).encode())
 
 
-async def call(path: str, raw_path: bytes, method: str = "GET") -> tuple[int, bytes]:
+async def answer_to(path: str, raw_path: bytes, method: str = "GET") -> tuple[int, bytes]:
     """Both readings of a path, as a server hands them over."""
     sent: list[Any] = []
 
@@ -55,7 +55,7 @@ BELOW = {
 @pytest.mark.parametrize(("path", "inside"), BELOW.items())
 async def test_what_is_asked_below_the_prefix_loses_it(path: str, inside: str) -> None:
     location = f"https://{HOST}/my/registry/v2/a"
-    status, body = await call(path, path.encode())
+    status, body = await answer_to(path, path.encode())
     assert (status, json.loads(body)) == (200, [inside, inside, location])
 
 
@@ -64,19 +64,19 @@ OUTSIDE = ["/v2/", "/", "/my/registry", "/my/registryv2/", "/token", "/my//regis
 
 @pytest.mark.parametrize("path", OUTSIDE)
 async def test_everything_else_is_not_there(path: str) -> None:
-    status, body = await call(path, path.encode())
+    status, body = await answer_to(path, path.encode())
     (error,) = json.loads(body)["errors"]
     assert (status, error["code"]) == (404, "UNSUPPORTED")
     assert PREFIX in error["message"]
 
 
 async def test_an_escape_in_the_prefix_is_not_undone() -> None:
-    status, _ = await call("/my/registry/v2/", b"/my%2Fregistry/v2/")
+    status, _ = await answer_to("/my/registry/v2/", b"/my%2Fregistry/v2/")
     assert status == 404
 
 
 async def test_head_outside_has_no_body() -> None:
-    assert await call("/elsewhere", b"/elsewhere", "HEAD") == (404, b"")
+    assert await answer_to("/elsewhere", b"/elsewhere", "HEAD") == (404, b"")
 
 
 @pytest.mark.parametrize(
