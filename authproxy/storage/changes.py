@@ -47,8 +47,8 @@ def _open_map(file: Path) -> mmap.mmap:
     with suppress(OSError):
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            if os.fstat(descriptor).st_size != _BYTES:
-                os.ftruncate(descriptor, _BYTES)
+            # Its room is taken now: a mark put into a hole of a full disk would kill the process (SIGBUS).
+            os.posix_fallocate(descriptor, 0, _BYTES)
             return mmap.mmap(descriptor, _BYTES)
         finally:
             os.close(descriptor)
