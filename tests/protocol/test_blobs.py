@@ -57,6 +57,12 @@ CALLS = [
         unknown("HEAD of an unknown one shows no digest", "HEAD", BLOBS + ABSENT),
     ),
     *under(
+        "OCI 1.1 Deleting Blobs",
+        Call("DELETE", "DELETE", PATH, 202, answers={"Content-Length": "0"}, content=b""),
+        unknown("DELETE of an unknown one", "DELETE", BLOBS + ABSENT),
+        unknown("DELETE in a repository that lacks it", "DELETE", f"/v2/other/blobs/{HELLO}"),
+    ),
+    *under(
         "OCI 1.1 Error Codes",
         malformed("no hex", "sha256:xyz"),
         malformed("a digit too few", HELLO[:-1]),

@@ -7,7 +7,19 @@ from authproxy.reference import Repository, Tag
 from authproxy.registry.rules import Rules
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
-from tests.support.registry import BASE_URL, Call, check, connect, name_of, push_blob, push_image, under
+from tests.support.registry import (
+    BASE_URL,
+    Call,
+    check,
+    connect,
+    image,
+    name_of,
+    push_blob,
+    push_image,
+    push_manifest,
+    sha256,
+    under,
+)
 
 TAGS = ["B", "_x", "a", "a-b", "a.b", "a0", "v1"]  # bytewise: capitals, "_", small letters; "-", ".", digits
 LIST = "/v2/team/app/tags/list"
@@ -62,17 +74,23 @@ CALLS = [
 ]
 
 
+async def push_tags(registry: AsyncClient) -> None:
+    """One image with all the tags, set in another order than theirs."""
+    await push_blob(registry, "team/app", b"{}")
+    content = image(b"{}")
+    tags = "&".join(f"tag={tag}" for tag in reversed(TAGS))
+    await push_manifest(registry, "team/app", f"{sha256(content)}?{tags}", content)
+
+
 @pytest.mark.parametrize("call", CALLS, ids=name_of)
 async def test_call(registry: AsyncClient, call: Call) -> None:
-    for tag in reversed(TAGS):
-        await push_image(registry, "team/app", tag)
+    await push_tags(registry)
     await check(registry, call)
 
 
 @LISTING
 async def test_clients_that_follow_links_find_every_tag(registry: AsyncClient) -> None:
-    for tag in TAGS:
-        await push_image(registry, "team/app", tag)
+    await push_tags(registry)
     answer, found = await registry.get(f"{LIST}?n=3"), list[str]()
     while True:
         found += answer.json()["tags"]
@@ -119,8 +137,7 @@ async def test_a_list_is_right_the_moment_a_push_or_a_delete_returns(registry: A
 async def test_a_page_longer_than_allowed_is_cut_and_links_to_the_next(driver: Driver) -> None:
     """CNCF Distribution's tags.maxtags."""
     async with connect(driver, Rules(max_tags=2)) as registry:
-        for tag in TAGS:
-            await push_image(registry, "team/app", tag)
+        await push_tags(registry)
         await check(registry, page("", "?n=5", ["B", "_x"], "last=_x&n=2"))
         await check(registry, page("", "?n=2", ["B", "_x"], "last=_x&n=2"))
         await check(registry, page("all are asked for, all are given", "", TAGS))
