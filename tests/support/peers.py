@@ -1,4 +1,4 @@
-"""Registries of other people that run beside ours: Debian's `docker-registry`, which is CNCF Distribution 2.8."""
+"""Registries that are compared: Debian's `docker-registry`, which is CNCF Distribution 2.8, and ours started alike."""
 
 import subprocess
 import time
@@ -10,7 +10,7 @@ import httpx
 
 from tests.support.binaries import binary
 from tests.support.program import environment
-from tests.support.server import free_port
+from tests.support.server import Server, free_port, running_server
 
 READY_WITHIN_S = 20.0
 
@@ -23,6 +23,26 @@ storage:
   filesystem: {{rootdirectory: "{folder}/registry"}}
   delete: {{enabled: true}}
 """
+
+
+# The same for us: no `auth`, so it is open, and no TLS. The address comes by REGISTRY_HTTP_ADDR.
+OUR_CONFIGURATION = """\
+version: 0.1
+log: {{level: info}}
+http: {{addr: "127.0.0.1:5000", secret: one-for-all-tests}}
+storage:
+  filesystem: {{rootdirectory: "{root}"}}
+  delete: {{enabled: true}}
+"""
+
+
+@contextmanager
+def running_open_server(folder: Path, root: Path | None = None) -> Iterator[Server]:
+    """Our server for the length of a block, open to everybody over plain HTTP. `root`: the storage, if not its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yml").write_text(OUR_CONFIGURATION.format(root=root or folder / "registry"))
+    with running_server(folder, arguments=["config.yml"], has_tls=False) as server:
+        yield server
 
 
 @contextmanager
