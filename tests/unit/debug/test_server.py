@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from authproxy.asgi import Receive, Scope, Send, respond
+from authproxy.debug import server
 from authproxy.debug.server import serve_debug
 
 
@@ -44,13 +45,14 @@ async def test_signals_stay_with_who_had_them() -> None:
             assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
-async def test_a_scraper_that_keeps_its_connection_does_not_hold_up_the_end() -> None:
+async def test_a_scraper_that_keeps_its_connection_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "DRAIN_S", 60)
     bound = listening()
     async with httpx.AsyncClient(trust_env=False) as client:
         async with serve_debug(hello, [bound]):
             await client.get(url_of(bound))
             begun = time.monotonic()
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < 30
 
 
 async def test_an_answer_that_never_ends_is_cut_off() -> None:
