@@ -85,8 +85,13 @@ def test_entries_that_are_not_bcrypt_cannot_log_in_and_are_named(basic: Server, 
     assert f"users={BOB.name}" in basic.output
 
 
-def test_keys_without_effect_are_named_once(basic: Server) -> None:
-    assert basic.output.count("without effect here: log.fields (config.yml:4), storage.cache (config.yml:") == 1
+def test_every_key_of_the_file_is_in_force(basic: Server) -> None:
+    with basic.client() as client:
+        assert client.get("/v2/").headers["X-Content-Type-Options"] == "nosniff"
+    assert "authproxy: warning" not in basic.output
+    requests = [line for line in basic.output.splitlines() if "event=request" in line]
+    assert requests
+    assert all(line.endswith(" service=registry") for line in requests)
 
 
 def test_tokens_of_one_server_open_another_that_has_its_keys(tmp_path: Path, daemon: Daemon) -> None:
@@ -115,8 +120,19 @@ def test_tokens_of_one_server_open_another_that_has_its_keys(tmp_path: Path, dae
 def test_check_and_show_say_what_is_served(tmp_path: Path) -> None:
     folder = folder_with(tmp_path / "checked", BASIC)
     env = environment(folder, REGISTRY_HTTP_SECRET="do not show this", REGISTRY_HTTP_ADDR="127.0.0.1:5999")
-    checked = succeed(AUTHPROXY, "config", "check", "config.yml", env=env, cwd=folder).out
-    assert "config.yml: ok (mode: basic)" in checked
+    checked = succeed(
+        AUTHPROXY, "config", "check", "config.yml", env=env | {"REGISTRY_REDIS_ADDR": "r"}, cwd=folder
+    ).out
+    named, what, ok = checked.splitlines()
+    assert named == "warning: config.yml: not in force as written here:"
+    assert what.startswith("  redis (REGISTRY_REDIS_ADDR): nothing is kept in Redis")
+    assert ok == "config.yml: ok (mode: basic)"
     shown = succeed(AUTHPROXY, "config", "show", "config.yml", env=env, cwd=folder).out
     assert "addr: 127.0.0.1:5999  # REGISTRY_HTTP_ADDR" in shown
     assert "do not show this" not in shown
+
+
+def test_the_file_that_debians_package_installs_is_taken(tmp_path: Path) -> None:
+    installed = "/etc/docker/registry/config.yml"  # of docker-registry, which packages.txt lists
+    checked = succeed(AUTHPROXY, "config", "check", installed, env=environment(tmp_path))
+    assert checked.text == f"{installed}: ok (mode: basic)\n"

@@ -54,10 +54,3 @@ def test_show_prints_values_with_sources_and_no_secret(config: Path, monkeypatch
 def test_the_file_is_searched_where_none_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRY_CONFIGURATION_PATH", str(config))
     assert f"{config}: ok" in runner.invoke(app, ["check"]).stdout
-
-
-def test_the_file_that_debians_package_installs_is_taken() -> None:
-    installed = Path("/etc/docker/registry/config.yml")
-    assert installed.is_file(), "install Debian's docker-registry: make packages"
-    result = runner.invoke(app, ["check", str(installed)])
-    assert (result.exit_code, result.stdout) == (0, f"{installed}: ok (mode: basic)\n")
