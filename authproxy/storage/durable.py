@@ -79,7 +79,9 @@ def prune(folder: str, stop: str) -> str:
     while folder != stop:
         try:
             os.rmdir(folder)
-        except OSError:  # not empty; or somebody else was quicker, and goes on upwards
+        except FileNotFoundError:  # never made, or somebody else was quicker
+            pass
+        except OSError:  # not empty
             break
         folder = os.path.dirname(folder)
     return folder

@@ -51,14 +51,17 @@ def create_session(folder: str, started: str) -> Session:
     """
     if changed := durable.make_folders(folder)[:-1]:
         durable.sync(folders=changed)
-    descriptor = -1
     try:
         descriptor = os.open(f"{folder}/{UPLOAD_DATA}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except OSError:
+        with suppress(OSError):
+            os.rmdir(folder)
+        raise
+    try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         _write_text(f"{folder}/{UPLOAD_STARTED}", started)
     except BaseException:  # nobody would ever come back to it
-        if descriptor >= 0:
-            os.close(descriptor)
+        os.close(descriptor)
         _drop(folder)
         raise
     return Session(folder, descriptor, 0)

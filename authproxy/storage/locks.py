@@ -15,13 +15,13 @@ class Locks:
     """A folder of lock files. They are never removed; network shares lock files, but not folders."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._paths = [str(folder / f"{stripe:02x}") for stripe in range(STRIPES)]
 
     @contextmanager
     def hold(self, name: str) -> Iterator[None]:
         """Hold the lock that belongs to a name, waiting for it. Blocks: for a thread. Never hold two."""
-        stripe = zlib.crc32(name.encode()) % STRIPES
-        descriptor = os.open(self._folder / f"{stripe:02x}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        path = self._paths[zlib.crc32(name.encode()) % STRIPES]
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

@@ -227,6 +227,34 @@ async def test_a_full_disk_leaves_no_half_of_a_link(
     assert await driver.read([V1]) == [b"sha256:one"]
 
 
+@pytest.mark.parametrize("last", ["_layers", "sha256", Digest.of(b"hello").hex])
+async def test_a_disk_that_is_full_of_folders_is_left_without_the_new_ones(
+    driver: FilesystemDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    def mkdir(path: str, mode: int = 0o777) -> None:
+        if Path(path).name == last and Path(path).parent.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        make(path, mode)
+
+    make = os.mkdir
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with pytest.raises(StorageFull):
+        await driver.write(layout.layer_link(APP, Digest.of(b"hello")), b"a link")
+    assert list((tmp_path / layout.ROOT).iterdir()) == []
+
+
+async def test_a_session_is_not_opened_twice_under_one_name(driver: FilesystemDriver) -> None:
+    async def again() -> None:
+        async with driver.create_upload(SESSION, started=STARTED):
+            pass
+
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        await upload.write(b"hello")
+    with pytest.raises(FileExistsError):
+        await again()
+    assert await driver.upload_size(SESSION) == 5
+
+
 async def test_other_errors_of_the_disk_stay_what_they_are(
     driver: FilesystemDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
