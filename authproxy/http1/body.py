@@ -32,6 +32,16 @@ class Body:
         return len(self._ready) > 1
 
     @property
+    def has_begun(self) -> bool:
+        """Some of it is here."""
+        return self.has_ended or self._filled > 0 or bool(self._ready)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Somebody waits for it."""
+        return self._waiter is not None
+
+    @property
     def is_read(self) -> bool:
         """It has ended, and everything has been taken."""
         return self.has_ended and not self._ready and not self._filled
@@ -79,9 +89,11 @@ class Body:
             self._waiter.set_result(None)
 
     async def wait(self) -> None:
-        """Wait until there is something to take, the end has come, or `wake` was called."""
+        """Wait until there is something to take, the end has come, or `wake` was called. One at a time may wait."""
         if self._ready or self.has_ended:
             return
+        if self._waiter is not None:
+            raise RuntimeError("somebody else waits for this body already")
         self._waiter = asyncio.get_running_loop().create_future()
         if self._filled:
             self._linger_for_more()
@@ -101,6 +113,8 @@ class Body:
             return b""
         piece = bytes(memoryview(self._filling)[: self._filled])
         self._filled = 0
+        if self._size > LEAST_BYTES and len(piece) < LEAST_BYTES:  # the client has become slow: it holds little again
+            self._filling, self._size = None, LEAST_BYTES
         return piece
 
     def _linger_for_more(self) -> None:

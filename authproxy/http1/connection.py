@@ -1,17 +1,17 @@
-"""One connection: bytes to requests, requests to cycles, in order."""
+"""One connection: what comes in goes to requests, requests are answered in their order."""
 
 import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
 
-import httptools
 import structlog
 from uvicorn.config import Config
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
 from authproxy.http1.cycle import Cycle
+from authproxy.http1.parser import RequestParser
+from authproxy.http1.patience import Patience
+from authproxy.http1.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from authproxy.asgi import App, Headers, Scope
@@ -24,18 +24,15 @@ READ_BYTES: Final = 256 * 1024
 _READ = bytearray(READ_BYTES)
 _READ_VIEW = memoryview(_READ)
 
-# A request's line and headers, in bytes, where they don't come in one read. A token with many scopes is a few thousand.
-MAX_HEAD_BYTES: Final = 64 * 1024
+# What is left of a body when its request has been answered is read and dropped up to this, so that the connection can
+# be used again; where more is left it costs less to close and be connected to anew.
+DRAIN_BYTES: Final = 64 * 1024 * 1024
 
-# What is read and dropped of a body after its answer, in bytes: enough for clients that read no answer before they have
-# sent a manifest, and an end for those who never stop.
-MAX_DROPPED_BYTES: Final = 16 * 1024 * 1024
+# Requests that may wait behind the one that is being answered. Clients that send the next before they have read the
+# answer send a few; a read could hold thousands.
+MAX_WAITING: Final = 256
 
-_ASGI = {"version": "3.0", "spec_version": "2.3"}
-_UNREADABLE = (
-    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 33\r\n\r\n"
-    b"this is not a request of HTTP/1.1"
-)
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -51,22 +48,21 @@ class Connection(asyncio.BufferedProtocol):
         """The signature is uvicorn's."""
         del app_state
         self.is_behind = False
+        self.loop = _loop or asyncio.get_running_loop()
         self._app: App = config.loaded_app
-        self._loop = _loop or asyncio.get_running_loop()
-        self._keep_alive_s = config.timeout_keep_alive
         self._state = server_state
         self._common: tuple[Headers, bytes] = ([], b"")
         self._transport: asyncio.Transport
-        self._about_connection: Scope
-        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
-        self._begin_head()
+        self._parser: RequestParser
         self._waiting: deque[Cycle] = deque()  # requests that were read and not begun
         self._current: Cycle | None = None  # the one that is being answered, or was last
         self._incoming: Cycle | None = None  # the one whose body has not ended
-        self._rest: int | None = None  # bytes that its body still has; None: the parser finds the end
-        self._skips_parser = False  # the body goes from the socket into its pieces
-        self._idle_since: float = self._loop.time()
+        self._dropped_bytes = 0  # of the incoming body, since its request was answered
+        self._refusal: Unreadable | None = None  # what came after all these requests
+        self._broken: Cycle | None = None  # the last of those that wait, if what came was to be its body
+        self._patience = Patience(config.timeout_keep_alive, self.loop.time())
         self._timer: asyncio.TimerHandle | None = None
+        self._has_moved = False  # since the timer last went off
         self._writable: asyncio.Future[None] | None = None
         self._is_paused = False
         self._is_ending = False
@@ -77,16 +73,27 @@ class Connection(asyncio.BufferedProtocol):
         """TCP, and TLS where it is spoken, are there."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._about_connection = {
+        peer = transport.get_extra_info("peername")
+        self._client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None  # a Unix socket's has no name
+        here = transport.get_extra_info("sockname")
+        about_connection: Scope = {
             "type": "http",
             "asgi": _ASGI,
             "root_path": "",
             "scheme": "https" if transport.get_extra_info("sslcontext") else "http",
-            "client": get_remote_addr(transport),
-            "server": get_local_addr(transport),
+            "client": self._client,
+            "server": (here, None) if isinstance(here, str) else (str(here[0]), int(here[1])),
         }
+        self._parser = RequestParser(self, about_connection)
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn knows its own kinds; it calls shutdown alone
-        self._timer = self._loop.call_later(self._keep_alive_s, self._close_if_idle)
+        self._look_at_the_clock()
+
+    def eof_received(self) -> None:
+        """The peer has sent all that it will: most have gone then, and of the others nobody can tell.
+
+        What has been answered still reaches it; the transport closes afterwards.
+        """
+        self._lose_client()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer has gone, or we have closed. Nothing here holds on to what TLS needed, hundreds of KB."""
@@ -94,41 +101,40 @@ class Connection(asyncio.BufferedProtocol):
         self._state.connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
-        for cycle in {self._current, self._incoming, *self._waiting}:
-            if cycle is not None:
-                cycle.lose_client()
-        self._waiting.clear()
-        self._current = self._incoming = self._parser = None
+        self._lose_client()
+        self._current = self._incoming = self._broken = None
+        self._parser.close()
         self.resume_writing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes of the socket go."""
         del sizehint
-        if not self._skips_parser:
+        rest = self._parser.rest
+        if not rest:
             return _READ_VIEW
         assert self._incoming is not None
-        assert self._rest is not None
         if self._incoming.is_complete:  # answered before it was read: what still comes is dropped
-            return _READ_VIEW[: self._rest]
-        return self._incoming.body.room(self._rest)
+            return _READ_VIEW[:rest]
+        return self._incoming.body.room(rest)
 
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes came."""
-        if not self._skips_parser:
-            self._parse(_READ_VIEW[:nbytes])
-            return
-        assert self._incoming is not None
-        assert self._rest is not None
-        self._rest -= nbytes
-        if self._incoming.is_complete:
-            self._drop(nbytes)
+        self._has_moved = True
+        if self._parser.rest:
+            assert self._incoming is not None
+            if not self._incoming.is_complete:
+                self._incoming.body.filled(nbytes)
+            self._parser.skip(nbytes)
         else:
-            self._incoming.body.filled(nbytes)
-        if self._rest == 0:
-            # The old one still waits for the body that it did not see.
-            self._skips_parser, self._parser = False, httptools.HttpRequestParser(self)
-            self.on_message_complete()
-        self._pause_where_full()
+            try:
+                self._parser.feed(_READ_VIEW[:nbytes])
+            except Unreadable as error:
+                self._give_up_reading(error)
+        if self._waiting or self._refusal is not None:
+            self._start_waiting()
+        if not self._is_paused and self._is_full and not self._transport.is_closing():
+            self._is_paused = True
+            self._transport.pause_reading()
 
     def pause_writing(self) -> None:
         """The client is behind."""
@@ -139,6 +145,8 @@ class Connection(asyncio.BufferedProtocol):
         self.is_behind = False
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
+        if self._waiting:
+            self.loop.call_soon(self._start_waiting)
 
     # uvicorn's side
 
@@ -152,59 +160,30 @@ class Connection(asyncio.BufferedProtocol):
 
     # The parser's side
 
-    def on_url(self, url: bytes) -> None:
-        """A part of the request's target."""
-        self._url += url
+    def begin_request(self, scope: "Scope", *, keep_alive: bool, expects_continue: bool) -> None:
+        """See `parser.Sink`."""
+        if len(self._waiting) == MAX_WAITING:
+            raise Unreadable(429, f"more than {MAX_WAITING} requests wait for their answers")
+        keeps = keep_alive and not self._is_ending
+        self._incoming = Cycle(self, scope, keep_alive=keeps, expects_continue=expects_continue)
+        self._waiting.append(self._incoming)
+        self._dropped_bytes = 0
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        if self._incoming is not None:  # a trailer: what it says comes too late to be believed (RFC 9110 §6.5.1)
-            return
-        name = name.lower()
-        self._headers.append((name, value))
-        if name == b"content-length":
-            self._rest = int(value)
-        elif name == b"expect":
-            self._expects_continue = value.lower() == b"100-continue"
-
-    def on_headers_complete(self) -> None:
-        """A request begins."""
-        assert self._parser is not None
-        version = self._parser.get_http_version()
-        if version == "1.1" and [name for name, _ in self._headers].count(b"host") != 1:
-            raise ValueError("a request has one Host header")  # RFC 9112 §3.2; the parser makes it an error of its own
-        path, query = _split_target(self._url)
-        text = path.decode("latin-1")
-        scope = {
-            **self._about_connection,
-            "http_version": version,
-            "method": self._parser.get_method().decode("ascii"),
-            "raw_path": path,
-            "path": unquote(text) if "%" in text else text,
-            "query_string": query,
-            "headers": self._headers,
-        }
-        keep_alive = self._parser.should_keep_alive() and not self._is_ending
-        cycle = Cycle(self, scope, keep_alive=keep_alive, expects_continue=self._expects_continue)
-        self._incoming = cycle
-        self._waiting.append(cycle)
-
-    def on_body(self, data: bytes) -> None:
-        """A part of a body."""
+    def add_body(self, data: bytes, *, is_all: bool) -> None:
+        """See `parser.Sink`."""
         assert self._incoming is not None
-        if self._rest is not None:
-            self._rest -= len(data)
-        if self._incoming.is_complete:
-            self._drop(len(data))
-        else:
-            self._incoming.body.put(data, is_all=self._rest == 0)
+        if not self._incoming.is_complete:
+            self._incoming.body.put(data, is_all=is_all)
+            return
+        self._dropped_bytes += len(data)
+        if self._dropped_bytes > DRAIN_BYTES:
+            self._transport.close()
 
-    def on_message_complete(self) -> None:
-        """The request has been read."""
+    def end_request(self) -> None:
+        """See `parser.Sink`."""
         assert self._incoming is not None
         self._incoming.body.end()
         self._incoming = None
-        self._begin_head()
 
     # The cycles' side
 
@@ -216,6 +195,11 @@ class Connection(asyncio.BufferedProtocol):
             self._common = (headers, b"".join(b"%b: %b\r\n" % pair for pair in headers))
         return self._common[1]
 
+    @property
+    def has_much_to_read(self) -> bool:
+        """See `cycle.Channel`."""
+        return self._parser.rest > DRAIN_BYTES
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """See `cycle.Channel`."""
         self._transport.write(data)
@@ -223,7 +207,7 @@ class Connection(asyncio.BufferedProtocol):
     async def drain(self) -> None:
         """See `cycle.Channel`."""
         if self.is_behind:
-            self._writable = self._loop.create_future()
+            self._writable = self.loop.create_future()
             await self._writable
 
     def read_on(self) -> None:
@@ -235,19 +219,21 @@ class Connection(asyncio.BufferedProtocol):
     def finish(self, cycle: Cycle) -> None:
         """See `cycle.Channel`."""
         self._state.total_requests += 1
-        self._idle_since = self._loop.time()
+        self._patience.begin_idling(self.loop.time())
         if not cycle.keep_alive:
             self._waiting.clear()
             self._transport.close()
             return
-        if self._is_paused:
-            self.read_on()
-        if self._waiting:
-            self._loop.call_soon(self._start_waiting)
+        self.read_on()
+        if self._waiting or self._refusal is not None:
+            self.loop.call_soon(self._start_waiting)
 
-    def break_off(self) -> None:
+    def break_off(self, *, shows: bool) -> None:
         """See `cycle.Channel`."""
-        self._transport.close()
+        if shows:
+            self._transport.close()
+        else:
+            self._transport.abort()
 
     def keep(self, task: "asyncio.Task[None]") -> None:
         """See `cycle.Channel`."""
@@ -257,95 +243,59 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def _is_full(self) -> bool:
         """More is there than is being taken: of the body, or of requests behind the one that is being answered."""
-        return bool(self._waiting) or (
-            self._incoming is not None and not self._incoming.is_complete and self._incoming.body.is_full
+        return (
+            bool(self._waiting)
+            or self._refusal is not None
+            or (self._incoming is not None and not self._incoming.is_complete and self._incoming.body.is_full)
         )
 
-    def _begin_head(self) -> None:
-        self._url = b""
-        self._headers: Headers = []
-        self._head_bytes = 0  # of a head that did not come in one read
-        self._expects_continue = False
-        self._rest = None
-        self._dropped = 0  # bytes of the body that came after the answer
-
-    def _parse(self, data: memoryview) -> None:
-        assert self._parser is not None
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # Nothing is upgraded to: what follows is the next request (RFC 9110 §7.8).
-            self._parser = httptools.HttpRequestParser(self)
-            self._start_waiting()
-            if rest := data[upgrade.args[0] :]:
-                self._parse(rest)
-            return
-        except httptools.HttpParserError as error:
-            self._refuse(error)
-            return
-        if self._incoming is not None and self._rest:
-            self._skips_parser = True
-        if self._waiting:
-            self._start_waiting()
-            self._pause_where_full()
-        elif self._incoming is not None:
-            self._pause_where_full()
-        else:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(ValueError("the head is too long"))
-
     def _start_waiting(self) -> None:
-        """Begin with requests in their order, each when the one before has been answered."""
-        while self._waiting and (self._current is None or self._current.is_complete):
+        """Begin with requests in their order, each when the one before has been answered and the client takes it."""
+        while self._current is None or self._current.is_complete:
             if self._transport.is_closing():
                 return
-            self._current = self._waiting.popleft()
-            self._current.run(self._app)
-        if self._is_paused:
-            self.read_on()
+            if self._waiting and not self.is_behind:
+                self._current = self._waiting.popleft()
+                self._current.run(self._app)
+                if self._current is self._broken:
+                    self._current = None
+            elif self._refusal is not None and not self._waiting:
+                self._transport.write(self._refusal.answer())
+                self._transport.close()
+            else:
+                break
+        self.read_on()
 
-    def _pause_where_full(self) -> None:
-        if not self._is_paused and self._is_full and not self._transport.is_closing():
-            self._is_paused = True
-            self._transport.pause_reading()
+    def _give_up_reading(self, error: Unreadable) -> None:
+        """What came is no request. Those before it are answered; then the client is told, and the connection ends."""
+        log.info("unreadable request", client=self._client, status=error.status, reason=str(error))
+        broken, self._incoming = self._incoming, None
+        self._refusal = error
+        if broken is not None and broken.has_begun:  # the client has, or gets, another answer
+            self._transport.close()
+        elif broken is not None:
+            broken.lose_client()  # what has come of its body may still be of use
+            self._broken = broken
+            self._current = None if broken is self._current else self._current
 
-    def _refuse(self, error: Exception) -> None:
-        """What came is no request. Requests before it are answered; then the connection ends."""
-        self._start_waiting()
-        if self._transport.is_closing():
-            return
-        log.info("unreadable request", client=self._about_connection["client"], reason=repr(error))
+    def _lose_client(self) -> None:
+        """Tell all requests that nobody waits for their answers."""
+        for cycle in {self._current, self._incoming, *self._waiting}:
+            if cycle is not None:
+                cycle.lose_client()
+        self._waiting.clear()
+
+    def _look_at_the_clock(self) -> None:
+        """End a connection on which no request has begun for long (the head of one may have), or none gets on."""
         current = self._current
-        if current is None or current.is_complete or (current is self._incoming and not current.has_begun):
-            self._transport.write(_UNREADABLE)
-            self._transport.close()
-        elif current is self._incoming:  # its body has no end that we could find
-            self._transport.close()
+        rest_s = self._patience.decide(
+            self.loop.time(),
+            is_idle=current is None or current.is_complete,
+            waits=current is not None and current is self._incoming and current.body.is_awaited,
+            has_moved=self._has_moved,
+        )
+        self._has_moved = False
+        if rest_s > 0:
+            self._timer = self.loop.call_later(rest_s, self._look_at_the_clock)
         else:
-            self.shutdown()
-
-    def _drop(self, count: int) -> None:
-        """So many bytes of a body came that nobody reads any more."""
-        self._dropped += count
-        if self._dropped > MAX_DROPPED_BYTES:
             self._transport.close()
-
-    def _close_if_idle(self) -> None:
-        """End a connection on which no request has begun for long; the head of one may have."""
-        is_idle = self._current is None or self._current.is_complete
-        rest_s = self._idle_since + self._keep_alive_s - self._loop.time() if is_idle else float(self._keep_alive_s)
-        if rest_s <= 0:
-            self._timer = None
-            self._transport.close()
-        else:
-            self._timer = self._loop.call_later(rest_s, self._close_if_idle)
-
-
-def _split_target(target: bytes) -> tuple[bytes, bytes]:
-    """Path and query of a request's target, which is mostly just these (RFC 9112 §3.2)."""
-    if target.startswith(b"/") and b"#" not in target:
-        path, _, query = target.partition(b"?")
-        return path, query
-    parsed = httptools.parse_url(target)
-    return parsed.path or b"/", parsed.query or b""

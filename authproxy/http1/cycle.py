@@ -1,16 +1,14 @@
 """One request and its answer: ASGI's `receive` and `send` on one side, the bytes of HTTP/1.1 on the other."""
 
 import asyncio
-import types
-from collections.abc import Coroutine, Generator
-from functools import partial
 from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import structlog
 
 from authproxy.asgi import App, Message, Scope
 from authproxy.http1.body import Body
+from authproxy.http1.eager import start_task
 
 log = structlog.get_logger(__name__)
 
@@ -28,14 +26,19 @@ _WITHOUT_BODY = (204, 304)
 class Channel(Protocol):
     """What a cycle needs of its connection."""
 
+    loop: asyncio.AbstractEventLoop
     is_behind: bool  # the client has not taken what was written
 
     @property
     def common_head(self) -> bytes:
         """Header lines that every answer gets."""
 
+    @property
+    def has_much_to_read(self) -> bool:
+        """More of the request's body is to come than anybody should read just to drop it."""
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Hand over bytes of the answer."""
+        """Hand over bytes of the answer: they are the channel's from now on, and must not change."""
 
     async def drain(self) -> None:
         """Wait while the client is behind."""
@@ -46,8 +49,8 @@ class Channel(Protocol):
     def finish(self, cycle: "Cycle") -> None:
         """The answer is complete."""
 
-    def break_off(self) -> None:
-        """The answer can't be completed: close, so that the client sees it."""
+    def break_off(self, *, shows: bool) -> None:
+        """The answer can't be completed: end the connection. `shows`: how it is framed tells the client."""
 
     def keep(self, task: "asyncio.Task[None]") -> None:
         """Hold on to a task until it has ended."""
@@ -60,6 +63,7 @@ class Cycle:
         self.scope = scope
         self.body = Body()
         self.keep_alive = keep_alive
+        self.has_begun = False  # the answer is: its head is made
         self.is_complete = False  # the answer is
         self._channel = channel
         self._expects_continue = expects_continue
@@ -67,37 +71,27 @@ class Cycle:
         self._has_lost_client = False
         self._gone: asyncio.Future[None] | None = None
         self._head: bytes | None = None  # waits for the first piece of the body, to leave with it
-        self.has_begun = False
         self._is_chunked = False
         self._left = 0  # bytes that were announced and not sent yet; negative: none were announced
 
     def run(self, app: App) -> None:
-        """Begin with the request at once, in the caller's stack: most are answered without waiting for anything.
-
-        A request that waits goes on in a task of its own. So before its first wait nothing works that needs
-        `asyncio.current_task`, such as `asyncio.timeout`: whoever has that does `await asyncio.sleep(0)` first.
-        """
-        coroutine = cast("Coroutine[Any, Any, None]", app(self.scope, self.receive, self.send))
-        try:
-            awaited = coroutine.send(None)
-        except StopIteration:
-            self._end(None)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, the client gets an end
-            self._end(error)
-        else:
-            self._channel.keep(asyncio.create_task(self._go_on(coroutine, awaited)))
+        """Begin with the request at once, in the caller's stack. One that waits goes on in its task."""
+        task = start_task(self._channel.loop, self._serve(app))
+        if not task.done():
+            self._channel.keep(task)
 
     def lose_client(self) -> None:
-        """The connection is gone."""
+        """The connection is gone. What has come of the body is still to be had."""
         self._has_lost_client = True
         self._tell_gone()
 
     async def receive(self) -> Message:
         """See ASGI. A piece of the body is `bytes`, or a `bytearray` that nobody else will touch again."""
-        if self._expects_continue and not self.has_begun:
-            self._expects_continue = False
-            self._channel.write(_CONTINUE)
         body = self.body
+        if self._expects_continue:
+            self._expects_continue = False
+            if not self.has_begun and not body.has_begun:
+                self._channel.write(_CONTINUE)
         while not self._has_told_end and not self.is_complete:
             if not self._has_lost_client:
                 await body.wait()
@@ -109,17 +103,23 @@ class Cycle:
             if self._has_lost_client:
                 break
         if not self._has_lost_client and not self.is_complete:
-            self._gone = asyncio.get_running_loop().create_future()
-            await self._gone
+            if self._gone is None:
+                self._gone = self._channel.loop.create_future()
+            await asyncio.shield(self._gone)  # whoever else waits goes on when this one is cancelled
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """See ASGI. Waits while the client is behind. What is sent to a client that has gone is dropped."""
+        """See ASGI. Waits while the client is behind. What is sent to a client that has gone is dropped.
+
+        Raises RuntimeError for what is no answer of HTTP: out of order, longer or shorter than its Content-Length.
+        """
         if self._has_lost_client:
             return
         if not self.has_begun:
             self._begin(message)
             return
+        if message["type"] != "http.response.body":
+            raise RuntimeError(f"what follows http.response.start is http.response.body, not {message['type']}")
         more = message.get("more_body", False)
         self._write(message.get("body", b""), more=more)
         if more and self._channel.is_behind:
@@ -129,12 +129,17 @@ class Cycle:
         """Make the head, which waits for what follows. Raises RuntimeError for one that can't be sent."""
         if message["type"] != "http.response.start":
             raise RuntimeError(f"an answer begins with http.response.start, not {message['type']}")
-        self.has_begun = True
+        if not self.body.has_ended and (self._expects_continue or self._channel.has_much_to_read):
+            # A client that waits for leave to send its body may leave it out now (RFC 9110 §10.1.1): what came next
+            # could be the body or another request.
+            self.keep_alive = False
         status, left, common = message["status"], -1, self._channel.common_head
         ends = 1 + common.count(b"\n")
         lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode(), common]
         for name, value in message["headers"]:
             if name == b"content-length":
+                if not value.isdigit():
+                    raise RuntimeError("the Content-Length of the answer is no number")
                 left = int(value)
             elif name == b"connection":
                 self.keep_alive = self.keep_alive and b"close" not in value.lower()
@@ -151,19 +156,24 @@ class Cycle:
         if head.count(b"\n") != ends or head.count(b"\r") != ends:
             raise RuntimeError("a header of the answer has a line break in it")
         self._head = head + b"\r\n"
+        self.has_begun = True
 
     def _decide_framing(self, status: int, length: int) -> list[bytes]:
         """How the client sees where the body ends, and the header lines for it. `length` negative: none is known."""
         lines = []
+        is_old = self.scope["http_version"] == "1.0"
+        self._is_chunked = False
         if self.scope["method"] == "HEAD" or status in _WITHOUT_BODY:
             length = 0
-        elif length < 0 and self.scope["http_version"] == "1.0":
+        elif length < 0 and is_old:
             self.keep_alive = False
         elif length < 0:
             self._is_chunked = True
             lines.append(b"transfer-encoding: chunked\r\n")
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
+        elif is_old:  # which else waits for the connection's end (RFC 9112 appendix C.2.2)
+            lines.append(b"connection: keep-alive\r\n")
         self._left = length
         return lines
 
@@ -192,49 +202,33 @@ class Cycle:
             self._tell_gone()
             self._channel.finish(self)
 
+    async def _serve(self, app: App) -> None:
+        try:
+            await app(self.scope, self.receive, self.send)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, the client gets an end
+            self._end(error)
+        else:
+            self._end(None)
+
     def _end(self, error: BaseException | None) -> None:
         """The application has returned, or raised."""
         if error is not None:
-            log.error("request broke off", method=self.scope["method"], path=self.scope["path"], error=repr(error))
+            # With an answer under way the layers that make the answers have logged the cause.
+            trace = None if self.has_begun else error
+            about = {"method": self.scope["method"], "path": self.scope["path"], "error": repr(error)}
+            log.error("request broke off", **about, exc_info=trace)
         if self.is_complete or self._has_lost_client:
             return
         if self.has_begun and self._head is None:
-            self._channel.break_off()
+            self._channel.break_off(shows=self._is_chunked or self._left >= 0)
             return
         self.keep_alive = False
-        self.has_begun, self._is_chunked = False, False
+        self.has_begun = False
         length = b"%d" % len(_FAULT)
         self._begin({"type": "http.response.start", "status": 500, "headers": [(b"content-length", length)]})
-        self._write(_FAULT, more=False)
+        self._write(b"" if self.scope["method"] == "HEAD" else _FAULT, more=False)
 
     def _tell_gone(self) -> None:
         self.body.wake()
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
-
-    async def _go_on(self, coroutine: Coroutine[Any, Any, None], awaited: object) -> None:
-        try:
-            await _resume(coroutine, awaited)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as in `run`
-            self._end(error)
-        else:
-            self._end(None)
-
-
-@types.coroutine
-def _resume(coroutine: Coroutine[Any, Any, None], awaited: object) -> Generator[object, Any, None]:
-    """Go on with a coroutine that has been stepped already and waits for `awaited`."""
-    while True:
-        try:
-            value = yield awaited
-        except GeneratorExit:
-            coroutine.close()
-            raise
-        except BaseException as error:  # noqa: BLE001 - a cancellation too is the coroutine's to see
-            step = partial(coroutine.throw, error)
-        else:
-            step = partial(coroutine.send, value)
-        try:
-            awaited = step()
-        except StopIteration:
-            return

@@ -1,30 +1,113 @@
-"""asyncio's event loop, with TLS of accepted connections on the socket itself."""
+"""asyncio's event loop, which accepts connections for our own transports."""
 
 import asyncio
+import errno
 import socket
 import ssl
-from typing import Any
+import sys
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
 
-from authproxy.http1.transport import TlsTransport
+import structlog
+
+from authproxy.http1.tls import TlsTransport
+from authproxy.http1.transport import SocketTransport
+
+log = structlog.get_logger(__name__)
+
+# Connections that are accepted in one turn of the loop: those that are open want their turn too.
+ACCEPTS_A_TURN: Final = 64
+
+# Where the process or the machine has no room for another connection: how long to wait until one may have ended.
+RETRY_S: Final = 1.0
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """A seam to asyncio's insides: the one method with which its servers make a TLS connection of an accepted one."""
+    """A seam to asyncio's insides: the method with which its servers accept.
 
-    def _make_ssl_transport(
+    Connections whose protocol is an `asyncio.BufferedProtocol` get our transports, all others asyncio's. What was
+    accepted is closed with the loop.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+    def close(self) -> None:
+        """See asyncio."""
+        super().close()
+        for connection in list(self._accepted):
+            connection.close()
+
+    def _accept_connection(
         self,
-        rawsock: socket.socket,
-        protocol: asyncio.BaseProtocol,
-        sslcontext: ssl.SSLContext,
-        waiter: "asyncio.Future[None] | None" = None,
-        *,
-        server_side: bool = False,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sock: socket.socket,
+        sslcontext: ssl.SSLContext | None = None,
         server: Any = None,
-        **others: Any,
-    ) -> asyncio.Transport:
-        if server_side and isinstance(protocol, asyncio.BufferedProtocol):
-            return TlsTransport(self, rawsock, protocol, sslcontext, waiter=waiter, server=server)
-        made: asyncio.Transport = super()._make_ssl_transport(  # type: ignore[misc]  # typeshed leaves it out
-            rawsock, protocol, sslcontext, waiter, server_side=server_side, server=server, **others
-        )
-        return made
+        backlog: int = 100,
+        *timeouts: float | None,
+    ) -> None:
+        """Called when the listening socket has connections: asyncio's `create_server` arranges for it."""
+        for _ in range(min(backlog, ACCEPTS_A_TURN)):
+            try:
+                connection, peer = sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                log.error("no more connections can be accepted", error=error.strerror, retry_s=RETRY_S)  # noqa: TRY400 - where it came from says nothing
+                self.remove_reader(sock)
+                again = partial(self._start_serving, protocol_factory, sock, sslcontext, server, backlog, *timeouts)  # type: ignore[attr-defined]  # asyncio's own
+                self.call_later(RETRY_S, self._accept_again, sock, again)
+                return
+            connection.setblocking(False)
+            self._welcome(protocol_factory(), connection, peer, sslcontext, server, timeouts)
+
+    def _accept_again(self, sock: socket.socket, start: Callable[[], None]) -> None:
+        if sock.fileno() >= 0:  # the server has not ended in the meantime
+            start()
+
+    def _welcome(
+        self,
+        protocol: asyncio.BaseProtocol,
+        connection: socket.socket,
+        peer: object,
+        tls: ssl.SSLContext | None,
+        server: Any,
+        timeouts: tuple[float | None, ...],
+    ) -> None:
+        if not isinstance(protocol, asyncio.BufferedProtocol):
+            about = {"peername": peer}
+            self.create_task(
+                self._accept_connection2(lambda: protocol, connection, about, tls, server, *timeouts)  # type: ignore[attr-defined]  # asyncio's own
+            )
+            return
+        on_end = partial(_detach, server)
+        transport: SocketTransport
+        try:
+            if tls is None:
+                transport = SocketTransport(self, connection, protocol, peer=peer, on_end=on_end)
+            else:
+                connection = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+                transport = TlsTransport(self, connection, protocol, peer=peer, on_end=on_end)
+        except OSError:  # it has gone already
+            connection.close()
+            return
+        self._accepted.add(connection)
+        _attach(server, transport)
+        transport.begin()
+
+
+def _attach(server: Any, transport: SocketTransport) -> None:
+    """Let asyncio's server count the connection, as every transport of asyncio does."""
+    server._attach(*([transport] if sys.version_info >= (3, 13) else []))  # noqa: SLF001
+
+
+def _detach(server: Any, transport: SocketTransport) -> None:
+    """It has ended."""
+    server._detach(*([transport] if sys.version_info >= (3, 13) else []))  # noqa: SLF001

@@ -1,0 +1,235 @@
+"""Bytes to requests. httptools finds the parts of a request; what it leaves to its caller is here.
+
+Heads are bounded, trailers are dropped, nothing is upgraded to, and what makes it unsure where a request ends (which
+is how one request is smuggled inside another) is refused.
+"""
+
+from typing import Final, Protocol
+from urllib.parse import unquote
+
+import httptools
+
+from authproxy.asgi import Headers, Scope
+from authproxy.http1.unreadable import Unreadable
+
+# A request's target and headers, in bytes. A token with many scopes is a few thousand.
+MAX_HEAD_BYTES: Final = 64 * 1024
+
+# Headers that decide how a request is read; the others are the application's.
+_OURS: Final = frozenset((b"content-length", b"transfer-encoding", b"expect", b"host"))
+
+
+class Sink(Protocol):
+    """Who is told of requests, in their order: begun, its body in parts, ended."""
+
+    def begin_request(self, scope: Scope, *, keep_alive: bool, expects_continue: bool) -> None:
+        """A head has been read. May raise Unreadable."""
+
+    def add_body(self, data: bytes, *, is_all: bool) -> None:
+        """A part of the body; `is_all`: what is left of it."""
+
+    def end_request(self) -> None:
+        """The request has been read to its end."""
+
+
+class RequestParser:
+    """Reads one connection. `rest`: so many bytes come next that are body and need no parsing, only `skip`."""
+
+    def __init__(self, sink: Sink, about_connection: Scope) -> None:
+        """`about_connection`: what the scopes of all requests have in common."""
+        self.rest = 0
+        self._sink = sink
+        self._about_connection = about_connection
+        self._httptools: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
+        self._has_progressed = False  # with the bytes that are being fed
+        self._open_bytes = 0  # the head that has not ended is at most so long
+        self._idle_bytes = 0  # that came one after another and brought nothing: no head, no body, no end
+        self._may_be_long = False
+        self._is_replaying = False
+        self._has_host = False
+        self._expects_continue = False
+        self._length: int | None = None  # of the body, what has not come of it; None: there is none, or it is chunked
+        self._refusal: Unreadable | None = None
+        self._begin_head()
+
+    def close(self) -> None:
+        """Let go of what holds this object. Nothing else may be called afterwards."""
+        self._httptools = None
+        del self._sink
+
+    def feed(self, data: memoryview) -> None:
+        """Read on. Raises Unreadable, and is of no use afterwards."""
+        size = len(data)
+        self._may_be_long = self._open_bytes + size > MAX_HEAD_BYTES
+        self._has_progressed = False
+        stopped_at = self._feed(data)
+        while stopped_at is not None:
+            self._carry_on_without_upgrade()
+            data = data[stopped_at:]
+            stopped_at = self._feed(data)
+        if self._is_past_head and self._length:
+            self.rest = self._length
+        if self._has_progressed:
+            self._open_bytes, self._idle_bytes = size, 0
+            return
+        self._open_bytes += size
+        self._idle_bytes += size
+        # A head or a trailer that never ends; the first is weighed exactly when it does.
+        if self._idle_bytes > 2 * MAX_HEAD_BYTES:
+            raise _too_long()
+
+    def skip(self, count: int) -> None:
+        """So many bytes of the `rest` have come."""
+        self.rest -= count
+        if self.rest == 0:
+            self._httptools = httptools.HttpRequestParser(self)  # the old one waits for a body that it didn't see
+            self._end_message()
+
+    # httptools calls what follows
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request's target."""
+        if not self._is_past_head:
+            self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, or one trailer: these are dropped, as RFC 9110 §6.5.1 allows, for they could be any header."""
+        if self._is_past_head:
+            return
+        name = name.lower()
+        self._headers.append((name, value))
+        if name in _OURS:
+            self._note(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head has ended."""
+        if self._is_replaying:
+            return
+        assert self._httptools is not None
+        self._has_progressed = self._is_past_head = True
+        version = self._httptools.get_http_version()
+        if not self._has_host or self._refusal is not None or self._may_be_long or version != "1.1":
+            self._check(version)
+        path, query = self._split_target()
+        text = path.decode("latin-1")
+        scope = {
+            **self._about_connection,
+            "http_version": version,
+            "method": self._httptools.get_method().decode("ascii"),
+            "raw_path": path,
+            "path": unquote(text) if "%" in text else text,
+            "query_string": query,
+            "headers": self._headers,
+        }
+        self._hides_body = self._httptools.should_upgrade() and bool(self._length or self._is_chunked)
+        self._sink.begin_request(
+            scope,
+            keep_alive=self._httptools.should_keep_alive(),
+            expects_continue=self._expects_continue and version == "1.1",
+        )
+
+    def on_body(self, data: bytes) -> None:
+        """A part of a body."""
+        self._has_progressed = True
+        if self._length is not None:
+            self._length -= len(data)
+        self._sink.add_body(data, is_all=self._length == 0)
+
+    def on_message_complete(self) -> None:
+        """The request has ended. Of one that would upgrade httptools says so before its body."""
+        if not self._hides_body:
+            self._end_message()
+
+    def _begin_head(self) -> None:
+        self._target = b""
+        self._headers: Headers = []
+        self._is_past_head = False
+        self._length = None
+        self._is_chunked = False
+        self._hides_body = False
+        self._expects_continue = False
+        self._has_host = False
+        self._refusal = None
+
+    def _end_message(self) -> None:
+        self._has_progressed = True
+        self._begin_head()
+        self._sink.end_request()
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        """Of a header that is ours, what counts."""
+        match name:
+            case b"host":
+                if self._has_host:
+                    self._refusal = Unreadable(400, "more than one Host header")
+                self._has_host = True
+            case b"content-length":
+                self._length = int(value)  # httptools takes digits alone
+            case b"transfer-encoding":
+                self._is_chunked = True
+                if value.strip().lower() != b"chunked":
+                    self._refusal = Unreadable(501, "of the transfer codings only chunked is known")
+            case b"expect":
+                self._expects_continue = value.lower() == b"100-continue"
+
+    def _check(self, version: str) -> None:
+        """What is wrong with a head, for those of which something may be."""
+        if version not in ("1.0", "1.1"):
+            raise Unreadable(400 if version == "0.9" else 505, "HTTP/1.1 is spoken here")
+        if self._refusal is not None:
+            raise self._refusal
+        if version == "1.0" and self._is_chunked:  # RFC 9112 §6.1
+            raise Unreadable(400, "HTTP/1.0 has no chunks")
+        if version == "1.1" and not self._has_host:  # RFC 9112 §3.2
+            raise Unreadable(400, "no Host header")
+        if (
+            self._may_be_long
+            and len(self._target) + sum(len(n) + len(v) + 4 for n, v in self._headers) > MAX_HEAD_BYTES
+        ):
+            raise _too_long()
+
+    def _split_target(self) -> tuple[bytes, bytes]:
+        """Path and query of the target, which is mostly just these (RFC 9112 §3.2)."""
+        target = self._target
+        if target.startswith(b"/") and b"#" not in target:
+            path, _, query = target.partition(b"?")
+            return path, query
+        try:
+            parsed = httptools.parse_url(target)
+        except httptools.HttpParserError as error:
+            raise Unreadable(400, "the target of the request is no path") from error
+        return parsed.path or b"/", parsed.query or b""
+
+    def _feed(self, data: memoryview) -> int | None:
+        """None, or the offset at which httptools has stopped because of an upgrade."""
+        assert self._httptools is not None
+        try:
+            self._httptools.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            offset: int = upgrade.args[0]
+            return offset
+        except httptools.HttpParserCallbackError as error:
+            if error.__context__ is not None:
+                raise error.__context__ from None
+            raise Unreadable(400, str(error)) from error
+        except httptools.HttpParserError as error:
+            raise self._refusal or Unreadable(400, str(error)) from error
+        return None
+
+    def _carry_on_without_upgrade(self) -> None:
+        """Nothing is upgraded to: the request is one as any other (RFC 9110 §7.8), its body with it.
+
+        httptools takes what follows the head for another protocol. So another parser reads on, which has seen a head
+        with the same framing.
+        """
+        self._httptools = httptools.HttpRequestParser(self)
+        if self._hides_body:
+            length = self._length
+            framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+            self._is_replaying = True
+            self._httptools.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+            self._is_replaying = self._hides_body = False
+
+
+def _too_long() -> Unreadable:
+    return Unreadable(431, f"the head of a request has at most {MAX_HEAD_BYTES} bytes")

@@ -1,0 +1,37 @@
+"""How long a client may keep a connection waiting."""
+
+from typing import Final
+
+# A request whose body has stopped coming is given up after this: as long as proxies in front of registries are told
+# to wait. One that just comes slowly never is.
+STALL_S: Final = 900.0
+
+# How often to look whether it still does.
+LOOK_S: Final = 60.0
+
+
+class Patience:
+    """Decides when a connection has waited long enough. Times are the event loop's, in seconds."""
+
+    def __init__(self, keep_alive_s: float, now: float) -> None:
+        """`keep_alive_s`: how long a connection is kept without a request, its first one or its next one."""
+        self._keep_alive_s = keep_alive_s
+        self._idle_since = now
+        self._moved_at = now
+
+    def begin_idling(self, now: float) -> None:
+        """A request has been answered."""
+        self._idle_since = now
+
+    def decide(self, now: float, *, is_idle: bool, waits: bool, has_moved: bool) -> float:
+        """In how many seconds to ask again; 0 where the connection should end.
+
+        `is_idle`: no request is being answered. `waits`: the one that is can't go on before more of its body comes.
+        `has_moved`: something came since the last time.
+        """
+        if is_idle:
+            self._moved_at = now
+            return max(0.0, self._idle_since + self._keep_alive_s - now)
+        if has_moved or not waits:
+            self._moved_at = now
+        return min(LOOK_S, max(0.0, self._moved_at + STALL_S - now))
