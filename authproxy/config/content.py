@@ -20,8 +20,10 @@ PageLength = Annotated[Integer, AfterValidator(lambda value: value if value > 0 
 
 
 class Urls(Section):
-    """Addresses in manifests: layers that lie elsewhere. CNCF Distribution takes none without
-    these lists; here they need no permission."""
+    """Addresses in manifests: layers that lie elsewhere. Without these lists they need no permission.
+
+    CNCF Distribution takes none then.
+    """
 
     allow: tuple[Pattern, ...] = ()
     """Regular expressions (RE2) of which an address has to match one, anywhere in it unless anchored. Default: none,
