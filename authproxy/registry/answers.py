@@ -1,4 +1,4 @@
-"""Answers that were made before and are still right: most requests ask for the same few manifests and small blobs.
+"""Answers that were made before and are still right: most requests ask for the same few manifests, lists and blobs.
 
 An answer is kept with a test by the storage that what it was made of has not changed, and is sent again as long as
 that holds. So it can't go stale: what was deleted, or a tag that was set anew, is seen with the next request.
@@ -10,8 +10,7 @@ from authproxy import asgi
 from authproxy.digest import Digest
 from authproxy.registry import conditions
 from authproxy.registry.exchange import Exchange
-from authproxy.storage.driver import Driver, Still
-from authproxy.storage.layout import StorePath
+from authproxy.storage.driver import Still
 
 # All that is kept, in bytes; and what an entry takes beside its content.
 MAX_BYTES = 32 * 1024 * 1024
@@ -19,14 +18,18 @@ ENTRY_BYTES = 3000
 
 
 class Answer:
-    """Content that a digest names, whole, with its headers."""
+    """A whole answer with its headers. With a `digest` it is content that this names, and may be known to the client.
+
+    `headers` go out with the word that it has not changed too (RFC 9110 §15.4.5).
+    """
 
     __slots__ = ("_content", "_digest", "_headers", "_unchanged")
 
-    def __init__(self, digest: Digest, headers: Sequence[tuple[str, str]], content: bytes, media_type: str) -> None:
-        """`headers` go out with the content and with the word that it has not changed (RFC 9110 §15.4.5)."""
-        self._digest = digest
+    def __init__(
+        self, content: bytes, media_type: str, *, digest: Digest | None = None, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
         self._content = content
+        self._digest = digest
         self._unchanged = asgi.encode_headers(headers)
         about = [("Content-Type", media_type), ("Content-Length", str(len(content)))]
         self._headers = [*self._unchanged, *asgi.encode_headers(about)]
@@ -38,7 +41,7 @@ class Answer:
 
     async def send(self, exchange: Exchange) -> None:
         """Answer with 200 or, where the client has it, with 304."""
-        if conditions.is_unchanged(exchange, self._digest):
+        if self._digest is not None and conditions.is_unchanged(exchange, self._digest):
             await asgi.send_whole(exchange.send, 304, self._unchanged)
         else:
             await asgi.send_whole(exchange.send, 200, self._headers, b"" if exchange.is_head else self._content)
@@ -47,8 +50,7 @@ class Answer:
 class Answers:
     """A bounded number of answers, each under the question that it answers."""
 
-    def __init__(self, driver: Driver, *, max_bytes: int = MAX_BYTES) -> None:
-        self._driver = driver
+    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._kept: dict[Hashable, tuple[Still, Answer]] = {}  # the one kept longest first
@@ -58,12 +60,11 @@ class Answers:
         kept = self._kept.get(question)
         return kept[1] if kept is not None and kept[0]() else None
 
-    def keep(self, question: Hashable, answer: Answer, made_of: Sequence[tuple[StorePath, bytes]]) -> None:
-        """Keep an answer as long as these contents are what they were when it was made of them."""
+    def keep(self, question: Hashable, answer: Answer, still: Still | None) -> None:
+        """Keep an answer as long as `still` holds; None: it is not to be kept."""
         before = self._kept.pop(question, None)
         if before is not None:
             self._bytes -= ENTRY_BYTES + before[1].size
-        still = self._driver.still(made_of)
         if still is None:
             return
         self._kept[question] = (still, answer)

@@ -20,7 +20,7 @@ class Blobs:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._answers = Answers(driver)
+        self._answers = Answers()
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with a blob, a part of it, or its headers. Stops where the client goes away."""
@@ -73,11 +73,12 @@ class Blobs:
         [content] = await self._driver.read([layout.blob(stored)])
         if content is None:
             raise _unknown(exchange)
-        answer = Answer(exchange.digest, [*headers, ("Accept-Ranges", "bytes")], content, "application/octet-stream")
+        headers = [*headers, ("Accept-Ranges", "bytes")]
+        answer = Answer(content, "application/octet-stream", digest=exchange.digest, headers=headers)
         # By its second name a blob is stored under another digest, so that this does not find it.
         held = (layout.layer_link(exchange.repository, exchange.digest), to_link(exchange.digest))
         question = (exchange.repository, exchange.digest)
-        self._answers.keep(question, answer, [held, (layout.blob(exchange.digest), content)])
+        self._answers.keep(question, answer, self._driver.still([held, (layout.blob(exchange.digest), content)]))
         await answer.send(exchange)
 
     async def _answer_head(self, exchange: Exchange, headers: list[tuple[str, str]], size: int) -> None:

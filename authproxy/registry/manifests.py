@@ -29,7 +29,7 @@ class Manifests:
         self._driver = driver
         self._tags = tags
         self._rules = rules
-        self._answers = Answers(driver)
+        self._answers = Answers()
         self._media_types: dict[Digest, str] = {}
 
     async def get(self, exchange: Exchange) -> None:
@@ -40,8 +40,8 @@ class Manifests:
             digest = await self._resolve(exchange)
             content = await self._read(exchange, digest)
             headers = [("Docker-Content-Digest", str(digest)), ("ETag", conditions.etag(digest))]
-            answer = Answer(digest, headers, content, self._media_type(digest, content))
-            self._answers.keep(question, answer, _made_of(exchange, digest, content))
+            answer = Answer(content, self._media_type(digest, content), digest=digest, headers=headers)
+            self._answers.keep(question, answer, self._driver.still(_made_of(exchange, digest, content)))
         await answer.send(exchange)
 
     async def put(self, exchange: Exchange) -> None:

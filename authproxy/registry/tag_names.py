@@ -2,7 +2,7 @@
 
 A tag is set with its folder first, and removed with its link first. So a folder without a link is a tag that is being
 set or removed, or one where that was broken off: it is none, and is looked at anew each time. A link that has been
-seen is taken to be there for as long as its folder is, and for no more than two seconds: only another program, or a
+seen is taken to be there for as long as its folder is, and for no more than a second: only another program, or a
 crash in the middle of removing it, can take the link and leave the folder.
 """
 
@@ -19,7 +19,7 @@ from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 
 # How long a link that was seen is taken to be there, in seconds.
-SEEN_FOR_S = 2.0
+SEEN_FOR_S = 1.0
 
 # Links that are looked for in one go: in a thread these are a few milliseconds.
 LOOK = 1000

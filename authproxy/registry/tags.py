@@ -6,12 +6,16 @@ from contextlib import aclosing
 from authproxy.digest import Digest
 from authproxy.errors import NameUnknown
 from authproxy.reference import Repository, Tag
+from authproxy.registry.answers import Answer, Answers
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import find_digest, is_known, to_link
 from authproxy.registry.pages import next_link, parse_page, to_json
 from authproxy.registry.tag_names import TagNames
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
+
+# The longest list, in bytes, that is kept as it was answered.
+KEPT_BYTES = 1024 * 1024
 
 
 class Tags:
@@ -23,10 +27,17 @@ class Tags:
     def __init__(self, driver: Driver, *, max_page: int) -> None:
         self._driver = driver
         self._names = TagNames(driver)
+        self._answers = Answers()
         self._max_page = max_page
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with a page of tags in bytewise order; with all where no `n` is given."""
+        question = (exchange.repository, exchange.route.query)
+        answer = self._answers.find(question)
+        if answer is not None:
+            await answer.send(exchange)
+            return
+        still = self._driver.unchanged(layout.tags(exchange.repository))
         page = parse_page(exchange.route).at_most(self._max_page)
         repository = exchange.repository
         found = await self._names.find(repository, after=page.last, limit=page.with_next)
@@ -34,7 +45,10 @@ class Tags:
             raise NameUnknown(detail={"name": repository})
         shown, link = next_link(exchange.origin, f"/v2/{repository}/tags/list", page, found)
         body = f'{{"name":"{repository}","tags":{to_json(shown)}}}'.encode()
-        await exchange.answer(200, [("Content-Type", "application/json"), *link], body)
+        answer = Answer(body, "application/json", headers=link)
+        if not link and len(body) <= KEPT_BYTES:  # a link names the host that this client asked
+            self._answers.keep(question, answer, still)
+        await answer.send(exchange)
 
     async def find(self, repository: Repository, tag: Tag) -> Digest | None:
         """What a tag points at."""

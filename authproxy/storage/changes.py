@@ -17,6 +17,9 @@ from pathlib import Path
 MARKS = 4096
 _BYTES = 8 * MARKS
 
+# The link of a tag is three folders below that of all tags: <tag>/current/link.
+FOLDERS = 3
+
 
 class Changes:
     """The marks of one storage. `file` is made where it is missing; where it can't be, the marks are this process's."""
@@ -35,8 +38,12 @@ class Changes:
         return self.marks[self.place(path)]
 
     def tell(self, path: str) -> None:
-        """What is at a path has changed."""
-        self.marks[self.place(path)] = secrets.randbits(64)
+        """What is at a path has changed, and so have the folders that it stands in, as far up as a tag's does."""
+        mark = secrets.randbits(64)
+        self.marks[self.place(path)] = mark
+        for _ in range(FOLDERS):
+            path = path.rpartition("/")[0]
+            self.marks[self.place(path)] = mark
 
     def tell_all(self) -> None:
         """Anything may have changed."""

@@ -130,6 +130,12 @@ class Driver(Protocol):
         as there. None: it can't be told without reading; so it may be where a content has not been read lately.
         """
 
+    def unchanged(self, folder: StorePath) -> Still:
+        """A quick test, for later, whether what stands up to three levels below a folder is as it is now.
+
+        It holds for a second at most: within that another program's change may go unnoticed. Take it before you look.
+        """
+
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
         """Sizes in bytes, in the order of `paths`; None where there is nothing."""
 

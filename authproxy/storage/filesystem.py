@@ -71,6 +71,10 @@ class FilesystemDriver:
         """See `driver.Driver`."""
         return self._remembered.still(contents)
 
+    def unchanged(self, folder: StorePath) -> Still:
+        """See `driver.Driver`."""
+        return self._remembered.unchanged(folder)
+
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
         """See `driver.Driver`."""
         if len(paths) <= MAX_AT_ONCE:

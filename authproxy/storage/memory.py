@@ -97,6 +97,16 @@ class MemoryDriver:
         """See `driver.Driver`."""
         return lambda: all(self._content.get(path) == content for path, content in contents)
 
+    def unchanged(self, folder: StorePath) -> Still:
+        """See `driver.Driver`."""
+        inside = f"{folder}/"
+
+        def look() -> dict[StorePath, bytes]:
+            return {path: content for path, content in self._content.items() if path.startswith(inside)}
+
+        before = look()
+        return lambda: look() == before
+
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
         """See `driver.Driver`."""
         return [len(self._content[path]) if path in self._content else None for path in paths]

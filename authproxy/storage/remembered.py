@@ -13,6 +13,9 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_ENTRY_BYTES = 1024 * 1024
 ENTRY_BYTES = 500
 
+# How long a folder is taken to be unchanged, in seconds. Who looked at it may have remembered a part for as long.
+FOLDER_S = 1.0
+
 
 class _Entry(NamedTuple):
     mark: int
@@ -69,6 +72,12 @@ class Remembered:
             return now() < until
 
         return test
+
+    def unchanged(self, folder: str) -> Still:
+        """A test whether nobody of ours has changed anything in a folder from now on, for FOLDER_S."""
+        place, now, marks = self._changes.place(folder), self._now, self._changes.marks
+        mark, until = marks[place], self._now() + FOLDER_S
+        return lambda: marks[place] == mark and now() < until
 
     def _forget(self, path: str) -> None:
         entry = self._entries.pop(path, None)

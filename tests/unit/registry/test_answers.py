@@ -9,15 +9,15 @@ A, B = StorePath("a"), StorePath("b")
 
 
 def answer(content: bytes) -> Answer:
-    return Answer(Digest.of(content, "sha256"), [], content, "text/plain")
+    return Answer(content, "text/plain", digest=Digest.of(content, "sha256"))
 
 
 async def test_an_answer_is_found_until_one_of_its_contents_changes() -> None:
     driver = MemoryDriver()
-    answers = Answers(driver)
+    answers = Answers()
     await driver.write_all([(A, b"link"), (B, b"content")])
     kept = answer(b"content")
-    answers.keep("question", kept, [(A, b"link"), (B, b"content")])
+    answers.keep("question", kept, driver.still([(A, b"link"), (B, b"content")]))
     assert answers.find("question") is kept
     await driver.write(A, b"another")
     assert answers.find("question") is None
@@ -25,25 +25,25 @@ async def test_an_answer_is_found_until_one_of_its_contents_changes() -> None:
 
 async def test_an_answer_to_a_deleted_content_is_not_found() -> None:
     driver = MemoryDriver()
-    answers = Answers(driver)
+    answers = Answers()
     await driver.write(A, b"link")
-    answers.keep("question", answer(b"x"), [(A, b"link")])
+    answers.keep("question", answer(b"x"), driver.still([(A, b"link")]))
     await driver.delete(A)
     assert answers.find("question") is None
 
 
 async def test_an_answer_made_of_what_has_changed_meanwhile_is_never_found() -> None:
     driver = MemoryDriver()
-    answers = Answers(driver)
+    answers = Answers()
     await driver.write(A, b"new")
-    answers.keep("question", answer(b"x"), [(A, b"old")])
+    answers.keep("question", answer(b"x"), driver.still([(A, b"old")]))
     assert answers.find("question") is None
 
 
 async def test_what_was_kept_first_goes_where_there_are_too_many() -> None:
     driver = MemoryDriver()
-    answers = Answers(driver, max_bytes=2 * (ENTRY_BYTES + 1))
+    answers = Answers(max_bytes=2 * (ENTRY_BYTES + 1))
     await driver.write(A, b"link")
     for question in ("one", "two", "two", "three"):
-        answers.keep(question, answer(b"x"), [(A, b"link")])
+        answers.keep(question, answer(b"x"), driver.still([(A, b"link")]))
     assert [answers.find(question) is not None for question in ("one", "two", "three")] == [False, True, True]

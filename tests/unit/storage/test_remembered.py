@@ -119,6 +119,17 @@ def test_there_is_no_test_for_what_was_not_read_or_read_otherwise(tmp_path: Path
     assert known.still([("a", b"an older content")]) is None
 
 
+def test_a_folder_is_unchanged_until_something_in_it_changes_or_a_second_has_passed(tmp_path: Path) -> None:
+    known, changes, clock = remembered(tmp_path)
+    unchanged = known.unchanged("a/_manifests/tags")
+    assert unchanged()
+    changes.tell("a/_manifests/tags/v1/current/link")
+    assert not unchanged()
+    unchanged = known.unchanged("a/_manifests/tags")
+    clock.seconds += 1.1
+    assert not unchanged()
+
+
 def test_every_mark_changes_where_anything_may_have(tmp_path: Path) -> None:
     changes = Changes(tmp_path / "changes")
     before = [changes.mark(str(number)) for number in range(MARKS)]
