@@ -16,10 +16,11 @@ from tests.support.server import Server
 
 # The same examples in every run, so that a red run is about the change; few for `make check`, the library's number
 # for `make test`. `pytest --hypothesis-profile=explore tests/unit` looks for new ones. None has a deadline: how long an
-# example takes says more about the machine than about us.
-hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
-hypothesis.settings.register_profile("quick", derandomize=True, max_examples=20, deadline=None)
-hypothesis.settings.register_profile("explore", derandomize=False, max_examples=1000, deadline=None)
+# example takes, to make or to run, says more about the machine than about us.
+UNTIMED = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("repeatable", UNTIMED, derandomize=True)
+hypothesis.settings.register_profile("quick", UNTIMED, derandomize=True, max_examples=20)
+hypothesis.settings.register_profile("explore", UNTIMED, derandomize=False, max_examples=1000)
 hypothesis.settings.load_profile("repeatable")
 
 
