@@ -4,7 +4,6 @@ Observe → StripPrefix → ResponseHeaders → Errors → Gate → DecideOrigin
                                                                         └─ else  → FastAPI: /token, …/jwks.json
 """
 
-import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -132,7 +131,6 @@ class _Paths:
         elif is_registry_path(scope["path"]):
             await self.registry(scope, receive, send)
         else:
-            await asyncio.sleep(0)  # the framework wants a task (http1/cycle.py)
             await self.pages(scope, receive, send)
 
 

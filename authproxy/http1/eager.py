@@ -15,17 +15,24 @@ def start_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, N
     """
     if sys.version_info >= (3, 12):
         return asyncio.Task(coroutine, loop=loop, eager_start=True)
-    steps: list[tuple[Callable[[], object], Context]] = []
-
-    def take(step: Callable[[], object], *, context: Context) -> None:
-        steps.append((step, context))
-
     # A task asks its loop to call its first step soon; nothing else is asked of the loop while it is made.
-    loop.call_soon = take  # type: ignore[method-assign,assignment]
+    taken = _Taken()
+    loop.call_soon = taken.call_soon  # type: ignore[method-assign,assignment]
     try:
         task = asyncio.Task(coroutine, loop=loop)
     finally:
         del loop.call_soon
-    ((step, context),) = steps
-    context.run(step)
+    taken.context.run(taken.step)
     return task
+
+
+class _Taken:
+    """The one call that a loop was asked for."""
+
+    __slots__ = ("context", "step")
+
+    step: Callable[[], object]
+    context: Context
+
+    def call_soon(self, step: Callable[[], object], *, context: Context) -> None:
+        self.step, self.context = step, context

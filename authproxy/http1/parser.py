@@ -62,12 +62,19 @@ class RequestParser:
         size = len(data)
         self._may_be_long = self._open_bytes + size > MAX_HEAD_BYTES
         self._has_progressed = False
-        stopped_at = self._feed(data)
-        while stopped_at is not None:
-            self._carry_on_without_upgrade()
-            data = data[stopped_at:]
-            stopped_at = self._feed(data)
-        if self._is_past_head and self._length:
+        offset = 0
+        while offset < size:
+            assert self._httptools is not None
+            try:
+                self._httptools.feed_data(data[offset:] if offset else data)
+            except httptools.HttpParserUpgrade as upgrade:
+                offset += upgrade.args[0]
+                self._carry_on_without_upgrade()
+            except httptools.HttpParserError as error:
+                raise self._explain(error) from None
+            else:
+                break
+        if self._length and self._is_past_head:
             self.rest = self._length
         if self._has_progressed:
             self._open_bytes, self._idle_bytes = size, 0
@@ -200,21 +207,11 @@ class RequestParser:
             raise Unreadable(400, "the target of the request is no path") from error
         return parsed.path or b"/", parsed.query or b""
 
-    def _feed(self, data: memoryview) -> int | None:
-        """None, or the offset at which httptools has stopped because of an upgrade."""
-        assert self._httptools is not None
-        try:
-            self._httptools.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            offset: int = upgrade.args[0]
-            return offset
-        except httptools.HttpParserCallbackError as error:
-            if error.__context__ is not None:
-                raise error.__context__ from None
-            raise Unreadable(400, str(error)) from error
-        except httptools.HttpParserError as error:
-            raise self._refusal or Unreadable(400, str(error)) from error
-        return None
+    def _explain(self, error: httptools.HttpParserError) -> BaseException:
+        """What httptools has stopped for; where a method here has raised, that."""
+        if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
+            return error.__context__
+        return self._refusal or Unreadable(400, str(error))
 
     def _carry_on_without_upgrade(self) -> None:
         """Nothing is upgraded to: the request is one as any other (RFC 9110 §7.8), its body with it.

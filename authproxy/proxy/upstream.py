@@ -68,7 +68,6 @@ class Upstream:
         Raises GatewayFailed, GatewayTimedOut or Unavailable; after the start of the answer too, so that the server
         ends the connection instead of a body that only looks complete. Raises ClientDisconnected.
         """
-        await asyncio.sleep(0)  # what follows wants a task: timeouts, and httpx's own (http1/cycle.py)
         target = self.address.target(scope["raw_path"], scope["query_string"])
         exchange = asyncio.timeout(None)  # it ends when the client goes away
         try:
