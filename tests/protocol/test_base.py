@@ -64,7 +64,7 @@ CALLS = [
         unsupported("GET", "/v2/a/blobs/uploads/", "POST"),
         unsupported("POST", f"/v2/a/blobs/uploads/{SESSION}", "GET, HEAD, PATCH, PUT, DELETE"),
         unsupported("DELETE", f"/v2/a/referrers/{DIGEST}", "GET, HEAD"),
-        unsupported("BREW", "/v2/", "GET, HEAD"),
+        unsupported("PROPFIND", "/v2/", "GET, HEAD"),
         nowhere("a repository alone", "/v2/team/app"),
         nowhere("an unknown word", "/v2/team/app/layers/x"),
         nowhere("a list of manifests", "/v2/team/app/manifests"),
