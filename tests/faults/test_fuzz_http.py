@@ -93,7 +93,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     nursery.close()
 
 
-@given(st.lists(requests(METHODS, PATHS, BODIES), min_size=1, max_size=3))
+@given(st.lists(requests(METHODS, PATHS, BODIES), min_size=1, max_size=5))
 def test_anything_below_v2(target: Target, asked: list[Asked]) -> None:
     target.ask(asked)
     target.check_log()

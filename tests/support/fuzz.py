@@ -96,9 +96,12 @@ DESCRIPTORS = st.fixed_dictionaries(
     optional={"urls": JSON, "annotations": JSON, "platform": JSON, "artifactType": JSON},
 )
 ENTRIES = DESCRIPTORS | JSON
-MANIFESTS = st.fixed_dictionaries(
-    {"schemaVersion": st.sampled_from([2, 2, 2, 1, "2", None, 2.0, True])},
+# Images and lists that are right but for a field or two.
+WHOLE = st.sampled_from([json.loads(image(b"hello", [b"hello"])), json.loads(index([image(b"hello")]))])
+FIELDS_OF_MANIFESTS = st.fixed_dictionaries(
+    {},
     optional={
+        "schemaVersion": st.sampled_from([2, 1, "2", None, 2.0, True]),
         "mediaType": TYPES | JSON,
         "config": ENTRIES,
         "layers": st.lists(ENTRIES, max_size=3) | JSON,
@@ -106,8 +109,10 @@ MANIFESTS = st.fixed_dictionaries(
         "subject": ENTRIES,
         "annotations": JSON,
         "artifactType": JSON,
+        "more": JSON,
     },
-).map(lambda body: json.dumps(body).encode())
+)
+MANIFESTS = st.builds(lambda whole, changed: json.dumps(whole | changed).encode(), WHOLE, FIELDS_OF_MANIFESTS)
 BODIES = st.one_of(
     st.just(b""),
     st.just(b"hello"),
@@ -136,13 +141,36 @@ class Asked:
         return "Transfer-Encoding: chunked", sent + b"0\r\n\r\n"
 
 
+# What a client that does everything right sends: there has to be something that can go wrong.
+RIGHT_REQUESTS = [
+    Asked("POST", "/v2/fuzz/app/blobs/uploads/", (), b"", None),
+    Asked("POST", f"/v2/fuzz/app/blobs/uploads/?digest={HELLO}", (), b"hello", None),
+    Asked("POST", f"/v2/fuzz/other/blobs/uploads/?mount={HELLO}&from=fuzz/app", (), b"", None),
+    Asked("PATCH", SESSION, ("Content-Range: 0-4",), b"hello", None),
+    Asked("PATCH", SESSION, (), b"hello", 2),
+    Asked("PUT", f"{SESSION}?digest={HELLO}", (), b"", None),
+    Asked("PUT", f"{SESSION}?digest={HELLO}", (), b"hello", 3),
+    Asked("GET", SESSION, (), b"", None),
+    Asked("GET", f"/v2/fuzz/app/blobs/{HELLO}", ("Range: bytes=1-2",), b"", None),
+    Asked("GET", f"/v2/fuzz/app/blobs/{HELLO}", (f'If-None-Match: "{HELLO}"',), b"", None),
+    Asked("HEAD", f"/v2/fuzz/app/blobs/{HELLO}", (), b"", None),
+    Asked("PUT", "/v2/fuzz/app/manifests/v1", (), image(b"hello"), None),
+    Asked("PUT", f"/v2/fuzz/app/manifests/{sha256(index())}?tag=v2", (), index(), None),
+    Asked("GET", "/v2/fuzz/app/manifests/v1", (), b"", None),
+    Asked("GET", "/v2/fuzz/app/tags/list?n=1", (), b"", None),
+    Asked("GET", f"/v2/fuzz/app/referrers/{HELLO}", (), b"", None),
+    Asked("GET", "/v2/_catalog?n=1", (), b"", None),
+]
+
+
 def requests(
     methods: st.SearchStrategy[str], paths: st.SearchStrategy[str], bodies: st.SearchStrategy[bytes]
 ) -> st.SearchStrategy[Asked]:
-    """Requests of HTTP/1.1 that are well-formed as such, whatever they ask for."""
+    """Requests of HTTP/1.1 that are well-formed as such, whatever they ask for; some are right."""
     targets = st.builds(lambda path, query: f"{path}?{query}" if query else path, paths, QUERIES)
     headers = st.lists(HEADERS, max_size=3).map(tuple)
-    return st.builds(Asked, methods, targets.map(on_the_line), headers, bodies, st.none() | st.integers(1, 9))
+    made = st.builds(Asked, methods, targets.map(on_the_line), headers, bodies, st.none() | st.integers(1, 9))
+    return st.sampled_from(RIGHT_REQUESTS) | made
 
 
 def on_the_line(target: str) -> str:
