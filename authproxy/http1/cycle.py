@@ -186,9 +186,10 @@ class Cycle:
         elif self.scope["method"] == "HEAD":
             body = b""
         elif self._left >= 0:
-            self._left -= len(body)
-            if self._left < 0 or (self._left and not more):
+            left = self._left - len(body)
+            if left < 0 or (left and not more):
                 raise RuntimeError("the answer's body is not as long as its Content-Length")
+            self._left = left
         head, self._head = self._head, None
         if head is not None and len(body) <= JOINED_BYTES:
             self._channel.write(head + body)

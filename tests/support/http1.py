@@ -1,0 +1,168 @@
+"""A server of nothing but our HTTP, in a thread of its own: raw bytes go in over real sockets, and come out."""
+
+import asyncio
+import datetime as dt
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from authproxy.asgi import App
+from authproxy.certificates import load_tls, make_certificates
+from authproxy.http1.connection import Connection
+from authproxy.http1.loop import Loop
+
+T = TypeVar("T")
+
+# Nothing here takes longer on a busy machine.
+WITHIN_S = 30.0
+
+
+class SkewedLoop(Loop):
+    """A loop whose clock can be put forward: what was to happen later happens now."""
+
+    skew_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.skew_s
+
+
+class Tls:
+    """Both sides of TLS, with certificates that were made for it."""
+
+    def __init__(self, folder: Path) -> None:
+        make_certificates(folder, ["localhost"], now=dt.datetime.now(dt.UTC))
+        self.ca = folder / "ca.pem"
+        self.server = load_tls(folder / "server.pem", folder / "server.key")
+
+    def client(self) -> ssl.SSLContext:
+        """A client's context, which the test may change."""
+        return ssl.create_default_context(cafile=str(self.ca))
+
+
+class Serving:
+    """A running server. `connections`: all that were made; `faults`: what its loop had to tell."""
+
+    def __init__(self, app: App, tls: Tls | None, keep_alive_s: int) -> None:
+        self.tls = tls
+        self.state = ServerState()
+        self.connections: list[Connection] = []
+        self.faults: list[dict[str, Any]] = []
+        self.port = 0
+        self.loop: SkewedLoop
+        self._config = uvicorn.Config(
+            app, ws="none", lifespan="off", log_config=None, timeout_keep_alive=keep_alive_s, proxy_headers=False
+        )
+        self._ready: Future[None] = Future()
+        self._stop: asyncio.Event
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self) -> None:
+        """Go on when it listens."""
+        self._config.load()
+        self._thread.start()
+        self._ready.result(WITHIN_S)
+
+    def stop(self) -> None:
+        """Go on when its loop is closed."""
+        self.call(self._stop.set)
+        self._thread.join(WITHIN_S)
+        assert not self._thread.is_alive()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function in the server's loop, between its turns, and wait for what it returns."""
+        done: Future[T] = Future()
+
+        def step() -> None:
+            try:
+                done.set_result(function())
+            except Exception as error:  # noqa: BLE001 - it is raised where it was called for
+                done.set_exception(error)
+
+        self.loop.call_soon_threadsafe(step)
+        return done.result(WITHIN_S)
+
+    def later(self, seconds: float) -> None:
+        """Let so much time pass, without waiting for it."""
+
+        def skew() -> None:
+            self.loop.skew_s += seconds
+
+        self.call(skew)
+        self.call(lambda: None)  # what is due has been called when this is
+
+    def connect(self, *, plain: bool = False) -> socket.socket:
+        """A new connection, over TLS where the server has it, unless `plain`."""
+        made = socket.create_connection(("127.0.0.1", self.port), timeout=WITHIN_S)
+        if self.tls is None or plain:
+            return made
+        return self.tls.client().wrap_socket(made, server_hostname="localhost")
+
+    def ask(self, *pieces: bytes) -> bytes:
+        """Send the pieces, and read until the server closes."""
+        with self.connect() as client:
+            for piece in pieces:
+                client.sendall(piece)
+            return read_all(client)
+
+    def _make(self) -> Connection:
+        connection = Connection(self._config, self.state, {})
+        self.connections.append(connection)
+        return connection
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=SkewedLoop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SkewedLoop)
+        self.loop = loop
+        loop.set_exception_handler(lambda _, context: self.faults.append(context))
+        self._stop = asyncio.Event()
+        tls = self.tls.server if self.tls else None
+        server = await loop.create_server(self._make, "127.0.0.1", 0, ssl=tls, backlog=128)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set_result(None)
+        await self._stop.wait()
+        server.close()
+        for task in self.state.tasks:
+            task.cancel()
+
+
+@contextmanager
+def serving(app: App, tls: Tls | None = None, *, keep_alive_s: int = 120) -> Iterator[Serving]:
+    """A server for the length of a block; its loop must have met no fault."""
+    running = Serving(app, tls, keep_alive_s)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+    assert running.faults == []
+
+
+def read_all(client: socket.socket) -> bytes:
+    """Until the peer closes or resets the connection."""
+    read = b""
+    with suppress(ConnectionResetError):
+        while piece := client.recv(65536):
+            read += piece
+    return read
+
+
+def read_until(client: socket.socket, end: bytes) -> bytes:
+    """Until these bytes have come."""
+    read = b""
+    while not read.endswith(end):
+        piece = client.recv(65536)
+        assert piece, f"the connection ended after {read!r}"
+        read += piece
+    return read
