@@ -1,6 +1,6 @@
 # Everything one does with this repository. `make` alone prints this list; CI calls nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help serve check test packages wheel bench fmt cover lock clean
+.PHONY: help serve check test soak packages wheel bench fmt cover lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,6 +23,12 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, unit tests and pro
 
 test: packages check $(TESTENV)/.wheel ## everything, on the built wheel, with real clients and registries (as root)
 	$(TESTENV)/bin/pytest -q --over-https tests
+
+# How long each of the long tests goes on, in seconds.
+SOAK_S ?= 300
+
+soak: packages $(TESTENV)/.wheel ## long storms, and random calls beside docker-registry (10 minutes; SOAK_S=300 for each)
+	AUTHPROXY_SOAK_S=$(SOAK_S) $(TESTENV)/bin/pytest -q -o log_cli=true --log-cli-level=INFO tests/soak
 
 packages: ## install the Debian packages that the tests use, those of packages.txt (as root)
 	@.ci/packages

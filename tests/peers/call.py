@@ -166,7 +166,8 @@ class Pair:
     @property
     def parts_ways(self) -> bool:
         """Whether the two may hold different things from now on: one wrote what the other did not."""
-        return self.call.method not in ("GET", "HEAD") and self.ours.status != self.theirs.status
+        someone_wrote = self.call.method not in ("GET", "HEAD") and (self.ours.is_success or self.theirs.is_success)
+        return someone_wrote and self.ours.status != self.theirs.status
 
 
 def _without_session(address: str) -> str:

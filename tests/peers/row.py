@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.peers.call import Call, Session
 from tests.support.registry import sha256
 
 # Differences of form: they may show in any row, and rows do not list them.
@@ -42,6 +43,19 @@ class Row:
     before: tuple["Row", ...] = ()  # calls that come first, to the same session if there is one
     is_old_address: bool = False
     foreign: str | None = None
+
+    def call(self, words: Mapping[str, str], session: Session | None) -> Call:
+        """The call, with words filled in; without a path it goes to the session."""
+        return Call(
+            self.method,
+            self.path.format_map(words),
+            [(name, value.format_map(words)) for name, value in self.query.items()],
+            {name: value.format_map(words) for name, value in self.headers.items()},
+            self.body,
+            None if self.path else session,
+            self.is_old_address,
+            self.foreign and f"{words['g']}/{self.foreign}",
+        )
 
 
 def row(what: str, method: str, path: str, *differences: str, **more: Any) -> Row:

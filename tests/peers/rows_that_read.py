@@ -127,3 +127,5 @@ LISTS = [
     page("a negative n of the catalog", "/v2/_catalog", "a wrong n is told", n="-1"),
     row("HEAD of the catalog", "HEAD", "/v2/_catalog", "HEAD for every GET"),
 ]
+
+READING = [*PATHS, *BLOBS, *MANIFESTS, *LISTS]

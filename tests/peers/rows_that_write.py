@@ -17,6 +17,7 @@ def _at(place: str) -> dict[str, str]:
     return {"Content-Range": place, "Content-Type": "application/octet-stream"}
 
 
+# fmt: off
 PATHS = [
     row("a method that the base has not", "POST", "/v2/", "the base takes GET and HEAD alone"),
     row("PUT of a blob", "PUT", f"{A}/blobs/{{hello}}"),
@@ -24,6 +25,13 @@ PATHS = [
     row("DELETE of the tags", "DELETE", f"{A}/tags/list"),
     row("uploads without the slash", "POST", f"{A}/blobs/uploads", "uploads without the slash"),
 ]
+
+_INDEX = row("an index", "PUT", f"{NOWHERE}/manifests/v1", headers={"Content-Type": INDEX[1]},
+             body=MANIFESTS["nothing"].content)
+_EMPTIED = (
+    row("a blob alone", "POST", "/v2/{g}/z/blobs/uploads/", query={"mount": "{hello}", "from": "{g}/a"}),
+    row("it is deleted", "DELETE", "/v2/{g}/z/blobs/{hello}"),
+)
 
 OPENINGS = [
     row("a session", "POST", UPLOADS),
@@ -44,7 +52,7 @@ OPENINGS = [
     row("a mount from no name", "POST", UPLOADS, query={"mount": "{hello}", "from": "A"}),
     row("the blob after the mount", "GET", "/v2/{g}/a-b/blobs/{hello}", before=(
         row("a mount", "POST", "/v2/{g}/a-b/blobs/uploads/", query={"mount": "{hello}", "from": "{g}/a"}),)),
-]  # fmt: skip
+]
 
 SESSIONS = [
     session("status of a new one", "GET", chunks=()),
@@ -98,13 +106,13 @@ SESSIONS = [
     *(row(f"{method} of a session that never was", method, NOBODY, "an unknown session is unknown", query=HELLO)
       for method in ("GET", "PATCH", "PUT", "DELETE")),
     row("a session with another kind of id", "GET", f"{UPLOADS}xyz", "an unknown session is unknown"),
-]  # fmt: skip
+]
 
 _BY_512 = (session("the end by sha512", "PUT", query=HELLO_512, body=WORLD),)
 SHA_512 = [
     row("a blob by its sha512", "GET", f"{A}/blobs/{HELLO_512['digest']}", "sha512 names its blob", before=_BY_512,
         chunks=(b"hello",)),
-]  # fmt: skip
+]
 
 MANIFESTS_PUT = [
     *(put(f"{name} by tag", "new", (document.content, document.media_type))
@@ -125,14 +133,16 @@ MANIFESTS_PUT = [
     put("no schemaVersion", "new", REFUSED["no schemaVersion"], "a wrong schemaVersion is told"),
     put("too large", "new", REFUSED["too large"], "a manifest over the limit is too large"),
     row("the catalog with a repository of an index alone", "GET", "/v2/_catalog", "indexes alone make a repository",
-        query={"last": "{g}/b"}, before=(
-            row("an index", "PUT", f"{NOWHERE}/manifests/v1", headers={"Content-Type": INDEX[1]},
-                body=MANIFESTS["nothing"].content),)),
+        query={"last": "{g}/b"}, before=(_INDEX,)),
     row("the manifest after its push", "GET", f"{A}/manifests/new", headers={"Accept": ACCEPT},
         before=(put("annotations", "new", (MANIFESTS["annotated"].content, OCI_IMAGE)),)),
-]  # fmt: skip
+]
 
 DELETES = [
+    row("the catalog after the last blob", "GET", "/v2/_catalog", "a repository that was emptied is not listed",
+        query={"last": "{g}/b"}, before=_EMPTIED),
+    row("the tags after the last index", "GET", f"{NOWHERE}/tags/list", "a repository that was emptied has no name",
+        before=(_INDEX, row("it is deleted", "DELETE", f"{NOWHERE}/manifests/{{nothing}}"))),
     row("a blob", "DELETE", f"{A}/blobs/{{hello}}"),
     row("a blob that is not there", "DELETE", f"{A}/blobs/{ABSENT}"),
     row("a blob of another repository", "DELETE", "/v2/{g}/a-b/blobs/{hello}"),
@@ -156,4 +166,5 @@ DELETES = [
     row("the catalog after the last delete", "GET", "/v2/_catalog", "the catalog is in the order of bytes",
         query={"last": "{g}/a", "n": "2"},
         before=(row("a manifest", "DELETE", "/v2/{g}/a-b/manifests/{bare}"),)),
-]  # fmt: skip
+]
+# fmt: on

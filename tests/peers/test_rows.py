@@ -4,14 +4,14 @@ from operator import attrgetter
 
 import pytest
 
-from tests.peers import rows_that_read, rows_that_write
+from tests.peers import rows_that_write
 from tests.peers.call import Call, Session
 from tests.peers.differences import DIFFERENCES
 from tests.peers.row import FORM, Row
+from tests.peers.rows_that_read import READING
 from tests.peers.stock import Shelf
 from tests.peers.twins import Twins
 
-READING = [*rows_that_read.PATHS, *rows_that_read.BLOBS, *rows_that_read.MANIFESTS, *rows_that_read.LISTS]
 WRITING = [
     *rows_that_write.OPENINGS,
     *rows_that_write.SESSIONS,
@@ -32,18 +32,7 @@ def shelf(twins: Twins) -> Shelf:
 
 def ask(shelf: Shelf, row: Row, session: Session | None) -> set[str]:
     """Send a row's call: the names of the differences that showed."""
-    words = shelf.words()
-    call = Call(
-        row.method,
-        row.path.format_map(words),
-        [(name, value.format_map(words)) for name, value in row.query.items()],
-        {name: value.format_map(words) for name, value in row.headers.items()},
-        row.body,
-        None if row.path else session,
-        row.is_old_address,
-        row.foreign and shelf.twins.name(row.foreign),
-    )
-    _, found = shelf.twins.send(call)
+    _, found = shelf.twins.send(row.call(shelf.words(), session))
     return {entry.name for entry in found} - FORM
 
 

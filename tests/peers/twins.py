@@ -1,15 +1,20 @@
 """Two registries that are asked the same, ours and a peer, and the judgement on what they answer."""
 
-import contextlib
 import http.client
 import itertools
 import ssl
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 from tests.peers.call import OURS, THEIRS, Answer, Call, Pair, Session
 from tests.peers.differences import DIFFERENCES, Difference
+from tests.support.peers import running_docker_registry, running_open_server
+from tests.support.people import OPERATOR
+from tests.support.server import Server, running_server
 
 TIMEOUT_S = 60.0
 SHOWN_CALLS = 60
@@ -37,7 +42,7 @@ class Side:
         if self.authorization is not None:
             headers["Authorization"] = self.authorization
         # One that has heard enough may answer and hang up before all is sent.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        with suppress(BrokenPipeError, ConnectionResetError):
             self._connection.request(call.method, call.target(self.name), call.body or None, headers)
         response = self._connection.getresponse()
         found = {name.lower(): value for name, value in response.getheaders()}
@@ -130,3 +135,34 @@ def _follow(session: Session, pair: Pair) -> None:
         session.received += pair.call.body
     if pair.call.method == "PUT" and pair.ours.codes == pair.theirs.codes == ("DIGEST_INVALID",):
         session.was_refused = True
+
+
+@contextmanager
+def running_twins(folder: Path) -> Iterator[Twins]:
+    """`authproxy serve` and `docker-registry`, open and over plain HTTP, for the length of a block."""
+    with (
+        running_docker_registry(folder / "theirs") as peer,
+        running_open_server(folder / "ours") as server,
+        closing(Side(OURS, server.host)) as ours,
+        closing(_peer(peer)) as theirs,
+    ):
+        yield Twins(ours, theirs)
+
+
+@contextmanager
+def running_guarded_twins(folder: Path) -> Iterator[Twins]:
+    """The same, but ours has TLS and wants tokens: the embedded default, asked by its admin."""
+    with running_docker_registry(folder / "theirs") as peer, running_server(folder / "ours") as server:
+        trust = ssl.create_default_context(cafile=str(server.ca))
+        with closing(Side(OURS, server.host, trust=trust)) as ours, closing(_peer(peer)) as theirs:
+            yield Twins(ours, theirs, partial(_authorise, server))
+
+
+def _peer(url: str) -> Side:
+    return Side(THEIRS, url.removeprefix("http://"), hangs_up=True)
+
+
+def _authorise(server: Server, repositories: Sequence[str]) -> str:
+    scopes = [f"repository:{name}:pull,push,delete" for name in repositories]
+    with server.client_for(OPERATOR.name, OPERATOR.password, "registry:catalog:*", *scopes) as client:
+        return client.headers["Authorization"]
