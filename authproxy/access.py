@@ -58,7 +58,7 @@ class Grant:
 
     def lacks(self, needs: Iterable[Access]) -> tuple[Access, ...]:
         """Those of `needs` that are not granted, in their order."""
-        return tuple(access for access in needs if not self.covers(access))
+        return tuple([access for access in needs if access not in self.allowed and not self.covers(access)])
 
 
 def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:

@@ -22,7 +22,7 @@ from authproxy.compose.parts import Parts
 from authproxy.config.model import Settings
 from authproxy.debug.pages import debug_pages
 from authproxy.debug.server import serve_debug
-from authproxy.edge.accesslog import AccessLog
+from authproxy.edge.accesslog import EVENT, FIELDS, AccessLog
 from authproxy.edge.errors import Errors, render
 from authproxy.edge.forwarded import DecideOrigin
 from authproxy.edge.headers import BASE_PATH, ResponseHeaders, is_registry_path
@@ -85,7 +85,7 @@ def _sinks(settings: Settings, parts: Parts) -> list[Callable[[Served], None]]:
     """Who is told what became of each request."""
     sinks: list[Callable[[Served], None]] = []
     if log.LEVELS[settings.log.level] <= log.LEVELS["info"] and not settings.log.accesslog.disabled:
-        sinks.append(AccessLog(log.renderer()).record)
+        sinks.append(AccessLog(log.event_renderer(EVENT, FIELDS)).record)
     if settings.http.debug.prometheus.enabled:
         sinks.append(parts.metrics.record)
     return sinks

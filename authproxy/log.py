@@ -14,7 +14,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -30,8 +30,14 @@ LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO,
 # An event's fields, `event` (what happened) and `level` among them, to its line without the end of line.
 Renderer: TypeAlias = Callable[[Mapping[str, object]], str]
 
+# The values of an event whose fields are known beforehand, to its line.
+EventRenderer: TypeAlias = Callable[..., str]
+
 # What every line begins with, behind its time.
 _FIRST = frozenset({"level", "event"})
+
+# Values that never need quotes.
+_NUMBERS = frozenset({int, float})
 
 # What logfmt takes without quotes: printable ASCII but for the space, `"`, `=` and the backslash.
 _is_bare = re.compile(r"[!#-<>-\[\]-~]*").fullmatch
@@ -78,7 +84,7 @@ def make_renderer(settings: LogSettings, now: Clock = time.time) -> Renderer:
                 {"@version": "1", "type": "log"}, {"@timestamp": timestamp}, "message", settings.fields
             )
         case _:
-            return _text_renderer(timestamp, settings.fields)
+            return _Text(timestamp, settings.fields)
 
 
 def configure(settings: LogSettings) -> None:
@@ -112,22 +118,48 @@ def renderer() -> Renderer:
     return last.render if isinstance(last, _Render) else make_renderer(_Defaults())
 
 
-def _text_renderer(timestamp: Callable[[], str], static: Mapping[str, str]) -> Renderer:
-    fixed = {_logfmt_key(key): _logfmt(value) for key, value in _apart(static, ("time", "level", "event")).items()}
-    ending = "".join([f" {key}={value}" for key, value in fixed.items()])
+def event_renderer(event: str, keys: Sequence[str]) -> EventRenderer:
+    """The process's renderer for one kind of event at the level info, called with the values of `keys`."""
+    render = renderer()
+    return render.of_event(event, keys) if isinstance(render, _Text) else _by_mapping(render, event, keys)
 
-    def render(fields: Mapping[str, object]) -> str:
-        parts = [f"time={timestamp()} level={fields.get('level', 'info')} event={_logfmt(fields['event'])}"]
+
+class _Text:
+    """logfmt."""
+
+    def __init__(self, timestamp: Callable[[], str], static: Mapping[str, str]) -> None:
+        named = _apart(static, ("time", "level", "event"))
+        self._timestamp = timestamp
+        self._fixed = {_logfmt_key(key): _logfmt(value) for key, value in named.items()}
+        self._ending = "".join([f" {key}={value}" for key, value in self._fixed.items()])
+
+    def __call__(self, fields: Mapping[str, object]) -> str:
+        parts = [f"time={self._timestamp()} level={fields.get('level', 'info')} event={_logfmt(fields['event'])}"]
         for key, value in fields.items():
             if key not in _FIRST:
                 parts.append(f" {key}={value if value.__class__ is int else _logfmt(value)}")
-        if fixed.keys().isdisjoint(fields):
-            parts.append(ending)
+        if self._fixed.keys().isdisjoint(fields):
+            parts.append(self._ending)
         else:
-            parts += [f" {key}={value}" for key, value in fixed.items() if key not in fields]
+            parts += [f" {key}={value}" for key, value in self._fixed.items() if key not in fields]
         return "".join(parts)
 
-    return render
+    def of_event(self, event: str, keys: Sequence[str]) -> EventRenderer:
+        """The same line for an event that always has the same fields, in less than half the time."""
+        if not self._fixed.keys().isdisjoint(keys):
+            return _by_mapping(self, event, keys)
+        fields = "".join([f" {key}=%s" for key in keys])
+        template = f"time=%s level=info event={_logfmt(event)}{fields}{self._ending.replace('%', '%%')}"
+        timestamp = self._timestamp
+
+        def render(*values: object) -> str:
+            return template % (timestamp(), *[v if v.__class__ in _NUMBERS else _logfmt(v) for v in values])
+
+        return render
+
+
+def _by_mapping(render: Renderer, event: str, keys: Sequence[str]) -> EventRenderer:
+    return lambda *values: render({"event": event, **dict(zip(keys, values, strict=True))})
 
 
 def _json_renderer(

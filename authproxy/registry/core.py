@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from authproxy import asgi
 from authproxy.errors import Unsupported
+from authproxy.registry.answers import Answer
 from authproxy.registry.blobs import Blobs
 from authproxy.registry.catalog import Catalog
 from authproxy.registry.exchange import Exchange
@@ -75,8 +76,11 @@ class Core:
         await handler(exchange)
 
 
+_BASE = Answer(b"{}", "application/json")
+
+
 async def _base(exchange: Exchange) -> None:
-    await exchange.answer(200, [("Content-Type", "application/json")], b"{}")
+    await _BASE.send(exchange)
 
 
 def _refuser(rules: Rules, kind: Kind, reason: str) -> Handler:

@@ -165,6 +165,25 @@ def test_what_a_library_says_has_the_same_form(capsys: pytest.CaptureFixture[str
     assert "ValueError: invalid literal" in broke
 
 
+@pytest.mark.parametrize("formatter", FORMS)
+@pytest.mark.parametrize(
+    "fields", [{}, {"service": "100%s sure"}, {"user": "its own"}], ids=["none", "one", "the same"]
+)
+def test_an_event_of_known_fields_is_told_as_any_other(
+    monkeypatch: pytest.MonkeyPatch, formatter: str, fields: dict[str, str]
+) -> None:
+    monkeypatch.setattr(log, "_timestamps", lambda _: lambda: "now")
+    log.configure(settings(formatter=formatter, fields=fields))
+    values: list[dict[str, object]] = [
+        {"user": "alice", "path": "/v2/a b", "status": 200, "ms": 0.1},
+        {"user": "", "path": 'x"\n=%s', "status": 0, "ms": 12.0},
+        {"user": "ä", "path": "a" * 300, "status": -1, "ms": None},
+    ]
+    render = log.event_renderer("a request", ["user", "path", "status", "ms"])
+    for event in values:
+        assert render(*event.values()) == log.renderer()({"event": "a request", **event})
+
+
 def test_the_renderer_of_the_process_is_the_configured_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert "event=e" in log.renderer()({"event": "e"})
     log.configure(settings(formatter="json", fields={"service": "registry"}))
