@@ -151,11 +151,11 @@ def serving(app: App, tls: Tls | None = None, *, keep_alive_s: int = 120) -> Ite
 
 def read_all(client: socket.socket) -> bytes:
     """Until the peer closes or resets the connection."""
-    read = b""
+    pieces = []
     with suppress(ConnectionResetError):
         while piece := client.recv(65536):
-            read += piece
-    return read
+            pieces.append(piece)
+    return b"".join(pieces)
 
 
 def read_until(client: socket.socket, end: bytes) -> bytes:
