@@ -4,6 +4,7 @@ Few repositories, blobs and tags, so that calls meet what earlier ones left.
 """
 
 import json
+from collections.abc import Iterable
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -34,7 +35,10 @@ pages = st.fixed_dictionaries(
     {},
     optional={"n": st.sampled_from(["0", "1", "2", "100", "x"]), "last": st.sampled_from(["", "V1", "v1", "v5", "zz"])},
 )
-picks = st.integers(0, 7)
+picks = st.integers(0, 11)
+MOST_PICKS = 9
+# The condition of a read; the question mark is what it asks for.
+conditions = st.sampled_from([None, None, None, '"?"', '"sha256:0"'])
 
 
 class Conversation(RuleBasedStateMachine):
@@ -49,16 +53,30 @@ class Conversation(RuleBasedStateMachine):
         self.start_over()
 
     def start_over(self) -> None:
-        """Leave behind what the two no longer agree on."""
+        """Leave behind what the two no longer agree on, and begin with one image."""
         self.twins.begin(*REPOSITORIES)
-        self.shelf.pushed.clear()
         self.sessions: list[Session] = []
+        self.held: list[tuple[str, str]] = []  # what was pushed: repositories, and paths in them; deleted ones too
+        self.push("a", "oci", "v1")
 
-    def send(self, call: Call) -> None:
-        """Ask both, and start over where they part."""
+    def send(self, call: Call, *held: tuple[str, str]) -> None:
+        """Ask both, and start over where they part. `held` is what they have afterwards if they created something."""
         pair, _ = self.twins.send(call)
         if pair.parts_ways:
             self.start_over()
+        elif pair.statuses == (201, 201):
+            self.held += held
+
+    def choose(self, pick: int, repository: str, kind: str, reference: str) -> str:
+        """The path of something that was pushed, for most picks; or of this."""
+        held = [self.path(*there) for there in self.held if there[1].startswith(kind)]
+        return held[pick % len(held)] if held and pick < MOST_PICKS else self.path(repository, f"{kind}/{reference}")
+
+    def put_on_shelf(self, repository: str, blobs: Iterable[str], manifests: Iterable[str] = (), tag: str = "") -> None:
+        """Remember what was pushed."""
+        self.held += [(repository, f"blobs/{sha256(BLOBS[blob])}") for blob in blobs]
+        self.held += [(repository, f"manifests/{sha256(MANIFESTS[name].content)}") for name in manifests]
+        self.held += [(repository, f"manifests/{tag}")] if tag else []
 
     def path(self, repository: str, rest: str) -> str:
         """Below a repository of this generation."""
@@ -73,33 +91,37 @@ class Conversation(RuleBasedStateMachine):
         """All of an image or index, as a client does."""
         self.shelf.pushed.clear()
         self.shelf.push_manifest(repository, manifest, tag)
+        document = MANIFESTS[manifest]
+        self.put_on_shelf(repository, document.blobs, (manifest, *document.manifests), tag)
 
     @rule(repository=repositories, blob=blobs)
     def push_blob(self, repository: str, blob: str) -> None:
         """One blob, again and again."""
         self.shelf.pushed.clear()
         self.shelf.push_blob(repository, blob)
+        self.put_on_shelf(repository, [blob])
 
     @rule(repository=repositories, manifest=manifests, tag=tags, by_digest=st.booleans())
     def put_manifest(self, repository: str, manifest: str, tag: str, *, by_digest: bool) -> None:
         """A manifest alone, whether what it names is there or not."""
         document = MANIFESTS[manifest]
-        self.send(self.shelf.put(repository, sha256(document.content) if by_digest else tag, document))
+        reference = sha256(document.content) if by_digest else tag
+        self.send(self.shelf.put(repository, reference, document), (repository, f"manifests/{reference}"))
 
     @rule(repository=repositories, refused=st.sampled_from(sorted(REFUSED.keys() - {"too large"})), tag=tags)
     def put_nonsense(self, repository: str, refused: str, tag: str) -> None:
         """What is no manifest, or is one sent as something else."""
         self.send(self.shelf.put(repository, tag, Document(*REFUSED[refused])))
 
-    @rule(repository=repositories, hint=st.sampled_from(["", "", "sha512", "md5"]))
-    def open_session(self, repository: str, hint: str) -> None:
-        """An upload session, with or without a hint at its digest."""
+    @rule(repository=repositories, hint=st.sampled_from(["", "", "sha512"]), pieces=st.lists(chunks, max_size=3))
+    def open_session(self, repository: str, hint: str, pieces: list[str]) -> None:
+        """An upload session, with or without a hint at its digest, and its first chunks."""
         query = [("digest-algorithm", hint)] if hint else []
-        session, pair = self.twins.open_session(self.twins.name(repository), query)
-        if session is not None:
-            self.sessions.append(session)
-        elif pair.parts_ways:
-            self.start_over()
+        session, _ = self.twins.open_session(self.twins.name(repository), query)
+        assert session is not None
+        self.sessions.append(session)
+        for piece in pieces:
+            self.send(Call("PATCH", body=CHUNKS[piece], session=session))
 
     @precondition(lambda self: self.sessions)
     @rule(pick=picks, chunk=chunks, place=st.sampled_from([None, None, 0, 0, 1, -5]), old=st.booleans())
@@ -130,7 +152,9 @@ class Conversation(RuleBasedStateMachine):
             "malformed": "sha256:0",
         }
         query = [("digest", names[digest])] if digest in names else []
-        self.send(Call("PUT", query=query, body=CHUNKS[chunk], session=session))
+        repository = session.repository.removeprefix(self.twins.name(""))
+        held = [(repository, f"blobs/{names[name]}") for name in ("right", "sha512")]
+        self.send(Call("PUT", query=query, body=CHUNKS[chunk], session=session), *held)
 
     @precondition(lambda self: self.sessions)
     @rule(pick=picks, method=reading, old=st.booleans(), repository=st.one_of(st.none(), repositories))
@@ -151,52 +175,54 @@ class Conversation(RuleBasedStateMachine):
     def mount(self, repository: str, source: str, blob: str) -> None:
         """A blob of another repository, or else a session."""
         query = [("mount", sha256(BLOBS[blob])), ("from", self.twins.name(source))]
-        session, _ = self.twins.open_session(self.twins.name(repository), query)
+        session, pair = self.twins.open_session(self.twins.name(repository), query)
         if session is not None:
             self.sessions.append(session)
+        elif pair.statuses == (201, 201):
+            self.held.append((repository, f"blobs/{sha256(BLOBS[blob])}"))
 
-    @rule(method=reading, repository=repositories, manifest=manifests, tag=tags, accept=accepts, match=st.booleans())
-    def read_manifest(self, method: str, repository: str, manifest: str, tag: str, accept: str, *, match: bool) -> None:
-        """By tag, and by digest with the condition that it is another one."""
+    @rule(method=reading, pick=picks, repository=repositories, tag=tags, accept=accepts, condition=conditions)
+    def read_manifest(
+        self, method: str, pick: int, repository: str, tag: str, accept: str, condition: str | None
+    ) -> None:
+        """By tag or digest."""
         headers = {"Accept": accept} if accept else {}
-        self.send(Call(method, self.path(repository, f"manifests/{tag}"), headers=headers))
-        digest = sha256(MANIFESTS[manifest].content)
-        headers |= {"If-None-Match": f'"{digest}"'} if match else {}
-        self.send(Call(method, self.path(repository, f"manifests/{digest}"), headers=headers))
+        path = self.choose(pick, repository, "manifests", tag)
+        headers |= {"If-None-Match": condition.replace("?", path.rpartition("/")[2])} if condition else {}
+        self.send(Call(method, path, headers=headers))
 
-    @rule(method=reading, repository=repositories, blob=blobs, part=st.one_of(st.none(), ranges), by512=st.booleans())
-    def read_blob(self, method: str, repository: str, blob: str, part: str | None, *, by512: bool) -> None:
-        """A blob, or a part of it."""
-        digest = sha512(BLOBS[blob]) if by512 else sha256(BLOBS[blob])
-        headers = {"Range": part} if part else {}
-        self.send(Call(method, self.path(repository, f"blobs/{digest}"), headers=headers))
+    @rule(
+        method=reading,
+        pick=picks,
+        repository=repositories,
+        blob=blobs,
+        parts=st.lists(ranges, max_size=6),
+        condition=conditions,
+    )
+    def read_blob(
+        self, method: str, pick: int, repository: str, blob: str, parts: list[str], condition: str | None
+    ) -> None:
+        """A blob, and parts of it."""
+        path = self.choose(pick, repository, "blobs", sha512(BLOBS[blob]))
+        condition = condition and condition.replace("?", path.rpartition("/")[2])
+        self.send(Call(method, path, headers={"If-None-Match": condition} if condition else {}))
+        for part in parts:
+            self.send(Call(method, path, headers={"Range": part}))
 
     @rule(row=st.sampled_from(READING))
     def read_anything(self, row: Row) -> None:
         """A row of tests/peers/rows_that_read.py, where its content may be there or not."""
         self.send(row.call(self.shelf.words(), None))
 
-    @rule(repository=repositories, blob=blobs, is_right=st.booleans())
-    def push_in_one_post(self, repository: str, blob: str, *, is_right: bool) -> None:
-        """A blob and its digest in one request."""
-        query = [("digest", sha256(BLOBS[blob] if is_right else b"?"))]
-        self.send(Call("POST", self.path(repository, "blobs/uploads/"), query, body=BLOBS[blob]))
+    @rule(pick=picks, repository=repositories, tag=tags)
+    def delete_manifest(self, pick: int, repository: str, tag: str) -> None:
+        """By digest, its tags with it; or by tag, the tag alone."""
+        self.send(Call("DELETE", self.choose(pick, repository, "manifests", tag)))
 
-    @rule(repository=repositories, manifest=manifests)
-    def delete_manifest(self, repository: str, manifest: str) -> None:
-        """By digest, its tags with it."""
-        self.send(Call("DELETE", self.path(repository, f"manifests/{sha256(MANIFESTS[manifest].content)}")))
-
-    @rule(repository=repositories, tag=tags)
-    def delete_tag(self, repository: str, tag: str) -> None:
-        """The tag alone."""
-        self.send(Call("DELETE", self.path(repository, f"manifests/{tag}")))
-
-    @rule(repository=repositories, blob=blobs, by512=st.booleans())
-    def delete_blob(self, repository: str, blob: str, *, by512: bool) -> None:
+    @rule(pick=picks, repository=repositories, blob=blobs)
+    def delete_blob(self, pick: int, repository: str, blob: str) -> None:
         """From one repository, also while a manifest names it."""
-        digest = sha512(BLOBS[blob]) if by512 else sha256(BLOBS[blob])
-        self.send(Call("DELETE", self.path(repository, f"blobs/{digest}")))
+        self.send(Call("DELETE", self.choose(pick, repository, "blobs", sha512(BLOBS[blob]))))
 
     @rule(method=reading, repository=repositories, page=pages)
     def list_tags(self, method: str, repository: str, page: dict[str, str]) -> None:
@@ -220,11 +246,8 @@ class Conversation(RuleBasedStateMachine):
         for repository in REPOSITORIES:
             tags, _ = self.twins.send(Call("GET", self.path(repository, "tags/list")))
             assert tags.ours.is_success == (self.twins.name(repository) in listed), self.twins.log
-            for document in MANIFESTS.values():
-                path = self.path(repository, f"manifests/{sha256(document.content)}")
-                self.send(Call("GET", path, headers={"Accept": ACCEPT}))
-            for content in BLOBS.values():
-                self.send(Call("HEAD", self.path(repository, f"blobs/{sha256(content)}")))
+        for repository, rest in dict.fromkeys(self.held):
+            self.send(Call("GET", self.path(repository, rest), headers={"Accept": ACCEPT}))
 
 
 def converse(twins: Twins, sequences: settings) -> None:

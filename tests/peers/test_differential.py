@@ -10,7 +10,7 @@ from hypothesis import Phase, settings
 from tests.peers.conversation import converse
 from tests.peers.twins import Twins, running_guarded_twins
 
-SEQUENCES = settings(max_examples=60, derandomize=True, database=None, phases=[Phase.generate])
+SEQUENCES = settings(max_examples=40, derandomize=True, database=None, phases=[Phase.generate])
 FEW = settings(SEQUENCES, max_examples=5)
 
 

@@ -85,12 +85,12 @@ class Client:
     async def ask(self, method: str, address: str | httpx.URL, **more: Any) -> Answer:
         """One request. Raises Interrupted where the server was killed meanwhile; all else is a fault."""
         await self.storm.is_up.wait()
-        await self._sign_in()
-        life = self.storm.lives
+        # From here to `_sign_in`'s first line nothing waits: the life that it reads is the one that serves now.
         try:
+            await self._sign_in()
             answer = await self.http.request(method, address, **more)
         except httpx.TransportError as error:
-            if life == self.storm.lives:
+            if self.life == self.storm.lives:
                 self.storm.faults.append(f"{method} {address}: {error!r} without a kill")
             raise Interrupted from error
         if answer.status_code >= 500:
@@ -108,17 +108,14 @@ class Client:
     async def _sign_in(self) -> None:
         """A connection to this life of the server, and a token that is still good."""
         if self.life != self.storm.lives:
+            self.life, self.token_ends = self.storm.lives, 0.0
             await self.http.aclose()
             trust = ssl.create_default_context(cafile=str(self.storm.server.ca))
             self.http = httpx.AsyncClient(
                 base_url=self.storm.server.url, verify=trust, trust_env=False, timeout=ANSWERED_WITHIN_S
             )
-            self.life, self.token_ends = self.storm.lives, 0.0
         if time.monotonic() > self.token_ends:
-            try:
-                self.http.headers["Authorization"] = f"Bearer {await fetch_token(self.http)}"
-            except httpx.TransportError as error:
-                raise Interrupted from error
+            self.http.headers["Authorization"] = f"Bearer {await fetch_token(self.http)}"
             self.token_ends = time.monotonic() + TOKEN_LIVES_S
 
 
