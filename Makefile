@@ -19,7 +19,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts, unit tests and pro
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q --hypothesis-profile=quick tests/unit tests/protocol
+	$(BIN)/pytest -q -n auto --hypothesis-profile=quick tests/unit tests/protocol
 
 test: packages check $(TESTENV)/.wheel ## everything, on the built wheel, with real clients and registries (as root)
 	$(TESTENV)/bin/pytest -q --over-https tests

@@ -29,8 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--over-https", action="store_true", help="the protocol's tables against real servers too")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Refuse programs that are on this machine by chance, in every test, however they are started."""
+def pytest_collection(session: pytest.Session) -> None:
+    """Refuse programs that are on this machine by chance, in every test, however they are started.
+
+    From here on: what pytest's plugins start before is their affair (pytest-xdist asks uname for the processor).
+    """
     sys.addaudithook(refuse_unlisted)
 
 

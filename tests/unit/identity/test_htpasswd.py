@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from authproxy.errors import StartError
-from authproxy.identity.bcrypt_hash import check_password, hash_password
+from authproxy.identity.bcrypt_hash import check_password
 from authproxy.identity.htpasswd import Htpasswd, provision_htpasswd, read_htpasswd
 
-HASH = hash_password("secret", 4)
-OTHER = hash_password("other", 4)
+HASH = "$2y$04$jarkjdyN4syBOFAUG5Wke.Vp4AvfLekncelXMKIMRHArULM5lpa/6"  # secret
+OTHER = "$2y$04$ub7z.nMebX7iUMbACSMHOuNMkR.Yn.8q0ORF/aVfb6ouUEfNO4zVK"  # other
 
 
 def names(content: str) -> list[str]:

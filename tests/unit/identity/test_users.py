@@ -4,11 +4,10 @@ import pytest
 
 from authproxy.config.document import parse_document
 from authproxy.errors import StartError
-from authproxy.identity.bcrypt_hash import hash_password
 from authproxy.identity.entry import Entry
 from authproxy.identity.users import parse_users, read_users
 
-HASH = hash_password("secret", 4)
+HASH = "$2y$04$jarkjdyN4syBOFAUG5Wke.Vp4AvfLekncelXMKIMRHArULM5lpa/6"  # secret
 
 
 @pytest.mark.parametrize(
