@@ -93,6 +93,7 @@ class Loop(asyncio.SelectorEventLoop):
             if tls is None:
                 transport = SocketTransport(self, connection, protocol, peer=peer, on_end=on_end)
             else:
+                connection.getpeername()  # where this fails the next would too, and leave a socket to the collector
                 connection = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
                 transport = TlsTransport(self, connection, protocol, peer=peer, on_end=on_end)
         except OSError:  # it has gone already

@@ -1,13 +1,14 @@
-"""A server of nothing but our HTTP, in a thread of its own: raw bytes go in over real sockets, and come out."""
+"""A server of nothing but our HTTP or our transports, in a thread of its own: raw bytes over real sockets."""
 
 import asyncio
 import datetime as dt
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from authproxy.http1.connection import Connection
 from authproxy.http1.loop import Loop
 
 T = TypeVar("T")
+T_THREAD = TypeVar("T_THREAD", bound="LoopThread")
 
 # Nothing here takes longer on a busy machine.
 WITHIN_S = 30.0
@@ -47,26 +49,22 @@ class Tls:
         return ssl.create_default_context(cafile=str(self.ca))
 
 
-class Serving:
-    """A running server. `connections`: all that were made; `faults`: what its loop had to tell."""
+class LoopThread:
+    """A loop of ours in a thread, and a server in it whose connections `make` makes. `faults`: what the loop told."""
 
-    def __init__(self, app: App, tls: Tls | None, keep_alive_s: int) -> None:
+    def __init__(self, make: Callable[[], asyncio.BaseProtocol], tls: Tls | None) -> None:
         self.tls = tls
-        self.state = ServerState()
-        self.connections: list[Connection] = []
         self.faults: list[dict[str, Any]] = []
         self.port = 0
         self.loop: SkewedLoop
-        self._config = uvicorn.Config(
-            app, ws="none", lifespan="off", log_config=None, timeout_keep_alive=keep_alive_s, proxy_headers=False
-        )
+        self.server: asyncio.Server
+        self._make = make
         self._ready: Future[None] = Future()
         self._stop: asyncio.Event
         self._thread = threading.Thread(target=self._run)
 
     def start(self) -> None:
         """Go on when it listens."""
-        self._config.load()
         self._thread.start()
         self._ready.result(WITHIN_S)
 
@@ -77,7 +75,7 @@ class Serving:
         assert not self._thread.is_alive()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call a function in the server's loop, between its turns, and wait for what it returns."""
+        """Call a function in the loop, between its turns, and wait for what it returns."""
         done: Future[T] = Future()
 
         def step() -> None:
@@ -88,6 +86,13 @@ class Serving:
 
         self.loop.call_soon_threadsafe(step)
         return done.result(WITHIN_S)
+
+    def wait(self, condition: Callable[[], object]) -> None:
+        """Until something is so."""
+        deadline = time.monotonic() + WITHIN_S
+        while not self.call(lambda: bool(condition())):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
 
     def later(self, seconds: float) -> None:
         """Let so much time pass, without waiting for it."""
@@ -103,7 +108,8 @@ class Serving:
         made = socket.create_connection(("127.0.0.1", self.port), timeout=WITHIN_S)
         if self.tls is None or plain:
             return made
-        return self.tls.client().wrap_socket(made, server_hostname="localhost")
+        # Nothing counts as the end but TLS's own (RFC 8446 §6.1).
+        return self.tls.client().wrap_socket(made, server_hostname="localhost", suppress_ragged_eofs=False)
 
     def ask(self, *pieces: bytes) -> bytes:
         """Send the pieces, and read until the server closes."""
@@ -112,10 +118,8 @@ class Serving:
                 client.sendall(piece)
             return read_all(client)
 
-    def _make(self) -> Connection:
-        connection = Connection(self._config, self.state, {})
-        self.connections.append(connection)
-        return connection
+    def tidy(self) -> None:
+        """Called before the loop ends."""
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=SkewedLoop) as runner:
@@ -128,25 +132,50 @@ class Serving:
         loop.set_exception_handler(lambda _, context: self.faults.append(context))
         self._stop = asyncio.Event()
         tls = self.tls.server if self.tls else None
-        server = await loop.create_server(self._make, "127.0.0.1", 0, ssl=tls, backlog=128)
-        self.port = server.sockets[0].getsockname()[1]
+        self.server = await loop.create_server(self._make, "127.0.0.1", 0, ssl=tls, backlog=128)
+        self.port = self.server.sockets[0].getsockname()[1]
         self._ready.set_result(None)
         await self._stop.wait()
-        server.close()
+        self.server.close()
+        self.tidy()
+
+
+class Serving(LoopThread):
+    """A server of HTTP for an application. `connections`: all that were made."""
+
+    def __init__(self, app: App, tls: Tls | None, keep_alive_s: int) -> None:
+        super().__init__(self._make_connection, tls)
+        self.state = ServerState()
+        self.connections: list[Connection] = []
+        self._config = uvicorn.Config(
+            app, ws="none", lifespan="off", log_config=None, timeout_keep_alive=keep_alive_s, proxy_headers=False
+        )
+        self._config.load()
+
+    def tidy(self) -> None:
         for task in self.state.tasks:
             task.cancel()
 
+    def _make_connection(self) -> Connection:
+        connection = Connection(self._config, self.state, {})
+        self.connections.append(connection)
+        return connection
+
 
 @contextmanager
-def serving(app: App, tls: Tls | None = None, *, keep_alive_s: int = 120) -> Iterator[Serving]:
-    """A server for the length of a block; its loop must have met no fault."""
-    running = Serving(app, tls, keep_alive_s)
-    running.start()
+def running(thread: T_THREAD) -> Iterator[T_THREAD]:
+    """For the length of a block, in which its loop must meet no fault; a test that means to make one clears them."""
+    thread.start()
     try:
-        yield running
+        yield thread
     finally:
-        running.stop()
-    assert running.faults == []
+        thread.stop()
+    assert thread.faults == []
+
+
+def serving(app: App, tls: Tls | None = None, *, keep_alive_s: int = 120) -> AbstractContextManager[Serving]:
+    """A server of HTTP for the length of a block."""
+    return running(Serving(app, tls, keep_alive_s))
 
 
 def read_all(client: socket.socket) -> bytes:

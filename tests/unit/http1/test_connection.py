@@ -233,8 +233,7 @@ def test_a_client_that_sends_requests_and_reads_no_answers_is_not_answered_furth
 
     with serving(large, maybe_tls) as server, server.connect() as client:
         client.sendall(request("/a", method="GET") * 5 + LAST)
-        while not server.call(lambda: any(made.is_behind for made in server.connections)):
-            time.sleep(0.01)
+        server.wait(lambda: any(made.is_behind for made in server.connections))
         assert answered == 1
         assert len(read_all(client)) > 6 * 8 * MIB
         assert answered == 6
@@ -310,8 +309,7 @@ def test_a_connection_without_a_request_ends_after_a_while(server: Serving, begu
             client.sendall(begun)
         if begun.endswith(b"\r\n\r\n"):
             read_until(client, b"/a ")
-        while not server.call(lambda: server.state.connections):
-            time.sleep(0.01)
+        server.wait(lambda: server.state.connections)
         server.later(119)
         assert server.call(lambda: len(server.state.connections)) == 1
         server.later(2)
@@ -321,6 +319,7 @@ def test_a_connection_without_a_request_ends_after_a_while(server: Serving, begu
 def test_a_head_that_comes_slowly_is_not_waited_for_without_end(server: Serving) -> None:
     with server.connect() as client:
         client.sendall(b"GET / HTTP/1.1\r\n")
+        server.wait(lambda: server.state.connections)
         for _ in range(11):
             client.sendall(b"X: y\r\n")
             server.later(11)
@@ -330,8 +329,7 @@ def test_a_head_that_comes_slowly_is_not_waited_for_without_end(server: Serving)
 def test_a_body_that_stops_coming_is_not_waited_for_without_end(server: Serving) -> None:
     with server.connect() as client:
         client.sendall(request("/a", "Content-Length: 5") + b"x")
-        while not server.call(lambda: server.state.tasks):
-            time.sleep(0.01)
+        server.wait(lambda: server.state.tasks)
         for _ in range(int(STALL_S / LOOK_S) + 3):
             server.later(LOOK_S)
         assert read_all(client) == b""
@@ -357,8 +355,7 @@ def test_a_drain_ends_idle_connections_at_once_and_others_after_their_answer(may
         idle.sendall(request("/a", method="GET"))
         read_until(idle, b"/a ")
         busy.sendall(request("/slow", method="GET") + request("/never", method="GET"))
-        while not server.call(lambda: server.state.tasks):
-            time.sleep(0.01)
+        server.wait(lambda: server.state.tasks)
         for made in server.connections:
             server.call(made.shutdown)
         assert read_all(idle) == b""
