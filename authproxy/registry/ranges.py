@@ -24,6 +24,8 @@ def parse_range(value: str | None, size: int) -> range | None:
     if match is None or not (match[1] or match[2]):
         raise _unsatisfiable(value, size)
     if not match[1]:
+        if size == 0 and int(match[2]):
+            return None  # §14.1.2: satisfiable, by the whole; Content-Range has no words for a part of nothing
         found = range(max(0, size - int(match[2])), size)
     else:
         last = int(match[2]) if match[2] else size

@@ -42,6 +42,7 @@ BLOBS = [
     *both("inverted range", f"{A}/blobs/{{hello}}", "a wrong range is answered in JSON", Range="bytes=5-0"),
     *both("malformed range", f"{A}/blobs/{{hello}}", "a wrong range is answered in JSON", Range="bytes=x"),
     *both("range of a blob of nothing", f"{A}/blobs/{{empty}}", "a wrong range is answered in JSON", Range="bytes=0-"),
+    *both("end of nothing", f"{A}/blobs/{{empty}}", "the end of nothing is the whole", Range="bytes=-5"),
     *both("suffix of nothing", f"{A}/blobs/{{hello}}", "an empty range is none", Range="bytes=-0"),
     *both("range of nothing", f"{A}/blobs/{{hello}}", "an empty range is none", Range="bytes="),
     *both("two ranges", f"{A}/blobs/{{hello}}", "many ranges at once are the whole", Range="bytes=0-1,3-4"),

@@ -14,7 +14,7 @@ from tests.peers.twins import running_twins
 log = logging.getLogger(__name__)
 
 # With each batch both start anew: the catalog of docker-registry is slow where there are thousands of repositories.
-BATCH = settings(max_examples=40, derandomize=False, database=None, phases=[Phase.generate, Phase.shrink])
+BATCH = settings(max_examples=40, derandomize=False, database=None, phases=[Phase.generate])
 
 
 def test_batch_after_batch(tmp_path: Path, soak_s: float) -> None:
