@@ -1,6 +1,5 @@
 """Signed addresses of upload sessions."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
