@@ -46,7 +46,8 @@ class Tags:
         shown, link = next_link(exchange.origin, f"/v2/{repository}/tags/list", page, found)
         body = f'{{"name":"{repository}","tags":{to_json(shown)}}}'.encode()
         answer = Answer(body, "application/json", headers=link)
-        if not link and len(body) <= KEPT_BYTES:  # a link names the host that this client asked
+        # A link names the host that this client asked. Of a list of none more than its folder decides: see `is_known`.
+        if found and not link and len(body) <= KEPT_BYTES:
             self._answers.keep(question, answer, still)
         await answer.send(exchange)
 

@@ -141,6 +141,8 @@ MANIFESTS_PUT = [
 DELETES = [
     row("the catalog after the last blob", "GET", "/v2/_catalog", "a repository that was emptied is not listed",
         query={"last": "{g}/b"}, before=_EMPTIED),
+    row("the tags after the last blob, asked before and after", "GET", "/v2/{g}/z/tags/list",
+        before=(_EMPTIED[0], row("the tags", "GET", "/v2/{g}/z/tags/list"), _EMPTIED[1])),
     row("the tags after the last index", "GET", f"{NOWHERE}/tags/list", "a repository that was emptied has no name",
         before=(_INDEX, row("it is deleted", "DELETE", f"{NOWHERE}/manifests/{{nothing}}"))),
     row("a blob", "DELETE", f"{A}/blobs/{{hello}}"),
