@@ -9,6 +9,7 @@ import pytest
 
 from authproxy.config.load import load_values
 from authproxy.config.model import Mode
+from authproxy.config.scalars import Address
 from authproxy.embedded import Layout, host_names, prepare
 from authproxy.errors import StartError
 from authproxy.identity.bcrypt_hash import check_password
@@ -47,7 +48,7 @@ def test_the_values_are_a_whole_configuration(layout: Layout) -> None:
 def test_variables_apply_to_them(layout: Layout) -> None:
     environ = {"REGISTRY_HTTP_ADDR": "127.0.0.1:5443", "REGISTRY_UPSTREAM_URL": "http://127.0.0.1:5001"}
     settings = load_values(layout.values(), "embedded default", environ).settings
-    assert settings.http.addr.port == 5443
+    assert settings.http.addr == Address("127.0.0.1", 5443)
     assert settings.upstream is not None
 
 
