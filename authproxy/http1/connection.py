@@ -65,7 +65,6 @@ class Connection(asyncio.BufferedProtocol):
         self._has_moved = False  # since the timer last went off
         self._writable: asyncio.Future[None] | None = None
         self._is_paused = False
-        self._is_ending = False
 
     # asyncio's side
 
@@ -124,7 +123,7 @@ class Connection(asyncio.BufferedProtocol):
             assert self._incoming is not None
             if not self._incoming.is_complete:
                 self._incoming.body.filled(nbytes)
-            self._parser.skip(nbytes)
+            self._parser.pass_by(nbytes)
         else:
             try:
                 self._parser.feed(_READ_VIEW[:nbytes])
@@ -152,7 +151,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def shutdown(self) -> None:
         """End soon: at once where nothing is in flight, else after the answer."""
-        self._is_ending = True
         if self._current is None or self._current.is_complete:
             self._transport.close()
         else:
@@ -164,8 +162,7 @@ class Connection(asyncio.BufferedProtocol):
         """See `parser.Sink`."""
         if len(self._waiting) == MAX_WAITING:
             raise Unreadable(429, f"more than {MAX_WAITING} requests wait for their answers")
-        keeps = keep_alive and not self._is_ending
-        self._incoming = Cycle(self, scope, keep_alive=keeps, expects_continue=expects_continue)
+        self._incoming = Cycle(self, scope, keep_alive=keep_alive, expects_continue=expects_continue)
         self._waiting.append(self._incoming)
         self._dropped_bytes = 0
 

@@ -33,7 +33,7 @@ class Sink(Protocol):
 
 
 class RequestParser:
-    """Reads one connection. `rest`: so many bytes come next that are body and need no parsing, only `skip`."""
+    """Reads one connection. `rest`: so many bytes come next that are body and need no parsing, only `pass_by`."""
 
     def __init__(self, sink: Sink, about_connection: Scope) -> None:
         """`about_connection`: what the scopes of all requests have in common."""
@@ -85,7 +85,7 @@ class RequestParser:
         if self._idle_bytes > 2 * MAX_HEAD_BYTES:
             raise _too_long()
 
-    def skip(self, count: int) -> None:
+    def pass_by(self, count: int) -> None:
         """So many bytes of the `rest` have come."""
         self.rest -= count
         if self.rest == 0:

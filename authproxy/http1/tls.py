@@ -2,7 +2,7 @@
 
 asyncio's own TLS moves every byte through two buffers in memory, and each end of a connection through a state machine;
 here OpenSSL reads from the socket and writes to it. See
-docs/decisions/0014-run-http-on-a-connection-of-our-own.md for what it brings.
+docs/decisions/0015-run-http-on-a-connection-of-our-own.md for what it brings.
 """
 
 import asyncio

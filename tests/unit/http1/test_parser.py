@@ -54,8 +54,8 @@ class Sink:
         self.has_ended = True
 
 
-def parse(*reads: bytes, skips: bool = True) -> Sink:
-    """What a connection does with its reads; `skips`: it takes the rest of a body past the parser where it may."""
+def parse(*reads: bytes) -> Sink:
+    """What a connection does with its reads: the rest of a body goes past the parser."""
     sink = Sink()
     parser = RequestParser(sink, {"type": "http"})
     for read in reads:
@@ -63,9 +63,8 @@ def parse(*reads: bytes, skips: bool = True) -> Sink:
         while rest:
             count = min(parser.rest, len(rest))
             if count:
-                assert skips
                 sink.add_body(bytes(rest[:count]), is_all=False)
-                parser.skip(count)
+                parser.pass_by(count)
             else:
                 count = len(rest)
                 parser.feed(rest)
@@ -133,7 +132,7 @@ def test_the_rest_of_a_body_needs_no_parsing_and_the_next_request_is_found_behin
     parser = RequestParser(sink, {})
     parser.feed(memoryview(HEAD + b"Content-Length: 10\r\n\r\nabc"))
     assert parser.rest == 7
-    parser.skip(7)
+    parser.pass_by(7)
     parser.feed(memoryview(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
     assert (parser.rest, methods(sink)) == (0, ["POST", "GET"])
 

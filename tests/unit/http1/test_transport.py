@@ -147,6 +147,15 @@ def test_what_was_half_read_when_reading_was_paused_is_read_afterwards(server: N
         server.wait(lambda: len(server.made[0].read) == 10_000)
 
 
+def test_what_is_half_read_when_a_turn_ends_is_read_in_the_next(
+    server: Noting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "TURN_BYTES", 2500)
+    with server.connect() as client:
+        client.sendall(b"x" * 10_000)
+        server.wait(lambda: server.made and len(server.made[0].read) == 10_000)
+
+
 def test_what_is_written_arrives_however_slowly_it_is_taken(server: Noting) -> None:
     parts = [bytes([index]) * (index * MIB // 20) for index in range(20)]
     server.on("made", lambda made: [made.write(part) for part in parts])
@@ -174,7 +183,7 @@ def test_a_close_sends_all_that_was_written(server: Noting) -> None:
     server.on("made", answer)
     with server.connect() as client:
         assert read_all(client) == content
-    assert server.events() == ["made", "pause", "lost"]
+    assert [event for event in server.events() if event != "pause"] == ["made", "lost"]  # a quick peer takes all
     assert server.made[0].error is None
 
 
