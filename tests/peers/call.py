@@ -57,6 +57,7 @@ class Call:
     session: Session | None = None
     is_old_address: bool = False  # the session's first address instead of its newest
     foreign: str | None = None  # a repository that is not the session's
+    foretold: str = ""  # a difference that follows from earlier calls, and cannot be told from this one
 
     def target(self, side: str) -> str:
         """The request target for one side, byte for byte."""

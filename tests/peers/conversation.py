@@ -57,6 +57,7 @@ class Conversation(RuleBasedStateMachine):
         self.twins.begin(*REPOSITORIES)
         self.sessions: list[Session] = []
         self.held: list[tuple[str, str]] = []  # what was pushed: repositories, and paths in them; deleted ones too
+        self.wide: set[str] = set()  # paths of blobs that were pushed by sha512, by either name
         self.push("a", "oci", "v1")
 
     def send(self, call: Call, *held: tuple[str, str]) -> None:
@@ -154,6 +155,8 @@ class Conversation(RuleBasedStateMachine):
         query = [("digest", names[digest])] if digest in names else []
         repository = session.repository.removeprefix(self.twins.name(""))
         held = [(repository, f"blobs/{names[name]}") for name in ("right", "sha512")]
+        if digest == "sha512":
+            self.wide |= {self.path(*there) for there in held}
         self.send(Call("PUT", query=query, body=CHUNKS[chunk], session=session), *held)
 
     @precondition(lambda self: self.sessions)
@@ -222,7 +225,11 @@ class Conversation(RuleBasedStateMachine):
     @rule(pick=picks, repository=repositories, blob=blobs)
     def delete_blob(self, pick: int, repository: str, blob: str) -> None:
         """From one repository, also while a manifest names it."""
-        self.send(Call("DELETE", self.choose(pick, repository, "blobs", sha512(BLOBS[blob]))))
+        path = self.choose(pick, repository, "blobs", sha512(BLOBS[blob]))
+        is_wide = path in self.wide
+        self.send(Call("DELETE", path))
+        if is_wide:  # see "a blob is gone by all its names"
+            self.start_over()
 
     @rule(method=reading, repository=repositories, page=pages)
     def list_tags(self, method: str, repository: str, page: dict[str, str]) -> None:

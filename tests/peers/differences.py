@@ -25,6 +25,8 @@ from tests.peers.relations import (
     writes_manifest,
 )
 
+GONE_BY_ALL_NAMES = "a blob is gone by all its names"
+
 ALL = frozenset({"status", "body", *COMPARED})
 
 
@@ -182,6 +184,10 @@ DIFFERENCES: tuple[Difference, ...] = (
         "sha512 names a manifest", "OCI 1.1 'Pushing manifests': any registered algorithm; Distribution refuses it",
         lambda pair: asks_for(pair, "sha512:") and writes_manifest(pair) and pair.ours.status != 400
         and pair.theirs.codes == ("DIGEST_INVALID",),
+    ),
+    Difference(
+        GONE_BY_ALL_NAMES, "OCI 1.1 'Deleting blobs': a blob is content; 2.8 forgets the one name and keeps the other",
+        lambda pair: pair.call.foretold == GONE_BY_ALL_NAMES and answers(404, 200, "BLOB_UNKNOWN")(pair),
     ),
     # Manifests.
     Difference(

@@ -43,6 +43,7 @@ class Row:
     before: tuple["Row", ...] = ()  # calls that come first, to the same session if there is one
     is_old_address: bool = False
     foreign: str | None = None
+    foretold: str = ""
 
     def call(self, words: Mapping[str, str], session: Session | None) -> Call:
         """The call, with words filled in; without a path it goes to the session."""
@@ -55,6 +56,7 @@ class Row:
             None if self.path else session,
             self.is_old_address,
             self.foreign and f"{words['g']}/{self.foreign}",
+            self.foretold,
         )
 
 

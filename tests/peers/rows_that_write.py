@@ -1,6 +1,7 @@
 """Rows that write: upload sessions, mounts, manifests and deletes, and what is to be read after them."""
 
 from authproxy.registry.manifest import OCI_IMAGE
+from tests.peers.differences import GONE_BY_ALL_NAMES
 from tests.peers.row import ABSENT, NOWHERE, A, put, row, session
 from tests.peers.stock import ACCEPT, BLOBS, MANIFESTS, REFUSED
 from tests.support.registry import sha512
@@ -139,6 +140,9 @@ MANIFESTS_PUT = [
 ]
 
 DELETES = [
+    row("a blob by its sha256 after its delete by sha512", "GET", f"{A}/blobs/{{hello}}", GONE_BY_ALL_NAMES,
+        chunks=(b"hello",), foretold=GONE_BY_ALL_NAMES,
+        before=(*_BY_512, row("it is deleted", "DELETE", f"{A}/blobs/{HELLO_512['digest']}"))),
     row("the catalog after the last blob", "GET", "/v2/_catalog", "a repository that was emptied is not listed",
         query={"last": "{g}/b"}, before=_EMPTIED),
     row("the tags after the last blob, asked before and after", "GET", "/v2/{g}/z/tags/list",
