@@ -135,8 +135,6 @@ async def _take_body(exchange: Exchange, upload: Upload, patience_s: float) -> N
 
 async def _in_time(pieces: AsyncGenerator[bytes, None], patience_s: float) -> AsyncIterator[bytes]:
     """The same pieces, as long as each comes within so many seconds. Raises RequestTimedOut."""
-    if asyncio.current_task() is None:  # a time limit wants one (http1/cycle.py)
-        await asyncio.sleep(0)
     while True:
         try:
             async with asyncio.timeout(patience_s):
