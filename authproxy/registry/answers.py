@@ -23,16 +23,16 @@ class Answer:
     `headers` go out with the word that it has not changed too (RFC 9110 §15.4.5).
     """
 
-    __slots__ = ("_content", "_digest", "_headers", "_unchanged")
+    __slots__ = ("_about", "_content", "_digest", "_headers")
 
     def __init__(
         self, content: bytes, media_type: str, *, digest: Digest | None = None, headers: Sequence[tuple[str, str]] = ()
     ) -> None:
         self._content = content
         self._digest = digest
-        self._unchanged = asgi.encode_headers(headers)
-        about = [("Content-Type", media_type), ("Content-Length", str(len(content)))]
-        self._headers = [*self._unchanged, *asgi.encode_headers(about)]
+        self._about = headers
+        framing = [("Content-Type", media_type), ("Content-Length", str(len(content)))]
+        self._headers = asgi.encode_headers([*headers, *framing])
 
     @property
     def size(self) -> int:
@@ -40,11 +40,12 @@ class Answer:
         return len(self._content)
 
     async def send(self, exchange: Exchange) -> None:
-        """Answer with 200 or, where the client has it, with 304."""
-        if self._digest is not None and conditions.is_unchanged(exchange, self._digest):
-            await asgi.send_whole(exchange.send, 304, self._unchanged)
-        else:
+        """Answer with 200 or, where the request's conditions say so, without content."""
+        status = None if self._digest is None else conditions.decide_status(exchange, self._digest)
+        if status is None:
             await asgi.send_whole(exchange.send, 200, self._headers, b"" if exchange.is_head else self._content)
+        else:
+            await exchange.answer(status, self._about)
 
 
 class Answers:

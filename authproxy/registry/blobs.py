@@ -38,6 +38,9 @@ class Blobs:
             ("ETag", conditions.etag(exchange.digest)),
             ("Cache-Control", "max-age=31536000, immutable"),
         ]
+        if (status := conditions.decide_status(exchange, exchange.digest)) is not None:
+            await exchange.answer(status, headers)
+            return
         if is_whole and size <= SMALL_BYTES:
             await self._answer_small(exchange, headers, stored)
             return
@@ -46,10 +49,7 @@ class Blobs:
             return
         try:
             async with self._driver.open_reader(layout.blob(stored)) as reader:
-                if conditions.is_unchanged(exchange, exchange.digest):
-                    await exchange.answer(304, headers)
-                else:
-                    await _send(exchange, headers, reader)
+                await _send(exchange, headers, reader)
         except NotFound:
             raise _unknown(exchange) from None
 
@@ -82,9 +82,6 @@ class Blobs:
         await answer.send(exchange)
 
     async def _answer_head(self, exchange: Exchange, headers: list[tuple[str, str]], size: int) -> None:
-        if conditions.is_unchanged(exchange, exchange.digest):
-            await exchange.answer(304, headers)
-            return
         status, part, headers = _frame(exchange, headers, size)
         await asgi.respond(exchange.send, status, [*headers, ("Content-Length", str(len(part)))])
 

@@ -9,14 +9,28 @@ def etag(digest: Digest) -> str:
     return f'"{digest}"'
 
 
-def is_unchanged(exchange: Exchange, digest: Digest) -> bool:
-    """Whether `If-None-Match` names what we would send: then the answer is 304."""
-    value = exchange.header(b"if-none-match")
-    if value is None:
-        return False
-    # §13.1.2 compares weakly. Some clients send the digest without its quotes.
-    candidates = {candidate.strip().removeprefix("W/").strip('"') for candidate in value.split(",")}
-    return "*" in candidates or str(digest) in candidates
+def decide_status(exchange: Exchange, digest: Digest) -> int | None:
+    """The status of an answer that the request's conditions leave without content; None: it is sent.
+
+    412 where `If-Match` names other content only, 304 where `If-None-Match` names ours, in this order (§13.2.2).
+    """
+    match = none_match = None
+    for name, value in exchange.headers:
+        if name == b"if-none-match":
+            none_match = value
+        elif name == b"if-match":
+            match = value
+    if match is not None and not _names(match, digest, weakly=False):
+        return 412
+    return 304 if none_match is not None and _names(none_match, digest, weakly=True) else None
+
+
+def _names(value: bytes, digest: Digest, *, weakly: bool) -> bool:
+    """Whether a list of entity tags has that of this content (§8.8.3.2). Some clients leave out its quotes."""
+    candidates = [candidate.strip() for candidate in value.decode("latin-1").split(",")]
+    if weakly:
+        candidates = [candidate.removeprefix("W/") for candidate in candidates]
+    return "*" in candidates or etag(digest) in candidates or str(digest) in candidates
 
 
 def may_be_partial(exchange: Exchange, digest: Digest) -> bool:

@@ -14,8 +14,9 @@ from authproxy.registry.tag_names import TagNames
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 
-# The longest list, in bytes, that is kept as it was answered.
+# The longest list, in bytes, that is kept as it was answered; and the longest `last`, in characters: that of a tag.
 KEPT_BYTES = 1024 * 1024
+MAX_TAG = 128
 
 
 class Tags:
@@ -32,14 +33,14 @@ class Tags:
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with a page of tags in bytewise order; with all where no `n` is given."""
-        question = (exchange.repository, exchange.route.query)
+        page = parse_page(exchange.route).at_most(self._max_page)
+        repository = exchange.repository
+        question = (repository, page)
         answer = self._answers.find(question)
         if answer is not None:
             await answer.send(exchange)
             return
-        still = self._driver.unchanged(layout.tags(exchange.repository))
-        page = parse_page(exchange.route).at_most(self._max_page)
-        repository = exchange.repository
+        still = self._driver.unchanged(layout.tags(repository))
         found = await self._names.find(repository, after=page.last, limit=page.with_next)
         if not found and not await is_known(self._driver, repository):
             raise NameUnknown(detail={"name": repository})
@@ -47,7 +48,7 @@ class Tags:
         body = f'{{"name":"{repository}","tags":{to_json(shown)}}}'.encode()
         answer = Answer(body, "application/json", headers=link)
         # A link names the host that this client asked. Of a list of none more than its folder decides: see `is_known`.
-        if found and not link and len(body) <= KEPT_BYTES:
+        if found and not link and len(page.last) <= MAX_TAG and len(body) <= KEPT_BYTES:
             self._answers.keep(question, answer, still)
         await answer.send(exchange)
 

@@ -40,6 +40,12 @@ def unchanged(what: str, value: str, method: str = "GET", **headers: str) -> Cal
     return Call(what, method, PATH, 304, {"If-None-Match": value, **headers}, answers=answers, content=b"")
 
 
+def failed(what: str, value: str, method: str = "GET", **headers: str) -> Call:
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    answers = {"ETag": f'"{HELLO}"', "Content-Length": "0"}
+    return Call(what, method, PATH, 412, {"If-Match": value, **named}, answers=answers, content=b"")
+
+
 CALLS = [
     *under(
         "RFC 9110 14.1.2",
@@ -75,6 +81,17 @@ CALLS = [
         whole("If-Range of other content", Range="bytes=0-1", If_Range=f'"{OTHER}"'),
         whole("If-Range compares strongly", Range="bytes=0-1", If_Range=f'W/"{HELLO}"'),
         whole("If-Range of a date", Range="bytes=0-1", If_Range="Sat, 29 Oct 1994 19:43:31 GMT"),
+    ),
+    *under(
+        "RFC 9110 13.1.1",
+        failed("If-Match of other content", f'"{OTHER}"'),
+        failed("HEAD", f'"{OTHER}"', "HEAD"),
+        failed("it compares strongly", f'W/"{HELLO}"'),
+        failed("it comes before If-None-Match", f'"{OTHER}"', If_None_Match=f'"{HELLO}"'),
+        whole("If-Match of this content", If_Match=f'"{HELLO}"'),
+        whole("If-Match in a list", If_Match=f'"{OTHER}", "{HELLO}"'),
+        whole("If-Match of anything", If_Match="*"),
+        Call("what is not there", "GET", PATH.replace(HELLO, OTHER), 404, {"If-Match": "*"}, code="BLOB_UNKNOWN"),
     ),
     *under(
         "RFC 9110 13.1.2",
