@@ -17,6 +17,7 @@ RegistryError                     code                        status
 ├── NameInvalid                   NAME_INVALID                400
 ├── NameUnknown                   NAME_UNKNOWN                404
 ├── PaginationNumberInvalid       PAGINATION_NUMBER_INVALID   400
+├── PreconditionFailed            UNSUPPORTED                 412
 ├── QueryTooLong                  UNSUPPORTED                 414
 ├── RangeInvalid                  RANGE_INVALID               416
 ├── RequestTimedOut               UNAVAILABLE                 408
@@ -145,6 +146,12 @@ class PaginationNumberInvalid(RegistryError):
     """`n` is no number, negative, or over the limit."""
 
     code, status, message = "PAGINATION_NUMBER_INVALID", 400, "invalid number of results requested"
+
+
+class PreconditionFailed(RegistryError):
+    """`If-Match` names other content than there is (RFC 9110 §13.1.1)."""
+
+    code, status, message = "UNSUPPORTED", 412, "the content is not what If-Match names"
 
 
 class QueryTooLong(RegistryError):

@@ -41,11 +41,10 @@ class Answer:
 
     async def send(self, exchange: Exchange) -> None:
         """Answer with 200 or, where the request's conditions say so, without content."""
-        status = None if self._digest is None else conditions.decide_status(exchange, self._digest)
-        if status is None:
-            await asgi.send_whole(exchange.send, 200, self._headers, b"" if exchange.is_head else self._content)
+        if self._digest is not None and conditions.is_unchanged(exchange, self._digest):
+            await exchange.answer(304, self._about)
         else:
-            await exchange.answer(status, self._about)
+            await asgi.send_whole(exchange.send, 200, self._headers, b"" if exchange.is_head else self._content)
 
 
 class Answers:

@@ -38,8 +38,8 @@ class Blobs:
             ("ETag", conditions.etag(exchange.digest)),
             ("Cache-Control", "max-age=31536000, immutable"),
         ]
-        if (status := conditions.decide_status(exchange, exchange.digest)) is not None:
-            await exchange.answer(status, headers)
+        if conditions.is_unchanged(exchange, exchange.digest):
+            await exchange.answer(304, headers)
             return
         if is_whole and size <= SMALL_BYTES:
             await self._answer_small(exchange, headers, stored)

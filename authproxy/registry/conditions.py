@@ -1,6 +1,7 @@
 """Conditional requests on content that is named by its digest (RFC 9110 §13)."""
 
 from authproxy.digest import Digest
+from authproxy.errors import PreconditionFailed
 from authproxy.registry.exchange import Exchange
 
 
@@ -9,10 +10,10 @@ def etag(digest: Digest) -> str:
     return f'"{digest}"'
 
 
-def decide_status(exchange: Exchange, digest: Digest) -> int | None:
-    """The status of an answer that the request's conditions leave without content; None: it is sent.
+def is_unchanged(exchange: Exchange, digest: Digest) -> bool:
+    """Whether `If-None-Match` names what we would send: then the answer is 304.
 
-    412 where `If-Match` names other content only, 304 where `If-None-Match` names ours, in this order (§13.2.2).
+    Raises PreconditionFailed where `If-Match` names other content only, which comes first (§13.2.2).
     """
     match = none_match = None
     for name, value in exchange.headers:
@@ -21,8 +22,8 @@ def decide_status(exchange: Exchange, digest: Digest) -> int | None:
         elif name == b"if-match":
             match = value
     if match is not None and not _names(match, digest, weakly=False):
-        return 412
-    return 304 if none_match is not None and _names(none_match, digest, weakly=True) else None
+        raise PreconditionFailed(headers=[("ETag", etag(digest))])
+    return none_match is not None and _names(none_match, digest, weakly=True)
 
 
 def _names(value: bytes, digest: Digest, *, weakly: bool) -> bool:

@@ -42,8 +42,9 @@ def unchanged(what: str, value: str, method: str = "GET", **headers: str) -> Cal
 
 def failed(what: str, value: str, method: str = "GET", **headers: str) -> Call:
     named = {name.replace("_", "-"): text for name, text in headers.items()}
-    answers = {"ETag": f'"{HELLO}"', "Content-Length": "0"}
-    return Call(what, method, PATH, 412, {"If-Match": value, **named}, answers=answers, content=b"")
+    return Call(
+        what, method, PATH, 412, {"If-Match": value, **named}, code="UNSUPPORTED", answers={"ETag": f'"{HELLO}"'}
+    )
 
 
 CALLS = [
