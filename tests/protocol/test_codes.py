@@ -54,7 +54,7 @@ ROWS = [
     Row(errors.NameInvalid, "NAME_INVALID", 400, OCI),
     Row(errors.NameUnknown, "NAME_UNKNOWN", 404, OCI),
     Row(errors.PaginationNumberInvalid, "PAGINATION_NUMBER_INVALID", 400, CNCF),
-    Row(errors.PreconditionFailed, "UNSUPPORTED", 412, "OCI 1.1-dev Pushing Manifests by digest with tags"),
+    Row(errors.PreconditionFailed, "UNSUPPORTED", 412, "RFC 9110 13.1.1"),
     Row(errors.QueryTooLong, "UNSUPPORTED", 414, "OCI 1.1-dev Pushing Manifests by digest with tags"),
     Row(errors.RangeInvalid, "RANGE_INVALID", 416, CNCF),
     Row(errors.RequestTimedOut, "UNAVAILABLE", 408, "RFC 9110 15.5.9"),
