@@ -129,6 +129,7 @@ def test_a_body_whose_chunks_are_none_is_refused_and_what_came_before_is_kept(cl
         wire.send(client.request("PATCH", session, CHUNKED) + body)
         assert wire.read().status == 400
         assert wire.rest() == b""
+    client.wait_until_kept(session, "0-1")
     answer = client.ask("PATCH", session, body=b"llo")
     assert (answer.status, answer.headers["range"]) == (202, "0-4")
 
@@ -178,6 +179,7 @@ def test_what_came_of_a_body_that_broke_off_is_kept(client: Client, framing: str
     session = client.begin()
     with client.open() as wire:
         wire.send(client.request("PATCH", session, framing) + (b"3\r\nhel\r\n" if framing == CHUNKED else b"hel"))
+    client.wait_until_kept(session, "0-2")
     answer = client.ask("PATCH", session, body=b"lo")
     assert (answer.status, answer.headers["range"]) == (202, "0-4")
     assert client.ask("PUT", f"{session}&digest={HELLO}").status == 201

@@ -1,12 +1,16 @@
 """Somebody with a token for one repository, who writes their requests byte by byte."""
 
 import json
+import time
 from dataclasses import dataclass
 
 from authproxy.access import CATALOG, delete, pull, push
 from tests.support.served import Served
 from tests.support.server import ADMIN
 from tests.support.wire import Answer, Wire, request
+
+# How long a request that has been refused, or whose client has gone, may take to keep what came of its body.
+KEPT_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,13 @@ class Client:
         answer = self.ask("POST", "…/blobs/uploads/")
         assert answer.status == 202, answer
         return answer.headers["location"].partition("registry.test:5000")[2]
+
+    def wait_until_kept(self, session: str, received: str) -> None:
+        """Return once the session's status tells `received`: a request that broke off goes on in a thread."""
+        deadline = time.monotonic() + KEPT_WITHIN_S
+        while (told := self.ask("GET", session).headers["range"]) != received:
+            assert time.monotonic() < deadline, f"the session has {told}, not {received}"
+            time.sleep(0.01)
 
 
 def code_of(answer: Answer) -> str:
