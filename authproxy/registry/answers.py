@@ -7,6 +7,7 @@ that holds. So it can't go stale: what was deleted, or a tag that was set anew, 
 from collections.abc import Hashable, Sequence
 
 from authproxy import asgi
+from authproxy.bounded import Bounded
 from authproxy.digest import Digest
 from authproxy.registry import conditions
 from authproxy.registry.exchange import Exchange
@@ -51,9 +52,7 @@ class Answers:
     """A bounded number of answers, each under the question that it answers."""
 
     def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._kept: dict[Hashable, tuple[Still, Answer]] = {}  # the one kept longest first
+        self._kept: Bounded[Hashable, tuple[Still, Answer]] = Bounded(max_bytes)  # the one kept longest goes first
 
     def find(self, question: Hashable) -> Answer | None:
         """The answer, where it is still right."""
@@ -62,13 +61,7 @@ class Answers:
 
     def keep(self, question: Hashable, answer: Answer, still: Still | None) -> None:
         """Keep an answer as long as `still` holds; None: it is not to be kept."""
-        before = self._kept.pop(question, None)
-        if before is not None:
-            self._bytes -= ENTRY_BYTES + before[1].size
         if still is None:
-            return
-        self._kept[question] = (still, answer)
-        self._bytes += ENTRY_BYTES + answer.size
-        while self._bytes > self._max_bytes:
-            _, oldest = self._kept.pop(next(iter(self._kept)))
-            self._bytes -= ENTRY_BYTES + oldest.size
+            self._kept.pop(question)
+        else:
+            self._kept.put(question, (still, answer), ENTRY_BYTES + answer.size)

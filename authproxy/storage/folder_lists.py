@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from authproxy.bounded import Bounded
 from authproxy.storage.cached import NotCached, stat_folder_cached
 from authproxy.storage.driver import NotFound
 from authproxy.storage.workers import Workers
@@ -85,10 +86,8 @@ class FolderLists:
         self, workers: Workers, *, max_bytes: int = MAX_BYTES, now_ns: Callable[[], int] = time.time_ns
     ) -> None:
         self._workers = workers
-        self._max_bytes = max_bytes
         self._now_ns = now_ns
-        self._kept: dict[str, Listing] = {}  # the one used last is the last
-        self._kept_bytes = 0
+        self._kept: Bounded[str, Listing] = Bounded(max_bytes)  # the one used longest ago goes first
         self._scans: dict[str, _Scan] = {}  # under way: one for each folder
         self._begun = 0
 
@@ -109,14 +108,14 @@ class FolderLists:
         try:
             stamp = Stamp.of(stat_folder_cached(folder))
         except NotFound:
-            self._forget(folder)
+            self._kept.pop(folder)
             return []
         except NotCached:
             return None
         kept = self._kept.get(folder)
         if kept is None or kept.stamp != stamp:
             return None
-        self._kept[folder] = self._kept.pop(folder)
+        self._kept.touch(folder)
         return kept.names
 
     async def _scanned(self, folder: str) -> list[str]:
@@ -144,19 +143,12 @@ class FolderLists:
 
     def _finish(self, folder: str, done: asyncio.Future[Listing | None]) -> None:
         del self._scans[folder]
-        self._forget(folder)
+        self._kept.pop(folder)
         if done.cancelled() or done.exception() is not None:
             return
         listing = done.result()
-        if listing is not None and listing.is_settled and listing.size_bytes <= self._max_bytes:
-            self._kept[folder] = listing
-            self._kept_bytes += listing.size_bytes
-            while self._kept_bytes > self._max_bytes:
-                self._forget(next(iter(self._kept)))
-
-    def _forget(self, folder: str) -> None:
-        if (kept := self._kept.pop(folder, None)) is not None:
-            self._kept_bytes -= kept.size_bytes
+        if listing is not None and listing.is_settled:
+            self._kept.put(folder, listing, listing.size_bytes)
 
 
 def scan_folder(folder: str, kept: Listing | None, now_ns: Callable[[], int]) -> Listing | None:

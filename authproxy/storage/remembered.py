@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from authproxy.bounded import Bounded
 from authproxy.clock import Clock
 from authproxy.storage.changes import Changes
 from authproxy.storage.driver import Still
@@ -30,9 +31,7 @@ class Remembered:
         self._changes = changes
         self._foreign_s = foreign_s
         self._now = now
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._entries: dict[str, _Entry] = {}  # the one read longest ago first
+        self._entries: Bounded[str, _Entry] = Bounded(max_bytes)  # the one read longest ago goes first
 
     def find(self, path: str) -> bytes | None:
         """What is remembered and still right."""
@@ -45,12 +44,11 @@ class Remembered:
         """What `read` brings, remembered. What is not there is not."""
         mark = self._changes.mark(path)  # before it is read: a change in between shows
         content = read(path)
-        self._forget(path)
-        if content is not None and len(content) <= MAX_ENTRY_BYTES:
-            self._entries[path] = _Entry(mark, self._now() + self._foreign_s, content)
-            self._bytes += ENTRY_BYTES + len(content)
-            while self._bytes > self._max_bytes:
-                self._forget(next(iter(self._entries)))
+        if content is None or len(content) > MAX_ENTRY_BYTES:
+            self._entries.pop(path)
+        else:
+            entry = _Entry(mark, self._now() + self._foreign_s, content)
+            self._entries.put(path, entry, ENTRY_BYTES + len(content))
         return content
 
     def still(self, contents: Sequence[tuple[str, bytes]]) -> Still | None:
@@ -78,8 +76,3 @@ class Remembered:
         place, now, marks = self._changes.place(folder), self._now, self._changes.marks
         mark, until = marks[place], self._now() + FOLDER_S
         return lambda: marks[place] == mark and now() < until
-
-    def _forget(self, path: str) -> None:
-        entry = self._entries.pop(path, None)
-        if entry is not None:
-            self._bytes -= ENTRY_BYTES + len(entry.content)
