@@ -6,7 +6,7 @@ from authproxy.errors import BlobUnknown
 from authproxy.registry import conditions
 from authproxy.registry.answers import Answer, Answers
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.links import sizes_of, stored_blobs, to_link
+from authproxy.registry.links import EMPTY, stored_blobs, to_link
 from authproxy.registry.ranges import parse_range
 from authproxy.storage import layout
 from authproxy.storage.driver import PIECE_BYTES, Driver, NotFound, Reader
@@ -28,37 +28,29 @@ class Blobs:
         if is_whole and (answer := self._answers.find((exchange.repository, exchange.digest))):
             await answer.send(exchange)
             return
-        stored = await self._find(exchange)
-        [size] = await sizes_of(self._driver, [stored])
-        if size is None:
-            raise _unknown(exchange)
         # The content under a digest never changes, so whoever has it needs no second look.
         headers = [
             ("Docker-Content-Digest", str(exchange.digest)),
             ("ETag", conditions.etag(exchange.digest)),
             ("Cache-Control", "max-age=31536000, immutable"),
         ]
-        if conditions.is_unchanged(exchange, exchange.digest):
-            await exchange.answer(304, headers)
-            return
-        if is_whole and size <= SMALL_BYTES:
-            await self._answer_small(exchange, headers, stored)
-            return
-        if exchange.is_head:
-            await self._answer_head(exchange, headers, size)
-            return
+        stored = await self._find(exchange)
         try:
             async with self._driver.open_reader(layout.blob(stored)) as reader:
-                await _send(exchange, headers, reader)
+                is_there = reader.size > 0 or stored == EMPTY  # see links.sizes_of
+                if is_there and (not is_whole or reader.size > SMALL_BYTES):
+                    await _answer_large(exchange, headers, reader)
+                    return
         except NotFound:
-            raise _unknown(exchange) from None
+            is_there = False
+        if not is_there:
+            raise _unknown(exchange)
+        await self._answer_small(exchange, headers, stored)
 
     async def delete(self, exchange: Exchange) -> None:
         """Take a blob from this repository. Others that hold it still do; a collector removes what nobody holds."""
-        stored = await stored_blobs(self._driver, exchange.repository, [exchange.digest])
-        if exchange.digest not in stored:
-            raise _unknown(exchange)
-        for digest in {exchange.digest, stored[exchange.digest]}:
+        stored = await self._find(exchange)
+        for digest in {exchange.digest, stored}:
             await self._driver.delete(layout.layer_link(exchange.repository, digest))
         await exchange.answer(202)
 
@@ -81,10 +73,6 @@ class Blobs:
         self._answers.keep(question, answer, self._driver.still([held, (layout.blob(exchange.digest), content)]))
         await answer.send(exchange)
 
-    async def _answer_head(self, exchange: Exchange, headers: list[tuple[str, str]], size: int) -> None:
-        status, part, headers = _frame(exchange, headers, size)
-        await asgi.respond(exchange.send, status, [*headers, ("Content-Length", str(len(part)))])
-
 
 def _unknown(exchange: Exchange) -> BlobUnknown:
     return BlobUnknown(detail={"digest": str(exchange.digest)})
@@ -100,15 +88,21 @@ def _frame(exchange: Exchange, headers: list[tuple[str, str]], size: int) -> tup
     return 206, part, [*common, ("Content-Range", f"bytes {part[0]}-{part[-1]}/{size}")]
 
 
-async def _send(exchange: Exchange, headers: list[tuple[str, str]], reader: Reader) -> None:
+async def _answer_large(exchange: Exchange, headers: list[tuple[str, str]], reader: Reader) -> None:
+    if conditions.is_unchanged(exchange, exchange.digest):
+        await exchange.answer(304, headers)
+        return
     status, part, headers = _frame(exchange, headers, reader.size)
+    start = [*headers, ("Content-Length", str(len(part)))]
+    if exchange.is_head:
+        await asgi.respond(exchange.send, status, start)
+        return
     if len(part) <= PIECE_BYTES:
         content = b"".join([piece async for piece in reader.pieces(part.start, len(part))])
         await exchange.answer(status, headers, content)
         return
-    start = asgi.encode_headers([*headers, ("Content-Length", str(len(part)))])
     async with asgi.watch_disconnect(exchange.receive) as gone:
-        await exchange.send({"type": "http.response.start", "status": status, "headers": start})
+        await exchange.send({"type": "http.response.start", "status": status, "headers": asgi.encode_headers(start)})
         rest = len(part)
         async for piece in reader.pieces(part.start, len(part)):
             if gone.is_set():
