@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+import httpx
 import uvicorn
 
 from authproxy import asgi
@@ -173,11 +174,27 @@ class FrontDoor(uvicorn.Server):
             )
         )
         self.ready = asyncio.Event()
+        self.ended = asyncio.Event()
         self.socket = socket.create_server(("127.0.0.1", 0))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        """Until it is told to end. uvicorn's own looks for that ten times a second."""
+        await self.on_tick(0)
+        await self.ended.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close everything. uvicorn's own waits for a tenth of a second in any case, and then for requests."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        async with asyncio.timeout(PATIENCE_S):
+            while self.server_state.connections:  # noqa: ASYNC110 - uvicorn tells nobody when one has ended
+                await asyncio.sleep(0.001)
 
     @property
     def port(self) -> int:
@@ -196,6 +213,10 @@ class FrontDoor(uvicorn.Server):
         left = [task for task in asyncio.all_tasks() if task.get_name() in WATCHERS]
         assert not left, left
 
+    def client(self) -> httpx.AsyncClient:
+        """A client without TLS, whose certificates would take longer to load than a test does."""
+        return httpx.AsyncClient(base_url=self.url, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=False)
+
     async def connect(self, request: bytes = b"") -> Connection:
         """A client's connection, on which `request` has been sent."""
         connection = Connection(*await asyncio.open_connection("127.0.0.1", self.port))
@@ -213,6 +234,6 @@ async def front_door(backend: Upstream, origin: Origin | None = None) -> AsyncIt
         yield server
         await server.wait_idle()
     finally:
-        server.should_exit = True
+        server.ended.set()
         await serving
         await backend.aclose()

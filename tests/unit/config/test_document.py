@@ -80,7 +80,7 @@ REFUSED = {
     "a list as a key": ("? [a]\n: x\n", "f.yml:1: a key must be plain text"),
     "a merge of text": ("a:\n  <<: x\n", "f.yml:2: << takes a mapping or a list of mappings"),
     "a control character": ("a: 1\nb: \x01\n", "f.yml:2: a control character"),
-    "depth": ("[" * 20_000, "f.yml: nested too deeply"),
+    "depth": ("[" * 1_000, "f.yml: nested too deeply"),
 }
 
 
@@ -98,7 +98,7 @@ def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
 
 
 def test_a_long_file_without_aliases_is_no_bomb() -> None:
-    assert parse_document("- \n" * 15_000, "f.yml").to_plain() == [None] * 15_000
+    assert parse_document("- \n" * 11_000, "f.yml").to_plain() == [None] * 11_000
 
 
 def test_a_file_is_read_with_its_path_as_name(tmp_path: Path) -> None:

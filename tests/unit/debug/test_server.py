@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import ssl
 import time
 
 import httpx
@@ -26,10 +27,14 @@ def url_of(bound: socket.socket) -> str:
     return f"http://127.0.0.1:{bound.getsockname()[1]}/"
 
 
+def client_without_tls() -> httpx.AsyncClient:
+    return httpx.AsyncClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=False)
+
+
 async def test_every_socket_is_served_for_the_length_of_the_block() -> None:
     sockets = [listening(), listening()]
     urls = [url_of(bound) for bound in sockets]
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with client_without_tls() as client:
         async with serve_debug(hello, sockets):
             assert [(await client.get(url)).text for url in urls] == ["hello", "hello"]
         for url in urls:
@@ -40,7 +45,7 @@ async def test_every_socket_is_served_for_the_length_of_the_block() -> None:
 async def test_signals_stay_with_who_had_them() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     with listening() as bound:
-        async with serve_debug(hello, [bound]), httpx.AsyncClient(trust_env=False) as client:
+        async with serve_debug(hello, [bound]), client_without_tls() as client:
             await client.get(url_of(bound))
             assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
@@ -48,14 +53,15 @@ async def test_signals_stay_with_who_had_them() -> None:
 async def test_a_scraper_that_keeps_its_connection_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "DRAIN_S", 60)
     bound = listening()
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with client_without_tls() as client:
         async with serve_debug(hello, [bound]):
             await client.get(url_of(bound))
             begun = time.monotonic()
         assert time.monotonic() - begun < 30
 
 
-async def test_an_answer_that_never_ends_is_cut_off() -> None:
+async def test_an_answer_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "DRAIN_S", 0.05)
     asked = asyncio.Event()
 
     async def stuck(scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +69,7 @@ async def test_an_answer_that_never_ends_is_cut_off() -> None:
         await asyncio.Event().wait()
 
     bound = listening()
-    async with asyncio.TaskGroup() as tasks, httpx.AsyncClient(trust_env=False) as client:
+    async with asyncio.TaskGroup() as tasks, client_without_tls() as client:
         async with serve_debug(stuck, [bound]):
             scrape = tasks.create_task(client.get(url_of(bound)))
             await asked.wait()

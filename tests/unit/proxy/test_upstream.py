@@ -5,7 +5,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import pytest
 import trustme
 
@@ -173,7 +172,7 @@ async def test_upstreams_challenge_is_no_challenge_of_ours(challenge: bytes) -> 
     async with (
         fake_upstream(answering(challenge)) as upstream,
         front_door(Upstream(upstream.url)) as front,
-        httpx.AsyncClient(base_url=front.url) as client,
+        front.client() as client,
     ):
         answer = await client.get("/v2/")
         assert answer.status_code == 502
@@ -185,7 +184,7 @@ async def test_challenge_is_relayed_where_authorization_is_passed() -> None:
     async with (
         fake_upstream(answering(CHALLENGES[0])) as upstream,
         front_door(Upstream(upstream.url, pass_authorization=True)) as front,
-        httpx.AsyncClient(base_url=front.url) as client,
+        front.client() as client,
     ):
         answer = await client.get("/v2/")
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Basic realm=x")
@@ -195,7 +194,7 @@ async def test_connection_to_the_upstream_is_used_again() -> None:
     async with (
         fake_upstream(answering(OK)) as upstream,
         front_door(Upstream(upstream.url)) as front,
-        httpx.AsyncClient(base_url=front.url) as client,
+        front.client() as client,
     ):
         for _ in range(3):
             assert (await client.get("/v2/")).text == "ok"
@@ -206,7 +205,7 @@ async def test_upstreams_cookies_are_not_kept_for_others() -> None:
     recorder = Recorder(b"HTTP/1.1 200 OK\r\nSet-Cookie: sid=1; Path=/\r\nContent-Length: 0\r\n\r\n")
     async with fake_upstream(recorder) as upstream:
         backend = Upstream(upstream.url)
-        async with front_door(backend) as front, httpx.AsyncClient(base_url=front.url) as client:
+        async with front_door(backend) as front, front.client() as client:
             assert "set-cookie" not in (await client.get("/v2/")).headers
             await client.get("/v2/")
         assert not backend._client.cookies
@@ -226,7 +225,7 @@ async def test_bytes_pass_both_ways_unchanged(size: int) -> None:
     async with (
         fake_upstream(mirror) as upstream,
         front_door(Upstream(upstream.url)) as front,
-        httpx.AsyncClient(base_url=front.url) as client,
+        front.client() as client,
     ):
         answer = await client.patch("/v2/a/blobs/uploads/1", content=content)
         assert answer.content == content
@@ -242,9 +241,9 @@ async def test_encrypted_upstream_is_verified_by_its_own_ca(tmp_path: Path) -> N
         async with (
             front_door(Upstream(url, ca=tmp_path / "ca.pem")) as trusting,
             front_door(Upstream(url)) as strict,
-            httpx.AsyncClient() as client,
+            trusting.client() as client,
         ):
-            assert (await client.get(f"{trusting.url}/v2/")).text == "ok"
+            assert (await client.get("/v2/")).text == "ok"
             refusal = await client.get(f"{strict.url}/v2/")
             assert refusal.status_code == 502
             assert "cannot be reached" in refusal.text
