@@ -28,7 +28,9 @@ _syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void
 _syscall.restype = ctypes.c_long
 _READ = _OpenHow(os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, 0, _RESOLVE_CACHED)
 _FOLDER = _OpenHow(os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY, 0, _RESOLVE_CACHED)
-_READ_AT, _FOLDER_AT, _HOW_SIZE = ctypes.addressof(_READ), ctypes.addressof(_FOLDER), ctypes.sizeof(_READ)
+_WRITE = _OpenHow(os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK, 0, _RESOLVE_CACHED)
+_READ_AT, _FOLDER_AT, _WRITE_AT = ctypes.addressof(_READ), ctypes.addressof(_FOLDER), ctypes.addressof(_WRITE)
+_HOW_SIZE = ctypes.sizeof(_READ)
 
 
 class NotCached(Exception):
@@ -38,6 +40,11 @@ class NotCached(Exception):
 def open_cached(path: str | Path) -> int:
     """A descriptor to read from. Raises NotFound where there surely is nothing, and NotCached."""
     return _open(path, _READ_AT)
+
+
+def open_to_write_cached(path: str | Path) -> int:
+    """A descriptor to read and write a file that is there. Raises as `open_cached` does."""
+    return _open(path, _WRITE_AT)
 
 
 def read_cached(path: str | Path, max_bytes: int) -> bytes | None:

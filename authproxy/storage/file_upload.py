@@ -1,21 +1,19 @@
 """An upload into a file: written and hashed by a thread, whole buffers at a time; renamed into place at the end."""
 
-import fcntl
 import os
-import shutil
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 
 from authproxy.digest import Digest
 from authproxy.storage import durable
-from authproxy.storage.batch import Batch
+from authproxy.storage.batch import Batch, Draft
 from authproxy.storage.changes import Changes
-from authproxy.storage.driver import NO_LINKS, NotFound, Piece, StorageFull
+from authproxy.storage.driver import NO_LINKS, Piece, StorageFull
+from authproxy.storage.file_session import Session, drop_session
 from authproxy.storage.gather import Buffers, Gather
 from authproxy.storage.hashing import RunningDigest
-from authproxy.storage.layout import ROOT, UPLOAD_DATA, UPLOAD_STARTED, StorePath
+from authproxy.storage.layout import ROOT, UPLOAD_STARTED, StorePath
 from authproxy.storage.locks import Locks
 from authproxy.storage.workers import Lane, Workers
 
@@ -29,62 +27,6 @@ HASH_AT_ONCE_BYTES = 64 * 1024
 # After so many bytes the disk is asked to begin with them, so that little is left for the commit to wait for. Measured
 # on 256 MiB: the commit takes 20 ms instead of 140, the whole upload a seventh less.
 WRITE_BACK_BYTES = 8 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A session's folder with its data file open, and locked for us alone."""
-
-    folder: str
-    descriptor: int
-    size: int
-
-    def close(self) -> None:
-        """Unlock. The data stays."""
-        os.close(self.descriptor)
-
-
-def create_session(folder: str, started: str) -> Session:
-    """Make a session's folder, which is not synced: it outlives the process, not a power cut. Blocks.
-
-    Those above it become durable, because the content's link will stand there.
-    """
-    if changed := durable.make_folders(folder)[:-1]:
-        durable.sync(folders=changed)
-    try:
-        descriptor = os.open(f"{folder}/{UPLOAD_DATA}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    except OSError:
-        with suppress(OSError):
-            os.rmdir(folder)
-        raise
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        _write_text(f"{folder}/{UPLOAD_STARTED}", started)
-    except BaseException:  # nobody would ever come back to it
-        os.close(descriptor)
-        _drop(folder)
-        raise
-    return Session(folder, descriptor, 0)
-
-
-def take_session(folder: str) -> Session | None:
-    """Open and lock a session. None: somebody else holds it. Raises NotFound."""
-    data = f"{folder}/{UPLOAD_DATA}"
-    try:
-        descriptor = os.open(data, os.O_RDWR | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotFound from None
-    session = Session(folder, descriptor, 0)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        session.close()
-        return None
-    # Who held it may have moved the file into place, or dropped it, while we were opening it.
-    if not os.path.exists(data):
-        session.close()
-        raise NotFound
-    return replace(session, size=os.fstat(descriptor).st_size)
 
 
 class FileUpload:
@@ -198,7 +140,9 @@ class FileUpload:
         if rest:
             self._append(rest)
         with Batch(self._root, self._locks, self._changes) as batch:
-            data = batch.adopt(target, self._session.descriptor, f"{self._session.folder}/{UPLOAD_DATA}")
+            data = batch.adopt(
+                target, self._session.descriptor, self._session.data, with_folder=self._session.is_plain()
+            )
             for path, content in links.items():
                 batch.add(path, content)
             batch.sync()
@@ -207,32 +151,21 @@ class FileUpload:
             finally:
                 if data.is_placed:
                     self._committed = target
-                    _drop(self._session.folder)
+                    self._leave(data)
             batch.settle()
 
+    def _leave(self, data: Draft) -> None:
+        """Remove what is left of the session."""
+        if data.has_moved_folder:
+            with suppress(FileNotFoundError):
+                os.unlink(f"{data.folder}/{UPLOAD_STARTED}")
+        else:
+            drop_session(self._session.folder)
+
     def _remove(self) -> None:
-        _drop(self._session.folder)
+        drop_session(self._session.folder)
         durable.prune(os.path.dirname(self._session.folder), f"{self._root}/{ROOT}")
 
     def _release(self) -> None:
         self._gather.release()
         self._session.close()
-
-
-def _drop(folder: str) -> None:
-    """Remove a session's folder. Not synced: one that comes back after a power cut does no harm."""
-    try:
-        for name in (UPLOAD_DATA, UPLOAD_STARTED):
-            with suppress(FileNotFoundError):
-                os.unlink(f"{folder}/{name}")
-        os.rmdir(folder)
-    except OSError:  # CNCF Distribution keeps more in it
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write_text(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)

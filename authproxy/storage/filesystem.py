@@ -12,11 +12,13 @@ from pathlib import Path
 from authproxy.errors import StartError
 from authproxy.storage import durable
 from authproxy.storage.batch import Batch
+from authproxy.storage.beginnings import Beginnings
 from authproxy.storage.cached import NotCached, open_cached, read_cached, size_cached
 from authproxy.storage.changes import Changes
 from authproxy.storage.driver import MAX_SMALL_BYTES, NotFound, Still, UploadBusy
 from authproxy.storage.file_reader import FileReader
-from authproxy.storage.file_upload import FileUpload, Session, create_session, take_session
+from authproxy.storage.file_session import Session, create_session, find_size, take_session, take_session_cached
+from authproxy.storage.file_upload import FileUpload
 from authproxy.storage.folder_lists import FolderLists
 from authproxy.storage.gather import Buffers
 from authproxy.storage.layout import ROOT, STARTED_FORMAT, UPLOAD_DATA, StorePath
@@ -31,9 +33,10 @@ LOOK_AGAIN_S = 0.02
 MAX_AT_ONCE = 16
 MAX_BYTES_AT_ONCE = 64 * 1024
 
-# Lock files and marks, beside the layout: nothing else that is ours alone is in the folder.
+# Lock files, marks and when the newest session began, beside the layout: nothing else that is ours alone is there.
 LOCKS = ".authproxy/locks"
 CHANGES = ".authproxy/changes"
+BEGINNING = ".authproxy/startedat"
 
 # How long what another program changed may go unnoticed, in seconds.
 FOREIGN_S = 2.0
@@ -52,6 +55,7 @@ class FilesystemDriver:
             _check_writable(root, folder)
         self._locks = Locks(root / LOCKS)
         self._changes = Changes(root / CHANGES)
+        self._beginnings = Beginnings(f"{root}/{BEGINNING}")
         self._remembered = Remembered(self._changes, foreign_s=FOREIGN_S, now=time.monotonic)
         self._buffers = Buffers()
         self._workers = Workers(threads)
@@ -80,7 +84,7 @@ class FilesystemDriver:
         if len(paths) <= MAX_AT_ONCE:
             with suppress(NotCached):
                 return [size_cached(self._at(path)) for path in paths]
-        return await self._workers.run(lambda: [_find_size(self._at(path)) for path in paths])
+        return await self._workers.run(lambda: [find_size(self._at(path)) for path in paths])
 
     async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
         """See `driver.Driver`."""
@@ -120,7 +124,7 @@ class FilesystemDriver:
 
     def create_upload(self, session: StorePath, *, started: datetime) -> AbstractAsyncContextManager[FileUpload]:
         """See `driver.Driver`."""
-        job = partial(create_session, self._at(session), started.strftime(STARTED_FORMAT))
+        job = partial(create_session, self._at(session), started.strftime(STARTED_FORMAT), self._beginnings)
         return self._holding(lambda: self._workers.run(job, discard=Session.close))
 
     def open_upload(self, session: StorePath, *, wait_s: float) -> AbstractAsyncContextManager[FileUpload]:
@@ -129,7 +133,7 @@ class FilesystemDriver:
 
     async def upload_size(self, session: StorePath) -> int:
         """See `driver.Driver`."""
-        size = await self._workers.run(partial(_find_size, f"{self._at(session)}/{UPLOAD_DATA}"))
+        [size] = await self.sizes([StorePath(f"{session}/{UPLOAD_DATA}")])
         if size is None:
             raise NotFound
         return size
@@ -149,12 +153,18 @@ class FilesystemDriver:
     async def _wait_for_session(self, folder: str, wait_s: float) -> Session:
         deadline = asyncio.get_running_loop().time() + wait_s
         while True:
-            session = await self._workers.run(partial(take_session, folder), discard=_close_session)
+            session = await self._take_session(folder)
             if session is not None:
                 return session
             if asyncio.get_running_loop().time() >= deadline:
                 raise UploadBusy
             await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def _take_session(self, folder: str) -> Session | None:
+        try:
+            return take_session_cached(folder)
+        except NotCached:
+            return await self._workers.run(partial(take_session, folder), discard=_close_session)
 
     def _read_at_once(self, path: StorePath) -> bytes | None:
         found = self._remembered.find(path)
@@ -237,13 +247,6 @@ def _open_file(path: str) -> int:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound from None
-
-
-def _find_size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size
-    except (FileNotFoundError, NotADirectoryError):
-        return None
 
 
 def _close_session(session: Session | None) -> None:
