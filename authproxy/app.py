@@ -5,7 +5,7 @@ Observe → StripPrefix → ResponseHeaders → Errors → Gate → DecideOrigin
 """
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -22,7 +22,7 @@ from authproxy.compose.parts import Parts
 from authproxy.config.model import Settings
 from authproxy.debug.pages import debug_pages
 from authproxy.debug.server import serve_debug
-from authproxy.edge.accesslog import EVENT, FIELDS, AccessLog
+from authproxy.edge.accesslog import EVENT, NUMBERS, TEXTS, AccessLog
 from authproxy.edge.errors import Errors, render
 from authproxy.edge.forwarded import DecideOrigin
 from authproxy.edge.headers import BASE_PATH, ResponseHeaders, is_registry_path
@@ -85,7 +85,7 @@ def _sinks(settings: Settings, parts: Parts) -> list[Callable[[Served], None]]:
     """Who is told what became of each request."""
     sinks: list[Callable[[Served], None]] = []
     if log.LEVELS[settings.log.level] <= log.LEVELS["info"] and not settings.log.accesslog.disabled:
-        sinks.append(AccessLog(log.event_renderer(EVENT, FIELDS)).record)
+        sinks.append(AccessLog(log.event_renderer(EVENT, TEXTS, NUMBERS)).record)
     if settings.http.debug.prometheus.enabled:
         sinks.append(parts.metrics.record)
     return sinks
@@ -125,13 +125,10 @@ class _Paths:
         self.registry = registry
         self.pages = pages
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["path"] == "/v2":
-            await respond(send, 301, [("Location", scope[ORIGIN].prefix + BASE_PATH), ("Content-Length", "0")])
-        elif is_registry_path(scope["path"]):
-            await self.registry(scope, receive, send)
-        else:
-            await self.pages(scope, receive, send)
+            return respond(send, 301, [("Location", scope[ORIGIN].prefix + BASE_PATH), ("Content-Length", "0")])
+        return (self.registry if is_registry_path(scope["path"]) else self.pages)(scope, receive, send)
 
 
 class _Lifespan:

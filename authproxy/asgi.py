@@ -18,6 +18,9 @@ ROUTE = "authproxy.route"  # route.Route
 ORIGIN = "authproxy.origin"  # origin.Origin
 GRANT = "authproxy.grant"  # access.Grant; absent where the registry is open
 
+# Key of what was found out about a request's connection and headers; see `facts`.
+FACTS = "authproxy.facts"
+
 
 class ClientDisconnected(Exception):
     """The client went away before its request or our answer was complete. Nobody is left to answer."""
@@ -33,6 +36,16 @@ def find_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | No
         if key == name:
             return value.decode("latin-1").strip()
     return None
+
+
+def facts(scope: Scope) -> dict[str, Any]:
+    """What is known already about the headers of a request and the connection that it came on, and nothing else of it.
+
+    A server that sees the same headers again on a connection hands the same facts on with them, so that each is worked
+    out once. What may end (whether a token holds) is no such fact.
+    """
+    found: dict[str, Any] = scope.setdefault(FACTS, {})
+    return found
 
 
 async def body_pieces(receive: Receive) -> AsyncGenerator[bytes, None]:

@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import functools
+import hashlib
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -14,11 +16,16 @@ class Basic:
     password: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bearer:
     """A token, unverified."""
 
     token: str = field(repr=False)
+
+    @functools.cached_property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the token: by this it is known again without being kept."""
+        return hashlib.sha256(self.token.encode("utf-8", "surrogatepass")).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,14 +30,11 @@ LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO,
 # An event's fields, `event` (what happened) and `level` among them, to its line without the end of line.
 Renderer: TypeAlias = Callable[[Mapping[str, object]], str]
 
-# The values of an event whose fields are known beforehand, to its line.
+# The values of an event whose fields are known beforehand, texts in a tuple and then numbers, to its line.
 EventRenderer: TypeAlias = Callable[..., str]
 
 # What every line begins with, behind its time.
 _FIRST = frozenset({"level", "event"})
-
-# Values that never need quotes.
-_NUMBERS = frozenset({int, float})
 
 # What logfmt takes without quotes: printable ASCII but for the space, `"`, `=` and the backslash.
 _is_bare = re.compile(r"[!#-<>-\[\]-~]*").fullmatch
@@ -118,10 +115,17 @@ def renderer() -> Renderer:
     return last.render if isinstance(last, _Render) else make_renderer(_Defaults())
 
 
-def event_renderer(event: str, keys: Sequence[str]) -> EventRenderer:
-    """The process's renderer for one kind of event at the level info, called with the values of `keys`."""
+def event_renderer(event: str, texts: Sequence[str], numbers: Sequence[str]) -> EventRenderer:
+    """The process's renderer for one kind of event at the level info.
+
+    It is called with a tuple, the values of `texts`, and then with those of `numbers`.
+    """
     render = renderer()
-    return render.of_event(event, keys) if isinstance(render, _Text) else _by_mapping(render, event, keys)
+    return (
+        render.of_event(event, texts, numbers)
+        if isinstance(render, _Text)
+        else _by_mapping(render, event, texts, numbers)
+    )
 
 
 class _Text:
@@ -144,22 +148,30 @@ class _Text:
             parts += [f" {key}={value}" for key, value in self._fixed.items() if key not in fields]
         return "".join(parts)
 
-    def of_event(self, event: str, keys: Sequence[str]) -> EventRenderer:
-        """The same line for an event that always has the same fields, in less than half the time."""
-        if not self._fixed.keys().isdisjoint(keys):
-            return _by_mapping(self, event, keys)
-        fields = "".join([f" {key}=%s" for key in keys])
-        template = f"time=%s level=info event={_logfmt(event)}{fields}{self._ending.replace('%', '%%')}"
+    def of_event(self, event: str, texts: Sequence[str], numbers: Sequence[str]) -> EventRenderer:
+        """The same line for an event that always has the same fields, in a fraction of the time."""
+        if not self._fixed.keys().isdisjoint([*texts, *numbers]):
+            return _by_mapping(self, event, texts, numbers)
+
+        def join_texts(values: tuple[str, ...]) -> str:
+            pairs = zip(texts, values, strict=True)
+            return f"level=info event={_logfmt(event)}" + "".join([f" {key}={_logfmt(value)}" for key, value in pairs])
+
+        # The same few clients ask for the same few things.
+        join_remembered = functools.lru_cache(maxsize=4096)(join_texts)
+        template = f"time=%s %s{''.join([f' {key}=%s' for key in numbers])}{self._ending.replace('%', '%%')}"
         timestamp = self._timestamp
 
-        def render(*values: object) -> str:
-            return template % (timestamp(), *[v if v.__class__ in _NUMBERS else _logfmt(v) for v in values])
+        def render(values: tuple[str, ...], *numbers: float) -> str:
+            is_short = sum(map(len, values)) <= _MAX_REMEMBERED
+            return template % (timestamp(), (join_remembered if is_short else join_texts)(values), *numbers)
 
         return render
 
 
-def _by_mapping(render: Renderer, event: str, keys: Sequence[str]) -> EventRenderer:
-    return lambda *values: render({"event": event, **dict(zip(keys, values, strict=True))})
+def _by_mapping(render: Renderer, event: str, texts: Sequence[str], numbers: Sequence[str]) -> EventRenderer:
+    keys = ("event", *texts, *numbers)
+    return lambda values, *numbers: render(dict(zip(keys, (event, *values, *numbers), strict=True)))
 
 
 def _json_renderer(

@@ -15,7 +15,7 @@ A name may itself hold the words `blobs`, `tags` or `manifests`; what stands las
 import functools
 import re
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from authproxy.access import CATALOG, Access, delete, pull, push
@@ -27,7 +27,7 @@ from authproxy.reference import Repository, Tag, parse_reference, parse_reposito
 MAX_QUERY_FIELDS = 64
 
 
-class Kind(Enum):
+class Kind(StrEnum):
     """What a path addresses."""
 
     BASE = "base"

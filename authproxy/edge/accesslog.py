@@ -9,9 +9,10 @@ from authproxy.asgi import GRANT, ORIGIN
 from authproxy.edge.observe import Served
 
 EVENT = "request"
-FIELDS = ("client", "user", "method", "path", "status", "bytes", "ms")
+TEXTS = ("client", "user", "method", "path")
+NUMBERS = ("status", "bytes", "ms")
 
-# The values of FIELDS to a line without its end.
+# The values of TEXTS in a tuple, then those of NUMBERS, to a line without its end.
 Renderer: TypeAlias = Callable[..., str]
 
 
@@ -31,10 +32,7 @@ class AccessLog:
         scope = served.scope
         origin, grant = scope.get(ORIGIN), scope.get(GRANT)
         line = self._render(
-            origin.client if origin else "",
-            grant.subject if grant else "",
-            scope["method"],
-            scope["path"],
+            (origin.client if origin else "", grant.subject if grant else "", scope["method"], scope["path"]),
             served.status,  # 0: the client went away before an answer
             served.sent,
             round(served.seconds * 1000, 1),

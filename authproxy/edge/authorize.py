@@ -4,7 +4,7 @@ One layer reads the route and checks the credentials, in this order: who asks mu
 path is answered, so that every path below /v2/ looks alike from outside.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 import structlog
 
 from authproxy.access import Access, Grant, InvalidToken, pull
-from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Receive, Scope, Send, find_header, respond
+from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Receive, Scope, Send, facts, find_header, respond
 from authproxy.authorization import Basic, Bearer, Credentials, Malformed, parse_authorization
 from authproxy.edge.challenge import BearerError, Challenge
 from authproxy.errors import Denied, NameInvalid, RegistryError, Unauthorized
@@ -27,12 +27,15 @@ log = structlog.get_logger(__name__)
 # Repositories in which a mount that names none is looked for. Clients ask for one or two.
 MAX_MOUNT_SOURCES = 32
 
+# A fact of a request: what its Authorization header says.
+_CREDENTIALS = "authproxy.credentials"
+
 
 class Verifier(Protocol):
     """Reads bearer tokens."""
 
-    def verify(self, token: str) -> Grant:
-        """What the token grants. Raises InvalidToken."""
+    def verify(self, bearer: Bearer) -> Grant:
+        """What its token grants. Raises InvalidToken."""
 
 
 class Authenticator(Protocol):
@@ -70,10 +73,10 @@ class ParseRoute:
     def __init__(self, app: App) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Parse, or raise the error of the protocol."""
         scope[ROUTE] = parse_route(scope["method"], scope["raw_path"], scope["query_string"])
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 class Authorize:
@@ -101,7 +104,7 @@ class Authorize:
             route = parse_route(scope["method"], scope["raw_path"], scope["query_string"])
         except RegistryError as exc:
             refusal = exc
-        credentials = parse_authorization(find_header(scope["headers"], b"authorization"))
+        credentials = _credentials(scope)
         grant = await self._identify(credentials, scope[ORIGIN], route)
         if refusal is not None:
             raise refusal
@@ -111,7 +114,7 @@ class Authorize:
             if isinstance(credentials, Basic):  # decided just now by the policies: no better token would help
                 raise Denied(message)
             raise self._unauthorized(scope[ORIGIN], route.needs, "insufficient_scope", message)
-        scope[ROUTE] = _allow_mount(scope, route, grant)
+        scope[ROUTE] = _allow_mount(scope, route, grant) if route.kind is Kind.UPLOADS else route
         scope[GRANT] = grant
         await self.app(scope, receive, send)
 
@@ -120,9 +123,9 @@ class Authorize:
         match credentials:
             case None:
                 raise self._unauthorized(origin, needs, None, f"authentication required{_for(needs)}")
-            case Bearer(token) if self.verifier is not None:
+            case Bearer() if self.verifier is not None:
                 try:
-                    return self.verifier.verify(token)
+                    return self.verifier.verify(credentials)
                 except InvalidToken as exc:
                     log.info("token refused", client=origin.client, reason=str(exc))
                     raise self._unauthorized(origin, needs, "invalid_token", "the token is invalid or expired") from exc
@@ -143,15 +146,21 @@ class Authorize:
         return Unauthorized(message, challenge=self.challenge(origin, needs, error, message), detail=detail)
 
 
+def _credentials(scope: Scope) -> Credentials:
+    known = facts(scope)
+    if _CREDENTIALS not in known:
+        known[_CREDENTIALS] = parse_authorization(find_header(scope["headers"], b"authorization"))
+    found: Credentials = known[_CREDENTIALS]
+    return found
+
+
 def _allow_mount(scope: Scope, route: Route, grant: Grant) -> Route:
-    """Leave a mount in place only where its source may be pulled; an ordinary upload is always an allowed answer.
+    """Leave the mount of an upload in place only where its source may be pulled; a plain upload is always allowed.
 
     One that names no source is left to a backend of our own, which gets the only sources that it may look in. The
     query that a backend may forward has lost it: another registry can't know what this caller may pull. A source that
     is not readable looks like one that does not exist (CVE-2024-39897).
     """
-    if route.kind is not Kind.UPLOADS:
-        return route
     if route.mount and route.mount.sources and not grant.lacks(map(pull, route.mount.sources)):
         return route
     scope["query_string"] = strip_fields(scope["query_string"], "mount", "from")

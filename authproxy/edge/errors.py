@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Awaitable
 
 import structlog
 
@@ -38,10 +39,10 @@ class Errors:
         """Pass on; catch."""
         started = False
 
-        async def watch_start(message: Message) -> None:
+        def watch_start(message: Message) -> Awaitable[None]:
             nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
+            started = True  # an answer's first message is its start
+            return send(message)
 
         try:
             await self.app(scope, receive, watch_start)

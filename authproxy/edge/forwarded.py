@@ -6,19 +6,15 @@ it is read from its end, where the nearest proxy appended, and the first address
 
 import ipaddress
 import re
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, find_header
+from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, facts, find_header
 from authproxy.errors import NameInvalid
 from authproxy.origin import Origin
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-# Origins that are remembered, a few hundred bytes each.
-MAX_KNOWN = 4096
 
 # RFC 3986 §3.2 without user information: what may stand in a Location, a realm, and the Host sent upstream.
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -75,32 +71,19 @@ class DecideOrigin:
         self.public_url = public_url
         self.relative_locations = relative_locations
         self.prefix = prefix
-        # Where no header is believed but Host, an origin depends on three words alone.
-        self.known: OrderedDict[tuple[str, str, str], Origin] = OrderedDict()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Decide once; everybody behind reads the same value."""
-        peer = scope["client"][0] if scope.get("client") else ""
-        if self.trusted:
-            scope[ORIGIN] = self._decide(peer, scope["scheme"], scope["headers"], _own_authority(scope))
-        else:
-            key = (peer, scope["scheme"], find_header(scope["headers"], b"host") or _own_authority(scope))
-            scope[ORIGIN] = self.known.get(key) or self._learn(key)
-        await self.app(scope, receive, send)
+        known = facts(scope)
+        scope[ORIGIN] = known.get(ORIGIN) or known.setdefault(ORIGIN, self._decide(scope))
+        return self.app(scope, receive, send)
 
-    def _learn(self, key: tuple[str, str, str]) -> Origin:
-        peer, scheme, authority = key
-        origin = self.known[key] = self._decide(peer, scheme, (), authority)
-        if len(self.known) > MAX_KNOWN:
-            self.known.popitem(last=False)
-        return origin
-
-    def _decide(self, peer: str, scheme: str, headers: Sequence[tuple[bytes, bytes]], own_authority: str) -> Origin:
+    def _decide(self, scope: Scope) -> Origin:
         return decide_origin(
-            peer=peer,
-            scheme=scheme,
-            headers=headers,
-            own_authority=own_authority,
+            peer=scope["client"][0] if scope.get("client") else "",
+            scheme=scope["scheme"],
+            headers=scope["headers"],
+            own_authority=_own_authority(scope),
             trusted=self.trusted,
             public_url=self.public_url,
             relative_locations=self.relative_locations,

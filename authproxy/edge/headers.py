@@ -1,6 +1,6 @@
 """Headers that every answer gets, whoever made it: a handler, the upstream, or the writer of errors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from authproxy.asgi import App, Message, Receive, Scope, Send, encode_headers
 
@@ -16,18 +16,18 @@ class ResponseHeaders:
         self.configured = encode_headers((name, value) for name, values in headers.items() for value in values)
         self.version = encode_headers([API_VERSION])[0]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass on; add to the start of the answer."""
         wanted = [self.version, *self.configured] if is_registry_path(scope["path"]) else self.configured
 
-        async def add(message: Message) -> None:
+        def add(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 headers = message["headers"]
                 present = [name for name, _ in headers]
                 message["headers"] = [*headers, *[pair for pair in wanted if pair[0] not in present]]
-            await send(message)
+            return send(message)
 
-        await self.app(scope, receive, add)
+        return self.app(scope, receive, add)
 
 
 def is_registry_path(path: str) -> bool:

@@ -1,7 +1,7 @@
 """What became of each request: measured once, told to whoever wants to know (the access log, the metrics)."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from authproxy.asgi import App, Message, Receive, Scope, Send
@@ -35,13 +35,13 @@ class Observe:
             received += len(message.get("body", b""))
             return message
 
-        async def count_sent(message: Message) -> None:
+        def count_sent(message: Message) -> Awaitable[None]:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
             else:
                 sent += len(message.get("body", b""))
-            await send(message)
+            return send(message)
 
         try:
             await self.app(scope, count_received, count_sent)

@@ -10,6 +10,7 @@ backend made it, and taken off again before a backend sees the request.
 import base64
 import hmac
 import re
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -71,20 +72,21 @@ class SignSessions:
         self.signer = signer
         self.now = now
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """A session keeps the opening it began with, whichever token is used later."""
+        answer = self._sign if scope[ROUTE].kind in (Kind.UPLOADS, Kind.UPLOAD) else self.app
+        return answer(scope, receive, send)
+
+    async def _sign(self, scope: Scope, receive: Receive, send: Send) -> None:
         route: Route = scope[ROUTE]
         origin: Origin = scope[ORIGIN]
-        if route.kind not in (Kind.UPLOADS, Kind.UPLOAD):
-            await self.app(scope, receive, send)
-            return
         opening = self._find_opening(route) or Opening(
             int(self.now()) + SESSION_LIFETIME_S,
             self.signer.hash_holder(find_header(scope["headers"], b"authorization") or ""),
         )
         scope["query_string"] = strip_fields(scope["query_string"], FIELD)
 
-        async def add_field(message: Message) -> None:
+        def add_field(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"] = [
                     (name, self._sign_location(value.decode("latin-1"), origin, opening).encode("latin-1"))
@@ -92,7 +94,7 @@ class SignSessions:
                     else (name, value)
                     for name, value in message["headers"]
                 ]
-            await send(message)
+            return send(message)
 
         try:
             await self.app(scope, receive, add_field)

@@ -121,3 +121,8 @@ class Body:
         """What a slow client sent does not wait for a full piece for long."""
         if self._linger is None:
             self._linger = asyncio.get_running_loop().call_later(LINGER_S, self.wake)
+
+
+# Of a request that has none: nothing is ever put in.
+NO_BODY = Body()
+NO_BODY.end()

@@ -8,6 +8,7 @@ import structlog
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from authproxy.http1.body import NO_BODY, Body
 from authproxy.http1.cycle import Cycle
 from authproxy.http1.parser import RequestParser
 from authproxy.http1.patience import Patience
@@ -158,12 +159,14 @@ class Connection(asyncio.BufferedProtocol):
 
     # The parser's side
 
+    def add_request(self, scope: "Scope") -> None:
+        """See `parser.Sink`."""
+        self._wait_for_turn(Cycle(self, scope, NO_BODY, keep_alive=True, expects_continue=False))
+
     def begin_request(self, scope: "Scope", *, keep_alive: bool, expects_continue: bool) -> None:
         """See `parser.Sink`."""
-        if len(self._waiting) == MAX_WAITING:
-            raise Unreadable(429, f"more than {MAX_WAITING} requests wait for their answers")
-        self._incoming = Cycle(self, scope, keep_alive=keep_alive, expects_continue=expects_continue)
-        self._waiting.append(self._incoming)
+        self._incoming = Cycle(self, scope, Body(), keep_alive=keep_alive, expects_continue=expects_continue)
+        self._wait_for_turn(self._incoming)
         self._dropped_bytes = 0
 
     def add_body(self, data: bytes, *, is_all: bool) -> None:
@@ -245,6 +248,11 @@ class Connection(asyncio.BufferedProtocol):
             or self._refusal is not None
             or (self._incoming is not None and not self._incoming.is_complete and self._incoming.body.is_full)
         )
+
+    def _wait_for_turn(self, cycle: Cycle) -> None:
+        if len(self._waiting) == MAX_WAITING:
+            raise Unreadable(429, f"more than {MAX_WAITING} requests wait for their answers")
+        self._waiting.append(cycle)
 
     def _start_waiting(self) -> None:
         """Begin with requests in their order, each when the one before has been answered and the client takes it."""

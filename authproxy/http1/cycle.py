@@ -2,7 +2,7 @@
 
 import asyncio
 from http import HTTPStatus
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import structlog
 
@@ -21,6 +21,23 @@ _FAULT = b"internal error\n"
 
 # Answers that have no body, and none announced (RFC 9110 §6.4.1).
 _WITHOUT_BODY = (204, 304)
+
+
+Pairs: TypeAlias = tuple[tuple[bytes, bytes], ...]
+
+
+class Head(NamedTuple):
+    """Status line and headers of an answer, as bytes, as far as no request changes them."""
+
+    lines: bytes
+    length: int  # of the body, as announced; negative: it is not
+    closes: bool  # the application wants the connection to end
+
+
+# Heads that were made before: most answers are the same few. Those are short.
+MAX_KNOWN = 1024
+MAX_KNOWN_BYTES = 2048
+_KNOWN: dict[tuple[int, Pairs], Head] = {}
 
 
 class Channel(Protocol):
@@ -59,20 +76,22 @@ class Channel(Protocol):
 class Cycle:
     """Runs the application for one request. `keep_alive`: the client would send more on this connection."""
 
-    def __init__(self, channel: Channel, scope: Scope, *, keep_alive: bool, expects_continue: bool) -> None:
+    # How each begins: in the class, since a connection makes one for each request.
+    has_begun = False  # the answer is: its head is made
+    is_complete = False  # the answer is
+    _has_told_end = False  # of the request's body, to the application
+    _has_lost_client = False
+    _gone: asyncio.Future[None] | None = None
+    _head: bytes | None = None  # waits for the first piece of the body, to leave with it
+    _is_chunked = False
+    _left = 0  # bytes that were announced and not sent yet; negative: none were announced
+
+    def __init__(self, channel: Channel, scope: Scope, body: Body, *, keep_alive: bool, expects_continue: bool) -> None:
         self.scope = scope
-        self.body = Body()
+        self.body = body
         self.keep_alive = keep_alive
-        self.has_begun = False  # the answer is: its head is made
-        self.is_complete = False  # the answer is
         self._channel = channel
         self._expects_continue = expects_continue
-        self._has_told_end = False  # of the request's body, to the application
-        self._has_lost_client = False
-        self._gone: asyncio.Future[None] | None = None
-        self._head: bytes | None = None  # waits for the first piece of the body, to leave with it
-        self._is_chunked = False
-        self._left = 0  # bytes that were announced and not sent yet; negative: none were announced
 
     def run(self, app: App) -> None:
         """Begin with the request at once, in the caller's stack. One that waits goes on in its task."""
@@ -133,34 +152,16 @@ class Cycle:
             # A client that waits for leave to send its body may leave it out now (RFC 9110 §10.1.1): what came next
             # could be the body or another request.
             self.keep_alive = False
-        status, left, common = message["status"], -1, self._channel.common_head
-        ends = 1 + common.count(b"\n")
-        lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode(), common]
-        for name, value in message["headers"]:
-            if name == b"content-length":
-                if not value.isdigit():
-                    raise RuntimeError("the Content-Length of the answer is no number")
-                left = int(value)
-            elif name == b"connection":
-                self.keep_alive = self.keep_alive and b"close" not in value.lower()
-                continue
-            elif name == b"transfer-encoding":  # how it is framed is decided here
-                continue
-            lines += (name, b": ", value, b"\r\n")
-            ends += 1
-        framing = self._decide_framing(status, left)
-        lines += framing
-        head = b"".join(lines)
-        # Whatever a header was made of, it must not become two (CWE-113).
-        ends += len(framing)
-        if head.count(b"\n") != ends or head.count(b"\r") != ends:
-            raise RuntimeError("a header of the answer has a line break in it")
-        self._head = head + b"\r\n"
+        status, pairs = message["status"], tuple(message["headers"])
+        lines, length, closes = _KNOWN.get((status, pairs)) or _make_head(status, pairs)
+        if closes:
+            self.keep_alive = False
+        self._head = b"".join((lines, self._channel.common_head, self._decide_framing(status, length), b"\r\n"))
         self.has_begun = True
 
-    def _decide_framing(self, status: int, length: int) -> list[bytes]:
+    def _decide_framing(self, status: int, length: int) -> bytes:
         """How the client sees where the body ends, and the header lines for it. `length` negative: none is known."""
-        lines = []
+        lines = b""
         is_old = self.scope["http_version"] == "1.0"
         self._is_chunked = False
         if self.scope["method"] == "HEAD" or status in _WITHOUT_BODY:
@@ -169,11 +170,11 @@ class Cycle:
             self.keep_alive = False
         elif length < 0:
             self._is_chunked = True
-            lines.append(b"transfer-encoding: chunked\r\n")
+            lines = b"transfer-encoding: chunked\r\n"
         if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
+            lines += b"connection: close\r\n"
         elif is_old:  # which else waits for the connection's end (RFC 9112 appendix C.2.2)
-            lines.append(b"connection: keep-alive\r\n")
+            lines += b"connection: keep-alive\r\n"
         self._left = length
         return lines
 
@@ -233,3 +234,30 @@ class Cycle:
         self.body.wake()
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
+
+
+def _make_head(status: int, headers: Pairs) -> Head:
+    """The part of a head that does not depend on the request. Raises RuntimeError for one that can't be sent."""
+    lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode()]
+    length, closes = -1, False
+    for name, value in headers:
+        if name == b"content-length":
+            if not value.isdigit():
+                raise RuntimeError("the Content-Length of the answer is no number")
+            length = int(value)
+        elif name == b"connection":
+            closes = closes or b"close" in value.lower()
+            continue
+        elif name == b"transfer-encoding":  # how it is framed is decided by who sends it
+            continue
+        lines.append(b"%b: %b\r\n" % (name, value))
+    text = b"".join(lines)
+    # Whatever a header was made of, it must not become two (CWE-113).
+    if not len(lines) == text.count(b"\n") == text.count(b"\r"):
+        raise RuntimeError("a header of the answer has a line break in it")
+    head = Head(text, length, closes)
+    if len(text) <= MAX_KNOWN_BYTES:
+        if len(_KNOWN) >= MAX_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[status, headers] = head
+    return head

@@ -9,7 +9,8 @@ from urllib.parse import unquote
 
 import httptools
 
-from authproxy.asgi import Headers, Scope
+from authproxy.asgi import FACTS, Headers, Scope
+from authproxy.http1.known import HeaderBlock, Known
 from authproxy.http1.unreadable import Unreadable
 
 # A request's target and headers, in bytes. A token with many scopes is a few thousand.
@@ -20,7 +21,10 @@ _OURS: Final = frozenset((b"content-length", b"transfer-encoding", b"expect", b"
 
 
 class Sink(Protocol):
-    """Who is told of requests, in their order: begun, its body in parts, ended."""
+    """Who is told of requests, in their order: begun, its body in parts, ended. Or, without a body, all at once."""
+
+    def add_request(self, scope: Scope) -> None:
+        """A whole request without a body, after which more may come. May raise Unreadable."""
 
     def begin_request(self, scope: Scope, *, keep_alive: bool, expects_continue: bool) -> None:
         """A head has been read. May raise Unreadable."""
@@ -50,6 +54,10 @@ class RequestParser:
         self._expects_continue = False
         self._length: int | None = None  # of the body, what has not come of it; None: there is none, or it is chunked
         self._refusal: Unreadable | None = None
+        self._heads = 0  # that ended in the bytes that are being fed
+        self._is_between = True  # one request has ended, nothing of the next has come
+        self._known = Known()
+        self._plain: HeaderBlock | None = None  # that of the last request, if it may come again
         self._begin_head()
 
     def close(self) -> None:
@@ -59,7 +67,19 @@ class RequestParser:
 
     def feed(self, data: memoryview) -> None:
         """Read on. Raises Unreadable, and is of no use afterwards."""
+        if self._is_between and (known := self._known.read(bytes(data))) is not None:
+            method, path, query, block = known
+            self._sink.add_request(self._scope("1.1", method, path, query, block))
+            return
+        self._feed(data)
+        was_between, self._is_between = self._is_between, not self._is_past_head and bytes(data[-4:]) == b"\r\n\r\n"
+        if was_between and self._is_between and self._heads == 1 and self._plain is not None:
+            self._known.learn(bytes(data), self._plain)
+
+    def _feed(self, data: memoryview) -> None:
+        """Read on with httptools."""
         size = len(data)
+        self._heads = 0
         self._may_be_long = self._open_bytes + size > MAX_HEAD_BYTES
         self._has_progressed = False
         offset = 0
@@ -91,6 +111,7 @@ class RequestParser:
         if self.rest == 0:
             self._httptools = httptools.HttpRequestParser(self)  # the old one waits for a body that it didn't see
             self._end_message()
+            self._is_between = True
 
     # httptools calls what follows
 
@@ -114,25 +135,20 @@ class RequestParser:
             return
         assert self._httptools is not None
         self._has_progressed = self._is_past_head = True
+        self._heads += 1
         version = self._httptools.get_http_version()
         if not self._has_host or self._refusal is not None or self._may_be_long or version != "1.1":
             self._check(version)
         path, query = self._split_target()
-        text = path.decode("latin-1")
-        scope = {
-            **self._about_connection,
-            "http_version": version,
-            "method": self._httptools.get_method().decode("ascii"),
-            "raw_path": path,
-            "path": unquote(text) if "%" in text else text,
-            "query_string": query,
-            "headers": self._headers,
-        }
-        self._hides_body = self._httptools.should_upgrade() and bool(self._length or self._is_chunked)
+        block = HeaderBlock(self._headers, {})
+        scope = self._scope(version, self._httptools.get_method(), path, query, block)
+        upgrades, keep_alive = self._httptools.should_upgrade(), self._httptools.should_keep_alive()
+        has_body = bool(self._length or self._is_chunked)
+        self._hides_body = upgrades and has_body
+        is_plain = keep_alive and version == "1.1" and not (has_body or upgrades or self._expects_continue)
+        self._plain = block if is_plain else None
         self._sink.begin_request(
-            scope,
-            keep_alive=self._httptools.should_keep_alive(),
-            expects_continue=self._expects_continue and version == "1.1",
+            scope, keep_alive=keep_alive, expects_continue=self._expects_continue and version == "1.1"
         )
 
     def on_body(self, data: bytes) -> None:
@@ -146,6 +162,19 @@ class RequestParser:
         """The request has ended. Of one that would upgrade httptools says so before its body."""
         if not self._hides_body:
             self._end_message()
+
+    def _scope(self, version: str, method: bytes, path: bytes, query: bytes, block: HeaderBlock) -> Scope:
+        text = path.decode("latin-1")
+        return {
+            **self._about_connection,
+            "http_version": version,
+            "method": method.decode("ascii"),
+            "raw_path": path,
+            "path": unquote(text) if "%" in text else text,
+            "query_string": query,
+            "headers": block.headers,
+            FACTS: block.facts,
+        }
 
     def _begin_head(self) -> None:
         self._target = b""

@@ -4,7 +4,7 @@ An answer is kept with a test by the storage that what it was made of has not ch
 that holds. So it can't go stale: what was deleted, or a tag that was set anew, is seen with the next request.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 
 from authproxy import asgi
 from authproxy.bounded import Bounded
@@ -40,12 +40,11 @@ class Answer:
         """Bytes of the content."""
         return len(self._content)
 
-    async def send(self, exchange: Exchange) -> None:
+    def send(self, exchange: Exchange) -> Awaitable[None]:
         """Answer with 200 or, where the request's conditions say so, without content."""
         if self._digest is not None and conditions.is_unchanged(exchange, self._digest):
-            await exchange.answer(304, self._about)
-        else:
-            await asgi.send_whole(exchange.send, 200, self._headers, b"" if exchange.is_head else self._content)
+            return exchange.answer(304, self._about)
+        return asgi.send_whole(exchange.send, 200, self._headers, b"" if exchange.is_head else self._content)
 
 
 class Answers:

@@ -66,21 +66,21 @@ class Core:
             for (kind, method), handler in handlers.items()
         }
 
-    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Awaitable[None]:
         """Answer one request under /v2/. Raises RegistryError before an answer has begun, and ClientDisconnected."""
         route = scope[asgi.ROUTE]
         exchange = Exchange(route, scope[asgi.ORIGIN], scope["headers"], receive, send)
         handler = self._handlers.get((route.kind, "GET" if route.method == "HEAD" else route.method))
         if handler is None:
             raise Unsupported(headers=[("Allow", ", ".join(METHODS[route.kind]))])
-        await handler(exchange)
+        return handler(exchange)
 
 
 _BASE = Answer(b"{}", "application/json")
 
 
-async def _base(exchange: Exchange) -> None:
-    await _BASE.send(exchange)
+def _base(exchange: Exchange) -> Awaitable[None]:
+    return _BASE.send(exchange)
 
 
 def _refuser(rules: Rules, kind: Kind, reason: str) -> Handler:

@@ -1,6 +1,5 @@
 """Tokens verified: whose keys are trusted is asked of a `TrustedKeys`, everything else is the same for all of them."""
 
-import hashlib
 import math
 import time
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Any, Protocol
 import jwt
 
 from authproxy.access import Grant
+from authproxy.authorization import Bearer
 from authproxy.clock import Clock
 from authproxy.token.jwk import PublicKey
 from authproxy.token.jws import BadSignature, Expected, UntrustedKey, WrongClaim, check_claims, parse_jws
@@ -64,16 +64,16 @@ class Verifier:
         self._remembered: dict[bytes, tuple[Grant, float]] = {}  # by the hash of a token's text; the oldest first
         self._version = keys.version
 
-    def verify(self, token: str) -> Grant:
+    def verify(self, bearer: Bearer) -> Grant:
         """What the token grants. Raises InvalidToken, whose text is for the log alone."""
         now = self._now()
         if self._keys.version is not self._version:
             self._remembered.clear()
             self._version = self._keys.version
-        name = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        name = bearer.fingerprint
         if (known := self._remembered.get(name)) is not None and now < known[1]:
             return known[0]
-        grant, until = self._verify_anew(token, now)
+        grant, until = self._verify_anew(bearer.token, now)
         self._remembered.pop(name, None)
         self._remembered[name] = (grant, until)
         if len(self._remembered) > self._max_remembered:

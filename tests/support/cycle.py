@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from authproxy.asgi import App, Message, Receive, Scope, Send
+from authproxy.http1.body import Body
 from authproxy.http1.cycle import Cycle
 
 COMMON = b"date: today\r\n"
@@ -59,7 +60,7 @@ def make(
 ) -> Cycle:
     """A request that has been read, or with `body` one whose body is to come."""
     scope: Scope = {"type": "http", "method": method, "path": "/", "http_version": version}
-    cycle = Cycle(channel, scope, keep_alive=keeps, expects_continue=expects)
+    cycle = Cycle(channel, scope, Body(), keep_alive=keeps, expects_continue=expects)
     if not body:
         cycle.body.end()
     return cycle

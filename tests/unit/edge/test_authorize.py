@@ -9,6 +9,7 @@ import pytest
 
 from authproxy.access import Access, Grant, InvalidToken, pull, push
 from authproxy.asgi import GRANT, ORIGIN, ROUTE, Message, Receive, Scope, Send
+from authproxy.authorization import Bearer
 from authproxy.edge.authorize import MAX_MOUNT_SOURCES, Authorize, BasicAccess, _allow_mount
 from authproxy.edge.challenge import BearerChallenge
 from authproxy.errors import Denied, RegistryError, Unauthorized
@@ -22,13 +23,13 @@ DIGEST = "sha256:" + "a" * 64
 class Tokens:
     """`pull`, `push` and `both` are tokens for the repository `team/app`; `source` may pull `other` too."""
 
-    def verify(self, token: str) -> Grant:
+    def verify(self, bearer: Bearer) -> Grant:
         allowed = {
             "none": frozenset[Access](),
             "pull": frozenset({pull("team/app")}),
             "both": frozenset({pull("team/app"), push("team/app")}),
             "source": frozenset({pull("team/app"), push("team/app"), pull("other")}),
-        }.get(token)
+        }.get(bearer.token)
         if allowed is None:
             raise InvalidToken("not one of ours")
         return Grant("alice", allowed)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from authproxy.asgi import Receive, Scope, Send, body_pieces, respond
+from authproxy.asgi import FACTS, Receive, Scope, Send, body_pieces, respond
 from authproxy.http1 import connection
 from authproxy.http1.patience import LOOK_S, STALL_S
 from tests.support.http1 import WITHIN_S, Serving, Tls, read_all, read_until, serving
@@ -376,6 +376,7 @@ def test_scope(maybe_tls: Tls | None) -> None:
         here = client.getsockname() if scopes[0]["client"] is None else scopes[0]["client"]
         assert scopes == [
             {
+                FACTS: {},
                 "type": "http",
                 "asgi": {"version": "3.0", "spec_version": "2.3"},
                 "http_version": "1.1",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authproxy.asgi import Scope
+from authproxy.asgi import FACTS, Scope
 from authproxy.http1.parser import MAX_HEAD_BYTES, RequestParser
 from authproxy.http1.unreadable import Unreadable
 
@@ -35,6 +35,12 @@ class Sink:
         self.requests: list[Request] = []
         self.scopes: list[Scope] = []
         self.has_ended = True
+        self.known = 0  # requests that came whole: the parser knew their headers
+
+    def add_request(self, scope: Scope) -> None:
+        self.begin_request(scope, keep_alive=True, expects_continue=False)
+        self.end_request()
+        self.known += 1
 
     def begin_request(self, scope: Scope, *, keep_alive: bool, expects_continue: bool) -> None:
         assert self.has_ended
@@ -288,6 +294,85 @@ def test_a_large_read_that_ends_a_body_is_no_head() -> None:
     parser.feed(memoryview(b"GET / HTTP/1.1\r\n"))
     parser.feed(memoryview(b"Host: a\r\n\r\n"))
     assert methods(sink) == ["POST", "GET"]
+
+
+BLOCK = b"Host: a\r\nAuthorization: Bearer x\r\n\r\n"
+
+# After a request with the headers BLOCK: what comes next, and whether its headers are known then.
+NEXT = {
+    "the same": (b"GET /v2/ HTTP/1.1\r\n" + BLOCK, True),
+    "another path": (b"GET /v2/a/tags/list?n=1&last=a%20b?c HTTP/1.1\r\n" + BLOCK, True),
+    "an empty query": (b"HEAD /v2/? HTTP/1.1\r\n" + BLOCK, True),
+    "an escape": (b"GET /%20/%zz HTTP/1.1\r\n" + BLOCK, True),
+    "two slashes": (b"GET //a//b HTTP/1.1\r\n" + BLOCK, True),
+    "another header": (b"GET / HTTP/1.1\r\nAccept: a\r\n" + BLOCK, False),
+    "other headers": (b"GET / HTTP/1.1\r\nHost: b\r\n\r\n", False),
+    "no headers": (b"GET / HTTP/1.1\r\n\r\n", False),
+    "a second Host": (b"GET / HTTP/1.1\r\nHost: b\r\n" + BLOCK, False),
+    "a body": (b"GET / HTTP/1.1\r\nContent-Length: 5\r\n" + BLOCK + b"hello", False),
+    "a method that may have a body": (b"DELETE / HTTP/1.1\r\n" + BLOCK, False),
+    "HTTP/1.0": (b"GET / HTTP/1.0\r\n" + BLOCK, False),
+    "HTTP/0.9": (b"GET /\r\n" + BLOCK, False),
+    "a whole URL": (b"GET http://b/c HTTP/1.1\r\n" + BLOCK, False),
+    "a fragment": (b"GET /a#b HTTP/1.1\r\n" + BLOCK, False),
+    "a space": (b"GET /a b HTTP/1.1\r\n" + BLOCK, False),
+    "a control character": (b"GET /a\x01 HTTP/1.1\r\n" + BLOCK, False),
+    "a bare line feed": (b"GET /a HTTP/1.1\n" + BLOCK, False),
+    "a line break before": (b"\r\nGET /a HTTP/1.1\r\n" + BLOCK, False),
+    "two at once": ((b"GET /a HTTP/1.1\r\n" + BLOCK) * 2, False),
+    "a request in the first line's place": (b"GET /a HTTP/1.1\r\nGET /b HTTP/1.1\r\n" + BLOCK, False),
+}
+
+
+def outcome(*reads: bytes) -> tuple[Sink, str]:
+    sink, refusal = Sink(), ""
+    parser = RequestParser(sink, {"type": "http"})
+    try:
+        feed(parser, *reads)
+    except Unreadable as error:
+        refusal = str(error)
+    return sink, refusal
+
+
+@pytest.mark.parametrize("before", [b"GET / HTTP/1.1\r\n" + BLOCK, b"\r\nHEAD /a?b HTTP/1.1\r\n" + BLOCK])
+@pytest.mark.parametrize("name", NEXT)
+def test_headers_that_come_again_are_read_as_they_were(before: bytes, name: str) -> None:
+    request_, is_known = NEXT[name]
+    anew, refusal = outcome(request_)
+    again, same_refusal = outcome(b"GET / HTTP/1.1\r\n" + BLOCK, before, request_)
+    assert again.scopes[2:] == anew.scopes
+    assert (again.requests[2:], same_refusal) == (anew.requests, refusal)
+    assert again.known == (before[:3] == b"GET") + is_known
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nExpect: 100-continue\r\n",
+        b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n",
+        b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n",
+        b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n",
+        b"DELETE / HTTP/1.1\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"x" * 8192 + b"\r\n",
+    ],
+)
+def test_special_headers_are_read_anew(head: bytes) -> None:
+    whole = head + BLOCK + (b"0\r\n\r\n" if b"chunked" in head else b"")
+    sink, refusal = outcome(whole, whole, whole)
+    assert (len(sink.requests), sink.known, refusal) == (3, 0, "")
+
+
+def test_headers_are_known_on_after_a_body() -> None:
+    get = b"GET / HTTP/1.1\r\n" + BLOCK
+    sink = parse(get, HEAD + b"Content-Length: 100\r\n\r\n" + b"x" * 50, b"x" * 50, get, get[:30], get[30:], get)
+    assert (methods(sink), sink.known) == (["GET", "POST", "GET", "GET", "GET"], 2)
+
+
+def test_the_facts_of_headers_come_with_them() -> None:
+    get = b"GET / HTTP/1.1\r\n" + BLOCK
+    first, second, other = parse(get, get, b"GET / HTTP/1.1\r\nHost: b\r\n\r\n").scopes
+    assert first[FACTS] is second[FACTS]
+    assert first[FACTS] is not other[FACTS]
 
 
 def test_what_the_sink_refuses_is_told_as_it_is() -> None:

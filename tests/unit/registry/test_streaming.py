@@ -57,7 +57,7 @@ async def test_a_download_waits_for_its_client(driver: MemoryDriver) -> None:
         await taken.acquire()
         await pipe.send(message)
 
-    task = asyncio.create_task(Core(driver, Rules(delete_enabled=True))(pipe.scope, pipe.receive, send))
+    task = asyncio.ensure_future(Core(driver, Rules(delete_enabled=True))(pipe.scope, pipe.receive, send))
     for _ in range(50):
         await asyncio.sleep(0)
     assert len(pipe.sent) == 2

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from authproxy.access import InvalidToken, pull
-from authproxy.authorization import Basic
+from authproxy.authorization import Basic, Bearer
 from authproxy.errors import CredentialsRefused
 from authproxy.token.issuer import Issuer
 from authproxy.token.jwk import thumbprint, to_jwk
@@ -34,7 +34,7 @@ def header(world: World, **change: object) -> dict[str, Any]:
 
 def refuse(world: World, token: str, reason: str) -> None:
     with pytest.raises(InvalidToken, match=reason):
-        world.verifier().verify(token)
+        world.verifier().verify(Bearer(token))
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "", None, 7, ["ES256"]])
@@ -69,7 +69,7 @@ def test_a_key_that_the_header_brings_along(world: World) -> None:
     for kid in (own, thumbprint(FOREIGN.public_key())):
         for brought in ({"jwk": jwk | {"kid": kid}}, {"jku": "https://evil/jwks.json"}, {"x5u": "https://evil/c.pem"}):
             with pytest.raises(InvalidToken):
-                world.verifier().verify(forge(header(world, kid=kid, **brought), CLAIMS, FOREIGN))
+                world.verifier().verify(Bearer(forge(header(world, kid=kid, **brought), CLAIMS, FOREIGN)))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_signature_as_der_or_of_another_length(world: World) -> None:
     token = forge(header(world), CLAIMS, world.keyring.signing().private)
     for cut in (token[:-2], token + "AA"):
         with pytest.raises(InvalidToken):
-            world.verifier().verify(cut)
+            world.verifier().verify(Bearer(cut))
 
 
 @pytest.mark.parametrize(

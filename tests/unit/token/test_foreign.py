@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
 from authproxy.access import Grant, InvalidToken, pull
+from authproxy.authorization import Bearer
 from authproxy.errors import StartError
 from authproxy.token.foreign import ForeignKeys
 from authproxy.token.jwk import libtrust_fingerprint, thumbprint, to_jwk
@@ -161,7 +162,7 @@ BUNDLED = [
 
 @pytest.mark.parametrize("text", [row[1] for row in BUNDLED], ids=[row[0] for row in BUNDLED])
 def test_taken_with_a_bundle(files: Files, text: str) -> None:
-    assert files.verifier(files.bundle(ROOT, SELF_SIGNED, PLAIN)).verify(text) == GRANT
+    assert files.verifier(files.bundle(ROOT, SELF_SIGNED, PLAIN)).verify(Bearer(text)) == GRANT
 
 
 STRANGER = certify("stranger", ca=True)
@@ -232,7 +233,7 @@ REFUSED = [
 @pytest.mark.parametrize("text", [row[1] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_refused_with_a_bundle(files: Files, text: str) -> None:
     with pytest.raises(InvalidToken):
-        files.verifier(files.bundle(ROOT, SELF_SIGNED, PLAIN)).verify(text)
+        files.verifier(files.bundle(ROOT, SELF_SIGNED, PLAIN)).verify(Bearer(text))
 
 
 @pytest.mark.parametrize(
@@ -242,50 +243,50 @@ def test_refused_with_a_bundle(files: Files, text: str) -> None:
 )
 def test_keys_of_a_set_by_their_own_name_and_by_their_thumbprint(files: Files, key: Any, alg: str) -> None:
     verifier = files.verifier(jwks=files.jwks(to_jwk(key.public_key()) | {"kid": "mine", "alg": alg}))
-    assert verifier.verify(token(key, alg=alg, kid="mine")) == GRANT
-    assert verifier.verify(token(key, alg=alg, kid=thumbprint(key.public_key()))) == GRANT
+    assert verifier.verify(Bearer(token(key, alg=alg, kid="mine"))) == GRANT
+    assert verifier.verify(Bearer(token(key, alg=alg, kid=thumbprint(key.public_key())))) == GRANT
     with pytest.raises(InvalidToken):
-        verifier.verify(token(key, alg=alg, kid="yours"))
+        verifier.verify(Bearer(token(key, alg=alg, kid="yours")))
 
 
 def test_signing_algorithms_may_be_narrowed(files: Files) -> None:
     jwks = files.jwks(to_jwk(RSA.public_key()) | {"kid": "mine"})
     verifier = files.verifier(jwks=jwks, algorithms=["RS256"])
-    assert verifier.verify(token(RSA, alg="RS256", kid="mine")) == GRANT
+    assert verifier.verify(Bearer(token(RSA, alg="RS256", kid="mine"))) == GRANT
     with pytest.raises(InvalidToken, match="alg is 'RS512'"):
-        verifier.verify(token(RSA, alg="RS512", kid="mine"))
+        verifier.verify(Bearer(token(RSA, alg="RS512", kid="mine")))
 
 
 def test_a_chain_proves_nothing_to_a_key_set_alone(files: Files) -> None:
     verifier = files.verifier(jwks=files.jwks(to_jwk(LEAF.key.public_key()) | {"kid": "mine"}))
     with pytest.raises(InvalidToken, match="no rootcertbundle"):
-        verifier.verify(token(LEAF.key, kid="mine", x5c=x5c(LEAF)))
+        verifier.verify(Bearer(token(LEAF.key, kid="mine", x5c=x5c(LEAF))))
 
 
 def test_a_remembered_token_ends_with_its_certificate(files: Files) -> None:
     verifier = files.verifier(files.bundle(ROOT))
     brief = certify("brief", ROOT, days=(-1, 0))
     text = token(brief.key, x5c=x5c(brief), claims={"exp": START + 3 * 86400})
-    assert verifier.verify(text) == GRANT
+    assert verifier.verify(Bearer(text)) == GRANT
     files.clock.now += 1
     with pytest.raises(InvalidToken, match="expired or not yet valid"):
-        verifier.verify(text)
+        verifier.verify(Bearer(text))
 
 
 def test_keys_are_swapped_when_the_file_changes_and_kept_when_it_breaks(files: Files) -> None:
     keys = ForeignKeys(rootcertbundle=files.bundle(ROOT))
     verifier = foreign_verifier(keys, issuer="acme", service="registry", now=files.clock)
     text = token(LEAF.key, x5c=x5c(LEAF))
-    assert verifier.verify(text) == GRANT
+    assert verifier.verify(Bearer(text)) == GRANT
     (files.folder / "bundle.pem").write_text("broken")
     with capture_logs() as logs:
         keys.refresh()
     assert "rootcertbundle" in logs[0]["reason"]
-    assert verifier.verify(text) == GRANT
+    assert verifier.verify(Bearer(text)) == GRANT
     files.bundle(STRANGER)
     keys.refresh()
     with pytest.raises(InvalidToken):
-        verifier.verify(text)
+        verifier.verify(Bearer(text))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import jwt
 import pytest
 
 from authproxy.access import Grant, pull, push
+from authproxy.authorization import Bearer
 from authproxy.errors import StartError
 from authproxy.token.issuer import Issuer
 from tests.support.token_server import World
@@ -42,7 +43,7 @@ def test_another_library_verifies_it_with_the_key_set(world: World) -> None:
 
 def test_what_is_issued_is_what_our_verifier_grants(world: World) -> None:
     token = world.issuer.issue("", [pull("a")]).token
-    assert world.verifier().verify(token) == Grant("", frozenset({pull("a")}))
+    assert world.verifier().verify(Bearer(token)) == Grant("", frozenset({pull("a")}))
 
 
 def test_no_two_tokens_are_the_same(world: World) -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.access import Grant, InvalidToken, pull
+from authproxy.authorization import Bearer
 from authproxy.token.jws import Malformed, parse_jws
 from authproxy.token.keyring import KeyRing
 from authproxy.token.verifier import Verifier
@@ -32,7 +33,7 @@ def signed(world: World, claims: object, **header: object) -> str:
     ids=["plain", "several audiences", "a fraction", "expired within the leeway", "nbf within it", "the least"],
 )
 def test_claims_that_are_taken(world: World, claims: dict[str, object]) -> None:
-    assert world.verifier().verify(signed(world, claims)).subject == claims.get("sub", "")
+    assert world.verifier().verify(Bearer(signed(world, claims))).subject == claims.get("sub", "")
 
 
 @pytest.mark.parametrize(
@@ -59,35 +60,35 @@ def test_claims_that_are_taken(world: World, claims: dict[str, object]) -> None:
 )
 def test_claims_that_are_refused(world: World, change: dict[str, object], reason: str) -> None:
     with pytest.raises(InvalidToken, match=reason):
-        world.verifier().verify(signed(world, CLAIMS | change))
+        world.verifier().verify(Bearer(signed(world, CLAIMS | change)))
 
 
 def test_an_infinite_expiry_is_none(world: World) -> None:
     with pytest.raises(InvalidToken, match="no time"):
-        world.verifier().verify(signed(world, json.dumps(CLAIMS).replace(str(START + 300), "1e999").encode()))
+        world.verifier().verify(Bearer(signed(world, json.dumps(CLAIMS).replace(str(START + 300), "1e999").encode())))
 
 
 def test_a_token_is_verified_once_and_then_remembered_until_it_expires(world: World) -> None:
     verifier = world.verifier()
     token = world.issuer.issue("alice", [pull("a")]).token
-    first = verifier.verify(token)
-    assert verifier.verify(token) is first
+    first = verifier.verify(Bearer(token))
+    assert verifier.verify(Bearer(token)) is first
     world.clock.now += 300 + 10
     with pytest.raises(InvalidToken, match="expired"):
-        verifier.verify(token)
+        verifier.verify(Bearer(token))
 
 
 def test_what_is_remembered_is_dropped_when_the_keys_change(world: World) -> None:
     verifier = world.verifier()
     token = world.issuer.issue("alice", []).token
-    verifier.verify(token)
+    verifier.verify(Bearer(token))
     for path in (world.folder / "keys").glob("*.*"):
         if path.suffix in (".pem", ".json"):
             path.unlink()
     KeyRing.open(world.folder / "keys", now=world.clock)  # makes another first key
     world.keyring.refresh()
     with pytest.raises(InvalidToken, match="not in the key ring"):
-        verifier.verify(token)
+        verifier.verify(Bearer(token))
 
 
 def test_what_is_remembered_is_bounded(world: World) -> None:
@@ -99,10 +100,10 @@ def test_what_is_remembered_is_bounded(world: World) -> None:
         max_remembered=2,
     )
     tokens = [world.issuer.issue(name, []).token for name in "abc"]
-    grants = [verifier.verify(token) for token in tokens]
-    assert verifier.verify(tokens[2]) is grants[2]
-    assert verifier.verify(tokens[0]) is not grants[0]
-    assert verifier.verify(tokens[0]) == Grant("a")
+    grants = [verifier.verify(Bearer(token)) for token in tokens]
+    assert verifier.verify(Bearer(tokens[2])) is grants[2]
+    assert verifier.verify(Bearer(tokens[0])) is not grants[0]
+    assert verifier.verify(Bearer(tokens[0])) == Grant("a")
 
 
 def test_a_refused_token_is_not_remembered_as_good(world: World) -> None:
@@ -112,7 +113,7 @@ def test_a_refused_token_is_not_remembered_as_good(world: World) -> None:
     other = ("A" if signature[0] != "A" else "B") + signature[1:]
     for _ in range(2):
         with pytest.raises(InvalidToken):
-            verifier.verify(f"{head}.{claims}.{other}")
+            verifier.verify(Bearer(f"{head}.{claims}.{other}"))
 
 
 @given(st.text(max_size=60))
@@ -127,13 +128,13 @@ def test_any_changed_letter_is_refused(world: World) -> None:
     for place, letter in enumerate(token):
         other = "B" if letter == "A" else "A"
         with pytest.raises(InvalidToken):
-            verifier.verify(token[:place] + other + token[place + 1 :])
+            verifier.verify(Bearer(token[:place] + other + token[place + 1 :]))
 
 
 def test_the_reason_is_for_the_log_and_holds_no_token(world: World) -> None:
     token = world.issuer.issue("alice", []).token
     world.clock.now += 10_000
     with pytest.raises(InvalidToken) as raised:
-        world.verifier().verify(token)
+        world.verifier().verify(Bearer(token))
     assert token not in str(raised.value)
     assert read(token, 1)["jti"] not in str(raised.value)
