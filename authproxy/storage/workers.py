@@ -2,10 +2,13 @@
 
 import asyncio
 import errno
+import threading
+import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from queue import SimpleQueue
+from typing import Any, TypeAlias, TypeVar
 
 from authproxy.errors import Unavailable
 from authproxy.storage.driver import StorageFull
@@ -18,16 +21,35 @@ _ANSWERS: dict[int | None, Callable[[], Unavailable]] = {
     errno.EROFS: partial(Unavailable, "the registry's storage is read-only"),
 }
 
+# What a thread takes next; None ends it.
+_Jobs: TypeAlias = SimpleQueue[Callable[[], object] | None]
+
 
 class Workers:
-    """A bounded pool of threads. Errors of a full or read-only disk leave it as answers that a client understands."""
+    """A bounded pool of threads. Errors of a full or read-only disk leave it as answers that a client understands.
+
+    For one event loop at a time. `concurrent.futures` does the same for twice the processor time: its futures can be
+    waited for from threads too, which nobody does here. The threads end with `close`, or when nobody has the pool.
+    """
 
     def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="storage")
+        self._most = threads
+        self._threads: list[threading.Thread] = []
+        self._under_way = 0
+        self._jobs: _Jobs = SimpleQueue()
+        weakref.finalize(self, _stop, self._jobs, self._threads)
 
     def submit(self, job: Callable[[], T]) -> asyncio.Future[T]:
         """Begin a job. Cancel nothing but your waiting for it: wait with `asyncio.wait`, or use `run`."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, _answering, job)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._under_way += 1
+        if self._under_way > len(self._threads) and len(self._threads) < self._most:
+            self._add_thread()
+        self._jobs.put(
+            partial(_do, job, lambda result, error: loop.call_soon_threadsafe(self._end, future, result, error))
+        )
+        return future
 
     async def run(self, job: Callable[[], T], *, discard: Callable[[T], object] | None = None) -> T:
         """Do a job and wait for it. Cancelled: it ends by itself, and `discard` gets the result that nobody took."""
@@ -41,7 +63,24 @@ class Workers:
 
     async def close(self) -> None:
         """Wait for the jobs that have begun."""
-        await asyncio.to_thread(self._pool.shutdown, wait=True)
+        threads = list(self._threads)
+        _stop(self._jobs, self._threads)
+        await asyncio.to_thread(_join, threads)
+
+    def _add_thread(self) -> None:
+        name = f"storage_{len(self._threads)}"
+        thread = threading.Thread(target=_work, args=(self._jobs,), name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _end(self, future: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
+        self._under_way -= 1
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
 
 
 class Lane:
@@ -94,6 +133,33 @@ class Lane:
             return
         self._job.add_done_callback(lambda _: release())
         await self.drain()
+
+
+def _work(jobs: _Jobs) -> None:
+    while (job := jobs.get()) is not None:
+        with suppress(RuntimeError):  # the event loop that wanted to know is closed
+            job()
+        del job  # it may hold the pool itself
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join()
+
+
+def _stop(jobs: _Jobs, threads: list[threading.Thread]) -> None:
+    for _ in threads:
+        jobs.put(None)
+    threads.clear()
+
+
+def _do(job: Callable[[], T], tell: Callable[[T | None, BaseException | None], object]) -> None:
+    try:
+        result = _answering(job)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, whoever waits gets it
+        tell(None, error)
+    else:
+        tell(result, None)
 
 
 def _answering(job: Callable[[], T]) -> T:
