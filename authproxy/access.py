@@ -4,7 +4,7 @@ Docker token authentication, "Token Scope Documentation"; the `access` claim is 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -56,9 +56,11 @@ class Grant:
         """Whether this one access is granted."""
         return access in self.allowed or access._replace(action="*") in self.allowed
 
-    def lacks(self, needs: Iterable[Access]) -> tuple[Access, ...]:
+    def lacks(self, needs: Collection[Access]) -> tuple[Access, ...]:
         """Those of `needs` that are not granted, in their order."""
-        return tuple([access for access in needs if access not in self.allowed and not self.covers(access)])
+        if self.allowed.issuperset(needs):
+            return ()
+        return tuple([access for access in needs if not self.covers(access)])
 
 
 def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:

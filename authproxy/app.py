@@ -85,7 +85,9 @@ def _sinks(settings: Settings, parts: Parts) -> list[Callable[[Served], None]]:
     """Who is told what became of each request."""
     sinks: list[Callable[[Served], None]] = []
     if log.LEVELS[settings.log.level] <= log.LEVELS["info"] and not settings.log.accesslog.disabled:
-        sinks.append(AccessLog(log.event_renderer(EVENT, TEXTS, NUMBERS)).record)
+        access_log = AccessLog(log.event_renderer(EVENT, TEXTS, NUMBERS))
+        parts.closers.append(access_log.close)
+        sinks.append(access_log.record)
     if settings.http.debug.prometheus.enabled:
         sinks.append(parts.metrics.record)
     return sinks
@@ -138,12 +140,12 @@ class _Lifespan:
         self.app = app
         self.parts = parts
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         match scope["type"]:
             case "http":
-                await self.app(scope, receive, send)
+                return self.app(scope, receive, send)
             case "lifespan":
-                await self._live(receive, send)
+                return self._live(receive, send)
             case other:
                 raise RuntimeError(f"{other} is not served")
 

@@ -4,6 +4,7 @@ uvicorn runs processes, lifespan and drain; HTTP and TLS are `http1`'s. uvicorn'
 because it believes anybody on loopback.
 """
 
+import gc
 import math
 import signal
 import socket
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 DRAIN_S = 60.0
 # Go's clients keep idle connections for 90 s; closing later than they do spares them a failed first request.
 KEEP_ALIVE_S = 120
+# Objects that are made before the collector looks at the young ones, and how often it looks at the older ones.
+GC_THRESHOLDS = (5_000, 20, 20)
 
 
 def run(
@@ -46,8 +49,9 @@ def run(
     cannot start.
     """
     config = uvicorn.Config(
-        app_factory,
+        _AppFactory(app_factory),
         factory=True,
+        interface="asgi3",
         loop="authproxy.http1.loop:Loop",
         http=Connection,  # type: ignore[arg-type]  # uvicorn lists its own kinds
         ws="none",
@@ -73,6 +77,22 @@ def run(
     supervisor.run()
     if any(process.exitcode == uvicorn.config.STARTUP_FAILURE for process in supervisor.processes):
         raise StartError("a worker process could not start; its log lines above say why")
+
+
+class _AppFactory:
+    """Makes the application in its process; a class, because it must be picklable."""
+
+    def __init__(self, factory: Callable[[], App]) -> None:
+        self.factory = factory
+
+    def __call__(self) -> App:
+        app = self.factory()
+        # What there is now lasts as long as the process: the collector need not look at it again and again. Requests
+        # leave few cycles behind, so it need not look for those as often as it would either.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        return app
 
 
 class _TlsFactory:

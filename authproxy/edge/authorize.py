@@ -161,7 +161,7 @@ def _allow_mount(scope: Scope, route: Route, grant: Grant) -> Route:
     query that a backend may forward has lost it: another registry can't know what this caller may pull. A source that
     is not readable looks like one that does not exist (CVE-2024-39897).
     """
-    if route.mount and route.mount.sources and not grant.lacks(map(pull, route.mount.sources)):
+    if route.mount and route.mount.sources and not grant.lacks(tuple(map(pull, route.mount.sources))):
         return route
     scope["query_string"] = strip_fields(scope["query_string"], "mount", "from")
     stripped = route.without_mount()

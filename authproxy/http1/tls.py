@@ -45,18 +45,12 @@ class TlsTransport(SocketTransport):
         super().__init__(loop, connection, protocol, peer=peer, on_end=on_end, about=about)
         self._tls = connection
         self._peer = peer
-        self._reads = 0  # since something was written: a long body takes many
         self._owes_peer = False  # OpenSSL can't read on before it has sent something of its own
 
     def begin(self) -> None:
         """Shake hands; then as any other."""
         self._timer = self._loop.call_later(HANDSHAKE_WITHIN_S, self.abort)
         self._shake_hands()
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """See `SocketTransport`."""
-        self._reads = 0
-        super().write(data)
 
     def _shake_hands(self) -> None:
         try:
@@ -87,10 +81,6 @@ class TlsTransport(SocketTransport):
         self._is_closing = True
         self._stop_watching()
         self._end(None)
-
-    def _read(self) -> None:
-        self._reads += 1
-        super()._read()
 
     def _fill(self, room: memoryview) -> tuple[int, bool, bool]:
         count, size = 0, len(room)

@@ -68,6 +68,7 @@ class SocketTransport(asyncio.Transport):
         self._is_closing = False
         self._is_reading = False
         self._has_paused_protocol = False
+        self._reads = 0  # since something was written: a long body takes many
         self._has_moved = False  # bytes went out, since the timer last went off
         self._looks = 0  # in which they did not
         self._timer: asyncio.TimerHandle | None = None
@@ -90,6 +91,7 @@ class SocketTransport(asyncio.Transport):
         """Send, or keep what can't be sent yet: it must not change until it is. Dropped once `close` was called."""
         if self._is_closing or not data:
             return
+        self._reads = 0
         if not self._unsent:
             try:
                 sent = self._socket.send(data)
@@ -179,6 +181,7 @@ class SocketTransport(asyncio.Transport):
 
     def _read(self) -> None:
         """Take what is there, at most a turn's worth."""
+        self._reads += 1
         left, is_drained, has_ended = TURN_BYTES, False, False
         try:
             while self._is_reading and left > 0 and not is_drained:

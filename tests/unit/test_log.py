@@ -177,8 +177,8 @@ def test_an_event_of_known_fields_is_told_as_any_other(
     values = [("alice", "/v2/a b", 200, 0.1), ("", 'x"\n=%s', 0, 12.0), ("ä", "a" * 300, -1, 1e-9)]
     render = log.event_renderer("a request", ["user", "path"], ["status", "ms"])
     for user, path, status, ms in values * 2:
-        fields: dict[str, object] = {"event": "a request", "user": user, "path": path, "status": status, "ms": ms}
-        assert render((user, path), status, ms) == log.renderer()(fields)
+        about: dict[str, object] = {"event": "a request", "user": user, "path": path, "status": status, "ms": ms}
+        assert render((user, path), status, ms) == log.renderer()(about)
 
 
 def test_the_renderer_of_the_process_is_the_configured_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,43 @@
+"""The access log: whose lines wait for one another, and are never lost."""
+
+import asyncio
+import io
+
+from authproxy.asgi import Scope
+from authproxy.edge.accesslog import GATHER_S, AccessLog
+from authproxy.edge.observe import Served
+
+
+def render(texts: tuple[str, ...], status: int, sent: int, ms: float) -> str:
+    return f"{texts} {status} {sent} {ms}"
+
+
+def served(path: str) -> Served:
+    scope: Scope = {"method": "GET", "path": path}
+    return Served(scope, 200, 3, 0, 0.00123)
+
+
+LINES = [f"('', '', 'GET', '{path}') 200 3 1.2\n" for path in ("/a", "/b", "/c")]
+
+
+async def test_lines_are_written_together() -> None:
+    stream = io.StringIO()
+    access_log = AccessLog(render, stream=stream)
+    access_log.record(served("/a"))
+    access_log.record(served("/b"))
+    assert stream.getvalue() == ""
+    await asyncio.sleep(2 * GATHER_S)
+    assert stream.getvalue() == "".join(LINES[:2])
+    access_log.record(served("/c"))
+    await asyncio.sleep(2 * GATHER_S)
+    assert stream.getvalue() == "".join(LINES)
+
+
+async def test_at_the_end_nothing_is_held_back() -> None:
+    stream = io.StringIO()
+    access_log = AccessLog(render, stream=stream)
+    access_log.record(served("/a"))
+    await access_log.close()
+    assert stream.getvalue() == LINES[0]
+    access_log.record(served("/b"))
+    assert stream.getvalue() == "".join(LINES[:2])
