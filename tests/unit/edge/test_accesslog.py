@@ -3,7 +3,6 @@
 import asyncio
 import io
 
-from authproxy.asgi import Scope
 from authproxy.edge.accesslog import GATHER_S, AccessLog
 from authproxy.edge.observe import Served
 
@@ -13,8 +12,7 @@ def render(texts: tuple[str, ...], status: int, sent: int, ms: float) -> str:
 
 
 def served(path: str) -> Served:
-    scope: Scope = {"method": "GET", "path": path}
-    return Served(scope, 200, 3, 0, 0.00123)
+    return Served({"method": "GET", "path": path}, 200, 3, 0, 0.00123)
 
 
 LINES = [f"('', '', 'GET', '{path}') 200 3 1.2\n" for path in ("/a", "/b", "/c")]
