@@ -22,9 +22,8 @@ class ResponseHeaders:
 
         def add(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                headers = message["headers"]
-                present = [name for name, _ in headers]
-                message["headers"] = [*headers, *[pair for pair in wanted if pair[0] not in present]]
+                present = dict(message["headers"])
+                message["headers"] = [*message["headers"], *[pair for pair in wanted if pair[0] not in present]]
             return send(message)
 
         return self.app(scope, receive, add)
