@@ -1,6 +1,6 @@
 """Settings in, the ASGI application out: what `compose/` makes of the settings, joined.
 
-Observe → StripPrefix → ResponseHeaders → Errors → Gate → DecideOrigin ─┬─ /v2/… → Authorize → SignSessions → backend
+Observe → StripPrefix → Answers → Gate → DecideOrigin ─┬─ /v2/… → Authorize → SignSessions → backend
                                                                         └─ else  → FastAPI: /token, …/jwks.json
 """
 
@@ -23,9 +23,9 @@ from authproxy.config.model import Settings
 from authproxy.debug.pages import debug_pages
 from authproxy.debug.server import serve_debug
 from authproxy.edge.accesslog import EVENT, NUMBERS, TEXTS, AccessLog
-from authproxy.edge.errors import Errors, render
+from authproxy.edge.errors import Answers, render
 from authproxy.edge.forwarded import DecideOrigin
-from authproxy.edge.headers import BASE_PATH, ResponseHeaders, is_registry_path
+from authproxy.edge.headers import BASE_PATH, is_registry_path
 from authproxy.edge.observe import Observe, Served
 from authproxy.edge.prefix import StripPrefix
 from authproxy.errors import EndpointUnknown, RegistryError, Unsupported
@@ -68,8 +68,7 @@ def _layers(settings: Settings, parts: Parts) -> list[Layer]:
         *([parts.metrics.count_begun] if settings.http.debug.prometheus.enabled else []),
         partial(Observe, sinks=_sinks(settings, parts)),
         *([partial(StripPrefix, prefix=prefix)] if prefix else []),
-        partial(ResponseHeaders, headers=settings.http.headers),
-        Errors,
+        partial(Answers, headers=settings.http.headers),
         *([partial(Gate, health=parts.checks)] if parts.checks else []),
         partial(
             DecideOrigin,

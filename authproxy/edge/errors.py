@@ -1,12 +1,16 @@
-"""The one writer of errors: an exception becomes the protocol's JSON, in the registry's shape or the token server's."""
+"""What leaves the edge, and the one writer of errors.
+
+An exception becomes the protocol's JSON, in the registry's shape or the token server's.
+"""
 
 import json
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping, Sequence
 
 import structlog
 
 from authproxy.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, respond
+from authproxy.edge.headers import CommonHeaders
 from authproxy.errors import InternalFault, RegistryError, TokenError
 
 log = structlog.get_logger(__name__)
@@ -29,35 +33,41 @@ def render(error: RegistryError) -> tuple[int, list[tuple[str, str]], bytes]:
     return error.status, headers, body
 
 
-class Errors:
-    """Answer what was raised behind. Once an answer has begun nothing is added: the connection ends instead."""
+class Answers:
+    """Let only whole answers of the protocol out: what was raised behind is one, and each has the headers of all.
 
-    def __init__(self, app: App) -> None:
+    Once an answer has begun nothing is added: the connection ends instead.
+    """
+
+    def __init__(self, app: App, *, headers: Mapping[str, Sequence[str]]) -> None:
         self.app = app
+        self.headers = CommonHeaders(headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on; catch."""
+        """Pass on; complete; catch."""
         started = False
 
-        def watch_start(message: Message) -> Awaitable[None]:
+        def complete(message: Message) -> Awaitable[None]:
             nonlocal started
-            started = True  # an answer's first message is its start
+            if not started:  # an answer's first message is its start
+                started = True
+                message["headers"] = self.headers.complete(message["headers"], scope["path"])
             return send(message)
 
         try:
-            await self.app(scope, receive, watch_start)
+            await self.app(scope, receive, complete)
         except ClientDisconnected:
             log.debug("client went away", method=scope["method"], path=scope["path"])
         except RegistryError as error:
             if started:
                 raise
-            await _answer(scope, send, error)
+            await _answer(scope, complete, error)
         except Exception:  # whatever else: the client gets a well-formed 500, the log the cause
             reference = uuid.uuid4().hex[:12]
             log.exception("fault", method=scope["method"], path=scope["path"], reference=reference)
             if started:
                 raise
-            await _answer(scope, send, InternalFault(detail={"reference": reference}))
+            await _answer(scope, complete, InternalFault(detail={"reference": reference}))
 
 
 async def _answer(scope: Scope, send: Send, error: RegistryError) -> None:

@@ -132,7 +132,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._give_up_reading(error)
         if self._waiting or self._refusal is not None:
             self._start_waiting()
-        if not self._is_paused and self._is_full and not self._transport.is_closing():
+        may_be_full = self._waiting or self._incoming is not None or self._refusal is not None
+        if may_be_full and not self._is_paused and self._is_full and not self._transport.is_closing():
             self._is_paused = True
             self._transport.pause_reading()
 
@@ -224,7 +225,8 @@ class Connection(asyncio.BufferedProtocol):
             self._waiting.clear()
             self._transport.close()
             return
-        self.read_on()
+        if self._is_paused:
+            self.read_on()
         if self._waiting or self._refusal is not None:
             self.loop.call_soon(self._start_waiting)
 
@@ -264,12 +266,15 @@ class Connection(asyncio.BufferedProtocol):
                 self._current.run(self._app)
                 if self._current is self._broken:
                     self._current = None
+                elif not self._waiting and self._refusal is None:
+                    break
             elif self._refusal is not None and not self._waiting:
                 self._transport.write(self._refusal.answer())
                 self._transport.close()
             else:
                 break
-        self.read_on()
+        if self._is_paused:
+            self.read_on()
 
     def _give_up_reading(self, error: Unreadable) -> None:
         """What came is no request. Those before it are answered; then the client is told, and the connection ends."""

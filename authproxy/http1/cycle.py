@@ -200,9 +200,13 @@ class Cycle:
             if body:
                 self._channel.write(body)
         if not more:
-            self.is_complete = True
+            self._complete()
+
+    def _complete(self) -> None:
+        self.is_complete = True
+        if self._gone is not None or not self.body.has_ended:  # somebody may wait for more
             self._tell_gone()
-            self._channel.finish(self)
+        self._channel.finish(self)
 
     async def _serve(self, app: App) -> None:
         try:

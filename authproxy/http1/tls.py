@@ -10,7 +10,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import structlog
 
@@ -45,6 +45,9 @@ class TlsTransport(SocketTransport):
         super().__init__(loop, connection, protocol, peer=peer, on_end=on_end, about=about)
         self._tls = connection
         self._peer = peer
+        # OpenSSL's object itself: around each of its methods those of the socket put two or three calls, which is
+        # much where a request needs three.
+        self._openssl: Any = connection._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - a seam to ssl's insides
         self._owes_peer = False  # OpenSSL can't read on before it has sent something of its own
 
     def begin(self) -> None:
@@ -83,26 +86,33 @@ class TlsTransport(SocketTransport):
         self._end(None)
 
     def _fill(self, room: memoryview) -> tuple[int, bool, bool]:
-        count, size = 0, len(room)
+        count, size, openssl = 0, len(room), self._openssl
         try:
             while count < size:
-                got = self._tls.recv_into(room[count:] if count else room)
+                got = openssl.read(size - count, room[count:] if count else room)
                 if got == 0:
                     return count, True, True
                 count += got
                 # Less than a record of a long body: very likely a whole request. To ask for more would cost a system
                 # call and an exception; if there is more after all, the next turn brings it.
-                if got < RECORD_BYTES and self._reads == 1 and not self._tls.pending():
+                if got < RECORD_BYTES and self._reads == 1 and not openssl.pending():
                     return count, True, False
         except ssl.SSLWantReadError:
             return count, True, False
         except ssl.SSLWantWriteError:
             self._owe()
             return count, True, False
+        except ssl.SSLEOFError:  # without a word of TLS that it has: HTTP itself says where messages end
+            return count, True, True
         return count, False, False
 
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
+        sent: int = self._openssl.write(data)
+        return sent
+
     def _pending(self) -> int:
-        return self._tls.pending()
+        pending: int = self._openssl.pending()
+        return pending
 
     def _owe(self) -> None:
         """Before it reads on OpenSSL must send, as the peer has asked for new keys (RFC 8446 §4.6.3), and can't yet."""

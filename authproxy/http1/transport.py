@@ -94,7 +94,7 @@ class SocketTransport(asyncio.Transport):
         self._reads = 0
         if not self._unsent:
             try:
-                sent = self._socket.send(data)
+                sent = self._send(data)
             except self.WANTS:
                 sent = 0
             except OSError as error:
@@ -172,6 +172,10 @@ class SocketTransport(asyncio.Transport):
             return 0, True, False
         return count, count < len(room), count == 0
 
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
+        """How many of the bytes the kernel has taken."""
+        return self._socket.send(data)
+
     def _say_goodbye(self) -> None:
         """Send what ends the connection in good order; TCP has its own."""
 
@@ -209,7 +213,7 @@ class SocketTransport(asyncio.Transport):
         try:
             while self._unsent:
                 data = self._unsent[0]
-                sent = self._socket.send(data)
+                sent = self._send(data)
                 self._unsent_bytes -= sent
                 if sent == len(data):
                     self._unsent.popleft()

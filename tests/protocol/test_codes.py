@@ -11,8 +11,7 @@ import pytest
 
 from authproxy import errors
 from authproxy.asgi import Receive, Scope, Send
-from authproxy.edge.errors import Errors
-from authproxy.edge.headers import ResponseHeaders
+from authproxy.edge.errors import Answers
 from authproxy.errors import RegistryError, TokenError
 from authproxy.route import METHODS, parse_route
 from authproxy.storage.driver import StorageFull, UploadBusy
@@ -101,7 +100,7 @@ async def test_an_error_becomes_its_answer(method: str, row: Row) -> None:
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         raise raised(row.error)
 
-    transport = httpx.ASGITransport(ResponseHeaders(Errors(fail), headers={}))
+    transport = httpx.ASGITransport(Answers(fail, headers={}))
     async with httpx.AsyncClient(transport=transport, base_url="https://registry") as client:
         answer = await client.request(method, "/v2/")
     assert (answer.status_code, answer.headers["content-type"]) == (row.status, "application/json")

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from authproxy.asgi import ClientDisconnected, Message, Receive, Scope, Send, respond
-from authproxy.edge.errors import Errors, render
-from authproxy.edge.headers import ResponseHeaders
+from authproxy.edge.errors import Answers, render
 from authproxy.errors import (
     BlobUnknown,
     CredentialsRefused,
@@ -32,7 +31,7 @@ async def ask(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = ResponseHeaders(Errors(handler), headers=headers)
+    app = Answers(handler, headers=headers)
     await app({"type": "http", "method": method, "path": path}, receive, send)
     return sent
 
