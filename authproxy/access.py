@@ -63,6 +63,14 @@ class Grant:
         return tuple([access for access in needs if not self.covers(access)])
 
 
+class ExpiredToken(InvalidToken):
+    """A token that was good until its time was over."""
+
+    def __init__(self, grant: Grant) -> None:
+        super().__init__("expired")
+        self.grant = grant
+
+
 def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:
     """Read scopes, each text one or several separated by spaces, into distinct accesses in their order.
 

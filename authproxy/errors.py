@@ -3,6 +3,7 @@
 StartError                        one line to the operator, exit code 1
 RegistryError                     code                        status
 ├── BlobUnknown                   BLOB_UNKNOWN                404
+├── BlobUploadInvalid             BLOB_UPLOAD_INVALID         400
 ├── BlobUploadUnknown             BLOB_UPLOAD_UNKNOWN         404
 ├── ContentTooLarge               SIZE_INVALID                413
 ├── Denied                        DENIED                      403  whatever the token says
@@ -64,6 +65,12 @@ class BlobUnknown(RegistryError):
     """The repository does not hold this blob."""
 
     code, status, message = "BLOB_UNKNOWN", 404, "blob unknown to this repository"
+
+
+class BlobUploadInvalid(RegistryError):
+    """An upload session of somebody else, or an address that was made up."""
+
+    code, status, message = "BLOB_UPLOAD_INVALID", 400, "the upload session is not yours"
 
 
 class BlobUploadUnknown(RegistryError):

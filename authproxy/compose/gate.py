@@ -12,9 +12,11 @@ from authproxy.asgi import App
 from authproxy.compose.parts import Parts
 from authproxy.config.auth import Auth, AuthHtpasswd, AuthSilly, AuthToken
 from authproxy.config.model import Mode, Settings, Token
-from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute
-from authproxy.edge.challenge import BasicChallenge, BearerChallenge
-from authproxy.edge.sessions import SessionSigner, SignSessions
+from authproxy.config.storage import UploadPurging
+from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute, Verifier
+from authproxy.edge.challenge import BasicChallenge, BearerChallenge, Challenge
+from authproxy.edge.opening import SessionSigner
+from authproxy.edge.sessions import SignSessions
 from authproxy.edge.silly import AcceptAnything
 from authproxy.identity.directory import Directory
 from authproxy.identity.htpasswd import provision_htpasswd
@@ -32,10 +34,12 @@ from authproxy.token.verifier import foreign_verifier, own_verifier
 
 Layer: TypeAlias = Callable[[App], App]
 
+# A push may take so long, in seconds, however soon uploads are purged: an hour is what a slow line needs for a layer.
+LEAST_SESSION_S = 3600
+
 
 def make_gate(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret: bytes) -> list[Layer]:
     """What stands before the backend, by mode; where we issue tokens, `pages` gets the routes for it."""
-    gate: Layer
     match settings:
         case Settings(mode=Mode.OPEN):
             return [ParseRoute]
@@ -44,30 +48,29 @@ def make_gate(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret:
         case Settings(mode=Mode.BASIC, auth=Auth(htpasswd=AuthHtpasswd() as htpasswd)):
             provision_htpasswd(htpasswd.path)
             basic = BasicAccess(_directory(settings, parts, key=fallback_secret), _policies(settings, parts))
-            gate = partial(Authorize, challenge=BasicChallenge(htpasswd.realm), basic=basic)
-            return [gate, _sign_sessions(settings, fallback_secret)]
+            return _authorizing(settings, fallback_secret, challenge=BasicChallenge(htpasswd.realm), basic=basic)
         case Settings(mode=Mode.VERIFY, auth=Auth(token=AuthToken() as token)):
             keys = ForeignKeys(rootcertbundle=token.rootcertbundle, jwks=token.jwks, algorithms=token.signingalgorithms)
             parts.reloadables.append(keys)
-            gate = partial(
-                Authorize,
+            return _authorizing(
+                settings,
+                fallback_secret,
                 challenge=_foreign_challenge(token),
                 verifier=foreign_verifier(keys, issuer=token.issuer, service=token.service),
             )
-            return [gate, _sign_sessions(settings, fallback_secret)]
         case Settings(mode=Mode.ISSUE, token=Token() as token):
             keyring = KeyRing.open(token.keys)
             parts.reloadables.append(keyring)
             directory = _directory(settings, parts, key=keyring.secret("stamps"))
             policies = _policies(settings, parts)
             pages.include_router(token_routes(_token_service(token, keyring, directory, policies)))
-            gate = partial(
-                Authorize,
+            return _authorizing(
+                settings,
+                keyring.secret("sessions"),
                 challenge=BearerChallenge(token.service, token.realm),
                 verifier=own_verifier(keyring, issuer=token.issuer, service=token.service),
                 basic=BasicAccess(directory, policies),
             )
-            return [gate, _sign_sessions(settings, keyring.secret("sessions"))]
         case _:
             raise AssertionError(f"a mode without its section: {settings.mode}")
 
@@ -113,7 +116,25 @@ def _policies(settings: Settings, parts: Parts) -> Policies | EveryUserEverythin
     return policies
 
 
-def _sign_sessions(settings: Settings, secret: bytes) -> Layer:
+def _authorizing(
+    settings: Settings,
+    secret: bytes,
+    *,
+    challenge: Challenge,
+    verifier: Verifier | None = None,
+    basic: BasicAccess | None = None,
+) -> list[Layer]:
+    """The layers that let in who may, with sessions signed by `http.secret`, or by `secret` where there is none."""
     if settings.http.secret is not None:
         secret = hmac.digest(settings.http.secret.get_secret_value().encode(), b"authproxy upload sessions", "sha256")
-    return partial(SignSessions, signer=SessionSigner(secret), now=time.time)
+    signer = SessionSigner(secret)
+    return [
+        partial(Authorize, challenge=challenge, sessions=signer, verifier=verifier, basic=basic),
+        partial(SignSessions, signer=signer, lifetime_s=_session_lifetime_s(settings), now=time.time),
+    ]
+
+
+def _session_lifetime_s(settings: Settings) -> int:
+    """As long as the storage keeps an upload that was given up. Another registry's is as CNCF Distribution's."""
+    row = settings.storage.maintenance.uploadpurging if settings.storage is not None else UploadPurging()
+    return max(int(row.age.total_seconds()), LEAST_SESSION_S)

@@ -8,14 +8,15 @@ from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
-from urllib.parse import unquote_plus
 
 import structlog
 
-from authproxy.access import Access, Grant, InvalidToken, pull
+from authproxy.access import Access, ExpiredToken, Grant, InvalidToken, pull
 from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Receive, Scope, Send, facts, find_header, respond
 from authproxy.authorization import Basic, Bearer, Credentials, Malformed, parse_authorization
 from authproxy.edge.challenge import BearerError, Challenge
+from authproxy.edge.opening import SessionSigner
+from authproxy.edge.query import strip_fields
 from authproxy.errors import Denied, NameInvalid, RegistryError, Unauthorized
 from authproxy.origin import Origin
 from authproxy.principal import Principal
@@ -35,7 +36,7 @@ class Verifier(Protocol):
     """Reads bearer tokens."""
 
     def verify(self, bearer: Bearer) -> Grant:
-        """What its token grants. Raises InvalidToken."""
+        """What its token grants. Raises InvalidToken, and ExpiredToken where only its time is over."""
 
 
 class Authenticator(Protocol):
@@ -82,14 +83,22 @@ class ParseRoute:
 class Authorize:
     """Check a request against its credentials and put Route and Grant into its scope.
 
-    `verifier` None: bearer tokens prove nothing here; `basic` None: passwords do not.
+    `verifier` None: bearer tokens prove nothing here; `basic` None: passwords do not. The token that opened an upload
+    session is good for that session until it ends, however old the token is: a push never dies of its token's age.
     """
 
     def __init__(
-        self, app: App, *, challenge: Challenge, verifier: Verifier | None = None, basic: BasicAccess | None = None
+        self,
+        app: App,
+        *,
+        challenge: Challenge,
+        sessions: SessionSigner,
+        verifier: Verifier | None = None,
+        basic: BasicAccess | None = None,
     ) -> None:
         self.app = app
         self.challenge = challenge
+        self.sessions = sessions
         self.verifier = verifier
         self.basic = basic
 
@@ -105,7 +114,7 @@ class Authorize:
         except RegistryError as exc:
             refusal = exc
         credentials = _credentials(scope)
-        grant = await self._identify(credentials, scope[ORIGIN], route)
+        grant = await self._identify(credentials, scope, route)
         if refusal is not None:
             raise refusal
         assert route is not None
@@ -118,17 +127,20 @@ class Authorize:
         scope[GRANT] = grant
         await self.app(scope, receive, send)
 
-    async def _identify(self, credentials: Credentials, origin: Origin, route: Route | None) -> Grant:
-        needs = route.needs if route else ()
+    async def _identify(self, credentials: Credentials, scope: Scope, route: Route | None) -> Grant:
+        origin, needs = scope[ORIGIN], route.needs if route else ()
         match credentials:
             case None:
                 raise self._unauthorized(origin, needs, None, f"authentication required{_for(needs)}")
             case Bearer() if self.verifier is not None:
                 try:
                     return self.verifier.verify(credentials)
+                except ExpiredToken as exc:
+                    if self._opened(scope, route):
+                        return exc.grant
+                    raise self._refused(exc, origin, needs) from exc
                 except InvalidToken as exc:
-                    log.info("token refused", client=origin.client, reason=str(exc))
-                    raise self._unauthorized(origin, needs, "invalid_token", "the token is invalid or expired") from exc
+                    raise self._refused(exc, origin, needs) from exc
             case Basic(user) if self.basic is not None:
                 wanted = (*needs, *(map(pull, route.mount.sources or ()) if route and route.mount else ()))
                 grant = await self.basic.grant(credentials, wanted)
@@ -138,6 +150,16 @@ class Authorize:
                 return grant
             case Basic() | Bearer() | Malformed():
                 raise self._unauthorized(origin, needs, "invalid_token", "these credentials are of no use here")
+
+    def _opened(self, scope: Scope, route: Route | None) -> bool:
+        """Whether the credentials opened the upload session that is asked for; `SignSessions` looks at all else."""
+        opening = self.sessions.read(route) if route is not None else None
+        authorization = find_header(scope["headers"], b"authorization") or ""
+        return opening is not None and self.sessions.was_opened_with(opening, authorization)
+
+    def _refused(self, error: InvalidToken, origin: Origin, needs: tuple[Access, ...]) -> Unauthorized:
+        log.info("token refused", client=origin.client, reason=str(error))
+        return self._unauthorized(origin, needs, "invalid_token", "the token is invalid or expired")
 
     def _unauthorized(
         self, origin: Origin, needs: tuple[Access, ...], error: BearerError, message: str
@@ -179,18 +201,6 @@ def _readable(grant: Grant) -> tuple[Repository, ...]:
             if grant.covers(pull(name)):
                 found.append(parse_repository(name))
     return tuple(found[:MAX_MOUNT_SOURCES])
-
-
-def strip_fields(query_string: bytes, *names: str) -> bytes:
-    """A query without the fields of these names, however they are escaped; what stays is untouched, byte for byte.
-
-    Old servers part fields at `;` too, so a field that hides one behind it goes as a whole.
-    """
-    return b"&".join(
-        field
-        for field in query_string.split(b"&")
-        if not any(unquote_plus(part.partition(b"=")[0].decode("latin-1")) in names for part in field.split(b";"))
-    )
 
 
 def _for(needs: tuple[Access, ...]) -> str:

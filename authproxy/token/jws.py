@@ -8,7 +8,8 @@ a token is refused is a class of its own, for the log; outside it is just `inval
     ├── UntrustedKey       signed by nobody we trust, or with an algorithm that is not the key's
     ├── BadSignature       the key did not sign this
     ├── WrongClaim         another issuer, audience or kind of token
-    └── OutOfTime          expired, or not yet valid
+    ├── OutOfTime          not yet valid
+    └── ExpiredToken       expired (access.py)
 """
 
 import base64
@@ -20,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from authproxy.access import Grant, InvalidToken, from_claim
+from authproxy.access import ExpiredToken, Grant, InvalidToken, from_claim
 
 # Longer ones are refused before anything is computed: a header of 32 KiB is more than servers and proxies take.
 MAX_TOKEN_LENGTH = 32 * 1024
@@ -46,7 +47,7 @@ class WrongClaim(InvalidToken):
 
 
 class OutOfTime(InvalidToken):
-    """Expired, or not yet valid."""
+    """Not yet valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ def to_base64url(content: bytes) -> bytes:
 def check_claims(claims: Mapping[str, Any], expected: Expected, now: float) -> tuple[Grant, float]:
     """What verified claims grant, and until when (seconds since 1970, leeway included).
 
-    RFC 7519 §4.1. Raises WrongClaim, OutOfTime, and Malformed where a claim has another type than it must.
+    RFC 7519 §4.1. Raises WrongClaim, OutOfTime, Malformed where a claim has another type than it must, and ExpiredToken
+    where all is well but the time.
     """
     if claims.get("iss") != expected.issuer:
         raise WrongClaim(f"iss is {claims.get('iss')!r}")
@@ -106,17 +108,18 @@ def check_claims(claims: Mapping[str, Any], expected: Expected, now: float) -> t
     if expected.audience not in (audience if isinstance(audience, list) else [audience]):
         raise WrongClaim(f"aud is {audience!r}")
     until = _time(claims, "exp", None) + expected.leeway_s
-    if now >= until:
-        raise OutOfTime("expired")
     if now < _time(claims, "nbf", -math.inf) - expected.leeway_s:
         raise OutOfTime("not yet valid")
     subject = claims.get("sub", "")
     if not isinstance(subject, str):
         raise Malformed("sub is no text")
     try:
-        return Grant(subject, from_claim(claims.get("access"))), until
+        grant = Grant(subject, from_claim(claims.get("access")))
     except ValueError as exc:
         raise Malformed(str(exc)) from exc
+    if now >= until:
+        raise ExpiredToken(grant)
+    return grant, until
 
 
 def _time(claims: Mapping[str, Any], name: str, default: float | None) -> float:

@@ -37,6 +37,7 @@ class Row:
 
 ROWS = [
     Row(errors.BlobUnknown, "BLOB_UNKNOWN", 404, OCI),
+    Row(errors.BlobUploadInvalid, "BLOB_UPLOAD_INVALID", 400, OCI),
     Row(errors.BlobUploadUnknown, "BLOB_UPLOAD_UNKNOWN", 404, OCI),
     Row(errors.ContentTooLarge, "SIZE_INVALID", 413, OCI),
     Row(errors.CredentialsRefused, "UNAUTHORIZED", 401, OAUTH2, oauth2="invalid_grant"),

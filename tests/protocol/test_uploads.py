@@ -57,6 +57,7 @@ UNKNOWN_SESSION = under(
     Call("PATCH", "PATCH", UNKNOWN, 404, body=b"x", code="BLOB_UPLOAD_UNKNOWN"),
     Call("PUT", "PUT", closing(UNKNOWN), 404, body=b"hello", code="BLOB_UPLOAD_UNKNOWN"),
     Call("DELETE", "DELETE", UNKNOWN, 404, code="BLOB_UPLOAD_UNKNOWN"),
+    Call("a forged address", "GET", f"{UNKNOWN}?_session=forged", 400, code="BLOB_UPLOAD_INVALID"),
     Call("an id that is a parent folder", "GET", f"{UPLOADS}%2E%2E", 404, code="BLOB_UPLOAD_UNKNOWN"),
     Call("an id of another form", "GET", f"{UPLOADS}mine", 404, code="BLOB_UPLOAD_UNKNOWN"),
     Call("an id in capitals", "GET", f"{UPLOADS}0000000A-0000-4000-8000-000000000000", 404, code="BLOB_UPLOAD_UNKNOWN"),
@@ -122,14 +123,26 @@ async def test_a_session_can_be_cancelled_also_where_deletes_are_disabled(undele
     await check(undeletable, Call("", "DELETE", session, 404, code="BLOB_UPLOAD_UNKNOWN"))
 
 
+@pytest.mark.section("OCI Distribution 1.1, Pushing a blob in chunks")
+async def test_a_session_is_found_by_its_location_as_it_was_answered(registry: AsyncClient) -> None:
+    session = await append(registry, await begin(registry), b"hel", "0-2")
+    bare, _, field = session.partition("?")
+    await check(registry, Call("", "GET", bare, 404, code="BLOB_UPLOAD_UNKNOWN"))
+    await check(registry, Call("", "GET", f"{bare}?{field}x", 400, code="BLOB_UPLOAD_INVALID"))
+    await check(registry, Call("", "GET", session, 204))
+
+
 @pytest.mark.section("CVE-2026-32589")
 async def test_a_session_belongs_to_its_repository(registry: AsyncClient) -> None:
     session = await append(registry, await begin(registry), b"hel", "0-2")
     foreign = session.replace("team/app", "team/other")
-    await check(registry, Call("", "GET", foreign, 404, code="BLOB_UPLOAD_UNKNOWN"))
-    await check(registry, Call("", "PATCH", foreign, 404, body=b"x", code="BLOB_UPLOAD_UNKNOWN"))
-    await check(registry, Call("", "PUT", closing(foreign), 404, body=b"lo", code="BLOB_UPLOAD_UNKNOWN"))
-    await check(registry, Call("", "DELETE", foreign, 404, code="BLOB_UPLOAD_UNKNOWN"))
+    for method, path, body in [
+        ("GET", foreign, b""),
+        ("PATCH", foreign, b"x"),
+        ("PUT", closing(foreign), b"lo"),
+        ("DELETE", foreign, b""),
+    ]:
+        await check(registry, Call("", method, path, 400, body=body, code="BLOB_UPLOAD_INVALID"))
     await check(registry, Call("it lives on where it is", "PUT", closing(session), 201, {}, b"lo", answers=CREATED))
 
 

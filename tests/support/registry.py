@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx
 
 from authproxy import asgi
-from authproxy.edge.sessions import FIELD
+from authproxy.access import Grant
+from authproxy.edge.opening import FIELD, SessionSigner
+from authproxy.edge.sessions import SignSessions
 from authproxy.errors import RegistryError
 from authproxy.origin import Origin
 from authproxy.registry import manifest
@@ -38,6 +41,7 @@ class BareEdge:
             raw_path = scope["raw_path"].partition(b"?")[0]
             scope[asgi.ROUTE] = parse_route(scope["method"], raw_path, scope["query_string"])
             scope[asgi.ORIGIN] = Origin("https", HOST, "192.0.2.1")
+            scope[asgi.GRANT] = Grant("alice")
             await self._backend(scope, receive, send)
         except RegistryError as error:
             content = {"errors": [{"code": error.code, "message": str(error), "detail": error.detail}]}
@@ -47,9 +51,14 @@ class BareEdge:
 
 
 @asynccontextmanager
-async def connect(driver: Driver, rules: Rules = DELETES) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a new core above a driver: a second one over the same driver is a restarted process."""
-    transport = httpx.ASGITransport(BareEdge(Core(driver, rules)))
+async def connect(driver: Driver, rules: Rules = DELETES, *, signs: bool = True) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a new core above a driver: a second one over the same driver is a restarted process.
+
+    `signs`: sessions are used by their signed address, as they are everywhere but in an open registry.
+    """
+    core: asgi.App = Core(driver, rules)
+    signed = SignSessions(core, signer=SessionSigner(b"the same on every node"), lifetime_s=3600, now=time.time)
+    transport = httpx.ASGITransport(BareEdge(signed if signs else core))
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:
         yield client
 

@@ -146,7 +146,7 @@ async def test_cve_2026_32589_a_session_is_of_no_use_to_others(tmp_path: Path) -
             assert (await client.request(method, own)).status_code == 401
             query = f"&digest={sha256(b'x')}" if method == "PUT" else ""
             answer = await client.request(method, moved + query, headers=bob)
-            assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "BLOB_UPLOAD_UNKNOWN")
+            assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "BLOB_UPLOAD_INVALID")
         assert (await client.get(own, headers=alice)).status_code == 204
 
 

@@ -7,31 +7,38 @@ from operator import attrgetter
 
 import pytest
 
-from authproxy.access import Access, Grant, InvalidToken, pull, push
+from authproxy.access import Access, ExpiredToken, Grant, InvalidToken, pull, push
 from authproxy.asgi import GRANT, ORIGIN, ROUTE, Message, Receive, Scope, Send
 from authproxy.authorization import Bearer
 from authproxy.edge.authorize import MAX_MOUNT_SOURCES, Authorize, BasicAccess, _allow_mount
 from authproxy.edge.challenge import BearerChallenge
+from authproxy.edge.opening import SessionSigner
 from authproxy.errors import Denied, RegistryError, Unauthorized
 from authproxy.origin import Origin
 from authproxy.principal import Principal
 from authproxy.route import parse_route
 
 DIGEST = "sha256:" + "a" * 64
+SIGNER = SessionSigner(b"k" * 32)
+SESSION = "3f0c6d5e-8a59-4c1e-9b7a-2d1f4e6a7b80"
 
 
 class Tokens:
-    """`pull`, `push` and `both` are tokens for the repository `team/app`; `source` may pull `other` too."""
+    """`pull`, `push` and `both` are tokens for `team/app`; `source` may pull `other` too; `both-old` has expired."""
 
     def verify(self, bearer: Bearer) -> Grant:
+        name, _, age = bearer.token.partition("-")
+        is_old = age == "old"
         allowed = {
             "none": frozenset[Access](),
             "pull": frozenset({pull("team/app")}),
             "both": frozenset({pull("team/app"), push("team/app")}),
             "source": frozenset({pull("team/app"), push("team/app"), pull("other")}),
-        }.get(bearer.token)
+        }.get(name)
         if allowed is None:
             raise InvalidToken("not one of ours")
+        if is_old:
+            raise ExpiredToken(Grant("alice", allowed))
         return Grant("alice", allowed)
 
 
@@ -64,6 +71,7 @@ async def ask(
     layer = Authorize(
         backend,
         challenge=BearerChallenge("authproxy"),
+        sessions=SIGNER,
         verifier=Tokens(),
         basic=BasicAccess(Users(), OwnNamespace()) if passwords else None,
     )
@@ -205,3 +213,35 @@ async def test_a_hidden_mount_field_is_no_way_around(query: str) -> None:
     """Whoever reads the query behind us undoes escapes, and old servers part fields at semicolons."""
     scope = await ask("POST", "/v2/team/app/blobs/uploads/", "Bearer both", query)
     assert (scope[ROUTE].mount, scope["query_string"]) == (None, b"")
+
+
+def address(opened_with: str, repository: str = "team/app", session: str = SESSION) -> str:
+    """The query of a session that was opened with this token."""
+    return "_session=" + SIGNER.sign(repository, session, SIGNER.open(f"Bearer {opened_with}", "alice", 1))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "PUT"])
+async def test_the_token_that_opened_a_session_is_good_for_it_when_it_has_expired(method: str) -> None:
+    scope = await ask(method, f"/v2/team/app/blobs/uploads/{SESSION}", "Bearer both-old", address("both-old"))
+    assert scope[GRANT].subject == "alice"
+
+
+@pytest.mark.parametrize(
+    ("what", "path", "authorization", "query"),
+    [
+        ("no address", f"/v2/team/app/blobs/uploads/{SESSION}", "Bearer both-old", ""),
+        ("opened with another token", f"/v2/team/app/blobs/uploads/{SESSION}", "Bearer both-old", address("both")),
+        ("as Basic", f"/v2/team/app/blobs/uploads/{SESSION}", basic("alice:wrong"), address("both-old")),
+        ("no token of ours", f"/v2/team/app/blobs/uploads/{SESSION}", "Bearer forged", address("forged")),
+        ("another session", f"/v2/team/app/blobs/uploads/{SESSION[:-1]}1", "Bearer both-old", address("both-old")),
+        ("another repository", f"/v2/team/b/blobs/uploads/{SESSION}", "Bearer both-old", address("both-old")),
+        ("a token that may not push", f"/v2/team/app/blobs/uploads/{SESSION}", "Bearer pull-old", address("pull-old")),
+        ("a manifest", "/v2/team/app/manifests/x", "Bearer both-old", address("both-old")),
+        ("an upload to open", "/v2/team/app/blobs/uploads/", "Bearer both-old", address("both-old")),
+    ],
+)
+async def test_an_expired_token_is_good_for_nothing_else(what: str, path: str, authorization: str, query: str) -> None:
+    del what
+    method = "POST" if path.endswith("uploads/") else "PUT"
+    with pytest.raises(Unauthorized):
+        await ask(method, path, authorization, query)
