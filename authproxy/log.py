@@ -16,13 +16,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import structlog
 from structlog.processors import CallsiteParameter, CallsiteParameterAdder
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from authproxy.clock import Clock
+
+if TYPE_CHECKING:
+    from asyncio import Task
 
 # CNCF Distribution's names (log.level) to the standard library's numbers.
 LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
@@ -113,6 +116,12 @@ def renderer() -> Renderer:
     """
     last = structlog.get_config()["processors"][-1]
     return last.render if isinstance(last, _Render) else make_renderer(_Defaults())
+
+
+def tell_of_fault(task: "Task[None]") -> None:
+    """Log why a task that runs beside the requests has ended, where it should not have: for its `add_done_callback`."""
+    if not task.cancelled() and (fault := task.exception()):
+        structlog.get_logger(__name__).error("a background task ended", task=task.get_name(), exc_info=fault)
 
 
 def event_renderer(event: str, texts: Sequence[str], numbers: Sequence[str]) -> EventRenderer:

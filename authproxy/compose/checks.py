@@ -12,7 +12,7 @@ from authproxy.storage.layout import ROOT
 
 
 def make_checks(settings: Settings) -> Checks:
-    """What `health` asks for. Raises StartError where two checks have one name."""
+    """What `health` asks for."""
     health = settings.health
     return Checks(
         [

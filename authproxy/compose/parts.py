@@ -6,13 +6,10 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import structlog
-
 from authproxy.health.checks import Checks
+from authproxy.log import tell_of_fault
 from authproxy.metrics.metrics import Metrics
 from authproxy.watch import Reloadable, keep_fresh
-
-log = structlog.get_logger(__name__)
 
 # Runs until it is cancelled.
 Runner: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
@@ -51,15 +48,9 @@ class Parts:
 @asynccontextmanager
 async def _running(name: str, run: Runner) -> AsyncIterator[None]:
     task = asyncio.create_task(run(), name=name)
-    task.add_done_callback(_tell_of_faults)
+    task.add_done_callback(tell_of_fault)
     try:
         yield
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-def _tell_of_faults(task: "asyncio.Task[None]") -> None:
-    """A part that fails does not end the server, and is never silent."""
-    if not task.cancelled() and (fault := task.exception()):
-        log.error("a background task ended", task=task.get_name(), exc_info=fault)

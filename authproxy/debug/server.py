@@ -8,12 +8,10 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
-import structlog
 import uvicorn
 
 from authproxy.asgi import App
-
-log = structlog.get_logger(__name__)
+from authproxy.log import tell_of_fault
 
 # How long an answer in flight may take to end when the process stops. A scrape takes milliseconds.
 DRAIN_S = 2
@@ -42,7 +40,7 @@ async def serve_debug(app: App, sockets: Sequence[socket.socket]) -> AsyncIterat
         )
     )
     serving = asyncio.create_task(server.serve(list(sockets)), name="debug server")
-    serving.add_done_callback(_tell_of_faults)
+    serving.add_done_callback(tell_of_fault)
     try:
         yield
     finally:
@@ -57,8 +55,3 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
-
-
-def _tell_of_faults(serving: "asyncio.Task[None]") -> None:
-    if not serving.cancelled() and (fault := serving.exception()):
-        log.error("the debug server ended", exc_info=fault)

@@ -171,9 +171,9 @@ class FilesystemDriver:
         return self._remembered.read(path, self._read_cached) if found is None else found
 
     def _read_cached(self, path: str) -> bytes | None:
-        return read_cached(f"{self._base}/{path}", MAX_BYTES_AT_ONCE)
+        return read_cached(self._at(path), MAX_BYTES_AT_ONCE)
 
-    def _at(self, path: StorePath) -> str:
+    def _at(self, path: str) -> str:
         """Where something is, as text: a join of pathlib costs as much as opening the file."""
         return f"{self._base}/{path}"
 

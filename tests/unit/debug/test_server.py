@@ -87,4 +87,4 @@ async def test_a_fault_of_this_server_is_logged_and_harms_nothing_else() -> None
     with capture_logs() as logs:
         async with serve_debug(hello, [closed]):
             await asyncio.sleep(0)
-    assert [line["event"] for line in logs] == ["the debug server ended"]
+    assert [(line["event"], line["task"]) for line in logs] == [("a background task ended", "debug server")]
