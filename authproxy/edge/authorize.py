@@ -111,6 +111,7 @@ class Authorize:
         refusal: RegistryError | None = None
         try:
             route = parse_route(scope["method"], scope["raw_path"], scope["query_string"])
+            scope[ROUTE] = route  # for those who note what became of a request that is refused
         except RegistryError as exc:
             refusal = exc
         credentials = _credentials(scope)
@@ -123,7 +124,8 @@ class Authorize:
             if isinstance(credentials, Basic):  # decided just now by the policies: no better token would help
                 raise Denied(message)
             raise self._unauthorized(scope[ORIGIN], route.needs, "insufficient_scope", message)
-        scope[ROUTE] = _allow_mount(scope, route, grant) if route.kind is Kind.UPLOADS else route
+        if route.kind is Kind.UPLOADS:
+            scope[ROUTE] = _allow_mount(scope, route, grant)
         scope[GRANT] = grant
         await self.app(scope, receive, send)
 

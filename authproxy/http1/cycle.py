@@ -219,8 +219,8 @@ class Cycle:
     def _end(self, error: BaseException | None) -> None:
         """The application has returned, or raised."""
         if error is not None:
-            # With an answer under way the layers that make the answers have logged the cause.
-            trace = None if self.has_begun else error
+            # With an answer under way the layers that make the answers have logged the cause; the drain is none.
+            trace = None if self.has_begun or isinstance(error, asyncio.CancelledError) else error
             about = {"method": self.scope["method"], "path": self.scope["path"], "error": repr(error)}
             log.error("request broke off", **about, exc_info=trace)
         if self.is_complete or self._has_lost_client:

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 from operator import attrgetter
 
 import pytest
@@ -16,7 +17,7 @@ from authproxy.edge.opening import SessionSigner
 from authproxy.errors import Denied, RegistryError, Unauthorized
 from authproxy.origin import Origin
 from authproxy.principal import Principal
-from authproxy.route import parse_route
+from authproxy.route import Kind, parse_route
 
 DIGEST = "sha256:" + "a" * 64
 SIGNER = SessionSigner(b"k" * 32)
@@ -245,3 +246,16 @@ async def test_an_expired_token_is_good_for_nothing_else(what: str, path: str, a
     method = "POST" if path.endswith("uploads/") else "PUT"
     with pytest.raises(Unauthorized):
         await ask(method, path, authorization, query)
+
+
+async def test_a_refused_request_is_known_by_what_it_asked_for() -> None:
+    """Metrics count a refusal where an answer would have been counted."""
+    scope: Scope = {"method": "GET", "raw_path": b"/v2/a/tags/list", "query_string": b"", "headers": []}
+    scope[ORIGIN] = Origin("https", "h:5000", "127.0.0.1")
+
+    async def nobody(*_: object) -> Any:
+        raise AssertionError
+
+    with pytest.raises(Unauthorized):
+        await Authorize(nobody, challenge=BearerChallenge("authproxy"), sessions=SIGNER)(scope, nobody, nobody)
+    assert scope[ROUTE].kind is Kind.TAGS
