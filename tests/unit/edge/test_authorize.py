@@ -3,8 +3,8 @@
 import base64
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 from operator import attrgetter
+from typing import Any
 
 import pytest
 
