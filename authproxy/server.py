@@ -1,7 +1,6 @@
 """Worker processes and the drain: everything between the operating system and the ASGI application but sockets.
 
-uvicorn runs processes, lifespan and drain; HTTP and TLS are `http1`'s. uvicorn's own idea of forwarded headers is off,
-because it believes anybody on loopback.
+uvicorn runs processes, lifespan and drain; HTTP and TLS are `http1`'s.
 """
 
 import gc
@@ -20,6 +19,7 @@ from authproxy.asgi import App
 from authproxy.errors import StartError
 from authproxy.http1.connection import Connection
 from authproxy.listen import BACKLOG
+from authproxy.plain_uvicorn import plain_config
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -48,18 +48,13 @@ def run(
     `drain_s` is how long requests in flight may take to end; 0 breaks them off. Raises StartError where the workers
     cannot start.
     """
-    config = uvicorn.Config(
+    config = plain_config(
         _AppFactory(app_factory),
         factory=True,
         interface="asgi3",
         loop="authproxy.http1.loop:Loop",
         http=Connection,  # type: ignore[arg-type]  # uvicorn lists its own kinds
-        ws="none",
         lifespan="on",
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
-        log_config=None,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(drain_s),  # uvicorn counts whole seconds

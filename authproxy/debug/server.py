@@ -12,6 +12,7 @@ import uvicorn
 
 from authproxy.asgi import App
 from authproxy.log import tell_of_fault
+from authproxy.plain_uvicorn import plain_config
 
 # How long an answer in flight may take to end when the process stops. A scrape takes milliseconds.
 DRAIN_S = 2
@@ -26,19 +27,7 @@ async def serve_debug(app: App, sockets: Sequence[socket.socket]) -> AsyncIterat
     if not sockets:
         yield
         return
-    server = _Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            proxy_headers=False,
-            server_header=False,
-            access_log=False,
-            log_config=None,
-            timeout_graceful_shutdown=DRAIN_S,
-        )
-    )
+    server = _Server(plain_config(app, http="httptools", lifespan="off", timeout_graceful_shutdown=DRAIN_S))
     serving = asyncio.create_task(server.serve(list(sockets)), name="debug server")
     serving.add_done_callback(tell_of_fault)
     try:
