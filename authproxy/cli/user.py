@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -10,6 +11,7 @@ import typer
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping
 
     from authproxy.identity.entry import Entry
@@ -37,13 +39,16 @@ class Files(NamedTuple):
 
 @app.callback()
 def user() -> None:
-    """Users: add, list, change, remove."""
+    """Users: add, list, change, shut out, remove."""
 
 
 @app.command()
 def add(
     name: Name,
     group: Annotated[list[str] | None, typer.Option(help="A group; may be given several times.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="The last day to log in, 2026-12-31 (UTC), or a time, 2026-12-31T18:00:00Z.")
+    ] = None,
     password_stdin: PasswordStdin = False,
     cost: Cost = None,
     config: Config = None,
@@ -54,9 +59,10 @@ def add(
     from authproxy.policy.glob import placeable_name
 
     files = _find_files(config)
-    groups = group or []
-    check_new_user(files.htpasswd, files.users, name, groups)  # before anybody types a password
-    add_user(files.htpasswd, files.users, name, _ask_password(name, password_stdin), groups, cost=cost or DEFAULT_COST)
+    groups, until = group or [], None if expires is None else _parse_expiry(expires)
+    check_new_user(files.htpasswd, files.users, name, groups, until)  # before anybody types a password
+    typed = _ask_password(name, password_stdin)
+    add_user(files.htpasswd, files.users, name, typed, groups, expires=until, cost=cost or DEFAULT_COST)
     typer.echo(f"added {name} to {files.htpasswd}")
     if placeable_name(name) is None:
         typer.echo(f"note: no repository can be called {name}, so rules with {{user}} never match this user", err=True)
@@ -75,6 +81,40 @@ def password(name: Name, password_stdin: PasswordStdin = False, cost: Cost = Non
 
 
 @app.command()
+def disable(name: Name, config: Config = None) -> None:
+    """Shut a user out: no login, no refresh token. The password is kept."""
+    from authproxy.identity.accounts import set_disabled
+
+    files = _find_files(config)
+    set_disabled(files.htpasswd, files.users, name, disabled=True)
+    typer.echo(f"disabled {name} in {files.users}")
+
+
+@app.command()
+def enable(name: Name, config: Config = None) -> None:
+    """Let a disabled user log in again, with the same password."""
+    from authproxy.identity.accounts import set_disabled
+
+    files = _find_files(config)
+    set_disabled(files.htpasswd, files.users, name, disabled=False)
+    typer.echo(f"enabled {name} in {files.users}")
+
+
+@app.command()
+def expire(
+    name: Name,
+    when: Annotated[str, typer.Argument(help="The last day to log in, 2026-12-31 (UTC), a time with its zone, never.")],
+    config: Config = None,
+) -> None:
+    """Say until when a user may log in and use refresh tokens."""
+    from authproxy.identity.accounts import set_expiry
+
+    files = _find_files(config)
+    set_expiry(files.htpasswd, files.users, name, None if when == "never" else _parse_expiry(when))
+    typer.echo(f"{name} never expires" if when == "never" else f"{name} expires: {when}")
+
+
+@app.command()
 def remove(name: Name, config: Config = None) -> None:
     """Remove a user and the user's groups."""
     from authproxy.identity.accounts import remove_user
@@ -86,7 +126,7 @@ def remove(name: Name, config: Config = None) -> None:
 
 @app.command("list")
 def list_users(config: Config = None) -> None:
-    """List the users, their groups, and who cannot log in."""
+    """List the users, their groups, who expires, and who cannot log in."""
     from authproxy.identity.accounts import load_or_empty, read_groups
 
     files = _find_files(config)
@@ -104,10 +144,24 @@ def _groups_of(entries: "Mapping[str, Entry]", name: str) -> str:
 
 
 def _state_of(entry: "Entry | None", has_htpasswd_password: bool) -> str:
+    from authproxy.identity.expiry import format_expiry
+
     if entry is not None and entry.disabled:
         return "disabled"
-    has_password = has_htpasswd_password or (entry is not None and entry.hashed is not None)
-    return "" if has_password else "cannot log in: no bcrypt password"
+    if not has_htpasswd_password and (entry is None or entry.hashed is None):
+        return "cannot log in: no bcrypt password"
+    if entry is None or entry.expires is None:
+        return ""
+    return f"{'expired' if entry.is_shut_out(time.time()) else 'expires'} {format_expiry(entry.expires)}"
+
+
+def _parse_expiry(text: str) -> "dt.datetime":
+    from authproxy.identity.expiry import parse_expiry
+
+    try:
+        return parse_expiry(text)
+    except ValueError as exc:
+        raise StartError(str(exc)) from exc
 
 
 def _find_files(config: Path | None) -> Files:

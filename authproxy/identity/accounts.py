@@ -3,6 +3,7 @@
 A running server sees the files change; nothing here talks to one.
 """
 
+import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -25,18 +26,23 @@ def add_user(
     password: str,
     groups: Iterable[str] = (),
     *,
+    expires: dt.datetime | None = None,
     cost: int = DEFAULT_COST,
 ) -> None:
-    """Add a user with a password and groups. Missing files are made, with mode 0600.
+    """Add a user with a password, groups and an expiry. Missing files are made, with mode 0600.
 
-    `users` None: there is no file for groups. Raises StartError where the name is taken or cannot be one, or a file
-    cannot be changed; then nobody has been added.
+    `users` None: there is no file for groups and expiries. Raises StartError where the name is taken or cannot be
+    one, or a file cannot be changed; then nobody has been added.
     """
     wanted = frozenset(groups)
-    check_new_user(htpasswd, users, name, wanted)  # before groups are written
+    check_new_user(htpasswd, users, name, wanted, expires)  # before groups are written
     hashed = _hash(password, cost)
-    if wanted and users is not None:
-        _change_users(users, lambda text: _with_groups(text, name, wanted, str(users)))
+    if users is not None and (wanted or expires is not None):
+
+        def welcome(entry: Entry) -> Entry:
+            return replace(entry, groups=entry.groups | wanted, expires=expires or entry.expires)
+
+        _change_entry(users, name, welcome)
 
     def add(file: Htpasswd) -> Htpasswd:
         if name in file.names:
@@ -46,13 +52,14 @@ def add_user(
     _change_htpasswd(htpasswd, add)
 
 
-def check_new_user(htpasswd: Path, users: Path | None, name: str, groups: Iterable[str]) -> None:
+def check_new_user(
+    htpasswd: Path, users: Path | None, name: str, groups: Iterable[str], expires: dt.datetime | None = None
+) -> None:
     """Raise StartError where `add_user` would, whatever the password."""
     if problem := find_name_problem(name):
         raise StartError(problem)
-    wanted = frozenset(groups)
-    if wanted and users is None:
-        raise StartError("no users file is configured for groups; add to identities: - users: {path: users.yaml}")
+    if users is None and (expires is not None or frozenset(groups)):
+        raise _no_users_file()
     if name in load_or_empty(htpasswd).names:
         raise _taken(name, htpasswd)
 
@@ -73,6 +80,16 @@ def set_password(htpasswd: Path, name: str, password: str, *, cost: int = DEFAUL
         return file.with_entry(name, hashed)
 
     _change_htpasswd(htpasswd, change)
+
+
+def set_disabled(htpasswd: Path, users: Path | None, name: str, *, disabled: bool) -> None:
+    """Shut a user out, or let one in again; the password is kept. Raises StartError."""
+    _change_standing(htpasswd, users, name, lambda entry: replace(entry, disabled=disabled))
+
+
+def set_expiry(htpasswd: Path, users: Path | None, name: str, expires: dt.datetime | None) -> None:
+    """Say from which moment on a user is shut out; None: never. Raises StartError."""
+    _change_standing(htpasswd, users, name, lambda entry: replace(entry, expires=expires))
 
 
 def remove_user(htpasswd: Path, users: Path | None, name: str) -> None:
@@ -97,9 +114,20 @@ def read_groups(users: Path | None) -> dict[str, Entry]:
     return dict(parse_users(parse_document(_read_text(users), str(users))))
 
 
-def _with_groups(text: str, name: str, groups: frozenset[str], name_of_file: str) -> str:
-    entry = parse_users(parse_document(text, name_of_file)).get(name, Entry(name))
-    return with_user(text, replace(entry, groups=entry.groups | groups), name_of_file)
+def _change_standing(htpasswd: Path, users: Path | None, name: str, change: Callable[[Entry], Entry]) -> None:
+    if users is None:
+        raise _no_users_file()
+    if name not in load_or_empty(htpasswd).names and name not in read_groups(users):
+        raise _unknown(name, htpasswd)
+    _change_entry(users, name, change)
+
+
+def _change_entry(users: Path, name: str, change: Callable[[Entry], Entry]) -> None:
+    def edit(text: str) -> str:
+        entry = parse_users(parse_document(text, str(users))).get(name, Entry(name))
+        return with_user(text, change(entry), str(users))
+
+    _change_users(users, edit)
 
 
 def _hash(password: str, cost: int) -> str:
@@ -108,6 +136,12 @@ def _hash(password: str, cost: int) -> str:
     if problem := find_problem(password):
         raise StartError(problem)
     return hash_password(password, cost)
+
+
+def _no_users_file() -> StartError:
+    return StartError(
+        "no users file is configured for groups, disabled and expires; add to identities: - users: {path: users.yaml}"
+    )
 
 
 def _unknown(name: str, htpasswd: Path) -> StartError:

@@ -1,9 +1,11 @@
 """All identity sources as one: who logs in, who still exists, in which groups."""
 
 import hmac
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from authproxy.clock import Clock
 from authproxy.identity.bcrypt_hash import DEFAULT_COST
 from authproxy.identity.passwords import Passwords
 from authproxy.identity.source import Answer, Source
@@ -13,14 +15,16 @@ from authproxy.principal import Principal
 class Directory:
     """An ordered list of sources. The first that has a password for a name decides; groups of all of them add up.
 
-    A user whom any source calls disabled does not exist for `authenticate` and `find`. `key` is the same on every node
-    and worker, or an unknown user could be told from a known one by asking twice.
+    A user whom any source calls disabled, or expired at `now` (seconds since 1970), does not exist for `authenticate`
+    and `find`. `key` is the same on every node and worker, or an unknown user could be told from a known one by asking
+    twice.
     """
 
-    def __init__(self, sources: Sequence[Source], *, passwords: Passwords, key: bytes) -> None:
+    def __init__(self, sources: Sequence[Source], *, passwords: Passwords, key: bytes, now: Clock = time.time) -> None:
         self._sources = tuple(sources)
         self._passwords = passwords
         self._key = key
+        self._now = now
 
     async def authenticate(self, name: str, password: str) -> Principal | None:
         """Who this is, or None. Raises TooManyRequests where passwords cannot be checked in time.
@@ -41,7 +45,7 @@ class Directory:
         return None
 
     async def find(self, name: str) -> Principal | None:
-        """The enabled user as of now, or None. Takes no password, so it proves nothing about who asks."""
+        """The user as of now, or None. Takes no password, so it proves nothing about who asks."""
         for source in self._sources:
             principal = await source.find(name) if name else None
             if principal is not None:
@@ -54,9 +58,10 @@ class Directory:
             source.refresh()
 
     def _complete(self, principal: Principal) -> Principal | None:
-        """The principal with the groups of every source, or None where one of them disables the user."""
+        """The principal with the groups of every source, or None where one of them shuts the user out."""
         entries = [entry for source in self._sources if (entry := source.find_entry(principal.name)) is not None]
-        if any(entry.disabled for entry in entries):
+        now = self._now()
+        if any(entry.is_shut_out(now) for entry in entries):
             return None
         return replace(principal, groups=principal.groups.union(*(entry.groups for entry in entries)))
 

@@ -1,5 +1,6 @@
 """What one file says about one user."""
 
+import datetime as dt
 from dataclasses import dataclass, field
 
 
@@ -11,3 +12,8 @@ class Entry:
     hashed: str | None = field(default=None, repr=False)  # bcrypt; None: this file has no password for the user
     groups: frozenset[str] = frozenset()
     disabled: bool = False
+    expires: dt.datetime | None = None  # in UTC; the first moment at which the user has expired
+
+    def is_shut_out(self, now: float) -> bool:
+        """Whether nobody logs in under this name, nor renews a login, at `now` (seconds since 1970)."""
+        return self.disabled or (self.expires is not None and now >= self.expires.timestamp())

@@ -46,7 +46,7 @@ class Source(Protocol):
         """The user as of now, without a password, or None where nobody logs in here under this name."""
 
     def find_entry(self, name: str) -> Entry | None:
-        """Groups, and whether the user is disabled, as said here for users of any source; or None."""
+        """Groups, and whether the user is shut out, as said here for users of any source; or None."""
 
     def refresh(self) -> None:
         """`watch.Reloadable`: read again what has changed."""

@@ -1,23 +1,25 @@
-"""users.yaml: groups, and who is disabled, for users whose passwords stand here or in an htpasswd file.
+"""users.yaml: groups, and who is shut out, for users whose passwords stand here or in an htpasswd file.
 
 users:
-  alice: {groups: [team], disabled: false}
+  alice: {groups: [team], disabled: false, expires: 2026-12-31}
   ci:
     groups: [builders]
     password: $2y$10$…      # bcrypt; without one the entry never authenticates by itself
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, SecretStr
 
 from authproxy.config.document import Document, read_document
 from authproxy.config.explain import validate_document
 from authproxy.identity.bcrypt_hash import MAX_COST, MIN_COST, find_cost
 from authproxy.identity.entry import Entry
+from authproxy.identity.expiry import parse_expiry
 from authproxy.identity.names import find_name_problem
 
 
@@ -45,6 +47,7 @@ def _checked_hash(value: SecretStr) -> SecretStr:
 Name: TypeAlias = Annotated[str, AfterValidator(_checked_name)]
 Group: TypeAlias = Annotated[str, AfterValidator(_checked_group)]
 Hash: TypeAlias = Annotated[SecretStr, AfterValidator(_checked_hash)]
+Expiry: TypeAlias = Annotated[dt.datetime, PlainValidator(parse_expiry)]
 
 
 class UserItem(BaseModel):
@@ -57,6 +60,10 @@ class UserItem(BaseModel):
 
     disabled: bool = False
     """true: the user can neither log in nor use a refresh token, and the password is kept. Off by default."""
+
+    expires: Expiry | None = None
+    """The last day on which the user may log in (`2026-12-31`, to its end in UTC), or the time with its zone
+    (`2026-12-31T18:00:00Z`) from which on neither a login nor a refresh token is taken. Never by default."""
 
     password: Hash | None = None
     """A bcrypt hash. Absent: the password is that of the htpasswd file; where there is none, nobody logs in so."""
@@ -86,4 +93,4 @@ def parse_users(document: Document) -> Mapping[str, Entry]:
 
 def _to_entry(name: str, item: UserItem) -> Entry:
     hashed = item.password.get_secret_value() if item.password else None
-    return Entry(name, hashed, frozenset(item.groups), item.disabled)
+    return Entry(name, hashed, frozenset(item.groups), item.disabled, item.expires)

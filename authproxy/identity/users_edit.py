@@ -12,6 +12,7 @@ import yaml
 from authproxy.config.document import parse_document
 from authproxy.errors import StartError
 from authproxy.identity.entry import Entry
+from authproxy.identity.expiry import to_scalar
 from authproxy.identity.users import parse_users
 
 _INDENT = "  "
@@ -94,6 +95,8 @@ def _dump(entry: Entry) -> str:
     item: dict[str, Any] = {"groups": sorted(entry.groups)}
     if entry.disabled:
         item["disabled"] = True
+    if entry.expires is not None:
+        item["expires"] = to_scalar(entry.expires)
     if entry.hashed is not None:
         item["password"] = entry.hashed
     line = yaml.safe_dump(

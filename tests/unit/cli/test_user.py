@@ -1,3 +1,4 @@
+import datetime as dt
 import inspect
 import os
 import pty
@@ -96,6 +97,31 @@ def test_the_list_says_who_cannot_log_in() -> None:
     )
 
 
+def test_an_expiry_is_shown_before_and_after_it() -> None:
+    add("bob", "--expires", "2999-12-31")
+    add("carol", "--expires", "2001-01-01T12:00:00+02:00")
+    assert read_groups(Path("data/users.yaml"))["bob"].expires == dt.datetime(3000, 1, 1, tzinfo=dt.UTC)
+    assert invoke("list").output == "bob    -  expires 2999-12-31\ncarol  -  expired 2001-01-01T10:00:00Z\n"
+
+
+def test_a_user_expires_and_then_never() -> None:
+    add("bob")
+    assert invoke("expire", "bob", "2001-01-01").output == "bob expires: 2001-01-01\n"
+    assert invoke("list").output == "bob  -  expired 2001-01-01\n"
+    assert invoke("expire", "bob", "never").output == "bob never expires\n"
+    assert invoke("list").output == "bob  -\n"
+
+
+def test_a_user_is_disabled_and_enabled_and_keeps_groups_and_password() -> None:
+    add("bob", "--group", "team")
+    before = hashed("bob")
+    invoke("disable", "bob")
+    assert invoke("list").output == "bob  team  disabled\n"
+    invoke("enable", "bob")
+    assert invoke("list").output == "bob  team\n"
+    assert hashed("bob") == before
+
+
 def test_a_name_that_no_repository_can_have_is_added_with_a_note() -> None:
     result = add("Alice@example.org")
     assert "rules with {user} never match this user" in result.output
@@ -114,6 +140,11 @@ def test_a_name_that_no_repository_can_have_is_added_with_a_note() -> None:
         (["add", "bob"], "", "use --password-stdin"),
         (["password", "bob", "--password-stdin"], "x", "user add bob"),
         (["remove", "bob"], "", "no user bob"),
+        (["disable", "bob"], "", "no user bob"),
+        (["enable", "bob"], "", "no user bob"),
+        (["expire", "bob", "2026-12-31"], "", "no user bob"),
+        (["expire", "bob", "soon"], "", "write 2026-12-31"),
+        (["add", "bob", "--expires", "2026-12-31T10:00"], "", "time with its zone"),
         (["list", "--config", "gone.yml"], "", "gone.yml"),
         (["list", "--config", "open.yml"], "", "no htpasswd file is configured"),
     ],

@@ -1,5 +1,6 @@
 """Several sources as one, over real files and a bcrypt that is counted."""
 
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,11 +8,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from authproxy.errors import StartError
-from authproxy.identity.accounts import add_user, remove_user, set_password
+from authproxy.identity.accounts import add_user, remove_user, set_expiry, set_password
 from authproxy.identity.bcrypt_hash import check_password, find_cost, hash_password
 from authproxy.identity.directory import Directory
 from authproxy.identity.passwords import Passwords
 from authproxy.identity.source import htpasswd_source, users_source
+from tests.support.tokens import START, FakeClock
 
 KEY = b"k" * 32
 
@@ -118,6 +120,23 @@ async def test_a_user_who_is_disabled_anywhere_does_not_exist(directory: Directo
     directory.refresh()
     assert await directory.authenticate("alice", "wonderland") is None
     assert await directory.find("alice") is None
+
+
+async def test_a_user_neither_logs_in_nor_renews_from_the_moment_of_the_expiry_on(files: tuple[Path, Path]) -> None:
+    htpasswd, users = files
+    set_expiry(htpasswd, users, "bob", dt.datetime.fromtimestamp(START + 60, dt.UTC))
+    clock, passwords = FakeClock(), Passwords()
+    sources = [
+        read(path, passwords=passwords, key=KEY) for read, path in ((htpasswd_source, htpasswd), (users_source, users))
+    ]
+    directory = Directory(sources, passwords=passwords, key=KEY, now=clock)
+    clock.now = START + 59.9
+    assert await directory.authenticate("bob", "builder") is not None
+    assert await directory.find("bob") is not None
+    clock.now = START + 60
+    assert await directory.authenticate("bob", "builder") is None  # though the password was remembered
+    assert await directory.find("bob") is None
+    assert await directory.find("alice") is not None
 
 
 async def test_unknown_users_cost_what_the_files_users_cost(files: tuple[Path, Path], bcrypt: Counted) -> None:

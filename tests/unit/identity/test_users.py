@@ -1,3 +1,4 @@
+import datetime as dt
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,10 @@ HASH = "$2y$04$jarkjdyN4syBOFAUG5Wke.Vp4AvfLekncelXMKIMRHArULM5lpa/6"  # secret
             "users: {alice: {groups: [team, ops], disabled: yes}}\n",
             {"alice": Entry("alice", None, frozenset({"team", "ops"}), disabled=True)},
         ),
+        (
+            "users: {alice: {expires: 2026-12-31}}\n",
+            {"alice": Entry("alice", expires=dt.datetime(2027, 1, 1, tzinfo=dt.UTC))},
+        ),
         (f"users:\n  ci:\n    password: {HASH}\n", {"ci": Entry("ci", HASH)}),
         ("users: {5000: {groups: [no]}}\n", {"5000": Entry("5000", None, frozenset({"no"}))}),
     ],
@@ -35,6 +40,7 @@ def test_users_as_written(text: str, users: dict[str, Entry]) -> None:
         ("user: {}\n", r'users.yaml:1: user: unknown key \(did you mean "users"\?\)'),
         ("users:\n  alice:\n    group: [a]\n", r"users.yaml:3: users.alice.group: unknown key"),
         ("users:\n  alice:\n    disabled: perhaps\n", r"users.yaml:3: users.alice.disabled"),
+        ("users:\n  alice: {expires: 31.12.2026}\n", r"users.yaml:2: users.alice.expires: .*write 2026-12-31"),
         ("users:\n  alice: {groups: team}\n", r"users.yaml:2: users.alice.groups: a list wanted"),
         ("users:\n  alice: {groups: ['']}\n", r"a group is one line"),
         ("users:\n  alice: {password: secret}\n", r"users.yaml:2: users.alice.password: not a bcrypt hash"),

@@ -1,3 +1,5 @@
+import datetime as dt
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,13 +80,23 @@ NAMES = (
 )
 
 
-@given(st.lists(st.tuples(NAMES, st.frozensets(NAMES, max_size=2), st.booleans()), max_size=6))
+MOMENTS = (
+    st.none()
+    | st.datetimes(
+        min_value=dt.datetime(1, 1, 3),  # noqa: DTZ001 - hypothesis gives it the zone
+        timezones=st.just(dt.UTC),
+    )
+    | st.dates(min_value=dt.date(1, 1, 3)).map(lambda day: dt.datetime.combine(day, dt.time(), dt.UTC))
+)
+
+
+@given(st.lists(st.tuples(NAMES, st.frozensets(NAMES, max_size=2), st.booleans(), MOMENTS), max_size=6))
 def test_any_names_that_were_put_in_are_read_again_and_can_be_taken_out(
-    users: list[tuple[str, frozenset[str], bool]],
+    users: list[tuple[str, frozenset[str], bool, dt.datetime | None]],
 ) -> None:
     text, wanted = "# kept\n", {}
-    for name, groups, disabled in users:
-        wanted[name] = Entry(name, None, groups, disabled)
+    for name, groups, disabled, expires in users:
+        wanted[name] = Entry(name, None, groups, disabled, expires)
         text = with_user(text, wanted[name], "users.yaml")
         assert parse_users(parse_document(text, "users.yaml")) == wanted
     for name in list(wanted):
