@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 # `tests.support` and `benchmarks` are found in the clone. Behind everything else, so that `authproxy` is the installed
 # one: the built wheel under `make test`, which tests/house/test_environment.py checks.
@@ -22,6 +23,10 @@ hypothesis.settings.register_profile("repeatable", UNTIMED, derandomize=True)
 hypothesis.settings.register_profile("quick", UNTIMED, derandomize=True, max_examples=20)
 hypothesis.settings.register_profile("explore", UNTIMED, derandomize=False, max_examples=1000)
 hypothesis.settings.load_profile("repeatable")
+
+# Tracebacks are plain where a test configures nothing else: to colour the source of every frame takes 0.1 s each time.
+PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure([*structlog.get_config()["processors"][:-1], PLAIN])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,6 +5,7 @@ What it prints loads to the same settings, but for secrets, which are hidden.
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
@@ -64,6 +65,7 @@ def _indent(depth: int, dashes: int) -> str:
     return "  " * (depth - dashes) + "- " * dashes
 
 
+@lru_cache(maxsize=1000)  # the same few keys and values stand in most lines
 def _quoted_where_needed(text: str) -> str:
     try:
         is_plain = parse_document(f"key: {text}  # comment", "").to_plain() == {"key": text}
