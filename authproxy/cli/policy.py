@@ -1,11 +1,13 @@
 """`authproxy policy …`: ask the policies what they would say, before anybody else does."""
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.cli.policy_files import ConfigOption, PoliciesOption, load_settings, policies_path, read_users_files
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -14,10 +16,6 @@ if TYPE_CHECKING:
     from authproxy.principal import Principal
 
 ANONYMOUS = "-"  # no user can be asked for by this name; all others are as they sign in
-
-# Where the embedded default keeps them.
-DEFAULT_POLICIES = Path("policies")
-DEFAULT_USERS = Path("data/users.yaml")
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -31,13 +29,11 @@ def policy() -> None:
 def explain(
     user: Annotated[str, typer.Argument(help="A user's name, or - for a caller without credentials.")],
     scope: Annotated[str, typer.Argument(help="repository:team/app:pull,push or registry:catalog:*")],
-    policies: Annotated[
-        Path | None, typer.Option(help="A policy file or folder instead of the configuration's, or of policies/.")
-    ] = None,
+    policies: PoliciesOption = None,
     group: Annotated[
         list[str] | None, typer.Option(help="A group of the user, instead of those that the users file says.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A configuration that says where policies and users are.")] = None,
+    config: ConfigOption = None,
 ) -> None:
     """Say what a user may do, and the file, line and rule that decided it.
 
@@ -47,17 +43,69 @@ def explain(
     from authproxy.policy.load import load_policies
 
     accesses = _parse_scope(scope)
-    try:
-        settings = _load_settings(config)
+    with _told():
+        settings = load_settings(config)
         principal = _find_principal(user, group, settings)
-        rules = load_policies(policies or _policies_path(settings, config))
-    except StartError as exc:
-        typer.echo(f"authproxy: {exc}", err=True)
-        raise typer.Exit(2) from None
+        rules = load_policies(policies or policies_path(settings, config))
     explanations = [one for access in accesses for one in explain(rules, principal, access)]
     for explanation in explanations:
         typer.echo("\n".join(render(explanation)))
     raise typer.Exit(0 if all(one.decision.allowed for one in explanations) else 1)
+
+
+@app.command("test")
+def decide_cases(
+    policies: PoliciesOption = None,
+    config: ConfigOption = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the outcome to this file too, as JUnit XML.")] = None,
+    strict: Annotated[bool, typer.Option(help="Fail too where a rule decides in no case.")] = False,
+) -> None:
+    """Decide the cases that stand beside the rules, and name the rules that decide in none.
+
+    Exit code 0: all cases hold; 1: some fail; 2: it cannot be told, there are no cases.
+    """
+    from authproxy.policy.cases import run_cases
+    from authproxy.policy.junit import to_junit
+    from authproxy.policy.load import load_all
+
+    with _told():
+        path = policies or policies_path(load_settings(config), config)
+        loaded = load_all(path)
+        if not loaded.cases:
+            raise StartError(f"{path}: holds no cases; write them under tests: beside the rules")
+        report = run_cases(loaded.policies, loaded.cases)
+        if junit is not None:
+            _write(junit, to_junit(report))
+    for outcome in report.failed:
+        typer.echo(f"failed: {outcome.case.place}: {outcome.case}")
+        typer.echo("\n".join(f"  {fault}" for fault in outcome.faults))
+        if outcome.case.why:
+            typer.echo(f"  why: {outcome.case.why}")
+    for rule in report.untested:
+        typer.echo(f"untested: {rule} decides in no case")
+    decided = len(loaded.policies.rules) - len(report.untested)
+    typer.echo(
+        f"{len(report.outcomes)} cases, {len(report.failed)} failed;"
+        f" {decided} of {len(loaded.policies.rules)} rules decided in some"
+    )
+    raise typer.Exit(1 if report.failed or (strict and report.untested) else 0)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What cannot be read is told in a line, with exit code 2."""
+    try:
+        yield
+    except StartError as exc:
+        typer.echo(f"authproxy: {exc}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise StartError(f"{path}: cannot be written: {exc.strerror}") from exc
 
 
 def _parse_scope(scope: str) -> tuple["Access", ...]:
@@ -70,22 +118,6 @@ def _parse_scope(scope: str) -> tuple["Access", ...]:
             param_hint="SCOPE",
         )
     return parse_scopes([scope])
-
-
-def _load_settings(config: Path | None) -> "Settings | None":
-    if config is None:
-        return None
-    from authproxy.config.load import load
-
-    return load(config, os.environ).settings
-
-
-def _policies_path(settings: "Settings | None", config: Path | None) -> Path:
-    if settings is None:
-        return DEFAULT_POLICIES
-    if settings.policies is None:
-        raise StartError(f"{config}: names no policies; allowed: policies: {{path: …}} there, or --policies PATH here")
-    return settings.policies.path
 
 
 def _find_principal(user: str, groups: list[str] | None, settings: "Settings | None") -> "Principal":
@@ -103,13 +135,7 @@ def _find_principal(user: str, groups: list[str] | None, settings: "Settings | N
 
 def _find_groups(user: str, settings: "Settings | None") -> frozenset[str]:
     """The groups that the users files say, all together, as at a login."""
-    from authproxy.identity.users import read_users
-
-    if settings is None:
-        files = [DEFAULT_USERS] if DEFAULT_USERS.exists() else []
-    else:
-        files = [source.users.path for source in settings.sources if source.users is not None]
-    entries = [entry for file in files if (entry := read_users(file).get(user)) is not None]
+    entries = [entry for users in read_users_files(settings) if (entry := users.get(user)) is not None]
     if any(entry.disabled for entry in entries):
         typer.echo(f"authproxy: {user} is disabled: whatever the policies say, no token is issued", err=True)
     return frozenset[str]().union(*(entry.groups for entry in entries))

@@ -15,14 +15,19 @@ from authproxy.reference import parse_repository
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An answer, and why. `rule` is the one that decided; None where no rule did.
+    """An answer, and why. `rules` are those that decided, by file and line: each alone would have.
 
     `reason` and `rule.place` name files of this machine: they are for logs and operators, not for clients.
     """
 
     allowed: bool
-    rule: Rule | None
+    rules: tuple[Rule, ...]
     reason: str
+
+    @property
+    def rule(self) -> Rule | None:
+        """The first of those that decided; None where none did."""
+        return self.rules[0] if self.rules else None
 
 
 def expand(access: Access) -> tuple[Access, ...]:
@@ -60,21 +65,23 @@ def find_target(principal: Principal, access: Access) -> Target | str:
 def _decide_single(policies: PolicySet, principal: Principal, access: Access) -> Decision:
     target = find_target(principal, access)
     if isinstance(target, str):
-        return Decision(allowed=False, rule=None, reason=target)
+        return Decision(allowed=False, rules=(), reason=target)
     matching = [
         rule
         for rule in policies.candidates(principal, target)
         if target.action in rule.actions and rule.resources.include(target)
     ]
     if denying := [rule for rule in matching if rule.effect is Effect.DENY]:
-        rule = _first(denying)
-        return Decision(allowed=False, rule=rule, reason=f"denied by {rule}")
+        rules = _in_order(denying)
+        return Decision(allowed=False, rules=rules, reason=f"denied by {rules[0]}")
     if matching:
-        rule = _first(matching)
-        return Decision(allowed=True, rule=rule, reason=f"allowed by {rule}")
-    return Decision(allowed=False, rule=None, reason="no rule allows it")
+        rules = _in_order(matching)
+        return Decision(allowed=True, rules=rules, reason=f"allowed by {rules[0]}")
+    return Decision(allowed=False, rules=(), reason="no rule allows it")
 
 
-def _first(rules: list[Rule]) -> Rule:
-    # Any of them decides; always naming the same one keeps explanations and logs comparable.
-    return min(rules, key=lambda rule: (rule.file, rule.line))
+def _in_order(rules: list[Rule]) -> tuple[Rule, ...]:
+    # Always the same one comes first, and none twice: so explanations and logs can be compared.
+    if len(rules) == 1:
+        return (rules[0],)
+    return tuple(sorted({rule.place: rule for rule in rules}.values(), key=lambda rule: (rule.file, rule.line)))

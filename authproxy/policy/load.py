@@ -1,12 +1,17 @@
-"""Policy files → a PolicySet: all of them or none. What a file may say: `shape.py`."""
+"""Policy files → a PolicySet, and the cases that stand beside the rules: all files or none.
+
+What a file may say: `shape.py`.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from authproxy.config.document import read_document
 from authproxy.errors import StartError
+from authproxy.policy.cases import Case
 from authproxy.policy.model import PolicySet, Rule
-from authproxy.policy.shape import parse_rules
+from authproxy.policy.shape import parse_policy
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -15,23 +20,40 @@ class PolicyError(StartError):
     """Policies that cannot be loaded: one line for each fault, `file:line: key: what is wrong; allowed: …`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """All that the files say together."""
+
+    policies: PolicySet
+    cases: tuple[Case, ...]
+
+
 def load_policies(path: Path) -> PolicySet:
+    """The rules of one file or folder. Raises PolicyError as `load_all` does."""
+    return load_all(path).policies
+
+
+def load_all(path: Path) -> Loaded:
     """Load one file, or all files of a folder that end in .yaml or .yml and do not begin with a dot.
 
     Subfolders are not read. Raises PolicyError where any file is at fault, two rules share a name, or there is no
     file at all.
     """
     rules: list[Rule] = []
+    cases: list[Case] = []
     faults: list[str] = []
     for file in _policy_files(path):
         try:
-            rules.extend(parse_rules(read_document(file)))
+            parsed = parse_policy(read_document(file))
         except StartError as exc:
             faults.append(str(exc))
+        else:
+            rules.extend(parsed.rules)
+            cases.extend(parsed.cases)
     faults.extend(_shared_names(rules))
     if faults:
         raise PolicyError("\n".join(faults))
-    return PolicySet(tuple(rules))
+    return Loaded(PolicySet(tuple(rules)), tuple(cases))
 
 
 def _policy_files(path: Path) -> list[Path]:

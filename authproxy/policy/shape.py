@@ -8,16 +8,22 @@
         to: {signed-in: true}                     # any of users, groups, anonymous, signed-in, everyone
         on: {repositories: ["{user}/**"]}         # none where the action is catalog
 
+    tests:                                        # cases, see case_shape.py
+      - {who: {user: alice}, what: "repository:bob/app:pull", expected: deny}
+
 Every key that is not known is refused: a typo must never become a rule about everybody.
 The reference: docs/reference/policies.md.
 """
 
-from typing import Annotated, Literal, Self, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from authproxy.config.document import Document
 from authproxy.config.explain import validate_document
+from authproxy.policy.case_shape import CaseEntry
+from authproxy.policy.cases import Case
 from authproxy.policy.glob import Glob
 from authproxy.policy.model import (
     ANONYMOUS,
@@ -31,47 +37,9 @@ from authproxy.policy.model import (
     SubjectKey,
     Subjects,
 )
+from authproxy.policy.words import Entry, Flag, Line, Names, Prose, not_empty
 
-Item = TypeVar("Item")
-
-
-def parse_rules(document: Document) -> tuple[Rule, ...]:
-    """The rules of one file, in its order. Raises DocumentError with a line for each fault."""
-    entries = validate_document(document, FileEntry).rules
-    return tuple(entry.to_rule(document.name, document.line_of(("rules", i))) for i, entry in enumerate(entries))
-
-
-def _not_empty(values: tuple[Item, ...]) -> tuple[Item, ...]:
-    if not values:
-        raise ValueError("an empty list; allowed: at least one entry")
-    return values
-
-
-def _only_true(value: object) -> object:
-    # `signed-in: false` could be meant as "only those who are not", which it would not be.
-    if value != "true":
-        raise ValueError("this says something only where it is true; allowed: true, or leave the key out")
-    return True
-
-
-def _one_line(value: str) -> str:
-    if not value or value != value.strip() or not value.isprintable():
-        raise ValueError("this must be one line of text; allowed: printable characters, without spaces around them")
-    return value
-
-
-def _exact_name(value: str) -> str:
-    # What looks like a pattern is none here: the rule would silently be about nobody.
-    if any(c in "*{}" for c in value):
-        raise ValueError(f'"{value}" looks like a pattern; allowed: exact names (for all there is `everyone: true`)')
-    return _one_line(value)
-
-
-def _joined_lines(value: str) -> str:
-    joined = " ".join(value.split())
-    if not joined.isprintable():
-        raise ValueError("this holds control characters; allowed: text")
-    return joined
+Actions: TypeAlias = Annotated[tuple[Literal["pull", "push", "delete", "catalog", "*"], ...], AfterValidator(not_empty)]
 
 
 def _parsed_glob(value: object) -> Glob:
@@ -80,19 +48,27 @@ def _parsed_glob(value: object) -> Glob:
     return Glob.parse(value)
 
 
-Flag: TypeAlias = Annotated[bool, BeforeValidator(_only_true)]
-Names: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_exact_name)], ...], AfterValidator(_not_empty)]
-Actions: TypeAlias = Annotated[
-    tuple[Literal["pull", "push", "delete", "catalog", "*"], ...], AfterValidator(_not_empty)
-]
-Globs: TypeAlias = Annotated[tuple[Annotated[Glob, PlainValidator(_parsed_glob)], ...], AfterValidator(_not_empty)]
+Globs: TypeAlias = Annotated[tuple[Annotated[Glob, PlainValidator(_parsed_glob)], ...], AfterValidator(not_empty)]
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """What one file says."""
+
+    rules: tuple[Rule, ...]
+    cases: tuple[Case, ...] = ()
 
 
-class SubjectsEntry(_Entry):
+def parse_policy(document: Document) -> PolicyFile:
+    """The rules and cases of one file, in its order. Raises DocumentError with a line for each fault."""
+    entry = validate_document(document, FileEntry)
+    return PolicyFile(
+        tuple(rule.to_rule(document.name, document.line_of(("rules", i))) for i, rule in enumerate(entry.rules)),
+        tuple(case.to_case(document.name, document.line_of(("tests", i))) for i, case in enumerate(entry.tests)),
+    )
+
+
+class SubjectsEntry(Entry):
     """Whom a rule is about: everybody who is any of these. At least one is needed."""
 
     users: Names = ()
@@ -122,19 +98,19 @@ class SubjectsEntry(_Entry):
         return Subjects(frozenset([*users, *groups, *(key for key, is_meant in flags if is_meant)]))
 
 
-class ResourcesEntry(_Entry):
+class ResourcesEntry(Entry):
     """What a rule is about."""
 
     repositories: Globs
     """Globs over repository names, of which one must match; "**" is all of them."""
 
 
-class RuleEntry(_Entry):
+class RuleEntry(Entry):
     """One rule: it allows or denies some actions, to some callers, on some repositories."""
 
-    name: Annotated[str, AfterValidator(_one_line)]
+    name: Line
     """What `policy explain` and the log call the rule; no other rule in any file has the same."""
-    description: Annotated[str, AfterValidator(_joined_lines)] = ""
+    description: Prose = ""
     """What the rule is for, to those who read it and to those whom it denies something."""
     allow: Actions = ()
     """Actions: pull, push, delete, "*" for these three, or catalog alone. Exactly one of allow and deny stands."""
@@ -174,10 +150,12 @@ class RuleEntry(_Entry):
         )
 
 
-class FileEntry(_Entry):
+class FileEntry(Entry):
     """One policy file."""
 
     version: Literal["1"]
     """The version of this language: 1."""
-    rules: Annotated[tuple[RuleEntry, ...], AfterValidator(_not_empty)]
+    rules: Annotated[tuple[RuleEntry, ...], AfterValidator(not_empty)]
     """The rules, in any order."""
+    tests: tuple[CaseEntry, ...] = ()
+    """Cases: what the rules of all files together must say. `authproxy policy test` decides them."""

@@ -7,17 +7,30 @@ from pathlib import Path
 import pytest
 
 from authproxy.config.document import parse_document
+from authproxy.policy.case_shape import CallerEntry, CaseEntry
+from authproxy.policy.cases import run_cases
 from authproxy.policy.glob import PLACEHOLDERS, Glob
-from authproxy.policy.model import Action
-from authproxy.policy.shape import FileEntry, ResourcesEntry, RuleEntry, SubjectsEntry, parse_rules
+from authproxy.policy.model import Action, PolicySet
+from authproxy.policy.shape import FileEntry, ResourcesEntry, RuleEntry, SubjectsEntry, parse_policy
+from authproxy.policy.words import Entry
 
 DOCS = Path(__file__).parents[3] / "docs"
 REFERENCE = (DOCS / "reference/policies.md").read_text(encoding="utf-8")
 HOW_TO = (DOCS / "how-to/write-a-policy.md").read_text(encoding="utf-8")
 
 
+ENTRIES: tuple[tuple[str, type[Entry]], ...] = (
+    ("", FileEntry),
+    ("rules[].", RuleEntry),
+    ("", SubjectsEntry),
+    ("", ResourcesEntry),
+    ("tests[].", CaseEntry),
+    ("who.", CallerEntry),
+)
+
+
 def words() -> Iterator[str]:
-    for prefix, entry in (("", FileEntry), ("rules[].", RuleEntry), ("", SubjectsEntry), ("", ResourcesEntry)):
+    for prefix, entry in ENTRIES:
         yield from (prefix + (field.alias or name) for name, field in entry.model_fields.items())
     yield from Action
     yield from PLACEHOLDERS
@@ -30,11 +43,14 @@ def test_every_word_has_its_row(word: str) -> None:
 
 @pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", REFERENCE + HOW_TO, re.DOTALL))
 def test_every_example_loads(text: str) -> None:
-    assert parse_rules(parse_document(text, "example"))
+    parsed = parse_policy(parse_document(text, "example"))
+    assert parsed.rules
+    assert run_cases(PolicySet(parsed.rules), parsed.cases).failed == ()
 
 
 def test_the_table_of_globs_is_right() -> None:
-    rows = re.findall(r"^\| `(.*?)` \| (.*?) \| (.*?)\|$", REFERENCE.partition("| glob |")[2], re.MULTILINE)
+    table = REFERENCE.partition("| glob |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `(.*?)` \| (.*?) \| (.*?)\|$", table, re.MULTILINE)
     shown = [row for row in rows if "`" in row[1] + row[2]]
     assert len(shown) == 5
     for glob, matching, other in shown:

@@ -1,0 +1,77 @@
+"""The shape of a case in a policy file.
+
+tests:
+  - who: {user: alice, groups: [devs]}        # or {anonymous: true}
+    what: repository:team/app:pull,push       # a scope; each of its actions must be answered as expected
+    expected: allow                           # or deny
+    rule: team space                          # optional: the rule that decides
+    why: Developers push to the team's space. # optional
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, model_validator
+
+from authproxy.access import parse_scopes
+from authproxy.policy.cases import Case
+from authproxy.policy.model import Effect
+from authproxy.policy.words import Entry, Flag, Line, Names, Prose
+from authproxy.principal import Principal
+
+
+def _one_scope(value: str) -> str:
+    if len(value.split()) != 1 or not parse_scopes([value]):
+        raise ValueError(
+            f'"{value}" is not a scope; allowed: type:name:action[,action…], such as repository:team/app:pull,push'
+        )
+    return value
+
+
+class CallerEntry(Entry):
+    """Who asks: a user with the groups that stand here (those of the users file do not count), or nobody."""
+
+    user: Line | None = None
+    """The name that the caller signed in with."""
+    groups: Names = ()
+    """All groups that the caller is in."""
+    anonymous: Flag = False
+    """A caller who sent no credentials."""
+
+    @model_validator(mode="after")
+    def _is_one_caller(self) -> Self:
+        if (self.user is None) is not self.anonymous:
+            raise ValueError("a case is about one caller; allowed: exactly one of user and anonymous")
+        if self.anonymous and self.groups:
+            raise ValueError("a caller without credentials has no groups; allowed: anonymous alone")
+        return self
+
+    def to_principal(self) -> Principal:
+        """The same as a value to decide about."""
+        return Principal(self.user or "", frozenset(self.groups))
+
+
+class CaseEntry(Entry):
+    """One case: who asks for what, and how the rules must answer."""
+
+    who: CallerEntry
+    """Who asks."""
+    what: Annotated[str, AfterValidator(_one_scope)]
+    """The scope that is asked for, as a client writes it."""
+    expected: Literal["allow", "deny"]
+    """How each action of the scope must be answered."""
+    rule: Line | None = None
+    """The name of a rule that must be among those that decide."""
+    why: Prose = ""
+    """What the case is there for. A failure shows it."""
+
+    def to_case(self, file: str, line: int) -> Case:
+        """The same as a value to run."""
+        return Case(
+            principal=self.who.to_principal(),
+            scope=self.what,
+            expected=Effect(self.expected),
+            rule=self.rule,
+            why=self.why,
+            file=file,
+            line=line,
+        )

@@ -1,0 +1,78 @@
+"""Cases beside the rules: who asks for what and what must be the answer; and which rules no case ever decided by."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from authproxy.access import parse_scopes
+from authproxy.policy.decide import Decision, decide, expand
+from authproxy.policy.model import Effect, PolicySet, Rule
+from authproxy.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One question and the answer that the rules of all files together must give."""
+
+    principal: Principal
+    scope: str  # one scope: each of its actions must be answered as expected
+    expected: Effect
+    rule: str | None  # the name of a rule that must be among those that decide
+    why: str
+    file: str
+    line: int  # counted from 1, where the case begins
+
+    @property
+    def place(self) -> str:
+        """`policies/default.yaml:30`."""
+        return f"{self.file}:{self.line}"
+
+    def __str__(self) -> str:
+        return f"{self.principal.name or 'anonymous'} asks {self.scope}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a case went: `faults` has a sentence for each action that was answered otherwise, or by another rule."""
+
+    case: Case
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How all cases went, in their order, and the rules that decided in none of them."""
+
+    outcomes: tuple[Outcome, ...]
+    untested: tuple[Rule, ...]
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """Those that were not answered as expected."""
+        return tuple(outcome for outcome in self.outcomes if outcome.faults)
+
+
+def run_cases(policies: PolicySet, cases: Iterable[Case]) -> Report:
+    """Decide each case by the rules."""
+    names = {rule.name for rule in policies.rules}
+    deciding: set[str] = set()
+    outcomes = []
+    for case in cases:
+        faults = []
+        if case.rule is not None and case.rule not in names:
+            faults.append(f'there is no rule "{case.rule}"')
+        for access in (single for wanted in parse_scopes([case.scope]) for single in expand(wanted)):
+            decision = decide(policies, case.principal, access)
+            deciding.update(rule.name for rule in decision.rules)
+            if fault := _find_fault(case, decision):
+                faults.append(f"{access.action}: {fault}")
+        outcomes.append(Outcome(case, tuple(faults)))
+    return Report(tuple(outcomes), tuple(rule for rule in policies.rules if rule.name not in deciding))
+
+
+def _find_fault(case: Case, decision: Decision) -> str | None:
+    reason = decision.reason if decision.rules else f"denied: {decision.reason}"
+    if decision.allowed is not (case.expected is Effect.ALLOW):
+        return f"expected {case.expected}, but it is {reason}"
+    if case.rule is not None and case.rule not in {rule.name for rule in decision.rules}:
+        return f'expected the rule "{case.rule}" to decide, but it is {reason}'
+    return None
