@@ -4,6 +4,7 @@
     data/htpasswd      the users' passwords (bcrypt)        made on the first start, with the user `admin`
     data/users.yaml    the users' groups                     made on the first start
     data/keys/         the keys that sign tokens
+    data/state/        whose tokens are revoked
     certs/             an own CA and a server certificate    made on the first start
     policies/          who may do what                       made where there is none
 
@@ -73,7 +74,7 @@ class Layout:
                 "filesystem": {"rootdirectory": str(self.data / "registry")},
                 "delete": {"enabled": "true"},
             },
-            "token": {"service": "authproxy", "keys": str(self.data / "keys")},
+            "token": {"service": "authproxy", "keys": str(self.data / "keys"), "state": str(self.data / "state")},
             "identities": [{"htpasswd": {"path": str(self.htpasswd)}}, {"users": {"path": str(self.users)}}],
             "policies": {"path": str(self.policies)},
         }

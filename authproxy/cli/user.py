@@ -87,7 +87,7 @@ def disable(name: Name, config: Config = None) -> None:
 
     files = _find_files(config)
     set_disabled(files.htpasswd, files.users, name, disabled=True)
-    typer.echo(f"disabled {name} in {files.users}")
+    typer.echo(f"disabled {name} in {files.users}; access tokens are good until they expire; end them: authproxy token revoke {name}")
 
 
 @app.command()

@@ -29,6 +29,7 @@ from authproxy.token.grant import EveryUserEverything, TokenService
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
 from authproxy.token.refresh import RefreshTokens
+from authproxy.token.revocations import NobodyRevoked, RevocationFolder, Revocations
 from authproxy.token.routes import token_routes
 from authproxy.token.verifier import foreign_verifier, own_verifier
 
@@ -63,12 +64,13 @@ def make_gate(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret:
             parts.reloadables.append(keyring)
             directory = _directory(settings, parts, key=keyring.secret("stamps"))
             policies = _policies(settings, parts)
-            pages.include_router(token_routes(_token_service(token, keyring, directory, policies)))
+            revocations = _revocations(token, parts)
+            pages.include_router(token_routes(_token_service(token, keyring, directory, policies, revocations)))
             return _authorizing(
                 settings,
                 keyring.secret("sessions"),
                 challenge=BearerChallenge(token.service, token.realm),
-                verifier=own_verifier(keyring, issuer=token.issuer, service=token.service),
+                verifier=own_verifier(keyring, issuer=token.issuer, service=token.service, revocations=revocations),
                 basic=BasicAccess(directory, policies),
             )
         case _:
@@ -82,7 +84,11 @@ def _foreign_challenge(token: AuthToken) -> BearerChallenge:
 
 
 def _token_service(
-    token: Token, keyring: KeyRing, directory: CountedLogins, policies: Policies | EveryUserEverything
+    token: Token,
+    keyring: KeyRing,
+    directory: CountedLogins,
+    policies: Policies | EveryUserEverything,
+    revocations: Revocations,
 ) -> TokenService:
     return TokenService(
         service=token.service,
@@ -91,7 +97,16 @@ def _token_service(
         issuer=Issuer(keyring, token.issuer, token.service, int(token.lifetime.total_seconds())),
         refresh=RefreshTokens(keyring.secret("refresh tokens"), issuer=token.issuer, service=token.service),
         jwks=keyring.jwks,
+        revocations=revocations,
     )
+
+
+def _revocations(token: Token, parts: Parts) -> Revocations:
+    if token.state is None:
+        return NobodyRevoked()
+    revocations = RevocationFolder(token.state)
+    parts.reloadables.append(revocations)
+    return revocations
 
 
 def _directory(settings: Settings, parts: Parts, *, key: bytes) -> CountedLogins:

@@ -63,6 +63,10 @@ class Token(Section):
     keys: Path
     """The folder of the signing keys, shared by all nodes. It is made, with a first key, where it is missing."""
 
+    state: Path | None = None
+    """The folder of what `authproxy token revoke` says, shared by all nodes. It is made where it is missing. Default:
+    none, and tokens cannot be revoked."""
+
 
 class HtpasswdSource(Section):
     """Names and passwords of an htpasswd file."""

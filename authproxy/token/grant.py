@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 from authproxy.access import CATALOG, Access, Grant, InvalidToken, format_scopes
 from authproxy.authorization import Basic
-from authproxy.errors import CredentialsRefused, NameInvalid, TokenRequestInvalid
+from authproxy.errors import CredentialsRefused, NameInvalid, TokenRequestInvalid, TooManyRequests
 from authproxy.principal import ANONYMOUS, Principal
 from authproxy.reference import parse_repository
 from authproxy.token.issuer import IssuedToken
 from authproxy.token.refresh import RefreshTokens
 from authproxy.token.request import Renewal, TokenRequest
+from authproxy.token.revocations import LEARNED_WITHIN_S, NobodyRevoked, Revocations
 
 # A push with its mounts asks for a handful. Each is decided by the policies.
 MAX_ACTIONS = 256
@@ -91,6 +92,7 @@ class TokenService:
     issuer: AccessTokens
     refresh: RefreshTokens
     jwks: Callable[[], dict[str, Any]]  # the public keys as of now
+    revocations: Revocations = field(default_factory=NobodyRevoked)
 
     async def answer(self, request: TokenRequest) -> TokenAnswer:
         """Answer one request. A grant smaller than the wish, be it empty, is no error.
@@ -103,41 +105,47 @@ class TokenService:
             raise TokenRequestInvalid(
                 f"the scopes hold {len(request.accesses)} actions, more than {MAX_ACTIONS}; ask for fewer at a time"
             )
-        principal = await self._identify(request)
+        principal, proved_at = await self._identify(request)
         allowed = self.policies.granted(principal, request.accesses)
         granted = within(request.accesses, allowed)
         issued = self.issuer.issue(principal.name, granted)
+        if self.revocations.refuses(principal.name, issued.issued_at):
+            message = f"the tokens of {principal.name} are being revoked; come back in {LEARNED_WITHIN_S} seconds"
+            raise TooManyRequests(message, retry_after_s=LEARNED_WITHIN_S)
         if len(issued.token) > MAX_TOKEN_BYTES:
             raise TokenRequestInvalid(
                 f"a token for these scopes has {len(issued.token)} bytes, more than {MAX_TOKEN_BYTES};"
                 " ask for fewer at a time"
             )
         wants_refresh = request.offline and not principal.is_anonymous
-        refresh_token = self.refresh.issue(principal) if wants_refresh else None
+        refresh_token = self.refresh.issue(principal, proved_at) if wants_refresh else None
         return TokenAnswer(issued, granted, refresh_token, request.shows_scope)
 
-    async def _identify(self, request: TokenRequest) -> Principal:
+    async def _identify(self, request: TokenRequest) -> tuple[Principal, int | None]:
+        """Who asks, and when their password was proved (None: now)."""
         match request.credentials:
             case None:
-                return ANONYMOUS
+                return ANONYMOUS, None
             case Basic(name, password):
                 principal = await self.identities.authenticate(name, password)
                 if principal is None:
                     raise CredentialsRefused
-                return principal
+                return principal, None
             case Renewal(token):
                 return await self._renew(token)
 
-    async def _renew(self, token: str) -> Principal:
+    async def _renew(self, token: str) -> tuple[Principal, int]:
         """Whom a refresh token stands for, read anew: groups may have changed, the password must not have."""
         try:
             refresh = self.refresh.read(token)
         except InvalidToken as exc:
             raise CredentialsRefused("this login has ended; log in again") from exc
+        if self.revocations.refuses(refresh.subject, refresh.issued_at):
+            raise CredentialsRefused("this login has ended; log in again")
         principal = await self.identities.find(refresh.subject)
         if principal is None or not hmac.compare_digest(principal.stamp.encode(), refresh.stamp.encode()):
             raise CredentialsRefused("this login has ended; log in again")
-        return principal
+        return principal, refresh.issued_at
 
 
 def within(wanted: Sequence[Access], allowed: frozenset[Access]) -> tuple[Access, ...]:

@@ -9,6 +9,7 @@ a token is refused is a class of its own, for the log; outside it is just `inval
     ├── BadSignature       the key did not sign this
     ├── WrongClaim         another issuer, audience or kind of token
     ├── OutOfTime          not yet valid
+    ├── Revoked            issued to its subject before a revocation
     └── ExpiredToken       expired (access.py)
 """
 
@@ -48,6 +49,10 @@ class WrongClaim(InvalidToken):
 
 class OutOfTime(InvalidToken):
     """Not yet valid."""
+
+
+class Revoked(InvalidToken):
+    """Issued to its subject before the moment from which on its tokens are good again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,13 +36,17 @@ class RefreshTokens:
         self._now = now
         self._header = encode_segment(_HEADER)
 
-    def issue(self, principal: Principal) -> str:
-        """A refresh token for a caller whose credentials have just been proved. It does not expire by itself."""
+    def issue(self, principal: Principal, proved_at: int | None = None) -> str:
+        """A refresh token for a caller whose credentials were proved at that time (None: just now).
+
+        It does not expire by itself. One that is given out for another one keeps the other's time, or a revocation
+        could be outrun by renewing.
+        """
         claims = {
             "iss": self._issuer,
             "sub": principal.name,
             "aud": self._audience,
-            "iat": int(self._now()),
+            "iat": int(self._now()) if proved_at is None else proved_at,
             "stamp": principal.stamp,
         }
         return seal(self._header, claims, self._sign)

@@ -12,7 +12,8 @@ from authproxy.access import Grant
 from authproxy.authorization import Bearer
 from authproxy.clock import Clock
 from authproxy.token.jwk import PublicKey
-from authproxy.token.jws import BadSignature, Expected, UntrustedKey, WrongClaim, check_claims, parse_jws
+from authproxy.token.jws import BadSignature, Expected, Revoked, UntrustedKey, WrongClaim, check_claims, parse_jws
+from authproxy.token.revocations import NobodyRevoked, Revocations
 
 # Nodes that share a key ring share a clock source as a rule; what they differ by beyond that is a fault to be seen.
 OWN_LEEWAY_S = 10.0
@@ -42,7 +43,7 @@ class TrustedKeys(Protocol):
 
 
 class Verifier:
-    """Verifies bearer tokens, and remembers those that were good until they expire or the keys change.
+    """Verifies bearer tokens, and remembers those that were good until they expire, or keys or revocations change.
 
     `types` are the values of the header `typ` that are taken; None stands for a header without it.
     """
@@ -54,22 +55,25 @@ class Verifier:
         expected: Expected,
         types: frozenset[str | None],
         now: Clock,
+        revocations: Revocations | None = None,
         max_remembered: int = MAX_REMEMBERED,
     ) -> None:
         self._keys = keys
+        self._revocations = revocations or NobodyRevoked()
         self._expected = expected
         self._types = types
         self._now = now
         self._max_remembered = max_remembered
         self._remembered: dict[bytes, tuple[Grant, float]] = {}  # by the hash of a token's text; the oldest first
-        self._version = keys.version
+        self._versions = keys.version, self._revocations.version
 
     def verify(self, bearer: Bearer) -> Grant:
         """What the token grants. Raises InvalidToken, whose text is for the log alone."""
         now = self._now()
-        if self._keys.version is not self._version:
+        keys, revoked = self._versions
+        if self._keys.version is not keys or self._revocations.version is not revoked:
             self._remembered.clear()
-            self._version = self._keys.version
+            self._versions = self._keys.version, self._revocations.version
         name = bearer.fingerprint
         if (known := self._remembered.get(name)) is not None and now < known[1]:
             return known[0]
@@ -92,13 +96,31 @@ class Verifier:
             raise UntrustedKey(f"alg is {name!r}, which is not this key's")
         if not jwt.get_algorithm_by_name(name).verify(jws.signed, key.public, jws.signature):
             raise BadSignature("the signature does not fit")
+        self._check_revocations(jws.claims)  # first: an expired token may still be good for its upload session
         grant, until = check_claims(jws.claims, self._expected, now)
         return grant, min(until, key.until)
 
+    def _check_revocations(self, claims: Mapping[str, Any]) -> None:
+        subject, issued_at = claims.get("sub", ""), claims.get("iat")
+        if not isinstance(subject, str):
+            return  # no token at all: `check_claims` says so
+        if not isinstance(issued_at, int | float):
+            issued_at = -math.inf  # older than anything: one that does not say when it was issued proves nothing
+        if self._revocations.refuses(subject, issued_at):
+            raise Revoked(f"what was issued to {subject} so long ago is revoked")
 
-def own_verifier(keys: TrustedKeys, *, issuer: str, service: str, now: Clock = time.time) -> Verifier:
+
+def own_verifier(
+    keys: TrustedKeys, *, issuer: str, service: str, revocations: Revocations | None = None, now: Clock = time.time
+) -> Verifier:
     """For tokens that our own issuer signed."""
-    return Verifier(keys, expected=Expected(issuer, service, OWN_LEEWAY_S), types=frozenset({"JWT"}), now=now)
+    return Verifier(
+        keys,
+        expected=Expected(issuer, service, OWN_LEEWAY_S),
+        types=frozenset({"JWT"}),
+        now=now,
+        revocations=revocations,
+    )
 
 
 def foreign_verifier(keys: TrustedKeys, *, issuer: str, service: str, now: Clock = time.time) -> Verifier:

@@ -14,6 +14,7 @@ from authproxy.token.grant import TokenService
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
 from authproxy.token.refresh import RefreshTokens
+from authproxy.token.revocations import RevocationFolder
 from authproxy.token.verifier import Verifier, own_verifier
 from tests.support.tokens import FakeClock
 
@@ -65,13 +66,17 @@ class World:
         self.refresh = RefreshTokens(
             self.keyring.secret("refresh tokens"), issuer="issuer", service="registry", now=self.clock
         )
+        self.state = self.folder / "state"
+        self.revocations = RevocationFolder(self.state)
         self.service = TokenService(
-            "registry", self.directory, OwnSpace(), self.issuer, self.refresh, self.keyring.jwks
+            "registry", self.directory, OwnSpace(), self.issuer, self.refresh, self.keyring.jwks, self.revocations
         )
 
     def verifier(self) -> Verifier:
         """Another worker's, that remembers nothing yet."""
-        return own_verifier(self.keyring, issuer="issuer", service="registry", now=self.clock)
+        return own_verifier(
+            self.keyring, issuer="issuer", service="registry", revocations=self.revocations, now=self.clock
+        )
 
     def _check(self, password: str, hashed: str) -> bool:
         self.bcrypts += 1

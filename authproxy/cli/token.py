@@ -1,0 +1,77 @@
+"""`authproxy token …`: what was given out, taken back; a running server sees the change within two seconds."""
+
+import datetime as dt
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from authproxy.errors import StartError
+
+# Where the embedded default keeps it.
+DEFAULT_STATE = Path("data/state")
+
+app = typer.Typer(no_args_is_help=True)
+
+Config = Annotated[
+    Path | None, typer.Option(help="A configuration with token.state. Default: data/state in this folder.")
+]
+
+
+@app.callback()
+def token() -> None:
+    """Tokens: revoke."""
+
+
+@app.command()
+def revoke(
+    subject: Annotated[str, typer.Argument(help="The user.")],
+    before: Annotated[
+        str | None,
+        typer.Option(help="Revoke what was issued before this time, 2026-12-31T18:00:00Z. Default: until now."),
+    ] = None,
+    config: Config = None,
+) -> None:
+    """End a user's logins: refuse all access and refresh tokens that were issued to the user so far.
+
+    The password stays good. To shut the user out: authproxy user disable.
+    """
+    from authproxy.identity.names import find_name_problem
+    from authproxy.token.revocations import LEARNED_WITHIN_S, revoke
+
+    if problem := find_name_problem(subject):
+        raise StartError(problem)
+    now = dt.datetime.now(dt.UTC)
+    # Until every node knows, one that does not may still renew an old login: that token must not outlive this.
+    moment = now + dt.timedelta(seconds=LEARNED_WITHIN_S) if before is None else _parse_past(before, now)
+    revoked = revoke(_find_state(config), subject, moment)
+    typer.echo(f"revoked what was issued to {subject} before {revoked.isoformat().replace('+00:00', 'Z')}")
+
+
+def _parse_past(text: str, now: dt.datetime) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise StartError(f"--before {text}: not a time; write 2026-12-31T18:00:00Z") from exc
+    if moment.tzinfo is None:
+        raise StartError(f"--before {text}: the zone is missing; write 2026-12-31T18:00:00Z")
+    if moment > now:
+        raise StartError(f"--before {text}: still to come; to shut a user out: authproxy user disable NAME")
+    return moment
+
+
+def _find_state(config: Path | None) -> Path:
+    if config is None:
+        if not DEFAULT_STATE.parent.exists():
+            raise StartError(
+                f"there is no {DEFAULT_STATE.parent} in this folder; go to where `authproxy serve --embedded` has been"
+                " started once, or name a configuration: --config CONFIG"
+            )
+        return DEFAULT_STATE
+    from authproxy.config.load import load
+
+    settings = load(config, os.environ).settings
+    if settings.token is None or settings.token.state is None:
+        raise StartError(f"{config}: token.state is not set, so nothing can be revoked; write token: {{state: FOLDER}}")
+    return settings.token.state

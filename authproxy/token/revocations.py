@@ -1,0 +1,145 @@
+"""Tokens that are refused before their time: "nothing issued to this subject before T", in a folder of all nodes.
+
+    state/revoked/<hash of the subject>.json     {"subject": "alice", "before": "2027-01-15T08:00:00Z"}
+
+A file for each subject, so that two nodes that write at once never undo each other. Removing a file takes its
+revocation back. See docs/decisions/0018-revoke-by-time-of-issue.md.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import math
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+import structlog
+
+from authproxy.errors import StartError
+from authproxy.private_file import locked, write_private
+from authproxy.watch import fingerprint
+
+log = structlog.get_logger(__name__)
+
+FOLDER = "revoked"
+_PATTERN = "[!.]*.json"
+# How long a node may take to see a change: two looks of `watch`.
+LEARNED_WITHIN_S = 2
+
+
+class Revocations(Protocol):
+    """Whose tokens are refused."""
+
+    @property
+    def version(self) -> object:
+        """Another object whenever an answer of `refuses` may have changed."""
+
+    def refuses(self, subject: str, issued_at: float) -> bool:
+        """Whether what was issued to `subject` at that time (seconds since 1970) is good no more."""
+
+
+class NobodyRevoked:
+    """Revocations of a server that keeps no state."""
+
+    version: object = None
+
+    def refuses(self, subject: str, issued_at: float) -> bool:
+        """See Revocations."""
+        del subject, issued_at
+        return False
+
+
+class RevocationFolder:
+    """Revocations of a state folder, read again when it changes.
+
+    The folder is made where it is missing. Raises StartError where it cannot be used.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self.folder = state / FOLDER
+        _make(self.folder)
+        self._refreshing = threading.Lock()
+        self._seen = fingerprint(self.folder, pattern=_PATTERN)
+        self._before = _read(self.folder)
+
+    def __repr__(self) -> str:
+        return f"RevocationFolder({str(self.folder)!r})"
+
+    @property
+    def version(self) -> object:
+        """See Revocations."""
+        return self._before
+
+    def refuses(self, subject: str, issued_at: float) -> bool:
+        """See Revocations."""
+        return issued_at < self._before.get(subject, -math.inf)
+
+    def refresh(self) -> None:
+        """`watch.Reloadable`: read the folder again where it changed. One that does not load revokes as before."""
+        with self._refreshing:
+            seen = fingerprint(self.folder, pattern=_PATTERN)
+            if seen == self._seen:
+                return
+            self._seen = seen
+            try:
+                self._before = _read(self.folder)
+            except StartError as exc:
+                log.warning("revocations not reloaded, the old ones stay in force", reason=str(exc))
+                return
+            log.info("revocations reloaded", folder=str(self.folder), subjects=len(self._before))
+
+
+def revoke(state: Path, subject: str, before: dt.datetime) -> dt.datetime:
+    """Refuse what was issued to `subject` before this moment. Durable on return; in force when nodes have looked.
+
+    What was revoked already stays revoked: returns the later of both moments, in full seconds. Raises StartError.
+    """
+    folder = state / FOLDER
+    _make(folder)
+    path = folder / f"{hashlib.sha256(subject.encode()).hexdigest()[:32]}.json"
+    wanted = math.ceil(before.timestamp())
+    try:
+        with locked(path):
+            known = _read_file(path)[1] if path.exists() else -math.inf
+            moment = dt.datetime.fromtimestamp(max(wanted, known), dt.UTC)
+            content = {"subject": subject, "before": moment.isoformat().replace("+00:00", "Z")}
+            write_private(path, json.dumps(content, ensure_ascii=False).encode() + b"\n")
+    except OSError as exc:
+        raise StartError(f"cannot write {path}: {exc.strerror}; run this as the owner of {state}") from exc
+    return moment
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StartError(
+            f"token.state: cannot make the folder {folder}: {exc.strerror}; check the permissions of {folder.parent}"
+        ) from exc
+
+
+def _read(folder: Path) -> Mapping[str, float]:
+    try:
+        paths = [path for path in folder.iterdir() if path.match(_PATTERN)]
+    except OSError as exc:
+        raise StartError(f"token.state: cannot read the folder {folder}: {exc.strerror}") from exc
+    return MappingProxyType(dict(map(_read_file, paths)))
+
+
+def _read_file(path: Path) -> tuple[str, float]:
+    try:
+        content = json.loads(path.read_bytes())
+        subject, before = content["subject"], dt.datetime.fromisoformat(content["before"])
+    except OSError as exc:
+        raise StartError(f"token.state: cannot read {path}: {exc.strerror}; check its permissions") from exc
+    except (ValueError, TypeError, KeyError) as exc:
+        raise StartError(
+            f'token.state: {path} must be {{"subject", "before"}} with an RFC 3339 time ({exc!r}); remove it and'
+            " revoke again: authproxy token revoke SUBJECT"
+        ) from exc
+    if not isinstance(subject, str) or before.tzinfo is None:
+        raise StartError(f"token.state: {path} has a subject that is no text, or a time without a zone")
+    return subject, before.timestamp()

@@ -1,0 +1,75 @@
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from authproxy.cli import token
+from authproxy.errors import StartError
+from authproxy.token.revocations import FOLDER, RevocationFolder
+
+CONFIG = """\
+version: 0.1
+storage: {filesystem: {rootdirectory: registry}}
+token: {keys: keys, state: shared}
+policies: {path: policies}
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of an embedded server that has been started once."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "config.yml").write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "none.yml").write_text(CONFIG.replace(", state: shared", ""), encoding="utf-8")
+    return tmp_path
+
+
+def revoke(*arguments: str) -> str:
+    result = CliRunner().invoke(token.app, ["revoke", *arguments])
+    if isinstance(result.exception, StartError):
+        raise result.exception
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_everything_so_far_is_revoked_for_as_long_as_nodes_take_to_learn_of_it() -> None:
+    before = dt.datetime.now(dt.UTC).timestamp()
+    revoke("alice")
+    revocations = RevocationFolder(Path("data/state"))
+    assert revocations.refuses("alice", before + 1.9)
+    assert not revocations.refuses("alice", dt.datetime.now(dt.UTC).timestamp() + 3)
+    assert not revocations.refuses("bob", before)
+
+
+def test_a_time_and_a_configuration_may_be_given() -> None:
+    told = revoke("alice", "--before", "2026-01-01T02:00:00+02:00", "--config", "config.yml")
+    assert told == "revoked what was issued to alice before 2026-01-01T00:00:00Z\n"
+    (path,) = Path("shared", FOLDER).glob("*.json")
+    assert json.loads(path.read_text("utf-8")) == {"subject": "alice", "before": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a:b"], "colon"),
+        ([""], "must not be empty"),
+        (["alice", "--before", "soon"], "write 2026-12-31T18:00:00Z"),
+        (["alice", "--before", "2026-01-01T00:00:00"], "the zone is missing"),
+        (["alice", "--before", "2999-01-01T00:00:00Z"], "user disable"),
+        (["alice", "--config", "none.yml"], "none.yml: token.state is not set"),
+    ],
+)
+def test_what_has_to_be_mended_is_said_in_a_sentence(arguments: list[str], message: str) -> None:
+    with pytest.raises(StartError, match=message):
+        revoke(*arguments)
+
+
+def test_in_a_folder_without_a_server_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(StartError, match="no data in this folder"):
+        revoke("alice")
+    assert not Path("data").exists()
