@@ -91,6 +91,28 @@ def decide_cases(
     raise typer.Exit(1 if report.failed or (strict and report.untested) else 0)
 
 
+@app.command()
+def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
+    """Find rules that are there in vain: they never match, or others cover them; and groups that nobody is in.
+
+    Exit code 0: there are none; 1: some were found; 2: it cannot be told.
+    """
+    from authproxy.policy.check import check
+    from authproxy.policy.load import load_all
+
+    with _told():
+        settings = load_settings(config)
+        loaded = load_all(policies or policies_path(settings, config))
+        files = read_users_files(settings)
+        groups = {group for users in files for entry in users.values() for group in entry.groups} if files else None
+        findings = check(loaded.policies, loaded.cases, groups=groups)
+    for finding in findings:
+        typer.echo(str(finding))
+    if not findings:
+        typer.echo(f"{len(loaded.policies.rules)} rules: nothing is in vain")
+    raise typer.Exit(1 if findings else 0)
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """What cannot be read is told in a line, with exit code 2."""

@@ -21,7 +21,7 @@ from authproxy.reference import MAX_REPOSITORY_LENGTH, parse_repository
 USER = "{user}"
 PLACEHOLDERS = (USER,)
 
-_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _CHARACTERS = re.compile(r"[a-z0-9._*-]*")
 
 
@@ -41,6 +41,21 @@ def placeable_name(name: str) -> str | None:
     return None if "/" in name else name
 
 
+def match_pieces(pieces: Sequence[str], text: str) -> bool:
+    """Whether a text is these pieces, two or more, with any text between each two of them."""
+    first, *middle, last = pieces
+    if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for piece in middle:
+        # The leftmost place is always right: what a later one leaves for the rest, this one leaves too.
+        found = text.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class _Segment:
     """One path segment of a glob: literal texts, and a star between each two of them."""
@@ -52,17 +67,7 @@ class _Segment:
         if len(self.pieces) == 1:
             literal = self.pieces[0]
             return text == (literal.replace(USER, user) if self.has_user else literal)
-        first, *middle, last = self.pieces
-        if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
-            return False
-        at, end = len(first), len(text) - len(last)
-        for piece in middle:
-            # The leftmost place is always right: what a later one leaves for the rest, this one leaves too.
-            found = text.find(piece, at, end)
-            if found < 0:
-                return False
-            at = found + len(piece)
-        return True
+        return match_pieces(self.pieces, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,7 @@ def _fits(block: tuple[_Segment, ...], repository: Sequence[str], at: int, user:
 def _parse_segment(text: str) -> _Segment:
     if text == "":
         raise GlobInvalid("an empty path segment; allowed: segments with one / between each two")
-    placeholders = _PLACEHOLDER.findall(text)
+    placeholders = PLACEHOLDER.findall(text)
     if unknown := [placeholder for placeholder in placeholders if placeholder not in PLACEHOLDERS]:
         raise GlobInvalid(f"{unknown[0]} is no known placeholder; allowed: {', '.join(PLACEHOLDERS)}")
     literal = text.replace(USER, "")

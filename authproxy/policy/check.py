@@ -1,0 +1,152 @@
+"""What in a set of rules is there in vain: rules that never match, that others make void, groups that nobody is in.
+
+A rule is compared atom by atom, an atom being one action, one kind of caller, one glob: a rule is in vain where other
+rules cover each of its atoms.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from authproxy.policy.cases import Case
+from authproxy.policy.glob import Glob
+from authproxy.policy.model import Action, Effect, PolicySet, Rule, SubjectKey
+from authproxy.policy.relate import covers, glob_for, is_matchable, key_covers
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as its author can have meant it."""
+
+    file: str
+    line: int
+    subject: str  # the rule or case, as messages name it
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.sentence}"
+
+
+class Atom(NamedTuple):
+    """One action of a rule, for one kind of its callers, on one of its globs; None: on the catalog."""
+
+    action: Action
+    key: SubjectKey
+    glob: Glob | None
+
+
+def check(
+    policies: PolicySet, cases: Iterable[Case] = (), *, groups: Collection[str] | None = None
+) -> tuple[Finding, ...]:
+    """All findings, by place. `groups` are all that there are; None where that is not known."""
+    rules = sorted(policies.rules, key=lambda rule: (rule.file, rule.line))
+    found = [*_never_matching(rules), *_in_vain(rules), *_unknown_rules(rules, cases)]
+    if groups is not None:
+        found += _unknown_groups(rules, groups)
+    return tuple(sorted(found, key=lambda finding: (finding.file, finding.line)))
+
+
+def atoms(rule: Rule) -> Iterator[Atom]:
+    """What a rule is about, one by one, without what can never match."""
+    for key in rule.subjects.any_of:
+        for action in rule.actions:
+            if action is Action.CATALOG:
+                yield Atom(action, key, None)
+                continue
+            for glob in rule.resources.repositories:
+                if is_matchable(glob) and (placed := glob_for(glob, key)) is not None:
+                    yield Atom(action, key, placed)
+
+
+def atom_covers(outer: Atom, inner: Atom) -> bool:
+    """Whether whatever is meant by `inner` is meant by `outer` too."""
+    if outer.action is not inner.action or not key_covers(outer.key, inner.key):
+        return False
+    if outer.glob is None or inner.glob is None:
+        return outer.glob is inner.glob
+    # What holds for all who are signed in holds for one user with the name in its place.
+    placed = glob_for(outer.glob, inner.key)
+    return placed is not None and covers(placed, inner.glob)
+
+
+def _never_matching(rules: Iterable[Rule]) -> Iterator[Finding]:
+    for rule in rules:
+        for glob in rule.resources.repositories:
+            if not is_matchable(glob):
+                yield _about(rule, f"no repository name can match {glob}; change it or take it out")
+            elif all(glob_for(glob, key) is None for key in rule.subjects.any_of):
+                yield _about(rule, f"none of those whom it is about has a name to put into {glob}: it matches nothing")
+
+
+def _in_vain(rules: list[Rule]) -> Iterator[Finding]:
+    denies = _Kept(rule for rule in rules if rule.effect is Effect.DENY)
+    allows = _Kept(rule for rule in rules if rule.effect is Effect.ALLOW)
+    # From the last to the first: of two that say the same the first is kept.
+    for rule in reversed(rules):
+        own = tuple(atoms(rule))
+        if not own:
+            continue
+        if rule.effect is Effect.ALLOW and (shadowing := denies.covering(own, but=rule)):
+            yield _about(rule, f"it never allows anything: {_names(shadowing)} {_verb(shadowing, 'deny')} all of it")
+            allows.drop(rule)
+            continue
+        alike = denies if rule.effect is Effect.DENY else allows
+        if shadowing := alike.covering(own, but=rule):
+            verb = _verb(shadowing, "deny" if rule.effect is Effect.DENY else "allow")
+            yield _about(rule, f"it changes nothing: {_names(shadowing)} {verb} all of it")
+            alike.drop(rule)
+
+
+class _Kept:
+    """The atoms of rules that have not been found to be in vain, filed by action and by first path segment."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._filed: defaultdict[tuple[Action, str | None], list[tuple[Atom, Rule]]] = defaultdict(list)
+        for rule in rules:
+            for atom in atoms(rule):
+                self._filed[atom.action, atom.glob.literal_head if atom.glob else None].append((atom, rule))
+
+    def covering(self, own: Iterable[Atom], *, but: Rule) -> tuple[Rule, ...]:
+        """Rules that together cover all these atoms, by place; none where they do not."""
+        found: dict[str, Rule] = {}
+        for atom in own:
+            heads = {None, atom.glob.literal_head if atom.glob else None}
+            candidates = (entry for head in heads for entry in self._filed.get((atom.action, head), ()))
+            rule = next((rule for other, rule in candidates if rule is not but and atom_covers(other, atom)), None)
+            if rule is None:
+                return ()
+            found[rule.place] = rule
+        return tuple(sorted(found.values(), key=lambda rule: (rule.file, rule.line)))
+
+    def drop(self, rule: Rule) -> None:
+        for atom in atoms(rule):
+            self._filed[atom.action, atom.glob.literal_head if atom.glob else None].remove((atom, rule))
+
+
+def _unknown_groups(rules: Iterable[Rule], groups: Collection[str]) -> Iterator[Finding]:
+    for rule in rules:
+        named = {key.name for key in rule.subjects.any_of if key.kind == "group"}
+        for name in sorted(named.difference(groups)):
+            yield _about(rule, f'nobody is in the group "{name}" by the users files')
+
+
+def _unknown_rules(rules: Iterable[Rule], cases: Iterable[Case]) -> Iterator[Finding]:
+    names = {rule.name for rule in rules}
+    for case in cases:
+        if case.rule is not None and case.rule not in names:
+            yield Finding(case.file, case.line, f"{case.place}: {case}", f'there is no rule "{case.rule}"')
+
+
+def _about(rule: Rule, sentence: str) -> Finding:
+    return Finding(rule.file, rule.line, str(rule), sentence)
+
+
+def _names(rules: tuple[Rule, ...]) -> str:
+    return " and ".join(map(str, rules))
+
+
+def _verb(rules: tuple[Rule, ...], verb: str) -> str:
+    if len(rules) > 1:
+        return f"together {verb}"
+    return {"deny": "denies", "allow": "allows"}[verb]

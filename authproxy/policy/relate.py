@@ -1,0 +1,111 @@
+"""How two globs, and two kinds of callers, stand to each other. Sound, not complete.
+
+`covers` says yes only where it is certain: everything that the inner one matches, for whatever caller, the outer one
+matches too. `may_meet` says no only where it is certain: no repository matches both for one caller. What tools say
+about rules rests on these; decisions never do.
+
+A glob is compared by its text, segment by segment. Where the inner one has a star or a placeholder, that is a letter of
+its own which only a star, or the same placeholder, takes: what holds for it holds for all that it can stand for.
+"""
+
+from functools import cache
+
+from authproxy.policy.glob import PLACEHOLDER, USER, Glob, match_pieces, placeable_name
+from authproxy.policy.model import ANONYMOUS, EVERYONE, SIGNED_IN, SubjectKey
+
+_ANY_SEGMENTS = "**"
+_STAR_LETTER = "\0"
+_PRIVATE = 0xE000  # Unicode's private letters: none can stand in a glob
+
+
+def covers(outer: Glob, inner: Glob) -> bool:
+    """Whether all that `inner` matches is matched by `outer`, whoever the caller is."""
+    wide, narrow = _segments(outer), _segments(inner)
+
+    @cache
+    def rest_covers(i: int, j: int) -> bool:
+        if i == len(wide):
+            return j == len(narrow)
+        if wide[i] == _ANY_SEGMENTS:
+            return rest_covers(i + 1, j) or (j < len(narrow) and rest_covers(i, j + 1))
+        return j < len(narrow) and _segment_covers(wide[i], narrow[j]) and rest_covers(i + 1, j + 1)
+
+    return rest_covers(0, 0)
+
+
+def may_meet(one: Glob, other: Glob) -> bool:
+    """Whether some repository could match both for one caller."""
+    left, right = _segments(one), _segments(other)
+
+    @cache
+    def rest_meets(i: int, j: int) -> bool:
+        if i < len(left) and left[i] == _ANY_SEGMENTS:
+            return rest_meets(i + 1, j) or (j < len(right) and rest_meets(i, j + 1))
+        if j < len(right) and right[j] == _ANY_SEGMENTS:
+            return rest_meets(i, j + 1) or (i < len(left) and rest_meets(i + 1, j))
+        if i == len(left) or j == len(right):
+            return i == len(left) and j == len(right)
+        return _segments_may_meet(left[i], right[j]) and rest_meets(i + 1, j + 1)
+
+    return rest_meets(0, 0)
+
+
+def key_covers(outer: SubjectKey, inner: SubjectKey) -> bool:
+    """Whether everybody who is `inner` is `outer` too."""
+    if outer in (inner, EVERYONE):
+        return True
+    return outer == SIGNED_IN and inner not in (ANONYMOUS, EVERYONE)
+
+
+def keys_may_meet(one: SubjectKey, other: SubjectKey) -> bool:
+    """Whether somebody could be both."""
+    if one.kind == other.kind == "user":
+        return one == other
+    pair = {one, other}
+    return not (ANONYMOUS in pair and not pair <= {ANONYMOUS, EVERYONE})
+
+
+def glob_for(glob: Glob, key: SubjectKey) -> Glob | None:
+    """The glob as it is for the callers that a key means: a user's name in its place; None where it matches nothing."""
+    if not glob.has_user:
+        return glob
+    if key == ANONYMOUS:
+        return None
+    if key.kind != "user":
+        return glob
+    return None if placeable_name(key.name) is None else Glob.parse(glob.text.replace(USER, key.name))
+
+
+def is_matchable(glob: Glob) -> bool:
+    """Whether the name of any repository could match: a segment such as `.*` has none."""
+    # The letter x between two texts fits wherever anything does.
+    plain = (PLACEHOLDER.sub("x", segment).replace("*", "x") for segment in _segments(glob) if segment != _ANY_SEGMENTS)
+    return all(placeable_name(segment) is not None for segment in plain)
+
+
+def _segments(glob: Glob) -> tuple[str, ...]:
+    return tuple(glob.text.split("/"))
+
+
+def _segment_covers(outer: str, inner: str) -> bool:
+    if inner == _ANY_SEGMENTS:
+        return False
+    pieces = _opaque(outer).split("*")
+    text = _opaque(inner).replace("*", _STAR_LETTER)
+    return text == pieces[0] if len(pieces) == 1 else match_pieces(pieces, text)
+
+
+def _opaque(segment: str) -> str:
+    # A letter of a placeholder's name must never be taken for the same letter of a text.
+    return PLACEHOLDER.sub(lambda match: "".join(chr(_PRIVATE + ord(c)) for c in match[0]), segment)
+
+
+def _segments_may_meet(one: str, other: str) -> bool:
+    left, right = (PLACEHOLDER.sub("*", segment) for segment in (one, other))
+    if "*" not in left and "*" not in right:
+        return left == right
+    head, other_head = left.partition("*")[0], right.partition("*")[0]
+    tail, other_tail = left.rpartition("*")[2], right.rpartition("*")[2]
+    return (head.startswith(other_head) or other_head.startswith(head)) and (
+        tail.endswith(other_tail) or other_tail.endswith(tail)
+    )

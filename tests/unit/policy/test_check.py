@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from authproxy.access import Access
+from authproxy.policy.cases import Case
+from authproxy.policy.check import check
+from authproxy.policy.decide import decide
+from authproxy.policy.load import load_all
+from authproxy.policy.model import ANONYMOUS, SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
+from authproxy.principal import Principal
+from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
+
+DENY = Effect.DENY
+PULL = frozenset([Action.PULL])
+PUSH = frozenset([Action.PUSH])
+ALICE, DEVS = SubjectKey("user", "alice"), SubjectKey("group", "devs")
+
+
+def name(line: int) -> str:
+    return f'policies/test.yaml:{line} "rule {line}"'
+
+
+FINDINGS = [
+    ("nothing is in vain", [make_rule(1, on=("a/**",)), make_rule(2, on=("b/**",))], []),
+    (
+        "an allow contained in another",
+        [make_rule(1), make_rule(2, actions=PULL, to=(DEVS,), on=("a/*",))],
+        [f"{name(2)}: it changes nothing: {name(1)} allows all of it"],
+    ),
+    (
+        "of two that say the same the first is kept",
+        [make_rule(1), make_rule(2)],
+        [f"{name(2)}: it changes nothing: {name(1)} allows all of it"],
+    ),
+    (
+        "an allow that a deny makes void",
+        [make_rule(1, actions=PULL, to=(ALICE,), on=("a/b",)), make_rule(2, effect=DENY, on=("a/**",))],
+        [f"{name(1)}: it never allows anything: {name(2)} denies all of it"],
+    ),
+    (
+        "a deny contained in another",
+        [make_rule(1, effect=DENY, to=(SIGNED_IN,)), make_rule(2, effect=DENY, to=(DEVS,), on=("{user}/**",))],
+        [f"{name(2)}: it changes nothing: {name(1)} denies all of it"],
+    ),
+    (
+        "covered by two together",
+        [
+            make_rule(1, actions=PULL, on=("a/**",)),
+            make_rule(2, actions=PUSH, on=("a/**",)),
+            make_rule(3, actions=PULL | PUSH, on=("a/b",)),
+        ],
+        [f"{name(3)}: it changes nothing: {name(1)} and {name(2)} together allow all of it"],
+    ),
+    (
+        "a user's own space by name",
+        [make_rule(1, to=(SIGNED_IN,), on=("{user}/**",)), make_rule(2, to=(ALICE,), on=("alice/app",))],
+        [f"{name(2)}: it changes nothing: {name(1)} allows all of it"],
+    ),
+    (
+        "another user's space is not one's own",
+        [make_rule(1, to=(SIGNED_IN,), on=("{user}/**",)), make_rule(2, to=(ALICE,), on=("bob/app",))],
+        [],
+    ),
+    ("a part is not all of it", [make_rule(1, on=("a/**",)), make_rule(2, on=("a/b", "b"))], []),
+    (
+        "a part of the callers is not all",
+        [make_rule(1, to=(SIGNED_IN,)), make_rule(2)],
+        [f"{name(1)}: it changes nothing: {name(2)} allows all of it"],
+    ),
+    (
+        "the catalog",
+        [
+            make_rule(1, actions=frozenset([Action.CATALOG]), on=()),
+            make_rule(2, actions=frozenset([Action.CATALOG]), on=(), to=(DEVS,)),
+        ],
+        [f"{name(2)}: it changes nothing: {name(1)} allows all of it"],
+    ),
+    (
+        "a glob that no repository matches",
+        [make_rule(1, on=("team/.*",))],
+        [f"{name(1)}: no repository name can match team/.*; change it or take it out"],
+    ),
+    (
+        "nobody has a name to put in",
+        [make_rule(1, to=(ANONYMOUS, SubjectKey("user", "No Path")), on=("{user}/**",))],
+        [f"{name(1)}: none of those whom it is about has a name to put into {{user}}/**: it matches nothing"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("rules", "findings"), [row[1:] for row in FINDINGS], ids=[row[0] for row in FINDINGS])
+def test_findings(rules: list[Rule], findings: list[str]) -> None:
+    assert [str(finding) for finding in check(PolicySet(tuple(rules)))] == findings
+
+
+def test_groups_that_nobody_is_in_are_named_where_groups_are_known() -> None:
+    policies = PolicySet((make_rule(1, to=(DEVS, SubjectKey("group", "ops"))),))
+    assert check(policies) == ()
+    assert [str(finding) for finding in check(policies, groups={"ops"})] == [
+        f'{name(1)}: nobody is in the group "devs" by the users files'
+    ]
+
+
+def test_cases_that_name_a_rule_that_is_not_there() -> None:
+    case = Case(Principal("x"), "repository:a:pull", Effect.DENY, "gone", "", "p.yaml", 9)
+    assert [str(finding) for finding in check(PolicySet((make_rule(1),)), [case])] == [
+        'p.yaml:9: x asks repository:a:pull: there is no rule "gone"'
+    ]
+
+
+def test_the_default_policy_has_nothing_in_vain() -> None:
+    loaded = load_all(Path(__file__).parents[3] / "policies/default.yaml")
+    assert check(loaded.policies, loaded.cases, groups={"admins"}) == ()
+
+
+@given(rule_lists, principals, accesses)
+def test_rules_in_vain_can_be_taken_out_all_together(rules: list[Rule], principal: Principal, access: Access) -> None:
+    rules = list({(rule.file, rule.line): rule for rule in rules}.values())
+    in_vain = {
+        (finding.file, finding.line)
+        for finding in check(PolicySet(tuple(rules)))
+        if "it changes nothing" in finding.sentence or "it never allows" in finding.sentence
+    }
+    kept = tuple(rule for rule in rules if (rule.file, rule.line) not in in_vain)
+    answers = [decide(PolicySet(some), principal, access).allowed for some in (tuple(rules), kept)]
+    assert answers[0] is answers[1]
