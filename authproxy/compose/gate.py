@@ -60,7 +60,7 @@ def make_gate(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret:
                 verifier=foreign_verifier(keys, issuer=token.issuer, service=token.service),
             )
         case Settings(mode=Mode.ISSUE, token=Token() as token):
-            keyring = KeyRing.open(token.keys)
+            keyring = KeyRing.open(token.keys, algorithm=token.algorithm)
             parts.reloadables.append(keyring)
             directory = _directory(settings, parts, key=keyring.secret("stamps"))
             policies = _policies(settings, parts)

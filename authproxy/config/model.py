@@ -57,8 +57,9 @@ class Token(Section):
     """How long a token is good, as a duration such as `5m`. Default `5m`; at least `1m`, since clients take less for a
     minute. A removed user can still use a token for this long."""
 
-    algorithm: Literal["ES256"] = "ES256"
-    """The algorithm that tokens are signed with. Default `ES256`, and there is no other."""
+    algorithm: Literal["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "EdDSA"] = "ES256"
+    """What a key that is made signs with: the first one, and those of `authproxy key rotate`; keys that there are keep
+    theirs. Default `ES256`. CNCF Distribution 2.8 verifies no `EdDSA`."""
 
     keys: Path
     """The folder of the signing keys, shared by all nodes. It is made, with a first key, where it is missing."""

@@ -11,10 +11,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from structlog.testing import capture_logs
 
+from authproxy.access import Grant, pull
+from authproxy.authorization import Bearer
 from authproxy.errors import StartError, Unavailable
+from authproxy.token.issuer import Issuer
 from authproxy.token.jwk import thumbprint
 from authproxy.token.jws import UntrustedKey
 from authproxy.token.keyring import KeyRing
+from authproxy.token.verifier import own_verifier
 from tests.support.tokens import START, FakeClock
 
 
@@ -138,6 +142,35 @@ def test_keys_of_other_kinds_sign_with_their_own_algorithm(folder: Path, make: o
     assert jwt.get_algorithm_by_name(algorithm).verify(b"content", jwk.key, key.sign(b"content"))
 
 
+@pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "EdDSA"])
+def test_the_first_key_is_of_the_algorithm_that_is_asked_for(folder: Path, algorithm: str) -> None:
+    ring = KeyRing.open(folder, algorithm=algorithm, now=FakeClock())
+    assert ring.signing().algorithm == algorithm
+    issued = Issuer(ring, "issuer", "registry", 300, FakeClock()).issue("", [pull("a")])
+    verifier = own_verifier(ring, issuer="issuer", service="registry", now=FakeClock())
+    assert verifier.verify(Bearer(issued.token)) == Grant("", frozenset({pull("a")}))
+    assert jwt.get_unverified_header(issued.token)["alg"] == algorithm
+
+
+def test_another_algorithm_leaves_the_keys_that_there_are(ring: KeyRing, folder: Path, clock: FakeClock) -> None:
+    again = KeyRing.open(folder, algorithm="EdDSA", now=clock)
+    assert again.signing().kid == ring.signing().kid
+
+
+def test_a_key_takes_no_other_algorithm_than_its_own(folder: Path) -> None:
+    ring = KeyRing.open(folder, algorithm="RS384", now=FakeClock())
+    assert ring.select({"kid": ring.signing().kid}, START).algorithms == {"RS384"}
+    assert ring.jwks()["keys"][0]["alg"] == "RS384"
+
+
+def test_of_two_keys_the_one_that_is_about_to_end_does_not_sign(ring: KeyRing, folder: Path, clock: FakeClock) -> None:
+    first = ring.signing().kid
+    clock.now += 100
+    put_key(folder, signs_from=START + 50, retired=START + 1000)
+    ring.refresh()
+    assert ring.signing().kid == first
+
+
 def test_the_key_set_holds_nothing_private(ring: KeyRing) -> None:
     (key,) = ring.jwks()["keys"]
     assert set(key) == {"kty", "crv", "x", "y", "kid", "alg", "use"}
@@ -188,6 +221,11 @@ def small_rsa(folder: Path) -> None:
     next(folder.glob("*.pem")).write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
+def wrong_algorithm(folder: Path) -> None:
+    path = next(folder.glob("*.json"))
+    path.write_text(path.read_text().replace("ES256", "RS256"))
+
+
 def forget_zone(folder: Path) -> None:
     path = next(folder.glob("*.json"))
     path.write_text(path.read_text().replace("Z", ""))
@@ -210,6 +248,7 @@ def not_yet(folder: Path) -> None:
         (rename_key, "must be named after its key"),
         (exchange_agreement, "of a kind that signs no tokens"),
         (small_rsa, "too small"),
+        (wrong_algorithm, "this key can do ES256"),
         (forget_zone, "RFC 3339"),
         (short_secret, "shorter than 32 bytes"),
         (not_yet, "no key in"),
