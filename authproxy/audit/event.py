@@ -1,0 +1,161 @@
+"""What an audit line tells: one decision with every input that it had, so that other rules can be asked the same later.
+
+There is no field for a password or a token, and the stamp of a principal is left out: no caller can put one in.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from authproxy.access import Access, format_scopes, parse_scopes
+from authproxy.principal import ANONYMOUS, Principal
+
+# A text that a client chose, in characters: longer ones are cut, so that nobody fills the log with one request.
+MAX_TEXT = 1024
+
+
+class Kind(StrEnum):
+    """What happened."""
+
+    TOKEN_ISSUED = "token issued"  # noqa: S105 - with all that was asked
+    TOKEN_CUT_DOWN = "token cut down"  # noqa: S105 - with less than was asked, be it nothing
+    LOGIN_REFUSED = "login refused"  # the principal's name is what was claimed; nothing proved it
+    REQUEST_DENIED = "request denied"
+    ADMIN_CHANGE = "admin change"
+    LINES_LOST = "lines lost"  # the log's own: lines before this one could not be kept
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided about one access, and what decided it."""
+
+    access: Access
+    allowed: bool
+    rule: str = ""  # file, line and name of the rule; "" where no rule decided
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One decision. What does not apply stays empty."""
+
+    kind: Kind
+    principal: Principal = ANONYMOUS
+    client: str = ""  # the client's address, after forwarded headers from trusted peers
+    request_id: str = ""
+    asked: tuple[Access, ...] = ()
+    granted: tuple[Access, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    reason: str = ""  # why, where it isn't a verdict: a refused login, an admin's change in a sentence
+    method: str = ""  # of a request that was denied
+    path: str = ""  # without its query
+    facts: Mapping[str, Any] = field(default_factory=dict)  # whatever else a rule looked at
+
+
+Record: TypeAlias = Callable[[Event], None]
+
+
+def record_nothing(event: Event) -> None:
+    """The record of whoever keeps no audit log."""
+    del event
+
+
+def to_fields(event: Event) -> dict[str, Any]:
+    """The event as plain JSON values; empty fields are left out."""
+    who = event.principal
+    fields = {
+        "kind": event.kind.value,
+        "user": _cut(who.name),
+        "source": who.source,
+        "groups": sorted(who.groups),
+        "claims": _plain(who.claims),
+        "client": _cut(event.client),
+        "request_id": _cut(event.request_id),
+        "asked": [_cut(scope) for scope in format_scopes(event.asked)],
+        "granted": format_scopes(event.granted),
+        "decisions": [_verdict_fields(verdict) for verdict in event.verdicts],
+        "reason": _cut(event.reason),
+        "method": _cut(event.method),
+        "path": _cut(event.path),
+        "facts": _plain(event.facts),
+    }
+    return {key: value for key, value in fields.items() if value}
+
+
+def from_fields(fields: Mapping[str, Any]) -> Event:
+    """The event that `to_fields` wrote. Raises ValueError where the fields are not such a line's."""
+    try:
+        return Event(
+            kind=Kind(fields["kind"]),
+            principal=Principal(
+                _text(fields, "user"),
+                groups=frozenset(_texts(fields, "groups")),
+                claims=_mapping(fields, "claims"),
+                source=_text(fields, "source"),
+            ),
+            client=_text(fields, "client"),
+            request_id=_text(fields, "request_id"),
+            asked=parse_scopes(_texts(fields, "asked")),
+            granted=parse_scopes(_texts(fields, "granted")),
+            verdicts=tuple(map(_parse_verdict, fields.get("decisions", ()))),
+            reason=_text(fields, "reason"),
+            method=_text(fields, "method"),
+            path=_text(fields, "path"),
+            facts=_mapping(fields, "facts"),
+        )
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise ValueError(f"not the fields of an audit line: {exc}") from exc
+
+
+def _verdict_fields(verdict: Verdict) -> dict[str, Any]:
+    fields: dict[str, Any] = {"access": _cut(str(verdict.access)), "allowed": verdict.allowed}
+    return fields | {key: text for key, text in (("rule", verdict.rule), ("reason", _cut(verdict.reason))) if text}
+
+
+def _parse_verdict(fields: Mapping[str, Any]) -> Verdict:
+    (access,) = parse_scopes([fields["access"]])
+    return Verdict(access, fields["allowed"] is True, _text(fields, "rule"), _text(fields, "reason"))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
+
+
+def _plain(value: Any) -> Any:
+    """A value of a claim as JSON has it; what JSON can't say becomes text."""
+    match value:
+        case str() | bool() | int() | None:
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case Mapping():
+            return {str(key): _plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+        case set() | frozenset():
+            return sorted(str(inner) for inner in value)
+        case _:
+            return str(value)
+
+
+def _text(fields: Mapping[str, Any], key: str) -> str:
+    value = fields.get(key, "")
+    if not isinstance(value, str):
+        raise TypeError(f"{key} is no text")
+    return value
+
+
+def _texts(fields: Mapping[str, Any], key: str) -> list[str]:
+    values = fields.get(key, [])
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{key} is no list of texts")
+    return values
+
+
+def _mapping(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = fields.get(key, {})
+    if not isinstance(value, dict):
+        raise TypeError(f"{key} is no object")
+    return value

@@ -1,0 +1,77 @@
+"""Audit lines to an HTTP server: POSTs of newline-delimited JSON."""
+
+import ssl
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+
+import httpx
+
+from authproxy.audit.chain import Link
+from authproxy.audit.sink import LinesRefused, SinkFailed
+
+# Of one request. What gathers logs takes a megabyte at the least.
+MAX_LINES = 500
+MAX_BYTES = 1_000_000
+TIMEOUT_S = 10.0
+
+# What says: not these lines, however often you come. All else may be mended over there.
+_NOT_THESE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
+
+
+class WebhookSink:
+    """A request is one batch, answered with any 2xx.
+
+    One whose answer was lost comes again with the same bytes: what receives it can tell by `writer` and `sequence`.
+    Redirects are not followed: the headers may hold credentials.
+    """
+
+    name = "webhook"
+
+    def __init__(
+        self, url: str, *, headers: Iterable[tuple[str, str]] = (), transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._url = url
+        self._headers = [("Content-Type", "application/x-ndjson"), *headers]
+        self._transport = transport
+        self._client: httpx.Client | None = None
+
+    def open(self) -> Link | None:
+        """A new chain: what was sent can't be read again."""
+        if self._client is None:
+            trust = ssl.create_default_context()
+            self._client = httpx.Client(verify=trust, trust_env=False, timeout=TIMEOUT_S, transport=self._transport)
+        return None
+
+    def write(self, lines: Sequence[bytes]) -> int:
+        """See Sink."""
+        assert self._client is not None
+        batch = _first_batch(lines)
+        try:
+            answer = self._client.post(self._url, content=b"".join(batch), headers=self._headers)
+        except httpx.HTTPError as exc:
+            raise SinkFailed(f"{self._host}: {type(exc).__name__}: {exc}") from exc
+        if answer.is_success:
+            return len(batch)
+        sentence = f"{self._host} answered {answer.status_code}"
+        if answer.status_code in _NOT_THESE:
+            raise LinesRefused(sentence, len(batch))
+        raise SinkFailed(sentence)
+
+    def close(self) -> None:
+        """See Sink."""
+        if self._client is not None:
+            self._client.close()
+
+    @property
+    def _host(self) -> str:
+        # The path of a webhook is often its password.
+        return httpx.URL(self._url).host
+
+
+def _first_batch(lines: Sequence[bytes]) -> Sequence[bytes]:
+    size = 0
+    for count, line in enumerate(lines[:MAX_LINES]):
+        size += len(line)
+        if count and size > MAX_BYTES:
+            return lines[:count]
+    return lines[:MAX_LINES]
