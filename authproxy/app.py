@@ -8,10 +8,12 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
+from inspect import isfunction
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from authproxy import log
 from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, respond
@@ -122,14 +124,23 @@ def _answer_errors(pages: FastAPI) -> None:
 class _Paths:
     """The registry's API below /v2/, everything else to the pages."""
 
-    def __init__(self, registry: App, pages: App) -> None:
+    def __init__(self, registry: App, pages: FastAPI) -> None:
         self.registry = registry
         self.pages = pages
+        # An ASGI application of its own needs nothing of the layers that the framework puts around each endpoint.
+        self.plain: dict[str, App] = {
+            route.path: route.endpoint
+            for route in pages.routes
+            if isinstance(route, Route) and not isfunction(route.endpoint)
+        }
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["path"] == "/v2":
+        path = scope["path"]
+        if (endpoint := self.plain.get(path)) is not None:
+            return endpoint(scope, receive, send)
+        if path == "/v2":
             return respond(send, 301, [("Location", scope[ORIGIN].prefix + BASE_PATH), ("Content-Length", "0")])
-        return (self.registry if is_registry_path(scope["path"]) else self.pages)(scope, receive, send)
+        return (self.registry if is_registry_path(path) else self.pages)(scope, receive, send)
 
 
 class _Lifespan:
