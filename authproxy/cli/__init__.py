@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from authproxy import __version__
-from authproxy.cli import config, policy, serve, token, user
+from authproxy.cli import config, key, policy, serve, token, user
 from authproxy.errors import StartError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.add_typer(config.app, name="config")
+app.add_typer(key.app, name="key")
 app.add_typer(policy.app, name="policy")
 app.add_typer(token.app, name="token")
 app.add_typer(user.app, name="user")

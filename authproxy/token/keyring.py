@@ -96,14 +96,7 @@ class KeyRing:
 
     def jwks(self) -> dict[str, Any]:
         """The public keys that verify, as a key set (RFC 7517 §5): also those that will sign later."""
-        now = self._now()
-        return {
-            "keys": [
-                {**to_jwk(key.public), "kid": key.kid, "alg": key.algorithm, "use": "sig"}
-                for key in self._keys.values()
-                if not key.is_retired(now)
-            ]
-        }
+        return key_set(self._keys, self._now())
 
     def secret(self, purpose: str) -> bytes:
         """32 bytes for one purpose, the same on every node and after every start (RFC 5869 §2.3, HKDF-Expand)."""
@@ -128,6 +121,17 @@ def find_signing(keys: Mapping[str, RingKey], now: float) -> RingKey | None:
     """Which key signs, or None. Tokens of a key whose end is set might outlive it, so it is the last choice."""
     able = [key for key in keys.values() if key.may_sign(now)]
     return max(able, key=lambda key: (key.retired is None, key.signs_from, key.kid), default=None)
+
+
+def key_set(keys: Mapping[str, RingKey], now: float) -> dict[str, Any]:
+    """See KeyRing.jwks."""
+    return {
+        "keys": [
+            {**to_jwk(key.public), "kid": key.kid, "alg": key.algorithm, "use": "sig"}
+            for key in keys.values()
+            if not key.is_retired(now)
+        ]
+    }
 
 
 def read_ring(folder: Path, now: float) -> Mapping[str, RingKey]:

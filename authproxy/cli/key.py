@@ -1,0 +1,203 @@
+"""`authproxy key …`: the keys that sign tokens; a running server sees a change within two seconds."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from authproxy.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from authproxy.config.model import Token
+    from authproxy.token.keyfiles import RingKey
+
+# Where the embedded default keeps them.
+DEFAULT_KEYS = Path("data/keys")
+
+app = typer.Typer(no_args_is_help=True)
+
+Config = Annotated[
+    Path | None, typer.Option(help="A configuration with token.keys. Default: data/keys in this folder.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback()
+def key() -> None:
+    """The keys that sign tokens: list, rotate, retire, export."""
+
+
+@app.command("list")
+def list_keys(as_json: AsJson = False, config: Config = None) -> None:
+    """List the keys: which one signs, which ones verify, and until when."""
+    rows = _rows(_read(_find_token(config).keys), time.time())
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        typer.echo(f"{row['kid']}  {row['alg']}  {_in_words(row)}")
+
+
+@app.command()
+def rotate(
+    now: Annotated[
+        bool, typer.Option("--now", help="Don't wait for verifiers that keep a key set, only for our own nodes.")
+    ] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Add a key that signs as soon as everybody can know it; the older ones go on verifying."""
+    from authproxy.token.keyfiles import format_moment
+    from authproxy.token.rotation import rotate
+
+    token = _find_token(config)
+    with _usable(token.keys):
+        key = rotate(token.keys, token.algorithm, now=time.time(), for_nodes_alone=now)
+    if as_json:
+        typer.echo(json.dumps(_row(key, "waits"), indent=2))
+        return
+    typer.echo(f"added {key.kid} ({key.algorithm}), which signs from {format_moment(key.signs_from)} on")
+    if now:
+        typer.echo(
+            "note: registries that keep our key set refuse its tokens for up to five minutes, until they read it anew"
+        )
+
+
+@app.command()
+def retire(
+    kid: Annotated[str, typer.Argument(help="The key, as `authproxy key list` names it.")],
+    after: Annotated[
+        str | None,
+        typer.Option(help="How long its tokens are good still, such as 1h. Default: until the last one has expired."),
+    ] = None,
+    now: Annotated[bool, typer.Option("--now", help="Refuse its tokens at once: for a key that was stolen.")] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Take a key out of use: it signs no more, and its tokens are refused once none of them can be left."""
+    from authproxy.token.keyfiles import format_moment
+    from authproxy.token.rotation import outlives, retire
+
+    if now and after is not None:
+        raise StartError("--now and --after exclude each other")
+    token = _find_token(config)
+    default_s = outlives(token.lifetime.total_seconds())
+    after_s = 0.0 if now else _parse_wait(after).total_seconds() if after is not None else default_s
+    with _usable(token.keys):
+        retired = retire(token.keys, kid, now=time.time(), after_s=after_s)
+    moment = format_moment(retired.moment)
+    if as_json:
+        typer.echo(json.dumps({"kid": kid, "retired": moment, "signing": retired.signing}, indent=2))
+        return
+    typer.echo(f"{kid} signs no more; tokens that it signed are refused from {moment} on")
+    typer.echo(f"{retired.signing} signs")
+    if after_s < default_s:
+        typer.echo("note: that is before the last of them expires; clients that hold one have to fetch another")
+
+
+@app.command()
+def export(config: Config = None) -> None:
+    """Print the public keys as a key set, as /.well-known/jwks.json has them."""
+    from authproxy.token.keyring import key_set
+
+    typer.echo(json.dumps(key_set(_read(_find_token(config).keys), time.time()), indent=2))
+
+
+def _rows(keys: "Mapping[str, RingKey]", now: float) -> list[dict[str, Any]]:
+    """Every key with what it does now, the oldest first."""
+    from authproxy.token.keyring import find_signing
+
+    signing = find_signing(keys, now)
+
+    def state(key: "RingKey") -> str:
+        if key.is_retired(now):
+            return "retired"
+        if key is signing:
+            return "signs"
+        return "waits" if key.signs_from > now and key.retired is None else "verifies"
+
+    return [_row(key, state(key)) for key in sorted(keys.values(), key=lambda key: (key.signs_from, key.kid))]
+
+
+def _row(key: "RingKey", state: str) -> dict[str, Any]:
+    from authproxy.token.keyfiles import format_moment
+
+    return {
+        "kid": key.kid,
+        "fingerprint": key.fingerprint,
+        "alg": key.algorithm,
+        "state": state,
+        "created": format_moment(key.created),
+        "signs_from": format_moment(key.signs_from),
+        "retired": None if key.retired is None else format_moment(key.retired),
+    }
+
+
+def _in_words(row: dict[str, Any]) -> str:
+    match row:
+        case {"state": "waits", "signs_from": moment}:
+            return f"waits, signs from {moment} on"
+        case {"state": "retired", "retired": moment}:
+            return f"retired since {moment}"
+        case {"state": state, "retired": None}:
+            return str(state)
+        case _:
+            return f"{row['state']} until {row['retired']}"
+
+
+def _find_token(config: Path | None) -> "Token":
+    """The section `token` of a configuration, or of the embedded default in this folder."""
+    from authproxy.config.load import load, load_values
+    from authproxy.embedded import Layout
+
+    if config is not None:
+        token = load(config, os.environ).settings.token
+        if token is None:
+            raise StartError(f"{config}: there is no token section, so no key signs; write token: {{keys: FOLDER}}")
+    else:
+        token = load_values(Layout(Path()).values(), "embedded default", os.environ).settings.token
+        assert token is not None  # the embedded default has one
+    if not token.keys.is_dir():
+        raise StartError(
+            f"there is no folder {token.keys}; the first start of the server makes it"
+            + ("" if config else "; go to where `authproxy serve --embedded` runs, or name a configuration: --config")
+        )
+    return token
+
+
+def _read(folder: Path) -> "Mapping[str, RingKey]":
+    from authproxy.token.keyring import read_ring
+
+    with _usable(folder):
+        return read_ring(folder, time.time())
+
+
+@contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    """What the system refuses, as one sentence."""
+    try:
+        yield
+    except OSError as exc:
+        raise StartError(
+            f"token.keys: cannot use the folder {folder}: {exc.strerror} ({exc.filename}); run this as its owner"
+        ) from exc
+
+
+def _parse_wait(text: str) -> timedelta:
+    from authproxy.config.scalars import parse_duration
+
+    try:
+        wait = parse_duration(text)
+    except ValueError as exc:
+        raise StartError(f"--after: {exc}") from exc
+    if wait <= timedelta():
+        raise StartError(f"--after {text}: not in the future; for at once there is --now")
+    return wait

@@ -1,0 +1,191 @@
+import datetime as dt
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from authproxy.cli import key
+from authproxy.errors import StartError
+from authproxy.token.keyring import KeyRing
+from authproxy.token.rotation import rotate
+
+CONFIG = """\
+version: 0.1
+storage: {filesystem: {rootdirectory: registry}}
+token: {keys: ring, algorithm: RS384, lifetime: 1h}
+policies: {path: policies}
+"""
+MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of an embedded server that has been started once."""
+    monkeypatch.chdir(tmp_path)
+    KeyRing.open(Path("data/keys"))
+    (tmp_path / "config.yml").write_text(CONFIG, encoding="utf-8")
+    return tmp_path
+
+
+def invoke(*arguments: str) -> Result:
+    result = CliRunner().invoke(key.app, list(arguments))
+    if isinstance(result.exception, StartError):
+        raise result.exception
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+    return result
+
+
+def rows(*options: str) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = json.loads(invoke("list", "--json", *options).stdout)
+    return listed
+
+
+def own_kid() -> str:
+    return KeyRing.open(Path("data/keys")).signing().kid
+
+
+def add_signing_key() -> str:
+    """As `rotate` would have done it an hour ago."""
+    now = dt.datetime.now(dt.UTC).timestamp()
+    metadata = Path(f"data/keys/{own_kid()}.json")
+    times = json.loads(metadata.read_text()) | {"created": "2020-01-01T00:00:00Z", "signs_from": "2020-01-01T00:00:00Z"}
+    metadata.write_text(json.dumps(times))
+    return rotate(Path("data/keys"), "ES256", now=now - 3600).kid
+
+
+def seconds_from_now(moment: str) -> float:
+    return (dt.datetime.fromisoformat(moment) - dt.datetime.now(dt.UTC)).total_seconds()
+
+
+def test_the_list_says_what_each_key_does() -> None:
+    old = own_kid()
+    signing = add_signing_key()
+    invoke("rotate")
+    lines = invoke("list").stdout.splitlines()
+    assert lines[:2] == [f"{old}  ES256  verifies", f"{signing}  ES256  signs"]
+    assert re.fullmatch(rf"\S{{43}}  ES256  waits, signs from {MOMENT} on", lines[2])
+    assert [row["state"] for row in rows()] == ["verifies", "signs", "waits"]
+
+
+def test_a_key_that_goes_is_listed_with_its_end() -> None:
+    old = own_kid()
+    add_signing_key()
+    invoke("retire", old)
+    assert re.fullmatch(rf"\S{{43}}  ES256  verifies until {MOMENT}", invoke("list").stdout.splitlines()[0])
+    invoke("retire", old, "--now")
+    assert re.fullmatch(rf"\S{{43}}  ES256  retired since {MOMENT}", invoke("list").stdout.splitlines()[0])
+    assert rows()[0]["state"] == "retired"
+
+
+def test_the_json_names_both_names_of_a_key() -> None:
+    (row,) = rows()
+    assert set(row) == {"kid", "fingerprint", "alg", "state", "created", "signs_from", "retired"}
+    assert re.fullmatch(r"([A-Z2-7]{4}:){11}[A-Z2-7]{4}", row["fingerprint"])
+
+
+def test_rotate_says_from_when_on_the_new_key_signs() -> None:
+    said = invoke("rotate").stdout
+    found = re.fullmatch(rf"added (\S{{43}}) \(ES256\), which signs from ({MOMENT}) on\n", said)
+    assert found is not None, said
+    assert 305 < seconds_from_now(found[2]) < 315
+    assert rows()[-1]["kid"] == found[1]
+
+
+def test_rotate_now_waits_for_our_nodes_and_says_who_is_not_waited_for() -> None:
+    result = invoke("rotate", "--now")
+    assert "registries that keep our key set refuse its tokens" in result.stdout
+    assert 2 < seconds_from_now(rows()[-1]["signs_from"]) < 15
+
+
+def test_rotate_can_answer_in_json() -> None:
+    added = json.loads(invoke("rotate", "--json").stdout)
+    assert (added["state"], added["kid"]) == ("waits", rows()[-1]["kid"])
+
+
+def test_retire_says_from_when_on_tokens_are_refused() -> None:
+    old = own_kid()
+    signing = add_signing_key()
+    said = invoke("retire", old).stdout.splitlines()
+    found = re.fullmatch(rf"{old} signs no more; tokens that it signed are refused from ({MOMENT}) on", said[0])
+    assert found is not None, said
+    assert 300 < seconds_from_now(found[1]) < 330, "the longest lifetime and a little"
+    assert said[1:] == [f"{signing} signs"]
+
+
+def test_retire_earlier_than_tokens_expire_says_so() -> None:
+    old = own_kid()
+    add_signing_key()
+    said = invoke("retire", old, "--after", "1m").stdout
+    assert "clients that hold one have to fetch another" in said
+
+
+def test_retire_can_answer_in_json() -> None:
+    old = own_kid()
+    signing = add_signing_key()
+    answer = json.loads(invoke("retire", old, "--after", "2h", "--json").stdout)
+    assert (answer["kid"], answer["signing"]) == (old, signing)
+    assert 7190 < seconds_from_now(answer["retired"]) < 7210
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ((), "is the only key that signs; add one first: authproxy key rotate"),
+        (("--after", "soon"), '--after: "soon" is not a duration'),
+        (("--after", "-5m"), "not in the future; for at once there is --now"),
+        (("--after", "5m", "--now"), "exclude each other"),
+    ],
+)
+def test_retire_refuses(options: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(StartError, match=reason):
+        invoke("retire", own_kid(), *options)
+
+
+def test_the_export_is_the_key_set() -> None:
+    assert json.loads(invoke("export").stdout) == KeyRing.open(Path("data/keys")).jwks()
+
+
+def test_a_configuration_says_where_the_ring_is_and_what_new_keys_are() -> None:
+    KeyRing.open(Path("ring"), algorithm="EdDSA")
+    invoke("rotate", "--config", "config.yml")
+    assert [row["alg"] for row in rows("--config", "config.yml")] == ["EdDSA", "RS384"]
+    assert len(rows()) == 1
+
+
+def test_variables_count_for_the_embedded_default_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_TOKEN_ALGORITHM", "ES512")
+    invoke("rotate")
+    assert rows()[-1]["alg"] == "ES512"
+
+
+def test_a_ring_that_is_not_there_is_not_made(folder: Path) -> None:
+    with pytest.raises(StartError, match="there is no folder ring; the first start of the server makes it"):
+        invoke("list", "--config", "config.yml")
+    assert not (folder / "ring").exists()
+
+
+def test_a_folder_without_a_server_says_where_to_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    with pytest.raises(StartError, match="go to where `authproxy serve --embedded` runs"):
+        invoke("rotate")
+
+
+def test_a_configuration_without_tokens_has_no_keys(folder: Path) -> None:
+    (folder / "config.yml").write_text("version: 0.1\nstorage: {inmemory: {}}\n", encoding="utf-8")
+    with pytest.raises(StartError, match="there is no token section"):
+        invoke("list", "--config", "config.yml")
+
+
+def test_what_the_system_refuses_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(
+        StartError, match=r"cannot use the folder data/keys: Permission denied .* run this as"
+    ):
+        invoke("list")
