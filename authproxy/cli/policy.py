@@ -113,6 +113,14 @@ def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
     raise typer.Exit(1 if findings else 0)
 
 
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a policy file, by which editors complete it."""
+    from authproxy.policy.schema import policy_schema
+
+    typer.echo(policy_schema(), nl=False)
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """What cannot be read is told in a line, with exit code 2."""

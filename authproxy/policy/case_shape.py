@@ -8,9 +8,10 @@ tests:
     why: Developers push to the team's space. # optional
 """
 
-from typing import Annotated, Literal, Self
+from types import MappingProxyType
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from authproxy.access import parse_scopes
 from authproxy.policy.cases import Case
@@ -27,6 +28,13 @@ def _one_scope(value: str) -> str:
     return value
 
 
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Values: TypeAlias = Annotated[tuple[Line, ...], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
+
+
 class CallerEntry(Entry):
     """Who asks: a user with the groups that stand here (those of the users file do not count), or nobody."""
 
@@ -34,6 +42,8 @@ class CallerEntry(Entry):
     """The name that the caller signed in with."""
     groups: Names = ()
     """All groups that the caller is in."""
+    claims: dict[Line, Values] = Field(default_factory=dict)
+    """All claims of the caller: each a value, or a list of them."""
     anonymous: Flag = False
     """A caller who sent no credentials."""
 
@@ -41,13 +51,13 @@ class CallerEntry(Entry):
     def _is_one_caller(self) -> Self:
         if (self.user is None) is not self.anonymous:
             raise ValueError("a case is about one caller; allowed: exactly one of user and anonymous")
-        if self.anonymous and self.groups:
-            raise ValueError("a caller without credentials has no groups; allowed: anonymous alone")
+        if self.anonymous and (self.groups or self.claims):
+            raise ValueError("a caller without credentials has no groups and no claims; allowed: anonymous alone")
         return self
 
     def to_principal(self) -> Principal:
         """The same as a value to decide about."""
-        return Principal(self.user or "", frozenset(self.groups))
+        return Principal(self.user or "", frozenset(self.groups), MappingProxyType(dict(self.claims)))
 
 
 class CaseEntry(Entry):

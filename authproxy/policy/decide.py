@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from authproxy.access import CATALOG, Access
 from authproxy.errors import NameInvalid
-from authproxy.policy.glob import placeable_name
 from authproxy.policy.model import REPOSITORY_ACTIONS, Action, Effect, PolicySet, Rule, Target
 from authproxy.principal import Principal
 from authproxy.reference import parse_repository
@@ -50,7 +49,7 @@ def decide(policies: PolicySet, principal: Principal, access: Access) -> Decisio
 def find_target(principal: Principal, access: Access) -> Target | str:
     """What an access, a single action, is about; or a sentence that says why no rule can be about it."""
     if access == CATALOG:
-        return Target(Action.CATALOG, (), placeable_name(principal.name))
+        return Target(Action.CATALOG, (), principal)
     if access.type != "repository":
         return f"no rule can allow anything on {access.type}:{access.name}"
     if access.action not in REPOSITORY_ACTIONS:
@@ -59,7 +58,7 @@ def find_target(principal: Principal, access: Access) -> Target | str:
         segments = parse_repository(access.name).split("/")
     except NameInvalid:
         return f"{access.name!r} is not a repository name"
-    return Target(Action(access.action), tuple(segments), placeable_name(principal.name))
+    return Target(Action(access.action), tuple(segments), principal)
 
 
 def _decide_single(policies: PolicySet, principal: Principal, access: Access) -> Decision:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from authproxy.access import Access
 from authproxy.policy.decide import Decision, decide, expand, find_target
-from authproxy.policy.glob import USER
+from authproxy.policy.glob import Glob
 from authproxy.policy.model import Action, Effect, PolicySet, Rule, Target
 from authproxy.principal import Principal
 
@@ -73,7 +73,7 @@ def _why_not(rule: Rule, principal: Principal, target: Target) -> str | None:
     if target.action not in rule.actions:
         reasons.append(f"{target.action} is not among its actions")
     if not rule.resources.include(target):
-        reasons.append(_why_elsewhere(rule, principal, target))
+        reasons.append(_why_elsewhere(rule, principal))
     match reasons:
         case []:
             return "it would allow this, but a deny always wins"
@@ -83,9 +83,24 @@ def _why_not(rule: Rule, principal: Principal, target: Target) -> str | None:
             return None
 
 
-def _why_elsewhere(rule: Rule, principal: Principal, target: Target) -> str:
-    if target.user is None and any(glob.has_user for glob in rule.resources.repositories):
+def _why_elsewhere(rule: Rule, principal: Principal) -> str:
+    lacking = [_find_lack(glob, principal) for glob in rule.resources.repositories]
+    return next((lack for lack in lacking if lack is not None), "the repository does not match")
+
+
+def _find_lack(glob: Glob, principal: Principal) -> str | None:
+    """Why a placeholder of the glob can stand for nothing, if one can't."""
+    for placeholder in glob.placeholders:
+        if placeholder.is_placeable(principal):
+            continue
         if principal.is_anonymous:
-            return f"anonymous callers have no {USER}"
-        return f"the name {principal.name!r} is no path segment of a repository name, so {USER} matches nothing"
-    return "the repository does not match"
+            return f"anonymous callers have no {placeholder}"
+        match placeholder.kind:
+            case "user":
+                lack = f"the name {principal.name!r} is no path segment of a repository name"
+            case "group":
+                lack = f"no group of {principal.name} is a path segment of a repository name"
+            case _:
+                lack = f"{principal.name} has no claim {placeholder.claim} that could stand in a repository name"
+        return f"{lack}, so {placeholder} matches nothing"
+    return None

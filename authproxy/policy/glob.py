@@ -1,27 +1,34 @@
-"""Globs over repository names, with `{user}` for the caller's own name.
+"""Globs over repository names, with placeholders for what is known of the caller.
 
-    *        any text within one path segment, none included
-    **       any number of whole segments, none included: `team/**` is `team`, `team/app` and `team/a/b`
-    {user}   the caller's name, as literal text
-    else     itself
+    *                     any text within one path segment, none included
+    **                    any number of whole segments, none included: `team/**` is `team`, `team/app` and `team/a/b`
+    {user}                the caller's name, within one segment
+    {group}               any one of the caller's groups, within one segment
+    {claims.NAME}         any one value of the caller's claim NAME, within one segment
+    {claims.NAME:path}    the same where a value may have several segments; a whole segment of the glob, once in it
+    else                  itself
 
-A glob is matched without regular expressions: nothing that a rule or a user's name holds can become syntax, and
-matching never goes back over a choice, so its cost is bounded by the two lengths. Why these meanings:
+A placeholder is compared as literal text: a value with a `/`, a `*`, a capital or whatever else a repository name's
+segment cannot hold has no place. A glob is matched without regular expressions: nothing that a rule or a caller holds
+can become syntax, and matching never goes back over a choice, so its cost is bounded by the lengths. Why so:
 docs/decisions/0007-write-policies-as-rules.md.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from authproxy.errors import NameInvalid
+from authproxy.policy.claims import claim_values
+from authproxy.principal import Principal
 from authproxy.reference import MAX_REPOSITORY_LENGTH, parse_repository
 
 USER = "{user}"
-PLACEHOLDERS = (USER,)
+PLACEHOLDERS = (USER, "{group}", "{claims.NAME}", "{claims.NAME:path}")
 
 PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+_KNOWN = re.compile(r"\{(user|group|claims\.([A-Za-z0-9_.-]+?)(:path)?)\}")
 _CHARACTERS = re.compile(r"[a-z0-9._*-]*")
 
 
@@ -30,15 +37,19 @@ class GlobInvalid(ValueError):
 
 
 def placeable_name(name: str) -> str | None:
-    """A caller's name as `{user}` places it: a single valid path component of a repository name, or else None.
+    """A name as a placeholder places it: a single valid path component of a repository name, or else None.
 
     A name with a `/`, a `*`, a capital or whatever else no repository can hold has no place in any glob.
     """
+    return name if "/" not in name and _is_repository(name) else None
+
+
+def _is_repository(name: str) -> bool:
     try:
         parse_repository(name)
     except NameInvalid:
-        return None
-    return None if "/" in name else name
+        return False
+    return True
 
 
 def match_pieces(pieces: Sequence[str], text: str) -> bool:
@@ -56,18 +67,49 @@ def match_pieces(pieces: Sequence[str], text: str) -> bool:
     return True
 
 
+class Placeholder(NamedTuple):
+    """What a placeholder stands for."""
+
+    kind: str  # user, group, claims
+    claim: str = ""  # the claim's name
+    is_path: bool = False  # a value may have several segments
+
+    def values(self, caller: Principal) -> Collection[str]:
+        """All that it could stand for; not all of it needs to be placeable."""
+        if caller.is_anonymous:
+            return ()
+        match self.kind:
+            case "user":
+                return (caller.name,)
+            case "group":
+                return caller.groups
+            case _:
+                return claim_values(caller, self.claim)
+
+    def is_placeable(self, caller: Principal) -> bool:
+        """Whether the name of any repository could hold one of them."""
+        return any(_is_repository(value) and (self.is_path or "/" not in value) for value in self.values(caller))
+
+    def __str__(self) -> str:
+        return f"{{claims.{self.claim}{':path' if self.is_path else ''}}}" if self.claim else f"{{{self.kind}}}"
+
+
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """One path segment of a glob: literal texts, and a star between each two of them."""
+    """One path segment of a glob: literal texts, and between each two of them a star, or the one placeholder."""
 
-    pieces: tuple[str, ...]  # a single one where there is no star
-    has_user: bool = False  # then there is no star
+    pieces: tuple[str, ...]  # a single one where there is neither
+    placeholder: Placeholder | None = None  # then there are two pieces
 
-    def matches(self, text: str, user: str) -> bool:
+    def matches(self, text: str, caller: Principal) -> bool:
         if len(self.pieces) == 1:
-            literal = self.pieces[0]
-            return text == (literal.replace(USER, user) if self.has_user else literal)
-        return match_pieces(self.pieces, text)
+            return text == self.pieces[0]
+        if not match_pieces(self.pieces, text):
+            return False
+        if self.placeholder is None:
+            return True
+        value = text[len(self.pieces[0]) : len(text) - len(self.pieces[-1])]
+        return value in self.placeholder.values(caller) and placeable_name(value) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +118,8 @@ class Glob:
 
     text: str
     _blocks: tuple[tuple[_Segment, ...], ...]  # runs of segments, and a `**` between each two of them
+    placeholders: tuple[Placeholder, ...] = ()
+    literal_head: str | None = None  # the first segment of everything that matches; None: names with different ones do
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -88,73 +132,100 @@ class Glob:
                 blocks.append([])
             else:
                 blocks[-1].append(_parse_segment(segment))
-        return cls(text, tuple(tuple(block) for block in blocks))
+        placeholders = tuple(segment.placeholder for block in blocks for segment in block if segment.placeholder)
+        if sum(placeholder.is_path for placeholder in placeholders) > 1:
+            raise GlobInvalid(f'"{text}" has two placeholders of several segments; allowed: one')
+        head = blocks[0][0] if blocks[0] else None
+        literal_head = head.pieces[0] if head is not None and len(head.pieces) == 1 else None
+        return cls(text, tuple(map(tuple, blocks)), placeholders, literal_head)
 
     @property
     def has_user(self) -> bool:
-        """Whether `{user}` stands in it: then nobody without a placeable name matches."""
-        return any(segment.has_user for block in self._blocks for segment in block)
+        """Whether `{user}` stands in it."""
+        return any(placeholder.kind == "user" for placeholder in self.placeholders)
 
-    @property
-    def literal_head(self) -> str | None:
-        """The first segment of everything that matches, or None where names with different ones do."""
-        if not self._blocks[0] or self._blocks[0][0].has_user or len(self._blocks[0][0].pieces) > 1:
-            return None
-        return self._blocks[0][0].pieces[0]
-
-    def matches(self, repository: Sequence[str], user: str | None) -> bool:
-        """Whether the name of a repository, given as its segments, matches for a caller.
-
-        `user` is what `placeable_name` makes of the caller's name.
-        """
-        if user is None:
-            if self.has_user:
-                return False
-            user = ""
-        first, *others = self._blocks
-        if not others:
-            return len(repository) == len(first) and _fits(first, repository, 0, user)
-        *middle, last = others
-        end = len(repository) - len(last)
-        if end < len(first) or not _fits(first, repository, 0, user) or not _fits(last, repository, end, user):
+    def matches(self, repository: Sequence[str], caller: Principal) -> bool:
+        """Whether the name of a repository, given as its segments, matches for a caller."""
+        if not self.placeholders:
+            return _match(self._blocks, repository, caller)
+        if caller.is_anonymous:
             return False
-        at = len(first)
-        for block in middle:
-            # Leftmost again, one level up.
-            places = (i for i in range(at, end - len(block) + 1) if _fits(block, repository, i, user))
-            found = next(places, None)
-            if found is None:
-                return False
-            at = found + len(block)
-        return True
+        path = next((placeholder for placeholder in self.placeholders if placeholder.is_path), None)
+        if path is None:
+            return _match(self._blocks, repository, caller)
+        # Compared as literal segments, so a value that no repository name could hold matches none.
+        return any(_match(self._with_path(value), repository, caller) for value in path.values(caller))
+
+    def _with_path(self, value: str) -> tuple[tuple[_Segment, ...], ...]:
+        literal = [_Segment((segment,)) for segment in value.split("/")]
+        return tuple(
+            tuple(
+                placed
+                for segment in block
+                for placed in (literal if segment.placeholder and segment.placeholder.is_path else (segment,))
+            )
+            for block in self._blocks
+        )
 
     def __str__(self) -> str:
         return self.text
 
 
-def _fits(block: tuple[_Segment, ...], repository: Sequence[str], at: int, user: str) -> bool:
-    return all(segment.matches(repository[at + i], user) for i, segment in enumerate(block))
+def _match(blocks: tuple[tuple[_Segment, ...], ...], repository: Sequence[str], caller: Principal) -> bool:
+    first, *others = blocks
+    if not others:
+        return len(repository) == len(first) and _fits(first, repository, 0, caller)
+    *middle, last = others
+    end = len(repository) - len(last)
+    if end < len(first) or not _fits(first, repository, 0, caller) or not _fits(last, repository, end, caller):
+        return False
+    at = len(first)
+    for block in middle:
+        # Leftmost again, one level up.
+        places = (i for i in range(at, end - len(block) + 1) if _fits(block, repository, i, caller))
+        found = next(places, None)
+        if found is None:
+            return False
+        at = found + len(block)
+    return True
+
+
+def _fits(block: tuple[_Segment, ...], repository: Sequence[str], at: int, caller: Principal) -> bool:
+    # A plain loop: most blocks are one segment, and this is where a decision's time goes.
+    for i, segment in enumerate(block, at):  # noqa: SIM110
+        if not segment.matches(repository[i], caller):
+            return False
+    return True
 
 
 def _parse_segment(text: str) -> _Segment:
     if text == "":
         raise GlobInvalid("an empty path segment; allowed: segments with one / between each two")
-    placeholders = PLACEHOLDER.findall(text)
-    if unknown := [placeholder for placeholder in placeholders if placeholder not in PLACEHOLDERS]:
-        raise GlobInvalid(f"{unknown[0]} is no known placeholder; allowed: {', '.join(PLACEHOLDERS)}")
-    literal = text.replace(USER, "")
+    found = [_parse_placeholder(placeholder) for placeholder in PLACEHOLDER.findall(text)]
+    literal = PLACEHOLDER.sub("", text)
     if _CHARACTERS.fullmatch(literal) is None:
-        raise GlobInvalid(f'no repository name can hold "{text}"; allowed: a-z 0-9 . _ - / and *, **, {USER}')
+        raise GlobInvalid(f'no repository name can hold "{text}"; allowed: a-z 0-9 . _ - / and *, **, placeholders')
     if "**" in literal:
         raise GlobInvalid(f'"{text}" has ** beside other text; allowed: ** as a whole path segment, or one *')
-    if placeholders and "*" in text:
+    if found and "*" in text:
         # Else `{user}-*` would give bob what is bob-smith's.
-        raise GlobInvalid(f'"{text}" has {USER} and * in one path segment; allowed: each in a segment of its own')
-    if len(placeholders) > 1:
+        raise GlobInvalid(f'"{text}" has {found[0]} and * in one path segment; allowed: each in a segment of its own')
+    if len(found) > 1:
         raise GlobInvalid(f'"{text}" has two placeholders in one path segment; allowed: one')
-    if "*" not in text and placeable_name(text.replace(USER, "x")) is None:
+    if "*" not in text and placeable_name(PLACEHOLDER.sub("x", text)) is None:
         raise GlobInvalid(
             f'"{text}" is no path segment of a repository name; '
             "allowed: letters and digits, with one . or _, two _ or any number of - between them"
         )
-    return _Segment(tuple(text.split("*")), has_user=bool(placeholders))
+    if not found:
+        return _Segment(tuple(text.split("*")))
+    if found[0].is_path and literal:
+        raise GlobInvalid(f'"{text}" has text beside {found[0]}, which can be several segments; allowed: it alone')
+    return _Segment(tuple(PLACEHOLDER.split(text)), found[0])
+
+
+def _parse_placeholder(text: str) -> Placeholder:
+    match = _KNOWN.fullmatch(text)
+    if match is None:
+        raise GlobInvalid(f"{text} is no known placeholder; allowed: {', '.join(PLACEHOLDERS)}")
+    return Placeholder("claims", match[2], match[3] is not None) if match[2] else Placeholder(match[1])

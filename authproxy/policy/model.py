@@ -1,7 +1,7 @@
 """What a policy says: rules as frozen values, and the set of them that is in force.
 
     PolicySet ── Rule ── actions     what: pull, push, delete, catalog
-                      ├─ subjects    to whom: users, groups, anonymous, signed-in, everyone
+                      ├─ subjects    to whom: users, groups, claims, anonymous, signed-in, everyone
                       └─ resources   on what: globs over repository names
 
 Everything here has been validated by `load.py`; nothing here reads a file.
@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
+from authproxy.policy.claims import claim_values
 from authproxy.policy.glob import Glob
 from authproxy.principal import Principal
 
@@ -43,16 +44,19 @@ class Target(NamedTuple):
 
     action: Action
     repository: tuple[str, ...]  # path segments of a valid name; () for the catalog
-    user: str | None  # what `{user}` stands for; None where the caller has no name that can be placed
+    caller: Principal  # who asks: what placeholders stand for
 
 
 class SubjectKey(NamedTuple):
-    """One reason for a rule to be about a caller: the name that they have, or a group that they are in."""
+    """One reason for a rule to be about a caller: their name, a group that they are in, a claim that they have."""
 
     kind: str
-    name: str = ""
+    name: str = ""  # of a claim its value
+    claim: str = ""  # the claim's name
 
     def __str__(self) -> str:
+        if self.claim:
+            return f"{self.kind} {self.claim}={self.name}"
         return f"{self.kind} {self.name}" if self.name else self.kind
 
 
@@ -66,7 +70,10 @@ def subject_keys(principal: Principal) -> tuple[SubjectKey, ...]:
     if principal.is_anonymous:
         return (EVERYONE, ANONYMOUS)
     groups = (SubjectKey("group", name) for name in principal.groups)
-    return (EVERYONE, SIGNED_IN, SubjectKey("user", principal.name), *groups)
+    claims = (
+        SubjectKey("claim", value, claim) for claim in principal.claims for value in claim_values(principal, claim)
+    )
+    return (EVERYONE, SIGNED_IN, SubjectKey("user", principal.name), *groups, *claims)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,9 @@ class Resources:
 
     def include(self, target: Target) -> bool:
         """Whether the target's repository is meant."""
-        return not target.repository or any(glob.matches(target.repository, target.user) for glob in self.repositories)
+        return not target.repository or any(
+            glob.matches(target.repository, target.caller) for glob in self.repositories
+        )
 
     def heads(self) -> frozenset[str | None]:
         """The first path segments of all that is meant; None stands for any."""

@@ -39,9 +39,9 @@ def may_meet(one: Glob, other: Glob) -> bool:
 
     @cache
     def rest_meets(i: int, j: int) -> bool:
-        if i < len(left) and left[i] == _ANY_SEGMENTS:
+        if i < len(left) and _is_several(left[i]):
             return rest_meets(i + 1, j) or (j < len(right) and rest_meets(i, j + 1))
-        if j < len(right) and right[j] == _ANY_SEGMENTS:
+        if j < len(right) and _is_several(right[j]):
             return rest_meets(i, j + 1) or (i < len(left) and rest_meets(i + 1, j))
         if i == len(left) or j == len(right):
             return i == len(left) and j == len(right)
@@ -67,11 +67,9 @@ def keys_may_meet(one: SubjectKey, other: SubjectKey) -> bool:
 
 def glob_for(glob: Glob, key: SubjectKey) -> Glob | None:
     """The glob as it is for the callers that a key means: a user's name in its place; None where it matches nothing."""
-    if not glob.has_user:
-        return glob
-    if key == ANONYMOUS:
+    if key == ANONYMOUS and glob.placeholders:
         return None
-    if key.kind != "user":
+    if not glob.has_user or key.kind != "user":
         return glob
     return None if placeable_name(key.name) is None else Glob.parse(glob.text.replace(USER, key.name))
 
@@ -83,13 +81,18 @@ def is_matchable(glob: Glob) -> bool:
     return all(placeable_name(segment) is not None for segment in plain)
 
 
+def _is_several(segment: str) -> bool:
+    """Whether it may stand for several segments: `**`, or a placeholder of a path."""
+    return segment == _ANY_SEGMENTS or segment.endswith(":path}")
+
+
 def _segments(glob: Glob) -> tuple[str, ...]:
     return tuple(glob.text.split("/"))
 
 
 def _segment_covers(outer: str, inner: str) -> bool:
-    if inner == _ANY_SEGMENTS:
-        return False
+    if _is_several(inner):
+        return inner == outer
     pieces = _opaque(outer).split("*")
     text = _opaque(inner).replace("*", _STAR_LETTER)
     return text == pieces[0] if len(pieces) == 1 else match_pieces(pieces, text)

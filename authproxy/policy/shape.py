@@ -5,7 +5,7 @@
       - name: own space
         description: Everybody signed in may do everything below their own name.
         allow: [pull, push, delete]               # or `deny:`
-        to: {signed-in: true}                     # any of users, groups, anonymous, signed-in, everyone
+        to: {signed-in: true}                     # any of users, groups, claims, anonymous, signed-in, everyone
         on: {repositories: ["{user}/**"]}         # none where the action is catalog
 
     tests:                                        # cases, see case_shape.py
@@ -18,7 +18,7 @@ The reference: docs/reference/policies.md.
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
 from authproxy.config.document import Document
 from authproxy.config.explain import validate_document
@@ -37,9 +37,11 @@ from authproxy.policy.model import (
     SubjectKey,
     Subjects,
 )
-from authproxy.policy.words import Entry, Flag, Line, Names, Prose, not_empty
+from authproxy.policy.words import AtLeastOne, Entry, Flag, Line, Names, Prose, not_empty
 
-Actions: TypeAlias = Annotated[tuple[Literal["pull", "push", "delete", "catalog", "*"], ...], AfterValidator(not_empty)]
+Actions: TypeAlias = Annotated[
+    tuple[Literal["pull", "push", "delete", "catalog", "*"], ...], AfterValidator(not_empty), AtLeastOne
+]
 
 
 def _parsed_glob(value: object) -> Glob:
@@ -48,7 +50,11 @@ def _parsed_glob(value: object) -> Glob:
     return Glob.parse(value)
 
 
-Globs: TypeAlias = Annotated[tuple[Annotated[Glob, PlainValidator(_parsed_glob)], ...], AfterValidator(not_empty)]
+Globs: TypeAlias = Annotated[
+    tuple[Annotated[Glob, PlainValidator(_parsed_glob, json_schema_input_type=str)], ...],
+    AfterValidator(not_empty),
+    AtLeastOne,
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +74,31 @@ def parse_policy(document: Document) -> PolicyFile:
     )
 
 
+def _one_claim(values: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    # Of two, one reader would take "both", another "either".
+    if len(values) != 1:
+        raise ValueError(f"{len(values)} claims; allowed: one claim with its values")
+    return values
+
+
+Claim: TypeAlias = Annotated[
+    dict[Line, Names],
+    AfterValidator(_one_claim),
+    Field(json_schema_extra={"minProperties": 1, "maxProperties": 1}),
+]
+
+
 class SubjectsEntry(Entry):
     """Whom a rule is about: everybody who is any of these. At least one is needed."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     users: Names = ()
     """Names, exactly as the users sign in."""
     groups: Names = ()
     """Names of groups, exactly as the identity source gives them."""
+    claims: Claim | None = None
+    """One claim and its values: callers for whom the identity source says one of these."""
     anonymous: Flag = False
     """Callers who sent no credentials."""
     signed_in: Flag = Field(default=False, alias="signed-in")
@@ -86,7 +110,7 @@ class SubjectsEntry(Entry):
     def _is_about_somebody(self) -> Self:
         if not self.model_fields_set:
             raise ValueError(
-                "this is about nobody; allowed: one or more of users, groups, anonymous, signed-in, everyone"
+                "this is about nobody; allowed: one or more of users, groups, claims, anonymous, signed-in, everyone"
             )
         return self
 
@@ -95,7 +119,8 @@ class SubjectsEntry(Entry):
         flags = ((ANONYMOUS, self.anonymous), (SIGNED_IN, self.signed_in), (EVERYONE, self.everyone))
         users = (SubjectKey("user", name) for name in self.users)
         groups = (SubjectKey("group", name) for name in self.groups)
-        return Subjects(frozenset([*users, *groups, *(key for key, is_meant in flags if is_meant)]))
+        claims = (SubjectKey("claim", value, name) for name, values in (self.claims or {}).items() for value in values)
+        return Subjects(frozenset([*users, *groups, *claims, *(key for key, is_meant in flags if is_meant)]))
 
 
 class ResourcesEntry(Entry):
@@ -107,6 +132,8 @@ class ResourcesEntry(Entry):
 
 class RuleEntry(Entry):
     """One rule: it allows or denies some actions, to some callers, on some repositories."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["allow"]}, {"required": ["deny"]}]})
 
     name: Line
     """What `policy explain` and the log call the rule; no other rule in any file has the same."""
@@ -153,9 +180,9 @@ class RuleEntry(Entry):
 class FileEntry(Entry):
     """One policy file."""
 
-    version: Literal["1"]
+    version: Annotated[Literal["1"], WithJsonSchema({"enum": [1, "1"]})]
     """The version of this language: 1."""
-    rules: Annotated[tuple[RuleEntry, ...], AfterValidator(not_empty)]
+    rules: Annotated[tuple[RuleEntry, ...], AfterValidator(not_empty), AtLeastOne]
     """The rules, in any order."""
     tests: tuple[CaseEntry, ...] = ()
     """Cases: what the rules of all files together must say. `authproxy policy test` decides them."""

@@ -1,9 +1,9 @@
 """The kinds of values that policy files are made of: names, flags, lists, one line of text."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Item = TypeVar("Item", bound=Sequence[Any] | Mapping[str, Any])
 
@@ -49,8 +49,9 @@ def _joined_lines(value: str) -> str:
     return joined
 
 
-Flag: TypeAlias = Annotated[bool, BeforeValidator(_only_true)]
+Flag: TypeAlias = Annotated[bool, BeforeValidator(_only_true, json_schema_input_type=Literal[True])]
 Line: TypeAlias = Annotated[str, AfterValidator(one_line)]
 Prose: TypeAlias = Annotated[str, AfterValidator(_joined_lines)]
 Name: TypeAlias = Annotated[str, AfterValidator(_exact_name)]
-Names: TypeAlias = Annotated[tuple[Name, ...], AfterValidator(not_empty)]
+AtLeastOne = Field(json_schema_extra={"minItems": 1})
+Names: TypeAlias = Annotated[tuple[Name, ...], AfterValidator(not_empty), AtLeastOne]

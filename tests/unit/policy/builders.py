@@ -36,19 +36,32 @@ def make_rule(
 NAMES = ("a", "b", "team", "a-b")
 GROUPS = ("devs", "ops", "a")
 SEGMENTS = ("a", "b", "team", "a-b", "x")
-GLOB_SEGMENTS = (*SEGMENTS, "*", "**", "{user}", "a*", "*b", "{user}-b")
+CLAIMS = ("a", "b", "a/b", "team/x", "x/", "*")
+GLOB_SEGMENTS = (
+    *SEGMENTS,
+    *("*", "**", "a*", "*b"),
+    *("{user}", "{user}-b", "{group}", "{group}-b", "{claims.project}", "{claims.project:path}"),
+)
 
 subject_keys = st.one_of(
     st.sampled_from([ANONYMOUS, SIGNED_IN, EVERYONE]),
     st.builds(SubjectKey, st.just("user"), st.sampled_from(NAMES)),
     st.builds(SubjectKey, st.just("group"), st.sampled_from(GROUPS)),
+    st.builds(SubjectKey, st.just("claim"), st.sampled_from(CLAIMS), st.just("project")),
 )
-globs = st.lists(st.sampled_from(GLOB_SEGMENTS), min_size=1, max_size=4).map("/".join)
+globs = (
+    st.lists(st.sampled_from(GLOB_SEGMENTS), min_size=1, max_size=4)
+    .map("/".join)
+    .filter(lambda text: text.count(":path}") <= 1)
+)
 repositories = st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=4).map("/".join)
 principals = st.builds(
-    lambda name, groups: Principal(name, groups if name else frozenset()),
+    lambda name, groups, project: (
+        Principal(name, groups, {"project": project} if project else {}) if name else Principal("")
+    ),
     st.sampled_from(["", *NAMES, "No Path", "a/b", "*"]),
     st.frozensets(st.sampled_from(GROUPS)),
+    st.one_of(st.none(), st.sampled_from(CLAIMS), st.lists(st.sampled_from(CLAIMS), max_size=3)),
 )
 accesses = st.one_of(
     st.just(Access("registry", "catalog", "*")),

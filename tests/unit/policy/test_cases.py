@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given
 
 from authproxy.access import Access
+from authproxy.config.document import parse_document
 from authproxy.policy.cases import Case, run_cases
 from authproxy.policy.decide import decide
 from authproxy.policy.junit import to_junit
 from authproxy.policy.load import PolicyError, load_all
 from authproxy.policy.model import Effect, PolicySet, Rule
+from authproxy.policy.shape import parse_policy
 from authproxy.principal import Principal
 from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
 
@@ -76,6 +78,16 @@ FAILS = [
 ]
 
 
+def test_claims_of_a_case_are_a_text_or_a_list() -> None:
+    document = parse_document(
+        f"{RULES}tests:\n  - {{who: {{user: ci, claims: {{project: a/b, refs: [main, 1]}}}},"
+        " what: 'repository:a:pull', expected: deny}\n",
+        "p.yaml",
+    )
+    (case,) = parse_policy(document).cases
+    assert case.principal.claims == {"project": ("a/b",), "refs": ("main", "1")}
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -106,6 +118,11 @@ REFUSED = [
         "groups of nobody",
         "{who: {anonymous: true, groups: [g]}, what: 'repository:a:pull', expected: deny}",
         "who: a caller without credentials has no groups",
+    ),
+    (
+        "claims of nobody",
+        "{who: {anonymous: true, claims: {a: b}}, what: 'repository:a:pull', expected: deny}",
+        "who: a caller without credentials has no groups and no claims",
     ),
     ("no scope", "{who: {user: a}, what: 'team/app', expected: deny}", 'what: "team/app" is not a scope'),
     ("two scopes", "{who: {user: a}, what: 'repository:a:pull b:c:d', expected: deny}", "is not a scope"),

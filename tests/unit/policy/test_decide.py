@@ -22,6 +22,7 @@ from authproxy.principal import Principal
 from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
 
 ALICE = Principal("alice", frozenset({"devs"}))
+CI = Principal("ci", claims={"project": "web", "refs": ["main", "dev"], "id": 7, "protected": True, "object": {}})
 
 SUBJECTS = [
     ("by name", SubjectKey("user", "alice"), ALICE, True),
@@ -37,6 +38,15 @@ SUBJECTS = [
     ("anonymous", ANONYMOUS, NOBODY, True),
     ("everyone, anonymous", EVERYONE, NOBODY, True),
     ("signed in is not anonymous", SIGNED_IN, NOBODY, False),
+    ("by a claim", SubjectKey("claim", "web", "project"), CI, True),
+    ("by one of a claim's values", SubjectKey("claim", "main", "refs"), CI, True),
+    ("by a claim that is a number", SubjectKey("claim", "7", "id"), CI, True),
+    ("by a claim that is true", SubjectKey("claim", "true", "protected"), CI, True),
+    ("by another value", SubjectKey("claim", "app", "project"), CI, False),
+    ("by another claim", SubjectKey("claim", "web", "refs"), CI, False),
+    ("a group is no claim", SubjectKey("claim", "devs", "groups"), ALICE, False),
+    ("a claim is no group", SubjectKey("group", "web"), CI, False),
+    ("a claim that is an object", SubjectKey("claim", "{}", "object"), CI, False),
     ("a group of somebody without a name", SubjectKey("group", "devs"), Principal("", frozenset({"devs"})), False),
 ]
 

@@ -13,6 +13,7 @@ from authproxy.policy.glob import PLACEHOLDERS, Glob
 from authproxy.policy.model import Action, PolicySet
 from authproxy.policy.shape import FileEntry, ResourcesEntry, RuleEntry, SubjectsEntry, parse_policy
 from authproxy.policy.words import Entry
+from authproxy.principal import ANONYMOUS
 
 DOCS = Path(__file__).parents[3] / "docs"
 REFERENCE = (DOCS / "reference/policies.md").read_text(encoding="utf-8")
@@ -56,4 +57,4 @@ def test_the_table_of_globs_is_right() -> None:
     for glob, matching, other in shown:
         for column, is_match in ((matching, True), (other, False)):
             for name in re.findall(r"`(.*?)`", column):
-                assert Glob.parse(glob).matches(name.split("/"), None) is is_match, (glob, name)
+                assert Glob.parse(glob).matches(name.split("/"), ANONYMOUS) is is_match, (glob, name)

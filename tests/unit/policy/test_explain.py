@@ -157,6 +157,28 @@ def test_only_the_nearest_rules_are_printed() -> None:
     assert render(explanation)[-2:] == [f"  near: policies/test.yaml:5 {NEAR_5}", "  near: 2 more"]
 
 
+LACKS = [
+    ("{group}/**", Principal("bob", frozenset({"A"})), "no group of bob is a path segment of a repository name"),
+    (
+        "{claims.p}/**",
+        Principal("bob", claims={"p": "a/b"}),
+        "bob has no claim p that could stand in a repository name",
+    ),
+    (
+        "{claims.p:path}",
+        Principal("bob", claims={"p": "A"}),
+        "bob has no claim p that could stand in a repository name",
+    ),
+]
+
+
+@pytest.mark.parametrize(("glob", "principal", "lack"), LACKS)
+def test_a_placeholder_that_stands_for_nothing_is_told(glob: str, principal: Principal, lack: str) -> None:
+    (explanation,) = explain(PolicySet((make_rule(on=(glob,)),)), principal, pull("a"))
+    (near,) = explanation.near
+    assert near.why_not == f"{lack}, so {glob.removesuffix('/**')} matches nothing"
+
+
 def test_a_rule_that_misses_by_two_things_is_not_near() -> None:
     far = make_rule(to=(SubjectKey("user", "bob"),), on=("team/**",))
     (explanation,) = explain(PolicySet((far,)), ALICE, pull("a"))

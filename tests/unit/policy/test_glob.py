@@ -4,12 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authproxy.errors import NameInvalid
 from authproxy.policy.glob import Glob, GlobInvalid, placeable_name
-from tests.unit.policy.builders import GLOB_SEGMENTS, NAMES, globs, repositories
+from authproxy.principal import Principal
+from authproxy.reference import parse_repository
+from tests.unit.policy.builders import GLOB_SEGMENTS, globs, principals, repositories
 
 
 def matches(glob: str, repository: str, user: str = "") -> bool:
-    return Glob.parse(glob).matches(repository.split("/"), placeable_name(user))
+    return Glob.parse(glob).matches(repository.split("/"), Principal(user))
 
 
 MATCHES = [
@@ -72,7 +75,13 @@ REFUSED = [
     ("a regular expression", "team/(a|b)", "no repository name can hold"),
     ("a character class", "team/[ab]", "no repository name can hold"),
     ("alternatives in braces", "team/{a,b}", "{a,b} is no known placeholder"),
-    ("an unknown placeholder", "{group}/**", "{group} is no known placeholder; allowed: {user}"),
+    ("an unknown placeholder", "{role}/**", "{role} is no known placeholder; allowed: {user}, {group}, {claims.NAME}"),
+    ("a claim without a name", "{claims.}/**", "{claims.} is no known placeholder"),
+    ("a path of names", "{user:path}/**", "{user:path} is no known placeholder"),
+    ("another kind of value", "{claims.project:int}", "{claims.project:int} is no known placeholder"),
+    ("text beside a path", "x-{claims.p:path}", 'x-{claims.p:path}" has text beside'),
+    ("two paths", "{claims.a:path}/x/{claims.b:path}", "two placeholders of several segments"),
+    ("a group and a star in one segment", "{group}*", "one path segment"),
     ("a placeholder in capitals", "{USER}/**", "{USER} is no known placeholder"),
     ("an open brace", "{user/**", "no repository name can hold"),
     ("a tag", "team/app:v1", "no repository name can hold"),
@@ -137,14 +146,89 @@ def test_no_user_name_escapes_its_segment(name: str, repository: str) -> None:
     assert matches("{user}/**", repository, name) == (repository.split("/", maxsplit=1)[0] == name)
 
 
-@given(globs, repositories, st.sampled_from(NAMES))
-def test_agrees_with_the_definition(glob: str, repository: str, user: str) -> None:
-    # Each segment with the slash before it, so that `**` is a plain repetition.
-    pattern = "".join(
-        "(/[^/]+)*" if segment == "**" else "/" + re.escape(segment.replace("{user}", user)).replace(r"\*", "[^/]*")
-        for segment in glob.split("/")
-    )
-    assert matches(glob, repository, user) == bool(re.fullmatch(pattern, "/" + repository))
+KNOWN = Principal(
+    "alice", frozenset({"devs", "Ops", "a/b", "*"}), {"project": "team/app", "ids": ["x", 12, True, None]}
+)
+TEAM = Principal("alice", claims={"project": ["a", "b/c", "D/e", "**"]})
+
+VALUES = [
+    ("a group", "{group}/**", "devs/app", KNOWN, True),
+    ("another group", "{group}/**", "ops/app", KNOWN, False),
+    ("a group with a slash", "{group}/x", "a/b/x", KNOWN, False),
+    ("a star as group", "{group}/**", "bob/app", KNOWN, False),
+    ("text around a group", "all-{group}/x", "all-devs/x", KNOWN, True),
+    ("no group", "{group}/**", "devs/app", Principal("devs"), False),
+    ("each placeholder by itself", "{group}/{user}", "devs/alice", KNOWN, True),
+    ("a claim of several segments has no place in one", "{claims.project}/**", "team/app/x", KNOWN, False),
+    ("a claim of several segments in its place", "{claims.project:path}/**", "team/app/x", KNOWN, True),
+    ("a part of a claim is not the claim", "{claims.project:path}", "team", KNOWN, False),
+    ("more than the claim is not the claim", "{claims.project:path}", "team/app/x", KNOWN, False),
+    ("a claim behind others", "x/**/{claims.project:path}/z", "x/y/team/app/z", KNOWN, True),
+    ("each value of a list", "{claims.project}/x", "a/x", TEAM, True),
+    ("each path of a list", "{claims.project:path}/x", "b/c/x", TEAM, True),
+    ("capitals in a claim", "{claims.project:path}", "d/e", TEAM, False),
+    ("stars in a claim", "{claims.project:path}", "a/b/c", TEAM, False),
+    ("a number", "p/{claims.ids}", "p/12", KNOWN, True),
+    ("a truth", "p/{claims.ids}", "p/true", KNOWN, True),
+    ("nothing", "p/{claims.ids}", "p/none", KNOWN, False),
+    ("a claim that is not there", "{claims.other}/**", "a/b", KNOWN, False),
+    ("nobody has claims without a name", "{claims.project}", "a", Principal("", claims={"project": "a"}), False),
+]
+
+
+@pytest.mark.parametrize(
+    ("glob", "repository", "caller", "is_match"), [row[1:] for row in VALUES], ids=[row[0] for row in VALUES]
+)
+def test_values_of_the_caller(glob: str, repository: str, caller: Principal, is_match: bool) -> None:  # noqa: FBT001  a column
+    assert Glob.parse(glob).matches(repository.split("/"), caller) is is_match
+
+
+def definition(glob: str, caller: Principal) -> str:
+    """A regular expression: each segment with the slash before it, so that `**` is a plain repetition."""
+
+    def choice(match: re.Match[str]) -> str:
+        project = caller.claims.get("project", [])
+        values = {
+            "{user}": [caller.name],
+            "{group}": caller.groups,
+            "{claims.project}": [project] if isinstance(project, str) else project,
+        }[match[0].replace(":path", "")]
+        good = [value for value in values if is_placeable(value, is_path=":path" in match[0])]
+        return "(" + "|".join(map(re.escape, good)) + ")" if good else "(?!)"
+
+    def part(segment: str) -> str:
+        if segment == "**":
+            return "(/[^/]+)*"
+        head, placeholder, tail = re.fullmatch(r"([^{]*)(\{.*\})?([^{]*)", segment).groups()  # type: ignore[union-attr]  # any segment has this form
+        texts = [re.escape(text).replace(r"\*", "[^/]*") for text in (head, tail)]
+        middle = choice(re.match(".*", placeholder)) if placeholder else ""  # type: ignore[arg-type]  # it always matches
+        return f"/{texts[0]}{middle}{texts[1]}"
+
+    return "".join(map(part, glob.split("/")))
+
+
+def is_placeable(value: str, *, is_path: bool) -> bool:
+    try:
+        parse_repository(value)
+    except NameInvalid:
+        return False
+    return is_path or "/" not in value
+
+
+@given(globs, repositories, principals)
+def test_agrees_with_the_definition(glob: str, repository: str, caller: Principal) -> None:
+    is_match = Glob.parse(glob).matches(repository.split("/"), caller)
+    assert is_match == bool(re.fullmatch(definition(glob, caller), "/" + repository))
+
+
+@given(st.one_of(repositories, globs, st.text()), repositories)
+def test_no_value_escapes_its_place(value: str, repository: str) -> None:
+    group, claim = Principal("x", frozenset({value})), Principal("x", claims={"c": value})
+    first = repository.split("/", maxsplit=1)[0]
+    for glob, caller in (("{group}/**", group), ("{claims.c}/**", claim)):
+        assert Glob.parse(glob).matches(repository.split("/"), caller) == (first == value)
+    is_below = repository == value or repository.startswith(value + "/")
+    assert Glob.parse("{claims.c:path}/**").matches(repository.split("/"), claim) == is_below
 
 
 @given(st.text("abc019._-*/{}user", max_size=30))
@@ -157,10 +241,10 @@ def test_every_text_is_a_glob_or_refused(text: str) -> None:
     assert glob.has_user == ("{user}" in text)
 
 
-@given(globs, repositories, st.sampled_from(NAMES))
-def test_whatever_matches_has_the_literal_head(glob: str, repository: str, user: str) -> None:
+@given(globs, repositories, principals)
+def test_whatever_matches_has_the_literal_head(glob: str, repository: str, caller: Principal) -> None:
     head = Glob.parse(glob).literal_head
-    if head is not None and matches(glob, repository, user):
+    if head is not None and Glob.parse(glob).matches(repository.split("/"), caller):
         assert repository.split("/", maxsplit=1)[0] == head
 
 

@@ -26,6 +26,7 @@ rules:
     to:
       users: [alice, "bob smith"]
       groups: [no, 12]
+      claims: {project: [a/b, true]}
       anonymous: true
       signed-in: true
     on: {repositories: ["{user}/**", "public/*"]}
@@ -58,10 +59,11 @@ def test_every_field_is_read(tmp_path: Path) -> None:
     assert own.description == "Everybody signed in may do everything below their own name."
     assert own.actions == {Action.PULL, Action.PUSH}
     # YAML's `no` and 12 are names here, not a boolean and a number.
-    names = [("user", "alice"), ("user", "bob smith"), ("group", "no"), ("group", "12")]
+    names: list[tuple[str, ...]] = [("user", "alice"), ("user", "bob smith"), ("group", "no"), ("group", "12")]
+    names += [("claim", "a/b", "project"), ("claim", "true", "project")]
     assert own.subjects.any_of == {SIGNED_IN, ANONYMOUS, *(SubjectKey(*name) for name in names)}
     assert [glob.text for glob in own.resources.repositories] == ["{user}/**", "public/*"]
-    assert (archive.effect, archive.actions, archive.line) == (Effect.DENY, frozenset(REPOSITORY_ACTIONS), 14)
+    assert (archive.effect, archive.actions, archive.line) == (Effect.DENY, frozenset(REPOSITORY_ACTIONS), 15)
     assert (catalog.actions, catalog.resources.repositories) == (frozenset([Action.CATALOG]), ())
 
 
@@ -91,7 +93,11 @@ REFUSED = [
     ("a description with controls", make_file(RULE + '\ndescription: "\\e[2J"'), ":7: rules.0.description: "),
     ("an unknown key of a rule", make_file(RULE + "\nwhen: x"), ":7: rules.0.when: unknown key"),
     ("a misspelt subject", make_file(RULE.replace("everyone", "everbody")), ":5: rules.0.to.everbody: unknown key"),
-    ("an underscore for a dash", make_file(RULE.replace("everyone", "signed_in")), "allowed: users, groups, anonymous"),
+    (
+        "an underscore for a dash",
+        make_file(RULE.replace("everyone", "signed_in")),
+        "allowed: users, groups, claims, anonymous",
+    ),
     (
         "a misspelt resource",
         make_file(RULE.replace("repositories", "repository")),
