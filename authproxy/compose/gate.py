@@ -24,6 +24,7 @@ from authproxy.identity.passwords import Passwords
 from authproxy.identity.source import Source, htpasswd_source, users_source
 from authproxy.metrics.logins import CountedLogins
 from authproxy.policy.live import Policies
+from authproxy.token.discovery import Issued, discovery_routes
 from authproxy.token.foreign import ForeignKeys
 from authproxy.token.grant import EveryUserEverything, TokenService
 from authproxy.token.issuer import Issuer
@@ -66,6 +67,7 @@ def make_gate(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret:
             policies = _policies(settings, parts)
             revocations = _revocations(token, parts)
             pages.include_router(token_routes(_token_service(token, keyring, directory, policies, revocations)))
+            pages.include_router(discovery_routes(keyring, Issued(token.issuer, token.realm)))
             return _authorizing(
                 settings,
                 keyring.secret("sessions"),
@@ -96,7 +98,6 @@ def _token_service(
         policies=policies,
         issuer=Issuer(keyring, token.issuer, token.service, int(token.lifetime.total_seconds())),
         refresh=RefreshTokens(keyring.secret("refresh tokens"), issuer=token.issuer, service=token.service),
-        jwks=keyring.jwks,
         revocations=revocations,
     )
 

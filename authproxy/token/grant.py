@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hmac
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -91,7 +91,6 @@ class TokenService:
     policies: Policies
     issuer: AccessTokens
     refresh: RefreshTokens
-    jwks: Callable[[], dict[str, Any]]  # the public keys as of now
     revocations: Revocations = field(default_factory=NobodyRevoked)
 
     async def answer(self, request: TokenRequest) -> TokenAnswer:

@@ -9,6 +9,7 @@ key that is not retired verifies. A name in a token can only ever be looked up a
 """
 
 import hmac
+import math
 import secrets
 import threading
 import time
@@ -97,6 +98,12 @@ class KeyRing:
     def jwks(self) -> dict[str, Any]:
         """The public keys that verify, as a key set (RFC 7517 §5): also those that will sign later."""
         return key_set(self._keys, self._now())
+
+    def settled_s(self) -> float:
+        """For how many seconds from now nothing changes by itself: no key begins to sign, none is retired."""
+        now = self._now()
+        moments = [moment for key in self._keys.values() for moment in (key.signs_from, key.retired) if moment]
+        return min((moment - now for moment in moments if moment > now), default=math.inf)
 
     def secret(self, purpose: str) -> bytes:
         """32 bytes for one purpose, the same on every node and after every start (RFC 5869 §2.3, HKDF-Expand)."""

@@ -1,11 +1,10 @@
-"""`/token` and the key set, over HTTP.
+"""`/token` over HTTP.
 
 Plain ASGI endpoints inside the FastAPI application: no framework reads a parameter here, so its own answer to a
 malformed one (422, at which clients give up) can never occur.
 """
 
 import json
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import structlog
@@ -17,20 +16,17 @@ from authproxy.authorization import TOKEN_PATH, basic_challenge
 from authproxy.errors import CredentialsRefused, TokenRequestInvalid, Unsupported
 from authproxy.origin import Origin
 from authproxy.token.grant import TokenService
-from authproxy.token.keyring import JWKS_MAX_AGE_S
 from authproxy.token.request import TokenRequest, parse_get, parse_post
 
 log = structlog.get_logger(__name__)
-
-JWKS_PATH = "/.well-known/jwks.json"
 
 # Several times what the scopes of the largest push take.
 MAX_FORM_BYTES = 64 * 1024
 
 
 def token_routes(service: TokenService) -> APIRouter:
-    """The router with `/token` and `/.well-known/jwks.json`."""
-    return APIRouter(routes=[Route(TOKEN_PATH, TokenEndpoint(service)), Route(JWKS_PATH, JwksEndpoint(service.jwks))])
+    """The router with `/token`."""
+    return APIRouter(routes=[Route(TOKEN_PATH, TokenEndpoint(service))])
 
 
 class TokenEndpoint:
@@ -77,27 +73,6 @@ class TokenEndpoint:
         except ContentTooLong:
             raise TokenRequestInvalid(f"the form is larger than {MAX_FORM_BYTES} bytes") from None
         return parse_post(find_header(headers, b"content-type"), body)
-
-
-class JwksEndpoint:
-    """The public keys, for verifiers that are not us."""
-
-    ALLOWED: ClassVar = "GET, HEAD, OPTIONS"
-
-    def __init__(self, jwks: Callable[[], dict[str, Any]]) -> None:
-        self.jwks = jwks
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        del receive
-        match scope["method"]:
-            case "GET" | "HEAD" as method:
-                age = ("Cache-Control", f"public, max-age={JWKS_MAX_AGE_S}")
-                await _respond_json(send, method, self.jwks(), [age])
-            case "OPTIONS":
-                await respond(send, 204, [("Allow", self.ALLOWED)])
-            case other:
-                raise Unsupported(f"{other} is not supported here", headers=[("Allow", self.ALLOWED)])
 
 
 async def _respond_json(send: Send, method: str, content: dict[str, Any], headers: list[tuple[str, str]]) -> None:

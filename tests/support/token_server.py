@@ -68,9 +68,7 @@ class World:
         )
         self.state = self.folder / "state"
         self.revocations = RevocationFolder(self.state)
-        self.service = TokenService(
-            "registry", self.directory, OwnSpace(), self.issuer, self.refresh, self.keyring.jwks, self.revocations
-        )
+        self.service = TokenService("registry", self.directory, OwnSpace(), self.issuer, self.refresh, self.revocations)
 
     def verifier(self) -> Verifier:
         """Another worker's, that remembers nothing yet."""

@@ -185,7 +185,5 @@ def test_what_the_system_refuses_is_one_sentence(folder: Path, monkeypatch: pyte
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(
-        StartError, match=r"cannot use the folder data/keys: Permission denied .* run this as"
-    ):
+    with pytest.raises(StartError, match=r"cannot use the folder data/keys: Permission denied .* run this as"):
         invoke("list")

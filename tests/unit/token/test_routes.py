@@ -309,21 +309,11 @@ async def test_head_has_the_headers_of_get_and_no_body(client: AsyncClient) -> N
     assert (await client.head("/token", headers=basic("alice", "x"))).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/token", "/.well-known/jwks.json"])
-async def test_other_methods_are_405_with_what_is_allowed(client: AsyncClient, path: str) -> None:
-    answer = await client.delete(path)
+async def test_other_methods_are_405_with_what_is_allowed(client: AsyncClient) -> None:
+    answer = await client.delete("/token")
     assert answer.status_code == 405
     assert "GET" in answer.headers["allow"]
     assert answer.json()["errors"][0]["code"] == "UNSUPPORTED"
-
-
-async def test_the_key_set_is_public_and_may_be_kept_for_a_while(client: AsyncClient, world: World) -> None:
-    answer = await client.get("/.well-known/jwks.json")
-    assert answer.json() == world.keyring.jwks()
-    assert answer.headers["cache-control"] == "public, max-age=300"
-    assert answer.headers["content-type"] == "application/json"
-    assert (await client.head("/.well-known/jwks.json")).content == b""
-    assert (await client.options("/.well-known/jwks.json")).status_code == 204
 
 
 async def test_a_name_that_is_no_ascii_is_the_subject(client: AsyncClient, world: World) -> None:
