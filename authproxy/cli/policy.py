@@ -114,6 +114,57 @@ def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
 
 
 @app.command()
+def who_can(
+    action: Annotated[str, typer.Argument(help="pull, push, delete or catalog")],
+    repository: Annotated[str, typer.Argument(help="A repository's name; none for the catalog.")] = "",
+    policies: PoliciesOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Say who may do something: users, groups and claims that rules, users files or the repository's name speak of.
+
+    Exit code 0: somebody may; 1: nobody may; 2: it cannot be told.
+    """
+    from authproxy.policy.load import load_policies
+    from authproxy.policy.who_can import who_can
+
+    access = _parse_question(action, repository)
+    with _told():
+        settings = load_settings(config)
+        rules = load_policies(policies or policies_path(settings, config))
+        users: dict[str, frozenset[str]] = {}
+        for file in read_users_files(settings):
+            for name, entry in file.items():
+                users[name] = users.get(name, frozenset()) | entry.groups
+    answers = who_can(rules, access, users)
+    for answer in answers.allowed:
+        typer.echo(f"{answer.who}: {answer.decision.reason}")
+    for answer in answers.denied:
+        typer.echo(f"not {answer.who}: {answer.decision.reason}")
+    if not answers.allowed:
+        typer.echo("nobody that the rules or the users files speak of")
+    raise typer.Exit(0 if answers.allowed else 1)
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="A policy file or folder, as it was.")],
+    new: Annotated[Path, typer.Argument(help="A policy file or folder, as it is to be.")],
+) -> None:
+    """Say who gains (+) and who loses (-) what, on which repositories.
+
+    Exit code 0: nobody; 1: somebody does; 2: it cannot be told.
+    """
+    from authproxy.policy.diff import diff, render
+    from authproxy.policy.load import load_policies
+
+    with _told():
+        changes = diff(load_policies(old), load_policies(new))
+    for line in render(changes):
+        typer.echo(line)
+    raise typer.Exit(1 if changes else 0)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of a policy file, by which editors complete it."""
     from authproxy.policy.schema import policy_schema
@@ -148,6 +199,26 @@ def _parse_scope(scope: str) -> tuple["Access", ...]:
             param_hint="SCOPE",
         )
     return parse_scopes([scope])
+
+
+def _parse_question(action: str, repository: str) -> "Access":
+    from authproxy.access import CATALOG, Access
+    from authproxy.errors import NameInvalid
+    from authproxy.policy.model import REPOSITORY_ACTIONS
+    from authproxy.reference import parse_repository
+
+    if action == "catalog":
+        if repository:
+            raise typer.BadParameter("the catalog has no repository; leave it out", param_hint="REPOSITORY")
+        return CATALOG
+    if action not in REPOSITORY_ACTIONS:
+        raise typer.BadParameter(
+            f'"{action}" is no action; allowed: {", ".join(REPOSITORY_ACTIONS)}, catalog', param_hint="ACTION"
+        )
+    try:
+        return Access("repository", parse_repository(repository), action)
+    except NameInvalid as exc:
+        raise typer.BadParameter(f'"{repository}" is not one: {exc}', param_hint="REPOSITORY") from None
 
 
 def _find_principal(user: str, groups: list[str] | None, settings: "Settings | None") -> "Principal":

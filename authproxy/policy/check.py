@@ -1,18 +1,16 @@
 """What in a set of rules is there in vain: rules that never match, that others make void, groups that nobody is in.
 
-A rule is compared atom by atom, an atom being one action, one kind of caller, one glob: a rule is in vain where other
-rules cover each of its atoms.
+A rule is compared atom by atom (`atoms.py`): it is in vain where other rules cover each of its atoms.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from authproxy.policy.atoms import Atom, atom_covers, atoms
 from authproxy.policy.cases import Case
-from authproxy.policy.glob import Glob
-from authproxy.policy.model import Action, Effect, PolicySet, Rule, SubjectKey
-from authproxy.policy.relate import covers, glob_for, is_matchable, key_covers
+from authproxy.policy.model import Action, Effect, PolicySet, Rule
+from authproxy.policy.relate import glob_for, is_matchable
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +26,6 @@ class Finding:
         return f"{self.subject}: {self.sentence}"
 
 
-class Atom(NamedTuple):
-    """One action of a rule, for one kind of its callers, on one of its globs; None: on the catalog."""
-
-    action: Action
-    key: SubjectKey
-    glob: Glob | None
-
-
 def check(
     policies: PolicySet, cases: Iterable[Case] = (), *, groups: Collection[str] | None = None
 ) -> tuple[Finding, ...]:
@@ -45,29 +35,6 @@ def check(
     if groups is not None:
         found += _unknown_groups(rules, groups)
     return tuple(sorted(found, key=lambda finding: (finding.file, finding.line)))
-
-
-def atoms(rule: Rule) -> Iterator[Atom]:
-    """What a rule is about, one by one, without what can never match."""
-    for key in rule.subjects.any_of:
-        for action in rule.actions:
-            if action is Action.CATALOG:
-                yield Atom(action, key, None)
-                continue
-            for glob in rule.resources.repositories:
-                if is_matchable(glob) and (placed := glob_for(glob, key)) is not None:
-                    yield Atom(action, key, placed)
-
-
-def atom_covers(outer: Atom, inner: Atom) -> bool:
-    """Whether whatever is meant by `inner` is meant by `outer` too."""
-    if outer.action is not inner.action or not key_covers(outer.key, inner.key):
-        return False
-    if outer.glob is None or inner.glob is None:
-        return outer.glob is inner.glob
-    # What holds for all who are signed in holds for one user with the name in its place.
-    placed = glob_for(outer.glob, inner.key)
-    return placed is not None and covers(placed, inner.glob)
 
 
 def _never_matching(rules: Iterable[Rule]) -> Iterator[Finding]:
@@ -105,13 +72,13 @@ class _Kept:
         self._filed: defaultdict[tuple[Action, str | None], list[tuple[Atom, Rule]]] = defaultdict(list)
         for rule in rules:
             for atom in atoms(rule):
-                self._filed[atom.action, atom.glob.literal_head if atom.glob else None].append((atom, rule))
+                self._filed[atom.action, atom.head].append((atom, rule))
 
     def covering(self, own: Iterable[Atom], *, but: Rule) -> tuple[Rule, ...]:
         """Rules that together cover all these atoms, by place; none where they do not."""
         found: dict[str, Rule] = {}
         for atom in own:
-            heads = {None, atom.glob.literal_head if atom.glob else None}
+            heads = {None, atom.head}
             candidates = (entry for head in heads for entry in self._filed.get((atom.action, head), ()))
             rule = next((rule for other, rule in candidates if rule is not but and atom_covers(other, atom)), None)
             if rule is None:
@@ -121,7 +88,7 @@ class _Kept:
 
     def drop(self, rule: Rule) -> None:
         for atom in atoms(rule):
-            self._filed[atom.action, atom.glob.literal_head if atom.glob else None].remove((atom, rule))
+            self._filed[atom.action, atom.head].remove((atom, rule))
 
 
 def _unknown_groups(rules: Iterable[Rule], groups: Collection[str]) -> Iterator[Finding]:

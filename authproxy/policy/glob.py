@@ -15,7 +15,7 @@ docs/decisions/0007-write-policies-as-rules.md.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -155,6 +155,19 @@ class Glob:
             return _match(self._blocks, repository, caller)
         # Compared as literal segments, so a value that no repository name could hold matches none.
         return any(_match(self._with_path(value), repository, caller) for value in path.values(caller))
+
+    def fillers(self, repository: Sequence[str]) -> Iterator[tuple[Placeholder, str]]:
+        """What placeholders could stand for if they stand somewhere in this repository's name: more than do match."""
+        for segment in (segment for block in self._blocks for segment in block):
+            if segment.placeholder is None:
+                continue
+            if segment.placeholder.is_path:
+                ends = ((i, j) for i in range(len(repository)) for j in range(i + 1, len(repository) + 1))
+                yield from ((segment.placeholder, "/".join(repository[i:j])) for i, j in ends)
+            else:
+                head, tail = segment.pieces
+                fitting = (text for text in repository if match_pieces(segment.pieces, text))
+                yield from ((segment.placeholder, text[len(head) : len(text) - len(tail)]) for text in fitting)
 
     def _with_path(self, value: str) -> tuple[tuple[_Segment, ...], ...]:
         literal = [_Segment((segment,)) for segment in value.split("/")]

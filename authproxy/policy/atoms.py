@@ -1,0 +1,66 @@
+"""Rules taken apart: an atom is one action, for one kind of callers, on one glob. Tools compare rules by these."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from authproxy.policy.glob import Glob
+from authproxy.policy.model import Action, Rule, SubjectKey, Target, subject_keys
+from authproxy.policy.relate import covers, glob_for, is_matchable, key_covers, keys_may_meet, may_meet
+
+
+class Atom(NamedTuple):
+    """One action of a rule, for one kind of its callers, on one of its globs; None: on the catalog."""
+
+    action: Action
+    key: SubjectKey
+    glob: Glob | None
+
+    @property
+    def head(self) -> str | None:
+        """The first path segment of all that is meant; None where there are several, and for the catalog."""
+        return self.glob.literal_head if self.glob else None
+
+    def includes(self, target: Target) -> bool:
+        """Whether what is asked for is meant."""
+        if self.action is not target.action or self.key not in subject_keys(target.caller):
+            return False
+        return self.glob is None or self.glob.matches(target.repository, target.caller)
+
+    def __str__(self) -> str:
+        return f"{self.key} on {self.glob or 'the registry'}"
+
+
+def atoms(rule: Rule) -> Iterator[Atom]:
+    """What a rule is about, one by one, without what can never match."""
+    for key in rule.subjects.any_of:
+        for action in rule.actions:
+            if action is Action.CATALOG:
+                yield Atom(action, key, None)
+                continue
+            for glob in rule.resources.repositories:
+                if is_matchable(glob) and (placed := glob_for(glob, key)) is not None:
+                    yield Atom(action, key, placed)
+
+
+def atom_covers(outer: Atom, inner: Atom) -> bool:
+    """Whether whatever is meant by `inner` is meant by `outer` too. Yes only where it is certain."""
+    if outer.action is not inner.action or not key_covers(outer.key, inner.key):
+        return False
+    if outer.glob is None or inner.glob is None:
+        return outer.glob is inner.glob
+    # What holds for all who are signed in holds for one user with the name in its place.
+    placed = glob_for(outer.glob, inner.key)
+    return placed is not None and covers(placed, inner.glob)
+
+
+def atoms_may_meet(one: Atom, other: Atom) -> bool:
+    """Whether something could be meant by both. No only where it is certain."""
+    if one.action is not other.action or not keys_may_meet(one.key, other.key):
+        return False
+    return one.glob is None or other.glob is None or may_meet(one.glob, other.glob)
+
+
+def in_order(several: Iterable[Atom]) -> tuple[Atom, ...]:
+    """By action, caller and glob, none twice."""
+    order = list(Action)
+    return tuple(sorted(set(several), key=lambda atom: (order.index(atom.action), atom.key, str(atom.glob or ""))))

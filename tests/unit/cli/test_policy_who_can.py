@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from authproxy.cli.policy import app
+from authproxy.policy import DEFAULT_POLICY
+
+USERS = "users:\n  root: {groups: [admins]}\n  ann: {}\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies/default.yaml").write_text(DEFAULT_POLICY, encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/users.yaml").write_text(USERS, encoding="utf-8")
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_who_may_push() -> None:
+    result = run("who-can", "push", "ann/app")
+    assert (result.exit_code, result.output.splitlines()) == (
+        0,
+        [
+            'group admins: allowed by policies/default.yaml:7 "administrators"',
+            'user ann: allowed by policies/default.yaml:18 "own space"',
+            'user root: allowed by policies/default.yaml:7 "administrators"',
+        ],
+    )
+
+
+def test_the_catalog_has_no_repository() -> None:
+    assert run("who-can", "catalog").exit_code == 0
+    assert run("who-can", "catalog", "a").exit_code == 2
+
+
+def test_nobody(folder: Path) -> None:
+    (folder / "other.yaml").write_text(
+        "version: 1\nrules:\n  - {name: x, deny: [push], to: {groups: [ops]}, on: {repositories: [a]}}\n",
+        encoding="utf-8",
+    )
+    result = run("who-can", "push", "a", "--policies", "other.yaml")
+    assert (result.exit_code, result.output.splitlines()) == (
+        1,
+        ['not group ops: denied by other.yaml:3 "x"', "nobody that the rules or the users files speak of"],
+    )
+
+
+@pytest.mark.parametrize("arguments", [("admin", "a"), ("push", "A"), ("push",), ("push", "**")])
+def test_bad_questions_are_told(arguments: tuple[str, ...]) -> None:
+    result = run("who-can", *arguments)
+    assert (result.exit_code, "Traceback" in result.output) == (2, False)
+
+
+def test_a_difference_is_told_and_ends_with_1(folder: Path) -> None:
+    (folder / "draft.yaml").write_text(DEFAULT_POLICY.replace("[pull]", "[pull, delete]"), encoding="utf-8")
+    result = run("diff", "policies", "draft.yaml")
+    assert (result.exit_code, result.output.splitlines()[0]) == (1, "+ delete: signed-in on public/**")
+    assert run("diff", "policies", "policies").exit_code == 0
+    assert run("diff", "policies", "gone").exit_code == 2

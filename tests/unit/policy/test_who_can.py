@@ -1,0 +1,68 @@
+import pytest
+from hypothesis import given
+
+from authproxy.access import CATALOG, Access, pull, push
+from authproxy.policy.decide import decide, expand
+from authproxy.policy.model import ANONYMOUS, SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
+from authproxy.policy.who_can import who_can
+from authproxy.principal import Principal
+from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
+
+DEVS, OPS, ALICE = SubjectKey("group", "devs"), SubjectKey("group", "ops"), SubjectKey("user", "alice")
+USERS = {"alice": frozenset({"devs"}), "bob": frozenset[str]()}
+DENY = Effect.DENY
+
+ROWS = [
+    ("nobody", [make_rule(1, to=(DEVS,), on=("x",))], pull("a"), [], []),
+    ("a group, and who is in it", [make_rule(1, to=(DEVS,))], pull("a"), ["group devs", "user alice"], []),
+    ("everybody signed in stands for all", [make_rule(1, to=(SIGNED_IN, DEVS))], pull("a"), ["signed-in"], []),
+    ("all of them", [make_rule(1)], pull("a"), ["anonymous", "signed-in"], []),
+    (
+        "whom a deny keeps out",
+        [make_rule(1), make_rule(2, effect=DENY, to=(OPS,))],
+        pull("a"),
+        ["anonymous", "signed-in"],
+        ["group ops"],
+    ),
+    ("by one's own name", [make_rule(1, on=("{user}/**",))], push("carol/app"), ["user carol"], []),
+    ("by one's own name with text around", [make_rule(1, on=("x/ci-{user}",))], push("x/ci-al"), ["user al"], []),
+    ("by a group's name", [make_rule(1, on=("{group}/**",))], push("team/app"), ["group team"], []),
+    (
+        "by a claim's value",
+        [make_rule(1, on=("{claims.p:path}/app",))],
+        push("a/b/app"),
+        ["claim p=a/b"],
+        [],
+    ),
+    ("by a claim", [make_rule(1, to=(SubjectKey("claim", "v", "p"),))], push("a"), ["claim p=v"], []),
+    (
+        "the catalog",
+        [make_rule(1, actions=frozenset([Action.CATALOG]), on=(), to=(ALICE,))],
+        CATALOG,
+        ["user alice"],
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("rules", "access", "allowed", "denied"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
+)
+def test_who(rules: list[Rule], access: Access, allowed: list[str], denied: list[str]) -> None:
+    answers = who_can(PolicySet(tuple(rules)), access, USERS)
+    assert [str(answer.who) for answer in answers.allowed] == allowed
+    assert [str(answer.who) for answer in answers.denied] == denied
+
+
+@given(rule_lists, principals, accesses)
+def test_whoever_may_is_listed(rules: list[Rule], principal: Principal, access: Access) -> None:
+    policies = PolicySet(tuple(rules))
+    single = expand(access)[0]
+    if not decide(policies, principal, single).allowed:
+        return
+    users = {principal.name: principal.groups} if principal.name else {}
+    found = {answer.who for answer in who_can(policies, single, users).allowed}
+    if principal.is_anonymous:
+        assert ANONYMOUS in found
+    elif not principal.claims:
+        assert found & {SIGNED_IN, SubjectKey("user", principal.name)}
