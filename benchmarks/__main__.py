@@ -1,4 +1,7 @@
-"""`python -m benchmarks`: compare, two workers, the big blob, how it scales; tables and a JSON file in results/."""
+"""`python -m benchmarks`: compare, two workers, the big blob, how it scales, a push that outlives its token.
+
+Tables, and a JSON file in results/.
+"""
 
 import argparse
 import datetime as dt
@@ -17,6 +20,7 @@ from benchmarks.compare import Row, measure
 from benchmarks.content import MIB, BigBlob
 from benchmarks.errors import BenchmarkError
 from benchmarks.limits import measure_limits
+from benchmarks.long_push import push_slowly
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.ours import start_ours
 from benchmarks.peer import missing_programs, start_peer
@@ -78,10 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "compare", "workers", "memory", "scale", "profile"),
+        choices=("all", "compare", "workers", "memory", "scale", "long-push", "profile"),
         default="all",
         help="compare: us and the peer by turns; workers: us with two; memory: a 2 GiB blob; scale: from 10 to 100,000"
-        " tags and from 1 MiB to 4 GiB; profile: us alone under cProfile",
+        " tags and from 1 MiB to 4 GiB; long-push: longer than its token lives; profile: us alone under cProfile",
     )
     parser.add_argument("--quick", action="store_true", help="less of everything: to see that it works, not how fast")
     parser.add_argument("--only", action="append", choices=[work.name for work in WORKS], help="may be repeated")
@@ -100,6 +104,8 @@ def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort) -> i
         report.passages = pass_big_blob(folder / "passage", effort.passage_mib)
     if what in ("all", "scale"):
         report.scale = measure_scale(folder / "scale", effort.scale, wrk_s=effort.wrk_s, pushes=effort.small_pushes)
+    if what in ("all", "long-push"):
+        report.long_pushes = push_slowly(folder / "slow")
     path = write_json(report, _RESULTS)
     print(f"\n{as_text(report)}\n\nwritten to {path}")
     if not report.is_within_limits():

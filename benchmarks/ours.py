@@ -15,9 +15,16 @@ _MODULE = ("-m", "authproxy", "serve", "--embedded")
 
 @contextmanager
 def start_ours(
-    folder: Path, *, workers: int = 1, upstream: str | None = None, profile: Path | None = None
+    folder: Path,
+    *,
+    workers: int = 1,
+    upstream: str | None = None,
+    token_life: str | None = None,
+    profile: Path | None = None,
 ) -> Iterator[Target]:
     """Our server while the block lasts, on its own core or in front of the registry at `upstream` (a URL).
+
+    `token_life` as `token.lifetime` has it ("60s").
 
     What is in its folder already, it serves: see `storage_of`.
 
@@ -28,6 +35,8 @@ def start_ours(
     env = {"AUTHPROXY_ADMIN_PASSWORD": password, "REGISTRY_HTTP_ADDR": f"127.0.0.1:{port}"}
     if workers > 1:
         env["REGISTRY_HTTP_WORKERS"] = str(workers)
+    if token_life is not None:
+        env["REGISTRY_TOKEN_LIFETIME"] = token_life
     if upstream is not None:
         env["REGISTRY_UPSTREAM_URL"] = upstream
     ca = folder / "certs" / "ca.pem"

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.big_blob import LIMIT_MIB, Passage
 from benchmarks.compare import Figures, Row
+from benchmarks.long_push import LongPush
 from benchmarks.scale import Scale
 from benchmarks.tables import NOTHING, figure, pairs, table
 from benchmarks.works import Effort
@@ -27,6 +28,7 @@ class Report:
     two_workers: Sequence[Row] = ()  # us alone
     passages: Sequence[Passage] = ()
     scale: Scale | None = None
+    long_pushes: Sequence[LongPush] = ()
 
     def is_within_limits(self) -> bool:
         """Whether no passage of the big blob took more memory than is allowed."""
@@ -57,6 +59,8 @@ def as_text(report: Report) -> str:
         parts.append(table(_PASSAGE_COLUMNS, [_passage_cells(passage) for passage in report.passages]))
     if report.scale:
         parts += _scale_tables(report.scale)
+    if report.long_pushes:
+        parts.append(table(_LONG_PUSH_COLUMNS, [_long_push_cells(push) for push in report.long_pushes]))
     return "\n\n".join(parts)
 
 
@@ -75,6 +79,7 @@ def as_json(report: Report) -> str:
             ],
             "big_blob": [_passage_entry(passage) for passage in report.passages],
             "scale": _scale_entry(report.scale),
+            "long_pushes": [asdict(push) for push in report.long_pushes],
         },
         indent=2,
         ensure_ascii=False,
@@ -119,6 +124,7 @@ _WORKERS_COLUMNS = ("work", "unit", "one worker", "two workers", "gain", "peak M
 _PASSAGE_COLUMNS = ("big blob through", "push MiB/s", "pull MiB/s", "idle MiB", "peak MiB", "over idle", "limit")
 _TAGS_COLUMNS = ("tags in a repository", "page of 100, 1/s", "manifest by tag, 1/s", "tag push, 1/s", "peak MiB")
 _BLOBS_COLUMNS = ("blob", "push MiB/s", "pull MiB/s", "idle MiB", "push peak MiB", "pull peak MiB")
+_LONG_PUSH_COLUMNS = ("slow push through", "took, s", "its token lives, s")
 
 
 def _cells(report: Report, row: Row) -> list[str]:
@@ -153,6 +159,10 @@ def _passage_cells(passage: Passage) -> list[str]:
     peak = max(passage.push_peak_mib, passage.pull_peak_mib)
     figures = (passage.push_mib_s, passage.pull_mib_s, passage.idle_mib, peak, passage.over_idle_mib)
     return [f"{passage.through}, {passage.size_mib} MiB", *(f"{value:.0f}" for value in figures), f"< {LIMIT_MIB}"]
+
+
+def _long_push_cells(push: LongPush) -> list[str]:
+    return [f"{push.through}, {push.size_mib} MiB", figure(push.seconds), str(push.token_life_s)]
 
 
 def _scale_tables(scale: Scale) -> list[str]:
