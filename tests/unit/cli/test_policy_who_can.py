@@ -20,12 +20,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*arguments: str) -> Result:
+def ask(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments))
 
 
 def test_who_may_push() -> None:
-    result = run("who-can", "push", "ann/app")
+    result = ask("who-can", "push", "ann/app")
     assert (result.exit_code, result.output.splitlines()) == (
         0,
         [
@@ -37,8 +37,8 @@ def test_who_may_push() -> None:
 
 
 def test_the_catalog_has_no_repository() -> None:
-    assert run("who-can", "catalog").exit_code == 0
-    assert run("who-can", "catalog", "a").exit_code == 2
+    assert ask("who-can", "catalog").exit_code == 0
+    assert ask("who-can", "catalog", "a").exit_code == 2
 
 
 def test_nobody(folder: Path) -> None:
@@ -46,7 +46,7 @@ def test_nobody(folder: Path) -> None:
         "version: 1\nrules:\n  - {name: x, deny: [push], to: {groups: [ops]}, on: {repositories: [a]}}\n",
         encoding="utf-8",
     )
-    result = run("who-can", "push", "a", "--policies", "other.yaml")
+    result = ask("who-can", "push", "a", "--policies", "other.yaml")
     assert (result.exit_code, result.output.splitlines()) == (
         1,
         ['not group ops: denied by other.yaml:3 "x"', "nobody that the rules or the users files speak of"],
@@ -55,13 +55,13 @@ def test_nobody(folder: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [("admin", "a"), ("push", "A"), ("push",), ("push", "**")])
 def test_bad_questions_are_told(arguments: tuple[str, ...]) -> None:
-    result = run("who-can", *arguments)
+    result = ask("who-can", *arguments)
     assert (result.exit_code, "Traceback" in result.output) == (2, False)
 
 
 def test_a_difference_is_told_and_ends_with_1(folder: Path) -> None:
     (folder / "draft.yaml").write_text(DEFAULT_POLICY.replace("[pull]", "[pull, delete]"), encoding="utf-8")
-    result = run("diff", "policies", "draft.yaml")
+    result = ask("diff", "policies", "draft.yaml")
     assert (result.exit_code, result.output.splitlines()[0]) == (1, "+ delete: signed-in on public/**")
-    assert run("diff", "policies", "policies").exit_code == 0
-    assert run("diff", "policies", "gone").exit_code == 2
+    assert ask("diff", "policies", "policies").exit_code == 0
+    assert ask("diff", "policies", "gone").exit_code == 2
