@@ -26,7 +26,7 @@ from authproxy.metrics.logins import CountedLogins
 from authproxy.policy.live import Policies
 from authproxy.token.discovery import Issued, discovery_routes
 from authproxy.token.foreign import ForeignKeys
-from authproxy.token.grant import EveryUserEverything, TokenService
+from authproxy.token.grant import EveryUserEverything, TokenService, as_any_other
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
 from authproxy.token.refresh import RefreshTokens
@@ -99,6 +99,7 @@ def _token_service(
         issuer=Issuer(keyring, token.issuer, token.service, int(token.lifetime.total_seconds())),
         refresh=RefreshTokens(keyring.secret("refresh tokens"), issuer=token.issuer, service=token.service),
         revocations=revocations,
+        lifetimes=policies.lifetime_s if isinstance(policies, Policies) else as_any_other,
     )
 
 

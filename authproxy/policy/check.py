@@ -80,7 +80,8 @@ class _Kept:
         for atom in own:
             heads = {None, atom.head}
             candidates = (entry for head in heads for entry in self._filed.get((atom.action, head), ()))
-            rule = next((rule for other, rule in candidates if rule is not but and atom_covers(other, atom)), None)
+            covering = (rule for other, rule in candidates if rule is not but and atom_covers(other, atom))
+            rule = next((rule for rule in covering if _is_as_short(rule, but)), None)
             if rule is None:
                 return ()
             found[rule.place] = rule
@@ -89,6 +90,13 @@ class _Kept:
     def drop(self, rule: Rule) -> None:
         for atom in atoms(rule):
             self._filed[atom.action, atom.head].remove((atom, rule))
+
+
+def _is_as_short(rule: Rule, other: Rule) -> bool:
+    """Whether tokens by a rule end at least as early as by another one, or the rule gives none."""
+    if other.lifetime_s is None or rule.effect is Effect.DENY:
+        return True
+    return rule.lifetime_s is not None and rule.lifetime_s <= other.lifetime_s
 
 
 def _unknown_groups(rules: Iterable[Rule], groups: Collection[str]) -> Iterator[Finding]:

@@ -28,6 +28,11 @@ class Decision:
         """The first of those that decided; None where none did."""
         return self.rules[0] if self.rules else None
 
+    @property
+    def lifetime_s(self) -> int | None:
+        """How long a token that says so may be good: the least that any of the rules says; None where none does."""
+        return min((rule.lifetime_s for rule in self.rules if rule.lifetime_s is not None), default=None)
+
 
 def expand(access: Access) -> tuple[Access, ...]:
     """The single actions that an access asks for.
@@ -42,8 +47,14 @@ def expand(access: Access) -> tuple[Access, ...]:
 
 def decide(policies: PolicySet, principal: Principal, access: Access) -> Decision:
     """Decide one access. `*` on a repository is allowed where all that it stands for is."""
-    decisions = [_decide_single(policies, principal, single) for single in expand(access)]
-    return next((decision for decision in decisions if not decision.allowed), decisions[-1])
+    singles = expand(access)
+    if len(singles) == 1:
+        return _decide_single(policies, principal, access)
+    decisions = [_decide_single(policies, principal, single) for single in singles]
+    if denied := next((decision for decision in decisions if not decision.allowed), None):
+        return denied
+    rules = _in_order([rule for decision in decisions for rule in decision.rules])
+    return Decision(allowed=True, rules=rules, reason=f"allowed by {rules[0]}")
 
 
 def find_target(principal: Principal, access: Access) -> Target | str:

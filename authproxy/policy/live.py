@@ -45,6 +45,17 @@ class Policies:
         singles = (single for access in accesses for single in expand(access))
         return frozenset(single for single in singles if decide(policies, principal, single).allowed)
 
+    def lifetime_s(self, principal: Principal, granted: Iterable[Access]) -> int | None:
+        """How long a token for what was granted may be good, in seconds; None where no rule says it.
+
+        The least that any rule says which allows any of it.
+        """
+        policies = self._current
+        if not policies.has_lifetimes:
+            return None
+        lifetimes = (decide(policies, principal, access).lifetime_s for access in granted)
+        return min((lifetime for lifetime in lifetimes if lifetime is not None), default=None)
+
     def refresh(self) -> None:
         """Read the files again if they changed: see `watch.Reloadable`.
 

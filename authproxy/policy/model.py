@@ -9,10 +9,12 @@ Everything here has been validated by `load.py`; nothing here reads a file.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
+from authproxy.config.scalars import format_duration
 from authproxy.policy.claims import claim_values
 from authproxy.policy.glob import Glob
 from authproxy.principal import Principal
@@ -122,6 +124,7 @@ class Rule:
     resources: Resources
     file: str
     line: int  # counted from 1, where the entry begins
+    lifetime_s: int | None = None  # of an allow: tokens for what it allows are good for no longer
 
     @property
     def place(self) -> str:
@@ -132,7 +135,8 @@ class Rule:
     def summary(self) -> str:
         """What the rule says, in one line: `allow pull, push to signed-in on {user}/**`."""
         actions = ", ".join(action for action in Action if action in self.actions)
-        return f"{self.effect} {actions} to {self.subjects} on {self.resources}"
+        lifetime = "" if self.lifetime_s is None else f", for {format_duration(timedelta(seconds=self.lifetime_s))}"
+        return f"{self.effect} {actions} to {self.subjects} on {self.resources}{lifetime}"
 
     def __str__(self) -> str:
         return f'{self.place} "{self.name}"'
@@ -148,7 +152,10 @@ class PolicySet:
     rules: tuple[Rule, ...] = ()
     _filed: Mapping[tuple[SubjectKey, str | None], tuple[Rule, ...]] = field(init=False, repr=False, compare=False)
 
+    has_lifetimes: bool = field(init=False, repr=False, compare=False)  # whether any rule says one
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "has_lifetimes", any(rule.lifetime_s is not None for rule in self.rules))
         object.__setattr__(self, "_filed", MappingProxyType(_file(self.rules)))
 
     def candidates(self, principal: Principal, target: Target) -> Iterator[Rule]:

@@ -7,6 +7,7 @@
         allow: [pull, push, delete]               # or `deny:`
         to: {signed-in: true}                     # any of users, groups, claims, anonymous, signed-in, everyone
         on: {repositories: ["{user}/**"]}         # none where the action is catalog
+        lifetime: 15m                             # optional, of an allow
 
     tests:                                        # cases, see case_shape.py
       - {who: {user: alice}, what: "repository:bob/app:pull", expected: deny}
@@ -37,7 +38,7 @@ from authproxy.policy.model import (
     SubjectKey,
     Subjects,
 )
-from authproxy.policy.words import AtLeastOne, Entry, Flag, Line, Names, Prose, not_empty
+from authproxy.policy.words import AtLeastOne, Entry, Flag, Lifetime, Line, Names, Prose, not_empty
 
 Actions: TypeAlias = Annotated[
     tuple[Literal["pull", "push", "delete", "catalog", "*"], ...], AfterValidator(not_empty), AtLeastOne
@@ -147,11 +148,15 @@ class RuleEntry(Entry):
     """Whom the rule is about."""
     on: ResourcesEntry | None = None
     """Which repositories it is about. Needed for every action but catalog, which has none."""
+    lifetime: Lifetime | None = None
+    """Of an allow: a token for what it allows is good for no longer, as a duration such as 15m; at least 1m."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         if bool(self.allow) == bool(self.deny):
             raise ValueError("a rule allows or denies; allowed: exactly one of allow and deny")
+        if self.deny and self.lifetime is not None:
+            raise ValueError("a deny makes no token; allowed: lifetime beside allow")
         actions = self.allow or self.deny
         if "catalog" not in actions:
             if self.on is None:
@@ -174,6 +179,7 @@ class RuleEntry(Entry):
             resources=Resources(self.on.repositories if self.on else ()),
             file=file,
             line=line,
+            lifetime_s=None if self.lifetime is None else int(self.lifetime.total_seconds()),
         )
 
 

@@ -1,9 +1,15 @@
 """The kinds of values that policy files are made of: names, flags, lists, one line of text."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from authproxy.config.scalars import format_duration, parse_duration
+
+# Docker token authentication, "Token Response Fields": clients take less for a minute.
+MIN_LIFETIME = timedelta(minutes=1)
 
 Item = TypeVar("Item", bound=Sequence[Any] | Mapping[str, Any])
 
@@ -49,6 +55,18 @@ def _joined_lines(value: str) -> str:
     return joined
 
 
+def _lifetime(value: object) -> timedelta:
+    if not isinstance(value, str):
+        raise ValueError("one value is wanted here, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
+    lifetime = parse_duration(value)
+    if lifetime < MIN_LIFETIME:
+        raise ValueError(f"too short; allowed: {format_duration(MIN_LIFETIME)} or more")
+    if lifetime % timedelta(seconds=1):
+        raise ValueError("not whole seconds; allowed: a duration such as 15m")
+    return lifetime
+
+
+Lifetime: TypeAlias = Annotated[timedelta, PlainValidator(_lifetime, json_schema_input_type=str)]
 Flag: TypeAlias = Annotated[bool, BeforeValidator(_only_true, json_schema_input_type=Literal[True])]
 Line: TypeAlias = Annotated[str, AfterValidator(one_line)]
 Prose: TypeAlias = Annotated[str, AfterValidator(_joined_lines)]

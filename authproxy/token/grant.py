@@ -44,8 +44,20 @@ class Policies(Protocol):
 class AccessTokens(Protocol):
     """Signs access tokens."""
 
-    def issue(self, subject: str, accesses: Iterable[Access]) -> IssuedToken:
-        """A signed token."""
+    def issue(self, subject: str, accesses: Iterable[Access], max_lifetime_s: int | None = None) -> IssuedToken:
+        """A signed token, good for no longer than that."""
+
+
+class Lifetimes(Protocol):
+    """Says how long tokens are good."""
+
+    def __call__(self, principal: Principal, granted: Iterable[Access], /) -> int | None:
+        """The most for a token that grants this, in seconds; None: as long as any other."""
+
+
+def as_any_other(principal: Principal, granted: Iterable[Access], /) -> None:
+    """Where no policy says how long."""
+    del principal, granted
 
 
 class EveryUserEverything:
@@ -92,6 +104,7 @@ class TokenService:
     issuer: AccessTokens
     refresh: RefreshTokens
     revocations: Revocations = field(default_factory=NobodyRevoked)
+    lifetimes: Lifetimes = as_any_other
 
     async def answer(self, request: TokenRequest) -> TokenAnswer:
         """Answer one request. A grant smaller than the wish, be it empty, is no error.
@@ -107,7 +120,7 @@ class TokenService:
         principal, proved_at = await self._identify(request)
         allowed = self.policies.granted(principal, request.accesses)
         granted = within(request.accesses, allowed)
-        issued = self.issuer.issue(principal.name, granted)
+        issued = self.issuer.issue(principal.name, granted, self.lifetimes(principal, granted))
         if self.revocations.refuses(principal.name, issued.issued_at):
             message = f"the tokens of {principal.name} are being revoked; come back in {LEARNED_WITHIN_S} seconds"
             raise TooManyRequests(message, retry_after_s=LEARNED_WITHIN_S)

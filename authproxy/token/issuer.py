@@ -61,21 +61,25 @@ class Issuer:
         self._now = now
         self._header: tuple[str, bytes] = ("", b"")  # of the key that signed last
 
-    def issue(self, subject: str, accesses: Iterable[Access]) -> IssuedToken:
-        """A token for what has been granted; `subject` is "" for anonymous callers."""
+    def issue(self, subject: str, accesses: Iterable[Access], max_lifetime_s: int | None = None) -> IssuedToken:
+        """A token for what has been granted; `subject` is "" for anonymous callers.
+
+        It is good for the issuer's lifetime, or for `max_lifetime_s` where that is less (60 or more).
+        """
+        lifetime_s = self.lifetime_s if max_lifetime_s is None else min(self.lifetime_s, max_lifetime_s)
         key = self._keys.signing()
         now = int(self._now())
         claims = {
             "iss": self.issuer,
             "sub": subject,
             "aud": self.service,
-            "exp": now + self.lifetime_s,
+            "exp": now + lifetime_s,
             "nbf": now - EARLIER_S,
             "iat": now,
             "jti": secrets.token_urlsafe(12),
             "access": to_claim(accesses),
         }
-        return IssuedToken(seal(self._header_of(key), claims, key.sign), self.lifetime_s, now)
+        return IssuedToken(seal(self._header_of(key), claims, key.sign), lifetime_s, now)
 
     def _header_of(self, key: SigningKey) -> bytes:
         if self._header[0] != key.kid:

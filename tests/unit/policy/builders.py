@@ -27,9 +27,10 @@ def make_rule(
     to: tuple[SubjectKey, ...] = (EVERYONE,),
     on: tuple[str, ...] = ("**",),
     file: str = "policies/test.yaml",
+    lifetime_s: int | None = None,
 ) -> Rule:
     resources = Resources(tuple(map(Glob.parse, on)))
-    return Rule(f"rule {line}", "", effect, actions, Subjects(frozenset(to)), resources, file, line)
+    return Rule(f"rule {line}", "", effect, actions, Subjects(frozenset(to)), resources, file, line, lifetime_s)
 
 
 # A small world, so that rules and questions often meet.
@@ -72,15 +73,17 @@ accesses = st.one_of(
 @st.composite
 def rules(draw: st.DrawFn) -> Rule:
     is_about_catalog = draw(st.sampled_from([False, False, True]))
+    effect = draw(st.sampled_from(Effect))
     return make_rule(
         draw(st.integers(1, 10**6)),
-        effect=draw(st.sampled_from(Effect)),
+        effect=effect,
         actions=frozenset([Action.CATALOG])
         if is_about_catalog
         else draw(st.frozensets(st.sampled_from(REPOSITORY_ACTIONS), min_size=1)),
         to=tuple(draw(st.lists(subject_keys, min_size=1, max_size=3))),
         on=() if is_about_catalog else tuple(draw(st.lists(globs, min_size=1, max_size=2))),
         file=draw(st.sampled_from(["a.yaml", "b.yaml"])),
+        lifetime_s=draw(st.sampled_from([None, None, 60, 900])) if effect is Effect.ALLOW else None,
     )
 
 

@@ -63,6 +63,12 @@ FINDINGS = [
         [make_rule(1, to=(SIGNED_IN,), on=("{user}/**",)), make_rule(2, to=(ALICE,), on=("bob/app",))],
         [],
     ),
+    ("a shorter lifetime is no vain rule", [make_rule(1), make_rule(2, to=(DEVS,), lifetime_s=60)], []),
+    (
+        "a longer lifetime is one",
+        [make_rule(1, lifetime_s=60), make_rule(2, to=(DEVS,), lifetime_s=61)],
+        [f"{name(2)}: it changes nothing: {name(1)} allows all of it"],
+    ),
     ("a part is not all of it", [make_rule(1, on=("a/**",)), make_rule(2, on=("a/b", "b"))], []),
     (
         "a part of the callers is not all",
@@ -124,5 +130,6 @@ def test_rules_in_vain_can_be_taken_out_all_together(rules: list[Rule], principa
         if "it changes nothing" in finding.sentence or "it never allows" in finding.sentence
     }
     kept = tuple(rule for rule in rules if (rule.file, rule.line) not in in_vain)
-    answers = [decide(PolicySet(some), principal, access).allowed for some in (tuple(rules), kept)]
-    assert answers[0] is answers[1]
+    answers = [decide(PolicySet(some), principal, access) for some in (tuple(rules), kept)]
+    assert answers[0].allowed is answers[1].allowed
+    assert answers[0].lifetime_s == answers[1].lifetime_s

@@ -130,6 +130,19 @@ def test_a_class_in_a_scope_changes_nothing() -> None:
     assert decide(PolicySet((make_rule(),)), ALICE, access).allowed
 
 
+def test_the_shortest_lifetime_of_the_rules_that_allow_counts() -> None:
+    rules = (make_rule(1), make_rule(2, lifetime_s=900, on=("a/**",)), make_rule(3, lifetime_s=60, on=("a/b",)))
+    lifetimes = [decide(PolicySet(rules), ALICE, pull(name)).lifetime_s for name in ("x", "a", "a/b")]
+    assert lifetimes == [None, 900, 60]
+    denied = PolicySet((*rules, make_rule(4, effect=Effect.DENY)))
+    assert decide(denied, ALICE, pull("a/b")).lifetime_s is None
+
+
+def test_a_star_has_the_shortest_lifetime_of_its_actions() -> None:
+    rules = (make_rule(1), make_rule(2, lifetime_s=60, actions=frozenset([Action.PUSH])))
+    assert decide(PolicySet(rules), ALICE, Access("repository", "a", "*")).lifetime_s == 60
+
+
 @given(rule_lists, principals, accesses)
 def test_agrees_with_trying_every_rule(rules: list[Rule], principal: Principal, access: Access) -> None:
     def is_allowed(single: Access) -> bool:

@@ -30,6 +30,7 @@ rules:
       anonymous: true
       signed-in: true
     on: {repositories: ["{user}/**", "public/*"]}
+    lifetime: 1h30m
   - name: nobody deletes
     deny: ["*"]
     to: {everyone: true}
@@ -63,7 +64,9 @@ def test_every_field_is_read(tmp_path: Path) -> None:
     names += [("claim", "a/b", "project"), ("claim", "true", "project")]
     assert own.subjects.any_of == {SIGNED_IN, ANONYMOUS, *(SubjectKey(*name) for name in names)}
     assert [glob.text for glob in own.resources.repositories] == ["{user}/**", "public/*"]
-    assert (archive.effect, archive.actions, archive.line) == (Effect.DENY, frozenset(REPOSITORY_ACTIONS), 15)
+    assert (own.lifetime_s, archive.lifetime_s) == (5400, None)
+    assert own.summary.endswith(", for 1h30m")
+    assert (archive.effect, archive.actions, archive.line) == (Effect.DENY, frozenset(REPOSITORY_ACTIONS), 16)
     assert (catalog.actions, catalog.resources.repositories) == (frozenset([Action.CATALOG]), ())
 
 
