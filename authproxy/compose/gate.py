@@ -9,6 +9,7 @@ from typing import TypeAlias
 from fastapi import FastAPI
 
 from authproxy.asgi import App
+from authproxy.compose.audit import explain, make_audit
 from authproxy.compose.parts import Parts
 from authproxy.config.auth import Auth, AuthHtpasswd, AuthSilly, AuthToken
 from authproxy.config.model import Mode, Settings, Token
@@ -24,6 +25,7 @@ from authproxy.identity.passwords import Passwords
 from authproxy.identity.source import Source, htpasswd_source, users_source
 from authproxy.metrics.logins import CountedLogins
 from authproxy.policy.live import Policies
+from authproxy.token.audit import TokenAudit
 from authproxy.token.discovery import Issued, discovery_routes
 from authproxy.token.foreign import ForeignKeys
 from authproxy.token.grant import EveryUserEverything, TokenService, as_any_other
@@ -66,7 +68,8 @@ def make_gate(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret:
             directory = _directory(settings, parts, key=keyring.secret("stamps"))
             policies = _policies(settings, parts)
             revocations = _revocations(token, parts)
-            pages.include_router(token_routes(_token_service(token, keyring, directory, policies, revocations)))
+            service = _token_service(token, keyring, directory, policies, revocations)
+            pages.include_router(token_routes(service, _token_audit(settings, parts, policies)))
             pages.include_router(discovery_routes(keyring, Issued(token.issuer, token.realm)))
             return _authorizing(
                 settings,
@@ -101,6 +104,13 @@ def _token_service(
         revocations=revocations,
         lifetimes=policies.lifetime_s if isinstance(policies, Policies) else as_any_other,
     )
+
+
+def _token_audit(settings: Settings, parts: Parts, policies: Policies | EveryUserEverything) -> TokenAudit | None:
+    if settings.audit is None:
+        return None
+    assert isinstance(policies, Policies)  # where tokens are issued there are policies
+    return TokenAudit(make_audit(settings.audit, parts), partial(explain, policies.decide))
 
 
 def _revocations(token: Token, parts: Parts) -> Revocations:

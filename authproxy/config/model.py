@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
+from authproxy.config.audit import Audit
 from authproxy.config.auth import Auth
 from authproxy.config.content import Catalog, Policy, Tags, Validation
 from authproxy.config.explain import conflict
@@ -156,6 +157,8 @@ class Settings(Section):
 
     policies: Policies | None = None
 
+    audit: Audit | None = None
+
     upstream: Upstream | None = None
 
     @property
@@ -191,6 +194,10 @@ class Settings(Section):
             raise conflict("without token or auth.htpasswd nobody is asked who they are; add one of them", *unused)
         if self.mode is Mode.VERIFY and unused:
             raise conflict("auth.token leaves users and their rights to another token server; remove this", *unused)
+        if self.mode is not Mode.ISSUE and self.audit:
+            raise conflict(
+                "without token nothing is decided that this would tell; add token or remove this", ("audit",)
+            )
         if self.mode is Mode.ISSUE and self.policies is None:
             raise conflict("token needs policies, which say who may do what; write policies: {path: …}", ("token",))
         return self

@@ -20,7 +20,7 @@ INTRODUCTION = """\
 # Configuration
 
 `authproxy serve CONFIG` reads the `config.yml` of CNCF Distribution (`version: 0.1`) without change, and our own
-sections `token`, `identities`, `policies` and `upstream` in it. Without `CONFIG` it takes the file that
+sections `token`, `identities`, `policies`, `audit` and `upstream` in it. Without `CONFIG` it takes the file that
 `REGISTRY_CONFIGURATION_PATH` names, else `/etc/distribution/config.yml`, else `/etc/docker/registry/config.yml`.
 
 This page is made from the code: `python -m authproxy.config.reference`.
@@ -28,7 +28,8 @@ This page is made from the code: `python -m authproxy.config.reference`.
 ## Reading the file
 
 - A key that nobody knows is an error, with its file, line and what is allowed. So is a key that stands twice.
-- Booleans are `true`, `false`, `yes`, `no`, `on`, `off`. Durations are Go's: `300ms`, `5s`, `1h30m`.
+- Booleans are `true`, `false`, `yes`, `no`, `on`, `off`. Durations are Go's: `300ms`, `5s`, `1h30m`. Sizes
+  are bytes or have a unit: `64KiB`, `100MiB`, `1GB`.
 - An empty value counts as not there; an empty section has its defaults, and lacks what has none.
 - Paths are relative to the folder in which the program was started.
 - Anchors, aliases and merge keys (`<<`) work.
@@ -51,7 +52,7 @@ index of a list may be the next one that it does not have yet. Names that are no
 | `token` (and `auth.htpasswd` as one more identity source) | issue | our own tokens, by `policies` |
 
 `token` together with `auth.token` is an error, and so is a section that would have no effect in its mode: `policies` or
-`identities` where nobody is asked who they are.
+`identities` where nobody is asked who they are, `audit` without `token`.
 
 ## Keys
 """

@@ -38,6 +38,10 @@ _DURATION_PART = re.compile(rf"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)({'|'.join(_UNITS_I
 _MAX_DURATION_LENGTH = 64
 _MAX_NANOSECONDS = 2**63 - 1  # about 292 years: Go counts in an int64
 
+# Decimal prefixes of the SI, binary ones of IEC 80000-13.
+_UNITS_IN_BYTES = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_BYTES = re.compile(rf"([0-9]{{1,15}}) ?({'|'.join(filter(None, _UNITS_IN_BYTES))}|)")
+
 _MAX_PORT = 65_535
 
 
@@ -99,6 +103,14 @@ def format_duration(value: timedelta) -> str:
     elif seconds or not text:
         text += f"{seconds}s"
     return sign + text
+
+
+def parse_bytes(text: str) -> int:
+    """Read a number of bytes, `1048576`, `100MiB` or `1GB`."""
+    match = _BYTES.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{_quoted(text)} is not a size; allowed: a whole number and a unit, such as 100MiB or 1GB")
+    return int(match[1]) * _UNITS_IN_BYTES[match[2]]
 
 
 def parse_address(text: str) -> Address:
@@ -173,6 +185,7 @@ Count: TypeAlias = Annotated[Integer, AfterValidator(_at_least_one)]
 Duration: TypeAlias = Annotated[
     timedelta, typed(timedelta, parse_duration), PlainSerializer(format_duration, when_used="json")
 ]
+ByteCount: TypeAlias = Annotated[int, typed(int, parse_bytes), AfterValidator(_at_least_one)]
 NonNegativeDuration: TypeAlias = Annotated[Duration, AfterValidator(_not_negative)]
 ListenAddress: TypeAlias = Annotated[Address, typed(Address, parse_address), PlainSerializer(str)]
 IPNetwork: TypeAlias = Annotated[Network, typed((IPv4Network, IPv6Network), parse_network)]

@@ -57,6 +57,12 @@ UPLOADS_PURGED = Family(
     "Upload sessions that were given up and have been removed.",
     shown=((),),
 )
+AUDIT_LINES = Family(
+    "authproxy_audit_lines_total",
+    Kind.COUNTER,
+    "Lines of the audit log, by where they go and whether they are kept.",
+    ("sink", "result"),
+)
 HEALTH_CHECK_UP = Family(
     "authproxy_health_check_up",
     Kind.GAUGE,
@@ -95,6 +101,7 @@ FAMILIES = {
         TOKEN_ANSWERS,
         LOGINS,
         UPLOADS_PURGED,
+        AUDIT_LINES,
         HEALTH_CHECK_UP,
         WORKERS,
         BUILD_INFO,

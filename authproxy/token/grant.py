@@ -78,6 +78,7 @@ class TokenAnswer:
     granted: tuple[Access, ...]
     refresh_token: str | None = field(default=None, repr=False)
     shows_scope: bool = False
+    principal: Principal = field(default=ANONYMOUS, repr=False)  # who asked, for the audit log
 
     def to_json(self) -> dict[str, Any]:
         """Docker token authentication, "Token Response Fields"; `scope` as in RFC 6749 §5.1."""
@@ -131,7 +132,7 @@ class TokenService:
             )
         wants_refresh = request.offline and not principal.is_anonymous
         refresh_token = self.refresh.issue(principal, proved_at) if wants_refresh else None
-        return TokenAnswer(issued, granted, refresh_token, request.shows_scope)
+        return TokenAnswer(issued, granted, refresh_token, request.shows_scope, principal)
 
     async def _identify(self, request: TokenRequest) -> tuple[Principal, int | None]:
         """Who asks, and when their password was proved (None: now)."""

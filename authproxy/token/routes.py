@@ -11,10 +11,10 @@ import structlog
 from fastapi import APIRouter
 from starlette.routing import Route
 
-from authproxy.asgi import ORIGIN, ContentTooLong, Receive, Scope, Send, find_header, read_body, respond
+from authproxy.asgi import ContentTooLong, Receive, Scope, Send, find_header, read_body, respond
 from authproxy.authorization import TOKEN_PATH, basic_challenge
 from authproxy.errors import CredentialsRefused, TokenRequestInvalid, Unsupported
-from authproxy.origin import Origin
+from authproxy.token.audit import TokenAudit, client_of
 from authproxy.token.grant import TokenService
 from authproxy.token.request import TokenRequest, parse_get, parse_post
 
@@ -24,9 +24,9 @@ log = structlog.get_logger(__name__)
 MAX_FORM_BYTES = 64 * 1024
 
 
-def token_routes(service: TokenService) -> APIRouter:
-    """The router with `/token`."""
-    return APIRouter(routes=[Route(TOKEN_PATH, TokenEndpoint(service))])
+def token_routes(service: TokenService, audit: TokenAudit | None = None) -> APIRouter:
+    """The router with `/token`. `audit` is told of every answer."""
+    return APIRouter(routes=[Route(TOKEN_PATH, TokenEndpoint(service, audit))])
 
 
 class TokenEndpoint:
@@ -34,8 +34,9 @@ class TokenEndpoint:
 
     ALLOWED: ClassVar = "GET, HEAD, POST, OPTIONS"
 
-    def __init__(self, service: TokenService) -> None:
+    def __init__(self, service: TokenService, audit: TokenAudit | None = None) -> None:
         self.service = service
+        self.audit = audit
         # RFC 9110 §11.6.1: every 401 has a challenge. No client answers this one by itself: they come here with what
         # they have, and the challenge that sends them here is the one of /v2/.
         self._challenge = ("WWW-Authenticate", basic_challenge(service.service))
@@ -53,14 +54,13 @@ class TokenEndpoint:
             request = await self._parse(scope, receive)
             answer = await self.service.answer(request)
         except CredentialsRefused as exc:
-            origin = scope.get(ORIGIN)
-            log.info(
-                "login refused",
-                client=origin.client if isinstance(origin, Origin) else "",
-                user=request.user if request else "",
-                reason=str(exc.__cause__ or exc),
-            )
+            user, reason = request.user if request else "", str(exc.__cause__ or exc)
+            log.info("login refused", client=client_of(scope), user=user, reason=reason)
+            if self.audit is not None:
+                self.audit.refused(scope, request, reason)
             raise CredentialsRefused(str(exc), detail=exc.detail, headers=[*exc.headers, self._challenge]) from exc
+        if self.audit is not None:
+            self.audit.answered(scope, request, answer)
         # RFC 6749 §5.1: an answer with a token must not be stored.
         await _respond_json(send, method, answer.to_json(), [("Cache-Control", "no-store"), ("Pragma", "no-cache")])
 

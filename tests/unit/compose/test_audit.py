@@ -1,0 +1,127 @@
+"""The section `audit`: where lines go, and that real decisions of a real server become lines with their rules."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from authproxy.access import CATALOG, parse_scopes
+from authproxy.audit.chain import parse_line
+from authproxy.audit.event import Event, Kind
+from authproxy.audit.verify import verify
+from authproxy.compose.audit import explain, make_audit, make_sinks
+from authproxy.compose.parts import Parts
+from authproxy.config.audit import Audit as Section
+from authproxy.errors import StartError
+from authproxy.health.checks import Checks
+from authproxy.identity.accounts import add_user
+from authproxy.metrics.metrics import Metrics
+from authproxy.policy.decide import decide
+from authproxy.policy.load import load_policies
+from authproxy.principal import Principal
+from tests.support.application import serving
+
+POLICIES = """\
+version: 1
+rules:
+  - name: own space
+    allow: [pull, push]
+    to: {groups: [team], users: [alice]}
+    on: {repositories: ["{user}/**"]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def section(**keys: Any) -> Section:
+    return Section.model_validate(keys)
+
+
+def test_every_key_is_a_sink(tmp_path: Path) -> None:
+    every = section(
+        file={"path": str(tmp_path / "audit.log")},
+        stdout="true",
+        syslog={"address": "localhost:514"},
+        webhook={"url": "https://logs.example", "headers": {"Authorization": ["hunter2"]}},
+    )
+    assert [sink.name for sink in make_sinks(every)] == ["file", "stdout", "syslog", "webhook"]
+
+
+def test_a_folder_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"audit\.file\.path: the folder .* is not there"):
+        list(make_sinks(section(file={"path": str(tmp_path / "missing" / "audit.log")})))
+
+
+async def test_every_sink_gets_every_event_and_its_counts_are_metrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = (tmp_path / "stdout").open("w")
+    monkeypatch.setattr("sys.stdout", said)
+    parts = Parts(Metrics(), Checks(()))
+    record = make_audit(section(file={"path": str(tmp_path / "audit.log")}, stdout="true"), parts)
+    record(Event(Kind.ADMIN_CHANGE, reason="a change"))
+    for close in parts.closers:
+        await close()
+    said.close()
+    for name in ("stdout", "audit.log"):
+        assert parse_line((tmp_path / name).read_bytes()).fields["reason"] == "a change"
+    exposed = (await parts.metrics.expose()).decode()
+    assert 'authproxy_audit_lines_total{result="written",sink="file"} 1' in exposed
+    assert 'authproxy_audit_lines_total{result="lost",sink="stdout"} 0' in exposed
+
+
+def test_a_wish_is_explained_action_by_action_with_the_rule_or_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(POLICIES, encoding="utf-8")
+    rules = load_policies(tmp_path / "rules.yaml")
+
+    verdicts = explain(
+        lambda principal, access: decide(rules, principal, access),
+        Principal("alice"),
+        [*parse_scopes(["repository:alice/app:*,pull", "repository:bob/app:pull"]), CATALOG],
+    )
+    place = f'{tmp_path}/rules.yaml:3 "own space"'
+    assert [(str(v.access), v.allowed, v.rule, v.reason) for v in verdicts] == [
+        ("repository:alice/app:pull", True, place, ""),
+        ("repository:alice/app:push", True, place, ""),
+        ("repository:alice/app:delete", False, "", "no rule allows it"),
+        ("repository:bob/app:pull", False, "", "no rule allows it"),
+        ("registry:catalog:*", False, "", "no rule allows it"),
+    ]
+
+
+async def test_what_a_server_decided_is_in_its_file(tmp_path: Path) -> None:
+    add_user(tmp_path / "htpasswd", tmp_path / "users.yaml", "alice", "wonderland", ["team"], cost=4)
+    (tmp_path / "rules.yaml").write_text(POLICIES, encoding="utf-8")
+    log = tmp_path / "audit.log"
+    values = {
+        "version": "0.1",
+        "storage": "inmemory",
+        "token": {"keys": str(tmp_path / "keys")},
+        "identities": [
+            {"htpasswd": {"path": str(tmp_path / "htpasswd")}},
+            {"users": {"path": str(tmp_path / "users.yaml")}},
+        ],
+        "policies": {"path": str(tmp_path / "rules.yaml")},
+        "audit": {"file": {"path": str(log)}},
+    }
+    async with serving(values) as client:
+        scope = {"scope": "repository:alice/app:pull repository:bob/app:pull"}
+        assert (await client.get("/token", params=scope, auth=("alice", "wonderland"))).status_code == 200
+        assert (await client.get("/token", auth=("alice", "wrong"))).status_code == 401
+    lines = [parse_line(raw) for raw in log.read_bytes().splitlines()]
+    assert verify([("log", log.read_bytes().splitlines())]).faults == ()
+    cut_down, refused = (line.fields for line in lines)
+    assert (cut_down["kind"], cut_down["user"], cut_down["groups"]) == ("token cut down", "alice", ["team"])
+    assert cut_down["granted"] == ["repository:alice/app:pull"]
+    assert [(one["allowed"], one.get("rule", one.get("reason"))) for one in cut_down["decisions"]] == [
+        (True, f'{tmp_path}/rules.yaml:3 "own space"'),
+        (False, "no rule allows it"),
+    ]
+    assert (refused["kind"], refused["user"]) == ("login refused", "alice")
+    assert "client" in cut_down
