@@ -1,7 +1,7 @@
 """Settings in, the ASGI application out: what `compose/` makes of the settings, joined.
 
 Observe → StripPrefix → Answers → Gate → DecideOrigin ─┬─ /v2/… → Authorize → SignSessions → backend
-                                                                        └─ else  → FastAPI: /token, …/jwks.json
+                                                                        └─ else  → FastAPI: /token, /.well-known/…
 """
 
 import socket

@@ -32,7 +32,7 @@ def make_certificates(folder: Path, names: Sequence[str], *, now: dt.datetime) -
     """
     folder.mkdir(parents=True, exist_ok=True)
     ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca = _certify_authority(ca_key, now)
+    ca = certify_authority(ca_key, "authproxy own CA", now)
     server = _certify_server(server_key.public_key(), names, ca, ca_key, now)
     write_private(folder / "ca.key", _pem(ca_key))
     (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
@@ -83,11 +83,10 @@ def _check_dates(path: Path) -> None:
         )
 
 
-def _certify_authority(key: ec.EllipticCurvePrivateKey, now: dt.datetime) -> x509.Certificate:
+def certify_authority(key: ec.EllipticCurvePrivateKey, title: str, now: dt.datetime) -> x509.Certificate:
+    """The certificate of an authority that signs certificates of servers or keys, and none of other authorities."""
     # A name of its own for every authority: two clones' must not be taken for one another.
-    name = x509.Name(
-        [x509.NameAttribute(NameOID.COMMON_NAME, f"authproxy own CA {x509.random_serial_number() % 10**8}")]
-    )
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{title} {x509.random_serial_number() % 10**8}")])
     return (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -97,7 +96,7 @@ def _certify_authority(key: ec.EllipticCurvePrivateKey, now: dt.datetime) -> x50
         .not_valid_before(now - BACKDATED_BY)
         .not_valid_after(now + CA_VALID_FOR)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(sign_certificates=True), critical=True)
+        .add_extension(key_usage(sign_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -119,7 +118,7 @@ def _certify_server(
         .not_valid_before(now - BACKDATED_BY)
         .not_valid_after(now + SERVER_VALID_FOR)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(sign_certificates=False), critical=True)
+        .add_extension(key_usage(sign_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([_alternative_name(name) for name in names]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
@@ -128,7 +127,8 @@ def _certify_server(
     )
 
 
-def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
+def key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    """What a key may do besides signing what is sent: sign certificates, or nothing else."""
     return x509.KeyUsage(
         digital_signature=True,
         key_cert_sign=sign_certificates,

@@ -106,9 +106,12 @@ def retire(
 @app.command()
 def export(config: Config = None) -> None:
     """Print the public keys as a key set, as /.well-known/jwks.json has them."""
+    from authproxy.token.header import HeaderStyle
     from authproxy.token.keyring import key_set
 
-    typer.echo(json.dumps(key_set(_read(_find_token(config).keys), time.time()), indent=2))
+    token = _find_token(config)
+    keys = key_set(_read(token.keys), time.time(), HeaderStyle(token.kid, token.x5c))
+    typer.echo(json.dumps(keys, indent=2))
 
 
 def _rows(keys: "Mapping[str, RingKey]", now: float) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ from authproxy.token.audit import TokenAudit
 from authproxy.token.discovery import Issued, discovery_routes
 from authproxy.token.foreign import ForeignKeys
 from authproxy.token.grant import EveryUserEverything, TokenService, as_any_other
+from authproxy.token.header import HeaderStyle
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
 from authproxy.token.refresh import RefreshTokens
@@ -63,7 +64,7 @@ def make_gate(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret:
                 verifier=foreign_verifier(keys, issuer=token.issuer, service=token.service),
             )
         case Settings(mode=Mode.ISSUE, token=Token() as token):
-            keyring = KeyRing.open(token.keys, algorithm=token.algorithm)
+            keyring = KeyRing.open(token.keys, algorithm=token.algorithm, style=_header_style(token))
             parts.reloadables.append(keyring)
             directory = _directory(settings, parts, key=keyring.secret("stamps"))
             policies = _policies(settings, parts)
@@ -99,7 +100,9 @@ def _token_service(
         service=token.service,
         identities=directory,
         policies=policies,
-        issuer=Issuer(keyring, token.issuer, token.service, int(token.lifetime.total_seconds())),
+        issuer=Issuer(
+            keyring, token.issuer, token.service, int(token.lifetime.total_seconds()), style=_header_style(token)
+        ),
         refresh=RefreshTokens(keyring.secret("refresh tokens"), issuer=token.issuer, service=token.service),
         revocations=revocations,
         lifetimes=policies.lifetime_s if isinstance(policies, Policies) else as_any_other,
@@ -111,6 +114,10 @@ def _token_audit(settings: Settings, parts: Parts, policies: Policies | EveryUse
         return None
     assert isinstance(policies, Policies)  # where tokens are issued there are policies
     return TokenAudit(make_audit(settings.audit, parts), partial(explain, policies.decide))
+
+
+def _header_style(token: Token) -> HeaderStyle:
+    return HeaderStyle(token.kid, token.x5c)
 
 
 def _revocations(token: Token, parts: Parts) -> Revocations:

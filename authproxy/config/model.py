@@ -62,6 +62,16 @@ class Token(Section):
     """What a key that is made signs with: the first one, and those of `authproxy key rotate`; keys that there are keep
     theirs. Default `ES256`. CNCF Distribution 2.8 verifies no `EdDSA`."""
 
+    kid: Literal["rfc7638", "libtrust"] = "rfc7638"
+    """How tokens name the key that signed them: by its RFC 7638 thumbprint, or by libtrust's fingerprint, for CNCF
+    Distribution 2.8 without `x5c`. Default `rfc7638`. Both are understood here."""
+
+    x5c: Literal["none", "leaf", "chain"] = "none"
+    """The certificates in a token's header, for registries that verify by a `rootcertbundle`: `none`, the key's own
+    (`leaf`), or that and the authority's (`chain`). Default `none`. The authority `ca.pem` is made in `token.keys`; a
+    registry that holds it goes on verifying when keys change. Who has `jwks` alone refuses tokens with them.
+    """
+
     keys: Path
     """The folder of the signing keys, shared by all nodes. It is made, with a first key, where it is missing."""
 

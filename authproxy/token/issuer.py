@@ -9,6 +9,7 @@ from typing import Protocol
 from authproxy.access import Access, to_claim
 from authproxy.clock import Clock
 from authproxy.errors import StartError
+from authproxy.token.header import PLAIN, HeaderStyle, NamedKey
 from authproxy.token.jws import encode_segment, seal
 
 # Docker token authentication: for compatibility with older clients, a token must never be returned with less.
@@ -17,16 +18,8 @@ MIN_LIFETIME_S = 60
 EARLIER_S = 10
 
 
-class SigningKey(Protocol):
+class SigningKey(NamedKey, Protocol):
     """A private key and its names."""
-
-    @property
-    def kid(self) -> str:
-        """Its RFC 7638 thumbprint."""
-
-    @property
-    def algorithm(self) -> str:
-        """The JWS algorithm that it signs with."""
 
     def sign(self, content: bytes) -> bytes:
         """The signature, as it stands in a token."""
@@ -51,7 +44,16 @@ class IssuedToken:
 class Issuer:
     """Signs access tokens. Raises StartError where the lifetime is shorter than the protocol allows."""
 
-    def __init__(self, keys: SigningKeys, issuer: str, service: str, lifetime_s: int, now: Clock = time.time) -> None:
+    def __init__(
+        self,
+        keys: SigningKeys,
+        issuer: str,
+        service: str,
+        lifetime_s: int,
+        now: Clock = time.time,
+        *,
+        style: HeaderStyle = PLAIN,
+    ) -> None:
         if lifetime_s < MIN_LIFETIME_S:
             raise StartError(f"token.lifetime: {lifetime_s} s is too short; the least is {MIN_LIFETIME_S}s")
         self.issuer = issuer
@@ -59,7 +61,8 @@ class Issuer:
         self.lifetime_s = lifetime_s
         self._keys = keys
         self._now = now
-        self._header: tuple[str, bytes] = ("", b"")  # of the key that signed last
+        self._style = style
+        self._header: tuple[SigningKey | None, bytes] = (None, b"")  # of the key that signed last
 
     def issue(self, subject: str, accesses: Iterable[Access], max_lifetime_s: int | None = None) -> IssuedToken:
         """A token for what has been granted; `subject` is "" for anonymous callers.
@@ -82,6 +85,8 @@ class Issuer:
         return IssuedToken(seal(self._header_of(key), claims, key.sign), lifetime_s, now)
 
     def _header_of(self, key: SigningKey) -> bytes:
-        if self._header[0] != key.kid:
-            self._header = (key.kid, encode_segment({"alg": key.algorithm, "typ": "JWT", "kid": key.kid}))
-        return self._header[1]
+        known, header = self._header
+        if known is not key:
+            header = encode_segment(self._style.header_of(key))
+            self._header = (key, header)
+        return header

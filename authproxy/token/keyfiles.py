@@ -2,6 +2,7 @@
 
     keys/
       <kid>.pem     the private key, PKCS #8, mode 0600
+      <kid>.crt     its certificate, where there is an authority (authority.py)
       <kid>.json    {"alg", "created", "signs_from", "retired"}: times in RFC 3339; a key is there once this file is
 
 `alg` says what an RSA key signs with (RS256 where it is missing); every other kind of key has one algorithm only.
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from authproxy.errors import StartError
 from authproxy.private_file import write_private
+from authproxy.token.authority import certify_key, find_chain, has_authority
 from authproxy.token.jwk import PublicKey, algorithms_of, libtrust_fingerprint, thumbprint
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -42,6 +44,7 @@ class RingKey:
     created: float
     signs_from: float
     retired: float | None
+    certificates: tuple[bytes, ...]  # its own and the authority's, in DER; empty where it has none
     private: PrivateKey = field(repr=False)
 
     def sign(self, content: bytes) -> bytes:
@@ -63,10 +66,15 @@ def metadata_files(folder: Path) -> list[Path]:
 
 
 def make_key(folder: Path, algorithm: str, *, created: float, signs_from: float) -> RingKey:
-    """Add a key. Raises OSError. The caller holds the ring's lock."""
+    """Add a key, with a certificate where there is an authority. Raises StartError, OSError.
+
+    The caller holds the ring's lock.
+    """
     private, kid = _generate(algorithm)
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_private(folder / f"{kid}.pem", pem)
+    if has_authority(folder):
+        certify_key(folder, kid, private.public_key(), created)
     metadata = {"alg": algorithm, "created": _write_moment(created), "signs_from": _write_moment(signs_from)}
     _write_metadata(folder / f"{kid}.json", {**metadata, "retired": None})
     return read_key(folder / f"{kid}.json")
@@ -102,7 +110,17 @@ def read_key(metadata: Path) -> RingKey:
         raise StartError(f"token.keys: {metadata}: alg is {algorithm!r}; this key can do {', '.join(algorithms)}")
     if (kid := thumbprint(public)) != pem.stem:
         raise StartError(f"token.keys: {pem} must be named after its key: {kid}.pem")
-    return RingKey(kid, libtrust_fingerprint(public), algorithm, public, created, signs_from, retired_at, private)
+    return RingKey(
+        kid=kid,
+        fingerprint=libtrust_fingerprint(public),
+        algorithm=algorithm,
+        public=public,
+        created=created,
+        signs_from=signs_from,
+        retired=retired_at,
+        certificates=find_chain(metadata.parent, kid, public),
+        private=private,
+    )
 
 
 def _generate(algorithm: str) -> tuple[PrivateKey, str]:

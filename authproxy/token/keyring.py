@@ -1,8 +1,9 @@
 """The key ring: a folder of signing keys that every node and worker shares.
 
     keys/
-      <kid>.pem, <kid>.json   a key: see keyfiles.py
-      secret                  what keyed hashes are derived from, in hex
+      <kid>.pem, .crt, .json   a key: see keyfiles.py
+      ca.pem, ca.key           the authority of the certificates, where they are used: see authority.py
+      secret                   what keyed hashes are derived from, in hex
 
 The newest key whose `signs_from` has come signs, one that is about to be retired only where there is no other; every
 key that is not retired verifies. A name in a token can only ever be looked up among these keys.
@@ -23,6 +24,8 @@ import structlog
 from authproxy.clock import Clock
 from authproxy.errors import StartError, Unavailable
 from authproxy.private_file import locked, write_private
+from authproxy.token.authority import certify_key, find_chain, make_authority
+from authproxy.token.header import PLAIN, HeaderStyle
 from authproxy.token.jwk import to_jwk
 from authproxy.token.jws import UntrustedKey
 from authproxy.token.keyfiles import RingKey, make_key, metadata_files, read_key
@@ -42,17 +45,28 @@ JWKS_MAX_AGE_S = 300
 class KeyRing:
     """The keys of a folder, read again when it changes. Made by `open`."""
 
-    def __init__(self, folder: Path, now: Clock) -> None:
+    def __init__(self, folder: Path, style: HeaderStyle, now: Clock) -> None:
         self.folder = folder
+        self._style = style
         self._now = now
         self._refreshing = threading.Lock()
         self._seen = fingerprint(folder)
-        self._keys = read_ring(folder, now())
+        self._keys = self._read()
+        self._by_name = _by_name(self._keys)
         self._secret = _read_secret(folder / SECRET)
 
     @classmethod
-    def open(cls, folder: Path, *, algorithm: str = DEFAULT_ALGORITHM, now: Clock = time.time) -> "KeyRing":
+    def open(
+        cls,
+        folder: Path,
+        *,
+        algorithm: str = DEFAULT_ALGORITHM,
+        style: HeaderStyle = PLAIN,
+        now: Clock = time.time,
+    ) -> "KeyRing":
         """The ring of a folder. Where it has no key yet, one that signs at once, and the secret, are made.
+
+        So are an authority and certificates where `style` has them in the headers of tokens.
 
         Several processes may open it at once: one makes what is missing. Raises StartError where a file cannot be
         read, written or understood.
@@ -65,7 +79,7 @@ class KeyRing:
                         make_key(folder, algorithm, created=int(now()), signs_from=int(now()))
                     if not (folder / SECRET).exists():
                         write_private(folder / SECRET, secrets.token_hex(MIN_SECRET_BYTES).encode())
-            return cls(folder, now)
+            return cls(folder, style, now)
         except OSError as exc:
             raise StartError(
                 f"token.keys: cannot use the folder {folder}: {exc.strerror} ({exc.filename}); check its permissions"
@@ -88,16 +102,16 @@ class KeyRing:
         return key
 
     def select(self, header: Mapping[str, Any], now: float) -> TrustedKey:
-        """See TrustedKeys. `kid` is looked up among the ring's keys; `jwk`, `jku`, `x5c`, `x5u` are not looked at."""
+        """See TrustedKeys. `kid`, either name, is looked up among the ring's keys; nothing else is looked at."""
         kid = header.get("kid")
-        key = self._keys.get(kid) if isinstance(kid, str) else None
+        key = self._by_name.get(kid) if isinstance(kid, str) else None
         if key is None or key.is_retired(now):
             raise UntrustedKey(f"kid {kid!r} is not in the key ring")
         return TrustedKey(key.public, frozenset({key.algorithm}), float("inf") if key.retired is None else key.retired)
 
     def jwks(self) -> dict[str, Any]:
         """The public keys that verify, as a key set (RFC 7517 §5): also those that will sign later."""
-        return key_set(self._keys, self._now())
+        return key_set(self._keys, self._now(), self._style)
 
     def settled_s(self) -> float:
         """For how many seconds from now nothing changes by itself: no key begins to sign, none is retired."""
@@ -117,11 +131,18 @@ class KeyRing:
                 return
             self._seen = seen
             try:
-                self._keys = read_ring(self.folder, self._now())
+                keys = self._read()
             except (StartError, OSError) as exc:
                 log.warning("keys not reloaded, the old ones stay in force", folder=str(self.folder), reason=str(exc))
                 return
-            log.info("keys reloaded", folder=str(self.folder), keys=len(self._keys))
+            self._by_name = _by_name(keys)  # first: what signs must be known
+            self._keys = keys
+            log.info("keys reloaded", folder=str(self.folder), keys=len(keys))
+
+    def _read(self) -> Mapping[str, RingKey]:
+        now = self._now()
+        keys = read_ring(self.folder, now)
+        return certified_ring(self.folder, keys, now) if self._style.has_certificates else keys
 
 
 def find_signing(keys: Mapping[str, RingKey], now: float) -> RingKey | None:
@@ -130,15 +151,28 @@ def find_signing(keys: Mapping[str, RingKey], now: float) -> RingKey | None:
     return max(able, key=lambda key: (key.retired is None, key.signs_from, key.kid), default=None)
 
 
-def key_set(keys: Mapping[str, RingKey], now: float) -> dict[str, Any]:
-    """See KeyRing.jwks."""
+def key_set(keys: Mapping[str, RingKey], now: float, style: HeaderStyle) -> dict[str, Any]:
+    """See KeyRing.jwks. Where tokens name keys by libtrust's fingerprint, each stands there by both of its names."""
     return {
         "keys": [
-            {**to_jwk(key.public), "kid": key.kid, "alg": key.algorithm, "use": "sig"}
+            {**to_jwk(key.public), "kid": name, "alg": key.algorithm, "use": "sig"}
             for key in keys.values()
             if not key.is_retired(now)
+            for name in ((key.kid, key.fingerprint) if style.kid == "libtrust" else (key.kid,))
         ]
     }
+
+
+def certified_ring(folder: Path, keys: Mapping[str, RingKey], now: float) -> Mapping[str, RingKey]:
+    """The same keys, each with its certificate; what is missing is made. Raises StartError, OSError."""
+    if all(key.certificates for key in keys.values()):
+        return keys
+    with locked(folder / SECRET):
+        make_authority(folder, now)
+        for key in keys.values():
+            if not find_chain(folder, key.kid, key.public):  # another process may have been here
+                certify_key(folder, key.kid, key.public, now)
+    return read_ring(folder, now)
 
 
 def read_ring(folder: Path, now: float) -> Mapping[str, RingKey]:
@@ -149,6 +183,10 @@ def read_ring(folder: Path, now: float) -> Mapping[str, RingKey]:
             f"token.keys: no key in {folder} signs now; one must have a signs_from that has come and not be retired"
         )
     return MappingProxyType(keys)
+
+
+def _by_name(keys: Mapping[str, RingKey]) -> Mapping[str, RingKey]:
+    return {name: key for key in keys.values() for name in (key.kid, key.fingerprint)}
 
 
 def _read_secret(path: Path) -> bytes:
