@@ -1,0 +1,89 @@
+"""Audit files as they are read: in the order of time over several files, from their end, and while they grow."""
+
+import heapq
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from authproxy.audit.chain import Line, LineInvalid, parse_line
+
+# How much is read at a time.
+_PIECE = 64 * 1024
+
+
+class Entry(NamedTuple):
+    """One line as it stands in its file, and what it says."""
+
+    raw: bytes
+    line: Line
+
+    @property
+    def time(self) -> str:
+        """RFC 3339 in UTC, always as long: texts compare as the times do. "" where a line has none."""
+        return str(self.line.fields.get("time", ""))
+
+
+def read_raw(path: Path) -> Iterator[bytes]:
+    """The lines of a file as they stand there. Raises OSError."""
+    with path.open("rb") as file:
+        yield from file
+
+
+def parse_all(raws: Iterable[bytes]) -> Iterator[Entry]:
+    """Those of the lines that are audit lines; whether the others should be there, `verify` says."""
+    for raw in raws:
+        with suppress(LineInvalid):
+            yield Entry(raw, parse_line(raw))
+
+
+def read_merged(paths: Sequence[Path]) -> Iterator[Entry]:
+    """The audit lines of several files in the order of time, none of them held in memory. Raises OSError."""
+    return heapq.merge(*(parse_all(read_raw(path)) for path in paths), key=lambda entry: entry.time)
+
+
+class Growing:
+    """A file that lines are appended to, and that is moved away when it is full."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("rb")
+        self._rest = b""  # the beginning of a line whose end is not there yet
+
+    def last(self, count: int) -> list[bytes]:
+        """The last lines of what is there now, `count` at most; `more` goes on behind them. Raises OSError."""
+        end = self._file.seek(0, os.SEEK_END)
+        data, begin = b"", end
+        while begin > 0 and data.count(b"\n") <= count:
+            piece = min(_PIECE, begin)
+            begin -= piece
+            data = os.pread(self._file.fileno(), piece, begin) + data
+        return self._whole_lines(data)[-count:] if count else self._whole_lines(data)[:0]
+
+    def more(self) -> list[bytes]:
+        """The lines that have come since. Raises OSError."""
+        found = self._whole_lines(self._rest + self._file.read())
+        if self._was_moved():
+            # What was written between the two looks is in the old file still.
+            found += self._whole_lines(self._rest + self._file.read())
+            self.close()
+            self._file = self._path.open("rb")
+            found += self._whole_lines(self._file.read())
+        return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _whole_lines(self, data: bytes) -> list[bytes]:
+        whole, end, self._rest = data.rpartition(b"\n")
+        return (whole + end).splitlines(keepends=True)
+
+    def _was_moved(self) -> bool:
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            return False  # between the two steps of a rotation
+        ours = os.fstat(self._file.fileno())
+        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)

@@ -1,0 +1,106 @@
+"""Which lines somebody looks for, and how a line reads."""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from authproxy.access import parse_scopes
+from authproxy.audit.audit import rfc3339
+from authproxy.audit.event import Kind
+from authproxy.config.scalars import parse_duration
+
+# Kinds of lines by which somebody got less than they wanted.
+DENIALS = frozenset({Kind.TOKEN_CUT_DOWN, Kind.LOGIN_REFUSED, Kind.REQUEST_DENIED})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a line must be; None asks for nothing. Times are as lines have them."""
+
+    user: str | None = None  # "" is whoever had no credentials
+    repository: str | None = None  # `*` stands for anything, `/` included
+    client: str | None = None
+    kind: Kind | None = None
+    since: str | None = None
+    until: str | None = None  # not itself included
+    is_denial: bool = False
+
+    def includes(self, fields: Mapping[str, Any]) -> bool:
+        """Whether a line of these fields is looked for."""
+        return all(self._tests(fields))
+
+    def _tests(self, fields: Mapping[str, Any]) -> Iterator[bool]:
+        yield self.user is None or fields.get("user", "") == self.user
+        yield self.client is None or fields.get("client", "") == self.client
+        yield self.kind is None or fields.get("kind") == self.kind
+        yield not self.is_denial or fields.get("kind") in DENIALS
+        yield self.since is None or str(fields.get("time", "")) >= self.since
+        yield self.until is None or str(fields.get("time", "")) < self.until
+        yield self.repository is None or any(fnmatchcase(name, self.repository) for name in _repositories(fields))
+
+
+def parse_moment(text: str, now: float) -> str:
+    """Read a time as lines have it: `2026-01-02`, `2026-01-02T03:04:05Z`, or `24h`, which is so long before `now`.
+
+    A day begins at midnight UTC; a time without a zone is UTC. Raises ValueError.
+    """
+    try:
+        return rfc3339(now - parse_duration(text).total_seconds())
+    except ValueError:
+        pass
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f'"{text}" is not a time; allowed: 2026-01-02, 2026-01-02T03:04:05Z, or how long ago, such as 90m or 24h'
+        ) from None
+    return rfc3339((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp())
+
+
+def render(fields: Mapping[str, Any]) -> str:
+    """A line for people: a first one with who and what, and more of them, indented, with what they got and why."""
+    get = fields.get
+    who = get("user") or "anonymous"
+    source = f" ({get('source')})" if get("source") else ""
+    place = f" from {get('client')}" if get("client") else ""
+    told = [f"{get('time', '')}  {get('kind', '')}  {who}{source}{place}"]
+    if get("method"):
+        told.append(f"{get('method')} {get('path', '')}")
+    if get("asked"):
+        told.append(f"asked {' '.join(_texts(fields, 'asked'))}")
+        told.append(f"granted {' '.join(_texts(fields, 'granted')) or 'nothing'}")
+    told += [f"denied {one.get('access')}: {_why(one)}" for one in _decisions(fields) if one.get("allowed") is not True]
+    if get("reason"):
+        told.append(str(get("reason")))
+    return "\n    ".join(map(_shown, told))
+
+
+def _decisions(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [one for one in _list(fields, "decisions") if isinstance(one, dict)]
+
+
+def _texts(fields: Mapping[str, Any], key: str) -> list[str]:
+    return list(map(str, _list(fields, key)))
+
+
+def _list(fields: Mapping[str, Any], key: str) -> list[Any]:
+    """A list, whatever somebody may have made of the line."""
+    found = fields.get(key)
+    return found if isinstance(found, list) else []
+
+
+def _why(decision: Mapping[str, Any]) -> str:
+    return f"by {decision['rule']}" if decision.get("rule") else str(decision.get("reason", ""))
+
+
+def _repositories(fields: Mapping[str, Any]) -> Iterator[str]:
+    for access in parse_scopes(_texts(fields, "asked")):
+        if access.type == "repository":
+            yield access.name
+
+
+def _shown(text: str) -> str:
+    """Nothing in a name speaks to the reader's terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,199 @@
+"""`authproxy audit …`: is the log whole, what is happening, and what has happened."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from authproxy.errors import StartError
+
+if TYPE_CHECKING:
+    from authproxy.audit.read import Entry, Growing
+    from authproxy.audit.verify import Report
+
+# How long `tail --follow` waits between two looks, in seconds.
+LOOK_EVERY_S = 0.5
+
+app = typer.Typer(no_args_is_help=True)
+
+Files = Annotated[
+    list[Path] | None, typer.Argument(help="Files of the log, in any order; without them those of the configuration.")
+]
+Config = Annotated[Path | None, typer.Option(help="A configuration that says where the log is (audit.file.path).")]
+Json = Annotated[bool, typer.Option("--json", help="Lines as they are in the file.")]
+
+
+@app.callback()
+def audit() -> None:
+    """Read the audit log, and see whether it is whole."""
+
+
+@app.command()
+def verify(
+    files: Files = None,
+    *,
+    head: Annotated[
+        list[str] | None, typer.Option(help="A hash that was saved: its line must be there, so that no tail was cut.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Find lines that were changed, removed, moved or put in; print each writer's head, the hash of its last line.
+
+    Exit code 0: the log is whole; 1: it is not; 2: it cannot be read.
+    """
+    from authproxy.audit.read import read_raw
+    from authproxy.audit.verify import verify
+
+    with _telling_faults():
+        paths = _find_files(files, config)
+        report = verify(((str(path), read_raw(path)) for path in paths), head or ())
+    for fault in report.faults:
+        typer.echo(fault)
+    for line in _summary(report):
+        typer.echo(line)
+    raise typer.Exit(1 if report.faults else 0)
+
+
+@app.command()
+def tail(
+    files: Files = None,
+    *,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show the last lines, of all writers together in the order of time."""
+    from authproxy.audit.read import Growing, parse_all
+
+    with _telling_faults(), ExitStack() as stack:
+        growing = {path: stack.enter_context(closing(Growing(path))) for path in _find_newest(files, config)}
+        last = [entry for file in growing.values() for entry in parse_all(file.last(lines))]
+        _show(sorted(last, key=lambda entry: entry.time)[-lines:] if lines else (), as_json=as_json)
+        try:
+            while follow:
+                time.sleep(LOOK_EVERY_S)
+                for path in _find_newest(files, config):
+                    if path not in growing:  # that of a worker which has only begun to write
+                        growing[path] = stack.enter_context(closing(Growing(path)))
+                _show(_news(growing), as_json=as_json)
+        except KeyboardInterrupt:
+            raise typer.Exit from None
+
+
+@app.command()
+def search(
+    files: Files = None,
+    *,
+    user: Annotated[str | None, typer.Option(help='A user\'s name; "" is whoever had no credentials.')] = None,
+    repository: Annotated[
+        str | None, typer.Option(help="A repository that was asked for; * stands for anything: team/*.")
+    ] = None,
+    client: Annotated[str | None, typer.Option(help="An address that it came from.")] = None,
+    kind: Annotated[str | None, typer.Option(help="A kind of line: token issued, login refused, …")] = None,
+    denied: Annotated[bool, typer.Option("--denied", help="Only where somebody got less than they wanted.")] = False,
+    since: Annotated[str | None, typer.Option(help="2026-01-02, 2026-01-02T03:04:05Z, or how long ago: 24h.")] = None,
+    until: Annotated[str | None, typer.Option(help="The same for the end, which is not included.")] = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show the lines that match all options, oldest first.
+
+    Exit code 0: there are some; 1: there are none; 2: the log cannot be read.
+    """
+    from authproxy.audit.event import Kind
+    from authproxy.audit.read import read_merged
+    from authproxy.audit.search import Wanted
+
+    if kind is not None and kind not in set(Kind):
+        raise typer.BadParameter(f'"{kind}" is no kind; allowed: {", ".join(Kind)}', param_hint="--kind")
+    now = time.time()
+    wanted = Wanted(
+        user=user,
+        repository=repository,
+        client=client,
+        kind=Kind(kind) if kind is not None else None,
+        since=_parse_moment(since, now, "--since"),
+        until=_parse_moment(until, now, "--until"),
+        is_denial=denied,
+    )
+    with _telling_faults():
+        entries = read_merged(_find_files(files, config))
+        count = _show((entry for entry in entries if wanted.includes(entry.line.fields)), as_json=as_json)
+    raise typer.Exit(0 if count else 1)
+
+
+def _parse_moment(text: str | None, now: float, option: str) -> str | None:
+    from authproxy.audit.search import parse_moment
+
+    if text is None:
+        return None
+    try:
+        return parse_moment(text, now)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint=option) from None
+
+
+def _find_files(files: list[Path] | None, config: Path | None) -> list[Path]:
+    from authproxy.audit.file import list_files
+    from authproxy.config.load import load
+
+    if files:
+        return list(dict.fromkeys(files))
+    loaded = load(config, os.environ)
+    section = loaded.settings.audit
+    if section is None or section.file is None:
+        raise StartError(f"{loaded.origin}: keeps no audit log in a file; give the files of the log")
+    found = list_files(section.file.path)
+    if not found:
+        raise StartError(f"{section.file.path}: there is no audit log yet")
+    return found
+
+
+def _find_newest(files: list[Path] | None, config: Path | None) -> list[Path]:
+    """The files that are written now: of the configuration's those that have not been rotated."""
+    return [path for path in _find_files(files, config) if files or not path.suffix[1:].isdecimal()]
+
+
+@contextmanager
+def _telling_faults() -> Iterator[None]:
+    """What cannot be read is said in a line, with exit code 2."""
+    try:
+        yield
+    except OSError as exc:
+        typer.echo(f"authproxy: {exc.filename}: cannot be read: {exc.strerror}", err=True)
+        raise typer.Exit(2) from None
+    except StartError as exc:
+        typer.echo(f"authproxy: {exc}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _news(growing: "dict[Path, Growing]") -> "list[Entry]":
+    from authproxy.audit.read import parse_all
+
+    news = [entry for file in growing.values() for entry in parse_all(file.more())]
+    return sorted(news, key=lambda entry: entry.time)
+
+
+def _show(entries: "Iterable[Entry]", *, as_json: bool) -> int:
+    from authproxy.audit.search import render
+
+    count = 0
+    for count, entry in enumerate(entries, start=1):  # noqa: B007 - it is returned
+        typer.echo(entry.raw.decode("utf-8", "replace").rstrip("\n") if as_json else render(entry.line.fields))
+    return count
+
+
+def _summary(report: "Report") -> Iterator[str]:
+    if report.passed_over:
+        yield f"passed over: {report.passed_over} lines that are not of the log"
+    for chain in report.chains:
+        first, last = chain.first.line.link, chain.last.line.link
+        missing = "" if chain.is_from_the_start else ", older lines are not in these files"
+        yield f"writer {last.writer}: {first.sequence} to {last.sequence}{missing}; head {last.hash}"
+    verdict = f"{len(report.faults)} faults" if report.faults else "whole"
+    yield f"{report.lines} lines: {verdict}"

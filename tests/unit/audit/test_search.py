@@ -1,0 +1,109 @@
+"""Looking for lines, and reading them."""
+
+from typing import Any
+
+import pytest
+
+from authproxy.audit.event import Kind
+from authproxy.audit.search import Wanted, parse_moment, render
+
+NOW = 1_767_323_045.0  # 2026-01-02T03:04:05Z
+
+CUT_DOWN: dict[str, Any] = {
+    "time": "2026-01-02T03:04:05.678901Z",
+    "kind": "token cut down",
+    "user": "alice",
+    "source": "ldap",
+    "client": "10.0.0.7",
+    "asked": ["repository:team/app:pull,push", "registry:catalog:*"],
+    "granted": ["repository:team/app:pull"],
+    "decisions": [
+        {"access": "repository:team/app:pull", "allowed": True, "rule": 'a.yaml:1 "team"'},
+        {"access": "repository:team/app:push", "allowed": False, "rule": 'a.yaml:9 "frozen"'},
+        {"access": "registry:catalog:*", "allowed": False, "reason": "no rule allows it"},
+    ],
+}
+
+FOUND = {
+    "nothing in particular": Wanted(),
+    "the user": Wanted(user="alice"),
+    "the repository": Wanted(repository="team/app"),
+    "a pattern": Wanted(repository="team/*"),
+    "the client": Wanted(client="10.0.0.7"),
+    "the kind": Wanted(kind=Kind.TOKEN_CUT_DOWN),
+    "denials": Wanted(is_denial=True),
+    "since that very moment": Wanted(since="2026-01-02T03:04:05.678901Z"),
+    "until later": Wanted(until="2026-01-02T03:04:05.678902Z"),
+}
+NOT_FOUND = {
+    "another user": Wanted(user="bob"),
+    "nobody": Wanted(user=""),
+    "a part of a name": Wanted(repository="team"),
+    "another client": Wanted(client="10.0.0.8"),
+    "another kind": Wanted(kind=Kind.TOKEN_ISSUED),
+    "since later": Wanted(since="2026-01-02T03:04:05.678902Z"),
+    "until that very moment": Wanted(until="2026-01-02T03:04:05.678901Z"),
+    "one of two": Wanted(user="alice", repository="other"),
+}
+
+
+@pytest.mark.parametrize("wanted", FOUND.values(), ids=FOUND)
+def test_a_line_that_matches_is_found(wanted: Wanted) -> None:
+    assert wanted.includes(CUT_DOWN)
+
+
+@pytest.mark.parametrize("wanted", NOT_FOUND.values(), ids=NOT_FOUND)
+def test_a_line_that_does_not_match_is_not_found(wanted: Wanted) -> None:
+    assert not wanted.includes(CUT_DOWN)
+
+
+def test_a_line_without_a_user_is_that_of_an_anonymous_caller() -> None:
+    assert Wanted(user="").includes({"kind": "token issued"})
+    assert not Wanted(is_denial=True).includes({"kind": "token issued"})
+
+
+MOMENTS = {
+    "24h": "2026-01-01T03:04:05.000000Z",
+    "90m": "2026-01-02T01:34:05.000000Z",
+    "2026-01-02": "2026-01-02T00:00:00.000000Z",
+    "2026-01-02T03:04:05Z": "2026-01-02T03:04:05.000000Z",
+    "2026-01-02T03:04:05": "2026-01-02T03:04:05.000000Z",
+    "2026-01-02T03:04:05+01:00": "2026-01-02T02:04:05.000000Z",
+}
+
+
+@pytest.mark.parametrize(("text", "moment"), MOMENTS.items())
+def test_a_time_is_read(text: str, moment: str) -> None:
+    assert parse_moment(text, NOW) == moment
+
+
+def test_what_is_no_time_is_refused() -> None:
+    with pytest.raises(ValueError, match='"yesterday" is not a time; allowed: '):
+        parse_moment("yesterday", NOW)
+
+
+def test_a_line_for_people_says_what_was_denied_and_why() -> None:
+    assert render(CUT_DOWN).splitlines() == [
+        "2026-01-02T03:04:05.678901Z  token cut down  alice (ldap) from 10.0.0.7",
+        "    asked repository:team/app:pull,push registry:catalog:*",
+        "    granted repository:team/app:pull",
+        '    denied repository:team/app:push: by a.yaml:9 "frozen"',
+        "    denied registry:catalog:*: no rule allows it",
+    ]
+
+
+def test_a_refused_login_for_people() -> None:
+    fields = {"time": "t", "kind": "login refused", "user": "al\x1b[2Jice", "reason": "a reason"}
+    assert render(fields) == "t  login refused  al\\x1b[2Jice\n    a reason"
+
+
+def test_a_denied_request_for_people() -> None:
+    fields = {"time": "t", "kind": "request denied", "method": "GET", "path": "/v2/a/tags/list"}
+    assert render(fields) == "t  request denied  anonymous\n    GET /v2/a/tags/list"
+
+
+@pytest.mark.parametrize("broken", [7, "text", ["x", 7], {"a": 1}], ids=str)
+def test_a_line_that_somebody_spoilt_is_still_shown(broken: Any) -> None:
+    fields = {"time": broken, "kind": "token issued", "asked": broken, "granted": broken, "decisions": broken}
+    assert "token issued" in render(fields)
+    assert not Wanted(repository="team/app").includes(fields)
