@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: compare, two workers, the big blob, how it scales, a push that outlives its token.
+"""`python -m benchmarks`: us and a peer, two workers, big blobs, how it scales, slow pushes, a flood of logins.
 
 Tables, and a JSON file in results/.
 """
@@ -19,6 +19,7 @@ from benchmarks.big_blob import pass_big_blob
 from benchmarks.compare import Row, measure
 from benchmarks.content import MIB, BigBlob
 from benchmarks.errors import BenchmarkError
+from benchmarks.flood import Floods, measure_floods
 from benchmarks.limits import measure_limits
 from benchmarks.long_push import push_slowly
 from benchmarks.machine import describe_machine, describe_versions
@@ -26,7 +27,7 @@ from benchmarks.ours import start_ours
 from benchmarks.peer import missing_programs, start_peer
 from benchmarks.report import Report, as_text, write_json
 from benchmarks.scale import Sizes, measure_scale
-from benchmarks.works import WORKS, Content, Effort, Work, prepare
+from benchmarks.works import WORKS, Content, Effort, Turn, Work, prepare
 
 _ROOT = Path(__file__).parent.parent
 _BUILD = _ROOT / "build" / "bench"
@@ -52,6 +53,7 @@ _QUICK = Effort(
     scale=Sizes(tags=(10, 1000), blobs_mib=(1, 64), repositories=300, catalog_pages=30),
 )
 _WORKERS = 2
+_FLOODED = ("pull-1", "manifest-digest", "blob-small")
 _PROFILE_LINES = 40
 
 
@@ -82,10 +84,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "compare", "workers", "memory", "scale", "long-push", "profile"),
+        choices=("all", "compare", "workers", "memory", "scale", "long-push", "flood", "profile"),
         default="all",
         help="compare: us and the peer by turns; workers: us with two; memory: a 2 GiB blob; scale: from 10 to 100,000"
-        " tags and from 1 MiB to 4 GiB; long-push: longer than its token lives; profile: us alone under cProfile",
+        " tags and from 1 MiB to 4 GiB; long-push: longer than its token lives; flood: pulls while wrong logins come"
+        " in; profile: us alone under cProfile",
     )
     parser.add_argument("--quick", action="store_true", help="less of everything: to see that it works, not how fast")
     parser.add_argument("--only", action="append", choices=[work.name for work in WORKS], help="may be repeated")
@@ -106,10 +109,12 @@ def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort) -> i
         report.scale = measure_scale(folder / "scale", effort.scale, wrk_s=effort.wrk_s, pushes=effort.small_pushes)
     if what in ("all", "long-push"):
         report.long_pushes = push_slowly(folder / "slow")
+    if what in ("all", "flood"):
+        report.floods = _flood(folder, effort)
     path = write_json(report, _RESULTS)
     print(f"\n{as_text(report)}\n\nwritten to {path}")
     if not report.is_within_limits():
-        print("benchmarks: the server takes more memory for a big blob than it may", file=sys.stderr)
+        print("benchmarks: a big blob takes more memory, or a flood more of the pulls, than it may", file=sys.stderr)
         return 1
     return 0
 
@@ -133,6 +138,15 @@ def _two_workers(folder: Path, works: Sequence[Work], effort: Effort) -> list[Ro
     with start_ours(folder / "workers", workers=_WORKERS) as ours:
         prepare(ours, content)
         return measure(works, ours, None, content, replace(effort, rounds=effort.worker_rounds))
+
+
+def _flood(folder: Path, effort: Effort) -> Floods:
+    """Pulls while wrong logins come in, ours alone."""
+    content = Content.around(BigBlob.create(folder / "blob", effort.big_mib * MIB))
+    with start_ours(folder / "flood") as ours:
+        prepare(ours, content)
+        pulls = [work for work in WORKS if work.name in _FLOODED]
+        return measure_floods(pulls, Turn(ours, content, effort, round=1))
 
 
 def _profile(folder: Path, works: Sequence[Work], effort: Effort) -> None:

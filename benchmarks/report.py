@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks import flood
 from benchmarks.big_blob import LIMIT_MIB, Passage
 from benchmarks.compare import Figures, Row
 from benchmarks.long_push import LongPush
@@ -29,11 +30,14 @@ class Report:
     passages: Sequence[Passage] = ()
     scale: Scale | None = None
     long_pushes: Sequence[LongPush] = ()
+    floods: flood.Floods | None = None
 
     def is_within_limits(self) -> bool:
-        """Whether no passage of the big blob took more memory than is allowed."""
+        """Whether no passage of the big blob took more memory than it may, and pulls kept their share in a flood."""
         grown = self.scale.blobs if self.scale else ()
-        return all(passage.over_idle_mib < LIMIT_MIB for passage in (*self.passages, *grown))
+        return (self.floods is None or self.floods.is_within_limits()) and all(
+            passage.over_idle_mib < LIMIT_MIB for passage in (*self.passages, *grown)
+        )
 
     def share_of_limit(self, row: Row) -> float | None:
         """Our figure as a part of what the machine allows, 1 being all; None where that was not measured."""
@@ -61,6 +65,9 @@ def as_text(report: Report) -> str:
         parts += _scale_tables(report.scale)
     if report.long_pushes:
         parts.append(table(_LONG_PUSH_COLUMNS, [_long_push_cells(push) for push in report.long_pushes]))
+    if report.floods:
+        parts.append(table(flood.COLUMNS, list(map(flood.cells, report.floods.standings))))
+        parts.append(pairs(flood.seen(report.floods)))
     return "\n\n".join(parts)
 
 
@@ -79,6 +86,7 @@ def as_json(report: Report) -> str:
             ],
             "big_blob": [_passage_entry(passage) for passage in report.passages],
             "scale": _scale_entry(report.scale),
+            "flood": flood.as_entry(report.floods) if report.floods else None,
             "long_pushes": [asdict(push) for push in report.long_pushes],
         },
         indent=2,

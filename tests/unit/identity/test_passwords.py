@@ -1,6 +1,7 @@
 """Passwords are checked in threads, in bounded number, and remembered without being kept."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,11 +18,13 @@ class Checker:
 
     calls: list[tuple[str, str]] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)
+    has_begun: threading.Event = field(default_factory=threading.Event)
     may_go_on: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, password: str, hashed: str) -> bool:
         self.calls.append((password, hashed))
         self.threads.add(threading.get_ident())
+        self.has_begun.set()
         self.may_go_on.wait(30)
         return password == "right"
 
@@ -57,13 +60,14 @@ async def test_the_loop_goes_on_while_a_password_is_checked(checker: Checker) ->
     assert await task
 
 
-async def test_a_success_is_remembered_for_a_while(checker: Checker) -> None:
+async def test_a_success_is_remembered_for_a_while_since_its_last_use(checker: Checker) -> None:
     time = Time()
     passwords = Passwords(check=checker, now=time, remember_s=300)
     for _ in range(3):
         assert await passwords.verify("alice", "right", "h")
+        time.now += 299
     assert len(checker.calls) == 1
-    time.now += 300
+    time.now += 1
     assert await passwords.verify("alice", "right", "h")
     assert len(checker.calls) == 2
 
@@ -126,6 +130,52 @@ async def test_more_than_the_bound_are_told_to_come_back(checker: Checker) -> No
     checker.may_go_on.set()
     assert await asyncio.gather(*tasks) == [True, True]
     assert await passwords.verify("c", "right", "h")
+
+
+async def test_guesses_at_one_name_leave_the_queue_to_others(checker: Checker) -> None:
+    checker.may_go_on.clear()
+    passwords = Passwords(check=checker, threads=1, max_waiting=9, max_of_one_name=2)
+    guesses = [asyncio.create_task(passwords.verify("alice", guess, "h")) for guess in ("1", "2", "3")]
+    other = asyncio.create_task(passwords.verify("bob", "right", "h"))
+    await asyncio.sleep(0)
+    assert isinstance(guesses[2].exception(), TooManyRequests)
+    checker.may_go_on.set()
+    assert await asyncio.gather(*guesses[:2], other) == [False, False, True]
+    assert await passwords.verify("alice", "right", "h")  # the guesses no longer count
+
+
+async def test_nobody_waits_longer_than_the_bound_and_what_has_not_begun_never_begins(checker: Checker) -> None:
+    checker.may_go_on.clear()
+    time = Time()
+    passwords = Passwords(check=checker, now=time, threads=1, max_wait_s=5)
+    first = asyncio.create_task(passwords.verify("begun", "right", "h"))
+    await asyncio.to_thread(checker.has_begun.wait, 30)
+    second = asyncio.create_task(passwords.verify("waiting", "right", "h"))
+    await asyncio.sleep(0)
+    time.now += 5
+    for name in ("begun", "waiting"):
+        with pytest.raises(TooManyRequests) as raised:
+            await passwords.verify(name, "right", "h")
+        assert raised.value.headers == (("Retry-After", "3"),)
+    with pytest.raises(TooManyRequests):
+        await second
+    checker.may_go_on.set()
+    assert await first
+    assert await passwords.verify("begun", "right", "h")
+    assert len(checker.calls) == 1
+
+
+async def test_checks_run_with_the_least_priority_and_the_loop_keeps_its_own() -> None:
+    seen: list[int] = []
+
+    def check(_password: str, _hashed: str) -> bool:
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return True
+
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert await Passwords(check=check).verify("alice", "right", "h")
+    assert seen == [19]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
 
 
 async def test_a_cancelled_caller_takes_the_check_from_nobody_else(checker: Checker) -> None:
