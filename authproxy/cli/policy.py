@@ -1,5 +1,6 @@
 """`authproxy policy …`: ask the policies what they would say, before anybody else does."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,9 @@ def explain(
     group: Annotated[
         list[str] | None, typer.Option(help="A group of the user, instead of those that the users file says.")
     ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="The time for conditions, as 2026-01-31T08:00:00Z, instead of now.")
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Say what a user may do, and the file, line and rule that decided it.
@@ -42,12 +46,12 @@ def explain(
     from authproxy.policy.explain import explain, render
     from authproxy.policy.load import load_policies
 
-    accesses = _parse_scope(scope)
+    accesses, now = _parse_scope(scope), _parse_at(at)
     with _told():
         settings = load_settings(config)
         principal = _find_principal(user, group, settings)
         rules = load_policies(policies or policies_path(settings, config))
-    explanations = [one for access in accesses for one in explain(rules, principal, access)]
+    explanations = [one for access in accesses for one in explain(rules, principal, access, now=now)]
     for explanation in explanations:
         typer.echo("\n".join(render(explanation)))
     raise typer.Exit(0 if all(one.decision.allowed for one in explanations) else 1)
@@ -138,9 +142,11 @@ def who_can(
     answers = who_can(rules, access, users)
     for answer in answers.allowed:
         typer.echo(f"{answer.who}: {answer.decision.reason}")
+    for answer in answers.perhaps:
+        typer.echo(f"perhaps {answer.who}: {answer.decision.reason}, by conditions")
     for answer in answers.denied:
         typer.echo(f"not {answer.who}: {answer.decision.reason}")
-    if not answers.allowed:
+    if not answers.allowed and not answers.perhaps:
         typer.echo("nobody that the rules or the users files speak of")
     raise typer.Exit(0 if answers.allowed else 1)
 
@@ -187,6 +193,17 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as exc:
         raise StartError(f"{path}: cannot be written: {exc.strerror}") from exc
+
+
+def _parse_at(at: str | None) -> float:
+    from authproxy.policy.case_shape import parse_time
+
+    if at is None:
+        return time.time()
+    try:
+        return parse_time(at).timestamp()
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--at") from None
 
 
 def _parse_scope(scope: str) -> tuple["Access", ...]:

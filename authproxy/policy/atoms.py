@@ -9,11 +9,15 @@ from authproxy.policy.relate import covers, glob_for, is_matchable, key_covers, 
 
 
 class Atom(NamedTuple):
-    """One action of a rule, for one kind of its callers, on one of its globs; None: on the catalog."""
+    """One action of a rule, for one kind of its callers, on one of its globs; None: on the catalog.
+
+    A condition is opaque here: only its text is compared.
+    """
 
     action: Action
     key: SubjectKey
     glob: Glob | None
+    when: str = ""  # "" where there is no condition
 
     @property
     def head(self) -> str | None:
@@ -21,30 +25,33 @@ class Atom(NamedTuple):
         return self.glob.literal_head if self.glob else None
 
     def includes(self, target: Target) -> bool:
-        """Whether what is asked for is meant."""
+        """Whether what is asked for is meant, if the condition holds."""
         if self.action is not target.action or self.key not in subject_keys(target.caller):
             return False
         return self.glob is None or self.glob.matches(target.repository, target.caller)
 
     def __str__(self) -> str:
-        return f"{self.key} on {self.glob or 'the registry'}"
+        return f"{self.key} on {self.glob or 'the registry'}{f' when {self.when}' if self.when else ''}"
 
 
 def atoms(rule: Rule) -> Iterator[Atom]:
     """What a rule is about, one by one, without what can never match."""
+    when = "" if rule.condition is None else rule.condition.text
     for key in rule.subjects.any_of:
         for action in rule.actions:
             if action is Action.CATALOG:
-                yield Atom(action, key, None)
+                yield Atom(action, key, None, when)
                 continue
             for glob in rule.resources.repositories:
                 if is_matchable(glob) and (placed := glob_for(glob, key)) is not None:
-                    yield Atom(action, key, placed)
+                    yield Atom(action, key, placed, when)
 
 
 def atom_covers(outer: Atom, inner: Atom) -> bool:
     """Whether whatever is meant by `inner` is meant by `outer` too. Yes only where it is certain."""
     if outer.action is not inner.action or not key_covers(outer.key, inner.key):
+        return False
+    if outer.when not in ("", inner.when):
         return False
     if outer.glob is None or inner.glob is None:
         return outer.glob is inner.glob
@@ -63,4 +70,6 @@ def atoms_may_meet(one: Atom, other: Atom) -> bool:
 def in_order(several: Iterable[Atom]) -> tuple[Atom, ...]:
     """By action, caller and glob, none twice."""
     order = list(Action)
-    return tuple(sorted(set(several), key=lambda atom: (order.index(atom.action), atom.key, str(atom.glob or ""))))
+    return tuple(
+        sorted(set(several), key=lambda atom: (order.index(atom.action), atom.key, str(atom.glob or ""), atom.when))
+    )

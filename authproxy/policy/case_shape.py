@@ -6,12 +6,14 @@ tests:
     expected: allow                           # or deny
     rule: team space                          # optional: the rule that decides
     why: Developers push to the team's space. # optional
+    at: 2026-01-31T08:00:00Z                  # optional, for conditions about the time
 """
 
+import datetime as dt
 from types import MappingProxyType
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from authproxy.access import parse_scopes
 from authproxy.policy.cases import Case
@@ -33,6 +35,20 @@ def _as_list(value: object) -> object:
 
 
 Values: TypeAlias = Annotated[tuple[Line, ...], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
+
+
+def parse_time(value: object) -> dt.datetime:
+    """A time as in RFC 3339, with its offset from UTC. Raises ValueError."""
+    try:
+        time = dt.datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise ValueError(f'"{value}" is no time; allowed: date, time and offset, such as 2026-01-31T08:00:00Z')
+    return time
+
+
+Time: TypeAlias = Annotated[dt.datetime, PlainValidator(parse_time, json_schema_input_type=str)]
 
 
 class CallerEntry(Entry):
@@ -67,6 +83,8 @@ class CaseEntry(Entry):
     """Who asks."""
     what: Annotated[str, AfterValidator(_one_scope)]
     """The scope that is asked for, as a client writes it."""
+    at: Time | None = None
+    """When it is asked, for conditions about the time: a date and time with its offset from UTC, as in RFC 3339."""
     expected: Literal["allow", "deny"]
     """How each action of the scope must be answered."""
     rule: Line | None = None
@@ -84,4 +102,5 @@ class CaseEntry(Entry):
             why=self.why,
             file=file,
             line=line,
+            at=self.at.timestamp() if self.at else None,
         )

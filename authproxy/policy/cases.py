@@ -20,6 +20,7 @@ class Case:
     why: str
     file: str
     line: int  # counted from 1, where the case begins
+    at: float | None = None  # the time, in seconds since 1970; None: no condition about it can be told
 
     @property
     def place(self) -> str:
@@ -61,7 +62,7 @@ def run_cases(policies: PolicySet, cases: Iterable[Case]) -> Report:
         if case.rule is not None and case.rule not in names:
             faults.append(f'there is no rule "{case.rule}"')
         for access in (single for wanted in parse_scopes([case.scope]) for single in expand(wanted)):
-            decision = decide(policies, case.principal, access)
+            decision = decide(policies, case.principal, access, now=case.at)
             deciding.update(rule.name for rule in decision.rules)
             if fault := _find_fault(case, decision):
                 faults.append(f"{access.action}: {fault}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from authproxy.access import CATALOG, Access
 from authproxy.errors import NameInvalid
+from authproxy.policy.condition import make_facts
 from authproxy.policy.model import REPOSITORY_ACTIONS, Action, Effect, PolicySet, Rule, Target
 from authproxy.principal import Principal
 from authproxy.reference import parse_repository
@@ -45,12 +46,15 @@ def expand(access: Access) -> tuple[Access, ...]:
     return (access,)
 
 
-def decide(policies: PolicySet, principal: Principal, access: Access) -> Decision:
-    """Decide one access. `*` on a repository is allowed where all that it stands for is."""
+def decide(policies: PolicySet, principal: Principal, access: Access, *, now: float | None = None) -> Decision:
+    """Decide one access. `*` on a repository is allowed where all that it stands for is.
+
+    `now` is for conditions, in seconds since 1970; without it no condition about the time can be told.
+    """
     singles = expand(access)
     if len(singles) == 1:
-        return _decide_single(policies, principal, access)
-    decisions = [_decide_single(policies, principal, single) for single in singles]
+        return _decide_single(policies, principal, access, now)
+    decisions = [_decide_single(policies, principal, single, now) for single in singles]
     if denied := next((decision for decision in decisions if not decision.allowed), None):
         return denied
     rules = _in_order([rule for decision in decisions for rule in decision.rules])
@@ -72,7 +76,23 @@ def find_target(principal: Principal, access: Access) -> Target | str:
     return Target(Action(access.action), tuple(segments), principal)
 
 
-def _decide_single(policies: PolicySet, principal: Principal, access: Access) -> Decision:
+def holds(rule: Rule, principal: Principal, access: Access, now: float | None) -> bool | None:
+    """Whether the condition of a rule holds, if it has one; None where that cannot be told."""
+    if rule.condition is None:
+        return True
+    facts = make_facts(principal, repository=_repository(access), action=_action(access), now=now)
+    return rule.condition.holds(facts)
+
+
+def _repository(access: Access) -> str:
+    return "" if access == CATALOG else access.name
+
+
+def _action(access: Access) -> str:
+    return Action.CATALOG.value if access == CATALOG else access.action
+
+
+def _decide_single(policies: PolicySet, principal: Principal, access: Access, now: float | None) -> Decision:
     target = find_target(principal, access)
     if isinstance(target, str):
         return Decision(allowed=False, rules=(), reason=target)
@@ -81,11 +101,22 @@ def _decide_single(policies: PolicySet, principal: Principal, access: Access) ->
         for rule in policies.candidates(principal, target)
         if target.action in rule.actions and rule.resources.include(target)
     ]
-    if denying := [rule for rule in matching if rule.effect is Effect.DENY]:
+    # What cannot be told denies, and does not allow.
+    denying = [
+        rule
+        for rule in matching
+        if rule.effect is Effect.DENY and (rule.condition is None or holds(rule, principal, access, now) is not False)
+    ]
+    if denying:
         rules = _in_order(denying)
         return Decision(allowed=False, rules=rules, reason=f"denied by {rules[0]}")
-    if matching:
-        rules = _in_order(matching)
+    allowing = [
+        rule
+        for rule in matching
+        if rule.effect is Effect.ALLOW and (rule.condition is None or holds(rule, principal, access, now))
+    ]
+    if allowing:
+        rules = _in_order(allowing)
         return Decision(allowed=True, rules=rules, reason=f"allowed by {rules[0]}")
     return Decision(allowed=False, rules=(), reason="no rule allows it")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from authproxy.access import Access
-from authproxy.policy.decide import Decision, decide, expand, find_target
+from authproxy.policy.decide import Decision, decide, expand, find_target, holds
 from authproxy.policy.glob import Glob
 from authproxy.policy.model import Action, Effect, PolicySet, Rule, Target
 from authproxy.principal import Principal
@@ -30,9 +30,11 @@ class Explanation:
     near: tuple[Near, ...] = ()  # empty where the access is allowed
 
 
-def explain(policies: PolicySet, principal: Principal, access: Access) -> tuple[Explanation, ...]:
-    """Explain an access, action by action where it asks for `*`."""
-    return tuple(_explain_single(policies, principal, single) for single in expand(access))
+def explain(
+    policies: PolicySet, principal: Principal, access: Access, *, now: float | None = None
+) -> tuple[Explanation, ...]:
+    """Explain an access, action by action where it asks for `*`. `now` as for `decide`."""
+    return tuple(_explain_single(policies, principal, single, now) for single in expand(access))
 
 
 def render(explanation: Explanation) -> list[str]:
@@ -48,23 +50,24 @@ def render(explanation: Explanation) -> list[str]:
     return lines
 
 
-def _explain_single(policies: PolicySet, principal: Principal, access: Access) -> Explanation:
-    decision = decide(policies, principal, access)
+def _explain_single(policies: PolicySet, principal: Principal, access: Access, now: float | None) -> Explanation:
+    decision = decide(policies, principal, access, now=now)
     target = find_target(principal, access)
     if decision.allowed or isinstance(target, str):
         return Explanation(principal, access, decision)
     near = [
         Near(rule, why_not)
         for rule in policies.rules
-        if rule.effect is Effect.ALLOW and (why_not := _why_not(rule, principal, target)) is not None
+        if rule.effect is Effect.ALLOW and (why_not := _why_not(rule, target, access, now)) is not None
     ]
     # Rules about this caller first, then by place.
     near.sort(key=lambda one: (not one.rule.subjects.include(principal), one.rule.file, one.rule.line))
     return Explanation(principal, access, decision, tuple(near))
 
 
-def _why_not(rule: Rule, principal: Principal, target: Target) -> str | None:
+def _why_not(rule: Rule, target: Target, access: Access, now: float | None) -> str | None:
     """The one thing that kept an allowing rule from deciding, or None where more than one did."""
+    principal = target.caller
     if (Action.CATALOG in rule.actions) != (target.action is Action.CATALOG):
         return None  # a rule about repositories has nothing to do with the catalog
     reasons = []
@@ -74,6 +77,8 @@ def _why_not(rule: Rule, principal: Principal, target: Target) -> str | None:
         reasons.append(f"{target.action} is not among its actions")
     if not rule.resources.include(target):
         reasons.append(_why_elsewhere(rule, principal))
+    if (does_hold := holds(rule, principal, access, now)) is not True:
+        reasons.append("its condition does not hold" if does_hold is False else "its condition cannot be told")
     match reasons:
         case []:
             return "it would allow this, but a deny always wins"

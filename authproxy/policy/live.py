@@ -1,11 +1,13 @@
 """The policies of a running server: asked at any time, swapped in one piece when their files change."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
 
 from authproxy.access import Access
+from authproxy.clock import Clock
 from authproxy.policy.decide import Decision, decide, expand
 from authproxy.policy.load import PolicyError, load_policies
 from authproxy.policy.model import PolicySet
@@ -21,8 +23,9 @@ class Policies:
     Raises PolicyError where nothing loads at the start. From then on there is always something in force.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, now: Clock = time.time) -> None:
         self._path = path
+        self._now = now
         self._seen = self._look()  # before the files are read: a change while they are shows at the next look
         self._current = load_policies(path)
         self._fault: str | None = None  # why the files as they are now do not load
@@ -34,16 +37,16 @@ class Policies:
 
     def decide(self, principal: Principal, access: Access) -> Decision:
         """Decide one access by the rules in force."""
-        return decide(self._current, principal, access)
+        return decide(self._current, principal, access, now=self._now())
 
     def granted(self, principal: Principal, accesses: Iterable[Access]) -> frozenset[Access]:
         """Those of `accesses` that are allowed, all decided by the same rules.
 
         `*` on a repository is answered with the single actions that are allowed, and is itself never granted.
         """
-        policies = self._current
+        policies, now = self._current, self._now()
         singles = (single for access in accesses for single in expand(access))
-        return frozenset(single for single in singles if decide(policies, principal, single).allowed)
+        return frozenset(single for single in singles if decide(policies, principal, single, now=now).allowed)
 
     def lifetime_s(self, principal: Principal, granted: Iterable[Access]) -> int | None:
         """How long a token for what was granted may be good, in seconds; None where no rule says it.
@@ -53,7 +56,8 @@ class Policies:
         policies = self._current
         if not policies.has_lifetimes:
             return None
-        lifetimes = (decide(policies, principal, access).lifetime_s for access in granted)
+        now = self._now()
+        lifetimes = (decide(policies, principal, access, now=now).lifetime_s for access in granted)
         return min((lifetime for lifetime in lifetimes if lifetime is not None), default=None)
 
     def refresh(self) -> None:

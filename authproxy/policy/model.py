@@ -2,7 +2,8 @@
 
     PolicySet ── Rule ── actions     what: pull, push, delete, catalog
                       ├─ subjects    to whom: users, groups, claims, anonymous, signed-in, everyone
-                      └─ resources   on what: globs over repository names
+                      ├─ resources   on what: globs over repository names
+                      └─ condition   when: an expression over the caller, the resource and the time
 
 Everything here has been validated by `load.py`; nothing here reads a file.
 """
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 from authproxy.config.scalars import format_duration
 from authproxy.policy.claims import claim_values
+from authproxy.policy.condition import Condition
 from authproxy.policy.glob import Glob
 from authproxy.principal import Principal
 
@@ -125,6 +127,7 @@ class Rule:
     file: str
     line: int  # counted from 1, where the entry begins
     lifetime_s: int | None = None  # of an allow: tokens for what it allows are good for no longer
+    condition: Condition | None = None  # asked where all else matches
 
     @property
     def place(self) -> str:
@@ -136,7 +139,8 @@ class Rule:
         """What the rule says, in one line: `allow pull, push to signed-in on {user}/**`."""
         actions = ", ".join(action for action in Action if action in self.actions)
         lifetime = "" if self.lifetime_s is None else f", for {format_duration(timedelta(seconds=self.lifetime_s))}"
-        return f"{self.effect} {actions} to {self.subjects} on {self.resources}{lifetime}"
+        condition = "" if self.condition is None else f", when {self.condition}"
+        return f"{self.effect} {actions} to {self.subjects} on {self.resources}{lifetime}{condition}"
 
     def __str__(self) -> str:
         return f'{self.place} "{self.name}"'

@@ -7,6 +7,7 @@
         allow: [pull, push, delete]               # or `deny:`
         to: {signed-in: true}                     # any of users, groups, claims, anonymous, signed-in, everyone
         on: {repositories: ["{user}/**"]}         # none where the action is catalog
+        when: time < timestamp("2030-01-01T00:00:00Z")   # optional, a condition in CEL
         lifetime: 15m                             # optional, of an allow
 
     tests:                                        # cases, see case_shape.py
@@ -25,6 +26,7 @@ from authproxy.config.document import Document
 from authproxy.config.explain import validate_document
 from authproxy.policy.case_shape import CaseEntry
 from authproxy.policy.cases import Case
+from authproxy.policy.condition import Condition
 from authproxy.policy.glob import Glob
 from authproxy.policy.model import (
     ANONYMOUS,
@@ -56,6 +58,15 @@ Globs: TypeAlias = Annotated[
     AfterValidator(not_empty),
     AtLeastOne,
 ]
+
+
+def _parsed_condition(value: object) -> Condition:
+    if not isinstance(value, str):
+        raise ValueError("one value is wanted here, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
+    return Condition.parse(value.strip())
+
+
+When: TypeAlias = Annotated[Condition, PlainValidator(_parsed_condition, json_schema_input_type=str)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +159,8 @@ class RuleEntry(Entry):
     """Whom the rule is about."""
     on: ResourcesEntry | None = None
     """Which repositories it is about. Needed for every action but catalog, which has none."""
+    when: When | None = None
+    """A condition in CEL, over the caller, the resource and the time: the rule is there only where it holds."""
     lifetime: Lifetime | None = None
     """Of an allow: a token for what it allows is good for no longer, as a duration such as 15m; at least 1m."""
 
@@ -179,6 +192,7 @@ class RuleEntry(Entry):
             resources=Resources(self.on.repositories if self.on else ()),
             file=file,
             line=line,
+            condition=self.when,
             lifetime_s=None if self.lifetime is None else int(self.lifetime.total_seconds()),
         )
 

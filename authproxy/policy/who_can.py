@@ -1,7 +1,7 @@
 """Who may do one thing: each kind of caller that the rules, the users files or the repository's own name speak of."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from authproxy.access import Access
 from authproxy.policy.decide import Decision, decide
@@ -23,9 +23,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Who may; and whom a deny keeps from it, whatever else they are."""
+    """Who may; who may perhaps, by the conditions of rules; and whom a deny keeps from it, whatever else they are."""
 
     allowed: tuple[Answer, ...]
+    perhaps: tuple[Answer, ...]
     denied: tuple[Answer, ...]
 
 
@@ -38,15 +39,41 @@ def who_can(policies: PolicySet, access: Access, users: Mapping[str, frozenset[s
     keys.update(SubjectKey("user", name) for name in users)
     keys.update(SubjectKey("group", group) for groups in users.values() for group in groups)
     keys = {key for key in keys if key.kind in ("user", "group", "claim")}
-    answers = [Answer(ANONYMOUS, decide(policies, NOBODY, access))]
-    anybody = Answer(SIGNED_IN, decide(policies, Principal(_SOMEBODY), access))
-    answers.append(anybody)
-    answers += [Answer(key, decide(policies, _caller(key, users), access)) for key in sorted(keys)]
-    allowed = (answer for answer in answers if answer.decision.allowed)
+    callers = {ANONYMOUS: NOBODY, SIGNED_IN: Principal(_SOMEBODY)} | {key: _caller(key, users) for key in sorted(keys)}
+    strict, open_ = _with_conditions_failing(policies), _with_conditions_holding(policies)
+    surely = [Answer(key, decide(strict, caller, access)) for key, caller in callers.items()]
+    at_most = [Answer(key, decide(open_, caller, access)) for key, caller in callers.items()]
+    allowed = _without_those_of_all(surely)
+    known = {answer.who for answer in surely if answer.decision.allowed}
     return Answers(
-        tuple(one for one in allowed if one.who in (ANONYMOUS, SIGNED_IN) or not anybody.decision.allowed),
-        tuple(one for one in answers if one.decision.rule is not None and one.decision.rule.effect is Effect.DENY),
+        allowed,
+        tuple(answer for answer in _without_those_of_all(at_most) if answer.who not in known),
+        tuple(one for one in at_most if one.decision.rule is not None and one.decision.rule.effect is Effect.DENY),
     )
+
+
+def _without_those_of_all(answers: list[Answer]) -> tuple[Answer, ...]:
+    """Those who may; where everybody signed in may, no user, group or claim beside them."""
+    allowed = tuple(answer for answer in answers if answer.decision.allowed)
+    is_for_all = any(answer.who == SIGNED_IN for answer in allowed)
+    return tuple(answer for answer in allowed if answer.who in (ANONYMOUS, SIGNED_IN) or not is_for_all)
+
+
+def _with_conditions_failing(policies: PolicySet) -> PolicySet:
+    """The least that the rules allow: conditional denies deny, conditional allows don't allow."""
+    return PolicySet(
+        tuple(
+            replace(rule, condition=None)
+            for rule in policies.rules
+            if rule.condition is None or rule.effect is Effect.DENY
+        )
+    )
+
+
+def _with_conditions_holding(policies: PolicySet) -> PolicySet:
+    """The most that the rules allow."""
+    kept = (rule for rule in policies.rules if rule.condition is None or rule.effect is Effect.ALLOW)
+    return PolicySet(tuple(replace(rule, condition=None) for rule in kept))
 
 
 def _caller(key: SubjectKey, users: Mapping[str, frozenset[str]]) -> Principal:

@@ -1,8 +1,11 @@
 """Rules and callers for tests, and hypothesis strategies that make them."""
 
+from functools import cache
+
 from hypothesis import strategies as st
 
 from authproxy.access import Access
+from authproxy.policy.condition import Condition
 from authproxy.policy.glob import Glob
 from authproxy.policy.model import (
     ANONYMOUS,
@@ -19,6 +22,11 @@ from authproxy.policy.model import (
 from authproxy.principal import Principal
 
 
+@cache
+def _condition(when: str) -> Condition | None:
+    return Condition.parse(when) if when else None
+
+
 def make_rule(
     line: int = 1,
     *,
@@ -28,9 +36,21 @@ def make_rule(
     on: tuple[str, ...] = ("**",),
     file: str = "policies/test.yaml",
     lifetime_s: int | None = None,
+    when: str = "",
 ) -> Rule:
     resources = Resources(tuple(map(Glob.parse, on)))
-    return Rule(f"rule {line}", "", effect, actions, Subjects(frozenset(to)), resources, file, line, lifetime_s)
+    return Rule(
+        f"rule {line}",
+        "",
+        effect,
+        actions,
+        Subjects(frozenset(to)),
+        resources,
+        file,
+        line,
+        lifetime_s,
+        _condition(when),
+    )
 
 
 # A small world, so that rules and questions often meet.
@@ -70,8 +90,11 @@ accesses = st.one_of(
 )
 
 
+CONDITIONS = ("identity.name == 'a'", "'devs' in identity.groups", "identity.claims.project == 'a'", "false")
+
+
 @st.composite
-def rules(draw: st.DrawFn) -> Rule:
+def rules(draw: st.DrawFn, *, conditions: tuple[str, ...] = ()) -> Rule:
     is_about_catalog = draw(st.sampled_from([False, False, True]))
     effect = draw(st.sampled_from(Effect))
     return make_rule(
@@ -84,7 +107,9 @@ def rules(draw: st.DrawFn) -> Rule:
         on=() if is_about_catalog else tuple(draw(st.lists(globs, min_size=1, max_size=2))),
         file=draw(st.sampled_from(["a.yaml", "b.yaml"])),
         lifetime_s=draw(st.sampled_from([None, None, 60, 900])) if effect is Effect.ALLOW else None,
+        when=draw(st.sampled_from(["", *conditions])),
     )
 
 
-rule_lists = st.lists(rules(), max_size=6)
+rule_lists = st.lists(rules(conditions=CONDITIONS), max_size=6)
+unconditional_rule_lists = st.lists(rules(), max_size=6)

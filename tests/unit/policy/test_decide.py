@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.access import CATALOG, Access, delete, parse_scopes, pull, push
-from authproxy.policy.decide import decide, expand, find_target
+from authproxy.policy.decide import decide, expand, find_target, holds
 from authproxy.policy.model import (
     ANONYMOUS,
     EVERYONE,
@@ -151,7 +151,11 @@ def test_agrees_with_trying_every_rule(rules: list[Rule], principal: Principal, 
         effects = {
             rule.effect
             for rule in rules
-            if rule.subjects.include(principal) and target.action in rule.actions and rule.resources.include(target)
+            if rule.subjects.include(principal)
+            and target.action in rule.actions
+            and rule.resources.include(target)
+            # What cannot be told denies, and does not allow.
+            and holds(rule, principal, single, None) in ((True,) if rule.effect is Effect.ALLOW else (True, None))
         }
         return effects == {Effect.ALLOW}
 

@@ -6,7 +6,7 @@ from authproxy.policy.decide import decide, expand, find_target
 from authproxy.policy.diff import diff, render
 from authproxy.policy.model import SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
 from authproxy.principal import Principal
-from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
+from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists, unconditional_rule_lists
 
 DENY = Effect.DENY
 PULL, PUSH = frozenset([Action.PULL]), frozenset([Action.PUSH])
@@ -109,7 +109,7 @@ def test_the_way_back_loses_what_the_way_there_gains(old: list[Rule], new: list[
 
 
 @settings(max_examples=300)
-@given(rule_lists, rule_lists, rule_lists, principals, accesses)
+@given(unconditional_rule_lists, unconditional_rule_lists, unconditional_rule_lists, principals, accesses)
 def test_it_predicts_every_decision(
     both: list[Rule], old: list[Rule], new: list[Rule], principal: Principal, access: Access
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from authproxy.config.document import parse_document
 from authproxy.policy.case_shape import CallerEntry, CaseEntry
 from authproxy.policy.cases import run_cases
+from authproxy.policy.condition import NAMES
 from authproxy.policy.glob import PLACEHOLDERS, Glob
 from authproxy.policy.model import Action, PolicySet
 from authproxy.policy.shape import FileEntry, ResourcesEntry, RuleEntry, SubjectsEntry, parse_policy
@@ -35,6 +36,7 @@ def words() -> Iterator[str]:
         yield from (prefix + (field.alias or name) for name, field in entry.model_fields.items())
     yield from Action
     yield from PLACEHOLDERS
+    yield from NAMES
 
 
 @pytest.mark.parametrize("word", list(words()))

@@ -94,7 +94,7 @@ REFUSED = [
     ("an empty name", make_file(RULE.replace("name: r", 'name: ""')), ":3: rules.0.name: this must be one line"),
     ("a name of two lines", make_file(RULE.replace("name: r", r'name: "a\nb"')), ":3: rules.0.name: this must be one"),
     ("a description with controls", make_file(RULE + '\ndescription: "\\e[2J"'), ":7: rules.0.description: "),
-    ("an unknown key of a rule", make_file(RULE + "\nwhen: x"), ":7: rules.0.when: unknown key"),
+    ("an unknown key of a rule", make_file(RULE + "\nwhere: x"), ":7: rules.0.where: unknown key"),
     ("a misspelt subject", make_file(RULE.replace("everyone", "everbody")), ":5: rules.0.to.everbody: unknown key"),
     (
         "an underscore for a dash",

@@ -1,0 +1,119 @@
+"""Conditions of rules, in CEL: compiled when a policy loads, asked when a rule otherwise matches.
+
+The language is Common Expression Language (cel.dev); what may be named in it is `NAMES`. Whatever else is named, an
+expression that is not true or false, and one that does not parse are refused when the file loads.
+
+A condition holds, or does not, or cannot be told: a claim is missing, or of another type than it is compared with. What
+cannot be told never opens anything: an `allow` needs a condition that holds, a `deny` is void only where it does not.
+The library bounds the work of one evaluation; past that it cannot be told either.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Self
+
+from authproxy.principal import Principal
+
+# Longer than any that a reader takes in; the time to compile one grows with it.
+MAX_LENGTH = 2000
+
+# Each by its type in CEL.
+NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "identity.name": "string",
+        "identity.groups": "list(string)",
+        "identity.claims": "map(string, dyn)",
+        "identity.source": "string",
+        "resource.repository": "string",
+        "resource.action": "string",
+        "time": "timestamp",
+    }
+)
+
+
+class ConditionInvalid(ValueError):
+    """An expression that can be no condition. The text says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One expression, compiled."""
+
+    text: str
+    _expression: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Compile an expression. Raises ConditionInvalid."""
+        if len(text) > MAX_LENGTH:
+            raise ConditionInvalid(f"longer than a condition may be; allowed: {MAX_LENGTH} characters")
+        try:
+            expression = _environment().compile(text)
+        except RuntimeError as exc:
+            raise ConditionInvalid(f"{_what_is_wrong(str(exc))}; allowed: CEL over {', '.join(NAMES)}") from None
+        if (kind := expression.return_type().name()) != "BOOL":
+            raise ConditionInvalid(f"this is of type {kind.lower()}; allowed: an expression that is true or false")
+        return cls(text, expression)
+
+    def holds(self, facts: Mapping[str, Any]) -> bool | None:
+        """Whether it holds for what `make_facts` knows; None where that cannot be told."""
+        try:
+            value = self._expression.eval(data=facts).plain_value()
+        except Exception:  # noqa: BLE001  the library raises several for claims that it cannot take; none opens anything
+            return None
+        # An error is a value too: its text.
+        return value if isinstance(value, bool) else None
+
+    def __str__(self) -> str:
+        return " ".join(self.text.split())
+
+
+def make_facts(principal: Principal, *, repository: str, action: str, now: float | None) -> dict[str, Any]:
+    """What conditions are asked about. `now` in seconds since 1970; None where the time is not to be known."""
+    facts: dict[str, Any] = {
+        "identity.name": principal.name,
+        "identity.groups": sorted(principal.groups),
+        "identity.claims": {} if principal.is_anonymous else _to_cel(principal.claims),
+        "identity.source": principal.source,
+        "resource.repository": repository,
+        "resource.action": action,
+    }
+    if now is not None:
+        facts["time"] = dt.datetime.fromtimestamp(now, dt.UTC)
+    return facts
+
+
+@cache
+def _environment() -> Any:
+    # Imported where the first condition is met: most policies have none, and the library is large.
+    from cel_expr_python import cel  # type: ignore[import-untyped]  # its stubs lack the marker that they are there
+
+    kinds = {
+        "string": cel.Type.STRING,
+        "list(string)": cel.Type.List(cel.Type.STRING),
+        "map(string, dyn)": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+        "timestamp": cel.Type.TIMESTAMP,
+    }
+    return cel.NewEnv(variables={name: kinds[kind] for name, kind in NAMES.items()})
+
+
+def _what_is_wrong(message: str) -> str:
+    """The first line of the library's message, without its status words: `1:9: undeclared reference to 'x'`."""
+    line = message.partition("\n")[0].removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ")
+    return line.replace("<input>:", "at ").replace(" (in container '')", "").partition(" expecting {")[0]
+
+
+def _to_cel(value: object) -> Any:
+    """A claim as the library takes it: JSON's types alone, and what is of another is nothing."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Mapping():
+            return {key: _to_cel(entry) for key, entry in value.items() if isinstance(key, str)}
+        case Sequence() | set() | frozenset():
+            return [_to_cel(entry) for entry in value]
+        case _:
+            return None
