@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from authproxy.asgi import App
 from authproxy.compose.audit import explain, make_audit
 from authproxy.compose.parts import Parts
+from authproxy.compose.reasons import PolicyReasons
 from authproxy.config.auth import Auth, AuthHtpasswd, AuthSilly, AuthToken
 from authproxy.config.model import Mode, Settings, Token
 from authproxy.config.storage import UploadPurging
@@ -78,6 +79,7 @@ def make_gate(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret:
                 challenge=BearerChallenge(token.service, token.realm),
                 verifier=own_verifier(keyring, issuer=token.issuer, service=token.service, revocations=revocations),
                 basic=BasicAccess(directory, policies),
+                reasons=PolicyReasons(directory, policies) if isinstance(policies, Policies) else None,
             )
         case _:
             raise AssertionError(f"a mode without its section: {settings.mode}")
@@ -157,13 +159,14 @@ def _authorizing(
     challenge: Challenge,
     verifier: Verifier | None = None,
     basic: BasicAccess | None = None,
+    reasons: PolicyReasons | None = None,
 ) -> list[Layer]:
     """The layers that let in who may, with sessions signed by `http.secret`, or by `secret` where there is none."""
     if settings.http.secret is not None:
         secret = hmac.digest(settings.http.secret.get_secret_value().encode(), b"authproxy upload sessions", "sha256")
     signer = SessionSigner(secret)
     return [
-        partial(Authorize, challenge=challenge, sessions=signer, verifier=verifier, basic=basic),
+        partial(Authorize, challenge=challenge, sessions=signer, verifier=verifier, basic=basic, reasons=reasons),
         partial(SignSessions, signer=signer, lifetime_s=_session_lifetime_s(settings), now=time.time),
     ]
 

@@ -4,7 +4,7 @@ One layer reads the route and checks the credentials, in this order: who asks mu
 path is answered, so that every path below /v2/ looks alike from outside.
 """
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
@@ -53,6 +53,13 @@ class Policies(Protocol):
         """Those of `accesses` that the rules allow."""
 
 
+class Reasons(Protocol):
+    """Knows why somebody may not."""
+
+    async def why_not(self, subject: str, lacking: Sequence[Access]) -> str | None:
+        """A sentence for whoever lacks these, "" being nobody in particular; None where there is nothing to tell."""
+
+
 class BasicAccess:
     """Name and password, sent straight to /v2/: decided for each request by the same policies as a token."""
 
@@ -95,12 +102,14 @@ class Authorize:
         sessions: SessionSigner,
         verifier: Verifier | None = None,
         basic: BasicAccess | None = None,
+        reasons: Reasons | None = None,
     ) -> None:
         self.app = app
         self.challenge = challenge
         self.sessions = sessions
         self.verifier = verifier
         self.basic = basic
+        self.reasons = reasons
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Who, then what, then may they."""
@@ -121,6 +130,8 @@ class Authorize:
         assert route is not None
         if lacking := grant.lacks(route.needs):
             message = f"{grant.subject or 'anonymous'} may not {_in_words(lacking)}"
+            if self.reasons is not None and (reason := await self.reasons.why_not(grant.subject, lacking)):
+                message = f"{message}: {reason}"
             if isinstance(credentials, Basic):  # decided just now by the policies: no better token would help
                 raise Denied(message)
             raise self._unauthorized(scope[ORIGIN], route.needs, "insufficient_scope", message)

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.daemon import GREETING, Daemon, Docker
-from tests.support.people import ALICE, BOB, DENIED, OPERATOR, User
+from tests.support.people import ALICE, BOB, DENIED, FROZEN, FROZEN_REASON, OPERATOR, User
 from tests.support.server import Server
 
 PUSHED_DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
@@ -97,6 +97,14 @@ def test_push_to_another_users_repository_is_denied(alice: Docker, server: Serve
     outcome = alice("push", foreign)
     assert outcome.code != 0, str(outcome)
     assert f"denied: {ALICE.name} may not pull and push {BOB.name}/taken" in outcome.text, str(outcome)
+
+
+def test_a_push_that_a_rule_denies_prints_the_rules_own_words(alice: Docker, server: Server, image: str) -> None:
+    frozen = f"{server.host}/{FROZEN}:v1"
+    alice.must("tag", image, frozen)
+    outcome = alice("push", frozen)
+    assert outcome.code != 0, str(outcome)
+    assert f"denied: {ALICE.name} may not push {FROZEN}: {FROZEN_REASON}" in outcome.text, str(outcome)
 
 
 def test_pull_from_another_users_repository_is_denied(

@@ -23,3 +23,16 @@ BOB = User("bob", "bob's own password")
 DENIED = re.compile(
     r"denied: (alice|bob|anonymous) may not (pull|push) |denied: requested access to the resource is denied"
 )
+
+# A repository of alice's that nobody pushes to, and what they are told.
+FROZEN = f"{ALICE.name}/frozen"
+FROZEN_REASON = "Releases are frozen until Monday."
+FROZEN_RULE = f"""\
+version: 1
+rules:
+  - name: frozen
+    description: {FROZEN_REASON}
+    deny: [push]
+    to: {{signed-in: true}}
+    on: {{repositories: [{FROZEN}]}}
+"""

@@ -1,7 +1,7 @@
 """The order of the edge's questions: who, then what, then may they."""
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -259,3 +259,31 @@ async def test_a_refused_request_is_known_by_what_it_asked_for() -> None:
     with pytest.raises(Unauthorized):
         await Authorize(nobody, challenge=BearerChallenge("authproxy"), sessions=SIGNER)(scope, nobody, nobody)
     assert scope[ROUTE].kind is Kind.TAGS
+
+
+class ToldWhy:
+    async def why_not(self, subject: str, lacking: Sequence[Access]) -> str | None:
+        return f"only CI may, not {subject}" if lacking[0].action == "push" else None
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("PUT", "alice may not push team/app: only CI may, not alice"),
+        ("DELETE", "alice may not delete team/app"),
+    ],
+)
+async def test_who_is_denied_is_told_why(method: str, message: str) -> None:
+    async def nobody(*_: object) -> Any:
+        raise AssertionError
+
+    layer = Authorize(
+        nobody, challenge=BearerChallenge("authproxy"), sessions=SIGNER, verifier=Tokens(), reasons=ToldWhy()
+    )
+    headers = [(b"authorization", b"Bearer pull")]
+    scope: Scope = {"method": method, "raw_path": b"/v2/team/app/manifests/x", "query_string": b"", "headers": headers}
+    scope[ORIGIN] = Origin("https", "h:5000", "127.0.0.1")
+    with pytest.raises(Unauthorized) as caught:
+        await layer(scope, nobody, nobody)
+    assert str(caught.value) == message
+    assert f'error_description="{message}"' in dict(caught.value.headers)["WWW-Authenticate"]

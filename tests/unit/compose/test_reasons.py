@@ -1,0 +1,58 @@
+"""Why somebody may not, in the words of the rules' authors."""
+
+from pathlib import Path
+
+import pytest
+
+from authproxy.access import Access, delete, pull, push
+from authproxy.compose.reasons import PolicyReasons
+from authproxy.policy.live import Policies
+from authproxy.principal import Principal
+
+RULES = """
+version: 1
+rules:
+  - name: everybody
+    allow: [pull, push, delete]
+    to: {everyone: true}
+    on: {repositories: ["**"]}
+  - name: ci pushes
+    description: Only the group ci pushes to team.
+    deny: [push]
+    to: {users: [alice]}
+    on: {repositories: ["team/**"]}
+  - name: no reason
+    deny: [delete]
+    to: {everyone: true}
+    on: {repositories: ["team/**"]}
+  - name: visitors
+    description: Sign in to push.
+    deny: [push]
+    to: {anonymous: true}
+    on: {repositories: ["**"]}
+"""
+
+
+class Users:
+    async def find(self, name: str) -> Principal | None:
+        return Principal(name) if name in ("alice", "bob") else None
+
+
+@pytest.mark.parametrize(
+    ("subject", "lacking", "reason"),
+    [
+        ("alice", [push("team/app")], "Only the group ci pushes to team."),
+        ("alice", [delete("team/app"), push("team/app")], "Only the group ci pushes to team."),
+        ("alice", [delete("team/app")], None),
+        ("alice", [pull("team/app")], None),
+        ("bob", [push("team/app")], None),
+        ("", [push("app")], "Sign in to push."),
+        ("gone", [push("team/app")], None),
+    ],
+)
+async def test_a_denial_is_told_in_the_words_of_its_rule(
+    tmp_path: Path, subject: str, lacking: list[Access], reason: str | None
+) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(RULES)
+    assert await PolicyReasons(Users(), Policies(file)).why_not(subject, lacking) == reason
