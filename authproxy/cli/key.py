@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -16,7 +18,8 @@ from authproxy.errors import StartError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from authproxy.config.model import Token
+    from authproxy.config.model import Settings, Token
+    from authproxy.token.header import HeaderStyle
     from authproxy.token.keyfiles import RingKey
 
 # Where the embedded default keeps them.
@@ -103,15 +106,58 @@ def retire(
         typer.echo("note: that is before the last of them expires; clients that hold one have to fetch another")
 
 
+class Verifiers(Enum):
+    """For whom keys are exported."""
+
+    DISTRIBUTION = "distribution"
+
+
 @app.command()
-def export(config: Config = None) -> None:
-    """Print the public keys as a key set, as /.well-known/jwks.json has them."""
-    from authproxy.token.header import HeaderStyle
+def export(
+    verifiers: Annotated[
+        Verifiers | None, typer.Option("--for", help="A bundle and lines of configuration for CNCF Distribution.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The bundle's file.")] = Path("authproxy-bundle.pem"),
+    config: Config = None,
+) -> None:
+    """Print the public keys as a key set, as /.well-known/jwks.json has them; or hand them over to a registry."""
     from authproxy.token.keyring import key_set
 
-    token = _find_token(config)
-    keys = key_set(_read(token.keys), time.time(), HeaderStyle(token.kid, token.x5c))
-    typer.echo(json.dumps(keys, indent=2))
+    settings = _find_settings(config)
+    token = _token_of(settings)
+    keys = _read(token.keys)
+    if verifiers is None:
+        typer.echo(json.dumps(key_set(keys, time.time(), _style(token)), indent=2))
+    else:
+        _hand_over(settings, token, keys, output)
+
+
+def _hand_over(settings: "Settings", token: "Token", keys: "Mapping[str, RingKey]", output: Path) -> None:
+    from authproxy.token.handover import Verification, configuration_lines, lasting, make_bundle
+    from authproxy.token.keyring import certified_ring
+
+    now, style = time.time(), _style(token)
+    with _usable(token.keys):
+        keys = certified_ring(token.keys, keys, now)
+    good = [key for key in keys.values() if not key.is_retired(now)]
+    try:
+        output.write_bytes(make_bundle(good, style))
+    except OSError as exc:
+        raise StartError(f"--output {output}: cannot be written: {exc.strerror}") from exc
+    realm = _realm(settings, token)
+    algorithms = {token.algorithm, *(key.algorithm for key in good)}
+    typer.echo(f"# wrote {output}: {lasting(style)}\n")
+    verification = Verification(realm, token.service, token.issuer, algorithms, style)
+    typer.echo(configuration_lines(verification, output.name))
+    if "//HOST/" in realm:
+        typer.echo("# HOST is what clients call authproxy; it stands here where http.host and token.realm are not set")
+
+
+def _realm(settings: "Settings", token: "Token") -> str:
+    """Where clients fetch tokens, as the challenge has it for those who ask us."""
+    base = (settings.http.host or "https://HOST").rstrip("/")
+    prefix = "" if urlsplit(base).path else settings.http.prefix.rstrip("/")
+    return token.realm or f"{base}{prefix}/token"
 
 
 def _rows(keys: "Mapping[str, RingKey]", now: float) -> list[dict[str, Any]]:
@@ -156,24 +202,35 @@ def _in_words(row: dict[str, Any]) -> str:
             return f"{row['state']} until {row['retired']}"
 
 
-def _find_token(config: Path | None) -> "Token":
-    """The section `token` of a configuration, or of the embedded default in this folder."""
+def _find_settings(config: Path | None) -> "Settings":
+    """Those of a configuration, or of the embedded default in this folder."""
     from authproxy.config.load import load, load_values
     from authproxy.embedded import Layout
 
     if config is not None:
-        token = load(config, os.environ).settings.token
-        if token is None:
-            raise StartError(f"{config}: there is no token section, so no key signs; write token: {{keys: FOLDER}}")
-    else:
-        token = load_values(Layout(Path()).values(), "embedded default", os.environ).settings.token
-        assert token is not None  # the embedded default has one
-    if not token.keys.is_dir():
+        return load(config, os.environ).settings
+    return load_values(Layout(Path()).values(), "embedded default", os.environ).settings
+
+
+def _token_of(settings: "Settings") -> "Token":
+    if settings.token is None:
+        raise StartError("there is no token section in the configuration, so no key signs; write token: {keys: FOLDER}")
+    if not settings.token.keys.is_dir():
         raise StartError(
-            f"there is no folder {token.keys}; the first start of the server makes it"
-            + ("" if config else "; go to where `authproxy serve --embedded` runs, or name a configuration: --config")
+            f"there is no folder {settings.token.keys}; the first start of the server makes it. Go to where"
+            " `authproxy serve` runs, or name its configuration: --config CONFIG"
         )
-    return token
+    return settings.token
+
+
+def _find_token(config: Path | None) -> "Token":
+    return _token_of(_find_settings(config))
+
+
+def _style(token: "Token") -> "HeaderStyle":
+    from authproxy.token.header import HeaderStyle
+
+    return HeaderStyle(token.kid, token.x5c)
 
 
 def _read(folder: Path) -> "Mapping[str, RingKey]":

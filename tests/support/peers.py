@@ -46,11 +46,14 @@ def running_open_server(folder: Path, root: Path | None = None) -> Iterator[Serv
 
 
 @contextmanager
-def running_docker_registry(folder: Path) -> Iterator[str]:
-    """A plain `docker-registry` for the length of a block, without TLS or users: yields `http://127.0.0.1:<port>`."""
+def running_docker_registry(folder: Path, more: str = "") -> Iterator[str]:
+    """A `docker-registry` for the length of a block, without TLS: yields `http://127.0.0.1:<port>`.
+
+    It is open to everybody, unless `more`, sections that its configuration has besides, says otherwise.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    (folder / "config.yml").write_text(CONFIGURATION.format(port=port, folder=folder))
+    (folder / "config.yml").write_text(CONFIGURATION.format(port=port, folder=folder) + more)
     with (folder / "docker-registry.log").open("wb") as log:
         process = subprocess.Popen(
             [binary("docker-registry"), "serve", "config.yml"],
@@ -76,6 +79,6 @@ def running_docker_registry(folder: Path) -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/v2/", trust_env=False).is_success
+        return httpx.get(f"{url}/v2/", trust_env=False).status_code in (200, 401)
     except httpx.TransportError:
         return False

@@ -1,15 +1,18 @@
 import datetime as dt
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from cryptography import x509
 from typer.testing import CliRunner, Result
 
 from authproxy.cli import key
 from authproxy.errors import StartError
-from authproxy.token.keyring import KeyRing
+from authproxy.token.keyring import KeyRing, read_ring
 from authproxy.token.rotation import rotate
 
 CONFIG = """\
@@ -148,6 +151,84 @@ def test_the_export_is_the_key_set() -> None:
     assert json.loads(invoke("export").stdout) == KeyRing.open(Path("data/keys")).jwks()
 
 
+def lines_for(version: str, said: str) -> dict[str, Any]:
+    """The section `auth.token` that is printed for a version."""
+    block = said.partition(f"# CNCF Distribution {version}, config.yml\n")[2].partition("# ")[0]
+    token: dict[str, Any] = yaml.safe_load(block)["auth"]["token"]
+    return token
+
+
+def test_the_handover_is_the_authority_and_the_lines_for_both_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_TOKEN_X5C", "leaf")
+    monkeypatch.setenv("REGISTRY_HTTP_HOST", "https://registry.example.org")
+    said = invoke("export", "--for", "distribution").stdout
+    assert Path("authproxy-bundle.pem").read_bytes() == Path("data/keys/ca.pem").read_bytes()
+    both = {"realm": "https://registry.example.org/token", "service": "authproxy", "issuer": "authproxy"}
+    assert lines_for("2.8", said) == both | {"rootcertbundle": "/etc/docker/registry/authproxy-bundle.pem"}
+    assert lines_for("3.x", said) == both | {
+        "rootcertbundle": "/etc/distribution/authproxy-bundle.pem",
+        "signingalgorithms": ["ES256"],
+    }
+    assert "HOST is" not in said
+
+
+def test_a_handover_with_eddsa_keys_says_that_2_8_takes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_TOKEN_X5C", "leaf")
+    monkeypatch.setenv("REGISTRY_TOKEN_ALGORITHM", "EdDSA")
+    said = invoke("export", "--for", "distribution", "--output", "bundle.pem").stdout
+    assert "# CNCF Distribution 2.8, config.yml: no, it verifies no EdDSA" in said
+    token = lines_for("3.x", said)
+    assert (token["signingalgorithms"], token["rootcertbundle"]) == (["ES256", "EdDSA"], "/etc/distribution/bundle.pem")
+
+
+@pytest.mark.parametrize(
+    ("settings", "realm"),
+    [
+        ({}, "https://HOST/token"),
+        ({"HTTP_PREFIX": "/below/"}, "https://HOST/below/token"),
+        ({"HTTP_HOST": "https://r.example/below/"}, "https://r.example/below/token"),
+        ({"HTTP_HOST": "https://r.example", "HTTP_PREFIX": "/below/"}, "https://r.example/below/token"),
+        ({"HTTP_HOST": "https://r.example", "TOKEN_REALM": "https://auth.example/x"}, "https://auth.example/x"),
+    ],
+)
+def test_the_realm_is_that_of_the_challenge(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], realm: str
+) -> None:
+    for name, value in {"TOKEN_X5C": "chain", **settings}.items():
+        monkeypatch.setenv(f"REGISTRY_{name}", value)
+    said = invoke("export", "--for", "distribution").stdout
+    assert lines_for("3.x", said)["realm"] == realm
+    assert ("HOST is what clients call authproxy" in said) is ("HOST" in realm)
+
+
+@pytest.mark.parametrize(("kid", "served", "other"), [("libtrust", "2.8", "3.x"), ("rfc7638", "3.x", "2.8")])
+def test_without_certificates_in_tokens_the_bundle_has_one_for_each_key(
+    monkeypatch: pytest.MonkeyPatch, kid: str, served: str, other: str
+) -> None:
+    monkeypatch.setenv("REGISTRY_TOKEN_KID", kid)
+    invoke("rotate")
+    said = invoke("export", "--for", "distribution").stdout
+    bundle = x509.load_pem_x509_certificates(Path("authproxy-bundle.pem").read_bytes())
+    keys = read_ring(Path("data/keys"), time.time()).values()
+    assert [certificate.public_key() for certificate in bundle] == [key.public for key in keys]
+    assert "needs it anew" in said.splitlines()[0]
+    assert lines_for(served, said)["rootcertbundle"].endswith("/authproxy-bundle.pem")
+    assert f"# CNCF Distribution {other}, config.yml: no, it knows keys by another name" in said
+
+
+def test_a_bundle_for_2_8_has_no_key_that_would_stop_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_TOKEN_KID", "libtrust")
+    rotate(Path("data/keys"), "EdDSA", now=time.time())
+    invoke("export", "--for", "distribution")
+    assert len(x509.load_pem_x509_certificates(Path("authproxy-bundle.pem").read_bytes())) == 1
+
+
+def test_a_bundle_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_TOKEN_X5C", "leaf")
+    with pytest.raises(StartError, match=r"--output nowhere/bundle\.pem: cannot be written"):
+        invoke("export", "--for", "distribution", "--output", "nowhere/bundle.pem")
+
+
 def test_a_configuration_says_where_the_ring_is_and_what_new_keys_are() -> None:
     KeyRing.open(Path("ring"), algorithm="EdDSA")
     invoke("rotate", "--config", "config.yml")
@@ -170,7 +251,7 @@ def test_a_ring_that_is_not_there_is_not_made(folder: Path) -> None:
 def test_a_folder_without_a_server_says_where_to_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")
-    with pytest.raises(StartError, match="go to where `authproxy serve --embedded` runs"):
+    with pytest.raises(StartError, match="Go to where `authproxy serve` runs"):
         invoke("rotate")
 
 
