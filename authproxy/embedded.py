@@ -52,6 +52,11 @@ class Layout:
         return self.data / "users.yaml"
 
     @property
+    def audit_log(self) -> Path:
+        """Every decision about tokens and logins."""
+        return self.data / "audit.log"
+
+    @property
     def certs(self) -> Path:
         """The authority and the server's certificate."""
         return self.folder / "certs"
@@ -77,6 +82,7 @@ class Layout:
             "token": {"service": "authproxy", "keys": str(self.data / "keys"), "state": str(self.data / "state")},
             "identities": [{"htpasswd": {"path": str(self.htpasswd)}}, {"users": {"path": str(self.users)}}],
             "policies": {"path": str(self.policies)},
+            "audit": {"file": {"path": str(self.audit_log)}},
         }
 
 

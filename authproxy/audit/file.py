@@ -105,8 +105,7 @@ class FileSink:
             self._reopen()
 
     def _reopen(self) -> None:
-        # For its owner alone: it says who does what.
-        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = _open_own(self._path, os.O_WRONLY | os.O_APPEND)
         if self._file >= 0:
             os.close(self._file)
         self._file, self._size = handle, os.fstat(handle).st_size
@@ -168,7 +167,7 @@ def list_files(path: Path) -> list[Path]:
 def _take_slot(path: Path) -> tuple[Path, int]:
     for number in range(1, MAX_WRITERS + 1):
         slot = _slot(path, number)
-        handle = os.open(slot.with_name(f".{slot.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = _open_own(slot.with_name(f".{slot.name}.lock"), os.O_RDWR)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -179,6 +178,22 @@ def _take_slot(path: Path) -> tuple[Path, int]:
         else:
             return slot, handle
     raise SinkFailed(f"{path}: {MAX_WRITERS} processes write here already")
+
+
+def _open_own(path: Path, flags: int) -> int:
+    """Open or make a file for its owner alone: it says who does what.
+
+    What root makes is given to the owner of the folder, who has to go on with it.
+    """
+    handle = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if os.geteuid() == 0:
+        try:
+            folder = path.parent.stat()
+            os.fchown(handle, folder.st_uid, folder.st_gid)
+        except BaseException:
+            os.close(handle)
+            raise
+    return handle
 
 
 def _slot(path: Path, number: int) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.cli.changes import DEFAULT_LOG
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -21,9 +22,14 @@ LOOK_EVERY_S = 0.5
 app = typer.Typer(no_args_is_help=True)
 
 Files = Annotated[
-    list[Path] | None, typer.Argument(help="Files of the log, in any order; without them those of the configuration.")
+    list[Path] | None, typer.Argument(help="Files of the log, in any order. Without them: those of the configuration.")
 ]
-Config = Annotated[Path | None, typer.Option(help="A configuration that says where the log is (audit.file.path).")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="A configuration that says where the log is. Default: data/audit.log here, else the usual places."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Lines as they are in the file.")]
 
 
@@ -144,6 +150,8 @@ def _find_files(files: list[Path] | None, config: Path | None) -> list[Path]:
 
     if files:
         return list(dict.fromkeys(files))
+    if config is None and DEFAULT_LOG.exists():
+        return list_files(DEFAULT_LOG)
     loaded = load(config, os.environ)
     section = loaded.settings.audit
     if section is None or section.file is None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from authproxy.cli.changes import tell_change
 from authproxy.errors import StartError
 
 # Where the embedded default keeps it.
@@ -46,7 +47,7 @@ def revoke(
     # Until every node knows, one that does not may still renew an old login: that token must not outlive this.
     moment = now + dt.timedelta(seconds=LEARNED_WITHIN_S) if before is None else _parse_past(before, now)
     revoked = revoke(_find_state(config), subject, moment)
-    typer.echo(f"revoked what was issued to {subject} before {revoked.isoformat().replace('+00:00', 'Z')}")
+    tell_change(f"revoked what was issued to {subject} before {revoked.isoformat().replace('+00:00', 'Z')}", config)
 
 
 def _parse_past(text: str, now: dt.datetime) -> dt.datetime:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from authproxy.cli.changes import tell_change
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def add(
     check_new_user(files.htpasswd, files.users, name, groups, until)  # before anybody types a password
     typed = _ask_password(name, password_stdin)
     add_user(files.htpasswd, files.users, name, typed, groups, expires=until, cost=cost or DEFAULT_COST)
-    typer.echo(f"added {name} to {files.htpasswd}")
+    tell_change(f"added {name} to {files.htpasswd}", config)
     if placeable_name(name) is None:
         typer.echo(f"note: no repository can be called {name}, so rules with {{user}} never match this user", err=True)
 
@@ -77,7 +78,7 @@ def password(name: Name, password_stdin: PasswordStdin = False, cost: Cost = Non
     files = _find_files(config)
     check_known_user(files.htpasswd, name)
     set_password(files.htpasswd, name, _ask_password(name, password_stdin), cost=cost or DEFAULT_COST)
-    typer.echo(f"changed the password of {name} in {files.htpasswd}")
+    tell_change(f"changed the password of {name} in {files.htpasswd}", config)
 
 
 @app.command()
@@ -87,7 +88,8 @@ def disable(name: Name, config: Config = None) -> None:
 
     files = _find_files(config)
     set_disabled(files.htpasswd, files.users, name, disabled=True)
-    typer.echo(f"disabled {name} in {files.users}; access tokens are good until they expire; end them: authproxy token revoke {name}")
+    tell_change(f"disabled {name} in {files.users}", config)
+    typer.echo(f"access tokens are good until they expire; end them: authproxy token revoke {name}")
 
 
 @app.command()
@@ -97,7 +99,7 @@ def enable(name: Name, config: Config = None) -> None:
 
     files = _find_files(config)
     set_disabled(files.htpasswd, files.users, name, disabled=False)
-    typer.echo(f"enabled {name} in {files.users}")
+    tell_change(f"enabled {name} in {files.users}", config)
 
 
 @app.command()
@@ -111,7 +113,7 @@ def expire(
 
     files = _find_files(config)
     set_expiry(files.htpasswd, files.users, name, None if when == "never" else _parse_expiry(when))
-    typer.echo(f"{name} never expires" if when == "never" else f"{name} expires: {when}")
+    tell_change(f"{name} never expires" if when == "never" else f"{name} expires: {when}", config)
 
 
 @app.command()
@@ -121,7 +123,7 @@ def remove(name: Name, config: Config = None) -> None:
 
     files = _find_files(config)
     remove_user(files.htpasswd, files.users, name)
-    typer.echo(f"removed {name} from {files.htpasswd}")
+    tell_change(f"removed {name} from {files.htpasswd}", config)
 
 
 @app.command("list")

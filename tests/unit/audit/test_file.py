@@ -50,6 +50,16 @@ def test_lines_are_appended_in_a_file_for_its_owner_alone(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_what_root_makes_is_given_to_the_owner_of_the_folder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", lambda _, user, group: given.append((user, group)))
+    sink, _ = opened(path)
+    sink.close()
+    folder = path.parent.stat()
+    assert given == [(folder.st_uid, folder.st_gid)] * 2  # the lock and the file
+
+
 def test_the_chain_goes_on_where_the_file_ends(path: Path) -> None:
     sink, _ = opened(path)
     write_all(sink, chain(3))
