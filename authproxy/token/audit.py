@@ -23,9 +23,8 @@ class TokenAudit:
     record: Record
     explain: Explain
 
-    def answered(self, scope: Scope, request: TokenRequest, answer: TokenAnswer) -> None:
-        """A token was issued, for all that was asked or for less."""
-        verdicts = self.explain(answer.principal, request.accesses)
+    def answered(self, scope: Scope, request: TokenRequest, answer: TokenAnswer, verdicts: tuple[Verdict, ...]) -> None:
+        """A token was issued, for all that was asked or for less; `verdicts` are what `explain` said of it."""
         is_whole = all(verdict.allowed for verdict in verdicts)
         self.record(
             Event(

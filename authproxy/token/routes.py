@@ -5,17 +5,29 @@ malformed one (422, at which clients give up) can never occur.
 """
 
 import json
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import structlog
 from fastapi import APIRouter
 from starlette.routing import Route
 
-from authproxy.asgi import ContentTooLong, Receive, Scope, Send, find_header, read_body, respond
+from authproxy.asgi import (
+    ContentTooLong,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    encode_headers,
+    find_header,
+    read_body,
+    respond,
+    send_whole,
+)
 from authproxy.authorization import TOKEN_PATH, basic_challenge
 from authproxy.errors import CredentialsRefused, TokenRequestInvalid, Unsupported
+from authproxy.token.anonymous import AnonymousAnswers, Answered
 from authproxy.token.audit import TokenAudit, client_of
-from authproxy.token.grant import TokenService
+from authproxy.token.grant import TokenAnswer, TokenService
 from authproxy.token.request import TokenRequest, parse_get, parse_post
 
 log = structlog.get_logger(__name__)
@@ -37,6 +49,7 @@ class TokenEndpoint:
     def __init__(self, service: TokenService, audit: TokenAudit | None = None) -> None:
         self.service = service
         self.audit = audit
+        self._anonymous = AnonymousAnswers()
         # RFC 9110 §11.6.1: every 401 has a challenge. No client answers this one by itself: they come here with what
         # they have, and the challenge that sends them here is the one of /v2/.
         self._challenge = ("WWW-Authenticate", basic_challenge(service.service))
@@ -49,6 +62,22 @@ class TokenEndpoint:
             return
         if method not in ("GET", "HEAD", "POST"):
             raise Unsupported(f"{method} is not supported here", headers=[("Allow", self.ALLOWED)])
+        answered = await self._answer(scope, receive)
+        if self.audit is not None:
+            self.audit.answered(scope, answered.request, answered.answer, answered.verdicts)
+        await send_whole(send, 200, list(answered.headers), b"" if method == "HEAD" else answered.body)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answered:
+        """The answer to a request, or what the same anonymous question was answered a moment ago."""
+        if scope["method"] == "POST" or find_header(scope["headers"], b"authorization") is not None:
+            return await self._answer_anew(scope, receive)
+        question = client_of(scope), scope["query_string"]
+        if (answered := self._anonymous.find(question)) is None:
+            answered = await self._answer_anew(scope, receive)
+            self._anonymous.hold(question, answered)
+        return answered
+
+    async def _answer_anew(self, scope: Scope, receive: Receive) -> Answered:
         request: TokenRequest | None = None
         try:
             request = await self._parse(scope, receive)
@@ -59,10 +88,8 @@ class TokenEndpoint:
             if self.audit is not None:
                 self.audit.refused(scope, request, reason)
             raise CredentialsRefused(str(exc), detail=exc.detail, headers=[*exc.headers, self._challenge]) from exc
-        if self.audit is not None:
-            self.audit.answered(scope, request, answer)
-        # RFC 6749 §5.1: an answer with a token must not be stored.
-        await _respond_json(send, method, answer.to_json(), [("Cache-Control", "no-store"), ("Pragma", "no-cache")])
+        verdicts = self.audit.explain(answer.principal, request.accesses) if self.audit is not None else ()
+        return Answered(request, answer, verdicts, *_as_json(answer))
 
     async def _parse(self, scope: Scope, receive: Receive) -> TokenRequest:
         headers = scope["headers"]
@@ -75,7 +102,12 @@ class TokenEndpoint:
         return parse_post(find_header(headers, b"content-type"), body)
 
 
-async def _respond_json(send: Send, method: str, content: dict[str, Any], headers: list[tuple[str, str]]) -> None:
-    body = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *headers]
-    await respond(send, 200, headers, b"" if method == "HEAD" else body)
+def _as_json(answer: TokenAnswer) -> tuple[Headers, bytes]:
+    body = json.dumps(answer.to_json(), separators=(",", ":"), ensure_ascii=False).encode()
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),  # RFC 6749 §5.1: an answer with a token must not be stored
+        ("Pragma", "no-cache"),
+    ]
+    return encode_headers(headers), body
