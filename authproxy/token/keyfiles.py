@@ -72,9 +72,9 @@ def make_key(folder: Path, algorithm: str, *, created: float, signs_from: float)
     """
     private, kid = _generate(algorithm)
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_private(folder / f"{kid}.pem", pem)
     if has_authority(folder):
         certify_key(folder, kid, private.public_key(), created)
+    write_private(folder / f"{kid}.pem", pem)
     metadata = {"alg": algorithm, "created": _write_moment(created), "signs_from": _write_moment(signs_from)}
     _write_metadata(folder / f"{kid}.json", {**metadata, "retired": None})
     return read_key(folder / f"{kid}.json")

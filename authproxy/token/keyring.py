@@ -164,12 +164,13 @@ def key_set(keys: Mapping[str, RingKey], now: float, style: HeaderStyle) -> dict
 
 
 def certified_ring(folder: Path, keys: Mapping[str, RingKey], now: float) -> Mapping[str, RingKey]:
-    """The same keys, each with its certificate; what is missing is made. Raises StartError, OSError."""
-    if all(key.certificates for key in keys.values()):
+    """The same keys, with a certificate for each that is not retired. Raises StartError, OSError."""
+    lacking = [key for key in keys.values() if not key.certificates and not key.is_retired(now)]
+    if not lacking:
         return keys
     with locked(folder / SECRET):
         make_authority(folder, now)
-        for key in keys.values():
+        for key in lacking:
             if not find_chain(folder, key.kid, key.public):  # another process may have been here
                 certify_key(folder, key.kid, key.public, now)
     return read_ring(folder, now)

@@ -19,7 +19,7 @@ from authproxy.token.foreign import ForeignKeys
 from authproxy.token.header import HeaderStyle
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
-from authproxy.token.rotation import KNOWN_TO_ALL_S, rotate
+from authproxy.token.rotation import KNOWN_TO_ALL_S, retire, rotate
 from authproxy.token.verifier import Verifier, foreign_verifier, own_verifier
 from tests.support.tokens import FakeClock, read
 
@@ -122,6 +122,28 @@ def test_where_the_authority_was_removed_another_one_vouches_for_all_keys(folder
         (folder / name).unlink()
     ring = KeyRing.open(folder, style=LEAF, now=clock)
     assert registry(folder / "ca.pem", clock).verify(Bearer(issue(ring, LEAF, clock))) == GRANT
+
+
+def test_a_new_authority_does_not_vouch_for_a_key_that_was_retired(folder: Path, clock: FakeClock) -> None:
+    stolen = KeyRing.open(folder, style=LEAF, now=clock).signing().kid
+    rotate(folder, "ES256", now=clock())
+    clock.now += KNOWN_TO_ALL_S
+    retire(folder, stolen, now=clock(), after_s=0)
+    for path in (folder / "ca.pem", folder / "ca.key"):
+        path.unlink()
+    ring = KeyRing.open(folder, style=LEAF, now=clock)
+    assert {kid: len(key.certificates) for kid, key in ring._keys.items()} == {stolen: 0, ring.signing().kid: 2}
+
+
+def test_an_authority_that_cannot_sign_stops_a_rotation_before_it_leaves_anything(
+    folder: Path, clock: FakeClock
+) -> None:
+    KeyRing.open(folder, style=LEAF, now=clock)
+    (folder / "ca.key").unlink()
+    before = set(folder.iterdir())
+    with pytest.raises(StartError, match=r"ca\.pem has no ca\.key beside it"):
+        rotate(folder, "ES256", now=clock())
+    assert set(folder.iterdir()) == before
 
 
 def test_an_authority_of_the_operator_is_used(folder: Path, clock: FakeClock, tmp_path: Path) -> None:
