@@ -46,41 +46,41 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*arguments: str) -> Result:
+def ask(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments))
 
 
 def test_a_whole_log_is_told_with_its_head() -> None:
-    result = run("verify", "audit.log")
+    result = ask("verify", "audit.log")
     assert result.exit_code == 0
     writer, verdict = result.output.splitlines()
     assert ": 1 to 3; head " in writer
     assert verdict == "3 lines: whole"
-    assert run("verify", "audit.log", "--head", writer.rpartition(" ")[2]).exit_code == 0
+    assert ask("verify", "audit.log", "--head", writer.rpartition(" ")[2]).exit_code == 0
 
 
 def test_the_files_are_those_of_the_configuration() -> None:
     Path("audit.log").rename("audit.log.1")
     write([Event(Kind.ADMIN_CHANGE, reason="a change")])
-    result = run("verify", "--config", "config.yml")
+    result = ask("verify", "--config", "config.yml")
     assert (result.exit_code, result.output.splitlines()[-1]) == (0, "4 lines: whole")
 
 
 def test_a_changed_line_is_named_by_file_and_line() -> None:
     log = Path("audit.log")
     log.write_bytes(log.read_bytes().replace(b'"bob"', b'"eve"'))
-    result = run("verify", "audit.log")
+    result = ask("verify", "audit.log")
     assert result.exit_code == 1
     assert result.output.startswith("audit.log:2: this line was changed")
     assert result.output.splitlines()[-1] == "3 lines: 1 faults"
 
 
 def test_a_cut_tail_shows_with_a_saved_head() -> None:
-    head = run("verify", "audit.log").output.splitlines()[0].rpartition(" ")[2]
+    head = ask("verify", "audit.log").output.splitlines()[0].rpartition(" ")[2]
     log = Path("audit.log")
     log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:2]))
-    assert run("verify", "audit.log").exit_code == 0
-    result = run("verify", "audit.log", "--head", head)
+    assert ask("verify", "audit.log").exit_code == 0
+    result = ask("verify", "audit.log", "--head", head)
     assert result.exit_code == 1
     assert f"no line has the hash {head}" in result.output
 
@@ -88,7 +88,7 @@ def test_a_cut_tail_shows_with_a_saved_head() -> None:
 def test_lines_that_rotation_removed_and_those_of_others_are_told() -> None:
     log = Path("audit.log")
     log.write_bytes(b"listening\n" + b"".join(log.read_bytes().splitlines(keepends=True)[1:]))
-    lines = run("verify", "audit.log").output.splitlines()
+    lines = ask("verify", "audit.log").output.splitlines()
     assert lines[0] == "passed over: 1 lines that are not of the log"
     assert ": 2 to 3, older lines are not in these files; head " in lines[1]
 
@@ -105,20 +105,20 @@ CANNOT = {
 def test_what_cannot_be_read_is_exit_code_2(arguments: list[str], message: str) -> None:
     Path("audit.log").unlink()
     Path("plain.yml").write_text("version: 0.1\nstorage: {inmemory: {}}\nauth: none\n", encoding="utf-8")
-    result = run(*arguments)
+    result = ask(*arguments)
     assert result.exit_code == 2
     assert message in result.output
 
 
 def test_the_tail_is_shown_for_people_and_as_it_stands() -> None:
-    assert run("tail", "audit.log", "-n", "1").output.splitlines() == [
+    assert ask("tail", "audit.log", "-n", "1").output.splitlines() == [
         "2026-01-02T03:05:05.678901Z  token cut down  anonymous",
         "    asked repository:team/app:pull",
         "    granted nothing",
     ]
     raw = Path("audit.log").read_text(encoding="utf-8").splitlines()
-    assert run("tail", "--config", "config.yml", "-n", "2", "--json").output.splitlines() == raw[1:]
-    assert run("tail", "audit.log", "-n", "0").output == ""
+    assert ask("tail", "--config", "config.yml", "-n", "2", "--json").output.splitlines() == raw[1:]
+    assert ask("tail", "audit.log", "-n", "0").output == ""
 
 
 def test_the_tail_is_followed_until_somebody_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_the_tail_is_followed_until_somebody_ends_it(monkeypatch: pytest.MonkeyP
             raise KeyboardInterrupt
 
     monkeypatch.setattr("authproxy.cli.audit.time.sleep", pass_time)
-    result = run("tail", "--config", "config.yml", "-n", "0", "--follow")
+    result = ask("tail", "--config", "config.yml", "-n", "0", "--follow")
     assert result.exit_code == 0
     assert [line.split("  ")[1:] for line in result.output.splitlines() if not line.startswith(" ")] == [
         ["admin change", "root"],
@@ -157,13 +157,13 @@ SEARCHES = {
 
 @pytest.mark.parametrize(("options", "kinds"), SEARCHES.values(), ids=SEARCHES)
 def test_lines_are_found(options: list[str], kinds: list[str]) -> None:
-    result = run("search", "audit.log", *options)
+    result = ask("search", "audit.log", *options)
     assert result.exit_code == 0
     assert [line.split("  ")[1] for line in result.output.splitlines() if not line.startswith(" ")] == kinds
 
 
 def test_nothing_found_is_exit_code_1() -> None:
-    assert run("search", "--config", "config.yml", "--user", "carol").exit_code == 1
+    assert ask("search", "--config", "config.yml", "--user", "carol").exit_code == 1
 
 
 @pytest.mark.parametrize(
@@ -172,6 +172,6 @@ def test_nothing_found_is_exit_code_1() -> None:
     ids=["kind", "time"],
 )
 def test_an_option_that_cannot_be_read_says_what_is_allowed(options: list[str], message: str) -> None:
-    result = run("search", "audit.log", *options)
+    result = ask("search", "audit.log", *options)
     assert result.exit_code == 2
     assert message in result.output
