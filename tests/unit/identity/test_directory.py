@@ -103,6 +103,30 @@ async def test_every_refusal_costs_exactly_one_bcrypt(
     assert bcrypt.costs == [4]
 
 
+# "secret" by each scheme that Apache's htpasswd knows beside bcrypt.
+FOREIGN = {
+    "apr1": "$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/",
+    "sha": "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=",
+    "sha256-crypt": "$5$abcd$BgCbKzckrgGdFcL/gWllSOkKJCXQV5rwJeTh9xnsJ1D",
+    "sha512-crypt": "$6$abcd$2xnokga/nDtRjwwaEJ4P2es2v4q8kfckDGncd4naCsE699Y0JnDNWStYgMPa.X.VcIxFM3oLKIRKkAYD33oqG.",
+    "crypt": "abNANd1rDfiNc",
+    "plain": "secret",
+}
+
+
+@pytest.mark.parametrize("hashed", FOREIGN.values(), ids=FOREIGN)
+async def test_no_other_scheme_logs_in_and_the_refusal_costs_what_any_costs(
+    tmp_path: Path, bcrypt: Counted, hashed: str
+) -> None:
+    path = tmp_path / "foreign"
+    path.write_text(f"bob:{hash_password('builder', 4)}\nold:{hashed}\n", encoding="utf-8")
+    passwords = Passwords(check=bcrypt)
+    directory = Directory([htpasswd_source(path, passwords=passwords, key=KEY)], passwords=passwords, key=KEY)
+    assert await directory.authenticate("old", "secret") is None
+    assert await directory.find("old") is None
+    assert bcrypt.costs == [4]
+
+
 @pytest.mark.parametrize(("name", "password"), [("", ""), ("", "x"), ("alice", ""), ("ghost", ""), ("nobody", "")])
 async def test_an_empty_name_or_password_never_logs_in(directory: Directory, name: str, password: str) -> None:
     assert await directory.authenticate(name, password) is None

@@ -47,10 +47,10 @@ def test_of_two_lines_with_one_name_the_last_counts() -> None:
 
 def test_one_warning_names_those_who_cannot_log_in_and_the_fix(tmp_path: Path) -> None:
     path = tmp_path / "htpasswd"
-    path.write_text(f"alice:plain\nbob:{HASH}\ncarol:{{SHA}}x\n")
+    path.write_text(f"alice:plain\nbob:{HASH}\ncarol:{{SHA}}x\ndave:$apr1$x$y\nerin:rqXexS6ZhobKA\n")
     with capture_logs() as logs:
         assert list(read_htpasswd(path)) == ["bob"]
-    assert [entry["users"] for entry in logs] == ["alice, carol"]
+    assert [entry["users"] for entry in logs] == ["alice, carol, dave, erin"]
     assert "authproxy user password" in logs[0]["fix"]
     assert "{SHA}" not in str(logs)
 
