@@ -172,6 +172,8 @@ def _telling_faults() -> Iterator[None]:
     """What cannot be read is said in a line, with exit code 2."""
     try:
         yield
+    except BrokenPipeError:  # whoever read the output has seen enough: the command line ends in silence
+        raise
     except OSError as exc:
         typer.echo(f"authproxy: {exc.filename}: cannot be read: {exc.strerror}", err=True)
         raise typer.Exit(2) from None

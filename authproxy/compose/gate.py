@@ -9,12 +9,14 @@ from typing import TypeAlias
 from fastapi import FastAPI
 
 from authproxy.asgi import App
+from authproxy.audit.event import Record
 from authproxy.compose.audit import explain, make_audit
 from authproxy.compose.parts import Parts
 from authproxy.compose.reasons import PolicyReasons
 from authproxy.config.auth import Auth, AuthHtpasswd, AuthSilly, AuthToken
 from authproxy.config.model import Mode, Settings, Token
 from authproxy.config.storage import UploadPurging
+from authproxy.edge.audit import AuditRefusals
 from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute, Verifier
 from authproxy.edge.challenge import BasicChallenge, BearerChallenge, Challenge
 from authproxy.edge.opening import SessionSigner
@@ -46,6 +48,15 @@ LEAST_SESSION_S = 3600
 
 def make_gate(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret: bytes) -> list[Layer]:
     """What stands before the backend, by mode; where we issue tokens, `pages` gets the routes for it."""
+    if settings.audit is None:
+        return _layers_by_mode(settings, parts, pages, fallback_secret, None)
+    record = make_audit(settings.audit, parts)
+    return [partial(AuditRefusals, record=record), *_layers_by_mode(settings, parts, pages, fallback_secret, record)]
+
+
+def _layers_by_mode(
+    settings: Settings, parts: Parts, pages: FastAPI, fallback_secret: bytes, record: Record | None
+) -> list[Layer]:
     match settings:
         case Settings(mode=Mode.OPEN):
             return [ParseRoute]
@@ -71,7 +82,7 @@ def make_gate(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret:
             policies = _policies(settings, parts)
             revocations = _revocations(token, parts)
             service = _token_service(token, keyring, directory, policies, revocations)
-            pages.include_router(token_routes(service, _token_audit(settings, parts, policies)))
+            pages.include_router(token_routes(service, _token_audit(record, policies)))
             pages.include_router(discovery_routes(keyring, Issued(token.issuer, token.realm)))
             return _authorizing(
                 settings,
@@ -111,11 +122,11 @@ def _token_service(
     )
 
 
-def _token_audit(settings: Settings, parts: Parts, policies: Policies | EveryUserEverything) -> TokenAudit | None:
-    if settings.audit is None:
+def _token_audit(record: Record | None, policies: Policies | EveryUserEverything) -> TokenAudit | None:
+    if record is None:
         return None
     assert isinstance(policies, Policies)  # where tokens are issued there are policies
-    return TokenAudit(make_audit(settings.audit, parts), partial(explain, policies.decide))
+    return TokenAudit(record, partial(explain, policies.decide))
 
 
 def _header_style(token: Token) -> HeaderStyle:

@@ -58,7 +58,7 @@ class AuditWebhook(Section):
 
 
 class Audit(Section):
-    """A log of every decision about tokens and logins, one JSON line each, chained by hash. Needs `token`.
+    """A log of every token that is issued and of all that is refused, one JSON line each, chained by hash.
 
     One or several of the keys below; each has a chain of its own. Default: none is kept.
     """

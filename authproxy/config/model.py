@@ -200,14 +200,13 @@ class Settings(Section):
         if self.token and self.auth and not self.auth.htpasswd:
             raise conflict("these exclude each other; remove one of them", ("token",), ("auth", self.auth.kind))
         unused = [(name,) for name in ("identities", "policies") if getattr(self, name)]
-        if self.mode in (Mode.OPEN, Mode.SILLY) and unused:
-            raise conflict("without token or auth.htpasswd nobody is asked who they are; add one of them", *unused)
+        untold = [("audit",)] if self.audit else []
+        if self.mode in (Mode.OPEN, Mode.SILLY) and (unused or untold):
+            raise conflict(
+                "without token or auth.htpasswd nobody is asked who they are; add one of them", *unused, *untold
+            )
         if self.mode is Mode.VERIFY and unused:
             raise conflict("auth.token leaves users and their rights to another token server; remove this", *unused)
-        if self.mode is not Mode.ISSUE and self.audit:
-            raise conflict(
-                "without token nothing is decided that this would tell; add token or remove this", ("audit",)
-            )
         if self.mode is Mode.ISSUE and self.policies is None:
             raise conflict("token needs policies, which say who may do what; write policies: {path: …}", ("token",))
         return self

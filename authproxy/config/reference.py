@@ -52,7 +52,7 @@ index of a list may be the next one that it does not have yet. Names that are no
 | `token` (and `auth.htpasswd` as one more identity source) | issue | our own tokens, by `policies` |
 
 `token` together with `auth.token` is an error, and so is a section that would have no effect in its mode: `policies` or
-`identities` where nobody is asked who they are, `audit` without `token`.
+`identities` where nobody is asked who they are, and `audit`, which would have nothing to tell there.
 
 ## Keys
 """

@@ -128,6 +128,7 @@ class Authorize:
         if refusal is not None:
             raise refusal
         assert route is not None
+        scope[GRANT] = grant
         if lacking := grant.lacks(route.needs):
             message = f"{grant.subject or 'anonymous'} may not {_in_words(lacking)}"
             if self.reasons is not None and (reason := await self.reasons.why_not(grant.subject, lacking)):
@@ -137,7 +138,6 @@ class Authorize:
             raise self._unauthorized(scope[ORIGIN], route.needs, "insufficient_scope", message)
         if route.kind is Kind.UPLOADS:
             scope[ROUTE] = _allow_mount(scope, route, grant)
-        scope[GRANT] = grant
         await self.app(scope, receive, send)
 
     async def _identify(self, credentials: Credentials, scope: Scope, route: Route | None) -> Grant:

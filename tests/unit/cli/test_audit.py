@@ -1,5 +1,8 @@
 """`authproxy audit verify|tail|search` on files as a server writes them."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -141,6 +144,15 @@ def test_the_tail_is_followed_until_somebody_ends_it(monkeypatch: pytest.MonkeyP
         ["admin change", "root"],
         ["login refused", "bob from 10.0.0.7"],
     ]
+
+
+def test_a_reader_who_has_seen_enough_is_no_fault() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "authproxy", "audit", "tail", "audit.log"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 SEARCHES = {

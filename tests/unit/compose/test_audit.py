@@ -125,3 +125,61 @@ async def test_what_a_server_decided_is_in_its_file(tmp_path: Path) -> None:
     ]
     assert (refused["kind"], refused["user"]) == ("login refused", "alice")
     assert "client" in cut_down
+
+
+async def test_what_is_refused_below_v2_is_in_the_file_and_what_has_no_credentials_is_not(tmp_path: Path) -> None:
+    add_user(tmp_path / "htpasswd", tmp_path / "users.yaml", "alice", "wonderland", ["team"], cost=4)
+    (tmp_path / "rules.yaml").write_text(POLICIES, encoding="utf-8")
+    log = tmp_path / "audit.log"
+    values = {
+        "version": "0.1",
+        "storage": "inmemory",
+        "token": {"keys": str(tmp_path / "keys")},
+        "identities": [{"htpasswd": {"path": str(tmp_path / "htpasswd")}}],
+        "policies": {"path": str(tmp_path / "rules.yaml")},
+        "audit": {"file": {"path": str(log)}},
+    }
+    alice = ("alice", "wonderland")
+    async with serving(values) as client:
+        scope = {"scope": "repository:alice/app:pull"}
+        token = (await client.get("/token", params=scope, auth=alice)).json()["token"]
+        bearer = {"Authorization": f"Bearer {token}", "X-Request-ID": "r-1"}
+        statuses = [
+            (await client.get("/v2/bob/app/tags/list?n=1", headers=bearer)).status_code,
+            (await client.get("/v2/bob/app/tags/list", auth=alice)).status_code,
+            (await client.get("/v2/", auth=("alice", "wrong"))).status_code,
+            (await client.get("/v2/", headers={"Authorization": f"Bearer {token}x"})).status_code,
+            (await client.get("/v2/bob/app/tags/list")).status_code,
+            (await client.get("/v2/", headers=bearer)).status_code,
+            (await client.get("/v2/alice/app/tags/list", headers=bearer)).status_code,
+        ]
+    assert statuses == [401, 403, 401, 401, 401, 200, 404]
+    text = log.read_text(encoding="utf-8")
+    assert [secret for secret in ("wonderland", "wrong", token, token.rpartition(".")[2]) if secret in text] == []
+    issued, *refused = [parse_line(raw.encode()).fields for raw in text.splitlines()]
+    assert issued["kind"] == "token issued"
+    asked = ["repository:bob/app:pull"]
+    path = "/v2/bob/app/tags/list"
+    assert [(line["kind"], line.get("user"), line.get("asked"), line["path"]) for line in refused] == [
+        ("request denied", "alice", asked, path),
+        ("request denied", "alice", asked, path),
+        ("login refused", "alice", None, "/v2/"),
+        ("request denied", None, None, "/v2/"),
+    ]
+    assert refused[0]["request_id"] == "r-1"
+    assert refused[0]["reason"] == "alice may not pull bob/app"
+    assert refused[3]["reason"].startswith("the token is invalid or expired: ")
+
+
+async def test_a_registry_with_passwords_alone_tells_what_it_refuses(tmp_path: Path) -> None:
+    add_user(tmp_path / "htpasswd", None, "alice", "wonderland", [], cost=4)
+    values = {
+        "version": "0.1",
+        "storage": "inmemory",
+        "auth": {"htpasswd": {"realm": "r", "path": str(tmp_path / "htpasswd")}},
+        "audit": {"file": {"path": str(tmp_path / "audit.log")}},
+    }
+    async with serving(values) as client:
+        assert (await client.get("/v2/", auth=("alice", "wrong"))).status_code == 401
+        assert (await client.get("/v2/", auth=("alice", "wonderland"))).status_code == 200
+    assert parse_line((tmp_path / "audit.log").read_bytes()).fields["kind"] == "login refused"
