@@ -15,7 +15,13 @@ DEFAULT_LOG = Path("data/audit.log")
 
 
 def tell_change(change: str, config: Path | None) -> None:
-    """Print a sentence that says what was changed, and record it where the configuration keeps an audit log.
+    """Print a sentence that says what was changed, and record it: see `record_change`."""
+    typer.echo(change)
+    record_change(change, config)
+
+
+def record_change(change: str, config: Path | None) -> None:
+    """Record a sentence that says what was changed where the configuration keeps an audit log.
 
     Without a configuration that is the one beside the embedded default's other files, where they are in this folder.
     The change has been made: a log that can't be written is a warning. Names may be in the sentence, secrets never.
@@ -26,7 +32,6 @@ def tell_change(change: str, config: Path | None) -> None:
     from authproxy.errors import StartError
     from authproxy.principal import Principal
 
-    typer.echo(change)
     section = _find_section(config)
     if section is None:
         return

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from authproxy.cli.changes import record_change
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -64,10 +65,12 @@ def rotate(
     token = _find_token(config)
     with _usable(token.keys):
         key = rotate(token.keys, token.algorithm, now=time.time(), for_nodes_alone=now)
+    change = f"added {key.kid} ({key.algorithm}), which signs from {format_moment(key.signs_from)} on"
+    record_change(change, config)
     if as_json:
         typer.echo(json.dumps(_row(key, "waits"), indent=2))
         return
-    typer.echo(f"added {key.kid} ({key.algorithm}), which signs from {format_moment(key.signs_from)} on")
+    typer.echo(change)
     if now:
         typer.echo(
             "note: registries that keep our key set refuse its tokens for up to five minutes, until they read it anew"
@@ -97,10 +100,12 @@ def retire(
     with _usable(token.keys):
         retired = retire(token.keys, kid, now=time.time(), after_s=after_s)
     moment = format_moment(retired.moment)
+    change = f"{kid} signs no more; tokens that it signed are refused from {moment} on"
+    record_change(change, config)
     if as_json:
         typer.echo(json.dumps({"kid": kid, "retired": moment, "signing": retired.signing}, indent=2))
         return
-    typer.echo(f"{kid} signs no more; tokens that it signed are refused from {moment} on")
+    typer.echo(change)
     typer.echo(f"{retired.signing} signs")
     if after_s < default_s:
         typer.echo("note: that is before the last of them expires; clients that hold one have to fetch another")

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from authproxy.cli import app as root
 from authproxy.cli.changes import tell_change
+from authproxy.token.keyring import KeyRing
 
 CONFIG = """\
 version: 0.1
@@ -85,3 +88,30 @@ def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("os.getuid", lambda: 4711)
     tell_change("added alice", configure("audit: {file: {path: audit.log}}"))
     assert line("audit.log")["user"] == "4711"
+
+
+def test_what_commands_change_is_in_the_log_of_the_configuration(folder: Path) -> None:
+    Path("htpasswd").touch()
+    config = configure(
+        "audit: {file: {path: audit.log}}\nidentities: [{htpasswd: {path: htpasswd}}, {users: {path: users.yaml}}]"
+    ).rename("full.yml")
+    config.write_text(config.read_text().replace("token: {keys: keys}", "token: {keys: keys, state: state}"))
+    KeyRing.open(folder / "keys")
+    commands = [
+        ["user", "add", "alice", "--password-stdin", "--cost", "4"],
+        ["user", "password", "alice", "--password-stdin", "--cost", "4"],
+        ["user", "disable", "alice"],
+        ["user", "enable", "alice"],
+        ["user", "expire", "alice", "2030-01-01"],
+        ["user", "remove", "alice"],
+        ["token", "revoke", "alice"],
+        ["key", "rotate", "--json"],
+    ]
+    for command in commands:
+        result = CliRunner().invoke(root, [*command, "--config", "full.yml"], input="hunter2-hunter2\n")
+        assert result.exit_code == 0, result.output
+    text = Path("audit.log").read_text(encoding="utf-8")
+    told = [json.loads(raw)["reason"] for raw in text.splitlines()]
+    beginnings = ["added alice", "changed", "disabled", "enabled", "alice expires", "removed", "revoked", "added "]
+    assert [change.startswith(beginning) for change, beginning in zip(told, beginnings, strict=True)] == [True] * 8
+    assert "hunter2" not in text
