@@ -11,9 +11,9 @@ from pathlib import Path
 def write_private(path: Path, content: bytes) -> None:
     """Replace a file in one step; durable on return.
 
-    A new file has mode 0600. An existing one keeps its mode and, where this process may set them, its owner and group:
-    a server that runs under another account must still be able to read what root has changed. A symbolic link stays
-    one. Raises OSError.
+    A new file has mode 0600 and, where this process may set them, the owner and group of its folder; an existing one
+    keeps its own: a server that runs under another account must be able to read what root has added or changed. A
+    symbolic link stays one. Raises OSError.
     """
     target = Path(os.path.realpath(path))
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # made with mode 0600
@@ -46,13 +46,12 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _adopt(handle: int, target: Path) -> None:
-    try:
-        status = target.stat()
-    except FileNotFoundError:
-        return
+    existing = target if target.exists() else None
+    status = (existing or target.parent).stat()
     with suppress(PermissionError):  # only root gives files away; anybody else owns what it could replace
         os.fchown(handle, status.st_uid, status.st_gid)
-    os.fchmod(handle, status.st_mode & 0o777)
+    if existing:
+        os.fchmod(handle, status.st_mode & 0o777)
 
 
 def sync_folder(folder: Path) -> None:

@@ -30,6 +30,29 @@ def test_an_existing_file_keeps_its_mode(tmp_path: Path) -> None:
     assert (path.read_bytes(), mode_of(path)) == (b"new", 0o640)
 
 
+@pytest.mark.parametrize("exists", [True, False], ids=["as it was", "as its folder"])
+def test_a_file_belongs_to_whom_it_belonged_or_to_whom_its_folder_belongs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, exists: bool
+) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda _handle, user, group: given.append((user, group)))
+    if exists:
+        (tmp_path / "secret").touch()
+    owner = (tmp_path / "secret" if exists else tmp_path).stat()
+    write_private(tmp_path / "secret", b"x")
+    assert given == [(owner.st_uid, owner.st_gid)]
+
+
+def test_who_may_give_nothing_away_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: int, user: int, group: int) -> None:
+        del handle, user, group
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    write_private(tmp_path / "secret", b"x")
+    assert (tmp_path / "secret").read_bytes() == b"x"
+
+
 def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
     target = tmp_path / "real"
     target.write_bytes(b"old")
