@@ -5,7 +5,7 @@ There is no field for a password or a token, and the stamp of a principal is lef
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -51,7 +51,6 @@ class Event:
     reason: str = ""  # why, where it isn't a verdict: a refused login, an admin's change in a sentence
     method: str = ""  # of a request that was denied
     path: str = ""  # without its query
-    facts: Mapping[str, Any] = field(default_factory=dict)  # whatever else a rule looked at
 
 
 Record: TypeAlias = Callable[[Event], None]
@@ -79,7 +78,6 @@ def to_fields(event: Event) -> dict[str, Any]:
         "reason": _cut(event.reason),
         "method": _cut(event.method),
         "path": _cut(event.path),
-        "facts": _plain(event.facts),
     }
     return {key: value for key, value in fields.items() if value}
 
@@ -103,7 +101,6 @@ def from_fields(fields: Mapping[str, Any]) -> Event:
             reason=_text(fields, "reason"),
             method=_text(fields, "method"),
             path=_text(fields, "path"),
-            facts=_mapping(fields, "facts"),
         )
     except (KeyError, TypeError, AttributeError) as exc:
         raise ValueError(f"not the fields of an audit line: {exc}") from exc
