@@ -79,7 +79,7 @@ def make_facts(principal: Principal, *, repository: str, action: str, now: float
         "identity.claims": {} if principal.is_anonymous else _to_cel(principal.claims),
         "identity.source": principal.source,
         "resource.repository": repository,
-        "resource.action": action,
+        "resource.action": str(action),
     }
     if now is not None:
         facts["time"] = dt.datetime.fromtimestamp(now, dt.UTC)

@@ -3,7 +3,9 @@
 A deny that matches wins over every allow; what no rule allows is denied; the order of rules and files means nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from authproxy.access import CATALOG, Access
 from authproxy.errors import NameInvalid
@@ -80,32 +82,30 @@ def holds(rule: Rule, principal: Principal, access: Access, now: float | None) -
     """Whether the condition of a rule holds, if it has one; None where that cannot be told."""
     if rule.condition is None:
         return True
-    facts = make_facts(principal, repository=_repository(access), action=_action(access), now=now)
-    return rule.condition.holds(facts)
+    return rule.condition.holds(_facts(principal, access, now))
 
 
-def _repository(access: Access) -> str:
-    return "" if access == CATALOG else access.name
-
-
-def _action(access: Access) -> str:
-    return Action.CATALOG.value if access == CATALOG else access.action
+def _facts(principal: Principal, access: Access, now: float | None) -> Mapping[str, Any]:
+    if access == CATALOG:
+        return make_facts(principal, repository="", action=Action.CATALOG, now=now)
+    return make_facts(principal, repository=access.name, action=access.action, now=now)
 
 
 def _decide_single(policies: PolicySet, principal: Principal, access: Access, now: float | None) -> Decision:
     target = find_target(principal, access)
     if isinstance(target, str):
         return Decision(allowed=False, rules=(), reason=target)
-    matching = [
-        rule
-        for rule in policies.candidates(principal, target)
-        if target.action in rule.actions and rule.resources.include(target)
-    ]
+    # A caller in two of a rule's groups meets it twice.
+    found = {id(rule): rule for rule in policies.candidates(target) if rule.resources.include(target)}
+    matching = found.values()
+    facts: Mapping[str, Any] = {}
+    if any(rule.condition is not None for rule in matching):
+        facts = _facts(principal, access, now)
     # What cannot be told denies, and does not allow.
     denying = [
         rule
         for rule in matching
-        if rule.effect is Effect.DENY and (rule.condition is None or holds(rule, principal, access, now) is not False)
+        if rule.effect is Effect.DENY and (rule.condition is None or rule.condition.holds(facts) is not False)
     ]
     if denying:
         rules = _in_order(denying)
@@ -113,7 +113,7 @@ def _decide_single(policies: PolicySet, principal: Principal, access: Access, no
     allowing = [
         rule
         for rule in matching
-        if rule.effect is Effect.ALLOW and (rule.condition is None or holds(rule, principal, access, now))
+        if rule.effect is Effect.ALLOW and (rule.condition is None or rule.condition.holds(facts))
     ]
     if allowing:
         rules = _in_order(allowing)

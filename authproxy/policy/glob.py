@@ -120,6 +120,7 @@ class Glob:
     _blocks: tuple[tuple[_Segment, ...], ...]  # runs of segments, and a `**` between each two of them
     placeholders: tuple[Placeholder, ...] = ()
     literal_head: str | None = None  # the first segment of everything that matches; None: names with different ones do
+    literal_tail: str | None = None  # the last one, the same
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -135,9 +136,8 @@ class Glob:
         placeholders = tuple(segment.placeholder for block in blocks for segment in block if segment.placeholder)
         if sum(placeholder.is_path for placeholder in placeholders) > 1:
             raise GlobInvalid(f'"{text}" has two placeholders of several segments; allowed: one')
-        head = blocks[0][0] if blocks[0] else None
-        literal_head = head.pieces[0] if head is not None and len(head.pieces) == 1 else None
-        return cls(text, tuple(map(tuple, blocks)), placeholders, literal_head)
+        head, tail = _literal(blocks[0][:1]), _literal(blocks[-1][-1:])
+        return cls(text, tuple(map(tuple, blocks)), placeholders, head, tail)
 
     @property
     def has_user(self) -> bool:
@@ -182,6 +182,11 @@ class Glob:
 
     def __str__(self) -> str:
         return self.text
+
+
+def _literal(segment: Sequence[_Segment]) -> str | None:
+    """The text of a segment, if there is one and it stands for itself alone."""
+    return segment[0].pieces[0] if segment and len(segment[0].pieces) == 1 else None
 
 
 def _match(blocks: tuple[tuple[_Segment, ...], ...], repository: Sequence[str], caller: Principal) -> bool:

@@ -94,6 +94,22 @@ class Subjects:
         return ", ".join(str(key) for key in sorted(self.any_of))
 
 
+class Corner(NamedTuple):
+    """The first or the last path segment of all that a glob matches; neither where names with different ones do."""
+
+    first: str
+    last: str
+
+
+ANYWHERE = Corner("", "")
+
+
+def _corner(glob: Glob) -> Corner:
+    if glob.literal_head is not None:
+        return Corner(glob.literal_head, "")
+    return ANYWHERE if glob.literal_tail is None else Corner("", glob.literal_tail)
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
     """What a rule is about: repositories whose name matches any of the globs. The catalog needs none."""
@@ -106,9 +122,9 @@ class Resources:
             glob.matches(target.repository, target.caller) for glob in self.repositories
         )
 
-    def heads(self) -> frozenset[str | None]:
-        """The first path segments of all that is meant; None stands for any."""
-        return frozenset(glob.literal_head for glob in self.repositories) or frozenset([None])
+    def corners(self) -> frozenset[Corner]:
+        """A literal text for each glob by which it can be filed."""
+        return frozenset(map(_corner, self.repositories)) or frozenset([ANYWHERE])
 
     def __str__(self) -> str:
         return ", ".join(glob.text for glob in self.repositories) or "the registry"
@@ -146,34 +162,77 @@ class Rule:
         return f'{self.place} "{self.name}"'
 
 
+@dataclass(slots=True)
+class _Shelf:
+    """Rules by what they are about of a caller."""
+
+    everyone: list[Rule] = field(default_factory=list)
+    anonymous: list[Rule] = field(default_factory=list)
+    signed_in: list[Rule] = field(default_factory=list)
+    users: dict[str, list[Rule]] = field(default_factory=dict)
+    groups: dict[str, list[Rule]] = field(default_factory=dict)
+    claims: dict[str, dict[str, list[Rule]]] = field(default_factory=dict)
+
+    def add(self, key: SubjectKey, rule: Rule) -> None:
+        match key.kind:
+            case "user":
+                self.users.setdefault(key.name, []).append(rule)
+            case "group":
+                self.groups.setdefault(key.name, []).append(rule)
+            case "claim":
+                self.claims.setdefault(key.claim, {}).setdefault(key.name, []).append(rule)
+            case _:
+                {EVERYONE: self.everyone, ANONYMOUS: self.anonymous, SIGNED_IN: self.signed_in}[key].append(rule)
+
+    def about(self, caller: Principal) -> Iterator[Rule]:
+        yield from self.everyone
+        if caller.is_anonymous:
+            yield from self.anonymous
+            return
+        yield from self.signed_in
+        yield from self.users.get(caller.name, ())
+        few, many = (
+            (caller.groups, self.groups) if len(caller.groups) < len(self.groups) else (self.groups, caller.groups)
+        )
+        for group in few:
+            if group in many:
+                yield from self.groups[group]
+        for claim, by_value in self.claims.items():
+            for value in claim_values(caller, claim) & by_value.keys():
+                yield from by_value[value]
+
+
 @dataclass(frozen=True, slots=True)
 class PolicySet:
     """All rules in force together. Their order says nothing.
 
-    Filed by subject and by the first path segment that a rule is about, so that a decision tries few of many.
+    Filed by action, by the first or last path segment that a rule is about, and by subject, so that a decision tries
+    few of many, however many groups its caller is in.
     """
 
     rules: tuple[Rule, ...] = ()
-    _filed: Mapping[tuple[SubjectKey, str | None], tuple[Rule, ...]] = field(init=False, repr=False, compare=False)
-
+    _filed: Mapping[tuple[Action, Corner], _Shelf] = field(init=False, repr=False, compare=False)
     has_lifetimes: bool = field(init=False, repr=False, compare=False)  # whether any rule says one
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "has_lifetimes", any(rule.lifetime_s is not None for rule in self.rules))
         object.__setattr__(self, "_filed", MappingProxyType(_file(self.rules)))
 
-    def candidates(self, principal: Principal, target: Target) -> Iterator[Rule]:
-        """Rules that are about this caller and could be about this target, some perhaps more than once."""
-        heads = (None, *target.repository[:1])
-        for key in subject_keys(principal):
-            for head in heads:
-                yield from self._filed.get((key, head), ())
+    def candidates(self, target: Target) -> Iterator[Rule]:
+        """Rules about this action and caller that could be about this repository, some perhaps more than once."""
+        action, repository = target.action, target.repository
+        corners = (ANYWHERE, Corner(repository[0], ""), Corner("", repository[-1])) if repository else (ANYWHERE,)
+        for corner in corners:
+            if (shelf := self._filed.get((action, corner))) is not None:
+                yield from shelf.about(target.caller)
 
 
-def _file(rules: Iterable[Rule]) -> dict[tuple[SubjectKey, str | None], tuple[Rule, ...]]:
-    filed: dict[tuple[SubjectKey, str | None], list[Rule]] = {}
+def _file(rules: Iterable[Rule]) -> dict[tuple[Action, Corner], _Shelf]:
+    filed: dict[tuple[Action, Corner], _Shelf] = {}
     for rule in rules:
-        for key in rule.subjects.any_of:
-            for head in rule.resources.heads():
-                filed.setdefault((key, head), []).append(rule)
-    return {key: tuple(together) for key, together in filed.items()}
+        for action in rule.actions:
+            for corner in rule.resources.corners():
+                shelf = filed.setdefault((action, corner), _Shelf())
+                for key in rule.subjects.any_of:
+                    shelf.add(key, rule)
+    return filed

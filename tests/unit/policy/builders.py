@@ -66,9 +66,13 @@ GLOB_SEGMENTS = (
 
 subject_keys = st.one_of(
     st.sampled_from([ANONYMOUS, SIGNED_IN, EVERYONE]),
-    st.builds(SubjectKey, st.just("user"), st.sampled_from(NAMES)),
-    st.builds(SubjectKey, st.just("group"), st.sampled_from(GROUPS)),
-    st.builds(SubjectKey, st.just("claim"), st.sampled_from(CLAIMS), st.just("project")),
+    st.sampled_from(
+        [
+            *(SubjectKey("user", name) for name in NAMES),
+            *(SubjectKey("group", name) for name in GROUPS),
+            *(SubjectKey("claim", value, "project") for value in CLAIMS),
+        ]
+    ),
 )
 globs = (
     st.lists(st.sampled_from(GLOB_SEGMENTS), min_size=1, max_size=4)

@@ -213,4 +213,4 @@ def test_a_decision_among_many_rules_tries_few() -> None:
     policies = PolicySet(rules + by_group)
     target = find_target(ALICE, pull("team7/app"))
     assert not isinstance(target, str)
-    assert list(policies.candidates(ALICE, target)) == [rules[6]]
+    assert list(policies.candidates(target)) == [rules[6]]

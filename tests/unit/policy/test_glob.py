@@ -242,10 +242,13 @@ def test_every_text_is_a_glob_or_refused(text: str) -> None:
 
 
 @given(globs, repositories, principals)
-def test_whatever_matches_has_the_literal_head(glob: str, repository: str, caller: Principal) -> None:
+def test_whatever_matches_has_the_literal_head_and_tail(glob: str, repository: str, caller: Principal) -> None:
     head = Glob.parse(glob).literal_head
     if head is not None and Glob.parse(glob).matches(repository.split("/"), caller):
         assert repository.split("/", maxsplit=1)[0] == head
+    tail = Glob.parse(glob).literal_tail
+    if tail is not None and Glob.parse(glob).matches(repository.split("/"), caller):
+        assert repository.rpartition("/")[2] == tail
 
 
 def test_generated_segments_are_all_allowed() -> None:
