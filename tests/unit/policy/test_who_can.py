@@ -54,6 +54,13 @@ def test_who(rules: list[Rule], access: Access, allowed: list[str], denied: list
     assert [str(answer.who) for answer in answers.denied] == denied
 
 
+def test_whom_a_condition_may_let_in_is_listed_apart() -> None:
+    rule = make_rule(1, to=(SIGNED_IN,), when="identity.name == 'alice'")
+    answers = who_can(PolicySet((rule,)), pull("a"), USERS)
+    assert [str(answer.who) for answer in answers.allowed] == []
+    assert [str(answer.who) for answer in answers.perhaps] == ["signed-in"]
+
+
 @given(rule_lists, principals, accesses)
 def test_whoever_may_is_listed(rules: list[Rule], principal: Principal, access: Access) -> None:
     policies = PolicySet(tuple(rules))
@@ -61,7 +68,10 @@ def test_whoever_may_is_listed(rules: list[Rule], principal: Principal, access: 
     if not decide(policies, principal, single).allowed:
         return
     users = {principal.name: principal.groups} if principal.name else {}
-    found = {answer.who for answer in who_can(policies, single, users).allowed}
+    answers = who_can(policies, single, users)
+    found = {answer.who for answer in answers.allowed}
+    if any(rule.condition is not None for rule in rules):  # it may have been a condition that let them in
+        found |= {answer.who for answer in answers.perhaps}
     if principal.is_anonymous:
         assert ANONYMOUS in found
     elif not principal.claims:
