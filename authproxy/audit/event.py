@@ -47,6 +47,8 @@ class Event:
     request_id: str = ""
     asked: tuple[Access, ...] = ()
     granted: tuple[Access, ...] = ()
+    token_id: str = ""  # the `jti` of the token that says what was granted
+    lifetime_s: int = 0  # how long that token is good, in seconds
     verdicts: tuple[Verdict, ...] = ()
     reason: str = ""  # why, where it isn't a verdict: a refused login, an admin's change in a sentence
     method: str = ""  # of a request that was denied
@@ -74,6 +76,8 @@ def to_fields(event: Event) -> dict[str, Any]:
         "request_id": _cut(event.request_id),
         "asked": [_cut(scope) for scope in format_scopes(event.asked)],
         "granted": format_scopes(event.granted),
+        "jti": event.token_id,
+        "lifetime_s": event.lifetime_s,
         "decisions": [_verdict_fields(verdict) for verdict in event.verdicts],
         "reason": _cut(event.reason),
         "method": _cut(event.method),
@@ -97,6 +101,8 @@ def from_fields(fields: Mapping[str, Any]) -> Event:
             request_id=_text(fields, "request_id"),
             asked=parse_scopes(_texts(fields, "asked")),
             granted=parse_scopes(_texts(fields, "granted")),
+            token_id=_text(fields, "jti"),
+            lifetime_s=_number(fields, "lifetime_s"),
             verdicts=tuple(map(_parse_verdict, fields.get("decisions", ()))),
             reason=_text(fields, "reason"),
             method=_text(fields, "method"),
@@ -141,6 +147,13 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
     value = fields.get(key, "")
     if not isinstance(value, str):
         raise TypeError(f"{key} is no text")
+    return value
+
+
+def _number(fields: Mapping[str, Any], key: str) -> int:
+    value = fields.get(key, 0)
+    if not isinstance(value, int):
+        raise TypeError(f"{key} is no whole number")
     return value
 
 

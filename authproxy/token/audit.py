@@ -34,6 +34,8 @@ class TokenAudit:
                 request_id=request_id_of(scope),
                 asked=request.accesses,
                 granted=answer.granted,
+                token_id=answer.issued.id,
+                lifetime_s=answer.issued.expires_in,
                 verdicts=verdicts,
             )
         )

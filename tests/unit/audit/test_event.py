@@ -27,6 +27,8 @@ CUT_DOWN = Event(
     request_id="r-1",
     asked=(PULL, PUSH),
     granted=(PULL,),
+    token_id="t-1",
+    lifetime_s=300,
     verdicts=(
         Verdict(PULL, allowed=True, rule='policies/a.yaml:1 "team"', reason="allowed"),
         Verdict(PUSH, allowed=False, reason="no rule allows it"),
@@ -45,6 +47,8 @@ def test_every_input_of_the_decision_is_a_field() -> None:
         "request_id": "r-1",
         "asked": ["repository:team/app:pull,push"],
         "granted": ["repository:team/app:pull"],
+        "jti": "t-1",
+        "lifetime_s": 300,
         "decisions": [
             {
                 "access": "repository:team/app:pull",
@@ -81,6 +85,7 @@ def test_what_was_written_is_read_back() -> None:
     assert to_fields(again) == to_fields(CUT_DOWN)
     assert (again.principal.groups, again.asked, again.granted) == (ALICE.groups, CUT_DOWN.asked, CUT_DOWN.granted)
     assert again.verdicts == CUT_DOWN.verdicts
+    assert (again.token_id, again.lifetime_s) == ("t-1", 300)
 
 
 NOT_A_LINE: dict[str, dict[str, object]] = {
@@ -88,6 +93,7 @@ NOT_A_LINE: dict[str, dict[str, object]] = {
     "a kind of another program": {"kind": "party"},
     "a number for a user": {"kind": "token issued", "user": 1},
     "a text for the groups": {"kind": "token issued", "groups": "admins"},
+    "a text for the lifetime": {"kind": "token issued", "lifetime_s": "5m"},
     "a list for the claims": {"kind": "token issued", "claims": []},
     "a decision without an access": {"kind": "token issued", "decisions": [{"allowed": True}]},
     "a decision about two accesses": {"kind": "token issued", "decisions": [{"access": "repository:a:pull,push"}]},

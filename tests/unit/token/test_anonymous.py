@@ -28,7 +28,7 @@ class Time:
 
 
 def answered() -> Answered:
-    return Answered(TokenRequest(), TokenAnswer(IssuedToken("t", 300, 0), ()), (), [], b"")
+    return Answered(TokenRequest(), TokenAnswer(IssuedToken("t", 300, 0, "id"), ()), (), [], b"")
 
 
 def test_an_answer_serves_the_same_question_for_one_second() -> None:

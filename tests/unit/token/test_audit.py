@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Iterable
 
+import jwt
 import pytest
 from fastapi import FastAPI, Request, Response
 from httpx import ASGITransport, AsyncClient
@@ -48,6 +49,8 @@ async def test_a_token_for_all_that_was_asked(client: AsyncClient, told: list[Ev
     answer = await client.get("/token", params=query, auth=("alice", PASSWORD), headers={"X-Request-ID": "r-1"})
     assert answer.status_code == 200
     (event,) = told
+    claims = jwt.decode(answer.json()["token"], options={"verify_signature": False})
+    assert (event.token_id, event.lifetime_s) == (claims["jti"], 300)
     assert (event.kind, event.principal.name, sorted(event.principal.groups)) == (Kind.TOKEN_ISSUED, "alice", ["team"])
     assert (event.principal.source, event.request_id) == ("htpasswd", "r-1")
     assert format_scopes(event.asked) == format_scopes(event.granted) == ["repository:alice/app:pull,push"]
