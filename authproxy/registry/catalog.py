@@ -1,8 +1,9 @@
 """The catalog: GET /v2/_catalog (Docker Registry HTTP API V2, "Listing Repositories")."""
 
 from authproxy.errors import PaginationNumberInvalid
+from authproxy.pages import find_shown, next_link, parse_page, to_json
+from authproxy.reference import Repository
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.pages import next_link, parse_page, to_json
 from authproxy.registry.repositories import find_repositories
 from authproxy.storage.driver import Driver
 
@@ -17,12 +18,18 @@ class Catalog:
         self._max_entries = max_entries
 
     async def get(self, exchange: Exchange) -> None:
-        """Answer with a page of repositories in bytewise order."""
+        """Answer with a page of repositories in bytewise order; of those alone that the caller may know of."""
         page = parse_page(exchange.route, default=min(DEFAULT_PAGE, self._max_entries))
         assert page.limit is not None
         if page.limit > self._max_entries:
             raise PaginationNumberInvalid(f"n is at most {self._max_entries}", detail={"n": page.limit})
-        found = await find_repositories(self._driver, after=page.last, limit=page.limit + 1)
+        if exchange.permissions is None:
+            found = await find_repositories(self._driver, after=page.last, limit=page.limit + 1)
+        else:
+            found = await find_shown(self._find, exchange.permissions.shows, page)
         shown, link = next_link(exchange.origin, "/v2/_catalog", page, found)
         body = f'{{"repositories":{to_json(shown)}}}'.encode()
         await exchange.answer(200, [("Content-Type", "application/json"), *link], body)
+
+    async def _find(self, after: str, limit: int) -> list[Repository]:
+        return await find_repositories(self._driver, after=after, limit=limit)

@@ -1,7 +1,8 @@
 """The core: a registry of its own, as one ASGI application above any storage driver.
 
-The edge has parsed the route, checked the access and decided the origin; the core trusts these three and nothing
-else in the scope. A handler answers, or raises a RegistryError that the edge writes.
+The edge has parsed the route, checked the access and decided the origin; the core trusts these and, where there are
+any, the permissions of who asks, and nothing else in the scope. A handler answers, or raises a RegistryError that the
+edge writes.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,7 @@ from uuid import UUID, uuid4
 
 from authproxy import asgi
 from authproxy.errors import Unsupported
+from authproxy.permissions import PERMISSIONS
 from authproxy.registry.answers import Answer
 from authproxy.registry.blobs import Blobs
 from authproxy.registry.catalog import Catalog
@@ -69,7 +71,7 @@ class Core:
     def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Awaitable[None]:
         """Answer one request under /v2/. Raises RegistryError before an answer has begun, and ClientDisconnected."""
         route = scope[asgi.ROUTE]
-        exchange = Exchange(route, scope[asgi.ORIGIN], scope["headers"], receive, send)
+        exchange = Exchange(route, scope[asgi.ORIGIN], scope["headers"], receive, send, scope.get(PERMISSIONS))
         handler = self._handlers.get((route.kind, "GET" if route.method == "HEAD" else route.method))
         if handler is None:
             raise Unsupported(headers=[("Allow", ", ".join(METHODS[route.kind]))])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from authproxy import asgi
 from authproxy.digest import Digest
 from authproxy.origin import Origin
+from authproxy.permissions import Permissions
 from authproxy.reference import Repository, Tag
 from authproxy.route import Route
 
@@ -22,6 +23,7 @@ class Exchange:
     headers: asgi.Headers
     receive: asgi.Receive
     send: asgi.Send
+    permissions: Permissions | None = None  # None: no rule restricts what the token allows
 
     @property
     def repository(self) -> Repository:

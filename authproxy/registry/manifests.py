@@ -13,6 +13,7 @@ from authproxy.registry.completeness import check_complete
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import digest_of, read_manifests, to_link
 from authproxy.registry.manifest import MAX_BYTES, OCI_IMAGE, find_subject, media_type_of, parse_manifest
+from authproxy.registry.restrictions import Restrictions, check_delete
 from authproxy.registry.rules import ManifestRules
 from authproxy.registry.tags import Tags, tag_links
 from authproxy.storage import layout
@@ -29,6 +30,7 @@ class Manifests:
         self._driver = driver
         self._tags = tags
         self._rules = rules
+        self._restrictions = Restrictions(driver, tags)
         self._answers = Answers()
         self._media_types: dict[Digest, str] = {}
 
@@ -56,9 +58,14 @@ class Manifests:
         else:
             tags = [reference]
         manifest = parse_manifest(content, exchange.header(b"content-type"))
+        stored = digest if digest.algorithm == "sha256" else await digest_of(content, "sha256")
+        names = list(dict.fromkeys((stored, digest)))
+        stays = await self._restrictions.of_push(exchange, names, tags)
         needed = decide_needed(manifest, self._rules)
         await check_complete(self._driver, exchange.repository, needed, check_sizes=self._rules.enabled)
-        await self._store(exchange.repository, content, digest, manifest.subject, tags)
+        free = [tag for tag in tags if tag not in stays]
+        await self._store(exchange.repository, content, names, manifest.subject, free)
+        await self._restrictions.set_new(exchange.repository, digest, names, stays)
         named = tags if isinstance(reference, Digest) else []
         await exchange.answer(
             201,
@@ -80,7 +87,9 @@ class Manifests:
         content = await self._read(exchange, exchange.reference)
         names = [await digest_of(content, algorithm) for algorithm in ("sha256", "sha512")]
         # Tags first: at no moment does one point at nothing.
-        await self._tags.remove_all(exchange.repository, names)
+        tags = await self._tags.pointing_at(exchange.repository, names)
+        check_delete(exchange, tags)
+        await self._tags.remove_all(exchange.repository, tags)
         for name in names:
             await self._driver.delete(layout.revision_link(exchange.repository, name))
         await self._forget_referrer(exchange.repository, find_subject(content), names)
@@ -103,15 +112,23 @@ class Manifests:
         return contents[digest]
 
     async def _store(
-        self, repository: Repository, content: bytes, digest: Digest, subject: Digest | None, tags: Sequence[Tag]
+        self,
+        repository: Repository,
+        content: bytes,
+        names: Sequence[Digest],
+        subject: Digest | None,
+        tags: Sequence[Tag],
     ) -> None:
-        """Content first, then the links to it, tags last: what is visible is complete, and what is tagged is listed."""
-        stored = digest if digest.algorithm == "sha256" else await digest_of(content, "sha256")
+        """Content first, then the links to it, tags last: what is visible is complete, and what is tagged is listed.
+
+        `names` are its digests: the one that it is stored under is the first, the one that it was pushed by the last.
+        """
+        stored, digest = names[0], names[-1]
         link = to_link(stored)
         writes: list[tuple[layout.StorePath, bytes]] = []
         if await self._driver.read([layout.blob(stored)]) != [content]:  # not there, or damaged
             writes.append((layout.blob(stored), content))
-        writes += [(layout.revision_link(repository, name), link) for name in dict.fromkeys((stored, digest))]
+        writes += [(layout.revision_link(repository, name), link) for name in names]
         if subject is not None:
             writes.append((layout.referrer_link(repository, subject, digest), link))
         for tag in tags:

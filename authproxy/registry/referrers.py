@@ -15,11 +15,11 @@ from urllib.parse import urlencode
 
 from authproxy.digest import HEX_LENGTH, Digest, parse_digest
 from authproxy.errors import DigestInvalid, ManifestInvalid
+from authproxy.pages import parse_page
 from authproxy.reference import Repository, Tag
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import read_manifests
 from authproxy.registry.manifest import INDEXES, MAX_BYTES, OCI_INDEX, infer_media_type, parse_object
-from authproxy.registry.pages import parse_page
 from authproxy.registry.tags import Tags
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver

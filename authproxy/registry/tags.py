@@ -1,15 +1,16 @@
 """Tags: GET /v2/<name>/tags/list, and the links that manifests are found and set by."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from authproxy.digest import Digest
 from authproxy.errors import NameUnknown
+from authproxy.pages import Page, find_shown, next_link, parse_page, to_json
 from authproxy.reference import Repository, Tag
 from authproxy.registry.answers import Answer, Answers
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import find_digest, is_known, to_link
-from authproxy.registry.pages import next_link, parse_page, to_json
 from authproxy.registry.tag_names import TagNames
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
@@ -32,9 +33,18 @@ class Tags:
         self._max_page = max_page
 
     async def get(self, exchange: Exchange) -> None:
-        """Answer with a page of tags in bytewise order; with all where no `n` is given."""
+        """Answer with a page of tags in bytewise order; with all where no `n` is given.
+
+        Where rules are about pulling single tags, with those alone that the caller may pull.
+        """
         page = parse_page(exchange.route).at_most(self._max_page)
         repository = exchange.repository
+        permissions = exchange.permissions
+        if permissions is not None and permissions.concern("pull"):
+            find = partial(self._find_names, repository)
+            found = await find_shown(find, lambda tag: permissions.refusal("pull", tag) is None, page)
+            await (await self._answer(exchange, page, found))[0].send(exchange)
+            return
         question = (repository, page)
         answer = self._answers.find(question)
         if answer is not None:
@@ -42,15 +52,23 @@ class Tags:
             return
         still = self._driver.unchanged(layout.tags(repository))
         found = await self._names.find(repository, after=page.last, limit=page.with_next)
+        answer, is_for_all = await self._answer(exchange, page, found)
+        # Of a list of none more than its folder decides: see `is_known`.
+        if found and is_for_all and len(page.last) <= MAX_TAG and answer.size <= KEPT_BYTES:
+            self._answers.keep(question, answer, still)
+        await answer.send(exchange)
+
+    async def _answer(self, exchange: Exchange, page: Page, found: Sequence[Tag]) -> tuple[Answer, bool]:
+        """The answer, and whether it is the same for every client: a link names the host that this one asked."""
+        repository = exchange.repository
         if not found and not await is_known(self._driver, repository):
             raise NameUnknown(detail={"name": repository})
         shown, link = next_link(exchange.origin, f"/v2/{repository}/tags/list", page, found)
         body = f'{{"name":"{repository}","tags":{to_json(shown)}}}'.encode()
-        answer = Answer(body, "application/json", headers=link)
-        # A link names the host that this client asked. Of a list of none more than its folder decides: see `is_known`.
-        if found and not link and len(page.last) <= MAX_TAG and len(body) <= KEPT_BYTES:
-            self._answers.keep(question, answer, still)
-        await answer.send(exchange)
+        return Answer(body, "application/json", headers=link), not link
+
+    async def _find_names(self, repository: Repository, after: str, limit: int) -> list[Tag]:
+        return await self._names.find(repository, after=after, limit=limit)
 
     async def find(self, repository: Repository, tag: Tag) -> Digest | None:
         """What a tag points at."""
@@ -61,13 +79,22 @@ class Tags:
         """Remove a tag. False: there was none."""
         return await self._drop(repository, tag, expected=None)
 
-    async def remove_all(self, repository: Repository, digests: Collection[Digest]) -> None:
-        """Remove the tags that point at one of these digests; not one that is set to another meanwhile."""
+    async def pointing_at(self, repository: Repository, digests: Collection[Digest]) -> dict[Tag, bytes]:
+        """The tags that point at one of these digests, each with what its link holds."""
         # Reading every link is slow, and the only way: not every program that sets a tag keeps its history.
         async with aclosing(self._names.read_links(repository)) as links:
-            async for tag, link in links:
-                if find_digest(link) in digests:
-                    await self._drop(repository, tag, expected=link)
+            return {tag: link async for tag, link in links if find_digest(link) in digests}
+
+    async def remove_all(self, repository: Repository, tags: Mapping[Tag, bytes]) -> None:
+        """Remove tags, each as long as its link holds this; not one that is set to another digest meanwhile."""
+        for tag, link in tags.items():
+            await self._drop(repository, tag, expected=link)
+
+    async def set_new(self, repository: Repository, tag: Tag, digest: Digest) -> bool:
+        """Set a tag that nobody has set yet. False: somebody has, be it at the same moment."""
+        *before, (path, link) = tag_links(repository, tag, digest)
+        await self._driver.write_all(before)
+        return await self._driver.replace(path, link, expected=None)
 
     async def _drop(self, repository: Repository, tag: Tag, expected: bytes | None) -> bool:
         removed = await self._driver.delete(layout.tag_current(repository, tag), expected=expected)

@@ -11,6 +11,7 @@ from authproxy.registry.exchange import Exchange
 from authproxy.registry.holders import Holders
 from authproxy.registry.links import blob_links
 from authproxy.registry.ranges import format_received, parse_chunk_range
+from authproxy.registry.restrictions import check_create
 from authproxy.registry.sessions import Sessions
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver, Upload
@@ -30,6 +31,7 @@ class Uploads:
 
     async def post(self, exchange: Exchange) -> None:
         """Open a session; or take the whole blob in this one request (`?digest=`); or mount one that is here."""
+        await check_create(self._driver, exchange)
         if await self._mount(exchange):
             return
         digest = _parse_digest_parameter(exchange, "digest")

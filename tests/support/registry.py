@@ -18,6 +18,7 @@ from authproxy.edge.opening import FIELD, SessionSigner
 from authproxy.edge.sessions import SignSessions
 from authproxy.errors import RegistryError
 from authproxy.origin import Origin
+from authproxy.permissions import PERMISSIONS, Permissions
 from authproxy.registry import manifest
 from authproxy.registry.core import Core
 from authproxy.registry.rules import Rules
@@ -33,8 +34,9 @@ DELETES = Rules(delete_enabled=True)
 class BareEdge:
     """Parses the route, writes errors; asks nobody who they are."""
 
-    def __init__(self, backend: asgi.App) -> None:
+    def __init__(self, backend: asgi.App, permissions: Permissions | None = None) -> None:
         self._backend = backend
+        self._permissions = permissions
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         try:
@@ -42,6 +44,8 @@ class BareEdge:
             scope[asgi.ROUTE] = parse_route(scope["method"], raw_path, scope["query_string"])
             scope[asgi.ORIGIN] = Origin("https", HOST, "192.0.2.1")
             scope[asgi.GRANT] = Grant("alice")
+            if self._permissions is not None:
+                scope[PERMISSIONS] = self._permissions
             await self._backend(scope, receive, send)
         except RegistryError as error:
             content = {"errors": [{"code": error.code, "message": str(error), "detail": error.detail}]}
@@ -51,14 +55,17 @@ class BareEdge:
 
 
 @asynccontextmanager
-async def connect(driver: Driver, rules: Rules = DELETES, *, signs: bool = True) -> AsyncIterator[httpx.AsyncClient]:
+async def connect(
+    driver: Driver, rules: Rules = DELETES, *, signs: bool = True, permissions: Permissions | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a new core above a driver: a second one over the same driver is a restarted process.
 
-    `signs`: sessions are used by their signed address, as they are everywhere but in an open registry.
+    `signs`: sessions are used by their signed address, as they are everywhere but in an open registry. `permissions`
+    are those of whoever asks.
     """
     core: asgi.App = Core(driver, rules)
     signed = SignSessions(core, signer=SessionSigner(b"the same on every node"), lifetime_s=3600, now=time.time)
-    transport = httpx.ASGITransport(BareEdge(signed if signs else core))
+    transport = httpx.ASGITransport(BareEdge(signed if signs else core, permissions))
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:
         yield client
 

@@ -1,7 +1,8 @@
 """Pages of a list: `n` and `last` in the query, `Link` to the next (OCI Distribution 1.1, "Listing Tags")."""
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 from urllib.parse import urlencode
@@ -11,6 +12,9 @@ from authproxy.origin import Origin
 from authproxy.route import Route
 
 T = TypeVar("T", bound=str)
+
+# Entries that one look brings where some are not shown: judging so many takes a few milliseconds.
+LOOK = 100
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -42,6 +46,25 @@ def parse_page(route: Route, *, default: int | None = None) -> Page:
     else:
         limit = int(number)
     return Page(limit, route.parameter("last") or "")
+
+
+async def find_shown(
+    find: Callable[[str, int], Awaitable[Sequence[T]]], shows: Callable[[T], bool], page: Page
+) -> list[T]:
+    """The entries of a page, and the one behind it, of a list that is cut down to what somebody may see.
+
+    `find(after, limit)` brings the next entries of the whole list: fewer than `limit` only at its end.
+    """
+    found: list[T] = []
+    after = page.last
+    while page.with_next is None or len(found) < page.with_next:
+        looked = await find(after, LOOK)
+        found += filter(shows, looked)
+        if len(looked) < LOOK:
+            break
+        after = looked[-1]
+        await asyncio.sleep(0)  # other requests get their turn
+    return found[: page.with_next]
 
 
 def next_link(origin: Origin, path: str, page: Page, found: Sequence[T]) -> tuple[list[T], list[tuple[str, str]]]:

@@ -1,0 +1,29 @@
+"""What a request may do beyond what its token says: decided where it is served, by the rules in force.
+
+A token's scope speaks of repositories. Rules about single tags, about the first push to a repository and about moving a
+tag need what only the registry knows, so it asks. In a scope without permissions there is no such rule: all is allowed.
+"""
+
+from typing import Literal, Protocol, TypeAlias
+
+from authproxy.errors import Denied
+from authproxy.reference import Repository, Tag
+
+# What is asked. `create` and `overwrite` are parts of a push: the first to a repository, one that moves a tag.
+Verb: TypeAlias = Literal["pull", "push", "delete", "create", "overwrite"]
+
+# Key in a scope.
+PERMISSIONS = "authproxy.permissions"
+
+
+class Permissions(Protocol):
+    """Those of one caller, as the rules are at the moment of asking."""
+
+    def concern(self, verb: Verb) -> bool:
+        """Whether any rule could refuse this verb in the repository that the request names; it is quick to tell."""
+
+    def refusal(self, verb: Verb, tag: Tag | None = None) -> Denied | None:
+        """Why the caller may not, in the repository that the request names; None: they may. `create` has no tag."""
+
+    def shows(self, repository: Repository) -> bool:
+        """Whether the caller may pull from this repository, and so see its name in a list."""
