@@ -113,7 +113,10 @@ def from_fields(fields: Mapping[str, Any]) -> Event:
 
 
 def _verdict_fields(verdict: Verdict) -> dict[str, Any]:
-    fields: dict[str, Any] = {"access": _cut(str(verdict.access)), "allowed": verdict.allowed}
+    access = verdict.access
+    # Cut apart, so that what is left is read as an access again.
+    told = Access(access.type, _cut(access.name), _cut(access.action))
+    fields: dict[str, Any] = {"access": str(told), "allowed": verdict.allowed}
     return fields | {key: text for key, text in (("rule", verdict.rule), ("reason", _cut(verdict.reason))) if text}
 
 

@@ -164,6 +164,11 @@ def list_files(path: Path) -> list[Path]:
     return [file for _, file in found]
 
 
+def list_folder(folder: Path) -> list[Path]:
+    """All files of a folder into which the logs of several nodes were gathered, but for hidden ones. Raises OSError."""
+    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+
+
 def _take_slot(path: Path) -> tuple[Path, int]:
     for number in range(1, MAX_WRITERS + 1):
         slot = _slot(path, number)

@@ -1,5 +1,6 @@
 """Audit files as they are read: in the order of time over several files, from their end, and while they grow."""
 
+import datetime as dt
 import heapq
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from authproxy.audit.chain import Line, LineInvalid, parse_line
+from authproxy.audit.event import Event, from_fields
 
 # How much is read at a time.
 _PIECE = 64 * 1024
@@ -41,6 +43,15 @@ def parse_all(raws: Iterable[bytes]) -> Iterator[Entry]:
 def read_merged(paths: Sequence[Path]) -> Iterator[Entry]:
     """The audit lines of several files in the order of time, none of them held in memory. Raises OSError."""
     return heapq.merge(*(parse_all(read_raw(path)) for path in paths), key=lambda entry: entry.time)
+
+
+def parse_event(entry: Entry) -> tuple[float, Event]:
+    """When, in seconds since 1970, and what. Raises ValueError where that is not what a line of ours says."""
+    event = from_fields(entry.line.fields)
+    moment = dt.datetime.fromisoformat(entry.time)
+    if moment.tzinfo is None:
+        raise ValueError(f'"{entry.time}" is a time without a zone')
+    return moment.timestamp(), event
 
 
 class Growing:

@@ -74,7 +74,7 @@ def render(fields: Mapping[str, Any]) -> str:
     told += [f"denied {one.get('access')}: {_why(one)}" for one in _decisions(fields) if one.get("allowed") is not True]
     if get("reason"):
         told.append(str(get("reason")))
-    return "\n    ".join(map(_shown, told))
+    return "\n    ".join(map(shown, told))
 
 
 def _decisions(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -101,6 +101,6 @@ def _repositories(fields: Mapping[str, Any]) -> Iterator[str]:
             yield access.name
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Nothing in a name speaks to the reader's terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from authproxy import __version__
-from authproxy.cli import audit, config, key, policy, serve, token, user
+from authproxy.cli import audit, config, key, policy, policy_replay, serve, token, user
 from authproxy.errors import StartError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("serve")(serve.serve)
 app.add_typer(audit.app, name="audit")
 app.add_typer(config.app, name="config")
 app.add_typer(key.app, name="key")
+policy.app.command("replay")(policy_replay.replay)
 app.add_typer(policy.app, name="policy")
 app.add_typer(token.app, name="token")
 app.add_typer(user.app, name="user")

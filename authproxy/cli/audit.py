@@ -1,16 +1,14 @@
 """`authproxy audit …`: is the log whole, what is happening, and what has happened."""
 
-import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from authproxy.cli.changes import DEFAULT_LOG
-from authproxy.errors import StartError
+from authproxy.cli.audit_files import Since, Until, find_files, parse_option, telling_faults
 
 if TYPE_CHECKING:
     from authproxy.audit.read import Entry, Growing
@@ -54,8 +52,8 @@ def verify(
     from authproxy.audit.read import read_raw
     from authproxy.audit.verify import verify
 
-    with _telling_faults():
-        paths = _find_files(files, config)
+    with telling_faults():
+        paths = find_files(files, config)
         report = verify(((str(path), read_raw(path)) for path in paths), head or ())
     for fault in report.faults:
         typer.echo(fault)
@@ -76,7 +74,7 @@ def tail(
     """Show the last lines, of all writers together in the order of time."""
     from authproxy.audit.read import Growing, parse_all
 
-    with _telling_faults(), ExitStack() as stack:
+    with telling_faults(), ExitStack() as stack:
         growing = {path: stack.enter_context(closing(Growing(path))) for path in _find_newest(files, config)}
         last = [entry for file in growing.values() for entry in parse_all(file.last(lines))]
         _show(sorted(last, key=lambda entry: entry.time)[-lines:] if lines else (), as_json=as_json)
@@ -102,8 +100,8 @@ def search(
     client: Annotated[str | None, typer.Option(help="An address that it came from.")] = None,
     kind: Annotated[str | None, typer.Option(help="A kind of line: token issued, login refused, …")] = None,
     denied: Annotated[bool, typer.Option("--denied", help="Only where somebody got less than they wanted.")] = False,
-    since: Annotated[str | None, typer.Option(help="2026-01-02, 2026-01-02T03:04:05Z, or how long ago: 24h.")] = None,
-    until: Annotated[str | None, typer.Option(help="The same for the end, which is not included.")] = None,
+    since: Since = None,
+    until: Until = None,
     as_json: Json = False,
     config: Config = None,
 ) -> None:
@@ -123,63 +121,19 @@ def search(
         repository=repository,
         client=client,
         kind=Kind(kind) if kind is not None else None,
-        since=_parse_moment(since, now, "--since"),
-        until=_parse_moment(until, now, "--until"),
+        since=parse_option(since, now, "--since"),
+        until=parse_option(until, now, "--until"),
         is_denial=denied,
     )
-    with _telling_faults():
-        entries = read_merged(_find_files(files, config))
+    with telling_faults():
+        entries = read_merged(find_files(files, config))
         count = _show((entry for entry in entries if wanted.includes(entry.line.fields)), as_json=as_json)
     raise typer.Exit(0 if count else 1)
 
 
-def _parse_moment(text: str | None, now: float, option: str) -> str | None:
-    from authproxy.audit.search import parse_moment
-
-    if text is None:
-        return None
-    try:
-        return parse_moment(text, now)
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc), param_hint=option) from None
-
-
-def _find_files(files: list[Path] | None, config: Path | None) -> list[Path]:
-    from authproxy.audit.file import list_files
-    from authproxy.config.load import load
-
-    if files:
-        return list(dict.fromkeys(files))
-    if config is None and DEFAULT_LOG.exists():
-        return list_files(DEFAULT_LOG)
-    loaded = load(config, os.environ)
-    section = loaded.settings.audit
-    if section is None or section.file is None:
-        raise StartError(f"{loaded.origin}: keeps no audit log in a file; give the files of the log")
-    found = list_files(section.file.path)
-    if not found:
-        raise StartError(f"{section.file.path}: there is no audit log yet")
-    return found
-
-
 def _find_newest(files: list[Path] | None, config: Path | None) -> list[Path]:
     """The files that are written now: of the configuration's those that have not been rotated."""
-    return [path for path in _find_files(files, config) if files or not path.suffix[1:].isdecimal()]
-
-
-@contextmanager
-def _telling_faults() -> Iterator[None]:
-    """What cannot be read is said in a line, with exit code 2."""
-    try:
-        yield
-    except BrokenPipeError:  # whoever read the output has seen enough: the command line ends in silence
-        raise
-    except OSError as exc:
-        typer.echo(f"authproxy: {exc.filename}: cannot be read: {exc.strerror}", err=True)
-        raise typer.Exit(2) from None
-    except StartError as exc:
-        typer.echo(f"authproxy: {exc}", err=True)
-        raise typer.Exit(2) from None
+    return [path for path in find_files(files, config) if files or not path.suffix[1:].isdecimal()]
 
 
 def _news(growing: "dict[Path, Growing]") -> "list[Entry]":

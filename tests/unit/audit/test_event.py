@@ -74,6 +74,12 @@ def test_a_text_of_a_client_is_cut() -> None:
     assert [len(fields["user"]), len(fields["path"])] == [MAX_TEXT + 1, MAX_TEXT + 1]
 
 
+def test_an_access_that_was_cut_is_still_one() -> None:
+    access = Access("repository", "x" * 5000, "pull")
+    again = from_fields(to_fields(Event(Kind.TOKEN_CUT_DOWN, verdicts=(Verdict(access, allowed=False),))))
+    assert [verdict.access for verdict in again.verdicts] == [access._replace(name="x" * MAX_TEXT + "…")]
+
+
 def test_claims_that_json_cannot_say_become_text() -> None:
     claims: dict[Any, Any] = {1: float("inf"), "set": {"b", "a"}, "pair": (1, None), "odd": b"x"}
     fields = to_fields(Event(Kind.TOKEN_ISSUED, Principal("a", claims=claims)))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from authproxy.audit.chain import Link, seal
-from authproxy.audit.read import Growing, read_merged
+from authproxy.audit.event import Event, Kind, to_fields
+from authproxy.audit.read import Growing, parse_all, parse_event, read_merged
 
 
 def line(time: str) -> bytes:
@@ -36,6 +37,19 @@ def test_files_are_merged_by_time_and_what_is_no_line_is_left_out(tmp_path: Path
     (tmp_path / "a").write_bytes(b"listening\n" + line("1") + line("4"))
     (tmp_path / "b").write_bytes(line("2") + b"{torn\n" + line("3"))
     assert [entry.time for entry in read_merged([tmp_path / "a", tmp_path / "b"])] == ["1", "2", "3", "4"]
+
+
+def test_a_line_is_an_event_at_its_time() -> None:
+    fields = {"time": "2026-01-02T03:04:05.678901Z", **to_fields(Event(Kind.ADMIN_CHANGE, reason="a change"))}
+    (entry,) = parse_all([seal(fields, Link("w"))[0]])
+    assert parse_event(entry) == (1_767_323_045.678901, Event(Kind.ADMIN_CHANGE, reason="a change"))
+
+
+@pytest.mark.parametrize("time", ["", "noon", "2026-01-02T03:04:05"])
+def test_a_line_without_a_time_is_no_event(time: str) -> None:
+    (entry,) = parse_all([seal({"time": time, "kind": "admin change"}, Link("w"))[0]])
+    with pytest.raises(ValueError, match=r"\w"):
+        parse_event(entry)
 
 
 @pytest.mark.parametrize(("count", "lines"), [(0, []), (2, [b"2\n", b"3\n"]), (9, [b"1\n", b"2\n", b"3\n"])])

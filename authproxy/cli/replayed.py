@@ -1,0 +1,135 @@
+"""What came of replaying a log: counted as it is read, then told in lines or as JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from authproxy.audit.audit import rfc3339
+from authproxy.audit.event import Event, Kind, Verdict
+from authproxy.audit.read import Entry, parse_event
+from authproxy.audit.search import shown
+from authproxy.policy.model import PolicySet
+from authproxy.policy.replay import Change, Past, Tally, replay
+from authproxy.principal import Principal
+
+
+@dataclass(slots=True)
+class Replayed:
+    """Lines of a log, decided anew by `rules`."""
+
+    rules: PolicySet
+    lines: int = 0
+    decisions: int = 0
+    changes: Tally = field(default_factory=Tally)
+    untold: Counter[str] = field(default_factory=Counter)  # why a line or a decision cannot be told
+    aside: Counter[str] = field(default_factory=Counter)  # kinds of lines that hold no decision of rules
+
+    @property
+    def is_as_it_was(self) -> bool:
+        """Whether every decision was told, and is the same."""
+        return not self.changes.count and not self.untold
+
+    def take(self, entries: Iterable[Entry]) -> Iterator[Change]:
+        """Decide all anew, and count; each change as it is found."""
+        for entry in entries:
+            self.lines += 1
+            try:
+                at, event = parse_event(entry)
+            except ValueError as exc:
+                self.untold[f"a line cannot be read: {exc}"] += 1
+                continue
+            if not event.verdicts:
+                self.aside[event.kind.value] += 1
+            for verdict in event.verdicts:
+                self.decisions += 1
+                past = _past(at, event, verdict)
+                change = replay(self.rules, past)
+                if change is not None:
+                    self.changes.add(change)
+                    yield change
+
+
+def to_lines(replayed: Replayed, *, with_groups: bool) -> Iterator[str]:
+    """What an operator reads: the changes by who and what, then the counts."""
+    if with_groups:
+        for group in replayed.changes.by_count():
+            first, last = (_when(change.past) for change in (group.first, group.last))
+            often = f"{group.count} times, {first} to {last}" if group.count > 1 else f"once, {first}"
+            yield f"{_who(group.last.past.principal)}  {shown(str(group.last.past.access))}  {often}"
+            yield from _then_and_now(group.last)
+    for reason, count in replayed.untold.most_common():
+        yield f"cannot be told: {shown(reason)} ({count})"
+    if lost := replayed.aside[Kind.LINES_LOST]:
+        yield f"note: lines were lost {lost} times while this log was written; what was in them is not here"
+    yield (
+        f"{replayed.lines} lines, {replayed.decisions} decisions: {replayed.changes.count} would change,"
+        f" {sum(replayed.untold.values())} cannot be told"
+    )
+
+
+def change_lines(change: Change) -> Iterator[str]:
+    """One change by itself."""
+    past = change.past
+    place = f" from {shown(past.client)}" if past.client else ""
+    yield f"{_when(past)}  {_who(past.principal)}{place}  {shown(str(past.access))}"
+    yield from _then_and_now(change)
+
+
+def to_json(replayed: Replayed) -> str:
+    """All of it as one document."""
+    content = {
+        "lines": replayed.lines,
+        "decisions": replayed.decisions,
+        "changed": replayed.changes.count,
+        "changes": [
+            {
+                **_fields(group.last),
+                "count": group.count,
+                "first": _when(group.first.past),
+                "last": _when(group.last.past),
+            }
+            for group in replayed.changes.by_count()
+        ],
+        "untold": [{"reason": reason, "count": count} for reason, count in replayed.untold.most_common()],
+        "aside": dict(replayed.aside),
+    }
+    return json.dumps(content, indent=2)
+
+
+def change_to_json(change: Change) -> str:
+    """One change as an object in a line."""
+    past = change.past
+    return json.dumps({"time": _when(past), "client": past.client, **_fields(change)})
+
+
+def _past(at: float, event: Event, verdict: Verdict) -> Past:
+    verb = "allowed" if verdict.allowed else "denied"
+    why = f"{verb} by {verdict.rule}" if verdict.rule else f"{verb}: {verdict.reason}"
+    return Past(at, event.principal, verdict.access, verdict.allowed, why, event.client)
+
+
+def _fields(change: Change) -> dict[str, Any]:
+    past = change.past
+    return {
+        "user": past.principal.name,
+        "source": past.principal.source,
+        "access": str(past.access),
+        "then": {"allowed": past.allowed, "why": past.why},
+        "now": {"allowed": change.now.allowed, "why": change.why},
+    }
+
+
+def _then_and_now(change: Change) -> Iterator[str]:
+    yield f"    then {shown(change.past.why)}"
+    yield f"    now  {shown(change.why)}"
+
+
+def _who(principal: Principal) -> str:
+    source = f" ({principal.source})" if principal.source else ""
+    return shown(f"{principal.name or 'anonymous'}{source}")
+
+
+def _when(past: Past) -> str:
+    return rfc3339(past.at)

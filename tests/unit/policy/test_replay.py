@@ -1,0 +1,88 @@
+"""Asking again: the same rules change nothing, and other rules change exactly what they decide otherwise."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from authproxy.access import CATALOG, Access, pull, push
+from authproxy.policy.decide import decide, expand
+from authproxy.policy.model import Effect, PolicySet, Rule, SubjectKey
+from authproxy.policy.replay import Past, Tally, replay
+from authproxy.principal import Principal
+from tests.unit.policy import builders
+from tests.unit.policy.builders import make_rule
+
+ALICE = Principal("alice", groups=frozenset({"devs"}), source="ldap")
+EIGHT = 1_767_340_800.0  # 2026-01-02T08:00:00Z
+
+
+def made(policies: PolicySet, principal: Principal, access: Access, at: float = EIGHT) -> Past:
+    decision = decide(policies, principal, access, now=at)
+    return Past(at, principal, access, decision.allowed, decision.reason)
+
+
+def test_a_decision_that_changes_tells_both_reasons() -> None:
+    old = PolicySet((make_rule(1),))
+    new = PolicySet((make_rule(1), make_rule(2, effect=Effect.DENY, to=(SubjectKey("group", "devs"),))))
+    change = replay(new, made(old, ALICE, push("team/app")))
+    assert change is not None
+    assert change.past.why == 'allowed by policies/test.yaml:1 "rule 1"'
+    assert change.why == 'denied by policies/test.yaml:2 "rule 2"'
+
+
+def test_another_rule_with_the_same_answer_is_no_change() -> None:
+    past = made(PolicySet((make_rule(1),)), ALICE, push("team/app"))
+    assert replay(PolicySet((make_rule(2),)), past) is None
+
+
+def test_where_no_rule_allows_it_any_more_that_is_the_reason() -> None:
+    change = replay(PolicySet(()), made(PolicySet((make_rule(1),)), ALICE, push("team/app")))
+    assert change is not None
+    assert change.why == "denied: no rule allows it"
+
+
+def test_a_condition_about_the_time_is_asked_at_that_of_the_decision() -> None:
+    from_eight = PolicySet((make_rule(1, when="time.getHours() >= 8"),))
+    assert replay(from_eight, made(from_eight, ALICE, pull("a"), EIGHT)) is None
+    assert replay(from_eight, made(from_eight, ALICE, pull("a"), EIGHT - 1)) is None
+    change = replay(from_eight, Past(EIGHT - 1, ALICE, pull("a"), allowed=True, why="then"))
+    assert change is not None
+
+
+@given(st.lists(builders.rules(conditions=builders.CONDITIONS), max_size=6), builders.principals, builders.accesses)
+def test_the_same_rules_change_nothing(rules: list[Rule], principal: Principal, access: Access) -> None:
+    policies = PolicySet(tuple(rules))
+    assert [replay(policies, made(policies, principal, single)) for single in expand(access)] == [None] * len(
+        expand(access)
+    )
+
+
+@given(builders.rule_lists, builders.rule_lists, builders.principals, builders.accesses)
+def test_a_change_is_where_the_rules_decide_otherwise(
+    old: list[Rule], new: list[Rule], principal: Principal, access: Access
+) -> None:
+    before, after = PolicySet(tuple(old)), PolicySet(tuple(new))
+    for single in expand(access):
+        change = replay(after, made(before, principal, single))
+        decisions = [decide(policies, principal, single, now=EIGHT) for policies in (before, after)]
+        assert (change is not None) == (decisions[0].allowed is not decisions[1].allowed)
+        assert change is None or change.now == decisions[1]
+
+
+def test_changes_are_counted_by_who_and_what_and_way() -> None:
+    nothing = PolicySet(())
+    tally = Tally()
+    bob = Principal("bob", source="ldap")
+    asked = [(ALICE, push("a"), 3.0), (bob, push("a"), 4.0), (ALICE, push("a"), 5.0), (ALICE, CATALOG, 6.0)]
+    for who, access, at in asked:
+        change = replay(nothing, Past(at, who, access, allowed=True, why="then"))
+        assert change is not None
+        tally.add(change)
+    groups = tally.by_count()
+    assert tally.count == 4
+    assert [
+        (g.last.past.principal.name, g.last.past.access, g.count, g.first.past.at, g.last.past.at) for g in groups
+    ] == [
+        ("alice", push("a"), 2, 3.0, 5.0),
+        ("alice", CATALOG, 1, 6.0, 6.0),
+        ("bob", push("a"), 1, 4.0, 4.0),
+    ]
