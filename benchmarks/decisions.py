@@ -70,7 +70,7 @@ def decide_in_a_loop(policies: PolicySet, principal: Principal, access: Access) 
         if target.action in rule.actions
         and rule.subjects.include(principal)
         and rule.resources.include(target)
-        and holds(rule, principal, access, NOW)
+        and holds(rule, target, NOW)
     }
     return effects == {Effect.ALLOW}
 

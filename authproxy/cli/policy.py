@@ -1,6 +1,5 @@
 """`authproxy policy …`: ask the policies what they would say, before anybody else does."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.cli.policy_asked import parse_at, parse_explained, parse_who
 from authproxy.cli.policy_files import ConfigOption, PoliciesOption, load_settings, policies_path, read_users_files
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
-    from authproxy.access import Access
     from authproxy.config.model import Settings
     from authproxy.principal import Principal
 
@@ -29,7 +28,10 @@ def policy() -> None:
 @app.command()
 def explain(
     user: Annotated[str, typer.Argument(help="A user's name, or - for a caller without credentials.")],
-    scope: Annotated[str, typer.Argument(help="repository:team/app:pull,push or registry:catalog:*")],
+    scope: Annotated[str, typer.Argument(help="repository:team/app:pull,push or registry:catalog:*; or an action")],
+    repository: Annotated[
+        str, typer.Argument(help="Behind an action (push, overwrite, …): team/app, or with a tag team/app:v1.")
+    ] = "",
     policies: PoliciesOption = None,
     group: Annotated[
         list[str] | None, typer.Option(help="A group of the user, instead of those that the users file says.")
@@ -41,17 +43,19 @@ def explain(
 ) -> None:
     """Say what a user may do, and the file, line and rule that decided it.
 
+    Ask for a scope as clients write it (repository:team/app:push), or for actions: push team/app:v1.
+
     Exit code 0: all of it is allowed; 1: something is denied; 2: it cannot be told.
     """
     from authproxy.policy.explain import explain, render
     from authproxy.policy.load import load_policies
 
-    accesses, now = _parse_scope(scope), _parse_at(at)
+    (accesses, tag), now = parse_explained(scope, repository), parse_at(at)
     with _told():
         settings = load_settings(config)
         principal = _find_principal(user, group, settings)
         rules = load_policies(policies or policies_path(settings, config))
-    explanations = [one for access in accesses for one in explain(rules, principal, access, now=now)]
+    explanations = [one for access in accesses for one in explain(rules, principal, access, tag=tag, now=now)]
     for explanation in explanations:
         typer.echo("\n".join(render(explanation)))
     raise typer.Exit(0 if all(one.decision.allowed for one in explanations) else 1)
@@ -119,8 +123,10 @@ def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
 
 @app.command()
 def who_can(
-    action: Annotated[str, typer.Argument(help="pull, push, delete or catalog")],
-    repository: Annotated[str, typer.Argument(help="A repository's name; none for the catalog.")] = "",
+    action: Annotated[str, typer.Argument(help="pull, push, delete, create, overwrite or catalog")],
+    repository: Annotated[
+        str, typer.Argument(help="A repository's name, with a tag behind a colon or without; none for the catalog.")
+    ] = "",
     policies: PoliciesOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -131,7 +137,7 @@ def who_can(
     from authproxy.policy.load import load_policies
     from authproxy.policy.who_can import who_can
 
-    access = _parse_question(action, repository)
+    access, tag = parse_who(action, repository)
     with _told():
         settings = load_settings(config)
         rules = load_policies(policies or policies_path(settings, config))
@@ -139,7 +145,7 @@ def who_can(
         for file in read_users_files(settings):
             for name, entry in file.items():
                 users[name] = users.get(name, frozenset()) | entry.groups
-    answers = who_can(rules, access, users)
+    answers = who_can(rules, access, users, tag=tag)
     for answer in answers.allowed:
         typer.echo(f"{answer.who}: {answer.decision.reason}")
     for answer in answers.perhaps:
@@ -193,49 +199,6 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as exc:
         raise StartError(f"{path}: cannot be written: {exc.strerror}") from exc
-
-
-def _parse_at(at: str | None) -> float:
-    from authproxy.policy.case_shape import parse_time
-
-    if at is None:
-        return time.time()
-    try:
-        return parse_time(at).timestamp()
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc), param_hint="--at") from None
-
-
-def _parse_scope(scope: str) -> tuple["Access", ...]:
-    from authproxy.access import parse_scopes
-
-    # What the protocol passes over in silence is a slip here.
-    if not scope.split() or not all(parse_scopes([word]) for word in scope.split()):
-        raise typer.BadParameter(
-            f'"{scope}" is not a scope; allowed: type:name:action[,action…], such as repository:team/app:pull,push',
-            param_hint="SCOPE",
-        )
-    return parse_scopes([scope])
-
-
-def _parse_question(action: str, repository: str) -> "Access":
-    from authproxy.access import CATALOG, Access
-    from authproxy.errors import NameInvalid
-    from authproxy.policy.model import REPOSITORY_ACTIONS
-    from authproxy.reference import parse_repository
-
-    if action == "catalog":
-        if repository:
-            raise typer.BadParameter("the catalog has no repository; leave it out", param_hint="REPOSITORY")
-        return CATALOG
-    if action not in REPOSITORY_ACTIONS:
-        raise typer.BadParameter(
-            f'"{action}" is no action; allowed: {", ".join(REPOSITORY_ACTIONS)}, catalog', param_hint="ACTION"
-        )
-    try:
-        return Access("repository", parse_repository(repository), action)
-    except NameInvalid as exc:
-        raise typer.BadParameter(f'"{repository}" is not one: {exc}', param_hint="REPOSITORY") from None
 
 
 def _find_principal(user: str, groups: list[str] | None, settings: "Settings | None") -> "Principal":

@@ -6,6 +6,7 @@ tests:
     expected: allow                           # or deny
     rule: team space                          # optional: the rule that decides
     why: Developers push to the team's space. # optional
+    tag: v1                                   # optional, for rules about tags
     at: 2026-01-31T08:00:00Z                  # optional, for conditions about the time
 """
 
@@ -16,10 +17,12 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from authproxy.access import parse_scopes
+from authproxy.errors import TagInvalid
 from authproxy.policy.cases import Case
 from authproxy.policy.model import Effect
 from authproxy.policy.words import Entry, Flag, Line, Names, Prose
 from authproxy.principal import Principal
+from authproxy.reference import parse_tag
 
 
 def _one_scope(value: str) -> str:
@@ -49,6 +52,13 @@ def parse_time(value: object) -> dt.datetime:
 
 
 Time: TypeAlias = Annotated[dt.datetime, PlainValidator(parse_time, json_schema_input_type=str)]
+
+
+def _one_tag(value: str) -> str:
+    try:
+        return parse_tag(value)
+    except TagInvalid as exc:
+        raise ValueError(f'"{value}" is not one: {exc}') from None
 
 
 class CallerEntry(Entry):
@@ -82,7 +92,9 @@ class CaseEntry(Entry):
     who: CallerEntry
     """Who asks."""
     what: Annotated[str, AfterValidator(_one_scope)]
-    """The scope that is asked for, as a client writes it."""
+    """The scope that is asked for, as a client writes it; its actions may be create and overwrite too."""
+    tag: Annotated[str, AfterValidator(_one_tag)] | None = None
+    """The tag that the request names. Without it none is known, as when a token is issued."""
     at: Time | None = None
     """When it is asked, for conditions about the time: a date and time with its offset from UTC, as in RFC 3339."""
     expected: Literal["allow", "deny"]
@@ -91,6 +103,12 @@ class CaseEntry(Entry):
     """The name of a rule that must be among those that decide."""
     why: Prose = ""
     """What the case is there for. A failure shows it."""
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if self.tag is not None and parse_scopes([self.what])[0].type != "repository":
+            raise ValueError("only a repository has tags; allowed: tag beside repository:NAME:ACTIONS")
+        return self
 
     def to_case(self, file: str, line: int) -> Case:
         """The same as a value to run."""
@@ -103,4 +121,5 @@ class CaseEntry(Entry):
             file=file,
             line=line,
             at=self.at.timestamp() if self.at else None,
+            tag=self.tag,
         )

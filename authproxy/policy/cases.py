@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from authproxy.access import parse_scopes
-from authproxy.policy.decide import Decision, decide, expand
+from authproxy.policy.decide import Decision, expand
 from authproxy.policy.model import Effect, PolicySet, Rule
+from authproxy.policy.served import decide_in_full
 from authproxy.principal import Principal
 
 
@@ -21,6 +22,7 @@ class Case:
     file: str
     line: int  # counted from 1, where the case begins
     at: float | None = None  # the time, in seconds since 1970; None: no condition about it can be told
+    tag: str | None = None  # None: not known, as when a token is issued
 
     @property
     def place(self) -> str:
@@ -28,7 +30,8 @@ class Case:
         return f"{self.file}:{self.line}"
 
     def __str__(self) -> str:
-        return f"{self.principal.name or 'anonymous'} asks {self.scope}"
+        tag = "" if self.tag is None else f" with tag {self.tag}"
+        return f"{self.principal.name or 'anonymous'} asks {self.scope}{tag}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def run_cases(policies: PolicySet, cases: Iterable[Case]) -> Report:
         if case.rule is not None and case.rule not in names:
             faults.append(f'there is no rule "{case.rule}"')
         for access in (single for wanted in parse_scopes([case.scope]) for single in expand(wanted)):
-            decision = decide(policies, case.principal, access, now=case.at)
+            decision = decide_in_full(policies, case.principal, access, tag=case.tag, now=case.at)
             deciding.update(rule.name for rule in decision.rules)
             if fault := _find_fault(case, decision):
                 faults.append(f"{access.action}: {fault}")

@@ -48,22 +48,25 @@ def expand(access: Access) -> tuple[Access, ...]:
     return (access,)
 
 
-def decide(policies: PolicySet, principal: Principal, access: Access, *, now: float | None = None) -> Decision:
+def decide(
+    policies: PolicySet, principal: Principal, access: Access, *, tag: str | None = None, now: float | None = None
+) -> Decision:
     """Decide one access. `*` on a repository is allowed where all that it stands for is.
 
-    `now` is for conditions, in seconds since 1970; without it no condition about the time can be told.
+    `tag` is the one that is asked for; None where it is not known, as when a token is issued. `now` is for conditions,
+    in seconds since 1970; without it no condition about the time can be told.
     """
     singles = expand(access)
     if len(singles) == 1:
-        return _decide_single(policies, principal, access, now)
-    decisions = [_decide_single(policies, principal, single, now) for single in singles]
+        return _decide_single(policies, principal, access, tag, now)
+    decisions = [_decide_single(policies, principal, single, tag, now) for single in singles]
     if denied := next((decision for decision in decisions if not decision.allowed), None):
         return denied
     rules = _in_order([rule for decision in decisions for rule in decision.rules])
     return Decision(allowed=True, rules=rules, reason=f"allowed by {rules[0]}")
 
 
-def find_target(principal: Principal, access: Access) -> Target | str:
+def find_target(principal: Principal, access: Access, tag: str | None = None) -> Target | str:
     """What an access, a single action, is about; or a sentence that says why no rule can be about it."""
     if access == CATALOG:
         return Target(Action.CATALOG, (), principal)
@@ -75,32 +78,17 @@ def find_target(principal: Principal, access: Access) -> Target | str:
         segments = parse_repository(access.name).split("/")
     except NameInvalid:
         return f"{access.name!r} is not a repository name"
-    return Target(Action(access.action), tuple(segments), principal)
+    return Target(Action(access.action), tuple(segments), principal, tag)
 
 
-def holds(rule: Rule, principal: Principal, access: Access, now: float | None) -> bool | None:
-    """Whether the condition of a rule holds, if it has one; None where that cannot be told."""
-    if rule.condition is None:
-        return True
-    return rule.condition.holds(_facts(principal, access, now))
-
-
-def _facts(principal: Principal, access: Access, now: float | None) -> Mapping[str, Any]:
-    if access == CATALOG:
-        return make_facts(principal, repository="", action=Action.CATALOG, now=now)
-    return make_facts(principal, repository=access.name, action=access.action, now=now)
-
-
-def _decide_single(policies: PolicySet, principal: Principal, access: Access, now: float | None) -> Decision:
-    target = find_target(principal, access)
-    if isinstance(target, str):
-        return Decision(allowed=False, rules=(), reason=target)
+def decide_target(policies: PolicySet, target: Target, *, now: float | None) -> Decision:
+    """Decide one action on one repository, or on the catalog."""
     # A caller in two of a rule's groups meets it twice.
-    found = {id(rule): rule for rule in policies.candidates(target) if rule.resources.include(target)}
+    found = {id(rule): rule for rule in policies.candidates(target) if rule.is_about(target)}
     matching = found.values()
     facts: Mapping[str, Any] = {}
     if any(rule.condition is not None for rule in matching):
-        facts = _facts(principal, access, now)
+        facts = _facts(target, now)
     # What cannot be told denies, and does not allow.
     denying = [
         rule
@@ -119,6 +107,26 @@ def _decide_single(policies: PolicySet, principal: Principal, access: Access, no
         rules = _in_order(allowing)
         return Decision(allowed=True, rules=rules, reason=f"allowed by {rules[0]}")
     return Decision(allowed=False, rules=(), reason="no rule allows it")
+
+
+def holds(rule: Rule, target: Target, now: float | None) -> bool | None:
+    """Whether the condition of a rule holds, if it has one; None where that cannot be told."""
+    if rule.condition is None:
+        return True
+    return rule.condition.holds(_facts(target, now))
+
+
+def _facts(target: Target, now: float | None) -> Mapping[str, Any]:
+    return make_facts(target.caller, repository="/".join(target.repository), action=target.action, now=now)
+
+
+def _decide_single(
+    policies: PolicySet, principal: Principal, access: Access, tag: str | None, now: float | None
+) -> Decision:
+    target = find_target(principal, access, tag)
+    if isinstance(target, str):
+        return Decision(allowed=False, rules=(), reason=target)
+    return decide_target(policies, target, now=now)
 
 
 def _in_order(rules: list[Rule]) -> tuple[Rule, ...]:

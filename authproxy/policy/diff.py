@@ -1,9 +1,10 @@
 """Who gains and who loses what between two sets of rules.
 
-An access is allowed where some `allow` atom means it and no `deny` atom does. Let W be the rules that allow it and N
-those that don't. Then either an allow of W that N has not is about it, or one that N has too, and a deny of N that W
-has not. So the difference is a list of regions, each one or two atoms and what is taken from them, and it is exact:
-whatever is decided otherwise lies in one of them, and nothing else does. Regions that are certainly empty are left out.
+An access is allowed where some `allow` atom means it and no `deny` atom does; what `push` hides is taken as if a rule
+allowed it to everybody. Let W be the rules that allow it and N those that don't. Then either an allow of W that N has
+not is about it, or one that N has too, and a deny of N that W has not. So the difference is a list of regions, each one
+or two atoms and what is taken from them, and it is exact: whatever is decided otherwise lies in one of them, and
+nothing else does. Regions that are certainly empty are left out.
 """
 
 from collections import defaultdict
@@ -11,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from authproxy.policy.atoms import Atom, atom_covers, atoms, atoms_may_meet, in_order
-from authproxy.policy.model import Action, Effect, PolicySet, Target
+from authproxy.policy.glob import Glob
+from authproxy.policy.model import EVERYONE, HIDDEN_ACTIONS, Action, Effect, PolicySet, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ def render(changes: Iterable[Change]) -> list[str]:
     return lines
 
 
+_HIDDEN = frozenset(Atom(action, EVERYONE, Glob.parse("**")) for action in HIDDEN_ACTIONS)
+
+
 class _Atoms:
     """The atoms of a set of rules."""
 
@@ -61,7 +66,7 @@ class _Atoms:
             {atom for rule in policies.rules if rule.effect is effect for atom in atoms(rule)}
             for effect in (Effect.ALLOW, Effect.DENY)
         )
-        self.allows = allows
+        self.allows = allows | _HIDDEN
         self.denies = denies
 
 

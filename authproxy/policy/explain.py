@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from authproxy.access import Access
-from authproxy.policy.decide import Decision, decide, expand, find_target, holds
+from authproxy.policy.decide import Decision, expand, find_target, holds
 from authproxy.policy.glob import Glob
-from authproxy.policy.model import Action, Effect, PolicySet, Rule, Target
+from authproxy.policy.model import HIDDEN_ACTIONS, Action, Effect, PolicySet, Rule, Target
+from authproxy.policy.served import decide_in_full
 from authproxy.principal import Principal
 
 # More would bury the ones that help.
@@ -27,21 +28,23 @@ class Explanation:
     principal: Principal
     access: Access
     decision: Decision
+    tag: str | None = None
     near: tuple[Near, ...] = ()  # empty where the access is allowed
 
 
 def explain(
-    policies: PolicySet, principal: Principal, access: Access, *, now: float | None = None
+    policies: PolicySet, principal: Principal, access: Access, *, tag: str | None = None, now: float | None = None
 ) -> tuple[Explanation, ...]:
-    """Explain an access, action by action where it asks for `*`. `now` as for `decide`."""
-    return tuple(_explain_single(policies, principal, single, now) for single in expand(access))
+    """Explain an access, action by action where it asks for `*`. `tag` and `now` as for `decide_in_full`."""
+    return tuple(_explain_single(policies, principal, single, tag, now) for single in expand(access))
 
 
 def render(explanation: Explanation) -> list[str]:
     """The lines that an operator reads."""
     principal, decision = explanation.principal, explanation.decision
     verdict = decision.reason if decision.rule is not None else f"denied: {decision.reason}"
-    lines = [f"{principal.name or 'anonymous'} asks {explanation.access}", f"  {verdict}"]
+    tag = "" if explanation.tag is None else f" with tag {explanation.tag}"
+    lines = [f"{principal.name or 'anonymous'} asks {explanation.access}{tag}", f"  {verdict}"]
     if decision.rule is not None and decision.rule.effect is Effect.DENY and decision.rule.description:
         lines.append(f"  it says: {decision.rule.description}")
     lines += [f"  near: {near.rule} ({near.rule.summary}): {near.why_not}" for near in explanation.near[:MAX_NEAR]]
@@ -50,22 +53,26 @@ def render(explanation: Explanation) -> list[str]:
     return lines
 
 
-def _explain_single(policies: PolicySet, principal: Principal, access: Access, now: float | None) -> Explanation:
-    decision = decide(policies, principal, access, now=now)
-    target = find_target(principal, access)
+def _explain_single(
+    policies: PolicySet, principal: Principal, access: Access, tag: str | None, now: float | None
+) -> Explanation:
+    decision = decide_in_full(policies, principal, access, tag=tag, now=now)
+    # No rule allows what push hides; those that allow to push do.
+    is_hidden = access.type == "repository" and access.action in HIDDEN_ACTIONS
+    target = find_target(principal, access._replace(action=Action.PUSH.value) if is_hidden else access, tag)
     if decision.allowed or isinstance(target, str):
-        return Explanation(principal, access, decision)
+        return Explanation(principal, access, decision, tag)
     near = [
         Near(rule, why_not)
         for rule in policies.rules
-        if rule.effect is Effect.ALLOW and (why_not := _why_not(rule, target, access, now)) is not None
+        if rule.effect is Effect.ALLOW and (why_not := _why_not(rule, target, now)) is not None
     ]
     # Rules about this caller first, then by place.
     near.sort(key=lambda one: (not one.rule.subjects.include(principal), one.rule.file, one.rule.line))
-    return Explanation(principal, access, decision, tuple(near))
+    return Explanation(principal, access, decision, tag, tuple(near))
 
 
-def _why_not(rule: Rule, target: Target, access: Access, now: float | None) -> str | None:
+def _why_not(rule: Rule, target: Target, now: float | None) -> str | None:
     """The one thing that kept an allowing rule from deciding, or None where more than one did."""
     principal = target.caller
     if (Action.CATALOG in rule.actions) != (target.action is Action.CATALOG):
@@ -77,7 +84,9 @@ def _why_not(rule: Rule, target: Target, access: Access, now: float | None) -> s
         reasons.append(f"{target.action} is not among its actions")
     if not rule.resources.include(target):
         reasons.append(_why_elsewhere(rule, principal))
-    if (does_hold := holds(rule, principal, access, now)) is not True:
+    elif not rule.is_about(target):
+        reasons.append(f"the tag {target.tag} does not match")
+    if (does_hold := holds(rule, target, now)) is not True:
         reasons.append("its condition does not hold" if does_hold is False else "its condition cannot be told")
     match reasons:
         case []:

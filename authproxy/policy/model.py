@@ -1,8 +1,8 @@
 """What a policy says: rules as frozen values, and the set of them that is in force.
 
-    PolicySet ── Rule ── actions     what: pull, push, delete, catalog
+    PolicySet ── Rule ── actions     what: pull, push, delete, catalog; denied alone: create, overwrite
                       ├─ subjects    to whom: users, groups, claims, anonymous, signed-in, everyone
-                      ├─ resources   on what: globs over repository names
+                      ├─ resources   on what: globs over repository names, and over tags
                       └─ condition   when: an expression over the caller, the resource and the time
 
 Everything here has been validated by `load.py`; nothing here reads a file.
@@ -19,6 +19,8 @@ from authproxy.config.scalars import format_duration
 from authproxy.policy.claims import claim_values
 from authproxy.policy.condition import Condition
 from authproxy.policy.glob import Glob
+from authproxy.policy.index import ANYWHERE, Corner, Shelf, corners_of, file_rules, find_corner
+from authproxy.policy.tags import TagGlob
 from authproxy.principal import Principal
 
 
@@ -29,11 +31,16 @@ class Action(StrEnum):
     PUSH = "push"
     DELETE = "delete"
     CATALOG = "catalog"
+    CREATE = "create"  # the first write into a repository that is not there
+    OVERWRITE = "overwrite"  # an existing tag gets another manifest
 
 
 # What `*` stands for, in a rule as in a scope: all that can be done with one repository. Listing the names of all of
 # them is no such thing, so a rule about `team/**` never opens or closes the catalog by the way.
 REPOSITORY_ACTIONS = (Action.PULL, Action.PUSH, Action.DELETE)
+
+# What `push` hides: whoever may push may do these too, unless a rule denies them. No scope can ask for them.
+HIDDEN_ACTIONS = (Action.CREATE, Action.OVERWRITE)
 
 
 class Effect(StrEnum):
@@ -49,6 +56,7 @@ class Target(NamedTuple):
     action: Action
     repository: tuple[str, ...]  # path segments of a valid name; () for the catalog
     caller: Principal  # who asks: what placeholders stand for
+    tag: str | None = None  # None: not known, as when a token is issued, or none, as of a blob
 
 
 class SubjectKey(NamedTuple):
@@ -94,27 +102,15 @@ class Subjects:
         return ", ".join(str(key) for key in sorted(self.any_of))
 
 
-class Corner(NamedTuple):
-    """The first or the last path segment of all that a glob matches; neither where names with different ones do."""
-
-    first: str
-    last: str
-
-
-ANYWHERE = Corner("", "")
-
-
-def _corner(glob: Glob) -> Corner:
-    if glob.literal_head is not None:
-        return Corner(glob.literal_head, "")
-    return ANYWHERE if glob.literal_tail is None else Corner("", glob.literal_tail)
-
-
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a rule is about: repositories whose name matches any of the globs. The catalog needs none."""
+    """What a rule is about: repositories whose name matches any of the globs. The catalog needs none.
+
+    Of their tags those that match any of the others; all where there are none.
+    """
 
     repositories: tuple[Glob, ...] = ()
+    tags: tuple[TagGlob, ...] = ()
 
     def include(self, target: Target) -> bool:
         """Whether the target's repository is meant."""
@@ -124,10 +120,11 @@ class Resources:
 
     def corners(self) -> frozenset[Corner]:
         """A literal text for each glob by which it can be filed."""
-        return frozenset(map(_corner, self.repositories)) or frozenset([ANYWHERE])
+        return frozenset(map(find_corner, self.repositories)) or frozenset([ANYWHERE])
 
     def __str__(self) -> str:
-        return ", ".join(glob.text for glob in self.repositories) or "the registry"
+        repositories = ", ".join(glob.text for glob in self.repositories) or "the registry"
+        return f"{repositories} with tags {', '.join(map(str, self.tags))}" if self.tags else repositories
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +141,19 @@ class Rule:
     line: int  # counted from 1, where the entry begins
     lifetime_s: int | None = None  # of an allow: tokens for what it allows are good for no longer
     condition: Condition | None = None  # asked where all else matches
+
+    def is_about(self, target: Target) -> bool:
+        """Whether the target is among the rule's resources.
+
+        Where no tag is known, a rule about some tags allows (part of what it allows is allowed), and denies nothing.
+        """
+        if not self.resources.include(target):
+            return False
+        if not self.resources.tags:
+            return True
+        if target.tag is None:
+            return self.effect is Effect.ALLOW
+        return any(glob.matches(target.tag) for glob in self.resources.tags)
 
     @property
     def place(self) -> str:
@@ -162,46 +172,6 @@ class Rule:
         return f'{self.place} "{self.name}"'
 
 
-@dataclass(slots=True)
-class _Shelf:
-    """Rules by what they are about of a caller."""
-
-    everyone: list[Rule] = field(default_factory=list)
-    anonymous: list[Rule] = field(default_factory=list)
-    signed_in: list[Rule] = field(default_factory=list)
-    users: dict[str, list[Rule]] = field(default_factory=dict)
-    groups: dict[str, list[Rule]] = field(default_factory=dict)
-    claims: dict[str, dict[str, list[Rule]]] = field(default_factory=dict)
-
-    def add(self, key: SubjectKey, rule: Rule) -> None:
-        match key.kind:
-            case "user":
-                self.users.setdefault(key.name, []).append(rule)
-            case "group":
-                self.groups.setdefault(key.name, []).append(rule)
-            case "claim":
-                self.claims.setdefault(key.claim, {}).setdefault(key.name, []).append(rule)
-            case _:
-                {EVERYONE: self.everyone, ANONYMOUS: self.anonymous, SIGNED_IN: self.signed_in}[key].append(rule)
-
-    def about(self, caller: Principal) -> Iterator[Rule]:
-        yield from self.everyone
-        if caller.is_anonymous:
-            yield from self.anonymous
-            return
-        yield from self.signed_in
-        yield from self.users.get(caller.name, ())
-        few, many = (
-            (caller.groups, self.groups) if len(caller.groups) < len(self.groups) else (self.groups, caller.groups)
-        )
-        for group in few:
-            if group in many:
-                yield from self.groups[group]
-        for claim, by_value in self.claims.items():
-            for value in claim_values(caller, claim) & by_value.keys():
-                yield from by_value[value]
-
-
 @dataclass(frozen=True, slots=True)
 class PolicySet:
     """All rules in force together. Their order says nothing.
@@ -211,28 +181,44 @@ class PolicySet:
     """
 
     rules: tuple[Rule, ...] = ()
-    _filed: Mapping[tuple[Action, Corner], _Shelf] = field(init=False, repr=False, compare=False)
+    _filed: Mapping[tuple[Action, Corner], Shelf] = field(init=False, repr=False, compare=False)
+    _served: Mapping[Action, frozenset[Corner]] = field(init=False, repr=False, compare=False)
     has_lifetimes: bool = field(init=False, repr=False, compare=False)  # whether any rule says one
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "has_lifetimes", any(rule.lifetime_s is not None for rule in self.rules))
-        object.__setattr__(self, "_filed", MappingProxyType(_file(self.rules)))
+        object.__setattr__(self, "_filed", MappingProxyType(file_rules(self.rules)))
+        object.__setattr__(self, "_served", MappingProxyType(_find_served(self.rules)))
+
+    @property
+    def is_decided_where_served(self) -> bool:
+        """Whether any rule is about tags, or about what `push` hides: no token can answer for these."""
+        return bool(self._served)
+
+    def asks_for_tag(self, action: Action, repository: str) -> bool:
+        """Whether such a rule could be about this action there: of `push`, also one about what it hides.
+
+        Cheap, for every request. Where it says no, what a token grants is all that there is to decide.
+        """
+        if (corners := self._served.get(action)) is None:
+            return False
+        first, last = repository.partition("/")[0], repository.rpartition("/")[2]
+        return not corners.isdisjoint(corners_of(first, last))
 
     def candidates(self, target: Target) -> Iterator[Rule]:
         """Rules about this action and caller that could be about this repository, some perhaps more than once."""
         action, repository = target.action, target.repository
-        corners = (ANYWHERE, Corner(repository[0], ""), Corner("", repository[-1])) if repository else (ANYWHERE,)
-        for corner in corners:
+        for corner in corners_of(repository[0], repository[-1]) if repository else (ANYWHERE,):
             if (shelf := self._filed.get((action, corner))) is not None:
                 yield from shelf.about(target.caller)
 
 
-def _file(rules: Iterable[Rule]) -> dict[tuple[Action, Corner], _Shelf]:
-    filed: dict[tuple[Action, Corner], _Shelf] = {}
+def _find_served(rules: Iterable[Rule]) -> dict[Action, frozenset[Corner]]:
+    """By action, where the rules lie that can be decided only where a request is served."""
+    found: dict[Action, set[Corner]] = {}
     for rule in rules:
-        for action in rule.actions:
-            for corner in rule.resources.corners():
-                shelf = filed.setdefault((action, corner), _Shelf())
-                for key in rule.subjects.any_of:
-                    shelf.add(key, rule)
-    return filed
+        hidden = rule.actions.intersection(HIDDEN_ACTIONS)
+        actions = rule.actions if rule.resources.tags else hidden
+        for action in {*actions, Action.PUSH} if hidden else actions:
+            found.setdefault(action, set()).update(rule.resources.corners())
+    return {action: frozenset(corners) for action, corners in found.items()}

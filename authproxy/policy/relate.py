@@ -28,7 +28,7 @@ def covers(outer: Glob, inner: Glob) -> bool:
             return j == len(narrow)
         if wide[i] == _ANY_SEGMENTS:
             return rest_covers(i + 1, j) or (j < len(narrow) and rest_covers(i, j + 1))
-        return j < len(narrow) and _segment_covers(wide[i], narrow[j]) and rest_covers(i + 1, j + 1)
+        return j < len(narrow) and text_covers(wide[i], narrow[j]) and rest_covers(i + 1, j + 1)
 
     return rest_covers(0, 0)
 
@@ -45,9 +45,30 @@ def may_meet(one: Glob, other: Glob) -> bool:
             return rest_meets(i, j + 1) or (i < len(left) and rest_meets(i + 1, j))
         if i == len(left) or j == len(right):
             return i == len(left) and j == len(right)
-        return _segments_may_meet(left[i], right[j]) and rest_meets(i + 1, j + 1)
+        return texts_may_meet(left[i], right[j]) and rest_meets(i + 1, j + 1)
 
     return rest_meets(0, 0)
+
+
+def text_covers(outer: str, inner: str) -> bool:
+    """The same of one path segment each, or of globs over tags, which have none."""
+    if _is_several(inner):
+        return inner == outer
+    pieces = _opaque(outer).split("*")
+    text = _opaque(inner).replace("*", _STAR_LETTER)
+    return text == pieces[0] if len(pieces) == 1 else match_pieces(pieces, text)
+
+
+def texts_may_meet(one: str, other: str) -> bool:
+    """The same of one path segment each, or of globs over tags."""
+    left, right = (PLACEHOLDER.sub("*", segment) for segment in (one, other))
+    if "*" not in left and "*" not in right:
+        return left == right
+    head, other_head = left.partition("*")[0], right.partition("*")[0]
+    tail, other_tail = left.rpartition("*")[2], right.rpartition("*")[2]
+    return (head.startswith(other_head) or other_head.startswith(head)) and (
+        tail.endswith(other_tail) or other_tail.endswith(tail)
+    )
 
 
 def key_covers(outer: SubjectKey, inner: SubjectKey) -> bool:
@@ -90,25 +111,6 @@ def _segments(glob: Glob) -> tuple[str, ...]:
     return tuple(glob.text.split("/"))
 
 
-def _segment_covers(outer: str, inner: str) -> bool:
-    if _is_several(inner):
-        return inner == outer
-    pieces = _opaque(outer).split("*")
-    text = _opaque(inner).replace("*", _STAR_LETTER)
-    return text == pieces[0] if len(pieces) == 1 else match_pieces(pieces, text)
-
-
 def _opaque(segment: str) -> str:
     # A letter of a placeholder's name must never be taken for the same letter of a text.
     return PLACEHOLDER.sub(lambda match: "".join(chr(_PRIVATE + ord(c)) for c in match[0]), segment)
-
-
-def _segments_may_meet(one: str, other: str) -> bool:
-    left, right = (PLACEHOLDER.sub("*", segment) for segment in (one, other))
-    if "*" not in left and "*" not in right:
-        return left == right
-    head, other_head = left.partition("*")[0], right.partition("*")[0]
-    tail, other_tail = left.rpartition("*")[2], right.rpartition("*")[2]
-    return (head.startswith(other_head) or other_head.startswith(head)) and (
-        tail.endswith(other_tail) or other_tail.endswith(tail)
-    )

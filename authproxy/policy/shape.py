@@ -4,9 +4,9 @@
     rules:
       - name: own space
         description: Everybody signed in may do everything below their own name.
-        allow: [pull, push, delete]               # or `deny:`
+        allow: [pull, push, delete]               # or `deny:`, which also knows create and overwrite
         to: {signed-in: true}                     # any of users, groups, claims, anonymous, signed-in, everyone
-        on: {repositories: ["{user}/**"]}         # none where the action is catalog
+        on: {repositories: ["{user}/**"]}         # and tags: ["v*"]; none where the action is catalog
         when: time < timestamp("2030-01-01T00:00:00Z")   # optional, a condition in CEL
         lifetime: 15m                             # optional, of an allow
 
@@ -20,7 +20,7 @@ The reference: docs/reference/policies.md.
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
 from authproxy.config.document import Document
 from authproxy.config.explain import validate_document
@@ -31,6 +31,7 @@ from authproxy.policy.glob import Glob
 from authproxy.policy.model import (
     ANONYMOUS,
     EVERYONE,
+    HIDDEN_ACTIONS,
     REPOSITORY_ACTIONS,
     SIGNED_IN,
     Action,
@@ -40,17 +41,40 @@ from authproxy.policy.model import (
     SubjectKey,
     Subjects,
 )
+from authproxy.policy.tags import TagGlob
 from authproxy.policy.words import AtLeastOne, Entry, Flag, Lifetime, Line, Names, Prose, not_empty
 
-Actions: TypeAlias = Annotated[
-    tuple[Literal["pull", "push", "delete", "catalog", "*"], ...], AfterValidator(not_empty), AtLeastOne
+
+def _not_hidden(value: object) -> object:
+    if value in HIDDEN_ACTIONS:
+        raise ValueError(f"push allows it; allowed: deny: [{value}] for those who must not")
+    return value
+
+
+Allowed: TypeAlias = Annotated[
+    tuple[Annotated[Literal["pull", "push", "delete", "catalog", "*"], BeforeValidator(_not_hidden)], ...],
+    AfterValidator(not_empty),
+    AtLeastOne,
+]
+Denied: TypeAlias = Annotated[
+    tuple[Literal["pull", "push", "delete", "create", "overwrite", "catalog", "*"], ...],
+    AfterValidator(not_empty),
+    AtLeastOne,
 ]
 
 
-def _parsed_glob(value: object) -> Glob:
+def _one_text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("one value is wanted here, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
-    return Glob.parse(value)
+    return value
+
+
+def _parsed_glob(value: object) -> Glob:
+    return Glob.parse(_one_text(value))
+
+
+def _parsed_tag_glob(value: object) -> TagGlob:
+    return TagGlob.parse(_one_text(value))
 
 
 Globs: TypeAlias = Annotated[
@@ -58,12 +82,15 @@ Globs: TypeAlias = Annotated[
     AfterValidator(not_empty),
     AtLeastOne,
 ]
+TagGlobs: TypeAlias = Annotated[
+    tuple[Annotated[TagGlob, PlainValidator(_parsed_tag_glob, json_schema_input_type=str)], ...],
+    AfterValidator(not_empty),
+    AtLeastOne,
+]
 
 
 def _parsed_condition(value: object) -> Condition:
-    if not isinstance(value, str):
-        raise ValueError("one value is wanted here, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
-    return Condition.parse(value.strip())
+    return Condition.parse(_one_text(value).strip())
 
 
 When: TypeAlias = Annotated[Condition, PlainValidator(_parsed_condition, json_schema_input_type=str)]
@@ -140,6 +167,8 @@ class ResourcesEntry(Entry):
 
     repositories: Globs
     """Globs over repository names, of which one must match; "**" is all of them."""
+    tags: TagGlobs = ()
+    """Globs over tags, of which one must match where a request names a tag. Absent: all tags, and what has none."""
 
 
 class RuleEntry(Entry):
@@ -151,10 +180,11 @@ class RuleEntry(Entry):
     """What `policy explain` and the log call the rule; no other rule in any file has the same."""
     description: Prose = ""
     """What the rule is for, to those who read it and to those whom it denies something."""
-    allow: Actions = ()
+    allow: Allowed = ()
     """Actions: pull, push, delete, "*" for these three, or catalog alone. Exactly one of allow and deny stands."""
-    deny: Actions = ()
-    """The same, denied: it wins over every allow."""
+    deny: Denied = ()
+    """The same, denied: it wins over every allow. Also create (the first write into a repository that is not there) and
+    overwrite (an existing tag gets another manifest), which push hides."""
     to: SubjectsEntry
     """Whom the rule is about."""
     on: ResourcesEntry | None = None
@@ -170,7 +200,7 @@ class RuleEntry(Entry):
             raise ValueError("a rule allows or denies; allowed: exactly one of allow and deny")
         if self.deny and self.lifetime is not None:
             raise ValueError("a deny makes no token; allowed: lifetime beside allow")
-        actions = self.allow or self.deny
+        actions: tuple[str, ...] = self.allow or self.deny
         if "catalog" not in actions:
             if self.on is None:
                 raise ValueError('it is not said on what; allowed: on: {repositories: [globs]}, where "**" is all')
@@ -178,18 +208,22 @@ class RuleEntry(Entry):
             raise ValueError("catalog stands beside other actions; allowed: catalog in a rule of its own, without `on`")
         elif self.on is not None:
             raise ValueError("the catalog is not one of the repositories; allowed: leave `on` out")
+        if "create" in actions and self.on is not None and self.on.tags:
+            raise ValueError("a repository is created before it has tags; allowed: create in a rule without tags")
         return self
 
     def to_rule(self, file: str, line: int) -> Rule:
         """The same as a value to decide by."""
-        actions = self.allow or self.deny
+        actions: tuple[str, ...] = self.allow or self.deny
         return Rule(
             name=self.name,
             description=self.description,
             effect=Effect.ALLOW if self.allow else Effect.DENY,
-            actions=frozenset(REPOSITORY_ACTIONS) if "*" in actions else frozenset(map(Action, actions)),
+            actions=frozenset(
+                action for name in actions for action in (REPOSITORY_ACTIONS if name == "*" else (Action(name),))
+            ),
             subjects=self.to.to_subjects(),
-            resources=Resources(self.on.repositories if self.on else ()),
+            resources=Resources(self.on.repositories, self.on.tags) if self.on else Resources(),
             file=file,
             line=line,
             condition=self.when,

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from authproxy.access import Access
-from authproxy.policy.decide import Decision, decide
+from authproxy.policy.decide import Decision
 from authproxy.policy.model import ANONYMOUS, SIGNED_IN, Effect, PolicySet, SubjectKey
+from authproxy.policy.served import decide_in_full
 from authproxy.principal import ANONYMOUS as NOBODY
 from authproxy.principal import Principal
 
@@ -30,8 +31,10 @@ class Answers:
     denied: tuple[Answer, ...]
 
 
-def who_can(policies: PolicySet, access: Access, users: Mapping[str, frozenset[str]]) -> Answers:
-    """Ask for all kinds of callers. `users` are known names with their groups.
+def who_can(
+    policies: PolicySet, access: Access, users: Mapping[str, frozenset[str]], *, tag: str | None = None
+) -> Answers:
+    """Ask for all kinds of callers. `users` are known names with their groups; `tag` as for `decide_in_full`.
 
     Where everybody who is signed in may, only those who may not are named beside them.
     """
@@ -41,8 +44,8 @@ def who_can(policies: PolicySet, access: Access, users: Mapping[str, frozenset[s
     keys = {key for key in keys if key.kind in ("user", "group", "claim")}
     callers = {ANONYMOUS: NOBODY, SIGNED_IN: Principal(_SOMEBODY)} | {key: _caller(key, users) for key in sorted(keys)}
     strict, open_ = _with_conditions_failing(policies), _with_conditions_holding(policies)
-    surely = [Answer(key, decide(strict, caller, access)) for key, caller in callers.items()]
-    at_most = [Answer(key, decide(open_, caller, access)) for key, caller in callers.items()]
+    surely = [Answer(key, decide_in_full(strict, caller, access, tag=tag)) for key, caller in callers.items()]
+    at_most = [Answer(key, decide_in_full(open_, caller, access, tag=tag)) for key, caller in callers.items()]
     allowed = _without_those_of_all(surely)
     known = {answer.who for answer in surely if answer.decision.allowed}
     return Answers(

@@ -10,6 +10,7 @@ from authproxy.policy.glob import Glob
 from authproxy.policy.model import (
     ANONYMOUS,
     EVERYONE,
+    HIDDEN_ACTIONS,
     REPOSITORY_ACTIONS,
     SIGNED_IN,
     Action,
@@ -19,6 +20,7 @@ from authproxy.policy.model import (
     SubjectKey,
     Subjects,
 )
+from authproxy.policy.tags import TagGlob
 from authproxy.principal import Principal
 
 
@@ -34,11 +36,12 @@ def make_rule(
     actions: frozenset[Action] = frozenset(REPOSITORY_ACTIONS),
     to: tuple[SubjectKey, ...] = (EVERYONE,),
     on: tuple[str, ...] = ("**",),
+    tags: tuple[str, ...] = (),
     file: str = "policies/test.yaml",
     lifetime_s: int | None = None,
     when: str = "",
 ) -> Rule:
-    resources = Resources(tuple(map(Glob.parse, on)))
+    resources = Resources(tuple(map(Glob.parse, on)), tuple(map(TagGlob.parse, tags)))
     return Rule(
         f"rule {line}",
         "",
@@ -94,6 +97,13 @@ accesses = st.one_of(
 )
 
 
+TAGS = ("v1", "v2", "v1-rc", "latest", "a")
+tag_globs = st.sampled_from(["v*", "v1*", "*-rc", "v1", "latest", "*", "v*c"])
+tags = st.one_of(st.none(), st.sampled_from(TAGS))
+# What a request can be about, wherever a token would have let it in.
+served_actions = st.sampled_from([*REPOSITORY_ACTIONS, *HIDDEN_ACTIONS])
+
+
 CONDITIONS = ("identity.name == 'a'", "'devs' in identity.groups", "identity.claims.project == 'a'", "false")
 
 
@@ -101,14 +111,16 @@ CONDITIONS = ("identity.name == 'a'", "'devs' in identity.groups", "identity.cla
 def rules(draw: st.DrawFn, *, conditions: tuple[str, ...] = ()) -> Rule:
     is_about_catalog = draw(st.sampled_from([False, False, True]))
     effect = draw(st.sampled_from(Effect))
+    known = REPOSITORY_ACTIONS if effect is Effect.ALLOW else (*REPOSITORY_ACTIONS, *HIDDEN_ACTIONS)
+    actions = draw(st.frozensets(st.sampled_from(known), min_size=1))
+    may_have_tags = not is_about_catalog and Action.CREATE not in actions
     return make_rule(
         draw(st.integers(1, 10**6)),
         effect=effect,
-        actions=frozenset([Action.CATALOG])
-        if is_about_catalog
-        else draw(st.frozensets(st.sampled_from(REPOSITORY_ACTIONS), min_size=1)),
+        actions=frozenset([Action.CATALOG]) if is_about_catalog else actions,
         to=tuple(draw(st.lists(subject_keys, min_size=1, max_size=3))),
         on=() if is_about_catalog else tuple(draw(st.lists(globs, min_size=1, max_size=2))),
+        tags=tuple(draw(st.lists(tag_globs, max_size=2))) if may_have_tags else (),
         file=draw(st.sampled_from(["a.yaml", "b.yaml"])),
         lifetime_s=draw(st.sampled_from([None, None, 60, 900])) if effect is Effect.ALLOW else None,
         when=draw(st.sampled_from(["", *conditions])),

@@ -1,4 +1,5 @@
 import random
+from fnmatch import fnmatchcase
 from itertools import permutations
 
 import pytest
@@ -16,10 +17,11 @@ from authproxy.policy.model import (
     PolicySet,
     Rule,
     SubjectKey,
+    Target,
 )
 from authproxy.principal import ANONYMOUS as NOBODY
 from authproxy.principal import Principal
-from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
+from tests.unit.policy.builders import TAGS, accesses, make_rule, principals, rule_lists, tags
 
 ALICE = Principal("alice", frozenset({"devs"}))
 CI = Principal("ci", claims={"project": "web", "refs": ["main", "dev"], "id": 7, "protected": True, "object": {}})
@@ -80,6 +82,8 @@ NEVER_GRANTED = [
     ("an empty name", pull("")),
     ("a line break behind the name", pull("team\n")),
     ("everything on a name that is none", Access("repository", "**", "*")),
+    ("to create, which no scope can ask for", Access("repository", "a", "create")),
+    ("to overwrite, which no scope can ask for", Access("repository", "a", "overwrite")),
 ]
 
 
@@ -143,62 +147,87 @@ def test_a_star_has_the_shortest_lifetime_of_its_actions() -> None:
     assert decide(PolicySet(rules), ALICE, Access("repository", "a", "*")).lifetime_s == 60
 
 
-@given(rule_lists, principals, accesses)
-def test_agrees_with_trying_every_rule(rules: list[Rule], principal: Principal, access: Access) -> None:
+def is_about(rule: Rule, target: Target) -> bool:
+    """Read by the letter: where no tag is known, a rule about some of them counts where it allows."""
+    globs = rule.resources.tags
+    if target.action is not Action.CATALOG and globs:
+        if target.tag is None and rule.effect is Effect.DENY:
+            return False
+        if target.tag is not None and not any(fnmatchcase(target.tag, glob.text) for glob in globs):
+            return False
+    return rule.resources.include(target)
+
+
+@given(rule_lists, principals, accesses, tags)
+def test_agrees_with_trying_every_rule(
+    rules: list[Rule], principal: Principal, access: Access, tag: str | None
+) -> None:
     def is_allowed(single: Access) -> bool:
-        target = find_target(principal, single)
+        target = find_target(principal, single, tag)
         assert not isinstance(target, str)
         effects = {
             rule.effect
             for rule in rules
             if rule.subjects.include(principal)
             and target.action in rule.actions
-            and rule.resources.include(target)
+            and is_about(rule, target)
             # What cannot be told denies, and does not allow.
-            and holds(rule, principal, single, None) in ((True,) if rule.effect is Effect.ALLOW else (True, None))
+            and holds(rule, target, None) in ((True,) if rule.effect is Effect.ALLOW else (True, None))
         }
         return effects == {Effect.ALLOW}
 
-    assert decide(PolicySet(tuple(rules)), principal, access).allowed == all(map(is_allowed, expand(access)))
+    decision = decide(PolicySet(tuple(rules)), principal, access, tag=tag)
+    assert decision.allowed == all(map(is_allowed, expand(access)))
 
 
-@given(rule_lists, principals, accesses)
-def test_a_deny_always_wins(rules: list[Rule], principal: Principal, access: Access) -> None:
+@given(rule_lists, principals, accesses, tags)
+def test_a_deny_always_wins(rules: list[Rule], principal: Principal, access: Access, tag: str | None) -> None:
     denies = (
         make_rule(7, effect=Effect.DENY),
         make_rule(8, effect=Effect.DENY, actions=frozenset([Action.CATALOG]), on=()),
     )
-    decision = decide(PolicySet((*rules, *denies)), principal, access)
+    decision = decide(PolicySet((*rules, *denies)), principal, access, tag=tag)
     assert not decision.allowed
     assert decision.rule is not None
     assert decision.rule.effect is Effect.DENY
 
 
-@given(rule_lists, rule_lists, principals, accesses)
+@given(rule_lists, rule_lists, principals, accesses, tags)
 def test_adding_allows_removes_nothing(
-    rules: list[Rule], added: list[Rule], principal: Principal, access: Access
+    rules: list[Rule], added: list[Rule], principal: Principal, access: Access, tag: str | None
 ) -> None:
     allows = [rule for rule in added if rule.effect is Effect.ALLOW]
-    if decide(PolicySet(tuple(rules)), principal, access).allowed:
-        assert decide(PolicySet((*rules, *allows)), principal, access).allowed
+    if decide(PolicySet(tuple(rules)), principal, access, tag=tag).allowed:
+        assert decide(PolicySet((*rules, *allows)), principal, access, tag=tag).allowed
 
 
-@given(rule_lists, rule_lists, principals, accesses)
+@given(rule_lists, rule_lists, principals, accesses, tags)
 def test_adding_denies_gives_nothing(
-    rules: list[Rule], added: list[Rule], principal: Principal, access: Access
+    rules: list[Rule], added: list[Rule], principal: Principal, access: Access, tag: str | None
 ) -> None:
     denies = [rule for rule in added if rule.effect is Effect.DENY]
-    if decide(PolicySet((*rules, *denies)), principal, access).allowed:
-        assert decide(PolicySet(tuple(rules)), principal, access).allowed
+    if decide(PolicySet((*rules, *denies)), principal, access, tag=tag).allowed:
+        assert decide(PolicySet(tuple(rules)), principal, access, tag=tag).allowed
 
 
-@given(rule_lists, principals, accesses, st.randoms())
+@given(rule_lists, principals, accesses, tags, st.randoms())
 def test_the_order_of_rules_never_matters(
-    rules: list[Rule], principal: Principal, access: Access, shuffler: random.Random
+    rules: list[Rule], principal: Principal, access: Access, tag: str | None, shuffler: random.Random
 ) -> None:
     rules = list({(rule.file, rule.line): rule for rule in rules}.values())  # no two rules stand at one place
     shuffled = shuffler.sample(rules, len(rules))
-    assert decide(PolicySet(tuple(rules)), principal, access) == decide(PolicySet(tuple(shuffled)), principal, access)
+    answers = [decide(PolicySet(tuple(order)), principal, access, tag=tag) for order in (rules, shuffled)]
+    assert answers[0] == answers[1]
+
+
+@given(rule_lists, principals, accesses, st.sampled_from(TAGS))
+def test_with_no_tag_known_nothing_is_denied_that_some_tag_is_allowed(
+    rules: list[Rule], principal: Principal, access: Access, tag: str
+) -> None:
+    policies = PolicySet(tuple(rules))
+    for single in expand(access):
+        if decide(policies, principal, single, tag=tag).allowed:
+            assert decide(policies, principal, single).allowed
 
 
 def test_of_several_rules_always_the_same_is_named() -> None:

@@ -1,0 +1,110 @@
+"""What of a caller a token carries, so that rules that are decided where a request is served decide as for the caller.
+
+A token has no room for all groups and claims, and few of them matter. Rather too much than too little is carried: what
+is decided with it is what would be decided with the whole caller.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from authproxy.access import CATALOG, Access
+from authproxy.policy.decide import find_target
+from authproxy.policy.model import HIDDEN_ACTIONS, Action, PolicySet, Rule, SubjectKey, Target, subject_keys
+from authproxy.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The part of a caller that is carried; the name is the token's subject."""
+
+    groups: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    source: str = ""  # "" also where no rule asks for it
+
+    def to_principal(self, name: str) -> Principal:
+        """The caller to decide about where the token comes back; "" is the anonymous one."""
+        return Principal(name, self.groups, self.claims, self.source)
+
+
+NOTHING = Carried()
+
+
+def carried(policies: PolicySet, principal: Principal, accesses: Iterable[Access]) -> Carried:
+    """What a token for these accesses carries of a caller: what the rules speak of that may be asked once more.
+
+    Those are the rules about each repository to which one about tags, or about what `push` hides, could apply; and with
+    the catalog, which is cut down to what the caller may pull, all rules about pulling.
+    """
+    if principal.is_anonymous:
+        return NOTHING
+    needs = _Needs(principal)
+    for access in accesses:
+        if access == CATALOG:
+            for rule in policies.rules:
+                if Action.PULL in rule.actions:
+                    needs.add(rule, None)
+        elif not isinstance(target := find_target(principal, access), str):
+            if not policies.asks_for_tag(target.action, access.name):
+                continue
+            for one in (target, *_hidden(target)):
+                for rule in policies.candidates(one):
+                    needs.add(rule, one)
+    return needs.to_carried()
+
+
+def _hidden(target: Target) -> Iterator[Target]:
+    if target.action is Action.PUSH:
+        yield from (target._replace(action=action) for action in HIDDEN_ACTIONS)
+
+
+class _Needs:
+    """What of one caller the rules that were added speak of."""
+
+    def __init__(self, principal: Principal) -> None:
+        self._principal = principal
+        self._keys = frozenset(subject_keys(principal))
+        self._groups: set[str] = set()
+        self._claims: set[str] = set()
+        self._needs_source = False
+
+    def add(self, rule: Rule, target: Target | None) -> None:
+        """A rule that may be asked about this target, or, None, about any repository."""
+        keys = rule.subjects.any_of & self._keys
+        if not keys or (target is not None and not rule.resources.include(target)):
+            return  # it is not about the caller, and with less of the caller it still is not
+        if all(key.kind in ("group", "claim") for key in keys):
+            self._add_keys(keys)
+        for glob in rule.resources.repositories:
+            for placeholder in glob.placeholders:
+                if placeholder.kind == "claims":
+                    self._claims.add(placeholder.claim)
+                elif placeholder.kind == "group" and target is None:
+                    self._groups |= self._principal.groups
+            if target is not None:
+                self._groups.update(
+                    value for placeholder, value in glob.fillers(target.repository) if placeholder.kind == "group"
+                )
+        if rule.condition is not None:
+            # By the mere word, wherever it stands in the text: nobody has to read CEL to see that this is enough.
+            text = rule.condition.text
+            self._groups |= self._principal.groups if "groups" in text else frozenset()
+            self._claims.update(self._principal.claims if "claims" in text else ())
+            self._needs_source |= "source" in text
+
+    def _add_keys(self, keys: Iterable[SubjectKey]) -> None:
+        for key in keys:
+            if key.kind == "group":
+                self._groups.add(key.name)
+            else:
+                self._claims.add(key.claim)
+
+    def to_carried(self) -> Carried:
+        principal = self._principal
+        claims = {name: value for name, value in principal.claims.items() if name in self._claims}
+        return Carried(
+            principal.groups & self._groups,
+            MappingProxyType(claims),
+            principal.source if self._needs_source else "",
+        )

@@ -1,0 +1,37 @@
+"""What can be decided only where a request is served: about tags, and about what `push` hides.
+
+A token says `push` and no more. Which tag is written, whether it is there already and whether the repository is, shows
+in the request. Why so: docs/decisions/0023-serve-time-rules.md.
+"""
+
+from authproxy.access import Access
+from authproxy.policy.decide import Decision, decide, decide_target
+from authproxy.policy.model import HIDDEN_ACTIONS, Action, PolicySet, Target
+from authproxy.principal import Principal
+
+
+def decide_served(
+    policies: PolicySet, principal: Principal, action: Action, repository: str, *, tag: str | None, now: float | None
+) -> Decision:
+    """Decide one action of a request that a token, or a password, has opened the repository to.
+
+    `repository` is a valid name. `tag` is None where the request names none (a blob, a manifest by its digest).
+    `create` and `overwrite` are allowed where no rule denies them: whether the caller may push is another question.
+    """
+    decision = decide_target(policies, Target(action, tuple(repository.split("/")), principal, tag), now=now)
+    if action in HIDDEN_ACTIONS and decision.rule is None:
+        return Decision(allowed=True, rules=(), reason="no rule denies it")
+    return decision
+
+
+def decide_in_full(
+    policies: PolicySet, principal: Principal, access: Access, *, tag: str | None = None, now: float | None = None
+) -> Decision:
+    """Decide one access as its token and its request together do: what `push` hides needs `push` too."""
+    if access.type != "repository" or access.action not in HIDDEN_ACTIONS:
+        return decide(policies, principal, access, tag=tag, now=now)
+    pushing = decide(policies, principal, access._replace(action=Action.PUSH.value), tag=tag, now=now)
+    if not pushing.allowed:
+        return pushing
+    hidden = decide_served(policies, principal, Action(access.action), access.name, tag=tag, now=now)
+    return pushing if hidden.allowed else hidden

@@ -1,0 +1,112 @@
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given, settings
+
+from authproxy.access import CATALOG, Access, pull, push
+from authproxy.policy.carried import NOTHING, Carried, carried
+from authproxy.policy.decide import expand
+from authproxy.policy.model import HIDDEN_ACTIONS, SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
+from authproxy.policy.served import decide_served
+from authproxy.principal import ANONYMOUS, Principal
+from tests.unit.policy.builders import accesses, make_rule, principals, repositories, rule_lists, tags
+
+DENY = Effect.DENY
+DEVS, OPS = SubjectKey("group", "devs"), SubjectKey("group", "ops")
+OVERWRITE = frozenset([Action.OVERWRITE])
+IMMUTABLE = make_rule(1, effect=DENY, actions=OVERWRITE, tags=("v*",), on=("team/**",))
+ALICE = Principal("alice", frozenset({"devs", "ops", "team"}), {"project": "web", "ref": ["main"]}, "ldap")
+
+ROWS: list[tuple[str, list[Rule], Access, set[str], Mapping[str, object], str]] = [
+    ("no such rule", [make_rule(1, to=(DEVS,))], push("team/app"), set(), {}, ""),
+    ("elsewhere", [IMMUTABLE, make_rule(2, to=(DEVS,))], push("other"), set(), {}, ""),
+    ("another action", [IMMUTABLE, make_rule(2, to=(DEVS,))], pull("team/app"), set(), {}, ""),
+    ("the group that may push there", [IMMUTABLE, make_rule(2, to=(DEVS,))], push("team/app"), {"devs"}, {}, ""),
+    ("none where everybody may", [IMMUTABLE, make_rule(2, to=(DEVS, SIGNED_IN))], push("team/app"), set(), {}, ""),
+    ("a group that must not", [make_rule(1, effect=DENY, actions=OVERWRITE, to=(OPS,))], push("a"), {"ops"}, {}, ""),
+    ("a group of others", [IMMUTABLE, make_rule(2, to=(SubjectKey("group", "x"),))], push("team/a"), set(), {}, ""),
+    (
+        "a claim, with all its values",
+        [IMMUTABLE, make_rule(2, to=(SubjectKey("claim", "main", "ref"),))],
+        push("team/app"),
+        set(),
+        {"ref": ["main"]},
+        "",
+    ),
+    ("a group that stands in the name", [IMMUTABLE, make_rule(2, on=("{group}/*",))], push("team/a"), {"team"}, {}, ""),
+    (
+        "a claim that stands in the name",
+        [IMMUTABLE, make_rule(2, on=("team/{claims.project}",))],
+        push("team/web"),
+        set(),
+        {"project": "web"},
+        "",
+    ),
+    (
+        "a condition over groups",
+        [IMMUTABLE, make_rule(2, when="'devs' in identity.groups")],
+        push("team/app"),
+        {"devs", "ops", "team"},
+        {},
+        "",
+    ),
+    (
+        "a condition over a claim and the source",
+        [IMMUTABLE, make_rule(2, when="has(identity.claims.ref) && identity.source == 'ldap'")],
+        push("team/app"),
+        set(),
+        ALICE.claims,
+        "ldap",
+    ),
+    (
+        "with the catalog, what rules about pulling name",
+        [make_rule(1, to=(DEVS,), on=("a/**",)), make_rule(2, to=(OPS,), actions=frozenset([Action.PUSH]))],
+        CATALOG,
+        {"devs"},
+        {},
+        "",
+    ),
+    (
+        "with the catalog, any group that could stand in a name",
+        [make_rule(1, on=("{group}/**", "{claims.project:path}"))],
+        CATALOG,
+        {"devs", "ops", "team"},
+        {"project": "web"},
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("rules", "access", "groups", "claims", "source"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
+)
+def test_what_is_carried(
+    rules: list[Rule], access: Access, groups: set[str], claims: Mapping[str, object], source: str
+) -> None:
+    assert carried(PolicySet(tuple(rules)), ALICE, [access]) == Carried(frozenset(groups), claims, source)
+
+
+def test_of_nobody_nothing_is_carried() -> None:
+    rule = make_rule(1, effect=DENY, actions=OVERWRITE, on=("{group}",), when="size(identity.groups) == 0")
+    assert carried(PolicySet((rule,)), ANONYMOUS, [push("a"), CATALOG]) is NOTHING
+
+
+@settings(max_examples=400)
+@given(rule_lists, principals, accesses, tags, repositories)
+def test_what_is_decided_with_it_is_what_is_decided_with_the_whole_caller(
+    rules: list[Rule], principal: Principal, access: Access, tag: str | None, listed: str
+) -> None:
+    policies = PolicySet(tuple(rules))
+    part = carried(policies, principal, [access]).to_principal(principal.name)
+    if access == CATALOG:
+        asked = [(Action.PULL, listed)]
+    else:
+        actions = [Action(single.action) for single in expand(access)]
+        hidden = HIDDEN_ACTIONS if Action.PUSH in actions else ()
+        asked = [(action, access.name) for action in (*actions, *hidden)]
+    for action, repository in asked:
+        if access == CATALOG or policies.asks_for_tag(action, repository):
+            whole, again = (
+                decide_served(policies, who, action, repository, tag=tag, now=None) for who in (principal, part)
+            )
+            assert whole == again
