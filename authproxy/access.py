@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from authproxy.principal import Principal
+
 # "repository(plugin)" is a repository: the class is dropped.
 _TYPE = re.compile(r"([a-z0-9]+)(?:\([a-z0-9]+\))?")
 
@@ -47,10 +49,14 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a caller's credentials allow. A granted action `*` covers every action on that resource."""
+    """What a caller's credentials allow. A granted action `*` covers every action on that resource.
+
+    `holder` is who they belong to, as far as a rule that is decided later may ask it; None: they do not say enough.
+    """
 
     subject: str
     allowed: frozenset[Access] = frozenset()
+    holder: Principal | None = None
 
     def covers(self, access: Access) -> bool:
         """Whether this one access is granted."""

@@ -24,3 +24,6 @@ class Origin:
         """A `Location` or `Link` for this client: absolute on the host that was asked, or a mere path."""
         below_prefix = self.prefix + path_and_query
         return below_prefix if self.relative_locations else self.base_url + below_prefix
+
+
+UNKNOWN = Origin("", "", "")  # of a request that no edge has looked at

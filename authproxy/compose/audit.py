@@ -1,12 +1,11 @@
 """The section `audit` → who is told of each decision, and where the lines go."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
-from authproxy.access import Access
 from authproxy.audit.audit import Audit
-from authproxy.audit.event import Event, Record, Verdict
+from authproxy.audit.event import Event, Record
 from authproxy.audit.file import FileSink, check_place
 from authproxy.audit.sink import Sink
 from authproxy.audit.stdout import StdoutSink
@@ -17,10 +16,6 @@ from authproxy.config.audit import Audit as Section
 from authproxy.config.audit import AuditSyslog
 from authproxy.config.scalars import Address
 from authproxy.metrics.families import AUDIT_LINES
-from authproxy.policy.decide import Decision, expand
-from authproxy.principal import Principal
-
-Decide = Callable[[Principal, Access], Decision]
 
 
 def make_audit(section: Section, parts: Parts) -> Record:
@@ -45,18 +40,6 @@ def make_sinks(section: Section) -> Iterator[Sink]:
     if section.webhook is not None:
         headers = [(name, value) for name, values in section.webhook.headers.items() for value in values]
         yield WebhookSink(section.webhook.url, headers=[(name, value.get_secret_value()) for name, value in headers])
-
-
-def explain(decide: Decide, principal: Principal, accesses: Iterable[Access]) -> tuple[Verdict, ...]:
-    """What `decide` says of each single action that the accesses stand for."""
-    singles = dict.fromkeys(single for access in accesses for single in expand(access))
-    return tuple(_verdict(single, decide(principal, single)) for single in singles)
-
-
-def _verdict(access: Access, decision: Decision) -> Verdict:
-    if decision.rule is None:
-        return Verdict(access, decision.allowed, reason=decision.reason)
-    return Verdict(access, decision.allowed, rule=str(decision.rule))
 
 
 def _syslog(section: AuditSyslog) -> SyslogSink:

@@ -10,8 +10,10 @@ from fastapi import FastAPI
 
 from authproxy.asgi import App
 from authproxy.audit.event import Record
-from authproxy.compose.audit import explain, make_audit
+from authproxy.compose.audit import make_audit
+from authproxy.compose.judge import EveryUserEverything, PolicyJudge
 from authproxy.compose.parts import Parts
+from authproxy.compose.permissions import FindRules
 from authproxy.compose.reasons import PolicyReasons
 from authproxy.config.auth import Auth, AuthHtpasswd, AuthSilly, AuthToken
 from authproxy.config.model import Mode, Settings, Token
@@ -20,6 +22,7 @@ from authproxy.edge.audit import AuditRefusals
 from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute, Verifier
 from authproxy.edge.challenge import BasicChallenge, BearerChallenge, Challenge
 from authproxy.edge.opening import SessionSigner
+from authproxy.edge.permit import Permit
 from authproxy.edge.sessions import SignSessions
 from authproxy.edge.silly import AcceptAnything
 from authproxy.identity.directory import Directory
@@ -31,7 +34,7 @@ from authproxy.policy.live import Policies
 from authproxy.token.audit import TokenAudit
 from authproxy.token.discovery import Issued, discovery_routes
 from authproxy.token.foreign import ForeignKeys
-from authproxy.token.grant import EveryUserEverything, TokenService, as_any_other
+from authproxy.token.grant import TokenService
 from authproxy.token.header import HeaderStyle
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
@@ -64,8 +67,11 @@ def _layers_by_mode(
             return [partial(AcceptAnything, challenge=BearerChallenge(silly.service, silly.realm))]
         case Settings(mode=Mode.BASIC, auth=Auth(htpasswd=AuthHtpasswd() as htpasswd)):
             provision_htpasswd(htpasswd.path)
-            basic = BasicAccess(_directory(settings, parts, key=fallback_secret), _policies(settings, parts))
-            return _authorizing(settings, fallback_secret, challenge=BasicChallenge(htpasswd.realm), basic=basic)
+            policies = _policies(settings, parts)
+            granting = EveryUserEverything() if policies is None else PolicyJudge(policies)
+            basic = BasicAccess(_directory(settings, parts, key=fallback_secret), granting)
+            challenge = BasicChallenge(htpasswd.realm)
+            return _authorizing(settings, fallback_secret, challenge=challenge, basic=basic, policies=policies)
         case Settings(mode=Mode.VERIFY, auth=Auth(token=AuthToken() as token)):
             keys = ForeignKeys(rootcertbundle=token.rootcertbundle, jwks=token.jwks, algorithms=token.signingalgorithms)
             parts.reloadables.append(keys)
@@ -80,17 +86,19 @@ def _layers_by_mode(
             parts.reloadables.append(keyring)
             directory = _directory(settings, parts, key=keyring.secret("stamps"))
             policies = _policies(settings, parts)
-            revocations = _revocations(token, parts)
-            service = _token_service(token, keyring, directory, policies, revocations)
-            pages.include_router(token_routes(service, _token_audit(record, policies)))
+            assert policies is not None  # where tokens are issued there are policies
+            judge, revocations = PolicyJudge(policies), _revocations(token, parts)
+            service = _token_service(token, keyring, directory, judge, revocations)
+            pages.include_router(token_routes(service, TokenAudit(record) if record is not None else None))
             pages.include_router(discovery_routes(keyring, Issued(token.issuer, token.realm)))
             return _authorizing(
                 settings,
                 keyring.secret("sessions"),
                 challenge=BearerChallenge(token.service, token.realm),
                 verifier=own_verifier(keyring, issuer=token.issuer, service=token.service, revocations=revocations),
-                basic=BasicAccess(directory, policies),
-                reasons=PolicyReasons(directory, policies) if isinstance(policies, Policies) else None,
+                basic=BasicAccess(directory, judge),
+                reasons=PolicyReasons(directory, policies),
+                policies=policies,
             )
         case _:
             raise AssertionError(f"a mode without its section: {settings.mode}")
@@ -106,27 +114,19 @@ def _token_service(
     token: Token,
     keyring: KeyRing,
     directory: CountedLogins,
-    policies: Policies | EveryUserEverything,
+    judge: PolicyJudge,
     revocations: Revocations,
 ) -> TokenService:
     return TokenService(
         service=token.service,
         identities=directory,
-        policies=policies,
+        judge=judge,
         issuer=Issuer(
             keyring, token.issuer, token.service, int(token.lifetime.total_seconds()), style=_header_style(token)
         ),
         refresh=RefreshTokens(keyring.secret("refresh tokens"), issuer=token.issuer, service=token.service),
         revocations=revocations,
-        lifetimes=policies.lifetime_s if isinstance(policies, Policies) else as_any_other,
     )
-
-
-def _token_audit(record: Record | None, policies: Policies | EveryUserEverything) -> TokenAudit | None:
-    if record is None:
-        return None
-    assert isinstance(policies, Policies)  # where tokens are issued there are policies
-    return TokenAudit(record, partial(explain, policies.decide))
 
 
 def _header_style(token: Token) -> HeaderStyle:
@@ -155,9 +155,9 @@ def _directory(settings: Settings, parts: Parts, *, key: bytes) -> CountedLogins
     return CountedLogins(directory, parts.metrics)
 
 
-def _policies(settings: Settings, parts: Parts) -> Policies | EveryUserEverything:
+def _policies(settings: Settings, parts: Parts) -> Policies | None:
     if settings.policies is None:
-        return EveryUserEverything()
+        return None
     policies = Policies(settings.policies.path)
     parts.reloadables.append(policies)
     return policies
@@ -171,6 +171,7 @@ def _authorizing(
     verifier: Verifier | None = None,
     basic: BasicAccess | None = None,
     reasons: PolicyReasons | None = None,
+    policies: Policies | None = None,
 ) -> list[Layer]:
     """The layers that let in who may, with sessions signed by `http.secret`, or by `secret` where there is none."""
     if settings.http.secret is not None:
@@ -178,6 +179,7 @@ def _authorizing(
     signer = SessionSigner(secret)
     return [
         partial(Authorize, challenge=challenge, sessions=signer, verifier=verifier, basic=basic, reasons=reasons),
+        *([] if policies is None else [partial(Permit, find=FindRules(policies))]),
         partial(SignSessions, signer=signer, lifetime_s=_session_lifetime_s(settings), now=time.time),
     ]
 

@@ -49,8 +49,8 @@ class Authenticator(Protocol):
 class Policies(Protocol):
     """Decides what a caller may do."""
 
-    def granted(self, principal: Principal, accesses: Iterable[Access]) -> frozenset[Access]:
-        """Those of `accesses` that the rules allow."""
+    def granted(self, principal: Principal, accesses: Iterable[Access], origin: Origin) -> frozenset[Access]:
+        """Those of `accesses` that the rules allow to a request from there."""
 
 
 class Reasons(Protocol):
@@ -67,12 +67,12 @@ class BasicAccess:
         self.authenticator = authenticator
         self.policies = policies
 
-    async def grant(self, credentials: Basic, wanted: Iterable[Access]) -> Grant | None:
+    async def grant(self, credentials: Basic, wanted: Iterable[Access], origin: Origin) -> Grant | None:
         """What of `wanted` the caller may do, or None where the password is wrong."""
         principal = await self.authenticator.authenticate(credentials.user, credentials.password)
         if principal is None:
             return None
-        return Grant(principal.name, self.policies.granted(principal, wanted))
+        return Grant(principal.name, self.policies.granted(principal, wanted, origin), principal)
 
 
 class ParseRoute:
@@ -156,7 +156,7 @@ class Authorize:
                     raise self._refused(exc, origin, needs) from exc
             case Basic(user) if self.basic is not None:
                 wanted = (*needs, *(map(pull, route.mount.sources or ()) if route and route.mount else ()))
-                grant = await self.basic.grant(credentials, wanted)
+                grant = await self.basic.grant(credentials, wanted, origin)
                 if grant is None:
                     log.info("login refused", client=origin.client, user=user)
                     raise self._unauthorized(origin, needs, None, "incorrect username or password")

@@ -3,7 +3,7 @@
 A fleet without credentials asks one question thousands of times a second, and each answer costs a signature. An answer
 holds for as long as a change of policies, keys or revocations may take to be seen anyway (`watch.LOOK_EVERY_S`), so
 everything is still in force within two seconds; a token lives for a minute at least, and its answer says when it was
-issued. The client's address is part of the question, since rules may look at it.
+issued. Where it came from is part of the question, since rules may look at it.
 """
 
 import time
@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from authproxy.asgi import Headers
-from authproxy.audit.event import Verdict
 from authproxy.clock import Clock
 from authproxy.token.grant import TokenAnswer
 from authproxy.token.request import TokenRequest
 from authproxy.watch import LOOK_EVERY_S
 
-# The address of who asks, and the query as it came.
-Question: TypeAlias = tuple[str, bytes]
+# The address of who asks and how they came, as "https"; and the query as it came.
+Question: TypeAlias = tuple[str, str, bytes]
 
 MAX_ANSWERS = 1000
 # Longer than that of any client; an answer has at most some kilobytes.
@@ -27,11 +26,10 @@ MAX_QUERY_BYTES = 2048
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A question as it was read, its answer as it was sent, and why."""
+    """A question as it was read, and its answer as it was sent."""
 
     request: TokenRequest
     answer: TokenAnswer
-    verdicts: tuple[Verdict, ...]  # why, for the audit log; empty where there is none
     headers: Headers
     body: bytes
 
@@ -51,7 +49,7 @@ class AnonymousAnswers:
 
     def hold(self, question: Question, answered: Answered) -> None:
         """Let this answer serve the same question."""
-        if len(question[1]) > MAX_QUERY_BYTES:
+        if len(question[2]) > MAX_QUERY_BYTES:
             return
         self._held.pop(question, None)  # so that it becomes the last to go
         self._held[question] = self._now() + LOOK_EVERY_S, answered

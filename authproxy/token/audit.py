@@ -1,31 +1,24 @@
 """What the audit log is told of requests for tokens. Neither the token nor what proved the caller has a place in it."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
 
-from authproxy.access import Access
 from authproxy.asgi import ORIGIN, Scope, find_header
-from authproxy.audit.event import Event, Kind, Record, Verdict
+from authproxy.audit.event import Event, Kind, Record
 from authproxy.origin import Origin
 from authproxy.principal import Principal
 from authproxy.token.grant import TokenAnswer
 from authproxy.token.request import TokenRequest
 
-# What the policies say of each single action that the accesses stand for, and which rule says it.
-Explain: TypeAlias = Callable[[Principal, Iterable[Access]], tuple[Verdict, ...]]
-
 
 @dataclass(frozen=True, slots=True)
 class TokenAudit:
-    """Makes an event of each answer. `explain` is asked at once, while the rules are those that decided."""
+    """Makes an event of each answer."""
 
     record: Record
-    explain: Explain
 
-    def answered(self, scope: Scope, request: TokenRequest, answer: TokenAnswer, verdicts: tuple[Verdict, ...]) -> None:
-        """A token was issued, for all that was asked or for less; `verdicts` are what `explain` said of it."""
-        is_whole = all(verdict.allowed for verdict in verdicts)
+    def answered(self, scope: Scope, request: TokenRequest, answer: TokenAnswer) -> None:
+        """A token was issued, for all that was asked or for less."""
+        is_whole = all(verdict.allowed for verdict in answer.verdicts)
         self.record(
             Event(
                 Kind.TOKEN_ISSUED if is_whole else Kind.TOKEN_CUT_DOWN,
@@ -36,7 +29,7 @@ class TokenAudit:
                 granted=answer.granted,
                 token_id=answer.issued.id,
                 lifetime_s=answer.issued.expires_in,
-                verdicts=verdicts,
+                verdicts=answer.verdicts,
             )
         )
 

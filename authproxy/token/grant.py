@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from authproxy.access import CATALOG, Access, Grant, InvalidToken, format_scopes
+from authproxy.access import Access, Grant, InvalidToken, format_scopes
+from authproxy.audit.event import Verdict
 from authproxy.authorization import Basic
-from authproxy.errors import CredentialsRefused, NameInvalid, TokenRequestInvalid, TooManyRequests
+from authproxy.errors import CredentialsRefused, TokenRequestInvalid, TooManyRequests
+from authproxy.origin import UNKNOWN, Origin
 from authproxy.principal import ANONYMOUS, Principal
-from authproxy.reference import parse_repository
 from authproxy.token.issuer import IssuedToken
 from authproxy.token.refresh import RefreshTokens
 from authproxy.token.request import Renewal, TokenRequest
@@ -20,8 +21,6 @@ from authproxy.token.revocations import LEARNED_WITHIN_S, NobodyRevoked, Revocat
 MAX_ACTIONS = 256
 # Proxies and servers take headers of 8 KiB, some less; the token shares them with the rest of a request.
 MAX_TOKEN_BYTES = 6000
-
-REPOSITORY_ACTIONS = frozenset({"pull", "push", "delete", "*"})
 
 
 class Identities(Protocol):
@@ -34,40 +33,28 @@ class Identities(Protocol):
         """The enabled user as of now, or None."""
 
 
-class Policies(Protocol):
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the policies say to a wish, all of it by the same rules."""
+
+    allowed: frozenset[Access]  # for a wish of `*`, the actions on that resource that are allowed
+    holder: Principal  # as much of the caller as a rule may ask of the token later
+    lifetime_s: int | None = None  # the most for a token that grants this; None: as long as any other
+    verdicts: tuple[Verdict, ...] = ()  # on each single action, and why
+
+
+class Judge(Protocol):
     """Decides what a caller may do."""
 
-    def granted(self, principal: Principal, accesses: Iterable[Access]) -> frozenset[Access]:
-        """Those of `accesses` that are allowed; for a wish of `*`, the actions on that resource that are."""
+    def judge(self, principal: Principal, accesses: Iterable[Access], origin: Origin) -> Judgement:
+        """Judge a wish that came from there."""
 
 
 class AccessTokens(Protocol):
     """Signs access tokens."""
 
-    def issue(self, subject: str, accesses: Iterable[Access], max_lifetime_s: int | None = None) -> IssuedToken:
-        """A signed token, good for no longer than that."""
-
-
-class Lifetimes(Protocol):
-    """Says how long tokens are good."""
-
-    def __call__(self, principal: Principal, granted: Iterable[Access], /) -> int | None:
-        """The most for a token that grants this, in seconds; None: as long as any other."""
-
-
-def as_any_other(principal: Principal, granted: Iterable[Access], /) -> None:
-    """Where no policy says how long."""
-    del principal, granted
-
-
-class EveryUserEverything:
-    """The policies of a registry that has none: who has a password may do everything, as in CNCF Distribution."""
-
-    def granted(self, principal: Principal, accesses: Iterable[Access]) -> frozenset[Access]:
-        """See Policies."""
-        if principal.is_anonymous:
-            return frozenset()
-        return frozenset(access for access in accesses if access == CATALOG or _is_about_a_repository(access))
+    def issue(self, holder: Principal, accesses: Iterable[Access], max_lifetime_s: int | None = None) -> IssuedToken:
+        """A signed token that tells this of its holder, good for no longer than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +66,7 @@ class TokenAnswer:
     refresh_token: str | None = field(default=None, repr=False)
     shows_scope: bool = False
     principal: Principal = field(default=ANONYMOUS, repr=False)  # who asked, for the audit log
+    verdicts: tuple[Verdict, ...] = ()  # why no more was granted, for the same
 
     def to_json(self) -> dict[str, Any]:
         """Docker token authentication, "Token Response Fields"; `scope` as in RFC 6749 §5.1."""
@@ -101,14 +89,13 @@ class TokenService:
 
     service: str
     identities: Identities
-    policies: Policies
+    judge: Judge
     issuer: AccessTokens
     refresh: RefreshTokens
     revocations: Revocations = field(default_factory=NobodyRevoked)
-    lifetimes: Lifetimes = as_any_other
 
-    async def answer(self, request: TokenRequest) -> TokenAnswer:
-        """Answer one request. A grant smaller than the wish, be it empty, is no error.
+    async def answer(self, request: TokenRequest, origin: Origin = UNKNOWN) -> TokenAnswer:
+        """Answer one request that came from there. A grant smaller than the wish, be it empty, is no error.
 
         Raises CredentialsRefused, TokenRequestInvalid, TooManyRequests.
         """
@@ -119,9 +106,9 @@ class TokenService:
                 f"the scopes hold {len(request.accesses)} actions, more than {MAX_ACTIONS}; ask for fewer at a time"
             )
         principal, proved_at = await self._identify(request)
-        allowed = self.policies.granted(principal, request.accesses)
-        granted = within(request.accesses, allowed)
-        issued = self.issuer.issue(principal.name, granted, self.lifetimes(principal, granted))
+        judgement = self.judge.judge(principal, request.accesses, origin)
+        granted = within(request.accesses, judgement.allowed)
+        issued = self.issuer.issue(judgement.holder, granted, judgement.lifetime_s)
         if self.revocations.refuses(principal.name, issued.issued_at):
             message = f"the tokens of {principal.name} are being revoked; come back in {LEARNED_WITHIN_S} seconds"
             raise TooManyRequests(message, retry_after_s=LEARNED_WITHIN_S)
@@ -132,7 +119,7 @@ class TokenService:
             )
         wants_refresh = request.offline and not principal.is_anonymous
         refresh_token = self.refresh.issue(principal, proved_at) if wants_refresh else None
-        return TokenAnswer(issued, granted, refresh_token, request.shows_scope, principal)
+        return TokenAnswer(issued, granted, refresh_token, request.shows_scope, principal, judgement.verdicts)
 
     async def _identify(self, request: TokenRequest) -> tuple[Principal, int | None]:
         """Who asks, and when their password was proved (None: now)."""
@@ -167,11 +154,3 @@ def within(wanted: Sequence[Access], allowed: frozenset[Access]) -> tuple[Access
     order = {access: place for place, access in enumerate(wanted)}
     found = (access for access in allowed if wish.covers(access))
     return tuple(sorted(found, key=lambda access: (order.get(access, len(order)), access)))
-
-
-def _is_about_a_repository(access: Access) -> bool:
-    try:
-        parse_repository(access.name)
-    except NameInvalid:
-        return False
-    return access.type == "repository" and access.action in REPOSITORY_ACTIONS

@@ -4,12 +4,15 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from authproxy.access import Access, to_claim
 from authproxy.clock import Clock
 from authproxy.errors import StartError
+from authproxy.principal import Principal
 from authproxy.token.header import PLAIN, HeaderStyle, NamedKey
+from authproxy.token.holder import CLAIM as HOLDER
+from authproxy.token.holder import to_claim as holder_to_claim
 from authproxy.token.jws import encode_segment, seal
 
 # Docker token authentication: for compatibility with older clients, a token must never be returned with less.
@@ -65,8 +68,8 @@ class Issuer:
         self._style = style
         self._header: tuple[SigningKey | None, bytes] = (None, b"")  # of the key that signed last
 
-    def issue(self, subject: str, accesses: Iterable[Access], max_lifetime_s: int | None = None) -> IssuedToken:
-        """A token for what has been granted; `subject` is "" for anonymous callers.
+    def issue(self, holder: Principal, accesses: Iterable[Access], max_lifetime_s: int | None = None) -> IssuedToken:
+        """A token for what has been granted; it tells all of its holder that this value does.
 
         It is good for the issuer's lifetime, or for `max_lifetime_s` where that is less (60 or more).
         """
@@ -74,9 +77,9 @@ class Issuer:
         key = self._keys.signing()
         now = int(self._now())
         token_id = secrets.token_urlsafe(12)
-        claims = {
+        claims: dict[str, Any] = {
             "iss": self.issuer,
-            "sub": subject,
+            "sub": holder.name,
             "aud": self.service,
             "exp": now + lifetime_s,
             "nbf": now - EARLIER_S,
@@ -84,6 +87,8 @@ class Issuer:
             "jti": token_id,
             "access": to_claim(accesses),
         }
+        if told := holder_to_claim(holder):
+            claims[HOLDER] = told
         return IssuedToken(seal(self._header_of(key), claims, key.sign), lifetime_s, now, token_id)
 
     def _header_of(self, key: SigningKey) -> bytes:

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from authproxy.access import ExpiredToken, Grant, InvalidToken, from_claim
+from authproxy.token.holder import CLAIM as HOLDER
+from authproxy.token.holder import from_claim as holder_from_claim
 
 # Longer ones are refused before anything is computed: a header of 32 KiB is more than servers and proxies take.
 MAX_TOKEN_LENGTH = 32 * 1024
@@ -119,7 +121,8 @@ def check_claims(claims: Mapping[str, Any], expected: Expected, now: float) -> t
     if not isinstance(subject, str):
         raise Malformed("sub is no text")
     try:
-        grant = Grant(subject, from_claim(claims.get("access")))
+        holder = holder_from_claim(subject, claims.get(HOLDER))
+        grant = Grant(subject, from_claim(claims.get("access")), holder)
     except ValueError as exc:
         raise Malformed(str(exc)) from exc
     if now >= until:

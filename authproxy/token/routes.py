@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from starlette.routing import Route
 
 from authproxy.asgi import (
+    ORIGIN,
     ContentTooLong,
     Headers,
     Receive,
@@ -25,6 +26,7 @@ from authproxy.asgi import (
 )
 from authproxy.authorization import TOKEN_PATH, basic_challenge
 from authproxy.errors import CredentialsRefused, TokenRequestInvalid, Unsupported
+from authproxy.origin import UNKNOWN
 from authproxy.token.anonymous import AnonymousAnswers, Answered
 from authproxy.token.audit import TokenAudit, client_of
 from authproxy.token.grant import TokenAnswer, TokenService
@@ -64,14 +66,15 @@ class TokenEndpoint:
             raise Unsupported(f"{method} is not supported here", headers=[("Allow", self.ALLOWED)])
         answered = await self._answer(scope, receive)
         if self.audit is not None:
-            self.audit.answered(scope, answered.request, answered.answer, answered.verdicts)
+            self.audit.answered(scope, answered.request, answered.answer)
         await send_whole(send, 200, list(answered.headers), b"" if method == "HEAD" else answered.body)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answered:
         """The answer to a request, or what the same anonymous question was answered a moment ago."""
         if scope["method"] == "POST" or find_header(scope["headers"], b"authorization") is not None:
             return await self._answer_anew(scope, receive)
-        question = client_of(scope), scope["query_string"]
+        origin = scope.get(ORIGIN, UNKNOWN)
+        question = origin.client, origin.scheme, scope["query_string"]
         if (answered := self._anonymous.find(question)) is None:
             answered = await self._answer_anew(scope, receive)
             self._anonymous.hold(question, answered)
@@ -81,15 +84,14 @@ class TokenEndpoint:
         request: TokenRequest | None = None
         try:
             request = await self._parse(scope, receive)
-            answer = await self.service.answer(request)
+            answer = await self.service.answer(request, scope.get(ORIGIN, UNKNOWN))
         except CredentialsRefused as exc:
             user, reason = request.user if request else "", str(exc.__cause__ or exc)
             log.info("login refused", client=client_of(scope), user=user, reason=reason)
             if self.audit is not None:
                 self.audit.refused(scope, request, reason)
             raise CredentialsRefused(str(exc), detail=exc.detail, headers=[*exc.headers, self._challenge]) from exc
-        verdicts = self.audit.explain(answer.principal, request.accesses) if self.audit is not None else ()
-        return Answered(request, answer, verdicts, *_as_json(answer))
+        return Answered(request, answer, *_as_json(answer))
 
     async def _parse(self, scope: Scope, receive: Receive) -> TokenRequest:
         headers = scope["headers"]

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from authproxy.access import pull, push
+from authproxy.principal import Principal
 from authproxy.token.header import HeaderStyle
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyfiles import make_key
@@ -91,7 +92,7 @@ def test_a_stranger_who_says_all_that_we_say_is_refused(pair: Pair, tmp_path: Pa
     style = HeaderStyle(x5c="chain")
     for keys, status in ((pair.keys, 202), (tmp_path / "keys", 401)):
         issuer = Issuer(KeyRing.open(keys, style=style), "authproxy", "authproxy", 300, style=style)
-        token = issuer.issue(ADMIN, [pull("team/app"), push("team/app")]).token
+        token = issuer.issue(Principal(ADMIN), [pull("team/app"), push("team/app")]).token
         assert pair.open_upload(token).status_code == status
 
 

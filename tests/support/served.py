@@ -20,6 +20,7 @@ import httpx
 from authproxy.access import Access, delete, pull, push
 from authproxy.embedded import PASSWORD_VARIABLE, Layout, prepare
 from authproxy.errors import RegistryError
+from authproxy.principal import Principal
 from authproxy.route import parse_route
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
@@ -133,7 +134,7 @@ class Tokens(httpx.Auth):
             names = filter(None, (route.repository, *sources))
             self._granted |= dict.fromkeys(access(name) for name in names for access in (pull, push, delete))
             self._granted |= dict.fromkeys(route.needs)
-        request.headers["Authorization"] = f"Bearer {self._issuer.issue(ADMIN, list(self._granted)).token}"
+        request.headers["Authorization"] = f"Bearer {self._issuer.issue(Principal(ADMIN), list(self._granted)).token}"
         yield request
 
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from authproxy.access import Access
+from authproxy.audit.event import Verdict
 from authproxy.identity.bcrypt_hash import check_password, hash_password
 from authproxy.identity.directory import Directory
 from authproxy.identity.passwords import Passwords
 from authproxy.identity.source import htpasswd_source, users_source
+from authproxy.origin import Origin
 from authproxy.principal import Principal
-from authproxy.token.grant import TokenService
+from authproxy.token.grant import Judgement, TokenService
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
 from authproxy.token.refresh import RefreshTokens
@@ -24,8 +26,9 @@ HASHES = {name: hash_password(password, 4) for name, password in (("alice", "won
 class OwnSpace:
     """Policies: everybody their own name, signed-in users pull `public`, anonymous callers pull `open`."""
 
-    def granted(self, principal: Principal, accesses: Iterable[Access]) -> frozenset[Access]:
-        """Those of the wish that fit."""
+    def judge(self, principal: Principal, accesses: Iterable[Access], origin: Origin) -> Judgement:
+        """Those of the wish that fit; nothing of the holder matters later but the name."""
+        del origin
 
         def fits(access: Access) -> bool:
             if access.type != "repository":
@@ -35,7 +38,9 @@ class OwnSpace:
                 return True
             return access.action == "pull" and (owner == "open" or (owner == "public" and not principal.is_anonymous))
 
-        return frozenset(access for access in accesses if fits(access))
+        verdicts = tuple(Verdict(access, fits(access), rule="own space") for access in accesses)
+        allowed = frozenset(verdict.access for verdict in verdicts if verdict.allowed)
+        return Judgement(allowed, Principal(principal.name), verdicts=verdicts)
 
 
 @dataclass

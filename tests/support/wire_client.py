@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from authproxy.access import CATALOG, delete, pull, push
+from authproxy.principal import Principal
 from tests.support.served import Served
 from tests.support.server import ADMIN
 from tests.support.wire import Answer, Wire, request
@@ -24,7 +25,7 @@ class Client:
     def authorization(self) -> str:
         """The header's line."""
         accesses = [CATALOG, *(access(self.repository) for access in (pull, push, delete))]
-        return f"Authorization: Bearer {self.server.nursery.issuer.issue(ADMIN, accesses).token}"
+        return f"Authorization: Bearer {self.server.nursery.issuer.issue(Principal(ADMIN), accesses).token}"
 
     def open(self) -> Wire:
         """A new connection."""

@@ -7,20 +7,16 @@ from typing import Any
 import pytest
 import structlog
 
-from authproxy.access import CATALOG, parse_scopes
 from authproxy.audit.chain import parse_line
 from authproxy.audit.event import Event, Kind
 from authproxy.audit.verify import verify
-from authproxy.compose.audit import explain, make_audit, make_sinks
+from authproxy.compose.audit import make_audit, make_sinks
 from authproxy.compose.parts import Parts
 from authproxy.config.audit import Audit as Section
 from authproxy.errors import StartError
 from authproxy.health.checks import Checks
 from authproxy.identity.accounts import add_user
 from authproxy.metrics.metrics import Metrics
-from authproxy.policy.decide import decide
-from authproxy.policy.load import load_policies
-from authproxy.principal import Principal
 from tests.support.application import serving
 
 POLICIES = """\
@@ -74,25 +70,6 @@ async def test_every_sink_gets_every_event_and_its_counts_are_metrics(
     exposed = (await parts.metrics.expose()).decode()
     assert 'authproxy_audit_lines_total{result="written",sink="file"} 1' in exposed
     assert 'authproxy_audit_lines_total{result="lost",sink="stdout"} 0' in exposed
-
-
-def test_a_wish_is_explained_action_by_action_with_the_rule_or_the_reason(tmp_path: Path) -> None:
-    (tmp_path / "rules.yaml").write_text(POLICIES, encoding="utf-8")
-    rules = load_policies(tmp_path / "rules.yaml")
-
-    verdicts = explain(
-        lambda principal, access: decide(rules, principal, access),
-        Principal("alice"),
-        [*parse_scopes(["repository:alice/app:*,pull", "repository:bob/app:pull"]), CATALOG],
-    )
-    place = f'{tmp_path}/rules.yaml:3 "own space"'
-    assert [(str(v.access), v.allowed, v.rule, v.reason) for v in verdicts] == [
-        ("repository:alice/app:pull", True, place, ""),
-        ("repository:alice/app:push", True, place, ""),
-        ("repository:alice/app:delete", False, "", "no rule allows it"),
-        ("repository:bob/app:pull", False, "", "no rule allows it"),
-        ("registry:catalog:*", False, "", "no rule allows it"),
-    ]
 
 
 async def test_what_a_server_decided_is_in_its_file(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ class Users:
 
 
 class OwnNamespace:
-    def granted(self, principal: Principal, accesses: Iterable[Access]) -> frozenset[Access]:
+    def granted(self, principal: Principal, accesses: Iterable[Access], origin: Origin) -> frozenset[Access]:
+        del origin
         return frozenset(access for access in accesses if access.name.startswith(principal.name + "/"))
 
 

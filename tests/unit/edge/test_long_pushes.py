@@ -17,6 +17,7 @@ from authproxy.edge.errors import Answers
 from authproxy.edge.forwarded import DecideOrigin
 from authproxy.edge.opening import SessionSigner
 from authproxy.edge.sessions import SignSessions
+from authproxy.principal import Principal
 from authproxy.proxy.upstream import Upstream
 from authproxy.registry.core import Core
 from authproxy.registry.rules import Rules
@@ -64,7 +65,7 @@ def world(tmp_path: Path) -> World:
 
 
 def token(world: World, user: str) -> dict[str, str]:
-    issued = world.issuer.issue(user, {pull("alice/app"), push("alice/app")})
+    issued = world.issuer.issue(Principal(user), {pull("alice/app"), push("alice/app")})
     return {"Authorization": f"Bearer {issued.token}"}
 
 

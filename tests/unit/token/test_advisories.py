@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from authproxy.access import InvalidToken, pull
 from authproxy.authorization import Basic, Bearer
 from authproxy.errors import CredentialsRefused
+from authproxy.principal import Principal
 from authproxy.token.issuer import Issuer
 from authproxy.token.jwk import thumbprint, to_jwk
 from authproxy.token.refresh import RefreshTokens
@@ -144,7 +145,7 @@ def test_a_token_without_end_is_refused_unread(world: World) -> None:
 
 
 def test_truncated_and_doubled_tokens(world: World) -> None:
-    token = world.issuer.issue("alice", [pull("a")]).token
+    token = world.issuer.issue(Principal("alice"), [pull("a")]).token
     for broken in (
         token[: token.rindex(".")],
         token[: token.rindex(".") + 1],
@@ -163,7 +164,7 @@ async def test_a_refresh_token_is_no_access_token(world: World) -> None:
 
 
 async def test_an_access_token_is_no_refresh_token(world: World) -> None:
-    token = world.issuer.issue("alice", [pull("a")]).token
+    token = world.issuer.issue(Principal("alice"), [pull("a")]).token
     with pytest.raises(CredentialsRefused):
         await world.service.answer(TokenRequest(credentials=Renewal(token)))
 
@@ -227,7 +228,7 @@ def test_a_token_of_a_ring_with_the_same_names_elsewhere(world: World) -> None:
     folder = world.folder / "other"
     folder.mkdir()
     other = World(folder)
-    token = Issuer(other.keyring, "issuer", "registry", 300, other.clock).issue("admin", []).token
+    token = Issuer(other.keyring, "issuer", "registry", 300, other.clock).issue(Principal("admin"), []).token
     refuse(world, token, "not in the key ring")
 
 

@@ -28,37 +28,40 @@ class Time:
 
 
 def answered() -> Answered:
-    return Answered(TokenRequest(), TokenAnswer(IssuedToken("t", 300, 0, "id"), ()), (), [], b"")
+    return Answered(TokenRequest(), TokenAnswer(IssuedToken("t", 300, 0, "id"), ()), [], b"")
 
 
 def test_an_answer_serves_the_same_question_for_one_second() -> None:
     time = Time()
     answers = AnonymousAnswers(now=time)
-    answers.hold(("10.0.0.1", b"a"), first := answered())
+    answers.hold(("10.0.0.1", "https", b"a"), first := answered())
     time.now = 0.9
-    assert answers.find(("10.0.0.1", b"a")) is first
+    assert answers.find(("10.0.0.1", "https", b"a")) is first
     time.now = 1.0
-    assert answers.find(("10.0.0.1", b"a")) is None
+    assert answers.find(("10.0.0.1", "https", b"a")) is None
 
 
-@pytest.mark.parametrize("question", [("10.0.0.2", b"a"), ("10.0.0.1", b"b"), ("10.0.0.1", b"")])
-def test_another_question_is_another_one(question: tuple[str, bytes]) -> None:
+@pytest.mark.parametrize(
+    "question",
+    [("10.0.0.2", "https", b"a"), ("10.0.0.1", "http", b"a"), ("10.0.0.1", "https", b"b"), ("10.0.0.1", "https", b"")],
+)
+def test_another_question_is_another_one(question: tuple[str, str, bytes]) -> None:
     answers = AnonymousAnswers(now=Time())
-    answers.hold(("10.0.0.1", b"a"), answered())
+    answers.hold(("10.0.0.1", "https", b"a"), answered())
     assert answers.find(question) is None
 
 
 def test_answers_are_bounded_and_the_oldest_goes_first() -> None:
     answers = AnonymousAnswers(now=Time(), max_answers=2)
     for query in (b"a", b"b", b"a", b"c"):
-        answers.hold(("", query), answered())
-    assert [answers.find(("", query)) is None for query in (b"a", b"b", b"c")] == [False, True, False]
+        answers.hold(("", "", query), answered())
+    assert [answers.find(("", "", query)) is None for query in (b"a", b"b", b"c")] == [False, True, False]
 
 
 def test_a_question_longer_than_any_clients_is_not_held() -> None:
     answers = AnonymousAnswers(now=Time())
-    answers.hold(("", b"a" * (MAX_QUERY_BYTES + 1)), answered())
-    assert answers.find(("", b"a" * (MAX_QUERY_BYTES + 1))) is None
+    answers.hold(("", "", b"a" * (MAX_QUERY_BYTES + 1)), answered())
+    assert answers.find(("", "", b"a" * (MAX_QUERY_BYTES + 1))) is None
 
 
 def scope(*headers: tuple[bytes, bytes], method: str = "GET", query: bytes = b"scope=repository:open/a:pull") -> Scope:
@@ -83,7 +86,7 @@ async def ask(endpoint: TokenEndpoint, asked: Scope) -> bytes:
 
 async def test_each_answer_is_audited_though_it_was_made_once(world: World) -> None:
     events: list[Event] = []
-    endpoint = TokenEndpoint(world.service, TokenAudit(events.append, lambda _principal, _accesses: ()))
+    endpoint = TokenEndpoint(world.service, TokenAudit(events.append))
     bodies = [await ask(endpoint, scope()), await ask(endpoint, scope()), await ask(endpoint, scope(method="HEAD"))]
     assert bodies[0] == bodies[1] != b""
     assert bodies[2] == b""

@@ -2,15 +2,15 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 
 import jwt
 import pytest
 from fastapi import FastAPI, Request, Response
 from httpx import ASGITransport, AsyncClient
 
-from authproxy.access import Access, format_scopes
-from authproxy.audit.event import Event, Kind, Verdict, to_fields
+from authproxy.access import format_scopes
+from authproxy.audit.event import Event, Kind, to_fields
 from authproxy.edge.errors import render
 from authproxy.errors import RegistryError
 from authproxy.principal import Principal
@@ -28,12 +28,8 @@ def told() -> list[Event]:
 
 @pytest.fixture
 async def client(world: World, told: list[Event]) -> AsyncIterator[AsyncClient]:
-    def explain(principal: Principal, accesses: Iterable[Access]) -> tuple[Verdict, ...]:
-        allowed = world.service.policies.granted(principal, accesses)
-        return tuple(Verdict(access, access in allowed, rule="a rule") for access in accesses)
-
     app = FastAPI(openapi_url=None)
-    app.include_router(token_routes(world.service, TokenAudit(told.append, explain)))
+    app.include_router(token_routes(world.service, TokenAudit(told.append)))
 
     @app.exception_handler(RegistryError)
     def answer(_request: Request, error: RegistryError) -> Response:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from authproxy.access import Grant, InvalidToken, pull
 from authproxy.authorization import Bearer
 from authproxy.errors import StartError
+from authproxy.principal import Principal
 from authproxy.token.foreign import ForeignKeys
 from authproxy.token.header import HeaderStyle
 from authproxy.token.issuer import Issuer
@@ -25,7 +26,7 @@ from tests.support.tokens import FakeClock, read
 
 LEAF = HeaderStyle(x5c="leaf")
 CHAIN = HeaderStyle(x5c="chain")
-GRANT = Grant("alice", frozenset({pull("a")}))
+GRANT = Grant("alice", frozenset({pull("a")}), Principal("alice"))
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def clock() -> FakeClock:
 
 
 def issue(ring: KeyRing, style: HeaderStyle, clock: FakeClock) -> str:
-    return Issuer(ring, "issuer", "registry", 300, clock, style=style).issue("alice", [pull("a")]).token
+    return Issuer(ring, "issuer", "registry", 300, clock, style=style).issue(Principal("alice"), [pull("a")]).token
 
 
 def registry(bundle: Path, clock: FakeClock) -> Verifier:

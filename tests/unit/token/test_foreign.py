@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from authproxy.access import Grant, InvalidToken, pull
 from authproxy.authorization import Bearer
 from authproxy.errors import StartError
+from authproxy.principal import Principal
 from authproxy.token.foreign import ForeignKeys
 from authproxy.token.jwk import libtrust_fingerprint, thumbprint, to_jwk
 from authproxy.token.verifier import Verifier, foreign_verifier
@@ -34,7 +35,7 @@ CLAIMS = {
     "nbf": START,
     "access": [{"type": "repository", "name": "a", "actions": ["pull"]}],
 }
-GRANT = Grant("alice", frozenset({pull("a")}))
+GRANT = Grant("alice", frozenset({pull("a")}), Principal("alice"))
 
 
 @dataclass

@@ -1,8 +1,7 @@
 import pytest
 
-from authproxy.access import CATALOG, Access, delete, pull, push
-from authproxy.principal import ANONYMOUS, Principal
-from authproxy.token.grant import EveryUserEverything, within
+from authproxy.access import Access, delete, pull, push
+from authproxy.token.grant import within
 
 STAR = Access("repository", "a", "*")
 
@@ -24,19 +23,3 @@ def test_a_token_never_carries_more_than_was_asked_for(
     wanted: list[Access], allowed: set[Access], granted: list[Access]
 ) -> None:
     assert list(within(wanted, frozenset(allowed))) == granted
-
-
-def test_without_policies_every_user_may_do_everything_that_there_is() -> None:
-    known = {pull("a"), push("a"), delete("a/b"), STAR, CATALOG}
-    unknown = {
-        Access("planet", "mars", "visit"),
-        Access("registry", "catalog", "burn"),
-        Access("repository", "a", "burn"),
-        Access("repository", "A", "pull"),
-        Access("repository", "../a", "pull"),
-    }
-    assert EveryUserEverything().granted(Principal("alice"), known | unknown) == known
-
-
-def test_without_policies_nobody_may_do_nothing() -> None:
-    assert EveryUserEverything().granted(ANONYMOUS, {pull("a"), CATALOG}) == frozenset()

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from authproxy.access import Grant, pull
 from authproxy.authorization import Bearer
 from authproxy.errors import StartError, Unavailable
+from authproxy.principal import ANONYMOUS
 from authproxy.token.issuer import Issuer
 from authproxy.token.jwk import thumbprint
 from authproxy.token.jws import UntrustedKey
@@ -146,9 +147,9 @@ def test_keys_of_other_kinds_sign_with_their_own_algorithm(folder: Path, make: o
 def test_the_first_key_is_of_the_algorithm_that_is_asked_for(folder: Path, algorithm: str) -> None:
     ring = KeyRing.open(folder, algorithm=algorithm, now=FakeClock())
     assert ring.signing().algorithm == algorithm
-    issued = Issuer(ring, "issuer", "registry", 300, FakeClock()).issue("", [pull("a")])
+    issued = Issuer(ring, "issuer", "registry", 300, FakeClock()).issue(ANONYMOUS, [pull("a")])
     verifier = own_verifier(ring, issuer="issuer", service="registry", now=FakeClock())
-    assert verifier.verify(Bearer(issued.token)) == Grant("", frozenset({pull("a")}))
+    assert verifier.verify(Bearer(issued.token)) == Grant("", frozenset({pull("a")}), ANONYMOUS)
     assert jwt.get_unverified_header(issued.token)["alg"] == algorithm
 
 

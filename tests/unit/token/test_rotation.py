@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from authproxy.access import Grant, InvalidToken, pull
 from authproxy.authorization import Bearer
 from authproxy.errors import StartError
+from authproxy.principal import Principal
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import JWKS_MAX_AGE_S, KeyRing
 from authproxy.token.rotation import KNOWN_TO_ALL_S, KNOWN_TO_NODES_S, outlives, retire, rotate
@@ -19,7 +20,7 @@ from authproxy.token.verifier import own_verifier
 from tests.support.tokens import START, FakeClock, read
 
 LIFETIME_S = 300
-GRANT = Grant("alice", frozenset({pull("a")}))
+GRANT = Grant("alice", frozenset({pull("a")}), Principal("alice"))
 
 
 class Node:
@@ -32,7 +33,7 @@ class Node:
 
     def issue(self) -> str:
         """A token by the key that signs now."""
-        return self.issuer.issue("alice", [pull("a")]).token
+        return self.issuer.issue(Principal("alice"), [pull("a")]).token
 
     def verify(self, token: str) -> Grant:
         """By a verifier that remembers nothing."""

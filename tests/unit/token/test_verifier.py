@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from authproxy.access import Grant, InvalidToken, pull
 from authproxy.authorization import Bearer
+from authproxy.principal import Principal
 from authproxy.token.jws import Malformed, parse_jws
 from authproxy.token.keyring import KeyRing
 from authproxy.token.verifier import Verifier
@@ -70,7 +71,7 @@ def test_an_infinite_expiry_is_none(world: World) -> None:
 
 def test_a_token_is_verified_once_and_then_remembered_until_it_expires(world: World) -> None:
     verifier = world.verifier()
-    token = world.issuer.issue("alice", [pull("a")]).token
+    token = world.issuer.issue(Principal("alice"), [pull("a")]).token
     first = verifier.verify(Bearer(token))
     assert verifier.verify(Bearer(token)) is first
     world.clock.now += 300 + 10
@@ -80,7 +81,7 @@ def test_a_token_is_verified_once_and_then_remembered_until_it_expires(world: Wo
 
 def test_what_is_remembered_is_dropped_when_the_keys_change(world: World) -> None:
     verifier = world.verifier()
-    token = world.issuer.issue("alice", []).token
+    token = world.issuer.issue(Principal("alice"), []).token
     verifier.verify(Bearer(token))
     for path in (world.folder / "keys").glob("*.*"):
         if path.suffix in (".pem", ".json"):
@@ -99,16 +100,16 @@ def test_what_is_remembered_is_bounded(world: World) -> None:
         now=world.clock,
         max_remembered=2,
     )
-    tokens = [world.issuer.issue(name, []).token for name in "abc"]
+    tokens = [world.issuer.issue(Principal(name), []).token for name in "abc"]
     grants = [verifier.verify(Bearer(token)) for token in tokens]
     assert verifier.verify(Bearer(tokens[2])) is grants[2]
     assert verifier.verify(Bearer(tokens[0])) is not grants[0]
-    assert verifier.verify(Bearer(tokens[0])) == Grant("a")
+    assert verifier.verify(Bearer(tokens[0])) == Grant("a", holder=Principal("a"))
 
 
 def test_a_refused_token_is_not_remembered_as_good(world: World) -> None:
     verifier = world.verifier()
-    token = world.issuer.issue("alice", []).token
+    token = world.issuer.issue(Principal("alice"), []).token
     head, claims, signature = token.split(".")
     other = ("A" if signature[0] != "A" else "B") + signature[1:]
     for _ in range(2):
@@ -124,7 +125,7 @@ def test_any_text_is_a_token_or_refused_as_none(text: str) -> None:
 
 def test_any_changed_letter_is_refused(world: World) -> None:
     verifier = world.verifier()
-    token = world.issuer.issue("alice", [pull("a")]).token
+    token = world.issuer.issue(Principal("alice"), [pull("a")]).token
     for place, letter in enumerate(token):
         other = "B" if letter == "A" else "A"
         with pytest.raises(InvalidToken):
@@ -132,7 +133,7 @@ def test_any_changed_letter_is_refused(world: World) -> None:
 
 
 def test_the_reason_is_for_the_log_and_holds_no_token(world: World) -> None:
-    token = world.issuer.issue("alice", []).token
+    token = world.issuer.issue(Principal("alice"), []).token
     world.clock.now += 10_000
     with pytest.raises(InvalidToken) as raised:
         world.verifier().verify(Bearer(token))

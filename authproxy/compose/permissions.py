@@ -1,0 +1,68 @@
+"""The policies as the edge and the backend ask them about one request."""
+
+from authproxy.access import Grant, pull
+from authproxy.errors import Denied
+from authproxy.origin import Origin
+from authproxy.permissions import Permissions, Verb
+from authproxy.policy.live import Policies
+from authproxy.policy.model import Action
+from authproxy.principal import Principal
+from authproxy.reference import Repository, Tag
+from authproxy.route import Kind, Route
+
+# What a request of each kind may have to ask about in its repository, beside what its route needs anyway.
+_ASKED: dict[tuple[Kind, str], tuple[Action, ...]] = {
+    (Kind.MANIFEST, "GET"): (Action.PULL,),
+    (Kind.MANIFEST, "HEAD"): (Action.PULL,),
+    (Kind.MANIFEST, "PUT"): (Action.PUSH, Action.CREATE, Action.OVERWRITE),
+    (Kind.MANIFEST, "DELETE"): (Action.DELETE,),
+    (Kind.TAGS, "GET"): (Action.PULL,),
+    (Kind.TAGS, "HEAD"): (Action.PULL,),
+    (Kind.UPLOADS, "POST"): (Action.CREATE,),
+}
+
+
+class FindRules:
+    """Finds the permissions of whoever makes a request, by the rules in force."""
+
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
+
+    def __call__(self, route: Route, grant: Grant, origin: Origin) -> Permissions | None:
+        """See `edge.permit.FindPermissions`."""
+        if route.kind is not Kind.CATALOG:
+            actions = _ASKED.get((route.kind, route.method), ())
+            if not any(self._policies.asks_for_tag(action, route.repository or "") for action in actions):
+                return None
+        return RulePermissions(self._policies, grant, route.repository, origin)
+
+
+class RulePermissions:
+    """See `permissions.Permissions`."""
+
+    def __init__(self, policies: Policies, grant: Grant, repository: Repository | None, origin: Origin) -> None:
+        self._policies = policies
+        self._grant = grant
+        self._principal = grant.holder or Principal(grant.subject)
+        self._repository = repository or ""
+        self._origin = origin
+
+    def concern(self, verb: Verb) -> bool:
+        """See Permissions."""
+        return self._policies.asks_for_tag(Action(verb), self._repository)
+
+    def refusal(self, verb: Verb, tag: Tag | None = None) -> Denied | None:
+        """See Permissions."""
+        what = f"{self._repository}:{tag}" if tag is not None else self._repository
+        message = f"{self._grant.subject or 'anonymous'} may not {verb} {what}"
+        if self._grant.holder is None:
+            return Denied(f"{message}: the token says too little about its holder, who has too many groups")
+        decision = self._policies.decide_served(self._principal, Action(verb), self._repository, tag)
+        if decision.allowed:
+            return None
+        rule = decision.rule
+        return Denied(f"{message}: {rule.description}" if rule is not None and rule.description else message)
+
+    def shows(self, repository: Repository) -> bool:
+        """See Permissions."""
+        return self._policies.decide(self._principal, pull(repository)).allowed
