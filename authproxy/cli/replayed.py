@@ -11,7 +11,7 @@ from authproxy.audit.event import Event, Kind, Verdict
 from authproxy.audit.read import Entry, parse_event
 from authproxy.audit.search import shown
 from authproxy.policy.model import PolicySet
-from authproxy.policy.replay import Change, Past, Tally, replay
+from authproxy.policy.replay import Change, Past, Tally, is_all, replay
 from authproxy.principal import Principal
 
 
@@ -25,6 +25,7 @@ class Replayed:
     changes: Tally = field(default_factory=Tally)
     untold: Counter[str] = field(default_factory=Counter)  # why a line or a decision cannot be told
     aside: Counter[str] = field(default_factory=Counter)  # kinds of lines that hold no decision of rules
+    beyond: int = 0  # decisions that say less than all that these rules are about
 
     @property
     def is_as_it_was(self) -> bool:
@@ -49,6 +50,8 @@ class Replayed:
                 if change is not None:
                     self.changes.add(change)
                     yield change
+                elif past.allowed and not is_all(self.rules, past.access):
+                    self.beyond += 1
 
 
 def to_lines(replayed: Replayed, *, with_groups: bool) -> Iterator[str]:
@@ -63,6 +66,8 @@ def to_lines(replayed: Replayed, *, with_groups: bool) -> Iterator[str]:
         yield f"cannot be told: {shown(reason)} ({count})"
     if lost := replayed.aside[Kind.LINES_LOST]:
         yield f"note: lines were lost {lost} times while this log was written; what was in them is not here"
+    if replayed.beyond:
+        yield f"note: {replayed.beyond} decisions leave more to rules about tags, create and overwrite, unseen in this log"
     yield (
         f"{replayed.lines} lines, {replayed.decisions} decisions: {replayed.changes.count} would change,"
         f" {sum(replayed.untold.values())} cannot be told"
@@ -94,6 +99,7 @@ def to_json(replayed: Replayed) -> str:
         ],
         "untold": [{"reason": reason, "count": count} for reason, count in replayed.untold.most_common()],
         "aside": dict(replayed.aside),
+        "beyond": replayed.beyond,
     }
     return json.dumps(content, indent=2)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from authproxy.access import Access
 from authproxy.policy.decide import Decision, decide
-from authproxy.policy.model import Effect, PolicySet
+from authproxy.policy.model import REPOSITORY_ACTIONS, Action, Effect, PolicySet
 from authproxy.principal import Principal
 
 
@@ -42,6 +42,16 @@ def replay(policies: PolicySet, past: Past) -> Change | None:
     """Ask again. None: it would be allowed, or denied, as it was, be it by another rule."""
     now = decide(policies, past.principal, past.access, now=past.at)
     return None if now.allowed is past.allowed else Change(past, now)
+
+
+def is_all(policies: PolicySet, access: Access) -> bool:
+    """Whether what a token says of this access is all that these rules decide about it.
+
+    It is not where a rule is about tags, or about what `push` hides: that was asked later, with the token.
+    """
+    if access.type != "repository" or access.action not in REPOSITORY_ACTIONS:
+        return True
+    return not policies.asks_for_tag(Action(access.action), access.name)
 
 
 class _Kind(NamedTuple):

@@ -133,6 +133,7 @@ def test_json_has_all_of_it() -> None:
             ],
             "untold": [],
             "aside": {"login refused": 1},
+            "beyond": 0,
         },
     )
 
@@ -193,6 +194,20 @@ def test_a_line_of_another_version_cannot_be_told() -> None:
 def test_lines_that_were_lost_are_said() -> None:
     write([Event(Kind.LINES_LOST, reason="3 lines before this one were lost"), allowed("repository:team/app:pull")])
     assert replay().output.startswith("note: lines were lost 1 times while this log was written")
+
+
+def test_rules_about_tags_say_more_than_a_log_of_tokens_holds() -> None:
+    write([allowed("repository:team/app:pull,push"), allowed("repository:other/app:push")])
+    Path("new/rules.yaml").write_text(
+        OLD.replace("team/**", "**") + "  - name: releases stay\n    deny: [overwrite]\n    to: {everyone: true}\n"
+        '    on: {repositories: ["team/**"], tags: ["v*"]}\n',
+        encoding="utf-8",
+    )
+    result = replay("new")
+    assert (result.exit_code, result.output.splitlines()[0]) == (
+        0,
+        "note: 1 decisions leave more to rules about tags, create and overwrite, unseen in this log",
+    )
 
 
 def test_a_name_speaks_to_nobodys_terminal() -> None:

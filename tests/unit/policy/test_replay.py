@@ -1,12 +1,13 @@
 """Asking again: the same rules change nothing, and other rules change exactly what they decide otherwise."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.access import CATALOG, Access, pull, push
 from authproxy.policy.decide import decide, expand
-from authproxy.policy.model import Effect, PolicySet, Rule, SubjectKey
-from authproxy.policy.replay import Past, Tally, replay
+from authproxy.policy.model import Action, Effect, PolicySet, Rule, SubjectKey
+from authproxy.policy.replay import Past, Tally, is_all, replay
 from authproxy.principal import Principal
 from tests.unit.policy import builders
 from tests.unit.policy.builders import make_rule
@@ -66,6 +67,27 @@ def test_a_change_is_where_the_rules_decide_otherwise(
         decisions = [decide(policies, principal, single, now=EIGHT) for policies in (before, after)]
         assert (change is not None) == (decisions[0].allowed is not decisions[1].allowed)
         assert change is None or change.now == decisions[1]
+
+
+TAGGED = PolicySet(
+    (
+        make_rule(1),
+        make_rule(2, effect=Effect.DENY, actions=frozenset({Action.OVERWRITE}), on=("team/**",)),
+        make_rule(3, actions=frozenset({Action.CATALOG}), on=()),
+    )
+)
+BEYOND = [
+    ("a push where a tag may not be moved", push("team/app"), False),
+    ("a push elsewhere", push("other/app"), True),
+    ("a pull there", pull("team/app"), True),
+    ("the catalog", CATALOG, True),
+    ("an action that nobody knows", Access("repository", "team/app", "fly"), True),
+]
+
+
+@pytest.mark.parametrize(("access", "is_it"), [row[1:] for row in BEYOND], ids=[row[0] for row in BEYOND])
+def test_a_token_is_all_that_is_decided(access: Access, is_it: bool) -> None:  # noqa: FBT001  a column
+    assert is_all(TAGGED, access) is is_it
 
 
 def test_changes_are_counted_by_who_and_what_and_way() -> None:
