@@ -67,7 +67,7 @@ def to_lines(replayed: Replayed, *, with_groups: bool) -> Iterator[str]:
     if lost := replayed.aside[Kind.LINES_LOST]:
         yield f"note: lines were lost {lost} times while this log was written; what was in them is not here"
     if replayed.beyond:
-        yield f"note: {replayed.beyond} decisions leave more to rules about tags, create and overwrite, unseen in this log"
+        yield f"note: {replayed.beyond} decisions leave more to rules about tags, create and overwrite, not seen here"
     yield (
         f"{replayed.lines} lines, {replayed.decisions} decisions: {replayed.changes.count} would change,"
         f" {sum(replayed.untold.values())} cannot be told"

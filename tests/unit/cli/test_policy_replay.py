@@ -206,7 +206,7 @@ def test_rules_about_tags_say_more_than_a_log_of_tokens_holds() -> None:
     result = replay("new")
     assert (result.exit_code, result.output.splitlines()[0]) == (
         0,
-        "note: 1 decisions leave more to rules about tags, create and overwrite, unseen in this log",
+        "note: 1 decisions leave more to rules about tags, create and overwrite, not seen here",
     )
 
 
