@@ -54,6 +54,30 @@ def test_a_denied_access_says_what_was_near() -> None:
     ]
 
 
+def test_actions_with_a_repository_behind_them_are_a_scope_too() -> None:
+    as_scope = explain("alice", "repository:alice/app:pull,push")
+    as_words = explain("alice", "pull,push", "alice/app")
+    assert (as_words.exit_code, as_words.output) == (0, as_scope.output)
+    assert explain("root", "catalog").output == explain("root", "registry:catalog:*").output
+
+
+def test_a_tag_stands_behind_the_repository(folder: Path) -> None:
+    (folder / "policies/tags.yaml").write_text(
+        "version: 1\nrules:\n  - {name: stay, deny: [overwrite], to: {everyone: true},"
+        " on: {repositories: ['**'], tags: ['v*']}}\n",
+        encoding="utf-8",
+    )
+    result = explain("alice", "push,overwrite", "alice/app:v1")
+    assert result.exit_code == 1
+    assert result.output.splitlines()[:4] == [
+        "alice asks repository:alice/app:push with tag v1",
+        f"  allowed by {OWN}",
+        "alice asks repository:alice/app:overwrite with tag v1",
+        '  denied by policies/tags.yaml:3 "stay"',
+    ]
+    assert explain("alice", "push,overwrite", "alice/app:dev").exit_code == 0
+
+
 def test_one_denied_action_of_several_is_enough_for_exit_code_1() -> None:
     result = explain("alice", "repository:public/app:pull,push")
     assert result.exit_code == 1
@@ -121,6 +145,11 @@ BAD_ARGUMENTS = [
     ("a repository alone", ("alice", "team/app"), "is not a scope"),
     ("no action", ("alice", "repository:team/app:"), "is not a scope"),
     ("one of two is none", ("alice", "repository:a:pull b"), "is not a scope"),
+    ("no such action", ("alice", "pusch", "team/app"), '"pusch" is no action; allowed: pull, push, delete, create'),
+    ("a scope and a repository", ("alice", "repository:a:pull", "a"), "is no action"),
+    ("a name that is none", ("alice", "push", "Team"), '"Team" is not one: a repository name'),
+    ("a tag that is none", ("alice", "push", "team:-"), '"team:-" is not one: a tag'),
+    ("a repository of the catalog", ("alice", "catalog", "a"), "the catalog has no repository"),
     ("an empty user", ("", "repository:a:pull"), "a name is needed"),
     ("groups of nobody", ("-", "repository:a:pull", "--group", "g"), "has no groups"),
     ("no such policies", ("alice", "repository:a:pull", "--policies", "gone"), "authproxy: gone: cannot be read"),

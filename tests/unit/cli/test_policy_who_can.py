@@ -36,6 +36,18 @@ def test_who_may_push() -> None:
     )
 
 
+def test_who_may_move_a_tag(folder: Path) -> None:
+    (folder / "policies/tags.yaml").write_text(
+        "version: 1\nrules:\n  - {name: stay, deny: [overwrite], to: {users: [ann]},"
+        " on: {repositories: ['**'], tags: ['v*']}}\n",
+        encoding="utf-8",
+    )
+    lines = ask("who-can", "overwrite", "ann/app:v1").output.splitlines()
+    assert lines[-1] == 'not user ann: denied by policies/tags.yaml:3 "stay"'
+    assert [line.partition(":")[0] for line in lines[:-1]] == ["group admins", "user root"]
+    assert "not user ann" not in ask("who-can", "overwrite", "ann/app:dev").output
+
+
 def test_the_catalog_has_no_repository() -> None:
     assert ask("who-can", "catalog").exit_code == 0
     assert ask("who-can", "catalog", "a").exit_code == 2
@@ -53,7 +65,7 @@ def test_nobody(folder: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("arguments", [("admin", "a"), ("push", "A"), ("push",), ("push", "**")])
+@pytest.mark.parametrize("arguments", [("admin", "a"), ("push", "A"), ("push",), ("push", "**"), ("push,pull", "a")])
 def test_bad_questions_are_told(arguments: tuple[str, ...]) -> None:
     result = ask("who-can", *arguments)
     assert (result.exit_code, "Traceback" in result.output) == (2, False)

@@ -31,6 +31,10 @@ rules:
     deny: [push]
     to: {everyone: true}
     on: {repositories: ["*/frozen"]}
+  - name: releases stay
+    deny: [overwrite]
+    to: {everyone: true}
+    on: {repositories: ["**"], tags: ["v*"]}
 """
 DENIED = 'denied by p.yaml:11 "frozen"'
 
@@ -40,6 +44,16 @@ HOLDS = [
     ("denied by none", "{who: {user: alice}, what: 'repository:bob/app:*', expected: deny}"),
     ("anonymous", "{who: {anonymous: true}, what: 'repository:alice/app:pull', expected: deny}"),
     ("the deny is named", "{who: {user: a}, what: 'repository:a/frozen:push', expected: deny, rule: frozen}"),
+    (
+        "a tag that stays",
+        "{who: {user: alice}, what: 'repository:alice/app:overwrite', tag: v1, expected: deny, rule: releases stay}",
+    ),
+    (
+        "its first push",
+        "{who: {user: alice}, what: 'repository:alice/app:push,create', tag: v1, expected: allow, rule: own}",
+    ),
+    ("a tag that may move", "{who: {user: alice}, what: 'repository:alice/app:overwrite', tag: dev, expected: allow}"),
+    ("what push hides needs push", "{who: {user: alice}, what: 'repository:bob/app:create', expected: deny}"),
     (
         "any of the rules that decide may be named",
         "{who: {user: alice, groups: [devs]}, what: 'repository:alice/app:push', expected: allow, rule: also own}",
@@ -69,6 +83,11 @@ FAILS = [
         "no rule",
         "{who: {user: alice}, what: 'repository:bob/app:push', expected: deny, rule: frozen}",
         ('push: expected the rule "frozen" to decide, but it is denied: no rule allows it',),
+    ),
+    (
+        "a tag that may be moved after all",
+        "{who: {user: alice}, what: 'repository:alice/app:overwrite', tag: dev, expected: deny}",
+        ('overwrite: expected deny, but it is allowed by p.yaml:3 "own"',),
     ),
     (
         "a rule that does not exist",
@@ -128,13 +147,15 @@ REFUSED = [
     ("two scopes", "{who: {user: a}, what: 'repository:a:pull b:c:d', expected: deny}", "is not a scope"),
     ("no answer", "{who: {user: a}, what: 'repository:a:pull'}", "expected: missing"),
     ("another answer", "{who: {user: a}, what: 'repository:a:pull', expected: yes}", "'allow' or 'deny'"),
+    ("no tag", "{who: {user: a}, what: 'repository:a:pull', tag: 'v1:2', expected: deny}", 'tag: "v1:2" is not one'),
+    ("a tag of no repository", "{who: {user: a}, what: 'registry:catalog:*', tag: v1, expected: deny}", "has tags"),
     ("a misspelt key", "{who: {user: a}, what: 'repository:a:pull', expected: deny, rul: x}", "rul: unknown key"),
 ]
 
 
 @pytest.mark.parametrize(("case", "says"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_refused(case: str, says: str) -> None:
-    with pytest.raises(PolicyError, match=r"^p\.yaml:16: tests\.0") as caught:
+    with pytest.raises(PolicyError, match=r"^p\.yaml:20: tests\.0") as caught:
         faults_of(case)
     assert says in str(caught.value)
 

@@ -9,8 +9,9 @@ from authproxy.policy.check import check
 from authproxy.policy.decide import decide
 from authproxy.policy.load import load_all
 from authproxy.policy.model import ANONYMOUS, SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
+from authproxy.policy.served import decide_served
 from authproxy.principal import Principal
-from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
+from tests.unit.policy.builders import accesses, make_rule, principals, repositories, rule_lists, served_actions, tags
 
 DENY = Effect.DENY
 PULL = frozenset([Action.PULL])
@@ -84,6 +85,37 @@ FINDINGS = [
         [f"{name(2)}: it changes nothing: {name(1)} allows all of it"],
     ),
     (
+        "some tags of all",
+        [make_rule(1), make_rule(2, actions=PUSH, tags=("v*",))],
+        [f"{name(2)}: it changes nothing: {name(1)} allows all of it"],
+    ),
+    (
+        "some tags of some",
+        [make_rule(1, effect=DENY, tags=("v*",)), make_rule(2, effect=DENY, actions=PUSH, tags=("v1", "v2*"))],
+        [f"{name(2)}: it changes nothing: {name(1)} denies all of it"],
+    ),
+    ("other tags", [make_rule(1, tags=("v*",)), make_rule(2, tags=("*-rc",))], []),
+    (
+        "all tags are not what has none",
+        [make_rule(1, effect=DENY, tags=("*",)), make_rule(2, effect=DENY)],
+        [f"{name(1)}: it changes nothing: {name(2)} denies all of it"],
+    ),
+    (
+        "an allow of tags that are denied still lets blobs be pushed",
+        [make_rule(1, actions=PUSH, tags=("v1",)), make_rule(2, effect=DENY, tags=("v*",))],
+        [],
+    ),
+    (
+        "tags of what is denied whole",
+        [make_rule(1, actions=PUSH, tags=("v1",)), make_rule(2, effect=DENY)],
+        [f"{name(1)}: it never allows anything: {name(2)} denies all of it"],
+    ),
+    (
+        "what push hides is something else than push",
+        [make_rule(1), make_rule(2, effect=DENY, actions=frozenset([Action.OVERWRITE]), tags=("v*",))],
+        [],
+    ),
+    (
         "a glob that no repository matches",
         [make_rule(1, on=("team/.*",))],
         [f"{name(1)}: no repository name can match team/.*; change it or take it out"],
@@ -121,8 +153,10 @@ def test_the_default_policy_has_nothing_in_vain() -> None:
     assert check(loaded.policies, loaded.cases, groups={"admins"}) == ()
 
 
-@given(rule_lists, principals, accesses)
-def test_rules_in_vain_can_be_taken_out_all_together(rules: list[Rule], principal: Principal, access: Access) -> None:
+@given(rule_lists, principals, accesses, repositories, served_actions, tags)
+def test_rules_in_vain_can_be_taken_out_all_together(
+    rules: list[Rule], principal: Principal, access: Access, repository: str, action: Action, tag: str | None
+) -> None:
     rules = list({(rule.file, rule.line): rule for rule in rules}.values())
     in_vain = {
         (finding.file, finding.line)
@@ -130,6 +164,11 @@ def test_rules_in_vain_can_be_taken_out_all_together(rules: list[Rule], principa
         if "it changes nothing" in finding.sentence or "it never allows" in finding.sentence
     }
     kept = tuple(rule for rule in rules if (rule.file, rule.line) not in in_vain)
-    answers = [decide(PolicySet(some), principal, access) for some in (tuple(rules), kept)]
+    answers = [decide(PolicySet(some), principal, access, tag=tag) for some in (tuple(rules), kept)]
     assert answers[0].allowed is answers[1].allowed
     assert answers[0].lifetime_s == answers[1].lifetime_s
+    served = [
+        decide_served(PolicySet(some), principal, action, repository, tag=tag, now=None)
+        for some in (tuple(rules), kept)
+    ]
+    assert served[0].allowed is served[1].allowed

@@ -4,11 +4,22 @@ from hypothesis import given, settings
 from authproxy.access import Access
 from authproxy.policy.decide import decide, expand, find_target
 from authproxy.policy.diff import diff, render
-from authproxy.policy.model import SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
+from authproxy.policy.model import SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey, Target
+from authproxy.policy.served import decide_served
 from authproxy.principal import Principal
-from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists, unconditional_rule_lists
+from tests.unit.policy.builders import (
+    accesses,
+    make_rule,
+    principals,
+    repositories,
+    rule_lists,
+    served_actions,
+    tags,
+    unconditional_rule_lists,
+)
 
 DENY = Effect.DENY
+OVERWRITE = frozenset([Action.OVERWRITE])
 PULL, PUSH = frozenset([Action.PULL]), frozenset([Action.PUSH])
 DEVS, ALICE = SubjectKey("group", "devs"), SubjectKey("user", "alice")
 
@@ -78,6 +89,30 @@ LINES = [
         ["+ catalog: group devs on the registry"],
     ),
     (
+        "tags that stay",
+        [make_rule(1, actions=PUSH)],
+        [make_rule(1, actions=PUSH), make_rule(2, effect=DENY, actions=OVERWRITE, tags=("v*",))],
+        ["- overwrite: everyone on ** with tag v*"],
+    ),
+    (
+        "fewer tags that stay",
+        [make_rule(2, effect=DENY, actions=OVERWRITE, tags=("v*",))],
+        [make_rule(2, effect=DENY, actions=OVERWRITE, tags=("v1*",))],
+        ["+ overwrite: everyone on ** with tag v*", "    not everyone on ** with tag v1*, which is denied"],
+    ),
+    (
+        "tags that one may push",
+        [make_rule(1, actions=PUSH, to=(ALICE,))],
+        [make_rule(1, actions=PUSH, to=(ALICE,)), make_rule(2, actions=PUSH, to=(DEVS,), tags=("dev",))],
+        ["+ push: group devs on ** with tag dev", "    not user alice on **, which was allowed"],
+    ),
+    (
+        "a deny of tags that are allowed to nobody",
+        [make_rule(1, tags=("dev-*",))],
+        [make_rule(1, tags=("dev-*",)), make_rule(2, effect=DENY, tags=("v*",))],
+        [],
+    ),
+    (
         "cut along other lines",
         [make_rule(1, actions=PULL | PUSH, to=(DEVS, ALICE), on=("a", "b"))],
         [
@@ -109,15 +144,44 @@ def test_the_way_back_loses_what_the_way_there_gains(old: list[Rule], new: list[
 
 
 @settings(max_examples=300)
-@given(unconditional_rule_lists, unconditional_rule_lists, unconditional_rule_lists, principals, accesses)
+@given(unconditional_rule_lists, unconditional_rule_lists, unconditional_rule_lists, principals, accesses, tags)
 def test_it_predicts_every_decision(
-    both: list[Rule], old: list[Rule], new: list[Rule], principal: Principal, access: Access
+    both: list[Rule], old: list[Rule], new: list[Rule], principal: Principal, access: Access, tag: str | None
 ) -> None:
     before, after = PolicySet((*both, *old)), PolicySet((*both, *new))
     changes = diff(before, after)
     for single in expand(access):
-        target = find_target(principal, single)
+        target = find_target(principal, single, tag)
         assert not isinstance(target, str)
-        was, will_be = (decide(policies, principal, single).allowed for policies in (before, after))
+        was, will_be = (decide(policies, principal, single, tag=tag).allowed for policies in (before, after))
         predicted = {change.gains for change in changes if change.includes(target)}
         assert predicted == (set() if was is will_be else {will_be})
+
+
+@settings(max_examples=300)
+@given(
+    unconditional_rule_lists,
+    unconditional_rule_lists,
+    unconditional_rule_lists,
+    principals,
+    repositories,
+    tags,
+    served_actions,
+)
+def test_it_predicts_what_is_decided_where_a_request_is_served(
+    both: list[Rule],
+    old: list[Rule],
+    new: list[Rule],
+    principal: Principal,
+    repository: str,
+    tag: str | None,
+    action: Action,
+) -> None:
+    before, after = PolicySet((*both, *old)), PolicySet((*both, *new))
+    was, will_be = (
+        decide_served(policies, principal, action, repository, tag=tag, now=None).allowed
+        for policies in (before, after)
+    )
+    target = Target(action, tuple(repository.split("/")), principal, tag)
+    predicted = {change.gains for change in diff(before, after) if change.includes(target)}
+    assert predicted == (set() if was is will_be else {will_be})

@@ -10,7 +10,7 @@ from authproxy.policy.load import load_policies
 from authproxy.policy.model import Effect, PolicySet, Rule, SubjectKey
 from authproxy.principal import ANONYMOUS as NOBODY
 from authproxy.principal import Principal
-from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
+from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists, tags
 
 POLICY = """\
 version: 1
@@ -38,6 +38,69 @@ OWN = '"own space" (allow pull, push to signed-in on {user}/**)'
 TEAM = '"team" (allow push to group team on team/**)'
 LIST = '"list" (allow catalog to group ops on the registry)'
 NO_PLACE = "the name 'Alice' is no path segment of a repository name, so {user} matches nothing"
+RELEASES = """\
+version: 1
+rules:
+  - name: team
+    allow: [push]
+    to: {users: [alice]}
+    on: {repositories: ["team/**"], tags: ["v*", dev]}
+  - name: releases stay
+    description: Push the next number.
+    deny: [overwrite]
+    to: {everyone: true}
+    on: {repositories: ["**"], tags: ["v*"]}
+"""
+TAGGED_TEAM = '"team" (allow push to user alice on team/** with tags v*, dev)'
+
+TAGGED = [
+    (
+        "a tag that stays",
+        "overwrite",
+        "v1",
+        [
+            "alice asks repository:team/app:overwrite with tag v1",
+            '  denied by p.yaml:7 "releases stay"',
+            "  it says: Push the next number.",
+            f"  near: p.yaml:3 {TAGGED_TEAM}: it would allow this, but a deny always wins",
+        ],
+    ),
+    (
+        "a tag that does not",
+        "overwrite",
+        "dev",
+        ["alice asks repository:team/app:overwrite with tag dev", '  allowed by p.yaml:3 "team"'],
+    ),
+    (
+        "another tag",
+        "push",
+        "x",
+        [
+            "alice asks repository:team/app:push with tag x",
+            "  denied: no rule allows it",
+            f"  near: p.yaml:3 {TAGGED_TEAM}: the tag x does not match",
+        ],
+    ),
+    (
+        "no tag",
+        "create",
+        None,
+        ["alice asks repository:team/app:create", '  allowed by p.yaml:3 "team"'],
+    ),
+]
+
+
+@pytest.mark.parametrize(("action", "tag", "lines"), [row[1:] for row in TAGGED], ids=[row[0] for row in TAGGED])
+def test_lines_about_tags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str, tag: str | None, lines: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.yaml").write_text(RELEASES, encoding="utf-8")
+    policies = load_policies(Path("p.yaml"))
+    (explanation,) = explain(policies, ALICE, Access("repository", "team/app", action), tag=tag)
+    assert render(explanation) == lines
+
+
 NEAR_5 = '"rule 5" (allow pull, push, delete to everyone on team/**): the repository does not match'
 
 LINES = [
@@ -185,11 +248,12 @@ def test_a_rule_that_misses_by_two_things_is_not_near() -> None:
     assert explanation.near == ()
 
 
-@given(rule_lists, principals, accesses)
-def test_agrees_with_the_decision(rules: list[Rule], principal: Principal, access: Access) -> None:
+@given(rule_lists, principals, accesses, tags)
+def test_agrees_with_the_decision(rules: list[Rule], principal: Principal, access: Access, tag: str | None) -> None:
     policies = PolicySet(tuple(rules))
-    explanations = explain(policies, principal, access)
-    assert [one.decision for one in explanations] == [decide(policies, principal, single) for single in expand(access)]
+    explanations = explain(policies, principal, access, tag=tag)
+    decisions = [decide(policies, principal, single, tag=tag) for single in expand(access)]
+    assert [one.decision for one in explanations] == decisions
     for one in explanations:
         assert (render(one)[1].strip().startswith("allowed")) == one.decision.allowed
         if one.decision.allowed:

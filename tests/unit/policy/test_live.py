@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 from authproxy.access import CATALOG, Access, delete, pull, push
 from authproxy.policy.live import Policies
 from authproxy.policy.load import PolicyError
+from authproxy.policy.model import Action
 from authproxy.principal import ANONYMOUS, Principal
 
 ALICE = Principal("alice")
@@ -111,6 +112,40 @@ def test_granted_is_the_part_that_is_allowed(tmp_path: Path) -> None:
     assert policies.granted(ALICE, wanted) == {pull("alice/app")}
     assert policies.granted(ALICE, []) == frozenset()
     assert policies.granted(ANONYMOUS, wanted) == frozenset()
+
+
+def test_what_is_decided_has_each_single_action_once_with_its_reason(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text(make_policy("own", "[pull, delete]"), encoding="utf-8")
+    star = Access("repository", "alice/app", "*")
+    decided = Policies(path).decided(ALICE, [push("alice/app"), star, CATALOG])
+    assert [(access, decision.allowed) for access, decision in decided] == [
+        (push("alice/app"), False),
+        (pull("alice/app"), True),
+        (delete("alice/app"), True),
+        (CATALOG, False),
+    ]
+    assert decided[1][1].reason == f'allowed by {path}:3 "own"'
+
+
+def test_rules_about_tags_are_asked_where_a_request_is_served(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text(
+        make_policy("own", "[pull, push]", "team/**")
+        + "  - name: stay\n    deny: [overwrite]\n    to: {groups: [devs]}\n"
+        "    on: {repositories: [team/**], tags: [v*]}\n",
+        encoding="utf-8",
+    )
+    policies, dev = Policies(path), Principal("bob", frozenset({"devs", "ops"}))
+    assert policies.granted(dev, [push("team/app")]) == {push("team/app")}
+    assert policies.asks_for_tag(Action.PUSH, "team/app")
+    assert not policies.asks_for_tag(Action.PULL, "team/app")
+    carried = policies.carried(dev, [push("team/app")])
+    assert carried.groups == {"devs"}
+    for principal in (dev, carried.to_principal("bob")):
+        assert not policies.decide_served(principal, Action.OVERWRITE, "team/app", "v1").allowed
+        assert policies.decide_served(principal, Action.OVERWRITE, "team/app", "dev").allowed
+    assert policies.carried(dev, [push("other")]).groups == frozenset()
 
 
 def test_a_star_is_granted_as_the_single_actions_that_are_allowed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from authproxy.errors import StartError
 from authproxy.policy import DEFAULT_POLICY
 from authproxy.policy.decide import decide
 from authproxy.policy.load import PolicyError, load_policies
-from authproxy.policy.model import ANONYMOUS, REPOSITORY_ACTIONS, SIGNED_IN, Action, Effect, SubjectKey
+from authproxy.policy.model import ANONYMOUS, HIDDEN_ACTIONS, REPOSITORY_ACTIONS, SIGNED_IN, Action, Effect, SubjectKey
 from authproxy.principal import Principal
 
 DEFAULT = Path(__file__).parents[3] / "policies/default.yaml"
@@ -34,7 +34,7 @@ rules:
   - name: nobody deletes
     deny: ["*"]
     to: {everyone: true}
-    on: {repositories: [archive/**]}
+    on: {repositories: [archive/**], tags: ["v*", 1.0]}
   - name: list
     allow: [catalog]
     to: {groups: [ops]}
@@ -67,6 +67,8 @@ def test_every_field_is_read(tmp_path: Path) -> None:
     assert (own.lifetime_s, archive.lifetime_s) == (5400, None)
     assert own.summary.endswith(", for 1h30m")
     assert (archive.effect, archive.actions, archive.line) == (Effect.DENY, frozenset(REPOSITORY_ACTIONS), 16)
+    assert [glob.text for glob in archive.resources.tags] == ["v*", "1.0"]
+    assert archive.summary == "deny pull, push, delete to everyone on archive/** with tags v*, 1.0"
     assert (catalog.actions, catalog.resources.repositories) == (frozenset([Action.CATALOG]), ())
 
 
@@ -75,6 +77,12 @@ def test_a_star_does_not_open_the_catalog(tmp_path: Path) -> None:
     policies = load_policies(write(tmp_path, text))
     assert decide(policies, ALICE, push("team/app")).allowed
     assert not decide(policies, ALICE, CATALOG).allowed
+
+
+def test_what_push_hides_can_be_denied_beside_other_actions(tmp_path: Path) -> None:
+    text = make_file('name: r\ndeny: ["*", create, overwrite]\nto: {everyone: true}\non: {repositories: ["**"]}')
+    (rule,) = load_policies(write(tmp_path, text)).rules
+    assert rule.actions == {*REPOSITORY_ACTIONS, *HIDDEN_ACTIONS}
 
 
 RULE = 'name: r\nallow: [pull]\nto: {everyone: true}\non: {repositories: ["**"]}'
@@ -137,6 +145,24 @@ REFUSED = [
     ("an empty list of globs", make_file(RULE.replace('"**"', "")), ":6: rules.0.on.repositories: an empty list"),
     ("a bad glob", make_file(RULE.replace("**", "Team")), ":6: rules.0.on.repositories.0: no repository name can"),
     ("a glob that is null", make_file(RULE.replace('"**"', "~")), ":6: rules.0.on.repositories.0: one value is"),
+    ("a bad tag", make_file(RULE.replace("]}", "], tags: [a/b]}")), ':6: rules.0.on.tags.0: no tag can be "a/b"'),
+    ("a tag that is null", make_file(RULE.replace("]}", "], tags: [~]}")), ":6: rules.0.on.tags.0: one value is"),
+    ("an empty list of tags", make_file(RULE.replace("]}", "], tags: []}")), ":6: rules.0.on.tags: an empty list"),
+    (
+        "tags alone",
+        make_file(RULE.replace('repositories: ["**"]', "tags: [a]")),
+        ":6: rules.0.on.repositories: missing",
+    ),
+    (
+        "to allow what push allows",
+        make_file(RULE.replace("[pull]", "[push, overwrite]")),
+        ":4: rules.0.allow.1: push allows it; allowed: deny: [overwrite] for those who must not",
+    ),
+    (
+        "to create a tag",
+        make_file(RULE.replace("allow: [pull]", "deny: [push, create]").replace("]}", "], tags: [a]}")),
+        ":3: rules.0: a repository is created before it has tags; allowed: create in a rule without tags",
+    ),
     ("catalog with repositories", make_file(RULE.replace("[pull]", "[catalog]")), "allowed: leave `on` out"),
     ("catalog beside others", make_file(RULE.replace("[pull]", "[pull, catalog]")), "in a rule of its own"),
 ]

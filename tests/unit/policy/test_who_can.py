@@ -45,6 +45,32 @@ ROWS = [
 ]
 
 
+OVERWRITE = frozenset([Action.OVERWRITE])
+TAGGED = [
+    ("a tag that one may push", [make_rule(1, to=(ALICE,), tags=("dev",))], "push", "dev", ["user alice"], []),
+    ("another tag", [make_rule(1, to=(ALICE,), tags=("dev",))], "push", "v1", [], []),
+    ("no tag", [make_rule(1, to=(ALICE,), tags=("dev",))], "push", None, ["user alice"], []),
+    ("what push hides needs push", [make_rule(1, to=(ALICE,))], "overwrite", "v1", ["user alice"], []),
+    (
+        "whom a deny of it keeps out",
+        [make_rule(1, to=(SIGNED_IN,)), make_rule(2, effect=DENY, actions=OVERWRITE, to=(OPS,), tags=("v*",))],
+        "overwrite",
+        "v1",
+        ["signed-in"],
+        ["group ops"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("rules", "action", "tag", "allowed", "denied"), [row[1:] for row in TAGGED], ids=[row[0] for row in TAGGED]
+)
+def test_who_with_a_tag(rules: list[Rule], action: str, tag: str | None, allowed: list[str], denied: list[str]) -> None:
+    answers = who_can(PolicySet(tuple(rules)), Access("repository", "a", action), USERS, tag=tag)
+    assert [str(answer.who) for answer in answers.allowed] == allowed
+    assert [str(answer.who) for answer in answers.denied] == denied
+
+
 @pytest.mark.parametrize(
     ("rules", "access", "allowed", "denied"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
 )
