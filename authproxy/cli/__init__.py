@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from authproxy import __version__
-from authproxy.cli import audit, config, key, policy, policy_replay, serve, token, user
+from authproxy.cli import audit, config, doctor, key, policy, policy_replay, serve, token, user
 from authproxy.errors import StartError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
 app.add_typer(audit.app, name="audit")
 app.add_typer(config.app, name="config")
 app.add_typer(key.app, name="key")

@@ -1,0 +1,114 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from authproxy.cli import app
+from authproxy.token.handover import make_bundle
+from authproxy.token.header import HeaderStyle
+from authproxy.token.keyring import KeyRing
+
+OURS = """\
+version: 0.1
+storage: {filesystem: {rootdirectory: registry}}
+http: {host: "https://registry.example.org"}
+token: {keys: ring, x5c: leaf}
+policies: {path: policies}
+"""
+THEIRS = """\
+auth:
+  token:
+    realm: https://registry.example.org/token
+    service: authproxy
+    issuer: authproxy
+    rootcertbundle: bundle.pem
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A registry that was told of our authority."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("REGISTRY_TOKEN_X5C", "REGISTRY_TOKEN_KID"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "config.yml").write_text(OURS)
+    (tmp_path / "registry.yml").write_text(THEIRS)
+    style = HeaderStyle(x5c="leaf")
+    (tmp_path / "bundle.pem").write_bytes(make_bundle([KeyRing.open(Path("ring"), style=style).signing()], style))
+    return tmp_path
+
+
+def invoke(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, ["doctor", "--registry", "registry.yml", *arguments])
+    assert isinstance(result.exception, SystemExit | None), result.output
+    return result
+
+
+def replace(old: str, new: str) -> None:
+    Path("registry.yml").write_text(THEIRS.replace(old, new))
+
+
+def test_tokens_that_would_be_taken_are_exit_code_0() -> None:
+    result = invoke("config.yml")
+    assert result.exit_code == 0, result.output
+    assert "registry.yml, read by CNCF Distribution 2.8 and 3.0 and 3.1: our tokens would be taken" in result.stdout
+    assert "https://registry.example.org/token, where our token server answers" in result.stdout
+
+
+def test_tokens_that_would_be_refused_are_exit_code_1_with_the_line_and_the_fix() -> None:
+    replace("issuer: authproxy", "issuer: somebody")
+    result = invoke("config.yml")
+    assert result.exit_code == 1
+    assert "→ registry.yml:5: auth.token.issuer: authproxy; or token.issuer: somebody in our" in result.stdout
+
+
+def test_versions_that_differ_are_exit_code_2_until_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_TOKEN_X5C", "none")
+    monkeypatch.setenv("REGISTRY_TOKEN_KID", "libtrust")
+    key = KeyRing.open(Path("ring"), style=HeaderStyle(x5c="leaf")).signing()
+    Path("bundle.pem").write_bytes(make_bundle([key], HeaderStyle("libtrust")))
+    result = invoke("config.yml")
+    assert result.exit_code == 2
+    assert "name the registry's: --version 2.8" in result.stdout
+    assert invoke("config.yml", "--version", "2.8").exit_code == 0
+    assert invoke("config.yml", "--version", "3.0").exit_code == 1
+
+
+def test_the_same_as_json() -> None:
+    replace("service: authproxy", "service: other")
+    content = json.loads(invoke("config.yml", "--json", "--version", "2.8").stdout)
+    assert (content["registry"], content["verdict"]) == ("registry.yml", "refused")
+    (version,) = content["versions"]
+    levels = {finding["check"]: finding["level"] for finding in version["findings"]}
+    assert levels == {
+        "issuer": "ok",
+        "service": "wrong",
+        "algorithm": "ok",
+        "key": "ok",
+        "signature": "ok",
+        "realm": "ok",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["absent.yml"], "absent.yml: cannot be read"),
+        (["config.yml", "--env-file", "absent"], "--env-file absent"),
+        ([], "there is no folder data/keys"),
+        (["without-token.yml"], "no section token"),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_read_is_exit_code_2(arguments: list[str], words: str) -> None:
+    Path("without-token.yml").write_text("version: 0.1\nstorage: inmemory\nauth: none\n")
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_no_file_is_written(folder: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    invoke("config.yml")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
