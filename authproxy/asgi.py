@@ -17,6 +17,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 ROUTE = "authproxy.route"  # route.Route
 ORIGIN = "authproxy.origin"  # origin.Origin
 GRANT = "authproxy.grant"  # access.Grant; absent where the registry is open
+REQUEST_ID = "authproxy.request_id"  # a text that stands in the answer too, and in each log's line about the request
 
 # Key of what was found out about a request's connection and headers; see `facts`.
 FACTS = "authproxy.facts"

@@ -7,9 +7,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 from authproxy.access import Access, format_scopes, parse_scopes
+from authproxy.asgi import ORIGIN, REQUEST_ID, Scope
+from authproxy.origin import UNKNOWN, Origin
 from authproxy.principal import ANONYMOUS, Principal
 
 # A text that a client chose, in characters: longer ones are cut, so that nobody fills the log with one request.
@@ -44,6 +46,7 @@ class Event:
     kind: Kind
     principal: Principal = ANONYMOUS
     client: str = ""  # the client's address, after forwarded headers from trusted peers
+    scheme: str = ""  # "https" or "http", as the client spoke it
     request_id: str = ""
     asked: tuple[Access, ...] = ()
     granted: tuple[Access, ...] = ()
@@ -53,6 +56,20 @@ class Event:
     reason: str = ""  # why, where it isn't a verdict: a refused login, an admin's change in a sentence
     method: str = ""  # of a request that was denied
     path: str = ""  # without its query
+
+
+class CameFrom(TypedDict):
+    """What a line says of the way on which its request came."""
+
+    client: str
+    scheme: str
+    request_id: str
+
+
+def came_from(scope: Scope) -> CameFrom:
+    """Those fields of an event about a request, as the edge has decided them."""
+    origin: Origin = scope.get(ORIGIN, UNKNOWN)
+    return CameFrom(client=origin.client, scheme=origin.scheme, request_id=scope.get(REQUEST_ID, ""))
 
 
 Record: TypeAlias = Callable[[Event], None]
@@ -73,6 +90,7 @@ def to_fields(event: Event) -> dict[str, Any]:
         "groups": sorted(who.groups),
         "claims": _plain(who.claims),
         "client": _cut(event.client),
+        "scheme": event.scheme,
         "request_id": _cut(event.request_id),
         "asked": [_cut(scope) for scope in format_scopes(event.asked)],
         "granted": format_scopes(event.granted),
@@ -98,6 +116,7 @@ def from_fields(fields: Mapping[str, Any]) -> Event:
                 source=_text(fields, "source"),
             ),
             client=_text(fields, "client"),
+            scheme=_text(fields, "scheme"),
             request_id=_text(fields, "request_id"),
             asked=parse_scopes(_texts(fields, "asked")),
             granted=parse_scopes(_texts(fields, "granted")),

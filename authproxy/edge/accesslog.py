@@ -5,12 +5,12 @@ import sys
 from collections.abc import Callable
 from typing import TextIO, TypeAlias
 
-from authproxy.asgi import GRANT, ORIGIN
+from authproxy.asgi import GRANT, ORIGIN, REQUEST_ID
 from authproxy.edge.observe import Served
 
 EVENT = "request"
 TEXTS = ("client", "user", "method", "path")
-NUMBERS = ("status", "bytes", "ms")
+NUMBERS = ("status", "bytes", "ms", "request_id")  # the id needs no quotes either
 
 # How long a line waits for others, in seconds.
 GATHER_S = 0.02
@@ -40,6 +40,7 @@ class AccessLog:
             served.status,  # 0: the client went away before an answer
             served.sent,
             round(served.seconds * 1000, 1),
+            scope.get(REQUEST_ID, ""),
         )
         self._lines.append(line)
         if self._is_closed:

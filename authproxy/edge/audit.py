@@ -1,11 +1,13 @@
 """What the audit log is told of requests below /v2/: those that were refused, and logins that came with them."""
 
 from authproxy.access import Grant
-from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Receive, Scope, Send, find_header
-from authproxy.audit.event import Event, Kind, Record
-from authproxy.authorization import Basic, parse_authorization
+from authproxy.asgi import GRANT, ROUTE, App, Receive, Scope, Send
+from authproxy.audit.event import Event, Kind, Record, Verdict, came_from
+from authproxy.authorization import Basic, Credentials
+from authproxy.edge.authorize import credentials_of
 from authproxy.errors import Denied, RegistryError, Unauthorized
 from authproxy.principal import Principal
+from authproxy.route import Route
 
 
 class AuditRefusals:
@@ -23,22 +25,21 @@ class AuditRefusals:
         try:
             await self.app(scope, receive, send)
         except (Denied, Unauthorized) as exc:
-            if authorization := find_header(scope["headers"], b"authorization"):
-                self.record(_event(scope, authorization, exc))
+            if credentials := credentials_of(scope):
+                self.record(_event(scope, credentials, exc))
             raise
 
 
-def _event(scope: Scope, authorization: str, error: RegistryError) -> Event:
-    grant, route = scope.get(GRANT), scope.get(ROUTE)
-    credentials = parse_authorization(authorization)
+def _event(scope: Scope, credentials: Credentials, error: RegistryError) -> Event:
+    grant: Grant | None = scope.get(GRANT)
+    route: Route | None = scope.get(ROUTE)
     is_login = grant is None and isinstance(credentials, Basic)
     return Event(
         Kind.LOGIN_REFUSED if is_login else Kind.REQUEST_DENIED,
-        # What a token says of its holder is the name; groups and rules are in the line of its issue.
-        Principal(credentials.user if isinstance(credentials, Basic) else _subject(grant)),
-        client=scope[ORIGIN].client,
-        request_id=find_header(scope["headers"], b"x-request-id") or "",
+        _who(credentials, grant),
+        **came_from(scope),
         asked=route.needs if route is not None else (),
+        verdicts=_verdicts(credentials, grant, route),
         # Why a token proves nothing is not the client's to know.
         reason=f"{error}: {error.__cause__}" if error.__cause__ else str(error),
         method=scope["method"],
@@ -46,5 +47,18 @@ def _event(scope: Scope, authorization: str, error: RegistryError) -> Event:
     )
 
 
-def _subject(grant: Grant | None) -> str:
-    return grant.subject if grant is not None else ""
+def _who(credentials: Credentials, grant: Grant | None) -> Principal:
+    """All of a caller who brought a password. Of one with a token the name: groups are in the line of its issue."""
+    if isinstance(credentials, Basic):
+        return grant.holder if grant is not None and grant.holder is not None else Principal(credentials.user)
+    return Principal(grant.subject if grant is not None else "")
+
+
+def _verdicts(credentials: Credentials, grant: Grant | None, route: Route | None) -> tuple[Verdict, ...]:
+    """What the policies said just now of each access: with a password it is they who refuse, and not the token."""
+    if grant is None or route is None or not isinstance(credentials, Basic) or not grant.lacks(route.needs):
+        return ()
+    return tuple(
+        Verdict(access, allowed=True) if grant.covers(access) else Verdict(access, allowed=False, reason="not granted")
+        for access in route.needs
+    )

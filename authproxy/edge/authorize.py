@@ -123,7 +123,7 @@ class Authorize:
             scope[ROUTE] = route  # for those who note what became of a request that is refused
         except RegistryError as exc:
             refusal = exc
-        credentials = _credentials(scope)
+        credentials = credentials_of(scope)
         grant = await self._identify(credentials, scope, route)
         if refusal is not None:
             raise refusal
@@ -181,7 +181,8 @@ class Authorize:
         return Unauthorized(message, challenge=self.challenge(origin, needs, error, message), detail=detail)
 
 
-def _credentials(scope: Scope) -> Credentials:
+def credentials_of(scope: Scope) -> Credentials:
+    """What the `Authorization` header of a request says, read once."""
     known = facts(scope)
     if _CREDENTIALS not in known:
         known[_CREDENTIALS] = parse_authorization(find_header(scope["headers"], b"authorization"))

@@ -11,6 +11,7 @@ import structlog
 
 from authproxy.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, respond
 from authproxy.edge.headers import CommonHeaders
+from authproxy.edge.request_id import HEADER, name_request
 from authproxy.errors import InternalFault, RegistryError, TokenError
 
 log = structlog.get_logger(__name__)
@@ -46,12 +47,13 @@ class Answers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; complete; catch."""
         started = False
+        request_id = (HEADER, name_request(scope).encode("ascii"))
 
         def complete(message: Message) -> Awaitable[None]:
             nonlocal started
             if not started:  # an answer's first message is its start
                 started = True
-                message["headers"] = self.headers.complete(message["headers"], scope["path"])
+                message["headers"] = self.headers.complete(message["headers"], scope["path"], request_id)
             return send(message)
 
         try:

@@ -9,17 +9,19 @@ API_VERSION = ("Docker-Distribution-API-Version", "registry/2.0")
 
 
 class CommonHeaders:
-    """The API version below /v2/, and the configured headers (`http.headers`) everywhere."""
+    """The API version below /v2/; the configured headers (`http.headers`) and the request's id everywhere."""
 
     def __init__(self, configured: Mapping[str, Sequence[str]]) -> None:
         self._elsewhere = encode_headers((name, value) for name, values in configured.items() for value in values)
         self._registry = [*encode_headers([API_VERSION]), *self._elsewhere]
 
-    def complete(self, headers: Headers, path: str) -> Headers:
-        """An answer's headers and those that it lacks."""
+    def complete(self, headers: Headers, path: str, request_id: tuple[bytes, bytes]) -> Headers:
+        """An answer's headers and those that it lacks. An id that an upstream gave makes way for ours."""
         present = dict(headers)
+        if request_id[0] in present:
+            headers = [pair for pair in headers if pair[0] != request_id[0]]
         wanted = self._registry if is_registry_path(path) else self._elsewhere
-        return [*headers, *[pair for pair in wanted if pair[0] not in present]]
+        return [*headers, *[pair for pair in wanted if pair[0] not in present], request_id]
 
 
 def is_registry_path(path: str) -> bool:

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from authproxy.asgi import ORIGIN, Scope, find_header
-from authproxy.audit.event import Event, Kind, Record
-from authproxy.origin import Origin
+from authproxy.asgi import Scope
+from authproxy.audit.event import Event, Kind, Record, came_from
 from authproxy.principal import Principal
 from authproxy.token.grant import TokenAnswer
 from authproxy.token.request import TokenRequest
@@ -23,8 +22,7 @@ class TokenAudit:
             Event(
                 Kind.TOKEN_ISSUED if is_whole else Kind.TOKEN_CUT_DOWN,
                 answer.principal,
-                client=client_of(scope),
-                request_id=request_id_of(scope),
+                **came_from(scope),
                 asked=request.accesses,
                 granted=answer.granted,
                 token_id=answer.issued.id,
@@ -39,20 +37,8 @@ class TokenAudit:
             Event(
                 Kind.LOGIN_REFUSED,
                 Principal(request.user if request else ""),
-                client=client_of(scope),
-                request_id=request_id_of(scope),
+                **came_from(scope),
                 asked=request.accesses if request else (),
                 reason=reason,
             )
         )
-
-
-def client_of(scope: Scope) -> str:
-    """The client's address; "" where nothing decided it."""
-    origin = scope.get(ORIGIN)
-    return origin.client if isinstance(origin, Origin) else ""
-
-
-def request_id_of(scope: Scope) -> str:
-    """The `X-Request-ID` that a balancer in front of us or the client gave to the request; "" without one."""
-    return find_header(scope["headers"], b"x-request-id") or ""

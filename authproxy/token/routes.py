@@ -28,7 +28,7 @@ from authproxy.authorization import TOKEN_PATH, basic_challenge
 from authproxy.errors import CredentialsRefused, TokenRequestInvalid, Unsupported
 from authproxy.origin import UNKNOWN
 from authproxy.token.anonymous import AnonymousAnswers, Answered
-from authproxy.token.audit import TokenAudit, client_of
+from authproxy.token.audit import TokenAudit
 from authproxy.token.grant import TokenAnswer, TokenService
 from authproxy.token.request import TokenRequest, parse_get, parse_post
 
@@ -87,7 +87,7 @@ class TokenEndpoint:
             answer = await self.service.answer(request, scope.get(ORIGIN, UNKNOWN))
         except CredentialsRefused as exc:
             user, reason = request.user if request else "", str(exc.__cause__ or exc)
-            log.info("login refused", client=client_of(scope), user=user, reason=reason)
+            log.info("login refused", client=scope.get(ORIGIN, UNKNOWN).client, user=user, reason=reason)
             if self.audit is not None:
                 self.audit.refused(scope, request, reason)
             raise CredentialsRefused(str(exc), detail=exc.detail, headers=[*exc.headers, self._challenge]) from exc

@@ -24,6 +24,7 @@ CUT_DOWN = Event(
     Kind.TOKEN_CUT_DOWN,
     ALICE,
     client="10.0.0.7",
+    scheme="https",
     request_id="r-1",
     asked=(PULL, PUSH),
     granted=(PULL,),
@@ -44,6 +45,7 @@ def test_every_input_of_the_decision_is_a_field() -> None:
         "groups": ["admins", "team"],
         "claims": {"project_path": "team/app", "roles": ["dev"], "level": 3},
         "client": "10.0.0.7",
+        "scheme": "https",
         "request_id": "r-1",
         "asked": ["repository:team/app:pull,push"],
         "granted": ["repository:team/app:pull"],
@@ -91,7 +93,7 @@ def test_what_was_written_is_read_back() -> None:
     assert to_fields(again) == to_fields(CUT_DOWN)
     assert (again.principal.groups, again.asked, again.granted) == (ALICE.groups, CUT_DOWN.asked, CUT_DOWN.granted)
     assert again.verdicts == CUT_DOWN.verdicts
-    assert (again.token_id, again.lifetime_s) == ("t-1", 300)
+    assert (again.token_id, again.lifetime_s, again.scheme) == ("t-1", 300, "https")
 
 
 NOT_A_LINE: dict[str, dict[str, object]] = {

@@ -72,21 +72,26 @@ async def test_every_sink_gets_every_event_and_its_counts_are_metrics(
     assert 'authproxy_audit_lines_total{result="lost",sink="stdout"} 0' in exposed
 
 
-async def test_what_a_server_decided_is_in_its_file(tmp_path: Path) -> None:
-    add_user(tmp_path / "htpasswd", tmp_path / "users.yaml", "alice", "wonderland", ["team"], cost=4)
-    (tmp_path / "rules.yaml").write_text(POLICIES, encoding="utf-8")
-    log = tmp_path / "audit.log"
-    values = {
+def with_alice(folder: Path) -> tuple[dict[str, Any], Path]:
+    """A registry that alice may use, and the file of its log."""
+    add_user(folder / "htpasswd", folder / "users.yaml", "alice", "wonderland", ["team"], cost=4)
+    (folder / "rules.yaml").write_text(POLICIES, encoding="utf-8")
+    log = folder / "audit.log"
+    return {
         "version": "0.1",
         "storage": "inmemory",
-        "token": {"keys": str(tmp_path / "keys")},
+        "token": {"keys": str(folder / "keys")},
         "identities": [
-            {"htpasswd": {"path": str(tmp_path / "htpasswd")}},
-            {"users": {"path": str(tmp_path / "users.yaml")}},
+            {"htpasswd": {"path": str(folder / "htpasswd")}},
+            {"users": {"path": str(folder / "users.yaml")}},
         ],
-        "policies": {"path": str(tmp_path / "rules.yaml")},
+        "policies": {"path": str(folder / "rules.yaml")},
         "audit": {"file": {"path": str(log)}},
-    }
+    }, log
+
+
+async def test_what_a_server_decided_is_in_its_file(tmp_path: Path) -> None:
+    values, log = with_alice(tmp_path)
     async with serving(values) as client:
         scope = {"scope": "repository:alice/app:pull repository:bob/app:pull"}
         assert (await client.get("/token", params=scope, auth=("alice", "wonderland"))).status_code == 200
@@ -105,17 +110,7 @@ async def test_what_a_server_decided_is_in_its_file(tmp_path: Path) -> None:
 
 
 async def test_what_is_refused_below_v2_is_in_the_file_and_what_has_no_credentials_is_not(tmp_path: Path) -> None:
-    add_user(tmp_path / "htpasswd", tmp_path / "users.yaml", "alice", "wonderland", ["team"], cost=4)
-    (tmp_path / "rules.yaml").write_text(POLICIES, encoding="utf-8")
-    log = tmp_path / "audit.log"
-    values = {
-        "version": "0.1",
-        "storage": "inmemory",
-        "token": {"keys": str(tmp_path / "keys")},
-        "identities": [{"htpasswd": {"path": str(tmp_path / "htpasswd")}}],
-        "policies": {"path": str(tmp_path / "rules.yaml")},
-        "audit": {"file": {"path": str(log)}},
-    }
+    values, log = with_alice(tmp_path)
     alice = ("alice", "wonderland")
     async with serving(values) as client:
         scope = {"scope": "repository:alice/app:pull"}
@@ -143,6 +138,12 @@ async def test_what_is_refused_below_v2_is_in_the_file_and_what_has_no_credentia
         ("login refused", "alice", None, "/v2/"),
         ("request denied", None, None, "/v2/"),
     ]
+    decided = {"access": "repository:bob/app:pull", "allowed": False, "reason": "not granted"}
+    assert [(line.get("groups"), line.get("decisions")) for line in refused[:2]] == [
+        (None, None),
+        (["team"], [decided]),
+    ]
+    assert refused[1]["source"] == "htpasswd"
     assert refused[0]["request_id"] == "r-1"
     assert refused[0]["reason"] == "alice may not pull bob/app"
     assert refused[3]["reason"].startswith("the token is invalid or expired: ")
@@ -160,3 +161,20 @@ async def test_a_registry_with_passwords_alone_tells_what_it_refuses(tmp_path: P
         assert (await client.get("/v2/", auth=("alice", "wrong"))).status_code == 401
         assert (await client.get("/v2/", auth=("alice", "wonderland"))).status_code == 200
     assert parse_line((tmp_path / "audit.log").read_bytes()).fields["kind"] == "login refused"
+
+
+async def test_answer_access_log_and_audit_log_name_a_request_alike(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values, log = with_alice(tmp_path)
+    async with serving(values) as client:
+        answers = [
+            await client.get("/token", auth=("alice", "wonderland")),
+            await client.get("/v2/bob/app/tags/list", auth=("alice", "wonderland")),
+            await client.get("/token", auth=("alice", "wrong"), headers={"X-Request-ID": "r-1"}),
+        ]
+    names = [answer.headers["x-request-id"] for answer in answers]
+    assert (len(set(names)), names[-1]) == (3, "r-1")
+    assert [parse_line(raw).fields["request_id"] for raw in log.read_bytes().splitlines()] == names
+    requests = [line for line in capsys.readouterr().err.splitlines() if "event=request" in line]
+    assert [line.rpartition(" request_id=")[2] for line in requests] == names

@@ -3,19 +3,20 @@
 import asyncio
 import io
 
+from authproxy.asgi import REQUEST_ID
 from authproxy.edge.accesslog import GATHER_S, AccessLog
 from authproxy.edge.observe import Served
 
 
-def render(texts: tuple[str, ...], status: int, sent: int, ms: float) -> str:
-    return f"{texts} {status} {sent} {ms}"
+def render(texts: tuple[str, ...], status: int, sent: int, ms: float, request_id: str) -> str:
+    return f"{texts} {status} {sent} {ms} {request_id}"
 
 
 def served(path: str) -> Served:
-    return Served({"method": "GET", "path": path}, 200, 3, 0, 0.00123)
+    return Served({"method": "GET", "path": path, REQUEST_ID: "r-1"}, 200, 3, 0, 0.00123)
 
 
-LINES = [f"('', '', 'GET', '{path}') 200 3 1.2\n" for path in ("/a", "/b", "/c")]
+LINES = [f"('', '', 'GET', '{path}') 200 3 1.2 r-1\n" for path in ("/a", "/b", "/c")]
 
 
 async def test_lines_are_written_together() -> None:

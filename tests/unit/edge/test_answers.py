@@ -32,7 +32,7 @@ async def ask(
         sent.append(message)
 
     app = Answers(handler, headers=headers)
-    await app({"type": "http", "method": method, "path": path}, receive, send)
+    await app({"type": "http", "method": method, "path": path, "headers": []}, receive, send)
     return sent
 
 

@@ -10,9 +10,11 @@ from fastapi import FastAPI, Request, Response
 from httpx import ASGITransport, AsyncClient
 
 from authproxy.access import format_scopes
+from authproxy.asgi import ORIGIN, REQUEST_ID, Receive, Scope, Send
 from authproxy.audit.event import Event, Kind, to_fields
 from authproxy.edge.errors import render
 from authproxy.errors import RegistryError
+from authproxy.origin import Origin
 from authproxy.principal import Principal
 from authproxy.token.audit import TokenAudit
 from authproxy.token.routes import token_routes
@@ -36,19 +38,25 @@ async def client(world: World, told: list[Event]) -> AsyncIterator[AsyncClient]:
         status, headers, body = render(error)
         return Response(body, status, dict(headers))
 
-    async with AsyncClient(transport=ASGITransport(app), base_url="https://registry") as client:
+    async def named(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[ORIGIN] = Origin("https", "registry", "10.0.0.7")
+        scope[REQUEST_ID] = "r-1"
+        await app(scope, receive, send)
+
+    async with AsyncClient(transport=ASGITransport(named), base_url="https://registry") as client:
         yield client
 
 
 async def test_a_token_for_all_that_was_asked(client: AsyncClient, told: list[Event]) -> None:
     query = {"scope": "repository:alice/app:pull,push"}
-    answer = await client.get("/token", params=query, auth=("alice", PASSWORD), headers={"X-Request-ID": "r-1"})
+    answer = await client.get("/token", params=query, auth=("alice", PASSWORD))
     assert answer.status_code == 200
     (event,) = told
     claims = jwt.decode(answer.json()["token"], options={"verify_signature": False})
     assert (event.token_id, event.lifetime_s) == (claims["jti"], 300)
     assert (event.kind, event.principal.name, sorted(event.principal.groups)) == (Kind.TOKEN_ISSUED, "alice", ["team"])
     assert (event.principal.source, event.request_id) == ("htpasswd", "r-1")
+    assert (event.client, event.scheme) == ("10.0.0.7", "https")
     assert format_scopes(event.asked) == format_scopes(event.granted) == ["repository:alice/app:pull,push"]
     assert [verdict.allowed for verdict in event.verdicts] == [True, True]
 
