@@ -21,17 +21,11 @@ policies: {path: rules.yaml}
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as the embedded default leaves it, and the place where the command runs."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies/default.yaml").write_text(DEFAULT_POLICY, encoding="utf-8")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/users.yaml").write_text(
+def _users(folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data/users.yaml").write_text(
         "users:\n  root: {groups: [admins]}\n  gone: {groups: [admins], disabled: true}\n", encoding="utf-8"
     )
-    return tmp_path
 
 
 def explain(*arguments: str) -> Result:

@@ -4,18 +4,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from authproxy.cli.policy import app
-from authproxy.policy import DEFAULT_POLICY
 
 NOBODY = 'nobody is in the group "admins" by the users files'
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies/default.yaml").write_text(DEFAULT_POLICY, encoding="utf-8")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def check(*arguments: str) -> Result:

@@ -10,14 +10,9 @@ USERS = "users:\n  root: {groups: [admins]}\n  ann: {}\n"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies/default.yaml").write_text(DEFAULT_POLICY, encoding="utf-8")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/users.yaml").write_text(USERS, encoding="utf-8")
-    return tmp_path
+def _users(folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data/users.yaml").write_text(USERS, encoding="utf-8")
 
 
 def ask(*arguments: str) -> Result:
