@@ -1,7 +1,6 @@
 """`authproxy doctor`: would another registry take our tokens, and if not, why not."""
 
 import json
-import os
 import time
 from enum import Enum
 from itertools import groupby
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from authproxy.cli.settings import find_settings, token_of
 from authproxy.doctor.finding import Finding, Verdict, conclude
 from authproxy.errors import StartError
 
@@ -101,15 +101,8 @@ def _read_ours(config: Path | None, now: float) -> "Ours":
     from authproxy.token.header import HeaderStyle
     from authproxy.token.keyring import read_ring
 
-    settings = _settings(config)
-    token = settings.token
-    if token is None:
-        raise StartError("our configuration has no section token, so we issue none; write token: {keys: FOLDER}")
-    if not token.keys.is_dir():
-        raise StartError(
-            f"there is no folder {token.keys}; the first start of the server makes it. Go to where"
-            " `authproxy serve` runs, or name its configuration"
-        )
+    settings = find_settings(config)
+    token = token_of(settings)
     try:
         keys = read_ring(token.keys, now)
     except OSError as exc:
@@ -117,15 +110,6 @@ def _read_ours(config: Path | None, now: float) -> "Ours":
             f"token.keys: cannot read {exc.filename}: {exc.strerror}; run this as the owner of {token.keys}"
         ) from exc
     return Ours(token.issuer, token.service, _realm(settings, token), HeaderStyle(token.kid, token.x5c), keys)
-
-
-def _settings(config: Path | None) -> "Settings":
-    from authproxy.config.load import load, load_values
-    from authproxy.embedded import Layout
-
-    if config is not None:
-        return load(config, os.environ).settings
-    return load_values(Layout(Path()).values(), "embedded default", os.environ).settings
 
 
 def _realm(settings: "Settings", token: "Token") -> str | None:

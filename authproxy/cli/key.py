@@ -1,7 +1,6 @@
 """`authproxy key …`: the keys that sign tokens; a running server sees a change within two seconds."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 import typer
 
 from authproxy.cli.changes import record_change
+from authproxy.cli.settings import find_settings, token_of
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from authproxy.config.model import Settings, Token
     from authproxy.token.header import HeaderStyle
     from authproxy.token.keyfiles import RingKey
-
-# Where the embedded default keeps them.
-DEFAULT_KEYS = Path("data/keys")
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -128,8 +125,8 @@ def export(
     """Print the public keys as a key set, as /.well-known/jwks.json has them; or hand them over to a registry."""
     from authproxy.token.keyring import key_set
 
-    settings = _find_settings(config)
-    token = _token_of(settings)
+    settings = find_settings(config)
+    token = token_of(settings)
     keys = _read(token.keys)
     if verifiers is None:
         typer.echo(json.dumps(key_set(keys, time.time(), _style(token)), indent=2))
@@ -207,29 +204,8 @@ def _in_words(row: dict[str, Any]) -> str:
             return f"{row['state']} until {row['retired']}"
 
 
-def _find_settings(config: Path | None) -> "Settings":
-    """Those of a configuration, or of the embedded default in this folder."""
-    from authproxy.config.load import load, load_values
-    from authproxy.embedded import Layout
-
-    if config is not None:
-        return load(config, os.environ).settings
-    return load_values(Layout(Path()).values(), "embedded default", os.environ).settings
-
-
-def _token_of(settings: "Settings") -> "Token":
-    if settings.token is None:
-        raise StartError("there is no token section in the configuration, so no key signs; write token: {keys: FOLDER}")
-    if not settings.token.keys.is_dir():
-        raise StartError(
-            f"there is no folder {settings.token.keys}; the first start of the server makes it. Go to where"
-            " `authproxy serve` runs, or name its configuration: --config CONFIG"
-        )
-    return settings.token
-
-
 def _find_token(config: Path | None) -> "Token":
-    return _token_of(_find_settings(config))
+    return token_of(find_settings(config))
 
 
 def _style(token: "Token") -> "HeaderStyle":

@@ -1,17 +1,17 @@
 """`authproxy token …`: what was given out, taken back; a running server sees the change within two seconds."""
 
 import datetime as dt
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from authproxy.cli.changes import tell_change
+from authproxy.cli.settings import check_started, find_settings
 from authproxy.errors import StartError
 
-# Where the embedded default keeps it.
-DEFAULT_STATE = Path("data/state")
+# What the embedded default has made since its first start.
+DATA = Path("data")
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -63,16 +63,11 @@ def _parse_past(text: str, now: dt.datetime) -> dt.datetime:
 
 
 def _find_state(config: Path | None) -> Path:
-    if config is None:
-        if not DEFAULT_STATE.parent.exists():
-            raise StartError(
-                f"there is no {DEFAULT_STATE.parent} in this folder; go to where `authproxy serve --embedded` has been"
-                " started once, or name a configuration: --config CONFIG"
-            )
-        return DEFAULT_STATE
-    from authproxy.config.load import load
-
-    settings = load(config, os.environ).settings
-    if settings.token is None or settings.token.state is None:
-        raise StartError(f"{config}: token.state is not set, so nothing can be revoked; write token: {{state: FOLDER}}")
-    return settings.token.state
+    check_started(config, DATA)
+    token = find_settings(config).token
+    if token is None or token.state is None:
+        raise StartError(
+            f"{config or 'embedded default'}: token.state is not set, so nothing can be revoked; write token:"
+            " {state: FOLDER}"
+        )
+    return token.state

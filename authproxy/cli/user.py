@@ -1,6 +1,5 @@
 """`authproxy user …`: the users in htpasswd and users.yaml; a running server sees the change within two seconds."""
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from authproxy.cli.changes import tell_change
+from authproxy.cli.settings import check_started, find_settings
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from authproxy.identity.entry import Entry
 
-# Where the embedded default keeps them.
+# What the embedded default has made since its first start.
 DEFAULT_HTPASSWD = Path("data/htpasswd")
-DEFAULT_USERS = Path("data/users.yaml")
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -167,19 +166,14 @@ def _parse_expiry(text: str) -> "dt.datetime":
 
 
 def _find_files(config: Path | None) -> Files:
-    if config is None:
-        if not DEFAULT_HTPASSWD.exists():
-            raise StartError(
-                f"there is no {DEFAULT_HTPASSWD} in this folder; go to where `authproxy serve --embedded` has been"
-                " started once, or name a configuration: --config CONFIG"
-            )
-        return Files(DEFAULT_HTPASSWD, DEFAULT_USERS)
-    from authproxy.config.load import load
-
-    sources = load(config, os.environ).settings.sources
+    check_started(config, DEFAULT_HTPASSWD)
+    sources = find_settings(config).sources
     htpasswd = next((source.htpasswd.path for source in sources if source.htpasswd), None)
     if htpasswd is None:
-        raise StartError(f"{config}: no htpasswd file is configured; add to identities: - htpasswd: {{path: htpasswd}}")
+        raise StartError(
+            f"{config or 'embedded default'}: no htpasswd file is configured; add to identities: - htpasswd:"
+            " {path: htpasswd}"
+        )
     return Files(htpasswd, next((source.users.path for source in sources if source.users), None))
 
 

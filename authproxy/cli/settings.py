@@ -1,0 +1,41 @@
+"""The settings that a command works on: those of a configuration that is named, or of the embedded default here."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from authproxy.errors import StartError
+
+if TYPE_CHECKING:
+    from authproxy.config.model import Settings, Token
+
+
+def find_settings(config: Path | None) -> "Settings":
+    """Of the embedded default they are what its server takes too, variables included. Raises StartError."""
+    from authproxy.config.load import load, load_values
+    from authproxy.embedded import Layout
+
+    if config is not None:
+        return load(config, os.environ).settings
+    return load_values(Layout(Path()).values(), "embedded default", os.environ).settings
+
+
+def check_started(config: Path | None, made: Path) -> None:
+    """Raise StartError where the embedded default is meant, and `made`, of its first start, is not there."""
+    if config is None and not made.exists():
+        raise StartError(
+            f"there is no {made} in this folder; go to where `authproxy serve --embedded` has been started once, or"
+            " name a configuration: --config CONFIG"
+        )
+
+
+def token_of(settings: "Settings") -> "Token":
+    """The section of a configuration whose keys sign tokens. Raises StartError where there is none, or no keys yet."""
+    if settings.token is None:
+        raise StartError("there is no token section in the configuration, so no key signs; write token: {keys: FOLDER}")
+    if not settings.token.keys.is_dir():
+        raise StartError(
+            f"there is no folder {settings.token.keys}; the first start of the server makes it. Go to where"
+            " `authproxy serve` runs, or name its configuration: --config CONFIG"
+        )
+    return settings.token
