@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from authproxy.cli.policy_asked import parse_at, parse_explained, parse_who
+from authproxy.cli.policy_asked import parse_at, parse_explained, parse_request, parse_who
 from authproxy.cli.policy_files import ConfigOption, PoliciesOption, load_settings, policies_path, read_users_files
 from authproxy.errors import StartError
 
@@ -32,12 +32,19 @@ def explain(
     repository: Annotated[
         str, typer.Argument(help="Behind an action (push, overwrite, …): team/app, or with a tag team/app:v1.")
     ] = "",
+    *,
     policies: PoliciesOption = None,
     group: Annotated[
         list[str] | None, typer.Option(help="A group of the user, instead of those that the users file says.")
     ] = None,
     at: Annotated[
         str | None, typer.Option(help="The time for conditions, as 2026-01-31T08:00:00Z, instead of now.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="The client's address for conditions, as 10.1.2.3. Absent: not known.")
+    ] = None,
+    tls: Annotated[
+        bool | None, typer.Option(help="For conditions, whether the client speaks TLS. Absent: not known.")
     ] = None,
     config: ConfigOption = None,
 ) -> None:
@@ -51,11 +58,14 @@ def explain(
     from authproxy.policy.load import load_policies
 
     (accesses, tag), now = parse_explained(scope, repository), parse_at(at)
+    request = parse_request(address, tls=tls)
     with _told():
         settings = load_settings(config)
         principal = _find_principal(user, group, settings)
         rules = load_policies(policies or policies_path(settings, config))
-    explanations = [one for access in accesses for one in explain(rules, principal, access, tag=tag, now=now)]
+    explanations = [
+        one for access in accesses for one in explain(rules, principal, access, tag=tag, now=now, request=request)
+    ]
     for explanation in explanations:
         typer.echo("\n".join(render(explanation)))
     raise typer.Exit(0 if all(one.decision.allowed for one in explanations) else 1)

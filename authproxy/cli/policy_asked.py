@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from authproxy.access import Access
+    from authproxy.policy.request import RequestFacts
 
 
 class Asked(NamedTuple):
@@ -50,6 +51,17 @@ def parse_at(at: str | None) -> float:
         return parse_time(at).timestamp()
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--at") from None
+
+
+def parse_request(address: str | None, *, tls: bool | None) -> "RequestFacts":
+    """How it is asked, as far as it was said. Raises typer.BadParameter."""
+    from authproxy.policy.case_shape import parse_address
+    from authproxy.policy.request import RequestFacts
+
+    try:
+        return RequestFacts("" if address is None else parse_address(address), tls)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--address") from None
 
 
 def _parse_actions(actions: str, repository: str, hint: str) -> Asked:

@@ -8,9 +8,11 @@ tests:
     why: Developers push to the team's space. # optional
     tag: v1                                   # optional, for rules about tags
     at: 2026-01-31T08:00:00Z                  # optional, for conditions about the time
+    request: {address: 10.1.2.3, tls: true}   # optional, for conditions about the request
 """
 
 import datetime as dt
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -20,6 +22,7 @@ from authproxy.access import parse_scopes
 from authproxy.errors import TagInvalid
 from authproxy.policy.cases import Case
 from authproxy.policy.model import Effect
+from authproxy.policy.request import RequestFacts
 from authproxy.policy.words import Entry, Flag, Line, Names, Prose
 from authproxy.principal import Principal
 from authproxy.reference import parse_tag
@@ -86,6 +89,27 @@ class CallerEntry(Entry):
         return Principal(self.user or "", frozenset(self.groups), MappingProxyType(dict(self.claims)))
 
 
+def parse_address(value: str) -> str:
+    """An IP address, in its shortest form. Raises ValueError."""
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ValueError(f'"{value}" is no address; allowed: one such as 10.1.2.3 or 2001:db8::1') from None
+
+
+class RequestEntry(Entry):
+    """How it is asked. What is left out cannot be told."""
+
+    address: Annotated[str, AfterValidator(parse_address)] = ""
+    """The address of the client."""
+    tls: bool | None = None
+    """Whether the client speaks TLS."""
+
+    def to_request(self) -> RequestFacts:
+        """The same as a value to decide by."""
+        return RequestFacts(self.address, self.tls)
+
+
 class CaseEntry(Entry):
     """One case: who asks for what, and how the rules must answer."""
 
@@ -97,6 +121,8 @@ class CaseEntry(Entry):
     """The tag that the request names. Without it none is known, as when a token is issued."""
     at: Time | None = None
     """When it is asked, for conditions about the time: a date and time with its offset from UTC, as in RFC 3339."""
+    request: RequestEntry | None = None
+    """How it is asked, for conditions about the request."""
     expected: Literal["allow", "deny"]
     """How each action of the scope must be answered."""
     rule: Line | None = None
@@ -122,4 +148,5 @@ class CaseEntry(Entry):
             line=line,
             at=self.at.timestamp() if self.at else None,
             tag=self.tag,
+            request=self.request.to_request() if self.request else None,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from authproxy.access import parse_scopes
 from authproxy.policy.decide import Decision, expand
 from authproxy.policy.model import Effect, PolicySet, Rule
+from authproxy.policy.request import RequestFacts
 from authproxy.policy.served import decide_in_full
 from authproxy.principal import Principal
 
@@ -23,6 +24,7 @@ class Case:
     line: int  # counted from 1, where the case begins
     at: float | None = None  # the time, in seconds since 1970; None: no condition about it can be told
     tag: str | None = None  # None: not known, as when a token is issued
+    request: RequestFacts | None = None  # how it is asked; None: no condition about it can be told
 
     @property
     def place(self) -> str:
@@ -65,7 +67,7 @@ def run_cases(policies: PolicySet, cases: Iterable[Case]) -> Report:
         if case.rule is not None and case.rule not in names:
             faults.append(f'there is no rule "{case.rule}"')
         for access in (single for wanted in parse_scopes([case.scope]) for single in expand(wanted)):
-            decision = decide_in_full(policies, case.principal, access, tag=case.tag, now=case.at)
+            decision = decide_in_full(policies, case.principal, access, tag=case.tag, now=case.at, request=case.request)
             deciding.update(rule.name for rule in decision.rules)
             if fault := _find_fault(case, decision):
                 faults.append(f"{access.action}: {fault}")

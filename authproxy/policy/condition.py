@@ -1,11 +1,12 @@
 """Conditions of rules, in CEL: compiled when a policy loads, asked when a rule otherwise matches.
 
-The language is Common Expression Language (cel.dev); what may be named in it is `NAMES`. Whatever else is named, an
-expression that is not true or false, and one that does not parse are refused when the file loads.
+The language is Common Expression Language (cel.dev). What may be named in it is `NAMES`; about addresses there is one
+more function (`network.py`). Whatever else is named, an expression that is not true or false, and one that does not
+parse are refused when the file loads.
 
-A condition holds, or does not, or cannot be told: a claim is missing, or of another type than it is compared with. What
-cannot be told never opens anything: an `allow` needs a condition that holds, a `deny` is void only where it does not.
-The library bounds the work of one evaluation; past that it cannot be told either.
+A condition holds, or does not, or cannot be told: a claim is missing, or of another type than it is compared with, or
+there is no request. What cannot be told never opens anything: an `allow` needs a condition that holds, a `deny` is void
+only where it does not. The library bounds the work of one evaluation; past that it cannot be told either.
 """
 
 import datetime as dt
@@ -15,6 +16,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Self
 
+from authproxy.policy.network import FUNCTION, NetworkInvalid, check_networks, is_in_network
+from authproxy.policy.request import RequestFacts
 from authproxy.principal import Principal
 
 # Longer than any that a reader takes in; the time to compile one grows with it.
@@ -27,6 +30,8 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "identity.groups": "list(string)",
         "identity.claims": "map(string, dyn)",
         "identity.source": "string",
+        "request.address": "string",
+        "request.tls": "bool",
         "resource.repository": "string",
         "resource.action": "string",
         "time": "timestamp",
@@ -54,6 +59,10 @@ class Condition:
             expression = _environment().compile(text)
         except RuntimeError as exc:
             raise ConditionInvalid(f"{_what_is_wrong(str(exc))}; allowed: CEL over {', '.join(NAMES)}") from None
+        try:
+            check_networks(text)
+        except NetworkInvalid as exc:
+            raise ConditionInvalid(str(exc)) from None
         if (kind := expression.return_type().name()) != "BOOL":
             raise ConditionInvalid(f"this is of type {kind.lower()}; allowed: an expression that is true or false")
         return cls(text, expression)
@@ -71,8 +80,13 @@ class Condition:
         return " ".join(self.text.split())
 
 
-def make_facts(principal: Principal, *, repository: str, action: str, now: float | None) -> dict[str, Any]:
-    """What conditions are asked about. `now` in seconds since 1970; None where the time is not to be known."""
+def make_facts(
+    principal: Principal, *, repository: str, action: str, now: float | None, request: RequestFacts | None
+) -> dict[str, Any]:
+    """What conditions are asked about. `now` in seconds since 1970; None where the time is not to be known.
+
+    `request` None: there is none, as where an operator asks.
+    """
     facts: dict[str, Any] = {
         "identity.name": principal.name,
         "identity.groups": sorted(principal.groups),
@@ -83,6 +97,10 @@ def make_facts(principal: Principal, *, repository: str, action: str, now: float
     }
     if now is not None:
         facts["time"] = dt.datetime.fromtimestamp(now, dt.UTC)
+    if request is not None and request.address:
+        facts["request.address"] = request.address
+    if request is not None and request.tls is not None:
+        facts["request.tls"] = request.tls
     return facts
 
 
@@ -93,11 +111,17 @@ def _environment() -> Any:
 
     kinds = {
         "string": cel.Type.STRING,
+        "bool": cel.Type.BOOL,
         "list(string)": cel.Type.List(cel.Type.STRING),
         "map(string, dyn)": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
         "timestamp": cel.Type.TIMESTAMP,
     }
-    return cel.NewEnv(variables={name: kinds[kind] for name, kind in NAMES.items()})
+    texts = [cel.Type.STRING, cel.Type.STRING]
+    in_network = cel.Overload("in_network", cel.Type.BOOL, texts, is_member=True, impl=is_in_network)
+    return cel.NewEnv(
+        variables={name: kinds[kind] for name, kind in NAMES.items()},
+        functions=[cel.FunctionDecl(FUNCTION, [in_network])],
+    )
 
 
 def _what_is_wrong(message: str) -> str:

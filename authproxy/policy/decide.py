@@ -11,6 +11,7 @@ from authproxy.access import CATALOG, Access
 from authproxy.errors import NameInvalid
 from authproxy.policy.condition import make_facts
 from authproxy.policy.model import REPOSITORY_ACTIONS, Action, Effect, PolicySet, Rule, Target
+from authproxy.policy.request import RequestFacts
 from authproxy.principal import Principal
 from authproxy.reference import parse_repository
 
@@ -49,17 +50,23 @@ def expand(access: Access) -> tuple[Access, ...]:
 
 
 def decide(
-    policies: PolicySet, principal: Principal, access: Access, *, tag: str | None = None, now: float | None = None
+    policies: PolicySet,
+    principal: Principal,
+    access: Access,
+    *,
+    tag: str | None = None,
+    now: float | None = None,
+    request: RequestFacts | None = None,
 ) -> Decision:
     """Decide one access. `*` on a repository is allowed where all that it stands for is.
 
-    `tag` is the one that is asked for; None where it is not known, as when a token is issued. `now` is for conditions,
-    in seconds since 1970; without it no condition about the time can be told.
+    `tag` is the one that is asked for; None where it is not known, as when a token is issued. `now` and `request` are
+    for conditions, which cannot be told without what they are about; `now` is in seconds since 1970.
     """
     singles = expand(access)
     if len(singles) == 1:
-        return _decide_single(policies, principal, access, tag, now)
-    decisions = [_decide_single(policies, principal, single, tag, now) for single in singles]
+        return _decide_single(policies, find_target(principal, access, tag), now, request)
+    decisions = [_decide_single(policies, find_target(principal, one, tag), now, request) for one in singles]
     if denied := next((decision for decision in decisions if not decision.allowed), None):
         return denied
     rules = _in_order([rule for decision in decisions for rule in decision.rules])
@@ -81,14 +88,14 @@ def find_target(principal: Principal, access: Access, tag: str | None = None) ->
     return Target(Action(access.action), tuple(segments), principal, tag)
 
 
-def decide_target(policies: PolicySet, target: Target, *, now: float | None) -> Decision:
-    """Decide one action on one repository, or on the catalog."""
+def decide_target(policies: PolicySet, target: Target, now: float | None, request: RequestFacts | None) -> Decision:
+    """Decide one action on one repository, or on the catalog. `now` and `request` as for `decide`."""
     # A caller in two of a rule's groups meets it twice.
     found = {id(rule): rule for rule in policies.candidates(target) if rule.is_about(target)}
     matching = found.values()
     facts: Mapping[str, Any] = {}
     if any(rule.condition is not None for rule in matching):
-        facts = _facts(target, now)
+        facts = _facts(target, now, request)
     # What cannot be told denies, and does not allow.
     denying = [
         rule
@@ -109,24 +116,24 @@ def decide_target(policies: PolicySet, target: Target, *, now: float | None) -> 
     return Decision(allowed=False, rules=(), reason="no rule allows it")
 
 
-def holds(rule: Rule, target: Target, now: float | None) -> bool | None:
+def holds(rule: Rule, target: Target, now: float | None, request: RequestFacts | None = None) -> bool | None:
     """Whether the condition of a rule holds, if it has one; None where that cannot be told."""
     if rule.condition is None:
         return True
-    return rule.condition.holds(_facts(target, now))
+    return rule.condition.holds(_facts(target, now, request))
 
 
-def _facts(target: Target, now: float | None) -> Mapping[str, Any]:
-    return make_facts(target.caller, repository="/".join(target.repository), action=target.action, now=now)
+def _facts(target: Target, now: float | None, request: RequestFacts | None) -> Mapping[str, Any]:
+    repository = "/".join(target.repository)
+    return make_facts(target.caller, repository=repository, action=target.action, now=now, request=request)
 
 
 def _decide_single(
-    policies: PolicySet, principal: Principal, access: Access, tag: str | None, now: float | None
+    policies: PolicySet, target: Target | str, now: float | None, request: RequestFacts | None
 ) -> Decision:
-    target = find_target(principal, access, tag)
     if isinstance(target, str):
         return Decision(allowed=False, rules=(), reason=target)
-    return decide_target(policies, target, now=now)
+    return decide_target(policies, target, now, request)
 
 
 def _in_order(rules: list[Rule]) -> tuple[Rule, ...]:

@@ -6,6 +6,7 @@ from authproxy.access import Access
 from authproxy.policy.decide import Decision, expand, find_target, holds
 from authproxy.policy.glob import Glob
 from authproxy.policy.model import HIDDEN_ACTIONS, Action, Effect, PolicySet, Rule, Target
+from authproxy.policy.request import RequestFacts
 from authproxy.policy.served import decide_in_full
 from authproxy.principal import Principal
 
@@ -33,10 +34,16 @@ class Explanation:
 
 
 def explain(
-    policies: PolicySet, principal: Principal, access: Access, *, tag: str | None = None, now: float | None = None
+    policies: PolicySet,
+    principal: Principal,
+    access: Access,
+    *,
+    tag: str | None = None,
+    now: float | None = None,
+    request: RequestFacts | None = None,
 ) -> tuple[Explanation, ...]:
-    """Explain an access, action by action where it asks for `*`. `tag` and `now` as for `decide_in_full`."""
-    return tuple(_explain_single(policies, principal, single, tag, now) for single in expand(access))
+    """Explain an access, action by action where it asks for `*`. All else as for `decide_in_full`."""
+    return tuple(_explain_single(policies, principal, single, tag, now, request) for single in expand(access))
 
 
 def render(explanation: Explanation) -> list[str]:
@@ -54,9 +61,14 @@ def render(explanation: Explanation) -> list[str]:
 
 
 def _explain_single(
-    policies: PolicySet, principal: Principal, access: Access, tag: str | None, now: float | None
+    policies: PolicySet,
+    principal: Principal,
+    access: Access,
+    tag: str | None,
+    now: float | None,
+    request: RequestFacts | None,
 ) -> Explanation:
-    decision = decide_in_full(policies, principal, access, tag=tag, now=now)
+    decision = decide_in_full(policies, principal, access, tag=tag, now=now, request=request)
     # No rule allows what push hides; those that allow to push do.
     is_hidden = access.type == "repository" and access.action in HIDDEN_ACTIONS
     target = find_target(principal, access._replace(action=Action.PUSH.value) if is_hidden else access, tag)
@@ -65,14 +77,14 @@ def _explain_single(
     near = [
         Near(rule, why_not)
         for rule in policies.rules
-        if rule.effect is Effect.ALLOW and (why_not := _why_not(rule, target, now)) is not None
+        if rule.effect is Effect.ALLOW and (why_not := _why_not(rule, target, now, request)) is not None
     ]
     # Rules about this caller first, then by place.
     near.sort(key=lambda one: (not one.rule.subjects.include(principal), one.rule.file, one.rule.line))
     return Explanation(principal, access, decision, tag, tuple(near))
 
 
-def _why_not(rule: Rule, target: Target, now: float | None) -> str | None:
+def _why_not(rule: Rule, target: Target, now: float | None, request: RequestFacts | None) -> str | None:
     """The one thing that kept an allowing rule from deciding, or None where more than one did."""
     principal = target.caller
     if (Action.CATALOG in rule.actions) != (target.action is Action.CATALOG):
@@ -86,7 +98,7 @@ def _why_not(rule: Rule, target: Target, now: float | None) -> str | None:
         reasons.append(_why_elsewhere(rule, principal))
     elif not rule.is_about(target):
         reasons.append(f"the tag {target.tag} does not match")
-    if (does_hold := holds(rule, target, now)) is not True:
+    if (does_hold := holds(rule, target, now, request)) is not True:
         reasons.append("its condition does not hold" if does_hold is False else "its condition cannot be told")
     match reasons:
         case []:

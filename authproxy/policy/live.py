@@ -12,6 +12,7 @@ from authproxy.policy.carried import Carried, carried
 from authproxy.policy.decide import Decision, decide, expand
 from authproxy.policy.load import PolicyError, load_policies
 from authproxy.policy.model import Action, PolicySet
+from authproxy.policy.request import RequestFacts
 from authproxy.policy.served import decide_served
 from authproxy.principal import Principal
 from authproxy.watch import Fingerprint, fingerprint
@@ -37,22 +38,26 @@ class Policies:
         """The rules in force. A value: whoever holds it decides by it, whatever changes meanwhile."""
         return self._current
 
-    def decide(self, principal: Principal, access: Access) -> Decision:
+    def decide(self, principal: Principal, access: Access, request: RequestFacts | None = None) -> Decision:
         """Decide one access by the rules in force."""
-        return decide(self._current, principal, access, now=self._now())
+        return decide(self._current, principal, access, now=self._now(), request=request)
 
-    def decided(self, principal: Principal, accesses: Iterable[Access]) -> tuple[tuple[Access, Decision], ...]:
+    def decided(
+        self, principal: Principal, accesses: Iterable[Access], request: RequestFacts | None = None
+    ) -> tuple[tuple[Access, Decision], ...]:
         """Each single action that `accesses` stand for, once and in their order, and what the same rules say of it."""
         policies, now = self._current, self._now()
         singles = dict.fromkeys(single for access in accesses for single in expand(access))
-        return tuple([(single, decide(policies, principal, single, now=now)) for single in singles])
+        return tuple([(single, decide(policies, principal, single, now=now, request=request)) for single in singles])
 
-    def granted(self, principal: Principal, accesses: Iterable[Access]) -> frozenset[Access]:
+    def granted(
+        self, principal: Principal, accesses: Iterable[Access], request: RequestFacts | None = None
+    ) -> frozenset[Access]:
         """Those of `accesses` that are allowed, all decided by the same rules.
 
         `*` on a repository is answered with the single actions that are allowed, and is itself never granted.
         """
-        return frozenset(access for access, decision in self.decided(principal, accesses) if decision.allowed)
+        return frozenset(access for access, decision in self.decided(principal, accesses, request) if decision.allowed)
 
     def carried(self, principal: Principal, accesses: Iterable[Access]) -> Carried:
         """What a token for these accesses must carry of its caller, for `decide_served` to decide as for the caller."""
@@ -62,9 +67,16 @@ class Policies:
         """Whether there is more to decide about this action there than a token says. Cheap, for every request."""
         return self._current.asks_for_tag(action, repository)
 
-    def decide_served(self, principal: Principal, action: Action, repository: str, tag: str | None) -> Decision:
+    def decide_served(
+        self,
+        principal: Principal,
+        action: Action,
+        repository: str,
+        tag: str | None,
+        request: RequestFacts | None = None,
+    ) -> Decision:
         """Decide one action of a request by the rules in force: see `served.decide_served`."""
-        return decide_served(self._current, principal, action, repository, tag=tag, now=self._now())
+        return decide_served(self._current, principal, action, repository, tag=tag, now=self._now(), request=request)
 
     def lifetime_s(self, principal: Principal, granted: Iterable[Access]) -> int | None:
         """How long a token for what was granted may be good, in seconds; None where no rule says it.

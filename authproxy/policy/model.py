@@ -3,7 +3,7 @@
     PolicySet ── Rule ── actions     what: pull, push, delete, catalog; denied alone: create, overwrite
                       ├─ subjects    to whom: users, groups, claims, anonymous, signed-in, everyone
                       ├─ resources   on what: globs over repository names, and over tags
-                      └─ condition   when: an expression over the caller, the resource and the time
+                      └─ condition   when: an expression over the caller, the request, the resource and the time
 
 Everything here has been validated by `load.py`; nothing here reads a file.
 """

@@ -7,31 +7,47 @@ in the request. Why so: docs/decisions/0023-serve-time-rules.md.
 from authproxy.access import Access
 from authproxy.policy.decide import Decision, decide, decide_target
 from authproxy.policy.model import HIDDEN_ACTIONS, Action, PolicySet, Target
+from authproxy.policy.request import RequestFacts
 from authproxy.principal import Principal
 
 
 def decide_served(
-    policies: PolicySet, principal: Principal, action: Action, repository: str, *, tag: str | None, now: float | None
+    policies: PolicySet,
+    principal: Principal,
+    action: Action,
+    repository: str,
+    *,
+    tag: str | None,
+    now: float | None,
+    request: RequestFacts | None = None,
 ) -> Decision:
     """Decide one action of a request that a token, or a password, has opened the repository to.
 
     `repository` is a valid name. `tag` is None where the request names none (a blob, a manifest by its digest).
     `create` and `overwrite` are allowed where no rule denies them: whether the caller may push is another question.
+    `now` and `request` as for `decide`.
     """
-    decision = decide_target(policies, Target(action, tuple(repository.split("/")), principal, tag), now=now)
+    decision = decide_target(policies, Target(action, tuple(repository.split("/")), principal, tag), now, request)
     if action in HIDDEN_ACTIONS and decision.rule is None:
         return Decision(allowed=True, rules=(), reason="no rule denies it")
     return decision
 
 
 def decide_in_full(
-    policies: PolicySet, principal: Principal, access: Access, *, tag: str | None = None, now: float | None = None
+    policies: PolicySet,
+    principal: Principal,
+    access: Access,
+    *,
+    tag: str | None = None,
+    now: float | None = None,
+    request: RequestFacts | None = None,
 ) -> Decision:
     """Decide one access as its token and its request together do: what `push` hides needs `push` too."""
     if access.type != "repository" or access.action not in HIDDEN_ACTIONS:
-        return decide(policies, principal, access, tag=tag, now=now)
-    pushing = decide(policies, principal, access._replace(action=Action.PUSH.value), tag=tag, now=now)
+        return decide(policies, principal, access, tag=tag, now=now, request=request)
+    pushing = decide(policies, principal, access._replace(action=Action.PUSH.value), tag=tag, now=now, request=request)
     if not pushing.allowed:
         return pushing
-    hidden = decide_served(policies, principal, Action(access.action), access.name, tag=tag, now=now)
+    action = Action(access.action)
+    hidden = decide_served(policies, principal, action, access.name, tag=tag, now=now, request=request)
     return pushing if hidden.allowed else hidden

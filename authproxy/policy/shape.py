@@ -190,7 +190,7 @@ class RuleEntry(Entry):
     on: ResourcesEntry | None = None
     """Which repositories it is about. Needed for every action but catalog, which has none."""
     when: When | None = None
-    """A condition in CEL, over the caller, the resource and the time: the rule is there only where it holds."""
+    """A condition in CEL, over caller, request, resource and time: the rule is there only where it holds."""
     lifetime: Lifetime | None = None
     """Of an allow: a token for what it allows is good for no longer, as a duration such as 15m; at least 1m."""
 

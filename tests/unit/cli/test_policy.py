@@ -72,6 +72,20 @@ def test_a_tag_stands_behind_the_repository(folder: Path) -> None:
     assert explain("alice", "push,overwrite", "alice/app:dev").exit_code == 0
 
 
+def test_address_and_tls_are_for_conditions(folder: Path) -> None:
+    (folder / "office.yaml").write_text(
+        "version: 1\nrules:\n  - {name: office, allow: [push], to: {everyone: true}, on: {repositories: ['**']},"
+        " when: 'request.tls && request.address.inNetwork(\"10.0.0.0/8\")'}\n",
+        encoding="utf-8",
+    )
+
+    def ask(*how: str) -> int:
+        return explain("alice", "push", "a", "--policies", "office.yaml", *how).exit_code
+
+    assert ask("--address", "10.1.2.3", "--tls") == 0
+    assert [ask(), ask("--address", "10.1.2.3"), ask("--address", "10.1.2.3", "--no-tls")] == [1, 1, 1]
+
+
 def test_one_denied_action_of_several_is_enough_for_exit_code_1() -> None:
     result = explain("alice", "repository:public/app:pull,push")
     assert result.exit_code == 1
@@ -144,6 +158,7 @@ BAD_ARGUMENTS = [
     ("a name that is none", ("alice", "push", "Team"), '"Team" is not one: a repository name'),
     ("a tag that is none", ("alice", "push", "team:-"), '"team:-" is not one: a tag'),
     ("a repository of the catalog", ("alice", "catalog", "a"), "the catalog has no repository"),
+    ("no address", ("alice", "push", "a", "--address", "home"), '"home" is no address'),
     ("an empty user", ("", "repository:a:pull"), "a name is needed"),
     ("groups of nobody", ("-", "repository:a:pull", "--group", "g"), "has no groups"),
     ("no such policies", ("alice", "repository:a:pull", "--policies", "gone"), "authproxy: gone: cannot be read"),

@@ -11,6 +11,7 @@ from authproxy.policy.decide import decide
 from authproxy.policy.junit import to_junit
 from authproxy.policy.load import PolicyError, load_all
 from authproxy.policy.model import Effect, PolicySet, Rule
+from authproxy.policy.request import RequestFacts
 from authproxy.policy.shape import parse_policy
 from authproxy.principal import Principal
 from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
@@ -107,6 +108,16 @@ def test_claims_of_a_case_are_a_text_or_a_list() -> None:
     assert case.principal.claims == {"project": ("a/b",), "refs": ("main", "1")}
 
 
+def test_a_case_says_how_it_is_asked() -> None:
+    document = parse_document(
+        f"{RULES}tests:\n  - {{who: {{user: a}}, what: 'repository:a:pull', expected: deny,"
+        " request: {address: '2001:DB8::1', tls: false}}\n",
+        "p.yaml",
+    )
+    (case,) = parse_policy(document).cases
+    assert case.request == RequestFacts("2001:db8::1", tls=False)
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -147,6 +158,11 @@ REFUSED = [
     ("two scopes", "{who: {user: a}, what: 'repository:a:pull b:c:d', expected: deny}", "is not a scope"),
     ("no answer", "{who: {user: a}, what: 'repository:a:pull'}", "expected: missing"),
     ("another answer", "{who: {user: a}, what: 'repository:a:pull', expected: yes}", "'allow' or 'deny'"),
+    (
+        "no address",
+        "{who: {user: a}, what: 'repository:a:pull', expected: deny, request: {address: 10.0.0.0/8}}",
+        'request.address: "10.0.0.0/8" is no address; allowed: one such as 10.1.2.3',
+    ),
     ("no tag", "{who: {user: a}, what: 'repository:a:pull', tag: 'v1:2', expected: deny}", 'tag: "v1:2" is not one'),
     ("a tag of no repository", "{who: {user: a}, what: 'registry:catalog:*', tag: v1, expected: deny}", "has tags"),
     ("a misspelt key", "{who: {user: a}, what: 'repository:a:pull', expected: deny, rul: x}", "rul: unknown key"),

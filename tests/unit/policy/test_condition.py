@@ -18,6 +18,8 @@ from authproxy.policy.explain import explain
 from authproxy.policy.live import Policies
 from authproxy.policy.load import PolicyError, load_policies
 from authproxy.policy.model import Action, Effect, PolicySet, SubjectKey
+from authproxy.policy.network import is_in_network
+from authproxy.policy.request import RequestFacts
 from authproxy.policy.shape import parse_policy
 from authproxy.policy.who_can import who_can
 from authproxy.principal import ANONYMOUS, Principal
@@ -26,6 +28,7 @@ from tests.unit.policy.builders import make_rule
 NOON = 1_800_014_400.0  # 2027-01-15T12:00:00Z
 CLAIMS = MappingProxyType({"ref": "main", "tags": ("a", "b"), "id": 7, "protected": True, "deep": {"x": None}})
 CI = Principal("ci", frozenset({"devs", "ops"}), CLAIMS, "ldap")
+REQUEST = RequestFacts("10.1.2.3", tls=True)
 DENY = Effect.DENY
 
 HOLDS: list[tuple[str, bool | None]] = [
@@ -44,6 +47,12 @@ HOLDS: list[tuple[str, bool | None]] = [
     ("time < timestamp('2028-01-01T00:00:00Z')", True),
     ("time.getHours() >= 8 && time.getHours() < 17", True),
     ("time.getHours('Asia/Tokyo') == 21", True),
+    ("request.tls", True),
+    ("request.address == '10.1.2.3'", True),
+    ("request.address.inNetwork('10.0.0.0/8')", True),
+    ('request.address.inNetwork("192.168.0.0/16")', False),
+    ('!request.address.inNetwork("2001:db8::/32") && request.address.inNetwork( "10.1.2.3" )', True),
+    ("identity.name.inNetwork('10.0.0.0/8')", None),
     ("has(identity.claims.missing)", False),
     ("identity.claims.missing == 'x'", None),
     ("identity.claims.missing == 'x' || true", True),
@@ -53,7 +62,7 @@ HOLDS: list[tuple[str, bool | None]] = [
 
 
 def facts(now: float | None = NOON) -> dict[str, Any]:
-    return make_facts(CI, repository="team/app", action="pull", now=now)
+    return make_facts(CI, repository="team/app", action="pull", now=now, request=REQUEST)
 
 
 @pytest.mark.parametrize(("text", "holds"), HOLDS)
@@ -71,6 +80,15 @@ REFUSED = [
     ("a text", "identity.name", "this is of type string; allowed: an expression that is true or false"),
     ("who knows what", "identity.claims.ref", "this is of type dyn"),
     ("too long", "true" + " || true" * MAX_LENGTH, "longer than a condition may be"),
+    ("no network", "request.address.inNetwork('10.0.0.0/33')", "'10.0.0.0/33' does not appear to be an IPv4 or IPv6"),
+    (
+        "a network with an address's bits",
+        "request.address.inNetwork('10.0.0.1/8')",
+        "has host bits set; allowed: a net",
+    ),
+    ("a network that is not written", "request.address.inNetwork(identity.name)", 'allowed: inNetwork("10.0.0.0/8")'),
+    ("a function of nothing", "inNetwork('10.0.0.0/8')", "'inNetwork'; allowed: CEL over"),
+    ("client certificates, which no client is asked for", "request.certificate == ''", "undeclared reference to"),
     ("too deep", "(" * 200 + "true" + ")" * 200, "allowed: CEL over"),
 ]
 
@@ -105,6 +123,35 @@ def test_without_a_time_conditions_about_it_cannot_be_told() -> None:
     assert Condition.parse("time > timestamp('2020-01-01T00:00:00Z')").holds(facts(now=None)) is None
 
 
+UNKNOWN = [
+    ("no request", "request.tls || request.address != ''", None),
+    ("no address", "request.address != ''", RequestFacts(tls=True)),
+    ("nothing of TLS", "request.tls", RequestFacts("10.1.2.3")),
+]
+
+
+@pytest.mark.parametrize(("text", "request_"), [row[1:] for row in UNKNOWN], ids=[row[0] for row in UNKNOWN])
+def test_what_is_not_known_of_a_request_cannot_be_told(text: str, request_: RequestFacts | None) -> None:
+    known = make_facts(CI, repository="a", action="pull", now=None, request=request_)
+    assert Condition.parse(text).holds(known) is None
+
+
+ADDRESSES = [
+    ("10.255.0.1", "10.0.0.0/8", True),
+    ("11.0.0.1", "10.0.0.0/8", False),
+    ("::ffff:10.1.2.3", "10.0.0.0/8", True),
+    ("2001:db8::1", "2001:db8::/32", True),
+    ("2001:db8::1", "10.0.0.0/8", False),
+    ("fe80::1%eth0", "fe80::/10", True),
+    ("127.0.0.1", "127.0.0.1", True),
+]
+
+
+@pytest.mark.parametrize(("address", "network", "is_in"), ADDRESSES)
+def test_networks(address: str, network: str, is_in: bool) -> None:  # noqa: FBT001  a column
+    assert is_in_network(address, network) is is_in
+
+
 @given(
     st.dictionaries(
         st.text(max_size=3),
@@ -113,19 +160,19 @@ def test_without_a_time_conditions_about_it_cannot_be_told() -> None:
 )
 def test_whatever_the_claims_a_condition_never_raises(claims: dict[str, Any]) -> None:
     principal = Principal("x", claims=claims)
-    known = make_facts(principal, repository="a", action="pull", now=NOON)
+    known = make_facts(principal, repository="a", action="pull", now=NOON, request=None)
     for text in ("identity.claims.a == 1", "identity.name == 'x'"):
         assert Condition.parse(text).holds(known) in (True, False, None)
 
 
 @pytest.mark.parametrize("value", ["\ud800", 2**80, float("nan"), object(), b"x", {1: 2}])
 def test_claims_that_are_no_json_open_nothing(value: object) -> None:
-    known = make_facts(Principal("x", claims={"a": value}), repository="a", action="pull", now=NOON)
+    known = make_facts(Principal("x", claims={"a": value}), repository="a", action="pull", now=NOON, request=None)
     assert not Condition.parse("identity.claims.a == 'x'").holds(known)
 
 
 def test_nobody_has_claims_without_a_name() -> None:
-    known = make_facts(Principal("", claims={"a": "b"}), repository="a", action="pull", now=None)
+    known = make_facts(Principal("", claims={"a": "b"}), repository="a", action="pull", now=None, request=None)
     assert Condition.parse("has(identity.claims.a)").holds(known) is False
 
 
@@ -135,7 +182,7 @@ def test_every_name_is_known_for_every_access() -> None:
             own = f"{name} == {name}" if kind != "timestamp" else f"{name} == timestamp('2027-01-15T12:00:00Z')"
             actions = frozenset([Action.CATALOG]) if access == CATALOG else frozenset([Action.PULL])
             rule = make_rule(1, when=own, actions=actions, on=() if access == CATALOG else ("**",))
-            assert decide(PolicySet((rule,)), CI, access, now=NOON).allowed, name
+            assert decide(PolicySet((rule,)), CI, access, now=NOON, request=REQUEST).allowed, name
 
 
 UNTOLD = "identity.claims.missing == 'x'"
@@ -235,3 +282,23 @@ def test_who_can_tells_those_apart_who_may_by_conditions() -> None:
     answers = who_can(PolicySet(rules), push("a"), {})
     named = [[str(answer.who) for answer in some] for some in (answers.allowed, answers.perhaps, answers.denied)]
     assert named == [["group devs"], ["group ops", "user al"], []]
+
+
+def test_an_allow_for_an_address_is_none_without_a_request(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(
+        "version: 1\nrules:\n  - name: office\n    allow: [push]\n    to: {everyone: true}\n"
+        "    on: {repositories: ['**']}\n    when: request.tls && request.address.inNetwork('10.0.0.0/8')\n"
+        "  - name: not at home\n    deny: [overwrite]\n    to: {everyone: true}\n"
+        "    on: {repositories: ['**']}\n    when: request.address.inNetwork('10.9.0.0/16')\n",
+        encoding="utf-8",
+    )
+    policies, elsewhere = Policies(path), RequestFacts("192.0.2.1", tls=True)
+    assert policies.granted(CI, [push("a")], REQUEST) == {push("a")}
+    assert policies.decide(CI, push("a"), REQUEST).allowed
+    assert policies.granted(CI, [push("a")], elsewhere) == frozenset()
+    assert policies.granted(CI, [push("a")]) == frozenset()
+    for request, is_allowed in ((REQUEST, True), (RequestFacts("10.9.0.1"), False), (None, False)):
+        assert policies.decide_served(CI, Action.OVERWRITE, "a", None, request).allowed is is_allowed
+    (explanation,) = explain(policies.current, CI, push("a"), request=elsewhere)
+    assert [near.why_not for near in explanation.near] == ["its condition does not hold"]

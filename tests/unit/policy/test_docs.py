@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from authproxy.config.document import parse_document
-from authproxy.policy.case_shape import CallerEntry, CaseEntry
+from authproxy.policy.case_shape import CallerEntry, CaseEntry, RequestEntry
 from authproxy.policy.cases import run_cases
 from authproxy.policy.condition import NAMES
 from authproxy.policy.glob import PLACEHOLDERS, Glob
@@ -28,6 +28,7 @@ ENTRIES: tuple[tuple[str, type[Entry]], ...] = (
     ("", ResourcesEntry),
     ("tests[].", CaseEntry),
     ("who.", CallerEntry),
+    ("request.", RequestEntry),
 )
 
 

@@ -1,0 +1,42 @@
+"""Addresses and networks in conditions: `request.address.inNetwork("10.0.0.0/8")`.
+
+A network is written in the condition itself, so that a wrong one is refused when the file loads.
+"""
+
+import re
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+FUNCTION = "inNetwork"
+
+_CALL = re.compile(rf"""{FUNCTION}\s*\(\s*(?:"([^"\\]*)"|'([^'\\]*)')\s*\)""")
+
+
+class NetworkInvalid(ValueError):
+    """Not what the function takes. The text says what it takes."""
+
+
+def check_networks(expression: str) -> None:
+    """Raise NetworkInvalid where an expression asks for anything but networks that it names."""
+    calls = _CALL.findall(expression)
+    if len(calls) != expression.count(FUNCTION):
+        raise NetworkInvalid(f'{FUNCTION} takes one network in quotes; allowed: {FUNCTION}("10.0.0.0/8")')
+    for double, single in calls:
+        _parse_network(double or single)
+
+
+def is_in_network(address: str, network: str) -> bool:
+    """Whether an address lies in a network. Raises ValueError where one of them is none."""
+    parsed = ip_address(address)
+    # What came over IPv4 to a socket of both kinds is ::ffff:a.b.c.d.
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return parsed in _parse_network(network)
+
+
+@lru_cache(maxsize=1000)
+def _parse_network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError as exc:
+        raise NetworkInvalid(f"{exc}; allowed: a network such as 10.0.0.0/8 or 2001:db8::/32, or an address") from None
