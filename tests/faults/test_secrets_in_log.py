@@ -1,20 +1,45 @@
-"""GHSA-prh4-vhfh-24mj: whoever reads the log learns no password, no token and no address that opens an upload."""
+"""GHSA-prh4-vhfh-24mj: who reads logs, metrics or the list of processes learns no password and no token.
 
+Nor the address that opens an upload: it is as good as a token for that session.
+"""
+
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from tests.support.people import OPERATOR
-from tests.support.server import running_server
+from tests.support.server import Server, free_port, running_server
 
 WRONG = "a password that is wrong"
 MADE_UP = "a.token.made-up"
 
 
+def command_lines(server: Server) -> str:
+    """What `ps` shows of the server and its workers."""
+    assert server.process is not None
+    lines = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getpgid(int(folder.name)) == server.process.pid:
+                lines.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except ProcessLookupError:
+            continue
+    assert len(lines) > 2, "the workers are seen"
+    return "\n".join(lines)
+
+
 @pytest.mark.parametrize("form", ["text", "json", "logstash"])
 def test_nothing_that_opens_anything_is_in_the_log(tmp_path: Path, form: str) -> None:
-    settings = {"REGISTRY_LOG_LEVEL": "debug", "REGISTRY_LOG_FORMATTER": form}
+    debug = f"127.0.0.1:{free_port()}"
+    settings = {
+        "REGISTRY_LOG_LEVEL": "debug",
+        "REGISTRY_LOG_FORMATTER": form,
+        "REGISTRY_HTTP_WORKERS": "2",
+        "REGISTRY_HTTP_DEBUG": f'{{addr: "{debug}", prometheus: {{enabled: true}}}}',
+    }
     user = (OPERATOR.name, OPERATOR.password)
     with running_server(tmp_path / "server", settings) as server, server.client() as client:
         answer = client.get("/token?scope=repository:a:pull,push", auth=user)
@@ -33,8 +58,17 @@ def test_nothing_that_opens_anything_is_in_the_log(tmp_path: Path, form: str) ->
         opened = client.post("/v2/a/blobs/uploads/?secret=query", headers=headers).headers["location"]
         client.patch(opened, content=b"x", headers=headers)
         client.patch(opened, content=b"x", headers=headers | {"Content-Range": "7-7"})
+        metrics = httpx.get(f"http://{debug}/metrics", trust_env=False).text
+        processes = command_lines(server)
     session = urlsplit(opened).query
-    assert "/v2/a/blobs/uploads/" in server.output, "it does log"
+    audit = "".join(file.read_text() for file in (server.folder / "data").glob("audit*") if file.is_file())
+    for said, by_itself in (
+        (server.output, "/v2/a/blobs/uploads/"),
+        (audit, "token issued"),
+        (metrics, "authproxy_"),
+        (processes, "authproxy"),
+    ):
+        assert by_itself in said
     for secret in (
         OPERATOR.password,
         WRONG,
@@ -45,4 +79,5 @@ def test_nothing_that_opens_anything_is_in_the_log(tmp_path: Path, form: str) ->
         session,
         "secret=query",
     ):
-        assert secret not in server.output
+        for said in (server.output, audit, metrics, processes):
+            assert secret not in said

@@ -5,58 +5,19 @@ knows where each is.
 """
 
 import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from authproxy.errors import RegistryError
-from authproxy.identity.accounts import add_user
 from authproxy.proxy.upstream import Upstream
 from authproxy.route import parse_route
-from tests.support.application import serving
-from tests.support.registry import (
-    sha256,
-)
+from tests.support.registry import sha256
 from tests.support.upstream import Connection, fake_upstream, front_door
+from tests.support.whole import basic, bearer, whole
 
-PASSWORDS = {"alice": "alice's own password", "bob": "bob's own password"}
 HELLO = sha256(b"hello")
-RULES = """
-version: 1
-rules:
-  - name: own space
-    allow: [pull, push, delete]
-    to: {signed-in: true}
-    on: {repositories: ["{user}/**"]}
-"""
-
-
-@asynccontextmanager
-async def whole(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """The application with alice and bob, each of whom may do everything below their name and nothing elsewhere."""
-    for name, password in PASSWORDS.items():
-        add_user(folder / "htpasswd", None, name, password, [], cost=4)
-    (folder / "rules.yaml").write_text(RULES)
-    settings = {
-        "version": "0.1",
-        "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}, "delete": {"enabled": "true"}},
-        "token": {"keys": str(folder / "keys")},
-        "identities": [{"htpasswd": {"path": str(folder / "htpasswd")}}],
-        "policies": {"path": str(folder / "rules.yaml")},
-    }
-    async with serving(settings) as client:
-        yield client
-
-
-async def bearer(client: httpx.AsyncClient, user: str, *scopes: str) -> dict[str, str]:
-    """The header of a token for what the rules give of these scopes."""
-    answer = await client.get("/token", params={"scope": list(scopes)}, auth=(user, PASSWORDS[user]))
-    assert answer.status_code == 200, answer.text
-    return {"Authorization": f"Bearer {answer.json()['token']}"}
 
 
 async def test_cve_2024_39897_a_mount_takes_nothing_from_where_the_caller_may_not_pull(tmp_path: Path) -> None:
@@ -80,10 +41,6 @@ async def test_cve_2024_39897_a_mount_takes_nothing_from_where_the_caller_may_no
                 assert (refused.status_code, absent.status_code) == (202, 202)
                 assert set(refused.headers) == set(absent.headers)
             assert (await client.head(f"/v2/alice/app/blobs/{HELLO}", headers=headers)).status_code == 404
-
-
-def basic(user: str) -> str:
-    return httpx.BasicAuth(user, PASSWORDS[user])._auth_header
 
 
 PRIVATE = [
@@ -237,9 +194,11 @@ ELSEWHERE = {
     "CVE-2023-20902": "tests/unit/identity/test_directory.py",
     "CVE-2023-2253": "tests/unit/registry/test_advisories.py",
     "CVE-2024-3727": "tests/unit/registry/test_advisories.py",
-    "CVE-2024-9683": "tests/unit/token/test_advisories.py",
+    "CVE-2024-9683": "tests/unit/test_advisories_logins.py",
     "CVE-2025-23208": "tests/unit/policy/test_advisories.py",
     "CVE-2025-24976": "tests/unit/token/test_advisories.py",
+    "CVE-2025-68944": "tests/unit/test_advisories_logins.py",
+    "CVE-2026-31801": "tests/unit/test_advisories_logins.py",
     "CVE-2026-32590": "tests/unit/registry/test_advisories.py",
     "CVE-2026-35172": "tests/unit/registry/test_advisories.py",
     "CVE-2026-41888": "tests/unit/registry/test_advisories.py",
@@ -251,3 +210,33 @@ ELSEWHERE = {
 def test_a_hole_of_another_part_is_tried_where_that_part_is(hole: str, file: str) -> None:
     text = (Path(__file__).parents[2] / file).read_text(encoding="utf-8")
     assert hole in text or hole.lower().replace("-", "_") in text
+
+
+# Holes that have no number of their own, or several: what was tried, and the test.
+NAMELESS = {
+    "alg: none": "token/test_advisories.py::test_alg_none_in_any_spelling",
+    "HS256 with the public key": "token/test_advisories.py::test_an_hmac_with_the_public_key_as_its_secret",
+    "a foreign jwk, jku or x5u": "token/test_advisories.py::test_a_key_that_the_header_brings_along",
+    "a kid with a path in it": "token/test_advisories.py::test_a_kid_is_only_ever_looked_up",
+    "aud, iss and times": "token/test_advisories.py::test_a_good_signature_over_claims_for_somebody_else",
+    "truncated": "token/test_advisories.py::test_truncated_and_doubled_tokens",
+    "doubled claims": "token/test_advisories.py::test_doubled_members_in_claims_or_header",
+    "another account": "test_advisories_logins.py::test_an_account_is_who_the_credentials_prove_or_nobody",
+    "apr1, sha and crypt": "test_advisories_logins.py::test_a_password_of_another_scheme_than_bcrypt_is_good_for_nothing",
+    "no scope, no check": "token/test_advisories.py::test_a_login_without_scope_checks_the_password",
+    "no password entry": "identity/test_directory.py::test_a_user_without_a_password_accepts_none_and_is_not_found",
+    "an empty password": "identity/test_directory.py::test_an_empty_name_or_password_never_logs_in",
+    "user text in a pattern": "policy/test_advisories.py::test_user_text_is_never_a_pattern",
+    "a typo that means everybody": "policy/test_advisories.py::test_a_misspelt_key_never_becomes_a_rule_about_everybody",
+    "a page with 200": "test_advisories_logins.py::test_no_address_answers_a_page_with_200",
+    "secrets in errors": "test_advisories_logins.py::test_no_answer_says_a_secret_back",
+    "secrets as arguments": "test_advisories_logins.py::"
+    "test_no_command_takes_a_secret_where_a_list_of_processes_shows_it",
+}
+
+
+@pytest.mark.parametrize("test", NAMELESS.values(), ids=NAMELESS)
+def test_a_hole_without_a_number_is_tried_too(test: str) -> None:
+    file, _, name = test.partition("::")
+    text = (Path(__file__).parent / file).read_text(encoding="utf-8")
+    assert f"def {name}(" in text
