@@ -47,7 +47,7 @@ async def test_cve_2024_9683_what_stands_behind_72_bytes_counts(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("scheme", FOREIGN)
-async def test_a_password_of_another_scheme_than_bcrypt_is_good_for_nothing(tmp_path: Path, scheme: str) -> None:
+async def test_a_password_by_another_scheme_is_good_for_nothing(tmp_path: Path, scheme: str) -> None:
     async with whole(tmp_path, hashes={"old": FOREIGN[scheme]}) as client:
         for password in ("secret", FOREIGN[scheme], ""):
             assert not await logs_in(client, "old", password)
