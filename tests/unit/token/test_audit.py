@@ -6,18 +6,16 @@ from collections.abc import AsyncIterator
 
 import jwt
 import pytest
-from fastapi import FastAPI, Request, Response
 from httpx import ASGITransport, AsyncClient
 
 from authproxy.access import format_scopes
 from authproxy.asgi import ORIGIN, REQUEST_ID, Receive, Scope, Send
 from authproxy.audit.event import Event, Kind, to_fields
-from authproxy.edge.errors import render
-from authproxy.errors import RegistryError
 from authproxy.origin import Origin
 from authproxy.principal import Principal
 from authproxy.token.audit import TokenAudit
 from authproxy.token.routes import token_routes
+from tests.support.pages import make_pages
 from tests.support.token_server import World
 
 PASSWORD = "wonderland"
@@ -30,18 +28,12 @@ def told() -> list[Event]:
 
 @pytest.fixture
 async def client(world: World, told: list[Event]) -> AsyncIterator[AsyncClient]:
-    app = FastAPI(openapi_url=None)
-    app.include_router(token_routes(world.service, TokenAudit(told.append)))
-
-    @app.exception_handler(RegistryError)
-    def answer(_request: Request, error: RegistryError) -> Response:
-        status, headers, body = render(error)
-        return Response(body, status, dict(headers))
+    pages = make_pages(token_routes(world.service, TokenAudit(told.append)))
 
     async def named(scope: Scope, receive: Receive, send: Send) -> None:
         scope[ORIGIN] = Origin("https", "registry", "10.0.0.7")
         scope[REQUEST_ID] = "r-1"
-        await app(scope, receive, send)
+        await pages(scope, receive, send)
 
     async with AsyncClient(transport=ASGITransport(named), base_url="https://registry") as client:
         yield client

@@ -2,8 +2,6 @@
 
 import base64
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
 from authproxy.token.rotation import KNOWN_TO_ALL_S, retire, rotate
 from authproxy.token.verifier import Verifier, foreign_verifier, own_verifier
+from tests.support.at_once import say_at_once
 from tests.support.tokens import FakeClock, read
 
 LEAF = HeaderStyle(x5c="leaf")
@@ -171,10 +170,7 @@ OPEN = (
 
 
 def test_processes_that_start_at_once_share_one_authority(folder: Path) -> None:
-    running = [
-        subprocess.Popen([sys.executable, "-c", OPEN, str(folder)], stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
-    said = {process.communicate(timeout=60)[0] for process in running}
+    said = say_at_once(OPEN, str(folder))
     assert len(said) == 1
     assert said != {"()\n"}
 

@@ -5,16 +5,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI, Request, Response
 from httpx import ASGITransport, AsyncClient
 
 from authproxy.asgi import ORIGIN, Receive, Scope, Send
-from authproxy.edge.errors import render
-from authproxy.errors import RegistryError
 from authproxy.origin import Origin
 from authproxy.token.discovery import CONFIGURATION_PATH, JWKS_PATH, Issued, discovery_routes, is_named
 from authproxy.token.keyring import KeyRing
 from authproxy.token.rotation import KNOWN_TO_ALL_S, retire, rotate
+from tests.support.pages import make_pages
 from tests.support.tokens import START, FakeClock
 
 PATHS = pytest.mark.parametrize("path", [JWKS_PATH, CONFIGURATION_PATH])
@@ -33,13 +31,7 @@ def ring(tmp_path: Path, clock: FakeClock) -> KeyRing:
 
 @asynccontextmanager
 async def serving(ring: KeyRing, issued: Issued) -> AsyncIterator[AsyncClient]:
-    pages = FastAPI(openapi_url=None)
-    pages.include_router(discovery_routes(ring, issued))
-
-    @pages.exception_handler(RegistryError)
-    def answer(_request: Request, error: RegistryError) -> Response:
-        status, headers, body = render(error)
-        return Response(body, status, dict(headers))
+    pages = make_pages(discovery_routes(ring, issued))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope[ORIGIN] = ORIGIN_ASKED

@@ -1,8 +1,6 @@
 import datetime as dt
 import json
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import jwt
@@ -20,6 +18,7 @@ from authproxy.token.jwk import thumbprint
 from authproxy.token.jws import UntrustedKey
 from authproxy.token.keyring import KeyRing
 from authproxy.token.verifier import own_verifier
+from tests.support.at_once import say_at_once
 from tests.support.tokens import START, FakeClock
 
 
@@ -76,10 +75,7 @@ OPEN = (
 
 
 def test_processes_that_start_at_once_share_one_key(folder: Path) -> None:
-    running = [
-        subprocess.Popen([sys.executable, "-c", OPEN, str(folder)], stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
-    said = {process.communicate(timeout=60)[0] for process in running}
+    said = say_at_once(OPEN, str(folder))
     assert len(said) == 1
     assert len(list(folder.glob("*.pem"))) == 1
 

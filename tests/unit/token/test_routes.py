@@ -8,15 +8,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from fastapi import FastAPI, Request, Response
 from httpx import ASGITransport, AsyncClient
 from httpx import Response as Answer
 
 from authproxy.access import format_scopes, from_claim
-from authproxy.edge.errors import render
-from authproxy.errors import RegistryError
 from authproxy.identity.accounts import set_password
 from authproxy.token.routes import token_routes
+from tests.support.pages import make_pages
 from tests.support.token_server import World
 from tests.support.tokens import START, read
 
@@ -30,15 +28,9 @@ ALICE = basic("alice", "wonderland")
 
 @pytest.fixture
 async def client(world: World) -> AsyncIterator[AsyncClient]:
-    app = FastAPI(openapi_url=None)
-    app.include_router(token_routes(world.service))
-
-    @app.exception_handler(RegistryError)
-    def answer(_request: Request, error: RegistryError) -> Response:
-        status, headers, body = render(error)
-        return Response(body, status, dict(headers))
-
-    async with AsyncClient(transport=ASGITransport(app), base_url="https://registry") as client:
+    async with AsyncClient(
+        transport=ASGITransport(make_pages(token_routes(world.service))), base_url="https://registry"
+    ) as client:
         yield client
 
 
