@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 from urllib.parse import urlencode
@@ -48,23 +49,30 @@ def parse_page(route: Route, *, default: int | None = None) -> Page:
     return Page(limit, route.parameter("last") or "")
 
 
-async def find_shown(
-    find: Callable[[str, int], Awaitable[Sequence[T]]], shows: Callable[[T], bool], page: Page
-) -> list[T]:
+async def find_shown(pieces: AsyncGenerator[Sequence[T], None], shows: Callable[[T], bool], page: Page) -> list[T]:
     """The entries of a page, and the one behind it, of a list that is cut down to what somebody may see.
 
-    `find(after, limit)` brings the next entries of the whole list: fewer than `limit` only at its end.
+    `pieces` are what the whole list goes on with behind `page.last`.
     """
     found: list[T] = []
-    after = page.last
-    while page.with_next is None or len(found) < page.with_next:
-        looked = await find(after, LOOK)
-        found += filter(shows, looked)
-        if len(looked) < LOOK:
-            break
-        after = looked[-1]
-        await asyncio.sleep(0)  # other requests get their turn
+    async with aclosing(pieces):
+        async for piece in pieces:
+            found += filter(shows, piece)
+            if page.with_next is not None and len(found) >= page.with_next:
+                break
+            await asyncio.sleep(0)  # other requests get their turn
     return found[: page.with_next]
+
+
+async def in_pieces(
+    find: Callable[[str, int], Awaitable[Sequence[T]]], after: str
+) -> AsyncGenerator[Sequence[T], None]:
+    """A list behind `after`, of which `find(after, limit)` brings the next entries: fewer only at its end."""
+    while looked := await find(after, LOOK):
+        yield looked
+        if len(looked) < LOOK:
+            return
+        after = looked[-1]
 
 
 def next_link(origin: Origin, path: str, page: Page, found: Sequence[T]) -> tuple[list[T], list[tuple[str, str]]]:

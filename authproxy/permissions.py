@@ -7,7 +7,7 @@ tag need what only the registry knows, so it asks. In a scope without permission
 from typing import Literal, Protocol, TypeAlias
 
 from authproxy.errors import Denied
-from authproxy.reference import Repository, Tag
+from authproxy.reference import Tag
 
 # What is asked. `create` and `overwrite` are parts of a push: the first to a repository, one that moves a tag.
 Verb: TypeAlias = Literal["pull", "push", "delete", "create", "overwrite"]
@@ -25,5 +25,8 @@ class Permissions(Protocol):
     def refusal(self, verb: Verb, tag: Tag | None = None) -> Denied | None:
         """Why the caller may not, in the repository that the request names; None: they may. `create` has no tag."""
 
-    def shows(self, repository: Repository) -> bool:
-        """Whether the caller may pull from this repository, and so see its name in a list."""
+    def shows_repository(self, name: str) -> bool:
+        """Whether the caller may pull from this repository, and so see its name in the catalog."""
+
+    def shows_tag(self, tag: str) -> bool:
+        """Whether the caller may pull this tag of the repository that the request names, and so see it in a list."""

@@ -7,6 +7,7 @@ from authproxy.config.model import Settings
 from authproxy.config.storage import Storage, UploadPurging
 from authproxy.metrics.families import UPLOADS_PURGED
 from authproxy.metrics.metrics import Metrics
+from authproxy.proxy.restrict import Restrict
 from authproxy.proxy.upstream import Upstream
 from authproxy.registry.core import Core
 from authproxy.registry.purge import FIRST_WITHIN_S, PurgeUploads
@@ -24,7 +25,7 @@ def make_backend(settings: Settings, parts: Parts) -> App:
             ca=settings.upstream.ca,
         )
         parts.closers.append(upstream.aclose)
-        return upstream
+        return upstream if settings.policies is None else Restrict(upstream)
     assert settings.storage is not None
     driver = _make_driver(settings.storage)
     parts.closers.append(driver.close)

@@ -63,6 +63,10 @@ class RulePermissions:
         rule = decision.rule
         return Denied(f"{message}: {rule.description}" if rule is not None and rule.description else message)
 
-    def shows(self, repository: Repository) -> bool:
+    def shows_repository(self, name: str) -> bool:
         """See Permissions."""
-        return self._policies.decide(self._principal, pull(repository)).allowed
+        return self._grant.holder is not None and self._policies.decide(self._principal, pull(name)).allowed
+
+    def shows_tag(self, tag: str) -> bool:
+        """See Permissions."""
+        return self.refusal("pull", Tag(tag)) is None

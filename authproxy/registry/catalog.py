@@ -1,7 +1,7 @@
 """The catalog: GET /v2/_catalog (Docker Registry HTTP API V2, "Listing Repositories")."""
 
 from authproxy.errors import PaginationNumberInvalid
-from authproxy.pages import find_shown, next_link, parse_page, to_json
+from authproxy.pages import find_shown, in_pieces, next_link, parse_page, to_json
 from authproxy.reference import Repository
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.repositories import find_repositories
@@ -26,7 +26,7 @@ class Catalog:
         if exchange.permissions is None:
             found = await find_repositories(self._driver, after=page.last, limit=page.limit + 1)
         else:
-            found = await find_shown(self._find, exchange.permissions.shows, page)
+            found = await find_shown(in_pieces(self._find, page.last), exchange.permissions.shows_repository, page)
         shown, link = next_link(exchange.origin, "/v2/_catalog", page, found)
         body = f'{{"repositories":{to_json(shown)}}}'.encode()
         await exchange.answer(200, [("Content-Type", "application/json"), *link], body)

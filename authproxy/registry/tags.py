@@ -6,7 +6,7 @@ from functools import partial
 
 from authproxy.digest import Digest
 from authproxy.errors import NameUnknown
-from authproxy.pages import Page, find_shown, next_link, parse_page, to_json
+from authproxy.pages import Page, find_shown, in_pieces, next_link, parse_page, to_json
 from authproxy.reference import Repository, Tag
 from authproxy.registry.answers import Answer, Answers
 from authproxy.registry.exchange import Exchange
@@ -41,8 +41,8 @@ class Tags:
         repository = exchange.repository
         permissions = exchange.permissions
         if permissions is not None and permissions.concern("pull"):
-            find = partial(self._find_names, repository)
-            found = await find_shown(find, lambda tag: permissions.refusal("pull", tag) is None, page)
+            names = in_pieces(partial(self._find_names, repository), page.last)
+            found = await find_shown(names, permissions.shows_tag, page)
             await (await self._answer(exchange, page, found))[0].send(exchange)
             return
         question = (repository, page)

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -56,14 +56,21 @@ class BareEdge:
 
 @asynccontextmanager
 async def connect(
-    driver: Driver, rules: Rules = DELETES, *, signs: bool = True, permissions: Permissions | None = None
+    driver: Driver,
+    rules: Rules = DELETES,
+    *,
+    signs: bool = True,
+    permissions: Permissions | None = None,
+    around: Callable[[asgi.App], asgi.App] | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a new core above a driver: a second one over the same driver is a restarted process.
 
     `signs`: sessions are used by their signed address, as they are everywhere but in an open registry. `permissions`
-    are those of whoever asks.
+    are those of whoever asks. `around` is what stands between the core and all that.
     """
     core: asgi.App = Core(driver, rules)
+    if around is not None:
+        core = around(core)
     signed = SignSessions(core, signer=SessionSigner(b"the same on every node"), lifetime_s=3600, now=time.time)
     transport = httpx.ASGITransport(BareEdge(signed if signs else core, permissions))
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:

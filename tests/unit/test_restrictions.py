@@ -1,22 +1,29 @@
 """What rules take away of pushes, deletes and lists, where that turns on what the registry holds."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from httpx import AsyncClient
 
+from authproxy.digest import Digest
 from authproxy.errors import Denied
 from authproxy.permissions import Verb
+from authproxy.proxy.restrict import Restrict
 from authproxy.reference import Repository, Tag
 from authproxy.registry.manifest import OCI_IMAGE
-from authproxy.storage.driver import Driver
+from authproxy.storage import layout
 from authproxy.storage.filesystem import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 from tests.support.registry import BASE_URL, code_of, connect, image, push_blob, push_image, sha256, sha512
+
+if TYPE_CHECKING:
+    from authproxy.storage.driver import Driver
 
 CONFIG = b"{}"
 FIRST, SECOND = image(CONFIG), image(CONFIG, annotations={"second": "yes"})
@@ -39,15 +46,23 @@ class Rules:
             return Denied(f"alice may not {verb} {tag}")
         return None
 
-    def shows(self, repository: Repository) -> bool:
-        return not fnmatchcase(repository, self.hidden)
+    def shows_repository(self, name: str) -> bool:
+        return not fnmatchcase(name, self.hidden)
+
+    def shows_tag(self, tag: str) -> bool:
+        return self.refusal("pull", Tag(tag)) is None
 
 
-@pytest.fixture(params=["filesystem", "memory"])
-async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Driver]:
-    made: Driver = MemoryDriver() if request.param == "memory" else FilesystemDriver(tmp_path / "root", threads=4)
-    yield made
-    await made.close()
+Connect: TypeAlias = Callable[..., AbstractAsyncContextManager[AsyncClient]]
+
+
+@pytest.fixture(params=["filesystem", "memory", "upstream"])
+async def connecting(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Connect]:
+    """A client of one registry with some permissions, or None: our core, or another registry that knows of none."""
+    driver: Driver = FilesystemDriver(tmp_path, threads=4) if request.param == "filesystem" else MemoryDriver()
+    around = Restrict if request.param == "upstream" else None
+    yield lambda permissions=None: connect(driver, permissions=permissions, around=around)
+    await driver.close()
 
 
 async def put(client: AsyncClient, reference: str, content: bytes) -> tuple[int, str | None]:
@@ -59,8 +74,8 @@ async def tagged(client: AsyncClient, tag: str) -> bytes:
     return (await client.get(f"/v2/team/app/manifests/{tag}")).content
 
 
-async def test_a_tag_that_stays_is_set_once(driver: Driver) -> None:
-    async with connect(driver, permissions=Rules("overwrite")) as client:
+async def test_a_tag_that_stays_is_set_once(connecting: Connect) -> None:
+    async with connecting(Rules("overwrite")) as client:
         await push_blob(client, "team/app", CONFIG)
         assert await put(client, "v1", FIRST) == (201, None)
         assert await put(client, "v1", FIRST) == (201, None)  # the same again moves nothing
@@ -71,8 +86,8 @@ async def test_a_tag_that_stays_is_set_once(driver: Driver) -> None:
         assert await tagged(client, "latest") == SECOND
 
 
-async def test_a_push_that_moves_a_tag_that_stays_leaves_nothing(driver: Driver) -> None:
-    async with connect(driver, permissions=Rules("overwrite")) as client:
+async def test_a_push_that_moves_a_tag_that_stays_leaves_nothing(connecting: Connect) -> None:
+    async with connecting(Rules("overwrite")) as client:
         await push_blob(client, "team/app", CONFIG)
         await put(client, "v1", FIRST)
         assert await put(client, "v1", SECOND) == (403, "DENIED")
@@ -80,8 +95,8 @@ async def test_a_push_that_moves_a_tag_that_stays_leaves_nothing(driver: Driver)
         assert (await client.get(f"/v2/team/app/manifests/{sha256(SECOND)}")).status_code == 404
 
 
-async def test_tags_beside_a_digest_stay_too(driver: Driver) -> None:
-    async with connect(driver, permissions=Rules("overwrite")) as client:
+async def test_tags_beside_a_digest_stay_too(connecting: Connect) -> None:
+    async with connecting(Rules("overwrite")) as client:
         await push_blob(client, "team/app", CONFIG)
         await put(client, "v1", FIRST)
         digest = (await client.head("/v2/team/app/manifests/v1")).headers["docker-content-digest"]
@@ -89,24 +104,24 @@ async def test_tags_beside_a_digest_stay_too(driver: Driver) -> None:
         assert await tagged(client, "v2") == FIRST
 
 
-async def test_of_two_pushers_at_once_one_sets_the_tag(driver: Driver) -> None:
+async def test_of_two_pushers_at_once_one_sets_the_tag(tmp_path: Path) -> None:
     manifests = [image(CONFIG, annotations={"n": str(number)}) for number in range(8)]
-    async with connect(driver, permissions=Rules("overwrite")) as client:
+    async with connect(FilesystemDriver(tmp_path, threads=4), permissions=Rules("overwrite")) as client:
         await push_blob(client, "team/app", CONFIG)
         answers = await asyncio.gather(*(put(client, "v1", content) for content in manifests))
         assert sorted(answers) == [(201, None)] + [(403, "DENIED")] * 7
         assert await tagged(client, "v1") == manifests[answers.index((201, None))]
 
 
-async def test_by_another_name_it_is_the_same_manifest(driver: Driver) -> None:
-    async with connect(driver, permissions=Rules("overwrite")) as client:
+async def test_by_another_name_it_is_the_same_manifest(connecting: Connect) -> None:
+    async with connecting(Rules("overwrite")) as client:
         await push_blob(client, "team/app", CONFIG)
         await put(client, "v1", FIRST)
         assert await put(client, f"{sha512(FIRST)}?tag=v1", FIRST) == (201, None)
 
 
-async def test_a_manifest_is_not_deleted_from_under_a_tag_that_stays(driver: Driver) -> None:
-    async with connect(driver, permissions=Rules("delete")) as client:
+async def test_a_manifest_is_not_deleted_from_under_a_tag_that_stays(connecting: Connect) -> None:
+    async with connecting(Rules("delete")) as client:
         digest = await push_image(client, "team/app", "v1")
         free = await push_image(client, "team/app", "latest")
         answer = await client.delete(f"/v2/team/app/manifests/{digest}")
@@ -123,18 +138,18 @@ WAYS_TO_BEGIN = {
 
 
 @pytest.mark.parametrize("path", WAYS_TO_BEGIN.values(), ids=WAYS_TO_BEGIN)
-async def test_a_repository_is_not_made(driver: Driver, path: str) -> None:
-    async with connect(driver, permissions=Rules("create")) as client:
+async def test_a_repository_is_not_made(connecting: Connect, path: str) -> None:
+    async with connecting(Rules("create")) as client:
         answer = await client.post(path)
         assert (answer.status_code, code_of(answer)) == (403, "DENIED")
-    async with connect(driver) as anybody:
+    async with connecting() as anybody:
         await push_blob(anybody, "team/app", CONFIG)
-    async with connect(driver, permissions=Rules("create")) as client:
+    async with connecting(Rules("create")) as client:
         assert (await client.post("/v2/team/app/blobs/uploads/")).status_code == 202
 
 
-async def test_a_manifest_makes_no_repository(driver: Driver) -> None:
-    async with connect(driver, permissions=Rules("create")) as client:
+async def test_a_manifest_makes_no_repository(connecting: Connect) -> None:
+    async with connecting(Rules("create")) as client:
         assert await put(client, "v1", FIRST) == (403, "DENIED")
 
 
@@ -149,28 +164,29 @@ PAGES = [
 ]
 
 
+@pytest.mark.parametrize("around", [None, Restrict], ids=["core", "upstream"])
 @pytest.mark.parametrize(("query", "expected", "following"), PAGES, ids=[row[0] or "all" for row in PAGES])
-async def test_the_catalog_names_what_may_be_seen(query: str, expected: list[str], following: str | None) -> None:
+async def test_the_catalog_names_what_may_be_seen(
+    around: type[Restrict] | None, query: str, expected: list[str], following: str | None
+) -> None:
     driver = MemoryDriver()
-    async with connect(driver) as client:
-        for name in NAMES:
-            await push_blob(client, name, CONFIG)
-    async with connect(driver, permissions=Rules("create", hidden="hidden/*")) as client:
+    await driver.write_all([(layout.layer_link(Repository(name), Digest.of(b"")), b"") for name in NAMES])
+    async with connect(driver, permissions=Rules("create", hidden="hidden/*"), around=around) as client:
         answer = await client.get(f"/v2/_catalog{query}")
     assert answer.json() == {"repositories": expected}
     link = f'<{BASE_URL}/v2/_catalog?{following}>; rel="next"' if following else None
     assert answer.headers.get("link") == link
 
 
-async def test_tags_that_may_not_be_pulled_are_not_listed(driver: Driver) -> None:
-    async with connect(driver) as anybody:
+async def test_tags_that_may_not_be_pulled_are_not_listed(connecting: Connect) -> None:
+    async with connecting() as anybody:
         for tag in ("a", "v1", "v2", "z"):
             await push_image(anybody, "team/app", tag)
-    async with connect(driver, permissions=Rules("pull")) as client:
+    async with connecting(Rules("pull")) as client:
         assert (await client.get("/v2/team/app/tags/list")).json() == {"name": "team/app", "tags": ["a", "z"]}
         answer = await client.get("/v2/team/app/tags/list?n=1")
         assert answer.json()["tags"] == ["a"]
         assert answer.headers["link"] == f'<{BASE_URL}/v2/team/app/tags/list?last=a&n=1>; rel="next"'
         assert (await client.get("/v2/none/tags/list")).status_code == 404
-    async with connect(driver, permissions=Rules("pull", tags="*")) as client:
+    async with connecting(Rules("pull", tags="*")) as client:
         assert (await client.get("/v2/team/app/tags/list")).json()["tags"] == []

@@ -1,0 +1,128 @@
+"""Questions of our own to the registry behind us, asked as the client whose request they are about."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+from authproxy import asgi
+from authproxy.errors import GatewayFailed, RegistryError
+from authproxy.route import parse_route
+
+# The longest answer that is read, in bytes: a list of a hundred thousand tags has a few million.
+MAX_BYTES = 16 * 1024 * 1024
+
+# Entries that one question for a list brings: as many as CNCF Distribution's catalog gives, however it is configured.
+LOOK = 100
+
+FOUND, NOT_FOUND = 200, 404
+
+# Said of the client's own request: its body, and what it has already.
+_NOT_ASKED_WITH = frozenset(
+    {b"accept", b"content-encoding", b"content-length", b"content-type", b"expect", b"range", b"transfer-encoding"}
+)
+_CONDITIONS = b"if-"
+_ANY_MANIFEST = (
+    b"application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
+    b"application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, "
+    b"*/*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: Mapping[bytes, bytes]
+    body: bytes
+
+
+class Inquiry:
+    """What a backend holds. All methods raise what it raises, and GatewayFailed where it answers something else."""
+
+    def __init__(self, app: asgi.App, scope: asgi.Scope) -> None:
+        self._app = app
+        self._scope = scope
+
+    async def has_repository(self, name: str) -> bool:
+        """Whether there is a repository."""
+        answer = await self._ask("GET", f"/v2/{name}/tags/list", {"n": "1"})
+        return self._is_found(answer)
+
+    async def find_digest(self, name: str, tag: str) -> str | None:
+        """The digest that a tag points at; "" where the registry does not say. None: there is no such tag."""
+        answer = await self._ask("HEAD", f"/v2/{name}/manifests/{tag}")
+        if not self._is_found(answer):
+            return None
+        return answer.headers.get(b"docker-content-digest", b"").decode("latin-1")
+
+    async def names(self, path: str, key: str, after: str = "") -> AsyncGenerator[list[str], None]:
+        """A list behind `after`, piece by piece: `/v2/_catalog` has its names under "repositories"."""
+        while True:
+            answer = await self._ask("GET", path, {"n": str(LOOK)} | ({"last": after} if after else {}))
+            if not self._is_found(answer):
+                return
+            # A registry that knows no pages (CNCF Distribution 2.8 of tags) begins anew each time.
+            names = sorted(name for name in _parse(answer.body, key) if name > after)
+            if names:
+                yield names
+            if not names or b"link" not in answer.headers:
+                return
+            after = names[-1]
+
+    def _is_found(self, answer: _Answer) -> bool:
+        if answer.status not in (FOUND, NOT_FOUND):
+            raise GatewayFailed(f"the upstream registry answered a question about its content with {answer.status}")
+        return answer.status == FOUND
+
+    async def _ask(self, method: str, path: str, query: Mapping[str, str] | None = None) -> _Answer:
+        body = bytearray()
+        started: list[asgi.Message] = []
+
+        async def receive() -> asgi.Message:
+            await asyncio.Event().wait()  # there is no body, and the client's own connection is not watched here
+            raise AssertionError("nothing sets it")
+
+        async def send(message: asgi.Message) -> None:
+            if message["type"] == "http.response.start":
+                started.append(message)
+                return
+            body.extend(message.get("body", b""))
+            if len(body) > MAX_BYTES:
+                raise GatewayFailed(f"the upstream registry's list has more than {MAX_BYTES} bytes")
+
+        headers = [
+            (name, value)
+            for name, value in self._scope["headers"]
+            if name not in _NOT_ASKED_WITH and not name.startswith(_CONDITIONS)
+        ]
+        raw_path, query_string = quote(path).encode(), urlencode(query or {}).encode()
+        question = {
+            **self._scope,
+            "method": method,
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query_string,
+            "headers": [*headers, (b"accept", _ANY_MANIFEST)],
+            asgi.ROUTE: parse_route(method, raw_path, query_string),
+        }
+        try:
+            await self._app(question, receive, send)
+        except RegistryError as error:
+            if error.status != NOT_FOUND:
+                raise
+            return _Answer(NOT_FOUND, {}, b"")
+        [start] = started
+        return _Answer(start["status"], dict(start["headers"]), bytes(body))
+
+
+def _parse(body: bytes, key: str) -> list[str]:
+    try:
+        names = json.loads(body)[key]
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
+        raise GatewayFailed("the upstream registry answered with a list that cannot be read") from exc
+    if names is None:  # Go's way to write an empty one
+        return []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise GatewayFailed("the upstream registry answered with a list that cannot be read")
+    return names
