@@ -62,10 +62,10 @@ class CurlDriver:
         wanted = [option for scope in scopes for option in ("--data-urlencode", f"scope={scope}")]
         if login.refresh_token:
             form = ("-d", "grant_type=refresh_token", "--data-urlencode", f"refresh_token={login.refresh_token}")
-            answer = without.call("/token", *form, *wanted)
+            answer = without.ask("/token", *form, *wanted)
         else:
             basic = ("-u", f"{login.user}:{login.password}") if login.user else ()
-            answer = without.call("/token", "-G", *basic, *wanted)
+            answer = without.ask("/token", "-G", *basic, *wanted)
         return str(json.loads(answer.out)["token"])
 
 
@@ -77,7 +77,7 @@ class Script:
     home: Path
     token: str = ""
 
-    def call(self, path: str, *options: str) -> Outcome:
+    def ask(self, path: str, *options: str) -> Outcome:
         """One call of a path, or of a whole address. Its headers are in `err`, its body in `out`."""
         url = path if path.startswith("https:") else self.setting.server.url + path
         bearer = ("-H", f"Authorization: Bearer {self.token}") if self.token else ()
@@ -91,17 +91,17 @@ class Script:
 
     def pull(self, repository: str) -> Outcome:
         """See CurlDriver."""
-        manifest = self.call(f"/v2/{repository}/manifests/{TAG}", "-H", f"Accept: {MANIFEST_TYPE}")
+        manifest = self.ask(f"/v2/{repository}/manifests/{TAG}", "-H", f"Accept: {MANIFEST_TYPE}")
         names = json.loads(manifest.out)
         blobs = [entry["digest"] for entry in (names["config"], *names["layers"])]
-        return [self.call(f"/v2/{repository}/blobs/{blob}", "-o", str(self.home / "blob")) for blob in blobs][-1]
+        return [self.ask(f"/v2/{repository}/blobs/{blob}", "-o", str(self.home / "blob")) for blob in blobs][-1]
 
     def push(self, repository: str, image: Image, source: str = "") -> Outcome:
         """With a source, each blob is asked for there first."""
         for content in (image.layer, image.config):
             digest = Digest.of(content)
             mount = f"?mount={digest}&from={source}" if source else ""
-            opened = self.call(f"/v2/{repository}/blobs/uploads/{mount}", "-X", "POST", "-H", "Content-Length: 0")
+            opened = self.ask(f"/v2/{repository}/blobs/uploads/{mount}", "-X", "POST", "-H", "Content-Length: 0")
             if " 202 " in opened.err:
                 address = LOCATION.findall(opened.err)[-1]
                 self._put(f"{address}{'&' if '?' in address else '?'}digest={digest}", content)
@@ -109,9 +109,9 @@ class Script:
 
     def delete(self, repository: str) -> Outcome:
         """See CurlDriver."""
-        return self.call(f"/v2/{repository}/manifests/{TAG}", "-X", "DELETE")
+        return self.ask(f"/v2/{repository}/manifests/{TAG}", "-X", "DELETE")
 
     def _put(self, path: str, content: bytes, *options: str) -> Outcome:
         body = self.home / "body"
         body.write_bytes(content)
-        return self.call(path, "-T", str(body), *options)
+        return self.ask(path, "-T", str(body), *options)
