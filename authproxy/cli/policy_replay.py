@@ -43,11 +43,13 @@ def replay(
     from authproxy.audit.read import read_merged
     from authproxy.cli.replayed import Replayed, change_lines, change_to_json, to_json, to_lines
     from authproxy.policy.load import load_policies
+    from authproxy.policy.replay import Replay
 
     now = time.time()
     span = parse_option(since, now, "--since"), parse_option(until, now, "--until")
     with telling_faults():
-        replayed = Replayed(load_policies(policies or policies_path(load_settings(config), config)))
+        rules = load_policies(policies or policies_path(load_settings(config), config))
+        replayed = Replayed(Replay(rules))
         files = _expand(audit, config)
         _warn_of_faults(files)
         for change in replayed.take(_within(read_merged(files), *span)):

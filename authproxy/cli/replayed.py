@@ -10,8 +10,8 @@ from authproxy.audit.audit import rfc3339
 from authproxy.audit.event import Event, Kind, Verdict
 from authproxy.audit.read import Entry, parse_event
 from authproxy.audit.search import shown
-from authproxy.policy.model import PolicySet
-from authproxy.policy.replay import Change, Past, Tally, is_all, replay
+from authproxy.policy.replay import Change, Past, Replay, Tally, Untold, is_all
+from authproxy.policy.request import RequestFacts
 from authproxy.principal import Principal
 
 
@@ -19,7 +19,7 @@ from authproxy.principal import Principal
 class Replayed:
     """Lines of a log, decided anew by `rules`."""
 
-    rules: PolicySet
+    rules: Replay
     lines: int = 0
     decisions: int = 0
     changes: Tally = field(default_factory=Tally)
@@ -46,12 +46,14 @@ class Replayed:
             for verdict in event.verdicts:
                 self.decisions += 1
                 past = _past(at, event, verdict)
-                change = replay(self.rules, past)
-                if change is not None:
-                    self.changes.add(change)
-                    yield change
-                elif past.allowed and not is_all(self.rules, past.access):
-                    self.beyond += 1
+                match self.rules.ask(past):
+                    case Change() as change:
+                        self.changes.add(change)
+                        yield change
+                    case Untold() as untold:
+                        self.untold[untold.why] += 1
+                    case None if past.allowed and not is_all(self.rules.policies, past.access):
+                        self.beyond += 1
 
 
 def to_lines(replayed: Replayed, *, with_groups: bool) -> Iterator[str]:
@@ -113,7 +115,9 @@ def change_to_json(change: Change) -> str:
 def _past(at: float, event: Event, verdict: Verdict) -> Past:
     verb = "allowed" if verdict.allowed else "denied"
     why = f"{verb} by {verdict.rule}" if verdict.rule else f"{verb}: {verdict.reason}"
-    return Past(at, event.principal, verdict.access, verdict.allowed, why, event.client)
+    # Every line about a request has its scheme; those of older versions have not.
+    request = RequestFacts(event.client, event.scheme == "https") if event.scheme else None
+    return Past(at, event.principal, verdict.access, verdict.allowed, why, event.client, request)
 
 
 def _fields(change: Change) -> dict[str, Any]:

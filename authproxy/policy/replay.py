@@ -1,12 +1,20 @@
-"""What other rules would have decided: decisions that were made once, asked again with all that they were made from."""
+"""What other rules would have decided: decisions that were made once, asked again with all that they were made from.
 
-from dataclasses import dataclass
+Where that is not all known, nothing is guessed: what cannot be told is said to be so.
+"""
+
+import re
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from authproxy.access import Access
 from authproxy.policy.decide import Decision, decide
-from authproxy.policy.model import REPOSITORY_ACTIONS, Action, Effect, PolicySet
+from authproxy.policy.model import REPOSITORY_ACTIONS, Action, Effect, PolicySet, Rule
+from authproxy.policy.request import RequestFacts
 from authproxy.principal import Principal
+
+# How a condition names what it may know of a request. In a text it only looks so, and then less can be told.
+_ABOUT_REQUEST = re.compile(r"\brequest\s*\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +26,8 @@ class Past:
     access: Access  # a single action
     allowed: bool
     why: str  # what decided then, for a reader
-    client: str = ""  # the address that it came from
+    client: str = ""  # the address that it came from, for a reader
+    request: RequestFacts | None = None  # how it came; None where that was not kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +47,43 @@ class Change:
         return f"{self.now.reason}{told}"
 
 
-def replay(policies: PolicySet, past: Past) -> Change | None:
-    """Ask again. None: it would be allowed, or denied, as it was, be it by another rule."""
-    now = decide(policies, past.principal, past.access, now=past.at)
-    return None if now.allowed is past.allowed else Change(past, now)
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A decision that turns on something that was not kept."""
+
+    past: Past
+    rule: Rule  # whose condition asks for it
+
+    @property
+    def why(self) -> str:
+        """For a reader."""
+        return f"the condition of {self.rule} asks how the request came, which the line does not say"
+
+
+class Replay:
+    """Asks one set of rules."""
+
+    def __init__(self, policies: PolicySet) -> None:
+        self.policies = policies
+        self._asking = {rule.place: rule for rule in policies.rules if _asks_about_request(rule)}
+        # What is decided lies between these two, whatever those conditions are.
+        self._least = _assuming(policies, conditions_allow=False)
+        self._most = _assuming(policies, conditions_allow=True)
+
+    def __repr__(self) -> str:
+        return f"Replay(rules={len(self.policies.rules)})"
+
+    def ask(self, past: Past) -> Change | Untold | None:
+        """Decide again. None: it would be allowed, or denied, as it was, be it by another rule."""
+        if past.request is not None or not self._asking:
+            now = decide(self.policies, past.principal, past.access, now=past.at, request=past.request)
+        else:
+            now = decide(self._least, past.principal, past.access, now=past.at)
+            most = decide(self._most, past.principal, past.access, now=past.at)
+            if now.allowed is not most.allowed:
+                deciding = (rule.place for rule in (*now.rules, *most.rules))
+                return Untold(past, next(self._asking[place] for place in deciding if place in self._asking))
+        return None if now.allowed is past.allowed else Change(past, now)
 
 
 def is_all(policies: PolicySet, access: Access) -> bool:
@@ -52,6 +94,22 @@ def is_all(policies: PolicySet, access: Access) -> bool:
     if access.type != "repository" or access.action not in REPOSITORY_ACTIONS:
         return True
     return not policies.asks_for_tag(Action(access.action), access.name)
+
+
+def _asks_about_request(rule: Rule) -> bool:
+    return rule.condition is not None and _ABOUT_REQUEST.search(rule.condition.text) is not None
+
+
+def _assuming(policies: PolicySet, *, conditions_allow: bool) -> PolicySet:
+    """The rules if conditions about the request said all that opens something, or all that does not."""
+    if not any(map(_asks_about_request, policies.rules)):
+        return policies
+    rules = (
+        replace(rule, condition=None) if _asks_about_request(rule) else rule
+        for rule in policies.rules
+        if not _asks_about_request(rule) or (rule.effect is Effect.ALLOW) is conditions_allow
+    )
+    return PolicySet(tuple(rules))
 
 
 class _Kind(NamedTuple):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,24 @@ def test_a_line_of_another_version_cannot_be_told() -> None:
         [
             "cannot be told: a line cannot be read: 'token lent' is not a valid Kind (1)",
             "1 lines, 0 decisions: 0 would change, 1 cannot be told",
+        ],
+    )
+
+
+def test_how_a_request_came_is_told_by_its_line_and_where_it_is_not_that_is_said() -> None:
+    came = allowed("repository:team/app:push")
+    write([replace(came, scheme="https"), replace(came, scheme="http"), came])
+    Path("new/rules.yaml").write_text(f"{OLD}    when: request.tls\n", encoding="utf-8")
+    why = 'the condition of new/rules.yaml:3 "team" asks how the request came, which the line does not say'
+    result = replay("new")
+    assert (result.exit_code, result.output.splitlines()) == (
+        1,
+        [
+            f"alice (htpasswd)  repository:team/app:push  once, {TIME}",
+            f"    then allowed by {THEN}",
+            "    now  denied: no rule allows it",
+            f"cannot be told: {why} (1)",
+            "3 lines, 3 decisions: 1 would change, 1 cannot be told",
         ],
     )
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from authproxy.access import CATALOG, Access, pull, push
 from authproxy.policy.decide import decide, expand
 from authproxy.policy.model import Action, Effect, PolicySet, Rule, SubjectKey
-from authproxy.policy.replay import Past, Tally, is_all, replay
+from authproxy.policy.replay import Change, Past, Replay, Tally, Untold, is_all
+from authproxy.policy.request import RequestFacts
 from authproxy.principal import Principal
 from tests.unit.policy import builders
 from tests.unit.policy.builders import make_rule
@@ -24,35 +25,35 @@ def made(policies: PolicySet, principal: Principal, access: Access, at: float = 
 def test_a_decision_that_changes_tells_both_reasons() -> None:
     old = PolicySet((make_rule(1),))
     new = PolicySet((make_rule(1), make_rule(2, effect=Effect.DENY, to=(SubjectKey("group", "devs"),))))
-    change = replay(new, made(old, ALICE, push("team/app")))
-    assert change is not None
+    change = Replay(new).ask(made(old, ALICE, push("team/app")))
+    assert isinstance(change, Change)
     assert change.past.why == 'allowed by policies/test.yaml:1 "rule 1"'
     assert change.why == 'denied by policies/test.yaml:2 "rule 2"'
 
 
 def test_another_rule_with_the_same_answer_is_no_change() -> None:
     past = made(PolicySet((make_rule(1),)), ALICE, push("team/app"))
-    assert replay(PolicySet((make_rule(2),)), past) is None
+    assert Replay(PolicySet((make_rule(2),))).ask(past) is None
 
 
 def test_where_no_rule_allows_it_any_more_that_is_the_reason() -> None:
-    change = replay(PolicySet(()), made(PolicySet((make_rule(1),)), ALICE, push("team/app")))
-    assert change is not None
+    change = Replay(PolicySet(())).ask(made(PolicySet((make_rule(1),)), ALICE, push("team/app")))
+    assert isinstance(change, Change)
     assert change.why == "denied: no rule allows it"
 
 
 def test_a_condition_about_the_time_is_asked_at_that_of_the_decision() -> None:
     from_eight = PolicySet((make_rule(1, when="time.getHours() >= 8"),))
-    assert replay(from_eight, made(from_eight, ALICE, pull("a"), EIGHT)) is None
-    assert replay(from_eight, made(from_eight, ALICE, pull("a"), EIGHT - 1)) is None
-    change = replay(from_eight, Past(EIGHT - 1, ALICE, pull("a"), allowed=True, why="then"))
-    assert change is not None
+    assert Replay(from_eight).ask(made(from_eight, ALICE, pull("a"), EIGHT)) is None
+    assert Replay(from_eight).ask(made(from_eight, ALICE, pull("a"), EIGHT - 1)) is None
+    change = Replay(from_eight).ask(Past(EIGHT - 1, ALICE, pull("a"), allowed=True, why="then"))
+    assert isinstance(change, Change)
 
 
 @given(st.lists(builders.rules(conditions=builders.CONDITIONS), max_size=6), builders.principals, builders.accesses)
 def test_the_same_rules_change_nothing(rules: list[Rule], principal: Principal, access: Access) -> None:
     policies = PolicySet(tuple(rules))
-    assert [replay(policies, made(policies, principal, single)) for single in expand(access)] == [None] * len(
+    assert [Replay(policies).ask(made(policies, principal, single)) for single in expand(access)] == [None] * len(
         expand(access)
     )
 
@@ -63,10 +64,48 @@ def test_a_change_is_where_the_rules_decide_otherwise(
 ) -> None:
     before, after = PolicySet(tuple(old)), PolicySet(tuple(new))
     for single in expand(access):
-        change = replay(after, made(before, principal, single))
+        change = Replay(after).ask(made(before, principal, single))
         decisions = [decide(policies, principal, single, now=EIGHT) for policies in (before, after)]
         assert (change is not None) == (decisions[0].allowed is not decisions[1].allowed)
-        assert change is None or change.now == decisions[1]
+        assert change is None or (isinstance(change, Change) and change.now == decisions[1])
+
+
+OFFICE = 'request.address.inNetwork("10.0.0.0/8") && request.tls'
+
+
+def test_a_condition_about_the_request_is_asked_with_that_of_the_decision() -> None:
+    office = PolicySet((make_rule(1, when=OFFICE),))
+    asked = [
+        RequestFacts("10.1.2.3", tls=True),
+        RequestFacts("10.1.2.3", tls=False),
+        RequestFacts("192.0.2.1", tls=True),
+    ]
+    pasts = [Past(EIGHT, ALICE, pull("a"), allowed=True, why="then", request=request) for request in asked]
+    assert [isinstance(Replay(office).ask(past), Change) for past in pasts] == [False, True, True]
+
+
+def test_where_the_request_was_not_kept_what_turns_on_it_cannot_be_told() -> None:
+    office = PolicySet((make_rule(1, when=OFFICE), make_rule(2, on=("open/**",))))
+    untold = Replay(office).ask(Past(EIGHT, ALICE, pull("a"), allowed=True, why="then"))
+    assert isinstance(untold, Untold)
+    assert untold.why.startswith('the condition of policies/test.yaml:1 "rule 1" asks how the request came')
+    assert Replay(office).ask(Past(EIGHT, ALICE, pull("open/a"), allowed=True, why="then")) is None
+
+
+@given(
+    st.lists(builders.rules(conditions=(OFFICE, "!request.tls", *builders.CONDITIONS)), max_size=6),
+    builders.principals,
+    builders.accesses,
+    st.builds(RequestFacts, st.sampled_from(["", "10.1.2.3", "192.0.2.1"]), st.sampled_from([None, True, False])),
+)
+def test_what_is_told_without_the_request_is_what_it_would_be_with_it(
+    rules: list[Rule], principal: Principal, access: Access, request: RequestFacts
+) -> None:
+    policies = PolicySet(tuple(rules))
+    for single in expand(access):
+        decision = decide(policies, principal, single, now=EIGHT, request=request)
+        answer = Replay(policies).ask(Past(EIGHT, principal, single, decision.allowed, "then"))
+        assert answer is None or isinstance(answer, Untold)
 
 
 TAGGED = PolicySet(
@@ -96,8 +135,8 @@ def test_changes_are_counted_by_who_and_what_and_way() -> None:
     bob = Principal("bob", source="ldap")
     asked = [(ALICE, push("a"), 3.0), (bob, push("a"), 4.0), (ALICE, push("a"), 5.0), (ALICE, CATALOG, 6.0)]
     for who, access, at in asked:
-        change = replay(nothing, Past(at, who, access, allowed=True, why="then"))
-        assert change is not None
+        change = Replay(nothing).ask(Past(at, who, access, allowed=True, why="then"))
+        assert isinstance(change, Change)
         tally.add(change)
     groups = tally.by_count()
     assert tally.count == 4
