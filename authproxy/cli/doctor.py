@@ -6,18 +6,16 @@ from enum import Enum
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 
-from authproxy.cli.settings import find_settings, token_of
+from authproxy.cli.settings import find_settings, realm_of, token_of
 from authproxy.doctor.finding import Finding, Verdict, conclude
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from authproxy.config.model import Settings, Token
     from authproxy.doctor.examine import Opinion, Ours
     from authproxy.doctor.registry import Registry
     from authproxy.doctor.version import Version
@@ -109,15 +107,7 @@ def _read_ours(config: Path | None, now: float) -> "Ours":
         raise StartError(
             f"token.keys: cannot read {exc.filename}: {exc.strerror}; run this as the owner of {token.keys}"
         ) from exc
-    return Ours(token.issuer, token.service, _realm(settings, token), HeaderStyle(token.kid, token.x5c), keys)
-
-
-def _realm(settings: "Settings", token: "Token") -> str | None:
-    """The address of `/token`, where the configuration says it."""
-    if token.realm or settings.http.host is None:
-        return token.realm
-    prefix = "" if urlsplit(settings.http.host).path.strip("/") else settings.http.prefix.rstrip("/")
-    return f"{settings.http.host.rstrip('/')}{prefix}/token"
+    return Ours(token.issuer, token.service, realm_of(settings, token), HeaderStyle(token.kid, token.x5c), keys)
 
 
 def _in_words(registry: Path, opinions: "Sequence[Opinion]") -> str:

@@ -8,12 +8,11 @@ from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
 from authproxy.cli.changes import record_change
-from authproxy.cli.settings import find_settings, token_of
+from authproxy.cli.settings import find_settings, realm_of, token_of
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -146,20 +145,14 @@ def _hand_over(settings: "Settings", token: "Token", keys: "Mapping[str, RingKey
         output.write_bytes(make_bundle(good, style))
     except OSError as exc:
         raise StartError(f"--output {output}: cannot be written: {exc.strerror}") from exc
-    realm = _realm(settings, token)
+    realm = realm_of(settings, token, "https://HOST")
+    assert realm is not None, "there is a host"
     algorithms = {token.algorithm, *(key.algorithm for key in good)}
     typer.echo(f"# wrote {output}: {lasting(style)}\n")
     verification = Verification(realm, token.service, token.issuer, algorithms, style)
     typer.echo(configuration_lines(verification, output.name))
     if "//HOST/" in realm:
         typer.echo("# HOST is what clients call authproxy; it stands here where http.host and token.realm are not set")
-
-
-def _realm(settings: "Settings", token: "Token") -> str:
-    """Where clients fetch tokens, as the challenge has it for those who ask us."""
-    base = (settings.http.host or "https://HOST").rstrip("/")
-    prefix = "" if urlsplit(base).path else settings.http.prefix.rstrip("/")
-    return token.realm or f"{base}{prefix}/token"
 
 
 def _rows(keys: "Mapping[str, RingKey]", now: float) -> list[dict[str, Any]]:

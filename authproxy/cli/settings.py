@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from authproxy.errors import StartError
 
@@ -39,3 +40,15 @@ def token_of(settings: "Settings") -> "Token":
             " `authproxy serve` runs, or name its configuration: --config CONFIG"
         )
     return settings.token
+
+
+def realm_of(settings: "Settings", token: "Token", host: str | None = None) -> str | None:
+    """Where clients fetch tokens, as the challenge has it for those who ask us.
+
+    `host` is scheme and host where the configuration leaves them to the request; without both it is not known.
+    """
+    base = (settings.http.host or host or "").rstrip("/")
+    if token.realm or not base:
+        return token.realm
+    prefix = "" if urlsplit(base).path else settings.http.prefix.rstrip("/")
+    return f"{base}{prefix}/token"

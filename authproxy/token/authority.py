@@ -67,6 +67,11 @@ def certify_key(folder: Path, kid: str, public: PublicKey, now: float) -> None:
     authority, authority_key = _find_certificate(folder / CA), _read_authority_key(folder)
     if authority is None or authority.public_key() != authority_key.public_key():
         raise StartError(f"token.keys: {folder / CA} does not fit {CA_KEY} beside it; put back the right ones")
+    if authority.not_valid_after_utc <= dt.datetime.fromtimestamp(now, dt.UTC):
+        raise StartError(
+            f"token.keys: {folder / CA} is good no more since {authority.not_valid_after_utc.date()}; remove it and"
+            f" {CA_KEY} for another authority, which every registry then has to be given"
+        )
     certificate = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authproxy token key {kid}"[:64])]))

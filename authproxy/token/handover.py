@@ -2,7 +2,8 @@
 
 Where tokens bring their key's certificate (`token.x5c`), the bundle is the authority alone, and stays right when keys
 change. Where they don't, the bundle holds a certificate for each key; which version finds it there is a matter of the
-name that tokens call it by (`token.kid`).
+name that tokens call it by (`token.kid`), and of its kind: by a name 3.0 finds RSA keys alone (distribution#4683), and
+no 3.x finds Ed25519 keys.
 """
 
 from collections.abc import Collection, Iterable
@@ -61,16 +62,29 @@ def configuration_lines(verification: Verification, bundle_name: str) -> str:
 
 def _lines(version: str, verification: Verification, bundle_name: str) -> str:
     title = f"# CNCF Distribution {version}, config.yml"
-    if not verification.style.has_certificates and verification.style.kid != KIDS[version]:
-        return f"{title}: no, it knows keys by another name; write token: {{x5c: leaf}}, or {{kid: {KIDS[version]}}}\n"
-    if version == "2.8" and UNKNOWN_TO_2_8 in verification.algorithms:
-        return f"{title}: no, it verifies no EdDSA; choose another token.algorithm, rotate, and retire that key\n"
-    token = {
+    if why_not := _why_not(version, verification):
+        return f"{title}: no, {why_not}\n"
+    token: dict[str, object] = {
         "realm": verification.realm,
         "service": verification.service,
         "issuer": verification.issuer,
         "rootcertbundle": f"{FOLDERS[version]}/{bundle_name}",
     }
-    # From 3.x on a registry can be told which algorithms it takes; without that it takes more than there can be.
-    more = {"signingalgorithms": sorted(verification.algorithms)} if version != "2.8" else {}
-    return f"{title}\n{yaml.safe_dump({'auth': {'token': token | more}}, sort_keys=False, allow_unicode=True)}"
+    note = ""
+    if version != "2.8":
+        # From 3.x on a registry can be told which algorithms it takes; without that it takes more than there can be.
+        token = token | {"signingalgorithms": sorted(verification.algorithms)}
+        if not verification.style.has_certificates and not all(name[:2] == "RS" for name in verification.algorithms):
+            note = "# for 3.1 or later: 3.0 finds no EC key by its name, and needs token: {x5c: leaf}\n"
+    return f"{title}\n{yaml.safe_dump({'auth': {'token': token}}, sort_keys=False, allow_unicode=True)}{note}"
+
+
+def _why_not(version: str, verification: Verification) -> str | None:
+    has_certificates = verification.style.has_certificates
+    if not has_certificates and verification.style.kid != KIDS[version]:
+        return f"it knows keys by another name; write token: {{x5c: leaf}}, or {{kid: {KIDS[version]}}}"
+    if UNKNOWN_TO_2_8 not in verification.algorithms:
+        return None
+    if version == "2.8":
+        return "it verifies no EdDSA; choose another token.algorithm, rotate, and retire that key"
+    return None if has_certificates else "it finds no EdDSA key by its name; write token: {x5c: leaf}"

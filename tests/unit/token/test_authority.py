@@ -14,9 +14,11 @@ from authproxy.access import Grant, InvalidToken, pull
 from authproxy.authorization import Bearer
 from authproxy.errors import StartError
 from authproxy.principal import Principal
+from authproxy.token.authority import make_authority
 from authproxy.token.foreign import ForeignKeys
 from authproxy.token.header import HeaderStyle
 from authproxy.token.issuer import Issuer
+from authproxy.token.keyfiles import make_key
 from authproxy.token.keyring import KeyRing
 from authproxy.token.rotation import KNOWN_TO_ALL_S, retire, rotate
 from authproxy.token.verifier import Verifier, foreign_verifier, own_verifier
@@ -237,3 +239,10 @@ def test_a_damaged_authority_stops_the_start_in_one_sentence(
     with pytest.raises(StartError, match=message) as raised:
         KeyRing.open(folder, style=LEAF, now=clock)
     assert str(folder) in str(raised.value)
+
+
+def test_an_authority_whose_time_is_over_vouches_for_no_new_key(folder: Path, clock: FakeClock) -> None:
+    folder.mkdir()
+    make_authority(folder, clock.now - 11 * 366 * 86_400)
+    with pytest.raises(StartError, match=r"ca\.pem is good no more since .*; remove it and ca\.key"):
+        make_key(folder, "ES256", created=clock.now, signs_from=clock.now)
