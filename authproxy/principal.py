@@ -15,6 +15,7 @@ class Principal:
     claims: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     source: str = ""  # "htpasswd", "ldap", …; "" for anonymous
     stamp: str = ""  # opaque; changes when the credentials do, which ends refresh tokens
+    is_robot: bool = False  # an account that a machine signs in with
 
     @property
     def is_anonymous(self) -> bool:

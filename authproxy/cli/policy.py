@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +38,7 @@ def explain(
     group: Annotated[
         list[str] | None, typer.Option(help="A group of the user, instead of those that the users file says.")
     ] = None,
+    robot: Annotated[bool, typer.Option("--robot", help="The user is a robot, whatever the users file says.")] = False,
     at: Annotated[
         str | None, typer.Option(help="The time for conditions, as 2026-01-31T08:00:00Z, instead of now.")
     ] = None,
@@ -61,7 +63,7 @@ def explain(
     request = parse_request(address, tls=tls)
     with _told():
         settings = load_settings(config)
-        principal = _find_principal(user, group, settings)
+        principal = _find_principal(user, group, settings, is_robot=robot)
         rules = load_policies(policies or policies_path(settings, config))
     explanations = [
         one for access in accesses for one in explain(rules, principal, access, tag=tag, now=now, request=request)
@@ -111,7 +113,7 @@ def decide_cases(
 
 @app.command()
 def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
-    """Find rules that are there in vain: they never match, or others cover them; and groups that nobody is in.
+    """Find rules that are there in vain: they never match, others cover them, or nobody is who they are about.
 
     Exit code 0: there are none; 1: some were found; 2: it cannot be told.
     """
@@ -121,9 +123,12 @@ def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
     with _told():
         settings = load_settings(config)
         loaded = load_all(policies or policies_path(settings, config))
-        files = read_users_files(settings)
-        groups = {group for users in files for entry in users.values() for group in entry.groups} if files else None
-        findings = check(loaded.policies, loaded.cases, groups=groups)
+        groups, robots = None, None
+        if read_users_files(settings):
+            users = _known_users(settings).values()
+            groups = {group for user in users for group in user.groups}
+            robots = {user.name for user in users if user.is_robot}
+        findings = check(loaded.policies, loaded.cases, groups=groups, robots=robots)
     for finding in findings:
         typer.echo(str(finding))
     if not findings:
@@ -151,11 +156,8 @@ def who_can(
     with _told():
         settings = load_settings(config)
         rules = load_policies(policies or policies_path(settings, config))
-        users: dict[str, frozenset[str]] = {}
-        for file in read_users_files(settings):
-            for name, entry in file.items():
-                users[name] = users.get(name, frozenset()) | entry.groups
-    answers = who_can(rules, access, users, tag=tag)
+        users = _known_users(settings)
+    answers = who_can(rules, access, users.values(), tag=tag)
     for answer in answers.allowed:
         typer.echo(f"{answer.who}: {answer.decision.reason}")
     for answer in answers.perhaps:
@@ -211,7 +213,7 @@ def _write(path: Path, text: str) -> None:
         raise StartError(f"{path}: cannot be written: {exc.strerror}") from exc
 
 
-def _find_principal(user: str, groups: list[str] | None, settings: "Settings | None") -> "Principal":
+def _find_principal(user: str, groups: list[str] | None, settings: "Settings | None", *, is_robot: bool) -> "Principal":
     from authproxy.principal import ANONYMOUS as NOBODY
     from authproxy.principal import Principal
 
@@ -220,13 +222,22 @@ def _find_principal(user: str, groups: list[str] | None, settings: "Settings | N
     if user == ANONYMOUS:
         if groups:
             raise typer.BadParameter("a caller without credentials has no groups", param_hint="--group")
+        if is_robot:
+            raise typer.BadParameter("a caller without credentials is no robot", param_hint="--robot")
         return NOBODY
-    return Principal(user, frozenset(groups) if groups else _find_groups(user, settings))
-
-
-def _find_groups(user: str, settings: "Settings | None") -> frozenset[str]:
-    """The groups that the users files say, all together, as at a login."""
-    entries = [entry for users in read_users_files(settings) if (entry := users.get(user)) is not None]
-    if any(entry.disabled for entry in entries):
+    if any(users[user].disabled for users in read_users_files(settings) if user in users):
         typer.echo(f"authproxy: {user} is disabled: whatever the policies say, no token is issued", err=True)
-    return frozenset[str]().union(*(entry.groups for entry in entries))
+    known = _known_users(settings).get(user, Principal(user))
+    return replace(known, groups=frozenset(groups) if groups else known.groups, is_robot=is_robot or known.is_robot)
+
+
+def _known_users(settings: "Settings | None") -> dict[str, "Principal"]:
+    """Those whom the users files know, each as all files together say, as at a login."""
+    from authproxy.principal import Principal
+
+    users: dict[str, Principal] = {}
+    for file in read_users_files(settings):
+        for name, entry in file.items():
+            known = users.get(name, Principal(name))
+            users[name] = Principal(name, known.groups | entry.groups, is_robot=known.is_robot or entry.is_robot)
+    return users

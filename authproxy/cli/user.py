@@ -49,6 +49,9 @@ def add(
     expires: Annotated[
         str | None, typer.Option(help="The last day to log in, 2026-12-31 (UTC), or a time, 2026-12-31T18:00:00Z.")
     ] = None,
+    robot: Annotated[
+        bool, typer.Option("--robot", help="A machine signs in with it: policies can tell it from people.")
+    ] = False,
     password_stdin: PasswordStdin = False,
     cost: Cost = None,
     config: Config = None,
@@ -60,9 +63,18 @@ def add(
 
     files = _find_files(config)
     groups, until = group or [], None if expires is None else _parse_expiry(expires)
-    check_new_user(files.htpasswd, files.users, name, groups, until)  # before anybody types a password
+    check_new_user(files.htpasswd, files.users, name, groups, until, is_robot=robot)  # before anybody types a password
     typed = _ask_password(name, password_stdin)
-    add_user(files.htpasswd, files.users, name, typed, groups, expires=until, cost=cost or DEFAULT_COST)
+    add_user(
+        files.htpasswd,
+        files.users,
+        name,
+        typed,
+        groups,
+        expires=until,
+        is_robot=robot,
+        cost=cost or DEFAULT_COST,
+    )
     tell_change(f"added {name} to {files.htpasswd}", config)
     if placeable_name(name) is None:
         typer.echo(f"note: no repository can be called {name}, so rules with {{user}} never match this user", err=True)
@@ -127,7 +139,7 @@ def remove(name: Name, config: Config = None) -> None:
 
 @app.command("list")
 def list_users(config: Config = None) -> None:
-    """List the users, their groups, who expires, and who cannot log in."""
+    """List the users, their groups, who is a robot, who expires, and who cannot log in."""
     from authproxy.identity.accounts import load_or_empty, read_groups
 
     files = _find_files(config)
@@ -145,6 +157,11 @@ def _groups_of(entries: "Mapping[str, Entry]", name: str) -> str:
 
 
 def _state_of(entry: "Entry | None", has_htpasswd_password: bool) -> str:
+    states = ["robot" if entry is not None and entry.is_robot else "", _access_of(entry, has_htpasswd_password)]
+    return ", ".join(filter(None, states))
+
+
+def _access_of(entry: "Entry | None", has_htpasswd_password: bool) -> str:
     from authproxy.identity.expiry import format_expiry
 
     if entry is not None and entry.disabled:

@@ -27,20 +27,26 @@ def add_user(
     groups: Iterable[str] = (),
     *,
     expires: dt.datetime | None = None,
+    is_robot: bool = False,
     cost: int = DEFAULT_COST,
 ) -> None:
-    """Add a user with a password, groups and an expiry. Missing files are made, with mode 0600.
+    """Add a user with a password, groups and an expiry, or a robot. Missing files are made, with mode 0600.
 
-    `users` None: there is no file for groups and expiries. Raises StartError where the name is taken or cannot be
+    `users` None: there is no file for anything but the password. Raises StartError where the name is taken or cannot be
     one, or a file cannot be changed; then nobody has been added.
     """
     wanted = frozenset(groups)
-    check_new_user(htpasswd, users, name, wanted, expires)  # before groups are written
+    check_new_user(htpasswd, users, name, wanted, expires, is_robot=is_robot)  # before groups are written
     hashed = _hash(password, cost)
-    if users is not None and (wanted or expires is not None):
+    if users is not None and (wanted or expires is not None or is_robot):
 
         def welcome(entry: Entry) -> Entry:
-            return replace(entry, groups=entry.groups | wanted, expires=expires or entry.expires)
+            return replace(
+                entry,
+                groups=entry.groups | wanted,
+                expires=expires or entry.expires,
+                is_robot=is_robot or entry.is_robot,
+            )
 
         _change_entry(users, name, welcome)
 
@@ -53,12 +59,18 @@ def add_user(
 
 
 def check_new_user(
-    htpasswd: Path, users: Path | None, name: str, groups: Iterable[str], expires: dt.datetime | None = None
+    htpasswd: Path,
+    users: Path | None,
+    name: str,
+    groups: Iterable[str],
+    expires: dt.datetime | None = None,
+    *,
+    is_robot: bool = False,
 ) -> None:
     """Raise StartError where `add_user` would, whatever the password."""
     if problem := find_name_problem(name):
         raise StartError(problem)
-    if users is None and (expires is not None or frozenset(groups)):
+    if users is None and (expires is not None or is_robot or frozenset(groups)):
         raise _no_users_file()
     if name in load_or_empty(htpasswd).names:
         raise _taken(name, htpasswd)
@@ -140,7 +152,8 @@ def _hash(password: str, cost: int) -> str:
 
 def _no_users_file() -> StartError:
     return StartError(
-        "no users file is configured for groups, disabled and expires; add to identities: - users: {path: users.yaml}"
+        "no users file is configured for groups, disabled, expires and robots;"
+        " add to identities: - users: {path: users.yaml}"
     )
 
 

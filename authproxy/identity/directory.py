@@ -15,9 +15,9 @@ from authproxy.principal import Principal
 class Directory:
     """An ordered list of sources. The first that has a password for a name decides; groups of all of them add up.
 
-    A user whom any source calls disabled, or expired at `now` (seconds since 1970), does not exist for `authenticate`
-    and `find`. `key` is the same on every node and worker, or an unknown user could be told from a known one by asking
-    twice.
+    Who is a robot by any of them is one. A user whom any source calls disabled, or expired at `now` (seconds since
+    1970), does not exist for `authenticate` and `find`. `key` is the same on every node and worker, or an unknown user
+    could be told from a known one by asking twice.
     """
 
     def __init__(self, sources: Sequence[Source], *, passwords: Passwords, key: bytes, now: Clock = time.time) -> None:
@@ -58,12 +58,16 @@ class Directory:
             source.refresh()
 
     def _complete(self, principal: Principal) -> Principal | None:
-        """The principal with the groups of every source, or None where one of them shuts the user out."""
+        """The principal as all sources together know it, or None where one of them shuts the user out."""
         entries = [entry for source in self._sources if (entry := source.find_entry(principal.name)) is not None]
         now = self._now()
         if any(entry.is_shut_out(now) for entry in entries):
             return None
-        return replace(principal, groups=principal.groups.union(*(entry.groups for entry in entries)))
+        return replace(
+            principal,
+            groups=principal.groups.union(*(entry.groups for entry in entries)),
+            is_robot=any(entry.is_robot for entry in entries),
+        )
 
     def _cost_for_unknown(self, name: str) -> int:
         """The cost that this name's entry would have had: always the same for a name, spread as the real ones are."""

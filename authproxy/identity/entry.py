@@ -13,6 +13,7 @@ class Entry:
     groups: frozenset[str] = frozenset()
     disabled: bool = False
     expires: dt.datetime | None = None  # in UTC; the first moment at which the user has expired
+    is_robot: bool = False  # an account for a machine
 
     def is_shut_out(self, now: float) -> bool:
         """Whether nobody logs in under this name, nor renews a login, at `now` (seconds since 1970)."""

@@ -8,6 +8,7 @@ import hmac
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -19,6 +20,7 @@ from authproxy.identity.entry import Entry
 from authproxy.identity.htpasswd import read_htpasswd
 from authproxy.identity.passwords import Passwords
 from authproxy.identity.users import read_users
+from authproxy.once import Once
 from authproxy.principal import Principal
 from authproxy.watch import fingerprint
 
@@ -121,12 +123,12 @@ class FileSource:
         stamp = hmac.digest(
             self._key, f"{self.kind}\n{entry.name}\n{hashed}".encode("utf-8", "surrogatepass"), "sha256"
         )
-        return Principal(entry.name, entry.groups, source=self.kind, stamp=stamp[:16].hex())
+        return Principal(entry.name, entry.groups, source=self.kind, stamp=stamp[:16].hex(), is_robot=entry.is_robot)
 
 
-def htpasswd_source(path: Path, *, passwords: Passwords, key: bytes) -> FileSource:
-    """The users of an htpasswd file. Raises StartError."""
-    return FileSource("htpasswd", path, read_htpasswd, passwords=passwords, key=key)
+def htpasswd_source(path: Path, *, passwords: Passwords, key: bytes, once: Once | None = None) -> FileSource:
+    """The users of an htpasswd file; `once` as for `read_htpasswd`. Raises StartError."""
+    return FileSource("htpasswd", path, partial(read_htpasswd, once=once), passwords=passwords, key=key)
 
 
 def users_source(path: Path, *, passwords: Passwords, key: bytes) -> FileSource:

@@ -4,6 +4,7 @@ users:
   alice: {groups: [team], disabled: false, expires: 2026-12-31}
   ci:
     groups: [builders]
+    robot: true             # an account for a machine
     password: $2y$10$…      # bcrypt; without one the entry never authenticates by itself
 """
 
@@ -65,6 +66,9 @@ class UserItem(BaseModel):
     """The last day on which the user may log in (`2026-12-31`, to its end in UTC), or the time with its zone
     (`2026-12-31T18:00:00Z`) from which on neither a login nor a refresh token is taken. Never by default."""
 
+    robot: bool = False
+    """true: a machine signs in with this account, so that policies can tell it from people. Off by default."""
+
     password: Hash | None = None
     """A bcrypt hash. Absent: the password is that of the htpasswd file; where there is none, nobody logs in so."""
 
@@ -93,4 +97,4 @@ def parse_users(document: Document) -> Mapping[str, Entry]:
 
 def _to_entry(name: str, item: UserItem) -> Entry:
     hashed = item.password.get_secret_value() if item.password else None
-    return Entry(name, hashed, frozenset(item.groups), item.disabled, item.expires)
+    return Entry(name, hashed, frozenset(item.groups), item.disabled, item.expires, item.robot)

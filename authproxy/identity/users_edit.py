@@ -93,6 +93,8 @@ def _end_of_line(text: str, index: int) -> int:
 def _dump(entry: Entry) -> str:
     """The user on one line: `alice: {groups: [team]}`."""
     item: dict[str, Any] = {"groups": sorted(entry.groups)}
+    if entry.is_robot:
+        item["robot"] = True
     if entry.disabled:
         item["disabled"] = True
     if entry.expires is not None:

@@ -22,13 +22,17 @@ class Carried:
     groups: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     source: str = ""  # "" also where no rule asks for it
+    is_robot: bool = False  # as the source
 
     def to_principal(self, name: str) -> Principal:
         """The caller to decide about where the token comes back; "" is the anonymous one."""
-        return Principal(name, self.groups, self.claims, self.source)
+        return Principal(name, self.groups, self.claims, self.source, is_robot=self.is_robot)
 
 
 NOTHING = Carried()
+
+# What a rule may be about of a caller that the subject of a token does not say.
+_CARRIED = ("group", "claim", "robot", "any-robot")
 
 
 def carried(policies: PolicySet, principal: Principal, accesses: Iterable[Access]) -> Carried:
@@ -68,13 +72,14 @@ class _Needs:
         self._groups: set[str] = set()
         self._claims: set[str] = set()
         self._needs_source = False
+        self._needs_robot = False
 
     def add(self, rule: Rule, target: Target | None) -> None:
         """A rule that may be asked about this target, or, None, about any repository."""
         keys = rule.subjects.any_of & self._keys
         if not keys or (target is not None and not rule.resources.include(target)):
             return  # it is not about the caller, and with less of the caller it still is not
-        if all(key.kind in ("group", "claim") for key in keys):
+        if all(key.kind in _CARRIED for key in keys):
             self._add_keys(keys)
         for glob in rule.resources.repositories:
             for placeholder in glob.placeholders:
@@ -92,13 +97,17 @@ class _Needs:
             self._groups |= self._principal.groups if "groups" in text else frozenset()
             self._claims.update(self._principal.claims if "claims" in text else ())
             self._needs_source |= "source" in text
+            self._needs_robot |= "robot" in text
 
     def _add_keys(self, keys: Iterable[SubjectKey]) -> None:
         for key in keys:
-            if key.kind == "group":
-                self._groups.add(key.name)
-            else:
-                self._claims.add(key.claim)
+            match key.kind:
+                case "group":
+                    self._groups.add(key.name)
+                case "claim":
+                    self._claims.add(key.claim)
+                case _:
+                    self._needs_robot = True
 
     def to_carried(self) -> Carried:
         principal = self._principal
@@ -107,4 +116,5 @@ class _Needs:
             principal.groups & self._groups,
             MappingProxyType(claims),
             principal.source if self._needs_source else "",
+            principal.is_robot and self._needs_robot,
         )

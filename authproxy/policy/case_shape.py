@@ -1,7 +1,7 @@
 """The shape of a case in a policy file.
 
 tests:
-  - who: {user: alice, groups: [devs]}        # or {anonymous: true}
+  - who: {user: alice, groups: [devs]}        # or {robot: ci}, or {anonymous: true}
     what: repository:team/app:pull,push       # a scope; each of its actions must be answered as expected
     expected: allow                           # or deny
     rule: team space                          # optional: the rule that decides
@@ -65,10 +65,12 @@ def _one_tag(value: str) -> str:
 
 
 class CallerEntry(Entry):
-    """Who asks: a user with the groups that stand here (those of the users file do not count), or nobody."""
+    """Who asks: a user or a robot with the groups that stand here (those of the users file do not count), or nobody."""
 
     user: Line | None = None
     """The name that the caller signed in with."""
+    robot: Line | None = None
+    """The same, of an account for a machine."""
     groups: Names = ()
     """All groups that the caller is in."""
     claims: dict[Line, Values] = Field(default_factory=dict)
@@ -78,15 +80,17 @@ class CallerEntry(Entry):
 
     @model_validator(mode="after")
     def _is_one_caller(self) -> Self:
-        if (self.user is None) is not self.anonymous:
-            raise ValueError("a case is about one caller; allowed: exactly one of user and anonymous")
+        if (self.user is not None) + (self.robot is not None) + self.anonymous != 1:
+            raise ValueError("a case is about one caller; allowed: exactly one of user, robot and anonymous")
         if self.anonymous and (self.groups or self.claims):
             raise ValueError("a caller without credentials has no groups and no claims; allowed: anonymous alone")
         return self
 
     def to_principal(self) -> Principal:
         """The same as a value to decide about."""
-        return Principal(self.user or "", frozenset(self.groups), MappingProxyType(dict(self.claims)))
+        name = self.user or self.robot or ""
+        claims = MappingProxyType(dict(self.claims))
+        return Principal(name, frozenset(self.groups), claims, is_robot=self.robot is not None)
 
 
 def parse_address(value: str) -> str:

@@ -1,4 +1,4 @@
-"""What in a set of rules is there in vain: rules that never match, that others make void, groups that nobody is in.
+"""What in a set of rules is there in vain: rules that never match, that others make void, that are about nobody.
 
 A rule is compared atom by atom (`atoms.py`): it is in vain where other rules cover each of its atoms.
 """
@@ -27,13 +27,19 @@ class Finding:
 
 
 def check(
-    policies: PolicySet, cases: Iterable[Case] = (), *, groups: Collection[str] | None = None
+    policies: PolicySet,
+    cases: Iterable[Case] = (),
+    *,
+    groups: Collection[str] | None = None,
+    robots: Collection[str] | None = None,
 ) -> tuple[Finding, ...]:
-    """All findings, by place. `groups` are all that there are; None where that is not known."""
+    """All findings, by place. `groups` and `robots` are all that there are; None where that is not known."""
     rules = sorted(policies.rules, key=lambda rule: (rule.file, rule.line))
     found = [*_never_matching(rules), *_in_vain(rules), *_unknown_rules(rules, cases)]
     if groups is not None:
-        found += _unknown_groups(rules, groups)
+        found += _unknown(rules, "group", groups, 'nobody is in the group "{}" by the users files')
+    if robots is not None:
+        found += _unknown(rules, "robot", robots, 'there is no robot "{}" in the users files')
     return tuple(sorted(found, key=lambda finding: (finding.file, finding.line)))
 
 
@@ -99,11 +105,11 @@ def _is_as_short(rule: Rule, other: Rule) -> bool:
     return rule.lifetime_s is not None and rule.lifetime_s <= other.lifetime_s
 
 
-def _unknown_groups(rules: Iterable[Rule], groups: Collection[str]) -> Iterator[Finding]:
+def _unknown(rules: Iterable[Rule], kind: str, known: Collection[str], sentence: str) -> Iterator[Finding]:
     for rule in rules:
-        named = {key.name for key in rule.subjects.any_of if key.kind == "group"}
-        for name in sorted(named.difference(groups)):
-            yield _about(rule, f'nobody is in the group "{name}" by the users files')
+        named = {key.name for key in rule.subjects.any_of if key.kind == kind}
+        for name in sorted(named.difference(known)):
+            yield _about(rule, sentence.format(name))
 
 
 def _unknown_rules(rules: Iterable[Rule], cases: Iterable[Case]) -> Iterator[Finding]:

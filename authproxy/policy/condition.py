@@ -30,6 +30,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "identity.groups": "list(string)",
         "identity.claims": "map(string, dyn)",
         "identity.source": "string",
+        "identity.robot": "bool",
         "request.address": "string",
         "request.tls": "bool",
         "resource.repository": "string",
@@ -92,6 +93,7 @@ def make_facts(
         "identity.groups": sorted(principal.groups),
         "identity.claims": {} if principal.is_anonymous else _to_cel(principal.claims),
         "identity.source": principal.source,
+        "identity.robot": principal.is_robot,
         "resource.repository": repository,
         "resource.action": str(action),
     }

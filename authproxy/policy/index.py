@@ -45,7 +45,9 @@ class Shelf:
     everyone: list["Rule"] = field(default_factory=list)
     anonymous: list["Rule"] = field(default_factory=list)
     signed_in: list["Rule"] = field(default_factory=list)
+    any_robot: list["Rule"] = field(default_factory=list)
     users: dict[str, list["Rule"]] = field(default_factory=dict)
+    robots: dict[str, list["Rule"]] = field(default_factory=dict)
     groups: dict[str, list["Rule"]] = field(default_factory=dict)
     claims: dict[str, dict[str, list["Rule"]]] = field(default_factory=dict)
 
@@ -54,12 +56,19 @@ class Shelf:
         match key.kind:
             case "user":
                 self.users.setdefault(key.name, []).append(rule)
+            case "robot":
+                self.robots.setdefault(key.name, []).append(rule)
             case "group":
                 self.groups.setdefault(key.name, []).append(rule)
             case "claim":
                 self.claims.setdefault(key.claim, {}).setdefault(key.name, []).append(rule)
             case kind:
-                flags = {"everyone": self.everyone, "anonymous": self.anonymous, "signed-in": self.signed_in}
+                flags = {
+                    "everyone": self.everyone,
+                    "anonymous": self.anonymous,
+                    "signed-in": self.signed_in,
+                    "any-robot": self.any_robot,
+                }
                 flags[kind].append(rule)
 
     def about(self, caller: Principal) -> Iterator["Rule"]:
@@ -70,6 +79,9 @@ class Shelf:
             return
         yield from self.signed_in
         yield from self.users.get(caller.name, ())
+        if caller.is_robot:
+            yield from self.any_robot
+            yield from self.robots.get(caller.name, ())
         few, many = (
             (caller.groups, self.groups) if len(caller.groups) < len(self.groups) else (self.groups, caller.groups)
         )

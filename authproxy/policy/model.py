@@ -1,7 +1,7 @@
 """What a policy says: rules as frozen values, and the set of them that is in force.
 
     PolicySet ── Rule ── actions     what: pull, push, delete, catalog; denied alone: create, overwrite
-                      ├─ subjects    to whom: users, groups, claims, anonymous, signed-in, everyone
+                      ├─ subjects    to whom: users, robots, groups, claims, any-robot, anonymous, signed-in, everyone
                       ├─ resources   on what: globs over repository names, and over tags
                       └─ condition   when: an expression over the caller, the request, the resource and the time
 
@@ -60,7 +60,10 @@ class Target(NamedTuple):
 
 
 class SubjectKey(NamedTuple):
-    """One reason for a rule to be about a caller: their name, a group that they are in, a claim that they have."""
+    """One reason for a rule to be about a caller: their name, a group that they are in, a claim that they have.
+
+    A robot is a user too: a rule about the user `ci` means that account, one about the robot `ci` only if it is one.
+    """
 
     kind: str
     name: str = ""  # of a claim its value
@@ -73,6 +76,7 @@ class SubjectKey(NamedTuple):
 
 
 ANONYMOUS = SubjectKey("anonymous")
+ANY_ROBOT = SubjectKey("any-robot")
 SIGNED_IN = SubjectKey("signed-in")
 EVERYONE = SubjectKey("everyone")
 
@@ -85,7 +89,8 @@ def subject_keys(principal: Principal) -> tuple[SubjectKey, ...]:
     claims = (
         SubjectKey("claim", value, claim) for claim in principal.claims for value in claim_values(principal, claim)
     )
-    return (EVERYONE, SIGNED_IN, SubjectKey("user", principal.name), *groups, *claims)
+    robot = (ANY_ROBOT, SubjectKey("robot", principal.name)) if principal.is_robot else ()
+    return (EVERYONE, SIGNED_IN, SubjectKey("user", principal.name), *robot, *groups, *claims)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,10 @@ its own which only a star, or the same placeholder, takes: what holds for it hol
 from functools import cache
 
 from authproxy.policy.glob import PLACEHOLDER, USER, Glob, match_pieces, placeable_name
-from authproxy.policy.model import ANONYMOUS, EVERYONE, SIGNED_IN, SubjectKey
+from authproxy.policy.model import ANONYMOUS, ANY_ROBOT, EVERYONE, SIGNED_IN, SubjectKey
+
+# The kinds of callers of whom one name is known.
+NAMED = ("user", "robot")
 
 _ANY_SEGMENTS = "**"
 _STAR_LETTER = "\0"
@@ -75,13 +78,15 @@ def key_covers(outer: SubjectKey, inner: SubjectKey) -> bool:
     """Whether everybody who is `inner` is `outer` too."""
     if outer in (inner, EVERYONE):
         return True
+    if inner.kind == "robot" and outer in (ANY_ROBOT, SubjectKey("user", inner.name)):
+        return True
     return outer == SIGNED_IN and inner not in (ANONYMOUS, EVERYONE)
 
 
 def keys_may_meet(one: SubjectKey, other: SubjectKey) -> bool:
     """Whether somebody could be both."""
-    if one.kind == other.kind == "user":
-        return one == other
+    if one.kind in NAMED and other.kind in NAMED:
+        return one.name == other.name
     pair = {one, other}
     return not (ANONYMOUS in pair and not pair <= {ANONYMOUS, EVERYONE})
 
@@ -90,7 +95,7 @@ def glob_for(glob: Glob, key: SubjectKey) -> Glob | None:
     """The glob as it is for the callers that a key means: a user's name in its place; None where it matches nothing."""
     if key == ANONYMOUS and glob.placeholders:
         return None
-    if not glob.has_user or key.kind != "user":
+    if not glob.has_user or key.kind not in NAMED:
         return glob
     return None if placeable_name(key.name) is None else Glob.parse(glob.text.replace(USER, key.name))
 

@@ -5,7 +5,7 @@
       - name: own space
         description: Everybody signed in may do everything below their own name.
         allow: [pull, push, delete]               # or `deny:`, which also knows create and overwrite
-        to: {signed-in: true}                     # any of users, groups, claims, anonymous, signed-in, everyone
+        to: {signed-in: true}                     # any of users, robots, groups, claims, any-robot, anonymous, everyone
         on: {repositories: ["{user}/**"]}         # and tags: ["v*"]; none where the action is catalog
         when: time < timestamp("2030-01-01T00:00:00Z")   # optional, a condition in CEL
         lifetime: 15m                             # optional, of an allow
@@ -30,6 +30,7 @@ from authproxy.policy.condition import Condition
 from authproxy.policy.glob import Glob
 from authproxy.policy.model import (
     ANONYMOUS,
+    ANY_ROBOT,
     EVERYONE,
     HIDDEN_ACTIONS,
     REPOSITORY_ACTIONS,
@@ -133,15 +134,19 @@ class SubjectsEntry(Entry):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     users: Names = ()
-    """Names, exactly as the users sign in."""
+    """Names, exactly as the users sign in; a robot is a user too."""
+    robots: Names = ()
+    """The same, of robots alone: accounts that the identity source says machines sign in with."""
     groups: Names = ()
     """Names of groups, exactly as the identity source gives them."""
     claims: Claim | None = None
     """One claim and its values: callers for whom the identity source says one of these."""
     anonymous: Flag = False
     """Callers who sent no credentials."""
+    any_robot: Flag = Field(default=False, alias="any-robot")
+    """All robots."""
     signed_in: Flag = Field(default=False, alias="signed-in")
-    """Everybody who proved who they are."""
+    """Everybody who proved who they are, robots too."""
     everyone: Flag = False
     """Everybody, signed in or not."""
 
@@ -149,17 +154,24 @@ class SubjectsEntry(Entry):
     def _is_about_somebody(self) -> Self:
         if not self.model_fields_set:
             raise ValueError(
-                "this is about nobody; allowed: one or more of users, groups, claims, anonymous, signed-in, everyone"
+                "this is about nobody; allowed: one or more of users, robots, groups, claims, anonymous, any-robot,"
+                " signed-in, everyone"
             )
         return self
 
     def to_subjects(self) -> Subjects:
         """The same as a value to decide by."""
-        flags = ((ANONYMOUS, self.anonymous), (SIGNED_IN, self.signed_in), (EVERYONE, self.everyone))
+        flags = (
+            (ANONYMOUS, self.anonymous),
+            (ANY_ROBOT, self.any_robot),
+            (SIGNED_IN, self.signed_in),
+            (EVERYONE, self.everyone),
+        )
         users = (SubjectKey("user", name) for name in self.users)
+        robots = (SubjectKey("robot", name) for name in self.robots)
         groups = (SubjectKey("group", name) for name in self.groups)
         claims = (SubjectKey("claim", value, name) for name, values in (self.claims or {}).items() for value in values)
-        return Subjects(frozenset([*users, *groups, *claims, *(key for key, is_meant in flags if is_meant)]))
+        return Subjects(frozenset([*users, *robots, *groups, *claims, *(key for key, is_meant in flags if is_meant)]))
 
 
 class ResourcesEntry(Entry):

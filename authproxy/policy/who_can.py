@@ -1,6 +1,6 @@
 """Who may do one thing: each kind of caller that the rules, the users files or the repository's own name speak of."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from authproxy.access import Access
@@ -31,26 +31,25 @@ class Answers:
     denied: tuple[Answer, ...]
 
 
-def who_can(
-    policies: PolicySet, access: Access, users: Mapping[str, frozenset[str]], *, tag: str | None = None
-) -> Answers:
-    """Ask for all kinds of callers. `users` are known names with their groups; `tag` as for `decide_in_full`.
+def who_can(policies: PolicySet, access: Access, users: Iterable[Principal], *, tag: str | None = None) -> Answers:
+    """Ask for all kinds of callers. `users` are those that are known; `tag` as for `decide_in_full`.
 
     Where everybody who is signed in may, only those who may not are named beside them.
     """
-    keys = {SIGNED_IN, *_named(policies), *_placed(policies, access)}
-    keys.update(SubjectKey("user", name) for name in users)
-    keys.update(SubjectKey("group", group) for groups in users.values() for group in groups)
-    keys = {key for key in keys if key.kind in ("user", "group", "claim")}
-    callers = {ANONYMOUS: NOBODY, SIGNED_IN: Principal(_SOMEBODY)} | {key: _caller(key, users) for key in sorted(keys)}
+    known = {user.name: user for user in users}
+    keys = {*_named(policies), *_placed(policies, access)}
+    keys.update(SubjectKey("group", group) for user in known.values() for group in user.groups)
+    keys.update(SubjectKey("user", name) for name in known)
+    keys = {_as_known(key, known) for key in keys if key.kind not in ("anonymous", "signed-in", "everyone")}
+    callers = {ANONYMOUS: NOBODY, SIGNED_IN: Principal(_SOMEBODY)} | {key: _caller(key, known) for key in sorted(keys)}
     strict, open_ = _with_conditions_failing(policies), _with_conditions_holding(policies)
     surely = [Answer(key, decide_in_full(strict, caller, access, tag=tag)) for key, caller in callers.items()]
     at_most = [Answer(key, decide_in_full(open_, caller, access, tag=tag)) for key, caller in callers.items()]
     allowed = _without_those_of_all(surely)
-    known = {answer.who for answer in surely if answer.decision.allowed}
+    certain = {answer.who for answer in surely if answer.decision.allowed}
     return Answers(
         allowed,
-        tuple(answer for answer in _without_those_of_all(at_most) if answer.who not in known),
+        tuple(answer for answer in _without_those_of_all(at_most) if answer.who not in certain),
         tuple(one for one in at_most if one.decision.rule is not None and one.decision.rule.effect is Effect.DENY),
     )
 
@@ -79,10 +78,20 @@ def _with_conditions_holding(policies: PolicySet) -> PolicySet:
     return PolicySet(tuple(replace(rule, condition=None) for rule in kept))
 
 
-def _caller(key: SubjectKey, users: Mapping[str, frozenset[str]]) -> Principal:
+def _as_known(key: SubjectKey, known: Mapping[str, Principal]) -> SubjectKey:
+    """A user of whom it is known that it is a robot is asked for as one, once."""
+    is_robot = key.kind == "user" and key.name in known and known[key.name].is_robot
+    return SubjectKey("robot", key.name) if is_robot else key
+
+
+def _caller(key: SubjectKey, known: Mapping[str, Principal]) -> Principal:
     match key.kind:
         case "user":
-            return Principal(key.name, users.get(key.name, frozenset()))
+            return known.get(key.name, Principal(key.name))
+        case "robot":
+            return replace(known.get(key.name, Principal(key.name)), is_robot=True)
+        case "any-robot":
+            return Principal(_SOMEBODY, is_robot=True)
         case "group":
             return Principal(_SOMEBODY, frozenset({key.name}))
         case _:

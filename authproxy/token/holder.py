@@ -32,6 +32,8 @@ def to_claim(holder: Principal) -> dict[str, Any]:
         claim["groups"] = sorted(holder.groups)
     if holder.claims:
         claim["claims"] = dict(holder.claims)
+    if holder.is_robot:
+        claim["robot"] = True
     if len(json.dumps(claim, ensure_ascii=False, default=str).encode()) > MAX_BYTES:
         log.warning("too many groups for a token", user=holder.name, groups=len(holder.groups))
         return {"cut": True}
@@ -57,4 +59,4 @@ def _read(subject: str, claim: Mapping[str, Any]) -> Principal | None:
         return None
     if not all(isinstance(group, str) for group in groups):
         return None
-    return Principal(subject, frozenset(groups), claims, source)
+    return Principal(subject, frozenset(groups), claims, source, is_robot=claim.get("robot") is True)

@@ -18,6 +18,7 @@ ALICE = Principal(
     claims=MappingProxyType({"project_path": "team/app", "roles": ["dev"], "level": 3}),
     source="ldap",
     stamp="a-stamp-that-is-secret",
+    is_robot=True,
 )
 PULL, PUSH = parse_scopes(["repository:team/app:pull,push"])
 CUT_DOWN = Event(
@@ -44,6 +45,7 @@ def test_every_input_of_the_decision_is_a_field() -> None:
         "source": "ldap",
         "groups": ["admins", "team"],
         "claims": {"project_path": "team/app", "roles": ["dev"], "level": 3},
+        "robot": True,
         "client": "10.0.0.7",
         "scheme": "https",
         "request_id": "r-1",

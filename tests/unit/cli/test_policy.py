@@ -102,6 +102,21 @@ def test_groups_of_the_command_line_replace_those_of_the_users_file() -> None:
     assert explain("alice", "registry:catalog:*", "--group", "devs", "--group", "admins").exit_code == 0
 
 
+def test_who_is_a_robot_is_said_by_the_users_file_or_the_command_line(folder: Path) -> None:
+    (folder / "data/users.yaml").write_text("users:\n  ci: {groups: [builders], robot: true}\n", encoding="utf-8")
+    (folder / "robots.yaml").write_text(
+        "version: 1\nrules:\n  - {name: ours, allow: [push], to: {robots: [ci, bot]}, on: {repositories: ['**']}}\n",
+        encoding="utf-8",
+    )
+
+    def ask(*arguments: str) -> int:
+        return explain(*arguments, "--policies", "robots.yaml").exit_code
+
+    assert ask("ci", "push", "a") == 0
+    assert ask("ci", "push", "a", "--group", "other") == 0
+    assert (ask("bot", "push", "a"), ask("bot", "push", "a", "--robot")) == (1, 0)
+
+
 def test_a_disabled_user_is_told_of() -> None:
     result = explain("gone", "registry:catalog:*")
     assert result.exit_code == 0
@@ -161,6 +176,7 @@ BAD_ARGUMENTS = [
     ("no address", ("alice", "push", "a", "--address", "home"), '"home" is no address'),
     ("an empty user", ("", "repository:a:pull"), "a name is needed"),
     ("groups of nobody", ("-", "repository:a:pull", "--group", "g"), "has no groups"),
+    ("a robot that is nobody", ("-", "repository:a:pull", "--robot"), "is no robot"),
     ("no such policies", ("alice", "repository:a:pull", "--policies", "gone"), "authproxy: gone: cannot be read"),
     ("no such configuration", ("alice", "repository:a:pull", "--config", "gone"), "authproxy: gone: cannot be read"),
 ]

@@ -33,6 +33,20 @@ def test_a_group_that_no_users_file_knows_is_a_finding(folder: Path) -> None:
     )
 
 
+def test_a_robot_that_no_users_file_knows_is_a_finding(folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data/users.yaml").write_text("users: {ci: {}, bot: {robot: true}, root: {groups: [admins]}}\n", "utf-8")
+    (folder / "policies/x.yaml").write_text(
+        "version: 1\nrules:\n  - {name: x, allow: [push], to: {robots: [ci, bot]}, on: {repositories: [ci/a]}}\n",
+        encoding="utf-8",
+    )
+    result = check()
+    assert (result.exit_code, result.output) == (
+        1,
+        'policies/x.yaml:3 "x": there is no robot "ci" in the users files\n',
+    )
+
+
 def test_a_shadowed_rule_is_a_finding(folder: Path) -> None:
     (folder / "policies/x.yaml").write_text(
         "version: 1\nrules:\n  - {name: x, allow: [pull], to: {groups: [admins]}, on: {repositories: [a]}}\n",

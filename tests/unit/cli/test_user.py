@@ -62,6 +62,14 @@ def test_groups_go_to_the_users_file() -> None:
     assert read_groups(Path("data/users.yaml"))["bob"].groups == {"team", "ops"}
 
 
+def test_a_robot_is_one_in_the_users_file_and_in_the_list() -> None:
+    add("ci", "--robot", "--group", "builders")
+    assert Path("data/users.yaml").read_text(encoding="utf-8") == "users:\n  ci: {groups: [builders], robot: true}\n"
+    assert invoke("list").output == "ci  builders  robot\n"
+    invoke("disable", "ci")
+    assert invoke("list").output == "ci  builders  robot, disabled\n"
+
+
 def test_a_configuration_says_which_files() -> None:
     add("bob", "--config", "config.yml", "--group", "team")
     assert check_password("secret", hashed("bob", "people/htpasswd"))

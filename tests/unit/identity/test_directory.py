@@ -146,6 +146,33 @@ async def test_a_user_who_is_disabled_anywhere_does_not_exist(directory: Directo
     assert await directory.find("alice") is None
 
 
+async def test_a_robot_is_one_whichever_source_says_so(
+    open_directory: Callable[[], Directory], files: tuple[Path, Path]
+) -> None:
+    text = files[1].read_text().replace("groups: [ci]", "groups: [ci]\n    robot: true")
+    files[1].write_text(text + "  bob: {robot: true}\n")
+    directory = open_directory()
+    for name, password, is_robot in (
+        ("ci", "own password", True),
+        ("bob", "builder", True),
+        ("alice", "wonderland", False),
+    ):
+        for principal in (await directory.authenticate(name, password), await directory.find(name)):
+            assert principal is not None
+            assert principal.is_robot is is_robot
+
+
+async def test_that_it_is_a_robot_ends_no_login(
+    open_directory: Callable[[], Directory], files: tuple[Path, Path]
+) -> None:
+    before = await open_directory().find("bob")
+    files[1].write_text(files[1].read_text() + "  bob: {robot: true}\n")
+    after = await open_directory().find("bob")
+    assert before is not None
+    assert after is not None
+    assert (before.stamp, before.is_robot, after.is_robot) == (after.stamp, False, True)
+
+
 async def test_a_user_neither_logs_in_nor_renews_from_the_moment_of_the_expiry_on(files: tuple[Path, Path]) -> None:
     htpasswd, users = files
     set_expiry(htpasswd, users, "bob", dt.datetime.fromtimestamp(START + 60, dt.UTC))

@@ -26,6 +26,7 @@ HASH = "$2y$04$jarkjdyN4syBOFAUG5Wke.Vp4AvfLekncelXMKIMRHArULM5lpa/6"  # secret
             "users: {alice: {expires: 2026-12-31}}\n",
             {"alice": Entry("alice", expires=dt.datetime(2027, 1, 1, tzinfo=dt.UTC))},
         ),
+        ("users: {ci: {robot: true}}\n", {"ci": Entry("ci", is_robot=True)}),
         (f"users:\n  ci:\n    password: {HASH}\n", {"ci": Entry("ci", HASH)}),
         ("users: {5000: {groups: [no]}}\n", {"5000": Entry("5000", None, frozenset({"no"}))}),
     ],

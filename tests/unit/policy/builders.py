@@ -9,6 +9,7 @@ from authproxy.policy.condition import Condition
 from authproxy.policy.glob import Glob
 from authproxy.policy.model import (
     ANONYMOUS,
+    ANY_ROBOT,
     EVERYONE,
     HIDDEN_ACTIONS,
     REPOSITORY_ACTIONS,
@@ -68,10 +69,11 @@ GLOB_SEGMENTS = (
 )
 
 subject_keys = st.one_of(
-    st.sampled_from([ANONYMOUS, SIGNED_IN, EVERYONE]),
+    st.sampled_from([ANONYMOUS, SIGNED_IN, EVERYONE, ANY_ROBOT]),
     st.sampled_from(
         [
             *(SubjectKey("user", name) for name in NAMES),
+            *(SubjectKey("robot", name) for name in NAMES),
             *(SubjectKey("group", name) for name in GROUPS),
             *(SubjectKey("claim", value, "project") for value in CLAIMS),
         ]
@@ -84,12 +86,13 @@ globs = (
 )
 repositories = st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=4).map("/".join)
 principals = st.builds(
-    lambda name, groups, project: (
-        Principal(name, groups, {"project": project} if project else {}) if name else Principal("")
+    lambda name, groups, project, is_robot: (
+        Principal(name, groups, {"project": project} if project else {}, is_robot=is_robot) if name else Principal("")
     ),
     st.sampled_from(["", *NAMES, "No Path", "a/b", "*"]),
     st.frozensets(st.sampled_from(GROUPS)),
     st.one_of(st.none(), st.sampled_from(CLAIMS), st.lists(st.sampled_from(CLAIMS), max_size=3)),
+    st.booleans(),
 )
 accesses = st.one_of(
     st.just(Access("registry", "catalog", "*")),
@@ -104,7 +107,13 @@ tags = st.one_of(st.none(), st.sampled_from(TAGS))
 served_actions = st.sampled_from([*REPOSITORY_ACTIONS, *HIDDEN_ACTIONS])
 
 
-CONDITIONS = ("identity.name == 'a'", "'devs' in identity.groups", "identity.claims.project == 'a'", "false")
+CONDITIONS = (
+    "identity.name == 'a'",
+    "'devs' in identity.groups",
+    "identity.claims.project == 'a'",
+    "identity.robot",
+    "false",
+)
 
 
 @st.composite

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from authproxy.access import CATALOG, Access, pull, push
 from authproxy.policy.carried import NOTHING, Carried, carried
 from authproxy.policy.decide import expand
-from authproxy.policy.model import HIDDEN_ACTIONS, SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
+from authproxy.policy.model import ANY_ROBOT, HIDDEN_ACTIONS, SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
 from authproxy.policy.served import decide_served
 from authproxy.principal import ANONYMOUS, Principal
 from tests.unit.policy.builders import accesses, make_rule, principals, repositories, rule_lists, tags
@@ -84,6 +84,23 @@ def test_what_is_carried(
     rules: list[Rule], access: Access, groups: set[str], claims: Mapping[str, object], source: str
 ) -> None:
     assert carried(PolicySet(tuple(rules)), ALICE, [access]) == Carried(frozenset(groups), claims, source)
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_carried"),
+    [
+        (make_rule(2, to=(ANY_ROBOT,)), True),
+        (make_rule(2, to=(SubjectKey("robot", "bot"), DEVS)), True),
+        (make_rule(2, when="!identity.robot"), True),
+        (make_rule(2, to=(ANY_ROBOT, SIGNED_IN)), False),
+        (make_rule(2, to=(SubjectKey("user", "bot"),)), False),
+    ],
+    ids=["any robot", "by name", "by a condition", "not where all may", "not where a name does"],
+)
+def test_that_it_is_a_robot_is_carried_where_a_rule_asks(rule: Rule, is_carried: bool) -> None:  # noqa: FBT001  a column
+    bot = Principal("bot", is_robot=True)
+    assert carried(PolicySet((IMMUTABLE, rule)), bot, [push("team/app")]).is_robot is is_carried
+    assert not carried(PolicySet((IMMUTABLE, rule)), Principal("bot"), [push("team/app")]).is_robot
 
 
 def test_of_nobody_nothing_is_carried() -> None:

@@ -43,6 +43,7 @@ HOLDS = [
     ("allowed", "{who: {user: alice}, what: 'repository:alice/app:pull', expected: allow}"),
     ("each of several actions", "{who: {user: alice}, what: 'repository:alice/app:pull,push', expected: allow}"),
     ("denied by none", "{who: {user: alice}, what: 'repository:bob/app:*', expected: deny}"),
+    ("a robot, which is a user", "{who: {robot: ci}, what: 'repository:ci/app:pull', expected: allow}"),
     ("anonymous", "{who: {anonymous: true}, what: 'repository:alice/app:pull', expected: deny}"),
     ("the deny is named", "{who: {user: a}, what: 'repository:a/frozen:push', expected: deny, rule: frozen}"),
     (
@@ -142,6 +143,11 @@ def test_fails(case: str, faults: tuple[str, ...]) -> None:
 
 
 REFUSED = [
+    (
+        "a user and a robot ask",
+        "{who: {user: a, robot: a}, what: 'repository:a:pull', expected: deny}",
+        "exactly one of user, robot and anonymous",
+    ),
     ("nobody asks", "{who: {}, what: 'repository:a:pull', expected: deny}", "who: a case is about one caller"),
     ("two ask", "{who: {user: a, anonymous: true}, what: 'repository:a:pull', expected: deny}", "who: a case is about"),
     (

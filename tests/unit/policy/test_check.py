@@ -8,7 +8,7 @@ from authproxy.policy.cases import Case
 from authproxy.policy.check import check
 from authproxy.policy.decide import decide
 from authproxy.policy.load import load_all
-from authproxy.policy.model import ANONYMOUS, SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
+from authproxy.policy.model import ANONYMOUS, ANY_ROBOT, SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
 from authproxy.policy.served import decide_served
 from authproxy.principal import Principal
 from tests.unit.policy.builders import accesses, make_rule, principals, repositories, rule_lists, served_actions, tags
@@ -85,6 +85,21 @@ FINDINGS = [
         [f"{name(2)}: it changes nothing: {name(1)} allows all of it"],
     ),
     (
+        "a robot among all of them",
+        [make_rule(1, to=(ANY_ROBOT,)), make_rule(2, to=(SubjectKey("robot", "ci"),))],
+        [f"{name(2)}: it changes nothing: {name(1)} allows all of it"],
+    ),
+    (
+        "a robot that is named as a user",
+        [make_rule(1, to=(ALICE,)), make_rule(2, to=(SubjectKey("robot", "alice"),))],
+        [f"{name(2)}: it changes nothing: {name(1)} allows all of it"],
+    ),
+    (
+        "a user is not a robot",
+        [make_rule(1, to=(SubjectKey("robot", "alice"),)), make_rule(2, to=(ALICE,))],
+        [f"{name(1)}: it changes nothing: {name(2)} allows all of it"],
+    ),
+    (
         "some tags of all",
         [make_rule(1), make_rule(2, actions=PUSH, tags=("v*",))],
         [f"{name(2)}: it changes nothing: {name(1)} allows all of it"],
@@ -138,6 +153,14 @@ def test_groups_that_nobody_is_in_are_named_where_groups_are_known() -> None:
     assert check(policies) == ()
     assert [str(finding) for finding in check(policies, groups={"ops"})] == [
         f'{name(1)}: nobody is in the group "devs" by the users files'
+    ]
+
+
+def test_robots_that_no_users_file_has_are_named_where_robots_are_known() -> None:
+    policies = PolicySet((make_rule(1, to=(SubjectKey("robot", "ci"), SubjectKey("robot", "bot"))),))
+    assert check(policies) == ()
+    assert [str(finding) for finding in check(policies, robots={"bot"})] == [
+        f'{name(1)}: there is no robot "ci" in the users files'
     ]
 
 

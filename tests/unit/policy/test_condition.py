@@ -47,6 +47,7 @@ HOLDS: list[tuple[str, bool | None]] = [
     ("time < timestamp('2028-01-01T00:00:00Z')", True),
     ("time.getHours() >= 8 && time.getHours() < 17", True),
     ("time.getHours('Asia/Tokyo') == 21", True),
+    ("identity.robot", False),
     ("request.tls", True),
     ("request.address == '10.1.2.3'", True),
     ("request.address.inNetwork('10.0.0.0/8')", True),

@@ -10,6 +10,7 @@ from authproxy.access import CATALOG, Access, delete, parse_scopes, pull, push
 from authproxy.policy.decide import decide, expand, find_target, holds
 from authproxy.policy.model import (
     ANONYMOUS,
+    ANY_ROBOT,
     EVERYONE,
     SIGNED_IN,
     Action,
@@ -24,6 +25,7 @@ from authproxy.principal import Principal
 from tests.unit.policy.builders import TAGS, accesses, make_rule, principals, rule_lists, tags
 
 ALICE = Principal("alice", frozenset({"devs"}))
+BOT = Principal("bot", is_robot=True)
 CI = Principal("ci", claims={"project": "web", "refs": ["main", "dev"], "id": 7, "protected": True, "object": {}})
 
 SUBJECTS = [
@@ -40,6 +42,14 @@ SUBJECTS = [
     ("anonymous", ANONYMOUS, NOBODY, True),
     ("everyone, anonymous", EVERYONE, NOBODY, True),
     ("signed in is not anonymous", SIGNED_IN, NOBODY, False),
+    ("a robot by name", SubjectKey("robot", "bot"), BOT, True),
+    ("another robot", SubjectKey("robot", "other"), BOT, False),
+    ("any robot", ANY_ROBOT, BOT, True),
+    ("a robot as a user", SubjectKey("user", "bot"), BOT, True),
+    ("a robot is signed in", SIGNED_IN, BOT, True),
+    ("a user of a robot's name", SubjectKey("robot", "alice"), ALICE, False),
+    ("a user is not any robot", ANY_ROBOT, ALICE, False),
+    ("a robot without a name is nobody", ANY_ROBOT, Principal("", is_robot=True), False),
     ("by a claim", SubjectKey("claim", "web", "project"), CI, True),
     ("by one of a claim's values", SubjectKey("claim", "main", "refs"), CI, True),
     ("by a claim that is a number", SubjectKey("claim", "7", "id"), CI, True),

@@ -9,7 +9,16 @@ from authproxy.errors import StartError
 from authproxy.policy import DEFAULT_POLICY
 from authproxy.policy.decide import decide
 from authproxy.policy.load import PolicyError, load_policies
-from authproxy.policy.model import ANONYMOUS, HIDDEN_ACTIONS, REPOSITORY_ACTIONS, SIGNED_IN, Action, Effect, SubjectKey
+from authproxy.policy.model import (
+    ANONYMOUS,
+    ANY_ROBOT,
+    HIDDEN_ACTIONS,
+    REPOSITORY_ACTIONS,
+    SIGNED_IN,
+    Action,
+    Effect,
+    SubjectKey,
+)
 from authproxy.principal import Principal
 
 DEFAULT = Path(__file__).parents[3] / "policies/default.yaml"
@@ -25,9 +34,11 @@ rules:
     allow: [pull, push]
     to:
       users: [alice, "bob smith"]
+      robots: [ci]
       groups: [no, 12]
       claims: {project: [a/b, true]}
       anonymous: true
+      any-robot: true
       signed-in: true
     on: {repositories: ["{user}/**", "public/*"]}
     lifetime: 1h30m
@@ -61,12 +72,13 @@ def test_every_field_is_read(tmp_path: Path) -> None:
     assert own.actions == {Action.PULL, Action.PUSH}
     # YAML's `no` and 12 are names here, not a boolean and a number.
     names: list[tuple[str, ...]] = [("user", "alice"), ("user", "bob smith"), ("group", "no"), ("group", "12")]
+    names += [("robot", "ci")]
     names += [("claim", "a/b", "project"), ("claim", "true", "project")]
-    assert own.subjects.any_of == {SIGNED_IN, ANONYMOUS, *(SubjectKey(*name) for name in names)}
+    assert own.subjects.any_of == {SIGNED_IN, ANONYMOUS, ANY_ROBOT, *(SubjectKey(*name) for name in names)}
     assert [glob.text for glob in own.resources.repositories] == ["{user}/**", "public/*"]
     assert (own.lifetime_s, archive.lifetime_s) == (5400, None)
     assert own.summary.endswith(", for 1h30m")
-    assert (archive.effect, archive.actions, archive.line) == (Effect.DENY, frozenset(REPOSITORY_ACTIONS), 16)
+    assert (archive.effect, archive.actions, archive.line) == (Effect.DENY, frozenset(REPOSITORY_ACTIONS), 18)
     assert [glob.text for glob in archive.resources.tags] == ["v*", "1.0"]
     assert archive.summary == "deny pull, push, delete to everyone on archive/** with tags v*, 1.0"
     assert (catalog.actions, catalog.resources.repositories) == (frozenset([Action.CATALOG]), ())
@@ -107,7 +119,7 @@ REFUSED = [
     (
         "an underscore for a dash",
         make_file(RULE.replace("everyone", "signed_in")),
-        "allowed: users, groups, claims, anonymous",
+        "allowed: users, robots, groups, claims, anonymous",
     ),
     (
         "a misspelt resource",

@@ -3,13 +3,13 @@ from hypothesis import given
 
 from authproxy.access import CATALOG, Access, pull, push
 from authproxy.policy.decide import decide, expand
-from authproxy.policy.model import ANONYMOUS, SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
+from authproxy.policy.model import ANONYMOUS, ANY_ROBOT, SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
 from authproxy.policy.who_can import who_can
 from authproxy.principal import Principal
 from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
 
 DEVS, OPS, ALICE = SubjectKey("group", "devs"), SubjectKey("group", "ops"), SubjectKey("user", "alice")
-USERS = {"alice": frozenset({"devs"}), "bob": frozenset[str]()}
+USERS = (Principal("alice", frozenset({"devs"})), Principal("bob"), Principal("bot", is_robot=True))
 DENY = Effect.DENY
 
 ROWS = [
@@ -33,6 +33,23 @@ ROWS = [
         push("a/b/app"),
         ["claim p=a/b"],
         [],
+    ),
+    ("any robot, and who is one", [make_rule(1, to=(ANY_ROBOT,))], pull("a"), ["any-robot", "robot bot"], []),
+    ("a robot that no users file knows", [make_rule(1, to=(SubjectKey("robot", "x"),))], pull("a"), ["robot x"], []),
+    (
+        "a robot that a rule calls a user",
+        [make_rule(1, to=(SubjectKey("user", "bot"),))],
+        pull("a"),
+        ["robot bot"],
+        [],
+    ),
+    ("a robot by its own name", [make_rule(1, on=("{user}/**",))], push("bot/app"), ["robot bot"], []),
+    (
+        "no robot",
+        [make_rule(1), make_rule(2, effect=DENY, to=(ANY_ROBOT,))],
+        pull("a"),
+        ["anonymous", "signed-in"],
+        ["any-robot", "robot bot"],
     ),
     ("by a claim", [make_rule(1, to=(SubjectKey("claim", "v", "p"),))], push("a"), ["claim p=v"], []),
     (
@@ -93,12 +110,12 @@ def test_whoever_may_is_listed(rules: list[Rule], principal: Principal, access: 
     single = expand(access)[0]
     if not decide(policies, principal, single).allowed:
         return
-    users = {principal.name: principal.groups} if principal.name else {}
+    users = [principal] if principal.name else []
     answers = who_can(policies, single, users)
     found = {answer.who for answer in answers.allowed}
     if any(rule.condition is not None for rule in rules):  # it may have been a condition that let them in
         found |= {answer.who for answer in answers.perhaps}
     if principal.is_anonymous:
         assert ANONYMOUS in found
-    elif not principal.claims:
-        assert found & {SIGNED_IN, SubjectKey("user", principal.name)}
+    else:
+        assert found & {SIGNED_IN, SubjectKey("robot" if principal.is_robot else "user", principal.name)}

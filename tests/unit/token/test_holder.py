@@ -10,11 +10,12 @@ from authproxy.token.holder import MAX_BYTES, from_claim, to_claim
 HOLDERS = [
     ANONYMOUS,
     Principal("alice"),
+    Principal("ci", is_robot=True),
     Principal("alice", frozenset({"devs", "ops"}), {"project_path": "a/b", "n": [1, 2]}, "ldap"),
 ]
 
 
-@pytest.mark.parametrize("holder", HOLDERS, ids=["anonymous", "a name", "all"])
+@pytest.mark.parametrize("holder", HOLDERS, ids=["anonymous", "a name", "a robot", "all"])
 def test_what_is_written_is_read(holder: Principal) -> None:
     assert from_claim(holder.name, to_claim(holder) or None) == holder
 
