@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from authproxy.cli.settings import find_settings, realm_of, token_of
-from authproxy.doctor.finding import Finding, Verdict, conclude
+from authproxy.doctor.finding import Finding, Level, Verdict, conclude
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class VersionName(Enum):
 
 
 def doctor(
+    *,
     registry: Annotated[
         Path,
         typer.Option("--registry", help="The other registry's config.yml (CNCF Distribution).", show_default=False),
@@ -55,11 +56,16 @@ def doctor(
     env_file: Annotated[
         Path | None, typer.Option(help="The REGISTRY_* variables that it is started with, NAME=VALUE a line.")
     ] = None,
+    live: Annotated[
+        str | None, typer.Option(help="The address of the registry, such as http://localhost:5000: ask it as well.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(help="The authorities (PEM) that --live is to trust.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say whether another registry would take our tokens, and why not.
 
-    Exit code: 0 it would, 1 it would not, 2 that cannot be said: a file cannot be read, or versions differ.
+    Exit code: 0 it would, 1 it would not, 2 that cannot be said: a file cannot be read, or versions differ. With --live
+    it is what the registry does.
     """
     from authproxy.doctor.examine import examine, overall, versions_of
 
@@ -67,14 +73,18 @@ def doctor(
     try:
         theirs = _read_registry(registry, env_file, bundle, jwks)
         ours = _read_ours(config, now)
+        answers = () if live is None else _ask(live, ours, ca, now)
     except StartError as error:
         for line in str(error).splitlines():
             typer.echo(f"authproxy: {line}", err=True)
         raise typer.Exit(EXIT_CODES[Verdict.UNSAID]) from None
     versions = versions_of(theirs) if version is None else _named(version.value)
     opinions = examine(ours, theirs, versions, now)
-    verdict = overall(opinions)
-    typer.echo(_as_json(registry, opinions, verdict) if as_json else _in_words(registry, opinions))
+    verdict = conclude(answers) if answers else overall(opinions)
+    if as_json:
+        typer.echo(_as_json(registry, opinions, answers, verdict))
+    else:
+        typer.echo(_in_words(registry, opinions, answers))
     raise typer.Exit(EXIT_CODES[verdict])
 
 
@@ -110,21 +120,35 @@ def _read_ours(config: Path | None, now: float) -> "Ours":
     return Ours(token.issuer, token.service, realm_of(settings, token), HeaderStyle(token.kid, token.x5c), keys)
 
 
-def _in_words(registry: Path, opinions: "Sequence[Opinion]") -> str:
+def _ask(url: str, ours: "Ours", ca: Path | None, now: float) -> tuple[Finding, ...]:
+    from authproxy.doctor.examine import signing_now
+    from authproxy.doctor.live import ask
+
+    token = signing_now(ours, now)
+    if token is None:
+        return (Finding(Level.UNSAID, "live", "not asked: the key that signs has no certificate yet"),)
+    return tuple(ask(url, token, ca, now))
+
+
+def _in_words(registry: Path, opinions: "Sequence[Opinion]", answers: "Sequence[Finding]") -> str:
     lines: list[str] = []
     for findings, alike in groupby(opinions, key=lambda opinion: opinion.findings):  # versions that say the same
         names = " and ".join(opinion.version for opinion in alike)
         lines.append(f"{registry}, read by CNCF Distribution {names}: {IN_WORDS[conclude(findings)]}")
-        for finding in findings:
-            lines.append(f"  {finding.level.value:6}  {finding.check}: {finding.what}")
-            if finding.fix:
-                lines.append(f"          → {finding.fix}")
-    if len({opinion.verdict for opinion in opinions}) > 1:
+        lines += map(_line, findings)
+    if answers:
+        lines += [f"asked itself: {IN_WORDS[conclude(answers)]}", *map(_line, answers)]
+    elif len({opinion.verdict for opinion in opinions}) > 1:
         lines.append("the versions differ; name the registry's: --version 2.8, 3.0 or 3.1")
     return "\n".join(lines)
 
 
-def _as_json(registry: Path, opinions: "Sequence[Opinion]", verdict: Verdict) -> str:
+def _line(finding: Finding) -> str:
+    line = f"  {finding.level.value:6}  {finding.check}: {finding.what}"
+    return f"{line}\n          → {finding.fix}" if finding.fix else line
+
+
+def _as_json(registry: Path, opinions: "Sequence[Opinion]", answers: "Sequence[Finding]", verdict: Verdict) -> str:
     content = {
         "registry": str(registry),
         "verdict": verdict.value,
@@ -136,6 +160,7 @@ def _as_json(registry: Path, opinions: "Sequence[Opinion]", verdict: Verdict) ->
             }
             for opinion in opinions
         ],
+        "live": [_row(finding) for finding in answers],
     }
     return json.dumps(content, indent=2, ensure_ascii=False)
 

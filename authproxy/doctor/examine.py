@@ -76,6 +76,15 @@ def sample_token(ours: Ours, key: RingKey, now: float) -> str:
     return issuer.issue(ANONYMOUS, [SAMPLE]).token
 
 
+def signing_now(ours: Ours, now: float) -> str | None:
+    """The same of the key that signs now; None where it lacks the certificate that tokens must bring."""
+    signing = find_signing(ours.keys, now)
+    assert signing is not None, "a ring without one cannot be read"
+    if ours.style.has_certificates and not signing.certificates:
+        return None
+    return sample_token(ours, signing, now)
+
+
 def _examine(ours: Ours, registry: Registry, version: Version, now: float) -> Iterator[Finding]:
     yield from (faults := list(check_start(registry, version)))
     if registry.kind != "token":

@@ -43,6 +43,11 @@ class Site:
         return self.folder / "config.yml"
 
     @property
+    def peer(self) -> Path:
+        """The registry's folder."""
+        return self.folder / "peer"
+
+    @property
     def bundle(self) -> Path:
         """The registry's `rootcertbundle`."""
         return self.folder / "bundle.pem"
@@ -169,27 +174,37 @@ def test_the_doctor_says_what_the_registry_does(tmp_path: Path, case: Case) -> N
     section: Change = {"realm": "https://localhost/token", "service": "authproxy", "issuer": "authproxy"}
     section = section | {"rootcertbundle": str(site.bundle)} | (case.section or {})
     more = yaml.safe_dump({"auth": {"token": {key: value for key, value in section.items() if value is not None}}})
-    assert does(tmp_path / "peer", more, token) == case.verdict
-    assert says(site, tmp_path / "peer" / "config.yml") == case.verdict
+    assert does(site, more, token) == case.verdict
+    assert says(site, "--version", "2.8") == case.verdict
 
 
-def does(folder: Path, more: str, token: str) -> int:
-    """Whether a real registry takes the token; one that does not start takes none."""
+def does(site: Site, more: str, token: str) -> int:
+    """Whether a real registry takes the token, which the doctor asks too; one that does not start takes none."""
     try:
-        with running_docker_registry(folder, more) as url:
+        with running_docker_registry(site.peer, more) as url:
             answer = httpx.get(f"{url}/v2/", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+            asked = says(site, "--live", url)
     except AssertionError as error:
         assert "docker-registry ended with" in str(error)
         assert "token auth" in str(error) or "unable to get public key" in str(error), error
         return REFUSED
     assert answer.status_code in (200, 401)
-    return TAKEN if answer.status_code == 200 else REFUSED
+    verdict = TAKEN if answer.status_code == 200 else REFUSED
+    assert asked == verdict
+    return verdict
 
 
-def says(site: Site, registry: Path) -> int:
+def says(site: Site, *options: str) -> int:
     """The doctor's exit code."""
-    arguments = ["doctor", "--registry", str(registry), "--version", "2.8", str(site.config)]
+    arguments = ["doctor", "--registry", str(site.peer / "config.yml"), *options, str(site.config)]
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, SystemExit | None), result.output
-    assert ("wrong" in result.output) == (result.exit_code == REFUSED), result.output
     return result.exit_code
+
+
+def test_a_registry_that_serves_everybody_has_taken_no_token(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.write({"x5c": "leaf"})
+    site.issue()
+    with running_docker_registry(site.peer) as url:
+        assert (says(site), says(site, "--live", url)) == (REFUSED, REFUSED)
