@@ -34,6 +34,7 @@ from authproxy.errors import EndpointUnknown, RegistryError, Unsupported
 from authproxy.health.gate import Gate
 from authproxy.metrics.families import HEALTH_CHECK_UP
 from authproxy.metrics.metrics import Metrics
+from authproxy.once import Once
 
 
 def create(
@@ -41,16 +42,17 @@ def create(
     fallback_secret: bytes,
     *,
     debug_sockets: Sequence[socket.socket] = (),
-    metrics_folder: Path | None = None,
+    shared_folder: Path | None = None,
 ) -> App:
     """Put the application together. Raises StartError where something it needs is missing or wrong.
 
     All workers of a server get the same from their parent: `fallback_secret` signs upload sessions where neither
     `http.secret` nor a key ring gives a lasting one, `debug_sockets` are those of `http.debug.addr`, and in
-    `metrics_folder` they share what they count (None: there is one worker).
+    `shared_folder` they share what they count and what they have said (None: there is one worker).
     """
     log.configure(settings.log)
-    parts = Parts(Metrics(metrics_folder), make_checks(settings))
+    counted = shared_folder if settings.http.debug.prometheus.enabled else None
+    parts = Parts(Metrics(counted), make_checks(settings), Once(shared_folder))
     registry = make_backend(settings, parts)
     pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     for layer in reversed(make_gate(settings, parts, pages, fallback_secret)):

@@ -53,15 +53,15 @@ def serve(
     with listening(loaded.settings.http.addr) as sockets, _debug_port(loaded.settings.http.debug) as debug_sockets:
         if embedded and (made_up := prepare(layout, os.environ, now=dt.datetime.now(dt.UTC))):
             _show_password(made_up)
-        with _shared_folder(loaded.settings) as metrics_folder:
-            _run(loaded.settings, sockets, debug_sockets, metrics_folder, embedded=embedded)
+        with _shared_folder(loaded.settings) as shared_folder:
+            _run(loaded.settings, sockets, debug_sockets, shared_folder, embedded=embedded)
 
 
 def _run(
     settings: "Settings",
     sockets: Sequence[socket.socket],
     debug_sockets: Sequence[socket.socket],
-    metrics_folder: Path | None,
+    shared_folder: Path | None,
     *,
     embedded: bool,
 ) -> None:
@@ -74,7 +74,7 @@ def _run(
         settings,
         secrets.token_bytes(32),
         debug_sockets=debug_sockets,
-        metrics_folder=metrics_folder,
+        shared_folder=shared_folder,
     )
     # Both are made here, so that what is wrong is said in one line whatever the number of workers.
     if tls_factory is not None:
@@ -110,11 +110,11 @@ def _debug_port(debug: "Debug") -> Iterator[Sequence[socket.socket]]:
 
 @contextmanager
 def _shared_folder(settings: "Settings") -> Iterator[Path | None]:
-    """Where several workers share their metrics, gone at the end; None where there is one, or where none are wanted."""
-    if settings.http.workers == 1 or not settings.http.debug.prometheus.enabled:
+    """What several workers share beside their sockets, gone at the end; None where there is one."""
+    if settings.http.workers == 1:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="authproxy-metrics-") as folder:
+    with tempfile.TemporaryDirectory(prefix="authproxy-") as folder:
         yield Path(folder)
 
 

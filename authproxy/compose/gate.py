@@ -147,7 +147,7 @@ def _directory(settings: Settings, parts: Parts, *, key: bytes) -> CountedLogins
     sources: list[Source] = []
     for identity in settings.sources:
         if identity.htpasswd is not None:
-            sources.append(htpasswd_source(identity.htpasswd.path, passwords=passwords, key=key))
+            sources.append(htpasswd_source(identity.htpasswd.path, passwords=passwords, key=key, once=parts.once))
         if identity.users is not None:
             sources.append(users_source(identity.users.path, passwords=passwords, key=key))
     directory = Directory(sources, passwords=passwords, key=key)

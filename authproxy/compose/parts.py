@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from authproxy.health.checks import Checks
 from authproxy.log import tell_of_fault
 from authproxy.metrics.metrics import Metrics
+from authproxy.once import Once
 from authproxy.watch import Reloadable, keep_fresh
 
 # Runs until it is cancelled.
@@ -21,6 +22,7 @@ class Parts:
 
     metrics: Metrics
     checks: Checks
+    once: Once = field(default_factory=Once)
     reloadables: list[Reloadable] = field(default_factory=list)
     runners: dict[str, Runner] = field(default_factory=dict)  # by what they do, in a few words
     servers: list[Callable[[], AbstractAsyncContextManager[None]]] = field(default_factory=list)

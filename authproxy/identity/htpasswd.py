@@ -15,6 +15,7 @@ import structlog
 from authproxy.errors import StartError
 from authproxy.identity.bcrypt_hash import find_cost, hash_password
 from authproxy.identity.entry import Entry
+from authproxy.once import Once
 from authproxy.private_file import locked, write_private
 
 log = structlog.get_logger(__name__)
@@ -87,10 +88,13 @@ class Htpasswd:
         return replace(self, lines=tuple(line for line in self.lines if _split(line)[0] != name))
 
 
-def read_htpasswd(path: Path) -> Mapping[str, Entry]:
-    """The users of a file; one warning names those that cannot log in. Raises StartError where it cannot be read."""
+def read_htpasswd(path: Path, *, once: Once | None = None) -> Mapping[str, Entry]:
+    """The users of a file. Raises StartError where it cannot be read.
+
+    One warning names those that cannot log in: at every reading, or with `once` when there are others than before.
+    """
     file = load_htpasswd(path)
-    if file.unusable:
+    if file.unusable and (once is None or once.is_first(f"cannot log in: {path}: {file.unusable}")):
         log.warning(
             "htpasswd entries without a bcrypt hash cannot log in; set their passwords anew",
             file=str(path),

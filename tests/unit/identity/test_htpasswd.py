@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from authproxy.errors import StartError
 from authproxy.identity.bcrypt_hash import check_password
 from authproxy.identity.htpasswd import Htpasswd, provision_htpasswd, read_htpasswd
+from authproxy.once import Once
 
 HASH = "$2y$04$jarkjdyN4syBOFAUG5Wke.Vp4AvfLekncelXMKIMRHArULM5lpa/6"  # secret
 OTHER = "$2y$04$ub7z.nMebX7iUMbACSMHOuNMkR.Yn.8q0ORF/aVfb6ouUEfNO4zVK"  # other
@@ -53,6 +54,15 @@ def test_one_warning_names_those_who_cannot_log_in_and_the_fix(tmp_path: Path) -
     assert [entry["users"] for entry in logs] == ["alice, carol, dave, erin"]
     assert "authproxy user password" in logs[0]["fix"]
     assert "{SHA}" not in str(logs)
+
+
+def test_what_was_said_once_is_said_again_only_where_it_has_changed(tmp_path: Path) -> None:
+    path, once = tmp_path / "htpasswd", Once()
+    with capture_logs() as logs:
+        for lines in ("dave:plain\n", f"dave:plain\nbob:{HASH}\n", "dave:plain\nerin:plain\n"):
+            path.write_text(lines)
+            read_htpasswd(path, once=once)
+    assert [entry["users"] for entry in logs] == ["dave", "dave, erin"]
 
 
 def test_a_file_that_is_not_there_is_named_with_the_fix(tmp_path: Path) -> None:
