@@ -89,8 +89,8 @@ def _layers_by_mode(
             assert policies is not None  # where tokens are issued there are policies
             judge, revocations = PolicyJudge(policies), _revocations(token, parts)
             service = _token_service(token, keyring, directory, judge, revocations)
-            pages.include_router(token_routes(service, TokenAudit(record) if record is not None else None))
-            pages.include_router(discovery_routes(keyring, Issued(token.issuer, token.realm)))
+            pages.routes.extend(token_routes(service, TokenAudit(record) if record is not None else None))
+            pages.routes.extend(discovery_routes(keyring, Issued(token.issuer, token.realm)))
             return _authorizing(
                 settings,
                 keyring.secret("sessions"),

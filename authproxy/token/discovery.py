@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from fastapi import APIRouter
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from authproxy.asgi import ORIGIN, Receive, Scope, Send, find_header, respond
 from authproxy.authorization import TOKEN_PATH
@@ -48,8 +47,8 @@ class Issued:
     realm: str | None = None
 
 
-def discovery_routes(keys: PublicKeys, issued: Issued) -> APIRouter:
-    """The router with both documents."""
+def discovery_routes(keys: PublicKeys, issued: Issued) -> list[BaseRoute]:
+    """Both documents."""
 
     def key_set(scope: Scope) -> Mapping[str, Any]:
         del scope  # the same to everybody
@@ -58,12 +57,10 @@ def discovery_routes(keys: PublicKeys, issued: Issued) -> APIRouter:
     def configuration(scope: Scope) -> Mapping[str, Any]:
         return describe(scope[ORIGIN], issued, keys.jwks())
 
-    return APIRouter(
-        routes=[
-            Route(JWKS_PATH, DocumentEndpoint(key_set, keys)),
-            Route(CONFIGURATION_PATH, DocumentEndpoint(configuration, keys)),
-        ]
-    )
+    return [
+        Route(JWKS_PATH, DocumentEndpoint(key_set, keys)),
+        Route(CONFIGURATION_PATH, DocumentEndpoint(configuration, keys)),
+    ]
 
 
 def describe(origin: Origin, issued: Issued, jwks: Mapping[str, Any]) -> dict[str, Any]:

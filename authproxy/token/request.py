@@ -1,8 +1,9 @@
 """A request for a token, parsed once: GET as Docker's token authentication has it, POST as its OAuth2 page has it."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeAlias
+from typing import NamedTuple, NoReturn, TypeAlias
 from urllib.parse import parse_qs
 
 from authproxy.access import Access, parse_scopes
@@ -42,19 +43,42 @@ class TokenRequest:
 
 def parse_get(query: bytes, authorization: str | None) -> TokenRequest:
     """Read `GET /token?service=…&scope=…`. Raises TokenRequestInvalid, CredentialsRefused."""
-    fields = _Fields(query)
+    question = _parse_question(query) if len(query) > MAX_REMEMBERED else _parse_remembered(query)
     credentials = parse_authorization(authorization)
     if credentials is not None and not isinstance(credentials, Basic):
         raise CredentialsRefused("these credentials are of no use here: send a user name and password as Basic")
-    account = fields.find("account")
-    if credentials is not None and account and account != credentials.user:
+    if credentials is not None and question.account and question.account != credentials.user:
         raise CredentialsRefused("account is not the user of the credentials")
     return TokenRequest(
-        accesses=parse_scopes(fields.every("scope")),
+        accesses=question.accesses,
         credentials=credentials,
-        service=fields.find("service"),
-        offline=fields.find("offline_token") == "true",
+        service=question.service,
+        offline=question.offline,
     )
+
+
+class _Question(NamedTuple):
+    """The query of a GET: all of a request but who asks."""
+
+    accesses: tuple[Access, ...]
+    service: str | None
+    account: str | None
+    offline: bool
+
+
+def _parse_question(query: bytes) -> _Question:
+    fields = _Fields(query)
+    return _Question(
+        parse_scopes(fields.every("scope")),
+        fields.find("service"),
+        fields.find("account"),
+        fields.find("offline_token") == "true",
+    )
+
+
+# Longest query, in bytes, that is remembered: clients ask for the same few repositories all day.
+MAX_REMEMBERED = 512
+_parse_remembered = functools.lru_cache(maxsize=4096)(_parse_question)
 
 
 def parse_post(content_type: str | None, body: bytes) -> TokenRequest:

@@ -8,8 +8,7 @@ import json
 from typing import ClassVar
 
 import structlog
-from fastapi import APIRouter
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from authproxy.asgi import (
     ORIGIN,
@@ -34,13 +33,15 @@ from authproxy.token.request import TokenRequest, parse_get, parse_post
 
 log = structlog.get_logger(__name__)
 
+_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 # Several times what the scopes of the largest push take.
 MAX_FORM_BYTES = 64 * 1024
 
 
-def token_routes(service: TokenService, audit: TokenAudit | None = None) -> APIRouter:
-    """The router with `/token`. `audit` is told of every answer."""
-    return APIRouter(routes=[Route(TOKEN_PATH, TokenEndpoint(service, audit))])
+def token_routes(service: TokenService, audit: TokenAudit | None = None) -> list[BaseRoute]:
+    """`/token`. `audit` is told of every answer."""
+    return [Route(TOKEN_PATH, TokenEndpoint(service, audit))]
 
 
 class TokenEndpoint:
@@ -105,7 +106,7 @@ class TokenEndpoint:
 
 
 def _as_json(answer: TokenAnswer) -> tuple[Headers, bytes]:
-    body = json.dumps(answer.to_json(), separators=(",", ":"), ensure_ascii=False).encode()
+    body = _to_json(answer.to_json()).encode()
     headers = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
