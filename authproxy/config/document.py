@@ -29,6 +29,7 @@ _TAG = "tag:yaml.org,2002:"
 _KNOWN_TAGS = frozenset(
     _TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge", "map", "seq")
 )
+_TEXTS = (_TAG + "str", _TAG + "timestamp")  # a date stays text where nobody asked for a date
 
 
 class DocumentError(StartError):
@@ -51,6 +52,8 @@ class TextNode:
 
     text: str | None
     place: Place
+    # Whether YAML 1.1 takes it for text too, quoted or by what it is: for those who ask what another program reads.
+    is_text: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +201,8 @@ class _Converter:
                 case yaml.SequenceNode():
                     return ListNode(tuple(self.convert(item) for item in node.value), place)
                 case _:
-                    return TextNode(None if node.tag == _TAG + "null" else str(node.value), place)
+                    text = None if node.tag == _TAG + "null" else str(node.value)
+                    return TextNode(text, place, is_text=node.tag in _TEXTS)
         finally:
             self.open.remove(id(node))
 

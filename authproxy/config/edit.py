@@ -1,5 +1,7 @@
 """Changed copies of a document's tree: the tree itself is frozen."""
 
+from dataclasses import replace
+
 from authproxy.config.document import DocumentError, Entry, KeyPath, ListNode, MapNode, Node, Place, TextNode
 
 
@@ -50,7 +52,7 @@ def placed(node: Node, place: Place) -> Node:
         case ListNode():
             return ListNode(tuple(placed(item, place) for item in node.items), place)
         case TextNode():
-            return TextNode(node.text, place)
+            return replace(node, place=place)
 
 
 def from_values(value: object, place: Place) -> Node:

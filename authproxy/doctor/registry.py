@@ -1,6 +1,6 @@
 """The registry's side: `auth.token` of its configuration, and what the files that it names hold.
 
-What is missing or malformed is no exception but a value that `checks.py` judges, since versions differ in what they
+What is missing or malformed is no exception but a value that `start.py` judges, since versions differ in what they
 mind. Only a file that is no configuration at all is one: DocumentError.
 """
 
@@ -35,7 +35,7 @@ class Registry:
     document: Document
     kind: str | None  # "token", another kind of auth, or None where there is none
     texts: Mapping[str, str | None]  # realm, service, issuer
-    is_redirecting: bool
+    is_redirecting: bool | None  # autoredirect; None where it is neither true nor false
     bundle: str | None  # the path, as the configuration has it
     certificates: tuple[x509.Certificate, ...] | Unreadable
     jwks: str | None
@@ -66,7 +66,7 @@ def read_registry(
         document=document,
         kind=_kind(document),
         texts={key: _text(document, key) for key in ("realm", "service", "issuer")},
-        is_redirecting=_text(document, "autoredirect") in ("true", "True", "TRUE"),
+        is_redirecting=_truth(document, "autoredirect"),
         bundle=named_bundle,
         certificates=_read_bundle(bundle or Path(named_bundle)) if named_bundle else (),
         jwks=named_jwks,
@@ -91,9 +91,20 @@ def _kind(document: Document) -> str | None:
 
 
 def _text(document: Document, key: str) -> str | None:
+    """The value of a key, where the registry takes it for text: 5000 and `yes` without quotes are none to it."""
     match document.find((*PATH, key)):
-        case TextNode(text=text) if text:
+        case TextNode(text=text, is_text=True) if text:
             return text
+        case _:
+            return None
+
+
+def _truth(document: Document, key: str) -> bool | None:
+    match document.find((*PATH, key)):
+        case None | TextNode(text=None):
+            return False
+        case TextNode(text=str(text), is_text=False) if text.lower() in ("true", "yes", "on", "false", "no", "off"):
+            return text.lower() in ("true", "yes", "on")
         case _:
             return None
 

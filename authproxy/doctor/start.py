@@ -24,9 +24,13 @@ def check_start(registry: Registry, version: Version) -> Iterator[Finding]:
             yield Finding(
                 Level.WRONG,
                 key,
-                "it is missing, so the registry does not start",
-                f"{registry.place(key)}: write it; `{EXPORT}` prints the section",
+                "it is missing, or a number or `yes` without quotes, so the registry does not start",
+                f"{registry.place(key)}: write it as text; `{EXPORT}` prints the section",
             )
+    if registry.is_redirecting is None:
+        place = registry.place("autoredirect")
+        what = "it is neither true nor false, so the registry does not start"
+        yield Finding(Level.WRONG, "autoredirect", what, f"{place}: true or false, without quotes")
     yield from _check_files(registry, version)
     if version.is_3:
         yield from _check_algorithms(registry)

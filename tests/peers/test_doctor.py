@@ -1,5 +1,6 @@
 """What `authproxy doctor` says of a registry's configuration is what that registry does: CNCF Distribution 2.8."""
 
+import datetime as dt
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from authproxy.token.keyring import KeyRing, read_ring
 from tests.support.peers import running_docker_registry
 
 TAKEN, REFUSED = 0, 1
+DATE = dt.date(2026, 1, 1)  # YAML writes it without quotes
 ELEVEN_YEARS_S = 11 * 366 * 86_400
 
 Change = dict[str, Any]
@@ -69,7 +71,9 @@ class Site:
     def issue(self) -> str:
         """A token, as `/token` makes it."""
         ring, style = self.open_ring()
-        return Issuer(ring, "authproxy", "authproxy", 300, style=style).issue(Principal("alice"), [pull("a")]).token
+        token = load(self.config, {}).settings.token
+        assert token is not None
+        return Issuer(ring, token.issuer, token.service, 300, style=style).issue(Principal("alice"), [pull("a")]).token
 
     def keys(self) -> list[RingKey]:
         """Those of the ring, with their certificates."""
@@ -149,6 +153,11 @@ CASES: Sequence[Case] = [
     Case("another service", REFUSED, {"x5c": "leaf"}, section={"service": "registry.example.org"}),
     Case("another realm", TAKEN, {"x5c": "leaf"}, section={"realm": "https://elsewhere/token"}),
     Case("a redirect", TAKEN, {"x5c": "leaf"}, section={"autoredirect": True}),
+    Case("a service that is a number", REFUSED, {"x5c": "leaf"}, section={"service": 5000}),
+    Case("a service of digits", TAKEN, {"x5c": "leaf", "service": "5000"}, section={"service": "5000"}),
+    Case("an issuer that is a date", TAKEN, {"x5c": "leaf", "issuer": "2026-01-01"}, section={"issuer": DATE}),
+    Case("an issuer that is a truth", REFUSED, {"x5c": "leaf", "issuer": "yes"}, section={"issuer": True}),
+    Case("a redirect in quotes", REFUSED, {"x5c": "leaf"}, section={"autoredirect": "true"}),
     Case("algorithms, which 2.8 does not read", TAKEN, {"x5c": "leaf"}, section={"signingalgorithms": ["RS256"]}),
     Case("no issuer", REFUSED, {"x5c": "leaf"}, section={"issuer": None}),
     Case("no bundle", REFUSED, {"x5c": "leaf"}, section={"rootcertbundle": None}),
