@@ -184,6 +184,25 @@ async def test_cve_2024_41110_the_upstream_reads_the_request_that_was_authorised
             parse_route("PUT", twice, b"")
 
 
+async def test_cve_2026_32591_no_request_says_where_it_is_forwarded_to() -> None:
+    async with (
+        fake_upstream(elsewhere := Recorder(b"")) as other,
+        fake_upstream(record := Recorder(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as upstream,
+        front_door(Upstream(upstream.url)) as front,
+    ):
+        host = other.url.removeprefix("http://").encode()
+        targets = [b"/v2/a/manifests/v1?ns=" + host, other.url.encode() + b"/v2/a/manifests/v1", b"//" + host + b"/v2/"]
+        for target in targets:
+            client = await front.connect(
+                b"GET " + target + b" HTTP/1.1\r\nHost: " + host + b"\r\nX-Forwarded-Host: " + host + b"\r\n"
+                b"Forwarded: host=" + host + b"\r\nConnection: close\r\n\r\n"
+            )
+            await client.reader.read()
+            client.writer.close()
+    assert elsewhere.seen.getvalue() == b""
+    assert record.seen.getvalue().startswith(b"GET /v2/a/manifests/v1?ns=")
+
+
 # Where the other holes are tried.
 ELSEWHERE = {
     "CVE-2017-11468": "tests/unit/registry/test_advisories.py",
