@@ -1,16 +1,34 @@
 """Every client, with every kind of credentials, at every deed: the table is tests/clients/matrix/table.py."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.clients.matrix.containerd import ContainerdDriver
+from tests.clients.matrix.driver import Login, perform
+from tests.clients.matrix.recording import as_text
 from tests.clients.matrix.stage import Stage, drivers
-from tests.clients.matrix.table import DONE_SOMEHOW, Answer, Cell, Verb, cells
+from tests.clients.matrix.table import CANNOT, DONE_SOMEHOW, ROWS, Answer, Cell, Credentials, Lack, Verb, cells
 from tests.clients.matrix.words import without_name, words
 from tests.clients.matrix.world import World, running_world
 from tests.support.daemon import Daemon
+from tests.support.people import ALICE
 
 CELLS = list(cells())
+RECORDED = Path(__file__).with_name("matrix") / "recorded"
+# By the name of the file: with what, what, where, and for a mount from where.
+RECORDINGS = {
+    "anonymous-pull": (Credentials.ANONYMOUS, Verb.PULL, "public/app", None),
+    "anonymous-pull-denied": (Credentials.ANONYMOUS, Verb.PULL, "bob/app", None),
+    "right-pull": (Credentials.RIGHT, Verb.PULL, "alice/app", None),
+    "right-push-denied": (Credentials.RIGHT, Verb.PUSH, "bob/app", None),
+    "right-mount": (Credentials.RIGHT, Verb.MOUNT, "alice/recorded-mount", "alice/base"),
+    "wrong-push-refused": (Credentials.WRONG, Verb.PUSH, "alice/app", None),
+    "ended-pull-refused": (Credentials.ENDED, Verb.PULL, "alice/app", None),
+    "refreshed-push": (Credentials.REFRESHED, Verb.PUSH, "alice/recorded-push", None),
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +65,24 @@ def test_cell(world: World, stage: Stage, cell: Cell) -> None:
         assert played.twin.before is played.twin.after is None
         assert played.twin.outcome.code == played.outcome.code
         assert without_name(played.twin.outcome, cell.missing) == without_name(played.outcome, cell.target)
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_replayed_client_sends_what_the_real_one_was_recorded_to_send(world: World, name: str) -> None:
+    credentials, verb, repository, source = RECORDINGS[name]
+    driver = ContainerdDriver(world.setting)
+    perform(driver, world.logins[credentials], verb, repository, source)
+    assert as_text(driver.talk, world.setting) == (RECORDED / f"containerd-{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("lack", CANNOT, ids=str)
+def test_what_a_client_cannot_do_leaves_a_row_out(lack: Lack) -> None:
+    assert any(lack.covers(Cell(lack.client, row)) for row in ROWS)
+
+
+def test_login_of_docker_leaves_the_refresh_token_that_the_table_gives_it(world: World, daemon: Daemon) -> None:
+    docker, host = daemon.docker("matrix-login"), world.setting.server.host
+    assert docker.login(host, ALICE.name, ALICE.password).code == 0
+    config = json.loads((docker.home / ".docker" / "config.json").read_text())
+    kept = config["auths"][host]["identitytoken"]
+    assert config == json.loads(Login(ALICE.name, refresh_token=kept).as_config(host))

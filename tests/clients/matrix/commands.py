@@ -173,8 +173,10 @@ def pullable_bases(setting: Setting) -> list[str]:
 @contextmanager
 def storage_driver(program: str, setting: Setting) -> Iterator[StorageDriver]:
     """podman or buildah with storage of its own, for the length of a block."""
-    # Not pytest's folder: podman refuses a run root whose path has more than 50 characters.
-    home = Path(tempfile.mkdtemp(prefix="matrix-"))
+    # Not pytest's folder: podman refuses a run root whose path has more than 50 characters. And not one of mkdtemp:
+    # from the path of a layout the library makes a name for the image, in which no segment may end with a "_".
+    home = Path(tempfile.gettempdir()) / f"matrix-{uuid4().hex[:16]}"
+    home.mkdir(mode=0o700)
     options = [binary(program), "--root", f"{home}/root", "--runroot", f"{home}/run", "--storage-driver", "vfs"]
     if program == "podman":
         options += ["--tmpdir", f"{home}/state", "--cgroup-manager", "cgroupfs", "--events-backend", "none"]

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from authproxy.digest import Digest
 from tests.clients.matrix.driver import TAG, Login, Setting
 from tests.clients.matrix.gohttp import GaveUp, Transport, encode, in_words, read_challenge
+from tests.clients.matrix.recording import Exchange
 from tests.support.image import CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE, Image
 from tests.support.program import Outcome
 from tests.support.wire import Answer
@@ -32,9 +33,10 @@ FALLS_BACK_ON = (400, 401, 404, 405)
 
 @dataclass(frozen=True, slots=True)
 class ContainerdDriver:
-    """containerd with a login for one deed."""
+    """containerd. `talk` has all that it has sent so far, and the answers."""
 
     setting: Setting
+    talk: list[Exchange] = field(default_factory=list)
 
     def pull(self, login: Login, repository: str) -> Outcome:
         """Resolve, then fetch with a fetcher that has no token yet."""
@@ -64,7 +66,7 @@ class ContainerdDriver:
     def _push(self, login: Login, repository: str, image: Image, source: str = "") -> Outcome:
         def steps(transport: Transport) -> None:
             pusher = Containerd(transport, login, (f"repository:{repository}:pull,push",))
-            for content, kind in ((image.layer, LAYER_TYPE), (image.config, CONFIG_TYPE)):
+            for content, kind in ((image.config, CONFIG_TYPE), (image.layer, LAYER_TYPE)):
                 pusher.push_blob(repository, content, kind, source)
             pusher.push_manifest(repository, image.manifest)
 
@@ -73,7 +75,7 @@ class ContainerdDriver:
     def follow(self, steps: Callable[[Transport], None], words: str) -> Outcome:
         """Run the steps over one connection."""
         server = self.setting.server
-        transport = Transport(server.port, ssl.create_default_context(cafile=str(server.ca)), AGENT)
+        transport = Transport(server.port, ssl.create_default_context(cafile=str(server.ca)), AGENT, self.talk)
         try:
             steps(transport)
         except GaveUp as error:

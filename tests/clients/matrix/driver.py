@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from tests.clients.matrix.table import Verb
 from tests.support.image import Image
 from tests.support.program import Outcome
 from tests.support.server import Server
@@ -64,3 +65,18 @@ class DeletingDriver(Driver, Protocol):
 
     def delete(self, login: Login, repository: str) -> Outcome:
         """Remove the image."""
+
+
+def perform(driver: Driver, login: Login, verb: Verb, repository: str, source: str | None = None) -> Outcome:
+    """One deed; `source` is the repository that a mount begins with."""
+    match verb:
+        case Verb.PULL:
+            return driver.pull(login, repository)
+        case Verb.PUSH:
+            return driver.push(login, repository)
+        case Verb.DELETE:
+            assert isinstance(driver, DeletingDriver), f"{driver} deletes nothing"
+            return driver.delete(login, repository)
+        case Verb.MOUNT:
+            assert source is not None, "a mount begins somewhere"
+            return driver.mount(login, source, repository)

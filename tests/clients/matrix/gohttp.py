@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
+from tests.clients.matrix.recording import Exchange
 from tests.support.wire import Answer, Wire
 
 PARAMETER = re.compile(r'(\w+)="([^"]*)"')
@@ -39,12 +40,12 @@ def encode(fields: Mapping[str, str | list[str]]) -> str:
 
 @dataclass
 class Transport:
-    """Sends to one server and keeps the connection. `sent` has every request so far."""
+    """Sends to one server and keeps the connection. `talk` has every exchange so far."""
 
     port: int
     trust: ssl.SSLContext
     agent: str
-    sent: list[bytes] = field(default_factory=list)
+    talk: list[Exchange] = field(default_factory=list)
     _wire: Wire | None = None
 
     @property
@@ -58,11 +59,11 @@ class Transport:
         assert parts.netloc in ("", self.host), url
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
         request = write_request(method, target, self.host, self.agent, fields, body)
-        self.sent.append(request)
         if self._wire is None:
             self._wire = Wire(self.port, self.trust)
         self._wire.send(request)
         answer = self._wire.read(method)
+        self.talk.append(Exchange(request, answer))
         if answer.headers.get("connection") == "close":
             self.close()
         return answer

@@ -9,13 +9,14 @@ import base64
 import json
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
 from authproxy.digest import Digest
 from tests.clients.matrix.driver import TAG, Login, Setting
 from tests.clients.matrix.gohttp import GaveUp, Transport, encode, in_words, read_challenge
+from tests.clients.matrix.recording import Exchange
 from tests.support.image import MANIFEST_TYPE, Image
 from tests.support.program import Outcome
 from tests.support.wire import Answer
@@ -30,9 +31,10 @@ MANIFESTS = (
 
 @dataclass(frozen=True, slots=True)
 class OrasDriver:
-    """oras with a login for one deed."""
+    """oras. `talk` has all that it has sent so far, and the answers."""
 
     setting: Setting
+    talk: list[Exchange] = field(default_factory=list)
 
     def pull(self, login: Login, repository: str) -> Outcome:
         """Resolve the tag, then fetch what it names."""
@@ -78,7 +80,7 @@ class OrasDriver:
 
     def _follow(self, steps: Callable[["Oras"], None], login: Login, *scopes: str) -> Outcome:
         server = self.setting.server
-        transport = Transport(server.port, ssl.create_default_context(cafile=str(server.ca)), AGENT)
+        transport = Transport(server.port, ssl.create_default_context(cafile=str(server.ca)), AGENT, self.talk)
         try:
             steps(Oras(transport, login, scopes))
         except GaveUp as error:

@@ -11,7 +11,7 @@ from typing import Self
 from tests.clients.matrix.commands import DockerDriver, SkopeoDriver, storage_driver
 from tests.clients.matrix.containerd import ContainerdDriver
 from tests.clients.matrix.curl import CurlDriver
-from tests.clients.matrix.driver import DeletingDriver, Driver, Setting
+from tests.clients.matrix.driver import Driver, Setting, perform
 from tests.clients.matrix.oras import OrasDriver
 from tests.clients.matrix.table import DONE_SOMEHOW, Cell, Client, Place, Verb
 from tests.clients.matrix.world import World
@@ -76,22 +76,10 @@ class Stage:
         return replace(played, twin=self._observe(driver, cell, cell.missing)) if is_hidden else played
 
     def _observe(self, driver: Driver, cell: Cell, repository: str) -> Played:
+        row, login = cell.row, self._world.logins[cell.row.credentials]
         before = self._world.digest(repository)
-        outcome = self._do(driver, cell, repository)
+        outcome = perform(driver, login, row.verb, repository, row.source and f"{row.source}/base")
         return Played(outcome, before, self._world.digest(repository))
-
-    def _do(self, driver: Driver, cell: Cell, repository: str) -> Outcome:
-        login = self._world.logins[cell.row.credentials]
-        match cell.row.verb:
-            case Verb.PULL:
-                return driver.pull(login, repository)
-            case Verb.PUSH:
-                return driver.push(login, repository)
-            case Verb.DELETE:
-                assert isinstance(driver, DeletingDriver), cell
-                return driver.delete(login, repository)
-            case Verb.MOUNT:
-                return driver.mount(login, f"{cell.row.source}/base", repository)
 
 
 def drivers(setting: Setting, daemon: Daemon, folder: Path) -> dict[Client, Opening]:

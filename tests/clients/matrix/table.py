@@ -150,29 +150,49 @@ ROWS = (
     Row(_C.REFRESHED, _V.MOUNT, _P.OWN, _A.MOUNTED, _P.OWN),
 )
 
-# What a client has no way to do: None stands for any.
-CANNOT: tuple[tuple[Client, Verb | None, Credentials | None, Place | None], ...] = (
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Something that a client has no way to do; None stands for any."""
+
+    client: Client
+    verb: Verb | None = None
+    credentials: Credentials | None = None
+    source: Place | None = None
+
+    def covers(self, cell: Cell) -> bool:
+        """Whether a cell is such a thing."""
+        row = cell.row
+        return (
+            self.client is cell.client
+            and self.verb in (None, row.verb)
+            and self.credentials in (None, row.credentials)
+            and self.source in (None, row.source)
+        )
+
+
+CANNOT = (
     # docker, podman and buildah delete local images alone, and containerd's remotes know no delete.
-    (Client.DOCKER, Verb.DELETE, None, None),
-    (Client.PODMAN, Verb.DELETE, None, None),
-    (Client.BUILDAH, Verb.DELETE, None, None),
-    (Client.CONTAINERD, Verb.DELETE, None, None),
+    Lack(Client.DOCKER, verb=Verb.DELETE),
+    Lack(Client.PODMAN, verb=Verb.DELETE),
+    Lack(Client.BUILDAH, verb=Verb.DELETE),
+    Lack(Client.CONTAINERD, verb=Verb.DELETE),
     # They take no access token from outside: one that has expired can only be their own, and then they renew it.
-    (Client.PODMAN, None, Credentials.EXPIRED, None),
-    (Client.BUILDAH, None, Credentials.EXPIRED, None),
-    (Client.CONTAINERD, None, Credentials.EXPIRED, None),
+    Lack(Client.PODMAN, credentials=Credentials.EXPIRED),
+    Lack(Client.BUILDAH, credentials=Credentials.EXPIRED),
+    Lack(Client.CONTAINERD, credentials=Credentials.EXPIRED),
     # Access tokens die with the command, in docker with the pull or push: there is none yet that could have expired.
-    (Client.DOCKER, None, Credentials.RENEWED, None),
-    (Client.PODMAN, None, Credentials.RENEWED, None),
-    (Client.BUILDAH, None, Credentials.RENEWED, None),
-    (Client.SKOPEO, None, Credentials.RENEWED, None),
+    Lack(Client.DOCKER, credentials=Credentials.RENEWED),
+    Lack(Client.PODMAN, credentials=Credentials.RENEWED),
+    Lack(Client.BUILDAH, credentials=Credentials.RENEWED),
+    Lack(Client.SKOPEO, credentials=Credentials.RENEWED),
     # A script that goes on after a 401 is the script of the row `right`.
-    (Client.CURL, None, Credentials.RENEWED, None),
+    Lack(Client.CURL, credentials=Credentials.RENEWED),
     # They mount by what they have pulled or pushed themselves, so never from where the caller may not pull.
-    (Client.DOCKER, Verb.MOUNT, Credentials.RIGHT, Place.FOREIGN),
-    (Client.PODMAN, Verb.MOUNT, Credentials.RIGHT, Place.FOREIGN),
-    (Client.BUILDAH, Verb.MOUNT, Credentials.RIGHT, Place.FOREIGN),
-    (Client.SKOPEO, Verb.MOUNT, Credentials.RIGHT, Place.FOREIGN),
+    Lack(Client.DOCKER, verb=Verb.MOUNT, credentials=Credentials.RIGHT, source=Place.FOREIGN),
+    Lack(Client.PODMAN, verb=Verb.MOUNT, credentials=Credentials.RIGHT, source=Place.FOREIGN),
+    Lack(Client.BUILDAH, verb=Verb.MOUNT, credentials=Credentials.RIGHT, source=Place.FOREIGN),
+    Lack(Client.SKOPEO, verb=Verb.MOUNT, credentials=Credentials.RIGHT, source=Place.FOREIGN),
 )
 
 
@@ -180,15 +200,6 @@ def cells() -> Iterator[Cell]:
     """The table of all clients, one client after the other."""
     for client in Client:
         for row in ROWS:
-            if not any(_covers(entry, Cell(client, row)) for entry in CANNOT):
-                yield Cell(client, row)
-
-
-def _covers(entry: tuple[Client, Verb | None, Credentials | None, Place | None], cell: Cell) -> bool:
-    client, verb, credentials, source = entry
-    return (
-        client is cell.client
-        and verb in (None, cell.row.verb)
-        and credentials in (None, cell.row.credentials)
-        and source in (None, cell.row.source)
-    )
+            cell = Cell(client, row)
+            if not any(lack.covers(cell) for lack in CANNOT):
+                yield cell
