@@ -135,11 +135,12 @@ def _find_by_name(jws: Jws, registry: Registry, version: Version) -> _Key | Find
         return Finding(Level.UNSAID, "key", f"tokens name their key, {kid}, and what the registry has is not here")
     known = _names(registry, version)
     if kid in known:
+        # The newest 3.x read a key set again by themselves, once an hour and for a name that they don't know.
         where = "the key set" if version.is_3 and registry.jwks else "the bundle"
         finding = Finding(
             Level.NOTE,
             "key",
-            f"{kid} is in {where} today; after a rotation the registry has to be given the file anew and started again",
+            f"{kid} is in {where} today; before a new key signs it has to get the file anew, and as a rule a restart",
             "token.x5c: leaf in our configuration, and our authority as the bundle, spare that",
         )
         return _Key(known[kid], finding)
