@@ -5,7 +5,7 @@ Docker token authentication, "Token Scope Documentation"; the `access` claim is 
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from authproxy.principal import Principal
@@ -57,6 +57,7 @@ class Grant:
     subject: str
     allowed: frozenset[Access] = frozenset()
     holder: Principal | None = None
+    token_id: str = field(default="", compare=False)  # the `jti` of the token, for logs; "" without one
 
     def covers(self, access: Access) -> bool:
         """Whether this one access is granted."""

@@ -37,6 +37,7 @@ class Verdict:
     allowed: bool
     rule: str = ""  # file, line and name of the rule; "" where no rule decided
     reason: str = ""
+    tag: str = ""  # which one it was about, where that was known: in a request, and not in a wish for a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def to_fields(event: Event) -> dict[str, Any]:
         "request_id": _cut(event.request_id),
         "asked": [_cut(scope) for scope in format_scopes(event.asked)],
         "granted": format_scopes(event.granted),
-        "jti": event.token_id,
+        "jti": _cut(event.token_id),
         "lifetime_s": event.lifetime_s,
         "decisions": [_verdict_fields(verdict) for verdict in event.verdicts],
         "reason": _cut(event.reason),
@@ -138,12 +139,14 @@ def _verdict_fields(verdict: Verdict) -> dict[str, Any]:
     # Cut apart, so that what is left is read as an access again.
     told = Access(access.type, _cut(access.name), _cut(access.action))
     fields: dict[str, Any] = {"access": str(told), "allowed": verdict.allowed}
-    return fields | {key: text for key, text in (("rule", verdict.rule), ("reason", _cut(verdict.reason))) if text}
+    texts = {"tag": verdict.tag, "rule": verdict.rule, "reason": _cut(verdict.reason)}
+    return fields | {key: text for key, text in texts.items() if text}
 
 
 def _parse_verdict(fields: Mapping[str, Any]) -> Verdict:
     (access,) = parse_scopes([fields["access"]])
-    return Verdict(access, fields["allowed"] is True, _text(fields, "rule"), _text(fields, "reason"))
+    texts = (_text(fields, key) for key in ("rule", "reason", "tag"))
+    return Verdict(access, fields["allowed"] is True, *texts)
 
 
 def _cut(text: str) -> str:

@@ -71,7 +71,7 @@ def render(fields: Mapping[str, Any]) -> str:
     if get("asked"):
         told.append(f"asked {' '.join(_texts(fields, 'asked'))}")
         told.append(f"granted {' '.join(_texts(fields, 'granted')) or 'nothing'}")
-    told += [f"denied {one.get('access')}: {_why(one)}" for one in _decisions(fields) if one.get("allowed") is not True]
+    told += [_denial(one) for one in _decisions(fields) if one.get("allowed") is not True]
     if get("reason"):
         told.append(str(get("reason")))
     return "\n    ".join(map(shown, told))
@@ -89,6 +89,11 @@ def _list(fields: Mapping[str, Any], key: str) -> list[Any]:
     """A list, whatever somebody may have made of the line."""
     found = fields.get(key)
     return found if isinstance(found, list) else []
+
+
+def _denial(decision: Mapping[str, Any]) -> str:
+    tag = f" of {decision['tag']}" if decision.get("tag") else ""
+    return f"denied {decision.get('access')}{tag}: {_why(decision)}"
 
 
 def _why(decision: Mapping[str, Any]) -> str:

@@ -14,6 +14,10 @@ from authproxy.policy.replay import Change, Past, Replay, Tally, Untold, is_all
 from authproxy.policy.request import RequestFacts
 from authproxy.principal import Principal
 
+# Of so many of the tokens that were issued last it is known to whom: those that requests come with.
+MAX_HOLDERS = 100_000
+HOLDER_UNKNOWN = "a request was denied whose token has no line here, so the caller's groups are not known"
+
 
 @dataclass(slots=True)
 class Replayed:
@@ -25,6 +29,7 @@ class Replayed:
     changes: Tally = field(default_factory=Tally)
     untold: Counter[str] = field(default_factory=Counter)  # why a line or a decision cannot be told
     aside: Counter[str] = field(default_factory=Counter)  # kinds of lines that hold no decision of rules
+    holders: dict[str, Principal] = field(default_factory=dict)  # by the `jti` of their tokens, the last at the end
     beyond: int = 0  # decisions that say less than all that these rules are about
 
     @property
@@ -43,9 +48,13 @@ class Replayed:
                 continue
             if not event.verdicts:
                 self.aside[event.kind.value] += 1
+            principal = self._find_principal(event)
             for verdict in event.verdicts:
                 self.decisions += 1
-                past = _past(at, event, verdict)
+                if principal is None:
+                    self.untold[HOLDER_UNKNOWN] += 1
+                    continue
+                past = _past(at, event, principal, verdict)
                 match self.rules.ask(past):
                     case Change() as change:
                         self.changes.add(change)
@@ -55,6 +64,16 @@ class Replayed:
                     case None if past.allowed and not is_all(self.rules.policies, past.access):
                         self.beyond += 1
 
+    def _find_principal(self, event: Event) -> Principal | None:
+        """All of a caller. Of one who came with a token a line has the name, and that of the token has the rest."""
+        if not event.token_id:
+            return event.principal
+        if event.kind is not Kind.REQUEST_DENIED:
+            self.holders[event.token_id] = event.principal
+            if len(self.holders) > MAX_HOLDERS:
+                del self.holders[next(iter(self.holders))]
+        return self.holders.get(event.token_id)
+
 
 def to_lines(replayed: Replayed, *, with_groups: bool) -> Iterator[str]:
     """What an operator reads: the changes by who and what, then the counts."""
@@ -62,7 +81,7 @@ def to_lines(replayed: Replayed, *, with_groups: bool) -> Iterator[str]:
         for group in replayed.changes.by_count():
             first, last = (_when(change.past) for change in (group.first, group.last))
             often = f"{group.count} times, {first} to {last}" if group.count > 1 else f"once, {first}"
-            yield f"{_who(group.last.past.principal)}  {shown(str(group.last.past.access))}  {often}"
+            yield f"{_who(group.last.past.principal)}  {_what(group.last.past)}  {often}"
             yield from _then_and_now(group.last)
     for reason, count in replayed.untold.most_common():
         yield f"cannot be told: {shown(reason)} ({count})"
@@ -80,7 +99,7 @@ def change_lines(change: Change) -> Iterator[str]:
     """One change by itself."""
     past = change.past
     place = f" from {shown(past.client)}" if past.client else ""
-    yield f"{_when(past)}  {_who(past.principal)}{place}  {shown(str(past.access))}"
+    yield f"{_when(past)}  {_who(past.principal)}{place}  {_what(past)}"
     yield from _then_and_now(change)
 
 
@@ -112,12 +131,13 @@ def change_to_json(change: Change) -> str:
     return json.dumps({"time": _when(past), "client": past.client, **_fields(change)})
 
 
-def _past(at: float, event: Event, verdict: Verdict) -> Past:
+def _past(at: float, event: Event, principal: Principal, verdict: Verdict) -> Past:
     verb = "allowed" if verdict.allowed else "denied"
     why = f"{verb} by {verdict.rule}" if verdict.rule else f"{verb}: {verdict.reason}"
     # Every line about a request has its scheme; those of older versions have not.
     request = RequestFacts(event.client, event.scheme == "https") if event.scheme else None
-    return Past(at, event.principal, verdict.access, verdict.allowed, why, event.client, request)
+    tag = verdict.tag or None
+    return Past(at, principal, verdict.access, verdict.allowed, why, event.client, request, tag)
 
 
 def _fields(change: Change) -> dict[str, Any]:
@@ -126,6 +146,7 @@ def _fields(change: Change) -> dict[str, Any]:
         "user": past.principal.name,
         "source": past.principal.source,
         "access": str(past.access),
+        **({"tag": past.tag} if past.tag else {}),
         "then": {"allowed": past.allowed, "why": past.why},
         "now": {"allowed": change.now.allowed, "why": change.why},
     }
@@ -139,6 +160,10 @@ def _then_and_now(change: Change) -> Iterator[str]:
 def _who(principal: Principal) -> str:
     source = f" ({principal.source})" if principal.source else ""
     return shown(f"{principal.name or 'anonymous'}{source}")
+
+
+def _what(past: Past) -> str:
+    return shown(f"{past.access} of {past.tag}" if past.tag else str(past.access))
 
 
 def _when(past: Past) -> str:

@@ -1,9 +1,9 @@
 """The policies as the edge and the backend ask them about one request."""
 
-from authproxy.access import Grant, pull
+from authproxy.access import Access, Grant, pull
 from authproxy.errors import Denied
 from authproxy.origin import Origin
-from authproxy.permissions import Permissions, Verb
+from authproxy.permissions import Permissions, RefusedByRule, Verb
 from authproxy.policy.live import Policies
 from authproxy.policy.model import Action
 from authproxy.principal import Principal
@@ -61,7 +61,10 @@ class RulePermissions:
         if decision.allowed:
             return None
         rule = decision.rule
-        return Denied(f"{message}: {rule.description}" if rule is not None and rule.description else message)
+        denied = Denied(f"{message}: {rule.description}" if rule is not None and rule.description else message)
+        access = Access("repository", self._repository, verb)
+        denied.__cause__ = RefusedByRule(access, tag, rule=str(rule) if rule else "", reason=decision.reason)
+        return denied
 
     def shows_repository(self, name: str) -> bool:
         """See Permissions."""

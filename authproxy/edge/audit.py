@@ -6,6 +6,7 @@ from authproxy.audit.event import Event, Kind, Record, Verdict, came_from
 from authproxy.authorization import Basic, Credentials
 from authproxy.edge.authorize import credentials_of
 from authproxy.errors import Denied, RegistryError, Unauthorized
+from authproxy.permissions import RefusedByRule
 from authproxy.principal import Principal
 from authproxy.route import Route
 
@@ -39,7 +40,8 @@ def _event(scope: Scope, credentials: Credentials, error: RegistryError) -> Even
         _who(credentials, grant),
         **came_from(scope),
         asked=route.needs if route is not None else (),
-        verdicts=_verdicts(credentials, grant, route),
+        token_id=grant.token_id if grant is not None else "",
+        verdicts=_verdicts(credentials, grant, route, error.__cause__),
         # Why a token proves nothing is not the client's to know.
         reason=f"{error}: {error.__cause__}" if error.__cause__ else str(error),
         method=scope["method"],
@@ -54,8 +56,13 @@ def _who(credentials: Credentials, grant: Grant | None) -> Principal:
     return Principal(grant.subject if grant is not None else "")
 
 
-def _verdicts(credentials: Credentials, grant: Grant | None, route: Route | None) -> tuple[Verdict, ...]:
-    """What the policies said just now of each access: with a password it is they who refuse, and not the token."""
+def _verdicts(
+    credentials: Credentials, grant: Grant | None, route: Route | None, cause: BaseException | None
+) -> tuple[Verdict, ...]:
+    """What the policies said just now: of what no scope can say, and with a password, which has no token, of all."""
+    if isinstance(cause, RefusedByRule):
+        reason = "" if cause.rule else str(cause)
+        return (Verdict(cause.access, allowed=False, rule=cause.rule, reason=reason, tag=cause.tag or ""),)
     if grant is None or route is None or not isinstance(credentials, Basic) or not grant.lacks(route.needs):
         return ()
     return tuple(

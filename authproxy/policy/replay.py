@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from authproxy.access import Access
-from authproxy.policy.decide import Decision, decide
+from authproxy.policy.decide import Decision
 from authproxy.policy.model import REPOSITORY_ACTIONS, Action, Effect, PolicySet, Rule
 from authproxy.policy.request import RequestFacts
+from authproxy.policy.served import decide_in_full
 from authproxy.principal import Principal
 
 # How a condition names what it may know of a request. In a text it only looks so, and then less can be told.
@@ -23,11 +24,12 @@ class Past:
 
     at: float  # when, in seconds since 1970: conditions about the time are asked at this one
     principal: Principal
-    access: Access  # a single action
+    access: Access  # a single action; `create` and `overwrite` too, where a request was denied
     allowed: bool
     why: str  # what decided then, for a reader
     client: str = ""  # the address that it came from, for a reader
     request: RequestFacts | None = None  # how it came; None where that was not kept
+    tag: str | None = None  # the one that it was about, where that was known
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,9 @@ class Replay:
     def ask(self, past: Past) -> Change | Untold | None:
         """Decide again. None: it would be allowed, or denied, as it was, be it by another rule."""
         if past.request is not None or not self._asking:
-            now = decide(self.policies, past.principal, past.access, now=past.at, request=past.request)
+            now = _decide(self.policies, past)
         else:
-            now = decide(self._least, past.principal, past.access, now=past.at)
-            most = decide(self._most, past.principal, past.access, now=past.at)
+            now, most = _decide(self._least, past), _decide(self._most, past)
             if now.allowed is not most.allowed:
                 deciding = (rule.place for rule in (*now.rules, *most.rules))
                 return Untold(past, next(self._asking[place] for place in deciding if place in self._asking))
@@ -94,6 +95,10 @@ def is_all(policies: PolicySet, access: Access) -> bool:
     if access.type != "repository" or access.action not in REPOSITORY_ACTIONS:
         return True
     return not policies.asks_for_tag(Action(access.action), access.name)
+
+
+def _decide(policies: PolicySet, past: Past) -> Decision:
+    return decide_in_full(policies, past.principal, past.access, tag=past.tag, now=past.at, request=past.request)
 
 
 def _asks_about_request(rule: Rule) -> bool:
@@ -118,6 +123,7 @@ class _Kind(NamedTuple):
     name: str  # "" for anonymous callers
     source: str
     access: Access
+    tag: str
     was_allowed: bool
 
 
@@ -144,7 +150,7 @@ class Tally:
         """Count one more."""
         self.count += 1
         past = change.past
-        kind = _Kind(past.principal.name, past.principal.source, past.access, past.allowed)
+        kind = _Kind(past.principal.name, past.principal.source, past.access, past.tag or "", past.allowed)
         group = self._groups.get(kind)
         if group is None:
             self._groups[kind] = Group(change, change)

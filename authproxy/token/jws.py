@@ -124,12 +124,18 @@ def check_claims(claims: Mapping[str, Any], expected: Expected, now: float) -> t
         raise Malformed("sub is no text")
     try:
         holder = holder_from_claim(subject, claims.get(HOLDER))
-        grant = Grant(subject, from_claim(claims.get("access")), holder)
+        grant = Grant(subject, from_claim(claims.get("access")), holder, _text(claims, "jti"))
     except ValueError as exc:
         raise Malformed(str(exc)) from exc
     if now >= until:
         raise ExpiredToken(grant)
     return grant, until
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str:
+    """A claim that nothing turns on; "" where it is missing or no text."""
+    value = claims.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _time(claims: Mapping[str, Any], name: str, default: float | None) -> float:

@@ -33,7 +33,7 @@ CUT_DOWN = Event(
     lifetime_s=300,
     verdicts=(
         Verdict(PULL, allowed=True, rule='policies/a.yaml:1 "team"', reason="allowed"),
-        Verdict(PUSH, allowed=False, reason="no rule allows it"),
+        Verdict(PUSH, allowed=False, reason="no rule allows it", tag="v1"),
     ),
 )
 
@@ -60,7 +60,7 @@ def test_every_input_of_the_decision_is_a_field() -> None:
                 "rule": 'policies/a.yaml:1 "team"',
                 "reason": "allowed",
             },
-            {"access": "repository:team/app:push", "allowed": False, "reason": "no rule allows it"},
+            {"access": "repository:team/app:push", "allowed": False, "tag": "v1", "reason": "no rule allows it"},
         ],
     }
 

@@ -210,6 +210,34 @@ def test_how_a_request_came_is_told_by_its_line_and_where_it_is_not_that_is_said
     )
 
 
+def denied(jti: str) -> Event:
+    verdicts = (Verdict(PUSH._replace(action="overwrite"), allowed=False, rule=THEN, tag="v1"),)
+    return Event(Kind.REQUEST_DENIED, Principal("alice"), token_id=jti, verdicts=verdicts)
+
+
+def test_a_denied_request_is_asked_with_the_groups_of_its_token() -> None:
+    write([replace(allowed("repository:team/app:push"), token_id="t-1"), denied("t-1")])
+    result = replay()
+    assert (result.exit_code, result.output.splitlines()) == (
+        1,
+        [
+            f"alice (htpasswd)  repository:team/app:overwrite of v1  once, {TIME}",
+            f"    then denied by {THEN}",
+            f"    now  allowed by {THEN}",
+            "2 lines, 2 decisions: 1 would change, 0 cannot be told",
+        ],
+    )
+
+
+def test_a_denied_request_whose_token_has_no_line_cannot_be_told() -> None:
+    write([replace(allowed("repository:team/app:push"), token_id="t-1"), denied("t-2")])
+    result = replay()
+    assert (result.exit_code, result.output.splitlines()[0]) == (
+        1,
+        "cannot be told: a request was denied whose token has no line here, so the caller's groups are not known (1)",
+    )
+
+
 def test_lines_that_were_lost_are_said() -> None:
     write([Event(Kind.LINES_LOST, reason="3 lines before this one were lost"), allowed("repository:team/app:pull")])
     assert replay().output.startswith("note: lines were lost 1 times while this log was written")
@@ -264,15 +292,31 @@ async def test_what_a_server_decided_is_the_same_by_its_own_rules_and_another_by
         "policies": {"path": "policies"},
         "audit": {"file": {"path": "data/audit.log"}},
     }
+    inside = "  - {name: inside, deny: [pull], to: {groups: [devs]}, on: {repositories: ['**'], tags: [internal]}}\n"
+    (folder / "policies/rules.yaml").write_text(OLD + inside, encoding="utf-8")
     async with serving(values) as client:
         for scope in ("repository:team/app:pull,push", "repository:other:*", "registry:catalog:*", "a:b:c"):
             for auth in (("alice", "wonderland"), None):
                 assert (await client.get("/token", params={"scope": scope}, auth=auth)).status_code == 200
         assert (await client.get("/token", auth=("alice", "wrong"))).status_code == 401
+        token = (await client.get("/token", params={"scope": str(PULL)}, auth=("alice", "wonderland"))).json()["token"]
+        bearer = {"Authorization": f"Bearer {token}"}
+        there, outside = "/v2/team/app/manifests/internal", "/v2/other/tags/list"
+        statuses = [
+            (await client.get(there, headers=bearer)).status_code,
+            (await client.get(there, auth=("alice", "wonderland"))).status_code,
+            (await client.get(outside, headers=bearer)).status_code,
+            (await client.get(outside, auth=("alice", "wonderland"))).status_code,
+        ]
+        assert statuses == [403, 403, 401, 403]
     structlog.reset_defaults()
     same = replay()
-    assert (same.exit_code, same.output) == (0, "9 lines, 14 decisions: 0 would change, 0 cannot be told\n")
+    assert (same.exit_code, same.stderr) == (0, "")
+    assert same.output.splitlines()[-1] == "14 lines, 18 decisions: 0 would change, 0 cannot be told"
     other = replay("new")
     assert other.exit_code == 1
-    assert other.output.splitlines()[0].startswith("alice (htpasswd)  repository:team/app:push  once, ")
-    assert other.output.splitlines()[-1] == "9 lines, 14 decisions: 1 would change, 0 cannot be told"
+    changes = [line for line in other.output.splitlines() if line.startswith("alice")]
+    assert [line.partition(", ")[0] for line in changes] == [
+        "alice (htpasswd)  repository:team/app:pull of internal  2 times",
+        "alice (htpasswd)  repository:team/app:push  once",
+    ]

@@ -144,9 +144,31 @@ async def test_what_is_refused_below_v2_is_in_the_file_and_what_has_no_credentia
         (["team"], [decided]),
     ]
     assert refused[1]["source"] == "htpasswd"
-    assert refused[0]["request_id"] == "r-1"
+    assert (refused[0]["request_id"], refused[0]["jti"]) == ("r-1", issued["jti"])
     assert refused[0]["reason"] == "alice may not pull bob/app"
     assert refused[3]["reason"].startswith("the token is invalid or expired: ")
+
+
+async def test_a_request_that_a_rule_about_tags_refuses_has_the_rule_and_the_tag(tmp_path: Path) -> None:
+    values, log = with_alice(tmp_path)
+    rule = "  - {name: inside, deny: [pull], to: {users: [alice]}, on: {repositories: ['**'], tags: [internal]}}\n"
+    (tmp_path / "rules.yaml").write_text(POLICIES + rule, encoding="utf-8")
+    async with serving(values) as client:
+        answer = await client.get("/v2/alice/app/manifests/internal", auth=("alice", "wonderland"))
+    assert (answer.status_code, "rules.yaml" in answer.text) == (403, False)
+    fields = parse_line(log.read_bytes()).fields
+    assert fields["decisions"] == [
+        {
+            "access": "repository:alice/app:pull",
+            "allowed": False,
+            "tag": "internal",
+            "rule": f'{tmp_path}/rules.yaml:7 "inside"',
+        }
+    ]
+    assert (fields["groups"], fields["reason"]) == (
+        ["team"],
+        f'alice may not pull alice/app:internal: denied by {tmp_path}/rules.yaml:7 "inside"',
+    )
 
 
 async def test_a_registry_with_passwords_alone_tells_what_it_refuses(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """Asking again: the same rules change nothing, and other rules change exactly what they decide otherwise."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.access import CATALOG, Access, pull, push
 from authproxy.policy.decide import decide, expand
-from authproxy.policy.model import Action, Effect, PolicySet, Rule, SubjectKey
+from authproxy.policy.model import Action, Effect, PolicySet, Resources, Rule, SubjectKey
 from authproxy.policy.replay import Change, Past, Replay, Tally, Untold, is_all
 from authproxy.policy.request import RequestFacts
+from authproxy.policy.tags import TagGlob
 from authproxy.principal import Principal
 from tests.unit.policy import builders
 from tests.unit.policy.builders import make_rule
@@ -108,10 +111,27 @@ def test_what_is_told_without_the_request_is_what_it_would_be_with_it(
         assert answer is None or isinstance(answer, Untold)
 
 
+STAYS = make_rule(2, effect=Effect.DENY, actions=frozenset({Action.OVERWRITE}), on=("team/**",))
+OVERWRITE = Access("repository", "team/app", "overwrite")
+
+
+def test_a_denied_request_is_asked_again_with_its_tag() -> None:
+    tagged = replace(STAYS, resources=Resources(STAYS.resources.repositories, (TagGlob.parse("v*"),)))
+    pasts = [Past(EIGHT, ALICE, OVERWRITE, allowed=False, why="then", tag=tag) for tag in ("v1", "dev")]
+    answers = [Replay(PolicySet((make_rule(1), tagged))).ask(past) for past in pasts]
+    assert [isinstance(answer, Change) for answer in answers] == [False, True]
+
+
+def test_what_push_hides_needs_push_too() -> None:
+    past = Past(EIGHT, ALICE, OVERWRITE, allowed=False, why="then", tag="v1")
+    assert Replay(PolicySet(())).ask(past) is None
+    assert isinstance(Replay(PolicySet((make_rule(1),))).ask(past), Change)
+
+
 TAGGED = PolicySet(
     (
         make_rule(1),
-        make_rule(2, effect=Effect.DENY, actions=frozenset({Action.OVERWRITE}), on=("team/**",)),
+        STAYS,
         make_rule(3, actions=frozenset({Action.CATALOG}), on=()),
     )
 )
