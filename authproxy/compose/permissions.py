@@ -1,6 +1,7 @@
 """The policies as the edge and the backend ask them about one request."""
 
 from authproxy.access import Access, Grant, pull
+from authproxy.compose.facts import request_facts
 from authproxy.errors import Denied
 from authproxy.origin import Origin
 from authproxy.permissions import Permissions, RefusedByRule, Verb
@@ -45,7 +46,7 @@ class RulePermissions:
         self._grant = grant
         self._principal = grant.holder or Principal(grant.subject)
         self._repository = repository or ""
-        self._origin = origin
+        self._request = request_facts(origin)
 
     def concern(self, verb: Verb) -> bool:
         """See Permissions."""
@@ -57,7 +58,7 @@ class RulePermissions:
         message = f"{self._grant.subject or 'anonymous'} may not {verb} {what}"
         if self._grant.holder is None:
             return Denied(f"{message}: the token says too little about its holder, who has too many groups")
-        decision = self._policies.decide_served(self._principal, Action(verb), self._repository, tag)
+        decision = self._policies.decide_served(self._principal, Action(verb), self._repository, tag, self._request)
         if decision.allowed:
             return None
         rule = decision.rule
@@ -68,7 +69,9 @@ class RulePermissions:
 
     def shows_repository(self, name: str) -> bool:
         """See Permissions."""
-        return self._grant.holder is not None and self._policies.decide(self._principal, pull(name)).allowed
+        if self._grant.holder is None:
+            return False
+        return self._policies.decide(self._principal, pull(name), self._request).allowed
 
     def shows_tag(self, tag: str) -> bool:
         """See Permissions."""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from authproxy.access import Access
+from authproxy.compose.facts import request_facts
+from authproxy.origin import Origin
 from authproxy.policy.live import Policies
 from authproxy.principal import ANONYMOUS, Principal
 
@@ -22,7 +24,7 @@ class PolicyReasons:
         self._users = users
         self._policies = policies
 
-    async def why_not(self, subject: str, lacking: Sequence[Access]) -> str | None:
+    async def why_not(self, subject: str, lacking: Sequence[Access], origin: Origin) -> str | None:
         """The description of the rule that denies; None where none does, or it has no description.
 
         It is about what a rule says, never about what the registry holds: no repository shows by it.
@@ -30,6 +32,7 @@ class PolicyReasons:
         principal = await self._users.find(subject) if subject else ANONYMOUS
         if principal is None:
             return None
-        decisions = (self._policies.decide(principal, access) for access in lacking)
+        request = request_facts(origin)
+        decisions = (self._policies.decide(principal, access, request) for access in lacking)
         denying = (decision.rule for decision in decisions if not decision.allowed)
         return next((rule.description for rule in denying if rule is not None and rule.description), None)

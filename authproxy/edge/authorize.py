@@ -56,7 +56,7 @@ class Policies(Protocol):
 class Reasons(Protocol):
     """Knows why somebody may not."""
 
-    async def why_not(self, subject: str, lacking: Sequence[Access]) -> str | None:
+    async def why_not(self, subject: str, lacking: Sequence[Access], origin: Origin) -> str | None:
         """A sentence for whoever lacks these, "" being nobody in particular; None where there is nothing to tell."""
 
 
@@ -130,15 +130,18 @@ class Authorize:
         assert route is not None
         scope[GRANT] = grant
         if lacking := grant.lacks(route.needs):
-            message = f"{grant.subject or 'anonymous'} may not {_in_words(lacking)}"
-            if self.reasons is not None and (reason := await self.reasons.why_not(grant.subject, lacking)):
-                message = f"{message}: {reason}"
+            message = await self._say_why(grant, lacking, scope[ORIGIN])
             if isinstance(credentials, Basic):  # decided just now by the policies: no better token would help
                 raise Denied(message)
             raise self._unauthorized(scope[ORIGIN], route.needs, "insufficient_scope", message)
         if route.kind is Kind.UPLOADS:
             scope[ROUTE] = _allow_mount(scope, route, grant)
         await self.app(scope, receive, send)
+
+    async def _say_why(self, grant: Grant, lacking: tuple[Access, ...], origin: Origin) -> str:
+        message = f"{grant.subject or 'anonymous'} may not {_in_words(lacking)}"
+        reason = None if self.reasons is None else await self.reasons.why_not(grant.subject, lacking, origin)
+        return f"{message}: {reason}" if reason else message
 
     async def _identify(self, credentials: Credentials, scope: Scope, route: Route | None) -> Grant:
         origin, needs = scope[ORIGIN], route.needs if route else ()

@@ -7,6 +7,7 @@ decides: a principal; `REFUSED`, it knows the name and the password is wrong; `U
 import hmac
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -72,7 +73,7 @@ class FileSource:
         self._key = key
         self._refreshing = threading.Lock()
         self._seen = fingerprint(path)
-        self._entries, self._costs = self._load()
+        self._loaded = self._load()
 
     def __repr__(self) -> str:
         return f"FileSource({self.kind!r}, {str(self.path)!r})"
@@ -80,25 +81,27 @@ class FileSource:
     @property
     def costs(self) -> Sequence[int]:
         """See Source."""
-        return self._costs
+        return self._loaded.costs
 
     async def authenticate(self, name: str, password: str) -> Principal | Answer:
         """See Source."""
-        entry = self._entries.get(name)
+        loaded = self._loaded
+        entry = loaded.entries.get(name)
         if entry is None or entry.hashed is None:
             return Answer.UNKNOWN
         if not await self._passwords.verify(name, password, entry.hashed):
             return Answer.REFUSED
-        return self._principal(entry, entry.hashed)
+        return self._principal(loaded, entry, entry.hashed)
 
     async def find(self, name: str) -> Principal | None:
         """See Source."""
-        entry = self._entries.get(name)
-        return None if entry is None or entry.hashed is None else self._principal(entry, entry.hashed)
+        loaded = self._loaded
+        entry = loaded.entries.get(name)
+        return None if entry is None or entry.hashed is None else self._principal(loaded, entry, entry.hashed)
 
     def find_entry(self, name: str) -> Entry | None:
         """See Source."""
-        return self._entries.get(name)
+        return self._loaded.entries.get(name)
 
     def refresh(self) -> None:
         """Read the file again where it looks changed. One that does not load leaves the users as they were."""
@@ -108,22 +111,38 @@ class FileSource:
                 return
             self._seen = seen  # before reading: a change meanwhile is seen by the next look
             try:
-                self._entries, self._costs = self._load()
+                self._loaded = self._load()
             except StartError as exc:
                 log.warning("users not reloaded, the old ones stay in force", file=str(self.path), reason=str(exc))
                 return
-            log.info("users reloaded", file=str(self.path), users=len(self._entries))
+            log.info("users reloaded", file=str(self.path), users=len(self._loaded.entries))
 
-    def _load(self) -> tuple[Mapping[str, Entry], tuple[int, ...]]:
+    def _load(self) -> "_Loaded":
         entries = self._read(self.path)
         found = (find_cost(entry.hashed) for entry in entries.values() if entry.hashed is not None)
-        return entries, tuple(sorted(cost for cost in found if cost is not None))
+        return _Loaded(entries, tuple(sorted(cost for cost in found if cost is not None)))
 
-    def _principal(self, entry: Entry, hashed: str) -> Principal:
+    def _principal(self, loaded: "_Loaded", entry: Entry, hashed: str) -> Principal:
+        """The user, the same value each time as long as the file stays as it is."""
+        if (known := loaded.principals.get(entry.name)) is not None:
+            return known
         stamp = hmac.digest(
             self._key, f"{self.kind}\n{entry.name}\n{hashed}".encode("utf-8", "surrogatepass"), "sha256"
         )
-        return Principal(entry.name, entry.groups, source=self.kind, stamp=stamp[:16].hex(), is_robot=entry.is_robot)
+        principal = Principal(
+            entry.name, entry.groups, source=self.kind, stamp=stamp[:16].hex(), is_robot=entry.is_robot
+        )
+        loaded.principals[entry.name] = principal
+        return principal
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What a file holds, and what was made of it."""
+
+    entries: Mapping[str, Entry]
+    costs: tuple[int, ...]
+    principals: dict[str, Principal] = field(default_factory=dict)  # of users who were asked for
 
 
 def htpasswd_source(path: Path, *, passwords: Passwords, key: bytes, once: Once | None = None) -> FileSource:

@@ -78,18 +78,6 @@ class Policies:
         """Decide one action of a request by the rules in force: see `served.decide_served`."""
         return decide_served(self._current, principal, action, repository, tag=tag, now=self._now(), request=request)
 
-    def lifetime_s(self, principal: Principal, granted: Iterable[Access]) -> int | None:
-        """How long a token for what was granted may be good, in seconds; None where no rule says it.
-
-        The least that any rule says which allows any of it.
-        """
-        policies = self._current
-        if not policies.has_lifetimes:
-            return None
-        now = self._now()
-        lifetimes = (decide(policies, principal, access, now=now).lifetime_s for access in granted)
-        return min((lifetime for lifetime in lifetimes if lifetime is not None), default=None)
-
     def refresh(self) -> None:
         """Read the files again if they changed: see `watch.Reloadable`.
 

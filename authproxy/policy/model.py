@@ -188,10 +188,10 @@ class PolicySet:
     rules: tuple[Rule, ...] = ()
     _filed: Mapping[tuple[Action, Corner], Shelf] = field(init=False, repr=False, compare=False)
     _served: Mapping[Action, frozenset[Corner]] = field(init=False, repr=False, compare=False)
-    has_lifetimes: bool = field(init=False, repr=False, compare=False)  # whether any rule says one
+    has_conditions: bool = field(init=False, repr=False, compare=False)  # whether any rule has one
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "has_lifetimes", any(rule.lifetime_s is not None for rule in self.rules))
+        object.__setattr__(self, "has_conditions", any(rule.condition is not None for rule in self.rules))
         object.__setattr__(self, "_filed", MappingProxyType(file_rules(self.rules)))
         object.__setattr__(self, "_served", MappingProxyType(_find_served(self.rules)))
 

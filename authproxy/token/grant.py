@@ -46,7 +46,7 @@ class Judgement:
 class Judge(Protocol):
     """Decides what a caller may do."""
 
-    def judge(self, principal: Principal, accesses: Iterable[Access], origin: Origin) -> Judgement:
+    def judge(self, principal: Principal, accesses: tuple[Access, ...], origin: Origin) -> Judgement:
         """Judge a wish that came from there."""
 
 

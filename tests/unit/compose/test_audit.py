@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from authproxy.audit.chain import parse_line
 from authproxy.audit.event import Event, Kind
@@ -18,6 +17,7 @@ from authproxy.health.checks import Checks
 from authproxy.identity.accounts import add_user
 from authproxy.metrics.metrics import Metrics
 from tests.support.application import serving
+from tests.support.plain_log import log_plainly
 
 POLICIES = """\
 version: 1
@@ -32,7 +32,7 @@ rules:
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     yield
-    structlog.reset_defaults()
+    log_plainly()
 
 
 def section(**keys: Any) -> Section:

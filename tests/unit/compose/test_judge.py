@@ -1,6 +1,6 @@
 """What the policies say to a wish: the grant, the lifetime, the reasons, and what a token carries of its holder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -10,7 +10,7 @@ import pytest
 from authproxy.access import CATALOG, Access, delete, parse_scopes, pull, push
 from authproxy.authorization import Basic, Bearer
 from authproxy.compose.judge import EveryUserEverything, PolicyJudge
-from authproxy.origin import UNKNOWN
+from authproxy.origin import UNKNOWN, Origin
 from authproxy.policy.live import Policies
 from authproxy.principal import ANONYMOUS, Principal
 from authproxy.token.request import TokenRequest
@@ -42,7 +42,7 @@ def test_a_wish_is_judged_action_by_action_with_the_rule_or_the_reason(judging: 
     judge = judging("""\
   - {name: own space, allow: [pull, push], to: {users: [alice]}, on: {repositories: ["{user}/**"]}}
 """)
-    wish = [*parse_scopes(["repository:alice/app:*,pull", "repository:bob/app:pull"]), CATALOG]
+    wish = (*parse_scopes(["repository:alice/app:*,pull", "repository:bob/app:pull"]), CATALOG)
     judgement = judge.judge(Principal("alice"), wish, UNKNOWN)
     place = f'{tmp_path}/rules.yaml:3 "own space"'
     assert [(str(v.access), v.allowed, v.rule, v.reason) for v in judgement.verdicts] == [
@@ -80,31 +80,57 @@ async def test_lifetime(world: World, judging: Judging, accesses: list[Access], 
     assert read(answer.issued.token, 1)["exp"] == START + lifetime_s
 
 
+OPEN = "  - {{name: a, allow: [pull], to: {{everyone: true}}, on: {{repositories: [{name}]}}{more}}}\n"
+
+
+def test_another_caller_another_wish_and_other_rules_are_judged_anew(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(WRITTEN + OPEN.format(name='"{user}"', more=""), encoding="utf-8")
+    policies = Policies(path)
+    judge = PolicyJudge(policies)
+    wish = (pull("a"), pull("b"))
+    names = ("a", "b", "a", "b")
+    assert [judge.judge(Principal(name), wish, UNKNOWN).allowed for name in names] == [{pull(name)} for name in names]
+    known = Principal("a")
+    assert judge.judge(known, wish, UNKNOWN) is judge.judge(known, wish, UNKNOWN)
+    assert judge.judge(known, (pull("b"),), UNKNOWN).allowed == frozenset()
+    path.write_text(WRITTEN + OPEN.format(name="b", more=""), encoding="utf-8")
+    policies.refresh()
+    assert judge.judge(known, wish, UNKNOWN).allowed == {pull("b")}
+
+
+def test_where_a_rule_has_a_condition_every_request_is_judged(judging: Judging) -> None:
+    judge = judging(OPEN.format(name="a", more=""", when: 'request.address == "10.0.0.1"'"""))
+    origins = [Origin("https", "h", f"10.0.0.{number}") for number in (1, 2, 1)]
+    allowed = [judge.judge(ANONYMOUS, (pull("a"),), origin).allowed for origin in origins]
+    assert allowed == [{pull("a")}, frozenset(), {pull("a")}]
+
+
 DEVS = frozenset({"devs", "others"})
 DEVS_PULL = "{name: a, allow: [pull], to: {groups: [devs]}, on: {repositories: [a]}}"
-HOLDERS: list[tuple[str, str, Sequence[Access], frozenset[str]]] = [
+HOLDERS: list[tuple[str, str, tuple[Access, ...], frozenset[str]]] = [
     (
         "no rule asks later",
         "{name: a, allow: [push], to: {groups: [devs]}, on: {repositories: [a]}}",
-        [push("a")],
+        (push("a"),),
         frozenset(),
     ),
     (
         "a rule about tags names a group",
         "{name: a, allow: [push], to: {groups: [devs]}, on: {repositories: [a], tags: [v1]}}",
-        [push("a")],
+        (push("a"),),
         frozenset({"devs"}),
     ),
     (
         "of another repository",
         "{name: a, allow: [push], to: {groups: [devs]}, on: {repositories: [a], tags: [v1]}}",
-        [push("b")],
+        (push("b"),),
         frozenset(),
     ),
     (
         "the catalog is cut down by groups",
         f"{{name: c, allow: [catalog], to: {{everyone: true}}}}\n  - {DEVS_PULL}",
-        [CATALOG],
+        (CATALOG,),
         frozenset({"devs"}),
     ),
 ]
@@ -112,7 +138,7 @@ HOLDERS: list[tuple[str, str, Sequence[Access], frozenset[str]]] = [
 
 @pytest.mark.parametrize(("rules", "accesses", "groups"), [row[1:] for row in HOLDERS], ids=[row[0] for row in HOLDERS])
 async def test_a_token_carries_the_groups_that_a_later_rule_names(
-    world: World, judging: Judging, rules: str, accesses: Sequence[Access], groups: frozenset[str]
+    world: World, judging: Judging, rules: str, accesses: tuple[Access, ...], groups: frozenset[str]
 ) -> None:
     judgement = judging(f"  - {rules}\n").judge(Principal("alice", DEVS), accesses, UNKNOWN)
     token = world.issuer.issue(judgement.holder, judgement.allowed).token

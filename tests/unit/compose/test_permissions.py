@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 
 from authproxy.identity.accounts import add_user
 from authproxy.registry.manifest import OCI_IMAGE
 from tests.support.application import serving
+from tests.support.plain_log import log_plainly
 from tests.support.registry import code_of, image, sha256
 
 RULES = """\
@@ -43,7 +43,7 @@ FIRST, SECOND = image(CONFIG), image(CONFIG, annotations={"second": "yes"})
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     yield
-    structlog.reset_defaults()
+    log_plainly()
 
 
 class TokenAuth(httpx.Auth):

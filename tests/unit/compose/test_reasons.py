@@ -6,6 +6,7 @@ import pytest
 
 from authproxy.access import Access, delete, pull, push
 from authproxy.compose.reasons import PolicyReasons
+from authproxy.origin import UNKNOWN
 from authproxy.policy.live import Policies
 from authproxy.principal import Principal
 
@@ -55,4 +56,4 @@ async def test_a_denial_is_told_in_the_words_of_its_rule(
 ) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(RULES)
-    assert await PolicyReasons(Users(), Policies(file)).why_not(subject, lacking) == reason
+    assert await PolicyReasons(Users(), Policies(file)).why_not(subject, lacking, UNKNOWN) == reason

@@ -263,7 +263,8 @@ async def test_a_refused_request_is_known_by_what_it_asked_for() -> None:
 
 
 class ToldWhy:
-    async def why_not(self, subject: str, lacking: Sequence[Access]) -> str | None:
+    async def why_not(self, subject: str, lacking: Sequence[Access], origin: Origin) -> str | None:
+        del origin
         return f"only CI may, not {subject}" if lacking[0].action == "push" else None
 
 

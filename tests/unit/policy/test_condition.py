@@ -223,7 +223,7 @@ def test_running_policies_know_the_time(tmp_path: Path) -> None:
     policies = Policies(path, now=lambda: times[0])
     assert policies.granted(ANONYMOUS, [pull("a")]) == {pull("a")}
     assert policies.decide(ANONYMOUS, pull("a")).allowed
-    assert policies.lifetime_s(ANONYMOUS, [pull("a")]) == 120
+    assert policies.decide(ANONYMOUS, pull("a")).lifetime_s == 120
     times[0] += 3600
     assert policies.granted(ANONYMOUS, [pull("a")]) == frozenset()
 

@@ -155,22 +155,5 @@ def test_a_star_is_granted_as_the_single_actions_that_are_allowed(tmp_path: Path
     assert granted == {pull("alice/app"), delete("alice/app")}
 
 
-def test_the_lifetime_is_the_shortest_of_what_was_granted(tmp_path: Path) -> None:
-    path = tmp_path / "one.yaml"
-    path.write_text(make_policy("own", "[pull]") + "    lifetime: 15m\n", encoding="utf-8")
-    more = make_policy("open", "[pull]", glob="open/**").removeprefix("version: 1\nrules:\n")
-    policies = Policies(path)
-    assert policies.lifetime_s(ALICE, [pull("alice/app")]) == 900
-    path.write_text(path.read_text(encoding="utf-8") + more, encoding="utf-8")
-    policies.refresh()
-    assert policies.lifetime_s(ALICE, [pull("open/app")]) is None
-    assert policies.lifetime_s(ALICE, [pull("open/app"), pull("alice/app")]) == 900
-    assert policies.lifetime_s(ALICE, []) is None
-
-
-def test_without_lifetimes_nothing_is_decided_for_them(folder: Path) -> None:
-    assert Policies(folder).lifetime_s(ALICE, [pull("alice/app")]) is None
-
-
 def test_what_it_shows_of_itself(folder: Path) -> None:
     assert repr(Policies(folder)) == f"Policies({str(folder)!r}, rules=1)"
