@@ -6,13 +6,13 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import structlog
 
 # `tests.support` and `benchmarks` are found in the clone. Behind everything else, so that `authproxy` is the installed
 # one: the built wheel under `make test`, which tests/house/test_environment.py checks.
 sys.path.append(str(Path(__file__).parents[1]))
 
 from tests.support.binaries import refuse_unlisted
+from tests.support.plain_log import log_plainly
 from tests.support.server import Server
 
 # The same examples in every run, so that a red run is about the change; few for `make check`, the library's number
@@ -24,9 +24,7 @@ hypothesis.settings.register_profile("quick", UNTIMED, derandomize=True, max_exa
 hypothesis.settings.register_profile("explore", UNTIMED, derandomize=False, max_examples=1000)
 hypothesis.settings.load_profile("repeatable")
 
-# Tracebacks are plain where a test configures nothing else: to colour the source of every frame takes 0.1 s each time.
-PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
-structlog.configure([*structlog.get_config()["processors"][:-1], PLAIN])
+log_plainly()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 
 from authproxy.digest import Digest
 from authproxy.identity.accounts import add_user
 from authproxy.token.keyring import KeyRing
 from tests.support.application import serving
+from tests.support.plain_log import log_plainly
 
 HELLO = b"hello"
 DIGEST = Digest.of(HELLO)
@@ -22,7 +22,7 @@ DIGEST = Digest.of(HELLO)
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     yield
-    structlog.reset_defaults()
+    log_plainly()
 
 
 def values(**sections: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import structlog
 from typer.testing import CliRunner, Result
 
 from authproxy.access import parse_scopes
@@ -17,6 +16,7 @@ from authproxy.cli import app
 from authproxy.identity.accounts import add_user
 from authproxy.principal import Principal
 from tests.support.application import serving
+from tests.support.plain_log import log_plainly
 
 NOW = 1_767_323_045.678901
 TIME = "2026-01-02T03:04:05.678901Z"
@@ -64,7 +64,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (tmp_path / name / "rules.yaml").write_text(rules, encoding="utf-8")
     (tmp_path / "data").mkdir()
     yield tmp_path
-    structlog.reset_defaults()  # what a server configured
+    log_plainly()  # what a server configured
 
 
 def replay(*arguments: str) -> Result:
@@ -309,7 +309,7 @@ async def test_what_a_server_decided_is_the_same_by_its_own_rules_and_another_by
             (await client.get(outside, auth=("alice", "wonderland"))).status_code,
         ]
         assert statuses == [403, 403, 401, 403]
-    structlog.reset_defaults()
+    log_plainly()
     same = replay()
     assert (same.exit_code, same.stderr) == (0, "")
     assert same.output.splitlines()[-1] == "14 lines, 18 decisions: 0 would change, 0 cannot be told"
