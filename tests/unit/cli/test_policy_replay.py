@@ -39,6 +39,13 @@ NEW = f"""\
     to: {{everyone: true}}
     on: {{repositories: ["team/**"]}}
 """
+INSIDE = """\
+  - name: inside
+    deny: [pull]
+    to: {groups: [devs]}
+    on: {repositories: ["**"], tags: [internal]}
+    when: request.tls && request.address.inNetwork("127.0.0.0/8")
+"""
 THEN = 'policies/rules.yaml:3 "team"'
 
 
@@ -292,8 +299,7 @@ async def test_what_a_server_decided_is_the_same_by_its_own_rules_and_another_by
         "policies": {"path": "policies"},
         "audit": {"file": {"path": "data/audit.log"}},
     }
-    inside = "  - {name: inside, deny: [pull], to: {groups: [devs]}, on: {repositories: ['**'], tags: [internal]}}\n"
-    (folder / "policies/rules.yaml").write_text(OLD + inside, encoding="utf-8")
+    (folder / "policies/rules.yaml").write_text(f"{OLD}{INSIDE}", encoding="utf-8")
     async with serving(values) as client:
         for scope in ("repository:team/app:pull,push", "repository:other:*", "registry:catalog:*", "a:b:c"):
             for auth in (("alice", "wonderland"), None):
