@@ -34,7 +34,7 @@ def to_claim(holder: Principal) -> dict[str, Any]:
         claim["claims"] = dict(holder.claims)
     if holder.is_robot:
         claim["robot"] = True
-    if len(json.dumps(claim, ensure_ascii=False, default=str).encode()) > MAX_BYTES:
+    if claim and len(json.dumps(claim, ensure_ascii=False, default=str).encode()) > MAX_BYTES:
         log.warning("too many groups for a token", user=holder.name, groups=len(holder.groups))
         return {"cut": True}
     return claim

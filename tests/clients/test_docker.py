@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.daemon import GREETING, Daemon, Docker
-from tests.support.people import ALICE, BOB, DENIED, FROZEN, FROZEN_REASON, OPERATOR, User
+from tests.support.people import ALICE, BOB, DENIED, FROZEN, FROZEN_REASON, OPERATOR, RELEASE_REASON, User
 from tests.support.server import Server
 
 PUSHED_DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
@@ -105,6 +105,22 @@ def test_a_push_that_a_rule_denies_prints_the_rules_own_words(alice: Docker, ser
     outcome = alice("push", frozen)
     assert outcome.code != 0, str(outcome)
     assert f"denied: {ALICE.name} may not push {FROZEN}: {FROZEN_REASON}" in outcome.text, str(outcome)
+
+
+def test_a_release_is_pushed_once_and_a_second_push_prints_why_not(
+    alice: Docker, server: Server, repository: str
+) -> None:
+    release = f"{server.host}/{repository}:release-1"
+    alice.make_image(release, "first")
+    pushed = PUSHED_DIGEST.search(alice.must("push", release))
+    alice.must("push", release)  # the same again moves nothing
+    alice.make_image(release, "second")
+    outcome = alice("push", release)
+    assert outcome.code != 0, str(outcome)
+    assert f"denied: {ALICE.name} may not overwrite {repository}:release-1: {RELEASE_REASON}" in outcome.text
+    alice.must("rmi", release)
+    assert pushed is not None
+    assert pushed[1] in alice.must("pull", release)
 
 
 def test_pull_from_another_users_repository_is_denied(

@@ -27,9 +27,16 @@ DENIED = re.compile(
 # A repository of alice's that nobody pushes to, and what they are told.
 FROZEN = f"{ALICE.name}/frozen"
 FROZEN_REASON = "Releases are frozen until Monday."
+# Tags in all of alice's repositories that are set once.
+RELEASE_REASON = "A release stays what it is; push the next one."
 FROZEN_RULE = f"""\
 version: 1
 rules:
+  - name: releases stay
+    description: {RELEASE_REASON}
+    deny: [overwrite, delete]
+    to: {{everyone: true}}
+    on: {{repositories: ["{ALICE.name}/**"], tags: ["release-*"]}}
   - name: frozen
     description: {FROZEN_REASON}
     deny: [push]
