@@ -36,13 +36,14 @@ class Played:
 
 
 class Stage:
-    """Begins to play at once; leaving the block waits for the end."""
+    """Begins to play at once; leaving the block waits for the deeds that are being done, and leaves out the rest."""
 
     def __init__(self, world: World, cells: Iterable[Cell], openings: Mapping[Client, Opening]) -> None:
         self._world = world
         self._openings = openings
         self._futures: dict[Cell, Future[Played]] = {cell: Future() for cell in cells}
         self._pool = ThreadPoolExecutor(AT_ONCE)
+        self._is_over = False
 
     def __enter__(self) -> Self:
         for client in dict.fromkeys(cell.client for cell in self._futures):
@@ -50,6 +51,7 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._is_over = True
         self._pool.shutdown(cancel_futures=True)
 
     def played(self, cell: Cell) -> Played:
@@ -61,6 +63,8 @@ class Stage:
         try:
             with self._openings[client]() as driver:
                 for cell, future in futures.items():
+                    if self._is_over:
+                        return
                     future.set_result(self._play(driver, cell))
         except BaseException as error:  # noqa: BLE001 - whatever it is, the tests of this client have to show it
             for future in futures.values():

@@ -5,8 +5,9 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -57,17 +58,16 @@ class World:
 
     setting: Setting
     logins: dict[Credentials, Login]
+    operator: httpx.Client = field(repr=False)  # may do everything
 
     def seed(self, repository: str) -> None:
         """Put an image there that may be deleted."""
-        with self._operator(repository) as client:
-            push_image(client, repository, TAG, self.setting.bases[f"{Place.OWN}/base"])
+        push_image(self.operator, repository, TAG, self.setting.bases[f"{Place.OWN}/base"])
 
     def digest(self, repository: str) -> str | None:
         """What the tag stands for, or None where there is none."""
-        with self._operator(repository) as client:
-            answer = client.head(f"/v2/{repository}/manifests/{TAG}")
-            return answer.headers["docker-content-digest"] if answer.status_code == httpx.codes.OK else None
+        answer = self.operator.head(f"/v2/{repository}/manifests/{TAG}")
+        return answer.headers["docker-content-digest"] if answer.status_code == httpx.codes.OK else None
 
     def was_mounted(self, repository: str) -> bool:
         """Whether a blob came into this repository by a mount; by the access log, in which each line stands at last."""
@@ -78,31 +78,27 @@ class World:
             time.sleep(0.05)
         return re.search(rf"method=POST {path}/blobs/uploads/ status=201", said) is not None
 
-    @contextmanager
-    def _operator(self, repository: str) -> Iterator[httpx.Client]:
-        with self.setting.server.client_for(ADMIN, ADMIN_PASSWORD, f"repository:{repository}:pull,push") as client:
-            yield client
-
 
 @contextmanager
 def running_world(folder: Path) -> Iterator[World]:
     """The world for the length of a block."""
     (folder / "policies").mkdir(parents=True)
     (folder / "policies" / "matrix.yaml").write_text(POLICY)
-    with running_server(folder) as server:
+    with running_server(folder) as server, server.client() as operator:
+        operator.auth = httpx.BasicAuth(ADMIN, ADMIN_PASSWORD)
         server.add_user(ALICE.name, ALICE.password, "people")
         server.add_user(BOB.name, BOB.password, "people")
         names = [f"{place}/{name}" for place in Place for name in ("app", "base")]
+        # New in every run: skopeo remembers on this machine, past the run, which registry has which layer.
+        run_mark = uuid4().hex
         setting = Setting(
             server=server,
             right=Login(ALICE.name, ALICE.password),
-            bases={name: make_image(name) for name in names},
-            fresh=make_image("fresh"),
+            bases={name: make_image(f"{name} {run_mark}") for name in names},
+            fresh=make_image(f"fresh {run_mark}"),
         )
-        scopes = [f"repository:{name}:pull,push" for name in names]
-        with server.client_for(ADMIN, ADMIN_PASSWORD, *scopes) as client:
-            for name, image in setting.bases.items():
-                push_image(client, name, TAG, image)
+        for name, image in setting.bases.items():
+            push_image(operator, name, TAG, image)
         expired, refreshed = _expired(server), _refresh_token(server)
         logins = {
             Credentials.ANONYMOUS: Login(),
@@ -113,7 +109,7 @@ def running_world(folder: Path) -> Iterator[World]:
             Credentials.ENDED: Login(ALICE.name, refresh_token=_ended(server, refreshed)),
             Credentials.REFRESHED: Login(ALICE.name, refresh_token=refreshed),
         }
-        yield World(setting, logins)
+        yield World(setting, logins, operator)
 
 
 def _refresh_token(server: Server) -> str:
