@@ -1,4 +1,4 @@
-"""oras 1.2, which is oras-go 2: which requests it sends, in which order, byte by byte.
+"""oras 1.2, which is oras-go 2, by its source: which requests it sends, in which order, byte by byte.
 
 Its ways: it asks without a token first, or with the one that it has for the scopes that it will need. It gets one by
 GET with a password or with nothing, and by POST only with a refresh token; an access token from its configuration goes
@@ -37,13 +37,10 @@ class OrasDriver:
     talk: list[Exchange] = field(default_factory=list)
 
     def pull(self, login: Login, repository: str) -> Outcome:
-        """Resolve the tag, then fetch what it names."""
+        """Fetch the manifest by its tag, then what it names."""
 
         def steps(oras: Oras) -> None:
-            tag = oras.need("HEAD", f"/v2/{repository}/manifests/{TAG}", {"Accept": MANIFESTS})
-            accept = {"Accept": tag.headers["content-type"]}
-            digest = tag.headers["docker-content-digest"]
-            manifest = oras.need("GET", f"/v2/{repository}/manifests/{digest}", accept)
+            manifest = oras.need("GET", f"/v2/{repository}/manifests/{TAG}", {"Accept": MANIFESTS})
             names = json.loads(manifest.body)
             for entry in (names["config"], *names["layers"]):
                 blob = oras.need("GET", f"/v2/{repository}/blobs/{entry['digest']}", {})
@@ -60,11 +57,12 @@ class OrasDriver:
         return self._follow(steps, login, f"repository:{repository}:pull,push")
 
     def delete(self, login: Login, repository: str) -> Outcome:
-        """Look the digest up, and delete by it."""
+        """Look the digest up, look whether the manifest has a subject, and delete by the digest."""
 
         def steps(oras: Oras) -> None:
             tag = oras.need("HEAD", f"/v2/{repository}/manifests/{TAG}", {"Accept": MANIFESTS})
             path = f"/v2/{repository}/manifests/{tag.headers['docker-content-digest']}"
+            oras.need("GET", path, {"Accept": tag.headers["content-type"]})
             oras.need("DELETE", path, {}, status=HTTPStatus.ACCEPTED)
 
         return self._follow(steps, login, f"repository:{repository}:delete,pull")
@@ -75,32 +73,31 @@ class OrasDriver:
         def steps(oras: Oras) -> None:
             oras.push(repository, self.setting.bases[source], source)
 
-        scopes = (f"repository:{repository}:pull,push", f"repository:{source}:pull")
-        return self._follow(steps, login, *scopes)
+        return self._follow(steps, login, f"repository:{repository}:pull,push")
 
-    def _follow(self, steps: Callable[["Oras"], None], login: Login, *scopes: str) -> Outcome:
+    def _follow(self, steps: Callable[["Oras"], None], login: Login, scope: str) -> Outcome:
         server = self.setting.server
         transport = Transport(server.port, ssl.create_default_context(cafile=str(server.ca)), AGENT, self.talk)
         try:
-            steps(Oras(transport, login, scopes))
+            steps(Oras(transport, login, scope))
         except GaveUp as error:
-            return Outcome(("oras", *scopes), 1, "", str(error))
+            return Outcome(("oras", scope), 1, "", str(error))
         finally:
             transport.close()
-        return Outcome(("oras", *scopes), 0, "", "")
+        return Outcome(("oras", scope), 0, "", "")
 
 
 class Oras:
-    """The client of one command, which says beforehand what `scopes` it will need."""
+    """The client of one command, which says beforehand what `scope` it will need."""
 
-    def __init__(self, transport: Transport, login: Login, scopes: tuple[str, ...]) -> None:
+    def __init__(self, transport: Transport, login: Login, scope: str) -> None:
         self._transport = transport
         self._login = login
-        self._scopes = join_scopes(scopes)
-        self._tokens: dict[str, str] = {}  # by the scopes that they were asked for
+        self._scope = scope
+        self._tokens: dict[tuple[str, ...], str] = {}  # by the scopes that they were asked for
         self._may_renew = bool(login.password)
         if login.access_token and self._may_renew:
-            self._tokens[" ".join(self._scopes)] = login.access_token
+            self._tokens[(scope,)] = login.access_token
 
     def need(
         self, method: str, path: str, fields: dict[str, str], body: bytes | None = None, *, status: int = HTTPStatus.OK
@@ -111,37 +108,47 @@ class Oras:
             raise GaveUp(f"{method} {path}: response status code {in_words(answer)}")
         return answer
 
-    def ask(self, method: str, path: str, fields: dict[str, str], body: bytes | None = None) -> Answer:
+    def ask(
+        self, method: str, path: str, fields: dict[str, str], body: bytes | None = None, *more_scopes: str
+    ) -> Answer:
         """A request, and once more with another token where the first answer is a challenge."""
-        known = self._tokens.get(" ".join(self._scopes))
-        answer = self._transport.send(method, path, fields | _bearer(known), body)
+        scopes = join_scopes((self._scope, *more_scopes))
+        answer = self._transport.send(method, path, fields | _bearer(self._tokens.get(scopes)), body)
         if answer.status != HTTPStatus.UNAUTHORIZED:
             return answer
         challenge = read_challenge(answer)
-        scopes = join_scopes((*self._scopes, *challenge.get("scope", "").split()))
-        token = self._fetch(challenge["realm"], challenge["service"], scopes)
-        self._tokens[" ".join(scopes)] = token
-        return self._transport.send(method, path, fields | _bearer(token), body)
+        scopes = join_scopes((*scopes, *challenge.get("scope", "").split()))
+        self._tokens[scopes] = self._fetch(challenge["realm"], challenge["service"], scopes)
+        return self._transport.send(method, path, fields | _bearer(self._tokens[scopes]), body)
 
     def push(self, repository: str, image: Image, source: str = "") -> None:
-        """With a source, each blob is asked for there first. Raises GaveUp."""
+        """What is not there yet; with a source, each blob is asked for there first. Raises GaveUp."""
+        root = f"/v2/{repository}/manifests/{Digest.of(image.manifest)}"
+        if self._is_there(root, {"Accept": MANIFESTS}):
+            return
         for content in (image.config, image.layer):
-            digest = str(Digest.of(content))
-            there = self.ask("HEAD", f"/v2/{repository}/blobs/{digest}", {})
-            if there.status == HTTPStatus.UNAUTHORIZED:
-                raise GaveUp(f"response status code {in_words(there)}")
-            if there.status != HTTPStatus.OK:
-                self._push_blob(repository, content, f"?mount={digest}&from={source}" if source else "")
+            if not self._is_there(f"/v2/{repository}/blobs/{Digest.of(content)}", {}):
+                self._push_blob(repository, content, source)
         path = f"/v2/{repository}/manifests/{TAG}"
         self.need("PUT", path, {"Content-Type": MANIFEST_TYPE}, image.manifest, status=HTTPStatus.CREATED)
 
-    def _push_blob(self, repository: str, content: bytes, mount: str) -> None:
-        opened = self.ask("POST", f"/v2/{repository}/blobs/uploads/{mount}", {}, b"")
+    def _is_there(self, path: str, fields: dict[str, str]) -> bool:
+        answer = self.ask("HEAD", path, fields)
+        if answer.status not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+            raise GaveUp(f"HEAD {path}: response status code {in_words(answer)}")
+        return answer.status == HTTPStatus.OK
+
+    def _push_blob(self, repository: str, content: bytes, source: str) -> None:
+        """The session is written to with the token that opened it."""
+        digest = str(Digest.of(content))
+        mount = f"?mount={digest}&from={source}" if source else ""
+        more_scopes = (f"repository:{source}:pull",) if source else ()
+        opened = self.ask("POST", f"/v2/{repository}/blobs/uploads/{mount}", {}, b"", *more_scopes)
         if opened.status == HTTPStatus.ACCEPTED:
             address = urlsplit(opened.headers["location"])
-            query = encode(dict(parse_qsl(address.query)) | {"digest": str(Digest.of(content))})
+            query = encode(dict(parse_qsl(address.query)) | {"digest": digest})
             kind = {"Content-Type": "application/octet-stream"}
-            opened = self.ask("PUT", address._replace(query=query).geturl(), kind, content)
+            opened = self.ask("PUT", address._replace(query=query).geturl(), kind, content, *more_scopes)
         if opened.status != HTTPStatus.CREATED:
             raise GaveUp(f"response status code {in_words(opened)}")
 
