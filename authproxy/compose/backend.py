@@ -3,12 +3,12 @@
 from authproxy.asgi import App
 from authproxy.compose.parts import Parts
 from authproxy.compose.rules import core_rules
+from authproxy.compose.upstream import make_upstream
 from authproxy.config.model import Settings
 from authproxy.config.storage import Storage, UploadPurging
 from authproxy.metrics.families import UPLOADS_PURGED
 from authproxy.metrics.metrics import Metrics
 from authproxy.proxy.restrict import Restrict
-from authproxy.proxy.upstream import Upstream
 from authproxy.registry.core import Core
 from authproxy.registry.purge import FIRST_WITHIN_S, PurgeUploads
 from authproxy.storage.driver import Driver
@@ -19,12 +19,7 @@ from authproxy.storage.memory import MemoryDriver
 def make_backend(settings: Settings, parts: Parts) -> App:
     """The backend of these settings. Raises StartError where its folder cannot be used."""
     if settings.upstream is not None:
-        upstream = Upstream(
-            settings.upstream.url,
-            pass_authorization=settings.upstream.authorization == "pass",
-            ca=settings.upstream.ca,
-        )
-        parts.closers.append(upstream.aclose)
+        upstream = make_upstream(settings.upstream, parts)
         return upstream if settings.policies is None else Restrict(upstream)
     assert settings.storage is not None
     driver = _make_driver(settings.storage)

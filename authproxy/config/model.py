@@ -17,10 +17,11 @@ from authproxy.config.content import Catalog, Policy, Tags, Validation
 from authproxy.config.explain import conflict
 from authproxy.config.health import Health
 from authproxy.config.log import Log
-from authproxy.config.scalars import BaseUrl, Duration, Url, format_duration
+from authproxy.config.scalars import Duration, Url, format_duration
 from authproxy.config.schema import Section
 from authproxy.config.serving import Http
 from authproxy.config.storage import Storage
+from authproxy.config.upstream import Upstream
 
 # Clients take a token without expires_in for one of 60 seconds, and Docker's specification names 60 as the least.
 MIN_LIFETIME = timedelta(seconds=60)
@@ -113,27 +114,6 @@ class Policies(Section):
 
     path: Path
     """A policy file, or a folder of which every `*.yaml` is one. A change is in force within two seconds."""
-
-
-class Upstream(Section):
-    """Another registry behind this edge, in place of `storage`."""
-
-    url: BaseUrl
-    """Scheme, host and port of the registry: `http://127.0.0.1:5001`."""
-
-    authorization: Literal["strip", "pass"] = "strip"
-    """Whether the client's `Authorization` header goes on to the upstream: `strip` or `pass`. Default `strip`: what
-    proves a caller to us is nothing that the upstream should hold."""
-
-    ca: Path | None = None
-    """A PEM file of the authorities that may sign the upstream's certificate, for `https` alone. Default: those that
-    the machine trusts."""
-
-    @model_validator(mode="after")
-    def _ca_is_for_tls(self) -> Self:
-        if self.ca is not None and not self.url.startswith("https:"):
-            raise conflict("an authority is of no use to an http upstream; use https or remove ca", ("url",), ("ca",))
-        return self
 
 
 class Settings(Section):

@@ -7,9 +7,10 @@ from pydantic import ValidationError
 from authproxy.config.auth import Auth, AuthHtpasswd
 from authproxy.config.document import parse_document
 from authproxy.config.explain import validate_document
-from authproxy.config.model import HtpasswdSource, Identity, Mode, Policies, Settings, Token, Upstream, UsersSource
+from authproxy.config.model import HtpasswdSource, Identity, Mode, Policies, Settings, Token, UsersSource
 from authproxy.config.serving import Http
 from authproxy.config.storage import Filesystem, Storage
+from authproxy.config.upstream import Upstream
 
 BASE = "version: 0.1\nstorage: {filesystem: {}}\n"
 HTPASSWD = "auth: {htpasswd: {realm: r, path: first}}\n"
