@@ -8,6 +8,8 @@ import pytest
 
 from tests.clients.matrix.containerd import ContainerdDriver
 from tests.clients.matrix.driver import Login, perform
+from tests.clients.matrix.gohttp import read_challenge
+from tests.clients.matrix.oras import OrasDriver
 from tests.clients.matrix.recording import as_text
 from tests.clients.matrix.stage import Stage, drivers
 from tests.clients.matrix.table import CANNOT, DONE_SOMEHOW, ROWS, Answer, Cell, Credentials, Lack, Verb, cells
@@ -73,6 +75,16 @@ def test_replayed_client_sends_what_the_real_one_was_recorded_to_send(world: Wor
     driver = ContainerdDriver(world.setting)
     perform(driver, world.logins[credentials], verb, repository, source)
     assert as_text(driver.talk, world.setting) == (RECORDED / f"containerd-{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("kind", [ContainerdDriver, OrasDriver])
+def test_token_that_is_renewed_was_refused_before(
+    world: World, kind: type[ContainerdDriver] | type[OrasDriver]
+) -> None:
+    driver = kind(world.setting)
+    assert driver.pull(world.logins[Credentials.RENEWED], "alice/app").code == 0
+    first = driver.talk[0].answer
+    assert (first.status, read_challenge(first)["error"]) == (401, "invalid_token")
 
 
 @pytest.mark.parametrize("lack", CANNOT, ids=str)
