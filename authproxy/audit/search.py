@@ -23,6 +23,8 @@ class Wanted:
     repository: str | None = None  # `*` stands for anything, `/` included
     client: str | None = None
     kind: Kind | None = None
+    request_id: str | None = None
+    jti: str | None = None  # of a token: its issue, and requests with it that were denied
     since: str | None = None
     until: str | None = None  # not itself included
     is_denial: bool = False
@@ -35,6 +37,8 @@ class Wanted:
         yield self.user is None or fields.get("user", "") == self.user
         yield self.client is None or fields.get("client", "") == self.client
         yield self.kind is None or fields.get("kind") == self.kind
+        yield self.request_id is None or fields.get("request_id") == self.request_id
+        yield self.jti is None or fields.get("jti") == self.jti
         yield not self.is_denial or fields.get("kind") in DENIALS
         yield self.since is None or str(fields.get("time", "")) >= self.since
         yield self.until is None or str(fields.get("time", "")) < self.until

@@ -17,6 +17,8 @@ CUT_DOWN: dict[str, Any] = {
     "client": "10.0.0.7",
     "asked": ["repository:team/app:pull,push", "registry:catalog:*"],
     "granted": ["repository:team/app:pull"],
+    "request_id": "r-1",
+    "jti": "t-1",
     "decisions": [
         {"access": "repository:team/app:pull", "allowed": True, "rule": 'a.yaml:1 "team"'},
         {"access": "repository:team/app:push", "allowed": False, "rule": 'a.yaml:9 "frozen"'},
@@ -32,6 +34,8 @@ FOUND = {
     "the client": Wanted(client="10.0.0.7"),
     "the kind": Wanted(kind=Kind.TOKEN_CUT_DOWN),
     "denials": Wanted(is_denial=True),
+    "the request": Wanted(request_id="r-1"),
+    "the token": Wanted(jti="t-1"),
     "since that very moment": Wanted(since="2026-01-02T03:04:05.678901Z"),
     "until later": Wanted(until="2026-01-02T03:04:05.678902Z"),
 }
@@ -41,6 +45,8 @@ NOT_FOUND = {
     "a part of a name": Wanted(repository="team"),
     "another client": Wanted(client="10.0.0.8"),
     "another kind": Wanted(kind=Kind.TOKEN_ISSUED),
+    "another request": Wanted(request_id="r-2"),
+    "another token": Wanted(jti="t-2"),
     "since later": Wanted(since="2026-01-02T03:04:05.678902Z"),
     "until that very moment": Wanted(until="2026-01-02T03:04:05.678901Z"),
     "one of two": Wanted(user="alice", repository="other"),
@@ -98,8 +104,10 @@ def test_a_refused_login_for_people() -> None:
 
 
 def test_a_denied_request_for_people() -> None:
-    fields = {"time": "t", "kind": "request denied", "method": "GET", "path": "/v2/a/tags/list"}
+    fields: dict[str, Any] = {"time": "t", "kind": "request denied", "method": "GET", "path": "/v2/a/tags/list"}
     assert render(fields) == "t  request denied  anonymous\n    GET /v2/a/tags/list"
+    fields["decisions"] = [{"access": "repository:a:pull", "allowed": False, "tag": "v1", "rule": 'a.yaml:1 "a"'}]
+    assert render(fields).splitlines()[-1] == '    denied repository:a:pull of v1: by a.yaml:1 "a"'
 
 
 @pytest.mark.parametrize("broken", [7, "text", ["x", 7], {"a": 1}], ids=str)

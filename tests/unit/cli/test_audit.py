@@ -41,11 +41,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("config.yml").write_text(CONFIG, encoding="utf-8")
     write(
         [
-            Event(Kind.TOKEN_ISSUED, Principal("alice", source="htpasswd"), asked=APP, granted=APP),
+            Event(Kind.TOKEN_ISSUED, Principal("alice", source="htpasswd"), asked=APP, granted=APP, token_id="t-1"),
             Event(Kind.LOGIN_REFUSED, Principal("bob"), client="10.0.0.7", reason="incorrect username or password"),
         ]
     )
-    write([Event(Kind.TOKEN_CUT_DOWN, asked=APP)], at=NOW + 60)
+    write([Event(Kind.TOKEN_CUT_DOWN, asked=APP, request_id="r-1")], at=NOW + 60)
     return tmp_path
 
 
@@ -161,6 +161,8 @@ SEARCHES = {
     "a repository": (["--repository", "team/*"], ["token issued", "token cut down"]),
     "a client": (["--client", "10.0.0.7"], ["login refused"]),
     "a kind": (["--kind", "token issued"], ["token issued"]),
+    "a request": (["--request-id", "r-1"], ["token cut down"]),
+    "a token": (["--jti", "t-1"], ["token issued"]),
     "denials": (["--denied"], ["login refused", "token cut down"]),
     "since": (["--since", "2026-01-02T03:05:00Z"], ["token cut down"]),
     "until": (["--until", "2026-01-02T03:05:00Z"], ["token issued", "login refused"]),
