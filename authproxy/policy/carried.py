@@ -92,12 +92,11 @@ class _Needs:
                     value for placeholder, value in glob.fillers(target.repository) if placeholder.kind == "group"
                 )
         if rule.condition is not None:
-            # By the mere word, wherever it stands in the text: nobody has to read CEL to see that this is enough.
-            text = rule.condition.text
-            self._groups |= self._principal.groups if "groups" in text else frozenset()
-            self._claims.update(self._principal.claims if "claims" in text else ())
-            self._needs_source |= "source" in text
-            self._needs_robot |= "robot" in text
+            names = rule.condition.names
+            self._groups |= self._principal.groups if "identity.groups" in names else frozenset()
+            self._claims.update(self._principal.claims if "identity.claims" in names else ())
+            self._needs_source |= "identity.source" in names
+            self._needs_robot |= "identity.robot" in names
 
     def _add_keys(self, keys: Iterable[SubjectKey]) -> None:
         for key in keys:

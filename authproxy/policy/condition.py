@@ -1,43 +1,23 @@
 """Conditions of rules, in CEL: compiled when a policy loads, asked when a rule otherwise matches.
 
-The language is Common Expression Language (cel.dev). What may be named in it is `NAMES`; about addresses there is one
-more function (`network.py`). Whatever else is named, an expression that is not true or false, and one that does not
-parse are refused when the file loads.
+The language is Common Expression Language (cel.dev). What may be named in it is `facts.NAMES`; about addresses there is
+one more function (`network.py`). Whatever else is named, an expression that is not true or false, and one that does
+not parse are refused when the file loads.
 
 A condition holds, or does not, or cannot be told: a claim is missing, or of another type than it is compared with, or
 there is no request. What cannot be told never opens anything: an `allow` needs a condition that holds, a `deny` is void
 only where it does not. The library bounds the work of one evaluation; past that it cannot be told either.
 """
 
-import datetime as dt
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from types import MappingProxyType
 from typing import Any, Self
 
+from authproxy.policy.facts import NAMES, Facts, named_in
 from authproxy.policy.network import FUNCTION, NetworkInvalid, check_networks, is_in_network
-from authproxy.policy.request import RequestFacts
-from authproxy.principal import Principal
 
 # Longer than any that a reader takes in; the time to compile one grows with it.
 MAX_LENGTH = 2000
-
-# Each by its type in CEL.
-NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        "identity.name": "string",
-        "identity.groups": "list(string)",
-        "identity.claims": "map(string, dyn)",
-        "identity.source": "string",
-        "identity.robot": "bool",
-        "request.address": "string",
-        "request.tls": "bool",
-        "resource.repository": "string",
-        "resource.action": "string",
-        "time": "timestamp",
-    }
-)
 
 
 class ConditionInvalid(ValueError):
@@ -49,6 +29,7 @@ class Condition:
     """One expression, compiled."""
 
     text: str
+    names: frozenset[str]  # of facts: all that it speaks of, and perhaps more
     _expression: Any = field(repr=False, compare=False)
 
     @classmethod
@@ -66,12 +47,12 @@ class Condition:
             raise ConditionInvalid(str(exc)) from None
         if (kind := expression.return_type().name()) != "BOOL":
             raise ConditionInvalid(f"this is of type {kind.lower()}; allowed: an expression that is true or false")
-        return cls(text, expression)
+        return cls(text, named_in(text), expression)
 
-    def holds(self, facts: Mapping[str, Any]) -> bool | None:
-        """Whether it holds for what `make_facts` knows; None where that cannot be told."""
+    def holds(self, facts: Facts) -> bool | None:
+        """Whether it holds; None where that cannot be told."""
         try:
-            value = self._expression.eval(data=facts).plain_value()
+            value = self._expression.eval(data=facts.of(self.names)).plain_value()
         except Exception:  # noqa: BLE001  the library raises several for claims that it cannot take; none opens anything
             return None
         # An error is a value too: its text.
@@ -79,31 +60,6 @@ class Condition:
 
     def __str__(self) -> str:
         return " ".join(self.text.split())
-
-
-def make_facts(
-    principal: Principal, *, repository: str, action: str, now: float | None, request: RequestFacts | None
-) -> dict[str, Any]:
-    """What conditions are asked about. `now` in seconds since 1970; None where the time is not to be known.
-
-    `request` None: there is none, as where an operator asks.
-    """
-    facts: dict[str, Any] = {
-        "identity.name": principal.name,
-        "identity.groups": sorted(principal.groups),
-        "identity.claims": {} if principal.is_anonymous else _to_cel(principal.claims),
-        "identity.source": principal.source,
-        "identity.robot": principal.is_robot,
-        "resource.repository": repository,
-        "resource.action": str(action),
-    }
-    if now is not None:
-        facts["time"] = dt.datetime.fromtimestamp(now, dt.UTC)
-    if request is not None and request.address:
-        facts["request.address"] = request.address
-    if request is not None and request.tls is not None:
-        facts["request.tls"] = request.tls
-    return facts
 
 
 @cache
@@ -130,16 +86,3 @@ def _what_is_wrong(message: str) -> str:
     """The first line of the library's message, without its status words: `1:9: undeclared reference to 'x'`."""
     line = message.partition("\n")[0].removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ")
     return line.replace("<input>:", "at ").replace(" (in container '')", "").partition(" expecting {")[0]
-
-
-def _to_cel(value: object) -> Any:
-    """A claim as the library takes it: JSON's types alone, and what is of another is nothing."""
-    match value:
-        case None | bool() | int() | float() | str():
-            return value
-        case Mapping():
-            return {key: _to_cel(entry) for key, entry in value.items() if isinstance(key, str)}
-        case Sequence() | set() | frozenset():
-            return [_to_cel(entry) for entry in value]
-        case _:
-            return None

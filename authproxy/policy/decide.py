@@ -3,17 +3,17 @@
 A deny that matches wins over every allow; what no rule allows is denied; the order of rules and files means nothing.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from authproxy.access import CATALOG, Access
 from authproxy.errors import NameInvalid
-from authproxy.policy.condition import make_facts
+from authproxy.policy.facts import Facts, Question
 from authproxy.policy.model import REPOSITORY_ACTIONS, Action, Effect, PolicySet, Rule, Target
 from authproxy.policy.request import RequestFacts
-from authproxy.principal import Principal
+from authproxy.principal import ANONYMOUS, Principal
 from authproxy.reference import parse_repository
+
+_NO_FACTS = Facts(Question(ANONYMOUS, "", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,9 @@ def decide_target(policies: PolicySet, target: Target, now: float | None, reques
     # A caller in two of a rule's groups meets it twice.
     found = {id(rule): rule for rule in policies.candidates(target) if rule.is_about(target)}
     matching = found.values()
-    facts: Mapping[str, Any] = {}
-    if any(rule.condition is not None for rule in matching):
-        facts = _facts(target, now, request)
+    # Most decisions meet no condition, and a decision has no time to give away.
+    has_condition = any(rule.condition is not None for rule in matching)
+    facts = _facts(target, now, request) if has_condition else _NO_FACTS
     # What cannot be told denies, and does not allow.
     denying = [
         rule
@@ -123,9 +123,8 @@ def holds(rule: Rule, target: Target, now: float | None, request: RequestFacts |
     return rule.condition.holds(_facts(target, now, request))
 
 
-def _facts(target: Target, now: float | None, request: RequestFacts | None) -> Mapping[str, Any]:
-    repository = "/".join(target.repository)
-    return make_facts(target.caller, repository=repository, action=target.action, now=now, request=request)
+def _facts(target: Target, now: float | None, request: RequestFacts | None) -> Facts:
+    return Facts(Question(target.caller, "/".join(target.repository), target.action, now, request))
 
 
 def _decide_single(

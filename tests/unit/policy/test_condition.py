@@ -11,10 +11,11 @@ from authproxy.config.document import parse_document
 from authproxy.policy.atoms import atom_covers, atoms
 from authproxy.policy.cases import run_cases
 from authproxy.policy.check import check
-from authproxy.policy.condition import MAX_LENGTH, NAMES, Condition, ConditionInvalid, make_facts
+from authproxy.policy.condition import MAX_LENGTH, Condition, ConditionInvalid
 from authproxy.policy.decide import decide
 from authproxy.policy.diff import diff, render
 from authproxy.policy.explain import explain
+from authproxy.policy.facts import NAMES, Facts, Question, named_in
 from authproxy.policy.live import Policies
 from authproxy.policy.load import PolicyError, load_policies
 from authproxy.policy.model import Action, Effect, PolicySet, SubjectKey
@@ -62,8 +63,8 @@ HOLDS: list[tuple[str, bool | None]] = [
 ]
 
 
-def facts(now: float | None = NOON) -> dict[str, Any]:
-    return make_facts(CI, repository="team/app", action="pull", now=now, request=REQUEST)
+def facts(now: float | None = NOON) -> Facts:
+    return Facts(Question(CI, "team/app", "pull", now, REQUEST))
 
 
 @pytest.mark.parametrize(("text", "holds"), HOLDS)
@@ -133,7 +134,7 @@ UNKNOWN = [
 
 @pytest.mark.parametrize(("text", "request_"), [row[1:] for row in UNKNOWN], ids=[row[0] for row in UNKNOWN])
 def test_what_is_not_known_of_a_request_cannot_be_told(text: str, request_: RequestFacts | None) -> None:
-    known = make_facts(CI, repository="a", action="pull", now=None, request=request_)
+    known = Facts(Question(CI, "a", "pull", request=request_))
     assert Condition.parse(text).holds(known) is None
 
 
@@ -161,19 +162,19 @@ def test_networks(address: str, network: str, is_in: bool) -> None:  # noqa: FBT
 )
 def test_whatever_the_claims_a_condition_never_raises(claims: dict[str, Any]) -> None:
     principal = Principal("x", claims=claims)
-    known = make_facts(principal, repository="a", action="pull", now=NOON, request=None)
+    known = Facts(Question(principal, "a", "pull", NOON))
     for text in ("identity.claims.a == 1", "identity.name == 'x'"):
         assert Condition.parse(text).holds(known) in (True, False, None)
 
 
 @pytest.mark.parametrize("value", ["\ud800", 2**80, float("nan"), object(), b"x", {1: 2}])
 def test_claims_that_are_no_json_open_nothing(value: object) -> None:
-    known = make_facts(Principal("x", claims={"a": value}), repository="a", action="pull", now=NOON, request=None)
+    known = Facts(Question(Principal("x", claims={"a": value}), "a", "pull", NOON))
     assert not Condition.parse("identity.claims.a == 'x'").holds(known)
 
 
 def test_nobody_has_claims_without_a_name() -> None:
-    known = make_facts(Principal("", claims={"a": "b"}), repository="a", action="pull", now=None, request=None)
+    known = Facts(Question(Principal("", claims={"a": "b"}), "a", "pull"))
     assert Condition.parse("has(identity.claims.a)").holds(known) is False
 
 
@@ -184,6 +185,19 @@ def test_every_name_is_known_for_every_access() -> None:
             actions = frozenset([Action.CATALOG]) if access == CATALOG else frozenset([Action.PULL])
             rule = make_rule(1, when=own, actions=actions, on=() if access == CATALOG else ("**",))
             assert decide(PolicySet((rule,)), CI, access, now=NOON, request=REQUEST).allowed, name
+
+
+def test_the_names_that_an_expression_speaks_of_are_found_however_it_is_written() -> None:
+    text = "identity . claims // why\n .ref == 'x' && size(identity\n.groups) > 0 && time > timestamp(0)"
+    assert named_in(text) == {"identity.claims", "identity.groups", "time"}
+    known = Facts(Question(CI, "a", "pull", NOON))
+    assert set(known.of(NAMES)) == {name for name in NAMES if not name.startswith("request.")}
+
+
+def test_a_claim_that_is_no_json_keeps_nothing_from_being_told_but_claims() -> None:
+    known = Facts(Question(Principal("x", claims={"a": "\ud800"}), "a", "pull"))
+    assert Condition.parse("identity.claims.a == 'x'").holds(known) is None
+    assert Condition.parse("identity.name == 'x'").holds(known) is True
 
 
 UNTOLD = "identity.claims.missing == 'x'"

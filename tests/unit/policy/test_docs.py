@@ -9,7 +9,7 @@ import pytest
 from authproxy.config.document import parse_document
 from authproxy.policy.case_shape import CallerEntry, CaseEntry, RequestEntry
 from authproxy.policy.cases import run_cases
-from authproxy.policy.condition import NAMES
+from authproxy.policy.facts import NAMES
 from authproxy.policy.glob import PLACEHOLDERS, Glob
 from authproxy.policy.model import Action, PolicySet
 from authproxy.policy.shape import FileEntry, ResourcesEntry, RuleEntry, SubjectsEntry, parse_policy
