@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from authproxy import __version__
-from authproxy.cli import audit, config, doctor, key, policy, policy_replay, serve, token, user
+from authproxy.cli import audit, config, doctor, key, policy, policy_import, policy_replay, serve, token, user
 from authproxy.errors import StartError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(audit.app, name="audit")
 app.add_typer(config.app, name="config")
 app.add_typer(key.app, name="key")
+policy.app.add_typer(policy_import.app, name="import")
 policy.app.command("replay")(policy_replay.replay)
 app.add_typer(policy.app, name="policy")
 app.add_typer(token.app, name="token")

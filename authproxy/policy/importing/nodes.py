@@ -1,0 +1,64 @@
+"""Foreign files, node by node: what must be a map, a list or a text, else a sentence with file, line and fix."""
+
+from pathlib import Path
+
+from authproxy.config.document import Document, DocumentError, Entry, ListNode, MapNode, Node, TextNode, parse_document
+
+
+def read_foreign(path: Path) -> Document:
+    """Read a YAML or JSON file. Raises DocumentError."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as exc:
+        raise DocumentError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+    except UnicodeDecodeError as exc:
+        line = exc.object.count(b"\n", 0, exc.start) + 1
+        raise DocumentError(f"{path}:{line}: a byte that is not UTF-8; save the file as UTF-8") from exc
+    if text.lstrip().startswith("{"):
+        # JSON is YAML but for tabs, which stand between its words alone.
+        text = text.replace("\t", " ")
+    return parse_document(text, str(path))
+
+
+def wrong(node: Node, what: str) -> DocumentError:
+    """The error that says what is wrong with a node."""
+    return DocumentError(f"{node.place}: {what}")
+
+
+def entries_of(node: Node | None, key: str) -> dict[str, Entry]:
+    """The entries of a map by key; none where there is no node, or nothing in it."""
+    match node:
+        case None | TextNode(text=None):
+            return {}
+        case MapNode():
+            return dict(node.entries)
+        case _:
+            raise wrong(node, f"{key}: this is no map; allowed: keys below it")
+
+
+def items_of(node: Node | None, key: str) -> tuple[Node, ...]:
+    """The items of a list; none where there is no node, or nothing in it."""
+    match node:
+        case None | TextNode(text=None):
+            return ()
+        case ListNode():
+            return node.items
+        case _:
+            raise wrong(node, f"{key}: this is no list; allowed: a list")
+
+
+def texts_of(node: Node | None, key: str) -> tuple[str, ...]:
+    """The items of a list of texts."""
+    return tuple(text_of(item, key) for item in items_of(node, key))
+
+
+def text_of(node: Node, key: str) -> str:
+    """A text; an empty value is none."""
+    if isinstance(node, TextNode) and node.text is not None:
+        return node.text
+    raise wrong(node, f"{key}: this is no text; allowed: one value")
+
+
+def value_of(entries: dict[str, Entry], key: str) -> Node | None:
+    """The node of a key, if it is there."""
+    return entries[key].value if key in entries else None

@@ -1,0 +1,167 @@
+"""Shapes of texts: what a glob or a plain regular expression of another system says, taken apart once.
+
+A shape is a run of tokens, each a literal text or a wildcard. The same shape can be said as a regular expression, and
+often as one of our globs, which is what a reader wants. The notations that shapes are read from: `path_match.py` and
+`plain_regex.py`.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from authproxy.policy.glob import Glob, GlobInvalid
+
+
+class Wild(StrEnum):
+    """What stands for more than itself."""
+
+    CHARACTER = "one character, no slash"
+    STAR = "any text without a slash, none included"
+    PLUS = "any text without a slash, of one character or more"
+    ANY = "any text, none included"
+    SOME = "any text of one character or more"
+    USER = "the caller's name"
+    GROUP = "one of the caller's groups"
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One character of a class, written as regular expressions write it: `[a-z]`."""
+
+    regex: str
+
+
+Token: TypeAlias = str | Wild | OneOf
+Shape: TypeAlias = tuple[Token, ...]
+
+PLACEHOLDERS = (Wild.USER, Wild.GROUP)
+
+# A text within a file has no line ends, so a dot is as good as any character.
+_REGEX = {
+    Wild.CHARACTER: "[^/]",
+    Wild.STAR: "[^/]*",
+    Wild.PLUS: "[^/]+",
+    Wild.ANY: ".*",
+    Wild.SOME: ".+",
+}
+_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
+
+
+def join(tokens: Iterable[Token]) -> Shape:
+    """A shape of these tokens, with literal texts that touch made one, and stars that touch made one."""
+    shape: list[Token] = []
+    for token in tokens:
+        if token == "":
+            continue
+        before = shape[-1] if shape else None
+        if is_literal(token) and is_literal(before):
+            shape[-1] = f"{before}{token}"
+        elif not (token is Wild.STAR and before is Wild.STAR):
+            shape.append(token)
+    return tuple(shape)
+
+
+def is_literal(token: object) -> bool:
+    """Whether a token stands for itself."""
+    return isinstance(token, str) and not isinstance(token, Wild)
+
+
+def literal_of(shape: Shape) -> str | None:
+    """The one text that a shape is, or None where it is several."""
+    return "".join(str(token) for token in shape) if all(map(is_literal, shape)) else None
+
+
+def has_placeholder(shape: Shape) -> bool:
+    """Whether a shape depends on who asks."""
+    return any(token in PLACEHOLDERS for token in shape)
+
+
+def quote(text: str) -> str:
+    """A regular expression, RE2's, for a text that is to stand for itself."""
+    return _SPECIAL.sub(lambda found: "\\" + found[0], text)
+
+
+def to_regex(shape: Sequence[Token]) -> str:
+    """What a shape without placeholders is, as a regular expression without anchors."""
+    return "".join(_token_regex(token) for token in shape)
+
+
+def _token_regex(token: Token) -> str:
+    match token:
+        case OneOf():
+            return token.regex
+        case Wild():
+            return _REGEX[token]
+        case _:
+            return quote(token)
+
+
+def to_glob(shape: Shape) -> str | None:
+    """One of our globs that matches the very same repositories for every caller, or None where none is known to.
+
+    A repository name has no empty segment: so what stands for a whole segment stands for one character or more.
+    """
+    text = _glob_text(shape)
+    if text is None:
+        return None
+    try:
+        return Glob.parse(text).text
+    except GlobInvalid:
+        return None
+
+
+def _glob_text(shape: Shape) -> str | None:
+    if shape in ((Wild.ANY,), (Wild.SOME,)):
+        return "**"
+    parts: list[str] = []
+    for i, token in enumerate(shape):
+        before, after = _neighbour(shape, i - 1), _neighbour(shape, i + 1)
+        if token in (Wild.ANY, Wild.SOME):
+            is_first, is_last = i == 0, i == len(shape) - 1
+            part = _at_an_end(token, is_first=is_first, touching=after if is_first else before)
+            part = part if is_first or is_last else None
+        else:
+            part = _within_segments(token, is_whole=before[-1:] in ("", "/") and after[:1] in ("", "/"))
+        if part is None:
+            return None
+        parts.append(part)
+    return "".join(parts)
+
+
+def _within_segments(token: Token, *, is_whole: bool) -> str | None:
+    """What holds no slash but its own: `is_whole` says whether it is all of a segment."""
+    match token:
+        case Wild.STAR:
+            return "*"
+        case Wild.PLUS:
+            return "*" if is_whole else None
+        # Beside other text a placeholder would not be the same: a name such as "-x" can end a segment, but be none.
+        case Wild.USER if is_whole:
+            return "{user}"
+        case Wild.GROUP if is_whole:
+            return "{group}"
+        case OneOf() | Wild():
+            return None
+        case _:
+            return None if any(c in "*{}" for c in token) else token
+
+
+def _neighbour(shape: Shape, at: int) -> str:
+    """The literal text beside a token; "" at an end of the shape, and "*" for what is not literal."""
+    if not 0 <= at < len(shape):
+        return ""
+    token = shape[at]
+    return str(token) if is_literal(token) else "*"
+
+
+def _at_an_end(token: Token, *, is_first: bool, touching: str) -> str | None:
+    """Any text at the beginning or the end of a name: `team/.*`, `team.*`, `.*/app`, `.*app`."""
+    if touching == "*":
+        return None
+    if touching[: 1 if is_first else None][-1:] == "/":
+        return "**/*" if is_first else "*/**"
+    if token is Wild.SOME:
+        return None
+    return "**/*" if is_first else "*/**"

@@ -1,0 +1,135 @@
+"""What becomes of lists that people write, and what is said about them."""
+
+from pathlib import Path
+
+import pytest
+
+from authproxy.config.document import DocumentError
+from authproxy.policy.importing.docker_auth import import_docker_auth
+from authproxy.policy.importing.imported import Imported
+from authproxy.policy.importing.report import Kind, render_text
+
+USERS = 'users: {alice: {password: x, labels: {group: [qa]}}, "": {}}\n'
+
+
+def imported(folder: Path, acl: str, *, users: str = USERS, service: str | None = None) -> Imported:
+    path = folder / "auth.yml"
+    path.write_text(f"{users}acl:\n{acl}", encoding="utf-8")
+    return import_docker_auth(path, service=service)
+
+
+RULES: list[tuple[str, str, list[tuple[dict[str, object], tuple[str, ...], tuple[str, ...]]]]] = [
+    (
+        "an entry for one user",
+        '- {match: {account: "alice", name: "team/*"}, actions: [pull]}',
+        [({"users": ["alice"]}, ("team/*",), ())],
+    ),
+    (
+        "own space",
+        '- {match: {account: "/.+/", name: "${account}/*"}, actions: [pull]}',
+        [({"signed-in": True}, ("{user}/*",), ())],
+    ),
+    (
+        "a label is a group",
+        '- {match: {labels: {group: qa}, name: "/^qa\\\\/.*$/"}, actions: [pull]}',
+        [({"groups": ["qa"]}, ("qa/*/**",), ())],
+    ),
+    (
+        "what an earlier entry gives as well needs no condition",
+        '- {match: {account: "alice"}, actions: [pull, push]}\n- {match: {name: "a/*"}, actions: [pull]}',
+        [({"users": ["alice"]}, ("**",), ()), ({"everyone": True}, ("a/*",), ())],
+    ),
+    (
+        "an entry without actions denies within the list alone",
+        '- {match: {name: "a/secret"}, actions: []}\n- {match: {name: "a/*"}, actions: [pull]}',
+        [({"everyone": True}, ("a/*",), ('!(resource.repository == "a/secret")',))],
+    ),
+    (
+        "an earlier entry about other repositories is not asked for",
+        '- {match: {name: "b/*"}, actions: []}\n- {match: {name: "a/*"}, actions: [pull]}',
+        [({"everyone": True}, ("a/*",), ())],
+    ),
+    (
+        "an address",
+        '- {match: {ip: "10.0.0.7/8", name: "a/*"}, actions: [pull]}',
+        [({"everyone": True}, ("a/*",), ('request.address.inNetwork("10.0.0.0/8")',))],
+    ),
+]
+
+
+@pytest.mark.parametrize(("acl", "rules"), [row[1:] for row in RULES], ids=[row[0] for row in RULES])
+def test_a_list_becomes_these_rules(
+    tmp_path: Path, acl: str, rules: list[tuple[dict[str, object], tuple[str, ...], tuple[str, ...]]]
+) -> None:
+    assert [(rule.to, rule.repositories, rule.when) for rule in imported(tmp_path, acl).rules] == rules
+
+
+def test_without_an_entry_for_nobody_no_rule_is_about_anonymous_callers(tmp_path: Path) -> None:
+    acl = '- {match: {name: "a/*"}, actions: [pull]}'
+    assert imported(tmp_path, acl, users="users: {alice: {password: x}}\n").rules[0].to == {"signed-in": True}
+
+
+def test_all_actions_without_a_type_open_the_catalog_too(tmp_path: Path) -> None:
+    result = imported(tmp_path, '- {match: {account: alice}, actions: ["*"]}')
+    assert [rule.allow for rule in result.rules] == [("pull", "push", "delete"), ("catalog",)]
+
+
+FINDINGS = [
+    ('- {match: {name: "${name:1}"}, actions: [pull]}', Kind.LEFT, "a part of what another pattern matched"),
+    ('- {match: {service: "x*"}, actions: [pull]}', Kind.LEFT, "--service"),
+    ("- {match: {team: dev}, actions: [pull]}", Kind.LEFT, "team: no key that docker_auth knows"),
+    (
+        '- {match: {team: x, name: "a/*"}, actions: []}\n- {match: {name: "a/b"}, actions: [pull]}',
+        Kind.LEFT,
+        "the entry of line 4 could match first",
+    ),
+    ("- {match: {account: }, actions: [pull]}", Kind.DANGER, "account has no value"),
+    ('- {match: {account: ""}, actions: [push]}', Kind.DANGER, "push to callers without credentials"),
+    ("- {match: {}, actions: [pull]}", Kind.DANGER, "everybody, with or without credentials"),
+    ('- {match: {account: alice}, actions: ["*"]}', Kind.DANGER, "the list of all repositories"),
+    ('- {match: {account: alice}, actions: ["*", pull]}', Kind.DANGER, "no more than a word"),
+    ('- {match: {name: "/team/"}, actions: [pull]}', Kind.DANGER, "begins and ends"),
+    ('- {match: {account: "/(?i)^bob$/"}, actions: [pull]}', Kind.DANGER, "passes over case"),
+    ('- {match: {name: "team/**"}, actions: [pull]}', Kind.DANGER, "stops at a slash"),
+    ('- {match: {name: "${labels:group}/*"}, actions: [pull]}', Kind.DANGER, "a pattern there"),
+    ('- {match: {name: "{labels:group}/*"}, actions: [pull]}', Kind.DANGER, "braces without $"),
+    (
+        "- {match: {}, actions: []}\n- {match: {}, actions: [pull]}",
+        Kind.DANGER,
+        "is there in vain: the entry of line 4",
+    ),
+]
+
+
+@pytest.mark.parametrize(("acl", "kind", "words"), FINDINGS)
+def test_it_is_told(tmp_path: Path, acl: str, kind: Kind, words: str) -> None:
+    # A last rule, since a list that says nothing at all is refused.
+    result = imported(tmp_path, f"- {{match: {{account: zoe, name: zoe}}, actions: [pull]}}\n{acl}")
+    lines = render_text("auth.yml", result.findings)
+    assert any(str(kind) in line and words in line for line in lines), lines
+
+
+@pytest.mark.parametrize("key", ["ext_authz", "acl_mongo", "acl_xorm", "plugin_authz", "casbin_authz", "ldap_auth"])
+def test_what_decides_beside_the_list_is_left_behind(tmp_path: Path, key: str) -> None:
+    result = imported(tmp_path, "- {match: {}, actions: [pull]}", users=f"{key}: {{}}\n")
+    assert [finding.kind for finding in result.findings if key in finding.sentence] == [Kind.LEFT]
+
+
+UNUSABLE = [
+    ("", "auth.yml: has no acl"),
+    ("- {actions: [pull]}", "auth.yml:3: acl: this entry has no match"),
+    ("- {match: {}}", "auth.yml:3: acl: this entry has no actions"),
+    ("- {match: , actions: []}", "auth.yml:3: acl: this entry has no match"),
+    ('- {match: {name: "/(/"}, actions: [pull]}', "auth.yml:3: not a regular expression"),
+    ('- {match: {ip: "10.0.0"}, actions: [pull]}', "auth.yml:3: '10.0.0' does not appear to be"),
+    ("- {match: {}, actions: []}", "auth.yml: nothing of its acl can be said"),
+    ("- x", "auth.yml:3: acl: this is no entry"),
+    ("- {match: {}, actions: pull}", "auth.yml:3: actions: this is no list"),
+]
+
+
+@pytest.mark.parametrize(("acl", "words"), UNUSABLE)
+def test_what_docker_auth_would_stop_at_is_refused(tmp_path: Path, acl: str, words: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        imported(tmp_path, acl)
+    assert words in str(caught.value)
