@@ -17,6 +17,7 @@ _ASKED: dict[tuple[Kind, str], tuple[Action, ...]] = {
     (Kind.MANIFEST, "HEAD"): (Action.PULL,),
     (Kind.MANIFEST, "PUT"): (Action.PUSH, Action.CREATE, Action.OVERWRITE),
     (Kind.MANIFEST, "DELETE"): (Action.DELETE,),
+    (Kind.BLOB, "DELETE"): (Action.DELETE,),
     (Kind.TAGS, "GET"): (Action.PULL,),
     (Kind.TAGS, "HEAD"): (Action.PULL,),
     (Kind.UPLOADS, "POST"): (Action.CREATE,),

@@ -56,6 +56,11 @@ class Inquiry:
             return None
         return answer.headers.get(b"docker-content-digest", b"").decode("latin-1")
 
+    async def read_manifest(self, name: str, reference: str) -> bytes:
+        """The bytes of a manifest; none where there is no such manifest."""
+        answer = await self._ask("GET", f"/v2/{name}/manifests/{reference}")
+        return answer.body if self._is_found(answer) else b""
+
     async def names(self, path: str, key: str, after: str = "") -> AsyncGenerator[list[str], None]:
         """A list behind `after`, piece by piece: `/v2/_catalog` has its names under "repositories"."""
         while True:

@@ -11,6 +11,7 @@ from contextlib import aclosing
 from authproxy import asgi
 from authproxy.digest import Digest
 from authproxy.errors import ContentTooLarge, Denied
+from authproxy.mentions import read_mentions
 from authproxy.pages import find_shown, next_link, parse_page, to_json
 from authproxy.permissions import PERMISSIONS, Permissions
 from authproxy.proxy.inquiry import Inquiry
@@ -56,7 +57,9 @@ class Restrict:
                 await _check_create(inquiry, name, permissions)
                 if permissions.concern("overwrite"):
                     receive = await _check_overwrite(inquiry, route, receive, permissions)
-            case Route(kind=Kind.MANIFEST, method="DELETE", repository=str(name), reference=Digest() as digest):
+            case Route(
+                kind=Kind.MANIFEST | Kind.BLOB, method="DELETE", repository=str(name), reference=Digest() as digest
+            ):
                 if permissions.concern("delete"):
                     await _check_delete(inquiry, name, digest, permissions)
             case _:
@@ -103,18 +106,25 @@ def _tags(route: Route) -> list[Tag]:
 
 
 async def _check_delete(inquiry: Inquiry, name: str, digest: Digest, permissions: Permissions) -> None:
-    """Look for a tag that must stay and would be gone with this manifest."""
-    looked_at = 0
+    """Raise Denied where a tag that the caller may not delete needs this content, directly or by an index."""
+    needed: dict[str, Denied] = {}  # manifests that are to stay, each with the word of a tag that needs it
     async with aclosing(inquiry.names(f"/v2/{name}/tags/list", "tags")) as pieces:
         async for tag in (tag async for tags in pieces for tag in tags):
-            refusal = permissions.refusal("delete", Tag(tag))
-            if refusal is None:
-                continue
-            looked_at += 1
-            if looked_at > MAX_TAGS:
-                raise Denied(f"{refusal}, and this digest may be behind it: more than {MAX_TAGS} tags are to stay here")
-            if await inquiry.find_digest(name, tag) in (str(digest), ""):
-                raise refusal
+            if refusal := permissions.refusal("delete", Tag(tag)):
+                needed[tag] = refusal
+            if len(needed) > MAX_TAGS:
+                raise Denied(f"{refusal}, and it may need this: more than {MAX_TAGS} tags are to stay here")
+    unread = list(needed)
+    while unread:
+        reference = unread.pop()
+        content = await inquiry.read_manifest(name, reference)
+        mentions = read_mentions(content)
+        if digest in (*mentions.blobs, *mentions.manifests, Digest.of(content, digest.algorithm)):
+            raise needed[reference]
+        for inner in mentions.manifests:
+            if str(inner) not in needed:
+                needed[str(inner)] = needed[reference]
+                unread.append(str(inner))
 
 
 async def _answer_catalog(inquiry: Inquiry, scope: asgi.Scope, send: asgi.Send, permissions: Permissions) -> None:

@@ -8,6 +8,7 @@ from authproxy.registry.answers import Answer, Answers
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import EMPTY, stored_blobs, to_link
 from authproxy.registry.ranges import parse_range
+from authproxy.registry.restrictions import Restrictions
 from authproxy.storage import layout
 from authproxy.storage.driver import PIECE_BYTES, Driver, NotFound, Reader
 
@@ -18,8 +19,9 @@ SMALL_BYTES = 64 * 1024
 class Blobs:
     """The blobs of all repositories."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, restrictions: Restrictions) -> None:
         self._driver = driver
+        self._restrictions = restrictions
         self._answers = Answers()
 
     async def get(self, exchange: Exchange) -> None:
@@ -50,7 +52,9 @@ class Blobs:
     async def delete(self, exchange: Exchange) -> None:
         """Take a blob from this repository. Others that hold it still do; a collector removes what nobody holds."""
         stored = await self._find(exchange)
-        for digest in {exchange.digest, stored}:
+        names = {exchange.digest, stored}
+        await self._restrictions.check_delete(exchange, names)
+        for digest in names:
             await self._driver.delete(layout.layer_link(exchange.repository, digest))
         await exchange.answer(202)
 

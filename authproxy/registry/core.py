@@ -20,6 +20,7 @@ from authproxy.registry.exchange import Exchange
 from authproxy.registry.holders import Holders
 from authproxy.registry.manifests import Manifests
 from authproxy.registry.referrers import Referrers
+from authproxy.registry.restrictions import Restrictions
 from authproxy.registry.rules import Rules
 from authproxy.registry.sessions import Sessions
 from authproxy.registry.tags import Tags
@@ -42,8 +43,9 @@ class Core:
         new_id: Callable[[], UUID] = uuid4,
     ) -> None:
         tags = Tags(driver, max_page=rules.max_tags)
-        blobs = Blobs(driver)
-        manifests = Manifests(driver, tags, rules.manifests)
+        restrictions = Restrictions(driver, tags)
+        blobs = Blobs(driver, restrictions)
+        manifests = Manifests(driver, tags, restrictions, rules.manifests)
         referrers = Referrers(driver, tags)
         uploads = Uploads(driver, Sessions(driver, now=now, new_id=new_id), Holders(driver))
         catalog = Catalog(driver, rules.max_catalog_entries)

@@ -13,7 +13,7 @@ from authproxy.registry.completeness import check_complete
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import digest_of, read_manifests, to_link
 from authproxy.registry.manifest import MAX_BYTES, OCI_IMAGE, find_subject, media_type_of, parse_manifest
-from authproxy.registry.restrictions import Restrictions, check_delete
+from authproxy.registry.restrictions import Restrictions
 from authproxy.registry.rules import ManifestRules
 from authproxy.registry.tags import Tags, tag_links
 from authproxy.storage import layout
@@ -26,11 +26,11 @@ MAX_REMEMBERED = 10_000
 class Manifests:
     """The manifests and indexes of all repositories."""
 
-    def __init__(self, driver: Driver, tags: Tags, rules: ManifestRules) -> None:
+    def __init__(self, driver: Driver, tags: Tags, restrictions: Restrictions, rules: ManifestRules) -> None:
         self._driver = driver
         self._tags = tags
         self._rules = rules
-        self._restrictions = Restrictions(driver, tags)
+        self._restrictions = restrictions
         self._answers = Answers()
         self._media_types: dict[Digest, str] = {}
 
@@ -86,10 +86,9 @@ class Manifests:
             return
         content = await self._read(exchange, exchange.reference)
         names = [await digest_of(content, algorithm) for algorithm in ("sha256", "sha512")]
+        await self._restrictions.check_delete(exchange, names)
         # Tags first: at no moment does one point at nothing.
-        tags = await self._tags.pointing_at(exchange.repository, names)
-        check_delete(exchange, tags)
-        await self._tags.remove_all(exchange.repository, tags)
+        await self._tags.remove_all(exchange.repository, names)
         for name in names:
             await self._driver.delete(layout.revision_link(exchange.repository, name))
         await self._forget_referrer(exchange.repository, find_subject(content), names)

@@ -4,15 +4,20 @@ A tag that must not move is set in one step that fails where it is there already
 moment one alone sets it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import aclosing
 
 from authproxy.digest import Digest
 from authproxy.errors import Denied
+from authproxy.mentions import read_mentions
 from authproxy.reference import Repository, Tag
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.links import is_known, stored_manifests
+from authproxy.registry.links import find_digest, is_known, read_manifests, stored_manifests
 from authproxy.registry.tags import Tags
 from authproxy.storage.driver import Driver
+
+# Manifests that are read in one go.
+BATCH = 8
 
 
 async def check_create(driver: Driver, exchange: Exchange) -> None:
@@ -25,18 +30,8 @@ async def check_create(driver: Driver, exchange: Exchange) -> None:
         raise refusal
 
 
-def check_delete(exchange: Exchange, tags: Iterable[Tag]) -> None:
-    """Raise Denied where a manifest has a tag that the caller may not delete: without it the tag would be gone too."""
-    permissions = exchange.permissions
-    if permissions is None or not permissions.concern("delete"):
-        return
-    for tag in tags:
-        if refusal := permissions.refusal("delete", tag):
-            raise refusal
-
-
 class Restrictions:
-    """Those of pushes, for all repositories of a driver."""
+    """Those that are about tags, for all repositories of a driver."""
 
     def __init__(self, driver: Driver, tags: Tags) -> None:
         self._driver = driver
@@ -67,6 +62,37 @@ class Restrictions:
                 continue
             if not await self._is_free_for(repository, tag, names):
                 raise refusal
+
+    async def check_delete(self, exchange: Exchange, names: Collection[Digest]) -> None:
+        """Raise Denied where a tag that the caller may not delete needs this content, directly or by an index.
+
+        `names` are all digests of the blob or manifest that is to be deleted.
+        """
+        permissions = exchange.permissions
+        if permissions is None or not permissions.concern("delete"):
+            return
+        needed: dict[Digest, Denied] = {}  # what is to stay, each with the word of a tag that needs it
+        async with aclosing(self._tags.links(exchange.repository)) as links:
+            async for tag, link in links:
+                digest = find_digest(link)
+                if digest is not None and (refusal := permissions.refusal("delete", tag)):
+                    needed.setdefault(digest, refusal)
+        await self._check_needed(exchange.repository, needed, names)
+
+    async def _check_needed(
+        self, repository: Repository, needed: dict[Digest, Denied], names: Collection[Digest]
+    ) -> None:
+        unread = list(needed)
+        while unread:
+            batch, unread = unread[:BATCH], unread[BATCH:]
+            contents = await read_manifests(self._driver, repository, batch)
+            for digest in batch:
+                mentions = read_mentions(contents.get(digest, b""))
+                if digest in names or not mentions.blobs.isdisjoint(names):
+                    raise needed[digest]
+                for inner in mentions.manifests - needed.keys():
+                    needed[inner] = needed[digest]
+                    unread.append(inner)
 
     async def _is_free_for(self, repository: Repository, tag: Tag, names: Collection[Digest]) -> bool:
         """Whether the tag is not there, or points at this very manifest, under whichever of its names."""

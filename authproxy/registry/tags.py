@@ -1,6 +1,6 @@
 """Tags: GET /v2/<name>/tags/list, and the links that manifests are found and set by."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -79,16 +79,17 @@ class Tags:
         """Remove a tag. False: there was none."""
         return await self._drop(repository, tag, expected=None)
 
-    async def pointing_at(self, repository: Repository, digests: Collection[Digest]) -> dict[Tag, bytes]:
-        """The tags that point at one of these digests, each with what its link holds."""
+    async def remove_all(self, repository: Repository, digests: Collection[Digest]) -> None:
+        """Remove the tags that point at one of these digests; not one that is set to another meanwhile."""
         # Reading every link is slow, and the only way: not every program that sets a tag keeps its history.
-        async with aclosing(self._names.read_links(repository)) as links:
-            return {tag: link async for tag, link in links if find_digest(link) in digests}
+        async with aclosing(self.links(repository)) as links:
+            async for tag, link in links:
+                if find_digest(link) in digests:
+                    await self._drop(repository, tag, expected=link)
 
-    async def remove_all(self, repository: Repository, tags: Mapping[Tag, bytes]) -> None:
-        """Remove tags, each as long as its link holds this; not one that is set to another digest meanwhile."""
-        for tag, link in tags.items():
-            await self._drop(repository, tag, expected=link)
+    def links(self, repository: Repository) -> AsyncGenerator[tuple[Tag, bytes], None]:
+        """Every tag with what its link holds now."""
+        return self._names.read_links(repository)
 
     async def set_new(self, repository: Repository, tag: Tag, digest: Digest) -> bool:
         """Set a tag that nobody has set yet. False: somebody has, be it at the same moment."""

@@ -16,11 +16,22 @@ from authproxy.errors import Denied
 from authproxy.permissions import Verb
 from authproxy.proxy.restrict import Restrict
 from authproxy.reference import Repository, Tag
-from authproxy.registry.manifest import OCI_IMAGE
+from authproxy.registry.manifest import OCI_IMAGE, OCI_INDEX
 from authproxy.storage import layout
 from authproxy.storage.filesystem import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
-from tests.support.registry import BASE_URL, code_of, connect, image, push_blob, push_image, sha256, sha512
+from tests.support.registry import (
+    BASE_URL,
+    code_of,
+    connect,
+    image,
+    index,
+    push_blob,
+    push_image,
+    push_manifest,
+    sha256,
+    sha512,
+)
 
 if TYPE_CHECKING:
     from authproxy.storage.driver import Driver
@@ -128,6 +139,27 @@ async def test_a_manifest_is_not_deleted_from_under_a_tag_that_stays(connecting:
         assert (answer.status_code, code_of(answer)) == (403, "DENIED")
         assert (await client.get("/v2/team/app/manifests/v1")).status_code == 200
         assert (await client.delete(f"/v2/team/app/manifests/{free}")).status_code == 202
+
+
+async def test_nothing_that_a_tag_needs_is_deleted_if_the_tag_stays(connecting: Connect) -> None:
+    layer, free = b"a layer", b"a blob that no tag needs"
+    inner = image(CONFIG, [layer])
+    async with connecting(Rules("delete")) as client:
+        for content in (CONFIG, layer, free):
+            await push_blob(client, "team/app", content)
+        await push_manifest(client, "team/app", sha256(inner), inner)
+        await push_manifest(client, "team/app", "v1", index([inner]), OCI_INDEX)
+        await push_manifest(client, "team/app", "latest", FIRST)
+        needed = {f"manifests/{sha256(inner)}", f"blobs/{sha256(CONFIG)}", f"blobs/{sha256(layer)}"}
+        for path in sorted(needed):
+            answer = await client.delete(f"/v2/team/app/{path}")
+            assert (answer.status_code, code_of(answer)) == (403, "DENIED"), path
+            assert (await client.get(f"/v2/team/app/{path}")).status_code == 200
+        for path in (f"blobs/{sha256(free)}", f"manifests/{sha256(FIRST)}"):
+            assert (await client.delete(f"/v2/team/app/{path}")).status_code == 202, path
+    async with connecting(Rules("pull")) as client:  # without such a rule all of it can go
+        for path in sorted(needed):
+            assert (await client.delete(f"/v2/team/app/{path}")).status_code == 202, path
 
 
 WAYS_TO_BEGIN = {
