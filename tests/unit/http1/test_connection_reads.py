@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from authproxy.asgi import Receive, Scope, Send, body_pieces, respond
 from authproxy.http1.connection import Connection
+from tests.support.examples import more_examples
 
 
 class Twin(asyncio.Transport):
@@ -149,7 +150,7 @@ async def exchange(stream: bytes, reads: list[int]) -> tuple[bytes, list[Any]]:
     return transport.written, faults
 
 
-@settings(max_examples=150, deadline=None)
+@more_examples(1.5)
 @given(requests=REQUESTS, reads=st.lists(st.sampled_from([1, 2, 7, 100, 5000, 300_000]), min_size=1, max_size=5))
 def test_however_it_is_read_a_stream_of_requests_has_the_same_answers(
     requests: list[Request], reads: list[int]

@@ -1,7 +1,7 @@
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from authproxy.access import CATALOG, Access, pull, push
 from authproxy.policy.carried import NOTHING, Carried, carried
@@ -9,6 +9,7 @@ from authproxy.policy.decide import expand
 from authproxy.policy.model import ANY_ROBOT, HIDDEN_ACTIONS, SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
 from authproxy.policy.served import decide_served
 from authproxy.principal import ANONYMOUS, Principal
+from tests.support.examples import more_examples
 from tests.unit.policy.builders import accesses, make_rule, principals, repositories, rule_lists, tags
 
 DENY = Effect.DENY
@@ -108,7 +109,7 @@ def test_of_nobody_nothing_is_carried() -> None:
     assert carried(PolicySet((rule,)), ANONYMOUS, [push("a"), CATALOG]) is NOTHING
 
 
-@settings(max_examples=400)
+@more_examples(4)
 @given(rule_lists, principals, accesses, tags, repositories)
 def test_what_is_decided_with_it_is_what_is_decided_with_the_whole_caller(
     rules: list[Rule], principal: Principal, access: Access, tag: str | None, listed: str

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from authproxy.access import Access
 from authproxy.policy.decide import decide, expand, find_target
@@ -7,6 +7,7 @@ from authproxy.policy.diff import diff, render
 from authproxy.policy.model import SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey, Target
 from authproxy.policy.served import decide_served
 from authproxy.principal import Principal
+from tests.support.examples import more_examples
 from tests.unit.policy.builders import (
     accesses,
     make_rule,
@@ -143,7 +144,7 @@ def test_the_way_back_loses_what_the_way_there_gains(old: list[Rule], new: list[
     }
 
 
-@settings(max_examples=300)
+@more_examples(3)
 @given(unconditional_rule_lists, unconditional_rule_lists, unconditional_rule_lists, principals, accesses, tags)
 def test_it_predicts_every_decision(
     both: list[Rule], old: list[Rule], new: list[Rule], principal: Principal, access: Access, tag: str | None
@@ -158,7 +159,7 @@ def test_it_predicts_every_decision(
         assert predicted == (set() if was is will_be else {will_be})
 
 
-@settings(max_examples=300)
+@more_examples(3)
 @given(
     unconditional_rule_lists,
     unconditional_rule_lists,
