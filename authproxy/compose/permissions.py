@@ -33,6 +33,8 @@ class FindRules:
     def __call__(self, route: Route, grant: Grant, origin: Origin) -> Permissions | None:
         """See `edge.permit.FindPermissions`."""
         if route.kind is not Kind.CATALOG:
+            if not self._policies.current.is_decided_where_served:
+                return None
             actions = _ASKED.get((route.kind, route.method), ())
             if not any(self._policies.asks_for_tag(action, route.repository or "") for action in actions):
                 return None

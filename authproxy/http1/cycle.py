@@ -39,6 +39,9 @@ MAX_KNOWN = 1024
 MAX_KNOWN_BYTES = 2048
 _KNOWN: dict[tuple[int, Pairs], Head] = {}
 
+# A header that is another in each answer: where it is the last, what stands before it is remembered without it.
+_OF_ONE_ANSWER = b"x-request-id"
+
 
 class Channel(Protocol):
     """What a cycle needs of its connection."""
@@ -153,10 +156,13 @@ class Cycle:
             # could be the body or another request.
             self.keep_alive = False
         status, pairs = message["status"], tuple(message["headers"])
+        own = b""
+        if pairs and pairs[-1][0] == _OF_ONE_ANSWER:
+            own, pairs = _make_line(*pairs[-1]), pairs[:-1]
         lines, length, closes = _KNOWN.get((status, pairs)) or _make_head(status, pairs)
         if closes:
             self.keep_alive = False
-        self._head = b"".join((lines, self._channel.common_head, self._decide_framing(status, length), b"\r\n"))
+        self._head = b"".join((lines, own, self._channel.common_head, self._decide_framing(status, length), b"\r\n"))
         self.has_begun = True
 
     def _decide_framing(self, status: int, length: int) -> bytes:
@@ -238,6 +244,13 @@ class Cycle:
         self.body.wake()
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
+
+
+def _make_line(name: bytes, value: bytes) -> bytes:
+    """One header. Raises RuntimeError where it would become two (CWE-113)."""
+    if b"\n" in value or b"\r" in value:
+        raise RuntimeError("a header of the answer has a line break in it")
+    return b"%b: %b\r\n" % (name, value)
 
 
 def _make_head(status: int, headers: Pairs) -> Head:

@@ -99,6 +99,7 @@ FAULTS = [
     Fault("no head", [piece(b"x")]),
     Fault("a header that is two", [start(x=SPLIT), piece()]),
     Fault("a header with half a line break", [start(x="a\nb"), piece()]),
+    Fault("the last header is two", [start(x="y", x_request_id=SPLIT), piece()]),
     Fault("a header with the other half", [start(x="a\rb"), piece()]),
     Fault("a name that is two headers", [{**start(), "headers": [(b"a: b\r\nc", b"d")]}, piece()]),
     Fault("a length that is none", [start(content_length="-1"), piece()]),
