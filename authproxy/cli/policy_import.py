@@ -66,6 +66,24 @@ def docker_auth(
         _write(import_docker_auth(file, service=service), output, users, force=force, report=report)
 
 
+@app.command("zot")
+def zot(
+    file: Annotated[Path, typer.Argument(help="zot's configuration, JSON or YAML.")],
+    output: Output = None,
+    users: Users = None,
+    force: Force = False,
+    report: Report = Format.TEXT,
+) -> None:
+    """Write zot's `accessControl` as rules that decide the same.
+
+    Exit code 0: all of it carries over; 1: something is left behind; 2: the file cannot be used.
+    """
+    from authproxy.policy.importing.zot import import_zot
+
+    with _told():
+        _write(import_zot(file), output, users, force=force, report=report)
+
+
 def _write(imported: "Imported", output: Path | None, users: Path | None, *, force: bool, report: Format) -> None:
     from authproxy.policy.importing.imported import to_policy, to_users
     from authproxy.policy.importing.report import Kind, render_json, render_text

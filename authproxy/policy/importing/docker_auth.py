@@ -122,7 +122,14 @@ def _named(said: Sequence[tuple[World, Said]], source: str) -> Iterator[Imported
         description = (
             f"{comment} (acl, line {one.entry.line})" if comment else f"The entry of line {one.entry.line} of the acl."
         )
-        yield ImportedRule(name, description, tuple(map(str, one.allow)), one.to, one.repositories, one.when)
+        yield ImportedRule(
+            name,
+            description,
+            one.to,
+            allow=tuple(map(str, one.allow)),
+            repositories=one.repositories,
+            when=one.when,
+        )
 
 
 def _users(node: Node | None) -> Iterator[_User]:

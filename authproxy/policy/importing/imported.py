@@ -21,8 +21,9 @@ class ImportedRule:
 
     name: str
     description: str
-    allow: tuple[str, ...]
     to: Mapping[str, Any]  # as `to:` in a policy file
+    allow: tuple[str, ...] = ()  # one of this and the next
+    deny: tuple[str, ...] = ()
     repositories: tuple[str, ...] = ()  # globs; none where the action is catalog
     when: tuple[str, ...] = ()  # in CEL: all must hold
 
@@ -31,7 +32,7 @@ class ImportedRule:
         yield f"name: {_flow(self.name)}"
         if self.description:
             yield f"description: {_flow(self.description)}"
-        yield f"allow: {_flow(list(self.allow))}"
+        yield f"allow: {_flow(list(self.allow))}" if self.allow else f"deny: {_flow(list(self.deny))}"
         yield f"to: {_flow(dict(self.to))}"
         if self.repositories:
             yield f"on: {_flow({'repositories': list(self.repositories)})}"

@@ -16,6 +16,9 @@ acl:
 """
 
 
+GRANT = {"groups": ["devs"], "actions": ["read", "create"]}
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -86,3 +89,14 @@ def test_a_user_whom_no_users_file_of_ours_can_hold_is_left_behind(folder: Path,
     assert result.exit_code == 1
     assert "auth.yml:2: left behind: the user" in result.stderr
     assert read_users(folder / "users.yaml") == {}
+
+
+def test_zot_with_a_users_file(folder: Path) -> None:
+    control = {"groups": {"devs": {"users": ["ann"]}}, "repositories": {"team/**": {"policies": [GRANT]}}}
+    (folder / "zot.json").write_text(json.dumps({"http": {"accessControl": control}}), encoding="utf-8")
+    assert invoke("import", "zot", "zot.json").exit_code == 1
+    result = invoke("import", "zot", "zot.json", "-o", "rules.yaml", "--users", "users.yaml")
+    assert (result.exit_code, result.output) == (0, "")
+    assert read_users(folder / "users.yaml")["ann"].groups == {"devs"}
+    assert invoke("check", "--policies", "rules.yaml").exit_code == 0
+    assert invoke("test", "--strict", "--policies", "rules.yaml").exit_code == 0
