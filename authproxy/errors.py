@@ -9,6 +9,7 @@ RegistryError                     code                        status
 ├── Denied                        DENIED                      403  whatever the token says
 ├── DigestInvalid                 DIGEST_INVALID              400
 ├── EndpointUnknown               UNSUPPORTED                 404  no such path under /v2/
+├── ForwardedInvalid              UNSUPPORTED                 400
 ├── GatewayFailed                 UNAVAILABLE                 502
 ├── GatewayTimedOut               UNAVAILABLE                 504
 ├── InternalFault                 UNKNOWN                     500
@@ -101,6 +102,12 @@ class EndpointUnknown(RegistryError):
     """A path under /v2/ that no specification knows."""
 
     code, status, message = "UNSUPPORTED", 404, "there is no such endpoint"
+
+
+class ForwardedInvalid(RegistryError):
+    """What a trusted proxy says about a request cannot be read, or contradicts itself."""
+
+    code, status, message = "UNSUPPORTED", 400, "the forwarded headers contradict each other"
 
 
 class GatewayFailed(RegistryError):

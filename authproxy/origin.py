@@ -1,6 +1,11 @@
 """Where a request came from and where the client believes it went: decided once by the edge, read by everybody."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+
+# The port that an authority without one means.
+DEFAULT_PORTS: Mapping[str, str] = MappingProxyType({"https": "443", "http": "80"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,8 +133,10 @@ class Http(Section):
     """Processes that share the port. Default 1, which is also the least."""
 
     trustedproxies: tuple[IPNetwork, ...] = ()
-    """Addresses and networks of proxies in front of us whose `X-Forwarded-For`, `-Proto` and `-Host` are believed:
-    `[10.0.0.0/8, "::1"]`. Default: none, and what any peer claims is dropped. `0.0.0.0/0` believes everybody."""
+    """Addresses and networks of proxies in front of us whose `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`,
+    `Forwarded` and `X-Real-IP` are believed: `[10.0.0.0/8, "::1"]`. Default: none, and what any peer claims is dropped.
+    `0.0.0.0/0` believes everybody. A request in which `Forwarded` and the others contradict each other is refused:
+    let the proxy write both, or drop those that it does not write."""
 
     @model_validator(mode="after")
     def _has_a_path(self) -> Self:

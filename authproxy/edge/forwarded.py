@@ -2,29 +2,53 @@
 
 Only peers in `http.trustedproxies` are believed, and of a chain of addresses only as far as trusted proxies wrote it:
 it is read from its end, where the nearest proxy appended, and the first address that is no trusted proxy is the client.
+
+`X-Forwarded-For`, `-Proto`, `-Host` and `-Port` say the same as `Forwarded` (RFC 7239). A proxy that writes one kind
+passes the other on as the client sent it, and nobody can tell which is which: so what both say must be the same. What
+one of them says alone is believed. `X-Real-IP` counts where neither has a list of addresses.
 """
 
 import ipaddress
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, facts, find_header
-from authproxy.errors import NameInvalid
-from authproxy.origin import Origin
+from authproxy.edge.hops import Hop, list_elements, parse_address, parse_forwarded, parse_scheme
+from authproxy.errors import ForwardedInvalid, NameInvalid
+from authproxy.origin import DEFAULT_PORTS, Origin
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Pairs: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 # RFC 3986 §3.2 without user information: what may stand in a Location, a realm, and the Host sent upstream.
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+_HAS_PORT = re.compile(r".*:[0-9]+")
+_LAST_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What headers of one kind say, as far as they are believed. None, or an empty chain: they do not say."""
+
+    chain: tuple[str, ...] = ()  # addresses, the client first
+    scheme: str | None = None
+    authority: str | None = None
+    port: str | None = None  # for an authority without one
+
+    @property
+    def client(self) -> str | None:
+        return self.chain[0] if self.chain else None
 
 
 def decide_origin(
     *,
     peer: str,
     scheme: str,
-    headers: Sequence[tuple[bytes, bytes]],
+    headers: Pairs,
     own_authority: str,
     trusted: Sequence[Network] = (),
     public_url: str | None = None,
@@ -35,15 +59,15 @@ def decide_origin(
 
     `scheme` is that of the connection, `own_authority` what stands in for a missing Host (HTTP/1.0). `public_url`
     (`http.host`) wins over everything, and its path over `prefix` (`http.prefix` without the slash at its end): so it
-    is in CNCF Distribution. Raises NameInvalid where the host is none.
+    is in CNCF Distribution. Raises NameInvalid where the host is none, ForwardedInvalid where what a trusted proxy
+    sent cannot be read or contradicts itself.
     """
-    client = peer
-    chain: tuple[str, ...] = ()
     authority = find_header(headers, b"host") or own_authority
+    told = _Told()
     if _is_trusted(peer, trusted):
-        client, chain = _read_chain(peer, headers, trusted)
-        scheme = _last(headers, b"x-forwarded-proto", allowed=("http", "https")) or scheme
-        authority = _last(headers, b"x-forwarded-host") or authority
+        told = _join(_read_forwarded(headers, trusted), _read_x_headers(headers, trusted), scheme, authority)
+        scheme = told.scheme or scheme
+        authority = told.authority or authority
     if public_url:
         parts = urlsplit(public_url)
         scheme, authority, prefix = parts.scheme, parts.netloc, parts.path.rstrip("/")
@@ -51,7 +75,7 @@ def decide_origin(
         raise NameInvalid(
             "the Host header is not a host name, with a port or without", detail={"host": authority[:255]}
         )
-    return Origin(scheme, authority, client, peer, chain, relative_locations, prefix)
+    return Origin(scheme, authority, told.client or peer, peer, told.chain, relative_locations, prefix)
 
 
 class DecideOrigin:
@@ -98,41 +122,90 @@ def _own_authority(scope: Scope) -> str:
 
 
 def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    if not trusted:
-        return False
+    known = parse_address(address) if trusted else None
+    return known is not None and any(ipaddress.ip_address(known) in network for network in trusted)
+
+
+def _read_x_headers(headers: Pairs, trusted: Sequence[Network]) -> _Told:
+    """Of each header that names no chain the element that the nearest proxy wrote."""
+    port = _last(headers, b"x-forwarded-port") or ""
+    return _Told(
+        _read_chain(headers, trusted),
+        parse_scheme(_last(headers, b"x-forwarded-proto") or ""),
+        _last(headers, b"x-forwarded-host"),
+        port if re.fullmatch(r"[1-9][0-9]{0,4}", port) and int(port) <= _LAST_PORT else None,
+    )
+
+
+def _read_chain(headers: Pairs, trusted: Sequence[Network]) -> tuple[str, ...]:
+    """The believed part of X-Forwarded-For from the client on."""
+    addresses = list_elements(headers, b"x-forwarded-for")
+    if addresses or any(name == b"forwarded" for name, _ in headers):
+        return _believed(map(parse_address, reversed(addresses)), trusted)
+    real = parse_address(_last(headers, b"x-real-ip") or "")
+    return (real,) if real else ()
+
+
+def _read_forwarded(headers: Pairs, trusted: Sequence[Network]) -> _Told:
+    """What the outermost trusted proxy says; what it leaves out, the next one."""
+    hops: list[Hop] = []
     try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    # A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d.
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return any((mapped or parsed) in network for network in trusted)
+        for name, value in headers:
+            if name == b"forwarded":
+                hops.extend(parse_forwarded(value.decode("latin-1")))
+    except ValueError as exc:
+        raise ForwardedInvalid(f"the Forwarded header of the proxy in front is malformed: {exc}") from exc
+    chain = _believed((hop.address for hop in reversed(hops)), trusted)
+    # The proxy that wrote the first address that is not believed on was trusted itself.
+    outermost = len(chain) if chain and not _is_trusted(chain[0], trusted) else len(chain) + 1
+    written = hops[-outermost:]
+    return _Told(
+        chain,
+        next((hop.scheme for hop in written if hop.scheme), None),
+        next((hop.authority for hop in written if hop.authority), None),
+    )
 
 
-def _read_chain(
-    peer: str, headers: Sequence[tuple[bytes, bytes]], trusted: Sequence[Network]
-) -> tuple[str, tuple[str, ...]]:
-    """The client, and the believed part of X-Forwarded-For from the client on."""
+def _believed(nearest_first: Iterable[str | None], trusted: Sequence[Network]) -> tuple[str, ...]:
+    """Of a chain what trusted proxies wrote, the client first."""
     believed: list[str] = []
-    for address in reversed(_elements(headers, b"x-forwarded-for")):
-        try:
-            ipaddress.ip_address(address)
-        except ValueError:
+    for address in nearest_first:
+        if address is None:
             break  # what stands before a word that is no address was not written by a proxy we know
         believed.insert(0, address)
         if not _is_trusted(address, trusted):
             break
-    return (believed[0] if believed else peer), tuple(believed)
+    return tuple(believed)
 
 
-def _last(headers: Sequence[tuple[bytes, bytes]], name: bytes, allowed: Sequence[str] = ()) -> str | None:
-    """The element that the nearest proxy wrote, or None where there is none that is allowed."""
-    elements = _elements(headers, name)
-    if not elements or (allowed and elements[-1].lower() not in allowed):
-        return None
-    return elements[-1].lower()
+def _join(one: _Told, other: _Told, scheme: str, host: str) -> _Told:
+    """What both kinds say together, for a connection of `scheme` on which `host` was asked for."""
+    scheme = _agreed("scheme", one.scheme, other.scheme) or scheme
+    port = other.port if other.port != DEFAULT_PORTS[scheme] else None
+    named = _with_port(other.authority or (port and (one.authority or host)), port)
+    _agreed("host", _without_default_port(one.authority, scheme), _without_default_port(named, scheme))
+    _agreed("client", one.client, other.client)
+    return _Told(one.chain or other.chain, scheme, one.authority or named)
 
 
-def _elements(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[str]:
-    joined = ",".join(value.decode("latin-1") for key, value in headers if key == name)
-    return [element for part in joined.split(",") if (element := part.strip())]
+def _agreed(what: str, one: str | None, other: str | None) -> str | None:
+    if one and other and one != other:
+        raise ForwardedInvalid(
+            f"Forwarded and X-Forwarded-* name another {what} each: the proxy in front must write both or drop one"
+        )
+    return one or other
+
+
+def _with_port(authority: str | None, port: str | None) -> str | None:
+    """A port that the authority itself names is the one that the client asked for."""
+    return f"{authority}:{port}" if authority and port and not _HAS_PORT.fullmatch(authority) else authority
+
+
+def _without_default_port(authority: str | None, scheme: str) -> str | None:
+    return authority and authority.lower().removesuffix(f":{DEFAULT_PORTS[scheme]}")
+
+
+def _last(headers: Pairs, name: bytes) -> str | None:
+    """The element that the nearest proxy wrote."""
+    elements = list_elements(headers, name)
+    return elements[-1].lower() if elements else None

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 
 from authproxy.asgi import Headers
 from authproxy.errors import GatewayFailed
-from authproxy.origin import Origin
+from authproxy.origin import DEFAULT_PORTS, Origin
 
 # RFC 9110 §7.6.1: fields of one connection, beside those that `Connection` names.
 HOP_BY_HOP = frozenset(
@@ -40,7 +41,7 @@ REWRITING = frozenset(
     }
 )
 
-# `Expect` is answered by our own server when the body is first read. A cookie is a session at another front door.
+# `Expect` is said anew where there is a body to expect. A cookie is a session at another front door.
 NOT_FORWARDED = HOP_BY_HOP | REPLACED | REWRITING | {b"expect", b"cookie", b"cookie2"}
 
 # Of an answer. nginx hides the first two as well: our server writes its own. Alt-Svc would lead clients past the edge.
@@ -56,6 +57,9 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 # RFC 9110 §8.6: 204 has no Content-Length. 304 may, for a body that is not sent: servers count and would miss it.
 _WITHOUT_LENGTH = (204, 304)
+
+# Of an authority; an IPv6 address in brackets has colons of its own.
+_PORT = re.compile(r":([0-9]+)$")
 
 Relocate = Callable[[str], str]
 
@@ -82,6 +86,11 @@ def request_headers(headers: Headers, origin: Origin, *, pass_authorization: boo
         if (canonical := _canonical(name)) not in dropped and not canonical.startswith(b"x-forwarded-")
     ]
     return [*_origin_headers(origin), *_framing(headers), *passed]
+
+
+def expects_continue(headers: Headers) -> bool:
+    """Whether the client waits for leave to send its body (RFC 9110 §10.1.1)."""
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers) and has_body(headers)
 
 
 def response_headers(
@@ -115,16 +124,31 @@ def content_length(headers: Headers) -> int | None:
     return next((int(value) for name, value in headers if name == b"content-length"), None)
 
 
-def _origin_headers(origin: Origin) -> Headers:
-    path = [*origin.forwarded_for, origin.peer or origin.client]
+@lru_cache(maxsize=4096)
+def _origin_headers(origin: Origin) -> tuple[tuple[bytes, bytes], ...]:
+    """What the upstream is told of the client's side, and who stood between.
+
+    `Forwarded` (RFC 7239) says all of it once more: CNCF Distribution prefers it, and reads its first element alone.
+    """
+    path = [address for address in (*origin.forwarded_for, origin.peer or origin.client) if address]
+    port = _PORT.search(origin.authority)
+    nodes = [f"for={_node(address)}" for address in path] or ["for=unknown"]
+    nodes[0] += f';host="{origin.authority}";proto={origin.scheme}'
     said = [
         ("host", origin.authority),
         ("x-forwarded-proto", origin.scheme),
         ("x-forwarded-host", origin.authority),
-        ("x-forwarded-for", ", ".join(address for address in path if address)),
+        ("x-forwarded-port", port[1] if port else DEFAULT_PORTS.get(origin.scheme, "")),
+        ("x-forwarded-for", ", ".join(path)),
         ("x-real-ip", origin.client),
+        ("forwarded", ", ".join(nodes) if origin.authority else ""),
     ]
-    return [(name.encode(), value.encode("latin-1")) for name, value in said if value or name == "host"]
+    return tuple((name.encode(), value.encode("latin-1")) for name, value in said if value or name == "host")
+
+
+def _node(address: str) -> str:
+    """An address as RFC 7239 §6 has it, without a zone."""
+    return f'"[{address.partition("%")[0]}]"' if ":" in address else address
 
 
 def _framing(headers: Headers) -> Headers:

@@ -17,9 +17,8 @@ async def run(app: App, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def serving(settings: Mapping[str, Any]) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application, started and ended as a server does it."""
-    app = application.create(load_values(dict(settings), "test", {}).settings, b"s" * 32)
+async def living(app: App) -> AsyncIterator[None]:
+    """An application that has been started, and is ended as a server does it."""
     said: list[str] = []
     begun, ended = asyncio.Event(), asyncio.Event()
 
@@ -36,7 +35,17 @@ async def serving(settings: Mapping[str, Any]) -> AsyncIterator[httpx.AsyncClien
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(run(app, receive, send))
         await begun.wait()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://registry:5000") as client:
-            yield client
+        yield
         ended.set()
     assert said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+@asynccontextmanager
+async def serving(
+    settings: Mapping[str, Any], *, base_url: str = "https://registry:5000"
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application, started and ended as a server does it. It asks from 127.0.0.1."""
+    app = application.create(load_values(dict(settings), "test", {}).settings, b"s" * 32)
+    transport = httpx.ASGITransport(app)
+    async with living(app), httpx.AsyncClient(transport=transport, base_url=base_url) as client:
+        yield client

@@ -19,8 +19,10 @@ SAID_BY_US = {
     b"host": b"registry.example:5000",
     b"x-forwarded-proto": b"https",
     b"x-forwarded-host": b"registry.example:5000",
+    b"x-forwarded-port": b"5000",
     b"x-forwarded-for": b"192.0.2.7",
     b"x-real-ip": b"192.0.2.7",
+    b"forwarded": b'for=192.0.2.7;host="registry.example:5000";proto=https',
 }
 
 
@@ -124,6 +126,27 @@ ORIGINS = [
 def test_client_address(what: str, origin: Origin, path: bytes | None, client: bytes | None) -> None:
     forwarded = dict(request_headers([], origin, pass_authorization=False))
     assert (forwarded.get(b"x-forwarded-for"), forwarded.get(b"x-real-ip")) == (path, client)
+
+
+FORWARDED = [
+    ("a balancer", replace(ORIGIN, peer="10.0.0.1", forwarded_for=("192.0.2.7",)), ["192.0.2.7", "10.0.0.1"], "5000"),
+    ("IPv6", replace(ORIGIN, client="2001:db8::1", peer="2001:db8::1"), ['"[2001:db8::1]"'], "5000"),
+    ("a zone", replace(ORIGIN, client="fe80::1%eth0", peer="fe80::1%eth0"), ['"[fe80::1]"'], "5000"),
+    ("a Unix socket", replace(ORIGIN, client="", peer=""), ["unknown"], "5000"),
+    ("no port", replace(ORIGIN, authority="registry.example"), ["192.0.2.7"], "443"),
+    ("no port, and no TLS", replace(ORIGIN, scheme="http", authority="registry.example"), ["192.0.2.7"], "80"),
+    ("an IPv6 host", replace(ORIGIN, authority="[::1]"), ["192.0.2.7"], "443"),
+    ("an IPv6 host with a port", replace(ORIGIN, authority="[::1]:5001"), ["192.0.2.7"], "5001"),
+]
+
+
+@pytest.mark.parametrize(("what", "origin", "nodes", "port"), FORWARDED, ids=[row[0] for row in FORWARDED])
+def test_forwarded_says_the_same_as_the_older_headers(what: str, origin: Origin, nodes: list[str], port: str) -> None:
+    sent = request_headers([], origin, pass_authorization=False)
+    asked = f';host="{origin.authority}";proto={origin.scheme}'
+    wanted = ", ".join([f"for={nodes[0]}{asked}", *(f"for={node}" for node in nodes[1:])])
+    assert [value.decode() for name, value in sent if name == b"forwarded"] == [wanted]
+    assert dict(sent)[b"x-forwarded-port"] == port.encode()
 
 
 WITH_BODY: list[Headers] = [
