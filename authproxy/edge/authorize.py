@@ -16,10 +16,10 @@ from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Receive, Scope, Send, fact
 from authproxy.authorization import Basic, Bearer, Credentials, Malformed, parse_authorization
 from authproxy.edge.challenge import BearerError, Challenge
 from authproxy.edge.opening import SessionSigner
-from authproxy.edge.query import strip_fields
 from authproxy.errors import Denied, NameInvalid, RegistryError, Unauthorized
 from authproxy.origin import Origin
 from authproxy.principal import Principal
+from authproxy.query import strip_fields
 from authproxy.reference import Repository, parse_repository
 from authproxy.route import Kind, Route, parse_route
 

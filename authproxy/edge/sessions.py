@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Message, Receive, Scope, Send, find_header
 from authproxy.clock import Clock
 from authproxy.edge.opening import FIELD, Opening, SessionSigner
-from authproxy.edge.query import strip_fields
 from authproxy.errors import BlobUploadInvalid, BlobUploadUnknown, RegistryError
 from authproxy.origin import Origin
+from authproxy.query import strip_fields
 from authproxy.route import Kind, Route, parse_route
 
 

@@ -1,4 +1,4 @@
-"""Fields taken out of a query before anybody behind the edge reads it."""
+"""Fields taken out of a query before somebody behind us reads it."""
 
 from urllib.parse import unquote_plus
 
