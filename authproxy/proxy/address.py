@@ -1,6 +1,7 @@
 """Where the upstream is: its URL, read once, and the two ways between its paths and ours."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -23,9 +24,14 @@ class Address:
 
     @property
     def url(self) -> str:
-        """`http://host:port/prefix`, for connections and for the log."""
+        """`http://host:port/prefix`, for the log."""
+        return f"{self.scheme}://{self.authority}{self.prefix}"
+
+    @property
+    def authority(self) -> str:
+        """`host:port`, for a `Host` that names nobody else."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}{self.prefix}"
+        return f"{host}:{self.port}"
 
     def target(self, raw_path: bytes, query_string: bytes) -> bytes:
         """The request target for a client's path and query: the same bytes behind the prefix.
@@ -45,8 +51,20 @@ class Address:
         return split_authority(authority, scheme) == (self.host, self.port)
 
 
+def parse_addresses(urls: Sequence[str]) -> tuple[Address, ...]:
+    """Read `upstream.url`: the addresses of one registry. Raises StartError, with what to write instead."""
+    addresses = tuple(parse_address(url) for url in urls)
+    if not addresses:
+        raise StartError("upstream.url: it names no address; write one or more")
+    if len(set(addresses)) < len(addresses):
+        raise StartError("upstream.url: an address stands there twice; write each once")
+    if len({(address.scheme, address.prefix) for address in addresses}) > 1:
+        raise StartError("upstream.url: the addresses of one registry differ in host and port alone, not in the rest")
+    return addresses
+
+
 def parse_address(url: str) -> Address:
-    """Read `upstream.url`. Raises StartError, with what to write instead."""
+    """Read one URL of `upstream.url`. Raises StartError, with what to write instead."""
     try:
         parts = urlsplit(url)
         port = parts.port

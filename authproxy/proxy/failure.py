@@ -1,38 +1,90 @@
-"""What went wrong between us and the upstream, as the error that the client sees. The log has the cause.
+"""What goes wrong between us and the upstream, and what the client sees of it. The log has the cause.
+
+UpstreamError                     the client sees
+├── Busy                          503  as many requests as may be are in flight
+├── Unreachable                   502  no connection: nothing has been sent
+│   └── ConnectTimedOut           504
+├── TimedOut                      504  no answer, or no more of it
+├── BrokeOff                      502  the connection ended too soon
+│   └── WentStale                 502  an idle one, before the answer to its next request
+├── NotHttp                       502  what came is no HTTP
+└── Unsendable                    502  what a client sent would not be HTTP any more if it went on
 
 Messages don't name the upstream's address: clients have no business with it.
 """
 
-import httpcore
-import httpx
+from typing import ClassVar
 
 from authproxy.errors import GatewayFailed, GatewayTimedOut, RegistryError, Unavailable
 
-# The first that fits, so subclasses stand before their bases. httpx raises its own only for an unusable redirect.
-FAILURES: tuple[tuple[type[Exception], type[RegistryError], str], ...] = (
-    (httpcore.ConnectTimeout, GatewayTimedOut, "the upstream registry did not accept a connection in time"),
-    (httpcore.PoolTimeout, Unavailable, "all connections to the upstream registry are busy"),
-    (httpcore.TimeoutException, GatewayTimedOut, "the upstream registry took too long to answer"),
-    (httpcore.ConnectError, GatewayFailed, "the upstream registry cannot be reached"),
-    (httpcore.NetworkError, GatewayFailed, "the upstream registry broke the connection before it answered"),
-    (httpcore.RemoteProtocolError, GatewayFailed, "the upstream registry did not answer in HTTP"),
-    (httpcore.LocalProtocolError, GatewayFailed, "the request cannot be passed on to the upstream registry"),
-    (httpx.RemoteProtocolError, GatewayFailed, "the upstream registry redirects to something that is no address"),
-)
 
-FOREIGN = tuple(foreign for foreign, _, _ in FAILURES)
+class UpstreamError(Exception):
+    """The text is the cause, for the log alone."""
+
+    seen: ClassVar[type[RegistryError]] = GatewayFailed
+    message: ClassVar[str]
 
 
-def gateway_error(exc: Exception) -> RegistryError:
-    """The error for one of FOREIGN, raised before the answer had begun."""
-    return next(ours(message) for foreign, ours, message in FAILURES if isinstance(exc, foreign))
+class Busy(UpstreamError):
+    """No connection was given back in time."""
+
+    seen, message = Unavailable, "all connections to the upstream registry are busy"
 
 
-def refused_credentials(status: int) -> RegistryError:
-    """The error for an upstream that challenges a caller who passes no credentials.
+class Unreachable(UpstreamError):
+    """No connection, for whatever reason; a certificate that is not trusted is one."""
+
+    message = "the upstream registry cannot be reached"
+
+
+class ConnectTimedOut(Unreachable):
+    """The connection was not there in time, TLS included."""
+
+    seen, message = GatewayTimedOut, "the upstream registry did not accept a connection in time"
+
+
+class TimedOut(UpstreamError):
+    """Nothing came, or nothing was taken, for too long."""
+
+    seen, message = GatewayTimedOut, "the upstream registry took too long to answer"
+
+
+class BrokeOff(UpstreamError):
+    """The connection ended before the answer was complete."""
+
+    message = "the upstream registry broke the connection before it answered"
+
+
+class WentStale(BrokeOff):
+    """An idle connection that the upstream had given up: it closed without a byte of an answer to a later request."""
+
+
+class NotHttp(UpstreamError):
+    """Not an answer of HTTP/1.1, or one that two readers could read in two ways."""
+
+    message = "the upstream registry did not answer in HTTP"
+
+
+class Unsendable(UpstreamError):
+    """A request that cannot be written down as it came."""
+
+    message = "the request cannot be passed on to the upstream registry"
+
+
+def gateway_error(error: UpstreamError) -> RegistryError:
+    """What the client sees of an error that was raised before the answer had begun."""
+    return error.seen(error.message)
+
+
+def refused_credentials(status: int, *, are_ours: bool) -> RegistryError:
+    """The error for an upstream that challenges a caller who passes no credentials, or does not take ours.
 
     Its challenge must not reach clients: they would fetch a token that it never sees, and come again for ever.
     """
+    if are_ours:
+        return GatewayFailed(
+            f"the upstream registry does not take the credentials that it is sent for every caller (HTTP {status})"
+        )
     return GatewayFailed(
         f"the upstream registry asks for credentials of its own (HTTP {status}), and the client's are not passed on: "
         "let it trust the front door, or configure the upstream to be sent them"

@@ -1,23 +1,19 @@
-"""TCP and TLS under httpcore: what its own network layer can't do and a proxy needs.
+"""TCP and TLS below HTTP: bytes there and back, with back-pressure both ways.
 
-An upstream may refuse an upload long before its end (no such repository, too large) and close. httpcore sends first
-and reads afterwards, so its own layer would block on the full socket, or lose the answer with the reset connection.
-Here the answer is read as it comes, and ends the sending. Pieces are as large as the socket gives them (256 KiB)
-instead of 64 KiB, and a connection that died while it was idle is told from one that broke in the middle.
-See docs/decisions/0010-stream-through-httpx-over-own-sockets.md.
+An upstream may refuse an upload long before its end (no such repository, too large) and close. Who sends first and
+reads afterwards would block on the full socket, or lose the answer with the reset connection. Here the answer is read
+as it comes, and ends the sending. Pieces are as large as the socket gives them (256 KiB), and a connection that died
+while it was idle is told from one that broke in the middle.
 """
 
 import asyncio
 import select
 import ssl
 from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
-import httpcore
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from authproxy.proxy.failure import BrokeOff, ConnectTimedOut, TimedOut, Unreachable, UpstreamError, WentStale
 
 # What may wait here to be read, over which the socket is not read: two of asyncio's largest reads.
 MAX_BUFFERED_BYTES = 512 * 1024
@@ -26,8 +22,8 @@ MAX_BUFFERED_BYTES = 512 * 1024
 _STATUS_AT = 9
 
 
-class WentStale(httpcore.ReadError):
-    """An idle connection that the upstream had given up: it closed without a byte of an answer to a later request."""
+class HasAnswered(Exception):
+    """Sending on is in vain: the upstream has refused, or the connection is gone. The answer is still to be read."""
 
 
 def refuses(answer: bytes) -> bool:
@@ -43,8 +39,8 @@ def refuses(answer: bytes) -> bool:
     return len(answer) > _STATUS_AT and answer[_STATUS_AT : _STATUS_AT + 1] != b"2"
 
 
-class Wire(asyncio.Protocol, httpcore.AsyncNetworkStream):
-    """One connection to the upstream. One task reads or writes at a time, as httpcore does."""
+class Wire(asyncio.Protocol):
+    """One connection to the upstream. One task reads or writes at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -56,9 +52,8 @@ class Wire(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._closed = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
-        # A write after a read begins the next request: what a request has heard decides whether it may be repeated.
-        self._has_read = False
-        self._is_reused = False
+        # What a request has heard decides whether it may be repeated.
+        self._requests = 0
         self._has_heard = False
 
     def __repr__(self) -> str:
@@ -101,59 +96,48 @@ class Wire(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._writing_paused = False
         self._wake()
 
-    # What httpcore calls.
+    # What HTTP calls.
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """The next piece as the socket gave it, or b"" at the end.
+    def begin_request(self) -> None:
+        """The next write is a request's first. What came unasked before it (a 408 to an idle client) is no answer."""
+        self._requests += 1
+        self._has_heard = False
+        if self._pieces:
+            self._pieces.clear()
+            self._ended = True
 
-        `max_bytes` is httpcore's wish for one system call; its parser takes pieces of any length, and fewer large
-        ones cost less. Raises httpcore.ReadTimeout, ReadError, WentStale.
-        """
-        del max_bytes
-        self._has_read = True
+    async def read(self, timeout: float | None) -> bytes:
+        """The next piece as the socket gave it, or b"" at the end. Raises TimedOut, BrokeOff, WentStale."""
         if not self._pieces and not self._ended:
-            with _timing(httpcore.ReadTimeout):
+            with _timing(TimedOut):
                 async with asyncio.timeout(timeout):
                     while not self._pieces and not self._ended:
                         await self._change()
         if self._pieces:
             return self._take()
-        if self._is_reused and not self._has_heard:
+        if self._requests > 1 and not self._has_heard:
             raise WentStale("the connection was closed while it was idle")
         if self._error is not None:
-            raise httpcore.ReadError(str(self._error)) from self._error
+            raise BrokeOff(str(self._error)) from self._error
         return b""
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send a piece. Waits while the upstream is behind: this is the back-pressure.
-
-        Raises httpcore.WriteTimeout, and WriteError where the connection is gone or the upstream has refused
-        already: httpcore then goes on to read the answer.
-        """
-        if self._has_read:
-            self._has_read, self._has_heard, self._is_reused = False, False, True
-            self._refuse_unasked()
+    async def write(self, data: bytes | bytearray, timeout: float | None) -> None:
+        """Send a piece. Waits while the upstream is behind: this is the back-pressure. Raises TimedOut, HasAnswered."""
         self._check_sending()
         assert self._transport is not None
-        self._transport.write(buffer)
+        self._transport.write(data)
         if self._writing_paused:
-            with _timing(httpcore.WriteTimeout):
+            with _timing(TimedOut):
                 async with asyncio.timeout(timeout):
                     while self._writing_paused:
                         self._check_sending()
                         await self._change()
 
-    async def aclose(self) -> None:
-        """Close at once."""
-        self.abort()
-
-    def get_extra_info(self, info: str) -> Any:
-        """`is_readable`, by which httpcore tells a dead idle connection; else what asyncio's transport knows."""
-        if info == "is_readable":
-            return bool(self._pieces) or self._ended or self._is_socket_readable()
-        return None if self._transport is None else self._transport.get_extra_info(info)
-
     # What the pool calls.
+
+    def is_readable(self) -> bool:
+        """Whether an idle connection has ended, or has something to say that nobody asked for."""
+        return bool(self._pieces) or self._ended or self._is_socket_readable()
 
     async def encrypt(self, tls: ssl.SSLContext, host: str) -> None:
         """Begin TLS. Where it fails the connection is closed."""
@@ -180,21 +164,15 @@ class Wire(asyncio.Protocol, httpcore.AsyncNetworkStream):
             self._transport.resume_reading()
         return piece
 
-    def _refuse_unasked(self) -> None:
-        # What came between two requests (a 408 to an idle client, a body after HEAD) is no answer to the second.
-        if self._pieces:
-            self._pieces.clear()
-            self._ended = True
-
     def _check_sending(self) -> None:
         if self._ended:
-            raise httpcore.WriteError("the upstream has closed the connection")
+            raise HasAnswered("the upstream has closed the connection")
         if self._pieces and refuses(b"".join(self._pieces)):
-            raise httpcore.WriteError("the upstream has answered before the end of the request")
+            raise HasAnswered("the upstream has answered before the end of the request")
 
     def _is_socket_readable(self) -> bool:
         # The event loop may not have come to it yet.
-        socket = self.get_extra_info("socket")
+        socket = None if self._transport is None else self._transport.get_extra_info("socket")
         if socket is None or socket.fileno() < 0:
             return True
         poll = select.poll()
@@ -213,33 +191,36 @@ class Wire(asyncio.Protocol, httpcore.AsyncNetworkStream):
             self._waiter.set_result(None)
 
 
-async def open_wire(host: str, port: int, *, tls: ssl.SSLContext | None = None, timeout: float | None = None) -> Wire:
-    """A connection, encrypted if `tls` is given: `host` is then the name in the certificate.
+async def open_wire(
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    server_name: str | None = None,
+    timeout: float | None = None,
+) -> Wire:
+    """A connection, encrypted if `tls` is given: `server_name`, else `host`, is then the name in the certificate.
 
-    `timeout` is for all of it, in seconds. Raises httpcore.ConnectError (the certificate's fault, too), ConnectTimeout.
+    `timeout` is for all of it, in seconds. Raises Unreachable (the certificate's fault, too), ConnectTimedOut.
     """
-    with _timing(httpcore.ConnectTimeout), _naming(httpcore.ConnectError):
-        async with asyncio.timeout(timeout):
-            # A name's addresses one after the other: asyncio's happy eyeballs lose a socket where they are cancelled.
-            _, wire = await asyncio.get_running_loop().create_connection(Wire, host, port)
-            if tls is not None:
-                await wire.encrypt(tls, host)
-            return wire
+    with _timing(ConnectTimedOut):
+        try:
+            async with asyncio.timeout(timeout):
+                # A name's addresses one after the other: asyncio's happy eyeballs lose a socket where they are
+                # cancelled.
+                _, wire = await asyncio.get_running_loop().create_connection(Wire, host, port)
+                if tls is not None:
+                    await wire.encrypt(tls, server_name or host)
+                return wire
+        except TimeoutError:
+            raise
+        except OSError as exc:  # ssl.SSLError is one
+            raise Unreachable(str(exc)) from exc
 
 
 @contextmanager
-def _timing(error: type[httpcore.TimeoutException]) -> "Iterator[None]":
+def _timing(error: type[UpstreamError]) -> Iterator[None]:
     try:
         yield
     except TimeoutError as exc:
-        raise error(str(exc)) from exc
-
-
-@contextmanager
-def _naming(error: type[httpcore.NetworkError]) -> "Iterator[None]":
-    try:
-        yield
-    except TimeoutError:
-        raise
-    except OSError as exc:  # ssl.SSLError is one
         raise error(str(exc)) from exc

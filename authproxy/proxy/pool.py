@@ -1,19 +1,19 @@
-"""Connections to the upstream: a bounded number, used again where they were left whole, closed where they were not.
+"""Connections to one address: a bounded number, used again where they were left whole, closed where they were not.
 
-httpcore has a pool, but a request cancelled at the wrong moment leaves it a connection that is neither used nor closed
-for ever, and clients that go away are what cancels requests here. So connections are lent: whoever takes one gives it
-back, in one step that cannot be interrupted. See docs/decisions/0010-stream-through-httpx-over-own-sockets.md.
+Connections are lent: whoever takes one gives it back, in one step that cannot be interrupted. So a request that is
+cancelled, at whatever moment, costs no place. See docs/decisions/0026-speak-http-with-the-upstream.md.
 """
 
 import asyncio
 import ssl
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 
-import httpcore
-
+from authproxy.asgi import Headers
 from authproxy.proxy.address import Address
-from authproxy.proxy.network import Wire, open_wire
+from authproxy.proxy.connection import Connection, Request, Timeouts
+from authproxy.proxy.failure import Busy, WentStale
+from authproxy.proxy.network import open_wire
 
 # Each request in flight has a connection of its own; more wait for one. Below the usual limit of 1024 open files.
 MAX_CONNECTIONS = 400
@@ -24,66 +24,40 @@ MAX_IDLE_CONNECTIONS = 32
 IDLE_FOR_S = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long we wait for the upstream, in seconds."""
-
-    connect_s: float = 10
-    read_s: float = 900  # between two pieces, and for the answer's beginning: a registry may hash gigabytes first
-    write_s: float = 900
-    pool_s: float = 30  # for a connection to be given back, where as many as may be are lent
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Connection:
-    """One connection: httpcore's HTTP/1.1 on a wire of ours."""
-
-    wire: Wire
-    http: httpcore.AsyncHTTP11Connection
-
-
 class Pool:
-    """Lends connections to one upstream."""
+    """Lends connections to one address. `tls` is for https; `server_name` is then the name in the certificate."""
 
-    def __init__(self, address: Address, tls: ssl.SSLContext | None, timeouts: Timeouts) -> None:
-        self._address = address
+    def __init__(
+        self, address: Address, tls: ssl.SSLContext | None, timeouts: Timeouts, *, server_name: str | None = None
+    ) -> None:
+        self.address = address
+        self.in_flight = 0  # requests that have a connection, wait for one, or open one
         self._tls = tls
+        self._server_name = server_name
         self._timeouts = timeouts
-        self._origin = httpcore.Origin(address.scheme.encode(), address.host.encode(), address.port)
         self._free = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: deque[Connection] = deque()  # the longest idle first
         self._lent: set[Connection] = set()
 
     def __repr__(self) -> str:
-        return f"<Pool {self._address.url}, {len(self._lent)} lent, {len(self._idle)} idle>"
+        return f"<Pool {self.address.url}, {len(self._lent)} lent, {len(self._idle)} idle>"
 
-    async def take(self) -> Connection:
-        """Borrow a connection. Raises httpcore.PoolTimeout, ConnectTimeout, ConnectError."""
+    async def ask(self, request: Request) -> "Answer":
+        """Send a request. Raises UpstreamError.
+
+        One that may be repeated is, once and on a new connection, where an idle one turned out to be closed.
+        """
+        self.in_flight += 1
         try:
-            async with asyncio.timeout(self._timeouts.pool_s):
-                await self._free.acquire()
-        except TimeoutError as exc:
-            raise httpcore.PoolTimeout(f"{MAX_CONNECTIONS} requests are in flight") from exc
-        try:
-            connection = self._find_idle() or await self._open()
+            try:
+                return await self._ask(request, may_reuse=True)
+            except WentStale:
+                if not request.is_repeatable:
+                    raise
+                return await self._ask(request, may_reuse=False)
         except BaseException:
-            self._free.release()
+            self.in_flight -= 1
             raise
-        self._lent.add(connection)
-        return connection
-
-    def give_back(self, connection: Connection) -> None:
-        """End the loan: kept if the last answer was read to its end, else closed at once. May be repeated."""
-        if connection not in self._lent:
-            return
-        self._lent.remove(connection)
-        self._free.release()
-        if connection.http.is_idle() and len(self._idle) < MAX_IDLE_CONNECTIONS:
-            self._idle.append(connection)
-        else:
-            connection.wire.abort()
-        while self._idle and self._idle[0].http.has_expired():
-            self._idle.popleft().wire.abort()
 
     def close(self) -> None:
         """Close every connection, lent or idle."""
@@ -91,15 +65,87 @@ class Pool:
             connection.wire.abort()
         self._idle.clear()
 
+    async def _ask(self, request: Request, *, may_reuse: bool) -> "Answer":
+        connection = await self._take(may_reuse=may_reuse)
+        try:
+            status, headers = await connection.ask(request)
+        except BaseException:
+            self._give_back(connection)
+            raise
+        return Answer(status, headers, connection, self)
+
+    async def _take(self, *, may_reuse: bool) -> Connection:
+        try:
+            async with asyncio.timeout(self._timeouts.pool_s):
+                await self._free.acquire()
+        except TimeoutError as exc:
+            raise Busy(f"{MAX_CONNECTIONS} requests are in flight") from exc
+        try:
+            connection = (self._find_idle() if may_reuse else None) or await self._open()
+        except BaseException:
+            self._free.release()
+            raise
+        self._lent.add(connection)
+        return connection
+
+    def _give_back(self, connection: Connection) -> None:
+        """End the loan: kept if the last answer was read to its end, else closed at once."""
+        self._lent.remove(connection)
+        self._free.release()
+        now = asyncio.get_running_loop().time()
+        if connection.is_whole() and len(self._idle) < MAX_IDLE_CONNECTIONS:
+            connection.idle_since = now
+            self._idle.append(connection)
+        else:
+            connection.wire.abort()
+        while self._idle and self._has_expired(self._idle[0], now):
+            self._idle.popleft().wire.abort()
+
     def _find_idle(self) -> Connection | None:
         # The last one used first: it is the least likely to be closed just now.
+        now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
-            if not connection.http.has_expired():
+            if not self._has_expired(connection, now):
                 return connection
             connection.wire.abort()
         return None
 
+    def _has_expired(self, connection: Connection, now: float) -> bool:
+        return now - connection.idle_since > IDLE_FOR_S or connection.wire.is_readable()
+
     async def _open(self) -> Connection:
-        wire = await open_wire(self._address.host, self._address.port, tls=self._tls, timeout=self._timeouts.connect_s)
-        return Connection(wire, httpcore.AsyncHTTP11Connection(self._origin, wire, keepalive_expiry=IDLE_FOR_S))
+        wire = await open_wire(
+            self.address.host,
+            self.address.port,
+            tls=self._tls,
+            server_name=self._server_name,
+            timeout=self._timeouts.connect_s,
+        )
+        return Connection(wire, self._timeouts)
+
+
+class Answer:
+    """An answer whose body is still to be read, and the loan of its connection. It has to be closed, once or more."""
+
+    def __init__(self, status: int, headers: Headers, connection: Connection, pool: Pool) -> None:
+        self.status = status
+        self.headers = headers
+        self._connection: Connection | None = connection
+        self._pool = pool
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.status}>"
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body, piece by piece as the socket gives it. Raises UpstreamError where it breaks off."""
+        assert self._connection is not None
+        while piece := await self._connection.read():
+            yield piece
+
+    def close(self) -> None:
+        """Give the connection back; it is closed where the body was not read to its end."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            self._pool.in_flight -= 1
+            self._pool._give_back(connection)  # noqa: SLF001 - the other half of this module

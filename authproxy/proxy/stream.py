@@ -8,12 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
-import httpx
-
 from authproxy import asgi
 
 
-class RequestBody(httpx.AsyncByteStream):
+class RequestBody:
     """The client's body. Awaits `at_end` once it has been read; raises ClientDisconnected where it breaks off."""
 
     def __init__(self, receive: asgi.Receive, at_end: Callable[[], Awaitable[object]]) -> None:
@@ -39,38 +37,38 @@ class RequestBody(httpx.AsyncByteStream):
         await self._pieces.aclose()
 
 
-async def relay(
-    pieces: AsyncIterator[bytes], start: asgi.Message, send: asgi.Send, *, length: int | None
-) -> asgi.Message:
-    """Send an answer's start and its body, but for the last message, which is returned.
+async def relay(pieces: AsyncIterator[bytes], send: asgi.Send, *, length: int | None) -> asgi.Message:
+    """Send the body of an answer that has been started, but for the last message, which is returned.
 
     The server takes that message as the end of the request; so the upstream's connection can be given back first.
     `length` is the `Content-Length` of the answer, or None.
     """
-    await send(start)
     sent = 0
     last = b""
     async for piece in pieces:
         sent += len(piece)
         if sent == length:
             last = piece
-        elif piece:
+        else:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
     return {"type": "http.response.body", "body": last}
 
 
 @asynccontextmanager
 async def cancel_on_disconnect(receive: asgi.Receive, exchange: asyncio.Timeout) -> AsyncIterator[None]:
-    """Let the exchange's time end when the client goes away, whatever it is waiting for."""
-    async with asgi.watch_disconnect(receive) as gone:
+    """Let the exchange's time end when the client goes away, whatever it is waiting for.
 
-        async def end() -> None:
-            await gone.wait()
-            exchange.reschedule(asyncio.get_running_loop().time())
+    For requests whose body has been read or does not matter: it takes the remaining messages.
+    """
 
-        ender = asyncio.create_task(end(), name="cancel on disconnect")
-        try:
-            yield
-        finally:
-            ender.cancel()
-            await asyncio.wait([ender])
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        exchange.reschedule(asyncio.get_running_loop().time())
+
+    watcher = asyncio.create_task(watch(), name="cancel on disconnect")
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        await asyncio.wait([watcher])

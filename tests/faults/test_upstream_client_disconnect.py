@@ -4,7 +4,6 @@ import asyncio
 
 import httpx
 
-from authproxy.proxy.client import Transport
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import PATIENCE_S, Connection, fake_upstream, front_door
 
@@ -103,12 +102,6 @@ async def test_gone_during_a_download_that_has_stopped() -> None:
         await front.wait_idle()
 
 
-def transport_of(backend: Upstream) -> Transport:
-    transport = backend._client._transport
-    assert isinstance(transport, Transport)
-    return transport
-
-
 async def test_pool_is_whole_after_clients_have_gone_at_every_moment() -> None:
     async def serve(connection: Connection) -> None:
         while True:
@@ -127,7 +120,7 @@ async def test_pool_is_whole_after_clients_have_gone_at_every_moment() -> None:
                     await asyncio.sleep(0)
                 client.writer.transport.abort()
             await front.wait_idle()
-            pool = transport_of(backend).pool
+            pool = backend._places._pools[0]
             assert ", 0 lent, " in repr(pool)
             # Idle ones are whole: the next request is served on one of them.
             async with httpx.AsyncClient(base_url=front.url) as healthy:

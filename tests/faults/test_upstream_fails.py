@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from authproxy.proxy import pool
-from authproxy.proxy.pool import Timeouts
+from authproxy.proxy.connection import Timeouts
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import Behaviour, Connection, answering, fake_upstream, front_door
 
@@ -39,24 +39,27 @@ class Fault(NamedTuple):
 
 
 SAYS = b"HTTP/1.1 200 OK\r\n"
+BROKE = "broke the connection before it answered"
 NO_HTTP = "did not answer in HTTP"
 FAULTS = [
     Fault("silent", read_and_hang, 504, "took too long to answer"),
-    Fault("closes before it answers", read_and_close, 502, NO_HTTP),
-    Fault("closes within its headers", half_a_head, 502, NO_HTTP),
+    Fault("closes before it answers", read_and_close, 502, BROKE),
+    Fault("closes within its headers", half_a_head, 502, BROKE),
     Fault("another protocol", answering(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), 502, NO_HTTP),
     Fault("a broken header", answering(SAYS + b"A b: c\r\n\r\n"), 502, NO_HTTP),
     Fault("headers without an end", answering(SAYS + b"A: " + bytes(300_000)), 502, NO_HTTP),
     Fault("two lengths", answering(SAYS + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n"), 502, NO_HTTP),
     Fault("another protocol agreed", answering(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n"), 502, NO_HTTP),
-    Fault("a status that is none", answering(b"HTTP/1.1 799 What\r\nContent-Length: 0\r\n\r\n"), 502, "status 799"),
-    Fault("a control character", answering(SAYS + b"A: b\x01\r\nContent-Length: 0\r\n\r\n"), 502, "control character"),
+    Fault("a status that is none", answering(b"HTTP/1.1 799 What\r\nContent-Length: 0\r\n\r\n"), 502, NO_HTTP),
+    Fault("a control character", answering(SAYS + b"A: b\x01\r\nContent-Length: 0\r\n\r\n"), 502, NO_HTTP),
     Fault(
-        "redirect to nowhere",
-        answering(b"HTTP/1.1 307 T\r\nLocation: http://a:b\r\nContent-Length: 0\r\n\r\n"),
+        "a length and chunks",
+        answering(SAYS + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"),
         502,
-        "redirects to something",
+        NO_HTTP,
     ),
+    Fault("a coding that is none", answering(SAYS + b"Transfer-Encoding: gzip\r\n\r\nxx"), 502, NO_HTTP),
+    Fault("a folded header", answering(SAYS + b"A: b\r\n c\r\n\r\n"), 502, NO_HTTP),
 ]
 
 

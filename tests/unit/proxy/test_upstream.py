@@ -10,6 +10,7 @@ import trustme
 
 from authproxy.errors import StartError
 from authproxy.origin import Origin
+from authproxy.proxy.tls import TlsFiles
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import Connection, answering, fake_upstream, front_door
 
@@ -57,8 +58,10 @@ async def test_request_leaves_as_it_came() -> None:
         b"host: front:5000",
         b"x-forwarded-proto: http",
         b"x-forwarded-host: front:5000",
+        b"x-forwarded-port: 5000",
         b"x-forwarded-for: 127.0.0.1",
         b"x-real-ip: 127.0.0.1",
+        b'forwarded: for=127.0.0.1;host="front:5000";proto=http',
         b"accept: text/plain",
         b"accept: */*",
         b"",
@@ -88,7 +91,7 @@ BODIES = [
 async def test_body_keeps_its_framing(sent: bytes, framing: bytes, body: bytes) -> None:
     _, record = await ask(b"PATCH /v2/a/blobs/uploads/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + sent)
     assert framing in record.heads[0]
-    assert b"expect" not in record.heads[0]
+    assert (b"expect: 100-continue\r\n" in record.heads[0]) == sent.startswith(b"Expect")
     assert record.bodies == [body]
 
 
@@ -208,7 +211,6 @@ async def test_upstreams_cookies_are_not_kept_for_others() -> None:
         async with front_door(backend) as front, front.client() as client:
             assert "set-cookie" not in (await client.get("/v2/")).headers
             await client.get("/v2/")
-        assert not backend._client.cookies
     assert not any(b"cookie" in head.lower() for head in recorder.heads)
 
 
@@ -239,7 +241,7 @@ async def test_encrypted_upstream_is_verified_by_its_own_ca(tmp_path: Path) -> N
     async with fake_upstream(answering(OK), tls=context) as upstream:
         url = f"https://127.0.0.1:{upstream.port}"
         async with (
-            front_door(Upstream(url, ca=tmp_path / "ca.pem")) as trusting,
+            front_door(Upstream(url, tls=TlsFiles(ca=tmp_path / "ca.pem"))) as trusting,
             front_door(Upstream(url)) as strict,
             trusting.client() as client,
         ):
@@ -253,11 +255,11 @@ def test_ca_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     broken = tmp_path / "broken.pem"
     broken.write_text("not a certificate")
     with pytest.raises(StartError, match=r"upstream.ca: .*broken.pem holds no certificate"):
-        Upstream("https://registry", ca=broken)
+        Upstream("https://registry", tls=TlsFiles(ca=broken))
     with pytest.raises(StartError, match=r"upstream.ca: cannot read .*missing.pem: No such file"):
-        Upstream("https://registry", ca=tmp_path / "missing.pem")
+        Upstream("https://registry", tls=TlsFiles(ca=tmp_path / "missing.pem"))
     with pytest.raises(StartError, match=r"begins with https://"):
-        Upstream("http://registry", ca=broken)
+        Upstream("http://registry", tls=TlsFiles(ca=broken))
 
 
 async def test_repr_names_the_upstream() -> None:
