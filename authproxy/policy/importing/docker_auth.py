@@ -15,7 +15,7 @@ from authproxy.policy.importing.cases import Caller, make_cases
 from authproxy.policy.importing.dangers import dangers_in
 from authproxy.policy.importing.entry import CATALOG, REPOSITORIES, Entry, Reader, World, labels_in
 from authproxy.policy.importing.first_match import List, Said
-from authproxy.policy.importing.imported import Imported, ImportedRule, ImportedUser
+from authproxy.policy.importing.imported import Imported, ImportedRule, ImportedUser, one_line
 from authproxy.policy.importing.labels import Labels
 from authproxy.policy.importing.nodes import entries_of, read_foreign, text_of, texts_of, value_of
 from authproxy.policy.importing.report import Finding, Kind, place
@@ -114,11 +114,11 @@ def _named(said: Sequence[tuple[World, Said]], source: str) -> Iterator[Imported
     """Each as a rule whose name no other has."""
     taken: dict[str, int] = {}
     for world, one in said:
-        name = f"{Path(source).name} line {one.entry.line}" + (" catalog" if world is CATALOG else "")
+        name = f"{one_line(Path(source).name)} line {one.entry.line}" + (" catalog" if world is CATALOG else "")
         taken[name] = taken.get(name, 0) + 1
         if taken[name] > 1:
             name = f"{name} ({taken[name]})"
-        comment = " ".join("".join(c if c.isprintable() else " " for c in one.entry.comment).split())
+        comment = one_line(one.entry.comment)
         description = (
             f"{comment} (acl, line {one.entry.line})" if comment else f"The entry of line {one.entry.line} of the acl."
         )

@@ -1,6 +1,5 @@
 """What an importer answers: rules, cases and users as texts of our files, and what it found."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,11 @@ from authproxy.policy.importing.report import Finding
 def is_nameable(name: str) -> bool:
     """Whether a rule can name a user or a group so: what looks like a pattern is refused there."""
     return bool(name) and name == name.strip() and name.isprintable() and not any(c in "*{}" for c in name)
+
+
+def one_line(text: str) -> str:
+    """A text as names and descriptions hold it: in one line, without control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class ImportedRule:
         """The same as the file has it."""
         yield f"name: {_flow(self.name)}"
         if self.description:
-            yield f"description: {_flow(self.description)}"
+            yield f"description: {_flow(one_line(self.description))}"
         yield f"allow: {_flow(list(self.allow))}" if self.allow else f"deny: {_flow(list(self.deny))}"
         yield f"to: {_flow(dict(self.to))}"
         if self.repositories:
@@ -69,7 +73,7 @@ class Imported:
 def to_policy(imported: Imported) -> str:
     """The policy file."""
     head = [
-        f"# From {json.dumps(imported.source, ensure_ascii=False)}: authproxy policy import {imported.system}.",
+        f"# From {one_line(imported.source)}: authproxy policy import {imported.system}.",
         "# A rule's description names the line that it comes from. Decide the cases: authproxy policy test",
         "version: 1",
         "rules:",

@@ -1,8 +1,19 @@
 """Foreign files, node by node: what must be a map, a list or a text, else a sentence with file, line and fix."""
 
+import re
 from pathlib import Path
 
-from authproxy.config.document import Document, DocumentError, Entry, ListNode, MapNode, Node, TextNode, parse_document
+from authproxy.config.document import (
+    Document,
+    DocumentError,
+    Entry,
+    ListNode,
+    MapNode,
+    Node,
+    Place,
+    TextNode,
+    parse_document,
+)
 
 
 def read_foreign(path: Path) -> Document:
@@ -15,9 +26,24 @@ def read_foreign(path: Path) -> Document:
         line = exc.object.count(b"\n", 0, exc.start) + 1
         raise DocumentError(f"{path}:{line}: a byte that is not UTF-8; save the file as UTF-8") from exc
     if text.lstrip().startswith("{"):
-        # JSON is YAML but for tabs, which stand between its words alone.
-        text = text.replace("\t", " ")
+        # JSON is YAML but for tabs, which stand between its words alone, and for pairs of escapes for one character.
+        text = _ESCAPE.sub(_one_character, text.replace("\t", " "))
     return parse_document(text, str(path))
+
+
+_ESCAPE = re.compile(r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|.)", re.DOTALL)
+
+
+def _one_character(found: re.Match[str]) -> str:
+    if found[1] is None:
+        return found[0]
+    return bytes.fromhex(found[1] + found[2]).decode("utf-16-be")
+
+
+def _checked(text: str, place: Place) -> str:
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise DocumentError(f"{place}: half of a character, written as an escape; write the whole one")
+    return text
 
 
 def wrong(node: Node, what: str) -> DocumentError:
@@ -31,7 +57,7 @@ def entries_of(node: Node | None, key: str) -> dict[str, Entry]:
         case None | TextNode(text=None):
             return {}
         case MapNode():
-            return dict(node.entries)
+            return {_checked(name, entry.place): entry for name, entry in node.entries.items()}
         case _:
             raise wrong(node, f"{key}: this is no map; allowed: keys below it")
 
@@ -55,7 +81,7 @@ def texts_of(node: Node | None, key: str) -> tuple[str, ...]:
 def text_of(node: Node, key: str) -> str:
     """A text; an empty value is none."""
     if isinstance(node, TextNode) and node.text is not None:
-        return node.text
+        return _checked(node.text, node.place)
     raise wrong(node, f"{key}: this is no text; allowed: one value")
 
 

@@ -13,7 +13,7 @@ from authproxy.policy.glob import Glob
 from authproxy.policy.importing.entry import Entry
 from authproxy.policy.importing.pattern import Pattern
 from authproxy.policy.importing.shapes import Wild, literal_of, to_glob
-from authproxy.policy.relate import covers, may_meet
+from authproxy.policy.relate import covers, is_matchable, may_meet
 from authproxy.reference import parse_repository
 
 
@@ -46,7 +46,9 @@ class Repositories:
             glob = to_glob(shape)
             if glob is None:
                 return None
-            globs.append(Glob.parse(glob))
+            parsed = Glob.parse(glob)
+            if is_matchable(parsed):
+                globs.append(parsed)
         return tuple(globs)
 
     @property

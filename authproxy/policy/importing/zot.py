@@ -14,7 +14,7 @@ from authproxy.config.document import DocumentError
 from authproxy.policy.condition import MAX_LENGTH
 from authproxy.policy.importing.doublestar import ZotGlob, literal_head
 from authproxy.policy.importing.expressions import GROUPS, NAME, REPOSITORY, is_any_of, literal
-from authproxy.policy.importing.imported import Imported, ImportedRule, ImportedUser, is_nameable
+from authproxy.policy.importing.imported import Imported, ImportedRule, ImportedUser, is_nameable, one_line
 from authproxy.policy.importing.nodes import read_foreign
 from authproxy.policy.importing.pattern import Unsayable
 from authproxy.policy.importing.report import Finding, Kind
@@ -222,7 +222,7 @@ def _but_for_head(section: Section, other: Section) -> str:
 def import_zot(path: Path) -> Imported:
     """Read a configuration, JSON or YAML. Raises DocumentError."""
     control = read_access_control(read_foreign(path))
-    writer = _Writer(control, path.name, list(control.findings))
+    writer = _Writer(control, one_line(path.name), list(control.findings))
     writer.write()
     if not any(rule.allow for rule in writer.rules):
         raise DocumentError(f"{path}: nothing of its accessControl allows anything that our rules can say")

@@ -34,7 +34,7 @@ def invoke(*arguments: str) -> Result:
 def test_rules_go_to_standard_output_and_the_report_to_standard_error() -> None:
     result = invoke("import", "docker_auth", "auth.yml")
     assert result.exit_code == 1
-    assert result.stdout.startswith('# From "auth.yml"')
+    assert result.stdout.startswith("# From auth.yml: authproxy policy import docker_auth.")
     assert result.stderr == (
         "auth.yml: left behind: the group devs has to be given to alice; --users FILE writes a users file\n"
     )

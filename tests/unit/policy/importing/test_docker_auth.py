@@ -74,6 +74,11 @@ def test_all_actions_without_a_type_open_the_catalog_too(tmp_path: Path) -> None
     assert [rule.allow for rule in result.rules] == [("pull", "push", "delete"), ("catalog",)]
 
 
+def test_a_comment_of_several_lines_is_one(tmp_path: Path) -> None:
+    acl = '- {match: {account: alice}, actions: [pull], comment: "two\\n lines\\x07"}'
+    assert imported(tmp_path, acl).rules[0].description == "two lines (acl, line 3)"
+
+
 FINDINGS = [
     ('- {match: {name: "${name:1}"}, actions: [pull]}', Kind.LEFT, "a part of what another pattern matched"),
     ('- {match: {service: "x*"}, actions: [pull]}', Kind.LEFT, "--service"),

@@ -168,6 +168,16 @@ def test_sources_of_users_are_left_behind(tmp_path: Path, source: str) -> None:
     ]
 
 
+def test_json_may_have_characters_in_two_escapes(tmp_path: Path) -> None:
+    result = imported(tmp_path, {"http": {"accessControl": {"repositories": {"\U0001f1fa": READ, "a": READ}}}})
+    assert "\U0001f1fa matches no repository's name" in [finding.sentence for finding in result.findings]
+
+
+def test_half_a_character_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DocumentError, match="half of a character"):
+        imported(tmp_path, {"http": {"accessControl": {"repositories": {"\ud83c": READ}}}})
+
+
 def test_static_groups_become_groups_of_users(tmp_path: Path) -> None:
     control = {"groups": {"devs": {"users": ["ann"]}, "ops": {"users": ["ann", "bob"]}}, "repositories": {"a": READ}}
     users = imported(tmp_path, {"http": {"accessControl": control}}).users
