@@ -105,7 +105,17 @@ NAMES = (
         "/^a.*\\/b$/",
         "/^a|b$/",
     ),
-    *("/^(?i)A/", "/^[^\\/]+\\/b$/", "/^a.+$/", "/^a?$/", "/^a*b$/", "/\\Aa\\z/", "/^team.x\\/.*/", "/^${account}+$/"),
+    *(
+        "/^(?i)A/",
+        "/^[^\\/]+\\/b$/",
+        "/^a.+$/",
+        "/^a[^\\/]+\\/b$/",
+        "/^a?$/",
+        "/^a*b$/",
+        "/\\Aa\\z/",
+        "/^team.x\\/.*/",
+        "/^${account}+$/",
+    ),
 )
 LABELS = ("dev", "*", "d*", "/^d/", "/e/", "[do]*", "/^(dev|ops)$/", "${account}")
 LABEL_VALUES = ("dev", "ops", "a", "alice", "a/*", "a/b", "team.x", "a*", "t:dev", "(", "")
@@ -123,6 +133,7 @@ REPOSITORIES = (
     *("a", "b", "ab", "a/b", "b/b", "a/a", "a/alice", "alice", "alice/b", "alice/b/c", "alice/alice", "bob/b", "bob"),
     *("a/b/b", "a/x/b", "catalog", "repository/a", "registry/a", "dev", "dev/a", "ops/a/b", "a/dev", "a/ops/x", "aa/b"),
     *("alice-x/b", "a-alice/b", "xalice", "a-bob/x", "b.b/b", "teamax/y", "team.x/y", "x/alice/y", "a.b", "team.xx"),
+    *("a--x/b", "a-b.b/x", "a-bxb/x", "bxb/b"),
 )
 HERE = RequestFacts(address="10.1.2.3")
 CALLERS = ("", "alice", "bob", "b.b", "bob-ci", "carol", "Alice", "-x", "a*", "x")
