@@ -123,7 +123,7 @@ def _standing(
 ) -> Iterator[str]:
     """What an operator should see at the start: where it listens, and what is not as usual."""
     http = settings.http
-    if settings.upstream is None and settings.storage and settings.storage.maintenance.readonly.enabled:
+    if settings.has_core and settings.storage and settings.storage.maintenance.readonly.enabled:
         yield "read-only: every write is refused, pulls go on (storage.maintenance.readonly)"
     if debug_sockets and http.debug.addr is not None:
         yield f"debug port on http://{_authority(http.debug.addr.host, debug_sockets)}/debug/health"

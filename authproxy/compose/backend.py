@@ -1,4 +1,4 @@
-"""What stands behind the edge: our own core above a storage driver, or another registry."""
+"""What stands behind the edge: our own core above a storage driver, another registry, or several of them."""
 
 from authproxy.asgi import App
 from authproxy.compose.parts import Parts
@@ -6,9 +6,14 @@ from authproxy.compose.rules import core_rules
 from authproxy.compose.upstream import make_upstream
 from authproxy.config.model import Settings
 from authproxy.config.storage import Storage, UploadPurging
+from authproxy.config.upstreams import UpstreamEntry
+from authproxy.errors import StartError
 from authproxy.metrics.families import UPLOADS_PURGED
 from authproxy.metrics.metrics import Metrics
+from authproxy.proxy.rename import Renaming
+from authproxy.proxy.renamed import Renamed
 from authproxy.proxy.restrict import Restrict
+from authproxy.proxy.switch import Branch, Switch
 from authproxy.registry.core import Core
 from authproxy.registry.purge import FIRST_WITHIN_S, PurgeUploads
 from authproxy.storage.driver import Driver
@@ -18,9 +23,46 @@ from authproxy.storage.memory import MemoryDriver
 
 def make_backend(settings: Settings, parts: Parts) -> App:
     """The backend of these settings. Raises StartError where its folder cannot be used."""
+    if settings.upstreams:
+        return _make_switch(settings, parts)
     if settings.upstream is not None:
-        upstream = make_upstream(settings.upstream, parts)
-        return upstream if settings.policies is None else Restrict(upstream)
+        return _restricted(make_upstream(settings.upstream, parts), settings)
+    return _make_core(settings, parts)
+
+
+def _make_switch(settings: Settings, parts: Parts) -> App:
+    """All entries; those that differ in names alone are one registry, with one pool of connections."""
+    made: list[tuple[UpstreamEntry, App]] = []
+    branches: list[Branch] = []
+    for number, entry in enumerate(settings.upstreams):
+        same = entry.as_upstream()
+        registry = next((app for key, app in made if key == same), None)
+        if registry is None:
+            registry = _make_core(settings, parts) if entry.backend else _make_entry(number, entry, parts)
+            made.append((same, registry))
+        renaming = Renaming(entry.rename.strip or "", entry.rename.add or "")
+        app = Renamed(registry, renaming) if renaming else registry
+        branches.append(Branch(entry.base, app if entry.backend else _restricted(app, settings), registry, renaming))
+    match branches:
+        case [Branch(base="", renaming=Renaming(strip="", add=""), app=app)]:
+            return app
+        case _:
+            return Switch(branches, max_entries=settings.catalog.maxentries)
+
+
+def _make_entry(number: int, entry: UpstreamEntry, parts: Parts) -> App:
+    try:
+        return make_upstream(entry, parts)
+    except StartError as exc:
+        raise StartError(str(exc).replace("upstream.", f"upstreams.{number}.")) from exc
+
+
+def _restricted(app: App, settings: Settings) -> App:
+    """A registry that knows no rules of ours; where there are none it needs nobody to know them."""
+    return app if settings.policies is None else Restrict(app)
+
+
+def _make_core(settings: Settings, parts: Parts) -> Core:
     assert settings.storage is not None
     driver = _make_driver(settings.storage)
     parts.closers.append(driver.close)

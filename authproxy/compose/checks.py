@@ -27,7 +27,7 @@ def make_checks(settings: Settings) -> Checks:
 def _storage(settings: Settings) -> Iterator[Check]:
     """A folder is looked at. Memory always answers, and what lies behind an upstream is nothing of ours."""
     row, storage = settings.health.storagedriver, settings.storage
-    if row.enabled and settings.upstream is None and storage is not None and storage.filesystem is not None:
+    if row.enabled and settings.has_core and storage is not None and storage.filesystem is not None:
         folder = storage.filesystem.rootdirectory / ROOT
         look = partial(look_at_folder, folder, for_writing=not storage.maintenance.readonly.enabled)
         yield storage_check(look, interval=row.interval, threshold=row.threshold)

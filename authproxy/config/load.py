@@ -121,7 +121,7 @@ def _warnings(document: Document, settings: Settings, not_as_written: list[str],
         warnings.append(f"no such key, so without effect: {', '.join(unknown)}")
     if settings.http.debug.prometheus.enabled and settings.http.debug.addr is None:
         warnings.append(f"{document.name}: http.debug.prometheus: no metrics without http.debug.addr; write one")
-    if settings.upstream is None and settings.storage is not None and settings.storage.inmemory is not None:
+    if settings.has_core and settings.storage is not None and settings.storage.inmemory is not None:
         warnings.append(f"{document.name}: storage.inmemory: everything is lost when the server ends")
     if settings.mode is Mode.OPEN and settings.auth is None:
         warnings.append(

@@ -22,6 +22,7 @@ from authproxy.config.schema import Section
 from authproxy.config.serving import Http
 from authproxy.config.storage import Storage
 from authproxy.config.upstream import Upstream
+from authproxy.config.upstreams import UpstreamEntry, check_entries, keeps_in_storage
 
 # Clients take a token without expires_in for one of 60 seconds, and Docker's specification names 60 as the least.
 MIN_LIFETIME = timedelta(seconds=60)
@@ -151,6 +152,15 @@ class Settings(Section):
 
     upstream: Upstream | None = None
 
+    upstreams: tuple[UpstreamEntry, ...] = ()
+    """Several registries behind this edge, chosen by the repository: entries with `match`. In place of `upstream`,
+    which is one that matches `**`. Default: none."""
+
+    @property
+    def has_core(self) -> bool:
+        """Whether our own registry serves any repository, and `storage` so has content."""
+        return keeps_in_storage(self.upstreams) if self.upstreams else self.upstream is None
+
     @property
     def mode(self) -> Mode:
         """Who says who somebody is and what they may do."""
@@ -171,12 +181,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         """Refuse what would be weaker than it reads: a section that nobody would look at is no protection."""
-        if self.storage is None and self.upstream is None:
-            raise conflict("neither says where content lies; write one of them", ("storage",), ("upstream",))
-        if self.upstream is None:
-            self._check_storage()
-        else:
-            self._check_upstream()
+        self._check_backends()
         if self.token and self.auth and not self.auth.htpasswd:
             raise conflict("these exclude each other; remove one of them", ("token",), ("auth", self.auth.kind))
         unused = [(name,) for name in ("identities", "policies") if getattr(self, name)]
@@ -191,8 +196,25 @@ class Settings(Section):
             raise conflict("token needs policies, which say who may do what; write policies: {path: …}", ("token",))
         return self
 
+    def _check_backends(self) -> None:
+        if self.upstream is not None and self.upstreams:
+            raise conflict(
+                "these exclude each other; write the first as an entry of the other, with match: '**'",
+                ("upstream",),
+                ("upstreams",),
+            )
+        check_entries(self.upstreams)
+        if self.has_core:
+            self._check_storage()
+        if self.upstream is not None or any(entry.url for entry in self.upstreams):
+            self._check_upstream()
+
     def _check_storage(self) -> None:
-        assert self.storage is not None
+        if self.storage is None and self.upstreams:
+            core = next(place for place, entry in enumerate(self.upstreams) if entry.backend)
+            raise conflict("the core keeps its content in storage; write that section", ("upstreams", core, "backend"))
+        if self.storage is None:
+            raise conflict("neither says where content lies; write one of them", ("storage",), ("upstream",))
         if self.storage.filesystem is None and self.storage.inmemory is None:
             raise conflict("no driver is named; write filesystem: {rootdirectory: FOLDER}", ("storage",))
         if self.storage.inmemory is not None and self.http.workers > 1:
@@ -203,9 +225,9 @@ class Settings(Section):
             )
 
     def _check_upstream(self) -> None:
-        """What would restrict our own storage restricts nothing behind an upstream."""
+        """What would restrict our own registry restricts nothing behind an upstream."""
         without_effect: list[tuple[str, ...]] = []
-        if self.storage is not None and self.storage.maintenance.readonly.enabled:
+        if not self.has_core and self.storage is not None and self.storage.maintenance.readonly.enabled:
             without_effect.append(("storage", "maintenance", "readonly"))
         if self.validation.manifests.urls.allow or self.validation.manifests.urls.deny:
             without_effect.append(("validation", "manifests", "urls"))
@@ -215,5 +237,5 @@ class Settings(Section):
             raise conflict(
                 "what is pushed goes to the upstream unseen; remove this, and restrict it there",
                 *without_effect,
-                ("upstream",),
+                ("upstreams" if self.upstreams else "upstream",),
             )

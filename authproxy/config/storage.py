@@ -74,7 +74,10 @@ class Maintenance(Section):
 
 
 class Storage(Section):
-    """Where content lies: `filesystem` or `inmemory`. Needed, unless `upstream` has it: with both, that is used."""
+    """Where content lies: `filesystem` or `inmemory`. Needed where our own registry serves.
+
+    With `upstream`, or `upstreams` without `backend: core`, it is not used.
+    """
 
     filesystem: Filesystem | None = None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
@@ -13,14 +14,34 @@ from authproxy.route import parse_route
 # The longest answer that is read, in bytes: a list of a hundred thousand tags has a few million.
 MAX_BYTES = 16 * 1024 * 1024
 
-# Entries that one question for a list brings: as many as CNCF Distribution's catalog gives, however it is configured.
+# Entries that one question for tags brings.
 LOOK = 100
 
-FOUND, NOT_FOUND = 200, 404
+# Repositories that one question is for, until a registry takes it: CNCF Distribution refuses more than its
+# `catalog.maxentries`, 1000 unless it is configured otherwise. None: as many as it likes.
+CATALOG_LOOKS: tuple[int | None, ...] = (1000, 100, None)
+
+CATALOG = "/v2/_catalog"
+
+FOUND, TOO_MANY, NOT_FOUND = 200, 400, 404
+
+# Up to the first of these, names stand in the same order by bytes and by folders; so they do up to the first of the
+# others alone, if what they are compared with is the end of a page.
+_HEAD_ENDS = re.compile(r"[/.-]")
+_ORDERED_ALIKE = re.compile(r"[.-]")
 
 # Said of the client's own request: its body, and what it has already.
 _NOT_ASKED_WITH = frozenset(
-    {b"accept", b"content-encoding", b"content-length", b"content-type", b"expect", b"range", b"transfer-encoding"}
+    {
+        b"accept",
+        b"accept-encoding",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"expect",
+        b"range",
+        b"transfer-encoding",
+    }
 )
 _CONDITIONS = b"if-"
 _ANY_MANIFEST = (
@@ -43,6 +64,7 @@ class Inquiry:
     def __init__(self, app: asgi.App, scope: asgi.Scope) -> None:
         self._app = app
         self._scope = scope
+        self._catalog_looks = CATALOG_LOOKS
 
     async def has_repository(self, name: str) -> bool:
         """Whether there is a repository."""
@@ -61,19 +83,53 @@ class Inquiry:
         answer = await self._ask("GET", f"/v2/{name}/manifests/{reference}")
         return answer.body if self._is_found(answer) else b""
 
-    async def names(self, path: str, key: str, after: str = "") -> AsyncGenerator[list[str], None]:
-        """A list behind `after`, piece by piece: `/v2/_catalog` has its names under "repositories"."""
+    async def tags(self, name: str, after: str = "") -> AsyncGenerator[list[str], None]:
+        """The tags of a repository behind `after`, piece by piece; none where there is no such repository."""
         while True:
-            answer = await self._ask("GET", path, {"n": str(LOOK)} | ({"last": after} if after else {}))
+            answer = await self._ask("GET", f"/v2/{name}/tags/list", _page(LOOK, after))
             if not self._is_found(answer):
                 return
             # A registry that knows no pages (CNCF Distribution 2.8 of tags) begins anew each time.
-            names = sorted(name for name in _parse(answer.body, key) if name > after)
-            if names:
-                yield names
-            if not names or b"link" not in answer.headers:
+            tags = sorted(tag for tag in _parse(answer.body, "tags") if tag > after)
+            if tags:
+                yield tags
+            if not tags or b"link" not in answer.headers:
                 return
-            after = names[-1]
+            after = tags[-1]
+
+    async def repositories(self, after: str = "") -> AsyncGenerator[list[str], None]:
+        """The catalog in bytewise order, block by block; all behind `after` is in it, and perhaps more before.
+
+        CNCF Distribution lists a folder before what only begins with its name: a/b, a-b, where bytes say a-b, a/b. Up
+        to a first `/`, `-` or `.` both orders agree, so names that share that much make a block, which is sorted here.
+        """
+        block: set[str] = set()
+        head, last = "", _ORDERED_ALIKE.split(after, maxsplit=1)[0]
+        while True:
+            answer = await self._ask_catalog(last)
+            fresh = [
+                name for name in _parse(answer.body, "repositories") if name not in block and head_of(name) >= head
+            ]
+            for name in fresh:
+                if head_of(name) != head and block:
+                    yield sorted(block)
+                    block = set()
+                head = head_of(name)
+                block.add(name)
+            if not fresh or b"link" not in answer.headers:
+                break
+            last = fresh[-1]
+        if block:
+            yield sorted(block)
+
+    async def _ask_catalog(self, last: str) -> _Answer:
+        answer = await self._ask("GET", CATALOG, _page(self._catalog_looks[0], last))
+        while answer.status == TOO_MANY and len(self._catalog_looks) > 1:
+            self._catalog_looks = self._catalog_looks[1:]
+            answer = await self._ask("GET", CATALOG, _page(self._catalog_looks[0], last))
+        if not self._is_found(answer):
+            raise GatewayFailed("the upstream registry does not list its repositories")
+        return answer
 
     def _is_found(self, answer: _Answer) -> bool:
         if answer.status not in (FOUND, NOT_FOUND):
@@ -114,11 +170,20 @@ class Inquiry:
         try:
             await self._app(question, receive, send)
         except RegistryError as error:
-            if error.status != NOT_FOUND:
+            if error.status not in (NOT_FOUND, TOO_MANY):
                 raise
-            return _Answer(NOT_FOUND, {}, b"")
+            return _Answer(error.status, {}, b"")
         [start] = started
         return _Answer(start["status"], dict(start["headers"]), bytes(body))
+
+
+def head_of(name: str) -> str:
+    """What a block of the catalog has in common: a name up to its first `/`, `.` or `-`."""
+    return _HEAD_ENDS.split(name, maxsplit=1)[0]
+
+
+def _page(entries: int | None, last: str) -> dict[str, str]:
+    return ({"n": str(entries)} if entries else {}) | ({"last": last} if last else {})
 
 
 def _parse(body: bytes, key: str) -> list[str]:

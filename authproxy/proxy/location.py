@@ -5,6 +5,7 @@ upstream itself must never reach them. One of somebody else (a storage service's
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
@@ -47,10 +48,15 @@ class Relocation:
 
     def relocate_links(self, value: str) -> str:
         """Every `<…>` of a `Link`; its parameters stay."""
-        return _LINK_TARGET.sub(lambda match: f"<{self.relocate(match[1])}>", value)
+        return replace_targets(value, self.relocate)
 
     def _is_ours(self, authority: str, scheme: str) -> bool:
         if self.address.is_at(authority, scheme) or authority.lower() == self.origin.authority.lower():
             return True
         asked = split_authority(self.origin.authority, self.origin.scheme)
         return asked is not None and split_authority(authority, scheme) == asked
+
+
+def replace_targets(links: str, replace: Callable[[str], str]) -> str:
+    """A `Link` header with each of its addresses replaced; parameters stay."""
+    return _LINK_TARGET.sub(lambda match: f"<{replace(match[1])}>", links)

@@ -5,7 +5,6 @@ at right before it is pushed: of two pushers within that moment the later one st
 """
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import aclosing
 
 from authproxy import asgi
@@ -15,14 +14,15 @@ from authproxy.mentions import read_mentions
 from authproxy.pages import find_shown, next_link, parse_page, to_json
 from authproxy.permissions import PERMISSIONS, Permissions
 from authproxy.proxy.inquiry import Inquiry
+from authproxy.proxy.merge import DEFAULT_PAGE, Share, answer_catalog
+from authproxy.proxy.rename import Renaming
 from authproxy.reference import Tag
 from authproxy.route import Kind, Route
 
 # A manifest as registries take it, in bytes (OCI Distribution 1.1, "Pushing Manifests").
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
-# A page of a list, where the client names no size, and at most.
-DEFAULT_PAGE = 100
+# Entries of a page of a list, at most.
 MAX_PAGE = 1000
 
 # Tags that must stay and that are looked at before a manifest is deleted from under them.
@@ -45,7 +45,7 @@ class Restrict:
         inquiry = Inquiry(self.app, scope)
         match route:
             case Route(kind=Kind.CATALOG):
-                await _answer_catalog(inquiry, scope, send, permissions)
+                await _answer_catalog(self.app, scope, send, permissions)
                 return
             case Route(kind=Kind.TAGS, repository=str(name)) if permissions.concern("pull"):
                 if await inquiry.has_repository(name):
@@ -108,7 +108,7 @@ def _tags(route: Route) -> list[Tag]:
 async def _check_delete(inquiry: Inquiry, name: str, digest: Digest, permissions: Permissions) -> None:
     """Raise Denied where a tag that the caller may not delete needs this content, directly or by an index."""
     needed: dict[str, Denied] = {}  # manifests that are to stay, each with the word of a tag that needs it
-    async with aclosing(inquiry.names(f"/v2/{name}/tags/list", "tags")) as pieces:
+    async with aclosing(inquiry.tags(name)) as pieces:
         async for tag in (tag async for tags in pieces for tag in tags):
             if refusal := permissions.refusal("delete", Tag(tag)):
                 needed[tag] = refusal
@@ -127,26 +127,18 @@ async def _check_delete(inquiry: Inquiry, name: str, digest: Digest, permissions
                 unread.append(str(inner))
 
 
-async def _answer_catalog(inquiry: Inquiry, scope: asgi.Scope, send: asgi.Send, permissions: Permissions) -> None:
-    path = "/v2/_catalog"
+async def _answer_catalog(app: asgi.App, scope: asgi.Scope, send: asgi.Send, permissions: Permissions) -> None:
     page = parse_page(scope[asgi.ROUTE], default=DEFAULT_PAGE).at_most(MAX_PAGE)
-    found = await find_shown(inquiry.names(path, "repositories", page.last), permissions.shows_repository, page)
-    await _answer(scope, send, '{"repositories":', *next_link(scope[asgi.ORIGIN], path, page, found))
+    everything = Share(app, "", Renaming(), lambda _: True)
+    await answer_catalog([everything], scope, send, permissions.shows_repository, page)
 
 
 async def _answer_tags(inquiry: Inquiry, scope: asgi.Scope, send: asgi.Send, permissions: Permissions) -> None:
     route: Route = scope[asgi.ROUTE]
     path = f"/v2/{route.repository}/tags/list"
     page = parse_page(route).at_most(MAX_PAGE)
-    found = await find_shown(inquiry.names(path, "tags", page.last), permissions.shows_tag, page)
-    head = f'{{"name":"{route.repository}","tags":'
-    await _answer(scope, send, head, *next_link(scope[asgi.ORIGIN], path, page, found))
-
-
-async def _answer(
-    scope: asgi.Scope, send: asgi.Send, head: str, shown: Sequence[str], link: Sequence[tuple[str, str]]
-) -> None:
-    """A list in JSON; `head` is what stands before its names."""
-    body = f"{head}{to_json(shown)}}}".encode()
+    found = await find_shown(inquiry.tags(str(route.repository), page.last), permissions.shows_tag, page)
+    shown, link = next_link(scope[asgi.ORIGIN], path, page, found)
+    body = f'{{"name":"{route.repository}","tags":{to_json(shown)}}}'.encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *link]
     await asgi.respond(send, 200, headers, b"" if scope["method"] == "HEAD" else body)

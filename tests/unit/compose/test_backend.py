@@ -11,6 +11,10 @@ from authproxy.config.load import load_values
 from authproxy.errors import StartError
 from authproxy.health.checks import Checks
 from authproxy.metrics.metrics import Metrics
+from authproxy.proxy.rename import Renaming
+from authproxy.proxy.renamed import Renamed
+from authproxy.proxy.restrict import Restrict
+from authproxy.proxy.switch import Switch
 from authproxy.proxy.upstream import Upstream
 from authproxy.registry.core import Core
 
@@ -52,3 +56,65 @@ async def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match=r"storage\.filesystem\.rootdirectory: .*file/below"):
         await parts_of(storage={"filesystem": {"rootdirectory": str(tmp_path / "file" / "below")}})
+
+
+CORE = {"match": "**", "backend": "core"}
+
+
+async def test_several_registries_are_one_where_they_differ_in_names_alone() -> None:
+    backend, parts = await parts_of(
+        storage={"inmemory": {}},
+        upstreams=[
+            {"match": "library/**", "url": "http://127.0.0.1:5001", "rename": {"strip": "library/", "add": "mirror/"}},
+            {"match": "shared/**", "url": "http://127.0.0.1:5001"},
+            {"match": "other/**", "url": "http://127.0.0.1:5002"},
+            CORE,
+            {"match": "team/**", "backend": "core", "rename": {"strip": "team/"}},
+        ],
+    )
+    assert isinstance(backend, Switch)
+    assert backend.max_entries == 1000
+    by_base = {branch.base: branch for branch in backend.branches}
+    registries = {base: branch.registry for base, branch in by_base.items()}
+    assert registries["library"] is registries["shared"] is not registries["other"]
+    assert registries[""] is registries["team"]
+    assert isinstance(registries[""], Core)
+    assert isinstance(registries["other"], Upstream)
+    assert by_base["library"].renaming == Renaming("library/", "mirror/")
+    assert isinstance(by_base["library"].app, Renamed)
+    assert by_base["shared"].app is registries["shared"]
+    assert list(parts.runners) == ["purge uploads"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind"), [(CORE, Core), ({"match": "**", "url": "http://127.0.0.1:5001"}, Upstream)], ids=["core", "url"]
+)
+async def test_one_entry_for_everything_is_that_registry_itself(entry: dict[str, str], kind: type) -> None:
+    backend, _ = await parts_of(storage={"inmemory": {}}, upstreams=[entry])
+    assert isinstance(backend, kind)
+
+
+async def test_one_entry_for_some_repositories_is_for_no_others() -> None:
+    backend, _ = await parts_of(upstreams=[{"match": "team/**", "url": "http://127.0.0.1:5001"}])
+    assert isinstance(backend, Switch)
+
+
+async def test_rules_hold_before_every_registry_that_knows_none(tmp_path: Path) -> None:
+    backend, _ = await parts_of(
+        storage={"inmemory": {}},
+        auth={"htpasswd": {"realm": "r", "path": str(tmp_path / "htpasswd")}},
+        policies={"path": str(tmp_path)},
+        upstreams=[CORE, {"match": "a/**", "url": "http://127.0.0.1:5001", "rename": {"add": "b/"}}],
+    )
+    assert [type(branch.app) for branch in backend.branches] == [Restrict, Core]
+
+
+async def test_a_fault_of_an_entry_names_its_key(tmp_path: Path) -> None:
+    missing = str(tmp_path / "ca.pem")
+    with pytest.raises(StartError, match=r"^upstreams\.1\.ca: .*ca\.pem"):
+        await parts_of(
+            upstreams=[
+                {"match": "a/**", "url": "https://127.0.0.1:5001"},
+                {"match": "b/**", "url": "https://127.0.0.1:5001", "ca": missing},
+            ]
+        )

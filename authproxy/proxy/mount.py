@@ -1,0 +1,25 @@
+"""A mount where several registries stand behind us: whether the one that is asked can have the other repository."""
+
+from dataclasses import replace
+
+from authproxy import asgi
+from authproxy.query import strip_fields
+from authproxy.reference import Repository
+from authproxy.route import Route
+
+
+def without_mount(scope: asgi.Scope, route: Route) -> asgi.Scope:
+    """The same request as an ordinary start of an upload, which is always an allowed answer to a mount."""
+    query = strip_fields(scope["query_string"], "mount", "from")
+    return {**scope, "query_string": query, asgi.ROUTE: route.without_mount()}
+
+
+def mount_from(scope: asgi.Scope, route: Route, sources: tuple[Repository, ...]) -> asgi.Scope:
+    """The same request with its sources called by these names; a query that names one goes on to name the first."""
+    assert route.mount is not None
+    query, pairs = scope["query_string"], route.query
+    if route.parameter("from") is not None:
+        query = b"&".join((strip_fields(query, "from"), b"from=" + sources[0].encode("ascii")))
+        pairs = (*(pair for pair in pairs if pair[0] != "from"), ("from", str(sources[0])))
+    mount = replace(route.mount, sources=sources)
+    return {**scope, "query_string": query, asgi.ROUTE: replace(route, mount=mount, query=pairs)}
