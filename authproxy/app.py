@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from authproxy import log
 from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, respond
+from authproxy.compose.answers import make_headers
 from authproxy.compose.backend import make_backend
 from authproxy.compose.checks import make_checks
 from authproxy.compose.gate import Layer, make_gate
@@ -25,6 +26,7 @@ from authproxy.config.model import Settings
 from authproxy.debug.pages import debug_pages
 from authproxy.debug.server import serve_debug
 from authproxy.edge.accesslog import EVENT, NUMBERS, TEXTS, AccessLog
+from authproxy.edge.cors import AnswerPreflights
 from authproxy.edge.errors import Answers, render
 from authproxy.edge.forwarded import DecideOrigin
 from authproxy.edge.headers import BASE_PATH, is_registry_path
@@ -72,7 +74,8 @@ def _layers(settings: Settings, parts: Parts) -> list[Layer]:
         *([parts.metrics.count_begun] if settings.http.debug.prometheus.enabled else []),
         partial(Observe, sinks=_sinks(settings, parts)),
         *([partial(StripPrefix, prefix=prefix)] if prefix else []),
-        partial(Answers, headers=settings.http.headers),
+        partial(Answers, headers=make_headers(settings.http)),
+        *([AnswerPreflights] if settings.http.cors else []),
         *([partial(Gate, health=parts.checks)] if parts.checks else []),
         partial(
             DecideOrigin,

@@ -15,8 +15,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 def _checked(headers: Mapping[str, tuple[Value, ...]]) -> Mapping[str, tuple[Value, ...]]:
     for name, values in headers.items():
-        if _NAME.fullmatch(name) is None:
-            raise ValueError(f"{name!r} is not the name of a header")
+        _checked_name(name)
         if not all(_VALUE.fullmatch(_text(value)) for value in values):
             raise ValueError(f"a value of {name} has characters that no header may hold")
     return headers
@@ -25,6 +24,14 @@ def _checked(headers: Mapping[str, tuple[Value, ...]]) -> Mapping[str, tuple[Val
 def _text(value: str | SecretStr) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
+
+def _checked_name(name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is not the name of a header")
+    return name
+
+
+HeaderName: TypeAlias = Annotated[str, AfterValidator(_checked_name)]
 
 Headers: TypeAlias = Annotated[dict[str, tuple[str, ...]], AfterValidator(_checked)]
 

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from authproxy.config.cors import Cors
 from authproxy.config.explain import conflict
 from authproxy.config.headers import Headers
 from authproxy.config.scalars import (
@@ -124,6 +125,8 @@ class Http(Section):
     """Headers that are added to every answer, each with the list of its values:
     `X-Content-Type-Options: [nosniff]`. Default: none."""
 
+    cors: Cors | None = None
+
     # As in Distribution a section with nothing in it is none: so a variable can take it away.
     tls: Annotated[Tls | None, BeforeValidator(lambda v: v or None)] = None
 
@@ -142,4 +145,11 @@ class Http(Section):
     def _has_a_path(self) -> Self:
         if self.net == "unix" and not isinstance(self.addr, Path):
             raise conflict("a Unix socket needs its path; write addr: /run/authproxy.sock", ("net",))
+        return self
+
+    @model_validator(mode="after")
+    def _says_one_thing_about_cors(self) -> Self:
+        twice = [("headers", name) for name in self.headers if name.lower().startswith("access-control-")]
+        if self.cors is not None and twice:
+            raise conflict("http.cors says this already; remove one of them", *twice, ("cors",))
         return self

@@ -5,7 +5,7 @@ An exception becomes the protocol's JSON, in the registry's shape or the token s
 
 import json
 import uuid
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable
 
 import structlog
 
@@ -40,9 +40,9 @@ class Answers:
     Once an answer has begun nothing is added: the connection ends instead.
     """
 
-    def __init__(self, app: App, *, headers: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, app: App, *, headers: CommonHeaders | None = None) -> None:
         self.app = app
-        self.headers = CommonHeaders(headers)
+        self.headers = headers or CommonHeaders({})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; complete; catch."""
@@ -53,7 +53,7 @@ class Answers:
             nonlocal started
             if not started:  # an answer's first message is its start
                 started = True
-                message["headers"] = self.headers.complete(message["headers"], scope["path"], request_id)
+                message["headers"] = self.headers.complete(message["headers"], scope, request_id)
             return send(message)
 
         try:

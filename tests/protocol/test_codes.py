@@ -44,6 +44,7 @@ ROWS = [
     Row(errors.Denied, "DENIED", 403, OCI),
     Row(errors.DigestInvalid, "DIGEST_INVALID", 400, OCI),
     Row(errors.EndpointUnknown, "UNSUPPORTED", 404, OCI),
+    Row(errors.ForwardedInvalid, "UNSUPPORTED", 400, "RFC 7239 4"),
     Row(errors.GatewayFailed, "UNAVAILABLE", 502, PROXIES),
     Row(errors.GatewayTimedOut, "UNAVAILABLE", 504, PROXIES),
     Row(errors.GrantTypeUnsupported, "UNSUPPORTED", 400, OAUTH2, oauth2="unsupported_grant_type"),
@@ -79,7 +80,7 @@ ELSEWHERE = {
     ("UNAVAILABLE", 502): "an upstream: tests/faults/test_upstream_fails.py",
     ("UNAVAILABLE", 503): "a session that somebody writes to, a failing health check: tests/faults/test_health.py",
     ("UNAVAILABLE", 504): "an upstream: tests/faults/test_upstream_fails.py",
-    ("UNSUPPORTED", 400): "the token endpoint: tests/unit/token/test_routes.py",
+    ("UNSUPPORTED", 400): "the token endpoint: tests/unit/token/test_routes.py; tests/unit/edge/test_forwarded.py",
 }
 
 
@@ -101,7 +102,7 @@ async def test_an_error_becomes_its_answer(method: str, row: Row) -> None:
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         raise raised(row.error)
 
-    transport = httpx.ASGITransport(Answers(fail, headers={}))
+    transport = httpx.ASGITransport(Answers(fail))
     async with httpx.AsyncClient(transport=transport, base_url="https://registry") as client:
         answer = await client.request(method, "/v2/")
     assert (answer.status_code, answer.headers["content-type"]) == (row.status, "application/json")

@@ -9,6 +9,7 @@ import pytest
 
 from authproxy.asgi import ClientDisconnected, Message, Receive, Scope, Send, respond
 from authproxy.edge.errors import Answers, render
+from authproxy.edge.headers import CommonHeaders
 from authproxy.errors import (
     BlobUnknown,
     CredentialsRefused,
@@ -31,7 +32,7 @@ async def ask(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = Answers(handler, headers=headers)
+    app = Answers(handler, headers=CommonHeaders(headers))
     await app({"type": "http", "method": method, "path": path, "headers": []}, receive, send)
     return sent
 

@@ -39,7 +39,7 @@ async def core() -> AsyncIterator[App]:
 async def upstream() -> AsyncIterator[App]:
     """Another registry, over a real connection, which believes what this proxy says of its clients."""
     trusted = [ipaddress.ip_network("127.0.0.0/8")]
-    open_registry = Answers(DecideOrigin(ParseRoute(Core(MemoryDriver(), Rules())), trusted=trusted), headers={})
+    open_registry = Answers(DecideOrigin(ParseRoute(Core(MemoryDriver(), Rules())), trusted=trusted))
     with serving(open_registry, None) as registry:
         backend = Upstream(f"http://127.0.0.1:{registry.port}")
         yield backend
@@ -54,7 +54,7 @@ async def client(request: pytest.FixtureRequest, world: World) -> AsyncIterator[
         authorizing = Authorize(
             signing, challenge=BearerChallenge("registry"), sessions=signer, verifier=world.verifier()
         )
-        transport = httpx.ASGITransport(Answers(DecideOrigin(authorizing), headers={}))
+        transport = httpx.ASGITransport(Answers(DecideOrigin(authorizing)))
         async with httpx.AsyncClient(transport=transport, base_url="https://registry.test") as client:
             yield client
 

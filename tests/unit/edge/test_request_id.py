@@ -72,7 +72,7 @@ async def test_the_answer_has_ours_whatever_an_upstream_says() -> None:
         sent.append(message)
 
     request: Scope = {**scope(b"ours"), "method": "GET", "path": "/v2/"}
-    await Answers(upstream, headers={})(request, receive, send)
+    await Answers(upstream)(request, receive, send)
     headers = sent[0]["headers"]
     assert [value for name, value in headers if name == b"x-request-id"] == [b"ours"]
     assert (b"x-other", b"kept") in headers

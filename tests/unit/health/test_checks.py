@@ -134,7 +134,7 @@ class Standings:
 
 async def test_the_gate_answers_503_while_anything_fails() -> None:
     health = Standings()
-    transport = httpx.ASGITransport(Answers(Gate(hello, health), headers={}))
+    transport = httpx.ASGITransport(Answers(Gate(hello, health)))
     async with httpx.AsyncClient(transport=transport, base_url="https://registry") as client:
         assert (await client.get("/v2/")).text == "hello"
         health.failing = {"/etc/down": "SECRET"}
