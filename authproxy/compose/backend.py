@@ -4,7 +4,7 @@ from authproxy.asgi import App
 from authproxy.compose.parts import Parts
 from authproxy.compose.rules import core_rules
 from authproxy.compose.upstream import make_upstream
-from authproxy.config.model import Settings
+from authproxy.config.model import Settings, Token
 from authproxy.config.storage import Storage, UploadPurging
 from authproxy.config.upstreams import UpstreamEntry
 from authproxy.errors import StartError
@@ -26,7 +26,7 @@ def make_backend(settings: Settings, parts: Parts) -> App:
     if settings.upstreams:
         return _make_switch(settings, parts)
     if settings.upstream is not None:
-        return _restricted(make_upstream(settings.upstream, parts), settings)
+        return _restricted(make_upstream(settings.upstream, parts, settings.token), settings)
     return _make_core(settings, parts)
 
 
@@ -38,7 +38,9 @@ def _make_switch(settings: Settings, parts: Parts) -> App:
         same = entry.as_upstream()
         registry = next((app for key, app in made if key == same), None)
         if registry is None:
-            registry = _make_core(settings, parts) if entry.backend else _make_entry(number, entry, parts)
+            registry = (
+                _make_core(settings, parts) if entry.backend else _make_entry(number, entry, parts, settings.token)
+            )
             made.append((same, registry))
         renaming = Renaming(entry.rename.strip or "", entry.rename.add or "")
         app = Renamed(registry, renaming) if renaming else registry
@@ -50,9 +52,9 @@ def _make_switch(settings: Settings, parts: Parts) -> App:
             return Switch(branches, max_entries=settings.catalog.maxentries)
 
 
-def _make_entry(number: int, entry: UpstreamEntry, parts: Parts) -> App:
+def _make_entry(number: int, entry: UpstreamEntry, parts: Parts, token: Token | None) -> App:
     try:
-        return make_upstream(entry, parts)
+        return make_upstream(entry, parts, token)
     except StartError as exc:
         raise StartError(str(exc).replace("upstream.", f"upstreams.{number}.")) from exc
 

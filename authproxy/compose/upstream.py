@@ -1,23 +1,61 @@
 """The section `upstream` → the backend that is another registry."""
 
+import time
 from functools import partial
 
+from authproxy.compose.mint import RingMinter
 from authproxy.compose.parts import Parts
+from authproxy.config.model import Token
 from authproxy.config.upstream import Upstream as Section
 from authproxy.config.upstream import UpstreamHealth
+from authproxy.errors import StartError
+from authproxy.proxy.address import parse_addresses
+from authproxy.proxy.bearer import Bearer, Realm, minted_bearer
+from authproxy.proxy.credentials import Credentials, FixedBasic
 from authproxy.proxy.places import HealthCheck
-from authproxy.proxy.tls import TlsFiles
+from authproxy.proxy.tls import TlsFiles, open_tls
 from authproxy.proxy.upstream import Upstream
 
 
-def make_upstream(section: Section, parts: Parts) -> Upstream:
-    """The upstream of a section; it is closed with `parts`. Raises StartError where a file of it cannot be used."""
-    upstream = Upstream(section.urls, pass_authorization=section.authorization == "pass", tls=_tls_files(section))
+def make_upstream(section: Section, parts: Parts, token: Token | None) -> Upstream:
+    """The upstream of a section; it is closed with `parts`. `token` has the keys of what we mint.
+
+    Raises StartError where a file of it cannot be used.
+    """
+    upstream = Upstream(
+        section.urls,
+        pass_authorization=section.authorization == "pass",
+        credentials=_make_credentials(section, parts, token),
+        tls=_tls_files(section),
+    )
     parts.closers.append(upstream.aclose)
     if section.health is not None:
         name = f"health of upstream {len(parts.runners)}: {', '.join(section.urls)}"
         parts.runners[name] = partial(upstream.watch_health, _health_check(section.health))
     return upstream
+
+
+def _make_credentials(section: Section, parts: Parts, token: Token | None) -> Credentials | None:
+    login = None
+    if section.username is not None and section.passwordfile is not None:
+        login = FixedBasic(section.username, section.passwordfile)
+        parts.reloadables.append(login)
+    match section.authorization:
+        case "basic":
+            return login
+        case "bearer":
+            addresses = parse_addresses(section.urls)
+            tls = open_tls(addresses[0].scheme, _tls_files(section))
+            realm = Realm(addresses, tls=tls, server_name=section.servername, login=login, allowed=section.realms)
+            return Bearer(realm.fetch, time.monotonic)
+        case "mint":
+            if token is None:
+                raise StartError("upstream.authorization: mint signs with token.keys; write token, or another value")
+            minter = RingMinter.open(token, str(section.service))
+            parts.reloadables.append(minter.keyring)
+            return minted_bearer(minter, time.monotonic)
+        case _:
+            return None
 
 
 def _tls_files(section: Section) -> TlsFiles:

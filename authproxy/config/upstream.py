@@ -8,7 +8,7 @@ from pydantic import AfterValidator, PlainValidator, model_validator
 
 from authproxy.config.explain import conflict
 from authproxy.config.health import Period
-from authproxy.config.scalars import Count, parse_base_url
+from authproxy.config.scalars import BaseUrl, Count, parse_base_url
 from authproxy.config.schema import Section
 
 
@@ -31,6 +31,14 @@ def _check_path(text: str) -> str:
 
 Urls: TypeAlias = Annotated[str | tuple[str, ...], PlainValidator(_read_urls)]
 RequestPath: TypeAlias = Annotated[str, AfterValidator(_check_path)]
+
+# Which keys each kind of `authorization` looks at.
+_USED_BY = {
+    "basic": ("username", "passwordfile"),
+    "bearer": ("username", "passwordfile", "realms"),
+    "mint": ("service",),
+}
+_PROVING = ("username", "passwordfile", "realms", "service")
 
 _FOR_TLS = ("ca", "certificate", "key", "servername")
 
@@ -62,9 +70,25 @@ class Upstream(Section):
 
     health: UpstreamHealth | None = None
 
-    authorization: Literal["strip", "pass"] = "strip"
-    """Whether the client's `Authorization` header goes on to the upstream: `strip` or `pass`. Default `strip`: what
-    proves a caller to us is nothing that the upstream should hold."""
+    authorization: Literal["strip", "pass", "basic", "bearer", "mint"] = "strip"
+    """What `Authorization` the upstream is sent. `strip`: none, what proves a caller to us is nothing that it should
+    hold. `pass`: the client's own. For every caller the same: `basic`, `username` with its password; `bearer`, a token
+    from the realm that the upstream names, for `username` or for nobody; `mint`, a token that our own `token.keys` sign
+    for `service`. Tokens allow what the request needs and no more. Default `strip`."""
+
+    username: str | None = None
+    """Who we are at the upstream, for `basic` and `bearer`. Default: nobody."""
+
+    passwordfile: Path | None = None
+    """A file whose only line is the password of `username`. A change is in force within two seconds. Default: none."""
+
+    realms: tuple[BaseUrl, ...] = ()
+    """Token servers, as `https://host[:port]`, that may be told the password beside those on the upstream's own hosts:
+    `https://auth.docker.io` for `https://registry-1.docker.io`. For `bearer` alone. Default: none."""
+
+    service: str | None = None
+    """The audience (`aud`) of the tokens of `mint`: what the upstream is called in its own configuration. Default:
+    none; `mint` needs it."""
 
     ca: Path | None = None
     """A PEM file of the authorities that may sign the upstream's certificate, for `https` alone. Default: those that
@@ -92,4 +116,19 @@ class Upstream(Section):
             raise conflict("this is of no use to an http upstream; use https or remove it", ("url",), *in_vain)
         if (self.certificate is None) != (self.key is None):
             raise conflict("one is of no use without the other; write both", ("certificate",), ("key",))
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_proves_us(self) -> Self:
+        used = _USED_BY.get(self.authorization, ())
+        in_vain = [(name,) for name in _PROVING if getattr(self, name) and name not in used]
+        if in_vain:
+            fitting = " or ".join(kind for kind, names in _USED_BY.items() if in_vain[0][0] in names)
+            raise conflict(f"nobody would look at this; it is for authorization: {fitting}", *in_vain)
+        if (self.username is None) != (self.passwordfile is None):
+            raise conflict("one is of no use without the other; write both", ("username",), ("passwordfile",))
+        if self.authorization == "basic" and self.username is None:
+            raise conflict("it needs username and passwordfile; write them", ("authorization",))
+        if self.authorization == "mint" and self.service is None:
+            raise conflict("it needs service, whom the tokens are for; write it", ("authorization",))
         return self

@@ -13,10 +13,12 @@ from functools import partial
 import structlog
 
 from authproxy import asgi
+from authproxy.access import Access
 from authproxy.errors import GatewayFailed, RegistryError
 from authproxy.origin import Origin
 from authproxy.proxy.address import Address, parse_addresses
 from authproxy.proxy.connection import Request, Timeouts
+from authproxy.proxy.credentials import Credentials
 from authproxy.proxy.failure import UpstreamError, gateway_error, refused_credentials
 from authproxy.proxy.headers import content_length, expects_continue, has_body, request_headers, response_headers
 from authproxy.proxy.location import Relocation
@@ -34,7 +36,8 @@ class Upstream:
     """Forward authorised requests to the registry at `url`, streamed both ways.
 
     Several URLs are several addresses of one registry. `pass_authorization` sends it the client's own `Authorization`
-    and relays its challenges; else neither. Raises StartError where a URL or a file is wrong.
+    and relays its challenges; else neither, and `credentials` prove us. Raises StartError where a URL or a file is
+    wrong.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class Upstream:
         url: str | Sequence[str],
         *,
         pass_authorization: bool = False,
+        credentials: Credentials | None = None,
         tls: TlsFiles | None = None,
         timeouts: Timeouts | None = None,
     ) -> None:
         self.addresses = parse_addresses([url] if isinstance(url, str) else url)
         self.pass_authorization = pass_authorization
+        self._credentials = credentials
         self._places = _open_places(self.addresses, tls or TlsFiles(), timeouts or Timeouts())
 
     def __repr__(self) -> str:
@@ -74,7 +79,7 @@ class Upstream:
                     request = self._request(scope, body)
                     if request.body is None:
                         await watch()
-                    address, answer = await self._ask(request)
+                    address, answer = await self._ask(request, scope[asgi.ROUTE].needs)
                     with closing(answer):
                         start, length = self._start(request, answer, address, scope[asgi.ORIGIN])
                         await send(start)
@@ -97,18 +102,33 @@ class Upstream:
             return replace(request, body=body)
         return replace(request, headers=[*passed, (b"expect", b"100-continue")], body=body, expects_continue=True)
 
-    async def _ask(self, request: Request) -> tuple[Address, Answer]:
+    async def _ask(self, request: Request, needs: Sequence[Access]) -> tuple[Address, Answer]:
         try:
-            return await self._places.ask(request)
+            if self._credentials is None:
+                return await self._places.ask(request)
+            return await self._ask_as_ourselves(self._credentials, request, needs)
         except UpstreamError as exc:
             raise self._failed(gateway_error(exc), request, exc) from exc
+        except RegistryError as exc:  # no credentials are to be had
+            raise self._failed(exc, request, exc.__cause__) from exc
+
+    async def _ask_as_ourselves(
+        self, credentials: Credentials, request: Request, needs: Sequence[Access]
+    ) -> tuple[Address, Answer]:
+        """With our credentials; once more with new ones where they were refused, and no body has been sent."""
+        address, answer = await self._places.ask(_signed(request, await credentials.authorization(needs)))
+        if answer.status != UNAUTHORIZED or not credentials.forget(needs) or request.body is not None:
+            return address, answer
+        answer.close()
+        return await self._places.ask(_signed(request, await credentials.authorization(needs)))
 
     def _start(
         self, request: Request, answer: Answer, address: Address, origin: Origin
     ) -> tuple[asgi.Message, int | None]:
         """The message that starts the client's answer, and the length of its body, if it is known."""
         if not self.pass_authorization and _is_challenge(answer):
-            raise self._failed(refused_credentials(answer.status, are_ours=False), request)
+            are_ours = self._credentials is not None
+            raise self._failed(refused_credentials(answer.status, are_ours=are_ours), request)
         relocation = Relocation(request.target.decode("ascii"), address, origin)
         headers = response_headers(
             answer.status,
@@ -124,7 +144,7 @@ class Upstream:
             broken = GatewayFailed("the upstream registry broke off in the middle of its answer")
             raise self._failed(broken, request, exc) from exc
 
-    def _failed(self, error: RegistryError, request: Request, cause: Exception | None = None) -> RegistryError:
+    def _failed(self, error: RegistryError, request: Request, cause: BaseException | None = None) -> RegistryError:
         # The path without its query: that may hold the key to an upload session.
         log.warning(
             "upstream failed",
@@ -141,6 +161,10 @@ def _open_places(addresses: Sequence[Address], files: TlsFiles, timeouts: Timeou
     tls = open_tls(addresses[0].scheme, files)
     pools = [Pool(address, tls, timeouts, server_name=files.server_name) for address in addresses]
     return Places(pools, time.monotonic)
+
+
+def _signed(request: Request, authorization: bytes) -> Request:
+    return replace(request, headers=[*request.headers, (b"authorization", authorization)])
 
 
 def _is_challenge(answer: Answer) -> bool:

@@ -1,0 +1,89 @@
+"""What proves us to the upstream: for every caller the same, in place of what the caller sent.
+
+It is sent to the addresses of the upstream alone, never to where an answer redirects.
+"""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from authproxy.access import Access
+from authproxy.errors import StartError
+from authproxy.watch import fingerprint
+
+log = structlog.get_logger(__name__)
+
+# A password is no book; a file that is, is the wrong one.
+_MAX_PASSWORD_BYTES = 16 * 1024
+
+
+class Credentials(Protocol):
+    """Makes the `Authorization` of requests."""
+
+    async def authorization(self, needs: Sequence[Access]) -> bytes:
+        """The header's value for a request that needs this. Raises GatewayFailed where none can be had."""
+
+    def forget(self, needs: Sequence[Access]) -> bool:
+        """The upstream did not take it: whether asking anew may bring another one."""
+
+
+class FixedBasic:
+    """A user, and a password that a file holds. Raises StartError where the file cannot be used."""
+
+    def __init__(self, username: str, passwordfile: Path) -> None:
+        self._username = username
+        self._file = passwordfile
+        self._seen = fingerprint(passwordfile)
+        self._value = basic(username, read_password(passwordfile))
+
+    def __repr__(self) -> str:
+        return f"FixedBasic({self._username!r}, {str(self._file)!r})"
+
+    @property
+    def value(self) -> bytes:
+        """The header's value."""
+        return self._value
+
+    async def authorization(self, needs: Sequence[Access]) -> bytes:
+        """See Credentials: the same for everything."""
+        del needs
+        return self._value
+
+    def forget(self, needs: Sequence[Access]) -> bool:
+        """See Credentials: there is no other."""
+        del needs
+        return False
+
+    def refresh(self) -> None:
+        """`watch.Reloadable`: read the password again where the file changed."""
+        seen = fingerprint(self._file)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            self._value = basic(self._username, read_password(self._file))
+        except StartError as exc:
+            log.warning("password not reloaded, the old one stays in force", file=str(self._file), reason=str(exc))
+
+
+def read_password(path: Path) -> str:
+    """The file's only line. Raises StartError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_PASSWORD_BYTES + 1)
+        password = content.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except OSError as exc:
+        raise StartError(f"upstream.passwordfile: cannot read {path}: {exc.strerror}") from exc
+    except UnicodeDecodeError:
+        raise StartError(f"upstream.passwordfile: {path} is not UTF-8 text") from None
+    if not password or not password.isprintable() or len(content) > _MAX_PASSWORD_BYTES:
+        raise StartError(f"upstream.passwordfile: {path} must hold one line, the password")
+    return password
+
+
+def basic(username: str, password: str) -> bytes:
+    """RFC 7617 §2, in UTF-8."""
+    return b"Basic " + base64.b64encode(f"{username}:{password}".encode())
