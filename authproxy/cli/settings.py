@@ -8,17 +8,23 @@ from urllib.parse import urlsplit
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
+    from authproxy.config.load import Loaded
     from authproxy.config.model import Settings, Token
 
 
 def find_settings(config: Path | None) -> "Settings":
     """Of the embedded default they are what its server takes too, variables included. Raises StartError."""
+    return find_loaded(config).settings
+
+
+def find_loaded(config: Path | None) -> "Loaded":
+    """The same with the place of each value."""
     from authproxy.config.load import load, load_values
     from authproxy.embedded import Layout
 
     if config is not None:
-        return load(config, os.environ).settings
-    return load_values(Layout(Path()).values(), "embedded default", os.environ).settings
+        return load(config, os.environ)
+    return load_values(Layout(Path()).values(), "embedded default", os.environ)
 
 
 def check_started(config: Path | None, made: Path) -> None:

@@ -1,9 +1,9 @@
 """The whole examination: a token as our token server would issue it, and what each version says of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from authproxy.access import pull
+from authproxy.access import Access, pull
 from authproxy.doctor.finding import Finding, Level, Verdict, conclude
 from authproxy.doctor.registry import Registry
 from authproxy.doctor.start import check_start
@@ -16,7 +16,7 @@ from authproxy.token.keyfiles import RingKey, format_moment
 from authproxy.token.keyring import find_signing
 
 # What the sample grants; a registry that takes the token lets this be pulled.
-SAMPLE = pull("authproxy-doctor/sample")
+SAMPLE = (pull("authproxy-doctor/sample"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,10 @@ class Ours:
     realm: str | None
     style: HeaderStyle
     keys: Mapping[str, RingKey]
+
+    def can_sign(self, now: float) -> bool:
+        """Whether the key that signs has the certificate that tokens must bring, if they must. `now`: since 1970."""
+        return signing_now(self, now) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +74,19 @@ def overall(opinions: Sequence[Opinion]) -> Verdict:
     return verdicts.pop() if len(verdicts) == 1 else Verdict.UNSAID
 
 
-def sample_token(ours: Ours, key: RingKey, now: float) -> str:
+def sample_token(ours: Ours, key: RingKey, now: float, accesses: Collection[Access] = SAMPLE) -> str:
     """A token like any other that this key signs, for nobody."""
     issuer = Issuer(_OneKey(key), ours.issuer, ours.service, MIN_LIFETIME_S, lambda: now, style=ours.style)
-    return issuer.issue(ANONYMOUS, [SAMPLE]).token
+    return issuer.issue(ANONYMOUS, accesses).token
 
 
-def signing_now(ours: Ours, now: float) -> str | None:
+def signing_now(ours: Ours, now: float, accesses: Collection[Access] = SAMPLE) -> str | None:
     """The same of the key that signs now; None where it lacks the certificate that tokens must bring."""
     signing = find_signing(ours.keys, now)
     assert signing is not None, "a ring without one cannot be read"
     if ours.style.has_certificates and not signing.certificates:
         return None
-    return sample_token(ours, signing, now)
+    return sample_token(ours, signing, now, accesses)
 
 
 def _examine(ours: Ours, registry: Registry, version: Version, now: float) -> Iterator[Finding]:

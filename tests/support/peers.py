@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,10 +46,11 @@ def running_open_server(folder: Path, root: Path | None = None) -> Iterator[Serv
 
 
 @contextmanager
-def running_docker_registry(folder: Path, more: str = "") -> Iterator[str]:
+def running_docker_registry(folder: Path, more: str = "", settings: Mapping[str, str] | None = None) -> Iterator[str]:
     """A `docker-registry` for the length of a block, without TLS: yields `http://127.0.0.1:<port>`.
 
-    It is open to everybody, unless `more`, sections that its configuration has besides, says otherwise.
+    It is open to everybody, unless `more`, sections that its configuration has besides, says otherwise. `settings` are
+    `REGISTRY_*` variables; where they set up TLS, it answers at `https:` instead.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -58,7 +59,7 @@ def running_docker_registry(folder: Path, more: str = "") -> Iterator[str]:
         process = subprocess.Popen(
             [binary("docker-registry"), "serve", "config.yml"],
             cwd=folder,
-            env=environment(folder),
+            env=environment(folder, **(settings or {})),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -79,6 +80,7 @@ def running_docker_registry(folder: Path, more: str = "") -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/v2/", trust_env=False).status_code in (200, 401)
+        # 400: "Client sent an HTTP request to an HTTPS server."
+        return httpx.get(f"{url}/v2/", trust_env=False).status_code in (200, 400, 401)
     except httpx.TransportError:
         return False

@@ -8,6 +8,7 @@ from authproxy.cli import app
 from authproxy.token.handover import make_bundle
 from authproxy.token.header import HeaderStyle
 from authproxy.token.keyring import KeyRing
+from tests.support.server import free_port
 
 OURS = """\
 version: 0.1
@@ -112,3 +113,50 @@ def test_no_file_is_written(folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     invoke("config.yml")
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_an_upstream_is_told_of_in_words(tmp_path: Path) -> None:
+    Path("front.yml").write_text(f"version: 0.1\nauth: none\nupstream:\n  url: http://127.0.0.1:{free_port()}\n")
+    result = CliRunner().invoke(app, ["doctor", "--upstream", "front.yml"])
+    assert result.exit_code == 1
+    assert result.stdout.startswith("front.yml: upstream, http://127.0.0.1:")
+    assert "something is wrong\n  wrong   address: " in result.stdout
+    assert "→ start it, or front.yml:4: upstream.url: where it is" in result.stdout
+
+
+def test_every_registry_behind_us_is_told_of_once() -> None:
+    dead, other = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    Path("front.yml").write_text(
+        "version: 0.1\nauth: none\nstorage: inmemory\nupstreams:\n"
+        f"- {{match: a/**, url: '{dead}'}}\n- {{match: b/**, url: '{dead}', rename: {{strip: b/}}}}\n"
+        f"- {{match: c/**, backend: core}}\n- {{match: '**', url: ['{other}', '{dead}']}}\n"
+    )
+    result = CliRunner().invoke(app, ["doctor", "--upstream", "--json", "front.yml"])
+    assert result.exit_code == 1
+    content = json.loads(result.stdout)
+    assert (content["config"], content["verdict"]) == ("front.yml", "wrong")
+    told = {upstream["upstream"]: upstream["addresses"] for upstream in content["upstreams"]}
+    assert told == {"upstreams.0": [dead], "upstreams.3": [other, dead]}
+    fixes = [finding["fix"] for finding in content["upstreams"][1]["findings"]]
+    assert fixes == ["start it, or front.yml:8: upstreams.3.url: where it is"] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--registry CONFIG, or --upstream"),
+        (["--upstream", "--registry", "registry.yml"], "--registry CONFIG, or --upstream"),
+        (["--upstream", "--live", "http://x", "--ca", "ca.pem"], "--live, --ca is for --registry alone"),
+        (["--registry", "registry.yml", "--write"], "--write is for --upstream alone"),
+        (["--upstream", "--repository", "A", "config.yml"], "--repository A: "),
+        (["--upstream", "--host", "registry", "config.yml"], "--host registry: not a URL"),
+        (["--upstream", "config.yml"], "config.yml: there is no upstream to look at; write upstream: {url:"),
+        (["--upstream", "absent.yml"], "absent.yml: cannot be read"),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_asked_is_exit_code_2(arguments: list[str], words: str) -> None:
+    result = CliRunner().invoke(app, ["doctor", *arguments], env={"COLUMNS": "300"})
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())

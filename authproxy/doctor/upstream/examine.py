@@ -1,0 +1,154 @@
+"""The whole examination of one upstream: each address by itself, and then what its registry does."""
+
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from authproxy.access import CATALOG, delete, pull, push
+from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.upstream import content, entry, locations
+from authproxy.doctor.upstream.admission import Clients, judge_passed, judge_stripped, judge_token
+from authproxy.doctor.upstream.connection import check_address, check_certificate, no_client_certificate, trust
+from authproxy.doctor.upstream.questions import Answer, NoAnswer, Presents, Questions, client_view, open_client
+from authproxy.doctor.upstream.site import Site
+from authproxy.proxy.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the operator asked for. `repository` is one that the upstream has, by its name there."""
+
+    may_write: bool = False
+    repository: str | None = None
+
+
+async def examine(
+    site: Site, clients: Clients, tokens: Presents | None, wishes: Wishes, now: float
+) -> tuple[Finding, ...]:
+    """What is right and wrong with it. `tokens` are ours, for an upstream that verifies them, or None.
+
+    `now`: seconds since 1970. Takes as long as TIMEOUT_S for each of about ten questions at the most.
+    """
+    return tuple([finding async for finding in _examine(site, clients, tokens, wishes, now)])
+
+
+async def _examine(
+    site: Site, clients: Clients, tokens: Presents | None, wishes: Wishes, now: float
+) -> AsyncIterator[Finding]:
+    tls = trust(site)
+    if isinstance(tls, Finding):
+        yield tls
+        return
+    is_known = False  # all addresses are one registry: what it does is asked at the first that answers
+    for address in site.addresses:
+        found = [finding async for finding in _connect(site, address, tls, now)]
+        for finding in found:
+            yield finding
+        if any(finding.level is Level.WRONG for finding in found):
+            continue
+        async with open_client(tls) as client:
+            questions = Questions(address, client_view(site.public), client, site.server_name(address))
+            answer = await _enter(site, questions)
+            if isinstance(answer, Finding):
+                yield answer
+                continue
+            yield (judged := entry.judge_registry(site, address, answer))
+            if clock := entry.judge_clock(answer, now):
+                yield clock
+            if is_known or judged.level in (Level.WRONG, Level.UNSAID):
+                continue
+            is_known = True
+            try:
+                async for finding in _ask_registry(site, questions, answer, clients, tokens, wishes):
+                    yield finding
+            except NoAnswer as exc:
+                what = f"{address.url} answered /v2/, and then no more: {exc}"
+                yield Finding(Level.WRONG, "registry", what, "see its log")
+
+
+async def _connect(site: Site, address: Address, tls: ssl.SSLContext | None, now: float) -> AsyncIterator[Finding]:
+    yield (reached := await check_address(site, address))
+    if tls is not None and reached.level is Level.OK:
+        yield await check_certificate(site, address, tls, now)
+
+
+async def _enter(site: Site, questions: Questions) -> Answer | Finding:
+    """The answer to `/v2/` without credentials."""
+    try:
+        answer = await questions.ask("GET", "/v2/")
+    except NoAnswer as exc:
+        if exc.wants_certificate:
+            return no_client_certificate(site, questions.address)
+        what = f"{questions.address.url}/v2/ gave no answer: {exc}"
+        return Finding(Level.WRONG, "registry", what, f"see its log, or {site.place('url')}: the registry")
+    return no_client_certificate(site, questions.address) if entry.wants_certificate(answer) else answer
+
+
+async def _ask_registry(
+    site: Site, questions: Questions, answer: Answer, clients: Clients, tokens: Presents | None, wishes: Wishes
+) -> AsyncIterator[Finding]:
+    judged, questions = await _present(site, questions, answer, clients, tokens)
+    yield judged
+    if answer.status != entry.OK and questions.presents is None:
+        if judged.level is not Level.WRONG:
+            what = "lists, deletes and uploads were not tried: we have no credentials of a client"
+            yield Finding(Level.NOTE, "content", what)
+        return
+    if judged.level is Level.WRONG:
+        return
+    async for finding in _ask_content(site, questions, wishes):
+        yield finding
+    yield content.judge_delete(await _delete_nothing(site, questions))
+    if not wishes.may_write:
+        yield locations.NOT_TRIED
+        return
+    async for finding in _upload(site, questions, wishes.repository or site.sample):
+        yield finding
+
+
+async def _present(
+    site: Site, questions: Questions, answer: Answer, clients: Clients, tokens: Presents | None
+) -> tuple[Finding, Questions]:
+    """Whether we get in, and the questions that do."""
+    if site.section.authorization == "strip":
+        return judge_stripped(site, answer), questions
+    judged = judge_passed(site, answer, clients)
+    if judged is not None:
+        return judged, questions
+    if tokens is None:
+        what = "it wants tokens, and none of ours could be made: the key that signs has no certificate yet"
+        return Finding(Level.UNSAID, "auth", what, "the next start of authproxy makes it"), questions
+    with_tokens = replace(questions, presents=tokens)
+    return judge_token(await with_tokens.ask("GET", "/v2/"), answer, clients), with_tokens
+
+
+async def _ask_content(site: Site, questions: Questions, wishes: Wishes) -> AsyncIterator[Finding]:
+    address, origin = questions.address, questions.origin
+    catalog = await questions.ask("GET", content.CATALOG, "n=1", needs=[CATALOG])
+    for finding in content.judge_catalog(site, address, origin, catalog):
+        yield finding
+    repository = wishes.repository or content.first_repository(catalog)
+    if repository is None:
+        return
+    tags = await questions.ask("GET", f"/v2/{repository}/tags/list", "n=1", needs=[pull(repository)])
+    for finding in content.judge_tags(site, address, origin, tags, repository):
+        yield finding
+
+
+async def _delete_nothing(site: Site, questions: Questions) -> Answer:
+    path = f"/v2/{site.sample}/manifests/{content.NOTHINGS_DIGEST}"
+    return await questions.ask("DELETE", path, needs=[delete(site.sample)])
+
+
+async def _upload(site: Site, questions: Questions, repository: str) -> AsyncIterator[Finding]:
+    path = f"/v2/{repository}/blobs/uploads/"
+    # CNCF Distribution wants `delete` of who cancels an upload.
+    needs = [pull(repository), push(repository), delete(repository)]
+    begun = await questions.ask("POST", path, needs=needs)
+    for finding in locations.judge_upload(site, questions.address, questions.origin, begun, asked=path):
+        yield finding
+    if begun.status == locations.ACCEPTED and (location := begun.headers.get("Location")):
+        ended = await questions.ask("DELETE", *locations.upload_target(location), needs=needs)
+        if ended.status not in locations.CANCELLED:
+            what = f"the upload that was begun in {repository} could not be cancelled: {ended.status}"
+            yield Finding(Level.NOTE, "location", what, "it is empty; the registry removes it with old uploads")

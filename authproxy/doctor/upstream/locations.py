@@ -1,0 +1,82 @@
+"""Where an upload would be sent on to: through us, or past us."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.upstream.questions import Answer
+from authproxy.doctor.upstream.site import Site
+from authproxy.origin import Origin
+from authproxy.proxy.address import Address
+from authproxy.proxy.location import Relocation
+
+ACCEPTED = 202
+CANCELLED = (202, 204, 404)
+
+NOT_TRIED = Finding(
+    Level.NOTE,
+    "location",
+    "which host it puts into Location, and whether it takes forwarded headers, was not tried",
+    "--write begins an upload there, and cancels it",
+)
+
+
+def is_led_astray(location: str, origin: Origin) -> bool:
+    """Whether a client that got this address would leave the host that it asked."""
+    parts = urlsplit(location)
+    return bool(parts.netloc) and (parts.scheme, parts.netloc) != (origin.scheme, origin.authority)
+
+
+def judge_upload(site: Site, address: Address, origin: Origin, answer: Answer, *, asked: str) -> Iterator[Finding]:
+    """The answer to the begin of an upload. `asked`: the path of the request."""
+    if answer.status != ACCEPTED or "Location" not in answer.headers:
+        yield _judge_refusal(answer)
+        return
+    said = answer.headers["Location"]
+    shown = Relocation(asked, address, origin).relocate(said)
+    host = urlsplit(said).netloc
+    if is_led_astray(shown, origin):
+        yield _past_us(site, shown)
+    elif not host:
+        yield Finding(Level.OK, "location", "it answers with paths, which clients complete with our host")
+    elif said.startswith(f"{origin.base_url}/"):
+        yield Finding(Level.OK, "location", "it takes X-Forwarded-Host and -Proto: it answers with the client's host")
+    elif address.is_at(host, urlsplit(said).scheme):
+        what = f"it takes no forwarded headers, and answers with its own address, {host}"
+        yield Finding(Level.NOTE, "location", what, "nothing to do: authproxy puts the client's host there")
+    else:
+        what = f"it takes the client's host, and not X-Forwarded-Proto: it answers with {urlsplit(said).scheme}"
+        yield Finding(Level.NOTE, "location", what, "nothing to do: authproxy puts the client's scheme there")
+
+
+def upload_target(location: str) -> tuple[str, str]:
+    """Path and query of a begun upload, with which it is cancelled at the upstream itself, whatever host they name."""
+    parts = urlsplit(location)
+    return parts.path, parts.query
+
+
+def _past_us(site: Site, shown: str) -> Finding:
+    parts = urlsplit(shown)
+    elsewhere = f"{parts.scheme}://{parts.netloc}"
+    ours = "" if site.public is None else f", and not to {site.public}"
+    return Finding(
+        Level.WRONG,
+        "location",
+        f"it sends the clients of uploads to {elsewhere}, past authproxy{ours}",
+        "take http.host out of its configuration, or set http.relativeurls: true there; what stands before it (nginx)"
+        " has to pass Host, Forwarded and X-Forwarded-* on; where clients do reach authproxy as"
+        f" {elsewhere}, write http.host: {elsewhere} in {site.origin}",
+    )
+
+
+def _judge_refusal(answer: Answer) -> Finding:
+    match answer.status:
+        case 401 | 403:
+            what, fix = "it lets nobody push", "let what authproxy presents there push, where that is meant"
+        case 404 | 405:
+            what, fix = "it takes no uploads", "a mirror or a read-only registry does not; then nothing is amiss"
+        case 202:
+            return Finding(Level.WRONG, "location", "it began an upload without saying where (Location)", "see its log")
+        case status:
+            return Finding(Level.WRONG, "location", f"the begin of an upload was answered with {status}", "see its log")
+    return Finding(Level.NOTE, "location", f"{what}: the begin of an upload was answered with {answer.status}", fix)

@@ -1,0 +1,422 @@
+"""What `authproxy doctor --upstream` says of a registry behind us is what our clients meet there.
+
+The registries are real: CNCF Distribution 2.8, bare and behind nginx, nginx alone, and ours. What none of them does (an
+old clock, garbage, a server that hangs) small fakes do in tests/unit/doctor/upstream.
+"""
+
+import asyncio
+import datetime as dt
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+import yaml
+from typer.testing import CliRunner
+
+from authproxy.access import pull, push
+from authproxy.cli import app
+from authproxy.errors import StartError
+from authproxy.policy import DEFAULT_POLICY
+from authproxy.principal import Principal
+from authproxy.token.handover import make_bundle
+from authproxy.token.header import HeaderStyle
+from authproxy.token.issuer import Issuer
+from authproxy.token.keyring import KeyRing
+from tests.support.application import serving
+from tests.support.binaries import binary
+from tests.support.nginx import running_nginx
+from tests.support.peers import running_docker_registry, running_open_server
+from tests.support.server import free_port
+
+FINE, WRONG = 0, 1
+OUR_HOST = "https://registry.example.org"
+USER, PASSWORD = "alice", "a password, long enough"
+LEAF = HeaderStyle(x5c="leaf")
+
+Words = Mapping[str, Any]
+Start = Callable[["Site"], AbstractContextManager[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A folder for everything, and the authority of the upstream's certificates."""
+
+    folder: Path
+    authority: trustme.CA = field(default_factory=trustme.CA)
+
+    @property
+    def config(self) -> Path:
+        """Ours."""
+        return self.folder / "config.yml"
+
+    def certificate(self, *names: str, until: dt.datetime | None = None) -> dict[str, str]:
+        """A certificate and its key, as variables of a registry."""
+        issued = self.authority.issue_cert(*names, not_after=until)
+        issued.cert_chain_pems[0].write_to_path(self.folder / "server.pem")
+        issued.private_key_pem.write_to_path(self.folder / "server.key")
+        return {
+            "REGISTRY_HTTP_TLS_CERTIFICATE": str(self.folder / "server.pem"),
+            "REGISTRY_HTTP_TLS_KEY": str(self.folder / "server.key"),
+        }
+
+    def ca(self, name: str = "ca.pem", authority: trustme.CA | None = None) -> str:
+        """A file of an authority's certificate."""
+        (authority or self.authority).cert_pem.write_to_path(self.folder / name)
+        return str(self.folder / name)
+
+    def htpasswd(self) -> str:
+        """A password file with one user."""
+        path = self.folder / "htpasswd"
+        command = [binary("htpasswd"), "-Bbn", "-C", "5", USER, PASSWORD]
+        path.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+        return str(path)
+
+    def ring(self, name: str = "keys") -> KeyRing:
+        """The keys of a token server."""
+        return KeyRing.open(self.folder / name, style=LEAF)
+
+
+def distribution(more: str = "", **settings: str) -> Start:
+    """CNCF Distribution 2.8. `settings` without their `REGISTRY_`."""
+    variables = {f"REGISTRY_{name}": value for name, value in settings.items()}
+    return lambda site: running_docker_registry(site.folder / "peer", more, variables)
+
+
+def with_htpasswd(site: Site) -> AbstractContextManager[str]:
+    section = {"auth": {"htpasswd": {"realm": "x", "path": site.htpasswd()}}}
+    return running_docker_registry(site.folder / "peer", yaml.safe_dump(section))
+
+
+def with_tokens(ring: str, realm: str = f"{OUR_HOST}/token") -> Start:
+    """It verifies tokens that this ring signs."""
+
+    def start(site: Site) -> AbstractContextManager[str]:
+        bundle = site.folder / "bundle.pem"
+        bundle.write_bytes(make_bundle([site.ring(ring).signing()], LEAF))
+        token = {"realm": realm, "service": "authproxy", "issuer": "authproxy", "rootcertbundle": str(bundle)}
+        return running_docker_registry(site.folder / "peer", yaml.safe_dump({"auth": {"token": token}}))
+
+    return start
+
+
+def over_tls(*names: str, days: int | None = None, host: str = "127.0.0.1", scheme: str = "https") -> Start:
+    """It ends TLS itself."""
+
+    @contextmanager
+    def start(site: Site) -> Iterator[str]:
+        until = None if days is None else dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+        with running_docker_registry(site.folder / "peer", settings=site.certificate(*names, until=until)) as url:
+            yield url.replace("http:", f"{scheme}:").replace("127.0.0.1", host)
+
+    return start
+
+
+@contextmanager
+def wanting_a_certificate(site: Site) -> Iterator[str]:
+    settings = site.certificate("127.0.0.1") | {"REGISTRY_HTTP_TLS_CLIENTCAS": f"[{site.ca()}]"}
+    with running_docker_registry(site.folder / "peer", settings=settings) as url:
+        yield url.replace("http:", "https:")
+
+
+def nginx(server: str) -> Start:
+    return lambda site: running_nginx(site.folder / "nginx", server)
+
+
+@contextmanager
+def nginx_wanting_a_certificate(site: Site) -> Iterator[str]:
+    site.certificate("127.0.0.1")
+    server = (
+        f"ssl_certificate {site.folder}/server.pem; ssl_certificate_key {site.folder}/server.key;"
+        f" ssl_client_certificate {site.ca()}; ssl_verify_client on;"
+    )
+    with running_nginx(site.folder / "nginx", server, has_tls=True) as url:
+        yield url
+
+
+@contextmanager
+def nginx_that_hides_the_host(site: Site) -> Iterator[str]:
+    """nginx's default is to send the name of the registry itself as `Host`."""
+    hide = "".join(f"proxy_set_header {name} '';" for name in ("Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto"))
+    with (
+        running_docker_registry(site.folder / "peer") as registry,
+        running_nginx(site.folder / "nginx", f"location / {{ proxy_pass {registry}; {hide} }}") as url,
+    ):
+        yield url
+
+
+@contextmanager
+def secure_but_called_plain(site: Site) -> Iterator[str]:
+    with running_docker_registry(site.folder / "peer") as url:
+        yield url.replace("http:", "https:")
+
+
+@contextmanager
+def ours(site: Site) -> Iterator[str]:
+    with running_open_server(site.folder / "ours") as server:
+        yield server.url
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An upstream, our configuration of it, and what the doctor says: `findings` are those that are no `ok`."""
+
+    what: str
+    start: Start
+    verdict: int
+    findings: Mapping[str, str]  # check → level
+    words: Sequence[str] = ()
+    upstream: Callable[[Site], Words] = lambda site: {}
+    rest: Callable[[Site], Words] = lambda site: {"auth": "none"}
+
+
+def trusting(site: Site) -> Words:
+    return {"ca": site.ca()}
+
+
+def trusting_somebody_else(site: Site) -> Words:
+    return {"ca": site.ca("other.pem", trustme.CA())}
+
+
+def showing(site: Site, authority: trustme.CA) -> Words:
+    issued = authority.issue_cert("authproxy.example")
+    issued.private_key_and_cert_chain_pem.write_to_path(site.folder / "client.pem")
+    return {"ca": site.ca(), "certificate": str(site.folder / "client.pem"), "key": str(site.folder / "client.pem")}
+
+
+def showing_a_certificate(site: Site) -> Words:
+    return showing(site, site.authority)
+
+
+def showing_somebody_elses(site: Site) -> Words:
+    return showing(site, trustme.CA())
+
+
+def passing(site: Site) -> Words:
+    return {"authorization": "pass"}
+
+
+def issuing(site: Site) -> Words:
+    site.ring()
+    (site.folder / "policy.yaml").write_text(DEFAULT_POLICY)
+    token = {"keys": str(site.folder / "keys"), "x5c": "leaf"}
+    return {"token": token, "policies": {"path": str(site.folder / "policy.yaml")}}
+
+
+def with_our_htpasswd(site: Site) -> Words:
+    return {"auth": {"htpasswd": {"realm": "x", "path": site.htpasswd()}}}
+
+
+PAST = {"location": "wrong"}
+CASES: Sequence[Case] = [
+    Case("open to everybody", distribution(), FINE, {}, ["it takes X-Forwarded-Host and -Proto"]),
+    Case("ours", ours, FINE, {"location": "note"}, ["not X-Forwarded-Proto: it answers with http"]),
+    Case("paths for addresses", distribution(HTTP_RELATIVEURLS="true"), FINE, {}, ["it answers with paths"]),
+    Case(
+        "a host of its own",
+        distribution(HTTP_HOST="https://elsewhere.example"),
+        WRONG,
+        PAST,
+        ["http.relativeurls: true"],
+    ),
+    Case("the host that is ours", distribution(HTTP_HOST=OUR_HOST), FINE, {}, ["with the client's host"]),
+    Case("behind an nginx that hides the host", nginx_that_hides_the_host, WRONG, PAST, ["past authproxy"]),
+    Case("no deletes", distribution(STORAGE_DELETE_ENABLED="false"), FINE, {"deletes": "note"}, ["it answers 405"]),
+    Case(
+        "read-only",
+        distribution(STORAGE_MAINTENANCE_READONLY="{enabled: true}"),
+        FINE,
+        {"deletes": "note", "location": "note"},
+        ["it takes no uploads"],
+    ),
+    Case("passwords of its own", with_htpasswd, WRONG, {"auth": "wrong"}, ["it asks for Basic credentials"]),
+    Case(
+        "the passwords of our clients",
+        with_htpasswd,
+        FINE,
+        {"auth": "note", "content": "note"},
+        ["whether it knows them was not tried"],
+        passing,
+        with_our_htpasswd,
+    ),
+    Case(
+        "passwords where clients bring tokens",
+        with_htpasswd,
+        WRONG,
+        {"auth": "wrong"},
+        ["our clients bring tokens of ours"],
+        passing,
+        issuing,
+    ),
+    Case("our tokens", with_tokens("keys"), FINE, {}, ["it took a token of ours"], passing, issuing),
+    Case(
+        "somebody else's tokens",
+        with_tokens("others", "https://auth.example/token"),
+        WRONG,
+        {"auth": "wrong"},
+        ["it refused a token of ours (401); it asks for tokens of https://auth.example/token (service 'authproxy')"],
+        passing,
+        issuing,
+    ),
+    Case(
+        "tokens, and none is passed on",
+        with_tokens("keys"),
+        WRONG,
+        {"auth": "wrong"},
+        ["authorization: pass, where it"],
+    ),
+    Case("tokens, and anything is passed on", with_tokens("keys"), FINE, {"content": "note"}, [], passing),
+    Case("anybody, and tokens are passed on", distribution(), FINE, {"auth": "note"}, ["strip"], passing, issuing),
+    Case("TLS", over_tls("127.0.0.1"), FINE, {}, ["verifies, and is good until"], trusting),
+    Case("TLS that ends soon", over_tls("127.0.0.1", days=3), FINE, {"tls": "note"}, ["ends soon: on"], trusting),
+    Case("TLS that has ended", over_tls("127.0.0.1", days=-3), WRONG, {"tls": "wrong"}, ["has ended on"], trusting),
+    Case(
+        "TLS of an unknown authority",
+        over_tls("127.0.0.1"),
+        WRONG,
+        {"tls": "wrong"},
+        ["that this machine does not know", "upstream.ca: a PEM file"],
+    ),
+    Case(
+        "TLS of another authority",
+        over_tls("127.0.0.1"),
+        WRONG,
+        {"tls": "wrong"},
+        ["other.pem does not know"],
+        trusting_somebody_else,
+    ),
+    Case(
+        "TLS for another name",
+        over_tls("registry.example", "::1", host="localhost"),
+        WRONG,
+        {"tls": "wrong"},
+        ["is for registry.example, ::1, and not for localhost"],
+        trusting,
+    ),
+    Case("a wish for certificates", wanting_a_certificate, WRONG, {"tls": "wrong"}, ["a certificate of its"], trusting),
+    Case("a certificate that it wants", wanting_a_certificate, FINE, {}, [], showing_a_certificate),
+    Case(
+        "another certificate than it wants",
+        wanting_a_certificate,
+        WRONG,
+        {"tls": "wrong"},
+        ["client.pem, the certificate that is shown to it"],
+        showing_somebody_elses,
+    ),
+    Case(
+        "a file that is no authority",
+        over_tls("127.0.0.1"),
+        WRONG,
+        {"tls": "wrong"},
+        ["server.key holds no certificate in PEM form"],
+        lambda site: {"ca": str(site.folder / "server.key")},
+    ),
+    Case(
+        "TLS for the name that is written",
+        over_tls("registry.example"),
+        FINE,
+        {},
+        [],
+        lambda site: {"ca": site.ca(), "servername": "registry.example"},
+    ),
+    Case(
+        "nginx's wish for certificates",
+        nginx_wanting_a_certificate,
+        WRONG,
+        {"tls": "wrong"},
+        ["a certificate of its clients"],
+        trusting,
+    ),
+    Case(
+        "TLS that is asked for in the clear",
+        over_tls("::1", scheme="http"),
+        WRONG,
+        {"registry": "wrong"},
+        ["TLS alone"],
+    ),
+    Case("no TLS where we want it", secure_but_called_plain, WRONG, {"tls": "wrong"}, ["speaks no TLS", "url: http:"]),
+    Case(
+        "nobody",
+        lambda site: nullcontext(f"http://127.0.0.1:{free_port()}"),
+        WRONG,
+        {"address": "wrong"},
+        ["nobody listens there"],
+    ),
+    Case("no registry", nginx("return 404;"), WRONG, {"registry": "wrong"}, ["404 with text/html: no registry"]),
+    Case("a page for everything", nginx("return 200 '<html>';"), WRONG, {"registry": "wrong"}, ["no registry speaks"]),
+    Case(
+        "sent elsewhere",
+        nginx("return 301 https://elsewhere.example$request_uri;"),
+        WRONG,
+        {"registry": "wrong"},
+        ["sends its callers to https://elsewhere.example/v2/"],
+    ),
+    Case("an nginx without its registry", nginx("return 502;"), WRONG, {"registry": "wrong"}, ["it is not well"]),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=attrgetter("what"))
+def test_the_doctor_says_what_clients_meet(tmp_path: Path, case: Case) -> None:
+    site = Site(tmp_path)
+    with case.start(site) as url:
+        values: dict[str, Any] = {"version": "0.1", "http": {"host": OUR_HOST}} | dict(case.rest(site))
+        values |= {"upstream": {"url": url} | dict(case.upstream(site))}
+        site.config.write_text(yaml.safe_dump(values))
+        code, report = says(site)
+        assert serves(site, values) == (code == FINE)
+    [upstream] = report["upstreams"]
+    other = {one["check"]: one["level"] for one in upstream["findings"] if one["level"] != "ok"}
+    assert (code, other) == (case.verdict, case.findings), report
+    text = json.dumps(upstream["findings"], ensure_ascii=False)
+    assert [words for words in case.words if words not in text] == [], text
+
+
+def says(site: Site) -> tuple[int, Any]:
+    """Exit code and report."""
+    result = CliRunner().invoke(app, ["doctor", "--upstream", "--write", "--json", str(site.config)])
+    assert isinstance(result.exception, SystemExit | None), result.output
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_each_address_is_looked_at_and_one_is_asked_for_the_rest(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with running_docker_registry(site.folder / "peer") as url:
+        dead = f"http://127.0.0.1:{free_port()}"
+        upstream = {"url": [dead, url, url.replace("127.0.0.1", "localhost")]}
+        site.config.write_text(yaml.safe_dump({"version": "0.1", "auth": "none", "upstream": upstream}))
+        code, report = says(site)
+    [found] = report["upstreams"]
+    checks = [(one["check"], one["level"]) for one in found["findings"]]
+    entry = [("address", "ok"), ("registry", "ok")]
+    rest = [("auth", "ok"), ("catalog", "ok"), ("deletes", "ok"), ("location", "ok")]
+    assert (code, checks) == (WRONG, [("address", "wrong"), *entry, *rest, *entry])
+
+
+def serves(site: Site, values: Words) -> bool:
+    """Whether a client of ours can begin an upload and stays with us, or is told that there are none."""
+    try:
+        answer = asyncio.run(begin_upload(site, values))
+    except StartError:
+        return False
+    if answer.status_code == httpx.codes.METHOD_NOT_ALLOWED:
+        return True
+    return answer.status_code == httpx.codes.ACCEPTED and answer.headers["Location"].startswith(f"{OUR_HOST}/")
+
+
+async def begin_upload(site: Site, values: Words) -> httpx.Response:
+    """Through our server, with what it asks for, or a token of ours that it passes on."""
+    if "auth" in values and values["auth"] != "none":
+        credentials = httpx.BasicAuth(USER, PASSWORD)._auth_header
+    else:
+        issuer = Issuer(site.ring(), "authproxy", "authproxy", 300, time.time, style=LEAF)
+        credentials = f"Bearer {issuer.issue(Principal(USER), [pull('a'), push('a')]).token}"
+    async with serving(values, base_url=OUR_HOST) as client:
+        return await client.post("/v2/a/blobs/uploads/", headers={"Authorization": credentials})
