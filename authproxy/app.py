@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from authproxy import log
 from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, respond
-from authproxy.compose.answers import make_headers
+from authproxy.compose.answers import make_headers, make_maintenance
 from authproxy.compose.backend import make_backend
 from authproxy.compose.checks import make_checks
 from authproxy.compose.gate import Layer, make_gate
@@ -30,6 +30,7 @@ from authproxy.edge.cors import AnswerPreflights
 from authproxy.edge.errors import Answers, render
 from authproxy.edge.forwarded import DecideOrigin
 from authproxy.edge.headers import BASE_PATH, is_registry_path
+from authproxy.edge.maintenance import TurnAway
 from authproxy.edge.observe import Observe, Served
 from authproxy.edge.prefix import StripPrefix
 from authproxy.errors import EndpointUnknown, RegistryError, Unsupported
@@ -70,12 +71,14 @@ def create(
 def _layers(settings: Settings, parts: Parts) -> list[Layer]:
     """What stands before everything, outermost first: the order in which a request meets them."""
     prefix = settings.http.prefix.rstrip("/")
+    maintenance = make_maintenance(settings.http, parts)
     return [
         *([parts.metrics.count_begun] if settings.http.debug.prometheus.enabled else []),
         partial(Observe, sinks=_sinks(settings, parts)),
         *([partial(StripPrefix, prefix=prefix)] if prefix else []),
         partial(Answers, headers=make_headers(settings.http)),
         *([AnswerPreflights] if settings.http.cors else []),
+        *([partial(TurnAway, maintenance=maintenance)] if maintenance else []),
         *([partial(Gate, health=parts.checks)] if parts.checks else []),
         partial(
             DecideOrigin,

@@ -1,14 +1,29 @@
-"""The section `http` → what answers have in common, whoever makes them."""
+"""The section `http` → what answers have in common, whoever makes them, and who is turned away."""
 
+import math
+
+from authproxy.compose.parts import Parts
 from authproxy.config.cors import Cors as CorsSection
 from authproxy.config.serving import Http
 from authproxy.edge.cors import Cors
 from authproxy.edge.headers import CommonHeaders
+from authproxy.edge.maintenance import Maintenance
 
 
 def make_headers(http: Http) -> CommonHeaders:
     """The headers that every answer gets."""
     return CommonHeaders(http.headers, _cors(http.cors) if http.cors is not None else None)
+
+
+def make_maintenance(http: Http, parts: Parts) -> Maintenance | None:
+    """The file that turns everybody away, looked at again and again; None where there is none in the configuration."""
+    section = http.maintenance
+    if section is None:
+        return None
+    retry_after_s = math.ceil(section.retryafter.total_seconds())
+    maintenance = Maintenance(section.file, message=section.message, retry_after_s=retry_after_s)
+    parts.reloadables.append(maintenance)
+    return maintenance
 
 
 def _cors(section: CorsSection) -> Cors:

@@ -88,6 +88,22 @@ class Debug(Section):
     prometheus: Prometheus = Prometheus()
 
 
+class Maintenance(Section):
+    """While a file exists every request is answered 503; only the debug port goes on.
+
+    The file is looked at once a second.
+    """
+
+    file: Path
+    """The file: `/run/authproxy/maintenance`. Text in it, at most 1000 characters, is what clients are told."""
+
+    message: str = "the registry is under maintenance; please try again later"
+    """What clients are told where the file is empty. Default: that the registry is under maintenance."""
+
+    retryafter: NonNegativeDuration = timedelta(minutes=1)
+    """When clients should come back (`Retry-After`). Default `1m`."""
+
+
 class Http(Section):
     """How the registry is reached."""
 
@@ -126,6 +142,8 @@ class Http(Section):
     `X-Content-Type-Options: [nosniff]`. Default: none."""
 
     cors: Cors | None = None
+
+    maintenance: Maintenance | None = None
 
     # As in Distribution a section with nothing in it is none: so a variable can take it away.
     tls: Annotated[Tls | None, BeforeValidator(lambda v: v or None)] = None
