@@ -44,9 +44,10 @@ def _make_switch(settings: Settings, parts: Parts) -> App:
             made.append((same, registry))
         renaming = Renaming(entry.rename.strip or "", entry.rename.add or "")
         app = Renamed(registry, renaming) if renaming else registry
-        branches.append(Branch(entry.base, app if entry.backend else _restricted(app, settings), registry, renaming))
+        app = app if entry.backend else _restricted(app, settings)
+        branches.append(Branch(entry.base, app, registry, renaming, is_listed=entry.catalog))
     match branches:
-        case [Branch(base="", renaming=Renaming(strip="", add=""), app=app)]:
+        case [Branch(base="", renaming=Renaming(strip="", add=""), app=app, is_listed=True)]:
             return app
         case _:
             return Switch(branches, max_entries=settings.catalog.maxentries)

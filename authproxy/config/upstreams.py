@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import model_validator
 
 from authproxy.config.explain import conflict
-from authproxy.config.scalars import typed
+from authproxy.config.scalars import Boolean, typed
 from authproxy.config.schema import Section, fields_of
 from authproxy.config.upstream import Upstream, Urls
 from authproxy.errors import NameInvalid
@@ -76,6 +76,10 @@ class UpstreamEntry(Upstream, Matching):
 
     rename: Rename = Rename()
 
+    catalog: Boolean = True
+    """Whether the names of its repositories are in `_catalog`. Default `true`; where it has none to ask, `_catalog` is
+    502 then. A public registry has a catalog for nobody: write `false`."""
+
     @property
     def base(self) -> str:
         """The repository below which all that match are: `team` of `team/**`, and "" of `**`."""
@@ -83,7 +87,7 @@ class UpstreamEntry(Upstream, Matching):
 
     def as_upstream(self) -> Self:
         """The same without what is about names: entries that are equal then are one and the same registry."""
-        return self.model_copy(update={"match": EVERYTHING, "rename": Rename()})
+        return self.model_copy(update={"match": EVERYTHING, "rename": Rename(), "catalog": True})
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -92,7 +96,7 @@ class UpstreamEntry(Upstream, Matching):
         in_vain = [
             (key,)
             for key, field in fields_of(type(self)).items()
-            if key not in ("match", "backend", "rename")
+            if key not in ("match", "backend", "rename", "catalog")
             and getattr(self, key) != field.get_default(call_default_factory=True)
         ]
         if self.backend and in_vain:

@@ -1,5 +1,6 @@
 """The catalog of registries behind us as one list: in bytewise order, by the names that clients use."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -64,8 +65,24 @@ async def _merged(streams: Sequence[AsyncGenerator[str, None]]) -> AsyncIterator
         yield _merge(streams)
 
 
+async def _firsts(
+    streams: Sequence[AsyncGenerator[str, None]],
+) -> list[tuple[str | None, AsyncGenerator[str, None]]]:
+    """The first name of each. All registries are asked at once, and the first failure ends the others' questions."""
+
+    async def first(stream: AsyncGenerator[str, None]) -> str | None:
+        return await anext(stream, None)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(first(stream), name="first of a catalog") for stream in streams]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [(task.result(), stream) for task, stream in zip(tasks, streams, strict=True)]
+
+
 async def _merge(streams: Sequence[AsyncGenerator[str, None]]) -> AsyncIterator[str]:
-    heads = [(name, stream) for stream in streams if (name := await anext(stream, None)) is not None]
+    heads = [(name, stream) for name, stream in await _firsts(streams) if name is not None]
     while heads:
         least = min(heads, key=lambda head: head[0])
         name, stream = least

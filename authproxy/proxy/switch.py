@@ -22,14 +22,15 @@ from authproxy.route import Kind, Route
 class Branch:
     """Who serves some repositories: `base` and all below it; "" is all.
 
-    `app` takes requests by the clients' names; `registry` is what stands behind it, and calls them by its own. Places
-    with the very same `registry` share its content.
+    `app` takes requests by the clients' names; `registry` is what stands behind it, and calls them by its own. Branches
+    with the very same `registry` share its content. The catalog has the names of those that are listed.
     """
 
     base: str
     app: asgi.App
     registry: asgi.App
     renaming: Renaming = field(default_factory=Renaming)
+    is_listed: bool = True
 
     def holds(self, name: str) -> bool:
         """Whether a repository is one of this branch's, or of one further down."""
@@ -82,7 +83,8 @@ class Switch:
             raise PaginationNumberInvalid(f"n is at most {self.max_entries}", detail={"n": page.limit})
         permissions: Permissions | None = scope.pop(PERMISSIONS, None)
         shows = _everything if permissions is None else permissions.shows_repository
-        await answer_catalog([self._share(branch) for branch in self.branches], scope, send, shows, page)
+        shares = [self._share(branch) for branch in self.branches if branch.is_listed]
+        await answer_catalog(shares, scope, send, shows, page)
 
     def _share(self, branch: Branch) -> Share:
         return Share(branch.registry, branch.base, branch.renaming, lambda name: self._find(name) is branch)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from authproxy.compose.backend import make_backend
+from authproxy.compose.checks import make_checks
 from authproxy.compose.parts import Parts
 from authproxy.config.load import load_values
 from authproxy.errors import StartError
@@ -94,9 +95,33 @@ async def test_one_entry_for_everything_is_that_registry_itself(entry: dict[str,
     assert isinstance(backend, kind)
 
 
-async def test_one_entry_for_some_repositories_is_for_no_others() -> None:
-    backend, _ = await parts_of(upstreams=[{"match": "team/**", "url": "http://127.0.0.1:5001"}])
+@pytest.mark.parametrize(
+    "entry", [{"match": "team/**"}, {"match": "**", "catalog": "false"}, {"match": "**", "rename": {"add": "a/"}}]
+)
+async def test_one_entry_for_less_or_for_other_names_is_chosen(entry: dict[str, Any]) -> None:
+    backend, _ = await parts_of(upstreams=[entry | {"url": "http://127.0.0.1:5001"}])
     assert isinstance(backend, Switch)
+    assert [branch.is_listed for branch in backend.branches] == ["catalog" not in entry]
+
+
+@pytest.mark.parametrize(
+    ("upstreams", "checked"), [([], True), ([CORE], True), ([{"match": "**", "url": "http://a"}], False)]
+)
+async def test_the_storage_is_looked_at_where_the_core_serves(
+    tmp_path: Path, upstreams: list[dict[str, str]], *, checked: bool
+) -> None:
+    settings = load_values(
+        {
+            "version": "0.1",
+            "auth": "none",
+            "storage": {"filesystem": {"rootdirectory": str(tmp_path)}},
+            "health": {"storagedriver": {"enabled": "true"}},
+            "upstreams": upstreams,
+        },
+        "test",
+        {},
+    ).settings
+    assert bool(make_checks(settings)) == checked
 
 
 async def test_rules_hold_before_every_registry_that_knows_none(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Catalogs of registries that list in their own order and in pages of their own size, as one."""
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 
@@ -145,3 +146,15 @@ async def test_a_registry_without_an_answer_shortens_no_list(other: asgi.App) ->
     async with httpx.AsyncClient(transport=httpx.ASGITransport(BareEdge(merged)), base_url=BASE_URL) as client:
         answer = await client.get("/v2/_catalog")
     assert (answer.status_code, code_of(answer)) == (502, "UNAVAILABLE")
+
+
+async def test_all_registries_are_asked_at_once() -> None:
+    together = asyncio.Barrier(2)
+
+    class Waiting(Listing):
+        async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+            async with asyncio.timeout(20):
+                await together.wait()
+            await super().__call__(scope, receive, send)
+
+    assert await listed([everything(Waiting(["a"])), everything(Waiting(["b"]))]) == ["a", "b"]

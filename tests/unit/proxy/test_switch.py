@@ -30,7 +30,7 @@ LIBRARY = Renaming("library/", "mirror/")
 class World:
     """`library/**` is `mirror/**` of one registry, which serves `shared/**` too; `other/**` has another one.
 
-    Everything else is the core's, but for what is below `closed`, which leads nowhere useful.
+    Everything else is the core's.
     """
 
     stack: AsyncExitStack
@@ -238,11 +238,19 @@ async def test_a_registry_that_is_down_shortens_no_catalog(world: World) -> None
     assert (await client.get("/v2/nginx/tags/list")).status_code == 200
 
 
+async def test_what_is_not_listed_is_served_all_the_same(world: World) -> None:
+    client = await world.through(None, Branch("closed", world.cores["mirror"], world.cores["mirror"], is_listed=False))
+    for name in ("closed/app", "open/app"):
+        await push_image(client, name, "v1")
+    assert (await client.get("/v2/_catalog")).json() == {"repositories": ["open/app"]}
+    assert (await client.get("/v2/closed/app/tags/list")).status_code == 200
+
+
 class NoOverwriting:
-    """No tag may be moved, and nothing of alice's is seen."""
+    """No tag may be moved, and nothing of alice's is seen, nor the tag `hidden`."""
 
     def concern(self, verb: Verb) -> bool:
-        return verb == "overwrite"
+        return verb in ("overwrite", "pull")
 
     def refusal(self, verb: Verb, tag: Tag | None = None) -> Denied | None:
         return Denied(f"{tag} stays") if verb == "overwrite" else None
@@ -251,7 +259,7 @@ class NoOverwriting:
         return "alice" not in name
 
     def shows_tag(self, tag: str) -> bool:
-        return bool(tag)
+        return tag != "hidden"
 
 
 @pytest.mark.parametrize("name", ["library/nginx", "nginx"])
@@ -265,6 +273,16 @@ async def test_rules_about_what_is_there_hold_in_every_registry(world: World, na
         headers={"Content-Type": first.headers["content-type"]},
     )
     assert (moved.status_code, code_of(moved)) == (403, "DENIED")
+
+
+@pytest.mark.parametrize("name", ["library/nginx", "nginx"])
+async def test_tags_that_the_caller_may_not_see_are_hidden_in_every_registry(world: World, name: str) -> None:
+    client = await world.through(NoOverwriting())
+    for tag in ("a", "hidden", "v1"):
+        await push_image(client, name, tag)
+    first = await client.get(f"/v2/{name}/tags/list", params={"n": 1})
+    assert first.json() == {"name": name, "tags": ["a"]}
+    assert (await client.get(first.links["next"]["url"])).json() == {"name": name, "tags": ["v1"]}
 
 
 async def test_the_catalog_shows_what_the_caller_may_see_by_the_clients_names(world: World) -> None:
