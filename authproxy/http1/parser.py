@@ -4,6 +4,7 @@ Heads are bounded, trailers are dropped, nothing is upgraded to, and what makes 
 is how one request is smuggled inside another) is refused.
 """
 
+import re
 from typing import Final, Protocol
 from urllib.parse import unquote
 
@@ -18,6 +19,9 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 
 # Headers that decide how a request is read; the others are the application's.
 _OURS: Final = frozenset((b"content-length", b"transfer-encoding", b"expect", b"host"))
+
+# The authority of a target that is a whole URL.
+_URL: Final = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 
 
 class Sink(Protocol):
@@ -234,6 +238,8 @@ class RequestParser:
             parsed = httptools.parse_url(target)
         except httptools.HttpParserError as error:
             raise Unreadable(400, "the target of the request is no path") from error
+        if (url := _URL.match(target)) is not None:  # RFC 9112 §3.2.2: what the Host header says does not count then
+            self._headers[:] = [(name, url[1] if name == b"host" else value) for name, value in self._headers]
         return parsed.path or b"/", parsed.query or b""
 
     def _explain(self, error: httptools.HttpParserError) -> BaseException:

@@ -180,6 +180,12 @@ def test_target(target: Target) -> None:
     assert scope["type"] == "http"
 
 
+@pytest.mark.parametrize("target", [b"http://reg:5000/x", b"HTTPS://reg:5000?n=1", b"http://reg:5000"])
+def test_the_host_of_a_whole_url_counts_and_not_the_header(target: bytes) -> None:
+    (request,) = parse(b"GET " + target + b" HTTP/1.1\r\nA: b\r\nHost: a\r\n\r\n").requests
+    assert request.headers == [(b"a", b"b"), (b"host", b"reg:5000")]
+
+
 class Refused(NamedTuple):
     what: str
     sent: bytes
