@@ -26,6 +26,7 @@ def make_upstream(section: Section, parts: Parts, token: Token | None) -> Upstre
         section.urls,
         pass_authorization=section.authorization == "pass",
         credentials=_make_credentials(section, parts, token),
+        follows_redirects=section.redirect == "follow",
         tls=_tls_files(section),
     )
     parts.closers.append(upstream.aclose)

@@ -90,6 +90,10 @@ class Upstream(Section):
     """The audience (`aud`) of the tokens of `mint`: what the upstream is called in its own configuration. Default:
     none; `mint` needs it."""
 
+    redirect: Literal["relay", "follow"] = "relay"
+    """What becomes of redirects of blobs to a storage service. `relay`: clients are told, and fetch from there.
+    `follow`: we fetch from there, for clients that cannot reach it. Default `relay`."""
+
     ca: Path | None = None
     """A PEM file of the authorities that may sign the upstream's certificate, for `https` alone. Default: those that
     the machine trusts."""

@@ -23,6 +23,9 @@ MAX_IDLE_CONNECTIONS = 32
 # one cannot always be repeated.
 IDLE_FOR_S = 4.0
 
+# Up to here, in bytes, reading what nobody wants costs less than a new connection.
+WORTH_SKIPPING_BYTES = 64 * 1024
+
 
 class Pool:
     """Lends connections to one address. `tls` is for https; `server_name` is then the name in the certificate."""
@@ -142,6 +145,14 @@ class Answer:
         assert self._connection is not None
         while piece := await self._connection.read():
             yield piece
+
+    async def skip(self) -> None:
+        """Read a short body to its end, so that the connection can be used again; of a long one no more than that."""
+        skipped = 0
+        async for piece in self.pieces():
+            skipped += len(piece)
+            if skipped > WORTH_SKIPPING_BYTES:
+                return
 
     def close(self) -> None:
         """Give the connection back; it is closed where the body was not read to its end."""

@@ -30,16 +30,36 @@ def open_tls(scheme: str, files: TlsFiles) -> ssl.SSLContext | None:
                 "remove them or change it"
             )
         return None
-    try:
-        context = ssl.create_default_context(cafile=None if files.ca is None else str(files.ca))
-    except ssl.SSLError as exc:
-        raise StartError(f"upstream.ca: {files.ca} holds no certificate in PEM form: {exc.reason or exc}") from exc
-    except OSError as exc:
-        raise StartError(f"upstream.ca: cannot read {files.ca}: {exc.strerror}") from exc
+    if files.ca is None:
+        context = ssl.create_default_context()
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        _load_ca(context, files.ca)
     context.set_alpn_protocols(["http/1.1"])
     if files.certificate is not None and files.key is not None:
         _show_certificate(context, files.certificate, files.key)
     return context
+
+
+def open_storage_tls(files: TlsFiles) -> ssl.SSLContext:
+    """What the upstream's storage is verified with: the machine's list and `ca`. No certificate of ours is shown.
+
+    Raises StartError where `ca` cannot be used.
+    """
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if files.ca is not None:
+        _load_ca(context, files.ca)
+    return context
+
+
+def _load_ca(context: ssl.SSLContext, ca: Path) -> None:
+    try:
+        context.load_verify_locations(ca)
+    except ssl.SSLError as exc:
+        raise StartError(f"upstream.ca: {ca} holds no certificate in PEM form: {exc.reason or exc}") from exc
+    except OSError as exc:
+        raise StartError(f"upstream.ca: cannot read {ca}: {exc.strerror}") from exc
 
 
 def _show_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:

@@ -24,8 +24,10 @@ from authproxy.proxy.headers import content_length, expects_continue, has_body, 
 from authproxy.proxy.location import Relocation
 from authproxy.proxy.places import HealthCheck, Places
 from authproxy.proxy.pool import Answer, Pool
+from authproxy.proxy.redirect import Storage
 from authproxy.proxy.stream import RequestBody, cancel_on_disconnect, relay
-from authproxy.proxy.tls import TlsFiles, open_tls
+from authproxy.proxy.tls import TlsFiles, open_storage_tls, open_tls
+from authproxy.route import Kind, Route
 
 log = structlog.get_logger(__name__)
 
@@ -36,8 +38,8 @@ class Upstream:
     """Forward authorised requests to the registry at `url`, streamed both ways.
 
     Several URLs are several addresses of one registry. `pass_authorization` sends it the client's own `Authorization`
-    and relays its challenges; else neither, and `credentials` prove us. Raises StartError where a URL or a file is
-    wrong.
+    and relays its challenges; else neither, and `credentials` prove us. With `follows_redirects` blobs that it has in a
+    storage elsewhere are fetched from there. Raises StartError where a URL or a file is wrong.
     """
 
     def __init__(
@@ -46,13 +48,16 @@ class Upstream:
         *,
         pass_authorization: bool = False,
         credentials: Credentials | None = None,
+        follows_redirects: bool = False,
         tls: TlsFiles | None = None,
         timeouts: Timeouts | None = None,
     ) -> None:
         self.addresses = parse_addresses([url] if isinstance(url, str) else url)
         self.pass_authorization = pass_authorization
         self._credentials = credentials
-        self._places = _open_places(self.addresses, tls or TlsFiles(), timeouts or Timeouts())
+        files, waits = tls or TlsFiles(), timeouts or Timeouts()
+        self._places = _open_places(self.addresses, files, waits)
+        self._storage = Storage(self.addresses, open_storage_tls(files), waits) if follows_redirects else None
 
     def __repr__(self) -> str:
         return f"<Upstream {', '.join(address.url for address in self.addresses)}>"
@@ -60,6 +65,8 @@ class Upstream:
     async def aclose(self) -> None:
         """Close every connection. Requests in flight fail."""
         self._places.close()
+        if self._storage is not None:
+            self._storage.close()
 
     async def watch_health(self, check: HealthCheck) -> None:
         """Ask every address about its health until cancelled."""
@@ -79,7 +86,7 @@ class Upstream:
                     request = self._request(scope, body)
                     if request.body is None:
                         await watch()
-                    address, answer = await self._ask(request, scope[asgi.ROUTE].needs)
+                    address, answer = await self._ask(request, scope[asgi.ROUTE])
                     with closing(answer):
                         start, length = self._start(request, answer, address, scope[asgi.ORIGIN])
                         await send(start)
@@ -102,15 +109,19 @@ class Upstream:
             return replace(request, body=body)
         return replace(request, headers=[*passed, (b"expect", b"100-continue")], body=body, expects_continue=True)
 
-    async def _ask(self, request: Request, needs: Sequence[Access]) -> tuple[Address, Answer]:
+    async def _ask(self, request: Request, route: Route) -> tuple[Address, Answer]:
         try:
             if self._credentials is None:
-                return await self._places.ask(request)
-            return await self._ask_as_ourselves(self._credentials, request, needs)
+                address, answer = await self._places.ask(request)
+            else:
+                address, answer = await self._ask_as_ourselves(self._credentials, request, route.needs)
+            if self._storage is not None and route.kind is Kind.BLOB and request.is_repeatable:
+                answer = await self._storage.follow(request, answer, address, str(route.reference))
         except UpstreamError as exc:
             raise self._failed(gateway_error(exc), request, exc) from exc
-        except RegistryError as exc:  # no credentials are to be had
+        except RegistryError as exc:  # no credentials are to be had, or a redirect leads nowhere
             raise self._failed(exc, request, exc.__cause__) from exc
+        return address, answer
 
     async def _ask_as_ourselves(
         self, credentials: Credentials, request: Request, needs: Sequence[Access]

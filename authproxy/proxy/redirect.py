@@ -1,0 +1,159 @@
+"""Redirects of blobs to the upstream's storage, followed on the client's behalf.
+
+Clients that cannot reach the storage, or must not, then get the bytes from here. What proves anybody to the upstream is
+not sent on: the storage's address is signed, or open.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urljoin, urlsplit
+
+from authproxy.asgi import Headers
+from authproxy.errors import GatewayFailed
+from authproxy.proxy.address import Address, split_authority
+from authproxy.proxy.connection import Request, Timeouts
+from authproxy.proxy.pool import Answer, Pool
+
+# RFC 9110 §15.4, those that have a Location to ask instead.
+REDIRECTS = (301, 302, 303, 307, 308)
+MAX_HOPS = 5
+
+# A storage has a host or two; where more come, those go whose connections nobody uses.
+MAX_POOLS = 16
+
+# What a storage may answer: all of it, a part, and that there is no such part.
+_ANSWERS = (200, 206, 416)
+
+# Of the request: which part is asked for, and by what. Conditions are about the registry's own answer.
+_ASKED_WITH = frozenset({b"accept", b"if-range", b"range", b"user-agent"})
+
+# Of the storage's answer: what describes the bytes. The rest (ids, owners, dates of keys) is nobody's business.
+_DESCRIBING = frozenset(
+    {
+        b"accept-ranges",
+        b"content-encoding",
+        b"content-length",
+        b"content-range",
+        b"content-type",
+        b"etag",
+        b"last-modified",
+        b"transfer-encoding",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """Where a request goes."""
+
+    address: Address  # without a prefix
+    target: bytes
+
+
+def find_hop(status: int, headers: Headers, asked: Hop) -> Hop | None:
+    """Where an answer redirects to, or None where it is none.
+
+    Raises GatewayFailed for what is no http address, for http after https, and for an address that only the machine
+    itself can mean (169.254.0.0/16, fe80::/10: there the keys of cloud machines lie).
+    """
+    location = next((value.decode("latin-1") for name, value in headers if name.lower() == b"location"), None)
+    if status not in REDIRECTS or location is None:
+        return None
+    try:
+        parts = urlsplit(urljoin(f"{asked.address.url}{asked.target.decode('ascii')}", location))
+    except ValueError:
+        raise _unusable() from None
+    authority = split_authority(parts.netloc, parts.scheme) if parts.scheme in ("http", "https") else None
+    if authority is None or not parts.netloc.isascii() or not parts.netloc.isprintable() or "\\" in parts.netloc:
+        raise _unusable()
+    if asked.address.scheme == "https" and parts.scheme == "http":
+        raise GatewayFailed("the upstream registry redirects from https to http, where anybody could listen")
+    if _is_link_local(authority[0]):
+        raise _unusable()
+    address = Address(parts.scheme, *authority)
+    return Hop(address, address.target((parts.path or "/").encode("latin-1"), parts.query.encode("latin-1")))
+
+
+def _unusable() -> GatewayFailed:
+    return GatewayFailed("the upstream registry redirects to something that is no address of a storage")
+
+
+def _is_link_local(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address.is_link_local or (mapped is not None and mapped.is_link_local)
+
+
+class Storage:
+    """Follows redirects away from `own`, the upstream's addresses. `tls` verifies https storages."""
+
+    def __init__(self, own: Collection[Address], tls: ssl.SSLContext, timeouts: Timeouts) -> None:
+        self._own = {(address.scheme, address.host, address.port) for address in own}
+        self._tls = tls
+        self._timeouts = timeouts
+        self._pools: dict[Address, Pool] = {}  # the one that was asked last stands last
+
+    def close(self) -> None:
+        """Close every connection."""
+        for pool in self._pools.values():
+            pool.close()
+
+    async def follow(self, request: Request, answer: Answer, asked: Address, digest: str) -> Answer:
+        """The answer behind a redirect; one that is none, or leads back to the upstream, stays as it is.
+
+        It takes `answer` over. `digest` is the blob's, which storages do not know. Raises GatewayFailed, UpstreamError.
+        """
+        here, is_away = Hop(asked, request.target), False
+        for _ in range(MAX_HOPS + 1):
+            async with _closed_on_error(answer):
+                hop = find_hop(answer.status, answer.headers, here)
+                if hop is None:
+                    return _described(answer, digest) if is_away else answer
+                if (hop.address.scheme, hop.address.host, hop.address.port) in self._own:
+                    if is_away:
+                        raise _unusable()
+                    return answer
+                await answer.skip()
+            answer.close()
+            here, is_away = hop, True
+            headers = [(b"host", hop.address.authority.encode()), *_kept(request.headers, _ASKED_WITH)]
+            answer = await self._pool(hop.address).ask(Request(request.method, hop.target, headers))
+        answer.close()
+        raise GatewayFailed(f"the upstream registry redirects more than {MAX_HOPS} times")
+
+    def _pool(self, address: Address) -> Pool:
+        pool = self._pools.pop(address, None)
+        if pool is None:
+            idle = [key for key, value in self._pools.items() if not value.in_flight]
+            for key in idle[: max(len(self._pools) + 1 - MAX_POOLS, 0)]:
+                self._pools.pop(key).close()
+            pool = Pool(address, self._tls if address.scheme == "https" else None, self._timeouts)
+        self._pools[address] = pool
+        return pool
+
+
+def _described(answer: Answer, digest: str) -> Answer:
+    """The storage's answer as a registry would have given it. Raises GatewayFailed where it is none."""
+    if answer.status not in _ANSWERS:
+        raise GatewayFailed(f"the storage behind the upstream registry answered with {answer.status}")
+    answer.headers = [*_kept(answer.headers, _DESCRIBING), (b"docker-content-digest", digest.encode())]
+    return answer
+
+
+def _kept(headers: Sequence[tuple[bytes, bytes]], names: Collection[bytes]) -> Headers:
+    return [(name, value) for name, value in headers if name.lower() in names]
+
+
+@asynccontextmanager
+async def _closed_on_error(answer: Answer) -> AsyncIterator[None]:
+    try:
+        yield
+    except BaseException:
+        answer.close()
+        raise
