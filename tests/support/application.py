@@ -10,6 +10,7 @@ import httpx
 from authproxy import app as application
 from authproxy.asgi import App, Message, Receive, Send
 from authproxy.config.load import load_values
+from tests.support.plain_log import log_plainly
 
 
 async def run(app: App, receive: Receive, send: Send) -> None:
@@ -47,5 +48,8 @@ async def serving(
     """A client of the application, started and ended as a server does it. It asks from 127.0.0.1."""
     app = application.create(load_values(dict(settings), "test", {}).settings, b"s" * 32)
     transport = httpx.ASGITransport(app)
-    async with living(app), httpx.AsyncClient(transport=transport, base_url=base_url) as client:
-        yield client
+    try:
+        async with living(app), httpx.AsyncClient(transport=transport, base_url=base_url) as client:
+            yield client
+    finally:
+        log_plainly()

@@ -12,6 +12,7 @@ from authproxy.asgi import App, Receive, Scope, Send
 from authproxy.config.load import load_values
 from tests.support.application import living
 from tests.support.http1 import WITHIN_S, Serving, running
+from tests.support.plain_log import log_plainly
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n%b\r\nok"
 
@@ -98,5 +99,8 @@ class Edge(Serving):
 def edge(upstream: str, http: Mapping[str, Any] | None = None) -> Iterator[Edge]:
     """An open edge without TLS in front of an upstream, for the length of a block. `http`: keys of that section."""
     values = {"version": "0.1", "auth": "none", "upstream": {"url": upstream}, "http": dict(http or {})}
-    with running(Edge(application.create(load_values(values, "test", {}).settings, b"s" * 32))) as server:
-        yield server
+    try:
+        with running(Edge(application.create(load_values(values, "test", {}).settings, b"s" * 32))) as server:
+            yield server
+    finally:
+        log_plainly()

@@ -1,7 +1,7 @@
 """Which pages of other sites may ask, and what they see: the whole application, content in memory."""
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,6 @@ from authproxy.config.cors import SEEN, SENT
 from authproxy.edge.cors import Cors
 from authproxy.edge.headers import CommonHeaders
 from tests.support.application import serving
-from tests.support.plain_log import log_plainly
 
 POLICY = """
 version: 1
@@ -21,12 +20,6 @@ rules:
 """
 PAGE = "https://ui.example"
 PREFLIGHT = {"Origin": PAGE, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    yield
-    log_plainly()
 
 
 def values(folder: Path, cors: Mapping[str, Any] | None, **http: Any) -> dict[str, Any]:

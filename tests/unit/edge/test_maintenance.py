@@ -1,7 +1,6 @@
 """A file by which everybody is turned away: the whole application, content in memory."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,6 @@ import pytest
 
 from authproxy.edge.maintenance import MAX_MESSAGE_CHARACTERS, Maintenance
 from tests.support.application import serving
-from tests.support.plain_log import log_plainly
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    yield
-    log_plainly()
 
 
 def values(file: Path, **http: Any) -> dict[str, Any]:
