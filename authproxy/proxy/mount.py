@@ -1,11 +1,22 @@
-"""A mount where several registries stand behind us: whether the one that is asked can have the other repository."""
+"""A mount on its way to a registry behind us: what it takes, and what becomes of it where there are several."""
 
 from dataclasses import replace
 
 from authproxy import asgi
+from authproxy.access import Access, pull
 from authproxy.query import strip_fields
 from authproxy.reference import Repository
 from authproxy.route import Route
+
+
+def accesses(route: Route) -> tuple[Access, ...]:
+    """What a registry with its own tokens wants for a request: for a mount to pull from its source too.
+
+    CNCF Distribution refuses the whole upload without it, and does not open an ordinary one.
+    """
+    if route.mount is None or route.parameter("from") is None:
+        return route.needs
+    return (*route.needs, *map(pull, route.mount.sources or ()))
 
 
 def without_mount(scope: asgi.Scope, route: Route) -> asgi.Scope:

@@ -22,6 +22,7 @@ from authproxy.proxy.credentials import Credentials
 from authproxy.proxy.failure import UpstreamError, gateway_error, refused_credentials
 from authproxy.proxy.headers import content_length, expects_continue, has_body, request_headers, response_headers
 from authproxy.proxy.location import Relocation
+from authproxy.proxy.mount import accesses
 from authproxy.proxy.places import HealthCheck, Places
 from authproxy.proxy.pool import Answer, Pool
 from authproxy.proxy.redirect import Storage
@@ -114,7 +115,7 @@ class Upstream:
             if self._credentials is None:
                 address, answer = await self._places.ask(request)
             else:
-                address, answer = await self._ask_as_ourselves(self._credentials, request, route.needs)
+                address, answer = await self._ask_as_ourselves(self._credentials, request, accesses(route))
             if self._storage is not None and route.kind is Kind.BLOB and request.is_repeatable:
                 answer = await self._storage.follow(request, answer, address, str(route.reference))
         except UpstreamError as exc:
