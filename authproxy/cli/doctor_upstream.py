@@ -12,12 +12,12 @@ import typer
 from authproxy.cli.findings import line_of, row_of
 from authproxy.cli.our_tokens import read_ours
 from authproxy.cli.settings import find_loaded, realm_of
-from authproxy.config.model import Mode, Settings
+from authproxy.config.model import Settings
 from authproxy.doctor.finding import Finding, Verdict, conclude
 from authproxy.doctor.upstream.admission import Clients
 from authproxy.doctor.upstream.examine import Wishes, examine
+from authproxy.doctor.upstream.presented import needs_our_keys
 from authproxy.doctor.upstream.site import Site, sites_of
-from authproxy.doctor.upstream.tokens import OurTokens
 
 # The words of `--json`; the doctor's own verdict is about tokens.
 VERDICTS = {Verdict.TAKEN: "fine", Verdict.REFUSED: "wrong", Verdict.UNSAID: "unsaid"}
@@ -50,8 +50,9 @@ def look_at_upstreams(config: Path | None, wishes: Wishes, host: str | None, *, 
     loaded = find_loaded(config)
     sites = [replace(site, public=host) if host else site for site in sites_of(loaded)]
     clients = _clients(loaded.settings, host)
-    tokens = _tokens(loaded.settings, sites, now)
-    reports = [Report(site, asyncio.run(examine(site, clients, tokens, wishes, now))) for site in sites]
+    has_ours = any(needs_our_keys(site, clients.mode) for site in sites)
+    ours = read_ours(loaded.settings, now) if has_ours else None
+    reports = [Report(site, asyncio.run(examine(site, clients, ours, wishes, now))) for site in sites]
     verdict = conclude([finding for report in reports for finding in report.findings])
     typer.echo(_as_json(loaded.origin, reports, verdict) if as_json else _in_words(loaded.origin, reports))
     return verdict
@@ -63,14 +64,6 @@ def _clients(settings: Settings, host: str | None) -> Clients:
     if settings.auth is not None and settings.auth.token is not None:
         return Clients(settings.mode, settings.auth.token.realm)
     return Clients(settings.mode)
-
-
-def _tokens(settings: Settings, sites: Sequence[Site], now: float) -> OurTokens | None:
-    """Tokens of ours; None where no upstream is sent any, or none can be made yet."""
-    if settings.mode is not Mode.ISSUE or all(site.section.authorization == "strip" for site in sites):
-        return None
-    ours = read_ours(settings, now)
-    return OurTokens(ours, time.time) if ours.can_sign(now) else None
 
 
 def _in_words(origin: str, reports: Sequence[Report]) -> str:

@@ -10,7 +10,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -35,12 +35,18 @@ from tests.support.application import serving
 from tests.support.binaries import binary
 from tests.support.nginx import running_nginx
 from tests.support.peers import running_docker_registry, running_open_server
-from tests.support.server import free_port
+from tests.support.server import free_port, running_server
 
 FINE, WRONG = 0, 1
 OUR_HOST = "https://registry.example.org"
 USER, PASSWORD = "alice", "a password, long enough"
 LEAF = HeaderStyle(x5c="leaf")
+
+ALICE_DOES_ALL = """\
+version: 1
+rules:
+- {name: all, to: {users: [alice]}, on: {repositories: ["**"]}, allow: [pull, push, delete]}
+"""
 
 Words = Mapping[str, Any]
 Start = Callable[["Site"], AbstractContextManager[str]]
@@ -106,6 +112,23 @@ def with_tokens(ring: str, realm: str = f"{OUR_HOST}/token") -> Start:
         return running_docker_registry(site.folder / "peer", yaml.safe_dump({"auth": {"token": token}}))
 
     return start
+
+
+@contextmanager
+def with_a_token_server(site: Site) -> Iterator[str]:
+    """Its token server is another authproxy, which knows one user."""
+    folder = site.folder / "tokens"
+    folder.mkdir()
+    values: dict[str, Any] = {"version": "0.1", "storage": {"inmemory": {}}}
+    (folder / "policy.yaml").write_text(ALICE_DOES_ALL)
+    site.htpasswd()
+    KeyRing.open(folder / "keys", style=LEAF)
+    values |= {"token": {"keys": "keys", "x5c": "leaf"}, "policies": {"path": "policy.yaml"}}
+    values |= {"identities": [{"htpasswd": {"path": str(site.folder / "htpasswd")}}]}
+    (folder / "config.yml").write_text(yaml.safe_dump(values))
+    with ExitStack() as running:
+        server = running.enter_context(running_server(folder, arguments=["config.yml"], has_tls=False))
+        yield running.enter_context(with_tokens("tokens/keys", f"http://127.0.0.1:{server.port}/token")(site))
 
 
 def over_tls(*names: str, days: int | None = None, host: str = "127.0.0.1", scheme: str = "https") -> Start:
@@ -204,6 +227,19 @@ def passing(site: Site) -> Words:
     return {"authorization": "pass"}
 
 
+def by_password(site: Site, authorization: str = "basic", password: str = PASSWORD) -> Words:
+    (site.folder / "password").write_text(password)
+    return {"authorization": authorization, "username": USER, "passwordfile": str(site.folder / "password")}
+
+
+def by_another_password(site: Site, authorization: str = "basic") -> Words:
+    return by_password(site, authorization, "another password, long enough")
+
+
+def minting(site: Site, service: str = "authproxy") -> Words:
+    return {"authorization": "mint", "service": service}
+
+
 def issuing(site: Site) -> Words:
     site.ring()
     (site.folder / "policy.yaml").write_text(DEFAULT_POLICY)
@@ -237,7 +273,13 @@ CASES: Sequence[Case] = [
         {"deletes": "note", "location": "note"},
         ["it takes no uploads"],
     ),
-    Case("passwords of its own", with_htpasswd, WRONG, {"auth": "wrong"}, ["it asks for Basic credentials"]),
+    Case(
+        "passwords of its own",
+        with_htpasswd,
+        WRONG,
+        {"auth": "wrong"},
+        ["upstream.authorization: basic, with username"],
+    ),
     Case(
         "the passwords of our clients",
         with_htpasswd,
@@ -256,13 +298,13 @@ CASES: Sequence[Case] = [
         passing,
         issuing,
     ),
-    Case("our tokens", with_tokens("keys"), FINE, {}, ["it took a token of ours"], passing, issuing),
+    Case("our tokens", with_tokens("keys"), FINE, {}, ["it takes a token of ours"], passing, issuing),
     Case(
         "somebody else's tokens",
         with_tokens("others", "https://auth.example/token"),
         WRONG,
         {"auth": "wrong"},
-        ["it refused a token of ours (401); it asks for tokens of https://auth.example/token (service 'authproxy')"],
+        ["it refuses a token of ours (401); it asks for tokens of https://auth.example/token (service 'authproxy')"],
         passing,
         issuing,
     ),
@@ -271,9 +313,76 @@ CASES: Sequence[Case] = [
         with_tokens("keys"),
         WRONG,
         {"auth": "wrong"},
-        ["authorization: pass, where it"],
+        ["mint, with service: authproxy"],
     ),
     Case("tokens, and anything is passed on", with_tokens("keys"), FINE, {"content": "note"}, [], passing),
+    Case("a password that it knows", with_htpasswd, FINE, {}, ["it takes alice with the password of"], by_password),
+    Case(
+        "a password that it does not know",
+        with_htpasswd,
+        WRONG,
+        {"auth": "wrong"},
+        ["it refuses alice with the password of", "(401)", "upstream.username and passwordfile"],
+        by_another_password,
+    ),
+    Case(
+        "a password that is not there",
+        with_htpasswd,
+        WRONG,
+        {"auth": "wrong"},
+        ["upstream.passwordfile: cannot read /nowhere"],
+        lambda site: {"authorization": "basic", "username": USER, "passwordfile": "/nowhere"},
+    ),
+    Case(
+        "a password that nobody asked for",
+        distribution(),
+        FINE,
+        {"auth": "note"},
+        ["a name and a password is presented in vain"],
+        by_password,
+    ),
+    Case(
+        "a password where it wants tokens",
+        with_tokens("keys", "https://auth.example/token"),
+        WRONG,
+        {"auth": "wrong"},
+        ["upstream.authorization: bearer, with username", "realms: [https://auth.example]", "mint, with service:"],
+        by_password,
+    ),
+    Case(
+        "its own token server",
+        with_a_token_server,
+        FINE,
+        {"catalog": "note"},
+        ["gave alice"],
+        lambda site: by_password(site, "bearer"),
+    ),
+    Case(
+        "its own token server, and another password",
+        with_a_token_server,
+        WRONG,
+        {"auth": "wrong"},
+        ["token server does not take the credentials"],
+        lambda site: by_another_password(site, "bearer"),
+    ),
+    Case(
+        "a token server elsewhere",
+        with_tokens("keys", "https://auth.example/token"),
+        WRONG,
+        {"auth": "wrong"},
+        ["that is not its own: name it in realms"],
+        lambda site: by_password(site, "bearer"),
+    ),
+    Case("a token of ours", with_tokens("keys"), FINE, {}, ["it takes a token of ours"], minting, issuing),
+    Case(
+        "a token of ours for somebody else",
+        with_tokens("keys"),
+        WRONG,
+        {"auth": "wrong"},
+        ["it refuses a token of ours (401)", "upstream.service: authproxy"],
+        lambda site: minting(site, "another"),
+        issuing,
+    ),
     Case("anybody, and tokens are passed on", distribution(), FINE, {"auth": "note"}, ["strip"], passing, issuing),
     Case("TLS", over_tls("127.0.0.1"), FINE, {}, ["verifies, and is good until"], trusting),
     Case("TLS that ends soon", over_tls("127.0.0.1", days=3), FINE, {"tls": "note"}, ["ends soon: on"], trusting),

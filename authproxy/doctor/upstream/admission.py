@@ -4,11 +4,21 @@ from dataclasses import dataclass
 
 from authproxy.config.model import Mode
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.upstream.entry import OK, Challenge, find_challenge
+from authproxy.doctor.upstream.entry import OK
 from authproxy.doctor.upstream.questions import Answer
 from authproxy.doctor.upstream.site import Site
+from authproxy.doctor.upstream.wanted import BASIC, BEARER, Wanted, find_wanted
+from authproxy.proxy.challenge import may_ask
 
 EXPLAIN = "`authproxy doctor --registry ITS-CONFIG` says why"
+
+# What each value of `authorization` sends, and of what kind that is.
+_SENT = {
+    "strip": ("nothing", None),
+    "basic": ("a name and a password", BASIC),
+    "bearer": ("a token that it names the realm of", BEARER),
+    "mint": ("a token of ours", BEARER),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,65 +29,82 @@ class Clients:
     realm: str | None = None
 
 
-def judge_stripped(site: Site, answer: Answer) -> Finding:
-    """`authorization: strip`: nothing is presented. `answer` is that to `/v2/`."""
+def judge_challenge(site: Site, answer: Answer, clients: Clients) -> Finding | None:
+    """What the answer to `/v2/` without credentials tells. None: what is presented has to be tried."""
+    kind = site.section.authorization
     if answer.status == OK:
-        what = "it lets in whoever reaches it; see that authproxy alone does"
-        return Finding(Level.OK, "auth", what)
-    challenge = find_challenge(answer)
-    what = f"it {_wish(challenge, answer)}, and authproxy presents nothing: every request fails"
-    return Finding(Level.WRONG, "auth", what, _remedy(site, challenge))
+        return _judge_open(site)
+    wanted = wanted_by(answer)
+    if wanted is None:
+        what = f"it refuses ({answer.status}) without saying what it asks for"
+        return Finding(Level.WRONG, "auth", what, "see its log")
+    if kind == "pass":
+        return _judge_passed(site, wanted, clients)
+    sent, scheme = _SENT[kind]
+    if scheme in wanted.schemes:
+        return None
+    what = f"it asks for {wanted}, and authproxy presents {sent}: every request fails"
+    return Finding(Level.WRONG, "auth", what, _remedy(site, wanted, clients))
 
 
-def judge_passed(site: Site, answer: Answer, clients: Clients) -> Finding | None:
-    """`authorization: pass`: what clients present goes on. `answer` is that to `/v2/` without any.
-
-    None: tokens of ours are wanted, or so it seems, and one has to be tried.
-    """
-    if answer.status == OK:
-        what = "it asks nobody who they are, and gets the credentials of our clients all the same"
-        return Finding(Level.NOTE, "auth", what, f"{site.place('authorization')}: strip")
-    challenge = find_challenge(answer)
-    wish = _wish(challenge, answer)
-    match challenge, clients.mode:
-        case None, _:
-            return Finding(Level.WRONG, "auth", f"it {wish}", "see its log")
-        case Challenge(scheme="bearer"), Mode.ISSUE:
-            return None
-        case Challenge(scheme="bearer", realm=realm), Mode.VERIFY if realm == clients.realm:
-            taken = Finding(Level.OK, "auth", f"it {wish}, as do we; one of them was not tried")
-        case _, Mode.OPEN:
-            taken = Finding(Level.OK, "auth", f"it {wish}, and clients prove themselves to it")
-        case Challenge(scheme="basic"), Mode.BASIC:
-            taken = Finding(
-                Level.NOTE, "auth", f"it {wish}, and gets our clients'; whether it knows them was not tried"
-            )
+def judge_entry(site: Site, answer: Answer, without: Answer, clients: Clients) -> Finding:
+    """`answer` is that to `/v2/` with what is presented, `without` that to nothing."""
+    section, wanted = site.section, wanted_by(without)
+    match section.authorization:
+        case "basic":
+            who = f"{section.username} with the password of {section.passwordfile}"
+            fix = f"{site.place('username')} and passwordfile: somebody whom it knows"
+        case "bearer":
+            who = f"a token that {wanted.realm if wanted else 'its realm'} gave {section.username or 'nobody'}"
+            fix = "see the log of both: it does not believe its own token server"
         case _:
-            what = f"it {wish}, and our clients bring {_brought(clients)}: every request fails"
-            taken = Finding(Level.WRONG, "auth", what, _remedy(site, challenge))
-    return taken
-
-
-def judge_token(answer: Answer, without: Answer, clients: Clients) -> Finding:
-    """`answer` is that to `/v2/` with a token of ours, `without` that to none."""
+            who, fix = "a token of ours", _why_not_ours(site, wanted)
     if answer.status == OK:
-        return Finding(Level.OK, "auth", "it took a token of ours")
-    challenge = find_challenge(without)
-    elsewhere = "" if challenge is None or challenge.realm == clients.realm else f"; it asks for {challenge}"
-    what = f"it refused a token of ours ({answer.status}){elsewhere}"
-    return Finding(Level.WRONG, "auth", what, EXPLAIN)
+        return Finding(Level.OK, "auth", f"it takes {who}")
+    asked = "" if wanted is None or wanted.realm == clients.realm else f"; it asks for {wanted}"
+    return Finding(Level.WRONG, "auth", f"it refuses {who} ({answer.status}){asked}", fix)
 
 
-def _wish(challenge: Challenge | None, answer: Answer) -> str:
-    if challenge is None:
-        return f"refuses ({answer.status}) without saying what it asks for"
-    return f"asks for {challenge}"
+def no_credentials(site: Site, why: str) -> Finding:
+    """What should be presented could not be had."""
+    return Finding(Level.WRONG, "auth", why, f"{site.place('authorization')}: see there, and its log")
+
+
+def wanted_by(answer: Answer) -> Wanted | None:
+    """What the answer asks for."""
+    return find_wanted(answer.headers.get_list("WWW-Authenticate"))
+
+
+def _judge_open(site: Site) -> Finding:
+    match site.section.authorization:
+        case "strip":
+            return Finding(Level.OK, "auth", "it lets in whoever reaches it; see that authproxy alone does")
+        case "pass":
+            what = "it asks nobody who they are, and gets the credentials of our clients all the same"
+        case kind:
+            what = f"it asks nobody who they are, so {_SENT[kind][0]} is presented in vain"
+    return Finding(Level.NOTE, "auth", what, f"{site.place('authorization')}: strip")
+
+
+def _judge_passed(site: Site, wanted: Wanted, clients: Clients) -> Finding | None:
+    match clients.mode:
+        case Mode.ISSUE if BEARER in wanted.schemes:
+            return None
+        case Mode.VERIFY if wanted.realm == clients.realm:
+            return Finding(Level.OK, "auth", f"it asks for {wanted}, as do we; one of them was not tried")
+        case Mode.OPEN:
+            return Finding(Level.OK, "auth", f"it asks for {wanted}, and clients prove themselves to it")
+        case Mode.BASIC if BASIC in wanted.schemes:
+            what = f"it asks for {wanted}, and gets our clients'; whether it knows them was not tried"
+            return Finding(Level.NOTE, "auth", what)
+    what = f"it asks for {wanted}, and our clients bring {_brought(clients)}: every request fails"
+    return Finding(Level.WRONG, "auth", what, _remedy(site, wanted, clients))
 
 
 def _brought(clients: Clients) -> str:
     match clients.mode:
         case Mode.BASIC:
-            return "Basic credentials"
+            return "a name and a password"
         case Mode.ISSUE:
             return "tokens of ours"
         case Mode.VERIFY:
@@ -86,9 +113,24 @@ def _brought(clients: Clients) -> str:
             return "anything"
 
 
-def _remedy(site: Site, challenge: Challenge | None) -> str:
-    trust = "take auth out of its configuration, and let authproxy alone reach it"
-    if challenge is not None and challenge.scheme == "bearer":
-        key = site.place("authorization")
-        return f"{trust}; or {key}: pass, where it verifies our tokens (`authproxy key export --for distribution`)"
-    return trust
+def _remedy(site: Site, wanted: Wanted, clients: Clients) -> str:
+    key = site.place("authorization")
+    if BEARER not in wanted.schemes:
+        if BASIC in wanted.schemes:
+            return f"{key}: basic, with username and passwordfile; or let authproxy alone reach it, without auth"
+        return "let authproxy alone reach it, without auth"
+    if wanted.realm == clients.realm:
+        return f"{key}: mint, with service: {wanted.service}"
+    ours = f"mint, with service: {wanted.service}, where it verifies our tokens"
+    login = "username and passwordfile where it serves nobody else"
+    host = wanted.realm.partition("://")[2].partition("/")[0]
+    base = f"{wanted.realm.partition('://')[0]}://{host}"
+    named = "" if may_ask(wanted.realm, site.addresses, site.section.realms) else f", and realms: [{base}]"
+    return f"{key}: bearer, with {login}{named}; or {ours}"
+
+
+def _why_not_ours(site: Site, wanted: Wanted | None) -> str:
+    service = site.section.service
+    if service is not None and wanted is not None and wanted.service not in (None, service):
+        return f"{site.place('service')}: {wanted.service}"
+    return EXPLAIN

@@ -2,8 +2,6 @@
 
 import email.utils
 import json
-import re
-from dataclasses import dataclass
 
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.upstream.questions import Answer
@@ -23,33 +21,6 @@ _WANTS_TLS = (b"HTTP request to an HTTPS server", b"plain HTTP request was sent 
 # Said by nginx with `ssl_verify_client on`.
 _WANTS_CERTIFICATE = b"No required SSL certificate was sent"
 
-# RFC 9110 §11.6.1, as far as registries use it: one scheme, and parameters in quotes.
-_SCHEME = re.compile(r"\s*([A-Za-z]+)")
-_PARAMETER = re.compile(r'([a-z]+)="([^"]*)"', re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Challenge:
-    """What a registry asks for: "basic" or "bearer", and its parameters."""
-
-    scheme: str
-    realm: str = ""
-    service: str = ""
-
-    def __str__(self) -> str:
-        if self.scheme == "bearer":
-            return f"tokens of {self.realm} (service {self.service!r})"
-        return "Basic credentials" if self.scheme == "basic" else f"credentials of the kind {self.scheme!r}"
-
-
-def parse_challenge(value: str) -> Challenge | None:
-    """Read `WWW-Authenticate`; None where it names no scheme."""
-    scheme = _SCHEME.match(value)
-    if scheme is None:
-        return None
-    said = {name.lower(): text for name, text in _PARAMETER.findall(value)}
-    return Challenge(scheme[1].lower(), said.get("realm", ""), said.get("service", ""))
-
 
 def judge_registry(site: Site, address: Address, answer: Answer) -> Finding:
     """Whether it is a registry that speaks there."""
@@ -65,11 +36,6 @@ def judge_registry(site: Site, address: Address, answer: Answer) -> Finding:
 def wants_certificate(answer: Answer) -> bool:
     """Whether it was refused for lack of a client certificate, which nginx says in HTTP."""
     return _WANTS_CERTIFICATE in answer.body
-
-
-def find_challenge(answer: Answer) -> Challenge | None:
-    """What the answer asks for, if it asks."""
-    return parse_challenge(answer.headers.get("WWW-Authenticate", ""))
 
 
 def judge_clock(answer: Answer, now: float) -> Finding | None:
@@ -109,7 +75,7 @@ def _looks_like_one(answer: Answer) -> bool:
     if VERSION in answer.headers:
         return True
     if answer.status != OK:
-        return find_challenge(answer) is not None
+        return "WWW-Authenticate" in answer.headers
     try:
         return answer.body.strip() == b"" or isinstance(json.loads(answer.body), dict)
     except ValueError:

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from authproxy.access import CATALOG, delete, pull, push
+from authproxy.doctor.examine import Ours
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.upstream import content, entry, locations
-from authproxy.doctor.upstream.admission import Clients, judge_passed, judge_stripped, judge_token
+from authproxy.doctor.upstream.admission import Clients, judge_challenge, judge_entry, no_credentials
 from authproxy.doctor.upstream.connection import check_address, check_certificate, no_client_certificate, trust
-from authproxy.doctor.upstream.questions import Answer, NoAnswer, Presents, Questions, client_view, open_client
+from authproxy.doctor.upstream.presented import open_presents
+from authproxy.doctor.upstream.questions import Answer, NoAnswer, NoCredentials, Questions, client_view, open_client
 from authproxy.doctor.upstream.site import Site
 from authproxy.proxy.address import Address
 
@@ -22,24 +24,22 @@ class Wishes:
     repository: str | None = None
 
 
-async def examine(
-    site: Site, clients: Clients, tokens: Presents | None, wishes: Wishes, now: float
-) -> tuple[Finding, ...]:
-    """What is right and wrong with it. `tokens` are ours, for an upstream that verifies them, or None.
+async def examine(site: Site, clients: Clients, ours: Ours | None, wishes: Wishes, now: float) -> tuple[Finding, ...]:
+    """What is right and wrong with it. `ours` where `needs_our_keys`.
 
     `now`: seconds since 1970. Takes as long as TIMEOUT_S for each of about ten questions at the most.
     """
-    return tuple([finding async for finding in _examine(site, clients, tokens, wishes, now)])
+    return tuple([finding async for finding in _examine(site, clients, ours, wishes, now)])
 
 
 async def _examine(
-    site: Site, clients: Clients, tokens: Presents | None, wishes: Wishes, now: float
+    site: Site, clients: Clients, ours: Ours | None, wishes: Wishes, now: float
 ) -> AsyncIterator[Finding]:
     tls = trust(site)
     if isinstance(tls, Finding):
         yield tls
         return
-    is_known = False  # all addresses are one registry: what it does is asked at the first that answers
+    is_known = False  # all addresses are one registry: what it does is asked at the first that is one
     for address in site.addresses:
         found = [finding async for finding in _connect(site, address, tls, now)]
         for finding in found:
@@ -48,22 +48,13 @@ async def _examine(
             continue
         async with open_client(tls) as client:
             questions = Questions(address, client_view(site.public), client, site.server_name(address))
-            answer = await _enter(site, questions)
-            if isinstance(answer, Finding):
-                yield answer
-                continue
-            yield (judged := entry.judge_registry(site, address, answer))
-            if clock := entry.judge_clock(answer, now):
-                yield clock
-            if is_known or judged.level in (Level.WRONG, Level.UNSAID):
-                continue
-            is_known = True
-            try:
-                async for finding in _ask_registry(site, questions, answer, clients, tokens, wishes):
+            entered = await _enter(site, questions, now)
+            for finding in entered.findings:
+                yield finding
+            if entered.answer is not None and not is_known:
+                is_known = True
+                async for finding in _ask_registry(site, questions, entered.answer, clients, ours, wishes):
                     yield finding
-            except NoAnswer as exc:
-                what = f"{address.url} answered /v2/, and then no more: {exc}"
-                yield Finding(Level.WRONG, "registry", what, "see its log")
 
 
 async def _connect(site: Site, address: Address, tls: ssl.SSLContext | None, now: float) -> AsyncIterator[Finding]:
@@ -72,31 +63,71 @@ async def _connect(site: Site, address: Address, tls: ssl.SSLContext | None, now
         yield await check_certificate(site, address, tls, now)
 
 
-async def _enter(site: Site, questions: Questions) -> Answer | Finding:
-    """The answer to `/v2/` without credentials."""
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    """The answer to `/v2/` without credentials, where a registry gave it, and what is said of it."""
+
+    findings: tuple[Finding, ...]
+    answer: Answer | None = None
+
+
+async def _enter(site: Site, questions: Questions, now: float) -> _Entered:
+    address = questions.address
     try:
         answer = await questions.ask("GET", "/v2/")
     except NoAnswer as exc:
         if exc.wants_certificate:
-            return no_client_certificate(site, questions.address)
-        what = f"{questions.address.url}/v2/ gave no answer: {exc}"
-        return Finding(Level.WRONG, "registry", what, f"see its log, or {site.place('url')}: the registry")
-    return no_client_certificate(site, questions.address) if entry.wants_certificate(answer) else answer
+            return _Entered((no_client_certificate(site, address),))
+        what = f"{address.url}/v2/ gave no answer: {exc}"
+        fix = f"see its log, or {site.place('url')}: the registry"
+        return _Entered((Finding(Level.WRONG, "registry", what, fix),))
+    if entry.wants_certificate(answer):
+        return _Entered((no_client_certificate(site, address),))
+    judged, clock = entry.judge_registry(site, address, answer), entry.judge_clock(answer, now)
+    findings = (judged,) if clock is None else (judged, clock)
+    return _Entered(findings, None if judged.level in (Level.WRONG, Level.UNSAID) else answer)
 
 
 async def _ask_registry(
-    site: Site, questions: Questions, answer: Answer, clients: Clients, tokens: Presents | None, wishes: Wishes
+    site: Site, questions: Questions, answer: Answer, clients: Clients, ours: Ours | None, wishes: Wishes
 ) -> AsyncIterator[Finding]:
-    judged, questions = await _present(site, questions, answer, clients, tokens)
-    yield judged
-    if answer.status != entry.OK and questions.presents is None:
-        if judged.level is not Level.WRONG:
+    try:
+        judged, questions = await _present(site, questions, answer, clients, ours)
+        yield judged
+        if judged.level is Level.WRONG:
+            return
+        if answer.status == entry.OK or questions.presents is not None:
+            async for finding in _ask_content(site, questions, wishes):
+                yield finding
+        elif judged.level is not Level.UNSAID:
             what = "lists, deletes and uploads were not tried: we have no credentials of a client"
             yield Finding(Level.NOTE, "content", what)
-        return
-    if judged.level is Level.WRONG:
-        return
-    async for finding in _ask_content(site, questions, wishes):
+    except NoCredentials as exc:
+        yield no_credentials(site, str(exc))
+    except NoAnswer as exc:
+        what = f"{questions.address.url} answered /v2/, and then no more: {exc}"
+        yield Finding(Level.WRONG, "registry", what, "see its log")
+
+
+async def _present(
+    site: Site, questions: Questions, answer: Answer, clients: Clients, ours: Ours | None
+) -> tuple[Finding, Questions]:
+    """Whether we get in, and the questions that do."""
+    judged = judge_challenge(site, answer, clients)
+    if judged is not None:
+        return judged, questions
+    presents = open_presents(site, ours)
+    if isinstance(presents, Finding):
+        return presents, questions
+    with_it = replace(questions, presents=presents)
+    try:
+        return judge_entry(site, await with_it.ask("GET", "/v2/"), answer, clients), with_it
+    except NoCredentials as exc:
+        return no_credentials(site, str(exc)), questions
+
+
+async def _ask_content(site: Site, questions: Questions, wishes: Wishes) -> AsyncIterator[Finding]:
+    async for finding in _ask_lists(site, questions, wishes):
         yield finding
     yield content.judge_delete(await _delete_nothing(site, questions))
     if not wishes.may_write:
@@ -106,23 +137,7 @@ async def _ask_registry(
         yield finding
 
 
-async def _present(
-    site: Site, questions: Questions, answer: Answer, clients: Clients, tokens: Presents | None
-) -> tuple[Finding, Questions]:
-    """Whether we get in, and the questions that do."""
-    if site.section.authorization == "strip":
-        return judge_stripped(site, answer), questions
-    judged = judge_passed(site, answer, clients)
-    if judged is not None:
-        return judged, questions
-    if tokens is None:
-        what = "it wants tokens, and none of ours could be made: the key that signs has no certificate yet"
-        return Finding(Level.UNSAID, "auth", what, "the next start of authproxy makes it"), questions
-    with_tokens = replace(questions, presents=tokens)
-    return judge_token(await with_tokens.ask("GET", "/v2/"), answer, clients), with_tokens
-
-
-async def _ask_content(site: Site, questions: Questions, wishes: Wishes) -> AsyncIterator[Finding]:
+async def _ask_lists(site: Site, questions: Questions, wishes: Wishes) -> AsyncIterator[Finding]:
     address, origin = questions.address, questions.origin
     catalog = await questions.ask("GET", content.CATALOG, "n=1", needs=[CATALOG])
     for finding in content.judge_catalog(site, address, origin, catalog):

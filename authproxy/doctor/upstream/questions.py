@@ -12,6 +12,7 @@ import httpx
 
 from authproxy.access import Access
 from authproxy.doctor.upstream.connection import wants_certificate
+from authproxy.errors import RegistryError
 from authproxy.origin import Origin
 from authproxy.proxy.address import Address
 from authproxy.proxy.headers import request_headers
@@ -29,15 +30,19 @@ class Presents(Protocol):
     """What proves us there; the proxy's credentials are such."""
 
     async def authorization(self, needs: Sequence[Access]) -> bytes:
-        """The value of `Authorization` for a request that needs this."""
+        """The value of `Authorization` for a request that needs this. Raises RegistryError where none can be had."""
 
 
 class NoAnswer(Exception):
-    """The upstream did not answer; the text says why."""
+    """The upstream did not answer, or could not be asked; the text says why."""
 
     def __init__(self, why: str, *, wants_certificate: bool = False) -> None:
         super().__init__(why)
         self.wants_certificate = wants_certificate
+
+
+class NoCredentials(NoAnswer):
+    """What the upstream should be shown could not be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,12 @@ class Questions:
     presents: Presents | None = None
 
     async def ask(self, method: str, path: str, query: str = "", *, needs: Sequence[Access] = ()) -> Answer:
-        """One request, which needs this; redirects are not followed. Raises NoAnswer."""
+        """One request, which needs this; redirects are not followed. Raises NoAnswer, NoCredentials."""
         own = [(b"accept-encoding", b"identity")]
         if method == "POST":
             own.append((b"content-length", b"0"))
         if self.presents is not None:
-            own.append((b"authorization", await self.presents.authorization(needs)))
+            own.append((b"authorization", await self._authorization(self.presents, needs)))
         request = httpx.Request(
             method,
             self.address.url,
@@ -86,6 +91,12 @@ class Questions:
             raise NoAnswer(f"nothing came within {TIMEOUT_S:.0f} s") from exc
         except (httpx.HTTPError, OSError) as exc:  # where a server refuses us after the handshake, ssl's own
             raise NoAnswer(_why(exc), wants_certificate=wants_certificate(exc)) from exc
+
+    async def _authorization(self, presents: Presents, needs: Sequence[Access]) -> bytes:
+        try:
+            return await presents.authorization(needs)
+        except RegistryError as exc:
+            raise NoCredentials(str(exc)) from exc
 
     async def _read(self, request: httpx.Request) -> Answer:
         response = await self.client.send(request, stream=True)
