@@ -12,7 +12,9 @@ from authproxy.edge.maintenance import Maintenance
 
 def make_headers(http: Http) -> CommonHeaders:
     """The headers that every answer gets."""
-    return CommonHeaders(http.headers, _cors(http.cors) if http.cors is not None else None)
+    everywhere = {name: entry for name, entry in http.headers.items() if not isinstance(entry, dict)}
+    by_path = {path: entry for path, entry in http.headers.items() if isinstance(entry, dict)}
+    return CommonHeaders(everywhere, by_path, _cors(http.cors) if http.cors is not None else None)
 
 
 def make_maintenance(http: Http, parts: Parts) -> Maintenance | None:

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator, PlainValidator, SecretStr
 
 Value = TypeVar("Value", str, SecretStr)
 
 # RFC 9110 §5.1 and §5.5: a token, and a value without control characters.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PATH = re.compile(r"/[^\x00-\x20?#%\x7f]*")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -33,7 +34,41 @@ def _checked_name(name: str) -> str:
 
 HeaderName: TypeAlias = Annotated[str, AfterValidator(_checked_name)]
 
-Headers: TypeAlias = Annotated[dict[str, tuple[str, ...]], AfterValidator(_checked)]
+Values: TypeAlias = tuple[str, ...]
+
+
+def _read_entry(value: Any) -> Values | dict[str, Values]:
+    """The values of a header, or what stands below a path."""
+    if isinstance(value, dict):
+        return {str(name): _read_values(values) for name, values in value.items()}
+    return _read_values(value)
+
+
+def _read_values(value: Any) -> Values:
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise ValueError("a list of values wanted here, such as [nosniff]")
+    return tuple(value)
+
+
+def _checked_by_path(entries: dict[str, Values | dict[str, Values]]) -> dict[str, Values | dict[str, Values]]:
+    for key, entry in entries.items():
+        if not key.startswith("/"):
+            if isinstance(entry, dict):
+                raise ValueError(f"{key} has headers below it, so it must be a path; write /{key}")
+            _checked({key: entry})
+        elif _PATH.fullmatch(key) is None:
+            raise ValueError(f"{key!r} is not a path; allowed: a path as it is asked for, without query and escapes")
+        elif not isinstance(entry, dict):
+            raise ValueError(f"{key} is a path; write the headers of its answers below it")
+        else:
+            _checked(entry)
+    return entries
+
+
+# Headers by their names, and below a path the headers of its answers.
+HeadersByPath: TypeAlias = Annotated[
+    dict[str, Annotated[Values | dict[str, Values], PlainValidator(_read_entry)]], AfterValidator(_checked_by_path)
+]
 
 # For headers that we send elsewhere: they may hold credentials.
 SecretHeaders: TypeAlias = Annotated[dict[str, tuple[SecretStr, ...]], AfterValidator(_checked)]

@@ -29,6 +29,8 @@ def below(annotation: Any, step: str | int) -> Any:
         field = fields_of(section).get(str(step))
         return None if field is None else field.annotation
     arguments, origin = get_args(bare), get_origin(bare)
+    if origin in (Union, UnionType):  # of a list and keys, whichever has such a step
+        return next(filter(None, (below(kind, step) for kind in arguments)), None)
     if isinstance(origin, type) and arguments:
         if issubclass(origin, Mapping) and isinstance(step, str):
             return arguments[1]

@@ -21,7 +21,7 @@ from pydantic import (
 
 from authproxy.config.cors import Cors
 from authproxy.config.explain import conflict
-from authproxy.config.headers import Headers
+from authproxy.config.headers import HeadersByPath
 from authproxy.config.scalars import (
     Address,
     Boolean,
@@ -137,9 +137,11 @@ class Http(Section):
     """How long requests in flight may take to end when the server is told to stop. Default `1m`; `0s` breaks them off.
     CNCF Distribution breaks them off where the key is missing."""
 
-    headers: Headers = Field(default_factory=dict)
+    headers: HeadersByPath = Field(default_factory=dict)
     """Headers that are added to every answer, each with the list of its values:
-    `X-Content-Type-Options: [nosniff]`. Default: none."""
+    `X-Content-Type-Options: [nosniff]`. Below a key that begins with a slash stand those for the answers at this path
+    and below it, `/v2/: {Cache-Control: [private]}`, in place of those with the same name for shorter paths; an empty
+    list takes a header away. A path has no `http.prefix`. What an answer has already stays. Default: none."""
 
     cors: Cors | None = None
 
@@ -167,7 +169,9 @@ class Http(Section):
 
     @model_validator(mode="after")
     def _says_one_thing_about_cors(self) -> Self:
-        twice = [("headers", name) for name in self.headers if name.lower().startswith("access-control-")]
+        paths = {(key,): entry for key, entry in self.headers.items() if isinstance(entry, dict)}
+        named = [(key,) for key in self.headers] + [(*path, name) for path, entry in paths.items() for name in entry]
+        twice = [("headers", *path) for path in named if path[-1].lower().startswith("access-control-")]
         if self.cors is not None and twice:
             raise conflict("http.cors says this already; remove one of them", *twice, ("cors",))
         return self

@@ -1,21 +1,36 @@
 """Headers that every answer gets, whoever made it: a handler, the upstream, or the writer of errors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple, Self, TypeAlias
 
 from authproxy.asgi import Headers, Scope, encode_headers
 from authproxy.edge.cors import Cors
+
+# Names with their values.
+Configured: TypeAlias = Mapping[str, Sequence[str]]
+NO_PATHS: Mapping[str, Configured] = MappingProxyType({})
 
 BASE_PATH = "/v2/"
 API_VERSION = ("Docker-Distribution-API-Version", "registry/2.0")
 
 
 class CommonHeaders:
-    """The API version below /v2/; what is configured (`http.headers`, `http.cors`) and the request's id everywhere."""
+    """The API version below /v2/; what is configured (`http.headers`, `http.cors`) and the request's id everywhere.
 
-    def __init__(self, configured: Mapping[str, Sequence[str]], cors: Cors | None = None) -> None:
+    `by_path`: headers for the answers at a path and below it, in place of those with the same name for shorter paths.
+    """
+
+    def __init__(
+        self, configured: Configured, by_path: Mapping[str, Configured] = NO_PATHS, cors: Cors | None = None
+    ) -> None:
         self._cors = cors
-        self._elsewhere = encode_headers((name, value) for name, values in configured.items() for value in values)
-        self._registry = [*encode_headers([API_VERSION]), *self._elsewhere]
+        self._everywhere = _Wanted.of(configured)
+        # The longest first: the first that covers a path is the one that counts.
+        self._by_path = [
+            (path, path.removesuffix("/") + "/", _Wanted.of(*_covering(path, configured, by_path)))
+            for path in sorted(by_path, key=len, reverse=True)
+        ]
 
     def complete(self, headers: Headers, scope: Scope, request_id: tuple[bytes, bytes]) -> Headers:
         """An answer's headers and those that it lacks. An id that an upstream gave makes way for ours."""
@@ -24,8 +39,38 @@ class CommonHeaders:
         present = dict(headers)
         if request_id[0] in present:
             headers = [pair for pair in headers if pair[0] != request_id[0]]
-        wanted = self._registry if is_registry_path(scope["path"]) else self._elsewhere
-        return [*headers, *[pair for pair in wanted if pair[0] not in present], request_id]
+        path = scope["path"]
+        wanted = self._find(path) if self._by_path else self._everywhere
+        pairs = wanted.registry if is_registry_path(path) else wanted.elsewhere
+        return [*headers, *[pair for pair in pairs if pair[0] not in present], request_id]
+
+    def _find(self, path: str) -> "_Wanted":
+        for exactly, below, wanted in self._by_path:
+            if path == exactly or path.startswith(below):
+                return wanted
+        return self._everywhere
+
+
+class _Wanted(NamedTuple):
+    """Headers, with the API version for the registry's paths."""
+
+    registry: Headers
+    elsewhere: Headers
+
+    @classmethod
+    def of(cls, *layers: Configured) -> Self:
+        """A later layer's header replaces those with its name."""
+        named = {name.lower(): values for layer in layers for name, values in layer.items()}
+        pairs = encode_headers((name, value) for name, values in named.items() for value in values)
+        return cls([*encode_headers([API_VERSION]), *pairs], pairs)
+
+
+def _covering(path: str, everywhere: Configured, by_path: Mapping[str, Configured]) -> Iterator[Configured]:
+    """What counts at a path, the shortest first."""
+    yield everywhere
+    for shorter in sorted(by_path, key=len):
+        if path == shorter or path.startswith(shorter.removesuffix("/") + "/"):
+            yield by_path[shorter]
 
 
 def is_registry_path(path: str) -> bool:

@@ -138,7 +138,7 @@ def test_what_an_upstream_says_is_replaced_and_the_id_stays_last() -> None:
     upstream = [(b"access-control-allow-origin", b"*"), (b"access-control-allow-credentials", b"true"), (b"vary", b"A")]
     scope = {"method": "GET", "path": "/v2/", "headers": [(b"origin", PAGE.encode())]}
     request_id = (b"x-request-id", b"1")
-    assert CommonHeaders({}, cors).complete(upstream, scope, request_id) == [
+    assert CommonHeaders({}, cors=cors).complete(upstream, scope, request_id) == [
         (b"vary", b"A"),
         (b"vary", b"Origin"),
         (b"access-control-allow-origin", PAGE.encode()),
