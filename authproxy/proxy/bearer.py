@@ -142,7 +142,10 @@ class Realm:
         if challenge.service is not None:
             query.insert(0, ("service", challenge.service))
         headers = {} if self._login is None else {"Authorization": self._login.value.decode()}
-        status, _, body = await self._get(challenge.realm, headers, query)
+        try:
+            status, _, body = await self._get(challenge.realm, headers, query)
+        except _Unanswered as exc:
+            raise GatewayFailed("the upstream registry's token server cannot be reached") from exc
         if status == OK and (token := read_token(body)) is not None:
             return token
         self._challenge = None  # perhaps it has moved
@@ -165,7 +168,7 @@ class Realm:
                         "the upstream registry sends us to a token server that is not its own: name it in realms"
                     )
                 return challenge
-        raise _Unanswered("the upstream registry cannot be asked where its tokens come from")
+        raise GatewayFailed("the upstream registry cannot be asked where its tokens come from")
 
     async def _get(
         self, text: str, headers: dict[str, str], query: Sequence[tuple[str, str]] = ()
@@ -189,11 +192,11 @@ class Realm:
                     if len(body) > MAX_ANSWER_BYTES:
                         raise GatewayFailed("the upstream registry's token server answered with far too much")
         except (TimeoutError, httpx.HTTPError) as exc:
-            raise _Unanswered("the upstream registry's token server cannot be reached") from exc
+            raise _Unanswered from exc
         return answer.status_code, answer.headers, bytes(body)
 
 
-class _Unanswered(GatewayFailed):
+class _Unanswered(Exception):
     """Nobody answered: another address may."""
 
 
