@@ -46,7 +46,7 @@ def _read_entry(value: Any) -> Values | dict[str, Values]:
 
 def _read_values(value: Any) -> Values:
     if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
-        raise ValueError("a list of values wanted here, such as [nosniff]")
+        raise ValueError("a list wanted here, such as [nosniff]")
     return tuple(value)
 
 
