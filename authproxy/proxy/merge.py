@@ -37,7 +37,7 @@ class Share:
                     name = self.renaming.outward(inner)
                     if name is not None and name > after and self.owns(name):
                         yield name
-                if first and block[0] > first and not block[-1].startswith(first):
+                if block[0] > first and not block[-1].startswith(first):
                     return
 
 

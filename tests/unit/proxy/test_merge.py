@@ -40,6 +40,7 @@ class Listing:
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         del receive
         self.asked += 1
+        assert asgi.find_header(scope["headers"], b"accept-encoding") is None  # or the list could not be read
         route = scope[asgi.ROUTE]
         limit, last = int(route.parameter("n") or self.default), route.parameter("last") or ""
         if limit > self.most:
