@@ -43,7 +43,7 @@ soak: packages $(TESTENV)/.wheel ## long storms, and random calls beside docker-
 packages: ## install the Debian packages that the tests use, those of packages.txt (as root)
 	@.ci/packages
 
-bench: $(VENV)/.dev ## us and docker-registry behind nginx by turns, and a 2 GiB blob: tables and a JSON file (15 minutes)
+bench: $(VENV)/.dev ## us and docker-registry behind nginx by turns, and a 2 GiB blob: tables and a JSON file (20 minutes)
 	$(BIN)/python -m benchmarks
 
 lock: ## write the lock files anew (needs uv on the PATH)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: us and a peer, two workers, big blobs, how it scales, slow pushes, a flood of logins.
+"""`python -m benchmarks`: us and a peer, the edge alone, two workers, big blobs, scale, slow pushes, a flood of logins.
 
 Tables, and a JSON file in results/.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks.big_blob import pass_big_blob
 from benchmarks.compare import Row, measure
 from benchmarks.content import MIB, BigBlob
+from benchmarks.edge import EdgeRow, measure_edge
 from benchmarks.errors import BenchmarkError
 from benchmarks.flood import Floods, measure_floods
 from benchmarks.limits import measure_limits
@@ -53,6 +54,7 @@ _QUICK = Effort(
     scale=Sizes(tags=(10, 1000), blobs_mib=(1, 64), repositories=300, catalog_pages=30),
 )
 _WORKERS = 2
+_EDGE_ROUNDS = 3
 _FLOODED = ("pull-1", "manifest-digest", "blob-small")
 _PROFILE_LINES = 40
 
@@ -84,9 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "compare", "workers", "memory", "scale", "long-push", "flood", "profile"),
+        choices=("all", "compare", "edge", "workers", "memory", "scale", "long-push", "flood", "profile"),
         default="all",
-        help="compare: us and the peer by turns; workers: us with two; memory: a 2 GiB blob; scale: from 10 to 100,000"
+        help="compare: us and the peer by turns; edge: us and nginx before one registry;"
+        " workers: us with two; memory: a 2 GiB blob; scale: from 10 to 100,000"
         " tags and from 1 MiB to 4 GiB; long-push: longer than its token lives; flood: pulls while wrong logins come"
         " in; profile: us alone under cProfile",
     )
@@ -101,6 +104,8 @@ def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort) -> i
     if what in ("all", "compare"):
         report.limits = measure_limits(folder / "limits", file_mib=effort.big_mib, wrk_s=effort.wrk_s)
         report.rows = _compare(folder, works, effort)
+    if what in ("all", "edge"):
+        report.fronts = _edge(folder, works, effort)
     if what in ("all", "workers"):
         report.two_workers = _two_workers(folder, works, effort)
     if what in ("all", "memory"):
@@ -130,6 +135,12 @@ def _compare(folder: Path, works: Sequence[Work], effort: Effort) -> list[Row]:
         for target in [ours] if peer is None else [ours, peer]:
             prepare(target, content)
         return measure(works, ours, peer, content, effort)
+
+
+def _edge(folder: Path, works: Sequence[Work], effort: Effort) -> list[EdgeRow]:
+    """Us and nginx in front of one docker-registry, and that alone."""
+    content = Content.around(BigBlob.create(folder / "blob", effort.big_mib * MIB))
+    return measure_edge(folder / "edge", works, content, replace(effort, rounds=min(effort.rounds, _EDGE_ROUNDS)))
 
 
 def _two_workers(folder: Path, works: Sequence[Work], effort: Effort) -> list[Row]:

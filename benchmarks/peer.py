@@ -28,18 +28,25 @@ storage:
   cache:
     blobdescriptor: inmemory
   filesystem:
-    rootdirectory: {folder}/registry
+    rootdirectory: {storage}
   delete:
     enabled: true
-http:
-  addr: 127.0.0.1:{port}
-  headers:
-    X-Content-Type-Options: [nosniff]
 health:
   storagedriver:
     enabled: true
     interval: 10s
     threshold: 3
+http:
+  addr: 127.0.0.1:{port}
+  headers:
+    X-Content-Type-Options: [nosniff]
+"""
+
+# What stands at the end of `http` where it ends TLS itself.
+_REGISTRY_TLS = """\
+  tls:
+    certificate: {folder}/server.pem
+    key: {folder}/server.key
 """
 
 # The paths are absolute, so that nothing outside the folder is read or written but the program itself.
@@ -108,7 +115,7 @@ def start_registry(folder: Path) -> Iterator[tuple[Server, int]]:
     folder.mkdir(parents=True)
     port = free_port()
     config = folder / "registry.yml"
-    config.write_text(_REGISTRY.format(folder=folder, port=port), "utf-8")
+    config.write_text(_REGISTRY.format(storage=folder / "registry", port=port), "utf-8")
     with running("docker-registry", [program("docker-registry"), "serve", str(config)], folder) as registry:
         yield registry, port
 
@@ -116,17 +123,37 @@ def start_registry(folder: Path) -> Iterator[tuple[Server, int]]:
 @contextmanager
 def start_peer(folder: Path) -> Iterator[Target]:
     """docker-registry behind nginx, which ends TLS."""
-    with start_registry(folder) as (registry, registry_port):
-        port = free_port()
-        ca = _write_certificate(folder)
-        config = folder / "nginx.conf"
-        # Workers of a master that runs as root would be nobody, who cannot write here.
-        user = f"user {pwd.getpwuid(0).pw_name};" if os.getuid() == 0 else ""
-        config.write_text(_NGINX.format(folder=folder, port=port, registry_port=registry_port, user=user), "utf-8")
-        command = [program("nginx"), "-c", str(config), "-e", "stderr"]
-        with running("nginx", command, folder) as nginx:
-            nginx.wait_until(answers(port, ca, status=200))
-            yield Target(NAME, port, ca, (nginx, registry))
+    with start_registry(folder) as (registry, registry_port), start_nginx(folder, registry, registry_port) as target:
+        yield target
+
+
+@contextmanager
+def start_nginx(folder: Path, registry: Server, registry_port: int) -> Iterator[Target]:
+    """TLS by nginx in front of a registry that runs; of the target's servers it is the first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    ca = _write_certificate(folder)
+    config = folder / "nginx.conf"
+    # Workers of a master that runs as root would be nobody, who cannot write here.
+    user = f"user {pwd.getpwuid(0).pw_name};" if os.getuid() == 0 else ""
+    config.write_text(_NGINX.format(folder=folder, port=port, registry_port=registry_port, user=user), "utf-8")
+    command = [program("nginx"), "-c", str(config), "-e", "stderr"]
+    with running("nginx", command, folder) as nginx:
+        nginx.wait_until(answers(port, ca, status=200))
+        yield Target(NAME, port, ca, (nginx, registry))
+
+
+@contextmanager
+def start_tls_registry(folder: Path, *, storage: Path) -> Iterator[Target]:
+    """docker-registry with TLS of its own and nothing in front, on a storage that another may use too."""
+    folder.mkdir(parents=True)
+    port = free_port()
+    ca = _write_certificate(folder)
+    config = folder / "registry.yml"
+    config.write_text(_REGISTRY.format(storage=storage, port=port) + _REGISTRY_TLS.format(folder=folder), "utf-8")
+    with running("docker-registry", [program("docker-registry"), "serve", str(config)], folder) as registry:
+        registry.wait_until(answers(port, ca, status=200))
+        yield Target("docker-registry", port, ca, (registry,))
 
 
 def _write_certificate(folder: Path) -> Path:

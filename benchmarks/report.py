@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import flood
+from benchmarks import edge, flood
 from benchmarks.big_blob import LIMIT_MIB, Passage
 from benchmarks.compare import Figures, Row
 from benchmarks.long_push import LongPush
@@ -26,6 +26,7 @@ class Report:
     effort: Effort
     limits: Mapping[str, float] = field(default_factory=dict)
     rows: Sequence[Row] = ()
+    fronts: Sequence[edge.EdgeRow] = ()
     two_workers: Sequence[Row] = ()  # us alone
     passages: Sequence[Passage] = ()
     scale: Scale | None = None
@@ -56,6 +57,12 @@ def as_text(report: Report) -> str:
             f"medians of {report.effort.rounds} rounds; ratio: us over the peer, median (least to most) of the rounds;"
             " share: our median as a part of the limit"
         )
+    if report.fronts:
+        parts.append(table(edge.COLUMNS, list(map(edge.cells, report.fronts))))
+        parts.append(
+            "in front of one docker-registry: medians; CPU: of the front door alone, for a request or a MiB; alone: the"
+            " registry with TLS of its own"
+        )
     if report.two_workers:
         one = {row.work.name: row.ours.median for row in report.rows}
         parts.append(table(_WORKERS_COLUMNS, [_worker_cells(row, one) for row in report.two_workers]))
@@ -81,6 +88,7 @@ def as_json(report: Report) -> str:
             "effort": asdict(report.effort),
             "limits": dict(report.limits),
             "works": [_entry(report, row) for row in report.rows],
+            "edge": list(map(edge.as_entry, report.fronts)),
             "two_workers": [
                 {"work": row.work.name, "unit": row.work.unit, "ours": _figures(row.ours)} for row in report.two_workers
             ],

@@ -78,11 +78,14 @@ class Pool:
         return Answer(status, headers, connection, self)
 
     async def _take(self, *, may_reuse: bool) -> Connection:
-        try:
-            async with asyncio.timeout(self._timeouts.pool_s):
-                await self._free.acquire()
-        except TimeoutError as exc:
-            raise Busy(f"{MAX_CONNECTIONS} requests are in flight") from exc
+        if self._free.locked():
+            try:
+                async with asyncio.timeout(self._timeouts.pool_s):
+                    await self._free.acquire()
+            except TimeoutError as exc:
+                raise Busy(f"{MAX_CONNECTIONS} requests are in flight") from exc
+        else:
+            await self._free.acquire()  # at once
         try:
             connection = (self._find_idle() if may_reuse else None) or await self._open()
         except BaseException:
@@ -101,7 +104,7 @@ class Pool:
             self._idle.append(connection)
         else:
             connection.wire.abort()
-        while self._idle and self._has_expired(self._idle[0], now):
+        while self._idle and now - self._idle[0].idle_since > IDLE_FOR_S:
             self._idle.popleft().wire.abort()
 
     def _find_idle(self) -> Connection | None:

@@ -10,6 +10,8 @@ from typing import Self
 
 from authproxy import asgi
 
+WATCH_AFTER_S = 0.02
+
 
 class RequestBody:
     """The client's body. Awaits `at_end` once it has been read; raises ClientDisconnected where it breaks off."""
@@ -58,17 +60,26 @@ async def relay(pieces: AsyncIterator[bytes], send: asgi.Send, *, length: int | 
 async def cancel_on_disconnect(receive: asgi.Receive, exchange: asyncio.Timeout) -> AsyncIterator[None]:
     """Let the exchange's time end when the client goes away, whatever it is waiting for.
 
-    For requests whose body has been read or does not matter: it takes the remaining messages.
+    For requests whose body has been read or does not matter: it takes the remaining messages. It begins to look after
+    WATCH_AFTER_S: most exchanges are over by then, and a task for each would cost them more than the look is worth.
     """
+    loop = asyncio.get_running_loop()
+    watcher: asyncio.Task[None] | None = None
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        exchange.reschedule(asyncio.get_running_loop().time())
+        exchange.reschedule(loop.time())
 
-    watcher = asyncio.create_task(watch(), name="cancel on disconnect")
+    def begin() -> None:
+        nonlocal watcher
+        watcher = loop.create_task(watch(), name="cancel on disconnect")
+
+    beginning = loop.call_later(WATCH_AFTER_S, begin)
     try:
         yield
     finally:
-        watcher.cancel()
-        await asyncio.wait([watcher])
+        beginning.cancel()
+        if watcher is not None:
+            watcher.cancel()
+            await asyncio.wait([watcher])
