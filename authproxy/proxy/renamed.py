@@ -18,6 +18,9 @@ MAX_BYTES = 16 * 1024 * 1024
 
 OK, FIRST_ERROR = 200, 400
 
+# Headers of an answer that hold addresses.
+_ADDRESSES = frozenset({b"location", b"link"})
+
 _JSON = ("application/json", "text/json")
 
 
@@ -94,12 +97,7 @@ class _Answer:
 
     async def _begin(self, start: asgi.Message) -> None:
         headers = [
-            (
-                name,
-                _readdressed(name.decode("latin-1"), value.decode("latin-1"), self._names, self._origin).encode(
-                    "latin-1"
-                ),
-            )
+            (name, self._readdressed(name.decode("latin-1"), value)) if name in _ADDRESSES else (name, value)
             for name, value in start["headers"]
         ]
         if not self._names_are_in(start):
@@ -111,12 +109,16 @@ class _Answer:
             await self._send(self._start)
             self._start = None
 
+    def _readdressed(self, name: str, value: bytes) -> bytes:
+        return _readdressed(name, value.decode("latin-1"), self._names, self._origin).encode("latin-1")
+
     def _names_are_in(self, start: asgi.Message) -> bool:
-        status, headers = start["status"], start["headers"]
+        is_list = start["status"] == OK and self._route.kind is Kind.TAGS
+        if not is_list and start["status"] < FIRST_ERROR:
+            return False
+        headers = start["headers"]
         kind = (asgi.find_header(headers, b"content-type") or "").partition(";")[0].strip().lower()
-        is_list = status == OK and self._route.kind is Kind.TAGS
-        is_readable = kind in _JSON and asgi.find_header(headers, b"content-encoding") is None
-        return (is_list or status >= FIRST_ERROR) and is_readable
+        return kind in _JSON and asgi.find_header(headers, b"content-encoding") is None
 
     async def _gather(self, start: asgi.Message, message: asgi.Message) -> None:
         self._body += message.get("body", b"")
