@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 from authproxy.asgi import App
 from authproxy.errors import StartError
 from authproxy.http1.connection import Connection
+from authproxy.http1.options import DEFAULT, Options
 from authproxy.listen import BACKLOG
 from authproxy.plain_uvicorn import plain_config
 
@@ -41,19 +43,20 @@ def run(
     tls_factory: Callable[[], ssl.SSLContext] | None,
     workers: int,
     drain_s: float = DRAIN_S,
+    options: Options = DEFAULT,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then drain. Both factories must be picklable: with workers they run in each.
 
-    `drain_s` is how long requests in flight may take to end; 0 breaks them off. Raises StartError where the workers
-    cannot start.
+    `options` are those of each connection. `drain_s` is how long requests in flight may take to end; 0 breaks them off.
+    Raises StartError where the workers cannot start.
     """
     config = plain_config(
         _AppFactory(app_factory),
         factory=True,
         interface="asgi3",
         loop="authproxy.http1.loop:Loop",
-        http=Connection,  # type: ignore[arg-type]  # uvicorn lists its own kinds
+        http=partial(Connection, options=options),  # type: ignore[arg-type]  # uvicorn lists its own kinds
         lifespan="on",
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,

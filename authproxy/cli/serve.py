@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from authproxy.config.model import Settings
     from authproxy.config.serving import Debug, Http
+    from authproxy.http1.options import Options
 
 
 def serve(
@@ -93,6 +94,7 @@ def _run(
         tls_factory=tls_factory,
         workers=http.workers,
         drain_s=http.draintimeout.total_seconds(),
+        options=_options(http),
         on_ready=tell,
     )
 
@@ -138,6 +140,13 @@ def _tls_factory(http: "Http") -> "Callable[[], ssl.SSLContext] | None":
     from authproxy.certificates import load_tls
 
     return partial(load_tls, http.tls.certificate, http.tls.key) if http.tls else None
+
+
+def _options(http: "Http") -> "Options":
+    from authproxy.edge.forwarded import is_trusted
+    from authproxy.http1.options import Options
+
+    return Options(partial(is_trusted, trusted=http.trustedproxies) if http.proxyprotocol else None)
 
 
 def _authority(host: str, sockets: Sequence[socket.socket]) -> str:

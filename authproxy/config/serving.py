@@ -161,6 +161,19 @@ class Http(Section):
     `0.0.0.0/0` believes everybody. A request in which `Forwarded` and the others contradict each other is refused:
     let the proxy write both, or drop those that it does not write."""
 
+    proxyprotocol: Boolean = False
+    """Whether connections from `trustedproxies` begin with the PROXY protocol, version 1 or 2, before TLS: a balancer
+    that passes TCP through tells the client's address so. Default `false`. Every connection from those addresses has to
+    begin with it then, and none from others may."""
+
+    @model_validator(mode="after")
+    def _knows_its_proxies(self) -> Self:
+        if self.proxyprotocol and not self.trustedproxies:
+            raise conflict("nobody is believed; name the balancers in trustedproxies", ("proxyprotocol",))
+        if self.proxyprotocol and self.net == "unix":
+            raise conflict("who connects to a Unix socket has no address; use net: tcp", ("proxyprotocol",), ("net",))
+        return self
+
     @model_validator(mode="after")
     def _has_a_path(self) -> Self:
         if self.net == "unix" and not isinstance(self.addr, Path):

@@ -64,7 +64,7 @@ def decide_origin(
     """
     authority = find_header(headers, b"host") or own_authority
     told = _Told()
-    if _is_trusted(peer, trusted):
+    if is_trusted(peer, trusted):
         told = _join(_read_forwarded(headers, trusted), _read_x_headers(headers, trusted), scheme, authority)
         scheme = told.scheme or scheme
         authority = told.authority or authority
@@ -76,6 +76,12 @@ def decide_origin(
             "the Host header is not a host name, with a port or without", detail={"host": authority[:255]}
         )
     return Origin(scheme, authority, told.client or peer, peer, told.chain, relative_locations, prefix)
+
+
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    """Whether an address is one of a trusted proxy."""
+    known = parse_address(address) if trusted else None
+    return known is not None and any(ipaddress.ip_address(known) in network for network in trusted)
 
 
 class DecideOrigin:
@@ -121,11 +127,6 @@ def _own_authority(scope: Scope) -> str:
     return f"{host}:{port}" if port else host
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    known = parse_address(address) if trusted else None
-    return known is not None and any(ipaddress.ip_address(known) in network for network in trusted)
-
-
 def _read_x_headers(headers: Pairs, trusted: Sequence[Network]) -> _Told:
     """Of each header that names no chain the element that the nearest proxy wrote."""
     port = _last(headers, b"x-forwarded-port") or ""
@@ -157,7 +158,7 @@ def _read_forwarded(headers: Pairs, trusted: Sequence[Network]) -> _Told:
         raise ForwardedInvalid(f"the Forwarded header of the proxy in front is malformed: {exc}") from exc
     chain = _believed((hop.address for hop in reversed(hops)), trusted)
     # The proxy that wrote the first address that is not believed on was trusted itself.
-    outermost = len(chain) if chain and not _is_trusted(chain[0], trusted) else len(chain) + 1
+    outermost = len(chain) if chain and not is_trusted(chain[0], trusted) else len(chain) + 1
     written = hops[-outermost:]
     return _Told(
         chain,
@@ -173,7 +174,7 @@ def _believed(nearest_first: Iterable[str | None], trusted: Sequence[Network]) -
         if address is None:
             break  # what stands before a word that is no address was not written by a proxy we know
         believed.insert(0, address)
-        if not _is_trusted(address, trusted):
+        if not is_trusted(address, trusted):
             break
     return tuple(believed)
 

@@ -10,6 +10,7 @@ from uvicorn.server import ServerState
 
 from authproxy.http1.body import NO_BODY, Body
 from authproxy.http1.cycle import Cycle
+from authproxy.http1.options import DEFAULT, Options
 from authproxy.http1.parser import RequestParser
 from authproxy.http1.patience import Patience
 from authproxy.http1.unreadable import Unreadable
@@ -45,9 +46,12 @@ class Connection(asyncio.BufferedProtocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        options: Options = DEFAULT,
     ) -> None:
-        """The signature is uvicorn's."""
+        """The signature is uvicorn's, but for `options`."""
         del app_state
+        self.options = options  # the loop asks for them too, before TLS
         self.is_behind = False
         self.loop = _loop or asyncio.get_running_loop()
         self._app: App = config.loaded_app

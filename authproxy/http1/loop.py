@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import structlog
 
+from authproxy.http1.options import DEFAULT, Options
+from authproxy.http1.preamble import AwaitPreamble
 from authproxy.http1.tls import TlsTransport
 from authproxy.http1.transport import SocketTransport
 
@@ -87,6 +89,27 @@ class Loop(asyncio.SelectorEventLoop):
                 self._accept_connection2(lambda: protocol, connection, about, tls, server, *timeouts)  # type: ignore[attr-defined]  # asyncio's own
             )
             return
+        options: Options = getattr(protocol, "options", DEFAULT)
+        serve = partial(self._serve, protocol, connection, tls=tls, server=server)
+        if options.speaks_for_others is not None and options.speaks_for_others(_host(peer)):
+            self._accepted.add(connection)
+            AwaitPreamble(self, connection, peer, serve).begin()
+        else:
+            serve(peer)
+
+    def _serve(
+        self,
+        protocol: asyncio.BufferedProtocol,
+        connection: socket.socket,
+        peer: object,
+        *,
+        tls: ssl.SSLContext | None,
+        server: Any,
+    ) -> None:
+        """Hand a connection over to its transport. `peer`: whose it is."""
+        if not server.is_serving():  # it has ended while the preamble was waited for
+            connection.close()
+            return
         on_end = partial(_detach, server)
         transport: SocketTransport
         try:
@@ -102,6 +125,11 @@ class Loop(asyncio.SelectorEventLoop):
         self._accepted.add(connection)
         _attach(server, transport)
         transport.begin()
+
+
+def _host(peer: object) -> str:
+    """The address of a peer; a Unix socket's has none."""
+    return str(peer[0]) if isinstance(peer, tuple) else ""
 
 
 def _attach(server: Any, transport: SocketTransport) -> None:

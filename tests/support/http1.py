@@ -19,6 +19,7 @@ from authproxy.asgi import App
 from authproxy.certificates import load_tls, make_certificates
 from authproxy.http1.connection import Connection
 from authproxy.http1.loop import Loop
+from authproxy.http1.options import DEFAULT, Options
 
 T = TypeVar("T")
 T_THREAD = TypeVar("T_THREAD", bound="LoopThread")
@@ -143,10 +144,11 @@ class LoopThread:
 class Serving(LoopThread):
     """A server of HTTP for an application. `connections`: all that were made."""
 
-    def __init__(self, app: App, tls: Tls | None, keep_alive_s: int) -> None:
+    def __init__(self, app: App, tls: Tls | None, keep_alive_s: int, options: Options = DEFAULT) -> None:
         super().__init__(self._make_connection, tls)
         self.state = ServerState()
         self.connections: list[Connection] = []
+        self._options = options
         self._config = uvicorn.Config(
             app, ws="none", lifespan="off", log_config=None, timeout_keep_alive=keep_alive_s, proxy_headers=False
         )
@@ -157,7 +159,7 @@ class Serving(LoopThread):
             task.cancel()
 
     def _make_connection(self) -> Connection:
-        connection = Connection(self._config, self.state, {})
+        connection = Connection(self._config, self.state, {}, options=self._options)
         self.connections.append(connection)
         return connection
 
