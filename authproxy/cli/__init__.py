@@ -10,6 +10,7 @@ import typer
 
 from authproxy import __version__
 from authproxy.cli import audit, config, doctor, key, policy, policy_import, policy_replay, serve, token, user
+from authproxy.cli.faults import tell
 from authproxy.errors import StartError
 
 app = typer.Typer(
@@ -51,6 +52,5 @@ def main() -> None:
     try:
         app()
     except StartError as error:
-        for line in str(error).splitlines():
-            typer.echo(f"authproxy: {line}", err=True)
+        tell(error)
         sys.exit(1)

@@ -47,7 +47,7 @@ def verify(
 ) -> None:
     """Find lines that were changed, removed, moved or put in; print each writer's head, the hash of its last line.
 
-    Exit code 0: the log is whole; 1: it is not; 2: it cannot be read.
+    Exit code 0: the log is whole; 1: it is not; 2: it cannot be read, or these files hold no line of a log.
     """
     from authproxy.audit.read import read_raw
     from authproxy.audit.verify import verify
@@ -59,6 +59,9 @@ def verify(
         typer.echo(fault)
     for line in _summary(report):
         typer.echo(line)
+    if not report.lines and not report.faults:
+        typer.echo("authproxy: these files hold no audit lines, so nothing was verified", err=True)
+        raise typer.Exit(2)
     raise typer.Exit(1 if report.faults else 0)
 
 
@@ -163,5 +166,6 @@ def _summary(report: "Report") -> Iterator[str]:
         first, last = chain.first.line.link, chain.last.line.link
         missing = "" if chain.is_from_the_start else ", older lines are not in these files"
         yield f"writer {last.writer}: {first.sequence} to {last.sequence}{missing}; head {last.hash}"
-    verdict = f"{len(report.faults)} faults" if report.faults else "whole"
-    yield f"{report.lines} lines: {verdict}"
+    if report.lines or report.faults:
+        verdict = f"{len(report.faults)} faults" if report.faults else "whole"
+        yield f"{report.lines} lines: {verdict}"

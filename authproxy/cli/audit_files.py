@@ -9,6 +9,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from authproxy.cli.changes import DEFAULT_LOG
+from authproxy.cli.faults import tell
 from authproxy.errors import StartError
 
 Since: TypeAlias = Annotated[str | None, typer.Option(help="2026-01-02, 2026-01-02T03:04:05Z, or how long ago: 24h.")]
@@ -57,5 +58,5 @@ def telling_faults() -> Iterator[None]:
         typer.echo(f"authproxy: {exc.filename}: cannot be read: {exc.strerror}", err=True)
         raise typer.Exit(2) from None
     except StartError as exc:
-        typer.echo(f"authproxy: {exc}", err=True)
+        tell(exc)
         raise typer.Exit(2) from None

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from authproxy.cli.faults import tell
 from authproxy.doctor.finding import Verdict
 from authproxy.errors import StartError
 
@@ -82,8 +83,7 @@ def doctor(
             asked = Asked(registry, name, bundle, jwks, env_file, live, ca)
             verdict = look_at_registry(asked, config, as_json=as_json)
     except StartError as error:
-        for line in str(error).splitlines():
-            typer.echo(f"authproxy: {line}", err=True)
+        tell(error)
         raise typer.Exit(EXIT_CODES[Verdict.UNSAID]) from None
     raise typer.Exit(EXIT_CODES[verdict])
 

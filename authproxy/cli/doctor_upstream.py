@@ -48,7 +48,7 @@ def look_at_upstreams(config: Path | None, wishes: Wishes, host: str | None, *, 
     """
     now = time.time()
     loaded = find_loaded(config)
-    sites = [replace(site, public=host) if host else site for site in sites_of(loaded)]
+    sites = [replace(site, public=host) if host else site for site in sites_of(loaded, has_file=config is not None)]
     clients = _clients(loaded.settings, host)
     has_ours = any(needs_our_keys(site, clients.mode) for site in sites)
     ours = read_ours(loaded.settings, now) if has_ours else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.cli.faults import tell
 from authproxy.cli.policy_asked import parse_at, parse_explained, parse_request, parse_who
 from authproxy.cli.policy_files import ConfigOption, PoliciesOption, load_settings, policies_path, read_users_files
 from authproxy.errors import StartError
@@ -202,7 +203,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except StartError as exc:
-        typer.echo(f"authproxy: {exc}", err=True)
+        tell(exc)
         raise typer.Exit(2) from None
 
 

@@ -35,8 +35,13 @@ def load_settings(config: Path | None) -> "Settings | None":
 
 
 def policies_path(settings: "Settings | None", config: Path | None) -> Path:
-    """Where the policies are. Raises StartError where the configuration names none."""
+    """Where the policies are. Raises StartError where the configuration names none, or the default is not here."""
     if settings is None:
+        if not DEFAULT_POLICIES.exists():
+            raise StartError(
+                f"there is no {DEFAULT_POLICIES} in this folder; go to where `authproxy serve --embedded` has been"
+                " started once, or name the rules, or a configuration: --config CONFIG"
+            )
         return DEFAULT_POLICIES
     if settings.policies is None:
         raise StartError(f"{config}: names no policies; allowed: policies: {{path: …}} there, or --policies PATH here")

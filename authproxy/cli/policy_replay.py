@@ -26,7 +26,9 @@ def replay(
     *,
     audit: Annotated[
         list[Path] | None,
-        typer.Option(help="A file of the log, with those beside it of other writers and older ones; or a folder."),
+        typer.Option(
+            metavar="PATH", help="A file of the log, with those beside it of other writers and older ones; or a folder."
+        ),
     ] = None,
     since: Since = None,
     until: Until = None,

@@ -36,14 +36,17 @@ def check_started(config: Path | None, made: Path) -> None:
         )
 
 
-def token_of(settings: "Settings") -> "Token":
-    """The section of a configuration whose keys sign tokens. Raises StartError where there is none, or no keys yet."""
+def token_of(settings: "Settings", named: str = "--config CONFIG") -> "Token":
+    """The section of a configuration whose keys sign tokens. Raises StartError where there is none, or no keys yet.
+
+    `named`: how a command is told of another configuration.
+    """
     if settings.token is None:
         raise StartError("there is no token section in the configuration, so no key signs; write token: {keys: FOLDER}")
     if not settings.token.keys.is_dir():
         raise StartError(
             f"there is no folder {settings.token.keys}; the first start of the server makes it. Go to where"
-            " `authproxy serve` runs, or name its configuration: --config CONFIG"
+            f" `authproxy serve` runs, or name its configuration: {named}"
         )
     return settings.token
 

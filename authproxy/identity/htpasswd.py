@@ -110,6 +110,8 @@ def load_htpasswd(path: Path) -> Htpasswd:
         return Htpasswd.parse(path.read_bytes())
     except FileNotFoundError as exc:
         raise StartError(f"the htpasswd file {path} does not exist; make it: authproxy user add NAME") from exc
+    except IsADirectoryError as exc:
+        raise StartError(f"the htpasswd file {path} is a folder; name a file as auth.htpasswd.path") from exc
     except OSError as exc:
         raise StartError(f"cannot read the htpasswd file {path}: {exc.strerror}; check its permissions") from exc
 

@@ -64,8 +64,8 @@ def _past_us(site: Site, shown: str) -> Finding:
         "location",
         f"it sends the clients of uploads to {elsewhere}, past authproxy{ours}",
         "take http.host out of its configuration, or set http.relativeurls: true there; what stands before it (nginx)"
-        " has to pass Host, Forwarded and X-Forwarded-* on; where clients do reach authproxy as"
-        f" {elsewhere}, write http.host: {elsewhere} in {site.origin}",
+        " has to pass Host, Forwarded and X-Forwarded-* on; where clients do reach authproxy there,"
+        f" {site.host_key}: {elsewhere}",
     )
 
 

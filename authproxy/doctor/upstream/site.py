@@ -22,6 +22,7 @@ class Site:
     section: Upstream
     origin: str  # our configuration file, or what stands for it
     sources: Mapping[str, str]
+    has_file: bool = True  # without one, our configuration is set by variables
     public: str | None = None
     sample: str = NOBODYS  # a repository that is not there, as the upstream would call it
 
@@ -35,23 +36,32 @@ class Site:
         return self.section.servername or address.host
 
     def place(self, name: str) -> str:
-        """`config.yml:12: upstream.ca`: where a key stands, or the file in which it should."""
+        """`config.yml:12: upstream.ca`: where a key stands, or should: in the file, or as a variable."""
         key = f"{self.key}.{name}"
-        source = self.sources.get(key) or self.sources.get(
-            f"{key}.0", DEFAULT
-        )  # a list stands where its first item does
+        if not self.has_file:
+            return f"REGISTRY_{key.upper().replace('.', '_')}"
+        # A list stands where its first item does.
+        source = self.sources.get(key) or self.sources.get(f"{key}.0", DEFAULT)
         return f"{self.origin if source == DEFAULT else source}: {key}"
 
+    @property
+    def host_key(self) -> str:
+        """Where it is written what clients call us."""
+        return f"{self.origin}: http.host" if self.has_file else "REGISTRY_HTTP_HOST"
 
-def sites_of(loaded: Loaded) -> tuple[Site, ...]:
+
+def sites_of(loaded: Loaded, *, has_file: bool = True) -> tuple[Site, ...]:
     """Every registry behind a configuration, each once. Raises StartError where there is none."""
     settings = loaded.settings
     found = tuple(
-        Site(key, section, loaded.origin, loaded.sources, settings.http.host, sample)
+        Site(key, section, loaded.origin, loaded.sources, has_file, settings.http.host, sample)
         for key, section, sample in _sections(settings)
     )
     if not found:
-        raise StartError(f"{loaded.origin}: there is no upstream to look at; write upstream: {{url: http://HOST:PORT}}")
+        fix = "write upstream: {url: http://HOST:PORT}"
+        if not has_file:
+            fix = "set REGISTRY_UPSTREAM_URL as for the server, or name our configuration: authproxy doctor … CONFIG"
+        raise StartError(f"{loaded.origin}: there is no upstream to look at; {fix}")
     return found
 
 

@@ -43,6 +43,12 @@ def test_a_key_that_a_variable_sets_is_placed_there(tmp_path: Path) -> None:
     assert site.place("url") == "REGISTRY_UPSTREAM_URL: upstream.url"
 
 
+def test_without_a_file_the_place_of_a_key_is_its_variable() -> None:
+    loaded = load_values({"version": "0.1", "auth": "none"}, "embedded", {"REGISTRY_UPSTREAM_URL": "http://registry"})
+    (site,) = sites_of(loaded, has_file=False)
+    assert (site.place("ca"), site.host_key) == ("REGISTRY_UPSTREAM_CA", "REGISTRY_HTTP_HOST")
+
+
 def test_no_upstream_is_an_error_that_says_what_to_write() -> None:
     with pytest.raises(StartError, match=r"config\.yml: there is no upstream to look at; write upstream: "):
         sites({"match": "**", "backend": "core"})
