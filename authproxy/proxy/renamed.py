@@ -5,6 +5,7 @@ out. A challenge stays as it is: it is about a token for the registry behind us,
 """
 
 import json
+import re
 from dataclasses import replace
 
 from authproxy import asgi
@@ -103,11 +104,16 @@ class _Answer:
         if not self._names_are_in(start):
             await self._send({**start, "headers": headers})
             return
-        # Their length is another then; that of an answer to HEAD is left unsaid.
-        self._start = {**start, "headers": [pair for pair in headers if pair[0] != b"content-length"]}
-        if self._route.method == "HEAD":
-            await self._send(self._start)
-            self._start = None
+        # The length is another then. That of an answer to HEAD can be told for a list alone, which has the name once.
+        change = len(self._names.outer) - len(self._names.inner)
+        lengths = [int(value) + change for name, value in headers if name == b"content-length"]
+        headers = [pair for pair in headers if pair[0] != b"content-length"]
+        if self._route.method != "HEAD":
+            self._start = {**start, "headers": headers}
+            return
+        if start["status"] == OK:
+            headers += [(b"content-length", str(length).encode()) for length in lengths]
+        await self._send({**start, "headers": headers})
 
     def _readdressed(self, name: str, value: bytes) -> bytes:
         return _readdressed(name, value.decode("latin-1"), self._names, self._origin).encode("latin-1")
@@ -126,19 +132,26 @@ class _Answer:
             raise GatewayFailed(f"the upstream registry's list has more than {MAX_BYTES} bytes")
         if message.get("more_body", False):
             return
-        body = _retold(bytes(self._body), self._names)
+        retell = _retold_list if start["status"] == OK else _retold_error
+        body = retell(bytes(self._body), self._names)
         start["headers"].append((b"content-length", str(len(body)).encode()))
         await self._send(start)
         await self._send({"type": "http.response.body", "body": body})
 
 
-def _retold(body: bytes, names: Names) -> bytes:
-    """A list of tags or an error with the client's name in it; what is neither stays."""
+def _retold_list(body: bytes, names: Names) -> bytes:
+    """A list of tags with the client's name in it, all else byte for byte."""
+    name = re.compile(rb'("name"\s*:\s*)"' + re.escape(names.inner.encode()) + rb'"')
+    return name.sub(rb'\g<1>"' + names.outer.encode() + rb'"', body, count=1)
+
+
+def _retold_error(body: bytes, names: Names) -> bytes:
+    """An error with the client's name in it; what is no error of the protocol stays."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return body
     if not isinstance(document, dict):
         return body
-    retold = {key: names.retell(value) if key in ("name", "errors") else value for key, value in document.items()}
+    retold = {key: names.retell(value) if key == "errors" else value for key, value in document.items()}
     return body if retold == document else json.dumps(retold, separators=(",", ":")).encode()

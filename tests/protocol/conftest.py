@@ -1,14 +1,19 @@
-"""Where the tables run: the core in memory over both drivers, and the whole application over real HTTP.
+"""Where the tables run: the core in memory over both drivers and under other names, and the whole over real HTTP.
 
-The second takes a server for each test, so it is asked for (`--over-https`): `make test` does, `make check` does not.
+The last two are asked for (`--over-https`), since a server for each test takes long: `make test` does, `make check`
+does not.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from authproxy import asgi
+from authproxy.proxy.rename import Renaming
+from authproxy.proxy.renamed import Renamed
+from authproxy.proxy.switch import Branch, Switch
 from authproxy.registry.rules import Rules
 from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem import FilesystemDriver
@@ -17,12 +22,29 @@ from tests.support.registry import connect
 from tests.support.served import Nursery
 
 IN_MEMORY = ("filesystem", "memory")
+RENAMED = "renamed"
+
+# A name as long as may be has no room for what is put before it. A mount without a source is an upload there, since the
+# registry behind might choose a repository that leads no client there (docs/decisions/0027).
+NOT_RENAMED = (
+    "OCI 1.1 Pulling manifests: 255 characters are a name]",
+    "OCI 1.1 Mounting a blob from another repository: without from: from wherever it is]",
+)
 SERVED = "https"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """A test that is no table says by a mark which section of which specification it holds us to."""
     config.addinivalue_line("markers", "section(name): the section of a specification that a test holds us to")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what cannot hold under other names."""
+    out = [
+        item for item in items if f"{RENAMED}-" in item.name and item.name.partition(f"{RENAMED}-")[2] in NOT_RENAMED
+    ]
+    config.hook.pytest_deselected(items=out)
+    items[:] = [item for item in items if item not in out]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -36,7 +58,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     places = list(IN_MEMORY)
     if "driver" not in metafunc.definition.obj.__annotations__ and _is_served(metafunc.config):
-        places.append(SERVED)
+        places += [RENAMED, SERVED]
     mark = metafunc.definition.get_closest_marker("section")
     ids = [f"{mark.args[0]}-{place}" if mark else place for place in places]
     metafunc.parametrize("place", places, ids=ids)
@@ -68,7 +90,7 @@ async def registry(
             async with server.client() as client:
                 yield client
     else:
-        async with connect(driver) as client:
+        async with connect(driver, around=_around(place)) as client:
             yield client
 
 
@@ -83,9 +105,19 @@ async def undeletable(
             async with server.client() as client:
                 yield client
     else:
-        async with connect(driver, Rules()) as client:
+        async with connect(driver, Rules(), around=_around(place)) as client:
             yield client
 
 
 def _is_served(config: pytest.Config) -> bool:
     return bool(config.getoption("--over-https"))
+
+
+def _around(place: str) -> Callable[[asgi.App], asgi.App] | None:
+    """What stands before the core: nothing, or the switch, behind which every repository has another name."""
+    return _renamed if place == RENAMED else None
+
+
+def _renamed(core: asgi.App) -> asgi.App:
+    renaming = Renaming(add="mirror/")
+    return Switch([Branch("", Renamed(core, renaming), core, renaming)], max_entries=1000)

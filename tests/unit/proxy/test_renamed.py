@@ -109,6 +109,12 @@ class Row(NamedTuple):
 
 ROWS = {
     "a list": Row("tags/list", start(200, JSON, LENGTH), LISTING, b'{"name":"library/nginx","tags":["v1"]}'),
+    "a list in other lines": Row(
+        "tags/list",
+        start(200, JSON),
+        b'{"tags": ["name"],\n "name" : "mirror/nginx", "x": 1.0}',
+        b'{"tags": ["name"],\n "name" : "library/nginx", "x": 1.0}',
+    ),
     "an error": Row(
         "manifests/v1",
         start(404, JSON),
@@ -147,9 +153,14 @@ async def test_what_is_long_passes_piece_by_piece() -> None:
     assert sent == [start(200), body(b"a", more=True), body(b"b")]
 
 
-async def test_an_answer_to_head_has_no_length_that_would_be_wrong() -> None:
-    sent, _ = await ask("/v2/library/nginx/tags/list", start(200, JSON, LENGTH), body(b""), method="HEAD")
-    assert sent == [start(200, JSON), body(b"")]
+@pytest.mark.parametrize(
+    ("status", "expected"), [(200, [JSON, (b"content-length", str(len(LISTING) + 1).encode())]), (404, [JSON])]
+)
+async def test_an_answer_to_head_has_no_length_that_would_be_wrong(
+    status: int, expected: list[tuple[bytes, bytes]]
+) -> None:
+    sent, _ = await ask("/v2/library/nginx/tags/list", start(status, JSON, LENGTH), body(b""), method="HEAD")
+    assert sent == [start(status, *expected), body(b"")]
 
 
 async def test_a_list_without_end_is_not_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
