@@ -1,5 +1,7 @@
 """What stands behind the edge: our own core above a storage driver, another registry, or several of them."""
 
+import re
+
 from authproxy.asgi import App
 from authproxy.compose.parts import Parts
 from authproxy.compose.rules import core_rules
@@ -57,7 +59,8 @@ def _make_entry(number: int, entry: UpstreamEntry, parts: Parts, token: Token | 
     try:
         return make_upstream(entry, parts, token)
     except StartError as exc:
-        raise StartError(str(exc).replace("upstream.", f"upstreams.{number}.")) from exc
+        # Hosts may be called so too: only the key in front is meant.
+        raise StartError(re.sub(r"^upstream\.", f"upstreams.{number}.", str(exc))) from exc
 
 
 def _restricted(app: App, settings: Settings) -> App:

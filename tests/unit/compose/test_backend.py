@@ -135,8 +135,8 @@ async def test_rules_hold_before_every_registry_that_knows_none(tmp_path: Path) 
 
 
 async def test_a_fault_of_an_entry_names_its_key(tmp_path: Path) -> None:
-    missing = str(tmp_path / "ca.pem")
-    with pytest.raises(StartError, match=r"^upstreams\.1\.ca: .*ca\.pem"):
+    missing = str(tmp_path / "upstream.pem")
+    with pytest.raises(StartError, match=r"^upstreams\.1\.ca: .*/upstream\.pem"):
         await parts_of(
             upstreams=[
                 {"match": "a/**", "url": "https://127.0.0.1:5001"},
