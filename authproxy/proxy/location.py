@@ -26,11 +26,13 @@ class Relocation:
 
     Ours are the upstream's own authority and the client's (the upstream learns it from `Host`, so it answers with it,
     though perhaps with the wrong scheme). Path and query stay byte for byte, without the upstream's prefix.
+    `others` are the upstream's further addresses: one of several machines may name another.
     """
 
     target: str
     address: Address
     origin: Origin
+    others: tuple[Address, ...] = ()
 
     def relocate(self, value: str) -> str:
         """One address, absolute or relative, as the client should ask for it."""
@@ -51,7 +53,10 @@ class Relocation:
         return replace_targets(value, self.relocate)
 
     def _is_ours(self, authority: str, scheme: str) -> bool:
-        if self.address.is_at(authority, scheme) or authority.lower() == self.origin.authority.lower():
+        if (
+            any(address.is_at(authority, scheme) for address in (self.address, *self.others))
+            or authority.lower() == self.origin.authority.lower()
+        ):
             return True
         asked = split_authority(self.origin.authority, self.origin.scheme)
         return asked is not None and split_authority(authority, scheme) == asked

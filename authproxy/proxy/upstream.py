@@ -141,7 +141,7 @@ class Upstream:
         if not self.pass_authorization and _is_challenge(answer):
             are_ours = self._credentials is not None
             raise self._failed(refused_credentials(answer.status, are_ours=are_ours), request)
-        relocation = Relocation(request.target.decode("ascii"), address, origin)
+        relocation = Relocation(request.target.decode("ascii"), address, origin, self.addresses)
         headers = response_headers(
             answer.status,
             answer.headers,

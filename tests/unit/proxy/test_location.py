@@ -126,3 +126,10 @@ def test_any_text_is_relocated_or_left(value: str) -> None:
 def test_no_address_shows_the_upstream(rest: str) -> None:
     relocated = relocation(UPSTREAM, ORIGIN).relocate(f"{UPSTREAM.url}/{rest}")
     assert relocated == f"{HERE}/{rest}"
+
+
+def test_another_machine_of_the_upstream_is_the_upstream() -> None:
+    others = (UPSTREAM, Address("http", "10.0.0.2", 5001))
+    seen = Relocation("/v2/a", UPSTREAM, ORIGIN, others)
+    assert seen.relocate("http://10.0.0.2:5001/v2/a") == f"{HERE}/v2/a"
+    assert seen.relocate("http://10.0.0.3:5001/v2/a") == "http://10.0.0.3:5001/v2/a"
