@@ -63,9 +63,8 @@ class Connection:
             await self._send(request, parser)
             self._is_sent = True
         while parser.head is None:
+            parser.check()
             await self._read(parser)
-            if parser.head is None:
-                parser.check()
         return parser.head
 
     async def read(self) -> bytes:
@@ -112,6 +111,7 @@ class Connection:
         """Wait until the upstream wants the body, or answers without. Raises HasAnswered where it refuses."""
         with suppress(TimedOut):
             while parser.head is None and not parser.may_go_on:
+                parser.check()
                 data = await self.wire.read(CONTINUE_WITHIN_S)
                 if data:
                     parser.feed(data)

@@ -150,7 +150,7 @@ async def _ask_about_health(pool: Pool, check: HealthCheck) -> str | None:
         async with asyncio.timeout(check.timeout_s):
             answer = await pool.ask(request)
             try:
-                async for _ in answer.pieces():
+                async for _ in answer:
                     pass
             finally:
                 answer.close()

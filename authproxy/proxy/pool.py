@@ -7,7 +7,7 @@ cancelled, at whatever moment, costs no place. See docs/decisions/0026-speak-htt
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from typing import Self
 
 from authproxy.asgi import Headers
 from authproxy.proxy.address import Address
@@ -132,7 +132,10 @@ class Pool:
 
 
 class Answer:
-    """An answer whose body is still to be read, and the loan of its connection. It has to be closed, once or more."""
+    """An answer, and the loan of its connection. It has to be closed, once or more.
+
+    Iterated over it gives its body, piece by piece as the socket does. Raises UpstreamError where that breaks off.
+    """
 
     def __init__(self, status: int, headers: Headers, connection: Connection, pool: Pool) -> None:
         self.status = status
@@ -143,16 +146,20 @@ class Answer:
     def __repr__(self) -> str:
         return f"<Answer {self.status}>"
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The body, piece by piece as the socket gives it. Raises UpstreamError where it breaks off."""
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece, never an empty one."""
         assert self._connection is not None
-        while piece := await self._connection.read():
-            yield piece
+        if piece := await self._connection.read():
+            return piece
+        raise StopAsyncIteration
 
     async def skip(self) -> None:
         """Read a short body to its end, so that the connection can be used again; of a long one no more than that."""
         skipped = 0
-        async for piece in self.pieces():
+        async for piece in self:
             skipped += len(piece)
             if skipped > WORTH_SKIPPING_BYTES:
                 return

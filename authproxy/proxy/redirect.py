@@ -6,7 +6,7 @@ not sent on: the storage's address is signed, or open.
 
 import ssl
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urljoin, urlsplit
@@ -15,6 +15,7 @@ from authproxy.asgi import Headers
 from authproxy.errors import GatewayFailed
 from authproxy.proxy.address import Address, split_authority
 from authproxy.proxy.connection import Request, Timeouts
+from authproxy.proxy.failure import UpstreamError
 from authproxy.proxy.pool import Answer, Pool
 
 # RFC 9110 §15.4, those that have a Location to ask instead.
@@ -51,6 +52,7 @@ class Hop:
 
     address: Address  # without a prefix
     target: bytes
+    host: str = ""  # as the URL writes it: signed addresses are signed with that `Host`
 
 
 def find_hop(status: int, headers: Headers, asked: Hop) -> Hop | None:
@@ -74,7 +76,9 @@ def find_hop(status: int, headers: Headers, asked: Hop) -> Hop | None:
     if _is_link_local(authority[0]):
         raise _unusable()
     address = Address(parts.scheme, *authority)
-    return Hop(address, address.target((parts.path or "/").encode("latin-1"), parts.query.encode("latin-1")))
+    return Hop(
+        address, address.target((parts.path or "/").encode("latin-1"), parts.query.encode("latin-1")), parts.netloc
+    )
 
 
 def _unusable() -> GatewayFailed:
@@ -119,10 +123,11 @@ class Storage:
                     if is_away:
                         raise _unusable()
                     return answer
-                await answer.skip()
+                with suppress(UpstreamError):  # what it says beside the address is nobody's business
+                    await answer.skip()
             answer.close()
             here, is_away = hop, True
-            headers = [(b"host", hop.address.authority.encode()), *_kept(request.headers, _ASKED_WITH)]
+            headers = [(b"host", hop.host.encode()), *_kept(request.headers, _ASKED_WITH)]
             answer = await self._pool(hop.address).ask(Request(request.method, hop.target, headers))
         answer.close()
         raise GatewayFailed(f"the upstream registry redirects more than {MAX_HOPS} times")

@@ -151,7 +151,7 @@ class Upstream:
 
     async def _relay(self, request: Request, answer: Answer, send: asgi.Send, length: int | None) -> asgi.Message:
         try:
-            return await relay(answer.pieces(), send, length=length)
+            return await relay(answer, send, length=length)
         except UpstreamError as exc:
             broken = GatewayFailed("the upstream registry broke off in the middle of its answer")
             raise self._failed(broken, request, exc) from exc

@@ -100,3 +100,16 @@ async def test_client_that_goes_away_before_it_was_asked_ends_the_upstreams_requ
             client.writer.transport.abort()
             await upstream.connections[0].ended.wait()
             await front.wait_idle()
+
+
+async def test_garbage_in_place_of_leave_is_a_gateway_error_at_once() -> None:
+    async def garble(connection: Connection) -> None:
+        await connection.read_head()
+        await connection.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+        await connection.wait_end()
+
+    async with fake_upstream(garble) as upstream, front_door(Upstream(upstream.url)) as front:
+        client = await front.connect(HEAD)
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await client.read_head()).startswith(b"HTTP/1.1 502 ")
+        client.writer.close()

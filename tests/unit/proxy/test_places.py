@@ -53,7 +53,7 @@ async def free_url() -> str:
 async def ask(places: Places, request: Request = GET) -> tuple[int, int]:
     """The status, and the port that gave it."""
     address, answer = await places.ask(request)
-    async for _ in answer.pieces():
+    async for _ in answer:
         pass
     answer.close()
     return answer.status, address.port
@@ -69,7 +69,7 @@ async def test_one_that_is_slow_gets_less() -> None:
     async with upstreams(answering(OK), answering(OK)) as fakes, places_at([fake.url for fake in fakes]) as places:
         held = [await places.ask(GET) for _ in range(2)]  # one each
         address, answer = held.pop()
-        async for _ in answer.pieces():
+        async for _ in answer:
             pass
         answer.close()
         assert {(await ask(places))[1] for _ in range(5)} == {address.port}

@@ -48,7 +48,14 @@ NO_HOPS = {
 
 @pytest.mark.parametrize(("location", "place", "target"), [row[1:] for row in HOPS], ids=[row[0] for row in HOPS])
 def test_hop(location: str, place: tuple[str, str, int], target: bytes) -> None:
-    assert find_hop(307, [(b"Location", location.encode("latin-1"))], ASKED) == Hop(Address(*place), target)
+    hop = find_hop(307, [(b"Location", location.encode("latin-1"))], ASKED)
+    assert hop is not None
+    assert (hop.address, hop.target) == (Address(*place), target)
+
+
+def test_host_is_as_the_address_writes_it() -> None:
+    hosts = [find_hop(307, [(b"location", url)], ASKED) for url in (b"https://B.s3:443/x", b"https://b.s3/x")]
+    assert [hop and hop.host for hop in hosts] == ["B.s3:443", "b.s3"]
 
 
 @pytest.mark.parametrize("location", NO_HOPS.values(), ids=NO_HOPS)
