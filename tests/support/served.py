@@ -20,13 +20,12 @@ import httpx
 from authproxy.access import Access, delete, pull, push
 from authproxy.embedded import PASSWORD_VARIABLE, Layout, prepare
 from authproxy.errors import RegistryError
-from authproxy.principal import Principal
 from authproxy.route import parse_route
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
 from tests.support.program import environment
 from tests.support.registry import BASE_URL
-from tests.support.server import ADMIN, ADMIN_PASSWORD
+from tests.support.server import ADMIN_PASSWORD, OPERATOR
 
 READY_WITHIN_S = 30.0
 LISTENING = re.compile(r"listening on https://127\.0\.0\.1:([0-9]+)")
@@ -134,7 +133,7 @@ class Tokens(httpx.Auth):
             names = filter(None, (route.repository, *sources))
             self._granted |= dict.fromkeys(access(name) for name in names for access in (pull, push, delete))
             self._granted |= dict.fromkeys(route.needs)
-        request.headers["Authorization"] = f"Bearer {self._issuer.issue(Principal(ADMIN), list(self._granted)).token}"
+        request.headers["Authorization"] = f"Bearer {self._issuer.issue(OPERATOR, list(self._granted)).token}"
         yield request
 
 

@@ -5,9 +5,8 @@ import time
 from dataclasses import dataclass
 
 from authproxy.access import CATALOG, delete, pull, push
-from authproxy.principal import Principal
 from tests.support.served import Served
-from tests.support.server import ADMIN
+from tests.support.server import OPERATOR
 from tests.support.wire import Answer, Wire, request
 
 # How long a request that has been refused, or whose client has gone, may take to keep what came of its body.
@@ -25,7 +24,7 @@ class Client:
     def authorization(self) -> str:
         """The header's line."""
         accesses = [CATALOG, *(access(self.repository) for access in (pull, push, delete))]
-        return f"Authorization: Bearer {self.server.nursery.issuer.issue(Principal(ADMIN), accesses).token}"
+        return f"Authorization: Bearer {self.server.nursery.issuer.issue(OPERATOR, accesses).token}"
 
     def open(self) -> Wire:
         """A new connection."""
