@@ -42,7 +42,7 @@ def judge_challenge(site: Site, answer: Answer, clients: Clients) -> Finding | N
         return _judge_passed(site, wanted, clients)
     sent, scheme = _SENT[kind]
     if scheme in wanted.schemes:
-        return None
+        return _judge_realm(site, wanted) if kind == "bearer" else None
     what = f"it asks for {wanted}, and authproxy presents {sent}: every request fails"
     return Finding(Level.WRONG, "auth", what, _remedy(site, wanted, clients))
 
@@ -65,9 +65,11 @@ def judge_entry(site: Site, answer: Answer, without: Answer, clients: Clients) -
     return Finding(Level.WRONG, "auth", f"it refuses {who} ({answer.status}){asked}", fix)
 
 
-def no_credentials(site: Site, why: str) -> Finding:
-    """What should be presented could not be had."""
-    return Finding(Level.WRONG, "auth", why, f"{site.place('authorization')}: see there, and its log")
+def no_credentials(site: Site, why: str, without: Answer) -> Finding:
+    """The token that should be presented could not be had. `without` is the answer to nothing."""
+    wanted = wanted_by(without)
+    login = f"{site.place('username')} and passwordfile: somebody whom that token server knows"
+    return Finding(Level.WRONG, "auth", f"{why}; it asks for {wanted}", f"{login}, or see its log")
 
 
 def wanted_by(answer: Answer) -> Wanted | None:
@@ -84,6 +86,13 @@ def _judge_open(site: Site) -> Finding:
         case kind:
             what = f"it asks nobody who they are, so {_SENT[kind][0]} is presented in vain"
     return Finding(Level.NOTE, "auth", what, f"{site.place('authorization')}: strip")
+
+
+def _judge_realm(site: Site, wanted: Wanted) -> Finding | None:
+    if may_ask(wanted.realm, site.addresses, site.section.realms):
+        return None
+    what = f"it sends us to {wanted.realm} for tokens, which is not its own host; nobody is asked there unnamed"
+    return Finding(Level.WRONG, "auth", what, f"{site.place('realms')}: [{_base(wanted.realm)}], where that is right")
 
 
 def _judge_passed(site: Site, wanted: Wanted, clients: Clients) -> Finding | None:
@@ -123,10 +132,15 @@ def _remedy(site: Site, wanted: Wanted, clients: Clients) -> str:
         return f"{key}: mint, with service: {wanted.service}"
     ours = f"mint, with service: {wanted.service}, where it verifies our tokens"
     login = "username and passwordfile where it serves nobody else"
-    host = wanted.realm.partition("://")[2].partition("/")[0]
-    base = f"{wanted.realm.partition('://')[0]}://{host}"
-    named = "" if may_ask(wanted.realm, site.addresses, site.section.realms) else f", and realms: [{base}]"
+    is_known = may_ask(wanted.realm, site.addresses, site.section.realms)
+    named = "" if is_known else f", and realms: [{_base(wanted.realm)}]"
     return f"{key}: bearer, with {login}{named}; or {ours}"
+
+
+def _base(realm: str) -> str:
+    """`https://host:port` of a realm."""
+    scheme, _, rest = realm.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 def _why_not_ours(site: Site, wanted: Wanted | None) -> str:

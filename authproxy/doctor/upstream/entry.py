@@ -62,8 +62,9 @@ def _find_fault(site: Site, address: Address, answer: Answer) -> Finding | None:
     if status >= FIRST_FAULT:
         return Finding(Level.WRONG, "registry", f"{asked} answered {status}: it is not well", "see its log")
     if status in REDIRECTS:
-        what = f"{asked} sends its callers to {answer.headers.get('Location', 'nowhere')}"
-        return Finding(Level.WRONG, "registry", what, f"{url}: where the registry itself answers")
+        where = answer.headers.get("Location", "nowhere")
+        base = where.removesuffix("/v2/") if where.endswith("/v2/") else "where the registry itself answers"
+        return Finding(Level.WRONG, "registry", f"{asked} sends its callers to {where}", f"{url}: {base}")
     if status not in (OK, UNAUTHORIZED, FORBIDDEN) or not _looks_like_one(answer):
         kind = answer.headers.get("Content-Type", "nothing that has a type").partition(";")[0]
         what = f"{asked} answered {status} with {kind}: no registry speaks there"

@@ -103,7 +103,7 @@ async def _ask_registry(
             what = "lists, deletes and uploads were not tried: we have no credentials of a client"
             yield Finding(Level.NOTE, "content", what)
     except NoCredentials as exc:
-        yield no_credentials(site, str(exc))
+        yield no_credentials(site, str(exc), answer)
     except NoAnswer as exc:
         what = f"{questions.address.url} answered /v2/, and then no more: {exc}"
         yield Finding(Level.WRONG, "registry", what, "see its log")
@@ -123,7 +123,7 @@ async def _present(
     try:
         return judge_entry(site, await with_it.ask("GET", "/v2/"), answer, clients), with_it
     except NoCredentials as exc:
-        return no_credentials(site, str(exc)), questions
+        return no_credentials(site, str(exc), answer), questions
 
 
 async def _ask_content(site: Site, questions: Questions, wishes: Wishes) -> AsyncIterator[Finding]:

@@ -36,7 +36,7 @@ def judge_upload(site: Site, address: Address, origin: Origin, answer: Answer, *
     shown = Relocation(asked, address, origin).relocate(said)
     host = urlsplit(said).netloc
     if is_led_astray(shown, origin):
-        yield _past_us(site, shown)
+        yield _past_us(site, origin, shown)
     elif not host:
         yield Finding(Level.OK, "location", "it answers with paths, which clients complete with our host")
     elif said.startswith(f"{origin.base_url}/"):
@@ -55,18 +55,19 @@ def upload_target(location: str) -> tuple[str, str]:
     return parts.path, parts.query
 
 
-def _past_us(site: Site, shown: str) -> Finding:
+def _past_us(site: Site, origin: Origin, shown: str) -> Finding:
     parts = urlsplit(shown)
     elsewhere = f"{parts.scheme}://{parts.netloc}"
     ours = "" if site.public is None else f", and not to {site.public}"
-    return Finding(
-        Level.WRONG,
-        "location",
-        f"it sends the clients of uploads to {elsewhere}, past authproxy{ours}",
-        "take http.host out of its configuration, or set http.relativeurls: true there; what stands before it (nginx)"
-        " has to pass Host, Forwarded and X-Forwarded-* on; where clients do reach authproxy there,"
-        f" {site.host_key}: {elsewhere}",
-    )
+    if parts.hostname == urlsplit(origin.base_url).hostname:
+        fix = "what stands before it has to pass Host and Forwarded as they are (nginx: proxy_set_header Host $http_host)"
+    else:
+        fix = (
+            "take http.host out of its configuration, and let what stands before it pass Host and Forwarded on;"
+            f" where clients do reach authproxy there, {site.host_key}: {elsewhere}"
+        )
+    what = f"it sends the clients of uploads to {elsewhere}, past authproxy{ours}"
+    return Finding(Level.WRONG, "location", what, fix)
 
 
 def _judge_refusal(answer: Answer) -> Finding:

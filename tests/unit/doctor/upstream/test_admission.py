@@ -19,6 +19,7 @@ OPEN, NOTHING = Answer(200, httpx.Headers()), Answer(401, httpx.Headers())
 BASIC = Answer(401, httpx.Headers({"WWW-Authenticate": 'Basic realm="x"'}))
 TOKENS = Answer(401, httpx.Headers({"WWW-Authenticate": 'Bearer realm="https://auth.example/token",service="s"'}))
 OURS = Answer(401, httpx.Headers({"WWW-Authenticate": f'Bearer realm="{OUR_REALM}",service="authproxy"'}))
+ITS_OWN = Answer(401, httpx.Headers({"WWW-Authenticate": 'Bearer realm="https://auth.registry.example/token"'}))
 LOGIN: dict[str, Any] = {"username": "alice", "passwordfile": Path("password")}
 KINDS: dict[str, dict[str, Any]] = {
     "strip": {},
@@ -55,7 +56,10 @@ CASES = [
     Case("a password in vain", "basic", Mode.ISSUE, OPEN, "note", "presented in vain"),
     Case("a password to passwords", "basic", Mode.ISSUE, BASIC, None),
     Case("a password to tokens", "basic", Mode.ISSUE, TOKENS, "wrong", "authorization: bearer, with username"),
-    Case("its tokens to tokens", "bearer", Mode.ISSUE, TOKENS, None),
+    Case("its tokens to its own", "bearer", Mode.ISSUE, ITS_OWN, None),
+    Case(
+        "its tokens to somebody else's", "bearer", Mode.ISSUE, TOKENS, "wrong", "realms: [https://auth.example], where"
+    ),
     Case("its tokens to passwords", "bearer", Mode.ISSUE, BASIC, "wrong", "authorization: basic, with username"),
     Case("our tokens to tokens", "mint", Mode.ISSUE, OURS, None),
     Case("our tokens in vain", "mint", Mode.ISSUE, OPEN, "note", "authorization: strip"),
