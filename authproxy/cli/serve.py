@@ -94,7 +94,7 @@ def _run(
         tls_factory=tls_factory,
         workers=http.workers,
         drain_s=http.draintimeout.total_seconds(),
-        options=_options(http),
+        options=_options(settings),
         on_ready=tell,
     )
 
@@ -142,11 +142,15 @@ def _tls_factory(http: "Http") -> "Callable[[], ssl.SSLContext] | None":
     return partial(load_tls, http.tls.certificate, http.tls.key) if http.tls else None
 
 
-def _options(http: "Http") -> "Options":
+def _options(settings: "Settings") -> "Options":
     from authproxy.edge.forwarded import is_trusted
     from authproxy.http1.options import Options
 
-    return Options(partial(is_trusted, trusted=http.trustedproxies) if http.proxyprotocol else None)
+    http = settings.http
+    return Options(
+        max_head_bytes=settings.limits.requesthead,
+        speaks_for_others=partial(is_trusted, trusted=http.trustedproxies) if http.proxyprotocol else None,
+    )
 
 
 def _authority(host: str, sockets: Sequence[socket.socket]) -> str:

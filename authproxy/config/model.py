@@ -16,6 +16,7 @@ from authproxy.config.auth import Auth
 from authproxy.config.content import Catalog, Policy, Tags, Validation
 from authproxy.config.explain import conflict
 from authproxy.config.health import Health
+from authproxy.config.limits import Limits
 from authproxy.config.log import Log
 from authproxy.config.scalars import Duration, Url, format_duration
 from authproxy.config.schema import Section
@@ -149,6 +150,8 @@ class Settings(Section):
     policies: Policies | None = None
 
     audit: Audit | None = None
+
+    limits: Limits = Limits()
 
     upstream: Upstream | None = None
 

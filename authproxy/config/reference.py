@@ -20,8 +20,8 @@ INTRODUCTION = """\
 # Configuration
 
 `authproxy serve CONFIG` reads the `config.yml` of CNCF Distribution (`version: 0.1`) without change, and our own
-sections `token`, `identities`, `policies`, `audit`, `upstream` and `upstreams` in it. Without `CONFIG` it takes the
-file that `REGISTRY_CONFIGURATION_PATH` names, else `/etc/distribution/config.yml`, else
+sections `token`, `identities`, `policies`, `audit`, `limits`, `upstream` and `upstreams` in it. Without `CONFIG` it
+takes the file that `REGISTRY_CONFIGURATION_PATH` names, else `/etc/distribution/config.yml`, else
 `/etc/docker/registry/config.yml`.
 
 This page is made from the code: `python -m authproxy.config.reference`.

@@ -88,7 +88,7 @@ class Connection(asyncio.BufferedProtocol):
             "client": self._client,
             "server": (here, None) if isinstance(here, str) else (str(here[0]), int(here[1])),
         }
-        self._parser = RequestParser(self, about_connection)
+        self._parser = RequestParser(self, about_connection, self.options.max_head_bytes)
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn knows its own kinds; it calls shutdown alone
         self._look_at_the_clock()
 

@@ -12,10 +12,8 @@ import httptools
 
 from authproxy.asgi import FACTS, Headers, Scope
 from authproxy.http1.known import HeaderBlock, Known
+from authproxy.http1.options import MAX_HEAD_BYTES
 from authproxy.http1.unreadable import Unreadable
-
-# A request's target and headers, in bytes. A token with many scopes is a few thousand.
-MAX_HEAD_BYTES: Final = 64 * 1024
 
 # Headers that decide how a request is read; the others are the application's.
 _OURS: Final = frozenset((b"content-length", b"transfer-encoding", b"expect", b"host"))
@@ -43,8 +41,9 @@ class Sink(Protocol):
 class RequestParser:
     """Reads one connection. `rest`: so many bytes come next that are body and need no parsing, only `pass_by`."""
 
-    def __init__(self, sink: Sink, about_connection: Scope) -> None:
+    def __init__(self, sink: Sink, about_connection: Scope, max_head_bytes: int = MAX_HEAD_BYTES) -> None:
         """`about_connection`: what the scopes of all requests have in common."""
+        self._max_head_bytes = max_head_bytes
         self.rest = 0
         self._sink = sink
         self._about_connection = about_connection
@@ -84,7 +83,7 @@ class RequestParser:
         """Read on with httptools."""
         size = len(data)
         self._heads = 0
-        self._may_be_long = self._open_bytes + size > MAX_HEAD_BYTES
+        self._may_be_long = self._open_bytes + size > self._max_head_bytes
         self._has_progressed = False
         offset = 0
         while offset < size:
@@ -106,8 +105,8 @@ class RequestParser:
         self._open_bytes += size
         self._idle_bytes += size
         # A head or a trailer that never ends; the first is weighed exactly when it does.
-        if self._idle_bytes > 2 * MAX_HEAD_BYTES:
-            raise _too_long()
+        if self._idle_bytes > 2 * self._max_head_bytes:
+            raise self._too_long()
 
     def pass_by(self, count: int) -> None:
         """So many bytes of the `rest` have come."""
@@ -222,11 +221,10 @@ class RequestParser:
             raise Unreadable(400, "HTTP/1.0 has no chunks")
         if version == "1.1" and not self._has_host:  # RFC 9112 §3.2
             raise Unreadable(400, "no Host header")
-        if (
-            self._may_be_long
-            and len(self._target) + sum(len(n) + len(v) + 4 for n, v in self._headers) > MAX_HEAD_BYTES
-        ):
-            raise _too_long()
+        if self._may_be_long:
+            bytes_of_headers = sum(len(name) + len(value) + 4 for name, value in self._headers)
+            if len(self._target) + bytes_of_headers > self._max_head_bytes:
+                raise self._too_long()
 
     def _split_target(self) -> tuple[bytes, bytes]:
         """Path and query of the target, which is mostly just these (RFC 9112 §3.2)."""
@@ -262,6 +260,12 @@ class RequestParser:
             self._httptools.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
             self._is_replaying = self._hides_body = False
 
-
-def _too_long() -> Unreadable:
-    return Unreadable(431, f"the head of a request has at most {MAX_HEAD_BYTES} bytes")
+    def _too_long(self) -> Unreadable:
+        """RFC 9110 §15.5.15, RFC 6585 §5: which of both is to blame, the target or what follows it."""
+        if 2 * len(self._target) > self._max_head_bytes:
+            return Unreadable(
+                414, f"the address is too long: with the headers it has {self._max_head_bytes} bytes at most"
+            )
+        return Unreadable(
+            431, f"the headers are too long: with the address they have {self._max_head_bytes} bytes at most"
+        )

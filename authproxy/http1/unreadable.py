@@ -1,6 +1,11 @@
 """What a client is told of bytes that are no request, by whoever reads them: nobody behind has seen a request then."""
 
+import json
 from http import HTTPStatus
+
+# OCI Distribution 1.1, "Error Codes"; whatever else it is, it is nothing that is supported here.
+_CODES = {HTTPStatus.TOO_MANY_REQUESTS: "TOOMANYREQUESTS"}
+_CODE = "UNSUPPORTED"
 
 
 class Unreadable(Exception):
@@ -11,9 +16,13 @@ class Unreadable(Exception):
         self.status = status
 
     def answer(self) -> bytes:
-        """All of the answer, after which the connection ends: where a next request would begin nobody can tell."""
-        text = f"{self}\n"
+        """All of the answer, after which the connection ends: where a next request would begin nobody can tell.
+
+        It has the registry's form, for most who ask here are its clients, and their log shows nothing else.
+        """
+        status = HTTPStatus(self.status)
+        text = json.dumps({"errors": [{"code": _CODES.get(status, _CODE), "message": str(self)}]}) + "\n"
         return (
-            f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\nconnection: close\r\n"
-            f"content-type: text/plain\r\ncontent-length: {len(text)}\r\n\r\n{text}"
-        ).encode("ascii", "replace")
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nconnection: close\r\ncontent-type: application/json\r\n"
+            f"docker-distribution-api-version: registry/2.0\r\ncontent-length: {len(text)}\r\n\r\n{text}"
+        ).encode("ascii")

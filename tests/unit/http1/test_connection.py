@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import socket
 import threading
 import time
@@ -45,8 +46,11 @@ def request(target: str, *lines: str, body: bytes = b"", method: str = "POST") -
 
 
 def refusal(status: str, text: str) -> bytes:
-    head = f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: text/plain\r\n"
-    return f"{head}content-length: {len(text) + 1}\r\n\r\n{text}\n".encode()
+    code = "TOOMANYREQUESTS" if status.startswith("429 ") else "UNSUPPORTED"
+    body = json.dumps({"errors": [{"code": code, "message": text}]})
+    head = f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/json\r\n"
+    version = "docker-distribution-api-version: registry/2.0\r\n"
+    return f"{head}{version}content-length: {len(body) + 1}\r\n\r\n{body}\n".encode()
 
 
 class Exchange(NamedTuple):

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.asgi import FACTS, Scope
-from authproxy.http1.parser import MAX_HEAD_BYTES, RequestParser
+from authproxy.http1.options import MAX_HEAD_BYTES
+from authproxy.http1.parser import RequestParser
 from authproxy.http1.unreadable import Unreadable
 
 HEAD = b"POST /v2/ HTTP/1.1\r\nHost: a\r\n"
@@ -269,6 +270,27 @@ def test_a_head_may_be_long_but_not_too_long_however_it_comes(read: int, before:
     assert raised.value.status == 431
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 8192), 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: %b\r\n\r\n" % (b"x" * 8192), 431),
+        (b"GET /%b HTTP/1.1\r\nHost: a\r\nX: %b\r\n\r\n" % (b"x" * 4000, b"x" * 4500), 431),
+    ],
+    ids=["address", "header", "both"],
+)
+@pytest.mark.parametrize("size", [1000, 10_000])
+def test_which_part_is_too_long_is_said(head: bytes, status: int, size: int) -> None:
+    def parser(max_head_bytes: int) -> RequestParser:
+        return RequestParser(Sink(), {}, max_head_bytes)
+
+    reads = [head[start : start + size] for start in range(0, len(head), size)]
+    feed(parser(10_000), *reads)
+    with pytest.raises(Unreadable, match="8192 bytes") as raised:
+        feed(parser(8192), *reads)
+    assert raised.value.status == status
+
+
 ENDLESS: dict[str, tuple[bytes, bytes]] = {
     "target": (b"GET /", b"x" * 1000),
     "header": (b"GET / HTTP/1.1\r\nX: ", b"x" * 1000),
@@ -283,7 +305,7 @@ ENDLESS: dict[str, tuple[bytes, bytes]] = {
 def test_what_never_ends_is_refused(begin: bytes, goes_on: bytes) -> None:
     with pytest.raises(Unreadable) as raised:
         feed(RequestParser(Sink(), {}), begin, *[goes_on] * (5 * MAX_HEAD_BYTES // len(goes_on)))
-    assert raised.value.status in (400, 431)  # httptools knows line breaks and chunks that are too long by itself
+    assert raised.value.status in (400, 414, 431)  # httptools knows line breaks and chunks that are too long by itself
 
 
 def test_many_small_chunks_are_no_endless_head() -> None:

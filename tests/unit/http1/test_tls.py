@@ -1,6 +1,7 @@
 """TLS: handshakes that fail, versions, keys that change, and plain HTTP sent to this port."""
 
 import fcntl
+import json
 import re
 import socket
 import ssl
@@ -98,7 +99,8 @@ def test_plain_http_is_told_to_use_tls(server: Serving, method: str) -> None:
         client.sendall(f"{method} /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         head, _, text = read_all(client).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n")
-    assert text == b"this port speaks HTTPS, and the request was plain HTTP: use https://\n"
+    message = "this port speaks HTTPS, and the request was plain HTTP: use https://"
+    assert json.loads(text) == {"errors": [{"code": "UNSUPPORTED", "message": message}]}
     assert f"content-length: {len(text)}".encode() in head
 
 
