@@ -60,7 +60,8 @@ def _past_us(site: Site, origin: Origin, shown: str) -> Finding:
     elsewhere = f"{parts.scheme}://{parts.netloc}"
     ours = "" if site.public is None else f", and not to {site.public}"
     if parts.hostname == urlsplit(origin.base_url).hostname:
-        fix = "what stands before it has to pass Host and Forwarded as they are (nginx: proxy_set_header Host $http_host)"
+        nginx = "proxy_set_header Host $http_host"
+        fix = f"what stands before it has to pass Host and Forwarded on as they are (nginx: {nginx})"
     else:
         fix = (
             "take http.host out of its configuration, and let what stands before it pass Host and Forwarded on;"
