@@ -19,12 +19,41 @@ ORIGIN = "authproxy.origin"  # origin.Origin
 GRANT = "authproxy.grant"  # access.Grant; absent where the registry is open
 REQUEST_ID = "authproxy.request_id"  # a text that stands in the answer too, and in each log's line about the request
 
+# Key of the request's Departure, where the server has one: the cheap way to learn that the client has gone.
+DEPARTURE = "authproxy.departure"
+
 # Key of what was found out about a request's connection and headers; see `facts`.
 FACTS = "authproxy.facts"
 
 
 class ClientDisconnected(Exception):
     """The client went away before its request or our answer was complete. Nobody is left to answer."""
+
+
+class Departure:
+    """Where to say that a client has gone before its answer was complete. One at a time may want to know."""
+
+    __slots__ = ("_call", "_has_come")
+
+    def __init__(self) -> None:
+        self._call: Callable[[], object] | None = None
+        self._has_come = False
+
+    def tell(self, call: Callable[[], object]) -> None:
+        """Call this when the client goes, at once if it has gone already."""
+        self._call = call
+        if self._has_come:
+            call()
+
+    def forget(self) -> None:
+        """Nobody wants to know any more."""
+        self._call = None
+
+    def come(self) -> None:
+        """The client has gone."""
+        self._has_come = True
+        if self._call is not None:
+            self._call()
 
 
 class ContentTooLong(ValueError):

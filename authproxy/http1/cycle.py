@@ -6,9 +6,9 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import structlog
 
-from authproxy.asgi import App, Message, Scope
+from authproxy.asgi import DEPARTURE, App, Departure, Message, Scope
+from authproxy.eager import start_task
 from authproxy.http1.body import Body
-from authproxy.http1.eager import start_task
 
 log = structlog.get_logger(__name__)
 
@@ -95,6 +95,7 @@ class Cycle:
         self.keep_alive = keep_alive
         self._channel = channel
         self._expects_continue = expects_continue
+        self._departure = scope[DEPARTURE] = Departure()
 
     def run(self, app: App) -> None:
         """Begin with the request at once, in the caller's stack. One that waits goes on in its task."""
@@ -106,6 +107,8 @@ class Cycle:
         """The connection is gone. What has come of the body is still to be had."""
         self._has_lost_client = True
         self._tell_gone()
+        if not self.is_complete:
+            self._departure.come()
 
     async def receive(self) -> Message:
         """See ASGI. A piece of the body is `bytes`, or a `bytearray` that nobody else will touch again."""

@@ -29,7 +29,8 @@ class Timeouts:
 class Request:
     """What goes out, byte for byte: `headers` frame the body by `content-length` or `transfer-encoding: chunked`.
 
-    With `expects_continue` the body is not asked for before the upstream wants it. `body` None: there is none.
+    With `expects_continue` the body is not asked for before the upstream wants it. `body` None: there is none. `fields`
+    is what `encode_fields` makes of the headers, where that has been made before.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Request:
     headers: Headers
     body: AsyncIterator[bytes | bytearray] | None = None
     expects_continue: bool = False
+    fields: bytes | None = None
 
     @property
     def is_repeatable(self) -> bool:
@@ -59,12 +61,16 @@ class Connection:
         self._is_sent = False
         self._parser = parser = AnswerParser(request.method)
         self.wire.begin_request()
-        with suppress(HasAnswered):
-            await self._send(request, parser)
+        try:
+            self.wire.send(_head(request))
+            if request.body is not None:
+                await self._send_body(request, request.body, parser)
             self._is_sent = True
+        except HasAnswered:
+            pass
         while parser.head is None:
             parser.check()
-            await self._read(parser)
+            parser.take(await self.wire.read(self._timeouts.read_s))
         return parser.head
 
     async def read(self) -> bytes:
@@ -75,7 +81,7 @@ class Connection:
             if parser.is_complete:
                 return b""
             parser.check()
-            await self._read(parser)
+            parser.take(await self.wire.read(self._timeouts.read_s))
         return parser.pieces.popleft()
 
     def is_whole(self) -> bool:
@@ -90,16 +96,13 @@ class Connection:
             and not parser.pieces
         )
 
-    async def _send(self, request: Request, parser: AnswerParser) -> None:
+    async def _send_body(self, request: Request, body: AsyncIterator[bytes | bytearray], parser: AnswerParser) -> None:
         write_s = self._timeouts.write_s
-        await self.wire.write(_head(request), write_s)
-        if request.body is None:
-            return
         if request.expects_continue:
             await self._await_leave(parser)
         length = next((int(value) for name, value in request.headers if name == b"content-length"), None)
         sent = 0
-        async for piece in request.body:
+        async for piece in body:
             sent += len(piece)
             await self.wire.write(piece if length is not None else _chunk(piece), write_s)
         if length is None:
@@ -112,28 +115,21 @@ class Connection:
         with suppress(TimedOut):
             while parser.head is None and not parser.may_go_on:
                 parser.check()
-                data = await self.wire.read(CONTINUE_WITHIN_S)
-                if data:
-                    parser.feed(data)
-                else:
-                    parser.end()
+                parser.take(await self.wire.read(CONTINUE_WITHIN_S))
         if parser.head is not None and not FIRST_FINAL <= parser.head.status < _AFTER_SUCCESS:
             raise HasAnswered("the upstream has refused the request by its head")
 
-    async def _read(self, parser: AnswerParser) -> None:
-        data = await self.wire.read(self._timeouts.read_s)
-        if data:
-            parser.feed(data)
-        else:
-            parser.end()
+
+def encode_fields(headers: Headers) -> bytes:
+    """Header lines as they go out, unchecked."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
 
 
 def _head(request: Request) -> bytes:
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode(), request.target)]
-    lines += [b"%b: %b" % pair for pair in request.headers]
-    head = b"\r\n".join((*lines, b"", b""))
+    fields = encode_fields(request.headers) if request.fields is None else request.fields
+    head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), request.target, fields)
     # Whatever a header was made of, it must not become two (CWE-113).
-    if not len(lines) + 1 == head.count(b"\n") == head.count(b"\r") or b"\0" in head:
+    if not len(request.headers) + 2 == head.count(b"\n") == head.count(b"\r") or b"\0" in head:
         raise Unsendable("a header has a line break in it")
     return head
 

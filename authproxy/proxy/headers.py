@@ -102,21 +102,22 @@ def response_headers(
     may not be sent on.
     """
     pairs = [(name.lower(), value) for name, value in headers]
-    dropped = NOT_RELAYED | _connection_options(pairs)
+    names = {name for name, _ in pairs}
+    dropped = NOT_RELAYED
+    if b"connection" in names:
+        dropped |= _connection_options(pairs) - {b"content-length"}
     # RFC 9112 §6.3: a transfer coding overrides a length beside it, which may be wrong.
-    if status in _WITHOUT_LENGTH or any(name == b"transfer-encoding" for name, _ in pairs):
+    if status in _WITHOUT_LENGTH or b"transfer-encoding" in names:
         dropped |= {b"content-length"}
-    else:
-        dropped -= {b"content-length"}
-    relayed: Headers = []
-    for name, value in pairs:
-        if name in dropped:
-            continue
-        if _CONTROL.search(value):
-            raise GatewayFailed("the upstream registry answered with a control character in a header")
-        relocator = relocators.get(name)
-        relayed.append((name, relocator(value.decode("latin-1")).encode("latin-1") if relocator else value))
-    return relayed
+    relayed = [pair for pair in pairs if pair[0] not in dropped]
+    if _CONTROL.search(b"".join([value for _, value in relayed])):
+        raise GatewayFailed("the upstream registry answered with a control character in a header")
+    if names.isdisjoint(relocators):
+        return relayed
+    return [
+        (name, relocators[name](value.decode("latin-1")).encode("latin-1")) if name in relocators else (name, value)
+        for name, value in relayed
+    ]
 
 
 def content_length(headers: Headers) -> int | None:

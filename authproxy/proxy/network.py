@@ -7,16 +7,25 @@ while it was idle is told from one that broke in the middle.
 """
 
 import asyncio
+import math
 import select
 import ssl
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from authproxy.eager import complete
 from authproxy.proxy.failure import BrokeOff, ConnectTimedOut, TimedOut, Unreachable, UpstreamError, WentStale
+
+if TYPE_CHECKING:
+    from asyncio.trsock import TransportSocket
 
 # What may wait here to be read, over which the socket is not read: two of asyncio's largest reads.
 MAX_BUFFERED_BYTES = 512 * 1024
+
+# One read: all connections share the buffer, since a piece is copied out of it before anybody else reads.
+_READ_VIEW = memoryview(bytearray(256 * 1024))
 
 # "HTTP/1.1 " stands before the first digit of a status.
 _STATUS_AT = 9
@@ -39,11 +48,15 @@ def refuses(answer: bytes) -> bool:
     return len(answer) > _STATUS_AT and answer[_STATUS_AT : _STATUS_AT + 1] != b"2"
 
 
-class Wire(asyncio.Protocol):
+class Wire(asyncio.BufferedProtocol):
     """One connection to the upstream. One task reads or writes at a time."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._socket: TransportSocket
+        self._is_encrypted = False
+        self._poll: select.poll | None = None  # of the socket: made once, it is asked before each request
         self._pieces: deque[bytes] = deque()
         self._buffered = 0
         self._reading_paused = False
@@ -52,6 +65,8 @@ class Wire(asyncio.Protocol):
         self._closed = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._wait_until = math.inf  # for those who wait, by the loop's clock
+        self._timer: asyncio.TimerHandle | None = None  # never goes off later than that
         # What a request has heard decides whether it may be repeated.
         self._requests = 0
         self._has_heard = False
@@ -67,10 +82,15 @@ class Wire(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes of the socket go."""
+        del sizehint
+        return _READ_VIEW
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Keep a piece; past the bound the socket is left alone until it has been read."""
-        self._pieces.append(data)
-        self._buffered += len(data)
+        self._pieces.append(bytes(_READ_VIEW[:nbytes]))
+        self._buffered += nbytes
         if self._buffered >= MAX_BUFFERED_BYTES and not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -85,6 +105,7 @@ class Wire(asyncio.Protocol):
         """The connection is gone; what was read before stays readable."""
         self._ended = self._closed = True
         self._error = exc
+        self._drop_timer()
         self._wake()
 
     def pause_writing(self) -> None:
@@ -109,10 +130,9 @@ class Wire(asyncio.Protocol):
     async def read(self, timeout: float | None) -> bytes:
         """The next piece as the socket gave it, or b"" at the end. Raises TimedOut, BrokeOff, WentStale."""
         if not self._pieces and not self._ended:
-            with _timing(TimedOut):
-                async with asyncio.timeout(timeout):
-                    while not self._pieces and not self._ended:
-                        await self._change()
+            self._set_alarm(timeout)
+            while not self._pieces and not self._ended:
+                await self._change()
         if self._pieces:
             return self._take()
         if self._requests > 1 and not self._has_heard:
@@ -121,17 +141,20 @@ class Wire(asyncio.Protocol):
             raise BrokeOff(str(self._error)) from self._error
         return b""
 
-    async def write(self, data: bytes | bytearray, timeout: float | None) -> None:
-        """Send a piece. Waits while the upstream is behind: this is the back-pressure. Raises TimedOut, HasAnswered."""
+    def send(self, data: bytes | bytearray) -> None:
+        """Send something short without a look at whether the upstream is behind. Raises HasAnswered."""
         self._check_sending()
         assert self._transport is not None
         self._transport.write(data)
+
+    async def write(self, data: bytes | bytearray, timeout: float | None) -> None:
+        """Send a piece. Waits while the upstream is behind: this is the back-pressure. Raises TimedOut, HasAnswered."""
+        self.send(data)
         if self._writing_paused:
-            with _timing(TimedOut):
-                async with asyncio.timeout(timeout):
-                    while self._writing_paused:
-                        self._check_sending()
-                        await self._change()
+            self._set_alarm(timeout)
+            while self._writing_paused:
+                self._check_sending()
+                await self._change()
 
     # What the pool calls.
 
@@ -148,6 +171,7 @@ class Wire(asyncio.Protocol):
             self.abort()
             raise
         assert encrypted is not None
+        self._is_encrypted = True
         self._transport = encrypted
 
     def abort(self) -> None:
@@ -172,23 +196,56 @@ class Wire(asyncio.Protocol):
 
     def _is_socket_readable(self) -> bool:
         # The event loop may not have come to it yet.
-        socket = None if self._transport is None else self._transport.get_extra_info("socket")
-        if socket is None or socket.fileno() < 0:
-            return True
-        poll = select.poll()
-        poll.register(socket.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        if self._poll is None:
+            assert self._transport is not None
+            self._socket = self._transport.get_extra_info("socket")
+            self._poll = select.poll()
+            self._poll.register(self._socket, select.POLLIN)
+        return self._socket.fileno() < 0 or bool(self._poll.poll(0))
 
-    async def _change(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _change(self) -> "asyncio.Future[None]":
+        """What is done when something has happened. Raises TimedOut when the alarm goes off."""
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        """Let whoever waits go on: at once, but where TLS is in the middle of something."""
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return
+        self._waiter = None
+        if self._is_encrypted:
+            waiter.set_result(None)
+        else:
+            complete(self._loop, waiter)
+
+    def _set_alarm(self, timeout: float | None) -> None:
+        """Whoever waits from now on waits until `timeout` seconds from now, or for ever.
+
+        A timer for each wait would cost more than all else about it: there is one, which looks anew when it goes off
+        too soon, and most never do.
+        """
+        if timeout is None:
+            self._wait_until = math.inf
+            return
+        self._wait_until = at = self._loop.time() + timeout
+        if self._timer is None or at < self._timer.when():
+            self._drop_timer()
+            self._timer = self._loop.call_at(at, self._look_at_the_clock)
+
+    def _look_at_the_clock(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() >= self._wait_until:
+            self._waiter.set_exception(TimedOut("nothing has come, or been taken, in time"))
+        elif self._wait_until < math.inf:
+            self._timer = self._loop.call_at(self._wait_until, self._look_at_the_clock)
+
+    def _drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 async def open_wire(

@@ -46,6 +46,13 @@ class AnswerParser:
         self._fault: str | None = None
         self._parser = httptools.HttpResponseParser(self)
 
+    def take(self, data: bytes) -> None:
+        """`feed`, or `end` where there is nothing more."""
+        if data:
+            self.feed(data)
+        else:
+            self.end()
+
     def feed(self, data: bytes) -> None:
         """Take what the socket gave. What is wrong with it is said by `check`, when what came before has been used."""
         if self.is_complete:
@@ -134,12 +141,18 @@ class AnswerParser:
 
     def _decide_framing(self, status: int, headers: Headers) -> None:
         """RFC 9112 §6.3, for a client."""
-        codings = [value for name, value in headers if name.lower() == b"transfer-encoding"]
-        lengths = [value for name, value in headers if name.lower() == b"content-length"]
         if self._is_to_head or status in _WITHOUT_BODY:
             self.is_complete = True
-        elif codings:
-            if [coding.strip().lower() for coding in codings] != [b"chunked"]:
+            return
+        codings, lengths = [], []
+        for name, value in headers:
+            match name.lower():
+                case b"transfer-encoding":
+                    codings.append(value.strip().lower())
+                case b"content-length":
+                    lengths.append(value)
+        if codings:
+            if codings != [b"chunked"]:
                 self._fault = f"the transfer coding {codings!r} is not chunked"
         elif lengths:
             self._left = int(lengths[0])

@@ -4,19 +4,16 @@ Neither is ever gathered: the next piece is read when the last one has been take
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
 from typing import Self
 
 from authproxy import asgi
 
-WATCH_AFTER_S = 0.02
-
 
 class RequestBody:
-    """The client's body. Awaits `at_end` once it has been read; raises ClientDisconnected where it breaks off."""
+    """The client's body. Calls `at_end` once it has been read; raises ClientDisconnected where it breaks off."""
 
-    def __init__(self, receive: asgi.Receive, at_end: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, receive: asgi.Receive, at_end: Callable[[], object]) -> None:
         self._pieces = asgi.body_pieces(receive)
         self._at_end = at_end
         self.is_complete = False
@@ -31,7 +28,7 @@ class RequestBody:
             return piece
         if not self.is_complete:
             self.is_complete = True
-            await self._at_end()
+            self._at_end()
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
@@ -56,30 +53,50 @@ async def relay(pieces: AsyncIterator[bytes], send: asgi.Send, *, length: int | 
     return {"type": "http.response.body", "body": last}
 
 
-@asynccontextmanager
-async def cancel_on_disconnect(receive: asgi.Receive, exchange: asyncio.Timeout) -> AsyncIterator[None]:
-    """Let the exchange's time end when the client goes away, whatever it is waiting for.
+class Exchange:
+    """Ends what the current task waits for, whatever it is, when the client goes away.
 
-    For requests whose body has been read or does not matter: it takes the remaining messages. It begins to look after
-    WATCH_AFTER_S: most exchanges are over by then, and a task for each would cost them more than the look is worth.
+    `watch` begins to look, for requests whose body has been read or does not matter. As a context it turns its own
+    interruption into ClientDisconnected; outside of it the task is never interrupted.
     """
-    loop = asyncio.get_running_loop()
-    watcher: asyncio.Task[None] | None = None
 
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
+    def __init__(self, scope: asgi.Scope, receive: asgi.Receive) -> None:
+        self._departure: asgi.Departure | None = scope.get(asgi.DEPARTURE)
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._watcher: asyncio.Task[None] | None = None
+        self._is_watched = self._is_interrupted = False
+
+    def watch(self, *, drops_rest: bool = False) -> None:
+        """Look from now on. With `drops_rest` what the client still sends is taken, and dropped."""
+        if self._is_watched:
+            return
+        self._is_watched = True
+        if self._departure is None or drops_rest:
+            self._watcher = asyncio.create_task(self._take_rest(), name="watch for the client's departure")
+        else:
+            self._departure.tell(self._interrupt)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait([self._watcher])
+        elif self._departure is not None:
+            self._departure.forget()
+        if not self._is_interrupted or self._task is None or self._task.uncancel():
+            return  # also where somebody else has cancelled the task too
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            raise asgi.ClientDisconnected from error
+
+    async def _take_rest(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
             pass
-        exchange.reschedule(loop.time())
+        self._interrupt()
 
-    def begin() -> None:
-        nonlocal watcher
-        watcher = loop.create_task(watch(), name="cancel on disconnect")
-
-    beginning = loop.call_later(WATCH_AFTER_S, begin)
-    try:
-        yield
-    finally:
-        beginning.cancel()
-        if watcher is not None:
-            watcher.cancel()
-            await asyncio.wait([watcher])
+    def _interrupt(self) -> None:
+        if self._task is not None and not self._is_interrupted:
+            self._is_interrupted = True
+            self._task.cancel()

@@ -3,30 +3,35 @@
 See docs/explanation/proxy.md for the walk through it.
 """
 
-import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, aclosing, closing
 from dataclasses import replace
-from functools import partial
 
 import structlog
 
 from authproxy import asgi
 from authproxy.access import Access
+from authproxy.asgi import Headers
 from authproxy.errors import GatewayFailed, RegistryError
 from authproxy.origin import Origin
 from authproxy.proxy.address import Address, parse_addresses
-from authproxy.proxy.connection import Request, Timeouts
+from authproxy.proxy.connection import Request, Timeouts, encode_fields
 from authproxy.proxy.credentials import Credentials
 from authproxy.proxy.failure import UpstreamError, gateway_error, refused_credentials
-from authproxy.proxy.headers import content_length, expects_continue, has_body, request_headers, response_headers
+from authproxy.proxy.headers import (
+    Relocate,
+    content_length,
+    expects_continue,
+    has_body,
+    request_headers,
+    response_headers,
+)
 from authproxy.proxy.location import Relocation
 from authproxy.proxy.mount import accesses
 from authproxy.proxy.places import HealthCheck, Places
 from authproxy.proxy.pool import Answer, Pool
 from authproxy.proxy.redirect import Storage
-from authproxy.proxy.stream import RequestBody, cancel_on_disconnect, relay
+from authproxy.proxy.stream import Exchange, RequestBody, relay
 from authproxy.proxy.tls import TlsFiles, open_storage_tls, open_tls
 from authproxy.route import Kind, Route
 
@@ -55,6 +60,7 @@ class Upstream:
     ) -> None:
         self.addresses = parse_addresses([url] if isinstance(url, str) else url)
         self.pass_authorization = pass_authorization
+        self._fact = f"headers for {self!r}"
         self._credentials = credentials
         files, waits = tls or TlsFiles(), timeouts or Timeouts()
         self._places = _open_places(self.addresses, files, waits)
@@ -79,36 +85,43 @@ class Upstream:
         Raises GatewayFailed, GatewayTimedOut or Unavailable; after the start of the answer too, so that the server
         ends the connection instead of a body that only looks complete. Raises ClientDisconnected.
         """
-        exchange = asyncio.timeout(None)  # it ends when the client goes away
-        try:
-            async with exchange, AsyncExitStack() as watching:
-                watch = partial(watching.enter_async_context, cancel_on_disconnect(receive, exchange))
-                async with aclosing(RequestBody(receive, at_end=watch)) as body:
-                    request = self._request(scope, body)
-                    if request.body is None:
-                        await watch()
-                    address, answer = await self._ask(request, scope[asgi.ROUTE])
-                    with closing(answer):
-                        start, length = self._start(request, answer, address, scope[asgi.ORIGIN])
-                        await send(start)
-                        if request.body is not None and not body.is_complete:
-                            await watch()  # refused early: what the client still sends is taken and dropped
-                        last = await self._relay(request, answer, send, length)
-        except TimeoutError:
-            if exchange.expired():
-                raise asgi.ClientDisconnected from None
-            raise
+        async with Exchange(scope, receive) as exchange:
+            body = RequestBody(receive, at_end=exchange.watch) if has_body(scope["headers"]) else None
+            if body is None:
+                exchange.watch()
+            try:
+                request = self._request(scope, body)
+                address, answer = await self._ask(request, scope[asgi.ROUTE])
+                try:
+                    start, length = self._start(request, answer, address, scope[asgi.ORIGIN])
+                    await send(start)
+                    if body is not None and not body.is_complete:
+                        exchange.watch(drops_rest=True)  # refused early
+                    last = await self._relay(request, answer, send, length)
+                finally:
+                    answer.close()
+            finally:
+                if body is not None:
+                    await body.aclose()
         await send(last)
 
-    def _request(self, scope: asgi.Scope, body: RequestBody) -> Request:
-        headers = scope["headers"]
-        passed = request_headers(headers, scope[asgi.ORIGIN], pass_authorization=self.pass_authorization)
-        request = Request(scope["method"], self.addresses[0].target(scope["raw_path"], scope["query_string"]), passed)
-        if not has_body(headers):
-            return request
-        if not expects_continue(headers):
-            return replace(request, body=body)
-        return replace(request, headers=[*passed, (b"expect", b"100-continue")], body=body, expects_continue=True)
+    def _request(self, scope: asgi.Scope, body: RequestBody | None) -> Request:
+        method, target = scope["method"], self.addresses[0].target(scope["raw_path"], scope["query_string"])
+        if body is not None:
+            headers = self._headers(scope)
+            waits = expects_continue(scope["headers"])
+            return Request(method, target, [*headers, (b"expect", b"100-continue")] if waits else headers, body, waits)
+        # A client says the same in request after request: what it becomes is worked out once.
+        facts, origin = asgi.facts(scope), scope[asgi.ORIGIN]
+        known_origin, headers, fields = facts.get(self._fact) or (None, [], b"")
+        if known_origin != origin:
+            headers = self._headers(scope)
+            fields = encode_fields(headers)
+            facts[self._fact] = origin, headers, fields
+        return Request(method, target, headers, fields=fields)
+
+    def _headers(self, scope: asgi.Scope) -> Headers:
+        return request_headers(scope["headers"], scope[asgi.ORIGIN], pass_authorization=self.pass_authorization)
 
     async def _ask(self, request: Request, route: Route) -> tuple[Address, Answer]:
         try:
@@ -141,12 +154,15 @@ class Upstream:
         if not self.pass_authorization and _is_challenge(answer):
             are_ours = self._credentials is not None
             raise self._failed(refused_credentials(answer.status, are_ours=are_ours), request)
-        relocation = Relocation(request.target.decode("ascii"), address, origin, self.addresses)
-        headers = response_headers(
-            answer.status,
-            answer.headers,
-            relocators={b"location": relocation.relocate, b"link": relocation.relocate_links},
-        )
+
+        def relocation() -> Relocation:
+            return Relocation(request.target.decode("ascii"), address, origin, self.addresses)
+
+        relocators: dict[bytes, Relocate] = {
+            b"location": lambda value: relocation().relocate(value),
+            b"link": lambda value: relocation().relocate_links(value),
+        }
+        headers = response_headers(answer.status, answer.headers, relocators=relocators)
         return {"type": "http.response.start", "status": answer.status, "headers": headers}, content_length(headers)
 
     async def _relay(self, request: Request, answer: Answer, send: asgi.Send, length: int | None) -> asgi.Message:
@@ -176,7 +192,7 @@ def _open_places(addresses: Sequence[Address], files: TlsFiles, timeouts: Timeou
 
 
 def _signed(request: Request, authorization: bytes) -> Request:
-    return replace(request, headers=[*request.headers, (b"authorization", authorization)])
+    return replace(request, headers=[*request.headers, (b"authorization", authorization)], fields=None)
 
 
 def _is_challenge(answer: Answer) -> bool:

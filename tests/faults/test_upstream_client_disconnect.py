@@ -3,16 +3,25 @@
 import asyncio
 
 import httpx
+import pytest
 
+from authproxy.http1 import connection as http1
 from authproxy.proxy.upstream import Upstream
-from tests.support.upstream import PATIENCE_S, Connection, fake_upstream, front_door
+from tests.support.upstream import PATIENCE_S, Connection, Http, fake_upstream, front_door
 
 DOWNLOAD = b"GET /v2/a/blobs/sha256:" + b"0" * 64 + b" HTTP/1.1\r\nHost: a\r\n\r\n"
 UPLOAD = b"PATCH /v2/a/blobs/uploads/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
 CHUNKED = b"PATCH /v2/a/blobs/uploads/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-async def test_gone_during_an_upload_ends_the_upstreams_request() -> None:
+@pytest.fixture(params=["httptools", http1.Connection], ids=["uvicorn's", "ours"])
+def http(request: pytest.FixtureRequest) -> Http:
+    """A server that says by its messages alone when a client has gone, and ours, which calls."""
+    found: Http = request.param
+    return found
+
+
+async def test_gone_during_an_upload_ends_the_upstreams_request(http: Http) -> None:
     body_began = asyncio.Event()
 
     async def behave(connection: Connection) -> None:
@@ -23,7 +32,7 @@ async def test_gone_during_an_upload_ends_the_upstreams_request() -> None:
 
     for request in (UPLOAD + bytes(10), CHUNKED + b"a\r\n" + bytes(10) + b"\r\n"):
         body_began.clear()
-        async with fake_upstream(behave) as upstream, front_door(Upstream(upstream.url)) as front:
+        async with fake_upstream(behave) as upstream, front_door(Upstream(upstream.url), http=http) as front:
             client = await front.connect(request)
             async with asyncio.timeout(PATIENCE_S):
                 await body_began.wait()
@@ -32,7 +41,7 @@ async def test_gone_during_an_upload_ends_the_upstreams_request() -> None:
             await front.wait_idle()
 
 
-async def test_chunked_upload_that_broke_off_has_no_last_chunk_upstream() -> None:
+async def test_chunked_upload_that_broke_off_has_no_last_chunk_upstream(http: Http) -> None:
     received = bytearray()
     began = asyncio.Event()
 
@@ -43,7 +52,7 @@ async def test_chunked_upload_that_broke_off_has_no_last_chunk_upstream() -> Non
             began.set()
         connection.ended.set()
 
-    async with fake_upstream(behave) as upstream, front_door(Upstream(upstream.url)) as front:
+    async with fake_upstream(behave) as upstream, front_door(Upstream(upstream.url), http=http) as front:
         client = await front.connect(CHUNKED + b"5\r\nhello\r\n")
         async with asyncio.timeout(PATIENCE_S):
             await began.wait()
@@ -52,7 +61,7 @@ async def test_chunked_upload_that_broke_off_has_no_last_chunk_upstream() -> Non
     assert bytes(received) == b"5\r\nhello\r\n"
 
 
-async def test_gone_while_the_upstream_is_thinking() -> None:
+async def test_gone_while_the_upstream_is_thinking(http: Http) -> None:
     asked = asyncio.Event()
 
     async def behave(connection: Connection) -> None:
@@ -62,7 +71,7 @@ async def test_gone_while_the_upstream_is_thinking() -> None:
 
     for request in (DOWNLOAD, UPLOAD + bytes(1_000_000)):
         asked.clear()
-        async with fake_upstream(behave) as upstream, front_door(Upstream(upstream.url)) as front:
+        async with fake_upstream(behave) as upstream, front_door(Upstream(upstream.url), http=http) as front:
             client = await front.connect(request)
             async with asyncio.timeout(PATIENCE_S):
                 await asked.wait()
@@ -71,14 +80,14 @@ async def test_gone_while_the_upstream_is_thinking() -> None:
             await front.wait_idle()
 
 
-async def test_gone_during_a_download_closes_the_upstreams_answer() -> None:
+async def test_gone_during_a_download_closes_the_upstreams_answer(http: Http) -> None:
     async def flood(connection: Connection) -> None:
         await connection.read_head()
         await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
         while True:
             await connection.send(bytes(65536))
 
-    async with fake_upstream(flood) as upstream, front_door(Upstream(upstream.url)) as front:
+    async with fake_upstream(flood) as upstream, front_door(Upstream(upstream.url), http=http) as front:
         client = await front.connect(DOWNLOAD)
         async with asyncio.timeout(PATIENCE_S):
             await client.reader.readexactly(1_000_000)
@@ -87,13 +96,13 @@ async def test_gone_during_a_download_closes_the_upstreams_answer() -> None:
         await front.wait_idle()
 
 
-async def test_gone_during_a_download_that_has_stopped() -> None:
+async def test_gone_during_a_download_that_has_stopped(http: Http) -> None:
     async def stop(connection: Connection) -> None:
         await connection.read_head()
         await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n" + bytes(1000))
         await connection.wait_end()
 
-    async with fake_upstream(stop) as upstream, front_door(Upstream(upstream.url)) as front:
+    async with fake_upstream(stop) as upstream, front_door(Upstream(upstream.url), http=http) as front:
         client = await front.connect(DOWNLOAD)
         async with asyncio.timeout(PATIENCE_S):
             await client.reader.readuntil(bytes(1000))
@@ -102,7 +111,7 @@ async def test_gone_during_a_download_that_has_stopped() -> None:
         await front.wait_idle()
 
 
-async def test_pool_is_whole_after_clients_have_gone_at_every_moment() -> None:
+async def test_pool_is_whole_after_clients_have_gone_at_every_moment(http: Http) -> None:
     async def serve(connection: Connection) -> None:
         while True:
             await connection.read_head()
@@ -113,7 +122,7 @@ async def test_pool_is_whole_after_clients_have_gone_at_every_moment() -> None:
 
     async with fake_upstream(serve) as upstream:
         backend = Upstream(upstream.url)
-        async with front_door(backend) as front:
+        async with front_door(backend, http=http) as front:
             for turns in range(40):
                 client = await front.connect(DOWNLOAD)
                 for _ in range(turns):
@@ -127,7 +136,7 @@ async def test_pool_is_whole_after_clients_have_gone_at_every_moment() -> None:
                 assert (await healthy.get("/v2/")).status_code == 200
 
 
-async def test_slow_client_slows_the_upstream_down() -> None:
+async def test_slow_client_slows_the_upstream_down(http: Http) -> None:
     sent = 0
 
     async def flood(connection: Connection) -> None:
@@ -138,7 +147,7 @@ async def test_slow_client_slows_the_upstream_down() -> None:
             await connection.send(bytes(65536))
             sent += 65536
 
-    async with fake_upstream(flood) as upstream, front_door(Upstream(upstream.url)) as front:
+    async with fake_upstream(flood) as upstream, front_door(Upstream(upstream.url), http=http) as front:
         client = await front.connect(DOWNLOAD)
         await client.reader.readexactly(100_000)
         before = -1
@@ -151,8 +160,8 @@ async def test_slow_client_slows_the_upstream_down() -> None:
         client.writer.close()
 
 
-async def test_slow_upstream_slows_the_client_down() -> None:
-    async with fake_upstream(_never_reads) as upstream, front_door(Upstream(upstream.url)) as front:
+async def test_slow_upstream_slows_the_client_down(http: Http) -> None:
+    async with fake_upstream(_never_reads) as upstream, front_door(Upstream(upstream.url), http=http) as front:
         client = await front.connect(UPLOAD.replace(b"1000000", b"1000000000"))
         sent = 0
         async with asyncio.timeout(PATIENCE_S):

@@ -8,12 +8,14 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import httpx
 import uvicorn
 
 from authproxy import asgi
 from authproxy.errors import RegistryError
+from authproxy.http1 import connection as http1
 from authproxy.origin import Origin
 from authproxy.proxy.upstream import Upstream
 from authproxy.route import parse_route
@@ -21,7 +23,9 @@ from authproxy.route import parse_route
 # No step of these tests takes a tenth of it, on a busy machine either.
 PATIENCE_S = 20
 
-WATCHERS = ("watch for disconnect", "cancel on disconnect")
+Http: TypeAlias = str | type[http1.Connection]
+
+WATCHERS = ("watch for disconnect", "watch for the client's departure")
 
 
 @dataclass(slots=True)
@@ -158,13 +162,13 @@ class Edge:
 
 
 class FrontDoor(uvicorn.Server):
-    """A real server on a loopback port."""
+    """A real server on a loopback port, with uvicorn's HTTP or ours."""
 
-    def __init__(self, app: asgi.App) -> None:
+    def __init__(self, app: asgi.App, http: Http) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=http,  # type: ignore[arg-type]  # uvicorn lists its own kinds
                 ws="none",
                 lifespan="off",
                 proxy_headers=False,
@@ -225,9 +229,11 @@ class FrontDoor(uvicorn.Server):
 
 
 @asynccontextmanager
-async def front_door(backend: Upstream, origin: Origin | None = None) -> AsyncIterator[FrontDoor]:
+async def front_door(
+    backend: Upstream, origin: Origin | None = None, *, http: Http = "httptools"
+) -> AsyncIterator[FrontDoor]:
     """Serve a backend for the length of a block, and close it. `origin` with an empty authority: as `Host` says."""
-    server = FrontDoor(Edge(backend, origin or Origin("http", "", "127.0.0.1", "127.0.0.1")))
+    server = FrontDoor(Edge(backend, origin or Origin("http", "", "127.0.0.1", "127.0.0.1")), http)
     serving = asyncio.create_task(server.serve([server.socket]))
     await server.ready.wait()
     try:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from authproxy.asgi import FACTS, Receive, Scope, Send, body_pieces, respond
+from authproxy.asgi import DEPARTURE, FACTS, Departure, Receive, Scope, Send, body_pieces, respond
 from authproxy.http1 import connection
 from authproxy.http1.patience import LOOK_S, STALL_S
 from tests.support.http1 import WITHIN_S, Serving, Tls, read_all, read_until, serving
@@ -377,6 +377,7 @@ def test_scope(maybe_tls: Tls | None) -> None:
     with serving(app, maybe_tls) as server, server.connect() as client:
         client.sendall(b"GET /a%20b?c=%20 HTTP/1.1\r\nHOST: a\r\nX-A: 1\r\nx-a: 2\r\nConnection: close\r\n\r\n")
         read_all(client)
+        assert isinstance(scopes[0].pop(DEPARTURE), Departure)
         here = client.getsockname() if scopes[0]["client"] is None else scopes[0]["client"]
         assert scopes == [
             {

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from authproxy.asgi import App, Message, Receive, Scope, Send
+from authproxy.asgi import DEPARTURE, App, Message, Receive, Scope, Send
 from tests.support.cycle import OK, WHOLE, Twin, make, piece, run, sends, start
 
 
@@ -158,3 +158,36 @@ async def test_nothing_is_sent_to_a_client_that_is_gone() -> None:
     cycle.lose_client()
     await run(cycle, sends([piece(b"whatever"), start()]))
     assert (channel.written, channel.ended, channel.finished) == ("", None, [])
+
+
+@pytest.mark.parametrize("is_watched_first", [True, False])
+async def test_a_departure_is_told_once_to_whoever_asks_before_or_after_it(*, is_watched_first: bool) -> None:
+    told: list[str] = []
+    cycle = make(Twin(), body=True)
+    departure = cycle.scope[DEPARTURE]
+    if is_watched_first:
+        departure.tell(lambda: told.append("gone"))
+        assert not told
+        cycle.lose_client()
+    else:
+        cycle.lose_client()
+        departure.tell(lambda: told.append("gone"))
+    assert told == ["gone"]
+
+
+async def test_nobody_is_told_who_does_not_want_to_know_any_more() -> None:
+    told: list[str] = []
+    cycle = make(Twin(), body=True)
+    cycle.scope[DEPARTURE].tell(lambda: told.append("gone"))
+    cycle.scope[DEPARTURE].forget()
+    cycle.lose_client()
+    assert not told
+
+
+async def test_a_client_that_leaves_after_its_answer_has_not_departed() -> None:
+    told: list[str] = []
+    cycle = make(Twin())
+    await run(cycle, sends(WHOLE))
+    cycle.scope[DEPARTURE].tell(lambda: told.append("gone"))
+    cycle.lose_client()
+    assert not told

@@ -54,6 +54,11 @@ async def ask(wire: Wire, request: bytes) -> None:
     await wire.write(request, PATIENCE_S)
 
 
+def receive(wire: Wire, data: bytes) -> None:
+    wire.get_buffer(-1)[: len(data)] = data
+    wire.buffer_updated(len(data))
+
+
 async def write_for_ever(wire: Wire) -> None:
     while True:
         await wire.write(bytes(1024 * 1024), timeout=PATIENCE_S)
@@ -104,6 +109,37 @@ async def test_write_waits_for_an_upstream_that_does_not_read() -> None:
             await wire.write(piece, timeout=0.05)
         resume.set()
         await wire.write(b"end", timeout=PATIENCE_S)
+        wire.abort()
+
+
+async def test_a_short_wait_after_a_long_one_is_as_short_as_it_says() -> None:
+    async with fake_upstream(echo) as upstream:
+        wire = await connect(upstream.port)
+        await ask(wire, b"1\n")
+        assert await wire.read(PATIENCE_S) == b"1\n"
+        begun = asyncio.get_running_loop().time()
+        with pytest.raises(TimedOut):
+            await wire.read(0.05)
+        assert asyncio.get_running_loop().time() - begun < PATIENCE_S / 2
+        wire.abort()
+
+
+async def test_a_long_wait_outlives_the_timer_of_a_short_one() -> None:
+    answer = asyncio.Event()
+
+    async def answer_late(connection: Connection) -> None:
+        assert await connection.reader.readline() == b"1\n"
+        await connection.send(b"1\n")
+        await answer.wait()
+        await connection.send(b"2\n")
+        await connection.wait_end()
+
+    async with fake_upstream(answer_late) as upstream:
+        wire = await connect(upstream.port)
+        await ask(wire, b"1\n")
+        assert await wire.read(0.05) == b"1\n"
+        asyncio.get_running_loop().call_later(0.1, answer.set)
+        assert await wire.read(PATIENCE_S) == b"2\n"
         wire.abort()
 
 
@@ -158,7 +194,7 @@ async def test_bytes_between_two_requests_are_no_answer_to_the_second() -> None:
         await ask(wire, b"1\n")
         assert await wire.read(PATIENCE_S) == b"1\n"
         assert not wire.is_readable()
-        wire.data_received(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        receive(wire, b"HTTP/1.1 408 Request Timeout\r\n\r\n")
         assert wire.is_readable()
         with pytest.raises(HasAnswered):
             await ask(wire, b"2\n")

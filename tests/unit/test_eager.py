@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from authproxy.http1.eager import start_task
+from authproxy.eager import complete, start_task
 
 VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
 
@@ -98,6 +98,32 @@ async def test_what_it_raises_is_kept_for_who_asks() -> None:
 
     with pytest.raises(KeyError):
         await (await start(work))
+
+
+async def test_who_waits_for_a_future_goes_on_before_the_call_returns() -> None:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    seen: list[object] = []
+
+    async def work() -> None:
+        token = VARIABLE.set("its own")
+        await future
+        seen.append(VARIABLE.get())
+        seen.append(asyncio.current_task())
+        VARIABLE.reset(token)
+        await asyncio.sleep(0)
+        seen.append("after its next wait")
+
+    def finish() -> None:
+        complete(loop, future)
+        seen.append("returned")
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    loop.call_soon(finish)
+    await task
+    assert seen == ["its own", task, "returned", "after its next wait"]
+    assert "call_soon" not in vars(loop)
 
 
 async def test_the_loop_is_as_it_was() -> None:
