@@ -1,0 +1,137 @@
+"""An archive of `docker save` as a source for a registry.
+
+It holds configurations and plain layers, and no manifest: one is made as `docker push` makes it, Docker's schema 2
+with layers packed by gzip.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Iterable, MutableMapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from authproxy.digest import Digest
+from authproxy.images.archive.archived import ArchivedImage
+from authproxy.images.archive.members import Member, Members, need
+from authproxy.images.archive.packing import is_gzip, pack_layer
+from authproxy.images.archive.saved import MANIFEST_JSON, SavedConfig, SavedImage, read_config, read_saved
+from authproxy.images.content import Missing
+from authproxy.images.model import Descriptor, Manifest
+
+MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
+LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+# What layers are packed to, by the digest of their plain tar: one for all archives of a command, so that a layer that
+# many share is packed once.
+PackedLayers = MutableMapping[Digest, Descriptor]
+
+_PlainLayer = tuple[str, Digest]  # a member's name, and the digest that it has to have
+
+
+class DockerArchive:
+    """The images of `manifest.json`.
+
+    Packed layers are kept in a folder below `TMPDIR` until the archive is closed: they take the disk that they take in
+    the registry.
+    """
+
+    def __init__(self, members: Members, known: PackedLayers) -> None:
+        self._members = members
+        self._known = known
+        self._saved = {image.config: (image, read_config(members, image)) for image in _merged(read_saved(members))}
+        self.images = tuple(
+            ArchivedImage(image.config, image.names, (), config.digest) for image, config in self._saved.values()
+        )
+        # A thread that was left behind by a cancellation may still write there.
+        self._spool = TemporaryDirectory(prefix="authproxy-", ignore_cleanup_errors=True)
+        self._files: dict[Digest, Member] = {}  # blobs by their digests
+        self._layers: dict[Digest, tuple[str, Digest]] = {}  # where a blob comes from: the plain layer and its digest
+        self._turns = asyncio.Semaphore(os.cpu_count() or 1)
+
+    @property
+    def path(self) -> Path:
+        """See Archive."""
+        return self._members.path
+
+    async def manifest(self, reference: str | Digest) -> Manifest:
+        """The manifest made for an image by the name of its configuration; layers are packed for it.
+
+        Raises Missing, ArchiveError.
+        """
+        saved = self._saved.get(str(reference))
+        if saved is None:
+            raise Missing(f"{self.path}: it has no image with the configuration {reference}")
+        image, config = saved
+        plain = list(zip(image.layers, config.diff_ids, strict=True))
+        packed = await self._pack_all(dict.fromkeys(plain))
+        self._files[config.digest] = need(self._members, image.config, MANIFEST_JSON)
+        content = _manifest(config, [packed[layer] for layer in plain])
+        return Manifest.read(content, MANIFEST_TYPE, Digest.of(content))
+
+    async def blob(self, descriptor: Descriptor, start: int = 0) -> AsyncIterator[bytes]:
+        """A blob of a manifest that was made here. Raises ArchiveError, Missing."""
+        member = self._files.get(descriptor.digest)
+        if member is None:
+            if descriptor.digest not in self._layers:
+                raise Missing(f"{self.path}: no manifest of it names {descriptor.digest}")
+            name, diff_id = self._layers[descriptor.digest]
+            await self._pack(name, diff_id)
+            member = self._files[descriptor.digest]
+        async for piece in member.stream(start):
+            yield piece
+
+    def close(self) -> None:
+        """See Archive."""
+        self._members.close()
+        self._spool.cleanup()
+
+    async def _pack_all(self, layers: Iterable[_PlainLayer]) -> dict[_PlainLayer, Descriptor]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {layer: group.create_task(self._layer(*layer)) for layer in layers}
+        except BaseExceptionGroup as errors:  # one is enough to say
+            raise errors.exceptions[0] from None
+        return {layer: task.result() for layer, task in tasks.items()}
+
+    async def _layer(self, name: str, diff_id: Digest) -> Descriptor:
+        member = need(self._members, name, MANIFEST_JSON)
+        known = None if is_gzip(member) else self._known.get(diff_id)
+        packed = known or await self._pack(name, diff_id)
+        if not is_gzip(member):
+            self._known[diff_id] = packed
+        self._layers[packed.digest] = name, diff_id
+        return packed
+
+    async def _pack(self, name: str, diff_id: Digest) -> Descriptor:
+        member = need(self._members, name, MANIFEST_JSON)
+        async with self._turns:
+            packed = await asyncio.to_thread(pack_layer, member, diff_id, Path(self._spool.name))
+        self._files[packed.digest] = packed.file
+        return Descriptor(LAYER_TYPE, packed.digest, packed.size)
+
+
+def _merged(images: tuple[SavedImage, ...]) -> tuple[SavedImage, ...]:
+    """The same with each configuration once, under all its names."""
+    merged: dict[str, SavedImage] = {}
+    for image in images:
+        before = merged.get(image.config, replace(image, names=()))
+        merged[image.config] = replace(image, names=tuple(dict.fromkeys((*before.names, *image.names))))
+    return tuple(merged.values())
+
+
+def _manifest(config: SavedConfig, layers: Iterable[Descriptor]) -> bytes:
+    """Docker's image manifest, schema 2: the same bytes for the same image."""
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": _descriptor(Descriptor(CONFIG_TYPE, config.digest, len(config.content))),
+        "layers": [_descriptor(layer) for layer in layers],
+    }
+    return json.dumps(manifest, separators=(",", ":")).encode()
+
+
+def _descriptor(descriptor: Descriptor) -> dict[str, str | int]:
+    return {"mediaType": descriptor.media_type, "size": descriptor.size, "digest": str(descriptor.digest)}

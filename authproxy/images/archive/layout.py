@@ -1,0 +1,115 @@
+"""An OCI image layout as an archive: OCI Image 1.1, "Image Layout"."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from authproxy.digest import Digest, parse_digest
+from authproxy.errors import DigestInvalid
+from authproxy.images.archive.archived import ArchivedImage
+from authproxy.images.archive.members import MAX_JSON_BYTES, Member, Members, need
+from authproxy.images.content import Missing
+from authproxy.images.model import Descriptor, Manifest
+
+INDEX_JSON = "index.json"
+OCI_LAYOUT = "oci-layout"
+
+REF_NAME = "org.opencontainers.image.ref.name"
+CONTAINERD_NAME = "io.containerd.image.name"
+
+
+def blob_name(digest: Digest) -> str:
+    """Where a layout keeps a blob."""
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+class LayoutArchive:
+    """The images that `index.json` lists, and all that they name."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        _require_version(members)
+        entries = _read_entries(members)
+        self._media_types = {entry.digest: entry.media_type for entry in entries}
+        self.images = _images(entries)
+
+    @property
+    def path(self) -> Path:
+        """See Archive."""
+        return self._members.path
+
+    async def manifest(self, reference: str | Digest) -> Manifest:
+        """A manifest or an index by its digest. Raises Missing, ArchiveError, UnreadableManifest."""
+        manifest = self.find_manifest(parse_digest(reference) if isinstance(reference, str) else reference)
+        if manifest is None:
+            raise Missing(f"{self.path}: it has no manifest {reference}")
+        return manifest
+
+    def find_manifest(self, digest: Digest) -> Manifest | None:
+        """The same. None where it is not there."""
+        member = self._members.find(blob_name(digest))
+        if member is None:
+            return None
+        content = member.read(MAX_JSON_BYTES)
+        actual = Digest.of(content, digest.algorithm)
+        if actual != digest:
+            raise member.fault(f"has the digest {actual}, not the one that its name says")
+        manifest = Manifest.read(content, self._media_types.get(digest), digest)
+        self._media_types.update((child.digest, child.media_type) for child in manifest.children)
+        return manifest
+
+    def has(self, digest: Digest) -> bool:
+        """Whether a blob is there."""
+        return self._members.find(blob_name(digest)) is not None
+
+    def blob(self, descriptor: Descriptor, start: int = 0) -> AsyncIterator[bytes]:
+        """A blob's bytes. Raises ArchiveError where it is missing or its size is another."""
+        member = need(self._members, blob_name(descriptor.digest), "a manifest")
+        if member.size != descriptor.size:
+            raise member.fault(f"has {member.size} bytes, and the manifest says {descriptor.size}")
+        return member.stream(start)
+
+    def close(self) -> None:
+        """See Archive."""
+        self._members.close()
+
+
+def _require_version(members: Members) -> None:
+    member = need(members, OCI_LAYOUT, "OCI's image layout")
+    version = member.read_json()
+    text = version.get("imageLayoutVersion") if isinstance(version, dict) else None
+    if not isinstance(text, str) or not text.startswith("1."):
+        raise member.fault(f"says version {text!r}, and 1.0.0 is read")
+
+
+def _read_entries(members: Members) -> tuple[Descriptor, ...]:
+    member = need(members, INDEX_JSON, "OCI's image layout")
+    index = member.read_json()
+    entries = index.get("manifests") if isinstance(index, dict) else None
+    if not isinstance(entries, list):
+        raise member.fault("has no list of manifests")
+    return tuple(_entry(entry, member) for entry in entries)
+
+
+def _entry(value: Any, member: Member) -> Descriptor:
+    try:
+        return Descriptor.from_json(value)
+    except (ValueError, DigestInvalid) as error:
+        raise member.fault(f"has an entry that is no descriptor: {error}") from error
+
+
+def _images(entries: tuple[Descriptor, ...]) -> tuple[ArchivedImage, ...]:
+    names: dict[Digest, dict[str, None]] = {}
+    tags: dict[Digest, dict[str, None]] = {}
+    for entry in entries:
+        given = names.setdefault(entry.digest, {}), tags.setdefault(entry.digest, {})
+        annotations = entry.annotations
+        name = annotations.get(CONTAINERD_NAME) or annotations.get(REF_NAME, "")
+        if name:
+            given[0 if _is_full(name) else 1][name] = None
+    return tuple(ArchivedImage(digest, tuple(names[digest]), tuple(tags[digest]), digest) for digest in names)
+
+
+def _is_full(name: str) -> bool:
+    # The specification lets ref.name be a tag or a whole name; a tag has neither of these.
+    return "/" in name or ":" in name

@@ -1,0 +1,109 @@
+"""What an archive is made of: named runs of bytes, each of which is read from any place."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from authproxy.images.archive.faults import ArchiveError
+
+PIECE_BYTES = 1 << 20
+
+# A manifest.json names every layer of every image of its archive: a thousand images of a hundred layers take 10 MB.
+MAX_JSON_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file inside an archive: `size` bytes from `offset` on in the file that `open` opens.
+
+    `open` gives a descriptor of the operating system that the caller closes; it is read by `pread` alone, so that
+    several may read at the same time.
+    """
+
+    archive: Path
+    name: str
+    size: int
+    offset: int
+    open: Callable[[], int]
+
+    def pieces(self, start: int = 0) -> Iterator[bytes]:
+        """The bytes from `start` on, for a thread. Raises ArchiveError where there are fewer than `size`."""
+        handle = self.open()
+        try:
+            while start < self.size:
+                piece = self._piece(handle, start)
+                start += len(piece)
+                yield piece
+        finally:
+            os.close(handle)
+
+    async def stream(self, start: int = 0) -> AsyncIterator[bytes]:
+        """The same for the loop, which does not wait for the disk."""
+        handle = self.open()
+        try:
+            while start < self.size:
+                piece = await asyncio.to_thread(self._piece, handle, start)
+                start += len(piece)
+                yield piece
+        finally:
+            os.close(handle)
+
+    def head(self, count: int) -> bytes:
+        """The first bytes, fewer where there are no more."""
+        handle = self.open()
+        try:
+            return os.pread(handle, min(count, self.size), self.offset)
+        finally:
+            os.close(handle)
+
+    def read(self, max_bytes: int) -> bytes:
+        """All of a small member. Raises ArchiveError where it is larger than `max_bytes`, before any is read."""
+        if self.size > max_bytes:
+            raise self.fault(f"has {self.size} bytes, where at most {max_bytes} are read")
+        return b"".join(self.pieces())
+
+    def read_json(self) -> Any:
+        """A small member that is JSON. Raises ArchiveError."""
+        try:
+            return json.loads(self.read(MAX_JSON_BYTES))
+        except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+            raise self.fault("is not JSON") from error
+
+    def fault(self, sentence: str) -> ArchiveError:
+        """What is wrong with this member."""
+        return ArchiveError(self.archive, sentence, member=self.name)
+
+    def _piece(self, handle: int, start: int) -> bytes:
+        piece = os.pread(handle, min(PIECE_BYTES, self.size - start), self.offset + start)
+        if not piece:
+            raise self.fault(f"ends after {start} of {self.size} bytes: the file was cut off or has changed")
+        return piece
+
+
+class Members(Protocol):
+    """The files of an archive by their names, `blobs/sha256/…`; open until closed."""
+
+    @property
+    def path(self) -> Path:
+        """The archive's own name, for errors."""
+
+    def find(self, name: str) -> Member | None:
+        """The file of this name, links followed within the archive. None where there is none.
+
+        Raises ArchiveError where the name leads out of the archive or to what is no file.
+        """
+
+    def close(self) -> None:
+        """Let go of open files. May be repeated."""
+
+
+def need(members: Members, name: str, named_by: str) -> Member:
+    """A member that another one names. Raises ArchiveError where the archive lacks it."""
+    member = members.find(name)
+    if member is None:
+        raise ArchiveError(members.path, f"is missing, though {named_by} names it", member=name)
+    return member

@@ -1,0 +1,83 @@
+"""Opening an archive: which kind it is, and the kind that serves a registry best where it is two at once."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from authproxy.images.archive.archived import Archive
+from authproxy.images.archive.docker_save import DockerArchive, PackedLayers
+from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.folder import FolderMembers
+from authproxy.images.archive.layout import INDEX_JSON, LayoutArchive
+from authproxy.images.archive.members import Members
+from authproxy.images.archive.saved import MANIFEST_JSON
+from authproxy.images.archive.tar_index import open_tar
+from authproxy.images.archive.unpacking import open_plain
+from authproxy.images.archive.whole import is_ready
+
+# Names that files of images have. Others in a folder are none of ours.
+ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
+
+
+@contextmanager
+def open_archive(path: Path, known: PackedLayers | None = None) -> Iterator[Archive]:
+    """An archive for the length of a block: a file, packed or not, or a folder.
+
+    `known` is what layers of other archives were packed to, and is filled. A packed file is unpacked first, and layers
+    are packed, below TMPDIR. Raises ArchiveError.
+    """
+    try:
+        members: Members = FolderMembers(path, path) if path.is_dir() else open_tar(open_plain(path), path)
+    except OSError as error:
+        raise ArchiveError(path, f"cannot be read: {error.strerror}") from error
+    try:
+        archive = _open(members, {} if known is None else known)
+    except BaseException:
+        members.close()
+        raise
+    try:
+        yield archive
+    finally:
+        archive.close()
+
+
+def _open(members: Members, known: PackedLayers) -> Archive:
+    is_docker = members.find(MANIFEST_JSON) is not None
+    if members.find(INDEX_JSON) is not None:
+        layout = LayoutArchive(members)
+        # docker 25 and later write both: a layout that docker's old store has made up has plain layers, and one out of
+        # containerd's may list platforms that were never pulled.
+        if not is_docker or is_ready(layout):
+            return layout
+    if is_docker:
+        return DockerArchive(members, known)
+    raise ArchiveError(
+        members.path,
+        f"is no archive of images: it has neither docker save's {MANIFEST_JSON} nor an image layout's {INDEX_JSON}",
+    )
+
+
+def find_archives(path: Path) -> tuple[Path, ...]:
+    """The archive that a path is, or, where it is a folder of archives, those directly in it by their names.
+
+    Raises ArchiveError where there is none.
+    """
+    if not path.is_dir() or _is_archive_folder(path):
+        return (path,)
+    try:
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        raise ArchiveError(path, f"cannot be read: {error.strerror}") from error
+    found = tuple(entry for entry in entries if _may_be_archive(entry))
+    if not found:
+        raise ArchiveError(path, f"has no archives: neither files named {', '.join(ENDINGS)} nor image layouts")
+    return found
+
+
+def _may_be_archive(path: Path) -> bool:
+    return _is_archive_folder(path) if path.is_dir() else path.name.lower().endswith(ENDINGS)
+
+
+def _is_archive_folder(path: Path) -> bool:
+    return any(os.path.lexists(path / name) for name in (INDEX_JSON, MANIFEST_JSON))

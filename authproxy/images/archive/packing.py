@@ -1,0 +1,102 @@
+"""Layers of `docker save`, which are plain tars, packed for a registry.
+
+The same bytes come of it whenever it is done, so a second push finds its blobs there: gzip's header has a time and a
+file name by custom, and here it has neither.
+"""
+
+import hashlib
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from authproxy.digest import Digest, new_hasher
+from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.members import PIECE_BYTES, Member
+from authproxy.images.archive.plain import PlainLayer
+from authproxy.images.archive.unpacking import GZIP
+
+# gzip's own default, and docker's: a push waits for it once, and each pull and the storage gain for ever.
+LEVEL = 6
+GZIP_FORMAT = 16 + zlib.MAX_WBITS  # zlib writes gzip's header itself: without a time, a name or a comment
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A packed layer in a file of ours, or the member itself where it was gzip already."""
+
+    digest: Digest
+    size: int
+    file: Member
+
+
+def is_gzip(member: Member) -> bool:
+    """Whether a layer is packed as it is, so that a registry takes it so."""
+    return PlainLayer(member).magic.startswith(GZIP)
+
+
+def pack_layer(member: Member, diff_id: Digest, folder: Path) -> Packed:
+    """Pack a layer into a new file of `folder`, named after its digest, for a thread.
+
+    Raises ArchiveError where the layer's plain tar is not the one that the configuration names by `diff_id`, or the
+    disk is full. A layer that is gzip already is only read.
+    """
+    plain = PlainLayer(member)
+    if plain.magic.startswith(GZIP):
+        plain.verify(diff_id)
+        hasher = hashlib.sha256()
+        for piece in member.pieces():
+            hasher.update(piece)
+        return Packed(Digest("sha256", hasher.hexdigest()), member.size, member)
+    return _pack(plain, diff_id, folder)
+
+
+def _pack(plain: PlainLayer, diff_id: Digest, folder: Path) -> Packed:
+    unnamed = folder / f"packing-{os.urandom(8).hex()}"
+    hasher = hashlib.sha256()
+    size = 0
+    try:
+        with unnamed.open("xb") as file:
+            for piece in _gzip(_checked(plain, diff_id)):
+                hasher.update(piece)
+                size += file.write(piece)
+        digest = Digest("sha256", hasher.hexdigest())
+        packed = unnamed.rename(folder / digest.hex)
+    except OSError as error:
+        unnamed.unlink(missing_ok=True)
+        raise ArchiveError(
+            plain.member.archive, f"its layers cannot be packed in {folder}: {error.strerror}; TMPDIR names another"
+        ) from error
+    except ArchiveError:
+        unnamed.unlink(missing_ok=True)
+        raise
+    return Packed(digest, size, _own_file(plain.member.archive, packed, size))
+
+
+def _checked(plain: PlainLayer, diff_id: Digest) -> Iterator[bytes]:
+    hasher = new_hasher(diff_id.algorithm)
+    for piece in plain.pieces():
+        hasher.update(piece)
+        yield piece
+    plain.require(Digest(diff_id.algorithm, hasher.hexdigest()), diff_id)
+
+
+def _gzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP_FORMAT)
+    held: list[bytes] = []
+    held_bytes = 0
+    for piece in pieces:
+        held.append(packer.compress(piece))
+        held_bytes += len(held[-1])
+        if held_bytes >= PIECE_BYTES:
+            yield b"".join(held)
+            held, held_bytes = [], 0
+    yield b"".join([*held, packer.flush()])
+
+
+def _own_file(archive: Path, file: Path, size: int) -> Member:
+    def open_it() -> int:
+        return os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+
+    return Member(archive, file.name, size, 0, open_it)

@@ -1,0 +1,88 @@
+"""Images that are gathered for an archive, in a hidden folder, as an image layout without its index.
+
+Blobs come in any order and several at once, and a tar wants each with its size before it: so they are gathered first.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.folder import FolderMembers
+from authproxy.images.archive.layout import blob_name
+from authproxy.images.archive.members import PIECE_BYTES
+from authproxy.images.model import Descriptor, Manifest
+
+
+class Staging:
+    """A destination for images: see Destination. `target` is what errors name.
+
+    `named` are the images that were put by name, in their order; everything else belongs to one of them.
+    """
+
+    def __init__(self, folder: Path, target: Path) -> None:
+        self.folder = folder
+        self.target = target
+        self.members = FolderMembers(target, folder)
+        self.named: dict[str, Manifest] = {}
+
+    async def has(self, descriptor: Descriptor) -> bool:
+        """Whether this blob has been put."""
+        return (self.folder / blob_name(descriptor.digest)).exists()
+
+    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes]) -> None:
+        """Take a blob, whose digest the giver verifies: where `chunks` raises, nothing is kept. Raises ArchiveError."""
+        unnamed = self.folder / f"incoming-{os.urandom(8).hex()}"
+        try:
+            await self._write(unnamed, chunks)
+            self._place(unnamed, descriptor)
+        except BaseException:
+            unnamed.unlink(missing_ok=True)
+            raise
+
+    async def put_manifest(self, manifest: Manifest, reference: str | None) -> None:
+        """Take a manifest, and under `reference`, an image's whole name, where it has one. Raises ArchiveError."""
+
+        async def content() -> AsyncIterator[bytes]:
+            yield manifest.content
+
+        await self.put_blob(Descriptor(manifest.media_type, manifest.digest, len(manifest.content)), content())
+        if reference is not None:
+            self.named[reference] = manifest
+
+    async def _write(self, file: Path, chunks: AsyncIterator[bytes]) -> None:
+        held: list[bytes] = []
+        held_bytes = 0
+        with self._told():
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            async for chunk in chunks:
+                held.append(chunk)
+                held_bytes += len(chunk)
+                if held_bytes >= PIECE_BYTES:
+                    await asyncio.to_thread(self._append, handle, held)
+                    held, held_bytes = [], 0
+            await asyncio.to_thread(self._append, handle, held)
+        finally:
+            os.close(handle)
+
+    def _append(self, handle: int, held: list[bytes]) -> None:
+        with self._told():
+            rest = memoryview(b"".join(held))
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+
+    def _place(self, unnamed: Path, descriptor: Descriptor) -> None:
+        with self._told():
+            file = self.folder / blob_name(descriptor.digest)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            unnamed.rename(file)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ArchiveError(self.target, f"cannot be written: {error.strerror}") from error

@@ -1,0 +1,126 @@
+"""A tar as an archive: its headers are read once, into an index, and its contents where they lie."""
+
+import os
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.members import Member
+from authproxy.images.archive.paths import parse_member_name, resolve_link
+
+# `docker save` writes four members a layer: this is a thousand images of a hundred layers, a quarter of them shared.
+MAX_MEMBERS = 300_000
+
+# tarfile reads a long name, or a pax header, in one go, whatever size the header before it claims.
+MAX_HEADER_BYTES = 1 << 20
+MAX_HEADERS_BYTES = 512 << 20
+
+MAX_LINKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    size: int
+    offset: int
+    target: str | None = None  # of a link: the member's name that it leads to
+    is_file: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TarMembers:
+    """The files of a plain tar. `file` is closed with it."""
+
+    path: Path
+    file: BinaryIO
+    entries: Mapping[str, _Entry] = field(repr=False)
+
+    def find(self, name: str) -> Member | None:
+        """See Members. Of several members with one name the last holds, as when a tar is extracted."""
+        place = parse_member_name(name, self.path)
+        for _ in range(MAX_LINKS):
+            entry = self.entries.get(place)
+            if entry is None:
+                return None
+            if entry.target is None:
+                return self._member(place, entry)
+            place = entry.target
+        raise ArchiveError(self.path, f"is a link to a link, {MAX_LINKS} times or in a circle", member=name)
+
+    def close(self) -> None:
+        """See Members."""
+        self.file.close()
+
+    def _member(self, name: str, entry: _Entry) -> Member:
+        if not entry.is_file:
+            raise ArchiveError(self.path, "is no regular file", member=name)
+        return Member(self.path, name, entry.size, entry.offset, partial(os.dup, self.file.fileno()))
+
+
+def open_tar(file: BinaryIO, path: Path) -> TarMembers:
+    """Index a plain tar. Raises ArchiveError where it is none, is cut off, or is made to harm its reader."""
+    try:
+        return TarMembers(path, file, _index(file, path))
+    except BaseException:
+        file.close()
+        raise
+
+
+def _index(file: BinaryIO, path: Path) -> dict[str, _Entry]:
+    entries: dict[str, _Entry] = {}
+    length = os.fstat(file.fileno()).st_size
+    try:
+        with tarfile.open(fileobj=cast("BinaryIO", _Headers(file, path)), mode="r:") as archive:
+            count = 0
+            while (info := archive.next()) is not None:
+                count += 1
+                if count > MAX_MEMBERS:
+                    raise ArchiveError(path, f"has more than {MAX_MEMBERS} members")
+                name = parse_member_name(info.name, path)
+                entries[name] = _entry(name, info, path, length)
+                # tarfile keeps all that it has seen, in a list that its stubs leave out; our entries are smaller.
+                archive.members.clear()  # type: ignore[attr-defined]
+    except tarfile.ReadError as error:
+        raise ArchiveError(path, f"is no tar archive ({error})") from error
+    # What tarfile lets through where a header is nonsense: numbers that are none, sizes that overflow an offset.
+    except (tarfile.TarError, ValueError, OverflowError, EOFError, IndexError, KeyError) as error:
+        raise ArchiveError(path, f"has a header that is damaged ({type(error).__name__}: {error})") from error
+    return entries
+
+
+def _entry(name: str, info: tarfile.TarInfo, path: Path, length: int) -> _Entry:
+    if info.issym():
+        return _Entry(0, 0, target=resolve_link(name, info.linkname, path))
+    if info.islnk():
+        return _Entry(0, 0, target=parse_member_name(info.linkname, path))
+    if not info.isreg() or info.issparse():
+        return _Entry(0, 0, is_file=False)
+    if info.size < 0 or info.offset_data < 0 or info.offset_data + info.size > length:
+        raise ArchiveError(path, f"says that it has {info.size} bytes, which are not all there", member=name)
+    return _Entry(info.size, info.offset_data)
+
+
+class _Headers:
+    """The file as tarfile sees it: it may seek anywhere, and read no more than headers take."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+        self._left = MAX_HEADERS_BYTES
+
+    def read(self, count: int = -1) -> bytes:
+        if not 0 <= count <= MAX_HEADER_BYTES:
+            raise ArchiveError(self._path, f"has a header of {count} bytes, where at most {MAX_HEADER_BYTES} are read")
+        self._left -= count
+        if self._left < 0:
+            raise ArchiveError(self._path, f"has headers of more than {MAX_HEADERS_BYTES} bytes")
+        return self._file.read(count)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()

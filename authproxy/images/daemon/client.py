@@ -1,0 +1,73 @@
+"""Questions to the daemon, each a method."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import httpx
+
+from authproxy.errors import DigestInvalid
+from authproxy.images.daemon.faults import DaemonError, refused, unreachable
+from authproxy.images.daemon.local import LocalImage
+
+# The daemon writes an image to its own disk before the first byte of an export comes.
+ANSWER_WITHIN_S = 600.0
+PIECE_BYTES = 1 << 20
+
+
+class Daemon:
+    """The daemon behind one socket. Every method raises DaemonError."""
+
+    def __init__(self, socket: Path, client: httpx.AsyncClient) -> None:
+        self._socket = socket
+        self._client = client
+
+    async def images(self) -> tuple[LocalImage, ...]:
+        """All that it holds."""
+        async with self._answer("GET", "/images/json") as answer:
+            await answer.aread()
+            try:
+                return tuple(LocalImage.from_json(entry) for entry in answer.json())
+            except (ValueError, KeyError, TypeError, AttributeError, DigestInvalid) as error:
+                raise DaemonError(f"docker daemon at {self._socket}: its list of images is not one") from error
+
+    async def export(self, names: Sequence[str], file: BinaryIO) -> None:
+        """Write an archive of `docker save` with the images of these names."""
+        async with self._answer("GET", "/images/get", params=[("names", name) for name in names]) as answer:
+            async for piece in answer.aiter_bytes(PIECE_BYTES):
+                file.write(piece)
+        file.flush()
+
+    async def load(self, archive: AsyncIterator[bytes]) -> tuple[str, ...]:
+        """Take an archive of `docker save`. Returns what the daemon said about it, a line for each image."""
+        headers = {"Content-Type": "application/x-tar"}
+        async with self._answer(
+            "POST", "/images/load", params=[("quiet", "1")], content=archive, headers=headers
+        ) as answer:
+            lines = [json.loads(line) async for line in answer.aiter_lines() if line.strip()]
+        # The status was sent before the archive was read: a failure is a line.
+        for line in lines:
+            if "error" in line:
+                raise DaemonError(f"docker daemon at {self._socket}: the archive was not loaded: {line['error']}")
+        return tuple(str(line["stream"]).strip() for line in lines if "stream" in line)
+
+    @asynccontextmanager
+    async def _answer(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
+        try:
+            async with self._client.stream(method, f"http://docker{path}", **options) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    await answer.aread()
+                    raise refused(answer, self._socket)
+                yield answer
+        except httpx.TransportError as error:
+            raise unreachable(self._socket, error) from error
+
+
+@asynccontextmanager
+async def open_daemon(socket: Path) -> AsyncIterator[Daemon]:
+    """The daemon at a socket, for the length of a block. Nothing is asked yet."""
+    transport = httpx.AsyncHTTPTransport(uds=str(socket))
+    async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=ANSWER_WITHIN_S) as client:
+        yield Daemon(socket, client)

@@ -1,0 +1,99 @@
+import asyncio
+import io
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from authproxy.images.daemon.address import find_socket
+from authproxy.images.daemon.client import open_daemon
+from authproxy.images.daemon.faults import DaemonError
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not pytest's: the path of a Unix socket has 107 characters at most."""
+    with TemporaryDirectory(prefix="authproxy-") as name:
+        yield Path(name)
+
+
+@asynccontextmanager
+async def answering(path: Path, answer: bytes) -> AsyncIterator[None]:
+    """Something that answers every connection at a socket with these bytes, and hangs up."""
+
+    async def answer_it(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer_it, str(path)):
+        yield
+
+
+def http(status: str, body: str) -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+ANSWERS = [
+    ("words of the daemon", http("404 Not Found", '{"message": "No such image: x"}'), "No such image: x"),
+    ("no words", http("500 Internal Server Error", "oops"), "it answered 500"),
+    ("no list", http("200 OK", "{}x"), "its list of images is not one"),
+    ("a list of other things", http("200 OK", '[{"Id": "x"}]'), "its list of images is not one"),
+    ("cut off", http("200 OK", "[]")[:-1], "the connection failed"),
+]
+
+
+@pytest.mark.parametrize(("answer", "words"), [row[1:] for row in ANSWERS], ids=[row[0] for row in ANSWERS])
+async def test_a_refusal_says_why(folder: Path, answer: bytes, words: str) -> None:
+    async with answering(folder / "sock", answer), open_daemon(folder / "sock") as daemon:
+        with pytest.raises(DaemonError, match=f"docker daemon at {folder / 'sock'}: .*{words}"):
+            await daemon.images()
+
+
+async def test_a_failure_after_the_status_is_told(folder: Path) -> None:
+    async def archive() -> AsyncIterator[bytes]:
+        yield b"nonsense"
+
+    answer = http("200 OK", '{"stream": "reading"}\n{"error": "unexpected EOF"}\n')
+    async with answering(folder / "sock", answer), open_daemon(folder / "sock") as daemon:
+        with pytest.raises(DaemonError, match="the archive was not loaded: unexpected EOF"):
+            await daemon.load(archive())
+
+
+async def test_an_export_that_breaks_off_is_told(folder: Path) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"
+    async with answering(folder / "sock", answer), open_daemon(folder / "sock") as daemon:
+        with pytest.raises(DaemonError, match="the connection failed"):
+            await daemon.export(["x"], io.BytesIO())
+
+
+async def test_a_socket_that_is_not_there_is_told_with_what_to_do(folder: Path) -> None:
+    async with open_daemon(folder / "sock") as daemon:
+        with pytest.raises(DaemonError, match="there is no such socket: start docker"):
+            await daemon.images()
+
+
+async def test_a_socket_where_nobody_listens_is_told_with_what_to_do(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(folder / "sock"))
+    async with open_daemon(folder / "sock") as daemon:
+        with pytest.raises(DaemonError, match="nobody listens there: start docker"):
+            await daemon.images()
+
+
+SOCKETS = [({}, "/var/run/docker.sock"), ({"DOCKER_HOST": "unix:///run/podman.sock"}, "/run/podman.sock")]
+
+
+@pytest.mark.parametrize(("environment", "path"), SOCKETS, ids=["by default", "by DOCKER_HOST"])
+def test_socket_is_found(environment: dict[str, str], path: str) -> None:
+    assert find_socket(environment) == Path(path)
+
+
+@pytest.mark.parametrize("address", ["tcp://host:2375", "ssh://host", "unix://relative"])
+def test_a_daemon_elsewhere_is_refused(address: str) -> None:
+    with pytest.raises(DaemonError, match=f"DOCKER_HOST is {address}"):
+        find_socket({"DOCKER_HOST": address})
