@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from authproxy.digest import Digest, parse_digest
-from authproxy.errors import DigestInvalid
 from authproxy.images.archive.archived import ArchivedImage
 from authproxy.images.archive.members import MAX_JSON_BYTES, Member, Members, need
 from authproxy.images.content import Missing
-from authproxy.images.model import Descriptor, Manifest
+from authproxy.images.model import Descriptor, Manifest, UnreadableManifest
 
 INDEX_JSON = "index.json"
 OCI_LAYOUT = "oci-layout"
@@ -39,7 +38,7 @@ class LayoutArchive:
         return self._members.path
 
     async def manifest(self, reference: str | Digest) -> Manifest:
-        """A manifest or an index by its digest. Raises Missing, ArchiveError, UnreadableManifest."""
+        """A manifest or an index by its digest. Raises Missing, ArchiveError."""
         manifest = self.find_manifest(parse_digest(reference) if isinstance(reference, str) else reference)
         if manifest is None:
             raise Missing(f"{self.path}: it has no manifest {reference}")
@@ -54,7 +53,10 @@ class LayoutArchive:
         actual = Digest.of(content, digest.algorithm)
         if actual != digest:
             raise member.fault(f"has the digest {actual}, not the one that its name says")
-        manifest = Manifest.read(content, self._media_types.get(digest), digest)
+        try:
+            manifest = Manifest.read(content, self._media_types.get(digest), digest)
+        except UnreadableManifest as error:
+            raise member.fault(f"cannot be read: {error}") from error
         self._media_types.update((child.digest, child.media_type) for child in manifest.children)
         return manifest
 
@@ -94,7 +96,7 @@ def _read_entries(members: Members) -> tuple[Descriptor, ...]:
 def _entry(value: Any, member: Member) -> Descriptor:
     try:
         return Descriptor.from_json(value)
-    except (ValueError, DigestInvalid) as error:
+    except UnreadableManifest as error:
         raise member.fault(f"has an entry that is no descriptor: {error}") from error
 
 

@@ -72,6 +72,7 @@ def open_tar(file: BinaryIO, path: Path) -> TarMembers:
 def _index(file: BinaryIO, path: Path) -> dict[str, _Entry]:
     entries: dict[str, _Entry] = {}
     length = os.fstat(file.fileno()).st_size
+    file.seek(0)
     try:
         with tarfile.open(fileobj=cast("BinaryIO", _Headers(file, path)), mode="r:") as archive:
             count = 0
