@@ -5,6 +5,7 @@ second first, then less and less often. What comes while all those places are ta
 in the process's log, and told in the audit log itself by a line as soon as that is written again. No request waits.
 """
 
+import functools
 import threading
 import time
 from collections import deque
@@ -166,6 +167,10 @@ class Audit:
 
 def rfc3339(moment: float) -> str:
     """Seconds since 1970 as RFC 3339 in UTC, with microseconds."""
-    microseconds = int(moment * 1_000_000)
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(microseconds // 1_000_000))
-    return f"{whole}.{microseconds % 1_000_000:06d}Z"
+    seconds, microseconds = divmod(int(moment * 1_000_000), 1_000_000)
+    return f"{_whole(seconds)}.{microseconds:06d}Z"
+
+
+@functools.lru_cache(maxsize=16)
+def _whole(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

@@ -3,6 +3,7 @@
 There is no field for a password or a token, and the stamp of a principal is left out: no caller can put one in.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from authproxy.principal import ANONYMOUS, Principal
 
 # A text that a client chose, in characters: longer ones are cut, so that nobody fills the log with one request.
 MAX_TEXT = 1024
+
+# So few accesses of an event are worth remembering as they are written: clients ask for the same all day.
+FEW = 8
 
 
 class Kind(StrEnum):
@@ -94,11 +98,11 @@ def to_fields(event: Event) -> dict[str, Any]:
         "client": _cut(event.client),
         "scheme": event.scheme,
         "request_id": _cut(event.request_id),
-        "asked": [_cut(scope) for scope in format_scopes(event.asked)],
-        "granted": format_scopes(event.granted),
+        "asked": _scopes(event.asked),
+        "granted": _scopes(event.granted),
         "jti": _cut(event.token_id),
         "lifetime_s": event.lifetime_s,
-        "decisions": [_verdict_fields(verdict) for verdict in event.verdicts],
+        "decisions": _decisions(event.verdicts),
         "reason": _cut(event.reason),
         "method": _cut(event.method),
         "path": _cut(event.path),
@@ -132,6 +136,24 @@ def from_fields(fields: Mapping[str, Any]) -> Event:
         )
     except (KeyError, TypeError, AttributeError) as exc:
         raise ValueError(f"not the fields of an audit line: {exc}") from exc
+
+
+def _scopes(accesses: tuple[Access, ...]) -> list[str]:
+    return _known_scopes(accesses) if len(accesses) <= FEW else [_cut(scope) for scope in format_scopes(accesses)]
+
+
+def _decisions(verdicts: tuple[Verdict, ...]) -> list[dict[str, Any]]:
+    return _known_decisions(verdicts) if len(verdicts) <= FEW else [_verdict_fields(verdict) for verdict in verdicts]
+
+
+@functools.lru_cache(maxsize=1024)
+def _known_scopes(accesses: tuple[Access, ...]) -> list[str]:
+    return [_cut(scope) for scope in format_scopes(accesses)]
+
+
+@functools.lru_cache(maxsize=1024)
+def _known_decisions(verdicts: tuple[Verdict, ...]) -> list[dict[str, Any]]:
+    return [_verdict_fields(verdict) for verdict in verdicts]
 
 
 def _verdict_fields(verdict: Verdict) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from authproxy.policy.decide import Decision
 from authproxy.policy.live import Policies
 from authproxy.principal import Principal
 from authproxy.reference import parse_repository
-from authproxy.token.grant import Judgement
+from authproxy.token.grant import Judgement, within
 
 # What is remembered, in bytes; and what an entry takes, for itself and for each access.
 MAX_BYTES = 16 * 1024 * 1024
@@ -55,7 +55,7 @@ class PolicyJudge:
     def _judge(self, principal: Principal, accesses: tuple[Access, ...], origin: Origin) -> Judgement:
         decided = self._policies.decided(principal, accesses, request_facts(origin))
         allowed = [(access, decision) for access, decision in decided if decision.allowed]
-        granted = frozenset([access for access, _ in allowed])
+        granted = within(accesses, frozenset([access for access, _ in allowed]))
         lifetimes = [decision.lifetime_s for _, decision in allowed if decision.lifetime_s is not None]
         return Judgement(
             granted,

@@ -1,6 +1,7 @@
 """From a request to an answer: who asks, what the policies grant of the wish, and the token that says so."""
 
 import datetime as dt
+import functools
 import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class Identities(Protocol):
 class Judgement:
     """What the policies say to a wish, all of it by the same rules."""
 
-    allowed: frozenset[Access]  # for a wish of `*`, the actions on that resource that are allowed
+    granted: tuple[Access, ...]  # what is allowed of it: see `within`
     holder: Principal  # as much of the caller as a rule may ask of the token later
     lifetime_s: int | None = None  # the most for a token that grants this; None: as long as any other
     verdicts: tuple[Verdict, ...] = ()  # on each single action, and why
@@ -74,7 +75,7 @@ class TokenAnswer:
             "token": self.issued.token,
             "access_token": self.issued.token,
             "expires_in": self.issued.expires_in,
-            "issued_at": dt.datetime.fromtimestamp(self.issued.issued_at, dt.UTC).isoformat().replace("+00:00", "Z"),
+            "issued_at": _rfc3339(self.issued.issued_at),
         }
         if self.shows_scope:
             content["scope"] = " ".join(format_scopes(self.granted))
@@ -107,8 +108,7 @@ class TokenService:
             )
         principal, proved_at = await self._identify(request)
         judgement = self.judge.judge(principal, request.accesses, origin)
-        granted = within(request.accesses, judgement.allowed)
-        issued = self.issuer.issue(judgement.holder, granted, judgement.lifetime_s)
+        issued = self.issuer.issue(judgement.holder, judgement.granted, judgement.lifetime_s)
         if self.revocations.refuses(principal.name, issued.issued_at):
             message = f"the tokens of {principal.name} are being revoked; come back in {LEARNED_WITHIN_S} seconds"
             raise TooManyRequests(message, retry_after_s=LEARNED_WITHIN_S)
@@ -119,7 +119,7 @@ class TokenService:
             )
         wants_refresh = request.offline and not principal.is_anonymous
         refresh_token = self.refresh.issue(principal, proved_at) if wants_refresh else None
-        return TokenAnswer(issued, granted, refresh_token, request.shows_scope, principal, judgement.verdicts)
+        return TokenAnswer(issued, judgement.granted, refresh_token, request.shows_scope, principal, judgement.verdicts)
 
     async def _identify(self, request: TokenRequest) -> tuple[Principal, int | None]:
         """Who asks, and when their password was proved (None: now)."""
@@ -146,6 +146,11 @@ class TokenService:
         if principal is None or not hmac.compare_digest(principal.stamp.encode(), refresh.stamp.encode()):
             raise CredentialsRefused("this login has ended; log in again")
         return principal, refresh.issued_at
+
+
+@functools.lru_cache(maxsize=16)
+def _rfc3339(moment: int) -> str:
+    return dt.datetime.fromtimestamp(moment, dt.UTC).isoformat().replace("+00:00", "Z")
 
 
 def within(wanted: Sequence[Access], allowed: frozenset[Access]) -> tuple[Access, ...]:

@@ -29,7 +29,7 @@ from authproxy.token.holder import from_claim as holder_from_claim
 # Longer ones are refused before anything is computed: a header of 32 KiB is more than servers and proxies take.
 MAX_TOKEN_LENGTH = 32 * 1024
 
-_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 # RFC 7515 §2: base64url without padding. One of the three segments may not be empty in a signed token.
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
@@ -91,12 +91,12 @@ def parse_jws(text: str) -> Jws:
 
 def encode_segment(content: Mapping[str, Any]) -> bytes:
     """A header or claims as they stand in a token."""
-    return to_base64url(_to_json(content).encode())
+    return to_base64url(to_json(content).encode())
 
 
-def seal(header: bytes, claims: Mapping[str, Any], sign: Callable[[bytes], bytes]) -> str:
-    """A token of an encoded header, claims, and what `sign` makes of both."""
-    signed = header + b"." + encode_segment(claims)
+def seal(header: bytes, claims: bytes, sign: Callable[[bytes], bytes]) -> str:
+    """A token of an encoded header, claims as JSON, and what `sign` makes of both."""
+    signed = header + b"." + to_base64url(claims)
     return (signed + b"." + to_base64url(sign(signed))).decode("ascii")
 
 

@@ -14,9 +14,8 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
@@ -24,8 +23,7 @@ from authproxy.errors import StartError
 from authproxy.private_file import write_private
 from authproxy.token.authority import certify_key, find_chain, has_authority
 from authproxy.token.jwk import PublicKey, algorithms_of, libtrust_fingerprint, thumbprint
-
-PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+from authproxy.token.signature import PrivateKey, sign
 
 # NIST SP 800-131A takes 2048 bits; longer keys take several times as long to sign each token.
 RSA_BITS = 2048
@@ -48,8 +46,8 @@ class RingKey:
     private: PrivateKey = field(repr=False)
 
     def sign(self, content: bytes) -> bytes:
-        """The signature, as it stands in a token (for ES256 the two numbers, not DER)."""
-        return bytes(jwt.get_algorithm_by_name(self.algorithm).sign(content, self.private))
+        """See `issuer.SigningKey`."""
+        return sign(self.private, self.algorithm, content)
 
     def is_retired(self, now: float) -> bool:
         """Whether tokens that it signed are no longer believed."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from authproxy.clock import Clock
 from authproxy.principal import Principal
-from authproxy.token.jws import BadSignature, Malformed, WrongClaim, encode_segment, parse_jws, seal
+from authproxy.token.jws import BadSignature, Malformed, WrongClaim, encode_segment, parse_jws, seal, to_json
 
 _HEADER = {"alg": "HS256", "typ": "authproxy-refresh"}
 
@@ -49,7 +49,7 @@ class RefreshTokens:
             "iat": int(self._now()) if proved_at is None else proved_at,
             "stamp": principal.stamp,
         }
-        return seal(self._header, claims, self._sign)
+        return seal(self._header, to_json(claims).encode(), self._sign)
 
     def read(self, token: str) -> Refresh:
         """What a token of ours says. Whether the user is still the same is for the caller to ask.

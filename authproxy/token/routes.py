@@ -4,7 +4,6 @@ Plain ASGI endpoints inside the FastAPI application: no framework reads a parame
 malformed one (422, at which clients give up) can never occur.
 """
 
-import json
 from typing import ClassVar
 
 import structlog
@@ -17,7 +16,6 @@ from authproxy.asgi import (
     Receive,
     Scope,
     Send,
-    encode_headers,
     find_header,
     read_body,
     respond,
@@ -29,11 +27,13 @@ from authproxy.origin import UNKNOWN
 from authproxy.token.anonymous import AnonymousAnswers, Answered
 from authproxy.token.audit import TokenAudit
 from authproxy.token.grant import TokenAnswer, TokenService
+from authproxy.token.jws import to_json
 from authproxy.token.request import TokenRequest, parse_get, parse_post
 
 log = structlog.get_logger(__name__)
 
-_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+# RFC 6749 §5.1: an answer with a token must not be stored.
+_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
 
 # Several times what the scopes of the largest push take.
 MAX_FORM_BYTES = 64 * 1024
@@ -106,11 +106,5 @@ class TokenEndpoint:
 
 
 def _as_json(answer: TokenAnswer) -> tuple[Headers, bytes]:
-    body = _to_json(answer.to_json()).encode()
-    headers = [
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),  # RFC 6749 §5.1: an answer with a token must not be stored
-        ("Pragma", "no-cache"),
-    ]
-    return encode_headers(headers), body
+    body = to_json(answer.to_json()).encode()
+    return [*_HEADERS, (b"content-length", b"%d" % len(body))], body

@@ -1,6 +1,5 @@
 """One token server, with a real key ring and real files, whose clock is set by the test."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from authproxy.identity.passwords import Passwords
 from authproxy.identity.source import htpasswd_source, users_source
 from authproxy.origin import Origin
 from authproxy.principal import Principal
-from authproxy.token.grant import Judgement, TokenService
+from authproxy.token.grant import Judgement, TokenService, within
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
 from authproxy.token.refresh import RefreshTokens
@@ -26,7 +25,7 @@ HASHES = {name: hash_password(password, 4) for name, password in (("alice", "won
 class OwnSpace:
     """Policies: everybody their own name, signed-in users pull `public`, anonymous callers pull `open`."""
 
-    def judge(self, principal: Principal, accesses: Iterable[Access], origin: Origin) -> Judgement:
+    def judge(self, principal: Principal, accesses: tuple[Access, ...], origin: Origin) -> Judgement:
         """Those of the wish that fit; nothing of the holder matters later but the name."""
         del origin
 
@@ -40,7 +39,7 @@ class OwnSpace:
 
         verdicts = tuple(Verdict(access, fits(access), rule="own space") for access in accesses)
         allowed = frozenset(verdict.access for verdict in verdicts if verdict.allowed)
-        return Judgement(allowed, Principal(principal.name), verdicts=verdicts)
+        return Judgement(within(accesses, allowed), Principal(principal.name), verdicts=verdicts)
 
 
 @dataclass

@@ -52,7 +52,7 @@ def test_a_wish_is_judged_action_by_action_with_the_rule_or_the_reason(judging: 
         ("repository:bob/app:pull", False, "", "no rule allows it"),
         ("registry:catalog:*", False, "", "no rule allows it"),
     ]
-    assert judgement.allowed == {pull("alice/app"), push("alice/app")}
+    assert judgement.granted == (pull("alice/app"), push("alice/app"))
 
 
 LIFETIMES = """\
@@ -90,20 +90,20 @@ def test_another_caller_another_wish_and_other_rules_are_judged_anew(tmp_path: P
     judge = PolicyJudge(policies)
     wish = (pull("a"), pull("b"))
     names = ("a", "b", "a", "b")
-    assert [judge.judge(Principal(name), wish, UNKNOWN).allowed for name in names] == [{pull(name)} for name in names]
+    assert [judge.judge(Principal(name), wish, UNKNOWN).granted for name in names] == [(pull(name),) for name in names]
     known = Principal("a")
     assert judge.judge(known, wish, UNKNOWN) is judge.judge(known, wish, UNKNOWN)
-    assert judge.judge(known, (pull("b"),), UNKNOWN).allowed == frozenset()
+    assert judge.judge(known, (pull("b"),), UNKNOWN).granted == ()
     path.write_text(WRITTEN + OPEN.format(name="b", more=""), encoding="utf-8")
     policies.refresh()
-    assert judge.judge(known, wish, UNKNOWN).allowed == {pull("b")}
+    assert judge.judge(known, wish, UNKNOWN).granted == (pull("b"),)
 
 
 def test_where_a_rule_has_a_condition_every_request_is_judged(judging: Judging) -> None:
     judge = judging(OPEN.format(name="a", more=""", when: 'request.address == "10.0.0.1"'"""))
     origins = [Origin("https", "h", f"10.0.0.{number}") for number in (1, 2, 1)]
-    allowed = [judge.judge(ANONYMOUS, (pull("a"),), origin).allowed for origin in origins]
-    assert allowed == [{pull("a")}, frozenset(), {pull("a")}]
+    allowed = [judge.judge(ANONYMOUS, (pull("a"),), origin).granted for origin in origins]
+    assert allowed == [(pull("a"),), (), (pull("a"),)]
 
 
 DEVS = frozenset({"devs", "others"})
@@ -141,7 +141,7 @@ async def test_a_token_carries_the_groups_that_a_later_rule_names(
     world: World, judging: Judging, rules: str, accesses: tuple[Access, ...], groups: frozenset[str]
 ) -> None:
     judgement = judging(f"  - {rules}\n").judge(Principal("alice", DEVS), accesses, UNKNOWN)
-    token = world.issuer.issue(judgement.holder, judgement.allowed).token
+    token = world.issuer.issue(judgement.holder, judgement.granted).token
     holder = world.verifier().verify(Bearer(token)).holder
     assert holder == Principal("alice", groups)
     assert ("authproxy" in read(token, 1)) == bool(groups)
