@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from authproxy.errors import TooManyRequests
-from authproxy.identity.passwords import Passwords
+from authproxy.identity.passwords import REST, Passwords
 
 
 @dataclass
@@ -176,6 +176,25 @@ async def test_checks_run_with_the_least_priority_and_the_loop_keeps_its_own() -
     assert await Passwords(check=check).verify("alice", "right", "h")
     assert seen == [19]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
+
+
+async def test_of_two_checks_in_a_row_the_second_waits_for_a_part_of_what_the_first_took() -> None:
+    time, rests = Time(), list[float]()
+
+    def check(_password: str, _hashed: str) -> bool:
+        time.now += 0.2
+        return False
+
+    def sleep(seconds: float) -> None:
+        rests.append(seconds)
+        time.now += seconds
+
+    passwords = Passwords(check=check, now=time, sleep=sleep)
+    assert not await passwords.verify("alice", "wrong", "h")
+    assert not await passwords.verify("alice", "worse", "h")
+    time.now += 1
+    assert not await passwords.verify("alice", "worst", "h")
+    assert rests == pytest.approx([0.2 * REST]), "the third comes long after the second"
 
 
 async def test_a_cancelled_caller_takes_the_check_from_nobody_else(checker: Checker) -> None:
