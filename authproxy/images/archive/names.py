@@ -1,0 +1,54 @@
+"""Names that archives give their images, and what they are called in another registry."""
+
+from authproxy.images.archive.archived import ArchivedImage
+
+# https://pkg.go.dev/github.com/distribution/reference: what docker means by a name without a host, and hides again.
+DOCKER_HUB = frozenset({"docker.io", "index.docker.io"})
+_OFFICIAL = "library/"
+DEFAULT_TAG = "latest"
+
+
+def split_host(name: str) -> tuple[str | None, str]:
+    """A name's registry, where it names one, and the rest.
+
+    As docker reads it: the first of several parts is a host where it has a dot or a port, or is localhost.
+    """
+    first, slash, rest = name.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return first, rest
+    return None, name
+
+
+def renamed(name: str, place: str) -> str:
+    """The name below a place, `host[:port][/prefix]`: a registry in the name is replaced, and a tag is always there.
+
+    `docker.io/library/app`, and `app`, are `place/app:latest`; `ghcr.io/team/app:v1` is `place/team/app:v1`.
+    """
+    host, rest = split_host(name)
+    if host in DOCKER_HUB:
+        rest = rest.removeprefix(_OFFICIAL)
+    tagged = rest.partition("@")[0]
+    if ":" not in tagged.rpartition("/")[2]:
+        tagged = f"{tagged}:{DEFAULT_TAG}"
+    return f"{place.rstrip('/')}/{tagged}"
+
+
+def is_place(destination: str) -> bool:
+    """Whether a destination is where names go below: a registry alone, or what ends with a slash."""
+    return destination.endswith("/") or "/" not in destination
+
+
+def names_below(image: ArchivedImage, place: str) -> tuple[str, ...]:
+    """What an image is called below a place, each name once. Empty where the archive gives no repository."""
+    return tuple(dict.fromkeys(renamed(name, place) for name in image.names))
+
+
+def name_as(image: ArchivedImage, destination: str) -> str:
+    """What an image is called in one repository, `host/repository[:tag]`.
+
+    Without a tag there it keeps its own, where it has just one, and is `latest` otherwise.
+    """
+    if ":" in destination.rpartition("/")[2]:
+        return destination
+    tags = {renamed(name, "").rpartition(":")[2] for name in image.names} | set(image.tags)
+    return f"{destination}:{tags.pop() if len(tags) == 1 else DEFAULT_TAG}"

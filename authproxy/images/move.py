@@ -1,0 +1,164 @@
+"""One image from a source to a destination: push, pull and copy are this with different ends."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from authproxy.digest import Digest, new_hasher
+from authproxy.images.content import Destination, Mounts, Source
+from authproxy.images.model import Descriptor, Manifest, Platform
+
+# Blobs at the same time. A registry's disk and the line are busy with fewer; small layers wait for answers.
+JOBS = 4
+
+
+class MoveError(Exception):
+    """An image that cannot be moved as it is: one sentence."""
+
+
+class How(StrEnum):
+    """What became of a blob."""
+
+    MOVED = "moved"
+    THERE = "already there"
+    MOUNTED = "mounted"
+
+
+class Progress(Protocol):
+    """Who is told while an image moves. Called on the event loop; returns at once."""
+
+    def begin(self, blob: Descriptor) -> None:
+        """A blob's turn has come."""
+
+    def advance(self, blob: Descriptor, count: int) -> None:
+        """So many more bytes of it have been handed on."""
+
+    def end(self, blob: Descriptor, how: How) -> None:
+        """It is at the destination."""
+
+
+class Silent:
+    """Tells nobody."""
+
+    def begin(self, blob: Descriptor) -> None:
+        """See Progress."""
+
+    def advance(self, blob: Descriptor, count: int) -> None:
+        """See Progress."""
+
+    def end(self, blob: Descriptor, how: How) -> None:
+        """See Progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What has been done: the manifest that got the name, and each blob with what became of it."""
+
+    manifest: Manifest
+    blobs: dict[Descriptor, How]
+
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes of blobs that went from the one to the other."""
+        return sum(blob.size for blob, how in self.blobs.items() if how is How.MOVED)
+
+
+async def move_image(
+    source: Source,
+    destination: Destination,
+    manifest: Manifest,
+    name: str | None,
+    *,
+    mount_from: str | None = None,
+    jobs: int = JOBS,
+    progress: Progress | None = None,
+) -> Moved:
+    """Move a manifest and all that it needs, and give it a name there.
+
+    Every blob comes before the manifests, and a child before its index, so that a destination never holds a name whose
+    content is not there; what is there already is not moved, so one that was broken off goes on where it was.
+    `mount_from` is a repository that the destination may take blobs from by itself. Raises MoveError, and what the
+    source and the destination raise: the first fault ends the rest.
+    """
+    manifests = await _gather(source, manifest)
+    blobs = {blob.digest: blob for one in manifests for blob in one.blobs if not blob.is_elsewhere}
+    turns = asyncio.Semaphore(jobs)
+    mover = _Mover(source, destination, mount_from, turns, progress or Silent())
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = {blob: group.create_task(mover.move(blob)) for blob in blobs.values()}
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    for one in manifests:
+        await destination.put_manifest(one, name if one is manifest else None)
+    return Moved(manifest, {blob: task.result() for blob, task in tasks.items()})
+
+
+async def choose_platform(source: Source, manifest: Manifest, platform: Platform) -> Manifest:
+    """The image for one platform: the child of an index, or the image itself. Raises MoveError, Missing."""
+    if not manifest.is_index:
+        return manifest
+    for child in manifest.children:
+        if child.platform is not None and platform.is_met_by(child.platform):
+            return await source.manifest(child.digest)
+    there = ", ".join(sorted({str(child.platform) for child in manifest.children if child.platform is not None}))
+    raise MoveError(f"it has no image for {platform}; it has {there or 'none that names its platform'}")
+
+
+async def _gather(source: Source, root: Manifest) -> list[Manifest]:
+    """All manifests that belong to one, each once, children first."""
+    found: dict[Digest, Manifest] = {}
+
+    async def visit(manifest: Manifest) -> None:
+        for child in manifest.children:
+            if child.digest not in found:
+                await visit(await source.manifest(child.digest))
+        found[manifest.digest] = manifest
+
+    await visit(root)
+    return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Mover:
+    source: Source
+    destination: Destination
+    mount_from: str | None
+    turns: asyncio.Semaphore
+    progress: Progress
+
+    async def move(self, blob: Descriptor) -> How:
+        async with self.turns:
+            self.progress.begin(blob)
+            how = await self._move(blob)
+            self.progress.end(blob, how)
+            return how
+
+    async def _move(self, blob: Descriptor) -> How:
+        if await self.destination.has(blob):
+            return How.THERE
+        if (
+            self.mount_from is not None
+            and isinstance(self.destination, Mounts)
+            and await self.destination.mount_from(blob, self.mount_from)
+        ):
+            return How.MOUNTED
+        await self.destination.put_blob(blob, self._verified(blob))
+        return How.MOVED
+
+    async def _verified(self, blob: Descriptor) -> AsyncIterator[bytes]:
+        """The blob's bytes. Raises MoveError in place of an end where they are not the blob's."""
+        hasher = new_hasher(blob.digest.algorithm)
+        size = 0
+        async for piece in self.source.blob(blob):
+            size += len(piece)
+            if size > blob.size:
+                raise MoveError(f"blob {blob.digest} has more than the {blob.size} bytes that its manifest says")
+            hasher.update(piece)
+            self.progress.advance(blob, len(piece))
+            yield piece
+        actual = Digest(blob.digest.algorithm, hasher.hexdigest())
+        if size != blob.size or actual != blob.digest:
+            raise MoveError(f"blob {blob.digest} came as {size} bytes with the digest {actual}; nothing of it is kept")

@@ -1,0 +1,54 @@
+import pytest
+
+from authproxy.digest import Digest
+from authproxy.images.archive.archived import ArchivedImage
+from authproxy.images.archive.names import is_place, name_as, names_below, renamed
+
+PLACES = [
+    ("app:v1", "host:5000", "host:5000/app:v1"),
+    ("app", "host:5000", "host:5000/app:latest"),
+    ("docker.io/library/app:v1", "host", "host/app:v1"),
+    ("docker.io/team/app:v1", "host", "host/team/app:v1"),
+    ("library/app:v1", "host", "host/library/app:v1"),
+    ("ghcr.io/team/app:v1", "host/mirror/", "host/mirror/team/app:v1"),
+    ("localhost:5000/team/app", "host", "host/team/app:latest"),
+    ("localhost/app:v1", "host", "host/app:v1"),
+    ("team/app:v1", "host", "host/team/app:v1"),
+    ("host:5000/app:v1@sha256:abc", "other", "other/app:v1"),
+]
+
+
+@pytest.mark.parametrize(("name", "place", "expected"), PLACES)
+def test_registry_in_a_name_is_replaced(name: str, place: str, expected: str) -> None:
+    assert renamed(name, place) == expected
+
+
+@pytest.mark.parametrize(
+    ("destination", "expected"), [("host:5000", True), ("host/", True), ("host/a/", True), ("host/app", False)]
+)
+def test_destination_is_a_place_or_one_repository(destination: str, *, expected: bool) -> None:
+    assert is_place(destination) == expected
+
+
+def image(names: tuple[str, ...] = (), tags: tuple[str, ...] = ()) -> ArchivedImage:
+    return ArchivedImage("x", names, tags, Digest.of(b"x"))
+
+
+def test_names_that_become_the_same_are_one() -> None:
+    assert names_below(image(("app:v1", "ghcr.io/app:v1", "b:v1")), "host") == ("host/app:v1", "host/b:v1")
+    assert names_below(image(tags=("v1",)), "host") == ()
+
+
+REPOSITORIES = [
+    (image(("x:v1",)), "host/app", "host/app:v1"),
+    (image(("x:v1", "y:v1")), "host/app", "host/app:v1"),
+    (image(("x:v1", "x:v2")), "host/app", "host/app:latest"),
+    (image(tags=("v3",)), "host:5000/app", "host:5000/app:v3"),
+    (image(), "host:5000/app", "host:5000/app:latest"),
+    (image(("x:v1",)), "host/app:v9", "host/app:v9"),
+]
+
+
+@pytest.mark.parametrize(("archived", "destination", "expected"), REPOSITORIES)
+def test_image_gets_a_tag_in_one_repository(archived: ArchivedImage, destination: str, expected: str) -> None:
+    assert name_as(archived, destination) == expected

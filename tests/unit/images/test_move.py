@@ -1,0 +1,135 @@
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from authproxy.digest import Digest
+from authproxy.images.content import Missing
+from authproxy.images.model import Descriptor, Manifest, Platform
+from authproxy.images.move import How, MoveError, choose_platform, move_image
+from tests.unit.images.archive.saves import (
+    IMAGE_TYPE,
+    INDEX_TYPE,
+    as_json,
+    config_of,
+    descriptor,
+    image_manifest,
+)
+
+LAYERS = [gzip.compress(f"layer {number}".encode(), mtime=0) for number in range(6)]
+CONFIG = config_of()
+AMD = image_manifest(CONFIG, *LAYERS[:4])
+ARM = image_manifest(CONFIG, *LAYERS[3:])
+INDEX = as_json(
+    {
+        "schemaVersion": 2,
+        "mediaType": INDEX_TYPE,
+        "manifests": [
+            descriptor(AMD, IMAGE_TYPE, platform={"os": "linux", "architecture": "amd64"}),
+            descriptor(ARM, IMAGE_TYPE, platform={"os": "linux", "architecture": "arm64", "variant": "v8"}),
+        ],
+    }
+)
+
+
+@dataclass
+class Memory:
+    """A source and a destination at once, which tells the order of what it takes."""
+
+    held: dict[Digest, bytes] = field(default_factory=dict)
+    names: dict[str, Digest] = field(default_factory=dict)
+    neighbours: dict[str, dict[Digest, bytes]] = field(default_factory=dict)
+    taken: list[Digest] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+
+    async def manifest(self, reference: str | Digest) -> Manifest:
+        digest = self.names.get(reference) if isinstance(reference, str) else reference
+        if digest is None or digest not in self.held:
+            raise Missing(f"no {reference}")
+        return Manifest.read(self.held[digest])
+
+    async def blob(self, descriptor: Descriptor, start: int = 0) -> AsyncIterator[bytes]:
+        content = self.held[descriptor.digest][start:]
+        for place in range(0, len(content), 7):
+            await asyncio.sleep(0)
+            yield content[place : place + 7]
+
+    async def has(self, descriptor: Descriptor) -> bool:
+        return descriptor.digest in self.held
+
+    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes]) -> None:
+        self.at_once += 1
+        self.most_at_once = max(self.at_once, self.most_at_once)
+        self.held[descriptor.digest] = b"".join([chunk async for chunk in chunks])
+        self.taken.append(descriptor.digest)
+        self.at_once -= 1
+
+    async def put_manifest(self, manifest: Manifest, reference: str | None) -> None:
+        needed = [entry.digest for entry in (*manifest.blobs, *manifest.children)]
+        assert all(digest in self.held for digest in needed)
+        self.held[manifest.digest] = manifest.content
+        self.taken.append(manifest.digest)
+        if reference is not None:
+            self.names[reference] = manifest.digest
+
+    async def mount_from(self, descriptor: Descriptor, repository: str) -> bool:
+        found = self.neighbours.get(repository, {}).get(descriptor.digest)
+        if found is not None:
+            self.held[descriptor.digest] = found
+        return found is not None
+
+
+@pytest.fixture
+def source() -> Memory:
+    contents = (*LAYERS, CONFIG, AMD, ARM, INDEX)
+    return Memory({Digest.of(content): content for content in contents}, {"all": Digest.of(INDEX)})
+
+
+async def test_all_platforms_move_children_first_and_each_blob_once(source: Memory) -> None:
+    there = Memory()
+    moved = await move_image(source, there, await source.manifest("all"), "v1", jobs=3)
+    assert there.held == source.held
+    assert there.names == {"v1": Digest.of(INDEX)}
+    assert there.taken[-3:] == [Digest.of(AMD), Digest.of(ARM), Digest.of(INDEX)]
+    assert len(there.taken) == len(set(there.taken))
+    assert set(moved.blobs.values()) == {How.MOVED}
+    assert moved.moved_bytes == sum(map(len, (*LAYERS, CONFIG)))
+    assert there.most_at_once == 3
+
+
+async def test_what_is_there_is_not_moved_again(source: Memory) -> None:
+    there = Memory({Digest.of(LAYERS[0]): LAYERS[0]})
+    moved = await move_image(source, there, await source.manifest("all"), "v1")
+    assert [blob.digest for blob, how in moved.blobs.items() if how is How.THERE] == [Digest.of(LAYERS[0])]
+    again = await move_image(source, there, await source.manifest("all"), "v2")
+    assert (set(again.blobs.values()), again.moved_bytes) == ({How.THERE}, 0)
+
+
+async def test_what_a_neighbour_has_is_mounted(source: Memory) -> None:
+    there = Memory(neighbours={"other": {Digest.of(CONFIG): CONFIG}})
+    moved = await move_image(source, there, await source.manifest("all"), "v1", mount_from="other")
+    assert [blob.digest for blob, how in moved.blobs.items() if how is How.MOUNTED] == [Digest.of(CONFIG)]
+
+
+@pytest.mark.parametrize(
+    "content", [b"x" * len(LAYERS[0]), LAYERS[0] + b"x", LAYERS[0][:-1]], ids=["others", "more", "fewer"]
+)
+async def test_other_bytes_than_the_digest_says_end_it_before_the_name(source: Memory, content: bytes) -> None:
+    source.held[Digest.of(LAYERS[0])] = content
+    there = Memory()
+    with pytest.raises(MoveError, match=f"blob {Digest.of(LAYERS[0])}"):
+        await move_image(source, there, await source.manifest("all"), "v1")
+    assert there.names == {}
+    assert Digest.of(LAYERS[0]) not in there.held
+
+
+async def test_one_platform_is_chosen(source: Memory) -> None:
+    index = await source.manifest("all")
+    arm = await choose_platform(source, index, Platform.parse("linux/arm64"))
+    assert arm.content == ARM
+    assert await choose_platform(source, arm, Platform.parse("linux/amd64")) is arm
+    with pytest.raises(MoveError, match="no image for windows/amd64; it has linux/amd64, linux/arm64/v8"):
+        await choose_platform(source, index, Platform.parse("windows/amd64"))
