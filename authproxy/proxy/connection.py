@@ -84,6 +84,16 @@ class Connection:
             parser.take(await self.wire.read(self._timeouts.read_s))
         return parser.pieces.popleft()
 
+    def rest(self) -> bytes | None:
+        """All of the answer's body that was not read yet, where it is here already; None where more is to come."""
+        parser = self._parser
+        assert parser is not None
+        if not parser.is_complete:
+            return None
+        body = b"".join(parser.pieces)
+        parser.pieces.clear()
+        return body
+
     def is_whole(self) -> bool:
         """Whether the last exchange left it fit for another: both sides have said all, and mean to go on."""
         parser = self._parser

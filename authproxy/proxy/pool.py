@@ -51,31 +51,30 @@ class Pool:
         One that may be repeated is, once and on a new connection, where an idle one turned out to be closed.
         """
         self.in_flight += 1
+        connection: Connection | None = None
         try:
+            connection = await self._take(may_reuse=True)
             try:
-                return await self._ask(request, may_reuse=True)
+                head = await connection.ask(request)
             except WentStale:
                 if not request.is_repeatable:
                     raise
-                return await self._ask(request, may_reuse=False)
+                self._give_back(connection)
+                connection = None
+                connection = await self._take(may_reuse=False)
+                head = await connection.ask(request)
         except BaseException:
             self.in_flight -= 1
+            if connection is not None:
+                self._give_back(connection)
             raise
+        return Answer(*head, connection, self)
 
     def close(self) -> None:
         """Close every connection, lent or idle."""
         for connection in (*self._lent, *self._idle):
             connection.wire.abort()
         self._idle.clear()
-
-    async def _ask(self, request: Request, *, may_reuse: bool) -> "Answer":
-        connection = await self._take(may_reuse=may_reuse)
-        try:
-            status, headers = await connection.ask(request)
-        except BaseException:
-            self._give_back(connection)
-            raise
-        return Answer(status, headers, connection, self)
 
     async def _take(self, *, may_reuse: bool) -> Connection:
         if self._free.locked():
@@ -155,6 +154,11 @@ class Answer:
         if piece := await self._connection.read():
             return piece
         raise StopAsyncIteration
+
+    def rest(self) -> bytes | None:
+        """All of the body that was not read yet, where it is here already; None where more is to come."""
+        assert self._connection is not None
+        return self._connection.rest()
 
     async def skip(self) -> None:
         """Read a short body to its end, so that the connection can be used again; of a long one no more than that."""

@@ -77,14 +77,22 @@ class Exchange:
         else:
             self._departure.tell(self._interrupt)
 
-    async def __aenter__(self) -> Self:
-        return self
+    @property
+    def has_watcher(self) -> bool:
+        """Whether a task looks, which `stop_watching` ends."""
+        return self._watcher is not None
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+    async def stop_watching(self) -> None:
+        """End the task that looks, if there is one. To be called before the context is left."""
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
-        elif self._departure is not None:
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._departure is not None:
             self._departure.forget()
         if not self._is_interrupted or self._task is None or self._task.uncancel():
             return  # also where somebody else has cancelled the task too

@@ -5,6 +5,7 @@ See docs/explanation/proxy.md for the walk through it.
 
 import time
 from collections.abc import Sequence
+from contextlib import aclosing, closing
 from dataclasses import replace
 
 import structlog
@@ -13,7 +14,6 @@ from authproxy import asgi
 from authproxy.access import Access
 from authproxy.asgi import Headers
 from authproxy.errors import GatewayFailed, RegistryError
-from authproxy.origin import Origin
 from authproxy.proxy.address import Address, parse_addresses
 from authproxy.proxy.connection import Request, Timeouts, encode_fields
 from authproxy.proxy.credentials import Credentials
@@ -85,40 +85,54 @@ class Upstream:
         Raises GatewayFailed, GatewayTimedOut or Unavailable; after the start of the answer too, so that the server
         ends the connection instead of a body that only looks complete. Raises ClientDisconnected.
         """
-        async with Exchange(scope, receive) as exchange:
-            body = RequestBody(receive, at_end=exchange.watch) if has_body(scope["headers"]) else None
-            if body is None:
-                exchange.watch()
+        with Exchange(scope, receive) as exchange:
             try:
-                request = self._request(scope, body)
-                address, answer = await self._ask(request, scope[asgi.ROUTE])
-                try:
-                    start, length = self._start(request, answer, address, scope[asgi.ORIGIN])
-                    await send(start)
-                    if body is not None and not body.is_complete:
-                        exchange.watch(drops_rest=True)  # refused early
-                    last = await self._relay(request, answer, send, length)
-                finally:
-                    answer.close()
+                if has_body(scope["headers"]):
+                    last = await self._send_on(exchange, scope, receive, send)
+                else:
+                    exchange.watch()
+                    request = self._request(scope)
+                    address, answer = await self._ask(request, scope[asgi.ROUTE])
+                    try:
+                        last = await self._relay(request, answer, send, *self._start(request, answer, address, scope))
+                    finally:
+                        answer.close()
             finally:
-                if body is not None:
-                    await body.aclose()
+                if exchange.has_watcher:
+                    await exchange.stop_watching()
         await send(last)
 
-    def _request(self, scope: asgi.Scope, body: RequestBody | None) -> Request:
-        method, target = scope["method"], self.addresses[0].target(scope["raw_path"], scope["query_string"])
-        if body is not None:
-            headers = self._headers(scope)
-            waits = expects_continue(scope["headers"])
-            return Request(method, target, [*headers, (b"expect", b"100-continue")] if waits else headers, body, waits)
-        # A client says the same in request after request: what it becomes is worked out once.
+    async def _send_on(
+        self, exchange: Exchange, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
+    ) -> asgi.Message:
+        """Pass on a request that has a body, and its answer but for the last message."""
+        async with aclosing(RequestBody(receive, at_end=exchange.watch)) as body:
+            request = self._request_with(body, scope)
+            address, answer = await self._ask(request, scope[asgi.ROUTE])
+            with closing(answer):
+                start, length = self._start(request, answer, address, scope)
+                if not body.is_complete:
+                    exchange.watch(drops_rest=True)  # refused early
+                return await self._relay(request, answer, send, start, length)
+
+    def _request(self, scope: asgi.Scope) -> Request:
+        """A client says the same in request after request: what its headers become is worked out once."""
         facts, origin = asgi.facts(scope), scope[asgi.ORIGIN]
         known_origin, headers, fields = facts.get(self._fact) or (None, [], b"")
         if known_origin != origin:
             headers = self._headers(scope)
             fields = encode_fields(headers)
             facts[self._fact] = origin, headers, fields
-        return Request(method, target, headers, fields=fields)
+        return Request(scope["method"], self._target(scope), headers, fields=fields)
+
+    def _request_with(self, body: RequestBody, scope: asgi.Scope) -> Request:
+        headers, waits = self._headers(scope), expects_continue(scope["headers"])
+        if waits:
+            headers.append((b"expect", b"100-continue"))
+        return Request(scope["method"], self._target(scope), headers, body, waits)
+
+    def _target(self, scope: asgi.Scope) -> bytes:
+        return self.addresses[0].target(scope["raw_path"], scope["query_string"])
 
     def _headers(self, scope: asgi.Scope) -> Headers:
         return request_headers(scope["headers"], scope[asgi.ORIGIN], pass_authorization=self.pass_authorization)
@@ -148,7 +162,7 @@ class Upstream:
         return await self._places.ask(_signed(request, await credentials.authorization(needs)))
 
     def _start(
-        self, request: Request, answer: Answer, address: Address, origin: Origin
+        self, request: Request, answer: Answer, address: Address, scope: asgi.Scope
     ) -> tuple[asgi.Message, int | None]:
         """The message that starts the client's answer, and the length of its body, if it is known."""
         if not self.pass_authorization and _is_challenge(answer):
@@ -156,7 +170,7 @@ class Upstream:
             raise self._failed(refused_credentials(answer.status, are_ours=are_ours), request)
 
         def relocation() -> Relocation:
-            return Relocation(request.target.decode("ascii"), address, origin, self.addresses)
+            return Relocation(request.target.decode("ascii"), address, scope[asgi.ORIGIN], self.addresses)
 
         relocators: dict[bytes, Relocate] = {
             b"location": lambda value: relocation().relocate(value),
@@ -165,7 +179,13 @@ class Upstream:
         headers = response_headers(answer.status, answer.headers, relocators=relocators)
         return {"type": "http.response.start", "status": answer.status, "headers": headers}, content_length(headers)
 
-    async def _relay(self, request: Request, answer: Answer, send: asgi.Send, length: int | None) -> asgi.Message:
+    async def _relay(
+        self, request: Request, answer: Answer, send: asgi.Send, start: asgi.Message, length: int | None
+    ) -> asgi.Message:
+        """Send an answer on, but for its last message."""
+        await send(start)
+        if (body := answer.rest()) is not None:
+            return {"type": "http.response.body", "body": body}
         try:
             return await relay(answer, send, length=length)
         except UpstreamError as exc:

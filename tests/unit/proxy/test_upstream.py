@@ -119,7 +119,7 @@ ANSWERS = [
     Answer(
         "chunked",
         http("200 OK", "Transfer-Encoding: chunked", body=b"1\r\no\r\n1\r\nk\r\n0\r\n\r\n"),
-        http("200 OK", "transfer-encoding: chunked", body=b"1\r\no\r\n1\r\nk\r\n0\r\n\r\n"),
+        http("200 OK", "transfer-encoding: chunked", body=b"2\r\nok\r\n0\r\n\r\n"),
     ),
     Answer("HEAD", http("200 OK", "Content-Length: 9999"), http("200 OK", "content-length: 9999"), "HEAD"),
     Answer(
