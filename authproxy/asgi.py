@@ -31,29 +31,29 @@ class ClientDisconnected(Exception):
 
 
 class Departure:
-    """Where to say that a client has gone before its answer was complete. One at a time may want to know."""
+    """Where to say that a client has gone before its answer was complete."""
 
-    __slots__ = ("_call", "_has_come")
+    __slots__ = ("_calls", "_has_come")
 
     def __init__(self) -> None:
-        self._call: Callable[[], object] | None = None
+        self._calls: list[Callable[[], object]] = []
         self._has_come = False
 
     def tell(self, call: Callable[[], object]) -> None:
         """Call this when the client goes, at once if it has gone already."""
-        self._call = call
+        self._calls.append(call)
         if self._has_come:
             call()
 
-    def forget(self) -> None:
-        """Nobody wants to know any more."""
-        self._call = None
+    def forget(self, call: Callable[[], object]) -> None:
+        """Whoever was to be called does not want to know any more."""
+        self._calls.remove(call)
 
     def come(self) -> None:
         """The client has gone."""
         self._has_come = True
-        if self._call is not None:
-            self._call()
+        for call in tuple(self._calls):
+            call()
 
 
 class ContentTooLong(ValueError):

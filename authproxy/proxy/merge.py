@@ -9,6 +9,7 @@ from authproxy import asgi
 from authproxy.pages import LOOK, Page, find_shown, next_link, to_json
 from authproxy.proxy.inquiry import CATALOG, Inquiry
 from authproxy.proxy.rename import Renaming
+from authproxy.proxy.stream import watched
 
 # Entries of a page, where the client names no size.
 DEFAULT_PAGE = 100
@@ -42,13 +43,20 @@ class Share:
 
 
 async def answer_catalog(
-    shares: Sequence[Share], scope: asgi.Scope, send: asgi.Send, shows: Callable[[str], bool], page: Page
+    shares: Sequence[Share],
+    scope: asgi.Scope,
+    receive: asgi.Receive,
+    send: asgi.Send,
+    shows: Callable[[str], bool],
+    page: Page,
 ) -> None:
     """Answer with a page of the names that all shares have together and `shows` is true of.
 
     A registry that fails or has no catalog fails the whole: a list that lacks its names would look like a whole one.
+    Raises ClientDisconnected when the client goes away meanwhile: nobody is asked any more then.
     """
-    async with _merged([share.names(scope, page.last) for share in shares]) as names:
+    streams = [share.names(scope, page.last) for share in shares]
+    async with watched(scope, receive), _merged(streams) as names:
         found = await find_shown(_pieces(names), shows, page)
     shown, link = next_link(scope[asgi.ORIGIN], CATALOG, page, found)
     body = f'{{"repositories":{to_json(shown)}}}'.encode()

@@ -45,7 +45,7 @@ class Restrict:
         inquiry = Inquiry(self.app, scope)
         match route:
             case Route(kind=Kind.CATALOG):
-                await _answer_catalog(self.app, scope, send, permissions)
+                await _answer_catalog(self.app, scope, receive, send, permissions)
                 return
             case Route(kind=Kind.TAGS, repository=str(name)) if permissions.concern("pull"):
                 if await inquiry.has_repository(name):
@@ -127,10 +127,12 @@ async def _check_delete(inquiry: Inquiry, name: str, digest: Digest, permissions
                 unread.append(str(inner))
 
 
-async def _answer_catalog(app: asgi.App, scope: asgi.Scope, send: asgi.Send, permissions: Permissions) -> None:
+async def _answer_catalog(
+    app: asgi.App, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send, permissions: Permissions
+) -> None:
     page = parse_page(scope[asgi.ROUTE], default=DEFAULT_PAGE).at_most(MAX_PAGE)
     everything = Share(app, "", Renaming(), lambda _: True)
-    await answer_catalog([everything], scope, send, permissions.shows_repository, page)
+    await answer_catalog([everything], scope, receive, send, permissions.shows_repository, page)
 
 
 async def _answer_tags(inquiry: Inquiry, scope: asgi.Scope, send: asgi.Send, permissions: Permissions) -> None:

@@ -5,6 +5,7 @@ Neither is ever gathered: the next piece is read when the last one has been take
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Self
 
 from authproxy import asgi
@@ -57,7 +58,7 @@ class Exchange:
     """Ends what the current task waits for, whatever it is, when the client goes away.
 
     `watch` begins to look, for requests whose body has been read or does not matter. As a context it turns its own
-    interruption into ClientDisconnected; outside of it the task is never interrupted.
+    interruption into ClientDisconnected; outside of it the task is never interrupted. See `watched` too.
     """
 
     def __init__(self, scope: asgi.Scope, receive: asgi.Receive) -> None:
@@ -92,8 +93,8 @@ class Exchange:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self._departure is not None:
-            self._departure.forget()
+        if self._departure is not None and self._is_watched and self._watcher is None:
+            self._departure.forget(self._interrupt)
         if not self._is_interrupted or self._task is None or self._task.uncancel():
             return  # also where somebody else has cancelled the task too
         if kind is not None and issubclass(kind, asyncio.CancelledError):
@@ -108,3 +109,14 @@ class Exchange:
         if self._task is not None and not self._is_interrupted:
             self._is_interrupted = True
             self._task.cancel()
+
+
+@asynccontextmanager
+async def watched(scope: asgi.Scope, receive: asgi.Receive) -> AsyncIterator[None]:
+    """An exchange of which nothing but the end matters. Raises ClientDisconnected when the client goes away."""
+    with Exchange(scope, receive) as exchange:
+        exchange.watch()
+        try:
+            yield
+        finally:
+            await exchange.stop_watching()

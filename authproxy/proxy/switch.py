@@ -51,7 +51,9 @@ class Switch:
         """Pass on, or answer. Raises NameUnknown where no branch holds the repository, and what a branch raises."""
         route: Route = scope[asgi.ROUTE]
         if route.repository is None:
-            return self._answer_catalog(scope, send) if route.kind is Kind.CATALOG else _answer_base(send, route)
+            if route.kind is Kind.CATALOG:
+                return self._answer_catalog(scope, receive, send)
+            return _answer_base(send, route)
         branch = self._find(route.repository)
         if branch is None:
             raise NameUnknown(detail={"name": route.repository})
@@ -77,14 +79,14 @@ class Switch:
         branch = self._find(name)
         return branch.renaming.inward(name) if branch is not None and branch.registry is registry else None
 
-    async def _answer_catalog(self, scope: asgi.Scope, send: asgi.Send) -> None:
+    async def _answer_catalog(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         page = parse_page(scope[asgi.ROUTE], default=min(DEFAULT_PAGE, self.max_entries))
         if page.limit is not None and page.limit > self.max_entries:
             raise PaginationNumberInvalid(f"n is at most {self.max_entries}", detail={"n": page.limit})
         permissions: Permissions | None = scope.pop(PERMISSIONS, None)
         shows = _everything if permissions is None else permissions.shows_repository
         shares = [self._share(branch) for branch in self.branches if branch.is_listed]
-        await answer_catalog(shares, scope, send, shows, page)
+        await answer_catalog(shares, scope, receive, send, shows, page)
 
     def _share(self, branch: Branch) -> Share:
         return Share(branch.registry, branch.base, branch.renaming, lambda name: self._find(name) is branch)

@@ -55,8 +55,7 @@ async def listed(shares: Sequence[Share], n: int = 3) -> list[str]:
     """The whole merged catalog, page by page along its links."""
 
     async def merged(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        del receive
-        await answer_catalog(shares, scope, send, lambda _: True, parse_page(scope[asgi.ROUTE]))
+        await answer_catalog(shares, scope, receive, send, lambda _: True, parse_page(scope[asgi.ROUTE]))
 
     found: list[str] = []
     path: str | None = f"/v2/_catalog?n={n}"
@@ -140,13 +139,39 @@ async def failing(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> 
 @pytest.mark.parametrize("other", [refusing, failing])
 async def test_a_registry_without_an_answer_shortens_no_list(other: asgi.App) -> None:
     async def merged(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        del receive
         shares = [everything(Listing(["a"])), everything(other)]
-        await answer_catalog(shares, scope, send, lambda _: True, parse_page(scope[asgi.ROUTE]))
+        await answer_catalog(shares, scope, receive, send, lambda _: True, parse_page(scope[asgi.ROUTE]))
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(BareEdge(merged)), base_url=BASE_URL) as client:
         answer = await client.get("/v2/_catalog")
     assert (answer.status_code, code_of(answer)) == (502, "UNAVAILABLE")
+
+
+async def test_a_client_that_goes_away_ends_the_questions_to_all_registries() -> None:
+    asked, departure, ended = asyncio.Barrier(3), asgi.Departure(), list[str]()
+
+    async def hang(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        del scope, receive, send
+        try:
+            await asked.wait()
+            await asyncio.Event().wait()
+        finally:
+            ended.append("ended")
+
+    async def merged(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        scope[asgi.DEPARTURE] = departure
+        shares = [everything(hang), everything(hang)]
+        with pytest.raises(asgi.ClientDisconnected):
+            await answer_catalog(shares, scope, receive, send, lambda _: True, parse_page(scope[asgi.ROUTE]))
+        await asgi.respond(send, 200, [], b"left")
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(BareEdge(merged)), base_url=BASE_URL) as client:
+        answer = asyncio.create_task(client.get("/v2/_catalog"))
+        async with asyncio.timeout(20):
+            await asked.wait()
+            departure.come()
+            assert (await answer).content == b"left"
+    assert ended == ["ended", "ended"]
 
 
 async def test_all_registries_are_asked_at_once() -> None:
