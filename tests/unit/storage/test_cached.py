@@ -3,8 +3,9 @@
 import ctypes
 import errno
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -14,7 +15,15 @@ from authproxy.storage.cached import NotCached, open_cached, read_cached, size_c
 from authproxy.storage.driver import NotFound
 from authproxy.storage.filesystem import MAX_AT_ONCE, FilesystemDriver
 
+DISK = "/var/tmp"  # noqa: S108 - what is made there has a name of its own
 PATH = layout.tag_current(Repository("a"), Tag("v1"))
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder on a disk: where TMPDIR is in memory, the kernel takes no calls that must not wait."""
+    with TemporaryDirectory(dir=DISK) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
