@@ -120,14 +120,18 @@ class Document:
 
 def read_document(path: Path) -> Document:
     """Read and parse a UTF-8 file. Raises DocumentError, also where the file cannot be read."""
+    return parse_document(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file. Raises DocumentError."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as exc:
         raise DocumentError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
     except UnicodeDecodeError as exc:
         line = exc.object.count(b"\n", 0, exc.start) + 1
         raise DocumentError(f"{path}:{line}: a byte that is not UTF-8; save the file as UTF-8") from exc
-    return parse_document(text, str(path))
 
 
 def parse_document(text: str, name: str) -> Document:

@@ -13,18 +13,13 @@ from authproxy.config.document import (
     Place,
     TextNode,
     parse_document,
+    read_text,
 )
 
 
 def read_foreign(path: Path) -> Document:
     """Read a YAML or JSON file. Raises DocumentError."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as exc:
-        raise DocumentError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
-    except UnicodeDecodeError as exc:
-        line = exc.object.count(b"\n", 0, exc.start) + 1
-        raise DocumentError(f"{path}:{line}: a byte that is not UTF-8; save the file as UTF-8") from exc
+    text = read_text(path)
     if text.lstrip().startswith("{"):
         # JSON is YAML but for tabs, which stand between its words alone, and for pairs of escapes for one character.
         text = _ESCAPE.sub(_one_character, text.replace("\t", " "))
