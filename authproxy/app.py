@@ -37,6 +37,7 @@ from authproxy.errors import EndpointUnknown, RegistryError, Unsupported
 from authproxy.health.gate import Gate
 from authproxy.metrics.families import HEALTH_CHECK_UP
 from authproxy.metrics.metrics import Metrics
+from authproxy.notify import READY, notify
 from authproxy.once import Once
 
 
@@ -171,5 +172,6 @@ class _Lifespan:
         await receive()  # startup
         async with self.parts.running():
             await send({"type": "lifespan.startup.complete"})
+            notify(READY)  # by each worker: the first that serves counts
             await receive()  # shutdown
         await send({"type": "lifespan.shutdown.complete"})

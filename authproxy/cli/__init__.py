@@ -9,7 +9,21 @@ from typing import Annotated
 import typer
 
 from authproxy import __version__
-from authproxy.cli import audit, config, doctor, key, policy, policy_import, policy_replay, serve, token, user
+from authproxy.cli import (
+    audit,
+    config,
+    doctor,
+    health,
+    images,
+    key,
+    policy,
+    policy_import,
+    policy_replay,
+    serve,
+    token,
+    user,
+    version,
+)
 from authproxy.cli.faults import tell
 from authproxy.errors import StartError
 
@@ -22,6 +36,8 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
+app.command("health")(health.health)
+app.command("version")(version.version)
 app.add_typer(audit.app, name="audit")
 app.add_typer(config.app, name="config")
 app.add_typer(key.app, name="key")
@@ -40,7 +56,7 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    show_version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
     ] = False,
 ) -> None:

@@ -71,6 +71,10 @@ def test_the_socket_is_there_while_it_is_served(tmp_path: Path, workers: int) ->
         wait_until_ready(tmp_path, process)
         refused = ask(tmp_path, "POST", "/v2/a/blobs/uploads/")
         assert (refused.status_code, refused.json()["errors"][0]["code"]) == (405, "UNSUPPORTED")
+        healthy = subprocess.run(
+            [AUTHPROXY, "health", "config.yml"], cwd=tmp_path, env=environment(tmp_path), check=False
+        )
+        assert healthy.returncode == 0
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=STOPPED_WITHIN_S)
     assert process.returncode == 0, said

@@ -1,0 +1,22 @@
+"""What systemd is told of a service of `Type=notify`: see sd_notify(3), "Description".
+
+A datagram to the socket that NOTIFY_SOCKET names; where there is none, nobody wants to know.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+
+READY = "READY=1"
+
+
+def notify(state: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Tell the service manager, if there is one. A manager that has gone is no reason not to serve."""
+    path = environ.get("NOTIFY_SOCKET", "")
+    if not path.startswith(("/", "@")):
+        return
+    # An @ stands for the NUL that abstract names begin with: unix(7).
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(state.encode(), address)

@@ -1,0 +1,111 @@
+"""`authproxy health` beside real servers, and what systemd is told of one."""
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from tests.support.program import environment
+from tests.support.server import AUTHPROXY, running_server
+
+CONFIG = """\
+version: 0.1
+auth: none
+storage: {{inmemory: {{}}}}
+http:
+  addr: 127.0.0.1:{port}
+"""
+
+
+def health(folder: Path, *arguments: str, **settings: str) -> tuple[int, str]:
+    """The exit code, and all that was said."""
+    ran = subprocess.run(
+        [AUTHPROXY, "health", *arguments],
+        cwd=folder,
+        env=environment(folder, **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+@contextmanager
+def other_server(status: int, body: bytes) -> Iterator[int]:
+    """An HTTP server that is no registry, and answers everything so."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_server_is_healthy_while_it_runs_and_systemd_is_told_when_it_serves(tmp_path: Path) -> None:
+    folder = tmp_path / "server"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        settings = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "REGISTRY_HTTP_WORKERS": "2"}
+        with running_server(folder, settings) as server:
+            assert manager.recv(100) == b"READY=1"
+            where = {"REGISTRY_HTTP_ADDR": f"0.0.0.0:{server.port}"}  # every address: it is found at loopback's
+            assert health(folder, "--embedded", **where) == (0, "healthy\n")
+    code, said = health(folder, "--embedded", **where)
+    assert (code, said) == (1, f"authproxy: 127.0.0.1:{server.port} does not answer: [Errno 111] Connection refused\n")
+
+
+def test_a_server_below_a_prefix_and_without_tls_is_found_there(tmp_path: Path) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text(CONFIG.format(port=5000) + "  prefix: /below/\n")
+    with running_server(tmp_path / "server", arguments=[str(config)], has_tls=False) as server:
+        assert health(tmp_path, str(config), REGISTRY_HTTP_ADDR=f"127.0.0.1:{server.port}") == (0, "healthy\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, b"hello", "what listens on 127.0.0.1:{port} is no registry"),
+        (503, b'{"errors":[{"code":"UNAVAILABLE","message":"back at noon"}]}', "GET /v2/ answered 503: back at noon"),
+        (500, b"[]", "GET /v2/ answered 500: Internal Server Error"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(tmp_path: Path, status: int, body: bytes, said: str) -> None:
+    with other_server(status, body) as port:
+        config = tmp_path / "config.yml"
+        config.write_text(CONFIG.format(port=port))
+        assert health(tmp_path, str(config)) == (1, f"authproxy: {said.format(port=port)}\n")
+
+
+def test_one_that_takes_connections_and_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = tmp_path / "config.yml"
+        config.write_text(CONFIG.format(port=silent.getsockname()[1]))
+        code, said = health(tmp_path, str(config), "--timeout", "0.5")
+    assert code == 1
+    assert "does not answer: timed out" in said
+
+
+def test_a_configuration_that_cannot_be_read_is_neither_well_nor_ill(tmp_path: Path) -> None:
+    code, said = health(tmp_path, str(tmp_path / "none.yml"))
+    assert code == 2
+    assert "none.yml" in said
