@@ -12,19 +12,14 @@ from authproxy.config.load import load_values
 from authproxy.errors import StartError
 from authproxy.identity.accounts import add_user
 from tests.support.application import serving
+from tests.support.whole import RULES as OWN_SPACE
 
 PASSWORD = "correct horse"
-RULES = """
-version: 1
-rules:
-  - name: own space
-    allow: [pull, push, delete]
-    to: {signed-in: true}
-    on: {repositories: ["{user}/**"]}
+RULES = f"""{OWN_SPACE}
   - name: anybody reads what is public
     allow: [pull]
-    to: {everyone: true}
-    on: {repositories: ["public/**"]}
+    to: {{everyone: true}}
+    on: {{repositories: ["public/**"]}}
 """
 
 
