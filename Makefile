@@ -1,6 +1,6 @@
 # Everything one does with this repository. `make` alone prints this list; CI calls nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help serve check style types unit test soak packages wheel bench fmt cover lock clean
+.PHONY: help serve check style types unit test soak packages wheel wheelhouse base image bench fmt cover lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.runtime ## run the registry on https://localhost:5000 (data in ./data, certificates in ./certs)
 	@exec $(BIN)/authproxy serve --embedded
@@ -36,7 +36,7 @@ unit: $(VENV)/.dev ## the third part of check: unit tests and protocol tables
 	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/pytest -q -n auto --hypothesis-profile=quick \
 	    -o tmp_path_retention_policy=failed tests/unit tests/protocol
 
-test: packages check $(TESTENV)/.wheel ## everything, on the built wheel, with real clients and registries (as root)
+test: packages check $(TESTENV)/.wheel wheelhouse base ## everything, on the built wheel, with real clients and registries (as root)
 	$(TESTENV)/bin/pytest -q --over-https tests
 
 # How long each of the long tests goes on, in seconds.
@@ -87,6 +87,23 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
 wheel: $(VENV)/.dev
 	@rm -rf build/wheel
 	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
+
+wheelhouse: wheel ## fill build/wheelhouse with what the image installs: the lock's wheels and our own
+	@rm -rf build/wheelhouse
+	@$(PIP) download --no-deps --only-binary=:all: --require-hashes --dest build/wheelhouse -r requirements.lock
+	@cp build/wheel/*.whl build/wheelhouse/
+
+base: packages ## make build/base.tar, what the tests build the image from
+	@.ci/base
+
+# What the image is made of and called.
+BASE ?= python:3.11-slim
+IMAGE ?= authproxy
+
+image: wheelhouse ## build the container image with docker (BASE=python:3.11-slim IMAGE=authproxy)
+	docker build -f deploy/image/Dockerfile -t $(IMAGE) --build-arg BASE=$(BASE) \
+	    --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
+	    --build-arg VERSION=$$($(BIN)/python -c 'import authproxy; print(authproxy.__version__)') .
 
 $(TESTENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
 	@echo "installing into $(TESTENV) …"

@@ -64,9 +64,15 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line. What the operator has to mend is said in a line, with exit code 1 and no traceback."""
+    """Run the command line. What the operator has to mend is said in a line, with exit code 1 and no traceback.
+
+    `authproxy CONFIG.yml` is `authproxy serve CONFIG.yml`: so CNCF Distribution's container image is called.
+    """
+    arguments = sys.argv[1:]
+    if arguments and arguments[0].endswith((".yml", ".yaml")):
+        arguments.insert(0, "serve")
     try:
-        app()
+        app(arguments)
     except StartError as error:
         tell(error)
         sys.exit(1)

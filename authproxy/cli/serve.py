@@ -41,6 +41,7 @@ def serve(
     from authproxy.config.load import load, load_values
     from authproxy.embedded import Layout, prepare
     from authproxy.listen import listening
+    from authproxy.stepdown import step_down
 
     if embedded and config is not None:
         raise StartError("--embedded reads no configuration file: give one of the two")
@@ -52,6 +53,8 @@ def serve(
         typer.echo(f"authproxy: warning: {warning}", err=True)
     # The ports come first: a start that cannot serve makes nothing on disk.
     with listening(loaded.settings.http.addr) as sockets, _debug_port(loaded.settings.http.debug) as debug_sockets:
+        if kept := step_down(loaded.settings, os.environ):
+            typer.echo(f"authproxy: warning: {kept}", err=True)
         if embedded and (made_up := prepare(layout, os.environ, now=dt.datetime.now(dt.UTC))):
             _show_password(made_up)
         with _shared_folder(loaded.settings) as shared_folder:

@@ -84,10 +84,11 @@ def image_layer(mark: str) -> bytes:
 
 
 @contextmanager
-def running_daemon() -> Iterator[Daemon]:
+def running_daemon(*, storage: str = "vfs") -> Iterator[Daemon]:
     """A daemon for the length of a block. It starts and stops its containerd itself. Needs root.
 
-    Containers have no network: the tests need none, and so nothing of the machine's network is touched.
+    Containers have no network: the tests need none, and so nothing of the machine's network is touched. `storage` is
+    how it keeps layers: vfs copies all that is below each of them, and needs nothing of the kernel.
     """
     assert os.geteuid() == 0, "the tests run a Docker daemon of their own, which takes root: run them as root"
     # Not pytest's folder: the path of a Unix socket has 107 characters at most.
@@ -97,7 +98,7 @@ def running_daemon() -> Iterator[Daemon]:
     command = [
         binary("dockerd"),
         *("--host", daemon.socket, "--config-file", f"{folder}/daemon.json", "--pidfile", f"{folder}/dockerd.pid"),
-        *("--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--storage-driver", "vfs"),
+        *("--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--storage-driver", storage),
         *("--bridge", "none", "--iptables=false", "--ip6tables=false", "--exec-opt", "native.cgroupdriver=cgroupfs"),
     ]
     with (folder / "dockerd.log").open("wb") as log:

@@ -1,0 +1,53 @@
+"""The container image, built once by a daemon of our own from what `make wheelhouse base` made."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.binaries import ROOT, binary
+from tests.support.daemon import Daemon, Docker, running_daemon
+from tests.support.program import environment, succeed
+
+BUILT_WITHIN_S = 300.0
+# A build has a dozen layers on a whole Debian. vfs would copy that for each of them, twice.
+STORAGE = "overlay2" if "overlay" in Path("/proc/filesystems").read_text() else "vfs"
+BASE = "debian-with-python"
+IMAGE = "authproxy"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The image, in the daemon that built it."""
+
+    daemon: Daemon
+    docker: Docker  # who runs containers
+    image: str
+
+
+@pytest.fixture(scope="session")
+def built() -> Iterator[Built]:
+    """A daemon that has the image."""
+    base = ROOT / "build/base.tar"
+    assert base.exists(), "there is no base image: run `make base wheelhouse`"
+    with running_daemon(storage=STORAGE) as daemon:
+        docker = daemon.docker("operator")
+        docker.must("import", str(base), BASE)
+        # Neither network nor BuildKit: what the build needs is in the wheelhouse.
+        command = ("build", "--network", "none", "-f", "deploy/image/Dockerfile", "--build-arg", f"BASE={BASE}")
+        succeed(
+            *(binary("docker"), *command, "-t", IMAGE, "."),
+            env=environment(docker.home, DOCKER_HOST=daemon.socket, DOCKER_BUILDKIT="0"),
+            cwd=ROOT,
+            timeout_s=BUILT_WITHIN_S,
+        )
+        yield Built(daemon, docker, IMAGE)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """An empty folder of root's, as `mkdir /mnt/registry` leaves it."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
