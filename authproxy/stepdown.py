@@ -24,8 +24,8 @@ _MADE_BY_REGISTRIES = ("docker/registry/v2", "docker/registry/v2/blobs", "docker
 def step_down(settings: Settings, environ: Mapping[str, str]) -> str | None:
     """Become the account of the variable, where there is one and we are root. In a sentence what keeps us from it.
 
-    Folders of ours that are empty and root's are given to that account first. Raises StartError where the variable names
-    no account.
+    Folders of ours that are empty and root's are given to that account first. Raises StartError where the variable
+    names no account.
     """
     named = environ.get(VARIABLE)
     if not named or os.geteuid() != 0:

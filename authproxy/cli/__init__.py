@@ -14,7 +14,6 @@ from authproxy.cli import (
     config,
     doctor,
     health,
-    images,
     key,
     policy,
     policy_import,
