@@ -11,6 +11,10 @@ class Missing(Exception):
     """A source has no such manifest or blob: one sentence."""
 
 
+class Interrupted(Exception):
+    """What was begun broke off, by no fault of its own, and may be tried again from its beginning: one sentence."""
+
+
 class Source(Protocol):
     """Content that can be read. Manifests come with the digest compared; blobs are for the reader to compare."""
 
@@ -28,7 +32,10 @@ class Destination(Protocol):
         """Whether this blob or manifest is there."""
 
     async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes]) -> None:
-        """Take a blob; there on return. Where `chunks` raises, nothing of it is kept."""
+        """Take a blob; there on return. Where `chunks` raises, nothing of it is kept.
+
+        Raises Interrupted.
+        """
 
     async def put_manifest(self, manifest: Manifest, reference: str | None) -> None:
         """Take a manifest whose blobs and children are there, and under a name where it gets one."""

@@ -57,6 +57,7 @@ class Descriptor:
     platform: Platform | None = None  # of an index's entry
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     urls: tuple[str, ...] = ()  # where else a layer can be had
+    artifact_type: str | None = None  # of an entry in a list of referrers
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -72,7 +73,7 @@ class Descriptor:
             digest = parse_digest(text)
         except DigestInvalid as error:
             raise UnreadableManifest(f"{text[:100]!r}: {error}") from None
-        urls = more.get("urls") or ()
+        urls, artifact_type = more.get("urls") or (), more.get("artifactType")
         return cls(
             media_type,
             digest,
@@ -80,6 +81,7 @@ class Descriptor:
             _find_platform(more.get("platform")),
             _texts(more.get("annotations")),
             tuple(url for url in urls if isinstance(url, str)) if isinstance(urls, list) else (),
+            artifact_type if isinstance(artifact_type, str) else None,
         )
 
     @property

@@ -1,17 +1,23 @@
 """One image from a source to a destination: push, pull and copy are this with different ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from authproxy.digest import Digest, new_hasher
-from authproxy.images.content import Destination, Mounts, Source
+from authproxy.images.content import Destination, Interrupted, Mounts, Source
 from authproxy.images.model import Descriptor, Manifest, Platform
 
 # Blobs at the same time. A registry's disk and the line are busy with fewer; small layers wait for answers.
 JOBS = 4
+
+# A blob is sent so often before it is given up, with a pause that doubles.
+ATTEMPTS = 5
+FIRST_PAUSE_S = 0.5
+
+Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 
 class MoveError(Exception):
@@ -30,7 +36,7 @@ class Progress(Protocol):
     """Who is told while an image moves. Called on the event loop; returns at once."""
 
     def begin(self, blob: Descriptor) -> None:
-        """A blob's turn has come."""
+        """A blob's turn has come, perhaps again from its beginning."""
 
     def advance(self, blob: Descriptor, count: int) -> None:
         """So many more bytes of it have been handed on."""
@@ -74,6 +80,7 @@ async def move_image(
     mount_from: str | None = None,
     jobs: int = JOBS,
     progress: Progress | None = None,
+    sleep: Sleep = asyncio.sleep,
 ) -> Moved:
     """Move a manifest and all that it needs, and give it a name there.
 
@@ -85,7 +92,7 @@ async def move_image(
     manifests = await _gather(source, manifest)
     blobs = {blob.digest: blob for one in manifests for blob in one.blobs if not blob.is_elsewhere}
     turns = asyncio.Semaphore(jobs)
-    mover = _Mover(source, destination, mount_from, turns, progress or Silent())
+    mover = _Mover(source, destination, mount_from, turns, progress or Silent(), sleep)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = {blob: group.create_task(mover.move(blob)) for blob in blobs.values()}
@@ -128,6 +135,7 @@ class _Mover:
     mount_from: str | None
     turns: asyncio.Semaphore
     progress: Progress
+    sleep: Sleep
 
     async def move(self, blob: Descriptor) -> How:
         async with self.turns:
@@ -145,7 +153,15 @@ class _Mover:
             and await self.destination.mount_from(blob, self.mount_from)
         ):
             return How.MOUNTED
-        await self.destination.put_blob(blob, self._verified(blob))
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await self.destination.put_blob(blob, self._verified(blob))
+                break
+            except Interrupted:
+                if attempt == ATTEMPTS:
+                    raise
+                self.progress.begin(blob)
+                await self.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1))
         return How.MOVED
 
     async def _verified(self, blob: Descriptor) -> AsyncIterator[bytes]:

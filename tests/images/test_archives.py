@@ -33,7 +33,7 @@ class Storage:
 
     home: Path
 
-    def run(self, program: str, *arguments: str) -> str:
+    def ask(self, program: str, *arguments: str) -> str:
         """Run one of them, which has to end well: what it printed."""
         options = ["--root", f"{self.home}/root", "--runroot", f"{self.home}/run", "--storage-driver", "vfs"]
         if program == "skopeo":
@@ -75,7 +75,7 @@ def storage(saved: Path) -> Iterator[Storage]:
             '{"default": [{"type": "insecureAcceptAnything"}]}'
         )
         storage = Storage(home)
-        storage.run("podman", "load", "--quiet", "--input", str(saved))
+        storage.ask("podman", "load", "--quiet", "--input", str(saved))
         yield storage
     finally:
         shutil.rmtree(home, ignore_errors=True)
@@ -90,19 +90,19 @@ WRITERS: list[tuple[str, Write]] = [
     ("zstd of docker", lambda _, saved, path: path.write_bytes(zstandard.compress(saved.read_bytes()))),
     ("docker, extracted", lambda _, saved, path: shutil.unpack_archive(saved, path, format="tar")),
     *(
-        (f"skopeo {form}", lambda storage, saved, path, form=form: storage.run(
+        (f"skopeo {form}", lambda storage, saved, path, form=form: storage.ask(
             "skopeo", "copy", "--quiet", f"docker-archive:{saved}", f"{form}:{path}:{NAME}"
         ))
         for form in ("docker-archive", "oci-archive", "oci")
     ),
     *(
-        (f"podman {form}", lambda storage, _, path, form=form: storage.run(
+        (f"podman {form}", lambda storage, _, path, form=form: storage.ask(
             "podman", "save", "--quiet", "--format", form, "--output", str(path), NAME
         ))
         for form in ("docker-archive", "oci-archive", "oci-dir")
     ),
     *(
-        (f"buildah {form}", lambda storage, _, path, form=form: storage.run(
+        (f"buildah {form}", lambda storage, _, path, form=form: storage.ask(
             "buildah", "push", "--quiet", NAME, f"{form}:{path}:{NAME}"
         ))
         for form in ("docker-archive", "oci-archive", "oci")
@@ -178,14 +178,14 @@ async def test_podman_and_skopeo_read_what_is_written(
     storage: Storage, docker: Docker, saved: Path, tmp_path: Path, name: str, transport: str
 ) -> None:
     # skopeo passes over Docker's media types in an OCI layout: the image is OCI's from the beginning.
-    storage.run("skopeo", "copy", "--quiet", f"docker-archive:{saved}", f"oci:{tmp_path}/before:{NAME}")
+    storage.ask("skopeo", "copy", "--quiet", f"docker-archive:{saved}", f"oci:{tmp_path}/before:{NAME}")
     await rewrite(tmp_path / "before", f"{tmp_path}/{name}", NAME)
     source = f"{transport}:{tmp_path}/{name.rstrip('/')}:{NAME}"
-    config = json.loads(storage.run("skopeo", "inspect", "--config", source))
+    config = json.loads(storage.ask("skopeo", "inspect", "--config", source))
     layers = json.loads(docker.must("image", "inspect", "--format", "{{json .RootFS.Layers}}", NAME))
     assert config["rootfs"]["diff_ids"] == layers
-    identity = storage.run("podman", "pull", "--quiet", source).strip()
-    assert json.loads(storage.run("podman", "image", "inspect", identity))[0]["RootFS"]["Layers"] == layers
+    identity = storage.ask("podman", "pull", "--quiet", source).strip()
+    assert json.loads(storage.ask("podman", "image", "inspect", identity))[0]["RootFS"]["Layers"] == layers
 
 
 async def test_a_folder_of_archives_is_read_one_after_another(docker: Docker, saved: Path, tmp_path: Path) -> None:

@@ -1,22 +1,7 @@
 """Names that archives give their images, and what they are called in another registry."""
 
 from authproxy.images.archive.archived import ArchivedImage
-
-# https://pkg.go.dev/github.com/distribution/reference: what docker means by a name without a host, and hides again.
-DOCKER_HUB = frozenset({"docker.io", "index.docker.io"})
-_OFFICIAL = "library/"
-DEFAULT_TAG = "latest"
-
-
-def split_host(name: str) -> tuple[str | None, str]:
-    """A name's registry, where it names one, and the rest.
-
-    As docker reads it: the first of several parts is a host where it has a dot or a port, or is localhost.
-    """
-    first, slash, rest = name.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return first, rest
-    return None, name
+from authproxy.remote.name import DEFAULT_TAG, DOCKER_HUB, OFFICIAL, split_host
 
 
 def renamed(name: str, place: str) -> str:
@@ -25,8 +10,8 @@ def renamed(name: str, place: str) -> str:
     `docker.io/library/app`, and `app`, are `place/app:latest`; `ghcr.io/team/app:v1` is `place/team/app:v1`.
     """
     host, rest = split_host(name)
-    if host in DOCKER_HUB:
-        rest = rest.removeprefix(_OFFICIAL)
+    if host == DOCKER_HUB:
+        rest = rest.removeprefix(OFFICIAL)
     tagged = rest.partition("@")[0]
     if ":" not in tagged.rpartition("/")[2]:
         tagged = f"{tagged}:{DEFAULT_TAG}"

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import httpx
 
@@ -33,7 +33,7 @@ class Daemon:
             except (ValueError, KeyError, TypeError, AttributeError, DigestInvalid) as error:
                 raise DaemonError(f"docker daemon at {self._socket}: its list of images is not one") from error
 
-    async def export(self, names: Sequence[str], file: BinaryIO) -> None:
+    async def export(self, names: Sequence[str], file: IO[bytes]) -> None:
         """Write an archive of `docker save` with the images of these names."""
         async with self._answer("GET", "/images/get", params=[("names", name) for name in names]) as answer:
             async for piece in answer.aiter_bytes(PIECE_BYTES):

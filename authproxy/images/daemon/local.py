@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from authproxy.digest import Digest, parse_digest
+from authproxy.images.pattern import means
 
 _NAMELESS = "<none>"
 
@@ -32,15 +32,11 @@ class LocalImage:
 def choose(images: Sequence[LocalImage], patterns: Sequence[str]) -> tuple[LocalImage, ...]:
     """The images that a pattern means, each with the names that it means; without patterns all that have a name.
 
-    A pattern is a name with `*`, `?` and `[…]`, which match slashes too; one without a tag means every tag.
+    For patterns see `pattern.means`.
     """
     chosen = []
     for image in images:
-        names = tuple(name for name in image.names if not patterns or any(_means(p, name) for p in patterns))
+        names = tuple(name for name in image.names if not patterns or any(means(p, name) for p in patterns))
         if names:
             chosen.append(LocalImage(image.identity, names, image.size))
     return tuple(sorted(chosen, key=lambda image: image.names))
-
-
-def _means(pattern: str, name: str) -> bool:
-    return fnmatchcase(name, pattern) or fnmatchcase(name.rpartition(":")[0], pattern)

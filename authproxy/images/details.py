@@ -1,0 +1,107 @@
+"""What an image is, for a person: its platforms, their layers and configuration, and when it was made."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from authproxy.digest import Digest
+from authproxy.images.content import Source
+from authproxy.images.model import Descriptor, Manifest, Platform, platform_of_config
+
+# A configuration is a few KB; what is larger is an artifact's content.
+MAX_CONFIG_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """An image for one platform, or an artifact, which has none."""
+
+    manifest: Manifest
+    platform: Platform | None
+    created: dt.datetime | None
+    config: Mapping[str, Any] = field(default_factory=dict)  # the `config` of its configuration: Cmd, Env, Labels, …
+
+    @property
+    def size(self) -> int:
+        """Bytes of configuration and layers, as they lie in the registry."""
+        return sum(blob.size for blob in self.manifest.blobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """An image with all its variants; an image without an index has one."""
+
+    manifest: Manifest
+    variants: tuple[Variant, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all variants together, what they share counted once."""
+        blobs = {blob.digest: blob.size for variant in self.variants for blob in variant.manifest.blobs}
+        return sum(blobs.values())
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """In the order of the index."""
+        return tuple(str(variant.platform) for variant in self.variants if variant.platform is not None)
+
+    @property
+    def created(self) -> dt.datetime | None:
+        """When the newest of its variants was made, as they say themselves."""
+        return max((variant.created for variant in self.variants if variant.created is not None), default=None)
+
+
+async def read_details(source: Source, reference: str | Digest) -> Details:
+    """Read an image with all that belongs to it but its layers. Raises what the source raises."""
+    root = await source.manifest(reference)
+    found: list[Variant] = []
+    for manifest, platform in await _images(source, root):
+        content = await _read_config(source, manifest.config)
+        about = _parse(content)
+        found.append(
+            Variant(
+                manifest,
+                platform or platform_of_config(content),
+                _moment(about.get("created")) or _moment(manifest.annotations.get("org.opencontainers.image.created")),
+                about["config"] if isinstance(about.get("config"), dict) else {},
+            )
+        )
+    return Details(root, tuple(found))
+
+
+async def _images(source: Source, root: Manifest) -> Sequence[tuple[Manifest, Platform | None]]:
+    if not root.is_index:
+        return [(root, None)]
+    found: list[tuple[Manifest, Platform | None]] = []
+    for child in root.children:
+        manifest = await source.manifest(child.digest)
+        found += [(one, platform or child.platform) for one, platform in await _images(source, manifest)]
+    return found
+
+
+async def _read_config(source: Source, config: Descriptor | None) -> bytes:
+    if config is None or config.size > MAX_CONFIG_BYTES:
+        return b""
+    content = bytearray()
+    async for piece in source.blob(config):
+        content += piece
+    return bytes(content)
+
+
+def _parse(content: bytes) -> Mapping[str, Any]:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _moment(text: object) -> dt.datetime | None:
+    """RFC 3339, as configurations have it. None for what is none, and for the year 1 that Go writes for none."""
+    try:
+        moment = dt.datetime.fromisoformat(text if isinstance(text, str) else "")
+    except ValueError:
+        return None
+    return None if moment.year == 1 or moment.tzinfo is None else moment

@@ -1,0 +1,184 @@
+"""Images out of archives and out of the local daemon, pushed under the names that they get; what is there is left."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Protocol
+
+from authproxy.digest import Digest
+from authproxy.images.archive.archived import Archive, ArchivedImage
+from authproxy.images.archive.docker_save import PackedLayers
+from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.names import is_place, name_as, names_below
+from authproxy.images.archive.opening import find_archives, open_archive
+from authproxy.images.content import Destination, Interrupted, Missing, Source
+from authproxy.images.daemon.client import Daemon
+from authproxy.images.daemon.local import choose
+from authproxy.images.move import MoveError, Progress, move_image
+from authproxy.remote.faults import RemoteError
+
+
+class Repository(Source, Destination, Protocol):
+    """A repository of a registry: a source and a destination at once."""
+
+
+# Where an image's name leads: the repository, and the tag in it.
+Locate = Callable[[str], Awaitable[tuple[Repository, str]]]
+
+
+class Outcome(StrEnum):
+    """What became of a name."""
+
+    PUSHED = "pushed"
+    THERE = "already there"
+    PLANNED = "would be pushed"
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """One name: what became of it, under which digest, and how many bytes of blobs went over the line for it."""
+
+    name: str
+    outcome: Outcome
+    digest: Digest | None = None  # None where it is only planned: packing its layers would tell
+    moved_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Something that was not pushed, by its name or its file, and why."""
+
+    what: str
+    why: str
+
+
+# What ends one image and not the rest.
+FAULTS = (ArchiveError, Interrupted, Missing, MoveError, RemoteError)
+
+
+@dataclass(frozen=True, slots=True)
+class Pusher:
+    """Pushes to wherever names lead, below or as `destination`: `host[:port][/prefix/]` or `host/repository[:tag]`.
+
+    What it does and what it would do, where `is_dry`, are the same code.
+    """
+
+    destination: str
+    locate: Locate
+    is_dry: bool
+    jobs: int
+    progress: Progress
+
+    async def push_archives(self, paths: Sequence[Path]) -> AsyncIterator[Pushed | Failed]:
+        """Push all images of archives, and of folders of archives."""
+        known: PackedLayers = {}
+        for path in paths:
+            try:
+                found = find_archives(path)
+            except ArchiveError as error:
+                yield Failed(str(path), str(error))
+                continue
+            for file in found:
+                try:
+                    with open_archive(file, known) as archive:
+                        self._refuse_several(file, len(found) * len(paths) * len(archive.images))
+                        for image in archive.images:
+                            async for outcome in self._push_image(archive, image):
+                                yield outcome
+                except ArchiveError as error:
+                    yield Failed(str(file), str(error))
+
+    def _refuse_several(self, file: Path, count: int) -> None:
+        if count > 1 and not is_place(self.destination):
+            raise ArchiveError(
+                file, f"{self.destination} is one repository, for one image: end it with / to keep the images' names"
+            )
+
+    async def push_local(self, daemon: Daemon, patterns: Sequence[str]) -> AsyncIterator[Pushed | Failed]:
+        """Push what the local daemon holds, by patterns of names; what is there is not even asked of it.
+
+        Raises DaemonError.
+        """
+        chosen = choose(await daemon.images(), patterns)
+        if patterns and not chosen:
+            yield Failed(" ".join(patterns), "the docker daemon holds no image of such a name")
+        if not is_place(self.destination) and sum(len(image.names) for image in chosen) > 1:
+            yield Failed(
+                self.destination, "it is one repository, for one image: end it with / to keep the images' names"
+            )
+            return
+        known: PackedLayers = {}
+        for image in chosen:
+            missing: list[str] = []
+            for own in image.names:
+                target = self._target(ArchivedImage("", (own,), (), image.identity))[0]
+                outcome = await self._before(target, image.identity)
+                if outcome is None:
+                    missing.append(own)
+                else:
+                    yield outcome
+            if missing:
+                async for outcome in self._push_exported(daemon, missing, known):
+                    yield outcome
+
+    async def _push_exported(
+        self, daemon: Daemon, names: Sequence[str], known: PackedLayers
+    ) -> AsyncIterator[Pushed | Failed]:
+        with NamedTemporaryFile(prefix="authproxy-", suffix=".tar") as file:
+            await daemon.export(names, file)
+            try:
+                with open_archive(Path(file.name), known) as archive:
+                    for image in archive.images:
+                        async for outcome in self._push_image(archive, image):
+                            yield outcome
+            except ArchiveError as error:
+                yield Failed(", ".join(names), str(error))
+
+    async def _push_image(self, archive: Archive, image: ArchivedImage) -> AsyncIterator[Pushed | Failed]:
+        targets = self._target(image)
+        if not targets:
+            where = f"{self.destination.rstrip('/')}/REPOSITORY:{image.tags[0] if image.tags else 'TAG'}"
+            yield Failed(str(archive.path), f"the archive gives {image.identity} no repository: push it as {where}")
+        for name in targets:
+            try:
+                yield await self._before(name, image.identity) or await self._push(archive, image, name)
+            except FAULTS as error:
+                yield Failed(name, str(error))
+
+    def _target(self, image: ArchivedImage) -> tuple[str, ...]:
+        if is_place(self.destination):
+            return names_below(image, self.destination)
+        return (name_as(image, self.destination),)
+
+    async def _before(self, name: str, identity: Digest) -> Pushed | Failed | None:
+        """What is to be said of a name without a push. None where the push is to be done."""
+        try:
+            repository, tag = await self.locate(name)
+            digest = await find_same(repository, tag, identity)
+        except FAULTS as error:
+            return Failed(name, str(error))
+        if digest is not None:
+            return Pushed(name, Outcome.THERE, digest)
+        return Pushed(name, Outcome.PLANNED) if self.is_dry else None
+
+    async def _push(self, archive: Archive, image: ArchivedImage, name: str) -> Pushed:
+        repository, tag = await self.locate(name)
+        manifest = await archive.manifest(image.reference)
+        moved = await move_image(archive, repository, manifest, tag, jobs=self.jobs, progress=self.progress)
+        return Pushed(name, Outcome.PUSHED, manifest.digest, moved.moved_bytes)
+
+
+async def find_same(repository: Repository, tag: str, identity: Digest) -> Digest | None:
+    """The digest of the image that has this tag, where it is the one with this identity.
+
+    The identity is a manifest's digest or a configuration's: a configuration names its layers' plain content, so an
+    image that somebody else has packed is the same one.
+    """
+    try:
+        manifest = await repository.manifest(tag)
+    except Missing:
+        return None
+    is_same = manifest.digest == identity or (manifest.config is not None and manifest.config.digest == identity)
+    return manifest.digest if is_same else None

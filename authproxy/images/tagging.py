@@ -1,0 +1,36 @@
+"""A destination that takes what it can have from a neighbour, and refuses to be sent anything."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from authproxy.images.model import Descriptor, Manifest
+from authproxy.images.move import MoveError
+from authproxy.images.repository import RemoteRepository
+
+
+@dataclass(frozen=True, slots=True)
+class MountsOnly:
+    """See Destination and Mounts."""
+
+    repository: RemoteRepository
+    name: str
+
+    async def has(self, descriptor: Descriptor) -> bool:
+        """See Destination."""
+        return await self.repository.has(descriptor)
+
+    async def mount_from(self, descriptor: Descriptor, repository: str) -> bool:
+        """See Mounts."""
+        return await self.repository.mount_from(descriptor, repository)
+
+    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes]) -> None:
+        """Raises MoveError: a name costs no transfer."""
+        del chunks
+        raise MoveError(
+            f"{self.name}: the registry does not hand {descriptor.digest} on from the other repository;"
+            " `authproxy images copy` moves it"
+        )
+
+    async def put_manifest(self, manifest: Manifest, reference: str | None) -> None:
+        """See Destination."""
+        await self.repository.put_manifest(manifest, reference)

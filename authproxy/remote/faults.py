@@ -1,0 +1,24 @@
+"""What a registry answered instead of what was asked."""
+
+import httpx
+
+MAX_WORDS = 300
+
+
+class RemoteError(Exception):
+    """A registry that cannot be asked, or refuses: one sentence that names it. `status` is None without an answer."""
+
+    def __init__(self, sentence: str, status: int | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def refused(answer: httpx.Response, what: str) -> RemoteError:
+    """The registry's own words about it: OCI Distribution 1.1, "Error Codes". The answer's body has been read."""
+    try:
+        error = answer.json()["errors"][0]
+        words = f"{error.get('code', '')}: {error.get('message', '')}".strip(": ")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        words = ""
+    printable = "".join(char for char in words[:MAX_WORDS] if char.isprintable())
+    return RemoteError(f"{what}: HTTP {answer.status_code}{' ' + printable if printable else ''}", answer.status_code)

@@ -1,0 +1,122 @@
+"""Authorization by what a registry's challenge asks for: Basic, or tokens from its realm, each used until it ends.
+
+Docker token authentication; OAuth2's form for identity tokens (docs, "Authenticate via OAuth2").
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from authproxy.access import Access, format_scopes
+from authproxy.clock import Clock
+from authproxy.proxy.challenge import parse_challenge
+from authproxy.remote.faults import RemoteError, refused
+from authproxy.remote.login import Login
+
+CLIENT_ID = "authproxy"
+
+# Docker token authentication: without `expires_in` a token is good for a minute.
+DEFAULT_LIFETIME_S = 60
+
+# A token is used for so much of its life: what is sent now is verified a moment later, by another clock.
+USED_FOR = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    text: str = field(repr=False)
+    until: float
+
+
+class Authorizer:
+    """The `Authorization` for requests to one registry, learned from its challenges."""
+
+    def __init__(self, host: str, login: Login | None, client: httpx.AsyncClient, now: Clock) -> None:
+        self._host = host
+        self._login = login
+        self._client = client
+        self._now = now
+        self._basic: str | None = None
+        self._tokens: dict[tuple[Access, ...], _Token] = {}
+
+    def find(self, needs: Sequence[Access]) -> str | None:
+        """The header's value for what was authorized before. None where nothing is known to fit."""
+        token = self._tokens.get(tuple(needs))
+        return f"Bearer {token.text}" if token is not None and self._now() < token.until else self._basic
+
+    async def answer(self, challenges: Sequence[str], needs: Sequence[Access]) -> str | None:
+        """The header's value that answers a 401. None where there is nothing to answer with. Raises RemoteError."""
+        challenge = parse_challenge(challenges)
+        if challenge is None:
+            is_basic = any(value.lower().startswith("basic") for value in challenges)
+            if not is_basic or self._login is None or self._login.identity_token:
+                return None
+            self._basic = format_basic(self._login.user, self._login.password)
+            return self._basic
+        token = await self._fetch(challenge.realm, challenge.service, needs)
+        self._tokens[tuple(needs)] = token
+        return f"Bearer {token.text}"
+
+    async def _fetch(self, realm: str, service: str | None, needs: Sequence[Access]) -> _Token:
+        if self._login is not None and not may_tell(realm, self._host):
+            raise RemoteError(
+                f"{self._host} sends us for a token to {realm[:200]!r}, which is not its own: the password stays here"
+            )
+        scopes = format_scopes(needs)
+        fields = {} if service is None else {"service": service}
+        what = f"a token from {realm}"
+        try:
+            if self._login is not None and self._login.identity_token:
+                form = fields | {"grant_type": "refresh_token", "client_id": CLIENT_ID, "scope": " ".join(scopes)}
+                form["refresh_token"] = self._login.identity_token
+                answer = await self._client.post(realm, data=form)
+            else:
+                query = [*fields.items(), *(("scope", scope) for scope in scopes)]
+                headers = {}
+                if self._login is not None:
+                    query.append(("account", self._login.user))
+                    headers["Authorization"] = format_basic(self._login.user, self._login.password)
+                url = httpx.URL(realm).copy_merge_params(httpx.QueryParams(tuple(query)))
+                answer = await self._client.get(url, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise RemoteError(f"{what} is not to be had: {str(error) or type(error).__name__}") from error
+        if answer.status_code != httpx.codes.OK:
+            raise refused(answer, what)
+        return self._read(answer, what)
+
+    def _read(self, answer: httpx.Response, what: str) -> _Token:
+        try:
+            body: Any = answer.json()
+        except ValueError:
+            body = None
+        match body:
+            case {"token": str(text)} | {"access_token": str(text)} if text.isascii() and text.isprintable():
+                lifetime = body.get("expires_in")
+                seconds = lifetime if isinstance(lifetime, int | float) else DEFAULT_LIFETIME_S
+                return _Token(text, self._now() + USED_FOR * max(seconds, DEFAULT_LIFETIME_S))
+            case _:
+                raise RemoteError(f"{what} is not to be had: the answer has none")
+
+
+def format_basic(user: str, password: str) -> str:
+    """The header's value for a name and a password: RFC 7617."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def may_tell(realm: str, host: str) -> bool:
+    """Whether a realm is the registry's own: its host, or below the same domain (auth.docker.io for docker.io).
+
+    A registry that names a realm of somebody else would have our password sent there (CVE-2020-15157 and its kin).
+    """
+    parts = urlsplit(realm)
+    own = urlsplit(f"//{host}").hostname or ""
+    theirs = parts.hostname or ""
+    if parts.scheme not in {"http", "https"} or not theirs:
+        return False
+    _, dot, top = own.rpartition(".")
+    has_domain = bool(dot) and not top.isdigit() and ":" not in own
+    return theirs == own or (has_domain and theirs.endswith("." + ".".join(own.split(".")[-2:])))

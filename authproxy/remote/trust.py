@@ -1,0 +1,43 @@
+"""How a registry is reached: its scheme, and whose certificate is believed."""
+
+import ssl
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from authproxy.remote.faults import RemoteError
+
+# docker reads them for each host: https://docs.docker.com/engine/security/certificates/
+CERTIFICATES = Path("/etc/docker/certs.d")
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What was said on the command line about certificates."""
+
+    ca: Path | None = None
+    plain_http: bool = False
+    certificates: Path = CERTIFICATES
+
+
+def tls_context(host: str, trust: Trust) -> ssl.SSLContext:
+    """The system's authorities, those of `ca`, and docker's for this host. Raises RemoteError."""
+    context = ssl.create_default_context()
+    folder = trust.certificates / host
+    try:
+        for file in ([trust.ca] if trust.ca else []) + sorted(folder.glob("*.crt")):
+            context.load_verify_locations(cafile=file)
+        for file in sorted(folder.glob("*.cert")):
+            context.load_cert_chain(file, file.with_suffix(".key"))
+    except OSError as error:  # ssl.SSLError is one
+        raise RemoteError(f"{trust.ca or folder}: a certificate cannot be read: {error}") from error
+    return context
+
+
+def is_loopback(host: str) -> bool:
+    """Whether docker speaks plain HTTP with this host where HTTPS is not answered."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    try:
+        return ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
