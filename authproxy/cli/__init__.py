@@ -14,6 +14,7 @@ from authproxy.cli import (
     config,
     doctor,
     health,
+    images,
     key,
     policy,
     policy_import,
@@ -39,6 +40,7 @@ app.command("health")(health.health)
 app.command("version")(version.version)
 app.add_typer(audit.app, name="audit")
 app.add_typer(config.app, name="config")
+app.add_typer(images.app, name="images")
 app.add_typer(key.app, name="key")
 policy.app.add_typer(policy_import.app, name="import")
 policy.app.command("replay")(policy_replay.replay)

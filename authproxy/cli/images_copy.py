@@ -1,0 +1,99 @@
+"""`authproxy images copy`: images from registry to registry, or within one, whole repositories by a pattern."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from authproxy.cli.bars import shown
+from authproxy.cli.remote_options import (
+    Ca,
+    Jobs,
+    Json,
+    PasswordStdin,
+    PlainHttp,
+    User,
+    open_registries,
+    parse_platform,
+)
+from authproxy.cli.remote_run import Report, remote_faults, run
+
+if TYPE_CHECKING:
+    from authproxy.images.copying import Copied, Copier
+    from authproxy.images.registries import Registries
+
+EXAMPLES = """Examples:
+
+  authproxy images copy registry.example.org/team/app:v1 mirror.example.org/team/app:v1
+
+  authproxy images copy 'registry.example.org/team/*' mirror.example.org/
+
+  authproxy images copy --platform linux/arm64 --dry-run 'registry.example.org/*:v2.*' mirror.example.org/old/
+"""
+
+
+def copy(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SRC", help="An image, or a pattern: host/team/*, host/*:v1; * matches slashes too."),
+    ],
+    destination: Annotated[
+        str, typer.Argument(metavar="DST", help="A name, or a registry or a prefix/ below which names are kept.")
+    ],
+    *,
+    platform: Annotated[str | None, typer.Option(help="One platform, linux/arm64. Default: all of them.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be copied, and copy nothing.")] = False,
+    user: User = None,
+    password_stdin: PasswordStdin = False,
+    ca: Ca = None,
+    plain_http: PlainHttp = False,
+    jobs: Jobs = 4,
+    as_json: Json = False,
+) -> None:
+    """Copy images to another registry, or within one, where blobs are mounted in place of moved.
+
+    What is there already is left as it is, so a copy that was broken off goes on where it was. Exit code: 0 all were
+    copied, 1 something could not be, 2 the command is wrong.
+    """
+    from authproxy.images.archive.names import is_place
+    from authproxy.images.pattern import is_pattern
+
+    if is_pattern(source) and not is_place(destination):
+        raise typer.BadParameter("several images need a registry, or a prefix that ends with /", param_hint="DST")
+    chosen = parse_platform(platform)
+    registries = open_registries(user, ca, password_stdin=password_stdin, plain_http=plain_http)
+    report = Report(as_json=as_json)
+
+    async def work() -> None:
+        from authproxy.images.copying import Copier
+
+        async with registries:
+            with shown() as progress:
+                copier = Copier(registries, destination, chosen, dry_run, jobs, progress)
+                await _copy(registries, copier, source, report)
+
+    run(work(), report, source)
+
+
+async def _copy(registries: "Registries", copier: "Copier", source: str, report: Report) -> None:
+    from authproxy.images.copying import find_sources
+
+    found = False
+    async for name in find_sources(registries, source):
+        found = True
+        try:
+            _tell(await copier.copy(name), report)
+        except remote_faults() as error:
+            report.fail(str(name), error)
+    if not found:
+        report.fail(source, "there is no such image")
+
+
+def _tell(copied: "Copied", report: Report) -> None:
+    digest = f" {copied.digest}"
+    report.say(
+        f"{copied.outcome} {copied.name}{digest}",
+        name=copied.name,
+        outcome=copied.outcome,
+        digest=str(copied.digest),
+        moved_bytes=copied.moved_bytes,
+    )

@@ -1,0 +1,155 @@
+"""`authproxy images pull`: images out of registries into a file, or into the local docker daemon."""
+
+import asyncio
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from authproxy.cli.bars import shown
+from authproxy.cli.faults import tell
+from authproxy.cli.remote_options import (
+    Ca,
+    Jobs,
+    Json,
+    PasswordStdin,
+    PlainHttp,
+    User,
+    open_registries,
+    parse_name,
+    parse_platform,
+)
+from authproxy.images.archive.target import Form, Target, parse_target
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from authproxy.images.model import Platform
+    from authproxy.images.registries import Registries
+    from authproxy.remote.name import ImageName
+
+EXAMPLES = """Examples:
+
+  authproxy images pull registry.example.org/team/app:v1 -o app.tar && docker load -i app.tar
+
+  authproxy images pull registry.example.org/team/app:v1 registry.example.org/team/db:v3 -o both.oci.tar.zst
+
+  authproxy images pull --docker registry.example.org/team/app:v1
+"""
+
+
+def pull(
+    names: Annotated[list[str], typer.Argument(metavar="REF...", help="Names of images, with a registry.")],
+    *,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="The file: NAME.tar, NAME.oci.tar, with .gz or .zst; NAME/; - for stdout."),
+    ] = None,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="docker: what docker load takes. oci: an OCI image layout.")
+    ] = None,
+    docker: Annotated[bool, typer.Option("--docker", help="Load them into the local docker daemon.")] = False,
+    platform: Annotated[
+        str | None,
+        typer.Option(help="One platform, linux/arm64. Default: this machine's for docker, all for an OCI layout."),
+    ] = None,
+    user: User = None,
+    password_stdin: PasswordStdin = False,
+    ca: Ca = None,
+    plain_http: PlainHttp = False,
+    jobs: Jobs = 4,
+    as_json: Json = False,
+) -> None:
+    """Write images of registries into one archive, or load them into the docker daemon.
+
+    Images are gathered in a hidden folder beside the file, which needs their room once more until it is written; the
+    file gets its name when it is whole, and where one image fails there is none.
+    """
+    wanted = [parse_name(name) for name in names]
+    chosen = parse_platform(platform)
+    if (output is None) != docker:
+        raise typer.BadParameter("say where to: a file by -o, or --docker", param_hint="--output")
+    target = None if output is None else _parse_output(output, form)
+    if docker and form is Form.OCI:
+        raise typer.BadParameter("the docker daemon is given what docker load takes", param_hint="--format")
+    registries = open_registries(user, ca, password_stdin=password_stdin, plain_http=plain_http)
+    try:
+        lines = asyncio.run(_pull_to(registries, wanted, target, chosen, jobs))
+    except _faults() as error:
+        tell(error)
+        typer.echo("authproxy: nothing was written", err=True)
+        raise typer.Exit(1) from None
+    # Where standard output has the archive, what is said goes beside it.
+    for name, digest in lines:
+        text = json.dumps({"name": name, "digest": digest}) if as_json else f"pulled {name} {digest}"
+        typer.echo(text, err=target is not None and target.path is None)
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    from authproxy.images.archive.faults import ArchiveError
+    from authproxy.images.content import Interrupted, Missing
+    from authproxy.images.daemon.faults import DaemonError
+    from authproxy.images.move import MoveError
+    from authproxy.remote.faults import RemoteError
+
+    return ArchiveError, DaemonError, Interrupted, Missing, MoveError, RemoteError
+
+
+async def _pull_to(
+    registries: "Registries",
+    names: "Sequence[ImageName]",
+    target: Target | None,
+    platform: "Platform | None",
+    jobs: int,
+) -> list[tuple[str, str]]:
+    """Pull into a target, or, without one, into the local daemon. Returns names and digests."""
+    if target is not None:
+        return await _pull(registries, names, target, platform, jobs)
+    with tempfile.TemporaryDirectory(prefix="authproxy-") as folder:
+        archive = Path(folder) / "images.tar"
+        lines = await _pull(registries, names, Target(archive, Form.DOCKER), platform, jobs)
+        await _load(archive)
+    return lines
+
+
+async def _pull(
+    registries: "Registries", names: "Sequence[ImageName]", target: Target, platform: "Platform | None", jobs: int
+) -> list[tuple[str, str]]:
+    from authproxy.images.archive.writing import gathering, write_archive
+    from authproxy.images.pull import pull_image
+
+    lines = []
+    async with registries:
+        with shown() as progress, gathering(target) as stage:
+            for name in names:
+                source = await registries.to_pull(name)
+                moved = await pull_image(
+                    source, stage, name, form=target.form, platform=platform, jobs=jobs, progress=progress
+                )
+                lines.append((name.familiar, str(moved.manifest.digest)))
+            await asyncio.to_thread(write_archive, stage, target)
+    return lines
+
+
+async def _load(archive: Path) -> None:
+    from authproxy.images.archive.members import PIECE_BYTES
+    from authproxy.images.daemon.address import find_socket
+    from authproxy.images.daemon.client import open_daemon
+
+    async def pieces() -> "AsyncIterator[bytes]":
+        with archive.open("rb") as file:
+            while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+                yield piece
+
+    async with open_daemon(find_socket(os.environ)) as daemon:
+        await daemon.load(pieces())
+
+
+def _parse_output(text: str, form: Form | None) -> Target:
+    try:
+        return parse_target(text, form, is_folder=Path(text).is_dir())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--output") from None

@@ -1,0 +1,13 @@
+"""Sizes for people."""
+
+_STEP = 1000.0
+
+
+def in_words(size: int) -> str:
+    """So many bytes, as docker prints them: `12.3MB`."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < _STEP:
+            return f"{value:.3g}{unit}"
+        value /= _STEP
+    return f"{value:.3g}TB"
