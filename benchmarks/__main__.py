@@ -28,6 +28,7 @@ from benchmarks.ours import start_ours
 from benchmarks.peer import missing_programs, start_peer
 from benchmarks.report import Report, as_text, write_json
 from benchmarks.scale import Sizes, measure_scale
+from benchmarks.touch import touch_free_memory
 from benchmarks.works import WORKS, Content, Effort, Turn, Work, prepare
 
 _ROOT = Path(__file__).parent.parent
@@ -100,7 +101,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort) -> int:
     when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    report = Report(when, describe_machine(), describe_versions(), effort)
+    machine = describe_machine()
+    if effort is _FULL:
+        machine["memory touched"] = f"{touch_free_memory() // MIB} MiB"
+    report = Report(when, machine, describe_versions(), effort)
     if what in ("all", "compare"):
         report.limits = measure_limits(folder / "limits", file_mib=effort.big_mib, wrk_s=effort.wrk_s)
         report.rows = _compare(folder, works, effort)
