@@ -9,6 +9,8 @@ from authproxy.config.model import Token
 from authproxy.config.upstream import Upstream as Section
 from authproxy.config.upstream import UpstreamHealth
 from authproxy.errors import StartError
+from authproxy.metrics.families import UPSTREAM_FAILURES, UPSTREAM_IN_FLIGHT, UPSTREAM_UP
+from authproxy.metrics.metrics import Metrics
 from authproxy.proxy.address import parse_addresses
 from authproxy.proxy.bearer import Bearer, Realm, minted_bearer
 from authproxy.proxy.credentials import Credentials, FixedBasic
@@ -30,10 +32,18 @@ def make_upstream(section: Section, parts: Parts, token: Token | None) -> Upstre
         tls=_tls_files(section),
     )
     parts.closers.append(upstream.aclose)
+    _watch(upstream, parts.metrics)
     if section.health is not None:
         name = f"health of upstream {len(parts.runners)}: {', '.join(section.urls)}"
         parts.runners[name] = partial(upstream.watch_health, _health_check(section.health))
     return upstream
+
+
+def _watch(upstream: Upstream, metrics: Metrics) -> None:
+    """Let the metrics tell of its addresses."""
+    metrics.watch(UPSTREAM_UP, lambda: {(state.url,): state.is_up for state in upstream.states()})
+    metrics.watch(UPSTREAM_IN_FLIGHT, lambda: {(state.url,): state.in_flight for state in upstream.states()})
+    metrics.watch(UPSTREAM_FAILURES, lambda: {(state.url,): state.failed for state in upstream.states()})
 
 
 def _make_credentials(section: Section, parts: Parts, token: Token | None) -> Credentials | None:

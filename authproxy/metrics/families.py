@@ -70,6 +70,25 @@ HEALTH_CHECK_UP = Family(
     ("check",),
     lowest=True,
 )
+UPSTREAM_UP = Family(
+    "authproxy_upstream_up",
+    Kind.GAUGE,
+    "Whether an address of an upstream is asked: 1, or 0 where it is left out in any worker.",
+    ("address",),
+    lowest=True,
+)
+UPSTREAM_IN_FLIGHT = Family(
+    "authproxy_upstream_in_flight_requests",
+    Kind.GAUGE,
+    "Requests to an address of an upstream that are being answered now.",
+    ("address",),
+)
+UPSTREAM_FAILURES = Family(
+    "authproxy_upstream_failures_total",
+    Kind.COUNTER,
+    "Requests that an address of an upstream did not answer, or with 502, 503 or 504.",
+    ("address",),
+)
 WORKERS = Family("authproxy_workers", Kind.GAUGE, "Worker processes that serve.")
 BUILD_INFO = Family(
     "authproxy_build_info",
@@ -103,6 +122,9 @@ FAMILIES = {
         UPLOADS_PURGED,
         AUDIT_LINES,
         HEALTH_CHECK_UP,
+        UPSTREAM_UP,
+        UPSTREAM_IN_FLIGHT,
+        UPSTREAM_FAILURES,
         WORKERS,
         BUILD_INFO,
         CPU_SECONDS,

@@ -56,7 +56,8 @@ class Metrics:
     def watch(self, family: Family, read: Reading) -> None:
         """Ask `read` for a family's values whenever they are wanted: for what is counted elsewhere anyway.
 
-        It is called in a thread. A counter that is read must never go down.
+        Where several tell of the same labels, it is as if they were several processes. It is called in a thread. A
+        counter that is read must never go down.
         """
         self._readings.append((family, read))
 
@@ -89,7 +90,8 @@ class Metrics:
                 slot.close()
 
     def _read(self) -> Numbers:
-        return {(f.name, labels): [value] for f, read in self._readings for labels, value in read().items()}
+        readings = ({(f.name, labels): [value] for labels, value in read().items()} for f, read in self._readings)
+        return merge(FAMILIES, readings)
 
     def _own(self) -> Numbers:
         """All that this worker has to tell. In any thread: what the event loop adds to is copied in one step."""

@@ -6,6 +6,7 @@ All of them are the same registry: they share their storage. What is known of th
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -37,12 +38,22 @@ class HealthCheck:
     threshold: int = 3
 
 
+class State(NamedTuple):
+    """How an address does, for who watches us."""
+
+    url: str
+    is_up: bool  # False: others are asked in its place, where there are others
+    in_flight: int  # requests
+    failed: int  # requests that it did not answer, or with 502, 503 or 504
+
+
 class Places:
     """Where an upstream is: a pool for each address, one or more."""
 
     def __init__(self, pools: Sequence[Pool], now: Clock) -> None:
         self._pools = tuple(pools)
         self._standings = [Standing()] * len(pools)
+        self._failed = [0] * len(pools)
         self._now = now
         self._turn = 0
 
@@ -75,6 +86,14 @@ class Places:
             if is_last or not request.is_repeatable:
                 return pool.address, answer
             answer.close()
+
+    def states(self) -> tuple[State, ...]:
+        """How each address does now. May be called in any thread."""
+        now = self._now()
+        return tuple(
+            State(pool.address.url, not standing.is_out(now), pool.in_flight, failed)
+            for pool, standing, failed in zip(self._pools, self._standings, self._failed, strict=True)
+        )
 
     def close(self) -> None:
         """Close every connection. Requests in flight fail."""
@@ -113,6 +132,7 @@ class Places:
         self._standings[index] = standing.after_success()
 
     def _fail(self, index: int, reason: str) -> None:
+        self._failed[index] += 1
         before = self._standings[index]
         after = self._standings[index] = before.after_failure(self._now())
         if len(self._pools) > 1 and after.ejections > before.ejections:

@@ -28,7 +28,7 @@ from authproxy.proxy.headers import (
 )
 from authproxy.proxy.location import Relocation
 from authproxy.proxy.mount import accesses
-from authproxy.proxy.places import HealthCheck, Places
+from authproxy.proxy.places import HealthCheck, Places, State
 from authproxy.proxy.pool import Answer, Pool
 from authproxy.proxy.redirect import Storage
 from authproxy.proxy.stream import Exchange, RequestBody, relay
@@ -74,6 +74,10 @@ class Upstream:
         self._places.close()
         if self._storage is not None:
             self._storage.close()
+
+    def states(self) -> tuple[State, ...]:
+        """How each address does now. May be called in any thread."""
+        return self._places.states()
 
     async def watch_health(self, check: HealthCheck) -> None:
         """Ask every address about its health until cancelled."""

@@ -86,3 +86,16 @@ async def test_each_kind_of_credentials_arrives(tmp_path: Path) -> None:
                 assert (await client.get("/v2/", headers={"Authorization": "Bearer clients"})).status_code == 200
             found = [line.split(": ", 1)[1] for line in heads[0].split("\r\n") if line.startswith("authorization: ")]
             assert [value[: len(start)] for value, start in zip(found, sent, strict=True)] == sent
+
+
+async def test_metrics_tell_of_each_address() -> None:
+    made = parts()
+    for url in (["http://a:1", "http://b:1"], "http://a:1"):  # two entries may stand for the same machine
+        make_upstream(Section.model_validate({"url": url}), made, None)
+    lines = (await made.metrics.expose()).decode().splitlines()
+    assert [line for line in lines if line.startswith("authproxy_upstream_up{")] == [
+        'authproxy_upstream_up{address="http://a:1"} 1.0',
+        'authproxy_upstream_up{address="http://b:1"} 1.0',
+    ]
+    assert 'authproxy_upstream_failures_total{address="http://a:1"} 0.0' in lines
+    assert 'authproxy_upstream_in_flight_requests{address="http://b:1"} 0.0' in lines

@@ -178,3 +178,17 @@ async def test_health_check_that_hangs_is_a_failure() -> None:
         await asyncio.wait([watching])
         assert fakes[0].connections
         assert places._pools[0].in_flight == 0
+
+
+async def test_states_tell_who_is_asked_and_who_fails() -> None:
+    clock = Clock()
+    async with upstreams(answering(OK), hang_up) as fakes, places_at([fake.url for fake in fakes], clock) as places:
+        well, broken = (fake.url for fake in fakes)
+        assert places.states() == ((well, True, 0, 0), (broken, True, 0, 0))
+        _, held = await places.ask(GET)
+        while places.states()[1].is_up:
+            await ask(places)
+        assert places.states() == ((well, True, 1, 0), (broken, False, 0, EJECT_AFTER))
+        held.close()
+        clock.now += FIRST_EJECTION_S
+        assert places.states() == ((well, True, 0, 0), (broken, True, 0, EJECT_AFTER))
