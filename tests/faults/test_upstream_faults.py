@@ -1,6 +1,7 @@
 """A line to a real registry that breaks in every way: what the client sees, and that nothing is left behind."""
 
 import asyncio
+import gc
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import pytest
 
 from authproxy.proxy.connection import Timeouts
 from authproxy.proxy.upstream import Upstream
+from tests.support.descriptors import open_descriptors
 from tests.support.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.support.peers import running_docker_registry
 from tests.support.upstream import PATIENCE_S, FrontDoor, front_door
@@ -46,16 +48,17 @@ class Line(NamedTuple):
     client: httpx.AsyncClient
 
 
-def left_over() -> tuple[set[str], int]:
+def running() -> tuple[set[str], int]:
     """Tasks by their names, and how many descriptors are open."""
-    return {task.get_name() for task in asyncio.all_tasks()}, len(list(Path("/proc/self/fd").iterdir()))
+    return {task.get_name() for task in asyncio.all_tasks()}, len(open_descriptors())
 
 
 @asynccontextmanager
 async def line(registry_port: int) -> AsyncIterator[Line]:
     """Client, proxy, fault proxy, registry. At the end of the block all is as it was before."""
     async with fault_proxy(registry_port) as proxy:
-        before = left_over()
+        gc.collect()  # what other tests left behind is closed now, and not in between
+        before = running()
         async with (
             front_door(Upstream(proxy.url, timeouts=IMPATIENT)) as front,
             front.client() as client,
@@ -67,7 +70,7 @@ async def line(registry_port: int) -> AsyncIterator[Line]:
             await proxy.become(Fault.NONE)
             assert (await client.get(BLOB)).content == CONTENT
         async with asyncio.timeout(PATIENCE_S):
-            while proxy.open or left_over() != before:  # noqa: ASYNC110 - the kernel tells nobody when one is closed
+            while proxy.open or running() != before:  # noqa: ASYNC110 - the kernel tells nobody when one is closed
                 await asyncio.sleep(0.005)
 
 
