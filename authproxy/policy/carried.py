@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from authproxy.access import CATALOG, Access
-from authproxy.policy.decide import find_target
+from authproxy.policy.decide import expand, find_target
 from authproxy.policy.model import HIDDEN_ACTIONS, Action, PolicySet, Rule, SubjectKey, Target, subject_keys
 from authproxy.principal import Principal
 
@@ -44,7 +44,7 @@ def carried(policies: PolicySet, principal: Principal, accesses: Iterable[Access
     if principal.is_anonymous:
         return NOTHING
     needs = _Needs(principal)
-    for access in accesses:
+    for access in (single for wished in accesses for single in expand(wished)):
         if access == CATALOG:
             for rule in policies.rules:
                 if Action.PULL in rule.actions:

@@ -80,6 +80,8 @@ def _questions(
     )
     own = [Caller(name, groups) for name in sorted(entry.account.literals or ())] if entry.account else []
     for caller in [*own, Caller(_ANYBODY, groups), *known]:
+        if "/" in caller.name:  # of these the rules know nothing: nobody is called so here
+            continue
         if all(map(is_nameable, caller.groups)) and (is_nameable(caller.name) if caller.name else not caller.groups):
             for repository in dict.fromkeys([*_samples(entry.name, caller.name), *general]):
                 yield caller, repository

@@ -25,6 +25,14 @@ ROWS: list[tuple[str, list[Rule], Access, set[str], Mapping[str, object], str]] 
     ("the group that may push there", [IMMUTABLE, make_rule(2, to=(DEVS,))], push("team/app"), {"devs"}, {}, ""),
     ("none where everybody may", [IMMUTABLE, make_rule(2, to=(DEVS, SIGNED_IN))], push("team/app"), set(), {}, ""),
     ("a group that must not", [make_rule(1, effect=DENY, actions=OVERWRITE, to=(OPS,))], push("a"), {"ops"}, {}, ""),
+    (
+        "with everything, what each single action asks for",
+        [make_rule(1, effect=DENY, actions=frozenset([Action.CREATE]), to=(DEVS,))],
+        Access("repository", "a", "*"),
+        {"devs"},
+        {},
+        "",
+    ),
     ("a group of others", [IMMUTABLE, make_rule(2, to=(SubjectKey("group", "x"),))], push("team/a"), set(), {}, ""),
     (
         "a claim, with all its values",

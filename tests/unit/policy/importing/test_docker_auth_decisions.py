@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from authproxy.access import Access
@@ -231,7 +231,19 @@ def test_the_rules_allow_what_the_list_did(
             assert new == old, f"{account!r} {labels} is allowed {new} on {name}, and was {old}"
 
 
-@given(configs())
+# Nobody is called so here, and no case may say that somebody is.
+_SLASHED: dict[str, Any] = {
+    "users": {"": {}},
+    "acl": [
+        {"match": {"account": "alice/", "name": "a"}, "actions": []},
+        {"match": {"account": "*", "name": "a", "type": "repository"}, "actions": ["*"]},
+    ],
+    "ldap_auth": {"labels": {"g": {"attribute": "memberOf"}}},
+}
+
+
+@example(config=_SLASHED)
+@given(config=configs())
 def test_the_cases_hold(folder: Path, config: dict[str, Any]) -> None:
     parsed = in_our_words(imported(folder, yaml.safe_dump(config)))
     assert run_cases(PolicySet(parsed.rules), parsed.cases).failed == ()
