@@ -1,18 +1,16 @@
 """The registry itself, asked: what it really does with a token, whatever its configuration says."""
 
-import email.utils
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 
+from authproxy.doctor.answer import judge_clock
 from authproxy.doctor.finding import Finding, Level
 from authproxy.errors import StartError
 
 TIMEOUT_S = 10.0
-# What CNCF Distribution lets clocks differ by.
-LEEWAY_S = 60.0
 
 
 def ask(url: str, token: str, ca: Path | None, now: float) -> Iterator[Finding]:
@@ -30,7 +28,8 @@ def ask(url: str, token: str, ca: Path | None, now: float) -> Iterator[Finding]:
             yield Finding(Level.UNSAID, "live", f"{address} cannot be asked: {exc}", "see that it runs, and --ca FILE")
             return
     yield _judge(address, without, with_it)
-    yield from _check_clock(with_it, now)
+    if (clock := judge_clock(with_it.headers, now)) is not None:
+        yield clock
 
 
 def _judge(address: str, without: httpx.Response, with_it: httpx.Response) -> Finding:
@@ -50,21 +49,6 @@ def _judge(address: str, without: httpx.Response, with_it: httpx.Response) -> Fi
             return Finding(
                 Level.UNSAID, "live", f"{address} answered {statuses[0]} without a token, {statuses[1]} with"
             )
-
-
-def _check_clock(answer: httpx.Response, now: float) -> Iterator[Finding]:
-    try:
-        ahead_s = email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp() - now
-    except (KeyError, ValueError):
-        return
-    if abs(ahead_s) > LEEWAY_S:
-        side = "ahead of" if ahead_s > 0 else "behind"
-        yield Finding(
-            Level.NOTE,
-            "clock",
-            f"its clock is {abs(ahead_s):.0f} s {side} ours, and all that it forgives is {LEEWAY_S:.0f} s",
-            "set both by NTP",
-        )
 
 
 def _trust(ca: Path | None) -> ssl.SSLContext:

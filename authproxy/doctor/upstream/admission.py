@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from authproxy.config.model import Mode
+from authproxy.doctor.answer import OK, Answer
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.upstream.entry import OK
-from authproxy.doctor.upstream.questions import Answer
 from authproxy.doctor.upstream.site import Site
 from authproxy.doctor.upstream.wanted import BASIC, BEARER, Wanted, find_wanted
 from authproxy.proxy.challenge import may_ask

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterator
 
+from authproxy.doctor.answer import FORBIDDEN, NOT_ALLOWED, NOT_FOUND, OK, UNAUTHORIZED, Answer
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.upstream.locations import is_led_astray
-from authproxy.doctor.upstream.questions import Answer
 from authproxy.doctor.upstream.site import Site
 from authproxy.origin import Origin
 from authproxy.proxy.address import Address
@@ -14,7 +14,6 @@ from authproxy.proxy.location import Relocation
 CATALOG = "/v2/_catalog"
 # Nothing has this digest, so nothing is deleted by it.
 NOTHINGS_DIGEST = f"sha256:{'0' * 64}"
-OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 200, 401, 403, 404, 405
 
 
 def first_repository(catalog: Answer) -> str | None:

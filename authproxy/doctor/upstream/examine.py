@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from authproxy.access import CATALOG, delete, pull, push
+from authproxy.doctor.answer import ACCEPTED, OK, Answer, NoAnswer, judge_clock
 from authproxy.doctor.examine import Ours
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.upstream import content, entry, locations
 from authproxy.doctor.upstream.admission import Clients, judge_challenge, judge_entry, no_credentials
 from authproxy.doctor.upstream.connection import check_address, check_certificate, no_client_certificate, trust
 from authproxy.doctor.upstream.presented import open_presents
-from authproxy.doctor.upstream.questions import Answer, NoAnswer, NoCredentials, Questions, client_view, open_client
+from authproxy.doctor.upstream.questions import NoCredentials, Questions, client_view, open_client
 from authproxy.doctor.upstream.site import Site
 from authproxy.proxy.address import Address
 
@@ -83,7 +84,7 @@ async def _enter(site: Site, questions: Questions, now: float) -> _Entered:
         return _Entered((Finding(Level.WRONG, "registry", what, fix),))
     if entry.wants_certificate(answer):
         return _Entered((no_client_certificate(site, address),))
-    judged, clock = entry.judge_registry(site, address, answer), entry.judge_clock(answer, now)
+    judged, clock = entry.judge_registry(site, address, answer), judge_clock(answer.headers, now)
     findings = (judged,) if clock is None else (judged, clock)
     return _Entered(findings, None if judged.level in (Level.WRONG, Level.UNSAID) else answer)
 
@@ -96,7 +97,7 @@ async def _ask_registry(
         yield judged
         if judged.level is Level.WRONG:
             return
-        if answer.status == entry.OK or questions.presents is not None:
+        if answer.status == OK or questions.presents is not None:
             async for finding in _ask_content(site, questions, wishes):
                 yield finding
         elif judged.level is not Level.UNSAID:
@@ -162,7 +163,7 @@ async def _upload(site: Site, questions: Questions, repository: str) -> AsyncIte
     begun = await questions.ask("POST", path, needs=needs)
     for finding in locations.judge_upload(site, questions.address, questions.origin, begun, asked=path):
         yield finding
-    if begun.status == locations.ACCEPTED and (location := begun.headers.get("Location")):
+    if begun.status == ACCEPTED and (location := begun.headers.get("Location")):
         ended = await questions.ask("DELETE", *locations.upload_target(location), needs=needs)
         if ended.status not in locations.CANCELLED:
             what = f"the upload that was begun in {repository} could not be cancelled: {ended.status}"

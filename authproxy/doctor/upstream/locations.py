@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from authproxy.doctor.answer import ACCEPTED, Answer
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.upstream.questions import Answer
 from authproxy.doctor.upstream.site import Site
 from authproxy.origin import Origin
 from authproxy.proxy.address import Address
 from authproxy.proxy.location import Relocation
 
-ACCEPTED = 202
 CANCELLED = (202, 204, 404)
 
 NOT_TRIED = Finding(

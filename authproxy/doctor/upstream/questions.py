@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from authproxy.access import Access
-from authproxy.doctor.upstream.connection import wants_certificate
+from authproxy.doctor.answer import Answer, NoAnswer, read_answer, why_no_answer
+from authproxy.doctor.handshake import wants_certificate
 from authproxy.errors import RegistryError
 from authproxy.origin import Origin
 from authproxy.proxy.address import Address
@@ -19,8 +20,6 @@ from authproxy.proxy.headers import request_headers
 
 # For a whole answer; a registry that takes longer keeps its clients waiting too.
 TIMEOUT_S = 15.0
-# Of an answer no more is read; nor does the proxy read more of a list (`proxy/inquiry.py`).
-MAX_BYTES = 16 * 1024 * 1024
 
 # The name that clients use in our questions where `http.host` says none. RFC 2606 gives it to nobody.
 NOBODYS_HOST = "authproxy-doctor.example"
@@ -33,25 +32,8 @@ class Presents(Protocol):
         """The value of `Authorization` for a request that needs this. Raises RegistryError where none can be had."""
 
 
-class NoAnswer(Exception):
-    """The upstream did not answer, or could not be asked; the text says why."""
-
-    def __init__(self, why: str, *, wants_certificate: bool = False) -> None:
-        super().__init__(why)
-        self.wants_certificate = wants_certificate
-
-
 class NoCredentials(NoAnswer):
     """What the upstream should be shown could not be had."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the upstream answered. `body` has its first MAX_BYTES."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,29 +68,17 @@ class Questions:
         )
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                return await self._read(request)
+                return await read_answer(self.client, request)
         except (TimeoutError, httpx.TimeoutException) as exc:
             raise NoAnswer(f"nothing came within {TIMEOUT_S:.0f} s") from exc
         except (httpx.HTTPError, OSError) as exc:  # where a server refuses us after the handshake, ssl's own
-            raise NoAnswer(_why(exc), wants_certificate=wants_certificate(exc)) from exc
+            raise NoAnswer(why_no_answer(exc), wants_certificate=wants_certificate(exc)) from exc
 
     async def _authorization(self, presents: Presents, needs: Sequence[Access]) -> bytes:
         try:
             return await presents.authorization(needs)
         except RegistryError as exc:
             raise NoCredentials(str(exc)) from exc
-
-    async def _read(self, request: httpx.Request) -> Answer:
-        response = await self.client.send(request, stream=True)
-        try:
-            body = bytearray()
-            async for piece in response.aiter_raw():
-                body += piece
-                if len(body) >= MAX_BYTES:
-                    break
-            return Answer(response.status_code, response.headers, bytes(body[:MAX_BYTES]))
-        finally:
-            await response.aclose()
 
 
 @asynccontextmanager
@@ -122,9 +92,3 @@ def client_view(public: str | None) -> Origin:
     """Where a client believes itself: at `http.host`, or at a name that nobody has."""
     parts = urlsplit(public or f"https://{NOBODYS_HOST}")
     return Origin(parts.scheme, parts.netloc, "", prefix=parts.path.rstrip("/"))
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, httpx.RemoteProtocolError):
-        return f"what came is no answer in HTTP/1.1: {error}"
-    return str(error) or type(error).__name__

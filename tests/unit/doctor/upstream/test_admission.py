@@ -10,8 +10,8 @@ import pytest
 
 from authproxy.config.model import Mode
 from authproxy.config.upstream import Upstream
+from authproxy.doctor.answer import Answer
 from authproxy.doctor.upstream.admission import Clients, judge_challenge, judge_entry
-from authproxy.doctor.upstream.questions import Answer
 from authproxy.doctor.upstream.site import Site
 
 OUR_REALM = "https://registry.example.org/token"

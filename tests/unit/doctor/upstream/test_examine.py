@@ -12,8 +12,10 @@ import pytest
 
 from authproxy.config.model import Mode
 from authproxy.config.upstream import Upstream
+from authproxy.doctor import answer as answers
+from authproxy.doctor import handshake
 from authproxy.doctor.finding import Finding
-from authproxy.doctor.upstream import connection, examine, questions
+from authproxy.doctor.upstream import examine, questions
 from authproxy.doctor.upstream.admission import Clients
 from authproxy.doctor.upstream.site import Site
 from tests.support.upstream import Behaviour, Connection, FakeUpstream, fake_upstream
@@ -224,7 +226,7 @@ async def test_a_body_that_drips_is_waited_for_no_longer_either(monkeypatch: pyt
 
 
 async def test_who_says_nothing_in_the_handshake_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(handshake, "TIMEOUT_S", 0.2)
 
     async def hang(connection: Connection) -> None:
         await connection.wait_end()
@@ -236,7 +238,7 @@ async def test_who_says_nothing_in_the_handshake_is_left_alone(monkeypatch: pyte
 
 
 async def test_an_endless_list_is_read_no_further_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions, "MAX_BYTES", 1000)
+    monkeypatch.setattr(answers, "MAX_BYTES", 1000)
     endless = answer(200, '{"repositories": [' + '"a", ' * 100_000 + '"a"]}')
     async with running({CATALOG: endless}) as fake:
         found = [finding for finding in await look(fake.url) if finding.check == "catalog"]

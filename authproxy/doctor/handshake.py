@@ -1,0 +1,139 @@
+"""A connection and its certificate, before the first request: made, looked at, and what kept it from being made."""
+
+import asyncio
+import datetime as dt
+import socket
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+
+from cryptography import x509
+
+TIMEOUT_S = 10.0
+# Less than this is left to whoever renews certificates by hand.
+SOON = dt.timedelta(days=14)
+
+# What X.509 verification found (X509_verify_cert_error_string(3)).
+_NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
+
+# How servers say that they want a certificate of the client: TLS 1.3 has a word for it, others use these.
+_ABOUT_OURS = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_HANDSHAKE_FAILURE", "ALERT_UNKNOWN_CA")
+# How OpenSSL says that what came was no TLS at all.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE")
+
+
+class Refusal(Enum):
+    """Why a certificate does not verify."""
+
+    ENDED = "ended"
+    NOT_YET = "not yet"
+    OTHER_NAME = "other name"
+    UNKNOWN_AUTHORITY = "unknown authority"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A certificate that does not verify, and the sentence about it."""
+
+    why: Refusal
+    what: str
+
+
+async def find_peer(host: str, port: int) -> str:
+    """The address that accepts connections there. Raises OSError, TimeoutError."""
+    async with asyncio.timeout(TIMEOUT_S):
+        _, writer = await asyncio.open_connection(host, port)
+    found: str = writer.get_extra_info("peername")[0]
+    await _close(writer)
+    return found
+
+
+async def handshake(host: str, port: int, tls: ssl.SSLContext, name: str) -> x509.Certificate:
+    """The certificate that is shown to whoever asks for this name. Raises OSError (ssl's among them), TimeoutError."""
+    async with asyncio.timeout(TIMEOUT_S):
+        _, writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname=name)
+    certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    await _close(writer)
+    return x509.load_der_x509_certificate(certificate)
+
+
+async def look(host: str, port: int, name: str) -> x509.Certificate | None:
+    """The certificate as it is, verified by nobody: it is only told of, and the connection is closed at once."""
+    with suppress(OSError, TimeoutError):
+        return await handshake(host, port, unverifying(), name)
+    return None
+
+
+def unverifying() -> ssl.SSLContext:
+    """TLS that believes whatever it is shown: to look at what nobody else believes."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname = False
+    tls.verify_mode = ssl.CERT_NONE
+    return tls
+
+
+def judge_refusal(
+    error: ssl.SSLCertVerificationError, whose: str, name: str, seen: x509.Certificate | None, trust: str
+) -> Refused:
+    """`whose`: "the certificate of https://…". `name` was asked for. `trust` does not know an unknown authority."""
+    if error.verify_code == _EXPIRED:
+        ended = "" if seen is None else f" on {seen.not_valid_after_utc:%Y-%m-%d}"
+        return Refused(Refusal.ENDED, f"{whose} has ended{ended}")
+    if error.verify_code == _NOT_YET_VALID:
+        begins = "" if seen is None else f": on {seen.not_valid_before_utc:%Y-%m-%d}"
+        return Refused(Refusal.NOT_YET, f"{whose} is not good yet{begins}")
+    if error.verify_code in (_OTHER_NAME, _OTHER_ADDRESS):
+        names = ", ".join(names_of(seen)) or "nobody"
+        return Refused(Refusal.OTHER_NAME, f"{whose} is for {names}, and not for {name}")
+    issuer = "" if seen is None else f", {seen.issuer.rfc4514_string()},"
+    return Refused(Refusal.UNKNOWN_AUTHORITY, f"{whose} is of an authority{issuer} that {trust} does not know")
+
+
+def names_of(certificate: x509.Certificate | None) -> list[str]:
+    """The names and addresses that a certificate is for."""
+    if certificate is None:
+        return []
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    addresses = [str(address) for address in found.get_values_for_type(x509.IPAddress)]
+    return [*found.get_values_for_type(x509.DNSName), *addresses]
+
+
+def left_of(certificate: x509.Certificate, now: float) -> dt.timedelta:
+    """How long a certificate is good still. `now`: seconds since 1970."""
+    return certificate.not_valid_after_utc - dt.datetime.fromtimestamp(now, dt.UTC)
+
+
+def wants_certificate(error: BaseException) -> bool:
+    """Whether a failure comes of a server that wants a certificate of its clients."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ssl.SSLError) and any(word in str(seen) for word in _ABOUT_OURS):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def speaks_no_tls(error: ssl.SSLError) -> bool:
+    """Whether what came was no TLS at all."""
+    return any(word in str(error) for word in _NO_TLS)
+
+
+def why_unreachable(error: Exception) -> str:
+    """A failure to connect, in words."""
+    if isinstance(error, TimeoutError):
+        return f"nothing within {TIMEOUT_S:.0f} s"
+    if isinstance(error, socket.gaierror):
+        return "nobody knows this name"
+    if isinstance(error, ConnectionRefusedError):
+        return "nobody listens there"
+    return str(error.__cause__ or error)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with suppress(OSError, TimeoutError):
+        await writer.wait_closed()
