@@ -19,6 +19,7 @@ from authproxy.cli import (
     policy,
     policy_import,
     policy_replay,
+    registry,
     serve,
     token,
     user,
@@ -45,6 +46,7 @@ app.add_typer(key.app, name="key")
 policy.app.add_typer(policy_import.app, name="import")
 policy.app.command("replay")(policy_replay.replay)
 app.add_typer(policy.app, name="policy")
+app.add_typer(registry.app, name="registry")
 app.add_typer(token.app, name="token")
 app.add_typer(user.app, name="user")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,13 +13,10 @@ import httpx
 from authproxy.access import Access
 from authproxy.clock import Clock
 from authproxy.remote.faults import RemoteError
+from authproxy.remote.host import authority_of
 from authproxy.remote.login import Login
-from authproxy.remote.name import DOCKER_HUB
 from authproxy.remote.tokens import Authorizer
 from authproxy.remote.trust import Trust, is_loopback, tls_context
-
-# Where Docker Hub's registry answers.
-_ADDRESSES = {DOCKER_HUB: "registry-1.docker.io"}
 
 TIMEOUT_S = 60.0
 ATTEMPTS = 5
@@ -33,13 +31,27 @@ UNAUTHORIZED = 401
 class RegistryClient:
     """One registry. `host` is as in names of images. Every method raises RemoteError."""
 
-    def __init__(self, host: str, client: httpx.AsyncClient, login: Login | None, trust: Trust, now: Clock) -> None:
+    def __init__(
+        self,
+        host: str,
+        client: httpx.AsyncClient,
+        login: Login | None,
+        trust: Trust,
+        now: Clock,
+        *,
+        wants_identity: bool = False,
+    ) -> None:
         self.host = host
         self._client = client
         self._trust = trust
-        self._authorizer = Authorizer(host, login, client, now)
+        self._authorizer = Authorizer(host, login, client, now, wants_identity=wants_identity)
         self._base: httpx.URL | None = None
         self._finding = asyncio.Lock()
+
+    @property
+    def identity_token(self) -> str:
+        """What a token server gave to be used in the password's place; "" where nothing was, or it was not wanted."""
+        return self._authorizer.identity_token
 
     async def address(self, path: str) -> httpx.URL:
         """The address of a path, `/v2/…`, which is sent as it stands."""
@@ -116,7 +128,7 @@ class RegistryClient:
 
     async def _find_base(self) -> httpx.URL:
         """HTTPS; plain HTTP where that was said, and for this machine where HTTPS is not answered, as docker does."""
-        authority = _ADDRESSES.get(self.host, self.host)
+        authority = authority_of(self.host)
         plain = httpx.URL(f"http://{authority}/")
         if self._trust.plain_http:
             return plain
@@ -125,14 +137,23 @@ class RegistryClient:
             return secure
         try:
             await self._client.get(secure.join("/v2/"))
-        except httpx.ConnectError:
-            return plain
         except httpx.TransportError as error:
+            # A certificate that is not believed is no lack of HTTPS: no password goes there in plain text.
+            if isinstance(error, httpx.ConnectError) and not _is_about_certificate(error):
+                return plain
             raise self._unreachable(error) from error
         return secure
 
     def _unreachable(self, error: httpx.TransportError) -> RemoteError:
         return RemoteError(f"{self.host} cannot be reached: {str(error) or type(error).__name__}")
+
+
+def _is_about_certificate(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def pause_s(attempt: int, retry_after: str | None) -> float:
@@ -144,7 +165,12 @@ def pause_s(attempt: int, retry_after: str | None) -> float:
 
 
 @asynccontextmanager
-async def open_registry(host: str, login: Login | None, trust: Trust) -> AsyncIterator[RegistryClient]:
-    """A registry for the length of a block. Nothing is asked yet. Raises RemoteError."""
+async def open_registry(
+    host: str, login: Login | None, trust: Trust, *, wants_identity: bool = False
+) -> AsyncIterator[RegistryClient]:
+    """A registry for the length of a block. Nothing is asked yet. Raises RemoteError.
+
+    `wants_identity`: token servers are asked for an identity token too, with each token for the login's password.
+    """
     async with httpx.AsyncClient(verify=tls_context(host, trust), timeout=TIMEOUT_S) as client:
-        yield RegistryClient(host, client, login, trust, time.monotonic)
+        yield RegistryClient(host, client, login, trust, time.monotonic, wants_identity=wants_identity)

@@ -17,8 +17,11 @@ from authproxy.remote.faults import RemoteError
 from authproxy.remote.name import DOCKER_HUB
 
 # Under which docker stores Docker Hub's login.
-_HUB_KEY = "https://index.docker.io/v1/"
+HUB_KEY = "https://index.docker.io/v1/"
 HELPER_TIMEOUT_S = 30
+
+# The name that helpers give an identity token (docker/cli, "credentials/native_store.go").
+TOKEN_USER = "<token>"  # noqa: S105 - it stands for a user
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +36,22 @@ class Login:
 def find_login(host: str, environment: Mapping[str, str]) -> Login | None:
     """The login stored for a registry. None where there is none. Raises RemoteError; for a thread."""
     for path in _files(environment):
-        config = _read(path)
-        keys = [_HUB_KEY, DOCKER_HUB] if host == DOCKER_HUB else [host, f"https://{host}", f"https://{host}/v2/"]
+        config = read_config(path)
+        keys = [HUB_KEY, DOCKER_HUB] if host == DOCKER_HUB else [host, f"https://{host}", f"https://{host}/v2/"]
         for key in keys:
             if (login := _find(config, key, environment)) is not None:
                 return login
     return None
 
 
-def _files(environment: Mapping[str, str]) -> list[Path]:
+def config_file(environment: Mapping[str, str]) -> Path:
+    """Docker's config.json."""
     home = Path(environment.get("HOME", "/"))
-    files = [Path(environment.get("DOCKER_CONFIG") or home / ".docker") / "config.json"]
+    return Path(environment.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+
+
+def _files(environment: Mapping[str, str]) -> list[Path]:
+    files = [config_file(environment)]
     if stated := environment.get("REGISTRY_AUTH_FILE"):
         files.append(Path(stated))
     elif runtime := environment.get("XDG_RUNTIME_DIR"):
@@ -51,7 +59,8 @@ def _files(environment: Mapping[str, str]) -> list[Path]:
     return files
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """What a file of logins holds; nothing where it is not there. Raises RemoteError."""
     try:
         config = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -64,12 +73,18 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _find(config: dict[str, Any], key: str, environment: Mapping[str, str]) -> Login | None:
-    helpers, auths = config.get("credHelpers"), config.get("auths")
-    helper = (helpers.get(key) if isinstance(helpers, dict) else None) or config.get("credsStore")
-    if isinstance(helper, str) and helper and (login := _ask_helper(helper, key, environment)) is not None:
+    helper, auths = find_helper(config, key), config.get("auths")
+    if helper is not None and (login := ask_helper(helper, key, environment)) is not None:
         return login
     entry = auths.get(key) if isinstance(auths, dict) else None
     return _from_entry(entry) if isinstance(entry, dict) else None
+
+
+def find_helper(config: dict[str, Any], key: str) -> str | None:
+    """The credential helper that a configuration names for a registry, or for all."""
+    helpers = config.get("credHelpers")
+    helper = (helpers.get(key) if isinstance(helpers, dict) else None) or config.get("credsStore")
+    return helper if isinstance(helper, str) and helper else None
 
 
 def _from_entry(entry: dict[str, Any]) -> Login | None:
@@ -82,13 +97,32 @@ def _from_entry(entry: dict[str, Any]) -> Login | None:
     return Login(user, password.rstrip("\0")) if colon else None
 
 
-def _ask_helper(helper: str, key: str, environment: Mapping[str, str]) -> Login | None:
+def ask_helper(helper: str, key: str, environment: Mapping[str, str]) -> Login | None:
+    """The login that a credential helper keeps. Raises RemoteError where it cannot be run."""
+    done = run_helper(helper, "get", key, environment)
+    try:
+        found = json.loads(done.stdout) if done.returncode == 0 else None
+    except ValueError:
+        found = None
+    match found:
+        case {"Username": user, "Secret": str(secret)} if user == TOKEN_USER:
+            return Login("", identity_token=secret)
+        case {"Username": str(user), "Secret": str(secret)}:
+            return Login(user, secret)
+        case _:
+            return None
+
+
+def run_helper(
+    helper: str, action: str, told: str, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a credential helper to its end; `told` is its standard input. Raises RemoteError."""
     program = f"docker-credential-{helper}"
     try:
         # The helper's name is the user's own setting, and no shell reads it.
-        done = subprocess.run(  # noqa: S603
-            [program, "get"],
-            input=key.encode(),
+        return subprocess.run(  # noqa: S603
+            [program, action],
+            input=told.encode(),
             env=dict(environment),
             capture_output=True,
             timeout=HELPER_TIMEOUT_S,
@@ -96,14 +130,3 @@ def _ask_helper(helper: str, key: str, environment: Mapping[str, str]) -> Login 
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RemoteError(f"{program}, which docker's configuration names, cannot be asked: {error}") from error
-    try:
-        found = json.loads(done.stdout) if done.returncode == 0 else None
-    except ValueError:
-        found = None
-    match found:
-        case {"Username": "<token>", "Secret": str(secret)}:
-            return Login("", identity_token=secret)
-        case {"Username": str(user), "Secret": str(secret)}:
-            return Login(user, secret)
-        case _:
-            return None

@@ -35,7 +35,11 @@ class _Token:
 class Authorizer:
     """The `Authorization` for requests to one registry, learned from its challenges."""
 
-    def __init__(self, host: str, login: Login | None, client: httpx.AsyncClient, now: Clock) -> None:
+    def __init__(
+        self, host: str, login: Login | None, client: httpx.AsyncClient, now: Clock, *, wants_identity: bool = False
+    ) -> None:
+        self.identity_token = ""  # that a token server gave for a password, where `wants_identity`
+        self._wants_identity = wants_identity
         self._host = host
         self._login = login
         self._client = client
@@ -79,6 +83,8 @@ class Authorizer:
                 headers = {}
                 if self._login is not None:
                     query.append(("account", self._login.user))
+                    if self._wants_identity:
+                        query += [("client_id", CLIENT_ID), ("offline_token", "true")]
                     headers["Authorization"] = format_basic(self._login.user, self._login.password)
                 url = httpx.URL(realm).copy_merge_params(httpx.QueryParams(tuple(query)))
                 answer = await self._client.get(url, headers=headers)
@@ -96,6 +102,8 @@ class Authorizer:
         match body:
             case {"token": str(text)} | {"access_token": str(text)} if text.isascii() and text.isprintable():
                 lifetime = body.get("expires_in")
+                if self._wants_identity and isinstance(identity := body.get("refresh_token"), str):
+                    self.identity_token = identity
                 seconds = lifetime if isinstance(lifetime, int | float) else DEFAULT_LIFETIME_S
                 return _Token(text, self._now() + USED_FOR * max(seconds, DEFAULT_LIFETIME_S))
             case _:
@@ -112,7 +120,10 @@ def may_tell(realm: str, host: str) -> bool:
 
     A registry that names a realm of somebody else would have our password sent there (CVE-2020-15157 and its kin).
     """
-    parts = urlsplit(realm)
+    try:
+        parts = urlsplit(realm)
+    except ValueError:
+        return False
     own = urlsplit(f"//{host}").hostname or ""
     theirs = parts.hostname or ""
     if parts.scheme not in {"http", "https"} or not theirs:

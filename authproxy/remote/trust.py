@@ -1,6 +1,7 @@
 """How a registry is reached: its scheme, and whose certificate is believed."""
 
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,10 +23,20 @@ class Trust:
 
 def tls_context(host: str, trust: Trust) -> ssl.SSLContext:
     """The system's authorities, those of `ca`, and docker's for this host. Raises RemoteError."""
+    return tls_context_of(host, trust, authority_files(host, trust))
+
+
+def authority_files(host: str, trust: Trust) -> list[Path]:
+    """The files of authorities that are believed for this host besides the system's."""
+    return ([trust.ca] if trust.ca else []) + sorted((trust.certificates / host).glob("*.crt"))
+
+
+def tls_context_of(host: str, trust: Trust, authorities: Iterable[Path]) -> ssl.SSLContext:
+    """The system's authorities and some files', with docker's client certificates for this host. Raises RemoteError."""
     context = ssl.create_default_context()
     folder = trust.certificates / host
     try:
-        for file in ([trust.ca] if trust.ca else []) + sorted(folder.glob("*.crt")):
+        for file in authorities:
             context.load_verify_locations(cafile=file)
         for file in sorted(folder.glob("*.cert")):
             context.load_cert_chain(file, file.with_suffix(".key"))

@@ -1,0 +1,165 @@
+"""Does it listen, does it speak TLS, who vouches for its certificate: what happens before the first request."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+
+from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.handshake import (
+    SOON,
+    Refusal,
+    find_peer,
+    handshake,
+    judge_refusal,
+    left_of,
+    look,
+    names_of,
+    speaks_no_tls,
+    unverifying,
+    wants_certificate,
+    why_unreachable,
+)
+from authproxy.proxy.address import Address
+from authproxy.remote.faults import RemoteError
+from authproxy.remote.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of
+
+# X509_verify_cert_error_string(3): whoever signed the last certificate that was sent is not known.
+_INCOMPLETE = (20, 21)
+
+# How much of a certificate's names is shown.
+MAX_NAMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What came of it. `tls` is what requests go on with, None for plain HTTP; `address` is None where none can."""
+
+    findings: tuple[Finding, ...]
+    address: Address | None = None
+    tls: ssl.SSLContext | None = None
+    is_trusted: bool = False  # clients would go on: the certificate verifies, or plain HTTP is meant
+
+
+async def reach(host: str, address: Address, trust: Trust, now: float) -> Reach:
+    """Connect to a registry, by TLS unless plain HTTP was asked for. `now`: seconds since 1970."""
+    try:
+        peer = await find_peer(address.host, address.port)
+    except (OSError, TimeoutError) as error:
+        what = f"{address.authority} cannot be reached: {why_unreachable(error)}"
+        return Reach((Finding(Level.WRONG, "address", what, "see that it runs there, and that nothing is in the way"),))
+    shown = address.authority if peer == address.host else f"{address.authority} ({peer})"
+    reached = Finding(Level.OK, "address", f"{shown} accepts connections")
+    if trust.plain_http:
+        return Reach((reached, _judge_plain(host, was_said=True)), address, is_trusted=True)
+    found = await _shake_hands(host, address, trust, now)
+    return Reach((reached, *found.findings), found.address, found.tls, found.is_trusted)
+
+
+async def _shake_hands(host: str, address: Address, trust: Trust, now: float) -> Reach:
+    try:
+        context = tls_context(host, trust)
+    except RemoteError as error:
+        return Reach((Finding(Level.WRONG, "tls", str(error), "a PEM file of certificates that you may read"),))
+    try:
+        certificate = await handshake(address.host, address.port, context, address.host)
+    except ssl.SSLCertVerificationError as error:
+        seen = await look(address.host, address.port, address.host)
+        return Reach((_judge_refusal(host, address, trust, error, seen),), address, unverifying())
+    except ssl.SSLError as error:
+        return _judge_alert(host, address, trust, error)
+    except (OSError, TimeoutError) as error:
+        what = f"{address.url} broke off in the handshake of TLS: {why_unreachable(error)}"
+        return Reach((Finding(Level.WRONG, "tls", what, "see its log; --plain-http where it speaks no TLS"),))
+    by = await _find_voucher(host, address, trust)
+    return Reach((_judge_certificate(host, address, trust, certificate, by, now),), address, context, is_trusted=True)
+
+
+async def _find_voucher(host: str, address: Address, trust: Trust) -> Path | None:
+    """The file whose authority makes the certificate verify; None where the system's own do."""
+    for file in (None, *authority_files(host, trust)):
+        context = tls_context_of(host, trust, [] if file is None else [file])
+        try:
+            await handshake(address.host, address.port, context, address.host)
+        except (OSError, TimeoutError):
+            continue
+        return file
+    return None
+
+
+def _judge_certificate(
+    host: str, address: Address, trust: Trust, certificate: x509.Certificate, by: Path | None, now: float
+) -> Finding:
+    left = left_of(certificate, now)
+    believed = "this machine trusts it" if by is None else f"{by} vouches for it"
+    about = (
+        f"the certificate of {address.url} is for {_shown(names_of(certificate))}, by"
+        f" {certificate.issuer.rfc4514_string()}; {believed}"
+    )
+    until = f"good until {certificate.not_valid_after_utc:%Y-%m-%d}, {left.days} days"
+    if left < SOON:
+        return Finding(Level.NOTE, "tls", f"{about}; it ends soon: {until}", "renew it there")
+    if by is not None and by == trust.ca and not is_loopback(host):
+        return Finding(Level.NOTE, "tls", f"{about}; {until}", f"for docker: {_for_docker(host, trust, by)}")
+    return Finding(Level.OK, "tls", f"{about}; {until}")
+
+
+def _judge_refusal(
+    host: str, address: Address, trust: Trust, error: ssl.SSLCertVerificationError, seen: x509.Certificate | None
+) -> Finding:
+    files = authority_files(host, trust)
+    known = "this machine" if not files else "this machine, with " + ", ".join(map(str, files)) + ","
+    refused = judge_refusal(error, f"the certificate of {address.url}", address.host, seen, known)
+    fixes = {
+        Refusal.ENDED: "renew it there",
+        Refusal.NOT_YET: "see that both clocks are right",
+        Refusal.OTHER_NAME: "ask it by a name in it, or have one made for this name",
+        Refusal.UNKNOWN_AUTHORITY: _trust_it(host, trust, error),
+    }
+    return Finding(Level.WRONG, "tls", refused.what, fixes[refused.why])
+
+
+def _trust_it(host: str, trust: Trust, error: ssl.SSLCertVerificationError) -> str:
+    """What makes an authority known that is not."""
+    own = f"where ca.pem is that authority's certificate: {_for_docker(host, trust, Path('ca.pem'))}"
+    here = f"{own}; or --ca ca.pem here" + ("; docker verifies nothing of this machine's" if is_loopback(host) else "")
+    if error.verify_code in _INCOMPLETE:
+        return f"{here}; where it is an authority that everybody trusts, have the intermediate certificates sent too"
+    return here
+
+
+def _judge_alert(host: str, address: Address, trust: Trust, error: ssl.SSLError) -> Reach:
+    if wants_certificate(error):
+        return Reach((no_client_certificate(host, address, trust),))
+    if not speaks_no_tls(error):
+        what = f"{address.url} refuses TLS: {error.reason or error}"
+        return Reach((Finding(Level.WRONG, "tls", what, "see its log"),))
+    plain = Address("http", address.host, address.port)
+    return Reach((_judge_plain(host, was_said=False),), plain, is_trusted=is_loopback(host))
+
+
+def no_client_certificate(host: str, address: Address, trust: Trust) -> Finding:
+    """A server that lets nobody in who shows no certificate, or not the one that it wants."""
+    folder = trust.certificates / host
+    what = f"{address.url} wants a certificate of its clients, and gets none that it knows"
+    return Finding(Level.WRONG, "tls", what, f"put one that it knows into {folder}: client.cert and client.key")
+
+
+def _judge_plain(host: str, *, was_said: bool) -> Finding:
+    what = "it speaks plain HTTP: who is on the way reads passwords and changes images"
+    if is_loopback(host):
+        return Finding(Level.NOTE, "tls", f"{what}; docker takes that from this machine alone")
+    docker = f'docker takes it with "insecure-registries": ["{host}"] in /etc/docker/daemon.json'
+    if was_said:
+        return Finding(Level.NOTE, "tls", what, f"give it a certificate; {docker}")
+    return Finding(Level.WRONG, "tls", what, f"give it a certificate; {docker}, and --plain-http is for here")
+
+
+def _for_docker(host: str, trust: Trust, authority: Path) -> str:
+    return f"mkdir -p {trust.certificates / host} && cp {authority} {trust.certificates / host}/ca.crt"
+
+
+def _shown(names: list[str]) -> str:
+    rest = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "") or "nobody"

@@ -1,0 +1,95 @@
+"""The token server that the registry sends its clients to: is it the registry's own, and does it answer as one."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from authproxy.doctor.answer import FORBIDDEN, OK, UNAUTHORIZED, Answer
+from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.upstream.wanted import Wanted
+from authproxy.proxy.address import Address
+from authproxy.remote.tokens import DEFAULT_LIFETIME_S, may_tell
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is said of it, and the token that it gives to anybody, if it does."""
+
+    finding: Finding
+    token: str | None = field(default=None, repr=False)
+
+
+def judge_place(host: str, address: Address, wanted: Wanted) -> Finding | None:
+    """What is wrong with where it is. Nobody is asked yet."""
+    realm = wanted.realm
+    try:
+        url = httpx.URL(realm)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        what = f"its realm {realm[:200]!r} is no address, so no client gets a token"
+        return Finding(Level.WRONG, "realm", what, "write https://HOST/token as its realm")
+    if not may_tell(realm, host):
+        what = f"its realm {realm} is not its own: clients that mind keep their password, others send it there"
+        return Finding(Level.WRONG, "realm", what, "put it on the registry's host, or on one of the same domain")
+    if url.scheme == "http" and address.scheme == "https":
+        what = f"its realm {realm} is plain HTTP: passwords can be read on the way there"
+        return Finding(Level.WRONG, "realm", what, f"write https:{realm.partition(':')[2]} as its realm")
+    return None
+
+
+def question(wanted: Wanted) -> str:
+    """The realm, asked for a token without credentials and for nothing."""
+    fields = {} if wanted.service is None else {"service": wanted.service}
+    return str(httpx.URL(wanted.realm).copy_merge_params(fields))
+
+
+def judge_answer(wanted: Wanted, answer: Answer) -> Judged:
+    """What it answered to nobody."""
+    realm = wanted.realm
+    if answer.status in (UNAUTHORIZED, FORBIDDEN):
+        what = f"{realm} gives tokens to those who log in, and to nobody else ({answer.status})"
+        return Judged(Finding(Level.OK, "realm", what))
+    if answer.status != OK:
+        what = f"{realm} answered {answer.status}: no token is to be had"
+        return Judged(Finding(Level.WRONG, "realm", what, "see the token server's log, and the realm's path"))
+    body = _parse(answer)
+    token = body.get("token") or body.get("access_token")
+    if not isinstance(token, str):
+        kind = answer.headers.get("Content-Type", "nothing that has a type").partition(";")[0]
+        what = f"{realm} answered 200 with {kind}, in which there is no token"
+        return Judged(Finding(Level.WRONG, "realm", what, "the realm has to lead to a token server: see its path"))
+    return Judged(_judge_lifetime(realm, body.get("expires_in")), token)
+
+
+def judge_token(wanted: Wanted, answer: Answer) -> Finding | None:
+    """`/v2/` asked with a token that the realm gives to anybody. None: that is as it should be."""
+    if answer.status in (OK, UNAUTHORIZED, FORBIDDEN):
+        return None
+    what = f"with a token of {wanted.realm}, /v2/ answered {answer.status}"
+    return Finding(Level.WRONG, "realm", what, "see its log")
+
+
+def _judge_lifetime(realm: str, lifetime: object) -> Finding:
+    what = f"{realm} gives tokens to anybody, for what anybody may"
+    if lifetime is None:
+        return Finding(
+            Level.OK, "realm", f"{what}; they last {DEFAULT_LIFETIME_S} s, since it does not say (expires_in)"
+        )
+    if not isinstance(lifetime, int | float) or isinstance(lifetime, bool):
+        what = f"{realm} says expires_in: {str(lifetime)[:40]!r}, and clients read a number"
+        return Finding(Level.WRONG, "realm", what, "have the token server write seconds as a number")
+    if lifetime < DEFAULT_LIFETIME_S:
+        what = f"{realm} gives tokens for {lifetime} s, and clients keep them for {DEFAULT_LIFETIME_S}"
+        return Finding(Level.NOTE, "realm", what, f"let tokens live for {DEFAULT_LIFETIME_S} s or more")
+    return Finding(Level.OK, "realm", f"{what}; they last {lifetime:.0f} s")
+
+
+def _parse(answer: Answer) -> dict[str, Any]:
+    try:
+        body = json.loads(answer.body)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

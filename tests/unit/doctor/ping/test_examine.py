@@ -1,0 +1,170 @@
+"""What no real registry at hand does."""
+
+import email.utils
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.ping import questions
+from authproxy.doctor.ping.examine import Wishes, ping
+from authproxy.remote.trust import Trust
+from tests.support.upstream import Connection, FakeUpstream, answering, fake_upstream
+
+NOW = time.time()
+
+
+def answer(status: int, body: str = "", **headers: str) -> bytes:
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([f"HTTP/1.1 {status} x", *lines, f"Content-Length: {len(body)}", "", body]).encode()
+
+
+async def look(fake: FakeUpstream, trust: Trust | None = None, wishes: Wishes | None = None) -> dict[str, Finding]:
+    """The findings by check."""
+    host = f"127.0.0.1:{fake.port}"
+    trust = trust or Trust(plain_http=True)
+    pinged = await ping(host, trust, wishes or Wishes(), {"HOME": "/nowhere"}, NOW)
+    return {finding.check: finding for finding in pinged.findings}
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "level", "words"),
+    [(0, Level.OK, "agree"), (300, Level.NOTE, "s ahead of"), (-300, Level.NOTE, "s behind")],
+)
+async def test_the_clock_is_read_off_the_date(ahead_s: float, level: Level, words: str) -> None:
+    date = email.utils.formatdate(NOW + ahead_s, usegmt=True)
+    async with fake_upstream(answering(answer(200, "{}", Date=date))) as fake:
+        clock = (await look(fake))["clock"]
+    assert clock.level is level
+    assert words in clock.what
+
+
+async def test_who_never_answers_is_waited_for_no_longer_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "TIMEOUT_S", 0.2)
+
+    async def hang(connection: Connection) -> None:
+        await connection.wait_end()
+
+    async with fake_upstream(hang) as fake:
+        found = await look(fake)
+    assert found["registry"].level is Level.WRONG
+    assert "nothing came within" in found["registry"].what
+
+
+@pytest.mark.parametrize(
+    ("said", "check", "words"),
+    [
+        (answer(503, "busy"), "registry", "answered 503: it is not well"),
+        (answer(429), "registry", "asked too often"),
+        (answer(200, "<html>"), "registry", "no registry speaks there"),
+        (answer(403, WWW_Authenticate='Basic realm="x"'), "auth", "clients log in upon 401 alone"),
+        (answer(401, WWW_Authenticate="Bearer"), "auth", "a challenge that says nothing: 'Bearer'"),
+        (answer(401, WWW_Authenticate="Negotiate"), "auth", "which no client of registries has"),
+        (answer(200, "{}", Docker_Distribution_API_Version="registry/1.0"), "headers", "clients look for"),
+        (answer(401, WWW_Authenticate='Bearer realm="/token"'), "realm", "is no address"),
+        (answer(401, WWW_Authenticate='Bearer realm="http://["'), "realm", "its realm http://[ "),
+        (b"SSH-2.0-x\r\n\r\n", "registry", "no answer in HTTP/1.1"),
+    ],
+)
+async def test_what_is_wrong_is_said(said: bytes, check: str, words: str) -> None:
+    async with fake_upstream(answering(said)) as fake:
+        found = (await look(fake))[check]
+    assert found.level is Level.WRONG
+    assert words in found.what
+    assert found.fix
+
+
+async def test_a_plain_realm_of_a_registry_with_tls_is_wrong(tls: ssl.SSLContext, ca: Path) -> None:
+    said = answer(401, WWW_Authenticate='Bearer realm="http://127.0.0.1/token"')
+    async with fake_upstream(answering(said), tls=tls) as fake:
+        found = (await look(fake, Trust(ca)))["realm"]
+    assert (found.level, found.fix) == (Level.WRONG, "write https://127.0.0.1/token as its realm")
+
+
+async def test_what_docker_was_told_of_this_host_vouches_for_it(
+    tmp_path: Path, tls: ssl.SSLContext, authority: trustme.CA
+) -> None:
+    async with fake_upstream(answering(answer(200, "{}")), tls=tls) as fake:
+        folder = tmp_path / "certs.d" / f"127.0.0.1:{fake.port}"
+        folder.mkdir(parents=True)
+        trustme.CA().cert_pem.write_to_path(folder / "another.crt")
+        authority.cert_pem.write_to_path(folder / "ours.crt")
+        trust = Trust(certificates=tmp_path / "certs.d")
+        found = (await look(fake, trust))["tls"]
+        (folder / "ours.crt").unlink()
+        refused = (await look(fake, trust))["tls"]
+    assert found.level is Level.OK
+    assert f"{folder}/ours.crt vouches for it" in found.what
+    assert refused.level is Level.WRONG
+    assert f"with {folder}/another.crt, does not know" in refused.what
+
+
+async def test_an_upload_that_stays_is_told_of() -> None:
+    """CNCF Distribution 2.8 lets nobody cancel whose token does not allow deletes."""
+
+    async def behave(connection: Connection) -> None:
+        async for method in requests(connection):
+            begun = answer(202, Location="/v2/upload?x=1")
+            await connection.send(begun if method == "POST" else answer(405 if method == "DELETE" else 200, "{}"))
+
+    async with fake_upstream(behave) as fake:
+        pinged = await ping(
+            f"127.0.0.1:{fake.port}", Trust(plain_http=True), Wishes(may_write=True), {"HOME": "/nowhere"}, NOW
+        )
+    said = [finding.what for finding in pinged.findings if finding.check == "location"]
+    assert said == [
+        "uploads stay at the host, scheme and port that were asked",
+        "the upload that was begun in authproxy-ping/sample could not be cancelled (405)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "level", "words"),
+    [
+        (200, {"mediaType": "application/vnd.oci.image.index.v1+json"}, Level.OK, "it lists referrers"),
+        (200, {"manifests": []}, Level.WRONG, "no index"),
+        (404, {}, Level.NOTE, "under tags instead"),
+        (404, {"errors": [{"code": "NAME_UNKNOWN"}]}, Level.NOTE, "cannot be told of team/app"),
+    ],
+)
+async def test_referrers_are_an_index_or_not_there(status: int, body: object, level: Level, words: str) -> None:
+    async def behave(connection: Connection) -> None:
+        while head := await connection.read_head():
+            is_asked = b"/referrers/" in head
+            await connection.send(answer(status if is_asked else 200, json.dumps(body) if is_asked else "{}"))
+
+    async with fake_upstream(behave) as fake:
+        found = (await look(fake, wishes=Wishes(repository="team/app")))["referrers"]
+    assert found.level is level
+    assert words in found.what
+
+
+async def requests(connection: Connection) -> AsyncIterator[str]:
+    """The method of each request."""
+    while True:
+        head, _ = await connection.read_request()
+        yield head.partition(b" ")[0].decode()
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca(authority: trustme.CA, tmp_path: Path) -> Path:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return tmp_path / "ca.pem"
+
+
+@pytest.fixture
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    """A server's, for 127.0.0.1."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context

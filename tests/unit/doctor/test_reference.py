@@ -1,0 +1,27 @@
+"""Every check that can be told of has a row in the reference, and no row is about anything else."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import authproxy.doctor
+
+PACKAGE = Path(next(iter(authproxy.doctor.__path__)))
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "doctor.md"
+
+# The heading, and the modules whose findings are told below it.
+SECTIONS = {
+    "The registries behind us": ("upstream/*.py", "answer.py"),
+    "A registry as its clients see it": ("ping/*.py", "answer.py"),
+}
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_the_reference_has_a_row_for_each_check(heading: str) -> None:
+    source = "".join(path.read_text() for pattern in SECTIONS[heading] for path in PACKAGE.glob(pattern))
+    told = set(re.findall(r'Finding\(\s*Level\.\w+,\s*"([^"]+)"', source)) | set(re.findall(r'check="([^"]+)"', source))
+    section = REFERENCE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    table = section.rpartition("### Its checks")[2]
+    rows = [re.findall("`([^`]+)`", line.split("|")[1]) for line in table.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in row} == told

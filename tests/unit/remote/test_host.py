@@ -1,0 +1,32 @@
+import pytest
+
+from authproxy.remote.host import authority_of, parse_host
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("registry.example.org", "registry.example.org"),
+        ("localhost:5000", "localhost:5000"),
+        ("registry", "registry"),
+        ("[::1]:5000", "[::1]:5000"),
+        ("https://ghcr.io/", "ghcr.io"),
+        ("http://10.0.0.1:5000/v2/", "10.0.0.1:5000"),
+        ("docker.io", "docker.io"),
+        ("index.docker.io", "docker.io"),
+        ("https://registry-1.docker.io", "docker.io"),
+    ],
+)
+def test_a_registry_is_its_host(text: str, host: str) -> None:
+    assert parse_host(text) == host
+
+
+@pytest.mark.parametrize("text", ["", "a/b", "https://", "ftp://a", "a b", "user@a", "a:port", "-a", "a:5000:1", "a?b"])
+def test_what_is_no_host_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no registry; write its host"):
+        parse_host(text)
+
+
+def test_docker_hub_answers_elsewhere() -> None:
+    assert authority_of("docker.io") == "registry-1.docker.io"
+    assert authority_of("ghcr.io") == "ghcr.io"
