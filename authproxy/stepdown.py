@@ -6,7 +6,7 @@ not, it stays root and says what keeps it: a registry that was moved here by the
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from authproxy.errors import StartError
 VARIABLE = "AUTHPROXY_RUN_AS"
 
 # Below the root folder of the storage: what a registry that ran as root has made its own.
-_MADE_BY_REGISTRIES = ("docker/registry/v2", "docker/registry/v2/blobs", "docker/registry/v2/repositories")
+MADE_BY_REGISTRIES = ("docker/registry/v2", "docker/registry/v2/blobs", "docker/registry/v2/repositories")
 
 
 def step_down(settings: Settings, environ: Mapping[str, str]) -> str | None:
@@ -30,14 +30,14 @@ def step_down(settings: Settings, environ: Mapping[str, str]) -> str | None:
     named = environ.get(VARIABLE)
     if not named or os.geteuid() != 0:
         return None
-    uid, gid = _parse(named)
+    uid, gid = parse_account(named)
     if uid == 0:
         return None
     written, read = _written(settings), _read(settings)
     try:
         for folder in written:
             _hand_over(folder, uid, gid)
-        with _acting_as(uid, gid):
+        with acting_as(uid, gid):
             kept = _first_obstacle(written, read)
         if kept is None:
             os.setgroups([])
@@ -49,10 +49,11 @@ def step_down(settings: Settings, environ: Mapping[str, str]) -> str | None:
     return f"still root: {kept} as {named}; chown -R {named} what is mounted there, and the next start runs as that"
 
 
-def _parse(named: str) -> tuple[int, int]:
+def parse_account(named: str, said_by: str = VARIABLE) -> tuple[int, int]:
+    """Read `UID:GID`. Raises StartError, which names `said_by`."""
     uid, colon, gid = named.partition(":")
     if not (colon and uid.isdecimal() and gid.isdecimal()):
-        raise StartError(f"{VARIABLE}: {named!r} is no account; write UID:GID in numbers, as 65532:65532")
+        raise StartError(f"{said_by}: {named!r} is no account; write UID:GID in numbers, as 65532:65532")
     return int(uid), int(gid)
 
 
@@ -82,7 +83,7 @@ def _hand_over(path: Path, uid: int, gid: int) -> None:
 
 def _first_obstacle(written: Iterable[Path], read: Iterable[Path]) -> str | None:
     for root in written:
-        for folder in (root, *(root / part for part in _MADE_BY_REGISTRIES)):
+        for folder in (root, *(root / part for part in MADE_BY_REGISTRIES)):
             wanted = os.R_OK | os.W_OK | (os.X_OK if folder.is_dir() else 0)
             if folder.exists() and not os.access(folder, wanted, effective_ids=True):
                 return f"{folder} cannot be written"
@@ -94,10 +95,10 @@ def _first_obstacle(written: Iterable[Path], read: Iterable[Path]) -> str | None
 
 
 @contextmanager
-def _acting_as(uid: int, gid: int) -> Iterator[None]:
-    """With the rights of an account for the length of a block; root's come back."""
+def acting_as(uid: int, gid: int, of: Sequence[int] = ()) -> Iterator[None]:
+    """With the rights of an account, which is in the groups `of` too, for the length of a block; root's come back."""
     groups = os.getgroups()
-    os.setgroups([])
+    os.setgroups(of)
     os.setegid(gid)
     try:
         os.seteuid(uid)

@@ -1,6 +1,6 @@
-"""`authproxy doctor`: would another registry take our tokens, and what is wrong with those behind us."""
+"""`authproxy doctor`: what will not work here, with the registries behind us, or with another one and our tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,8 @@ class VersionName(Enum):
 def doctor(
     *,
     config: Annotated[
-        Path | None, typer.Argument(help="Our configuration. Default: the embedded default in this folder.")
+        Path | None,
+        typer.Argument(help="Our configuration. Default: the embedded default in this folder, or the usual places."),
     ] = None,
     registry: Annotated[
         Path | None,
@@ -56,26 +57,41 @@ def doctor(
     repository: Annotated[
         str | None, typer.Option(help="With --upstream: a repository that it has, by its name there.")
     ] = None,
-    host: Annotated[
-        str | None,
-        typer.Option(help="With --upstream: what clients call us, https://HOST, where http.host does not say."),
+    hosts: Annotated[
+        list[str] | None,
+        typer.Option("--host", help="What clients call us, HOST[:PORT] or https://HOST, where http.host does not say."),
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option("--as", help="As root: look at everything as this user, who will serve.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say whether another registry would take our tokens, or what is wrong with the registries behind us, and why.
+    """Say what will not work and the fix: with our configuration on this machine, or with other registries.
+
+    Without --registry and --upstream: ports, permissions, certificates, names, keys, users, policies, disk and clock.
+    Nothing but the DNS is asked over the network then, and no file is changed.
 
     Exit code: 0 nothing is wrong, 1 something is, 2 that cannot be said: a file cannot be read, or versions differ.
     """
-    if (registry is None) != upstream:
+    if registry is not None and upstream:
         raise typer.BadParameter("name one of them: --registry CONFIG, or --upstream")
     if registry is None:
         about_theirs = {"--version": version, "--bundle": bundle, "--jwks": jwks, "--env-file": env_file}
         _refuse_in_vain(about_theirs | {"--live": live, "--ca": ca}, "--registry")
-    else:
-        _refuse_in_vain({"--write": write or None, "--repository": repository, "--host": host}, "--upstream")
+    elif hosts:
+        raise typer.BadParameter("--host is about us; leave it out with --registry")
+    if not upstream:
+        _refuse_in_vain({"--write": write or None, "--repository": repository}, "--upstream")
+    if account is not None and (registry is not None or upstream):
+        raise typer.BadParameter("--as is for this machine alone: leave out --registry and --upstream")
     try:
-        if registry is None:
-            verdict = _look_at_upstreams(config, host, repository, write=write, as_json=as_json)
+        if upstream:
+            verdict = _look_at_upstreams(config, hosts or [], repository, write=write, as_json=as_json)
+        elif registry is None:
+            from authproxy.cli.doctor_machine import look_at_ourselves
+
+            names = [host.partition("://")[2].rstrip("/") or host for host in hosts or []]
+            verdict = look_at_ourselves(config, names, account, as_json=as_json)
         else:
             from authproxy.cli.doctor_registry import Asked, look_at_registry
 
@@ -89,7 +105,7 @@ def doctor(
 
 
 def _look_at_upstreams(
-    config: Path | None, host: str | None, repository: str | None, *, write: bool, as_json: bool
+    config: Path | None, hosts: Sequence[str], repository: str | None, *, write: bool, as_json: bool
 ) -> Verdict:
     from authproxy.cli.doctor_upstream import look_at_upstreams
     from authproxy.config.scalars import parse_url
@@ -101,10 +117,12 @@ def _look_at_upstreams(
         name = None if repository is None else parse_repository(repository)
     except NameInvalid as exc:
         raise StartError(f"--repository {repository}: {exc}") from exc
+    if len(hosts) > 1:
+        raise typer.BadParameter("--upstream asks on behalf of clients of one host: give one --host")
     try:
-        known_as = None if host is None else parse_url(host)
+        known_as = parse_url(hosts[0]) if hosts else None
     except ValueError as exc:
-        raise StartError(f"--host {host}: {exc}") from exc
+        raise StartError(f"--host {hosts[0]}: {exc}") from exc
     return look_at_upstreams(config, Wishes(may_write=write, repository=name), known_as, as_json=as_json)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from authproxy.cli.findings import line_of, row_of
+from authproxy.cli.findings import IN_WORDS, VERDICTS, line_of, row_of
 from authproxy.cli.our_tokens import read_ours
 from authproxy.cli.settings import find_loaded, realm_of
 from authproxy.config.model import Settings
@@ -18,14 +18,6 @@ from authproxy.doctor.upstream.admission import Clients
 from authproxy.doctor.upstream.examine import Wishes, examine
 from authproxy.doctor.upstream.presented import needs_our_keys
 from authproxy.doctor.upstream.site import Site, sites_of
-
-# The words of `--json`; the doctor's own verdict is about tokens.
-VERDICTS = {Verdict.TAKEN: "fine", Verdict.REFUSED: "wrong", Verdict.UNSAID: "unsaid"}
-IN_WORDS = {
-    Verdict.TAKEN: "nothing is wrong",
-    Verdict.REFUSED: "something is wrong",
-    Verdict.UNSAID: "that cannot be said",
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,14 @@
 """What the doctor found, as text and as JSON."""
 
-from authproxy.doctor.finding import Finding
+from authproxy.doctor.finding import Finding, Verdict
+
+# How `--json` calls what came of it, and how text does; the doctor's own words are about tokens.
+VERDICTS = {Verdict.TAKEN: "fine", Verdict.REFUSED: "wrong", Verdict.UNSAID: "unsaid"}
+IN_WORDS = {
+    Verdict.TAKEN: "nothing is wrong",
+    Verdict.REFUSED: "something is wrong",
+    Verdict.UNSAID: "that cannot be said",
+}
 
 
 def line_of(finding: Finding) -> str:

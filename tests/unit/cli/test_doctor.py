@@ -144,7 +144,8 @@ def test_every_registry_behind_us_is_told_of_once() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "--registry CONFIG, or --upstream"),
+        (["--registry", "registry.yml", "--host", "x"], "--host is about us"),
+        (["--upstream", "--host", "https://a", "--host", "https://b"], "give one --host"),
         (["--upstream", "--registry", "registry.yml"], "--registry CONFIG, or --upstream"),
         (["--upstream", "--live", "http://x", "--ca", "ca.pem"], "--live, --ca is for --registry alone"),
         (["--registry", "registry.yml", "--write"], "--write is for --upstream alone"),

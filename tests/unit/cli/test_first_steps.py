@@ -19,6 +19,7 @@ WRONG_FILES = {
 COMMANDS = [
     ["config", "check", "FILE"],
     ["config", "show", "FILE"],
+    ["doctor", "FILE"],
     ["doctor", "--upstream", "FILE"],
     ["key", "list", "--config", "FILE"],
     ["user", "list", "--config", "FILE"],

@@ -12,6 +12,7 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "doctor.md"
 
 # The heading, and the modules whose findings are told below it.
 SECTIONS = {
+    "Our configuration on this machine": ("machine/*.py",),
     "The registries behind us": ("upstream/*.py", "answer.py"),
     "A registry as its clients see it": ("ping/*.py", "answer.py"),
 }
@@ -22,6 +23,6 @@ def test_the_reference_has_a_row_for_each_check(heading: str) -> None:
     source = "".join(path.read_text() for pattern in SECTIONS[heading] for path in PACKAGE.glob(pattern))
     told = set(re.findall(r'Finding\(\s*Level\.\w+,\s*"([^"]+)"', source)) | set(re.findall(r'check="([^"]+)"', source))
     section = REFERENCE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    table = section.rpartition("### Its checks")[2]
+    table = section.rpartition("\n### ")[2]
     rows = [re.findall("`([^`]+)`", line.split("|")[1]) for line in table.splitlines() if line.startswith("| `")]
     assert {name for row in rows for name in row} == told

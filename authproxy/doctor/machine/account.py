@@ -1,0 +1,70 @@
+"""The account that serves: said on the command line, or by the variable of the container image."""
+
+import os
+import pwd
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from authproxy.doctor.finding import Finding, Level
+from authproxy.errors import StartError
+from authproxy.stepdown import VARIABLE, acting_as, parse_account
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who has the ports, who uses the files, and what to call the latter; None: whoever runs this."""
+
+    ports: tuple[int, int] | None
+    files: tuple[int, int] | None
+    name: str
+    groups: tuple[int, ...] = ()
+    hands_over: bool = False
+
+    def judge(self) -> Finding:
+        """As whom everything is looked at."""
+        if self.files is None and os.geteuid() == 0:
+            what = "looked at as root, who may read and write everything; the server may be somebody else"
+            return Finding(Level.NOTE, "account", what, "--as NAME: the account that serves")
+        return Finding(Level.OK, "account", f"looked at as {self.name}")
+
+    @property
+    def as_starter(self) -> AbstractContextManager[None]:
+        """With the rights that listen."""
+        return nullcontext() if self.ports is None else acting_as(*self.ports, self.groups)
+
+    @property
+    def as_server(self) -> AbstractContextManager[None]:
+        """With the rights that serve."""
+        return nullcontext() if self.files is None else acting_as(*self.files, self.groups)
+
+
+def find_account(named: str | None, environ: Mapping[str, str]) -> Account:
+    """`named`: a user's name, or UID:GID. Raises StartError where there is no such, or only root may ask so."""
+    if named is not None:
+        if os.geteuid() != 0:
+            raise StartError(
+                f"--as {named}: only root can look at things as somebody else; run this as {named}, or by sudo"
+            )
+        uid, gid, groups = _parse(named)
+        return Account((uid, gid), (uid, gid), named, groups)
+    if (stated := environ.get(VARIABLE)) and os.geteuid() == 0:
+        return Account(None, parse_account(stated), f"{stated} ({VARIABLE})", hands_over=True)
+    return Account(None, None, _own_name())
+
+
+def _parse(named: str) -> tuple[int, int, tuple[int, ...]]:
+    if ":" in named:
+        return *parse_account(named, "--as"), ()
+    try:
+        user = pwd.getpwuid(int(named)) if named.isdecimal() else pwd.getpwnam(named)
+    except KeyError:
+        raise StartError(f"--as {named}: there is no such user here; a name, or UID:GID in numbers") from None
+    return user.pw_uid, user.pw_gid, tuple(os.getgrouplist(user.pw_name, user.pw_gid))
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

@@ -1,0 +1,189 @@
+"""The server's certificate: does it fit its key, is it good, is it for the names that clients use, who believes it."""
+
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from authproxy.certificates import load_tls
+from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.handshake import SOON, Refusal, judge_refusal, left_of, names_of
+from authproxy.doctor.machine.files import find_read_fault
+from authproxy.doctor.machine.installation import Installation, name_of
+from authproxy.errors import StartError
+from authproxy.remote.faults import RemoteError
+from authproxy.remote.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of
+
+# More than a handshake has in either direction.
+MAX_TURNS = 10
+
+
+def check_certificate(installation: Installation) -> Iterator[Finding]:
+    """Nothing of it where TLS is not ours to end."""
+    tls = installation.settings.http.tls
+    if tls is None:
+        yield _judge_plain(installation)
+        return
+    named = {"http.tls.certificate": tls.certificate, "http.tls.key": tls.key}
+    if any(find_read_fault(installation, key, path) is not None for key, path in named.items()):
+        return  # told of with the other files
+    try:
+        chain = x509.load_pem_x509_certificates(tls.certificate.read_bytes())
+    except (OSError, ValueError):
+        chain = []  # what is wrong with the file says `load_tls`
+    if chain and (misplaced := _find_misplaced(installation, chain, tls.key)):
+        yield misplaced
+        return
+    try:
+        served = load_tls(tls.certificate, tls.key)
+    except StartError as error:
+        what, _, fix = str(error).partition("; ")
+        yield Finding(
+            Level.WRONG, "certificate", what, fix or f"{installation.place('http.tls.certificate')}: a right one"
+        )
+        return
+    yield _judge_dates(tls.certificate, chain[0], installation.now)
+    yield from _judge_order(tls.certificate, chain)
+    yield from _judge_names(installation, tls.certificate, chain[0], served)
+
+
+def _judge_plain(installation: Installation) -> Finding:
+    host = installation.settings.http.host
+    if host is not None and host.startswith("https:"):
+        what = f"TLS is ended by what stands before authproxy, since {installation.place('http.host')} is https"
+        return Finding(Level.OK, "certificate", what)
+    what = "plain HTTP is spoken: passwords can be read on the way, and docker takes it from this machine alone"
+    fix = f"{installation.place('http.tls')}: {{certificate: …, key: …}}; or http.host: https://NAME behind a TLS proxy"
+    return Finding(Level.NOTE, "certificate", what, fix)
+
+
+def _find_misplaced(installation: Installation, chain: Sequence[x509.Certificate], key: Path) -> Finding | None:
+    """A key that fits another certificate of the file than the first, or none."""
+    try:
+        private = load_pem_private_key(key.read_bytes(), None)
+    except (OSError, ValueError, TypeError):
+        return None
+    own = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    fits = [one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == own for one in chain]
+    if fits[0]:
+        return None
+    file = installation.settings.http.tls
+    assert file is not None, "there is a certificate"
+    if any(fits):
+        what = f"the certificate of {key} is number {fits.index(True) + 1} in {file.certificate}, and has to be first"
+        return Finding(
+            Level.WRONG, "certificate", what, f"put it first in {file.certificate}, its authorities behind it"
+        )
+    what = f"{key} is not the key of the certificate in {file.certificate}"
+    return Finding(
+        Level.WRONG, "certificate", what, f"{installation.place('http.tls.key')}: the key that it was made with"
+    )
+
+
+def _judge_dates(file: Path, leaf: x509.Certificate, now: float) -> Finding:
+    left = left_of(leaf, now)
+    until = f"{leaf.not_valid_after_utc:%Y-%m-%d}"
+    if leaf.not_valid_before_utc.timestamp() > now:
+        what = f"{file} is not good before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        return Finding(Level.WRONG, "certificate", what, "see that the clock is right, or wait")
+    if left < SOON:
+        what = f"{file} is good until {until}, which is soon; the server does not start with one that has ended"
+        return Finding(Level.NOTE, "certificate", what, "renew it; it is read anew while the server runs")
+    return Finding(Level.OK, "certificate", f"{file} fits its key, and is good until {until}, {left.days} days")
+
+
+def _judge_order(file: Path, chain: Sequence[x509.Certificate]) -> Iterator[Finding]:
+    for number, (one, issuer) in enumerate(pairwise(chain), 2):
+        try:
+            one.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature):
+            what = (
+                f"certificate {number} in {file}, {issuer.subject.rfc4514_string()}, has not signed the one before it"
+            )
+            fix = "order: the server's own, then whoever signed it, and so on; leave out what does not belong to them"
+            yield Finding(Level.WRONG, "chain", what, fix)
+            return
+
+
+def _judge_names(
+    installation: Installation, file: Path, leaf: x509.Certificate, served: ssl.SSLContext
+) -> Iterator[Finding]:
+    if not installation.hosts:
+        what = f"{file} is for {', '.join(names_of(leaf)) or 'nobody'}; which names clients use is not known"
+        yield Finding(Level.NOTE, "names", what, "--host NAME[:PORT] says one; http.host says it for good")
+    for host in installation.hosts:
+        name = name_of(host)
+        # A context that knows the certificate itself: only names and times are asked.
+        known = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        known.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        known.load_verify_locations(cadata=leaf.public_bytes(Encoding.PEM).decode())
+        error = _find_refusal(served, known, name)
+        if error is None:
+            yield Finding(Level.OK, "names", f"{file} is for {name}")
+            yield from _judge_trust(installation, file, host, leaf, served)
+        else:
+            refused = judge_refusal(error, str(file), name, leaf, "its own key")
+            is_name = refused.why is Refusal.OTHER_NAME
+            fix = (
+                f"have one made for {name}, too"
+                if is_name
+                else "have one made for servers (TLS Web Server Authentication)"
+            )
+            yield Finding(Level.WRONG, "names", refused.what if is_name else f"{file}: {error.verify_message}", fix)
+
+
+def _judge_trust(
+    installation: Installation, file: Path, host: str, leaf: x509.Certificate, served: ssl.SSLContext
+) -> Iterator[Finding]:
+    """Whether docker on this machine believes it, for this host."""
+    trust = Trust(certificates=installation.certificates)
+    name, folder = name_of(host), installation.certificates / host
+    issuer = leaf.issuer.rfc4514_string()
+    try:
+        if _find_refusal(served, tls_context_of(host, Trust(certificates=Path("/nowhere")), ()), name) is None:
+            yield Finding(Level.OK, "docker", f"this machine trusts {issuer}, which made the certificate")
+            return
+        files = authority_files(host, trust)
+        if files and _find_refusal(served, tls_context(host, trust), name) is None:
+            yield Finding(Level.OK, "docker", f"docker on this machine trusts it for {host}, by {folder}")
+            return
+    except RemoteError as error:
+        yield Finding(Level.WRONG, "docker", str(error), f"PEM files of authorities alone in {folder}")
+        return
+    copy = f"mkdir -p {folder} && cp {_authority_beside(file)} {folder}/ca.crt, on each machine that pulls"
+    if files:
+        what = f"what {folder} holds did not make the certificate: {issuer} did"
+        yield Finding(Level.WRONG, "docker", what, copy)
+    elif is_loopback(host):
+        what = (
+            f"no system trusts {issuer}; docker verifies nothing of this machine's, other clients need its certificate"
+        )
+        yield Finding(Level.OK, "docker", what)
+    else:
+        yield Finding(Level.NOTE, "docker", f"docker on this machine does not trust {issuer}, for {host}", copy)
+
+
+def _authority_beside(file: Path) -> Path:
+    """The certificate of the authority: beside ours it is called ca.pem where authproxy has made both."""
+    own = file.with_name("ca.pem")
+    return own if own.exists() else Path("THE-AUTHORITY.pem")
+
+
+def _find_refusal(served: ssl.SSLContext, client: ssl.SSLContext, name: str) -> ssl.SSLCertVerificationError | None:
+    """Why a client would refuse it: a handshake in memory, of the contexts themselves."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = served.wrap_bio(to_server, to_client, server_side=True)
+    theirs = client.wrap_bio(to_client, to_server, server_hostname=name)
+    try:
+        for _ in range(MAX_TURNS):
+            for side in (theirs, ours):
+                with suppress(ssl.SSLWantReadError):
+                    side.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        return error
+    return None

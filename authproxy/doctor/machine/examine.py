@@ -1,0 +1,57 @@
+"""The whole examination of our own configuration and machine, in the order in which a start meets things."""
+
+from collections.abc import Iterator, Sequence
+
+from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.machine.account import Account
+from authproxy.doctor.machine.certificate import check_certificate
+from authproxy.doctor.machine.clock import check_clock
+from authproxy.doctor.machine.files import check_files
+from authproxy.doctor.machine.installation import Installation
+from authproxy.doctor.machine.keys import check_keys
+from authproxy.doctor.machine.names import check_names
+from authproxy.doctor.machine.policies import check_policies
+from authproxy.doctor.machine.ports import check_ports
+from authproxy.doctor.machine.space import check_space
+from authproxy.doctor.machine.users import People, check_users
+
+
+def examine(installation: Installation, account: Account) -> Sequence[Finding]:
+    """What will not work. Ports are had by who starts the server, files are used by who serves."""
+    findings = [account.judge(), *_check_configuration(installation)]
+    if account.files is not None:
+        # Python loads much of itself where it is used first, which an account that cannot read it could not do.
+        list(_check_all(installation))
+    with account.as_starter:
+        findings += check_ports(installation)
+    with account.as_server:
+        findings += _check_rest(installation)
+    return findings
+
+
+def _check_all(installation: Installation) -> Iterator[Finding]:
+    yield from check_ports(installation)
+    yield from _check_rest(installation)
+
+
+def _check_configuration(installation: Installation) -> Iterator[Finding]:
+    for warning in installation.loaded.warnings:
+        yield Finding(Level.NOTE, "configuration", " ".join(warning.split()))
+    upstreams = installation.settings.upstream is not None or any(
+        entry.url for entry in installation.settings.upstreams
+    )
+    if upstreams:
+        what = "the registries behind it were not asked, since that takes the network"
+        yield Finding(Level.NOTE, "configuration", what, "authproxy doctor --upstream")
+
+
+def _check_rest(installation: Installation) -> Iterator[Finding]:
+    people = People()
+    yield from check_files(installation)
+    yield from check_certificate(installation)
+    yield from check_names(installation)
+    yield from check_keys(installation)
+    yield from check_users(installation, people)
+    yield from check_policies(installation, people)
+    yield from check_space(installation)
+    yield from check_clock(installation)

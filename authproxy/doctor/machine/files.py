@@ -1,0 +1,147 @@
+"""May the server read what it reads, and write where it writes: asked as the account that this runs under."""
+
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+
+from authproxy.config.schema import leaves
+from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.machine.installation import Installation
+from authproxy.stepdown import MADE_BY_REGISTRIES
+
+# Keys of files that need not be there: one is a switch, one a sign, one somebody else's socket.
+_MAY_BE_ABSENT = ("http.addr", "http.debug.addr", "http.maintenance", "health", "audit.syslog")
+# Keys of files that are told of in other words.
+_ELSEWHERE = ("policies", "identities", "auth.htpasswd")
+# Keys of what only their owner should read.
+_SECRETS = ("http.tls.key", "upstream.key", "upstream.passwordfile")
+
+
+def check_files(installation: Installation) -> Iterator[Finding]:
+    """Folders that are written, then files that are read; what is in order is told in one line for each kind."""
+    written = dict(_written(installation))
+    faults = [fault for key, path in written.items() if (fault := _find_write_fault(installation, key, path))]
+    yield from faults
+    if written and not faults:
+        yield Finding(Level.OK, "folders", f"can be written: {', '.join(map(str, written.values()))}")
+    read = [(key, path) for key, path in _read(installation) if key not in written]
+    for key, path in read:
+        if (fault := find_read_fault(installation, key, path)) is not None:
+            yield fault
+        elif key.startswith(_SECRETS) and path.stat().st_mode & 0o007:
+            what = f"{path} ({key}) can be read by everybody on this machine"
+            yield Finding(Level.NOTE, "files", what, f"chmod o= {path}")
+
+
+def find_read_fault(installation: Installation, key: str, path: Path) -> Finding | None:
+    """Why a file or folder cannot be read."""
+    if (closed := find_closed(path)) is not None:
+        what = f"{path} ({key}) cannot be read by {_who()}: {closed} is closed to it"
+        return Finding(Level.WRONG, "files", what, _open_up(closed, "r"))
+    if not path.exists():
+        return Finding(Level.WRONG, "files", f"there is no {path} ({key})", f"{installation.place(key)}: where it is")
+    return None
+
+
+def _written(installation: Installation) -> Iterator[tuple[str, Path]]:
+    settings = installation.settings
+    if settings.has_core and settings.storage is not None and settings.storage.filesystem is not None:
+        yield "storage.filesystem.rootdirectory", settings.storage.filesystem.rootdirectory
+    if settings.token is not None:
+        yield "token.keys", settings.token.keys
+        if settings.token.state is not None:
+            yield "token.state", settings.token.state
+    if settings.audit is not None and settings.audit.file is not None:
+        yield "audit.file.path", settings.audit.file.path
+
+
+def _read(installation: Installation) -> Iterator[tuple[str, Path]]:
+    if installation.has_file:
+        yield "the configuration", Path(installation.loaded.origin)
+    yield from _read_by_keys(installation)
+
+
+def _read_by_keys(installation: Installation) -> Iterator[tuple[str, Path]]:
+    for path, value in leaves(installation.settings):
+        key = ".".join(map(str, path))
+        if isinstance(value, Path) and not key.startswith(_MAY_BE_ABSENT + _ELSEWHERE):
+            yield key, value
+
+
+def _find_write_fault(installation: Installation, key: str, path: Path) -> Finding | None:
+    if (closed := find_closed(path, os.W_OK)) is not None:
+        if installation.hands_over and closed == path.absolute() and _is_roots_and_empty(path):
+            return None
+        return Finding(
+            Level.WRONG,
+            "folders",
+            f"{path} ({key}) cannot be written by {_who()}: {closed} is closed to it",
+            _open_up(closed, "w"),
+        )
+    if key == "audit.file.path" and not path.parent.is_dir():
+        what = f"there is no folder {path.parent} for {path} ({key})"
+        return Finding(Level.WRONG, "folders", what, f"mkdir {path.parent}, for the server's account")
+    if key != "audit.file.path" and path.exists() and not path.is_dir():
+        return Finding(Level.WRONG, "folders", f"{path} ({key}) is no folder", f"{installation.place(key)}: a folder")
+    return _find_others_work(path) if key.startswith("storage") else None
+
+
+def _find_others_work(root: Path) -> Finding | None:
+    """Below the storage's root: what a registry that ran as somebody else has made its own."""
+    for folder in (root / part for part in MADE_BY_REGISTRIES):
+        if folder.exists() and (closed := find_closed(folder, os.W_OK)) is not None:
+            what = f"{closed}, which another account has made, cannot be written by {_who()}"
+            return Finding(Level.WRONG, "folders", what, _open_up(root, "w", "-R "))
+    return None
+
+
+def find_closed(path: Path, wanted: int = os.R_OK) -> Path | None:
+    """What keeps a path from being used: itself, or a folder on the way. What is not there is made in its folder."""
+    absolute = path.absolute()
+    for folder in reversed(absolute.parents):
+        if folder.exists() and not os.access(folder, os.X_OK, effective_ids=True):
+            return folder
+    nearest = absolute
+    while not nearest.exists():
+        nearest = nearest.parent
+    if nearest != absolute and wanted == os.R_OK:
+        return None
+    wanted |= os.R_OK | (os.X_OK if nearest.is_dir() else 0)
+    return None if os.access(nearest, wanted, effective_ids=True) else nearest
+
+
+def _is_roots_and_empty(path: Path) -> bool:
+    """Whether the start gives a folder to the account that it becomes (`stepdown.py`)."""
+    return path.is_dir() and path.stat().st_uid == 0 and _may_list(path) and not any(path.iterdir())
+
+
+def _may_list(path: Path) -> bool:
+    return os.access(path, os.R_OK | os.X_OK, effective_ids=True)
+
+
+def _open_up(closed: Path, right: str, recursive: str = "") -> str:
+    user = _user()
+    if right == "w":
+        return f"chown {recursive}{user} {closed}, or run the server as its owner, {_owner(closed)}"
+    if closed.is_dir():
+        return f"setfacl -m u:{user}:x {closed}, or run the server as its owner, {_owner(closed)}"
+    return f"setfacl -m u:{user}:r {closed}, or run the server as its owner, {_owner(closed)}"
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (KeyError, OSError):
+        return str(path.stat().st_uid)
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _who() -> str:
+    return f"the account {_user()}"

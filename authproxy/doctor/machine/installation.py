@@ -1,0 +1,57 @@
+"""What is examined: a configuration, and what is known of the machine that is to serve it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from authproxy.config.load import DEFAULT, Loaded
+from authproxy.config.model import Settings
+from authproxy.config.scalars import Address
+from authproxy.remote.trust import CERTIFICATES
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """`names`: what clients call it, as somebody said it; `now`: seconds since 1970."""
+
+    loaded: Loaded
+    now: float
+    has_file: bool = True  # without one, our configuration is set by variables
+    names: tuple[str, ...] = ()  # HOST or HOST:PORT
+    hands_over: bool = False  # the start gives root's empty folders to the account that it becomes
+    certificates: Path = CERTIFICATES  # docker's
+
+    @property
+    def settings(self) -> Settings:
+        """Our configuration."""
+        return self.loaded.settings
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where each key stands."""
+        return self.loaded.sources
+
+    def place(self, key: str) -> str:
+        """`config.yml:12: http.tls.key`: where a key stands, or should: in the file, or as a variable."""
+        if not self.has_file:
+            return f"REGISTRY_{key.upper().replace('.', '_')}"
+        source = self.sources.get(key, DEFAULT)
+        return f"{self.loaded.origin if source == DEFAULT else source}: {key}"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """`host[:port]` by which clients come: those that were said, that of `http.host`, or that of `http.addr`."""
+        http = self.settings.http
+        if self.names:
+            return self.names
+        if http.host is not None:
+            return (urlsplit(http.host).netloc,)
+        if isinstance(http.addr, Address) and http.addr.host not in ("", "0.0.0.0", "::"):  # noqa: S104 - not bound
+            return (str(http.addr),)
+        return ()
+
+
+def name_of(host: str) -> str:
+    """The name or address in `host[:port]`, IPv6 without brackets."""
+    return urlsplit(f"//{host}").hostname or host

@@ -1,0 +1,81 @@
+"""Do the policies let anybody in, and do they say what their author meant."""
+
+from collections.abc import Iterator
+
+from authproxy.config.model import Mode
+from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.machine.files import find_read_fault
+from authproxy.doctor.machine.installation import Installation
+from authproxy.doctor.machine.users import People
+from authproxy.errors import StartError
+from authproxy.policy.cases import run_cases
+from authproxy.policy.check import check
+from authproxy.policy.load import Loaded, load_all
+from authproxy.policy.model import Effect, Rule, SubjectKey
+
+
+def check_policies(installation: Installation, people: People) -> Iterator[Finding]:
+    """`people` are those whom the server knows."""
+    settings = installation.settings
+    if settings.policies is None:
+        if settings.mode is Mode.BASIC:
+            fix = f"{installation.place('policies')}: {{path: FOLDER}} says who may what"
+            yield Finding(Level.NOTE, "policies", "every user may do everything", fix)
+        return
+    if (fault := find_read_fault(installation, "policies.path", settings.policies.path)) is not None:
+        yield fault
+        return
+    try:
+        loaded = load_all(settings.policies.path)
+    except StartError as error:
+        for line in str(error).splitlines():
+            what, _, fix = line.partition("; ")
+            place = installation.place("policies.path")
+            yield Finding(Level.WRONG, "policies", what, fix or f"{place}: a file, or a folder of *.yaml")
+        return
+    yield from _judge(loaded, people)
+
+
+def _judge(loaded: Loaded, people: People) -> Iterator[Finding]:
+    rules = loaded.policies.rules
+    groups, robots = (people.groups, people.robots) if people.is_known else (None, None)
+    in_vain = check(loaded.policies, loaded.cases, groups=groups, robots=robots)
+    lines = {(finding.file, finding.line) for finding in in_vain if "nobody is in" not in finding.sentence}
+    allowing = [rule for rule in rules if rule.effect is Effect.ALLOW and (rule.file, rule.line) not in lines]
+    if not any(_has_somebody(rule, people) for rule in allowing):
+        why = (
+            "no rule allows anything"
+            if not allowing
+            else "all that is allowed is for users and groups that are not there"
+        )
+        fix = "authproxy policy explain USER SCOPE says why; `authproxy policy --help`"
+        yield Finding(Level.WRONG, "policies", f"nobody may do anything: {why}", fix)
+    for finding in in_vain:
+        yield Finding(Level.NOTE, "policies", str(finding), "authproxy policy check")
+    report = run_cases(loaded.policies, loaded.cases)
+    for outcome in report.failed:
+        what = f"a case fails: {outcome.case.place}: {outcome.case}: {'; '.join(outcome.faults)}"
+        yield Finding(Level.WRONG, "policies", what, "authproxy policy test; mend the rule, or the case")
+    cases = f", {len(loaded.cases)} cases hold" if loaded.cases and not report.failed else ""
+    if not in_vain and not report.failed and allowing:
+        yield Finding(Level.OK, "policies", f"{len(rules)} rules, none in vain{cases}")
+
+
+def _has_somebody(rule: Rule, people: People) -> bool:
+    return not people.is_known or any(_is_somebody(key, people) for key in rule.subjects.any_of)
+
+
+def _is_somebody(key: SubjectKey, people: People) -> bool:
+    match key.kind:
+        case "user":
+            return key.name in people.names
+        case "group":
+            return key.name in people.groups
+        case "robot":
+            return key.name in people.robots
+        case "any-robot":
+            return bool(people.robots)
+        case "signed-in":
+            return bool(people.names)
+        case _:
+            return True
