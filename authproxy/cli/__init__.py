@@ -11,6 +11,7 @@ import typer
 from authproxy import __version__
 from authproxy.cli import (
     audit,
+    completion,
     config,
     doctor,
     health,
@@ -25,6 +26,7 @@ from authproxy.cli import (
     user,
     version,
 )
+from authproxy.cli.examples import examples
 from authproxy.cli.faults import tell
 from authproxy.errors import StartError
 
@@ -35,16 +37,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("serve")(serve.serve)
-app.command("doctor")(doctor.doctor)
-app.command("health")(health.health)
-app.command("version")(version.version)
+app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
+app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+app.command("health", epilog=health.EXAMPLES)(health.health)
+app.command("version", epilog=version.EXAMPLES)(version.version)
+app.command("completion", epilog=completion.EXAMPLES)(completion.completion)
 app.add_typer(audit.app, name="audit")
 app.add_typer(config.app, name="config")
 app.add_typer(images.app, name="images")
 app.add_typer(key.app, name="key")
 policy.app.add_typer(policy_import.app, name="import")
-policy.app.command("replay")(policy_replay.replay)
+policy.app.command("replay", epilog=policy_replay.EXAMPLES)(policy_replay.replay)
 app.add_typer(policy.app, name="policy")
 app.add_typer(registry.app, name="registry")
 app.add_typer(token.app, name="token")
@@ -57,7 +60,15 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(
+    epilog=examples(
+        "authproxy serve --embedded",
+        "authproxy user add alice --group team",
+        "authproxy policy explain alice repository:team/app:push",
+        "authproxy registry ping registry.example.org",
+        "authproxy doctor config.yml",
+    )
+)
 def _root(
     show_version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from authproxy.cli.audit_files import Since, Until, find_files, parse_option, telling_faults
+from authproxy.cli.examples import examples
 
 if TYPE_CHECKING:
     from authproxy.audit.read import Entry, Growing
@@ -36,7 +37,13 @@ def audit() -> None:
     """Read the audit log, and see whether it is whole."""
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "authproxy audit verify",
+        "authproxy audit verify audit.log audit.log.1",
+        "authproxy audit verify --head 3f7a09 --config config.yml",
+    )
+)
 def verify(
     files: Files = None,
     *,
@@ -65,7 +72,7 @@ def verify(
     raise typer.Exit(1 if report.faults else 0)
 
 
-@app.command()
+@app.command(epilog=examples("authproxy audit tail -n 50", "authproxy audit tail --follow --json | jq ."))
 def tail(
     files: Files = None,
     *,
@@ -92,7 +99,13 @@ def tail(
             raise typer.Exit from None
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "authproxy audit search --user alice --denied --since 24h",
+        "authproxy audit search --repository 'team/*' --json",
+        "authproxy audit search --request-id 7d3e12ff1c94c0f12ee9",
+    )
+)
 def search(
     files: Files = None,
     *,

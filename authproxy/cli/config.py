@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from authproxy.cli.examples import examples
+
 app = typer.Typer(no_args_is_help=True, help="Check and show the configuration; REGISTRY_* variables apply.")
 
 Config = Annotated[
@@ -13,7 +15,7 @@ Config = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog=examples("authproxy config check config.yml", "REGISTRY_HTTP_ADDR=:443 authproxy config check"))
 def check(config: Config = None) -> None:
     """Say whether the configuration can be served, and in which mode; the exit code is 1 where it cannot."""
     from authproxy.config.load import load
@@ -24,7 +26,7 @@ def check(config: Config = None) -> None:
     typer.echo(f"{loaded.origin}: ok (mode: {loaded.settings.mode.value})")
 
 
-@app.command()
+@app.command(epilog=examples("authproxy config show config.yml"))
 def show(config: Config = None) -> None:
     """Print the effective configuration as YAML, each value with its source; secrets are hidden."""
     from authproxy.config.load import load

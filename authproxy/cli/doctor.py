@@ -7,12 +7,21 @@ from typing import Annotated
 
 import typer
 
+from authproxy.cli.examples import examples
 from authproxy.cli.faults import tell
 from authproxy.doctor.finding import Verdict
 from authproxy.errors import StartError
 
 EXIT_CODES = {Verdict.TAKEN: 0, Verdict.REFUSED: 1, Verdict.UNSAID: 2}
 USAGE = 2
+
+
+EXAMPLES = examples(
+    "authproxy doctor config.yml",
+    "authproxy doctor --as www-data --host registry.example.org config.yml",
+    "authproxy doctor --upstream --write config.yml",
+    "authproxy doctor --registry /etc/docker/registry/config.yml config.yml",
+)
 
 
 class VersionName(Enum):

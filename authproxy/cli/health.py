@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
+from authproxy.cli.examples import examples
 from authproxy.cli.faults import tell
 from authproxy.errors import StartError
 
 UNHEALTHY = 1
 UNSAID = 2
+
+
+EXAMPLES = examples("authproxy health config.yml", "authproxy health --embedded --timeout 2")
 
 
 def health(

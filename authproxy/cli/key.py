@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from authproxy.cli.changes import record_change
+from authproxy.cli.examples import examples
 from authproxy.cli.settings import find_settings, realm_of, token_of
 from authproxy.errors import StartError
 
@@ -35,7 +36,7 @@ def key() -> None:
     """The keys that sign tokens: list, rotate, retire, export."""
 
 
-@app.command("list")
+@app.command("list", epilog=examples("authproxy key list", "authproxy key list --json --config config.yml"))
 def list_keys(as_json: AsJson = False, config: Config = None) -> None:
     """List the keys: which one signs, which ones verify, and until when."""
     rows = _rows(_read(_find_token(config).keys), time.time())
@@ -46,7 +47,7 @@ def list_keys(as_json: AsJson = False, config: Config = None) -> None:
         typer.echo(f"{row['kid']}  {row['alg']}  {_in_words(row)}")
 
 
-@app.command()
+@app.command(epilog=examples("authproxy key rotate", "authproxy key rotate --now"))
 def rotate(
     now: Annotated[
         bool, typer.Option("--now", help="Don't wait for verifiers that keep a key set, only for our own nodes.")
@@ -73,7 +74,12 @@ def rotate(
         )
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "authproxy key retire tsqBHiusgahqS9sm4zpekcKxbbVbHA3gcRE-l8fRJGE",
+        "authproxy key retire tsqBHiusgahqS9sm4zpekcKxbbVbHA3gcRE-l8fRJGE --now",
+    )
+)
 def retire(
     kid: Annotated[str, typer.Argument(help="The key, as `authproxy key list` names it.")],
     after: Annotated[
@@ -113,7 +119,9 @@ class Verifiers(Enum):
     DISTRIBUTION = "distribution"
 
 
-@app.command()
+@app.command(
+    epilog=examples("authproxy key export > jwks.json", "authproxy key export --for distribution --output bundle.pem")
+)
 def export(
     verifiers: Annotated[
         Verifiers | None, typer.Option("--for", help="A bundle and lines of configuration for CNCF Distribution.")

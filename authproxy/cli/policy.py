@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.cli.examples import examples
 from authproxy.cli.faults import tell
 from authproxy.cli.policy_asked import parse_at, parse_explained, parse_request, parse_who
 from authproxy.cli.policy_files import ConfigOption, PoliciesOption, load_settings, policies_path, read_users_files
@@ -27,7 +28,14 @@ def policy() -> None:
     """Ask the policies what they would say."""
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "authproxy policy explain alice repository:team/app:pull,push",
+        "authproxy policy explain alice push team/app:v1",
+        "authproxy policy explain - pull public/app",
+        "authproxy policy explain ci push team/app --robot --group builders --address 10.1.2.3",
+    )
+)
 def explain(
     user: Annotated[str, typer.Argument(help="A user's name, or - for a caller without credentials.")],
     scope: Annotated[str, typer.Argument(help="repository:team/app:pull,push or registry:catalog:*; or an action")],
@@ -74,7 +82,12 @@ def explain(
     raise typer.Exit(0 if all(one.decision.allowed for one in explanations) else 1)
 
 
-@app.command("test")
+@app.command(
+    "test",
+    epilog=examples(
+        "authproxy policy test", "authproxy policy test --policies draft.yaml --strict --junit policies.xml"
+    ),
+)
 def decide_cases(
     policies: PoliciesOption = None,
     config: ConfigOption = None,
@@ -112,7 +125,7 @@ def decide_cases(
     raise typer.Exit(1 if report.failed or (strict and report.untested) else 0)
 
 
-@app.command()
+@app.command(epilog=examples("authproxy policy check", "authproxy policy check --config config.yml"))
 def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
     """Find rules that are there in vain: they never match, others cover them, or nobody is who they are about.
 
@@ -137,7 +150,13 @@ def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
     raise typer.Exit(1 if findings else 0)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "authproxy policy who-can push team/app",
+        "authproxy policy who-can overwrite team/app:v1",
+        "authproxy policy who-can catalog",
+    )
+)
 def who_can(
     action: Annotated[str, typer.Argument(help="pull, push, delete, create, overwrite or catalog")],
     repository: Annotated[
@@ -170,7 +189,7 @@ def who_can(
     raise typer.Exit(0 if answers.allowed else 1)
 
 
-@app.command()
+@app.command(epilog=examples("authproxy policy diff policies draft.yaml"))
 def diff(
     old: Annotated[Path, typer.Argument(help="A policy file or folder, as it was.")],
     new: Annotated[Path, typer.Argument(help="A policy file or folder, as it is to be.")],
@@ -189,7 +208,7 @@ def diff(
     raise typer.Exit(1 if changes else 0)
 
 
-@app.command()
+@app.command(epilog=examples("authproxy policy schema > policy.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of a policy file, by which editors complete it."""
     from authproxy.policy.schema import policy_schema

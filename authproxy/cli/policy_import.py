@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from authproxy.cli.examples import examples
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -45,7 +46,13 @@ def import_() -> None:
     """
 
 
-@app.command("docker_auth")
+@app.command(
+    "docker_auth",
+    epilog=examples(
+        "authproxy policy import docker_auth auth_config.yml --output policies/imported.yaml",
+        "authproxy policy import docker_auth auth_config.yml --users users.yaml --service registry.example.org",
+    ),
+)
 def docker_auth(
     file: Annotated[Path, typer.Argument(help="docker_auth's configuration.")],
     output: Output = None,
@@ -66,7 +73,13 @@ def docker_auth(
         _write(import_docker_auth(file, service=service), output, users, force=force, report=report)
 
 
-@app.command("zot")
+@app.command(
+    "zot",
+    epilog=examples(
+        "authproxy policy import zot /etc/zot/config.json --output policies/imported.yaml",
+        "authproxy policy import zot config.json --report json > policy.yaml",
+    ),
+)
 def zot(
     file: Annotated[Path, typer.Argument(help="zot's configuration, JSON or YAML.")],
     output: Output = None,

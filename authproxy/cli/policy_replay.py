@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from authproxy.cli.audit_files import Since, Until, find_files, parse_option, telling_faults
+from authproxy.cli.examples import examples
 from authproxy.cli.policy_files import ConfigOption, load_settings, policies_path
 
 if TYPE_CHECKING:
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 # More faults of a log are counted and not named: `authproxy audit verify` names them all.
 MAX_FAULTS = 10
+
+
+EXAMPLES = examples(
+    "authproxy policy replay",
+    "authproxy policy replay draft.yaml --audit audit.log --since 24h",
+    "authproxy policy replay draft.yaml --each --json | jq .",
+)
 
 
 def replay(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.cli.examples import examples
 from authproxy.cli.faults import tell
 from authproxy.cli.remote_options import Ca, PlainHttp
 from authproxy.errors import StartError
@@ -14,16 +15,11 @@ from authproxy.errors import StartError
 if TYPE_CHECKING:
     from authproxy.remote.signin import SignedIn
 
-LOGIN_EXAMPLES = """Examples:
-
-  authproxy registry login registry.example.org -u alice
-
-  authproxy registry login localhost:5000 -u alice --password-stdin < password.txt
-"""
-LOGOUT_EXAMPLES = """Examples:
-
-  authproxy registry logout registry.example.org
-"""
+LOGIN_EXAMPLES = examples(
+    "authproxy registry login registry.example.org -u alice",
+    "authproxy registry login localhost:5000 -u alice --password-stdin < password.txt",
+)
+LOGOUT_EXAMPLES = examples("authproxy registry logout registry.example.org")
 
 Registry = Annotated[
     str, typer.Argument(metavar="HOST", help="The registry, with a port where it has one; docker.io for Docker Hub.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.cli.examples import examples
 from authproxy.cli.registry_login import Registry, parse_registry
 from authproxy.cli.remote_options import Ca, PlainHttp
 
@@ -15,14 +16,11 @@ if TYPE_CHECKING:
     from authproxy.doctor.ping.examine import Pinged
     from authproxy.reference import Repository
 
-EXAMPLES = """Examples:
-
-  authproxy registry ping registry.example.org
-
-  authproxy registry ping localhost:5000 --ca certs/ca.pem
-
-  authproxy registry ping registry.example.org --write --repository team/app --json
-"""
+EXAMPLES = examples(
+    "authproxy registry ping registry.example.org",
+    "authproxy registry ping localhost:5000 --ca certs/ca.pem",
+    "authproxy registry ping registry.example.org --write --repository team/app --json",
+)
 
 
 def ping(

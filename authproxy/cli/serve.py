@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.cli.examples import examples
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from authproxy.config.model import Settings
     from authproxy.config.serving import Debug, Http
     from authproxy.http1.options import Options
+
+
+EXAMPLES = examples(
+    "authproxy serve --embedded", "authproxy serve config.yml", "REGISTRY_HTTP_ADDR=:443 authproxy serve config.yml"
+)
 
 
 def serve(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from authproxy.cli.changes import tell_change
+from authproxy.cli.examples import examples
 from authproxy.cli.settings import check_started, find_settings
 from authproxy.errors import StartError
 
@@ -25,7 +26,9 @@ def token() -> None:
     """Tokens: revoke."""
 
 
-@app.command()
+@app.command(
+    epilog=examples("authproxy token revoke alice", "authproxy token revoke alice --before 2026-12-31T18:00:00Z")
+)
 def revoke(
     subject: Annotated[str, typer.Argument(help="The user.")],
     before: Annotated[

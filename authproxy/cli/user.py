@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from authproxy.cli.changes import tell_change
+from authproxy.cli.examples import examples
 from authproxy.cli.settings import check_started, find_settings
 from authproxy.errors import StartError
 
@@ -42,7 +43,13 @@ def user() -> None:
     """Users: add, list, change, shut out, remove."""
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "authproxy user add alice --group team",
+        "authproxy user add guest --expires 2026-12-31",
+        'echo "$PASSWORD" | authproxy user add ci --robot --password-stdin',
+    )
+)
 def add(
     name: Name,
     group: Annotated[list[str] | None, typer.Option(help="A group; may be given several times.")] = None,
@@ -80,7 +87,7 @@ def add(
         typer.echo(f"note: no repository can be called {name}, so rules with {{user}} never match this user", err=True)
 
 
-@app.command()
+@app.command(epilog=examples("authproxy user password alice"))
 def password(name: Name, password_stdin: PasswordStdin = False, cost: Cost = None, config: Config = None) -> None:
     """Give a user another password; logins with the old one end."""
     from authproxy.identity.accounts import check_known_user, set_password
@@ -92,7 +99,7 @@ def password(name: Name, password_stdin: PasswordStdin = False, cost: Cost = Non
     tell_change(f"changed the password of {name} in {files.htpasswd}", config)
 
 
-@app.command()
+@app.command(epilog=examples("authproxy user disable alice"))
 def disable(name: Name, config: Config = None) -> None:
     """Shut a user out: no login, no refresh token. The password is kept."""
     from authproxy.identity.accounts import set_disabled
@@ -103,7 +110,7 @@ def disable(name: Name, config: Config = None) -> None:
     typer.echo(f"access tokens are good until they expire; end them: authproxy token revoke {name}")
 
 
-@app.command()
+@app.command(epilog=examples("authproxy user enable alice"))
 def enable(name: Name, config: Config = None) -> None:
     """Let a disabled user log in again, with the same password."""
     from authproxy.identity.accounts import set_disabled
@@ -113,7 +120,7 @@ def enable(name: Name, config: Config = None) -> None:
     tell_change(f"enabled {name} in {files.users}", config)
 
 
-@app.command()
+@app.command(epilog=examples("authproxy user expire alice 2026-12-31", "authproxy user expire alice never"))
 def expire(
     name: Name,
     when: Annotated[str, typer.Argument(help="The last day to log in, 2026-12-31 (UTC), a time with its zone, never.")],
@@ -127,7 +134,7 @@ def expire(
     tell_change(f"{name} never expires" if when == "never" else f"{name} expires: {when}", config)
 
 
-@app.command()
+@app.command(epilog=examples("authproxy user remove alice"))
 def remove(name: Name, config: Config = None) -> None:
     """Remove a user and the user's groups."""
     from authproxy.identity.accounts import remove_user
@@ -137,7 +144,7 @@ def remove(name: Name, config: Config = None) -> None:
     tell_change(f"removed {name} from {files.htpasswd}", config)
 
 
-@app.command("list")
+@app.command("list", epilog=examples("authproxy user list", "authproxy user list --config config.yml"))
 def list_users(config: Config = None) -> None:
     """List the users, their groups, who is a robot, who expires, and who cannot log in."""
     from authproxy.identity.accounts import load_or_empty, read_groups

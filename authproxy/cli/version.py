@@ -9,9 +9,13 @@ from typing import Annotated
 import typer
 
 from authproxy import __version__
+from authproxy.cli.examples import examples
 
 # What decides about bytes, tokens and passwords.
 LIBRARIES = ("bcrypt", "cryptography", "fastapi", "httptools", "httpx", "libpass", "pyjwt", "uvicorn")
+
+
+EXAMPLES = examples("authproxy version", "authproxy version --json")
 
 
 def version(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
