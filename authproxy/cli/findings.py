@@ -12,9 +12,13 @@ IN_WORDS = {
 
 
 def line_of(finding: Finding) -> str:
-    """One check: a line, and a second one with the fix where there is one."""
-    line = f"  {finding.level.value:6}  {finding.check}: {finding.what}"
-    return f"{line}\n          → {finding.fix}" if finding.fix else line
+    """One check: a line, and a second one with the fix where there is one. What others said moves no cursor."""
+    line = f"  {finding.level.value:6}  {finding.check}: {_printable(finding.what)}"
+    return f"{line}\n          → {_printable(finding.fix)}" if finding.fix else line
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def row_of(finding: Finding) -> dict[str, str]:

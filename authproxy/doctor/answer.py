@@ -2,7 +2,9 @@
 
 import email.utils
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -45,6 +47,15 @@ class Answer:
         """Whether it was refused for speaking plain HTTP."""
         return any(words in self.body for words in _WANTS_TLS)
 
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The JSON object in its body; an empty one where there is none."""
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
 
 async def read_answer(client: httpx.AsyncClient, request: httpx.Request) -> Answer:
     """Send a request, and read no more than MAX_BYTES of what comes; redirects are not followed. Raises HTTPError."""
@@ -73,10 +84,7 @@ def looks_like_registry(answer: Answer) -> bool:
         return True
     if answer.status != OK:
         return "WWW-Authenticate" in answer.headers
-    try:
-        return answer.body.strip() == b"" or isinstance(json.loads(answer.body), dict)
-    except ValueError:
-        return False
+    return answer.body.strip() in (b"", b"{}") or bool(answer.fields)
 
 
 def judge_clock(headers: httpx.Headers, now: float) -> Finding | None:

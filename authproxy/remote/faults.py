@@ -18,7 +18,7 @@ def refused(answer: httpx.Response, what: str) -> RemoteError:
     try:
         error = answer.json()["errors"][0]
         words = f"{error.get('code', '')}: {error.get('message', '')}".strip(": ")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, IndexError, TypeError, AttributeError):
         words = ""
     printable = "".join(char for char in words[:MAX_WORDS] if char.isprintable())
     return RemoteError(f"{what}: HTTP {answer.status_code}{' ' + printable if printable else ''}", answer.status_code)

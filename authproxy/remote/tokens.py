@@ -97,7 +97,7 @@ class Authorizer:
     def _read(self, answer: httpx.Response, what: str) -> _Token:
         try:
             body: Any = answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         match body:
             case {"token": str(text)} | {"access_token": str(text)} if text.isascii() and text.isprintable():

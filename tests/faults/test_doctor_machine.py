@@ -138,12 +138,27 @@ def test_the_variable_of_the_image_says_who_serves(machine: Machine) -> None:
     assert amiss(machine, AUTHPROXY_RUN_AS=account) == {}
 
 
+def test_root_without_the_right_to_be_somebody_else_is_told(machine: Machine) -> None:
+    wrapper = ("setpriv", "--bounding-set", "-setuid,-setgid")
+    outcome = doctor(machine, "config.yml", "--as", ACCOUNT, wrapper=wrapper)
+    assert outcome.code == UNSAID, str(outcome)
+    assert outcome.err.startswith("authproxy: cannot look at things as nobody: ")
+
+
 def test_a_port_that_takes_a_right_is_said_where_it_is_missing(machine: Machine) -> None:
     machine.configure((f'"127.0.0.1:{machine.port}"', '"127.0.0.1:81"'), (f"localhost:{machine.port}", "localhost:81"))
     wrong = amiss(machine, wrapper=WITHOUT_PORTS)
     assert set(wrong) == {"port"}
     assert wrong["port"]["what"] == "http.addr: cannot listen on 127.0.0.1:81: not permitted"
     assert "AmbientCapabilities=CAP_NET_BIND_SERVICE" in wrong["port"]["fix"]
+
+
+def test_ports_are_had_by_who_starts_the_server(machine: Machine) -> None:
+    give(machine.folder)
+    machine.configure((f'"127.0.0.1:{machine.port}"', '"127.0.0.1:81"'), (f"localhost:{machine.port}", "localhost:81"))
+    assert set(amiss(machine, "--as", ACCOUNT)) == {"port"}
+    user = pwd.getpwnam(ACCOUNT)
+    assert amiss(machine, AUTHPROXY_RUN_AS=f"{user.pw_uid}:{user.pw_gid}") == {}  # root listens, and then steps down
 
 
 def test_a_port_that_another_program_has_is_wrong_and_our_own_server_is_not(machine: Machine) -> None:

@@ -21,7 +21,8 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from authproxy.cli import app
-from authproxy.remote.login import Login
+from authproxy.errors import StartError
+from authproxy.remote.login import Login, find_login
 from authproxy.remote.store import store_login
 from authproxy.token.handover import make_bundle
 from authproxy.token.header import HeaderStyle
@@ -377,6 +378,35 @@ def test_nothing_is_wrong_with_ours(ours: Server) -> None:
         "ok      clock: ",
     ):
         assert words in said.stdout, said.stdout
+
+
+def log_in(url: str, password: str) -> Result:
+    host = url.partition("://")[2]
+    return CliRunner().invoke(app, ["registry", "login", host, "-u", USER, "--password-stdin"], input=password)
+
+
+def test_a_login_is_tried_at_a_registry_of_passwords(tmp_path: Path) -> None:
+    with with_htpasswd(Site(tmp_path)) as url:
+        host = url.partition("://")[2]
+        refused = log_in(url, "another")
+        assert isinstance(refused.exception, StartError)
+        assert str(refused.exception).startswith(f"{host} refuses the login of 'alice'")
+        assert find_login(host, os.environ) is None
+        assert log_in(url, PASSWORD).exit_code == 0
+        assert find_login(host, os.environ) == LOGIN
+
+
+def test_a_registry_that_asks_nobody_takes_any_login_and_it_is_said(tmp_path: Path) -> None:
+    with OPEN(Site(tmp_path)) as url:
+        result = log_in(url, "anything")
+    assert result.exit_code == 0
+    assert "asks nobody who they are, so the password was not tried" in result.stderr
+
+
+def test_what_is_no_registry_takes_no_login(tmp_path: Path) -> None:
+    with running_nginx(tmp_path / "nginx", "location / { return 404; }") as url:
+        result = log_in(url, "anything")
+    assert "does not answer as a registry does: HTTP 404" in str(result.exception)
 
 
 def test_nothing_is_left_of_an_upload_that_was_begun(tmp_path: Path) -> None:

@@ -47,10 +47,21 @@ def find_account(named: str | None, environ: Mapping[str, str]) -> Account:
                 f"--as {named}: only root can look at things as somebody else; run this as {named}, or by sudo"
             )
         uid, gid, groups = _parse(named)
-        return Account((uid, gid), (uid, gid), named, groups)
+        return _tried(Account((uid, gid), (uid, gid), named, groups))
     if (stated := environ.get(VARIABLE)) and os.geteuid() == 0:
-        return Account(None, parse_account(stated), f"{stated} ({VARIABLE})", hands_over=True)
+        return _tried(Account(None, parse_account(stated), f"{stated} ({VARIABLE})", hands_over=True))
     return Account(None, None, _own_name())
+
+
+def _tried(account: Account) -> Account:
+    """Raises StartError where root has given up what changing accounts takes, as in some containers."""
+    try:
+        with account.as_server:
+            return account
+    except PermissionError as error:
+        raise StartError(
+            f"cannot look at things as {account.name}: {error.strerror}: that takes CAP_SETGID and CAP_SETUID"
+        ) from error
 
 
 def _parse(named: str) -> tuple[int, int, tuple[int, ...]]:

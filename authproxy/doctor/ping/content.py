@@ -1,12 +1,13 @@
 """What a client gets that has logged in, where it can: lists, referrers, and where an upload is sent on to."""
 
-import json
-from typing import Any
+from contextlib import suppress
 
 import httpx
 
 from authproxy.doctor.answer import ACCEPTED, FORBIDDEN, NOT_ALLOWED, NOT_FOUND, OK, UNAUTHORIZED, Answer
 from authproxy.doctor.finding import Finding, Level
+from authproxy.errors import NameInvalid
+from authproxy.reference import parse_repository
 
 CATALOG = "/v2/_catalog"
 # Nothing has this digest.
@@ -43,9 +44,17 @@ def judge_catalog(base: httpx.URL, answer: Answer) -> Finding:
 
 def repositories_of(answer: Answer) -> list[str] | None:
     """The names in a catalog."""
-    found = _parse(answer).get("repositories", 0) if answer.status == OK else 0
+    found = answer.fields.get("repositories", 0) if answer.status == OK else 0
     names = [] if found is None else found  # Go's way to write an empty one
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+
+
+def first_repository(catalog: Answer) -> str | None:
+    """A repository that the catalog names; what is no name at all is left out."""
+    for name in repositories_of(catalog) or ():
+        with suppress(NameInvalid):
+            return parse_repository(name)
+    return None
 
 
 def judge_anonymous(answer: Answer, repository: str) -> Finding:
@@ -57,7 +66,7 @@ def judge_anonymous(answer: Answer, repository: str) -> Finding:
 
 def judge_referrers(answer: Answer, repository: str) -> Finding:
     """The answer to `/v2/<repository>/referrers/<digest>`: OCI Distribution 1.1, "Listing Referrers"."""
-    if answer.status == OK and _parse(answer).get("mediaType") == OCI_INDEX:
+    if answer.status == OK and answer.fields.get("mediaType") == OCI_INDEX:
         return Finding(Level.OK, "referrers", "it lists referrers: signatures and attestations are found at once")
     if answer.status == OK:
         what = "it answers the question for referrers with something that is no index"
@@ -116,13 +125,5 @@ def _port(url: httpx.URL) -> int | None:
 
 def _is_about_the_name(answer: Answer) -> bool:
     """Whether a 404 says that the repository is not there, and not that the question is unknown."""
-    errors = _parse(answer).get("errors")
+    errors = answer.fields.get("errors")
     return isinstance(errors, list) and any("NAME" in str(error) for error in errors)
-
-
-def _parse(answer: Answer) -> dict[str, Any]:
-    try:
-        body = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}

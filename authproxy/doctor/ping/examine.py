@@ -175,7 +175,7 @@ async def _look_at_content(pinged: Pinged, asking: Asking, trust: Trust, wishes:
     base = await asking.registry.address("/v2/")
     catalog = await asking.ask("GET", f"{content.CATALOG}?n=1", CATALOG)
     yield content.judge_catalog(base, catalog)
-    repository = wishes.repository or next(iter(content.repositories_of(catalog) or ()), None)
+    repository = wishes.repository or content.first_repository(catalog)
     if repository is not None:
         if pinged.wanted is not None:
             yield await _look_as_anybody(pinged.host, trust, repository)

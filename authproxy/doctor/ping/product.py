@@ -3,7 +3,6 @@
 A row of SIGNS is one thing that can be seen in the answer to `/v2/` without credentials. The first that fits counts.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,11 +71,7 @@ def guess(answer: Answer, wanted: Wanted | None) -> Product | None:
 
 def judge_zot(answer: Answer) -> Product | None:
     """What the answer to ZOT_PATH says."""
-    try:
-        found = json.loads(answer.body) if answer.status == OK else None
-    except ValueError:
-        return None
-    if isinstance(found, dict) and "distSpecVersion" in found:
+    if answer.status == OK and "distSpecVersion" in answer.fields:
         return Product("zot", f"its answer to {ZOT_PATH}")
     return None
 

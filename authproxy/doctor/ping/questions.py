@@ -65,6 +65,6 @@ class Asking:
             raise NoAnswer(f"nothing came within {2 * TIMEOUT_S:.0f} s") from error
         except RemoteError as error:
             raise NoAnswer(str(error)) from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:  # the latter of a redirect
             raise NoAnswer(why_no_answer(error)) from error
         return Answer(response.status_code, response.headers, body)

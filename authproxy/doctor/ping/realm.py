@@ -1,8 +1,6 @@
 """The token server that the registry sends its clients to: is it the registry's own, and does it answer as one."""
 
-import json
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 
@@ -55,13 +53,12 @@ def judge_answer(wanted: Wanted, answer: Answer) -> Judged:
     if answer.status != OK:
         what = f"{realm} answered {answer.status}: no token is to be had"
         return Judged(Finding(Level.WRONG, "realm", what, "see the token server's log, and the realm's path"))
-    body = _parse(answer)
-    token = body.get("token") or body.get("access_token")
+    token = answer.fields.get("token") or answer.fields.get("access_token")
     if not isinstance(token, str):
         kind = answer.headers.get("Content-Type", "nothing that has a type").partition(";")[0]
         what = f"{realm} answered 200 with {kind}, in which there is no token"
         return Judged(Finding(Level.WRONG, "realm", what, "the realm has to lead to a token server: see its path"))
-    return Judged(_judge_lifetime(realm, body.get("expires_in")), token)
+    return Judged(_judge_lifetime(realm, answer.fields.get("expires_in")), token)
 
 
 def judge_token(wanted: Wanted, answer: Answer) -> Finding | None:
@@ -85,11 +82,3 @@ def _judge_lifetime(realm: str, lifetime: object) -> Finding:
         what = f"{realm} gives tokens for {lifetime} s, and clients keep them for {DEFAULT_LIFETIME_S}"
         return Finding(Level.NOTE, "realm", what, f"let tokens live for {DEFAULT_LIFETIME_S} s or more")
     return Finding(Level.OK, "realm", f"{what}; they last {lifetime:.0f} s")
-
-
-def _parse(answer: Answer) -> dict[str, Any]:
-    try:
-        body = json.loads(answer.body)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}

@@ -1,15 +1,17 @@
 """What no real registry at hand does."""
 
 import email.utils
+import itertools
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 import trustme
 
+from authproxy.cli.findings import line_of
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.ping import questions
 from authproxy.doctor.ping.examine import Wishes, ping
@@ -79,6 +81,18 @@ async def test_what_is_wrong_is_said(said: bytes, check: str, words: str) -> Non
     assert found.fix
 
 
+async def test_what_a_registry_says_moves_no_cursor() -> None:
+    async def behave(connection: Connection) -> None:
+        while b"/_catalog" not in await connection.read_head():
+            await connection.send(answer(200, "{}"))
+        await connection.send(answer(200, json.dumps({"repositories": ["\x1b[2J"]}), Link='</v2/_catalog>; rel="next"'))
+
+    async with fake_upstream(behave) as fake:
+        found = (await look(fake))["catalog"]
+    assert "\x1b" in found.what
+    assert "\x1b" not in line_of(found)
+
+
 async def test_a_plain_realm_of_a_registry_with_tls_is_wrong(tls: ssl.SSLContext, ca: Path) -> None:
     said = answer(401, WWW_Authenticate='Bearer realm="http://127.0.0.1/token"')
     async with fake_upstream(answering(said), tls=tls) as fake:
@@ -121,6 +135,52 @@ async def test_an_upload_that_stays_is_told_of() -> None:
         "uploads stay at the host, scheme and port that were asked",
         "the upload that was begun in authproxy-ping/sample could not be cancelled (405)",
     ]
+
+
+HOSTILE = {
+    "a location that is none": {"Location": "http://["},
+    "a location with a port that is none": {"Location": "//x:999999/"},
+    "a location with a letter for a port": {"Location": "http://x:y/"},
+    "a location of another kind": {"Location": "file:///etc/passwd"},
+    "a link that is none": {"Link": "<http://[>; rel=next"},
+    "a link without an end": {"Link": "<"},
+    "a date that is none": {"Date": "yesterday"},
+    "a date without an end": {"Date": "Mon, 01 Jan 99999 00:00:00 GMT"},
+    "a challenge without an end": {"WWW-Authenticate": 'Bearer realm="'},
+    "an empty challenge": {"WWW-Authenticate": ""},
+    "two challenges": {"WWW-Authenticate": 'Bearer realm="//", Basic realm="x"'},
+    "a realm of another kind": {"WWW-Authenticate": 'Bearer realm="file:///etc/passwd",service="x"'},
+    "a realm with a user": {"WWW-Authenticate": 'Bearer realm="http://a:b@127.0.0.1:1/",service="x"'},
+    "a type that is none": {"Content-Type": ";;;"},
+    "too many types": {"Content-Type": "a" * 5000},
+}
+BODIES = ["", "{}", "[]", "null", "[" * 100_000, '{"repositories": [1]}', '{"repositories": ["../x", "A"]}', "\x00"]
+
+
+@pytest.mark.parametrize("headers", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("status", [200, 202, 302, 401, 404])
+async def test_whatever_is_answered_something_is_said_of_it(status: int, headers: Mapping[str, str]) -> None:
+    async def behave(connection: Connection) -> None:
+        for body in itertools.cycle(BODIES):
+            await connection.read_request()
+            await connection.send(answer(status, body, **headers))
+
+    async with fake_upstream(behave) as fake:
+        found = await look(fake, wishes=Wishes(may_write=True, repository="team/app"))
+    assert found["registry"].what
+
+
+@pytest.mark.parametrize("body", BODIES)
+async def test_whatever_a_realm_answers_something_is_said_of_it(body: str) -> None:
+    async def behave(connection: Connection) -> None:
+        while head := await connection.read_head():
+            challenge = f'Bearer realm="http://127.0.0.1:{fake.port}/token"'
+            said = answer(200, body) if b" /token" in head else answer(401, WWW_Authenticate=challenge)
+            await connection.send(said)
+
+    async with fake_upstream(behave) as fake:
+        found = await look(fake)
+    assert (found["realm"].level, "in which there is no token" in found["realm"].what) == (Level.WRONG, True)
 
 
 @pytest.mark.parametrize(
