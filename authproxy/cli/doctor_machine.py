@@ -38,9 +38,10 @@ def _find(config: Path | None) -> tuple[Loaded, bool]:
         return load_values(layout.values(), "embedded default", os.environ), False
     try:
         file = config or find_file(os.environ)
-    except StartError as error:
+    except StartError:
         raise StartError(
-            f"there is no {layout.data} in this folder, which `authproxy serve --embedded` makes, and {error}"
+            f"there is no {layout.data} in this folder, which `authproxy serve --embedded` makes, and no configuration"
+            " in the usual places; name one: authproxy doctor CONFIG"
         ) from None
     return load(file, os.environ), True
 

@@ -35,13 +35,15 @@ def tls_context_of(host: str, trust: Trust, authorities: Iterable[Path]) -> ssl.
     """The system's authorities and some files', with docker's client certificates for this host. Raises RemoteError."""
     context = ssl.create_default_context()
     folder = trust.certificates / host
+    file = folder
     try:
         for file in authorities:
             context.load_verify_locations(cafile=file)
         for file in sorted(folder.glob("*.cert")):
             context.load_cert_chain(file, file.with_suffix(".key"))
-    except OSError as error:  # ssl.SSLError is one
-        raise RemoteError(f"{trust.ca or folder}: a certificate cannot be read: {error}") from error
+    except OSError as error:
+        why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        raise RemoteError(f"{file}: a certificate cannot be read: {why or error}") from error
     return context
 
 

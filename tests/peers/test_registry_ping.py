@@ -167,7 +167,7 @@ class Case:
 
 
 PLAIN = {"tls": "note", "location": "note"}
-NO_LOGIN = PLAIN | {"login": "note"}
+NO_LOGIN = PLAIN | {"login": "note", "anonymous": "note"}
 WRITE = ["--write", "--repository", "team/app"]
 CASES: Sequence[Case] = [
     Case("open", distribution(), FINE, PLAIN, ["it asks nobody who they are", "docker takes that from this machine"]),
@@ -195,7 +195,14 @@ CASES: Sequence[Case] = [
         NO_LOGIN | {"catalog": "note"},
         ["it asks for a name and a password (Basic)", "authproxy registry login 127.0.0.1:"],
     ),
-    Case("passwords, and a login", with_htpasswd, FINE, PLAIN, ["the stored login of alice is taken"], login=LOGIN),
+    Case(
+        "passwords, and a login",
+        with_htpasswd,
+        FINE,
+        PLAIN | {"anonymous": "note"},
+        ["the stored login of alice is taken"],
+        login=LOGIN,
+    ),
     Case(
         "passwords, and a wrong login",
         with_htpasswd,

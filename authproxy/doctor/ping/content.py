@@ -19,6 +19,13 @@ NOT_TRIED = Finding(
     Level.NOTE, "location", "where it sends uploads was not tried", "--write begins one there, and cancels it"
 )
 
+NOBODY_TRIED = Finding(
+    Level.NOTE,
+    "anonymous",
+    "whether anything may be pulled without a login was not tried",
+    "--repository NAME: one that is there",
+)
+
 _FORWARDED = (
     "what stands before it has to pass host and scheme on (nginx: proxy_set_header Host $http_host;"
     " proxy_set_header X-Forwarded-Proto $scheme), or its configuration to say them (http.host)"

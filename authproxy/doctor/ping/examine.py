@@ -176,9 +176,9 @@ async def _look_at_content(pinged: Pinged, asking: Asking, trust: Trust, wishes:
     catalog = await asking.ask("GET", f"{content.CATALOG}?n=1", CATALOG)
     yield content.judge_catalog(base, catalog)
     repository = wishes.repository or content.first_repository(catalog)
+    if pinged.wanted is not None:
+        yield await _look_as_anybody(pinged.host, trust, repository)
     if repository is not None:
-        if pinged.wanted is not None:
-            yield await _look_as_anybody(pinged.host, trust, repository)
         path = f"/v2/{repository}/referrers/{content.NOTHINGS_DIGEST}"
         yield content.judge_referrers(await asking.ask("GET", path, pull(repository)), repository)
     if not wishes.may_write:
@@ -188,7 +188,9 @@ async def _look_at_content(pinged: Pinged, asking: Asking, trust: Trust, wishes:
         yield finding
 
 
-async def _look_as_anybody(host: str, trust: Trust, repository: str) -> Finding:
+async def _look_as_anybody(host: str, trust: Trust, repository: str | None) -> Finding:
+    if repository is None:
+        return content.NOBODY_TRIED
     async with open_registry(host, None, trust) as registry:
         try:
             answer = await Asking(registry).ask("GET", f"/v2/{repository}/tags/list?n=1", pull(repository))
