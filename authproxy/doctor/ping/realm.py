@@ -29,12 +29,12 @@ def judge_place(host: str, address: Address, wanted: Wanted) -> Finding | None:
     if url.scheme not in ("http", "https") or not url.host:
         what = f"its realm {realm[:200]!r} is no address, so no client gets a token"
         return Finding(Level.WRONG, "realm", what, "write https://HOST/token as its realm")
-    if not may_tell(realm, host):
-        what = f"its realm {realm} is not its own: clients that mind keep their password, others send it there"
-        return Finding(Level.WRONG, "realm", what, "put it on the registry's host, or on one of the same domain")
     if url.scheme == "http" and address.scheme == "https":
         what = f"its realm {realm} is plain HTTP: passwords can be read on the way there"
         return Finding(Level.WRONG, "realm", what, f"write https:{realm.partition(':')[2]} as its realm")
+    if not may_tell(realm, host):
+        what = f"its realm {realm} is not its own: clients that mind keep their password, others send it there"
+        return Finding(Level.WRONG, "realm", what, "put it on the registry's host, or on one of the same domain")
     return None
 
 
