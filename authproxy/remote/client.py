@@ -31,22 +31,17 @@ UNAUTHORIZED = 401
 class RegistryClient:
     """One registry. `host` is as in names of images. Every method raises RemoteError."""
 
-    def __init__(
-        self,
-        host: str,
-        client: httpx.AsyncClient,
-        login: Login | None,
-        trust: Trust,
-        now: Clock,
-        *,
-        wants_identity: bool = False,
-    ) -> None:
+    def __init__(self, host: str, client: httpx.AsyncClient, login: Login | None, trust: Trust, now: Clock) -> None:
         self.host = host
         self._client = client
         self._trust = trust
-        self._authorizer = Authorizer(host, login, client, now, wants_identity=wants_identity)
+        self._authorizer = Authorizer(host, login, client, now)
         self._base: httpx.URL | None = None
         self._finding = asyncio.Lock()
+
+    def want_identity(self) -> None:
+        """Ask token servers for an identity token too, with each token for the login's password."""
+        self._authorizer.wants_identity = True
 
     @property
     def identity_token(self) -> str:
@@ -165,12 +160,7 @@ def pause_s(attempt: int, retry_after: str | None) -> float:
 
 
 @asynccontextmanager
-async def open_registry(
-    host: str, login: Login | None, trust: Trust, *, wants_identity: bool = False
-) -> AsyncIterator[RegistryClient]:
-    """A registry for the length of a block. Nothing is asked yet. Raises RemoteError.
-
-    `wants_identity`: token servers are asked for an identity token too, with each token for the login's password.
-    """
+async def open_registry(host: str, login: Login | None, trust: Trust) -> AsyncIterator[RegistryClient]:
+    """A registry for the length of a block. Nothing is asked yet. Raises RemoteError."""
     async with httpx.AsyncClient(verify=tls_context(host, trust), timeout=TIMEOUT_S) as client:
-        yield RegistryClient(host, client, login, trust, time.monotonic, wants_identity=wants_identity)
+        yield RegistryClient(host, client, login, trust, time.monotonic)

@@ -20,9 +20,6 @@ from authproxy.remote.name import DOCKER_HUB
 HUB_KEY = "https://index.docker.io/v1/"
 HELPER_TIMEOUT_S = 30
 
-# The name that helpers give an identity token (docker/cli, "credentials/native_store.go").
-TOKEN_USER = "<token>"  # noqa: S105 - it stands for a user
-
 
 @dataclass(frozen=True, slots=True)
 class Login:
@@ -97,22 +94,6 @@ def _from_entry(entry: dict[str, Any]) -> Login | None:
     return Login(user, password.rstrip("\0")) if colon else None
 
 
-def ask_helper(helper: str, key: str, environment: Mapping[str, str]) -> Login | None:
-    """The login that a credential helper keeps. Raises RemoteError where it cannot be run."""
-    done = run_helper(helper, "get", key, environment)
-    try:
-        found = json.loads(done.stdout) if done.returncode == 0 else None
-    except ValueError:
-        found = None
-    match found:
-        case {"Username": user, "Secret": str(secret)} if user == TOKEN_USER:
-            return Login("", identity_token=secret)
-        case {"Username": str(user), "Secret": str(secret)}:
-            return Login(user, secret)
-        case _:
-            return None
-
-
 def run_helper(
     helper: str, action: str, told: str, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[bytes]:
@@ -130,3 +111,19 @@ def run_helper(
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RemoteError(f"{program}, which docker's configuration names, cannot be asked: {error}") from error
+
+
+def ask_helper(helper: str, key: str, environment: Mapping[str, str]) -> Login | None:
+    """The login that a credential helper keeps. Raises RemoteError where it cannot be asked."""
+    done = run_helper(helper, "get", key, environment)
+    try:
+        found = json.loads(done.stdout) if done.returncode == 0 else None
+    except ValueError:
+        found = None
+    match found:
+        case {"Username": "<token>", "Secret": str(secret)}:
+            return Login("", identity_token=secret)
+        case {"Username": str(user), "Secret": str(secret)}:
+            return Login(user, secret)
+        case _:
+            return None

@@ -23,7 +23,8 @@ class SignedIn:
 async def sign_in(host: str, login: Login, trust: Trust) -> SignedIn:
     """Ask for `/v2/` with a login. Raises RemoteError where it is refused, or the registry cannot be asked."""
     hint = f"; what is wrong: authproxy registry ping {host}"
-    async with open_registry(host, login, trust, wants_identity=True) as registry:
+    async with open_registry(host, login, trust) as registry:
+        registry.want_identity()
         try:
             url = await registry.address("/v2/")
             answer = await registry.send_once("GET", url, ())

@@ -35,15 +35,13 @@ class _Token:
 class Authorizer:
     """The `Authorization` for requests to one registry, learned from its challenges."""
 
-    def __init__(
-        self, host: str, login: Login | None, client: httpx.AsyncClient, now: Clock, *, wants_identity: bool = False
-    ) -> None:
-        self.identity_token = ""  # that a token server gave for a password, where `wants_identity`
-        self._wants_identity = wants_identity
+    def __init__(self, host: str, login: Login | None, client: httpx.AsyncClient, now: Clock) -> None:
         self._host = host
         self._login = login
         self._client = client
         self._now = now
+        self.wants_identity = False  # to be told an identity token too, with a token for the login's password
+        self.identity_token = ""  # what was told then
         self._basic: str | None = None
         self._tokens: dict[tuple[Access, ...], _Token] = {}
 
@@ -83,7 +81,7 @@ class Authorizer:
                 headers = {}
                 if self._login is not None:
                     query.append(("account", self._login.user))
-                    if self._wants_identity:
+                    if self.wants_identity:
                         query += [("client_id", CLIENT_ID), ("offline_token", "true")]
                     headers["Authorization"] = format_basic(self._login.user, self._login.password)
                 url = httpx.URL(realm).copy_merge_params(httpx.QueryParams(tuple(query)))
@@ -102,7 +100,7 @@ class Authorizer:
         match body:
             case {"token": str(text)} | {"access_token": str(text)} if text.isascii() and text.isprintable():
                 lifetime = body.get("expires_in")
-                if self._wants_identity and isinstance(identity := body.get("refresh_token"), str):
+                if self.wants_identity and isinstance(identity := body.get("refresh_token"), str):
                     self.identity_token = identity
                 seconds = lifetime if isinstance(lifetime, int | float) else DEFAULT_LIFETIME_S
                 return _Token(text, self._now() + USED_FOR * max(seconds, DEFAULT_LIFETIME_S))
@@ -120,10 +118,7 @@ def may_tell(realm: str, host: str) -> bool:
 
     A registry that names a realm of somebody else would have our password sent there (CVE-2020-15157 and its kin).
     """
-    try:
-        parts = urlsplit(realm)
-    except ValueError:
-        return False
+    parts = urlsplit(realm)
     own = urlsplit(f"//{host}").hostname or ""
     theirs = parts.hostname or ""
     if parts.scheme not in {"http", "https"} or not theirs:

@@ -1,6 +1,7 @@
 """The token server that the registry sends its clients to: is it the registry's own, and does it answer as one."""
 
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -23,8 +24,9 @@ def judge_place(host: str, address: Address, wanted: Wanted) -> Finding | None:
     """What is wrong with where it is. Nobody is asked yet."""
     realm = wanted.realm
     try:
+        urlsplit(realm)  # it refuses what httpx takes for a host
         url = httpx.URL(realm)
-    except httpx.InvalidURL:
+    except (ValueError, httpx.InvalidURL):
         url = httpx.URL("")
     if url.scheme not in ("http", "https") or not url.host:
         what = f"its realm {realm[:200]!r} is no address, so no client gets a token"

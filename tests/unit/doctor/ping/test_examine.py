@@ -69,7 +69,7 @@ async def test_who_never_answers_is_waited_for_no_longer_than_is_said(monkeypatc
         (answer(401, WWW_Authenticate="Negotiate"), "auth", "which no client of registries has"),
         (answer(200, "{}", Docker_Distribution_API_Version="registry/1.0"), "headers", "clients look for"),
         (answer(401, WWW_Authenticate='Bearer realm="/token"'), "realm", "is no address"),
-        (answer(401, WWW_Authenticate='Bearer realm="http://["'), "realm", "its realm http://[ "),
+        (answer(401, WWW_Authenticate='Bearer realm="http://["'), "realm", "is no address"),
         (b"SSH-2.0-x\r\n\r\n", "registry", "no answer in HTTP/1.1"),
     ],
 )
