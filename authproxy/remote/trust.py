@@ -42,8 +42,10 @@ def tls_context_of(host: str, trust: Trust, authorities: Iterable[Path]) -> ssl.
         for file in sorted(folder.glob("*.cert")):
             context.load_cert_chain(file, file.with_suffix(".key"))
     except OSError as error:
-        why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-        raise RemoteError(f"{file}: a certificate cannot be read: {why or error}") from error
+        why = (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or error
+        place = trust.ca or folder
+        detail = why if file == place else f"{file.name}: {why}"
+        raise RemoteError(f"{place}: a certificate cannot be read: {detail}") from error
     return context
 
 
