@@ -12,7 +12,7 @@ from authproxy.doctor.answer import (
     looks_like_registry,
 )
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.upstream.wanted import BASIC, BEARER, Wanted
+from authproxy.doctor.wanted import BASIC, BEARER, Wanted
 from authproxy.proxy.address import Address
 
 API = "registry/2.0"

@@ -11,7 +11,7 @@ from authproxy.doctor.ping import content, entry, realm
 from authproxy.doctor.ping.product import ZOT_PATH, Product, guess, judge_zot
 from authproxy.doctor.ping.questions import Asking, Bare, open_bare
 from authproxy.doctor.ping.reach import Reach, no_client_certificate, reach
-from authproxy.doctor.upstream.wanted import BEARER, Wanted, find_wanted
+from authproxy.doctor.wanted import BEARER, Wanted, find_wanted
 from authproxy.proxy.address import DEFAULT_PORTS, Address, split_authority
 from authproxy.remote.client import open_registry
 from authproxy.remote.faults import RemoteError

@@ -7,7 +7,7 @@ import httpx
 
 from authproxy.doctor.answer import FORBIDDEN, OK, UNAUTHORIZED, Answer
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.upstream.wanted import Wanted
+from authproxy.doctor.wanted import Wanted
 from authproxy.proxy.address import Address
 from authproxy.remote.tokens import DEFAULT_LIFETIME_S, may_tell
 

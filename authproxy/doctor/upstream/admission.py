@@ -6,7 +6,7 @@ from authproxy.config.model import Mode
 from authproxy.doctor.answer import OK, Answer
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.upstream.site import Site
-from authproxy.doctor.upstream.wanted import BASIC, BEARER, Wanted, find_wanted
+from authproxy.doctor.wanted import BASIC, BEARER, Wanted, find_wanted
 from authproxy.proxy.challenge import may_ask
 
 EXPLAIN = "`authproxy doctor --registry ITS-CONFIG` says why"

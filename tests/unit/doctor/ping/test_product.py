@@ -3,7 +3,7 @@ import pytest
 
 from authproxy.doctor.answer import Answer
 from authproxy.doctor.ping.product import guess, judge_zot
-from authproxy.doctor.upstream.wanted import find_wanted
+from authproxy.doctor.wanted import find_wanted
 
 VERSION = {"Docker-Distribution-Api-Version": "registry/2.0"}
 DISTRIBUTION = "CNCF Distribution, or a registry made from it"

@@ -1,6 +1,6 @@
 import pytest
 
-from authproxy.doctor.upstream.wanted import Wanted, find_wanted
+from authproxy.doctor.wanted import Wanted, find_wanted
 
 TOKENS = 'Bearer realm="https://auth.example/token",service="registry"'
 
