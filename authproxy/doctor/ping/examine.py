@@ -132,8 +132,8 @@ async def _go_on(
 ) -> None:
     """What a client meets that goes on from here, with the stored login where there is one."""
     if not is_usable or not reached.is_trusted:
-        why = "its certificate is not believed" if is_usable else "no client gets past what is wrong above"
-        pinged.say(Finding(Level.NOTE, "login", f"lists, uploads and the stored login were not tried: {why}"))
+        what = "lists, uploads and the stored login were not tried: clients stop at what is wrong above"
+        pinged.say(Finding(Level.NOTE, "login", what))
         return
     try:
         login = await asyncio.to_thread(find_login, pinged.host, environment)

@@ -100,6 +100,25 @@ async def test_a_plain_realm_of_a_registry_with_tls_is_wrong(tls: ssl.SSLContext
     assert (found.level, found.fix) == (Level.WRONG, "write https://127.0.0.1/token as its realm")
 
 
+async def test_plain_http_on_another_machine_is_wrong_until_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine stands for another one."""
+    monkeypatch.setattr("authproxy.doctor.ping.reach.is_loopback", lambda host: False)
+
+    async def behave(connection: Connection) -> None:
+        if await connection.reader.read(1) == b"\x16":  # the first byte of a handshake of TLS
+            await connection.send(answer(400))
+            return
+        await answering(answer(200, "{}"))(connection)
+
+    async with fake_upstream(behave) as fake:
+        found = await look(fake, Trust(), Wishes(may_write=True))
+        said = await look(fake, Trust(plain_http=True))
+    assert (found["tls"].level, found["registry"].level) == (Level.WRONG, Level.OK)
+    assert '"insecure-registries": ["127.0.0.1:' in found["tls"].fix
+    assert "were not tried" in found["login"].what
+    assert (said["tls"].level, said["catalog"].check) == (Level.NOTE, "catalog")
+
+
 async def test_what_docker_was_told_of_this_host_vouches_for_it(
     tmp_path: Path, tls: ssl.SSLContext, authority: trustme.CA
 ) -> None:
