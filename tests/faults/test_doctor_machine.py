@@ -100,6 +100,24 @@ def test_the_account_that_serves_is_looked_at_by_root(machine: Machine) -> None:
     assert amiss(machine, "--as", ACCOUNT) == {}
 
 
+def test_what_is_to_be_made_in_a_folder_of_others_is_made_for_the_account(machine: Machine) -> None:
+    (machine.folder / "data").rmdir()
+    outcome = doctor(machine, "config.yml", "--as", ACCOUNT)
+    assert f"→ mkdir -p data && chown {ACCOUNT} data" in outcome.out
+    assert "→ config.yml:14: audit.file.path: a file in a folder that the account nobody may write" in outcome.out
+    assert f"→ setfacl -m u:{ACCOUNT}:rx {machine.folder}/keys" not in outcome.out
+    assert f"→ chown {ACCOUNT} {machine.folder}/keys, or run the server as its owner, root" in outcome.out
+
+
+def test_a_folder_of_rules_that_is_closed_is_told(machine: Machine) -> None:
+    give(machine.folder)
+    os.chown(machine.folder / "policies", 0, 0)
+    (machine.folder / "policies").chmod(0o700)
+    wrong = amiss(machine, "--as", ACCOUNT)
+    assert set(wrong) == {"files"}
+    assert wrong["files"]["fix"].startswith(f"setfacl -m u:{ACCOUNT}:rx {machine.folder}/policies")
+
+
 def test_a_folder_on_the_way_that_is_closed_is_named(machine: Machine) -> None:
     give(machine.folder)
     closed = machine.folder / "closed"

@@ -14,8 +14,8 @@ from authproxy.stepdown import MADE_BY_REGISTRIES
 _MAY_BE_ABSENT = ("http.addr", "http.debug.addr", "http.maintenance", "health", "audit.syslog")
 # Keys of files that are told of in other words.
 _ELSEWHERE = ("policies", "identities", "auth.htpasswd")
-# Keys of what only their owner should read.
-_SECRETS = ("http.tls.key", "upstream.key", "upstream.passwordfile")
+# How keys end of what only its owner should read.
+_SECRETS = (".key", ".passwordfile")
 
 
 def check_files(installation: Installation) -> Iterator[Finding]:
@@ -29,7 +29,7 @@ def check_files(installation: Installation) -> Iterator[Finding]:
     for key, path in read:
         if (fault := find_read_fault(installation, key, path)) is not None:
             yield fault
-        elif key.startswith(_SECRETS) and path.stat().st_mode & 0o007:
+        elif key.endswith(_SECRETS) and path.stat().st_mode & 0o007:
             what = f"{path} ({key}) can be read by everybody on this machine"
             yield Finding(Level.NOTE, "files", what, f"chmod o= {path}")
 
@@ -38,7 +38,7 @@ def find_read_fault(installation: Installation, key: str, path: Path) -> Finding
     """Why a file or folder cannot be read."""
     if (closed := find_closed(path)) is not None:
         what = f"{path} ({key}) cannot be read by {_who()}: {closed} is closed to it"
-        return Finding(Level.WRONG, "files", what, _open_up(closed, "r"))
+        return Finding(Level.WRONG, "files", what, _open_up(path, closed))
     if not path.exists():
         return Finding(Level.WRONG, "files", f"there is no {path} ({key})", f"{installation.place(key)}: where it is")
     return None
@@ -70,21 +70,33 @@ def _read_by_keys(installation: Installation) -> Iterator[tuple[str, Path]]:
 
 
 def _find_write_fault(installation: Installation, key: str, path: Path) -> Finding | None:
+    if key == "audit.file.path":
+        return _find_log_fault(installation, key, path)
     if (closed := find_closed(path, os.W_OK)) is not None:
         if installation.hands_over and closed == path.absolute() and _is_roots_and_empty(path):
             return None
-        return Finding(
-            Level.WRONG,
-            "folders",
-            f"{path} ({key}) cannot be written by {_who()}: {closed} is closed to it",
-            _open_up(closed, "w"),
-        )
-    if key == "audit.file.path" and not path.parent.is_dir():
-        what = f"there is no folder {path.parent} for {path} ({key})"
-        return Finding(Level.WRONG, "folders", what, f"mkdir {path.parent}, for the server's account")
-    if key != "audit.file.path" and path.exists() and not path.is_dir():
+        return _not_written(key, path, closed, _hand_over(path, closed))
+    if path.exists() and not path.is_dir():
         return Finding(Level.WRONG, "folders", f"{path} ({key}) is no folder", f"{installation.place(key)}: a folder")
     return _find_others_work(path) if key.startswith("storage") else None
+
+
+def _find_log_fault(installation: Installation, key: str, path: Path) -> Finding | None:
+    """A log is made, and moved aside when it is rotated, in its folder, which has to be there."""
+    if (closed := find_closed(path.parent, os.W_OK)) is not None:
+        fix = f"{installation.place(key)}: a file in a folder that {_who()} may write, since it is rotated there"
+        return _not_written(key, path, closed, fix)
+    if not path.parent.is_dir():
+        what = f"there is no folder {path.parent} for {path} ({key})"
+        return Finding(Level.WRONG, "folders", what, f"mkdir {path.parent}, for the server's account")
+    if path.exists() and (closed := find_closed(path, os.W_OK)) is not None:
+        return _not_written(key, path, closed, _hand_over(path, closed))
+    return None
+
+
+def _not_written(key: str, path: Path, closed: Path, fix: str) -> Finding:
+    what = f"{path} ({key}) cannot be written by {_who()}: {closed} is closed to it"
+    return Finding(Level.WRONG, "folders", what, fix)
 
 
 def _find_others_work(root: Path) -> Finding | None:
@@ -92,7 +104,12 @@ def _find_others_work(root: Path) -> Finding | None:
     for folder in (root / part for part in MADE_BY_REGISTRIES):
         if folder.exists() and (closed := find_closed(folder, os.W_OK)) is not None:
             what = f"{closed}, which another account has made, cannot be written by {_who()}"
-            return Finding(Level.WRONG, "folders", what, _open_up(root, "w", "-R "))
+            return Finding(
+                Level.WRONG,
+                "folders",
+                what,
+                f"chown -R {_user()} {root}, or run the server as its owner, {_owner(root)}",
+            )
     return None
 
 
@@ -120,13 +137,21 @@ def _may_list(path: Path) -> bool:
     return os.access(path, os.R_OK | os.X_OK, effective_ids=True)
 
 
-def _open_up(closed: Path, right: str, recursive: str = "") -> str:
-    user = _user()
-    if right == "w":
-        return f"chown {recursive}{user} {closed}, or run the server as its owner, {_owner(closed)}"
+def _open_up(path: Path, closed: Path) -> str:
+    """What lets the account read a path that `closed` keeps from it."""
+    rights = "r"
     if closed.is_dir():
-        return f"setfacl -m u:{user}:x {closed}, or run the server as its owner, {_owner(closed)}"
-    return f"setfacl -m u:{user}:r {closed}, or run the server as its owner, {_owner(closed)}"
+        rights = "rx" if closed == path.absolute() else "x"
+    return f"setfacl -m u:{_user()}:{rights} {closed}, or run the server as its owner, {_owner(closed)}"
+
+
+def _hand_over(path: Path, closed: Path) -> str:
+    """What lets the account write a path that `closed` keeps from it."""
+    if not os.access(closed, os.X_OK, effective_ids=True) and closed != path.absolute():
+        return _open_up(path, closed)
+    if closed != path.absolute():  # it is to be made there: what is around it is not ours to give away
+        return f"mkdir -p {path} && chown {_user()} {path}"
+    return f"chown {_user()} {closed}, or run the server as its owner, {_owner(closed)}"
 
 
 def _owner(path: Path) -> str:
