@@ -121,9 +121,11 @@ def _add_admin(layout: Layout, environ: Mapping[str, str]) -> str | None:
 
 
 def _given_password(environ: Mapping[str, str]) -> str | None:
-    if password := environ.get(PASSWORD_VARIABLE):
+    password, path = environ.get(PASSWORD_VARIABLE), environ.get(PASSWORD_FILE_VARIABLE)
+    if password and path:
+        raise StartError(f"{PASSWORD_VARIABLE} and {PASSWORD_FILE_VARIABLE}: both give a password; remove one of them")
+    if password:
         return password
-    path = environ.get(PASSWORD_FILE_VARIABLE)
     if not path:
         return None
     try:

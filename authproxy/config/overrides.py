@@ -2,20 +2,37 @@
 
 `REGISTRY_HTTP_TLS_KEY` is http.tls.key; the value is YAML. CNCF Distribution, `configuration/parser.go`: a part of the
 name is a key in upper case, or an index of a list, so that a key with `_` in it cannot be reached.
+
+`REGISTRY_HTTP_SECRET_FILE` names a file that holds http.secret, as Docker's own images do with their secrets. Where a
+real key ends in `file`, as audit.file does, the name is that key's.
 """
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from authproxy.config.aside import is_set_aside, may_follow
-from authproxy.config.document import Document, DocumentError, Entry, KeyPath, ListNode, MapNode, Node, Place, TextNode
+from authproxy.config.document import (
+    Document,
+    DocumentError,
+    Entry,
+    KeyPath,
+    ListNode,
+    MapNode,
+    Node,
+    Place,
+    TextNode,
+    read_text,
+)
 from authproxy.config.document import parse_document as parse
 from authproxy.config.edit import placed, with_value
+from authproxy.config.explain import dotted
 from authproxy.config.model import Settings
-from authproxy.config.schema import below, fields_of, section_of
+from authproxy.config.schema import at, below, fields_of, is_path, is_scalar, section_of
 
 PREFIX = "REGISTRY_"
+IN_FILE = "_FILE"
 CONFIGURATION_PATH = "REGISTRY_CONFIGURATION_PATH"  # where the file is, and no key of it
 
 _INDEX = re.compile(r"[0-9]{1,4}")
@@ -38,20 +55,24 @@ def expand_kinds(document: Document) -> Document:
 def apply_overrides(document: Document, environ: Mapping[str, str]) -> tuple[Document, list[str]]:
     """The document with the variables applied, and the names of those that are no key.
 
-    Raises DocumentError where a value is not YAML, or an index leaves a gap.
+    Raises DocumentError where a value is not YAML, a file cannot be read, or an index leaves a gap.
     """
     unknown: list[str] = []
     document = expand_kinds(document)
-    for name in sorted(environ):
+    # A file stands in the place of the variable that it is for.
+    for name in sorted(environ, key=lambda name: (name.removesuffix(IN_FILE), name)):
         if not name.startswith(PREFIX) or name == CONFIGURATION_PATH:
             continue
-        path = key_path(name.removeprefix(PREFIX).split("_"), document)
-        if path is None:
+        key = name.removeprefix(PREFIX)
+        if (path := key_path(key.split("_"), document)) is not None:
+            value = _value(name, environ[name])
+        elif (path := _key_path_of_file(key, document)) is not None:
+            value = _value_in_file(name, path, environ)
+        else:
             unknown.append(name)
             continue
-        root = with_value(document.root, path, _value(name, environ[name]))
-        document = expand_kinds(Document(document.name, root))
-    return document, unknown
+        document = expand_kinds(Document(document.name, with_value(document.root, path, value)))
+    return document, sorted(unknown)
 
 
 def key_path(parts: list[str], document: Document) -> KeyPath | None:
@@ -67,6 +88,12 @@ def key_path(parts: list[str], document: Document) -> KeyPath | None:
             return None
         path, annotation = (*path, step), below(annotation, step)
     return path
+
+
+def _key_path_of_file(key: str, document: Document) -> KeyPath | None:
+    """The key path whose value a file holds, or None. Sections have none: REGISTRY_AUTH_FILE is podman's own."""
+    path = key_path(key.removesuffix(IN_FILE).split("_"), document) if key.endswith(IN_FILE) else None
+    return None if path is None or section_of(at(Settings, path)) else path
 
 
 def _next(part: str, path: KeyPath, annotation: Any, node: Node | None) -> str | int | None:
@@ -94,3 +121,30 @@ def _value(name: str, text: str) -> Node:
         raise DocumentError(
             f"{name}: the value is not valid YAML; put it in quotes, inside those of the shell"
         ) from None
+
+
+def _value_in_file(name: str, path: KeyPath, environ: Mapping[str, str]) -> Node:
+    """What the file holds, without its last newline: text for a key that takes one value, else YAML."""
+    variable, file, key = name.removesuffix(IN_FILE), environ[name], dotted(path)
+    if variable in environ:
+        raise DocumentError(f"{variable} and {name}: both say what {key} is; remove one of them")
+    annotation = at(Settings, path)
+    if is_path(annotation):
+        # Else a private key would be taken for a path, and stand in the error that there is no such file.
+        raise DocumentError(f"{name}: {key} is the path of a file by itself; write {variable}={file}")
+    if not file:
+        raise DocumentError(f"{name}: no file is named; write the path of one that holds {key}")
+    place = Place(f"{name} ({file})")
+    try:
+        text = read_text(Path(file)).removesuffix("\n").removesuffix("\r")
+    except DocumentError as exc:
+        raise DocumentError(f"{name}: {exc}") from None
+    if not text:
+        # An empty value would count as none: with a secret that nobody wrote, and not the one that was meant.
+        raise DocumentError(f"{place}: the file is empty; write {key} into it")
+    if is_scalar(annotation):
+        return TextNode(text, place)
+    try:
+        return placed(parse(text, str(place)).root, place)
+    except DocumentError:
+        raise DocumentError(f"{place}: the file does not hold valid YAML, as {key} wants it") from None

@@ -42,6 +42,19 @@ This page is made from the code: `python -m authproxy.config.reference`.
 and `REGISTRY_HTTP_ADDR='"[::1]:5000"'` needs its inner quotes. Variables are applied in the order of their names; the
 index of a list may be the next one that it does not have yet. Names that are no key are told in a warning.
 
+## Values in files
+
+`_FILE` behind the name of a variable names a file that holds the value, as for a Docker secret:
+`REGISTRY_HTTP_SECRET_FILE=/run/secrets/http_secret`. The content is taken letter for letter without its last newline;
+for a list or a map it is YAML, and sections take no file. So a secret need not stand in the environment, where
+`docker inspect` shows it.
+
+- A variable together with its `_FILE` is an error, and so is a file that is empty or cannot be read.
+- A key that is a path by itself takes no `_FILE`: `REGISTRY_HTTP_TLS_KEY=/run/secrets/domain.key`.
+- A key whose own name ends so comes first: `REGISTRY_AUDIT_FILE` is `audit.file`, and
+  `REGISTRY_HTTP_MAINTENANCE_FILE` is `http.maintenance.file`.
+- The file is read at the start. `authproxy config show` names variable and file, and hides what is secret.
+
 ## Modes
 
 | configured | mode | meaning |

@@ -1,6 +1,7 @@
 """What may stand at a key path, asked of a pydantic model: its sections, lists and free maps; and what does."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -37,6 +38,18 @@ def below(annotation: Any, step: str | int) -> Any:
         if issubclass(origin, Sequence) and isinstance(step, int):
             return arguments[0]
     return None
+
+
+def is_scalar(annotation: Any) -> bool:
+    """Whether one value stands there, so far as the model knows: no section, list or map."""
+    bare = _bare(annotation)
+    kinds = get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,)
+    return not any(section_of(kind) or isinstance(get_origin(_bare(kind)), type) for kind in kinds)
+
+
+def is_path(annotation: Any) -> bool:
+    """Whether the path of a file or folder stands there, and nothing else may."""
+    return _bare(annotation) is Path
 
 
 def at(model: type[BaseModel], path: Sequence[str | int]) -> Any:

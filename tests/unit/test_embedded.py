@@ -74,6 +74,14 @@ def test_a_password_file_that_is_not_there_is_said(layout: Layout) -> None:
         prepare(layout, {"AUTHPROXY_ADMIN_PASSWORD_FILE": "/no/such"}, now=NOW)
 
 
+def test_two_passwords_are_one_too_many(layout: Layout, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s3cret\n")
+    environ = {"AUTHPROXY_ADMIN_PASSWORD": "other", "AUTHPROXY_ADMIN_PASSWORD_FILE": str(tmp_path / "secret")}
+    with pytest.raises(StartError, match="AUTHPROXY_ADMIN_PASSWORD and AUTHPROXY_ADMIN_PASSWORD_FILE: both"):
+        prepare(layout, environ, now=NOW)
+    assert not layout.htpasswd.exists()
+
+
 def test_a_password_over_72_bytes_is_said_and_makes_no_user(layout: Layout) -> None:
     with pytest.raises(StartError, match="72"):
         prepare(layout, {"AUTHPROXY_ADMIN_PASSWORD": "x" * 73}, now=NOW)

@@ -1,8 +1,11 @@
 """One file a case: what it shows, a config.yml, variables, and the answer of `config check` and `config show`.
 
-Of what `config show` prints a case has what differs from the defaults; those are the case `all-defaults`.
+Files that variables name stand between them as `=== file NAME`; `FOLDER/` is where they are. Of what `config show`
+prints a case has what differs from the defaults; those are the case `all-defaults`.
 """
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,20 +19,38 @@ from authproxy.errors import StartError
 CASES = sorted((Path(__file__).parent / "golden").glob("*.txt"))
 
 
-def sections(case: Path) -> tuple[str, dict[str, str], str]:
-    """The configuration, the variables and the answer of a case."""
-    rest = case.read_text(encoding="utf-8").partition("=== config.yml\n")[2]
-    config, _, rest = rest.partition("=== environment\n")
-    variables, _, answer = rest.partition("=== answer\n")
-    return config, dict(line.split("=", 1) for line in variables.splitlines()), answer
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What stands in a file of a case."""
+
+    config: str
+    environ: dict[str, str]
+    files: dict[str, str]
+    answer: str
+
+    def lay_out(self, folder: Path) -> dict[str, str]:
+        """Write the configuration and the files: the variables that lead there."""
+        for name, text in {"config.yml": self.config, **self.files}.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        return {name: value.replace("FOLDER/", f"{folder}/") for name, value in self.environ.items()}
 
 
-def answer_to(folder: Path, config: str, environ: dict[str, str], *, shows_all: bool = False) -> str:
+def read(case: Path) -> Case:
+    parts = re.split(r"^=== (.+)\n", case.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    return Case(
+        sections["config.yml"],
+        dict(line.split("=", 1) for line in sections["environment"].splitlines()),
+        {title.removeprefix("file "): text for title, text in sections.items() if title.startswith("file ")},
+        sections["answer"],
+    )
+
+
+def answer_to(folder: Path, case: Case, *, shows_all: bool = False) -> str:
     """Warnings, mode and effective configuration, or the lines of the error."""
-    path = folder / "config.yml"
-    path.write_text(config, encoding="utf-8")
+    environ = case.lay_out(folder)
     try:
-        loaded = load(path, environ)
+        loaded = load(folder / "config.yml", environ)
     except StartError as exc:
         text = f"{exc}\n"
     else:
@@ -56,16 +77,14 @@ def indentation(line: str) -> int:
 
 @pytest.mark.parametrize("case", CASES, ids=[case.stem for case in CASES])
 def test_case(case: Path, tmp_path: Path) -> None:
-    config, environ, answer = sections(case)
-    assert answer_to(tmp_path, config, environ, shows_all=case.stem == "all-defaults") == answer
+    assert answer_to(tmp_path, read(case), shows_all=case.stem == "all-defaults") == read(case).answer
 
 
 @pytest.mark.parametrize(
     "case", [c for c in CASES if not c.stem.startswith("refused")], ids=lambda case: str(case.stem)
 )
 def test_what_is_shown_loads_to_the_same_settings(case: Path, tmp_path: Path) -> None:
-    config, environ, _ = sections(case)
-    (tmp_path / "config.yml").write_text(config, encoding="utf-8")
+    environ = read(case).lay_out(tmp_path)
     first = load(tmp_path / "config.yml", environ)
     (tmp_path / "shown.yml").write_text(show(first), encoding="utf-8")
     again = load(tmp_path / "shown.yml", {}).settings
@@ -75,5 +94,5 @@ def test_what_is_shown_loads_to_the_same_settings(case: Path, tmp_path: Path) ->
 
 
 def test_refusals_name_no_secret() -> None:
-    answers = [sections(case)[2] for case in CASES]
+    answers = [read(case).answer for case in CASES]
     assert not any("hunter2" in answer or "do not show" in answer for answer in answers)

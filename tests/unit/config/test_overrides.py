@@ -97,6 +97,29 @@ def test_a_value_that_is_not_yaml_is_not_repeated() -> None:
     assert caught.value.__suppress_context__
 
 
+def test_a_file_has_the_place_of_its_variable_in_their_order(tmp_path: Path) -> None:
+    (tmp_path / "addr").write_text(":2")
+    variables = {"REGISTRY_HTTP_ADDR_FILE": str(tmp_path / "addr"), "REGISTRY_HTTP": "{addr: ':1', host: https://a}"}
+    assert apply("{}", **variables) == {"http": {"addr": ":2", "host": "https://a"}}
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [("a", "a"), ("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), (" a: [b ", " a: [b "), ("null", "null")],
+    ids=["no newline", "a newline", "Windows' newline", "the last newline alone", "no YAML", "no word of YAML"],
+)
+def test_a_file_is_taken_letter_for_letter(tmp_path: Path, content: str, value: str) -> None:
+    (tmp_path / "secret").write_bytes(content.encode())
+    assert apply("{}", REGISTRY_HTTP_SECRET_FILE=str(tmp_path / "secret")) == {"http": {"secret": value}}
+
+
+def test_what_a_file_holds_is_in_no_error(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"geheim\xff")
+    with pytest.raises(DocumentError, match=r"^REGISTRY_HTTP_SECRET_FILE: .*/secret:1: a byte that is not") as caught:
+        apply("{}", REGISTRY_HTTP_SECRET_FILE=str(tmp_path / "secret"))
+    assert caught.value.__suppress_context__
+
+
 def scalar_paths(section: type, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Every key path of the settings that needs no index."""
     found: list[tuple[str, ...]] = []
