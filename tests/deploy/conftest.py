@@ -28,10 +28,11 @@ class Built:
 
 @pytest.fixture(scope="session")
 def built() -> Iterator[Built]:
-    """A daemon that has the image."""
+    """A daemon that has the image, and a network of its own: all ports are free there, so that lines can be run as
+    they are written."""
     base = ROOT / "build/base.tar"
     assert base.exists(), "there is no base image: run `make base wheelhouse`"
-    with running_daemon(storage=STORAGE) as daemon:
+    with running_daemon(storage=STORAGE, has_network=True) as daemon:
         docker = daemon.docker("operator")
         docker.must("import", str(base), BASE)
         # Neither network nor BuildKit: what the build needs is in the wheelhouse.
@@ -48,6 +49,6 @@ def built() -> Iterator[Built]:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """An empty folder of root's, as `mkdir /mnt/registry` leaves it."""
-    folder = tmp_path / "data"
+    folder = tmp_path / "registry"
     folder.mkdir()
     return folder

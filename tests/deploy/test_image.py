@@ -1,22 +1,18 @@
-"""The image in place of CNCF Distribution's: its command lines, with another name and the host's network."""
+"""The image in place of CNCF Distribution's: the command lines of its documentation, with another name."""
 
 import json
+import shlex
 import shutil
-import socket
 import time
 from pathlib import Path
 
-import bcrypt
 import pytest
-import trustme
 
-from tests.deploy.conftest import Built
+from tests.deploy import cncf, pages
+from tests.deploy.conftest import BASE, Built
+from tests.deploy.people import ACCOUNT, REPOSITORY, USER, push_and_pull, write_certificate, write_passwords
 from tests.support.container import Container, running_container
-from tests.support.daemon import Docker
 
-# Who the image's server becomes.
-ACCOUNT = 65532
-USER, PASSWORD = "testuser", "testpassword"
 SMALL_MB = 160
 
 CONFIG = """\
@@ -25,143 +21,98 @@ storage:
   filesystem:
     rootdirectory: /var/lib/registry
 http:
-  addr: :{port}
+  addr: :5000
 """
 
 
-def push_and_pull(docker: Docker, port: int, *, is_public: bool = True) -> None:
-    """Log in where that is wanted, push an image, remove it, and pull and run it."""
-    host = f"localhost:{port}"
-    name = f"{host}/batman/ubuntu:1"
-    docker.make_image(name, f"of port {port}")
-    if not is_public:
-        assert docker("push", name).code != 0, "nobody has logged in"
-        login = docker.login(host, USER, PASSWORD)
-        assert "Login Succeeded" in login.text, str(login)
-    try:
-        docker.must("push", name)
-        docker.must("rmi", name)
-        docker.must("pull", name)
-    finally:
-        docker("logout", host)
-        docker("rmi", "--force", name)
-
-
-def free(port: int) -> int:
-    """The same port, which nobody may be using: the command line is to be that of the documentation."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("0.0.0.0", port))
-    return port
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def typed(line: str, built: Built, folder: Path) -> list[str]:
+    """What stands behind `docker run` in a line, typed in `folder`."""
+    run, *rest = cncf.words(line, built.image, folder)
+    assert run == "run"
+    return rest
 
 
 def pushed(data: Path) -> bool:
-    return (data / "docker/registry/v2/repositories/batman/ubuntu/_manifests/tags/1").is_dir()
+    return (data / f"docker/registry/v2/repositories/{REPOSITORY}/_manifests/tags/1").is_dir()
 
 
-def test_a_data_folder_alone_on_port_5000(built: Built, data: Path) -> None:
-    free(5000)
-    line = ("--restart=always", "--name", "registry", "-v", f"{data}:/var/lib/registry")
-    with running_container(built.docker, built.image, *line) as registry:
-        push_and_pull(built.docker, 5000)
+def test_nothing_but_its_name_and_port(built: Built, tmp_path: Path) -> None:
+    with running_container(built.docker, *typed(cncf.PLAIN, built, tmp_path)) as registry:
+        push_and_pull(built.docker, "localhost:5000")
+        assert registry.user_id == ACCOUNT, registry.output
+
+
+def test_another_port_by_a_variable(built: Built, tmp_path: Path) -> None:
+    with running_container(built.docker, *typed(cncf.ANOTHER_PORT, built, tmp_path)):
+        push_and_pull(built.docker, "localhost:5001")
+
+
+def test_a_data_folder(built: Built, data: Path) -> None:
+    with running_container(built.docker, *typed(cncf.DATA_FOLDER, built, data.parent)) as registry:
+        push_and_pull(built.docker, "localhost:5000")
         assert registry.user_id == ACCOUNT, registry.output
     assert pushed(data)
 
 
-@pytest.mark.parametrize("place", ["/etc/docker/registry/config.yml", "/etc/distribution/config.yml"])
-def test_a_configuration_of_ones_own(built: Built, data: Path, tmp_path: Path, place: str) -> None:
-    port = free_port()
-    config = tmp_path / "config.yml"
-    config.write_text(CONFIG.format(port=port))
-    line = ("-v", f"{data}:/var/lib/registry", "-v", f"{config}:{place}")
-    with running_container(built.docker, built.image, *line) as registry:
-        push_and_pull(built.docker, port)
-        assert registry.user_id == ACCOUNT, registry.output
-    assert pushed(data)
+@pytest.mark.parametrize("line", cncf.CONFIGURATIONS, ids=["2.8", "3.0"])
+def test_a_configuration_of_ones_own(built: Built, tmp_path: Path, line: str) -> None:
+    (tmp_path / "config.yml").write_text(CONFIG)
+    with running_container(built.docker, *typed(line, built, tmp_path)):
+        push_and_pull(built.docker, "localhost:5000")
 
 
 def test_the_configuration_named_as_the_command_alone(built: Built, tmp_path: Path) -> None:
-    port = free_port()
-    config = tmp_path / "config.yml"
-    config.write_text(CONFIG.format(port=port))
-    line = ("-v", f"{config}:/elsewhere/config.yml")
-    with running_container(built.docker, built.image, *line, command=("/elsewhere/config.yml",)):
-        push_and_pull(built.docker, port)
+    (tmp_path / "config.yml").write_text(CONFIG)
+    line = ("-p", "5000:5000", "-v", f"{tmp_path}:/elsewhere", built.image, "/elsewhere/config.yml")
+    with running_container(built.docker, *line):
+        push_and_pull(built.docker, "localhost:5000")
 
 
-def test_tls_on_port_443_by_variables(built: Built, data: Path, tmp_path: Path) -> None:
-    free(443)
-    certs = tmp_path / "certs"
-    certs.mkdir()
-    issued = trustme.CA().issue_cert("localhost")
-    (certs / "domain.crt").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    (certs / "domain.key").write_bytes(issued.private_key_pem.bytes())
-    line = (
-        *("-v", f"{certs}:/certs", "-v", f"{data}:/var/lib/registry"),
-        *("-e", "REGISTRY_HTTP_ADDR=0.0.0.0:443"),
-        *("-e", "REGISTRY_HTTP_TLS_CERTIFICATE=/certs/domain.crt", "-e", "REGISTRY_HTTP_TLS_KEY=/certs/domain.key"),
-    )
-    with running_container(built.docker, built.image, *line) as registry:
-        push_and_pull(built.docker, 443)
+def test_tls_on_port_443_by_variables(built: Built, tmp_path: Path) -> None:
+    write_certificate(tmp_path / "certs", ACCOUNT)
+    with running_container(built.docker, *typed(cncf.TLS, built, tmp_path)) as registry:
+        push_and_pull(built.docker, "localhost:443")
         assert registry.user_id == ACCOUNT, registry.output
-    # As most keys are kept: root's alone. It serves all the same, and says what keeps it root.
-    (certs / "domain.key").chmod(0o600)
-    with running_container(built.docker, built.image, *line) as registry:
-        push_and_pull(built.docker, 443)
+
+
+def test_a_key_of_roots_alone_keeps_it_root(built: Built, tmp_path: Path) -> None:
+    write_certificate(tmp_path / "certs")
+    with running_container(built.docker, *typed(cncf.TLS, built, tmp_path)) as registry:
+        push_and_pull(built.docker, "localhost:443")
         assert registry.user_id == 0
         assert "still root: /certs/domain.key cannot be read as 65532:65532; chown" in registry.output
 
 
-def test_passwords_of_an_htpasswd_file_by_variables(built: Built, data: Path, tmp_path: Path) -> None:
-    port = free_port()
-    auth = tmp_path / "auth"
-    auth.mkdir()
-    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5, prefix=b"2b")).decode()
-    (auth / "htpasswd").write_text(f"{USER}:{hashed}\n")
-    line = (
-        *("-v", f"{auth}:/auth", "-v", f"{data}:/var/lib/registry", "-e", f"REGISTRY_HTTP_ADDR=0.0.0.0:{port}"),
-        *("-e", "REGISTRY_AUTH=htpasswd", "-e", "REGISTRY_AUTH_HTPASSWD_REALM=Registry Realm"),
-        *("-e", "REGISTRY_AUTH_HTPASSWD_PATH=/auth/htpasswd"),
-    )
-    with running_container(built.docker, built.image, *line):
-        push_and_pull(built.docker, port, is_public=False)
+def test_passwords_of_an_htpasswd_file_by_variables(built: Built, tmp_path: Path) -> None:
+    write_certificate(tmp_path / "certs", ACCOUNT)
+    write_passwords(tmp_path / "auth")
+    with running_container(built.docker, *typed(cncf.PASSWORDS, built, tmp_path)):
+        push_and_pull(built.docker, "localhost:5000", USER)
 
 
 def test_the_data_of_a_registry_that_ran_as_root(built: Built, data: Path) -> None:
-    port = free_port()
-    line = ("-v", f"{data}:/var/lib/registry", "-e", f"REGISTRY_HTTP_ADDR=0.0.0.0:{port}")
-    with running_container(built.docker, built.image, *line):
-        push_and_pull(built.docker, port)
+    line = typed(cncf.DATA_FOLDER, built, data.parent)
+    with running_container(built.docker, *line):
+        push_and_pull(built.docker, "localhost:5000")
     for path in (data, *data.rglob("*")):
         shutil.chown(path, 0, 0)
-    with running_container(built.docker, built.image, *line) as registry:
-        push_and_pull(built.docker, port)
+    with running_container(built.docker, *line) as registry:
+        push_and_pull(built.docker, "localhost:5000")
         assert registry.user_id == 0
         assert "still root: /var/lib/registry cannot be written as 65532:65532" in registry.output
     for path in (data, *data.rglob("*")):
         shutil.chown(path, ACCOUNT, ACCOUNT)
-    with running_container(built.docker, built.image, *line) as registry:
-        push_and_pull(built.docker, port)
+    with running_container(built.docker, *line) as registry:
+        push_and_pull(built.docker, "localhost:5000")
         assert registry.user_id == ACCOUNT, registry.output
 
 
-def test_hardened_and_healthy(built: Built, data: Path) -> None:
-    port = free_port()
-    shutil.chown(data, ACCOUNT, ACCOUNT)
-    line = (
-        *("--user", f"{ACCOUNT}:{ACCOUNT}", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),  # noqa: S108
-        *("--security-opt", "no-new-privileges", "--health-interval", "1s"),
-        *("-v", f"{data}:/var/lib/registry", "-e", f"REGISTRY_HTTP_ADDR=127.0.0.1:{port}"),
-    )
-    with running_container(built.docker, built.image, *line) as registry:
-        push_and_pull(built.docker, port)
+def test_the_strict_form_of_the_page_is_healthy_and_stops_well(built: Built, tmp_path: Path) -> None:
+    docker, run, *options = pages.typed("run-in-docker", "docker run -d -p 5000:5000 --name registry --user", tmp_path)
+    assert (docker, run) == ("docker", "run")
+    with running_container(built.docker, "--health-interval", "1s", *options) as registry:
+        push_and_pull(built.docker, "localhost:5000")
+        assert registry.user_id == ACCOUNT
         wait_until_healthy(registry)
         built.docker.must("stop", registry.name)
         ended = built.docker.must("inspect", "--format", "{{.State.ExitCode}}", registry.name)
@@ -176,11 +127,29 @@ def wait_until_healthy(container: Container) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.parametrize(
+    "line", [cncf.DATA_FOLDER, cncf.TLS, cncf.PASSWORDS, cncf.CONFIGURATIONS[1]], ids=["data", "tls", "users", "config"]
+)
+def test_the_page_has_cncfs_line_with_the_name_of_the_image(line: str) -> None:
+    here = [shlex.split(command) for command in pages.commands("run-in-docker")]
+    assert shlex.split(line.replace("\\\n", "").replace(cncf.REGISTRY, "authproxy")) in here
+
+
+def test_no_shell_is_needed(built: Built) -> None:
+    """Nothing that it runs by itself is a line for a shell, and what it runs by itself runs without one."""
+    about = json.loads(built.docker.must("inspect", built.image))[0]["Config"]
+    assert about["Entrypoint"] == ["authproxy"]
+    assert about["Cmd"] == ["serve"]
+    assert about["Healthcheck"]["Test"] == ["CMD", "authproxy", "health"]
+    without = ("-v", "/dev/null:/bin/sh", "-v", "/dev/null:/bin/bash", "-v", "/dev/null:/bin/dash")
+    with running_container(built.docker, *without, "-p", "5000:5000", "--health-interval", "1s", built.image) as it:
+        wait_until_healthy(it)
+
+
 def test_it_is_small_and_says_what_it_is(built: Built) -> None:
     about = json.loads(built.docker.must("inspect", built.image))[0]
-    base = json.loads(built.docker.must("inspect", "debian-with-python"))[0]
+    base = json.loads(built.docker.must("inspect", BASE))[0]
     assert (about["Size"] - base["Size"]) / 1e6 < SMALL_MB
     assert about["Config"]["Labels"]["org.opencontainers.image.title"] == "authproxy"
-    assert about["Config"]["Healthcheck"]["Test"] == ["CMD", "authproxy", "health"]
     versions = json.loads(built.docker.must("run", "--rm", "--network", "none", built.image, "version", "--json"))
     assert versions["python"].startswith("3.")

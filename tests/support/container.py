@@ -1,4 +1,4 @@
-"""Containers of the tests' own daemon. They use the host's network: the daemon has none to give."""
+"""Containers of the tests' own daemon."""
 
 import json
 import time
@@ -39,9 +39,9 @@ class Container:
 
 
 @contextmanager
-def running_container(docker: Docker, image: str, *options: str, command: tuple[str, ...] = ()) -> Iterator[Container]:
-    """`docker run OPTIONS IMAGE COMMAND` for the length of a block, from the line on in which it listens."""
-    name = docker.must("run", "--detach", "--network", "host", *options, image, *command).strip()
+def running_container(docker: Docker, *arguments: str) -> Iterator[Container]:
+    """`docker run -d ARGUMENTS` for the length of a block, from the line on in which it listens."""
+    name = docker.must("run", "--detach", *arguments).strip()
     container = Container(docker, name)
     try:
         wait_until_it_listens(container)

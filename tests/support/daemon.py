@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.binaries import binary
-from tests.support.program import Outcome, environment, run
+from tests.support.program import Outcome, environment, run, succeed
 
 READY_WITHIN_S = 60.0
 STOPPED_WITHIN_S = 60.0
+
+# With nothing of the machine's network touched: the tests that ask for no more need none.
+WITHOUT_NETWORK = ("--bridge", "none", "--iptables=false", "--ip6tables=false")
 
 # What an image of the tests prints when it runs.
 GREETING = "hello from the image"
@@ -84,11 +87,14 @@ def image_layer(mark: str) -> bytes:
 
 
 @contextmanager
-def running_daemon(*, storage: str = "vfs") -> Iterator[Daemon]:
+def running_daemon(*, storage: str = "vfs", has_network: bool = False) -> Iterator[Daemon]:
     """A daemon for the length of a block. It starts and stops its containerd itself. Needs root.
 
-    Containers have no network: the tests need none, and so nothing of the machine's network is touched. `storage` is
-    how it keeps layers: vfs copies all that is below each of them, and needs nothing of the kernel.
+    `storage` is how it keeps layers: vfs copies all that is below each of them, and needs nothing of the kernel.
+
+    Its containers have no network, unless `has_network`: then the daemon lives in a network namespace, with bridges,
+    published ports and names of services as on any machine. Its `localhost` is its own, on which every port is free
+    and which docker commands reach through it, and no way leads out.
     """
     assert os.geteuid() == 0, "the tests run a Docker daemon of their own, which takes root: run them as root"
     # Not pytest's folder: the path of a Unix socket has 107 characters at most.
@@ -96,10 +102,12 @@ def running_daemon(*, storage: str = "vfs") -> Iterator[Daemon]:
     (folder / "daemon.json").write_text("{}")  # else the machine's own in /etc/docker would be read
     daemon = Daemon(folder, f"unix://{folder}/docker.sock")
     command = [
+        *((binary("unshare"), "--net") if has_network else ()),  # it becomes what it starts: the process is dockerd
         binary("dockerd"),
         *("--host", daemon.socket, "--config-file", f"{folder}/daemon.json", "--pidfile", f"{folder}/dockerd.pid"),
         *("--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--storage-driver", storage),
-        *("--bridge", "none", "--iptables=false", "--ip6tables=false", "--exec-opt", "native.cgroupdriver=cgroupfs"),
+        *(() if has_network else WITHOUT_NETWORK),
+        *("--exec-opt", "native.cgroupdriver=cgroupfs"),
     ]
     with (folder / "dockerd.log").open("wb") as log:
         process = subprocess.Popen(
@@ -107,6 +115,9 @@ def running_daemon(*, storage: str = "vfs") -> Iterator[Daemon]:
         )
     try:
         _wait_until_ready(daemon, process)
+        if has_network:
+            inside = (binary("nsenter"), f"--net=/proc/{process.pid}/ns/net")
+            succeed(*inside, binary("ip"), "link", "set", "lo", "up", env=environment(folder))
         yield daemon
     finally:
         process.terminate()

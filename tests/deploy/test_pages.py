@@ -1,0 +1,89 @@
+"""The pages about deployment say what is so: each command was run by a test here, or is one that no test can run."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy import cncf, pages
+from tests.support.binaries import ROOT
+
+HERE = Path(__file__).parent
+PAGES = ("run-in-docker", "run-with-compose", "run-in-a-swarm")
+
+# Commands by their beginnings that no test types as they stand, and what is done instead.
+OTHERWISE = {
+    "cd": "the test types in that folder",
+    "mkdir": "the test makes its files by itself",
+    "cp": "the test makes its files by itself",
+    "chown": "the test makes its files by itself",
+    "make image": "the fixture `built` runs its docker build, with the base of debootstrap",
+    "docker login registry.example.com": "the test logs in at localhost",
+    "docker service update --image registry.example.com": "the test updates to the image that it has",
+    "docker run -d": "test_image.py runs CNCF Distribution's own lines, and compares the page's with them",
+    "docker service create": "test_swarm.py runs CNCF Distribution's own line, and compares the page's with it",
+}
+# Functions of the tests that take a page's command by its beginning: the place of that argument.
+TYPING = {"typed": 1, "command": 1, "type": 0, "type_in": 2}
+
+
+def beginnings() -> Iterator[str]:
+    """What the tests type, by the beginnings of commands that stand in their source."""
+    for file in HERE.glob("test_*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in TYPING and len(node.args) > TYPING[name]:
+                yield from _texts(node.args[TYPING[name]])
+
+
+def _texts(argument: ast.expr) -> Iterator[str]:
+    """A literal, or the literal that a formatted one begins with."""
+    first = argument.values[0] if isinstance(argument, ast.JoinedStr) else argument
+    if isinstance(first, ast.Constant) and isinstance(first.value, str):
+        yield first.value
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_was_run_or_has_a_reason(page: str) -> None:
+    known = (*beginnings(), *OTHERWISE)
+    assert pages.commands(page), "the page has commands"
+    assert [line for line in pages.commands(page) if not line.startswith(known)] == []
+
+
+def test_every_reason_is_needed() -> None:
+    every = [line for page in PAGES for line in pages.commands(page)]
+    assert [start for start in OTHERWISE if not any(line.startswith(start) for line in every)] == []
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "deploy").rglob("*")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_file_of_deploy_is_listed(file: Path) -> None:
+    if file.is_file() and not {"certs", "data"} & set(file.parts) and file.name != "README.md":
+        name = str(file.relative_to(ROOT / "deploy"))
+        assert f"`{name}`" in (ROOT / "deploy/README.md").read_text(), "deploy/README.md lists all files"
+
+
+def test_blocks_are_read_as_a_shell_would_read_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "page.md").write_text(
+        "```\ncd deploy\ndocker a \\\n  b   # a comment\n\n# another\ndocker c && docker d\n```\n"
+        "1. An entry\n\n   ```\n   $ authproxy e\n   docker is an answer here\n   ```\n"
+        "```yaml\ndocker: no command\n```\n```text\nan answer\n```\n"
+    )
+    monkeypatch.setattr(pages, "HOW_TO", tmp_path)
+    assert [line.split() for line in pages.commands("page")] == [
+        ["cd", "deploy"],
+        ["docker", "a", "b"],
+        ["docker", "c"],
+        ["docker", "d"],
+        ["authproxy", "e"],
+    ]
+
+
+def test_a_line_of_cncf_is_typed_with_another_name(tmp_path: Path) -> None:
+    assert cncf.words(cncf.DATA_FOLDER, "ours", tmp_path)[-3:] == [
+        "-v",
+        f"{tmp_path}/registry:/var/lib/registry",
+        "ours",
+    ]
