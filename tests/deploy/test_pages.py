@@ -10,7 +10,7 @@ from tests.deploy import cncf, pages
 from tests.support.binaries import ROOT
 
 HERE = Path(__file__).parent
-PAGES = ("run-in-docker", "run-with-compose", "run-in-a-swarm")
+PAGES = ("run-in-docker", "run-with-compose", "run-in-a-swarm", "run-with-systemd")
 
 # Commands by their beginnings that no test types as they stand, and what is done instead.
 OTHERWISE = {
@@ -18,6 +18,13 @@ OTHERWISE = {
     "mkdir": "the test makes its files by itself",
     "cp": "the test makes its files by itself",
     "chown": "the test makes its files by itself",
+    "install": "the test makes its files by itself",
+    "python3 -m venv /opt/authproxy": "`make test` installs the same wheels into an environment",
+    "/opt/authproxy/bin/pip": "`make test` installs the same wheels into an environment",
+    "/opt/authproxy/bin/authproxy config check": "test_systemd.py serves this configuration",
+    "systemd-sysusers": "test_systemd.py has it make the account below another root",
+    "systemctl": "systemd is not what runs here: test_systemd.py has it verify the unit",
+    "journalctl": "systemd is not what runs here: test_systemd.py has it verify the unit",
     "make image": "the fixture `built` runs its docker build, with the base of debootstrap",
     "docker login registry.example.com": "the test logs in at localhost",
     "docker service update --image registry.example.com": "the test updates to the image that it has",
