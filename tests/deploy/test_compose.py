@@ -7,32 +7,17 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.composition import Composition, composition
-from tests.deploy.conftest import BASE, Built
+from tests.deploy.conftest import Built
 from tests.deploy.people import ACCOUNT, PASSWORD, REPOSITORY, push_and_pull
+from tests.deploy.registry2 import make_registry_2
 from tests.support.binaries import ROOT, binary
-from tests.support.container import wait_until_it_listens
+from tests.support.container import Container, wait_until_it_listens
 from tests.support.program import environment, succeed
 
 COMPOSITIONS = sorted(path.name for path in (ROOT / "deploy").glob("compose*.yaml"))
 HOST = "localhost:443"
 ADMIN = "admin"  # whom the page makes
-
-# As the image of CNCF Distribution 2.8 has it: its program and where its configuration lies.
-REGISTRY_2 = """\
-FROM {base}
-COPY docker-registry /bin/registry
-COPY config.yml /etc/docker/registry/config.yml
-VOLUME ["/var/lib/registry"]
-EXPOSE 5000
-ENTRYPOINT ["/bin/registry"]
-CMD ["serve", "/etc/docker/registry/config.yml"]
-"""
-REGISTRY_2_CONFIG = """\
-version: 0.1
-log: {fields: {service: registry}}
-storage: {cache: {blobdescriptor: inmemory}, filesystem: {rootdirectory: /var/lib/registry}}
-http: {addr: ":5000", headers: {X-Content-Type-Options: [nosniff]}}
-"""
+HEALTH = ("authproxy", "health")
 
 
 @pytest.fixture
@@ -52,17 +37,6 @@ def in_front(built: Built, tmp_path: Path) -> Iterator[Composition]:
         yield it
 
 
-def make_registry_2(built: Built, folder: Path) -> None:
-    """An image of this name, where none can be pulled: Debian's CNCF Distribution 2.8."""
-    folder.mkdir()
-    (folder / "docker-registry").write_bytes(Path(binary("docker-registry")).read_bytes())
-    (folder / "docker-registry").chmod(0o755)
-    (folder / "config.yml").write_text(REGISTRY_2_CONFIG)
-    (folder / "Dockerfile").write_text(REGISTRY_2.format(base=BASE))
-    env = environment(built.docker.home, DOCKER_HOST=built.daemon.socket, DOCKER_BUILDKIT="0")
-    succeed(binary("docker"), "build", "--network", "none", "-t", "registry:2", ".", env=env, cwd=folder)
-
-
 @pytest.mark.parametrize("file", COMPOSITIONS)
 def test_a_composition_is_valid(file: str, tmp_path: Path) -> None:
     succeed(
@@ -74,7 +48,8 @@ def test_one_container_is_put_up_as_the_page_says(built: Built, all_in_one: Comp
     registry = all_in_one.container("registry")
     wait_until_it_listens(registry)
     push_and_pull(built.docker, HOST, ADMIN)
-    assert registry.user_id == ACCOUNT, registry.output
+    assert_it_may_do_little(registry)
+    all_in_one.must("exec", "-T", "registry", *HEALTH)
 
     all_in_one.type("docker compose exec registry authproxy user add", "--password-stdin", stdin="alice's own")
     assert "allowed" in all_in_one.type("docker compose exec registry authproxy policy explain")
@@ -89,18 +64,17 @@ def test_one_container_is_put_up_as_the_page_says(built: Built, all_in_one: Comp
     built.docker.must("logout", HOST)
 
 
-def test_the_container_may_do_little(built: Built, all_in_one: Composition) -> None:
-    about = json.loads(built.docker.must("inspect", all_in_one.container("registry").name))[0]
+def assert_it_may_do_little(container: Container) -> None:
+    """As the file says, and as the machine sees it."""
+    about = json.loads(container.docker.must("inspect", container.name))[0]
     host = about["HostConfig"]
     assert host["ReadonlyRootfs"]
     assert host["CapDrop"] == ["ALL"]
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
-    assert about["Config"]["User"] == f"{ACCOUNT}:{ACCOUNT}"
+    assert about["Config"]["Healthcheck"]["Test"] == ["CMD", *HEALTH]
     writable = {mount["Destination"] for mount in about["Mounts"] if mount["RW"]}
     assert writable == {"/var/lib/registry", "/var/lib/authproxy"}
-    assert about["Config"]["Healthcheck"]["Test"] == ["CMD", "authproxy", "health"]
-    wait_until_it_listens(all_in_one.container("registry"))
-    all_in_one.must("exec", "-T", "registry", "authproxy", "health")
+    assert container.user_id == ACCOUNT, container.output
 
 
 def test_registry_2_behind_the_edge_is_put_up_as_the_page_says(built: Built, in_front: Composition) -> None:

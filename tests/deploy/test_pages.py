@@ -1,16 +1,20 @@
 """The pages about deployment say what is so: each command was run by a test here, or is one that no test can run."""
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.deploy import cncf, pages
+from tests.deploy import cncf, composition, pages
 from tests.support.binaries import ROOT
 
 HERE = Path(__file__).parent
-PAGES = ("run-in-docker", "run-with-compose", "run-in-a-swarm", "run-with-systemd")
+PAGES = (
+    *("run-in-docker", "run-with-compose", "run-in-a-swarm", "run-with-systemd", "run-on-kubernetes"),
+    *("from-nginx", "from-registry-2", "from-docker-auth"),
+)
 
 # Commands by their beginnings that no test types as they stand, and what is done instead.
 OTHERWISE = {
@@ -25,37 +29,46 @@ OTHERWISE = {
     "systemd-sysusers": "test_systemd.py has it make the account below another root",
     "systemctl": "systemd is not what runs here: test_systemd.py has it verify the unit",
     "journalctl": "systemd is not what runs here: test_systemd.py has it verify the unit",
+    "authproxy serve config.yml": "`running_server` does",
+    "kubectl": "there is no cluster here: test_kubernetes.py builds the kustomization and runs its pod by docker",
+    "docker run --rm -it": "test_swarm.py types the same line",
+    "cat auth_config.yml": "test_from_docker_auth.py reads what it shows from the page",
     "make image": "the fixture `built` runs its docker build, with the base of debootstrap",
     "docker login registry.example.com": "the test logs in at localhost",
     "docker service update --image registry.example.com": "the test updates to the image that it has",
     "docker run -d": "test_image.py runs CNCF Distribution's own lines, and compares the page's with them",
     "docker service create": "test_swarm.py runs CNCF Distribution's own line, and compares the page's with it",
 }
-# Functions of the tests that take a page's command by its beginning: the place of that argument.
-TYPING = {"typed": 1, "command": 1, "type": 0, "type_in": 2}
+# Functions of the tests that take a page's command by its beginning.
+TYPING = {"typed", "command", "type", "type_in"}
+OF_A_MODULE = re.compile(r'^PAGE = "(.*)"$', re.MULTILINE)
 
 
-def beginnings() -> Iterator[str]:
-    """What the tests type, by the beginnings of commands that stand in their source."""
+def beginnings() -> Iterator[tuple[str, str]]:
+    """What the tests type, by the beginnings of commands that stand in their source: page and beginning."""
     for file in HERE.glob("test_*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
+        source = file.read_text()
+        page = OF_A_MODULE.search(source)
+        for node in ast.walk(ast.parse(source)):
             if not isinstance(node, ast.Call):
                 continue
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if name in TYPING and len(node.args) > TYPING[name]:
-                yield from _texts(node.args[TYPING[name]])
+            if name in TYPING:
+                first, *rest = [*_texts(node.args), ""]
+                yield (first, rest[0]) if first in PAGES else (page[1] if page else composition.PAGE, first)
 
 
-def _texts(argument: ast.expr) -> Iterator[str]:
-    """A literal, or the literal that a formatted one begins with."""
-    first = argument.values[0] if isinstance(argument, ast.JoinedStr) else argument
-    if isinstance(first, ast.Constant) and isinstance(first.value, str):
-        yield first.value
+def _texts(arguments: Iterable[ast.expr]) -> Iterator[str]:
+    """The literals, and the literals that formatted ones begin with."""
+    for argument in arguments:
+        first = argument.values[0] if isinstance(argument, ast.JoinedStr) else argument
+        if isinstance(first, ast.Constant) and isinstance(first.value, str):
+            yield first.value
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_was_run_or_has_a_reason(page: str) -> None:
-    known = (*beginnings(), *OTHERWISE)
+    known = (*(start for where, start in beginnings() if where == page and start), *OTHERWISE)
     assert pages.commands(page), "the page has commands"
     assert [line for line in pages.commands(page) if not line.startswith(known)] == []
 
@@ -70,6 +83,11 @@ def test_every_file_of_deploy_is_listed(file: Path) -> None:
     if file.is_file() and not {"certs", "data"} & set(file.parts) and file.name != "README.md":
         name = str(file.relative_to(ROOT / "deploy"))
         assert f"`{name}`" in (ROOT / "deploy/README.md").read_text(), "deploy/README.md lists all files"
+
+
+def test_users_are_made_by_one_line_everywhere() -> None:
+    lines = {pages.command(page, "docker run --rm -it") for page in ("run-in-a-swarm", "run-on-kubernetes")}
+    assert len(lines) == 1
 
 
 def test_blocks_are_read_as_a_shell_would_read_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

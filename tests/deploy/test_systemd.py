@@ -38,7 +38,14 @@ rules:
     when: request.tls && resource.repository.matches("^bat")
 """
 # In Python, which is what the image has: memory that can be written and run, and a file given away.
-FORBIDDEN = ["import mmap; mmap.mmap(-1, 4096, prot=7)", "import os; os.chown('/tmp', 65532, -1)"]
+FORBIDDEN = """\
+import mmap, os
+for what in (lambda: mmap.mmap(-1, 4096, prot=7), lambda: os.chown("/tmp", 65532, -1)):
+    try:
+        what()
+    except PermissionError:
+        print("refused")
+"""
 
 
 def settings(name: str) -> list[str]:
@@ -143,11 +150,8 @@ def test_the_server_can_live_with_the_units_filters(built: Built, tmp_path: Path
         *("-v", f"{tmp_path}/certs:/etc/authproxy/certs", "-v", f"{tmp_path}/policies:/etc/authproxy/policies"),
         *("-v", f"{ROOT}/deploy/config.yml:{config}", "-v", "confined:/var/lib/authproxy"),
     )
-    for code in FORBIDDEN:
-        refused = docker(
-            "run", "--rm", *confined, "--entrypoint", "/opt/authproxy/bin/python3", "authproxy", "-c", code
-        )
-        assert "PermissionError" in refused.err, str(refused)
+    python = ("--entrypoint", "/opt/authproxy/bin/python3", built.image)
+    assert docker.must("run", "--rm", *confined, *python, "-c", FORBIDDEN).split() == ["refused", "refused"]
     add = pages.command(PAGE, "/opt/authproxy/bin/authproxy user add").split()[1:]
     docker.must("run", "--rm", "-i", *confined, *files, built.image, *add, "--password-stdin", stdin=PASSWORD)
     workers = ("-e", "REGISTRY_HTTP_WORKERS=2")
