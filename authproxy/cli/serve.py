@@ -41,7 +41,8 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then let requests in flight end.
 
-    Every key of the configuration can be overridden by a variable: http.addr by REGISTRY_HTTP_ADDR.
+    Every key of the configuration can be overridden by a variable, http.addr by REGISTRY_HTTP_ADDR, or by a file that
+    one with _FILE behind it names: REGISTRY_HTTP_SECRET_FILE.
     """
     from authproxy import log
     from authproxy.config.load import load, load_values
