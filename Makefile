@@ -93,7 +93,7 @@ wheelhouse: wheel ## fill build/wheelhouse with what the image installs: the loc
 	@$(PIP) download --no-deps --only-binary=:all: --require-hashes --dest build/wheelhouse -r requirements.lock
 	@cp build/wheel/*.whl build/wheelhouse/
 
-base: packages ## make build/base.tar, what the tests build the image from
+base: packages ## make build/base.tar and machine.tar, what the tests build images from
 	@.ci/base
 
 # What the image is made of and called.

@@ -11,8 +11,9 @@ from tests.deploy import cncf, composition, pages
 from tests.support.binaries import ROOT
 
 HERE = Path(__file__).parent
+# Not run-with-systemd: test_systemd.py types that page from its first line to its last.
 PAGES = (
-    *("run-in-docker", "run-with-compose", "run-in-a-swarm", "run-with-systemd", "run-on-kubernetes"),
+    *("run-in-docker", "run-with-compose", "run-in-a-swarm", "run-on-kubernetes"),
     *("from-nginx", "from-registry-2", "from-docker-auth"),
 )
 
@@ -22,13 +23,6 @@ OTHERWISE = {
     "mkdir": "the test makes its files by itself",
     "cp": "the test makes its files by itself",
     "chown": "the test makes its files by itself",
-    "install": "the test makes its files by itself",
-    "python3 -m venv /opt/authproxy": "`make test` installs the same wheels into an environment",
-    "/opt/authproxy/bin/pip": "`make test` installs the same wheels into an environment",
-    "/opt/authproxy/bin/authproxy config check": "test_systemd.py serves this configuration",
-    "systemd-sysusers": "test_systemd.py has it make the account below another root",
-    "systemctl": "systemd is not what runs here: test_systemd.py has it verify the unit",
-    "journalctl": "systemd is not what runs here: test_systemd.py has it verify the unit",
     "authproxy serve config.yml": "`running_server` does",
     "kubectl": "there is no cluster here: test_kubernetes.py builds the kustomization and runs its pod by docker",
     "docker run --rm -it": "test_swarm.py types the same line",

@@ -1,22 +1,22 @@
-"""The unit of deploy/systemd: what systemd says of it, and whether the server can live with what it takes away.
+"""The unit of deploy/systemd: what systemd says of it, and the page followed on a machine with systemd.
 
 That the server tells systemd when it serves is asked in tests/faults/test_health_command.py, on a real socket.
 """
 
 import configparser
-import json
 import re
+import shlex
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.deploy import pages
 from tests.deploy.conftest import Built
-from tests.deploy.people import ACCOUNT, PASSWORD, push_and_pull, write_certificate
+from tests.deploy.machine import Machine, running_machine
+from tests.deploy.people import PASSWORD, push_and_pull, write_certificate
 from tests.support.binaries import ROOT, binary
-from tests.support.container import running_container
 from tests.support.program import Outcome, environment, run, succeed
 
 PAGE = "run-with-systemd"
@@ -26,26 +26,10 @@ UNIT = FOLDER / "authproxy.service"
 EXPOSURE = 20
 HOST = "localhost:443"
 
-PROT_WRITE, PROT_EXEC = 2, 4
-# What a condition asks is answered by a library in machine code, which must not make more of it.
-CONDITION = """\
-version: 1
-rules:
-  - name: administrators over TLS
-    allow: [pull, push]
-    to: {groups: [admins]}
-    on: {repositories: ["**"]}
-    when: request.tls && resource.repository.matches("^bat")
-"""
-# In Python, which is what the image has: memory that can be written and run, and a file given away.
-FORBIDDEN = """\
-import mmap, os
-for what in (lambda: mmap.mmap(-1, 4096, prot=7), lambda: os.chown("/tmp", 65532, -1)):
-    try:
-        what()
-    except PermissionError:
-        print("refused")
-"""
+# What the image of the machine has already.
+INSTALLED = ("python3 -m venv", "/opt/authproxy/bin/pip")
+# Makes the first rule one with a condition, which a library in machine code decides: it must not make more of it.
+CONDITION = r's/^    on: {repositories: \["\*\*"\]}/&\n    when: request.tls \&\& resource.repository.matches("^bat")/'
 
 
 def settings(name: str) -> list[str]:
@@ -109,54 +93,47 @@ def test_the_account_is_one_that_systemd_makes(tmp_path: Path) -> None:
     assert made["passwd"]["authproxy"].endswith(":authproxy:/var/lib/authproxy:/usr/sbin/nologin")
 
 
-def calls_of(group: str, home: Path) -> set[str]:
-    """The system calls of a group, and of those in it: `systemd-analyze syscall-filter`."""
-    listing = succeed(binary("systemd-analyze"), "syscall-filter", group, env=environment(home)).out
-    names = [line.strip() for line in listing.splitlines()[1:] if line.strip() and not line.strip().startswith("#")]
-    groups = [name for name in names if name.startswith("@")]
-    return {name for name in names if name not in groups}.union(*(calls_of(name, home) for name in groups))
+@pytest.fixture
+def machine(built: Built, tmp_path: Path) -> Iterator[Machine]:
+    """One whose administrator has a certificate."""
+    (tmp_path / "image").mkdir()
+    write_certificate(tmp_path / "live")
+    (tmp_path / "live/domain.crt").rename(tmp_path / "live/fullchain.pem")
+    (tmp_path / "live/domain.key").rename(tmp_path / "live/privkey.pem")
+    certificate = ("-v", f"{tmp_path}/live:/etc/letsencrypt/live/registry.example.com:ro")
+    with running_machine(built, tmp_path / "image", "-p", "443:443", *certificate) as it:
+        yield it
 
 
-def seccomp_profile(home: Path) -> dict[str, Any]:
-    """The unit's SystemCallFilter and MemoryDenyWriteExecute as docker takes them."""
-    allowed: set[str] = set()
-    for line in settings("SystemCallFilter"):
-        calls = set[str]().union(*(calls_of(group, home) for group in line.removeprefix("~").split()))
-        allowed = allowed - calls if line.startswith("~") else allowed | calls
-    assert settings("MemoryDenyWriteExecute") == ["yes"]
-    mapped = {"mmap": (PROT_WRITE | PROT_EXEC, (0, PROT_WRITE, PROT_EXEC))}
-    protected = dict.fromkeys(("mprotect", "pkey_mprotect"), (PROT_EXEC, (0,)))
-    rules: list[dict[str, Any]] = [{"names": sorted(allowed - {*mapped, *protected}), "action": "SCMP_ACT_ALLOW"}]
-    for name, (mask, values) in (mapped | protected).items():
-        for value in values:
-            args = [{"index": 2, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}]
-            rules.append({"names": [name], "action": "SCMP_ACT_ALLOW", "args": args})
-    return {"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": rules}
+def test_the_service_is_put_up_as_the_page_says(built: Built, machine: Machine) -> None:
+    for line in pages.commands(PAGE):
+        if not line.startswith(INSTALLED):
+            asks = " user add " in line
+            words = [*shlex.split(line), *(["--password-stdin"] if asks else [])]
+            machine.must(*words, stdin=PASSWORD if asks else "")
+    # `systemctl enable --now` has come back, so it serves.
+    push_and_pull(built.docker, HOST, "admin")
+    assert_it_may_do_little(machine)
+
+    machine.must("sed", "-i", CONDITION, "/etc/authproxy/policies/default.yaml")
+    machine.must("sed", "-i", "s/^http:/http:\\n  workers: 2/", "/etc/authproxy/config.yml")
+    assert "when: request.tls &&" in machine.must("cat", "/etc/authproxy/policies/default.yaml")
+    machine.must("systemctl", "restart", "authproxy")
+    assert machine.must("systemctl", "status", "authproxy").count("spawn_main(") == 2, "two workers"
+    push_and_pull(built.docker, HOST, "admin")
+    said = machine.must("journalctl", "--no-pager", "-u", "authproxy")
+    assert "rror" not in said, said
+
+    machine.must("systemctl", "stop", "authproxy")
+    ended = machine.must("systemctl", "show", "--property", "Result,ExecMainStatus", "authproxy")
+    assert sorted(ended.split()) == ["ExecMainStatus=0", "Result=success"]
 
 
-def test_the_server_can_live_with_the_units_filters(built: Built, tmp_path: Path) -> None:
-    """systemd is not what runs here, so docker sets the same filters; by the configuration that the unit names."""
-    docker = built.docker
-    (tmp_path / "seccomp.json").write_text(json.dumps(seccomp_profile(tmp_path)))
-    write_certificate(tmp_path / "certs", ACCOUNT)
-    confined = (
-        *("--user", f"{ACCOUNT}:{ACCOUNT}", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),  # noqa: S108
-        *("--security-opt", "no-new-privileges", "--security-opt", f"seccomp={tmp_path}/seccomp.json"),
-    )
-    config = "/etc/authproxy/config.yml"
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies/when.yaml").write_text(CONDITION)
-    files = (
-        *("-v", f"{tmp_path}/certs:/etc/authproxy/certs", "-v", f"{tmp_path}/policies:/etc/authproxy/policies"),
-        *("-v", f"{ROOT}/deploy/config.yml:{config}", "-v", "confined:/var/lib/authproxy"),
-    )
-    python = ("--entrypoint", "/opt/authproxy/bin/python3", built.image)
-    assert docker.must("run", "--rm", *confined, *python, "-c", FORBIDDEN).split() == ["refused", "refused"]
-    add = pages.command(PAGE, "/opt/authproxy/bin/authproxy user add").split()[1:]
-    docker.must("run", "--rm", "-i", *confined, *files, built.image, *add, "--password-stdin", stdin=PASSWORD)
-    workers = ("-e", "REGISTRY_HTTP_WORKERS=2")
-    with running_container(docker, "-p", "443:443", *workers, *confined, *files, built.image, "serve", config) as it:
-        push_and_pull(docker, HOST, "admin")
-        assert it.user_id == ACCOUNT
-        assert "rror" not in it.output, it.output
-    docker("volume", "rm", "confined")
+def assert_it_may_do_little(machine: Machine) -> None:
+    """As the kernel sees it."""
+    status = machine.status_of("authproxy")
+    assert status["Uid"].split()[0] == machine.must("id", "-u", "authproxy").strip()
+    net_bind_service = 10
+    for capabilities in ("CapEff", "CapBnd", "CapAmb"):
+        assert int(status[capabilities], 16) == 1 << net_bind_service, capabilities
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
