@@ -1,5 +1,6 @@
 """The container image, built once by a daemon of our own from what `make wheelhouse base` made."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from tests.support.program import environment, succeed
 BUILT_WITHIN_S = 300.0
 # A build has a dozen layers on a whole Debian. vfs would copy that for each of them, twice.
 STORAGE = "overlay2" if "overlay" in Path("/proc/filesystems").read_text() else "vfs"
+# Tens of thousands of files are made, and removed at the end: 23 s on a disk. A container may have but 64 MiB of this.
+MEMORY = Path("/dev/shm")  # noqa: S108
+ROOMY_BYTES = 4 * 1024**3
 BASE = "debian-with-python"
 IMAGE = "authproxy"
 
@@ -32,7 +36,8 @@ def built() -> Iterator[Built]:
     they are written."""
     base = ROOT / "build/base.tar"
     assert base.exists(), "there is no base image: run `make base wheelhouse`"
-    with running_daemon(storage=STORAGE, has_network=True) as daemon:
+    memory = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOMY_BYTES else None
+    with running_daemon(storage=STORAGE, has_network=True, parent=memory) as daemon:
         docker = daemon.docker("operator")
         docker.must("import", str(base), BASE)
         # Neither network nor BuildKit: what the build needs is in the wheelhouse.

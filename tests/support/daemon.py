@@ -87,10 +87,11 @@ def image_layer(mark: str) -> bytes:
 
 
 @contextmanager
-def running_daemon(*, storage: str = "vfs", has_network: bool = False) -> Iterator[Daemon]:
+def running_daemon(*, storage: str = "vfs", has_network: bool = False, parent: Path | None = None) -> Iterator[Daemon]:
     """A daemon for the length of a block. It starts and stops its containerd itself. Needs root.
 
-    `storage` is how it keeps layers: vfs copies all that is below each of them, and needs nothing of the kernel.
+    `storage` is how it keeps layers: vfs copies all that is below each of them, and needs nothing of the kernel. Its
+    folder is made in `parent`, or where temporary files go.
 
     Its containers have no network, unless `has_network`: then the daemon lives in a network namespace, with bridges,
     published ports and names of services as on any machine. Its `localhost` is its own, on which every port is free
@@ -98,7 +99,7 @@ def running_daemon(*, storage: str = "vfs", has_network: bool = False) -> Iterat
     """
     assert os.geteuid() == 0, "the tests run a Docker daemon of their own, which takes root: run them as root"
     # Not pytest's folder: the path of a Unix socket has 107 characters at most.
-    folder = Path(tempfile.mkdtemp(prefix="authproxy-dockerd-"))
+    folder = Path(tempfile.mkdtemp(prefix="authproxy-dockerd-", dir=parent))
     (folder / "daemon.json").write_text("{}")  # else the machine's own in /etc/docker would be read
     daemon = Daemon(folder, f"unix://{folder}/docker.sock")
     command = [
