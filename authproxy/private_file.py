@@ -34,11 +34,13 @@ def write_private(path: Path, content: bytes) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Hold the only right to change `path`, among processes of this machine, by a hidden lock file beside it.
 
-    Waits for whoever holds it. Readers need no lock: a file is replaced in one step. Raises OSError.
+    Waits for whoever holds it. Readers need no lock: a file is replaced in one step. Where root holds it first, the
+    lock file belongs to whom its folder belongs, who wants it next. Raises OSError.
     """
     target = Path(os.path.realpath(path))
     handle = os.open(target.with_name(f".{target.name}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
+        _give(handle, target.parent.stat())
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
@@ -48,10 +50,14 @@ def locked(path: Path) -> Iterator[None]:
 def _adopt(handle: int, target: Path) -> None:
     existing = target if target.exists() else None
     status = (existing or target.parent).stat()
-    with suppress(PermissionError):  # only root gives files away; anybody else owns what it could replace
-        os.fchown(handle, status.st_uid, status.st_gid)
+    _give(handle, status)
     if existing:
         os.fchmod(handle, status.st_mode & 0o777)
+
+
+def _give(handle: int, owner: os.stat_result) -> None:
+    with suppress(PermissionError):  # only root gives files away; anybody else owns what it could replace
+        os.fchown(handle, owner.st_uid, owner.st_gid)
 
 
 def sync_folder(folder: Path) -> None:

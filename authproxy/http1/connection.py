@@ -34,6 +34,9 @@ DRAIN_BYTES: Final = 64 * 1024 * 1024
 # answer send a few; a read could hold thousands.
 MAX_WAITING: Final = 256
 
+# RFC 4291 §2.5.5.2, as the system writes it: the address itself follows with its dots.
+_IPV4_MAPPED: Final = "::ffff:"
+
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -78,7 +81,7 @@ class Connection(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         peer = transport.get_extra_info("peername")
-        self._client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None  # a Unix socket's has no name
+        self._client = _name(peer) if isinstance(peer, tuple) else None  # a Unix socket's has no name
         here = transport.get_extra_info("sockname")
         about_connection: Scope = {
             "type": "http",
@@ -313,3 +316,9 @@ class Connection(asyncio.BufferedProtocol):
             self._timer = self.loop.call_later(rest_s, self._look_at_the_clock)
         else:
             self._transport.close()
+
+
+def _name(peer: tuple[Any, ...]) -> tuple[str, int]:
+    """Address and port. IPv4 that came to a socket of IPv6 is IPv4: logs and rules know it by one name."""
+    host = str(peer[0])
+    return host.removeprefix(_IPV4_MAPPED) if "." in host else host, int(peer[1])

@@ -43,6 +43,15 @@ def test_a_file_belongs_to_whom_it_belonged_or_to_whom_its_folder_belongs(
     assert given == [(owner.st_uid, owner.st_gid)]
 
 
+def test_a_lock_belongs_to_whom_its_folder_belongs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda _handle, user, group: given.append((user, group)))
+    with locked(tmp_path / "htpasswd"):
+        pass
+    owner = tmp_path.stat()
+    assert given == [(owner.st_uid, owner.st_gid)]
+
+
 def test_who_may_give_nothing_away_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(handle: int, user: int, group: int) -> None:
         del handle, user, group

@@ -416,3 +416,16 @@ def test_a_connection_that_has_ended_holds_no_memory(server: Serving, how: str) 
         assert [ref() for ref in refs] == [None] * 5
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("peer", "client"),
+    [
+        (("::ffff:192.0.2.7", 5, 0, 0), ("192.0.2.7", 5)),
+        (("2001:db8::ffff:1", 5, 0, 0), ("2001:db8::ffff:1", 5)),
+        (("192.0.2.7", 5), ("192.0.2.7", 5)),
+    ],
+    ids=["IPv4 at a socket of IPv6", "IPv6", "IPv4"],
+)
+def test_a_client_has_one_name(peer: tuple[Any, ...], client: tuple[str, int]) -> None:
+    assert connection._name(peer) == client
