@@ -1,5 +1,7 @@
 """`authproxy images …`: images of any registry; each command is a module of its own."""
 
+import inspect
+
 import typer
 
 from authproxy.cli import (
@@ -13,13 +15,18 @@ from authproxy.cli import (
 )
 
 app = typer.Typer(no_args_is_help=True)
-app.command("list", epilog=images_list.EXAMPLES)(images_list.list_images)
-app.command("inspect", epilog=images_inspect.EXAMPLES)(images_inspect.inspect)
-app.command("copy", epilog=images_copy.EXAMPLES)(images_copy.copy)
-app.command("push", epilog=images_push.EXAMPLES)(images_push.push)
-app.command("pull", epilog=images_pull.EXAMPLES)(images_pull.pull)
-app.command("tag", epilog=images_tag.EXAMPLES)(images_tag.tag)
-app.command("delete", epilog=images_delete.EXAMPLES)(images_delete.delete)
+for name, command, examples in (
+    ("list", images_list.list_images, images_list.EXAMPLES),
+    ("inspect", images_inspect.inspect, images_inspect.EXAMPLES),
+    ("copy", images_copy.copy, images_copy.EXAMPLES),
+    ("push", images_push.push, images_push.EXAMPLES),
+    ("pull", images_pull.pull, images_pull.EXAMPLES),
+    ("tag", images_tag.tag, images_tag.EXAMPLES),
+    ("delete", images_delete.delete, images_delete.EXAMPLES),
+):
+    # A paragraph is a line for whoever breaks it to the terminal's width.
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    app.command(name, help="\n\n".join(text.replace("\n", " ") for text in paragraphs), epilog=examples)(command)
 
 
 @app.callback()

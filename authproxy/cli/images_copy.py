@@ -1,5 +1,6 @@
 """`authproxy images copy`: images from registry to registry, or within one, whole repositories by a pattern."""
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,8 @@ from authproxy.cli.remote_options import (
     PlainHttp,
     User,
     open_registries,
+    parse_destination,
+    parse_name,
     parse_platform,
 )
 from authproxy.cli.remote_run import Report, remote_faults, run
@@ -27,8 +30,13 @@ EXAMPLES = """Examples:
 
   authproxy images copy 'registry.example.org/team/*' mirror.example.org/
 
-  authproxy images copy --platform linux/arm64 --dry-run 'registry.example.org/*:v2.*' mirror.example.org/old/
+  authproxy images copy --platform linux/arm64 alpine:3.20 registry.example.org/base/
+
+  authproxy images copy --dry-run 'registry.example.org/*:v2.*' mirror.example.org/old/
 """
+
+# Images that are under way together: small ones wait for answers most of the time.
+AT_ONCE = 4
 
 
 def copy(
@@ -51,16 +59,20 @@ def copy(
 ) -> None:
     """Copy images to another registry, or within one, where blobs are mounted in place of moved.
 
-    What is there already is left as it is, so a copy that was broken off goes on where it was. Exit code: 0 all were
-    copied, 1 something could not be, 2 the command is wrong.
+    What is there already is left as it is, so a copy that was broken off goes on where it was. --user is for the
+    registry of DST, and for that of SRC only where it is the same. Exit code: 0 all were copied, 1 something could not
+    be, 2 the command is wrong.
     """
     from authproxy.images.archive.names import is_place
     from authproxy.images.pattern import is_pattern
 
     if is_pattern(source) and not is_place(destination):
         raise typer.BadParameter("several images need a registry, or a prefix that ends with /", param_hint="DST")
+    if not is_pattern(source):
+        parse_name(source)
     chosen = parse_platform(platform)
-    registries = open_registries(user, ca, password_stdin=password_stdin, plain_http=plain_http)
+    host = parse_destination(destination)
+    registries = open_registries(user, ca, host, password_stdin=password_stdin, plain_http=plain_http)
     report = Report(as_json=as_json)
 
     async def work() -> None:
@@ -68,20 +80,21 @@ def copy(
 
         async with registries:
             with shown() as progress:
-                copier = Copier(registries, destination, chosen, dry_run, jobs, progress)
+                copier = Copier(registries, destination, chosen, dry_run, asyncio.Semaphore(jobs), progress)
                 await _copy(registries, copier, source, report)
 
     run(work(), report, source)
 
 
 async def _copy(registries: "Registries", copier: "Copier", source: str, report: Report) -> None:
+    from authproxy.images.ahead import in_order
     from authproxy.images.copying import find_sources
 
     found = False
-    async for name in find_sources(registries, source):
+    async for name, copying in in_order(find_sources(registries, source), copier.copy, at_once=AT_ONCE):
         found = True
         try:
-            _tell(await copier.copy(name), report)
+            _tell(copying.result(), report)
         except remote_faults() as error:
             report.fail(str(name), error)
     if not found:

@@ -3,14 +3,19 @@
 import datetime as dt
 import re
 import sys
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from authproxy.cli.remote_options import Ca, Json, PasswordStdin, PlainHttp, User, open_registries, parse_name
-from authproxy.cli.remote_run import Report, remote_faults, run
+from authproxy.cli.remote_run import Report, printable, remote_faults, run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from authproxy.digest import Digest
     from authproxy.images.deletion import Doomed
     from authproxy.images.registries import Registries
     from authproxy.images.repository import RemoteRepository
@@ -20,9 +25,9 @@ EXAMPLES = """Examples:
 
   authproxy images delete registry.example.org/team/app:v1
 
-  authproxy images delete --match 'pr-*' --older-than 30d --dry-run registry.example.org/team/app
+  authproxy images delete --match 'pr-*' --older-than 30d registry.example.org/team/app
 
-  authproxy images delete --keep 10 --yes registry.example.org/team/app registry.example.org/team/db
+  authproxy images delete --keep 10 --dry-run registry.example.org/team/app
 """
 
 _AGE = re.compile(r"([0-9]+)([hdw])")
@@ -51,123 +56,156 @@ def delete(
     """Delete images: say which tags go, ask, delete, and look whether they are gone.
 
     A registry deletes what a tag names, and with it every other tag of the same image: those are shown before it is
-    asked. By rules (--match, --older-than, --keep) an image that a kept tag shares is never deleted. The age of an
-    image is the date in its configuration; one without a date is never old. Exit code: 0 all is gone, 1 something is
-    not, 2 the command is wrong, or nobody said yes.
+    asked. By rules (--match, --older-than, --keep; all that are given must hold, and --keep counts among those that
+    match) an image that a kept tag shares is never deleted. The age of an image is the date in its configuration; one
+    without a date is never old. Exit code: 0 all is gone, 1 something is not, 2 the command is wrong.
     """
-    by_rules = match is not None or older_than is not None or keep > 0
-    wanted = [_parse(name, by_rules=by_rules) for name in names]
-    before = None if older_than is None else dt.datetime.now(dt.UTC) - _parse_age(older_than)
-    registries = open_registries(user, ca, password_stdin=password_stdin, plain_http=plain_http)
+    rules = _Rules.parse(match, older_than, keep)
+    wanted: dict[tuple[str, str], list[ImageName]] = {}
+    for name in [_parse(text, by_rules=rules is not None) for text in names]:
+        wanted.setdefault((name.host, name.repository), []).append(name)
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise typer.BadParameter("nobody is there to ask: say --yes, or --dry-run", param_hint="--yes")
+    hosts = [host for host, _ in wanted]
+    registries = open_registries(user, ca, *hosts, password_stdin=password_stdin, plain_http=plain_http)
     report = Report(as_json=as_json)
 
     async def work() -> None:
         async with registries:
-            for name in wanted:
-                place = f"{name.host}/{name.repository}"
+            for (host, path), named in wanted.items():
+                cleaner = _Cleaner(host, path, registries, report, yes=yes, is_dry=dry_run)
                 try:
-                    repository = await registries.repository(name.host, name.repository)
-                    doomed = (
-                        await _find_by_rules(registries, name, repository, report, match, before, keep)
-                        if by_rules
-                        else await _find_one(registries, name, repository)
-                    )
-                    if not doomed:
-                        typer.echo(f"{place}: nothing to delete", err=True)
-                        continue
-                    if _may(place, doomed, report, yes=yes, dry_run=dry_run):
-                        await _delete_all(repository, place, doomed, report)
+                    await cleaner.clean(named if rules is None else rules)
                 except remote_faults() as error:
-                    report.fail(str(name) if not by_rules else place, error)
+                    report.fail(cleaner.place, error)
 
     run(work(), report, "delete")
 
 
-async def _find_one(
-    registries: "Registries", name: "ImageName", repository: "RemoteRepository"
-) -> "tuple[Doomed, ...]":
-    from authproxy.images.content import Missing
-    from authproxy.images.deletion import Tagged, find_doomed, look_up
-    from authproxy.images.listing import tags
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """Which tags of a repository go."""
 
-    digest = await repository.find_digest(name.digest or name.reference)
-    if digest is None:
-        raise Missing(f"{name}: the registry has no such image")
-    every = [tag async for tag in tags(await registries.open(name.host), name.repository)]
-    all_tags = await look_up(repository, every)
-    if name.tag is not None and name.digest is None:
-        return find_doomed([Tagged(str(name.tag), digest)], all_tags)
-    from authproxy.images.deletion import Doomed
+    match: str | None
+    before: dt.datetime | None
+    keep: int
 
-    return (Doomed(digest, (), tuple(sorted(tag for tag, named in all_tags.items() if named == digest))),)
+    @classmethod
+    def parse(cls, match: str | None, older_than: str | None, keep: int) -> "_Rules | None":
+        """What the options say; None where they say nothing. Raises BadParameter."""
+        if match is None and older_than is None and not keep:
+            return None
+        before = None if older_than is None else dt.datetime.now(dt.UTC) - _parse_age(older_than)
+        return cls(match, before, keep)
 
 
-async def _find_by_rules(
-    registries: "Registries",
-    name: "ImageName",
-    repository: "RemoteRepository",
-    report: Report,
-    match: str | None,
-    before: dt.datetime | None,
-    keep: int,
-) -> "tuple[Doomed, ...]":
-    from fnmatch import fnmatchcase
+class _Cleaner:
+    """Deletes in one repository."""
 
-    from authproxy.images.deletion import choose_old, date, find_doomed, look_up
-    from authproxy.images.listing import tags
+    def __init__(
+        self, host: str, repository: str, registries: "Registries", report: Report, *, yes: bool, is_dry: bool
+    ) -> None:
+        self.place = f"{host}/{repository}"
+        self._host = host
+        self._repository = repository
+        self._registries = registries
+        self._report = report
+        self._yes = yes
+        self._is_dry = is_dry
 
-    every = [tag async for tag in tags(await registries.open(name.host), name.repository)]
-    all_tags = await look_up(repository, every)
-    matching = {tag: digest for tag, digest in all_tags.items() if match is None or fnmatchcase(tag, match)}
-    found = find_doomed(choose_old(await date(repository, matching), keep, before), all_tags)
-    for doomed in found:
-        if doomed.shared:
-            kept = f"{name.host}/{name.repository}:{doomed.meant[0]}"
-            report.say(
-                f"kept {kept}: {', '.join(doomed.shared)} is the same image",
-                name=kept,
-                outcome="kept",
-                shared=doomed.shared,
-            )
-    return tuple(doomed for doomed in found if not doomed.shared)
+    async def clean(self, what: "list[ImageName] | _Rules") -> None:
+        """Find what goes, ask, delete. Raises what the registry raises."""
+        from authproxy.images.deletion import look_up
+        from authproxy.images.listing import tags
 
+        repository = await self._registries.repository(self._host, self._repository)
+        client = await self._registries.open(self._host)
+        all_tags = await look_up(repository, [tag async for tag in tags(client, self._repository)])
+        if isinstance(what, _Rules):
+            doomed = await self._find_by_rules(repository, what, all_tags)
+        else:
+            doomed = await self._find_named(repository, what, all_tags)
+        if not doomed:
+            if not self._report.faults:
+                typer.echo(f"{self.place}: nothing to delete", err=True)
+        elif self._may(doomed):
+            await self._delete(repository, doomed)
 
-def _may(place: str, doomed: "tuple[Doomed, ...]", report: Report, *, yes: bool, dry_run: bool) -> bool:
-    """Show what would go, and ask."""
-    for one in doomed:
-        also = f"; with it {', '.join(one.shared)}" if one.shared else ""
-        what = ", ".join(one.meant) or str(one.digest)
-        line = f"{'would delete' if dry_run else 'to delete'} {place}: {what} ({one.digest}){also}"
-        if dry_run:
-            report.say(
-                line, name=place, outcome="would be deleted", digest=str(one.digest), tags=one.meant, shared=one.shared
-            )
-        elif not yes:
-            typer.echo(line, err=True)
-    if dry_run or yes:
-        return yes and not dry_run
-    if not sys.stdin.isatty():
-        typer.echo("authproxy: nobody is there to ask: say --yes, or --dry-run", err=True)
-        raise typer.Exit(2)
-    if not typer.confirm(f"Delete {len(doomed)} image{'s' if len(doomed) > 1 else ''}?", err=True):
-        raise typer.Exit(2)
-    return True
+    async def _find_named(
+        self, repository: "RemoteRepository", names: "list[ImageName]", all_tags: "Mapping[str, Digest]"
+    ) -> "tuple[Doomed, ...]":
+        from authproxy.images.deletion import find_doomed
 
-
-async def _delete_all(repository: "RemoteRepository", place: str, doomed: "tuple[Doomed, ...]", report: Report) -> None:
-    from authproxy.images.deletion import delete as delete_image
-
-    for one in doomed:
-        names = [f"{place}:{tag}" for tag in (*one.meant, *one.shared)] or [f"{place}@{one.digest}"]
-        try:
-            fault = await delete_image(repository, one)
-        except remote_faults() as error:
-            fault = str(error)
+        meant = []
         for name in names:
-            if fault is None:
-                report.say(f"deleted {name} {one.digest}", name=name, outcome="deleted", digest=str(one.digest))
+            digest = await repository.find_digest(name.digest or name.reference)
+            if digest is None:
+                self._report.fail(str(name), "the registry has no such image")
             else:
-                report.fail(name, fault)
+                meant.append((None if name.digest is not None or name.tag is None else str(name.tag), digest))
+        return find_doomed(meant, all_tags)
+
+    async def _find_by_rules(
+        self, repository: "RemoteRepository", rules: _Rules, all_tags: "Mapping[str, Digest]"
+    ) -> "tuple[Doomed, ...]":
+        from authproxy.images.deletion import choose_old, date, find_doomed
+
+        matching = {
+            tag: digest for tag, digest in all_tags.items() if rules.match is None or fnmatchcase(tag, rules.match)
+        }
+        dated, faults = await date(repository, matching)
+        for digest, why in faults.items():
+            self._report.fail(f"{self.place}@{digest}", f"{why}; it is kept")
+        found = find_doomed([(one.tag, one.digest) for one in choose_old(dated, rules.keep, rules.before)], all_tags)
+        free = []
+        for doomed in found:
+            if not doomed.shared and doomed.digest not in faults:
+                free.append(doomed)
+            elif doomed.shared:
+                name = f"{self.place}:{doomed.meant[0]}"
+                text = f"kept {name}: {', '.join(doomed.shared)} is the same image"
+                self._report.say(text, name=name, outcome="kept", digest=str(doomed.digest), shared=doomed.shared)
+        return tuple(free)
+
+    def _may(self, doomed: "tuple[Doomed, ...]") -> bool:
+        """Show what would go, and ask."""
+        for one in doomed:
+            also = f"; with it {', '.join(one.shared)}" if one.shared else ""
+            line = f"{self.place}: {', '.join(one.meant) or one.digest} ({one.digest}){also}"
+            if self._is_dry:
+                self._report.say(
+                    f"would delete {line}",
+                    name=self.place,
+                    outcome="would be deleted",
+                    digest=str(one.digest),
+                    tags=one.meant,
+                    shared=one.shared,
+                )
+            else:
+                typer.echo(printable(f"to delete {line}"), err=True)
+        if self._is_dry or self._yes:
+            return self._yes and not self._is_dry
+        if typer.confirm(f"Delete {len(doomed)} image{'s' if len(doomed) > 1 else ''}?", err=True):
+            return True
+        self._report.fail(self.place, "nothing was deleted: nobody said yes")
+        return False
+
+    async def _delete(self, repository: "RemoteRepository", doomed: "tuple[Doomed, ...]") -> None:
+        from authproxy.images.deletion import delete as delete_image
+
+        for one in doomed:
+            names = [f"{self.place}:{tag}" for tag in (*one.meant, *one.shared)] or [f"{self.place}@{one.digest}"]
+            try:
+                fault = await delete_image(repository, one)
+            except remote_faults() as error:
+                fault = str(error)
+            for name in names:
+                if fault is None:
+                    self._report.say(
+                        f"deleted {name} {one.digest}", name=name, outcome="deleted", digest=str(one.digest)
+                    )
+                else:
+                    self._report.fail(name, fault)
 
 
 def _parse(text: str, *, by_rules: bool) -> "ImageName":

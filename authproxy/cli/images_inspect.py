@@ -38,7 +38,7 @@ def inspect(
 ) -> None:
     """Show an image: its digest, platforms, layers, configuration, and what refers to it (signatures, SBOMs)."""
     wanted = parse_name(name)
-    registries = open_registries(user, ca, password_stdin=password_stdin, plain_http=plain_http)
+    registries = open_registries(user, ca, wanted.host, password_stdin=password_stdin, plain_http=plain_http)
     report = Report(as_json=as_json)
     run(_inspect(registries, wanted, report), report, name)
 
@@ -51,10 +51,10 @@ async def _inspect(registries: "Registries", name: "ImageName", report: Report) 
         details = await read_details(source, name.digest or name.reference)
         referrers = await source.referrers(details.manifest.digest)
     if report.as_json:
-        typer.echo(json.dumps(_as_json(name, details, referrers), indent=2, default=str))
+        typer.echo(json.dumps(_as_json(name, details, referrers), default=str))
         return
     for line in _in_words(name, details, referrers):
-        typer.echo(line)
+        report.say(line)
 
 
 def _in_words(name: "ImageName", details: "Details", referrers: "tuple[Descriptor, ...]") -> "Iterator[str]":
@@ -64,6 +64,8 @@ def _in_words(name: "ImageName", details: "Details", referrers: "tuple[Descripto
     yield f"  digest      {details.manifest.digest}"
     yield f"  media type  {details.manifest.media_type}"
     yield f"  size        {in_words(details.size)}"
+    for key, text in details.manifest.annotations.items():
+        yield f"  annotation  {key}={text}"
     for variant in details.variants:
         yield ""
         yield from _variant(variant)
@@ -103,6 +105,7 @@ def _as_json(name: "ImageName", details: "Details", referrers: "tuple[Descriptor
         "digest": str(details.manifest.digest),
         "media_type": details.manifest.media_type,
         "size": details.size,
+        "annotations": details.manifest.annotations,
         "variants": [
             {
                 "platform": None if variant.platform is None else str(variant.platform),

@@ -1,17 +1,15 @@
 """`authproxy images list`: every image of a registry, a line each, while it is read."""
 
-import asyncio
-from collections import deque
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from authproxy.cli.remote_options import Ca, Json, PasswordStdin, PlainHttp, User, open_registries
-from authproxy.cli.remote_run import Report, remote_faults, run
+from authproxy.cli.remote_options import Ca, Json, PasswordStdin, PlainHttp, User, open_registries, parse_registry
+from authproxy.cli.remote_run import Report, printable, remote_faults, run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+    from authproxy.images.details import Details
     from authproxy.images.registries import Registries
     from authproxy.remote.client import RegistryClient
 
@@ -19,17 +17,34 @@ EXAMPLES = """Examples:
 
   authproxy images list registry.example.org
 
-  authproxy images list --filter 'team/*:v1.*' --long registry.example.org
+  authproxy images list --long --filter 'team/*:v1.*' registry.example.org
 
   authproxy images list --tree localhost:5000
+
+  authproxy images list ghcr.io/owner/app
 """
 
-# Repositories whose tags are read ahead of the one that is printed.
+# How many repositories, and with --long images, are read at the same time.
 AHEAD = 8
 
 
+class Tagged(NamedTuple):
+    """One line."""
+
+    repository: str
+    tag: str
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}"
+
+
 def list_images(
-    registry: Annotated[str, typer.Argument(metavar="REGISTRY", help="A host, with a port where it has one.")],
+    registry: Annotated[
+        str,
+        typer.Argument(
+            metavar="REGISTRY", help="A host, with a port where it has one, or one repository: HOST/REPOSITORY."
+        ),
+    ],
     *,
     pattern: Annotated[
         str | None,
@@ -45,89 +60,122 @@ def list_images(
 ) -> None:
     """List every image of a registry as repository:tag, one a line, as soon as it is known.
 
-    Exit code: 0 all were read, 1 something could not be, 2 the command is wrong.
+    A registry that does not list its repositories, as ghcr.io, is asked for one of them. Exit code: 0 all were read,
+    1 something could not be, 2 the command is wrong.
     """
     if tree and as_json:
         raise typer.BadParameter("--json has a line for each image, and no tree", param_hint="--tree")
-    registries = open_registries(user, ca, password_stdin=password_stdin, plain_http=plain_http)
+    host, repository = _parse(registry)
+    registries = open_registries(user, ca, host, password_stdin=password_stdin, plain_http=plain_http)
     report = Report(as_json=as_json)
-    run(_list(registries, registry, report, pattern, long=long, tree=tree), report, registry)
+    run(_list(registries, host, repository, report, pattern, long=long, tree=tree), report, registry)
+
+
+def _parse(text: str) -> tuple[str, str | None]:
+    from authproxy.remote.name import parse_image_name
+
+    host, slash, rest = text.partition("/")
+    if not rest:
+        return parse_registry(host if slash else text), None
+    try:
+        name = parse_image_name(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="REGISTRY") from None
+    if "@" in text or ":" in text.rpartition("/")[2]:
+        raise typer.BadParameter(
+            f"{text}: a repository is named without a tag; `authproxy images inspect` shows one image",
+            param_hint="REGISTRY",
+        )
+    return name.host, name.repository
 
 
 async def _list(
-    registries: "Registries", host: str, report: Report, pattern: str | None, *, long: bool, tree: bool
+    registries: "Registries",
+    host: str,
+    only: str | None,
+    report: Report,
+    pattern: str | None,
+    *,
+    long: bool,
+    tree: bool,
 ) -> None:
+    async with registries:
+        names = _names(await registries.open(host), only, pattern, report)
+        before = None
+        async for tagged, details in _with_details(registries, host, names, report) if long else _without(names):
+            if tree and tagged.repository != before:
+                typer.echo(printable(tagged.repository))
+            before = tagged.repository
+            _tell(tagged, details, f"  {tagged.tag}" if tree else str(tagged), report)
+
+
+async def _names(
+    client: "RegistryClient", only: str | None, pattern: str | None, report: Report
+) -> AsyncIterator[Tagged]:
+    """What is meant, in the registry's order; of a few repositories the first tags are read ahead."""
+    from authproxy.images.ahead import in_order
+    from authproxy.images.listing import find_repositories, tag_pages
     from authproxy.images.pattern import means
 
-    async with registries:
-        client = await registries.open(host)
-        async for repository, names in _tags_of_all(client, report):
-            wanted = [tag for tag in names if pattern is None or means(pattern, f"{repository}:{tag}")]
-            if tree and wanted:
-                typer.echo(repository)
-            if long:
-                await _tell_details(registries, host, repository, wanted, report, tree=tree)
-                continue
-            for tag in wanted:
-                name = f"{repository}:{tag}"
-                report.say(f"  {tag}" if tree else name, name=name, repository=repository, tag=tag)
+    async def begin(repository: str) -> tuple[list[str], AsyncIterator[list[str]]]:
+        pages = tag_pages(client, repository, may_be_missing=only is None)
+        return await anext(pages, []), pages
 
-
-async def _tags_of_all(client: "RegistryClient", report: Report) -> "AsyncIterator[tuple[str, list[str]]]":
-    """Repositories in the registry's order, each with its tags; a few are read ahead."""
-    from authproxy.images.listing import repositories, tags
-
-    async def read(repository: str) -> list[str]:
-        return [tag async for tag in tags(client, repository)]
-
-    ahead: deque[tuple[str, asyncio.Task[list[str]]]] = deque()
-
-    async def next_one() -> tuple[str, list[str]]:
-        repository, task = ahead.popleft()
+    repositories = _one(only) if only is not None else find_repositories(client, pattern)
+    async for repository, begun in in_order(repositories, begin, at_once=AHEAD):
         try:
-            return repository, await task
+            page, pages = begun.result()
+            while page:
+                for tag in page:
+                    if pattern is None or means(pattern, f"{repository}:{tag}"):
+                        yield Tagged(repository, tag)
+                page = await anext(pages, [])
         except remote_faults() as error:
             report.fail(repository, error)
-            return repository, []
-
-    try:
-        async for repository in repositories(client):
-            ahead.append((repository, asyncio.create_task(read(repository))))
-            if len(ahead) > AHEAD:
-                yield await next_one()
-        while ahead:
-            yield await next_one()
-    finally:
-        for _, task in ahead:
-            task.cancel()
-        await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
 
 
-async def _tell_details(
-    registries: "Registries", host: str, repository: str, names: list[str], report: Report, *, tree: bool
-) -> None:
-    from authproxy.cli.sizes import in_words
+async def _one(repository: str) -> AsyncIterator[str]:
+    yield repository
+
+
+async def _without(names: AsyncIterator[Tagged]) -> "AsyncIterator[tuple[Tagged, Details | None]]":
+    async for tagged in names:
+        yield tagged, None
+
+
+async def _with_details(
+    registries: "Registries", host: str, names: AsyncIterator[Tagged], report: Report
+) -> "AsyncIterator[tuple[Tagged, Details | None]]":
+    from authproxy.images.ahead import in_order
     from authproxy.images.details import read_details
 
-    source = await registries.repository(host, repository)
-    for tag in names:
-        name = f"{repository}:{tag}"
+    async def read(tagged: Tagged) -> "Details":
+        return await read_details(await registries.repository(host, tagged.repository), tagged.tag)
+
+    async for tagged, reading in in_order(names, read, at_once=AHEAD):
         try:
-            details = await read_details(source, tag)
+            details = reading.result()
         except remote_faults() as error:
-            report.fail(name, error)
+            report.fail(str(tagged), error)
             continue
-        created = details.created.strftime("%Y-%m-%d %H:%M") if details.created else "-"
-        platforms = ",".join(details.platforms) or "-"
-        report.say(
-            "  ".join(
-                (f"  {tag}" if tree else name, str(details.manifest.digest), in_words(details.size), created, platforms)
-            ),
-            name=name,
-            repository=repository,
-            tag=tag,
-            digest=str(details.manifest.digest),
-            size=details.size,
-            created=None if details.created is None else details.created.isoformat(),
-            platforms=details.platforms,
-        )
+        yield tagged, details
+
+
+def _tell(tagged: Tagged, details: "Details | None", shown: str, report: Report) -> None:
+    from authproxy.cli.sizes import in_words
+
+    fields = {"name": str(tagged), "repository": tagged.repository, "tag": tagged.tag}
+    if details is None:
+        report.say(shown, **fields)
+        return
+    created, digest = details.created, str(details.manifest.digest)
+    text = created.strftime("%Y-%m-%d %H:%M") if created else "-"
+    columns = (shown, digest, in_words(details.size), text, ",".join(details.platforms) or "-")
+    report.say(
+        "  ".join(columns),
+        **fields,
+        digest=digest,
+        size=details.size,
+        created=None if created is None else created.isoformat(),
+        platforms=details.platforms,
+    )

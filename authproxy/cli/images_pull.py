@@ -1,7 +1,6 @@
 """`authproxy images pull`: images out of registries into a file, or into the local docker daemon."""
 
 import asyncio
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from authproxy.cli.bars import shown
-from authproxy.cli.faults import tell
 from authproxy.cli.remote_options import (
     Ca,
     Jobs,
@@ -22,6 +20,7 @@ from authproxy.cli.remote_options import (
     parse_name,
     parse_platform,
 )
+from authproxy.cli.remote_run import Report, run
 from authproxy.images.archive.target import Form, Target, parse_target
 
 if TYPE_CHECKING:
@@ -66,7 +65,8 @@ def pull(
     """Write images of registries into one archive, or load them into the docker daemon.
 
     Images are gathered in a hidden folder beside the file, which needs their room once more until it is written; the
-    file gets its name when it is whole, and where one image fails there is none.
+    file gets its name when it is whole, and where one image fails there is none. Exit code: 0 it is written, 1 it is
+    not, 2 the command is wrong.
     """
     wanted = [parse_name(name) for name in names]
     chosen = parse_platform(platform)
@@ -75,27 +75,21 @@ def pull(
     target = None if output is None else _parse_output(output, form)
     if docker and form is Form.OCI:
         raise typer.BadParameter("the docker daemon is given what docker load takes", param_hint="--format")
-    registries = open_registries(user, ca, password_stdin=password_stdin, plain_http=plain_http)
-    try:
-        lines = asyncio.run(_pull_to(registries, wanted, target, chosen, jobs))
-    except _faults() as error:
-        tell(error)
-        typer.echo("authproxy: nothing was written", err=True)
-        raise typer.Exit(1) from None
+    hosts = [name.host for name in wanted]
+    registries = open_registries(user, ca, *hosts, password_stdin=password_stdin, plain_http=plain_http)
     # Where standard output has the archive, what is said goes beside it.
-    for name, digest in lines:
-        text = json.dumps({"name": name, "digest": digest}) if as_json else f"pulled {name} {digest}"
-        typer.echo(text, err=target is not None and target.path is None)
+    report = Report(as_json=as_json, err=target is not None and target.path is None)
 
+    async def work() -> None:
+        turns = asyncio.Semaphore(jobs)
+        for name, digest in await _pull_to(registries, wanted, target, chosen, turns):
+            report.say(f"pulled {name} {digest}", name=name, outcome="pulled", digest=digest)
 
-def _faults() -> tuple[type[Exception], ...]:
-    from authproxy.images.archive.faults import ArchiveError
-    from authproxy.images.content import Interrupted, Missing
-    from authproxy.images.daemon.faults import DaemonError
-    from authproxy.images.move import MoveError
-    from authproxy.remote.faults import RemoteError
-
-    return ArchiveError, DaemonError, Interrupted, Missing, MoveError, RemoteError
+    try:
+        run(work(), report, ", ".join(names))
+    finally:
+        if report.faults:
+            typer.echo("authproxy: nothing was written", err=True)
 
 
 async def _pull_to(
@@ -103,20 +97,24 @@ async def _pull_to(
     names: "Sequence[ImageName]",
     target: Target | None,
     platform: "Platform | None",
-    jobs: int,
+    turns: asyncio.Semaphore,
 ) -> list[tuple[str, str]]:
     """Pull into a target, or, without one, into the local daemon. Returns names and digests."""
     if target is not None:
-        return await _pull(registries, names, target, platform, jobs)
+        return await _pull(registries, names, target, platform, turns)
     with tempfile.TemporaryDirectory(prefix="authproxy-") as folder:
         archive = Path(folder) / "images.tar"
-        lines = await _pull(registries, names, Target(archive, Form.DOCKER), platform, jobs)
+        lines = await _pull(registries, names, Target(archive, Form.DOCKER), platform, turns)
         await _load(archive)
     return lines
 
 
 async def _pull(
-    registries: "Registries", names: "Sequence[ImageName]", target: Target, platform: "Platform | None", jobs: int
+    registries: "Registries",
+    names: "Sequence[ImageName]",
+    target: Target,
+    platform: "Platform | None",
+    turns: asyncio.Semaphore,
 ) -> list[tuple[str, str]]:
     from authproxy.images.archive.writing import gathering, write_archive
     from authproxy.images.pull import pull_image
@@ -127,7 +125,7 @@ async def _pull(
             for name in names:
                 source = await registries.to_pull(name)
                 moved = await pull_image(
-                    source, stage, name, form=target.form, platform=platform, jobs=jobs, progress=progress
+                    source, stage, name, form=target.form, platform=platform, turns=turns, progress=progress
                 )
                 lines.append((name.familiar, str(moved.manifest.digest)))
             await asyncio.to_thread(write_archive, stage, target)

@@ -1,7 +1,6 @@
 """`authproxy images push`: images in files, or in the local docker daemon, into a registry."""
 
 import asyncio
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from authproxy.cli.bars import shown
-from authproxy.cli.faults import tell
-from authproxy.cli.remote_options import Ca, Jobs, Json, PasswordStdin, PlainHttp, User, open_registries
+from authproxy.cli.remote_options import (
+    Ca,
+    Jobs,
+    Json,
+    PasswordStdin,
+    PlainHttp,
+    User,
+    open_registries,
+    parse_destination,
+)
+from authproxy.cli.remote_run import Report, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -50,24 +58,25 @@ def push(
     image layout. DST is a registry, or a prefix that ends with a slash: images keep their names below it, and a
     registry in their names is replaced. Any other DST is the one repository that one image goes to. What is there
     already is not pushed again. Packed archives and layers take room below TMPDIR.
-    """
-    from authproxy.images.push import Pusher
 
+    Exit code: 0 all is there, 1 something is not, or there was nothing to push, 2 the command is wrong.
+    """
     *given, destination = sources
     if not given and not docker:
         raise typer.BadParameter("name what to push and then where to, or --docker", param_hint="SOURCE... DST")
-    registries = open_registries(user, ca, password_stdin=password_stdin, plain_http=plain_http)
+    host = parse_destination(destination)
+    registries = open_registries(user, ca, host, password_stdin=password_stdin, plain_http=plain_http)
+    report = Report(as_json=as_json)
 
-    async def run() -> bool:
+    async def work() -> None:
+        from authproxy.images.push import Pusher
+
         async with registries:
             with shown() as progress:
-                pusher = Pusher(destination, registries.to_push, dry_run, jobs, progress)
-                return await _tell(
-                    _push_local(pusher, given) if docker else _push_files(pusher, given), as_json=as_json
-                )
+                pusher = Pusher(destination, registries.to_push, dry_run, asyncio.Semaphore(jobs), progress)
+                await _tell(_push_local(pusher, given) if docker else _push_files(pusher, given), report)
 
-    if not asyncio.run(run()):
-        raise typer.Exit(1)
+    run(work(), report, "docker" if docker else destination)
 
 
 def _push_files(pusher: "Pusher", given: "Sequence[str]") -> "AsyncIterator[Pushed | Failed]":
@@ -77,40 +86,25 @@ def _push_files(pusher: "Pusher", given: "Sequence[str]") -> "AsyncIterator[Push
 async def _push_local(pusher: "Pusher", patterns: "Sequence[str]") -> "AsyncIterator[Pushed | Failed]":
     from authproxy.images.daemon.address import find_socket
     from authproxy.images.daemon.client import open_daemon
-    from authproxy.images.daemon.faults import DaemonError
-    from authproxy.images.push import Failed
 
-    try:
-        async with open_daemon(find_socket(os.environ)) as daemon:
-            async for outcome in pusher.push_local(daemon, patterns):
-                yield outcome
-    except DaemonError as error:
-        yield Failed("docker", str(error))
+    async with open_daemon(find_socket(os.environ)) as daemon:
+        async for outcome in pusher.push_local(daemon, patterns):
+            yield outcome
 
 
-async def _tell(outcomes: "AsyncIterator[Pushed | Failed]", *, as_json: bool) -> bool:
-    """Print each outcome as it comes. False where one is a failure."""
+async def _tell(outcomes: "AsyncIterator[Pushed | Failed]", report: Report) -> None:
+    """Print each outcome as it comes."""
     from authproxy.images.push import Pushed
 
-    is_good = True
     async for outcome in outcomes:
-        if isinstance(outcome, Pushed):
-            typer.echo(_as_json(outcome) if as_json else _in_words(outcome))
+        if not isinstance(outcome, Pushed):
+            report.fail(outcome.what, outcome.why)
             continue
-        is_good = False
-        if as_json:
-            typer.echo(json.dumps({"name": outcome.what, "outcome": "failed", "why": outcome.why}))
-        tell(Exception(outcome.why if outcome.why.startswith(outcome.what) else f"{outcome.what}: {outcome.why}"))
-    return is_good
-
-
-def _in_words(pushed: "Pushed") -> str:
-    digest = "" if pushed.digest is None else f" {pushed.digest}"
-    return f"{pushed.outcome} {pushed.name}{digest}"
-
-
-def _as_json(pushed: "Pushed") -> str:
-    digest = None if pushed.digest is None else str(pushed.digest)
-    return json.dumps(
-        {"name": pushed.name, "outcome": pushed.outcome, "digest": digest, "moved_bytes": pushed.moved_bytes}
-    )
+        digest = None if outcome.digest is None else str(outcome.digest)
+        report.say(
+            " ".join(word for word in (outcome.outcome, outcome.name, digest) if word),
+            name=outcome.name,
+            outcome=outcome.outcome,
+            digest=digest,
+            moved_bytes=outcome.moved_bytes,
+        )

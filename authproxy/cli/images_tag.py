@@ -35,7 +35,7 @@ def tag(
         raise typer.BadParameter("it is in another registry: that takes `authproxy images copy`", param_hint="NEW")
     if target.tag is None or target.digest is not None:
         raise typer.BadParameter("a new name is repository:tag, without a digest", param_hint="NEW")
-    registries = open_registries(user, ca, password_stdin=password_stdin, plain_http=plain_http)
+    registries = open_registries(user, ca, source.host, password_stdin=password_stdin, plain_http=plain_http)
     report = Report(as_json=as_json)
     run(_tag(registries, source, target, report), report, new)
 
@@ -46,8 +46,8 @@ async def _tag(registries: "Registries", source: "ImageName", target: "ImageName
 
     async with registries:
         origin = await registries.to_pull(source)
-        repository, new_tag = await registries.to_push(str(target))
+        repository, new_tag = await registries.to_push(str(target), source)
         manifest = await origin.manifest(source.digest or source.reference)
         destination = MountsOnly(repository, str(target))
-        await move_image(origin, destination, manifest, new_tag, mount_from=source.repository)
+        await move_image(origin, destination, manifest, new_tag)
     report.say(f"tagged {target} {manifest.digest}", name=str(target), digest=str(manifest.digest))

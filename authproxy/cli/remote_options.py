@@ -24,25 +24,42 @@ Ca = Annotated[
     typer.Option(help="A file of certificates to believe besides the system's and those in /etc/docker/certs.d/HOST."),
 ]
 PlainHttp = Annotated[
-    bool, typer.Option("--plain-http", help="Speak HTTP. Without it only a registry of this machine is spoken to so.")
+    bool, typer.Option("--plain-http", help="Speak HTTP where HTTPS is not answered, as on this machine anyway.")
 ]
 Jobs = Annotated[int, typer.Option(min=1, max=32, help="How many blobs move at the same time.")]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")]
 
 
-def open_registries(user: str | None, ca: Path | None, *, password_stdin: bool, plain_http: bool) -> "Registries":
-    """Registries by what the options say; a password is read now."""
+def open_registries(
+    user: str | None, ca: Path | None, *hosts: str, password_stdin: bool, plain_http: bool
+) -> "Registries":
+    """Registries by what the options say; a password is read now. It is for the one registry of `hosts`."""
     from authproxy.images.registries import Registries
     from authproxy.remote.login import Login
     from authproxy.remote.trust import Trust
 
     login = None
     if user is not None:
-        password = sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt("Password", hide_input=True)
-        login = Login(user, password)
+        if len(set(hosts)) != 1:
+            raise typer.BadParameter(
+                f"it is for one registry, and these are {', '.join(sorted(set(hosts)))}: docker login stores several",
+                param_hint="--user",
+            )
+        login = Login(user, _read_password(password_stdin=password_stdin))
     elif password_stdin:
         raise typer.BadParameter("it needs --user", param_hint="--password-stdin")
-    return Registries(Trust(ca, plain_http), login, os.environ)
+    return Registries(Trust(ca, plain_http), login, os.environ, next(iter(hosts), None))
+
+
+def _read_password(*, password_stdin: bool) -> str:
+    if password_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(
+            "nobody is there to ask for the password: say --password-stdin as well", param_hint="--user"
+        )
+    password: str = typer.prompt("Password", hide_input=True, err=True)
+    return password
 
 
 def parse_name(text: str) -> "ImageName":
@@ -53,6 +70,25 @@ def parse_name(text: str) -> "ImageName":
         return parse_image_name(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="REF") from None
+
+
+def parse_registry(text: str) -> str:
+    """A registry on the command line. Raises BadParameter."""
+    from authproxy.remote.name import parse_host
+
+    try:
+        return parse_host(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="REGISTRY") from None
+
+
+def parse_destination(text: str) -> str:
+    """Which registry a destination, a name or a place, is in. Raises BadParameter where it is neither."""
+    from authproxy.images.archive.names import is_place, renamed
+
+    if "/" not in text:
+        return parse_registry(text)
+    return parse_name(renamed("any", text) if is_place(text) else text).host
 
 
 def parse_platform(text: str | None) -> "Platform | None":

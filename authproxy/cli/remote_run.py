@@ -1,7 +1,8 @@
-"""What every command about registries does with faults: says each in a line, and goes on with the rest."""
+"""What every command about registries does: a line for each result and fault, the rest goes on, an exit code."""
 
 import asyncio
 import json
+import signal
 from collections.abc import Coroutine
 from typing import Any
 
@@ -10,40 +11,67 @@ import typer
 from authproxy.cli.faults import tell
 
 FAILED = 1
+STOPPED = 128 + signal.SIGTERM
 
 
 class Report:
-    """Results on standard output, one a line, as text or as JSON; faults on standard error. Counts the faults."""
+    """Results on standard output, one a line, as text or as JSON; faults on standard error. Counts the faults.
 
-    def __init__(self, *, as_json: bool) -> None:
+    With JSON a fault is an object on standard output too, so that a script sees each thing once. `err`: standard output
+    belongs to something else, and results go beside it.
+    """
+
+    def __init__(self, *, as_json: bool, err: bool = False) -> None:
         self.as_json = as_json
         self.faults = 0
+        self._err = err
 
     def say(self, text: str, **fields: Any) -> None:
         """One result."""
-        typer.echo(json.dumps(fields, default=str) if self.as_json else text)
+        typer.echo(json.dumps(fields, default=str) if self.as_json else printable(text), err=self._err)
 
     def fail(self, what: str, why: object) -> None:
         """One fault. The rest goes on."""
         self.faults += 1
-        sentence = str(why)
-        tell(Exception(sentence if sentence.startswith(what) else f"{what}: {sentence}"))
+        sentence = printable(str(why))
+        if self.as_json:
+            typer.echo(json.dumps({"name": what, "outcome": "failed", "why": sentence}), err=self._err)
+        tell(Exception(sentence if sentence.startswith(what) else f"{printable(what)}: {sentence}"))
+
+
+def printable(text: str) -> str:
+    """What a registry or an image says, safe on a terminal: control characters escaped."""
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
 def remote_faults() -> tuple[type[Exception], ...]:
     """What ends one image and not the rest."""
+    from authproxy.images.archive.faults import ArchiveError
     from authproxy.images.content import Interrupted, Missing
+    from authproxy.images.daemon.faults import DaemonError
     from authproxy.images.move import MoveError
     from authproxy.remote.faults import RemoteError
 
-    return Interrupted, Missing, MoveError, RemoteError
+    return ArchiveError, DaemonError, Interrupted, Missing, MoveError, RemoteError
 
 
 def run(work: Coroutine[Any, Any, None], report: Report, what: str) -> None:
-    """Run a command to its end. Exit code 1 where anything failed; `what` names a fault that ended all of it."""
+    """Run a command to its end. Exit code 1 where anything failed; `what` names a fault that ended all of it.
+
+    SIGTERM ends it as Ctrl-C does, so that nothing half done is left behind: 143, and 130 for Ctrl-C.
+    """
     try:
-        asyncio.run(work)
+        asyncio.run(_until_stopped(work))
     except remote_faults() as error:
         report.fail(what, error)
+    except asyncio.CancelledError:
+        raise typer.Exit(STOPPED) from None
     if report.faults:
         raise typer.Exit(FAILED)
+
+
+async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await work

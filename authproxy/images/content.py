@@ -1,5 +1,6 @@
 """Where images come from and go to: a registry's repository, an archive, memory. Whoever moves one knows only this."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol, runtime_checkable
 
@@ -12,7 +13,14 @@ class Missing(Exception):
 
 
 class Interrupted(Exception):
-    """What was begun broke off, by no fault of its own, and may be tried again from its beginning: one sentence."""
+    """What was begun broke off, by no fault of its own, and may be tried again: one sentence.
+
+    `kept` bytes are at the destination, which takes the rest from there on.
+    """
+
+    def __init__(self, sentence: str, kept: int = 0) -> None:
+        super().__init__(sentence)
+        self.kept = kept
 
 
 class Source(Protocol):
@@ -31,10 +39,10 @@ class Destination(Protocol):
     async def has(self, descriptor: Descriptor) -> bool:
         """Whether this blob or manifest is there."""
 
-    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes]) -> None:
-        """Take a blob; there on return. Where `chunks` raises, nothing of it is kept.
+    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int = 0) -> None:
+        """Take a blob, or its bytes from `start` on, as Interrupted said; there on return.
 
-        Raises Interrupted.
+        Where `chunks` raises, it is not there. Raises Interrupted.
         """
 
     async def put_manifest(self, manifest: Manifest, reference: str | None) -> None:
@@ -45,5 +53,8 @@ class Destination(Protocol):
 class Mounts(Protocol):
     """A destination that can take a blob from a neighbour of its own without moving it."""
 
-    async def mount_from(self, descriptor: Descriptor, repository: str) -> bool:
-        """Have the blob that `repository` holds. False where that was not granted: then it has to be put."""
+    def turn(self, digest: Digest) -> asyncio.Lock:
+        """Held from the look for a blob until it is there: what several images share is moved for the first of them."""
+
+    async def mount(self, descriptor: Descriptor) -> bool:
+        """Have the blob that a neighbour holds. False where none does, or hands it out: then it has to be put."""

@@ -1,18 +1,19 @@
 """Images from one registry to another, or within one; what is there already is left."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from authproxy.digest import Digest
 from authproxy.images.archive.names import is_place, renamed
-from authproxy.images.listing import repositories, tags
+from authproxy.images.listing import find_repositories, tags
 from authproxy.images.model import Platform
 from authproxy.images.move import Progress, choose_platform, move_image
 from authproxy.images.pattern import is_pattern, means
 from authproxy.images.registries import Registries
 from authproxy.remote.faults import RemoteError
-from authproxy.remote.name import ImageName, parse_image_name
+from authproxy.remote.name import ImageName, parse_image_name, split_host
 
 
 class Outcome(StrEnum):
@@ -34,21 +35,25 @@ class Copied:
 
 
 async def find_sources(registries: Registries, source: str) -> AsyncIterator[ImageName]:
-    """The images that a name or a pattern, `host/pattern`, means. Raises RemoteError."""
+    """The images that a name, which is one, or a pattern, `host/pattern`, means. Raises RemoteError."""
     if not is_pattern(source):
-        try:
-            yield parse_image_name(source)
-        except ValueError as error:
-            raise RemoteError(str(error)) from None
+        yield parse_image_name(source)
         return
-    host, _, pattern = source.partition("/")
-    if is_pattern(host):
-        raise RemoteError(f"{source!r}: a pattern begins behind the registry: host/{source}")
+    host, pattern = split_host(source)
+    if host is None:
+        raise RemoteError(f"{source!r}: a pattern begins behind a registry: example.org/{source}")
     client = await registries.open(host)
-    async for repository in repositories(client):
+    async for repository in find_repositories(client, pattern):
         async for tag in tags(client, repository):
             if means(pattern, f"{repository}:{tag}"):
-                yield parse_image_name(f"{host}/{repository}:{tag}")
+                yield _name(f"{host}/{repository}:{tag}")
+
+
+def _name(text: str) -> ImageName:
+    try:
+        return parse_image_name(text)
+    except ValueError as error:
+        raise RemoteError(f"the registry lists what is no name: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Copier:
     destination: str
     platform: Platform | None
     is_dry: bool
-    jobs: int
+    turns: asyncio.Semaphore
     progress: Progress
 
     async def copy(self, name: ImageName) -> Copied:
@@ -69,15 +74,12 @@ class Copier:
         if self.platform is not None:
             manifest = await choose_platform(source, manifest, self.platform)
         target = self._target(name)
-        repository, tag = await self.registries.to_push(target)
+        repository, tag = await self.registries.to_push(target, name)
         if await repository.find_digest(tag) == manifest.digest:
             return Copied(target, Outcome.THERE, manifest.digest)
         if self.is_dry:
             return Copied(target, Outcome.PLANNED, manifest.digest)
-        neighbour = name.repository if parse_image_name(target).host == name.host else None
-        moved = await move_image(
-            source, repository, manifest, tag, mount_from=neighbour, jobs=self.jobs, progress=self.progress
-        )
+        moved = await move_image(source, repository, manifest, tag, turns=self.turns, progress=self.progress)
         return Copied(target, Outcome.COPIED, manifest.digest, moved.moved_bytes)
 
     def _target(self, name: ImageName) -> str:
@@ -86,6 +88,8 @@ class Copier:
             if name.tag is None:
                 raise RemoteError(f"{name}: a digest has no name to keep; say which it is to have as the destination")
             return renamed(own, self.destination)
-        if ":" in self.destination.rpartition("/")[2] or name.tag is None:
+        if ":" in self.destination.rpartition("/")[2]:
             return self.destination
+        if name.tag is None:
+            raise RemoteError(f"{name}: a digest has no tag to keep; say {self.destination}:TAG as the destination")
         return f"{self.destination}:{name.tag}"

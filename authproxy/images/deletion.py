@@ -10,8 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from authproxy.digest import Digest
+from authproxy.images.content import Missing
 from authproxy.images.details import read_details
 from authproxy.images.repository import RemoteRepository
+from authproxy.remote.faults import RemoteError
 
 # Questions to one registry at the same time.
 JOBS = 8
@@ -47,19 +49,20 @@ def choose_old(tagged: Collection[Tagged], keep: int, before: dt.datetime | None
     return tuple(one for created, one in newest_first[keep:] if before is None or created < before)
 
 
-def find_doomed(meant: Iterable[Tagged], all_tags: Mapping[str, Digest]) -> tuple[Doomed, ...]:
-    """What has to be deleted so that tags are gone, in their order. `all_tags`: every tag of the repository."""
+def find_doomed(meant: Iterable[tuple[str | None, Digest]], all_tags: Mapping[str, Digest]) -> tuple[Doomed, ...]:
+    """What has to be deleted so that tags, or what has a digest and was named by it alone (None), are gone; in order.
+
+    `all_tags`: every tag of the repository.
+    """
     by_digest: dict[Digest, list[str]] = {}
-    for one in meant:
-        by_digest.setdefault(one.digest, []).append(one.tag)
-    return tuple(
-        Doomed(
-            digest,
-            tuple(names),
-            tuple(sorted(tag for tag, named in all_tags.items() if named == digest and tag not in names)),
-        )
-        for digest, names in by_digest.items()
-    )
+    for tag, digest in meant:
+        by_digest.setdefault(digest, []).extend([] if tag is None else [tag])
+    return tuple(_doom(digest, names, all_tags) for digest, names in by_digest.items())
+
+
+def _doom(digest: Digest, meant: Sequence[str], all_tags: Mapping[str, Digest]) -> Doomed:
+    shared = sorted(tag for tag, named in all_tags.items() if named == digest and tag not in meant)
+    return Doomed(digest, tuple(dict.fromkeys(meant)), tuple(shared))
 
 
 async def look_up(repository: RemoteRepository, tags: Sequence[str]) -> dict[str, Digest]:
@@ -74,17 +77,24 @@ async def look_up(repository: RemoteRepository, tags: Sequence[str]) -> dict[str
     return {tag: digest for tag, digest in zip(tags, found, strict=True) if digest is not None}
 
 
-async def date(repository: RemoteRepository, tags: Mapping[str, Digest]) -> tuple[Tagged, ...]:
-    """The same with dates; each manifest is read once. Raises what the repository raises."""
+async def date(
+    repository: RemoteRepository, tags: Mapping[str, Digest]
+) -> tuple[tuple[Tagged, ...], dict[Digest, str]]:
+    """The same with dates; each manifest is read once. Also which could not be read, and why: they have no date."""
     turns = asyncio.Semaphore(JOBS)
+    faults: dict[Digest, str] = {}
 
     async def find(digest: Digest) -> dt.datetime | None:
         async with turns:
-            return (await read_details(repository, digest)).created
+            try:
+                return (await read_details(repository, digest)).created
+            except (Missing, RemoteError) as error:
+                faults[digest] = str(error)
+                return None
 
     digests = tuple(dict.fromkeys(tags.values()))
     moments = dict(zip(digests, await asyncio.gather(*map(find, digests)), strict=True))
-    return tuple(Tagged(tag, digest, moments[digest]) for tag, digest in tags.items())
+    return tuple(Tagged(tag, digest, moments[digest]) for tag, digest in tags.items()), faults
 
 
 async def delete(repository: RemoteRepository, doomed: Doomed) -> str | None:

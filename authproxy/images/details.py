@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from authproxy.digest import Digest
-from authproxy.images.content import Source
+from authproxy.images.content import Missing, Source
 from authproxy.images.model import Descriptor, Manifest, Platform, platform_of_config
 
 # A configuration is a few KB; what is larger is an artifact's content.
@@ -44,8 +44,9 @@ class Details:
 
     @property
     def platforms(self) -> tuple[str, ...]:
-        """In the order of the index."""
-        return tuple(str(variant.platform) for variant in self.variants if variant.platform is not None)
+        """In the order of the index. What says `unknown` is no image: BuildKit's attestations are listed so."""
+        found = (variant.platform for variant in self.variants)
+        return tuple(str(platform) for platform in found if platform is not None and platform.os != "unknown")
 
     @property
     def created(self) -> dt.datetime | None:
@@ -76,7 +77,10 @@ async def _images(source: Source, root: Manifest) -> Sequence[tuple[Manifest, Pl
         return [(root, None)]
     found: list[tuple[Manifest, Platform | None]] = []
     for child in root.children:
-        manifest = await source.manifest(child.digest)
+        try:
+            manifest = await source.manifest(child.digest)
+        except Missing:  # a mirror may have some of the platforms
+            continue
         found += [(one, platform or child.platform) for one, platform in await _images(source, manifest)]
     return found
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from authproxy.access import CATALOG, Access, pull
+from authproxy.images.pattern import is_pattern
 from authproxy.remote.client import RegistryClient
 from authproxy.remote.faults import RemoteError, refused
 
@@ -18,37 +19,75 @@ OK, BAD_REQUEST, NOT_FOUND = 200, 400, 404
 
 
 async def repositories(registry: RegistryClient) -> AsyncIterator[str]:
-    """The names of a registry, in its order. Raises RemoteError."""
-    pages = _pages(registry, f"/v2/_catalog?n={PAGE}", (CATALOG,), "repositories", f"the catalog of {registry.host}")
-    async for names in pages:
+    """The names of a registry, in its order. Raises RemoteError.
+
+    ghcr.io and Docker Hub list none.
+    """
+    what = f"the catalog of {registry.host}"
+    hint = f"; where a registry does not list its repositories, name one: {registry.host}/REPOSITORY"
+    async for names in _pages(registry, f"/v2/_catalog?n={PAGE}", (CATALOG,), "repositories", what, hint=hint):
         for name in names:
             yield name
+
+
+async def find_repositories(registry: RegistryClient, pattern: str | None) -> AsyncIterator[str]:
+    """Those that have what a pattern may mean: just the one that it names, where only the tag is open.
+
+    So registries that list no repositories can be asked for one. Raises RemoteError.
+    """
+    repository = (pattern or "").rpartition(":")[0]
+    if repository and not is_pattern(repository):
+        yield repository
+        return
+    async for each in repositories(registry):
+        yield each
 
 
 async def tags(registry: RegistryClient, repository: str) -> AsyncIterator[str]:
     """The tags of a repository, in the registry's order; none where there is no such repository. Raises RemoteError."""
-    path = f"/v2/{repository}/tags/list"
-    what = f"the tags of {registry.host}/{repository}"
-    async for names in _pages(registry, path, (pull(repository),), "tags", what, may_be_missing=True):
+    async for names in tag_pages(registry, repository, may_be_missing=True):
         for name in names:
             yield name
 
 
+async def tag_pages(registry: RegistryClient, repository: str, *, may_be_missing: bool) -> AsyncIterator[list[str]]:
+    """The same page by page, empty ones left out. Raises RemoteError.
+
+    `may_be_missing`: that there is no such repository is no fault, as of one that is deleted while it is listed.
+    """
+    path = f"/v2/{repository}/tags/list"
+    what = f"the tags of {registry.host}/{repository}"
+    needs = (pull(repository),)
+    async for names in _pages(registry, path, needs, "tags", what, may_be_missing=may_be_missing):
+        if names:
+            yield list(names)
+
+
 async def _pages(
-    registry: RegistryClient, path: str, needs: Sequence[Access], key: str, what: str, *, may_be_missing: bool = False
+    registry: RegistryClient,
+    path: str,
+    needs: Sequence[Access],
+    key: str,
+    what: str,
+    *,
+    hint: str = "",
+    may_be_missing: bool = False,
 ) -> AsyncIterator[Sequence[str]]:
     url: httpx.URL | None = await registry.address(path)
+    seen: set[httpx.URL] = set()
     while url is not None:
+        if url in seen:
+            raise RemoteError(f"{what}: the registry sends us in a circle, back to {url}")
+        seen.add(url)
         answer = await registry.ask("GET", url, needs)
-        if answer.status_code == BAD_REQUEST and url.query:  # a page of that size is too large for this one
+        if answer.status_code == BAD_REQUEST and "n" in url.params:  # a page of that size is too large for this one
             answer = await registry.ask("GET", url.copy_remove_param("n"), needs)
         if answer.status_code == NOT_FOUND and may_be_missing:
             return
         if answer.status_code != OK:
-            raise refused(answer, what)
+            raise RemoteError(f"{refused(answer, what)}{hint}", answer.status_code)
         yield _names(answer, key, what)
-        following = answer.links.get("next", {}).get("url")
-        url = None if following is None else answer.url.join(following)
+        url = registry.next_page(answer)
 
 
 def _names(answer: httpx.Response, key: str, what: str) -> Sequence[str]:

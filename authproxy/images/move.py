@@ -1,21 +1,26 @@
 """One image from a source to a destination: push, pull and copy are this with different ends."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
-from authproxy.digest import Digest, new_hasher
+from authproxy.digest import Digest, Hasher, new_hasher
 from authproxy.images.content import Destination, Interrupted, Mounts, Source
 from authproxy.images.model import Descriptor, Manifest, Platform
 
 # Blobs at the same time. A registry's disk and the line are busy with fewer; small layers wait for answers.
 JOBS = 4
 
-# A blob is sent so often before it is given up, with a pause that doubles.
+# A blob is sent so often without getting further before it is given up, with a pause that doubles.
 ATTEMPTS = 5
 FIRST_PAUSE_S = 0.5
+
+# How far apart the places are from which a blob that broke off can be read again.
+MARK_BYTES = 16 << 20
 
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
@@ -67,7 +72,7 @@ class Moved:
 
     @property
     def moved_bytes(self) -> int:
-        """Bytes of blobs that went from the one to the other."""
+        """Bytes of the blobs that went from the one to the other."""
         return sum(blob.size for blob, how in self.blobs.items() if how is How.MOVED)
 
 
@@ -77,8 +82,7 @@ async def move_image(
     manifest: Manifest,
     name: str | None,
     *,
-    mount_from: str | None = None,
-    jobs: int = JOBS,
+    turns: asyncio.Semaphore | None = None,
     progress: Progress | None = None,
     sleep: Sleep = asyncio.sleep,
 ) -> Moved:
@@ -86,13 +90,12 @@ async def move_image(
 
     Every blob comes before the manifests, and a child before its index, so that a destination never holds a name whose
     content is not there; what is there already is not moved, so one that was broken off goes on where it was.
-    `mount_from` is a repository that the destination may take blobs from by itself. Raises MoveError, and what the
-    source and the destination raise: the first fault ends the rest.
+    `turns` bounds the blobs that move at once, JOBS without it. Raises MoveError, and what the source and the
+    destination raise: the first fault ends the rest.
     """
     manifests = await _gather(source, manifest)
     blobs = {blob.digest: blob for one in manifests for blob in one.blobs if not blob.is_elsewhere}
-    turns = asyncio.Semaphore(jobs)
-    mover = _Mover(source, destination, mount_from, turns, progress or Silent(), sleep)
+    mover = _Mover(source, destination, turns or asyncio.Semaphore(JOBS), progress or Silent(), sleep)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = {blob: group.create_task(mover.move(blob)) for blob in blobs.values()}
@@ -132,49 +135,74 @@ async def _gather(source: Source, root: Manifest) -> list[Manifest]:
 class _Mover:
     source: Source
     destination: Destination
-    mount_from: str | None
     turns: asyncio.Semaphore
     progress: Progress
     sleep: Sleep
 
     async def move(self, blob: Descriptor) -> How:
-        async with self.turns:
+        async with self._turn(blob), self.turns:
             self.progress.begin(blob)
             how = await self._move(blob)
             self.progress.end(blob, how)
             return how
 
+    def _turn(self, blob: Descriptor) -> AbstractAsyncContextManager[None]:
+        return self.destination.turn(blob.digest) if isinstance(self.destination, Mounts) else nullcontext()
+
     async def _move(self, blob: Descriptor) -> How:
         if await self.destination.has(blob):
             return How.THERE
-        if (
-            self.mount_from is not None
-            and isinstance(self.destination, Mounts)
-            and await self.destination.mount_from(blob, self.mount_from)
-        ):
+        if isinstance(self.destination, Mounts) and await self.destination.mount(blob):
             return How.MOUNTED
-        for attempt in range(1, ATTEMPTS + 1):
+        checked = _Checked(self.source, blob, self.progress)
+        start = attempt = 0
+        while True:
             try:
-                await self.destination.put_blob(blob, self._verified(blob))
-                break
-            except Interrupted:
+                await self.destination.put_blob(blob, checked.read(start), start)
+            except Interrupted as error:
+                attempt = 1 if error.kept > start else attempt + 1
                 if attempt == ATTEMPTS:
                     raise
-                self.progress.begin(blob)
+                start = error.kept
                 await self.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1))
-        return How.MOVED
+                self.progress.begin(blob)
+            else:
+                return How.MOVED
 
-    async def _verified(self, blob: Descriptor) -> AsyncIterator[bytes]:
-        """The blob's bytes. Raises MoveError in place of an end where they are not the blob's."""
-        hasher = new_hasher(blob.digest.algorithm)
-        size = 0
-        async for piece in self.source.blob(blob):
-            size += len(piece)
-            if size > blob.size:
+
+@dataclass(slots=True)
+class _Checked:
+    """A blob's bytes, compared with its digest though they may be read in several attempts."""
+
+    source: Source
+    blob: Descriptor
+    progress: Progress
+    marks: deque[tuple[int, Hasher]] = field(default_factory=deque)  # places that were passed, and the digest so far
+
+    async def read(self, start: int) -> AsyncIterator[bytes]:
+        """From a place on that was read before, or 0. Raises MoveError in place of an end where it is another blob."""
+        blob = self.blob
+        at, hasher = self._before(start)
+        self.progress.advance(blob, at)
+        async for piece in self.source.blob(blob, at):
+            passed = at + len(piece)
+            if passed > blob.size:
                 raise MoveError(f"blob {blob.digest} has more than the {blob.size} bytes that its manifest says")
             hasher.update(piece)
             self.progress.advance(blob, len(piece))
-            yield piece
+            if passed > start:
+                yield piece[start - at :] if at < start else piece
+            at = passed
+            if at - (self.marks[-1][0] if self.marks else 0) >= MARK_BYTES:
+                self.marks.append((at, hasher.copy()))
         actual = Digest(blob.digest.algorithm, hasher.hexdigest())
-        if size != blob.size or actual != blob.digest:
-            raise MoveError(f"blob {blob.digest} came as {size} bytes with the digest {actual}; nothing of it is kept")
+        if at != blob.size or actual != blob.digest:
+            raise MoveError(f"blob {blob.digest} came as {at} bytes with the digest {actual}; nothing of it is kept")
+
+    def _before(self, start: int) -> tuple[int, Hasher]:
+        while self.marks and self.marks[-1][0] > start:
+            self.marks.pop()
+        if not self.marks:
+            return 0, new_hasher(self.blob.digest.algorithm)
+        at, hasher = self.marks[-1]
+        return at, hasher.copy()

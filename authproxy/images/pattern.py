@@ -2,12 +2,14 @@
 
 from fnmatch import fnmatchcase
 
+from authproxy.remote.name import split_host
+
 _WILD = "*?["
 
 
 def is_pattern(text: str) -> bool:
-    """Whether a text means more than one name."""
-    return any(char in text for char in _WILD)
+    """Whether a text means more than one name. The brackets of an IPv6 host are none of a pattern."""
+    return any(char in split_host(text)[1] for char in _WILD)
 
 
 def means(pattern: str, name: str) -> bool:

@@ -1,5 +1,6 @@
 """Images out of registries, gathered for an archive."""
 
+import asyncio
 import platform as machine
 
 from authproxy.images.archive.staging import Staging
@@ -26,7 +27,7 @@ async def pull_image(
     *,
     form: Form,
     platform: Platform | None,
-    jobs: int,
+    turns: asyncio.Semaphore,
     progress: Progress,
 ) -> Moved:
     """Gather one image under its familiar name: one platform, or all where that is None and the form can hold them.
@@ -38,4 +39,4 @@ async def pull_image(
         platform = own_platform()
     if platform is not None:
         manifest = await choose_platform(source, manifest, platform)
-    return await move_image(source, stage, manifest, name.familiar, jobs=jobs, progress=progress)
+    return await move_image(source, stage, manifest, name.familiar, turns=turns, progress=progress)

@@ -1,5 +1,6 @@
 """Images out of archives and out of the local daemon, pushed under the names that they get; what is there is left."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -68,7 +69,7 @@ class Pusher:
     destination: str
     locate: Locate
     is_dry: bool
-    jobs: int
+    turns: asyncio.Semaphore
     progress: Progress
 
     async def push_archives(self, paths: Sequence[Path]) -> AsyncIterator[Pushed | Failed]:
@@ -102,8 +103,9 @@ class Pusher:
         Raises DaemonError.
         """
         chosen = choose(await daemon.images(), patterns)
-        if patterns and not chosen:
-            yield Failed(" ".join(patterns), "the docker daemon holds no image of such a name")
+        if not chosen:
+            what = f"no image of such a name: {' '.join(patterns)}" if patterns else "no image that has a name"
+            yield Failed("docker", f"the docker daemon holds {what}")
         if not is_place(self.destination) and sum(len(image.names) for image in chosen) > 1:
             yield Failed(
                 self.destination, "it is one repository, for one image: end it with / to keep the images' names"
@@ -166,7 +168,7 @@ class Pusher:
     async def _push(self, archive: Archive, image: ArchivedImage, name: str) -> Pushed:
         repository, tag = await self.locate(name)
         manifest = await archive.manifest(image.reference)
-        moved = await move_image(archive, repository, manifest, tag, jobs=self.jobs, progress=self.progress)
+        moved = await move_image(archive, repository, manifest, tag, turns=self.turns, progress=self.progress)
         return Pushed(name, Outcome.PUSHED, manifest.digest, moved.moved_bytes)
 
 

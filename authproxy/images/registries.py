@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+from authproxy.images.neighbours import Neighbours
 from authproxy.images.repository import RemoteRepository
 from authproxy.remote.client import RegistryClient, open_registry
 from authproxy.remote.faults import RemoteError
@@ -15,13 +16,21 @@ from authproxy.remote.trust import Trust
 
 
 class Registries:
-    """Repositories by names of images. Closes what it opened at the end of its block."""
+    """Repositories by names of images. Closes what it opened at the end of its block.
 
-    def __init__(self, trust: Trust, login: Login | None, environment: Mapping[str, str]) -> None:
+    `login` is for the registry `login_host` and for no other; without it stored ones are used.
+    """
+
+    def __init__(
+        self, trust: Trust, login: Login | None, environment: Mapping[str, str], login_host: str | None = None
+    ) -> None:
         self._trust = trust
         self._login = login
+        self._login_host = login_host
         self._environment = environment
         self._opened: dict[str, RegistryClient] = {}
+        self._neighbours: dict[str, Neighbours] = {}
+        self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -34,26 +43,35 @@ class Registries:
 
     async def to_pull(self, name: ImageName) -> RemoteRepository:
         """The repository of a name, to read from. Raises RemoteError."""
-        return RemoteRepository(await self._open(name.host), name.repository, may_push=False)
+        return await self.repository(name.host, name.repository)
 
-    async def to_push(self, text: str) -> tuple[RemoteRepository, str]:
-        """The repository of a name, to write to, and the tag there. Raises RemoteError, also where it is no name."""
+    async def to_push(self, text: str, origin: ImageName | None = None) -> tuple[RemoteRepository, str]:
+        """The repository of a name, to write to, and the tag there. Raises RemoteError, also where it is no name.
+
+        `origin` is where the image comes from: in the same registry its blobs can be mounted.
+        """
         try:
             name = parse_image_name(text)
         except ValueError as error:
             raise RemoteError(str(error)) from None
-        return RemoteRepository(await self._open(name.host), name.repository, may_push=True), name.reference
+        registry = await self.open(name.host)
+        neighbours = self._neighbours.setdefault(name.host, Neighbours())
+        beside = origin.repository if origin is not None and origin.host == name.host else None
+        return RemoteRepository(registry, name.repository, neighbours, origin=beside), name.reference
 
     async def repository(self, host: str, repository: str) -> RemoteRepository:
         """A repository of a registry, to read from and delete in. Raises RemoteError."""
-        return RemoteRepository(await self._open(host), repository, may_push=False)
+        return RemoteRepository(await self.open(host), repository)
 
     async def open(self, host: str) -> RegistryClient:
         """A registry by its name. Raises RemoteError."""
-        return await self._open(host)
+        async with self._opening:
+            if host not in self._opened:
+                login = await self._find_login(host)
+                self._opened[host] = await self._stack.enter_async_context(open_registry(host, login, self._trust))
+            return self._opened[host]
 
-    async def _open(self, host: str) -> RegistryClient:
-        if host not in self._opened:
-            login = self._login or await asyncio.to_thread(find_login, host, self._environment)
-            self._opened[host] = await self._stack.enter_async_context(open_registry(host, login, self._trust))
-        return self._opened[host]
+    async def _find_login(self, host: str) -> Login | None:
+        if self._login is not None and host == self._login_host:
+            return self._login
+        return await asyncio.to_thread(find_login, host, self._environment)

@@ -1,5 +1,6 @@
 """One repository of a registry, as a source and a destination: OCI Distribution 1.1."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -7,18 +8,17 @@ import httpx
 from authproxy.access import delete, pull, push
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid
-from authproxy.images.content import Interrupted, Missing
+from authproxy.images.content import Missing
 from authproxy.images.model import Descriptor, Manifest, UnreadableManifest
+from authproxy.images.neighbours import Neighbours
+from authproxy.images.upload import Upload, is_mounted, open_upload
 from authproxy.registry.manifest import IMAGES, INDEXES
-from authproxy.remote.client import PASSING, RegistryClient
+from authproxy.remote.again import pause_s
+from authproxy.remote.client import RegistryClient
 from authproxy.remote.faults import RemoteError, refused
 
 OK, CREATED, ACCEPTED, NO_CONTENT, PARTIAL = 200, 201, 202, 204, 206
 NOT_FOUND, NOT_ALLOWED = 404, 405
-
-# Registries take 4 MiB; a few say they take more.
-MAX_MANIFEST_BYTES = 16 << 20
-PIECE_BYTES = 1 << 18
 
 _ACCEPTED = {"Accept": ", ".join((*IMAGES, *INDEXES))}
 
@@ -27,54 +27,77 @@ RESUMES = 5
 
 
 class RemoteRepository:
-    """Images of one repository. `may_push` says which token is asked for. Every method raises RemoteError."""
+    """Images of one repository, to be read, and with `neighbours` written too. Every method raises RemoteError.
 
-    def __init__(self, registry: RegistryClient, repository: str, *, may_push: bool) -> None:
+    `origin` is a repository of the same registry that may have what nobody knows a place of.
+    """
+
+    def __init__(
+        self,
+        registry: RegistryClient,
+        repository: str,
+        neighbours: Neighbours | None = None,
+        *,
+        origin: str | None = None,
+    ) -> None:
         self._registry = registry
         self._repository = repository
         self._place = f"{registry.host}/{repository}"
-        self._needs = (pull(repository), push(repository)) if may_push else (pull(repository),)
+        # Which token is asked for: all tokens of a repository are for the same, so that one is enough.
+        self._needs = (pull(repository),) if neighbours is None else (pull(repository), push(repository))
         self._deletes = (*self._needs, delete(repository))
+        self._neighbours = neighbours or Neighbours()
+        self._origin = origin
+        self._uploads: dict[Digest, Upload] = {}  # that were begun and are gone on with
 
     async def manifest(self, reference: str | Digest) -> Manifest:
         """See Source: by a tag or a digest."""
-        what = f"{self._place} {reference}"
-        url = await self._url(f"manifests/{reference}")
-        async with self._registry.streamed("GET", url, self._needs, headers=_ACCEPTED) as answer:
-            content = await _read_bounded(answer, what)
+        what = self._name(reference)
+        answer = await self._registry.ask(
+            "GET", await self._url(f"manifests/{reference}"), self._needs, headers=_ACCEPTED
+        )
         if answer.status_code == NOT_FOUND:
             raise Missing(f"{what}: the registry has no such image")
         if answer.status_code != OK:
             raise refused(answer, what)
         digest = reference if isinstance(reference, Digest) else None
-        if digest is not None and Digest.of(content, digest.algorithm) != digest:
-            raise RemoteError(f"{what}: the registry sent another manifest, {Digest.of(content)}")
+        if digest is not None and Digest.of(answer.content, digest.algorithm) != digest:
+            raise RemoteError(f"{what}: the registry sent another manifest, {Digest.of(answer.content)}")
+        media_type = answer.headers.get("content-type", "").partition(";")[0]
         try:
-            return Manifest.read(content, answer.headers.get("content-type", "").partition(";")[0] or None, digest)
+            return Manifest.read(answer.content, media_type or None, digest)
         except UnreadableManifest as error:
             raise RemoteError(f"{what}: {error}") from error
 
     async def blob(self, descriptor: Descriptor, start: int = 0) -> AsyncIterator[bytes]:
         """See Source: gone on with where it broke off."""
-        what = f"{self._place} {descriptor.digest}"
+        what = self._name(descriptor.digest)
         url = await self._url(f"blobs/{descriptor.digest}")
         broken = 0
-        while start < descriptor.size or not descriptor.size:
-            headers = {"Range": f"bytes={start}-"} if start else {}
+        while True:
+            before = start
+            headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
             async with self._registry.streamed("GET", url, self._needs, headers=headers) as answer:
-                if answer.status_code != (PARTIAL if start else OK):
+                if answer.status_code not in (OK, PARTIAL):
                     raise await _blob_fault(answer, what)
+                # Who does not know ranges sends all of it.
+                skipped = start if answer.status_code == OK else 0
                 try:
-                    async for piece in answer.aiter_raw(PIECE_BYTES):
-                        start += len(piece)
-                        broken = 0
-                        yield piece
+                    async for piece in answer.aiter_raw():
+                        useful, skipped = piece[skipped:], max(skipped - len(piece), 0)
+                        start += len(useful)
+                        if useful:
+                            yield useful
                 except httpx.TransportError as error:
-                    broken += 1
-                    if broken > RESUMES:
-                        raise RemoteError(f"{what}: it broke off at {start} of {descriptor.size} bytes") from error
+                    why = str(error)
                 else:
-                    return
+                    if start >= descriptor.size:
+                        return
+                    why = "that was all that came"
+            broken = 1 if start > before else broken + 1
+            if broken > RESUMES:
+                raise RemoteError(f"{what}: it broke off at {start} of {descriptor.size} bytes: {why}")
+            await asyncio.sleep(pause_s(broken, None))
 
     async def has(self, descriptor: Descriptor) -> bool:
         """See Destination."""
@@ -82,24 +105,53 @@ class RemoteRepository:
         url = await self._url(f"{kind}/{descriptor.digest}")
         answer = await self._registry.ask("HEAD", url, self._needs, headers={"Accept": descriptor.media_type})
         if answer.status_code not in {OK, NOT_FOUND}:
-            raise refused(answer, f"{self._place} {descriptor.digest}")
+            raise refused(answer, self._name(descriptor.digest))
+        if answer.status_code == OK:
+            self._neighbours.learn(descriptor.digest, self._repository)
         return answer.status_code == OK
 
-    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes]) -> None:
-        """See Destination: in an upload of one request."""
-        what = f"{self._place} {descriptor.digest}"
-        session = await self._open_upload(what)
-        headers = {"Content-Length": str(descriptor.size), "Content-Type": "application/octet-stream"}
-        url = session.copy_merge_params({"digest": str(descriptor.digest)})
+    def turn(self, digest: Digest) -> asyncio.Lock:
+        """See Mounts."""
+        return self._neighbours.turn(digest)
+
+    async def mount(self, descriptor: Descriptor) -> bool:
+        """See Mounts: OCI Distribution 1.1, "Mounting a blob from another repository"."""
+        origin = self._neighbours.find(descriptor.digest) or self._origin
+        if origin is None or origin == self._repository:
+            return False
+        query = {"mount": str(descriptor.digest), "from": origin}
+        url = (await self._url("blobs/uploads/")).copy_merge_params(query)
+        answer = await self._registry.ask("POST", url, (*self._needs, pull(origin)))
+        if is_mounted(answer):
+            return True
+        # What stands in its place is an upload, which is gone on with.
+        upload = open_upload(self._registry, self._needs, answer, self._name(descriptor.digest))
+        if upload is not None:
+            self._uploads[descriptor.digest] = upload
+        return False
+
+    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int = 0) -> None:
+        """See Destination."""
+        upload = self._uploads.pop(descriptor.digest, None)
+        if upload is None:
+            what = self._name(descriptor.digest)
+            answer = await self._registry.ask("POST", await self._url("blobs/uploads/"), self._needs)
+            upload = open_upload(self._registry, self._needs, answer, what)
+            if upload is None:
+                raise refused(answer, what)
+        self._uploads[descriptor.digest] = upload
         try:
-            answer = await self._registry.send_once("PUT", url, self._needs, headers=headers, content=chunks)
-            await answer.aread()
-        except httpx.TransportError as error:
-            raise Interrupted(f"{what}: the upload broke off: {str(error) or type(error).__name__}") from error
-        if answer.status_code in PASSING:
-            raise Interrupted(f"{what}: HTTP {answer.status_code}")
-        if answer.status_code != CREATED:
-            raise refused(answer, what)
+            await upload.take(descriptor, chunks, start)
+        finally:
+            if not upload.goes_on:
+                del self._uploads[descriptor.digest]
+        self._neighbours.learn(descriptor.digest, self._repository)
+
+    async def give_up(self, descriptor: Descriptor) -> None:
+        """End the upload that was begun for a blob, if one was."""
+        upload = self._uploads.pop(descriptor.digest, None)
+        if upload is not None:
+            await upload.cancel()
 
     async def put_manifest(self, manifest: Manifest, reference: str | None) -> None:
         """See Destination: `reference` is a tag."""
@@ -109,22 +161,7 @@ class RemoteRepository:
             "PUT", url, self._needs, headers={"Content-Type": manifest.media_type}, content=manifest.content
         )
         if answer.status_code != CREATED:
-            raise refused(answer, f"{self._place}:{name}" if reference else f"{self._place}@{name}")
-
-    async def mount_from(self, descriptor: Descriptor, repository: str) -> bool:
-        """See Mounts: OCI Distribution 1.1, "Mounting a blob from another repository"."""
-        what = f"{self._place} {descriptor.digest}"
-        url = (await self._url("blobs/uploads/")).copy_merge_params(
-            {"mount": str(descriptor.digest), "from": repository}
-        )
-        answer = await self._registry.ask("POST", url, (*self._needs, pull(repository)))
-        if answer.status_code == CREATED:
-            return True
-        if answer.status_code != ACCEPTED or "location" not in answer.headers:
-            raise refused(answer, what)
-        # An upload was begun in its place, which nobody will go on with.
-        await self._registry.ask("DELETE", answer.url.join(answer.headers["location"]), self._needs)
-        return False
+            raise refused(answer, self._name(reference or manifest.digest))
 
     async def find_digest(self, reference: str | Digest) -> Digest | None:
         """The digest of what a tag or a digest names here. None where there is no such manifest."""
@@ -133,7 +170,7 @@ class RemoteRepository:
         if answer.status_code == NOT_FOUND:
             return None
         if answer.status_code != OK:
-            raise refused(answer, f"{self._place} {reference}")
+            raise refused(answer, self._name(reference))
         try:
             return parse_digest(answer.headers.get("docker-content-digest", ""))
         except DigestInvalid:  # a registry that leaves the header out: the content tells
@@ -141,53 +178,54 @@ class RemoteRepository:
 
     async def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
         """What refers to a manifest (OCI Distribution 1.1, "Listing Referrers"); none where no registry tells."""
-        what = f"{self._place}@{digest}"
-        answer = await self._registry.ask("GET", await self._url(f"referrers/{digest}"), self._needs)
-        if answer.status_code == NOT_FOUND:  # registries before OCI 1.1 keep a tag in its place
+        found: list[Descriptor] = []
+        url: httpx.URL | None = await self._url(f"referrers/{digest}")
+        while url is not None:
+            answer = await self._registry.ask("GET", url, self._needs)
+            if answer.status_code == NOT_FOUND:  # registries before OCI 1.1 keep a tag in its place
+                return await self._tagged_referrers(digest)
+            if answer.status_code != OK:
+                raise refused(answer, self._name(digest))
             try:
-                return (await self.manifest(str(digest).replace(":", "-"))).children
-            except Missing:
-                return ()
-        if answer.status_code != OK:
-            raise refused(answer, what)
-        try:
-            return Manifest.read(answer.content).children
-        except UnreadableManifest as error:
-            raise RemoteError(f"{what}: its referrers cannot be read: {error}") from error
+                found += Manifest.read(answer.content).children
+            except UnreadableManifest as error:
+                raise RemoteError(f"{self._name(digest)}: its referrers cannot be read: {error}") from error
+            url = self._registry.next_page(answer)
+        return tuple(found)
 
     async def delete(self, digest: Digest) -> None:
-        """Delete a manifest, and with it every tag that names it (OCI Distribution 1.1, "Deleting manifests")."""
-        what = f"{self._place}@{digest}"
+        """Delete a manifest, and with it every tag that names it (OCI Distribution 1.1, "Deleting manifests").
+
+        What is gone already is no fault: an answer may have been lost.
+        """
+        what = self._name(digest)
         answer = await self._registry.ask("DELETE", await self._url(f"manifests/{digest}"), self._deletes)
         if answer.status_code == NOT_ALLOWED:
             raise RemoteError(
                 f"{what}: the registry deletes nothing (CNCF Distribution and authproxy: storage.delete.enabled)",
                 answer.status_code,
             )
-        if answer.status_code not in {OK, ACCEPTED, NO_CONTENT}:
+        if answer.status_code not in {OK, ACCEPTED, NO_CONTENT, NOT_FOUND}:
             raise refused(answer, what)
 
-    async def _open_upload(self, what: str) -> httpx.URL:
-        answer = await self._registry.ask("POST", await self._url("blobs/uploads/"), self._needs)
-        if answer.status_code != ACCEPTED or "location" not in answer.headers:
-            raise refused(answer, what)
-        return answer.url.join(answer.headers["location"])
+    async def _tagged_referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
+        """OCI Distribution 1.1, "Referrers Tag Schema"."""
+        try:
+            return (await self.manifest(f"{digest.algorithm}-{digest.hex[:MAX_TAG_HEX]}")).children
+        except Missing:
+            return ()
+
+    def _name(self, reference: str | Digest) -> str:
+        return f"{self._place}{'@' if isinstance(reference, Digest) or ':' in reference else ':'}{reference}"
 
     async def _url(self, path: str) -> httpx.URL:
         return await self._registry.address(f"/v2/{self._repository}/{path}")
 
 
-async def _read_bounded(answer: httpx.Response, what: str) -> bytes:
-    content = bytearray()
-    async for piece in answer.aiter_bytes():
-        content += piece
-        if len(content) > MAX_MANIFEST_BYTES:
-            raise RemoteError(f"{what}: the registry sent more than {MAX_MANIFEST_BYTES} bytes as a manifest")
-    return bytes(content)
+MAX_TAG_HEX = 64
 
 
 async def _blob_fault(answer: httpx.Response, what: str) -> Exception:
-    await answer.aread()
     if answer.status_code == NOT_FOUND:
         return Missing(f"{what}: the registry has no such blob")
-    return refused(answer, what)
+    return RemoteError(f"{what}: HTTP {answer.status_code}", answer.status_code)

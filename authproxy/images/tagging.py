@@ -1,8 +1,10 @@
 """A destination that takes what it can have from a neighbour, and refuses to be sent anything."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from authproxy.digest import Digest
 from authproxy.images.model import Descriptor, Manifest
 from authproxy.images.move import MoveError
 from authproxy.images.repository import RemoteRepository
@@ -19,13 +21,18 @@ class MountsOnly:
         """See Destination."""
         return await self.repository.has(descriptor)
 
-    async def mount_from(self, descriptor: Descriptor, repository: str) -> bool:
+    def turn(self, digest: Digest) -> asyncio.Lock:
         """See Mounts."""
-        return await self.repository.mount_from(descriptor, repository)
+        return self.repository.turn(digest)
 
-    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes]) -> None:
+    async def mount(self, descriptor: Descriptor) -> bool:
+        """See Mounts."""
+        return await self.repository.mount(descriptor)
+
+    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int = 0) -> None:
         """Raises MoveError: a name costs no transfer."""
-        del chunks
+        del chunks, start
+        await self.repository.give_up(descriptor)
         raise MoveError(
             f"{self.name}: the registry does not hand {descriptor.digest} on from the other repository;"
             " `authproxy images copy` moves it"

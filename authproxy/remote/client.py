@@ -1,31 +1,33 @@
 """Requests to one registry: where it answers, who is asking, and what is tried again."""
 
 import asyncio
-import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.request import getproxies
 
 import httpx
 
 from authproxy.access import Access
 from authproxy.clock import Clock
-from authproxy.remote.faults import RemoteError
+from authproxy.remote.again import PASSING, find_cause, is_lasting, pause_s, persist
+from authproxy.remote.faults import ANONYMOUS, RemoteError
 from authproxy.remote.host import authority_of
 from authproxy.remote.login import Login
 from authproxy.remote.tokens import Authorizer
+from authproxy.remote.transport import TIMEOUTS, Direct
 from authproxy.remote.trust import Trust, is_loopback, tls_context
 
-TIMEOUT_S = 60.0
-ATTEMPTS = 5
-FIRST_PAUSE_S = 0.5
-MAX_PAUSE_S = 30.0
+__all__ = ["PASSING", "RegistryClient", "open_registry", "pause_s"]
 
-# Answers that say nothing about the request: the same one may be sent again.
-PASSING = frozenset({429, 502, 503, 504})
+# Answers that are read whole: manifests (registries take 4 MiB, a few more) and pages of names.
+MAX_ANSWER_BYTES = 16 << 20
 UNAUTHORIZED = 401
+
+# How often HTTPS is tried where a connection is taken and broken off, before HTTP is.
+TLS_ATTEMPTS = 3
 
 
 class RegistryClient:
@@ -35,6 +37,7 @@ class RegistryClient:
         self.host = host
         self._client = client
         self._trust = trust
+        self._is_anonymous = login is None
         self._authorizer = Authorizer(host, login, client, now)
         self._base: httpx.URL | None = None
         self._finding = asyncio.Lock()
@@ -57,35 +60,28 @@ class RegistryClient:
 
     async def ask(self, method: str, url: httpx.URL, needs: Sequence[Access], **options: Any) -> httpx.Response:
         """Send a request that may be sent twice, and read its answer: any status but those that only ask to wait."""
-        async with self.streamed(method, url, needs, **options) as answer:
-            await answer.aread()
-            return answer
+
+        async def once() -> httpx.Response:
+            return await self._read(await self.send_once(method, url, needs, **options))
+
+        try:
+            return await persist(once)
+        except httpx.TransportError as error:
+            raise self.unreachable(error) from error
 
     @asynccontextmanager
     async def streamed(
         self, method: str, url: httpx.URL, needs: Sequence[Access], **options: Any
     ) -> AsyncIterator[httpx.Response]:
         """The same, its body unread. A fault while it is read is the reader's."""
-        answer = await self._send(method, url, needs, **options)
+        try:
+            answer = await persist(lambda: self.send_once(method, url, needs, **options))
+        except httpx.TransportError as error:
+            raise self.unreachable(error) from error
         try:
             yield answer
         finally:
             await answer.aclose()
-
-    async def _send(self, method: str, url: httpx.URL, needs: Sequence[Access], **options: Any) -> httpx.Response:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                answer = await self.send_once(method, url, needs, **options)
-            except httpx.TransportError as error:
-                if attempt == ATTEMPTS:
-                    raise self._unreachable(error) from error
-                await asyncio.sleep(pause_s(attempt, None))
-                continue
-            if answer.status_code not in PASSING or attempt == ATTEMPTS:
-                return answer
-            await answer.aclose()
-            await asyncio.sleep(pause_s(attempt, answer.headers.get("retry-after")))
-        raise AssertionError("the last attempt returns or raises")
 
     async def send_once(
         self,
@@ -96,71 +92,120 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         content: bytes | AsyncIterator[bytes] | None = None,
     ) -> httpx.Response:
-        """Send a request, and once more with what a 401 asks for, unless its body is a stream. Raises TransportError.
+        """Send a request, and once more with what a 401 asks for. Raises TransportError.
 
-        A stream goes with what was authorized before: the request that opened its upload has asked.
+        A stream cannot be sent once more: the 401 is the answer, and whoever sends the next one is authorized for it.
         """
-        is_ours = self._base is not None and url.host == self._base.host and url.port == self._base.port
+        is_ours = self._is_ours(url)
         sent = dict(headers or {})
-        if is_ours and (known := self._authorizer.find(needs)) is not None:
+        known = self._authorizer.find(needs) if is_ours else None
+        if known is not None:
             sent["Authorization"] = known
         answer = await self._transmit(method, url, sent, content)
-        if answer.status_code != UNAUTHORIZED or not is_ours or not isinstance(content, bytes | None):
+        if answer.status_code != UNAUTHORIZED or not is_ours:
             return answer
-        value = await self._authorizer.answer(answer.headers.get_list("www-authenticate"), needs)
-        if value is None:
+        value = await self._authorizer.answer(answer.headers.get_list("www-authenticate"), needs, refused=known)
+        if value is None or not isinstance(content, bytes | None):
             return answer
         await answer.aclose()
         sent["Authorization"] = value
         return await self._transmit(method, url, sent, content)
 
+    def next_page(self, answer: httpx.Response) -> httpx.URL | None:
+        """Where the rest of a list is (RFC 8288, as OCI Distribution 1.1 has it). None at its end."""
+        following = answer.links.get("next", {}).get("url")
+        try:
+            return None if following is None else answer.url.join(following)
+        except httpx.InvalidURL as error:
+            raise RemoteError(f"{self.host} names the next page by an address that is none: {error}") from error
+
+    def unreachable(self, error: httpx.TransportError) -> RemoteError:
+        """No answer, in words."""
+        if isinstance(find_cause(error, ssl.SSLCertVerificationError), ssl.SSLCertVerificationError):
+            return RemoteError(
+                f"{self.host} shows a certificate that is not believed ({error}): name its authority by --ca FILE, or"
+                f" put that into {self._trust.certificates}/{self.host}/ca.crt, where docker looks too"
+            )
+        return RemoteError(f"{self.host} cannot be reached: {str(error) or type(error).__name__}")
+
+    def _is_ours(self, url: httpx.URL) -> bool:
+        # Whoever else a registry sends us to is told nothing, and nothing is told where others can listen.
+        base = self._base
+        return base is not None and (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
+
     async def _transmit(
         self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | AsyncIterator[bytes] | None
     ) -> httpx.Response:
         request = self._client.build_request(method, url, headers=headers, content=content)
-        # Storage of blobs is often elsewhere; httpx leaves the authorization out where the host is another.
-        return await self._client.send(request, stream=True, follow_redirects=method in {"GET", "HEAD"})
+        try:
+            # Storage of blobs is often elsewhere; httpx leaves the authorization out where the host is another.
+            return await self._client.send(request, stream=True, follow_redirects=method in {"GET", "HEAD"})
+        except httpx.TransportError:
+            raise
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise RemoteError(f"{self.host} sends us nowhere: {error}") from error
+
+    async def _read(self, answer: httpx.Response) -> httpx.Response:
+        """The same answer with its content, which is bounded."""
+        content = bytearray()
+        try:
+            async for piece in answer.aiter_bytes():
+                content += piece
+                if len(content) > MAX_ANSWER_BYTES:
+                    raise RemoteError(f"{self.host} answers with more than {MAX_ANSWER_BYTES} bytes to {answer.url}")
+        except httpx.DecodingError as error:
+            raise RemoteError(f"{self.host} answers with content that cannot be decoded: {error}") from error
+        finally:
+            await answer.aclose()
+        headers = [pair for pair in answer.headers.raw if pair[0].lower() not in _OF_THE_LINE]
+        return httpx.Response(
+            answer.status_code,
+            headers=headers,
+            content=bytes(content),
+            request=answer.request,
+            extensions={ANONYMOUS: self._is_anonymous and answer.status_code == UNAUTHORIZED},
+        )
 
     async def _find_base(self) -> httpx.URL:
-        """HTTPS; plain HTTP where that was said, and for this machine where HTTPS is not answered, as docker does."""
+        """HTTPS; HTTP where that is not answered, on this machine, as docker does, or where it was said."""
         authority = authority_of(self.host)
-        plain = httpx.URL(f"http://{authority}/")
-        if self._trust.plain_http:
-            return plain
-        secure = httpx.URL(f"https://{authority}/")
-        if not is_loopback(self.host):
+        secure, plain = httpx.URL(f"https://{authority}/"), httpx.URL(f"http://{authority}/")
+        if not self._trust.plain_http and not is_loopback(self.host):
             return secure
-        try:
-            await self._client.get(secure.join("/v2/"))
-        except httpx.TransportError as error:
-            # A certificate that is not believed is no lack of HTTPS: no password goes there in plain text.
-            if isinstance(error, httpx.ConnectError) and not _is_about_certificate(error):
-                return plain
-            raise self._unreachable(error) from error
-        return secure
-
-    def _unreachable(self, error: httpx.TransportError) -> RemoteError:
-        return RemoteError(f"{self.host} cannot be reached: {str(error) or type(error).__name__}")
-
-
-def _is_about_certificate(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+        for attempt in range(1, TLS_ATTEMPTS + 1):
+            try:
+                await self._client.get(secure.join("/v2/"))
+            except httpx.TransportError as error:
+                if is_lasting(error):
+                    raise self.unreachable(error) from error
+                if self._trust.plain_http or isinstance(find_cause(error, ssl.SSLError), ssl.SSLError):
+                    return plain
+                if isinstance(error, httpx.TimeoutException) or find_cause(error, ConnectionRefusedError) is not None:
+                    raise self.unreachable(error) from error
+                await asyncio.sleep(pause_s(attempt, None))
+            else:
+                return secure
+        return plain
 
 
-def pause_s(attempt: int, retry_after: str | None) -> float:
-    """How long to wait after so many attempts: what the registry says, else twice as long each time, at random."""
-    if retry_after is not None and retry_after.isdecimal():
-        return min(float(retry_after), MAX_PAUSE_S)
-    longest: float = min(FIRST_PAUSE_S * 2 ** (attempt - 1), MAX_PAUSE_S)
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+# Of how an answer came, and no longer true of its content.
+_OF_THE_LINE = frozenset({b"content-encoding", b"transfer-encoding"})
 
 
 @asynccontextmanager
 async def open_registry(host: str, login: Login | None, trust: Trust) -> AsyncIterator[RegistryClient]:
     """A registry for the length of a block. Nothing is asked yet. Raises RemoteError."""
-    async with httpx.AsyncClient(verify=tls_context(host, trust), timeout=TIMEOUT_S) as client:
+    tls = tls_context(host, trust)
+    async with _open_client(host, tls) as client:
         yield RegistryClient(host, client, login, trust, time.monotonic)
+
+
+def _open_client(host: str, tls: ssl.SSLContext) -> httpx.AsyncClient:
+    """Connections of our own; httpx's where the usual variables name a proxy and the registry is not this machine."""
+    timeout = httpx.Timeout(TIMEOUTS.read_s, connect=TIMEOUTS.connect_s)
+    if is_loopback(host) or not getproxies().keys() & {"http", "https", "all"}:
+        return httpx.AsyncClient(transport=Direct(tls), timeout=timeout, trust_env=False)
+    try:
+        return httpx.AsyncClient(verify=tls, timeout=timeout)
+    except ValueError as error:
+        raise RemoteError(f"a proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names is none: {error}") from error

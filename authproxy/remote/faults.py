@@ -4,6 +4,9 @@ import httpx
 
 MAX_WORDS = 300
 
+# An answer's mark that nobody was named to the registry that refused it.
+ANONYMOUS = "authproxy.anonymous"
+
 
 class RemoteError(Exception):
     """A registry that cannot be asked, or refuses: one sentence that names it. `status` is None without an answer."""
@@ -21,4 +24,6 @@ def refused(answer: httpx.Response, what: str) -> RemoteError:
     except (ValueError, RecursionError, KeyError, IndexError, TypeError, AttributeError):
         words = ""
     printable = "".join(char for char in words[:MAX_WORDS] if char.isprintable())
-    return RemoteError(f"{what}: HTTP {answer.status_code}{' ' + printable if printable else ''}", answer.status_code)
+    hint = " (nobody is signed in: docker login, or --user)" if answer.extensions.get(ANONYMOUS) else ""
+    text = f"{what}: HTTP {answer.status_code}{' ' + printable if printable else ''}{hint}"
+    return RemoteError(text, answer.status_code)

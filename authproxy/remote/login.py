@@ -19,6 +19,7 @@ from authproxy.remote.name import DOCKER_HUB
 # Under which docker stores Docker Hub's login.
 HUB_KEY = "https://index.docker.io/v1/"
 HELPER_TIMEOUT_S = 30
+MAX_WORDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,5 +126,9 @@ def ask_helper(helper: str, key: str, environment: Mapping[str, str]) -> Login |
             return Login("", identity_token=secret)
         case {"Username": str(user), "Secret": str(secret)}:
             return Login(user, secret)
-        case _:
-            return None
+    # What helpers say of a login that they don't have: docker-credential-helpers, "credentials/error.go".
+    words = done.stdout.decode(errors="replace").strip()
+    if done.returncode == 0 or "credentials not found" in words:
+        return None
+    said = "".join(char for char in words[:MAX_WORDS] if char.isprintable()) or f"exit code {done.returncode}"
+    raise RemoteError(f"docker-credential-{helper}, which docker's configuration names, has no login for {key}: {said}")

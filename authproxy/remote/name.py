@@ -3,6 +3,7 @@
 Source: https://pkg.go.dev/github.com/distribution/reference, "Grammar" and its familiar names.
 """
 
+import re
 from dataclasses import dataclass
 
 from authproxy.digest import Digest, parse_digest
@@ -12,6 +13,14 @@ from authproxy.reference import Repository, Tag, parse_repository, parse_tag
 DOCKER_HUB = "docker.io"
 _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 OFFICIAL = "library/"
+
+# The grammar's `domain`: a name, an IPv4 address or an IPv6 one in brackets, and a port.
+_HOST = re.compile(
+    r"(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*"
+    r"|\[[a-fA-F0-9:]+\])(?::[0-9]{1,5})?"
+)
+MAX_PORT = 65535
+
 DEFAULT_TAG = "latest"
 
 
@@ -54,10 +63,26 @@ def split_host(name: str) -> tuple[str | None, str]:
     return None, name
 
 
+def parse_host(text: str) -> str:
+    """Read a registry: a host with a dot or a port, or localhost, as names begin with it. Raises ValueError."""
+    host, rest = split_host(f"{text}/")
+    if host is None or rest or not _is_host(host):
+        raise ValueError(f"{text!r} is no registry: that is a host, as in example.org, example.org:5000 or localhost")
+    return host
+
+
+def _is_host(text: str) -> bool:
+    port = text.rpartition(":")[2]
+    return _HOST.fullmatch(text) is not None and not (port.isdigit() and int(port) > MAX_PORT)
+
+
 def parse_image_name(text: str) -> ImageName:
     """Read a name, with docker's defaults. Raises ValueError, with the sentence."""
     host, rest = split_host(text)
     host = host or DOCKER_HUB
+    if not _is_host(host):
+        hint = ": leave out the scheme" if text.startswith(("http://", "https://")) else f": {host!r} is no host"
+        raise ValueError(f"{text!r} is no name of an image{hint}")
     rest, at, digest = rest.partition("@")
     path, colon, tag = rest.rpartition(":")
     if not colon:

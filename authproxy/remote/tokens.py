@@ -3,7 +3,9 @@
 Docker token authentication; OAuth2's form for identity tokens (docs, "Authenticate via OAuth2").
 """
 
+import asyncio
 import base64
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +16,7 @@ import httpx
 from authproxy.access import Access, format_scopes
 from authproxy.clock import Clock
 from authproxy.proxy.challenge import parse_challenge
+from authproxy.remote.again import persist
 from authproxy.remote.faults import RemoteError, refused
 from authproxy.remote.login import Login
 
@@ -44,14 +47,20 @@ class Authorizer:
         self.identity_token = ""  # what was told then
         self._basic: str | None = None
         self._tokens: dict[tuple[Access, ...], _Token] = {}
+        self._fetching: defaultdict[tuple[Access, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def find(self, needs: Sequence[Access]) -> str | None:
         """The header's value for what was authorized before. None where nothing is known to fit."""
         token = self._tokens.get(tuple(needs))
         return f"Bearer {token.text}" if token is not None and self._now() < token.until else self._basic
 
-    async def answer(self, challenges: Sequence[str], needs: Sequence[Access]) -> str | None:
-        """The header's value that answers a 401. None where there is nothing to answer with. Raises RemoteError."""
+    async def answer(
+        self, challenges: Sequence[str], needs: Sequence[Access], refused: str | None = None
+    ) -> str | None:
+        """The header's value that answers a 401. None where there is nothing to answer with. Raises RemoteError.
+
+        `refused` is the one that was sent. Requests that are refused at the same time are answered by one new token.
+        """
         challenge = parse_challenge(challenges)
         if challenge is None:
             is_basic = any(value.lower().startswith("basic") for value in challenges)
@@ -59,9 +68,13 @@ class Authorizer:
                 return None
             self._basic = format_basic(self._login.user, self._login.password)
             return self._basic
-        token = await self._fetch(challenge.realm, challenge.service, needs)
-        self._tokens[tuple(needs)] = token
-        return f"Bearer {token.text}"
+        async with self._fetching[tuple(needs)]:
+            known = self.find(needs)
+            if known is not None and known not in (refused, self._basic):
+                return known
+            token = await self._fetch(challenge.realm, challenge.service, needs)
+            self._tokens[tuple(needs)] = token
+            return f"Bearer {token.text}"
 
     async def _fetch(self, realm: str, service: str | None, needs: Sequence[Access]) -> _Token:
         if self._login is not None and not may_tell(realm, self._host):
@@ -75,7 +88,7 @@ class Authorizer:
             if self._login is not None and self._login.identity_token:
                 form = fields | {"grant_type": "refresh_token", "client_id": CLIENT_ID, "scope": " ".join(scopes)}
                 form["refresh_token"] = self._login.identity_token
-                answer = await self._client.post(realm, data=form)
+                answer = await persist(lambda: self._client.post(realm, data=form))
             else:
                 query = [*fields.items(), *(("scope", scope) for scope in scopes)]
                 headers = {}
@@ -85,7 +98,7 @@ class Authorizer:
                         query += [("client_id", CLIENT_ID), ("offline_token", "true")]
                     headers["Authorization"] = format_basic(self._login.user, self._login.password)
                 url = httpx.URL(realm).copy_merge_params(httpx.QueryParams(tuple(query)))
-                answer = await self._client.get(url, headers=headers)
+                answer = await persist(lambda: self._client.get(url, headers=headers))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RemoteError(f"{what} is not to be had: {str(error) or type(error).__name__}") from error
         if answer.status_code != httpx.codes.OK:
@@ -114,15 +127,39 @@ def format_basic(user: str, password: str) -> str:
 
 
 def may_tell(realm: str, host: str) -> bool:
-    """Whether a realm is the registry's own: its host, or below the same domain (auth.docker.io for docker.io).
+    """Whether a realm is the registry's own: its host, below it (auth.docker.io), or beside it (gitlab.example.org).
 
-    A registry that names a realm of somebody else would have our password sent there (CVE-2020-15157 and its kin).
+    Never one that is spoken to without TLS, but on the registry's own host, which may itself be. A registry that names
+    a realm of somebody else would have our password sent there (CVE-2020-15157 and its kin).
     """
-    parts = urlsplit(realm)
-    own = urlsplit(f"//{host}").hostname or ""
-    theirs = parts.hostname or ""
-    if parts.scheme not in {"http", "https"} or not theirs:
+    try:
+        parts, own = urlsplit(realm), urlsplit(f"//{host}").hostname or ""
+        theirs = parts.hostname or ""
+    except ValueError:
         return False
-    _, dot, top = own.rpartition(".")
-    has_domain = bool(dot) and not top.isdigit() and ":" not in own
-    return theirs == own or (has_domain and theirs.endswith("." + ".".join(own.split(".")[-2:])))
+    if parts.scheme not in {"http", "https"} or not theirs or "@" in parts.netloc:
+        return False
+    if theirs == own:
+        return True
+    places = {own, _domain(own)} - {""} if _is_name(own) else set()
+    return parts.scheme == "https" and any(theirs == place or theirs.endswith(f".{place}") for place in places)
+
+
+def _is_name(host: str) -> bool:
+    """Whether what ends in this host is below it: of `10.0.0.1`, `::1` and `localhost` nothing is."""
+    return "." in host and ":" not in host and not host.rpartition(".")[2].isdigit()
+
+
+def _domain(host: str) -> str:
+    """What a host is directly below, where that belongs to one owner as far as one can tell; else "".
+
+    `.org` belongs to nobody, and `.co.uk` neither; which suffixes are so, only a list that changes could tell.
+    """
+    first, *rest = host.partition(".")[2].split(".")
+    is_suffix = not rest or (len(rest) == 1 and len(rest[0]) == COUNTRY_LETTERS and len(first) <= MAX_SUFFIX_LETTERS)
+    return "" if is_suffix else ".".join([first, *rest])
+
+
+# `co.uk`, `com.au`, `or.jp`, `gov.br`: what a country's names are below.
+COUNTRY_LETTERS = 2
+MAX_SUFFIX_LETTERS = 3

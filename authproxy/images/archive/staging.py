@@ -32,8 +32,9 @@ class Staging:
         """Whether this blob has been put."""
         return (self.folder / blob_name(descriptor.digest)).exists()
 
-    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes]) -> None:
+    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int = 0) -> None:
         """Take a blob, whose digest the giver verifies: where `chunks` raises, nothing is kept. Raises ArchiveError."""
+        assert not start, "nothing of what broke off is kept here"
         unnamed = self.folder / f"incoming-{os.urandom(8).hex()}"
         try:
             await self._write(unnamed, chunks)

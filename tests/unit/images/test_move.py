@@ -1,12 +1,14 @@
 import asyncio
 import gzip
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
 
 from authproxy.digest import Digest
-from authproxy.images.content import Missing
+from authproxy.images import move
+from authproxy.images.content import Interrupted, Missing
 from authproxy.images.model import Descriptor, Manifest, Platform
 from authproxy.images.move import How, MoveError, choose_platform, move_image
 from tests.unit.images.archive.saves import (
@@ -40,8 +42,9 @@ class Memory:
 
     held: dict[Digest, bytes] = field(default_factory=dict)
     names: dict[str, Digest] = field(default_factory=dict)
-    neighbours: dict[str, dict[Digest, bytes]] = field(default_factory=dict)
+    neighbour: dict[Digest, bytes] = field(default_factory=dict)
     taken: list[Digest] = field(default_factory=list)
+    turns: defaultdict[Digest, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     at_once: int = 0
     most_at_once: int = 0
 
@@ -60,7 +63,7 @@ class Memory:
     async def has(self, descriptor: Descriptor) -> bool:
         return descriptor.digest in self.held
 
-    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes]) -> None:
+    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int = 0) -> None:
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
         self.held[descriptor.digest] = b"".join([chunk async for chunk in chunks])
@@ -75,8 +78,11 @@ class Memory:
         if reference is not None:
             self.names[reference] = manifest.digest
 
-    async def mount_from(self, descriptor: Descriptor, repository: str) -> bool:
-        found = self.neighbours.get(repository, {}).get(descriptor.digest)
+    def turn(self, digest: Digest) -> asyncio.Lock:
+        return self.turns[digest]
+
+    async def mount(self, descriptor: Descriptor) -> bool:
+        found = self.neighbour.get(descriptor.digest)
         if found is not None:
             self.held[descriptor.digest] = found
         return found is not None
@@ -90,7 +96,7 @@ def source() -> Memory:
 
 async def test_all_platforms_move_children_first_and_each_blob_once(source: Memory) -> None:
     there = Memory()
-    moved = await move_image(source, there, await source.manifest("all"), "v1", jobs=3)
+    moved = await move_image(source, there, await source.manifest("all"), "v1", turns=asyncio.Semaphore(3))
     assert there.held == source.held
     assert there.names == {"v1": Digest.of(INDEX)}
     assert there.taken[-3:] == [Digest.of(AMD), Digest.of(ARM), Digest.of(INDEX)]
@@ -109,9 +115,64 @@ async def test_what_is_there_is_not_moved_again(source: Memory) -> None:
 
 
 async def test_what_a_neighbour_has_is_mounted(source: Memory) -> None:
-    there = Memory(neighbours={"other": {Digest.of(CONFIG): CONFIG}})
-    moved = await move_image(source, there, await source.manifest("all"), "v1", mount_from="other")
+    there = Memory(neighbour={Digest.of(CONFIG): CONFIG})
+    moved = await move_image(source, there, await source.manifest("all"), "v1")
     assert [blob.digest for blob, how in moved.blobs.items() if how is How.MOUNTED] == [Digest.of(CONFIG)]
+
+
+async def test_images_at_the_same_time_move_what_they_share_once(source: Memory) -> None:
+    there = Memory()
+    index = await source.manifest("all")
+    both = await asyncio.gather(*(move_image(source, there, index, tag) for tag in ("v1", "v2")))
+    blobs = {Digest.of(content) for content in (*LAYERS, CONFIG)}
+    assert sorted(digest for digest in there.taken if digest in blobs) == sorted(blobs)
+    assert sum(moved.moved_bytes for moved in both) == sum(map(len, (*LAYERS, CONFIG)))
+
+
+class Breaking(Memory):
+    """Takes so many bytes of a blob at a time, keeps some of them, and tells where it wants to go on."""
+
+    takes: int = 0
+    keeps: int = 0
+    kept: bytes = b""
+
+    async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int = 0) -> None:
+        content = self.kept[:start]
+        async for chunk in chunks:
+            content += chunk
+            if len(content) >= start + self.takes and len(content) < descriptor.size:
+                self.kept = content[: start + self.keeps]
+                raise Interrupted("broke off", len(self.kept))
+        self.held[descriptor.digest] = content
+        self.taken.append(descriptor.digest)
+
+
+CONTENT = bytes(range(256)) * 4
+BLOB = Descriptor("x", Digest.of(CONTENT), len(CONTENT))
+ONE_LAYER = image_manifest(CONTENT)
+
+
+async def no_pause(seconds: float) -> None:
+    del seconds
+
+
+@pytest.mark.parametrize("mark_bytes", [1, 50, 10_000])
+async def test_what_breaks_off_goes_on_where_the_destination_says(
+    monkeypatch: pytest.MonkeyPatch, mark_bytes: int
+) -> None:
+    monkeypatch.setattr(move, "MARK_BYTES", mark_bytes)
+    source, there = Memory({BLOB.digest: CONTENT, Digest.of(ONE_LAYER): ONE_LAYER}), Breaking()
+    there.takes, there.keeps = 100, 61
+    moved = await move_image(source, there, Manifest.read(ONE_LAYER), "v1", sleep=no_pause)
+    assert there.held[BLOB.digest] == CONTENT
+    assert (set(moved.blobs.values()), moved.moved_bytes) == ({How.MOVED}, len(CONTENT))
+
+
+async def test_what_never_gets_further_is_given_up() -> None:
+    source, there = Memory({BLOB.digest: CONTENT}), Breaking()
+    there.takes = 100
+    with pytest.raises(Interrupted):
+        await move_image(source, there, Manifest.read(ONE_LAYER), "v1", sleep=no_pause)
 
 
 @pytest.mark.parametrize(

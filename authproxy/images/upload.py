@@ -1,0 +1,128 @@
+"""One upload of a blob: OCI Distribution 1.1, "Pushing a blob in chunks" and "Pushing a blob monolithically".
+
+A small blob goes in one request. A large one is sent in one PATCH, as docker does; where that breaks off, the registry
+is asked how much it has, and the rest goes in another.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+
+import httpx
+
+from authproxy.access import Access
+from authproxy.images.content import Interrupted
+from authproxy.images.model import Descriptor
+from authproxy.remote.again import PASSING
+from authproxy.remote.client import UNAUTHORIZED, RegistryClient
+from authproxy.remote.faults import RemoteError, refused
+
+CREATED, ACCEPTED, NO_CONTENT = 201, 202, 204
+NOT_FOUND, RANGE_INVALID = 404, 416
+
+# What is smaller than that is sent again rather than asked for.
+MAX_AT_ONCE_BYTES = 8 << 20
+
+# Answers to a body that say nothing about it: a token that has ended, an upload that is another's or gone.
+_TRY_AGAIN = PASSING | {UNAUTHORIZED, NOT_FOUND, RANGE_INVALID}
+
+# Of the answer to a question for an upload: `0-<last byte>`.
+_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
+
+# How long a registry has to notice that a connection is gone, before it is asked what it has.
+SETTLE_S = 0.2
+
+
+def is_mounted(answer: httpx.Response) -> bool:
+    """Whether a registry has taken a blob from another repository."""
+    return answer.status_code == CREATED
+
+
+def open_upload(
+    registry: RegistryClient, needs: Sequence[Access], answer: httpx.Response, what: str
+) -> "Upload | None":
+    """The upload that an answer to a POST names. None where it names none."""
+    if answer.status_code != ACCEPTED or "location" not in answer.headers:
+        return None
+    return Upload(registry, needs, _location(answer, answer.url), what)
+
+
+class Upload:
+    """One session. `goes_on` says whether it can take the rest of a blob that broke off."""
+
+    def __init__(self, registry: RegistryClient, needs: Sequence[Access], url: httpx.URL, what: str) -> None:
+        self._registry = registry
+        self._needs = needs
+        self._url = url
+        self._what = what
+        self.goes_on = False
+
+    async def take(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int) -> None:
+        """Take a blob from `start` on, and close the session. Raises Interrupted, RemoteError."""
+        self.goes_on = False
+        if descriptor.size <= MAX_AT_ONCE_BYTES:
+            await self._send("PUT", self._closing(descriptor), descriptor.size, chunks)
+            return
+        headers = {"Content-Range": f"{start}-{descriptor.size - 1}"} if start else {}
+        try:
+            answer = await self._send("PATCH", self._url, descriptor.size - start, chunks, headers)
+        except Interrupted as error:
+            raise Interrupted(str(error), await self._ask_kept(descriptor)) from error
+        self._url = _location(answer, self._url)
+        answer = await self._registry.ask("PUT", self._closing(descriptor), self._needs)
+        if answer.status_code != CREATED:
+            raise refused(answer, self._what)
+
+    async def cancel(self) -> None:
+        """End it. Where the registry does not, it is left to the registry's own tidying."""
+        await self._registry.ask("DELETE", self._url, self._needs)
+
+    async def _send(
+        self,
+        method: str,
+        url: httpx.URL,
+        count: int,
+        chunks: AsyncIterator[bytes],
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        framing = {"Content-Length": str(count), "Content-Type": "application/octet-stream"}
+        try:
+            answer = await self._registry.send_once(
+                method, url, self._needs, headers=framing | (headers or {}), content=chunks
+            )
+            await answer.aread()
+            await answer.aclose()
+        except httpx.TransportError as error:
+            raise Interrupted(f"{self._what}: the upload broke off: {str(error) or type(error).__name__}") from error
+        if answer.status_code in _TRY_AGAIN:
+            raise Interrupted(str(refused(answer, self._what)))
+        if answer.status_code not in {CREATED, ACCEPTED, NO_CONTENT}:
+            raise refused(answer, self._what)
+        return answer
+
+    async def _ask_kept(self, descriptor: Descriptor) -> int:
+        """How many bytes the registry has of what broke off; 0 where it does not say, and a new upload is begun."""
+        await asyncio.sleep(SETTLE_S)
+        try:
+            answer = await self._registry.ask("GET", self._url, self._needs)
+        except RemoteError:
+            return 0
+        found = _RANGE.fullmatch(answer.headers.get("range", ""))
+        if answer.status_code != NO_CONTENT or found is None:
+            return 0
+        kept = int(found[1]) + 1
+        if not 1 < kept < descriptor.size:  # `0-0` is what registries say of nothing
+            return 0
+        self._url = _location(answer, self._url)
+        self.goes_on = True
+        return kept
+
+    def _closing(self, descriptor: Descriptor) -> httpx.URL:
+        return self._url.copy_merge_params({"digest": str(descriptor.digest)})
+
+
+def _location(answer: httpx.Response, before: httpx.URL) -> httpx.URL:
+    try:
+        return before.join(answer.headers.get("location", ""))
+    except httpx.InvalidURL as error:
+        raise RemoteError(f"the registry names an upload by an address that is none: {error}") from error

@@ -1,0 +1,59 @@
+"""What is tried again, how often, and after which pause."""
+
+import asyncio
+import random
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+
+import httpx
+
+ATTEMPTS = 5
+FIRST_PAUSE_S = 0.5
+MAX_PAUSE_S = 30.0
+
+# Answers that say nothing about the request: the same one may be sent again.
+PASSING = frozenset({429, 500, 502, 503, 504})
+
+
+async def persist(send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    """Send until an answer comes that is not only to wait; the last one, whatever it is. Raises TransportError."""
+    for attempt in range(1, ATTEMPTS + 1):
+        is_last = attempt == ATTEMPTS
+        try:
+            answer = await send()
+        except httpx.TransportError as error:
+            if is_last or is_lasting(error):
+                raise
+            await asyncio.sleep(pause_s(attempt, None))
+            continue
+        if answer.status_code not in PASSING or is_last:
+            return answer
+        await answer.aclose()
+        await asyncio.sleep(pause_s(attempt, answer.headers.get("retry-after")))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def pause_s(attempt: int, retry_after: str | None) -> float:
+    """How long to wait after so many attempts: what the registry says, else twice as long each time, at random."""
+    if retry_after is not None and retry_after.isascii() and retry_after.isdigit():
+        return min(float(retry_after), MAX_PAUSE_S)
+    longest: float = min(FIRST_PAUSE_S * 2 ** (attempt - 1), MAX_PAUSE_S)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+
+
+def is_lasting(error: BaseException) -> bool:
+    """Whether the same request would fail in the same way: no such host, a certificate that is not believed."""
+    cause = find_cause(error, OSError)
+    return isinstance(cause, ssl.SSLCertVerificationError) or (
+        isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN
+    )
+
+
+def find_cause(error: BaseException | None, kind: type[OSError]) -> OSError | None:
+    """What the system said, below the libraries' own errors."""
+    while error is not None:
+        if isinstance(error, kind):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
