@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  authproxy images push app.tar registry.example.org
+  authproxy images push app.tar r.example.org
 
-  authproxy images push app.tar registry.example.org/team/app:v2
+  authproxy images push app.tar r.example.org/team/app:v2
 
-  authproxy images push saved/ registry.example.org/mirror/
+  authproxy images push saved/ r.example.org/mirror/
 
-  authproxy images push --docker 'team/*' registry.example.org
+  authproxy images push --docker 'team/*' r.example.org
 """
 
 

@@ -76,6 +76,7 @@ class Copier:
         target = self._target(name)
         repository, tag = await self.registries.to_push(target, name)
         if await repository.find_digest(tag) == manifest.digest:
+            repository.learn(manifest)
             return Copied(target, Outcome.THERE, manifest.digest)
         if self.is_dry:
             return Copied(target, Outcome.PLANNED, manifest.digest)

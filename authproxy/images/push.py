@@ -17,12 +17,16 @@ from authproxy.images.archive.opening import find_archives, open_archive
 from authproxy.images.content import Destination, Interrupted, Missing, Source
 from authproxy.images.daemon.client import Daemon
 from authproxy.images.daemon.local import choose
+from authproxy.images.model import Manifest
 from authproxy.images.move import MoveError, Progress, move_image
 from authproxy.remote.faults import RemoteError
 
 
 class Repository(Source, Destination, Protocol):
     """A repository of a registry: a source and a destination at once."""
+
+    def learn(self, manifest: Manifest) -> None:
+        """It has this image, so that others can have its blobs from there."""
 
 
 # Where an image's name leads: the repository, and the tag in it.
@@ -183,4 +187,7 @@ async def find_same(repository: Repository, tag: str, identity: Digest) -> Diges
     except Missing:
         return None
     is_same = manifest.digest == identity or (manifest.config is not None and manifest.config.digest == identity)
-    return manifest.digest if is_same else None
+    if not is_same:
+        return None
+    repository.learn(manifest)
+    return manifest.digest

@@ -91,9 +91,9 @@ class RemoteRepository:
                 except httpx.TransportError as error:
                     why = str(error)
                 else:
-                    if start >= descriptor.size:
-                        return
                     why = "that was all that came"
+            if start >= descriptor.size:
+                return
             broken = 1 if start > before else broken + 1
             if broken > RESUMES:
                 raise RemoteError(f"{what}: it broke off at {start} of {descriptor.size} bytes: {why}")
@@ -109,6 +109,11 @@ class RemoteRepository:
         if answer.status_code == OK:
             self._neighbours.learn(descriptor.digest, self._repository)
         return answer.status_code == OK
+
+    def learn(self, manifest: Manifest) -> None:
+        """It has this image: what that names can be mounted from here. Of an index only the children could tell."""
+        for blob in manifest.blobs:
+            self._neighbours.learn(blob.digest, self._repository)
 
     def turn(self, digest: Digest) -> asyncio.Lock:
         """See Mounts."""

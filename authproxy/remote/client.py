@@ -26,8 +26,10 @@ __all__ = ["PASSING", "RegistryClient", "open_registry", "pause_s"]
 MAX_ANSWER_BYTES = 16 << 20
 UNAUTHORIZED = 401
 
-# How often HTTPS is tried where a connection is taken and broken off, before HTTP is.
+# How often HTTPS is tried where a connection is taken and broken off, before HTTP is; and how long: a server that
+# speaks HTTP alone may wait for the end of what it takes for a request.
 TLS_ATTEMPTS = 3
+TLS_WITHIN_S = 5.0
 
 
 class RegistryClient:
@@ -174,13 +176,16 @@ class RegistryClient:
             return secure
         for attempt in range(1, TLS_ATTEMPTS + 1):
             try:
-                await self._client.get(secure.join("/v2/"))
+                async with asyncio.timeout(TLS_WITHIN_S):
+                    await self._client.get(secure.join("/v2/"))
+            except TimeoutError:
+                return plain
             except httpx.TransportError as error:
                 if is_lasting(error):
                     raise self.unreachable(error) from error
                 if self._trust.plain_http or isinstance(find_cause(error, ssl.SSLError), ssl.SSLError):
                     return plain
-                if isinstance(error, httpx.TimeoutException) or find_cause(error, ConnectionRefusedError) is not None:
+                if find_cause(error, ConnectionRefusedError) is not None:
                     raise self.unreachable(error) from error
                 await asyncio.sleep(pause_s(attempt, None))
             else:

@@ -5,7 +5,6 @@ helper protocol") and podman's auth.json, which has the same form (containers-au
 """
 
 import base64
-import binascii
 import json
 import subprocess
 from collections.abc import Mapping
@@ -90,7 +89,7 @@ def _from_entry(entry: dict[str, Any]) -> Login | None:
         return Login("", identity_token=token)
     try:
         user, colon, password = base64.b64decode(entry.get("auth") or "", validate=True).decode().partition(":")
-    except (TypeError, binascii.Error, UnicodeDecodeError):
+    except (TypeError, ValueError):  # binascii.Error is one
         return None
     return Login(user, password.rstrip("\0")) if colon else None
 
