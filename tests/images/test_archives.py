@@ -20,8 +20,9 @@ from authproxy.images.daemon.address import find_socket
 from authproxy.images.daemon.client import open_daemon
 from authproxy.images.daemon.local import choose
 from authproxy.images.model import Descriptor
+from tests.images.conftest import Images, Registry
 from tests.support.binaries import binary
-from tests.support.daemon import GREETING, Daemon, Docker, running_daemon
+from tests.support.daemon import GREETING, Daemon, Docker
 from tests.support.program import environment, succeed
 
 NAME = "localhost:5000/team/app:v1"
@@ -39,12 +40,6 @@ class Storage:
         if program == "skopeo":
             options = ["--insecure-policy"]
         return succeed(binary(program), *options, *arguments, env=environment(self.home), cwd=self.home).out
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    with running_daemon() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -111,18 +106,29 @@ WRITERS: list[tuple[str, Write]] = [
 
 
 @pytest.mark.parametrize("write", [row[1] for row in WRITERS], ids=[row[0] for row in WRITERS])
-async def test_the_image_is_had_out_of_what_another_wrote(
-    storage: Storage, docker: Docker, saved: Path, tmp_path: Path, write: Write
+async def test_the_image_is_had_out_of_what_another_wrote_and_pushed(
+    storage: Storage,
+    docker: Docker,
+    saved: Path,
+    tmp_path: Path,
+    write: Write,
+    images: Images,
+    plain: Registry,
+    request: pytest.FixtureRequest,
 ) -> None:
     path = tmp_path / "archive"
     write(storage, saved, path)
     with open_archive(path) as archive:
         (image,) = archive.images
-        assert await plain_layers(archive, image) == json.loads(
-            docker.must("image", "inspect", "--format", "{{json .RootFS.Layers}}", NAME)
-        )
+        layers = json.loads(docker.must("image", "inspect", "--format", "{{json .RootFS.Layers}}", NAME))
+        assert await plain_layers(archive, image) == layers
     # podman's layout in a folder is the only one that says no name.
     assert NAME in image.names or path.is_dir()
+    target = f"{plain.host}/written/{''.join(filter(str.isalnum, request.node.callspec.id))}:v1"
+    pushed = images.process("push", path, target)
+    assert pushed.out.startswith(f"pushed {target} sha256:"), str(pushed)
+    shown = storage.ask("skopeo", "inspect", "--config", "--tls-verify=false", f"docker://{target}")
+    assert json.loads(shown)["rootfs"]["diff_ids"] == layers
 
 
 async def plain_layers(archive: Archive, image: ArchivedImage) -> list[str]:

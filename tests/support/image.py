@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,14 +30,14 @@ class Image:
         return Digest.of(self.manifest)
 
 
-def make_image(mark: str) -> Image:
+def make_image(mark: str, *, created: str | None = None, platform: Mapping[str, str] | None = None) -> Image:
     """An image whose content no other has (`mark` is a file in it) and that prints a greeting when it runs."""
     archive = image_layer(mark)
     layer = gzip.compress(archive, compresslevel=1, mtime=0)
     config = _json(
         {
-            "architecture": "amd64",
-            "os": "linux",
+            **(platform or {"architecture": "amd64", "os": "linux"}),
+            **({"created": created} if created else {}),
             "config": {"Cmd": ["/bin/busybox", "echo", GREETING]},
             "rootfs": {"type": "layers", "diff_ids": [str(Digest.of(archive))]},
         }
