@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  authproxy images copy registry.example.org/team/app:v1 mirror.example.org/team/app:v1
+  authproxy images copy r.example.org/team/app:v1 m.example.org/team/app:v1
 
-  authproxy images copy 'registry.example.org/team/*' mirror.example.org/
+  authproxy images copy 'r.example.org/team/*' m.example.org/
 
-  authproxy images copy --platform linux/arm64 alpine:3.20 registry.example.org/base/
+  authproxy images copy --platform linux/arm64 alpine r.example.org/base/
 
-  authproxy images copy --dry-run 'registry.example.org/*:v2.*' mirror.example.org/old/
+  authproxy images copy --dry-run 'r.example.org/*:v2.*' m.example.org/old/
 """
 
 # Images that are under way together: small ones wait for answers most of the time.

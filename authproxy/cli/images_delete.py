@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  authproxy images delete registry.example.org/team/app:v1
+  authproxy images delete r.example.org/team/app:v1
 
-  authproxy images delete --match 'pr-*' --older-than 30d registry.example.org/team/app
+  authproxy images delete --match 'pr-*' --older-than 30d r.example.org/app
 
-  authproxy images delete --keep 10 --dry-run registry.example.org/team/app
+  authproxy images delete --keep 10 --dry-run r.example.org/team/app
 """
 
 _AGE = re.compile(r"([0-9]+)([hdw])")
@@ -37,7 +37,7 @@ _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 def delete(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="REF...", help="Images; with --match, --older-than or --keep, repositories."),
+        typer.Argument(metavar="REF", help="Images; with --match, --older-than or --keep, repositories."),
     ],
     *,
     match: Annotated[str | None, typer.Option(metavar="GLOB", help="Of a repository, the tags like this: pr-*")] = None,

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  authproxy images inspect registry.example.org/team/app:v1
+  authproxy images inspect r.example.org/team/app:v1
 
-  authproxy images inspect --json registry.example.org/team/app:v1 | jq .variants
+  authproxy images inspect --json r.example.org/app | jq .variants
 """
 
 # Of a configuration, what people look for.

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  authproxy images list registry.example.org
+  authproxy images list r.example.org
 
-  authproxy images list --long --filter 'team/*:v1.*' registry.example.org
+  authproxy images list --long --filter 'team/*:v1.*' r.example.org
 
   authproxy images list --tree localhost:5000
 

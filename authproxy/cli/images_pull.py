@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  authproxy images pull registry.example.org/team/app:v1 -o app.tar && docker load -i app.tar
+  authproxy images pull r.example.org/team/app:v1 -o app.tar
 
-  authproxy images pull registry.example.org/team/app:v1 registry.example.org/team/db:v3 -o both.oci.tar.zst
+  authproxy images pull r.example.org/app r.example.org/db -o both.oci.tar
 
-  authproxy images pull --docker registry.example.org/team/app:v1
+  authproxy images pull --docker r.example.org/team/app:v1
 """
 
 
 def pull(
-    names: Annotated[list[str], typer.Argument(metavar="REF...", help="Names of images, with a registry.")],
+    names: Annotated[list[str], typer.Argument(metavar="REF", help="Names of images, with a registry.")],
     *,
     output: Annotated[
         str | None,

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  authproxy images tag registry.example.org/team/app:v1.2.3 registry.example.org/team/app:stable
+  authproxy images tag r.example.org/app:v1.2.3 r.example.org/app:stable
 
-  authproxy images tag registry.example.org/team/app:v1 registry.example.org/release/app:v1
+  authproxy images tag r.example.org/app:v1 r.example.org/release/app:v1
 """
 
 
