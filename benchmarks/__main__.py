@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: us and a peer, the edge alone, two workers, big blobs, scale, slow pushes, a flood of logins.
+"""`python -m benchmarks`: us and a peer, the edge alone, two workers, big blobs, scale, slow pushes, logins, images.
 
 Tables, and a JSON file in results/.
 """
@@ -21,6 +21,8 @@ from benchmarks.content import MIB, BigBlob
 from benchmarks.edge import EdgeRow, measure_edge
 from benchmarks.errors import BenchmarkError
 from benchmarks.flood import Floods, measure_floods
+from benchmarks.images import Sizes as ImageSizes
+from benchmarks.images import measure_images
 from benchmarks.limits import measure_limits
 from benchmarks.long_push import push_slowly
 from benchmarks.machine import describe_machine, describe_versions
@@ -44,6 +46,7 @@ _FULL = Effort(
     scale=Sizes(
         tags=(10, 100, 1000, 10_000, 100_000), blobs_mib=(1, 16, 256, 4096), repositories=10_000, catalog_pages=300
     ),
+    images=ImageSizes(repositories=100, tags_of_each=100, copy_mib=1024, rounds=5),
 )
 _QUICK = Effort(
     rounds=2,
@@ -53,6 +56,7 @@ _QUICK = Effort(
     passage_mib=256,
     worker_rounds=1,
     scale=Sizes(tags=(10, 1000), blobs_mib=(1, 64), repositories=300, catalog_pages=30),
+    images=ImageSizes(repositories=10, tags_of_each=30, copy_mib=64, rounds=2),
 )
 _WORKERS = 2
 _EDGE_ROUNDS = 3
@@ -87,12 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "compare", "edge", "workers", "memory", "scale", "long-push", "flood", "profile"),
+        choices=("all", "compare", "edge", "workers", "memory", "scale", "long-push", "flood", "images", "profile"),
         default="all",
         help="compare: us and the peer by turns; edge: us and nginx before one registry;"
         " workers: us with two; memory: a 2 GiB blob; scale: from 10 to 100,000"
         " tags and from 1 MiB to 4 GiB; long-push: longer than its token lives; flood: pulls while wrong logins come"
-        " in; profile: us alone under cProfile",
+        " in; images: `authproxy images` beside curl, jq and skopeo; profile: us alone under cProfile",
     )
     parser.add_argument("--quick", action="store_true", help="less of everything: to see that it works, not how fast")
     parser.add_argument("--only", action="append", choices=[work.name for work in WORKS], help="may be repeated")
@@ -120,10 +124,15 @@ def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort) -> i
         report.long_pushes = push_slowly(folder / "slow")
     if what in ("all", "flood"):
         report.floods = _flood(folder, effort)
+    if what in ("all", "images"):
+        report.images = measure_images(folder / "images", effort.images)
     path = write_json(report, _RESULTS)
     print(f"\n{as_text(report)}\n\nwritten to {path}")
     if not report.is_within_limits():
-        print("benchmarks: a big blob takes more memory, or a flood more of the pulls, than it may", file=sys.stderr)
+        print(
+            "benchmarks: a big blob or image takes more memory, or a flood more of the pulls, than it may",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

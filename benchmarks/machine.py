@@ -13,7 +13,13 @@ from benchmarks.programs import find_program
 _ROOT = Path(__file__).parent.parent
 _PACKAGES = ("authproxy", "uvicorn", "httptools", "httpx", "fastapi", "cryptography", "pyjwt", "bcrypt")
 # The argument that makes each print its version.
-_VERSION_FLAGS = {"curl": "--version", "wrk": "-v", "nginx": "-v", "docker-registry": "--version"}
+_VERSION_FLAGS = {
+    "curl": "--version",
+    "wrk": "-v",
+    "nginx": "-v",
+    "docker-registry": "--version",
+    "skopeo": "--version",
+}
 
 
 def describe_machine() -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import edge, flood
+from benchmarks import images as moved
 from benchmarks.big_blob import LIMIT_MIB, Passage
 from benchmarks.compare import Figures, Row
 from benchmarks.long_push import LongPush
@@ -32,12 +33,15 @@ class Report:
     scale: Scale | None = None
     long_pushes: Sequence[LongPush] = ()
     floods: flood.Floods | None = None
+    images: Sequence[moved.Comparison] = ()
 
     def is_within_limits(self) -> bool:
         """Whether no passage of the big blob took more memory than it may, and pulls kept their share in a flood."""
         grown = self.scale.blobs if self.scale else ()
-        return (self.floods is None or self.floods.is_within_limits()) and all(
-            passage.over_idle_mib < LIMIT_MIB for passage in (*self.passages, *grown)
+        return (
+            (self.floods is None or self.floods.is_within_limits())
+            and all(comparison.is_within_limits() for comparison in self.images)
+            and all(passage.over_idle_mib < LIMIT_MIB for passage in (*self.passages, *grown))
         )
 
     def share_of_limit(self, row: Row) -> float | None:
@@ -75,6 +79,8 @@ def as_text(report: Report) -> str:
     if report.floods:
         parts.append(table(flood.COLUMNS, list(map(flood.cells, report.floods.standings))))
         parts.append(pairs(flood.seen(report.floods)))
+    if report.images:
+        parts.append(table(moved.COLUMNS, [row for each in report.images for row in moved.cells(each)]))
     return "\n\n".join(parts)
 
 
@@ -95,6 +101,7 @@ def as_json(report: Report) -> str:
             "big_blob": [_passage_entry(passage) for passage in report.passages],
             "scale": _scale_entry(report.scale),
             "flood": flood.as_entry(report.floods) if report.floods else None,
+            "images": list(map(moved.as_entry, report.images)),
             "long_pushes": [asdict(push) for push in report.long_pushes],
         },
         indent=2,

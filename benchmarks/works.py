@@ -14,6 +14,7 @@ from authproxy.digest import Digest
 from benchmarks.client import MANIFEST, check_digest, local, read_token
 from benchmarks.content import MIB, SMALL_BYTES, TAGS, BigBlob, image_manifest
 from benchmarks.errors import WrongAnswer
+from benchmarks.images import Sizes as ImageSizes
 from benchmarks.limits import BARE_FILE, BARE_TLS, DURABLE_SMALL, DURABLE_WRITE
 from benchmarks.load import download_s, request_rate, upload
 from benchmarks.scale import Sizes
@@ -35,6 +36,7 @@ class Effort:
     passage_mib: int  # the blob of the memory run
     worker_rounds: int  # with two workers
     scale: Sizes
+    images: ImageSizes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,12 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from benchmarks.big_blob import LIMIT_MIB, Passage
 from benchmarks.compare import Figures, Row
+from benchmarks.images import Comparison, Side
+from benchmarks.images import Sizes as ImageSizes
 from benchmarks.limits import DURABLE_WRITE
 from benchmarks.report import Report, as_json, as_text
 from benchmarks.scale import CatalogStep, Scale, Sizes, TagStep
@@ -17,6 +20,7 @@ EFFORT = Effort(
     passage_mib=1,
     worker_rounds=1,
     scale=Sizes(tags=(10,), blobs_mib=(1,), repositories=1, catalog_pages=1),
+    images=ImageSizes(repositories=1, tags_of_each=1, copy_mib=1, rounds=1),
 )
 PUSH = WORKS[0]
 LIMITS = {DURABLE_WRITE: 400.0}
@@ -121,3 +125,20 @@ def test_memory_that_grows_with_the_blob_is_too_much() -> None:
     grown = report(COMPARED)
     grown.scale = scale(60 + LIMIT_MIB)
     assert not grown.is_within_limits()
+
+
+def test_images_are_told_beside_what_they_take_the_place_of() -> None:
+    ours, skopeo = Side("authproxy", [2, 3, 4], [1, 1, 1], 53), Side("skopeo", [6, 6, 6], [2, 2, 2], 61)
+    found = replace(report(COMPARED), images=[Comparison("copy of 1,024 MiB", [ours, skopeo])])
+    rows = [line.split() for line in as_text(found).splitlines() if line.startswith("copy of 1,024 MiB")]
+    assert [row[4:] for row in rows] == [
+        ["authproxy", "3.0", "1.0", "53", "-"],
+        ["skopeo", "6.0", "2.0", "61", "2.00"],
+    ]
+    assert json.loads(as_json(found))["images"][0]["sides"][0]["seconds"] == [2, 3, 4]
+    assert found.is_within_limits()
+
+
+def test_image_that_takes_too_much_memory_is_no_success() -> None:
+    ours = Side("authproxy", [1], [1], LIMIT_MIB)
+    assert not replace(report(COMPARED), images=[Comparison("copy", [ours])]).is_within_limits()
