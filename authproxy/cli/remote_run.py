@@ -3,12 +3,11 @@
 import asyncio
 import json
 import signal
+import sys
 from collections.abc import Coroutine
 from typing import Any
 
 import typer
-
-from authproxy.cli.faults import tell
 
 FAILED = 1
 STOPPED = 128 + signal.SIGTERM
@@ -28,15 +27,22 @@ class Report:
 
     def say(self, text: str, **fields: Any) -> None:
         """One result."""
-        typer.echo(json.dumps(fields, default=str) if self.as_json else printable(text), err=self._err)
+        self._write(json.dumps(fields, default=str) if self.as_json else printable(text))
 
     def fail(self, what: str, why: object) -> None:
         """One fault. The rest goes on."""
         self.faults += 1
         sentence = printable(str(why))
         if self.as_json:
-            typer.echo(json.dumps({"name": what, "outcome": "failed", "why": sentence}), err=self._err)
-        tell(Exception(sentence if sentence.startswith(what) else f"{printable(what)}: {sentence}"))
+            self._write(json.dumps({"name": what, "outcome": "failed", "why": sentence}))
+        words = sentence if sentence.startswith(what) else f"{printable(what)}: {sentence}"
+        sys.stderr.write("".join(f"authproxy: {line}\n" for line in words.splitlines()))
+
+    def _write(self, line: str) -> None:
+        # Not by typer, which looks for the file below sys.stdout: bars stand there, and lines belong above them.
+        out = sys.stderr if self._err else sys.stdout
+        out.write(f"{line}\n")
+        out.flush()
 
 
 def printable(text: str) -> str:

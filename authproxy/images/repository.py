@@ -18,7 +18,7 @@ from authproxy.remote.client import RegistryClient
 from authproxy.remote.faults import RemoteError, refused
 
 OK, CREATED, ACCEPTED, NO_CONTENT, PARTIAL = 200, 201, 202, 204, 206
-NOT_FOUND, NOT_ALLOWED = 404, 405
+FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 403, 404, 405
 
 _ACCEPTED = {"Accept": ", ".join((*IMAGES, *INDEXES))}
 
@@ -104,7 +104,9 @@ class RemoteRepository:
         kind = "manifests" if descriptor.media_type in (*IMAGES, *INDEXES) else "blobs"
         url = await self._url(f"{kind}/{descriptor.digest}")
         answer = await self._registry.ask("HEAD", url, self._needs, headers={"Accept": descriptor.media_type})
-        if answer.status_code not in {OK, NOT_FOUND}:
+        # Storage that a registry sends us to may let nobody but readers in; who cannot tell is sent the blob.
+        is_elsewhere = answer.status_code == FORBIDDEN and answer.url.host != url.host
+        if answer.status_code not in {OK, NOT_FOUND} and not is_elsewhere:
             raise refused(answer, self._name(descriptor.digest))
         if answer.status_code == OK:
             self._neighbours.learn(descriptor.digest, self._repository)

@@ -9,6 +9,7 @@ import pytest
 from tests.images.conftest import Images, Registry
 from tests.images.layouts import write_two_platforms
 from tests.support.image import make_image, write_layout
+from tests.support.peers import running_docker_registry
 
 
 @pytest.fixture(params=["plain", "guarded", "ours", "fronted"])
@@ -102,3 +103,25 @@ def test_old_tags_go_and_what_a_kept_one_shares_stays(images: Images, registry: 
     assert [each["name"] for each in done if each["outcome"] == "deleted"] == [f"{place}:pr-3", f"{place}:pr-1"]
     assert sorted(images.list(registry, "--filter", "old/*")) == [tags[1], *tags[3:]]
     assert "nothing to delete" in images("delete", "--yes", "--match", "pr-*", "--keep", "9", place).err
+
+
+def test_two_tags_of_one_image_go_together(images: Images, registry: Registry, tmp_path: Path) -> None:
+    image = make_image("two tags")
+    write_layout(image, tmp_path / "layout", "v1")
+    place = f"{registry.host}/two/app"
+    images.must("push", tmp_path / "layout", place)
+    images.must("tag", f"{place}:v1", f"{place}:v2")
+    done = images("delete", "--yes", f"{place}:v1", f"{place}@{image.digest}", f"{place}:v2")
+    assert (done.code, done.out) == (0, f"deleted {place}:v1 {image.digest}\ndeleted {place}:v2 {image.digest}\n")
+    assert done.err == f"to delete {place}: v1, v2 ({image.digest})\n"
+
+
+def test_registry_that_deletes_nothing_is_told_as_it_is(images: Images, tmp_path: Path) -> None:
+    write_layout(make_image("undeletable"), tmp_path / "layout", "v1")
+    with running_docker_registry(tmp_path / "registry", settings={"REGISTRY_STORAGE_DELETE_ENABLED": "false"}) as url:
+        name = f"{url.removeprefix('http://')}/kept/app:v1"
+        images.must("push", tmp_path / "layout", name)
+        done = images("delete", "--yes", "--json", name)
+        assert (done.code, json.loads(done.out)["outcome"]) == (1, "failed")
+        assert "the registry deletes nothing" in done.err
+        assert images.must("list", name.partition("/")[0]) == "kept/app:v1\n"

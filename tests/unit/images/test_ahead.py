@@ -66,7 +66,8 @@ async def test_what_is_under_way_ends_with_the_loop() -> None:
     results = in_order(numbers(9), wait, at_once=4)
     async for _ in results:
         break
-    await results.aclose()  # type: ignore[attr-defined]
+    async with asyncio.timeout(5):
+        await results.aclose()  # type: ignore[attr-defined]
     assert sorted(ended) == [0, 1, 2, 3]
 
 

@@ -59,8 +59,16 @@ async def test_page_that_is_too_large_for_a_registry_is_asked_for_without_a_size
 
 
 async def test_registry_that_sends_in_a_circle_is_left() -> None:
-    link = {"link": '</v2/a/tags/list?last=x>; rel="next"'}
-    registry = faked(lambda _: httpx.Response(200, json={"tags": ["x"]}, headers=link))
+    asked = 0
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        assert asked < 10
+        link = {"link": '</v2/a/tags/list?last=x>; rel="next"'}
+        return httpx.Response(200, json={"tags": ["x"]}, headers=link)
+
+    registry = faked(answer)
     with pytest.raises(RemoteError, match="sends us in a circle"):
         [tag async for tag in tags(registry, "a")]
 

@@ -299,6 +299,16 @@ async def test_refusal_names_the_place_and_the_status(ask: Callable[[RemoteRepos
     assert caught.value.status == 403
 
 
+async def test_blob_whose_storage_lets_nobody_look_is_sent() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_registry = request.url.host == "registry.test"
+        return (
+            httpx.Response(307, headers={"location": "https://storage.test/x"}) if is_registry else httpx.Response(403)
+        )
+
+    assert not await to_push(faked(answer), "a").has(BLOB)
+
+
 async def test_registry_that_deletes_nothing_says_what_to_do() -> None:
     with pytest.raises(RemoteError, match=r"storage\.delete\.enabled"):
         await to_push(faked(lambda _: httpx.Response(405)), "a").delete(DIGEST)
