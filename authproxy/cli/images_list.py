@@ -131,7 +131,7 @@ async def _names(
                         yield Tagged(repository, tag)
                 page = await anext(pages, [])
         except remote_faults() as error:
-            report.fail(repository, error)
+            report.fail(f"{client.host}/{repository}", error)
 
 
 async def _one(repository: str) -> AsyncIterator[str]:

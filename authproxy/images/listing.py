@@ -23,7 +23,7 @@ async def repositories(registry: RegistryClient) -> AsyncIterator[str]:
 
     ghcr.io and Docker Hub list none.
     """
-    what = f"the catalog of {registry.host}"
+    what = f"{registry.host}: its catalog"
     hint = f"; where a registry does not list its repositories, name one: {registry.host}/REPOSITORY"
     async for names in _pages(registry, f"/v2/_catalog?n={PAGE}", (CATALOG,), "repositories", what, hint=hint):
         for name in names:
@@ -56,7 +56,7 @@ async def tag_pages(registry: RegistryClient, repository: str, *, may_be_missing
     `may_be_missing`: that there is no such repository is no fault, as of one that is deleted while it is listed.
     """
     path = f"/v2/{repository}/tags/list"
-    what = f"the tags of {registry.host}/{repository}"
+    what = f"{registry.host}/{repository}: its tags"
     needs = (pull(repository),)
     async for names in _pages(registry, path, needs, "tags", what, may_be_missing=may_be_missing):
         if names:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -87,6 +88,45 @@ def on_terminal(person: Images, *arguments: str, stdout_too: bool) -> tuple[str,
     os.close(ours)
     assert process.returncode == 0, shown
     return out.decode(), shown.decode()
+
+
+def answered(person: Images, answer: str, *arguments: str) -> tuple[int, str, str]:
+    """Answer the question that a command asks on a terminal: its exit code, output, and what the terminal showed."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        person.command(*arguments),
+        env=person.environment(TERM="xterm"),
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while b"[y/N] " not in shown:
+            assert process.poll() is None, shown
+            assert select.select([ours], [], [], ENDS_WITHIN_S)[0], shown
+            shown += os.read(ours, 4096)
+        os.write(ours, answer.encode())
+        shown += b"".join(read_all(ours))
+        assert process.stdout is not None
+        out = process.stdout.read()
+    os.close(ours)
+    return process.returncode, out.decode(), shown.decode()
+
+
+def test_delete_asks_and_deletes_only_where_somebody_says_yes(person: Images, held: Registry, tmp_path: Path) -> None:
+    image = make_image("asked")
+    write_layout(image, tmp_path / "layout", "v1")
+    name = f"{held.host}/terminal/asked:v1"
+    person.must("push", tmp_path / "layout", name)
+    code, out, shown = answered(person, "n\n", "delete", name)
+    assert (code, out) == (1, "")
+    assert f"to delete {held.host}/terminal/asked: v1 ({image.digest})" in shown
+    assert "nothing was deleted: nobody said yes" in shown
+    assert "terminal/asked:v1" in person.list(held)
+    code, out, _ = answered(person, "y\n", "delete", name)
+    assert (code, out) == (0, f"deleted {name} {image.digest}\n")
+    assert "terminal/asked:v1" not in person.list(held)
 
 
 def read_all(descriptor: int) -> Iterator[bytes]:

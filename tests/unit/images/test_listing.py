@@ -81,7 +81,7 @@ async def test_registry_without_a_catalog_says_what_to_do(status: int) -> None:
 
 @pytest.mark.parametrize("body", ["<html>", "[]", "{}", '{"tags": "v1"}', '{"tags": [1]}', "null"])
 async def test_what_is_no_list_is_told(body: str) -> None:
-    with pytest.raises(RemoteError, match=rf"the tags of {HOST}/a: the answer is no list of names"):
+    with pytest.raises(RemoteError, match=rf"{HOST}/a: its tags: the answer is no list of names"):
         await anext(tags(faked(lambda _: httpx.Response(200, text=body)), "a"))
 
 
