@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from authproxy.cli.remote_options import Ca, Json, PasswordStdin, PlainHttp, User, open_registries, parse_name
-from authproxy.cli.remote_run import Report, printable, remote_faults, run
+from authproxy.cli.remote_run import Report, ask, printable, remote_faults, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -185,7 +185,7 @@ class _Cleaner:
                 typer.echo(printable(f"to delete {line}"), err=True)
         if self._is_dry or self._yes:
             return self._yes and not self._is_dry
-        if _ask(f"Delete {len(doomed)} image{'s' if len(doomed) > 1 else ''}? [y/N] "):
+        if ask(f"Delete {len(doomed)} image{'s' if len(doomed) > 1 else ''}? [y/N] "):
             return True
         self._report.fail(self.place, "nothing was deleted: nobody said yes")
         return False
@@ -206,13 +206,6 @@ class _Cleaner:
                     )
                 else:
                     self._report.fail(name, fault)
-
-
-def _ask(question: str) -> bool:
-    # Not by typer, which lets a space of the question into standard output.
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _parse(text: str, *, by_rules: bool) -> "ImageName":

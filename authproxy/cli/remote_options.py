@@ -2,6 +2,7 @@
 
 import os
 import sys
+from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,8 +59,7 @@ def _read_password(*, password_stdin: bool) -> str:
         raise typer.BadParameter(
             "nobody is there to ask for the password: say --password-stdin as well", param_hint="--user"
         )
-    password: str = typer.prompt("Password", hide_input=True, err=True)
-    return password
+    return getpass("Password: ")  # on the terminal, whatever standard output is
 
 
 def parse_name(text: str) -> "ImageName":

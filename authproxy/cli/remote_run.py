@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 FAILED = 1
+INTERRUPTED = 128 + signal.SIGINT
 STOPPED = 128 + signal.SIGTERM
 
 
@@ -74,6 +75,20 @@ def run(work: Coroutine[Any, Any, None], report: Report, what: str) -> None:
         raise typer.Exit(STOPPED) from None
     if report.faults:
         raise typer.Exit(FAILED)
+
+
+def ask(question: str) -> bool:
+    """Ask on the terminal, whatever standard output is. Ctrl-C ends the command."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    # asyncio's own handler waits for the event loop, and so for the answer.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:

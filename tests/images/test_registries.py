@@ -66,6 +66,10 @@ def test_image_goes_through_every_command(images: Images, registry: Registry, tm
     missing = images("delete", "--yes", f"{name}:v1")
     assert (missing.code, missing.out) == (1, "")
     assert f"authproxy: {name}:v1: the registry has no such image" in missing.err
+    unpulled = images("pull", "--json", f"{registry.host}/every/copy:v2", f"{name}:v1", "-o", tmp_path / "none.tar")
+    assert (unpulled.code, json.loads(unpulled.out)["outcome"]) == (1, "failed")
+    assert unpulled.err.endswith("authproxy: nothing was written\n")
+    assert not list(tmp_path.glob("*none*"))
 
 
 def test_platforms_are_copied_all_or_one(images: Images, registry: Registry, tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ def on_terminal(person: Images, *arguments: str, stdout_too: bool) -> tuple[str,
     return out.decode(), shown.decode()
 
 
-def answered(person: Images, answer: str, *arguments: str) -> tuple[int, str, str]:
-    """Answer the question that a command asks on a terminal: its exit code, output, and what the terminal showed."""
+def answered(person: Images, answer: str | None, *arguments: str, prompt: bytes = b"[y/N] ") -> tuple[int, str, str]:
+    """Answer what a command asks on a terminal; None interrupts it. Exit code, output, and what the terminal showed."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         person.command(*arguments),
@@ -99,14 +99,18 @@ def answered(person: Images, answer: str, *arguments: str) -> tuple[int, str, st
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=theirs,
+        start_new_session=True,  # without a terminal of its own, so that getpass takes this one
     ) as process:
         os.close(theirs)
         shown = b""
-        while b"[y/N] " not in shown:
+        while prompt not in shown:
             assert process.poll() is None, shown
             assert select.select([ours], [], [], ENDS_WITHIN_S)[0], shown
             shown += os.read(ours, 4096)
-        os.write(ours, answer.encode())
+        if answer is None:
+            process.send_signal(signal.SIGINT)
+        else:
+            os.write(ours, answer.encode())
         shown += b"".join(read_all(ours))
         assert process.stdout is not None
         out = process.stdout.read()
@@ -127,6 +131,20 @@ def test_delete_asks_and_deletes_only_where_somebody_says_yes(person: Images, he
     code, out, _ = answered(person, "y\n", "delete", name)
     assert (code, out) == (0, f"deleted {name} {image.digest}\n")
     assert "terminal/asked:v1" not in person.list(held)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "arguments"),
+    [(b"[y/N] ", ("delete", "{host}/terminal/app:v1")), (b"Password: ", ("list", "--user", "alice", "{host}"))],
+    ids=["delete", "password"],
+)
+def test_question_is_ended_by_one_ctrl_c(
+    person: Images, held: Registry, prompt: bytes, arguments: tuple[str, ...]
+) -> None:
+    code, out, shown = answered(person, None, *(each.format(host=held.host) for each in arguments), prompt=prompt)
+    assert (code, out) == (130, "")
+    assert "Traceback" not in shown
+    assert "terminal/app:v1" in person.list(held)
 
 
 def read_all(descriptor: int) -> Iterator[bytes]:
