@@ -166,6 +166,8 @@ class _Mover:
                 start = error.kept
                 await self.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1))
                 self.progress.begin(blob)
+                if await self.destination.has(blob):  # what was lost may have been the answer alone
+                    return How.MOVED
             else:
                 return How.MOVED
 

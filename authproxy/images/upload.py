@@ -70,6 +70,8 @@ class Upload:
             raise Interrupted(str(error), await self._ask_kept(descriptor)) from error
         self._url = _location(answer, self._url)
         answer = await self._registry.ask("PUT", self._closing(descriptor), self._needs)
+        if answer.status_code in _TRY_AGAIN:  # 404 too: asked twice, where the first answer was lost
+            raise Interrupted(str(refused(answer, self._what)))
         if answer.status_code != CREATED:
             raise refused(answer, self._what)
 

@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -74,17 +74,22 @@ async def test_copy_that_is_stopped_ends_at_once_and_leaves_nothing_half_done(
 def on_terminal(person: Images, *arguments: str, stdout_too: bool) -> tuple[str, str]:
     """Run a command whose standard error, and perhaps output, is a terminal: what came to the output, and to that."""
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        person.command(*arguments),
-        env=person.environment(TERM="xterm"),
-        cwd=person.home,
-        stdin=subprocess.DEVNULL,
-        stdout=theirs if stdout_too else subprocess.PIPE,
-        stderr=theirs,
-    ) as process:
+    with (
+        subprocess.Popen(
+            person.command(*arguments),
+            env=person.environment(TERM="xterm"),
+            cwd=person.home,
+            stdin=subprocess.DEVNULL,
+            stdout=theirs if stdout_too else subprocess.PIPE,
+            stderr=theirs,
+        ) as process,
+        ExitStack() as ends,
+    ):
         os.close(theirs)
+        ends.callback(process.kill)
         shown = b"".join(read_all(ours))
         out = b"" if process.stdout is None else process.stdout.read()
+        process.wait(ENDS_WITHIN_S)
     os.close(ours)
     assert process.returncode == 0, shown
     return out.decode(), shown.decode()
@@ -93,15 +98,19 @@ def on_terminal(person: Images, *arguments: str, stdout_too: bool) -> tuple[str,
 def answered(person: Images, answer: str | None, *arguments: str, prompt: bytes = b"[y/N] ") -> tuple[int, str, str]:
     """Answer what a command asks on a terminal; None interrupts it. Exit code, output, and what the terminal showed."""
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        person.command(*arguments),
-        env=person.environment(TERM="xterm"),
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        start_new_session=True,  # without a terminal of its own, so that getpass takes this one
-    ) as process:
+    with (
+        subprocess.Popen(
+            person.command(*arguments),
+            env=person.environment(TERM="xterm"),
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            start_new_session=True,  # without a terminal of its own, so that getpass takes this one
+        ) as process,
+        ExitStack() as ends,
+    ):
         os.close(theirs)
+        ends.callback(process.kill)
         shown = b""
         while prompt not in shown:
             assert process.poll() is None, shown
@@ -114,6 +123,7 @@ def answered(person: Images, answer: str | None, *arguments: str, prompt: bytes 
         shown += b"".join(read_all(ours))
         assert process.stdout is not None
         out = process.stdout.read()
+        process.wait(ENDS_WITHIN_S)
     os.close(ours)
     return process.returncode, out.decode(), shown.decode()
 
@@ -150,6 +160,7 @@ def test_question_is_ended_by_one_ctrl_c(
 def read_all(descriptor: int) -> Iterator[bytes]:
     while True:
         try:
+            assert select.select([descriptor], [], [], ENDS_WITHIN_S)[0], "it says nothing and does not end"
             piece = os.read(descriptor, 4096)
         except OSError:  # Linux: EIO where the other side is closed
             return

@@ -168,6 +168,18 @@ async def test_what_breaks_off_goes_on_where_the_destination_says(
     assert (set(moved.blobs.values()), moved.moved_bytes) == ({How.MOVED}, len(CONTENT))
 
 
+async def test_blob_whose_answer_was_lost_is_not_sent_again() -> None:
+    class Silent(Memory):
+        async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int = 0) -> None:
+            await super().put_blob(descriptor, chunks, start)
+            raise Interrupted("the answer was lost")
+
+    source, there = Memory({BLOB.digest: CONTENT}), Silent()
+    moved = await move_image(source, there, Manifest.read(ONE_LAYER), "v1", sleep=no_pause)
+    assert there.taken == [BLOB.digest, moved.manifest.digest]
+    assert set(moved.blobs.values()) == {How.MOVED}
+
+
 async def test_what_never_gets_further_is_given_up() -> None:
     source, there = Memory({BLOB.digest: CONTENT}), Breaking()
     there.takes = 100

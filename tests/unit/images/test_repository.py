@@ -189,6 +189,28 @@ async def test_upload_that_is_refused_for_a_passing_reason_may_be_tried_again(st
         await to_push(faked(answer), "a").put_blob(BLOB, pieces(CONTENT))
 
 
+async def test_lost_answer_to_the_end_of_an_upload_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "MAX_AT_ONCE_BYTES", 0)
+    session = Session(breaks_after=len(CONTENT) + 1)
+    held: set[str] = set()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "HEAD":
+            return httpx.Response(200 if request.url.path.rpartition("/")[2] in held else 404)
+        if request.method != "PUT" or "uploads" not in request.url.path:
+            return await session.answer(request)
+        if not held:
+            held.add(str(BLOB.digest))
+            raise httpx.ReadError("the answer was lost")
+        return httpx.Response(404)
+
+    there = to_push(faked(answer), "a")
+    with pytest.raises(Interrupted):
+        await there.put_blob(BLOB, pieces(CONTENT))
+    assert await there.has(BLOB)
+    assert session.opened == 1
+
+
 async def test_upload_that_is_refused_says_why() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         errors = {"errors": [{"code": "DENIED", "message": "quota is used up"}]}
