@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -105,10 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort) -> int:
     when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    machine = describe_machine()
-    if effort is _FULL:
-        machine["memory touched"] = f"{touch_free_memory() // MIB} MiB"
-    report = Report(when, machine, describe_versions(), effort)
+    report = Report(when, _machine(effort), describe_versions(), effort)
     if what in ("all", "compare"):
         report.limits = measure_limits(folder / "limits", file_mib=effort.big_mib, wrk_s=effort.wrk_s)
         report.rows = _compare(folder, works, effort)
@@ -135,6 +132,13 @@ def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort) -> i
         )
         return 1
     return 0
+
+
+def _machine(effort: Effort) -> Mapping[str, str]:
+    machine = describe_machine()
+    if effort is _FULL:
+        machine["memory touched"] = f"{touch_free_memory() // MIB} MiB"
+    return machine
 
 
 def _compare(folder: Path, works: Sequence[Work], effort: Effort) -> list[Row]:
