@@ -126,7 +126,8 @@ def ask_helper(helper: str, key: str, environment: Mapping[str, str]) -> Login |
         case {"Username": str(user), "Secret": str(secret)}:
             return Login(user, secret)
     # What helpers say of a login that they don't have: docker-credential-helpers, "credentials/error.go".
-    words = done.stdout.decode(errors="replace").strip()
+    # docker's say it on standard output, others where faults belong.
+    words = (done.stdout or done.stderr).decode(errors="replace").strip()
     if done.returncode == 0 or "credentials not found" in words:
         return None
     said = "".join(char for char in words[:MAX_WORDS] if char.isprintable()) or f"exit code {done.returncode}"
