@@ -74,10 +74,10 @@ def parse_name(text: str) -> "ImageName":
 
 def parse_registry(text: str) -> str:
     """A registry on the command line. Raises BadParameter."""
-    from authproxy.remote.name import parse_host
+    from authproxy.remote.host import parse_named_host
 
     try:
-        return parse_host(text)
+        return parse_named_host(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="REGISTRY") from None
 

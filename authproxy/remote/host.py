@@ -2,12 +2,9 @@
 
 import re
 
-from authproxy.remote.name import DOCKER_HUB, split_host
+from authproxy.remote.name import DOCKER_HUB, is_host, split_host
 
 DOCKER_HUB_AUTHORITY = "registry-1.docker.io"
-
-# RFC 1123's names and addresses, IPv6 in brackets, with a port or without.
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(:[0-9]{1,5})?")
 
 
 def parse_host(text: str) -> str:
@@ -16,10 +13,18 @@ def parse_host(text: str) -> str:
     A scheme and a slash at the end are taken off, since people copy addresses.
     """
     bare = re.sub(r"^https?://", "", text).removesuffix("/").removesuffix("/v2")
-    if _HOST.fullmatch(bare) is None:
+    if not is_host(bare):
         raise ValueError(f"{text!r} is no registry; write its host, and a port where it has one: registry.example.org")
     # Docker Hub has several names and one login. Any other host stays as it is, also one without a dot.
     return split_host(f"{bare}/x")[0] or bare
+
+
+def parse_named_host(text: str) -> str:
+    """The host of a registry that names of images may begin with. Raises ValueError, with the sentence."""
+    host = parse_host(text)
+    if split_host(f"{host}/x")[0] is None:
+        raise ValueError(f"{text!r} is no registry to docker: that has a dot or a port, or is localhost")
+    return host
 
 
 def authority_of(host: str) -> str:

@@ -63,15 +63,8 @@ def split_host(name: str) -> tuple[str | None, str]:
     return None, name
 
 
-def parse_host(text: str) -> str:
-    """Read a registry: a host with a dot or a port, or localhost, as names begin with it. Raises ValueError."""
-    host, rest = split_host(f"{text}/")
-    if host is None or rest or not _is_host(host):
-        raise ValueError(f"{text!r} is no registry: that is a host, as in example.org, example.org:5000 or localhost")
-    return host
-
-
-def _is_host(text: str) -> bool:
+def is_host(text: str) -> bool:
+    """Whether a text is a name or an address, with a port or without."""
     port = text.rpartition(":")[2]
     return _HOST.fullmatch(text) is not None and not (port.isdigit() and int(port) > MAX_PORT)
 
@@ -80,7 +73,7 @@ def parse_image_name(text: str) -> ImageName:
     """Read a name, with docker's defaults. Raises ValueError, with the sentence."""
     host, rest = split_host(text)
     host = host or DOCKER_HUB
-    if not _is_host(host):
+    if not is_host(host):
         hint = ": leave out the scheme" if text.startswith(("http://", "https://")) else f": {host!r} is no host"
         raise ValueError(f"{text!r} is no name of an image{hint}")
     rest, at, digest = rest.partition("@")

@@ -41,7 +41,7 @@ def said(result: Result) -> str:
 
 
 WRONG = [
-    ("list", "registry", "'registry' is no registry: that is a host"),
+    ("list", "registry", "'registry' is no registry to docker"),
     ("list", "https://localhost:5000", "leave out the scheme"),
     ("list", "localhost:5000/app:v1", "a repository is named without a tag"),
     ("list", "--tree --json localhost:5000", "--json has a line for each image, and no tree"),

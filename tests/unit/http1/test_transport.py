@@ -183,7 +183,8 @@ def test_a_close_sends_all_that_was_written(server: Noting) -> None:
     server.on("made", answer)
     with server.connect() as client:
         assert read_all(client) == content
-    assert [event for event in server.events() if event != "pause"] == ["made", "lost"]  # a quick peer takes all
+    told = [event for event in server.events() if event not in ("pause", "resume")]  # how quick the peer is
+    assert told == ["made", "lost"]
     assert server.made[0].error is None
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from authproxy.remote.host import authority_of, parse_host
+from authproxy.remote.host import authority_of, parse_host, parse_named_host
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,23 @@ def test_a_registry_is_its_host(text: str, host: str) -> None:
     assert parse_host(text) == host
 
 
-@pytest.mark.parametrize("text", ["", "a/b", "https://", "ftp://a", "a b", "user@a", "a:port", "-a", "a:5000:1", "a?b"])
+@pytest.mark.parametrize(
+    "text", ["", "a/b", "https://", "ftp://a", "a b", "user@a", "a:port", "-a", "a.b:70000", "a:5000:1", "a?b"]
+)
 def test_what_is_no_host_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no registry; write its host"):
         parse_host(text)
+
+
+@pytest.mark.parametrize("text", ["localhost", "localhost:5000", "registry.example.org", "registry:5000", "[::1]:5000"])
+def test_names_of_images_begin_with_it(text: str) -> None:
+    assert parse_named_host(text) == text
+
+
+@pytest.mark.parametrize("text", ["registry", "https://registry/", ""])
+def test_names_of_images_begin_with_no_other(text: str) -> None:
+    with pytest.raises(ValueError, match="is no registry"):
+        parse_named_host(text)
 
 
 def test_docker_hub_answers_elsewhere() -> None:

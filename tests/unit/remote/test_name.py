@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authproxy.remote.name import ImageName, parse_host, parse_image_name
+from authproxy.remote.name import ImageName, parse_image_name
 
 HEX = "0123456789abcdef" * 4
 
@@ -63,26 +63,3 @@ def test_any_text_is_a_name_that_reads_the_same_again_or_a_sentence(text: str) -
     else:
         assert isinstance(name, ImageName)
         assert parse_image_name(str(name)) == name
-
-
-@pytest.mark.parametrize(
-    ("text", "host"),
-    [
-        ("localhost", "localhost"),
-        ("localhost:5000", "localhost:5000"),
-        ("registry.example.org", "registry.example.org"),
-        ("registry:5000", "registry:5000"),
-        ("[::1]:5000", "[::1]:5000"),
-        ("index.docker.io", "docker.io"),
-    ],
-)
-def test_registry_is_a_host(text: str, host: str) -> None:
-    assert parse_host(text) == host
-
-
-@pytest.mark.parametrize(
-    "text", ["", "registry", "https://a.b", "a.b/", "a.b/c", "a b.c", "a.b:x", "-a.b", "a.b:70000"]
-)
-def test_what_names_no_host_is_no_registry(text: str) -> None:
-    with pytest.raises(ValueError, match="is no registry: that is a host"):
-        parse_host(text)
