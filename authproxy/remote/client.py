@@ -33,15 +33,27 @@ TLS_WITHIN_S = 5.0
 
 
 class RegistryClient:
-    """One registry. `host` is as in names of images. Every method raises RemoteError."""
+    """One registry. `host` is as in names of images, `base` where it is known to answer.
 
-    def __init__(self, host: str, client: httpx.AsyncClient, login: Login | None, trust: Trust, now: Clock) -> None:
+    Every method raises RemoteError.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        client: httpx.AsyncClient,
+        login: Login | None,
+        trust: Trust,
+        now: Clock,
+        *,
+        base: httpx.URL | None = None,
+    ) -> None:
         self.host = host
         self._client = client
         self._trust = trust
         self._is_anonymous = login is None
         self._authorizer = Authorizer(host, login, client, now)
-        self._base: httpx.URL | None = None
+        self._base = base
         self._finding = asyncio.Lock()
 
     def want_identity(self) -> None:
@@ -198,11 +210,16 @@ _OF_THE_LINE = frozenset({b"content-encoding", b"transfer-encoding"})
 
 
 @asynccontextmanager
-async def open_registry(host: str, login: Login | None, trust: Trust) -> AsyncIterator[RegistryClient]:
-    """A registry for the length of a block. Nothing is asked yet. Raises RemoteError."""
+async def open_registry(
+    host: str, login: Login | None, trust: Trust, *, base: httpx.URL | None = None
+) -> AsyncIterator[RegistryClient]:
+    """A registry for the length of a block. Nothing is asked yet; without `base` the first request finds its scheme.
+
+    Raises RemoteError.
+    """
     tls = tls_context(host, trust)
     async with _open_client(host, tls) as client:
-        yield RegistryClient(host, client, login, trust, time.monotonic)
+        yield RegistryClient(host, client, login, trust, time.monotonic, base=base)
 
 
 def _open_client(host: str, tls: ssl.SSLContext) -> httpx.AsyncClient:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
+import httpx
+
 from authproxy.access import CATALOG, delete, pull, push
 from authproxy.doctor.answer import ACCEPTED, OK, UNAUTHORIZED, VERSION, Answer, NoAnswer, judge_clock
 from authproxy.doctor.finding import Finding, Level
@@ -137,11 +139,11 @@ async def _go_on(
         return
     try:
         login = await asyncio.to_thread(find_login, pinged.host, environment)
-        async with open_registry(pinged.host, login, trust) as registry:
+        async with open_registry(pinged.host, login, trust, base=_base_of(reached)) as registry:
             asking = Asking(registry)
             if not await _log_in(pinged, asking, login):
                 return
-            async for finding in _look_at_content(pinged, asking, trust, wishes):
+            async for finding in _look_at_content(pinged, asking, reached, trust, wishes):
                 pinged.say(finding)
     except (RemoteError, NoAnswer) as error:
         pinged.say(Finding(Level.WRONG, "login", str(error), "see its log"))
@@ -171,13 +173,19 @@ async def _log_in(pinged: Pinged, asking: Asking, login: Login | None) -> bool:
     return False
 
 
-async def _look_at_content(pinged: Pinged, asking: Asking, trust: Trust, wishes: Wishes) -> AsyncIterator[Finding]:
+def _base_of(reached: Reach) -> httpx.URL | None:
+    return None if reached.address is None else httpx.URL(f"{reached.address.url}/")
+
+
+async def _look_at_content(
+    pinged: Pinged, asking: Asking, reached: Reach, trust: Trust, wishes: Wishes
+) -> AsyncIterator[Finding]:
     base = await asking.registry.address("/v2/")
     catalog = await asking.ask("GET", f"{content.CATALOG}?n=1", CATALOG)
     yield content.judge_catalog(base, catalog)
     repository = wishes.repository or content.first_repository(catalog)
     if pinged.wanted is not None:
-        yield await _look_as_anybody(pinged.host, trust, repository)
+        yield await _look_as_anybody(pinged.host, reached, trust, repository)
     if repository is not None:
         path = f"/v2/{repository}/referrers/{content.NOTHINGS_DIGEST}"
         yield content.judge_referrers(await asking.ask("GET", path, pull(repository)), repository)
@@ -188,10 +196,10 @@ async def _look_at_content(pinged: Pinged, asking: Asking, trust: Trust, wishes:
         yield finding
 
 
-async def _look_as_anybody(host: str, trust: Trust, repository: str | None) -> Finding:
+async def _look_as_anybody(host: str, reached: Reach, trust: Trust, repository: str | None) -> Finding:
     if repository is None:
         return content.NOBODY_TRIED
-    async with open_registry(host, None, trust) as registry:
+    async with open_registry(host, None, trust, base=_base_of(reached)) as registry:
         try:
             answer = await Asking(registry).ask("GET", f"/v2/{repository}/tags/list?n=1", pull(repository))
         except NoAnswer as error:
