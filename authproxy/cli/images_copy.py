@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from authproxy.cli.bars import shown
+from authproxy.cli.examples import examples
 from authproxy.cli.remote_options import (
     Ca,
     Jobs,
@@ -24,16 +25,12 @@ if TYPE_CHECKING:
     from authproxy.images.copying import Copied, Copier
     from authproxy.images.registries import Registries
 
-EXAMPLES = """Examples:
-
-  authproxy images copy r.example.org/team/app:v1 m.example.org/team/app:v1
-
-  authproxy images copy 'r.example.org/team/*' m.example.org/
-
-  authproxy images copy --platform linux/arm64 alpine r.example.org/base/
-
-  authproxy images copy --dry-run 'r.example.org/*:v2.*' m.example.org/old/
-"""
+EXAMPLES = examples(
+    "authproxy images copy r.example.org/team/app:v1 m.example.org/team/app:v1",
+    "authproxy images copy 'r.example.org/team/*' m.example.org/",
+    "authproxy images copy --platform linux/arm64 alpine r.example.org/base/",
+    "authproxy images copy --dry-run 'r.example.org/*:v2.*' m.example.org/old/",
+)
 
 # Images that are under way together: small ones wait for answers most of the time.
 AT_ONCE = 4

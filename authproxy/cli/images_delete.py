@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.cli.examples import examples
 from authproxy.cli.remote_options import Ca, Json, PasswordStdin, PlainHttp, User, open_registries, parse_name
 from authproxy.cli.remote_run import Report, ask, printable, remote_faults, run
 
@@ -21,14 +22,11 @@ if TYPE_CHECKING:
     from authproxy.images.repository import RemoteRepository
     from authproxy.remote.name import ImageName
 
-EXAMPLES = """Examples:
-
-  authproxy images delete r.example.org/team/app:v1
-
-  authproxy images delete --match 'pr-*' --older-than 30d r.example.org/app
-
-  authproxy images delete --keep 10 --dry-run r.example.org/team/app
-"""
+EXAMPLES = examples(
+    "authproxy images delete r.example.org/team/app:v1",
+    "authproxy images delete --match 'pr-*' --older-than 30d r.example.org/app",
+    "authproxy images delete --keep 10 --dry-run r.example.org/team/app",
+)
 
 _AGE = re.compile(r"([0-9]+)([hdw])")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from authproxy.cli.examples import examples
 from authproxy.cli.remote_options import Ca, Json, PasswordStdin, PlainHttp, User, open_registries, parse_name
 from authproxy.cli.remote_run import Report, run
 
@@ -16,12 +17,10 @@ if TYPE_CHECKING:
     from authproxy.images.registries import Registries
     from authproxy.remote.name import ImageName
 
-EXAMPLES = """Examples:
-
-  authproxy images inspect r.example.org/team/app:v1
-
-  authproxy images inspect --json r.example.org/app | jq .variants
-"""
+EXAMPLES = examples(
+    "authproxy images inspect r.example.org/team/app:v1",
+    "authproxy images inspect --json r.example.org/app | jq .variants",
+)
 
 # Of a configuration, what people look for.
 _SHOWN = ("Entrypoint", "Cmd", "User", "WorkingDir", "ExposedPorts", "Volumes", "Env", "Labels")

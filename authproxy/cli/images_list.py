@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from authproxy.cli.examples import examples
 from authproxy.cli.remote_options import Ca, Json, PasswordStdin, PlainHttp, User, open_registries, parse_registry
 from authproxy.cli.remote_run import Report, printable, remote_faults, run
 
@@ -13,16 +14,12 @@ if TYPE_CHECKING:
     from authproxy.images.registries import Registries
     from authproxy.remote.client import RegistryClient
 
-EXAMPLES = """Examples:
-
-  authproxy images list r.example.org
-
-  authproxy images list --long --filter 'team/*:v1.*' r.example.org
-
-  authproxy images list --tree localhost:5000
-
-  authproxy images list ghcr.io/owner/app
-"""
+EXAMPLES = examples(
+    "authproxy images list r.example.org",
+    "authproxy images list --long --filter 'team/*:v1.*' r.example.org",
+    "authproxy images list --tree localhost:5000",
+    "authproxy images list ghcr.io/owner/app",
+)
 
 # How many repositories, and with --long images, are read at the same time.
 AHEAD = 8

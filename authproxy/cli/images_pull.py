@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from authproxy.cli.bars import shown
+from authproxy.cli.examples import examples
 from authproxy.cli.remote_options import (
     Ca,
     Jobs,
@@ -30,14 +31,11 @@ if TYPE_CHECKING:
     from authproxy.images.registries import Registries
     from authproxy.remote.name import ImageName
 
-EXAMPLES = """Examples:
-
-  authproxy images pull r.example.org/team/app:v1 -o app.tar
-
-  authproxy images pull r.example.org/app r.example.org/db -o both.oci.tar
-
-  authproxy images pull --docker r.example.org/team/app:v1
-"""
+EXAMPLES = examples(
+    "authproxy images pull r.example.org/team/app:v1 -o app.tar",
+    "authproxy images pull r.example.org/app r.example.org/db -o both.oci.tar",
+    "authproxy images pull --docker r.example.org/team/app:v1",
+)
 
 
 def pull(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from authproxy.cli.bars import shown
+from authproxy.cli.examples import examples
 from authproxy.cli.remote_options import (
     Ca,
     Jobs,
@@ -25,16 +26,12 @@ if TYPE_CHECKING:
 
     from authproxy.images.push import Failed, Pushed, Pusher
 
-EXAMPLES = """Examples:
-
-  authproxy images push app.tar r.example.org
-
-  authproxy images push app.tar r.example.org/team/app:v2
-
-  authproxy images push saved/ r.example.org/mirror/
-
-  authproxy images push --docker 'team/*' r.example.org
-"""
+EXAMPLES = examples(
+    "authproxy images push app.tar r.example.org",
+    "authproxy images push app.tar r.example.org/team/app:v2",
+    "authproxy images push saved/ r.example.org/mirror/",
+    "authproxy images push --docker 'team/*' r.example.org",
+)
 
 
 def push(

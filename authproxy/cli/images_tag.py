@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.cli.examples import examples
 from authproxy.cli.remote_options import Ca, Json, PasswordStdin, PlainHttp, User, open_registries, parse_name
 from authproxy.cli.remote_run import Report, run
 
@@ -11,12 +12,10 @@ if TYPE_CHECKING:
     from authproxy.images.registries import Registries
     from authproxy.remote.name import ImageName
 
-EXAMPLES = """Examples:
-
-  authproxy images tag r.example.org/app:v1.2.3 r.example.org/app:stable
-
-  authproxy images tag r.example.org/app:v1 r.example.org/release/app:v1
-"""
+EXAMPLES = examples(
+    "authproxy images tag r.example.org/app:v1.2.3 r.example.org/app:stable",
+    "authproxy images tag r.example.org/app:v1 r.example.org/release/app:v1",
+)
 
 
 def tag(
