@@ -30,7 +30,7 @@ from benchmarks.ours import start_ours
 from benchmarks.peer import missing_programs, start_peer
 from benchmarks.report import Report, as_text, write_json
 from benchmarks.scale import Sizes, measure_scale
-from benchmarks.touch import touch_free_memory
+from benchmarks.touch import touch_in_a_process
 from benchmarks.works import WORKS, Content, Effort, Turn, Work, prepare
 
 _ROOT = Path(__file__).parent.parent
@@ -137,7 +137,7 @@ def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort) -> i
 def _machine(effort: Effort) -> Mapping[str, str]:
     machine = describe_machine()
     if effort is _FULL:
-        machine["memory touched"] = f"{touch_free_memory() // MIB} MiB"
+        machine["memory touched"] = f"{touch_in_a_process() // MIB} MiB"
     return machine
 
 
