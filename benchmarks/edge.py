@@ -133,7 +133,9 @@ def _stats(servers: Sequence[Server]) -> list[str]:
 def _fronts(folder: Path) -> Iterator[list[Front]]:
     with ExitStack() as stack:
         registry, port = stack.enter_context(start_registry(folder / "registry"))
-        ours = stack.enter_context(start_ours(folder / "ours", upstream=f"http://127.0.0.1:{port}"))
+        # As many processes as nginx has by Debian's configuration: one for each core.
+        cores = os.cpu_count() or 1
+        ours = stack.enter_context(start_ours(folder / "ours", upstream=f"http://127.0.0.1:{port}", workers=cores))
         nginx = stack.enter_context(start_nginx(folder / "nginx", registry, port))
         alone = stack.enter_context(start_tls_registry(folder / "alone", storage=folder / "registry" / "registry"))
         yield [
