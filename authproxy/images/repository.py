@@ -22,6 +22,9 @@ FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 403, 404, 405
 
 _ACCEPTED = {"Accept": ", ".join((*IMAGES, *INDEXES))}
 
+# OCI Distribution 1.1, "Referrers Tag Schema": of a digest as a tag, no more letters than these.
+MAX_TAG_HEX = 64
+
 # A blob that breaks off is gone on with where it was, so often without a byte in between.
 RESUMES = 5
 
@@ -227,9 +230,6 @@ class RemoteRepository:
 
     async def _url(self, path: str) -> httpx.URL:
         return await self._registry.address(f"/v2/{self._repository}/{path}")
-
-
-MAX_TAG_HEX = 64
 
 
 async def _blob_fault(answer: httpx.Response, what: str) -> Exception:

@@ -12,15 +12,13 @@ import httpx
 
 from authproxy.access import Access
 from authproxy.clock import Clock
-from authproxy.remote.again import PASSING, find_cause, is_lasting, pause_s, persist
+from authproxy.remote.again import find_cause, is_lasting, pause_s, persist
 from authproxy.remote.faults import ANONYMOUS, RemoteError
 from authproxy.remote.host import authority_of
 from authproxy.remote.login import Login
 from authproxy.remote.tokens import Authorizer
 from authproxy.remote.transport import TIMEOUTS, Direct
 from authproxy.remote.trust import Trust, is_loopback, tls_context
-
-__all__ = ["PASSING", "RegistryClient", "open_registry", "pause_s"]
 
 # Answers that are read whole: manifests (registries take 4 MiB, a few more) and pages of names.
 MAX_ANSWER_BYTES = 16 << 20
