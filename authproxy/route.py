@@ -20,7 +20,15 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from authproxy.access import CATALOG, Access, delete, pull, push
 from authproxy.digest import Digest, parse_digest
-from authproxy.errors import DigestInvalid, EndpointUnknown, NameInvalid, QueryTooLong, Unsupported
+from authproxy.errors import (
+    DigestInvalid,
+    EndpointUnknown,
+    ManifestUnknown,
+    NameInvalid,
+    QueryTooLong,
+    TagInvalid,
+    Unsupported,
+)
 from authproxy.reference import Repository, Tag, parse_reference, parse_repository
 
 # Far more fields than any client sends, tags to set (`?tag=`) included; past it the query is an attack on memory.
@@ -100,8 +108,9 @@ _PATHS = (
 def parse_route(method: str, raw_path: bytes, query_string: bytes) -> Route:
     """Read a request line below /v2/. Those of reading requests are remembered: the same few are asked for all day.
 
-    Escapes are undone once, as every registry does. Raises NameInvalid, TagInvalid, DigestInvalid,
-    EndpointUnknown (no such path), Unsupported (a method that the path does not take) and QueryTooLong.
+    Escapes are undone once, as every registry does. Raises NameInvalid, TagInvalid, DigestInvalid, ManifestUnknown (a
+    manifest is read by neither tag nor digest), EndpointUnknown (no such path), Unsupported (a method that the path does
+    not take) and QueryTooLong.
     """
     if method in ("GET", "HEAD") and len(raw_path) + len(query_string) <= MAX_REMEMBERED:
         return _parse_remembered(method, raw_path, query_string)
@@ -131,7 +140,7 @@ def _parse_below_repository(kind: Kind, method: str, match: re.Match[str], query
     route = Route(kind, method, _needs(kind, method, repository), repository, query=query)
     match kind:
         case Kind.MANIFEST:
-            route = replace(route, reference=parse_reference(match["last"]))
+            route = replace(route, reference=_parse_reference(method, match["last"]))
         case Kind.BLOB | Kind.REFERRERS:
             route = replace(route, reference=parse_digest(match["last"]))
         case Kind.UPLOAD if _SESSION.fullmatch(match["last"]):
@@ -143,6 +152,21 @@ def _parse_below_repository(kind: Kind, method: str, match: re.Match[str], query
         case _:
             pass
     return _checked(route)
+
+
+def _parse_reference(method: str, text: str) -> Tag | Digest:
+    """The tag or digest of a manifest. No repository has a manifest by anything else, so a read is answered with 404.
+
+    OCI's conformance suite 1.1.1 asks GET and HEAD of `.INVALID_MANIFEST_NAME` for it; what is written there is 400.
+    """
+    try:
+        return parse_reference(text)
+    except (TagInvalid, DigestInvalid) as exc:
+        if method in ("GET", "HEAD"):
+            raise ManifestUnknown(
+                f"no manifest has this reference, which is neither a tag nor a digest: {exc}", detail=exc.detail
+            ) from exc
+        raise
 
 
 def _needs(kind: Kind, method: str, repository: Repository) -> tuple[Access, ...]:

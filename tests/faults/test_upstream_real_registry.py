@@ -56,6 +56,18 @@ async def test_blob_is_pushed_and_pulled(tmp_path: Path) -> None:
             assert (unknown.status_code, unknown.json()["errors"][0]["code"]) == (404, "MANIFEST_UNKNOWN")
 
 
+async def test_a_reference_that_no_manifest_can_have_is_answered_as_the_registry_does(tmp_path: Path) -> None:
+    wrong = "/v2/team/app/manifests/.INVALID_MANIFEST_NAME"
+    with running_docker_registry(tmp_path) as url:
+        async with front_door(Upstream(url)) as front, httpx.AsyncClient(base_url=front.url, timeout=60) as client:
+            for method in ("GET", "HEAD"):
+                assert (await client.request(method, f"{url}{wrong}")).status_code == 404
+                assert (await client.request(method, wrong)).status_code == 404
+            assert (await client.get(wrong)).json()["errors"][0]["code"] == "MANIFEST_UNKNOWN"
+            written = await client.put(wrong, content=b"{}")
+            assert (written.status_code, written.json()["errors"][0]["code"]) == (400, "TAG_INVALID")
+
+
 async def test_form_in_the_body_mounts_nothing(tmp_path: Path) -> None:
     form = {"mount": DIGEST, "from": "secret/app"}
     with running_docker_registry(tmp_path) as url:

@@ -215,7 +215,8 @@ DIFFERENCES: tuple[Difference, ...] = (
         lambda pair: reads(pair, "manifests") and not accepts_all(pair) and pair.ours.status in (200, 304),
     ),
     Difference(
-        "a blob is no manifest", "bug: Distribution answers 500 UNKNOWN where the digest is that of a blob",
+        "a blob is no manifest", "bug: Distribution answers 500 UNKNOWN where the digest is that of a blob, or"
+        " malformed",
         lambda pair: reads(pair, "manifests") and answers(404, 500, "MANIFEST_UNKNOWN")(pair),
     ),
     Difference(

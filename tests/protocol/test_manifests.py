@@ -18,6 +18,7 @@ HEADERS = {
     "Docker-Content-Digest": DIGEST,
     "ETag": f'"{DIGEST}"',
 }
+OCI_TYPE = {"Content-Type": manifest.OCI_IMAGE}
 SAME = f'"{DIGEST}"'
 ACCEPTS_ANOTHER = {"Accept": f"{manifest.DOCKER_LIST}, {manifest.OCI_INDEX};q=0.5"}
 
@@ -37,10 +38,6 @@ def unknown(what: str, path: str, method: str = "GET") -> Call:
     return Call(what, method, path, 404, code="MANIFEST_UNKNOWN", answers=NO_DIGEST)
 
 
-def neither(what: str, reference: str, code: str, method: str = "GET") -> Call:
-    return Call(what, method, MANIFESTS + reference, 400, code=code, answers=NO_DIGEST)
-
-
 CALLS = [
     *under(
         "OCI 1.1 Pulling manifests",
@@ -58,13 +55,13 @@ CALLS = [
         unknown("of another repository", f"/v2/other/manifests/{DIGEST}"),
         unknown("a tag of another repository", "/v2/other/manifests/v1"),
         unknown("128 characters are a tag", f"{MANIFESTS}{'t' * 128}"),
-        neither("129 are none", "t" * 129, "TAG_INVALID"),
-        neither("a tag that begins with a dash", "-x", "TAG_INVALID"),
-        neither("a tag that begins with a dot", ".x", "TAG_INVALID"),
-        neither("a tag with a sign of its own", "a+b", "TAG_INVALID"),
-        neither("a tag past ASCII", "t%C3%A9", "TAG_INVALID"),
-        neither("a malformed digest", "sha256:xyz", "DIGEST_INVALID"),
-        neither("an algorithm that is not registered", f"md5:{'0' * 32}", "DIGEST_INVALID"),
+        unknown("129 are none", f"{MANIFESTS}{'t' * 129}"),
+        unknown("a tag that begins with a dash", f"{MANIFESTS}-x"),
+        unknown("a tag that begins with a dot", f"{MANIFESTS}.x"),
+        unknown("a tag with a sign of its own", f"{MANIFESTS}a+b"),
+        unknown("a tag past ASCII", f"{MANIFESTS}t%C3%A9"),
+        unknown("a malformed digest", f"{MANIFESTS}sha256:xyz"),
+        unknown("an algorithm that is not registered", f"{MANIFESTS}md5:{'0' * 32}"),
     ),
     *under(
         "OCI 1.1 Checking if content exists in the registry",
@@ -72,7 +69,36 @@ CALLS = [
         found("HEAD by digest", DIGEST, "HEAD"),
         unknown("HEAD of an unknown tag shows no digest", f"{MANIFESTS}v2", "HEAD"),
         unknown("HEAD of an unknown digest", MANIFESTS + sha256(b"x"), "HEAD"),
-        neither("HEAD of neither tag nor digest", "-x", "TAG_INVALID", "HEAD"),
+        unknown("HEAD of neither tag nor digest", f"{MANIFESTS}-x", "HEAD"),
+    ),
+    # Every request of OCI's conformance suite 1.1.1 for a manifest by what is neither a tag nor a digest, and the same
+    # for the methods that it leaves out. Where it takes several answers the row holds us to ours.
+    *under(
+        "OCI conformance 1.1.1",
+        unknown("HEAD of a manifest that cannot exist", f"{MANIFESTS}.INVALID_MANIFEST_NAME", "HEAD"),
+        unknown("GET of a manifest that cannot exist", f"{MANIFESTS}.INVALID_MANIFEST_NAME"),
+        unknown("the same in a repository without manifests", "/v2/conformance/new/manifests/.INVALID_MANIFEST_NAME"),
+        Call(
+            "PUT by a wrong digest",
+            "PUT",
+            f"{MANIFESTS}sha256:totallywrong",
+            400,
+            OCI_TYPE,
+            b"blablabla",
+            "DIGEST_INVALID",
+        ),
+        Call("PUT by a wrong tag", "PUT", f"{MANIFESTS}.INVALID_MANIFEST_NAME", 400, OCI_TYPE, IMAGE, "TAG_INVALID"),
+        Call("DELETE by a wrong tag", "DELETE", f"{MANIFESTS}.INVALID_MANIFEST_NAME", 400, code="TAG_INVALID"),
+        Call("DELETE by a wrong digest", "DELETE", f"{MANIFESTS}sha256:totallywrong", 400, code="DIGEST_INVALID"),
+        unknown("GET by a wrong digest", f"{MANIFESTS}sha256:totallywrong"),
+        unknown("HEAD by a wrong digest", f"{MANIFESTS}sha256:totallywrong", "HEAD"),
+        Call(
+            "GET of a blob by a wrong digest",
+            "GET",
+            "/v2/team/app/blobs/sha256:totallywrong",
+            400,
+            code="DIGEST_INVALID",
+        ),
     ),
     *under(
         "RFC 9110 13.1.2",

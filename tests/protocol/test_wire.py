@@ -43,7 +43,7 @@ WITHOUT_BODY = [
     ("HEAD", "…/tags/list", 200),
     ("HEAD", "…/manifests/v1", 200),
     ("HEAD", "…/manifests/v2", 404),
-    ("HEAD", "…/manifests/-", 400),
+    ("HEAD", "…/manifests/-", 404),
     ("HEAD", BLOB, 200),
     ("HEAD", f"…/blobs/{sha256(b'x')}", 404),
     ("HEAD", f"…/referrers/{HELLO}", 200),
@@ -269,7 +269,7 @@ def test_a_request_has_one_host(client: Client, lines: tuple[str, ...]) -> None:
     ("target", "codes"),
     [
         ("/v2/a{}/tags/list", {"NAME_INVALID"}),
-        ("…/manifests/a{}", {"TAG_INVALID", "DIGEST_INVALID"}),
+        ("…/manifests/a{}", {"MANIFEST_UNKNOWN"}),
         (f"…/blobs/{HELLO}{{}}", {"DIGEST_INVALID"}),
         ("…/blobs/uploads/a{}", {"UNSUPPORTED"}),
         ("/v2/{}", {"UNSUPPORTED"}),

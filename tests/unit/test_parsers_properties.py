@@ -257,6 +257,7 @@ def test_any_path_is_a_route_that_its_own_address_names_or_refused(method: str, 
             (400, "NAME_INVALID"),
             (400, "TAG_INVALID"),
             (400, "DIGEST_INVALID"),
+            (404, "MANIFEST_UNKNOWN"),
             (404, "UNSUPPORTED"),
             (405, "UNSUPPORTED"),
         ]
