@@ -109,8 +109,8 @@ def parse_route(method: str, raw_path: bytes, query_string: bytes) -> Route:
     """Read a request line below /v2/. Those of reading requests are remembered: the same few are asked for all day.
 
     Escapes are undone once, as every registry does. Raises NameInvalid, TagInvalid, DigestInvalid, ManifestUnknown (a
-    manifest is read by neither tag nor digest), EndpointUnknown (no such path), Unsupported (a method that the path does
-    not take) and QueryTooLong.
+    manifest is read by neither tag nor digest), EndpointUnknown (no such path), Unsupported (a method that the path
+    does not take) and QueryTooLong.
     """
     if method in ("GET", "HEAD") and len(raw_path) + len(query_string) <= MAX_REMEMBERED:
         return _parse_remembered(method, raw_path, query_string)

@@ -19,7 +19,7 @@ from authproxy.config.auth import Auth, AuthHtpasswd, AuthSilly, AuthToken
 from authproxy.config.model import Mode, Settings, Token
 from authproxy.config.storage import UploadPurging
 from authproxy.edge.audit import AuditRefusals
-from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute, Verifier
+from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute, Users, Verifier
 from authproxy.edge.challenge import BasicChallenge, BearerChallenge, Challenge
 from authproxy.edge.opening import SessionSigner
 from authproxy.edge.permit import Permit
@@ -98,6 +98,7 @@ def _layers_by_mode(
                 verifier=own_verifier(keyring, issuer=token.issuer, service=token.service, revocations=revocations),
                 basic=BasicAccess(directory, judge),
                 reasons=PolicyReasons(directory, policies),
+                users=directory,
                 policies=policies,
             )
         case _:
@@ -171,6 +172,7 @@ def _authorizing(
     verifier: Verifier | None = None,
     basic: BasicAccess | None = None,
     reasons: PolicyReasons | None = None,
+    users: Users | None = None,
     policies: Policies | None = None,
 ) -> list[Layer]:
     """The layers that let in who may, with sessions signed by `http.secret`, or by `secret` where there is none."""
@@ -178,7 +180,15 @@ def _authorizing(
         secret = hmac.digest(settings.http.secret.get_secret_value().encode(), b"authproxy upload sessions", "sha256")
     signer = SessionSigner(secret)
     return [
-        partial(Authorize, challenge=challenge, sessions=signer, verifier=verifier, basic=basic, reasons=reasons),
+        partial(
+            Authorize,
+            challenge=challenge,
+            sessions=signer,
+            verifier=verifier,
+            basic=basic,
+            reasons=reasons,
+            users=users,
+        ),
         *([] if policies is None else [partial(Permit, find=FindRules(policies))]),
         partial(SignSessions, signer=signer, lifetime_s=_session_lifetime_s(settings), now=time.time),
     ]

@@ -1,10 +1,11 @@
-"""Why somebody may not: what the policies' authors want those to read who are denied."""
+"""What somebody may not do by the rules in force, and what their authors want those who are denied to read."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from authproxy.access import Access
 from authproxy.compose.facts import request_facts
+from authproxy.edge.authorize import Denial
 from authproxy.origin import Origin
 from authproxy.policy.live import Policies
 from authproxy.principal import ANONYMOUS, Principal
@@ -24,15 +25,16 @@ class PolicyReasons:
         self._users = users
         self._policies = policies
 
-    async def why_not(self, subject: str, lacking: Sequence[Access], origin: Origin) -> str | None:
-        """The description of the rule that denies; None where none does, or it has no description.
+    async def deny(self, subject: str, lacking: Sequence[Access], origin: Origin) -> Denial:
+        """See `edge.authorize.Reasons`. The reason is the description of the first rule that denies and has one.
 
         It is about what a rule says, never about what the registry holds: no repository shows by it.
         """
         principal = await self._users.find(subject) if subject else ANONYMOUS
         if principal is None:
-            return None
+            return Denial(tuple(lacking))
         request = request_facts(origin)
-        decisions = (self._policies.decide(principal, access, request) for access in lacking)
-        denying = (decision.rule for decision in decisions if not decision.allowed)
-        return next((rule.description for rule in denying if rule is not None and rule.description), None)
+        decisions = [(access, self._policies.decide(principal, access, request)) for access in lacking]
+        denying = [(access, decision.rule) for access, decision in decisions if not decision.allowed]
+        reasons = (rule.description for _, rule in denying if rule is not None and rule.description)
+        return Denial(tuple(access for access, _ in denying), next(reasons, None))

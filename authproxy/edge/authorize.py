@@ -6,7 +6,7 @@ path is answered, so that every path below /v2/ looks alike from outside.
 
 from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -53,11 +53,26 @@ class Policies(Protocol):
         """Those of `accesses` that the rules allow to a request from there."""
 
 
-class Reasons(Protocol):
-    """Knows why somebody may not."""
+class Users(Protocol):
+    """Knows who still exists."""
 
-    async def why_not(self, subject: str, lacking: Sequence[Access], origin: Origin) -> str | None:
-        """A sentence for whoever lacks these, "" being nobody in particular; None where there is nothing to tell."""
+    async def find(self, name: str) -> Principal | None:
+        """The enabled user as of now, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """What the rules in force deny of what a token lacks. Empty: a new token would hold it all."""
+
+    accesses: tuple[Access, ...]
+    reason: str | None = None  # a sentence of the rule's author
+
+
+class Reasons(Protocol):
+    """Knows what somebody may not do, and why."""
+
+    async def deny(self, subject: str, lacking: Sequence[Access], origin: Origin) -> Denial:
+        """What of `lacking` the rules deny to this subject, "" being anonymous."""
 
 
 class BasicAccess:
@@ -91,7 +106,8 @@ class Authorize:
     """Check a request against its credentials and put Route and Grant into its scope.
 
     `verifier` None: bearer tokens prove nothing here; `basic` None: passwords do not. The token that opened an upload
-    session is good for that session until it ends, however old the token is: a push never dies of its token's age.
+    session is good for that session until it ends, however old the token is: a push never dies of its token's age. It
+    does once its subject is removed or disabled; `users` None: the tokens are another server's, which alone knows that.
     """
 
     def __init__(
@@ -103,6 +119,7 @@ class Authorize:
         verifier: Verifier | None = None,
         basic: BasicAccess | None = None,
         reasons: Reasons | None = None,
+        users: Users | None = None,
     ) -> None:
         self.app = app
         self.challenge = challenge
@@ -110,6 +127,7 @@ class Authorize:
         self.verifier = verifier
         self.basic = basic
         self.reasons = reasons
+        self.users = users
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Who, then what, then may they."""
@@ -130,18 +148,23 @@ class Authorize:
         assert route is not None
         scope[GRANT] = grant
         if lacking := grant.lacks(route.needs):
-            message = await self._say_why(grant, lacking, scope[ORIGIN])
-            if isinstance(credentials, Basic):  # decided just now by the policies: no better token would help
+            is_basic = isinstance(credentials, Basic)
+            message = await self._say_why(grant, lacking, scope[ORIGIN], by_token=not is_basic)
+            if is_basic:  # decided just now by the policies: no better token would help
                 raise Denied(message)
             raise self._unauthorized(scope[ORIGIN], route.needs, "insufficient_scope", message)
         if route.kind is Kind.UPLOADS:
             scope[ROUTE] = _allow_mount(scope, route, grant)
         await self.app(scope, receive, send)
 
-    async def _say_why(self, grant: Grant, lacking: tuple[Access, ...], origin: Origin) -> str:
-        message = f"{grant.subject or 'anonymous'} may not {_in_words(lacking)}"
-        reason = None if self.reasons is None else await self.reasons.why_not(grant.subject, lacking, origin)
-        return f"{message}: {reason}" if reason else message
+    async def _say_why(self, grant: Grant, lacking: tuple[Access, ...], origin: Origin, *, by_token: bool) -> str:
+        if by_token and self.reasons is None:  # what its subject may do is another server's secret
+            return f"this token does not allow you to {_in_words(lacking)}"
+        denial = Denial(lacking) if self.reasons is None else await self.reasons.deny(grant.subject, lacking, origin)
+        if by_token and not denial.accesses:
+            return f"this token does not allow you to {_in_words(lacking)}, but a new one for that would"
+        message = f"{grant.subject or 'anonymous'} may not {_in_words(denial.accesses or lacking)}"
+        return f"{message}: {denial.reason}" if denial.reason else message
 
     async def _identify(self, credentials: Credentials, scope: Scope, route: Route | None) -> Grant:
         origin, needs = scope[ORIGIN], route.needs if route else ()
@@ -152,11 +175,13 @@ class Authorize:
                 try:
                     return self.verifier.verify(credentials)
                 except ExpiredToken as exc:
-                    if self._opened(scope, route):
-                        return exc.grant
-                    raise self._refused(exc, origin, needs) from exc
+                    if not self._opened(scope, route):
+                        raise self._refused(str(exc), origin, needs) from exc
+                    if not await self._still_exists(exc.grant.subject):
+                        raise self._refused("expired, and its subject is no more", origin, needs) from exc
+                    return exc.grant
                 except InvalidToken as exc:
-                    raise self._refused(exc, origin, needs) from exc
+                    raise self._refused(str(exc), origin, needs) from exc
             case Basic(user) if self.basic is not None:
                 wanted = (*needs, *(map(pull, route.mount.sources or ()) if route and route.mount else ()))
                 grant = await self.basic.grant(credentials, wanted, origin)
@@ -173,8 +198,12 @@ class Authorize:
         authorization = find_header(scope["headers"], b"authorization") or ""
         return opening is not None and self.sessions.was_opened_with(opening, authorization)
 
-    def _refused(self, error: InvalidToken, origin: Origin, needs: tuple[Access, ...]) -> Unauthorized:
-        log.info("token refused", client=origin.client, reason=str(error))
+    async def _still_exists(self, subject: str) -> bool:
+        """Whether a subject was neither removed nor disabled since; that of an anonymous token always exists."""
+        return not subject or self.users is None or await self.users.find(subject) is not None
+
+    def _refused(self, reason: str, origin: Origin, needs: tuple[Access, ...]) -> Unauthorized:
+        log.info("token refused", client=origin.client, reason=reason)
         return self._unauthorized(origin, needs, "invalid_token", "the token is invalid or expired")
 
     def _unauthorized(

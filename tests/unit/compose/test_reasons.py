@@ -6,6 +6,7 @@ import pytest
 
 from authproxy.access import Access, delete, pull, push
 from authproxy.compose.reasons import PolicyReasons
+from authproxy.edge.authorize import Denial
 from authproxy.origin import UNKNOWN
 from authproxy.policy.live import Policies
 from authproxy.principal import Principal
@@ -40,20 +41,27 @@ class Users:
 
 
 @pytest.mark.parametrize(
-    ("subject", "lacking", "reason"),
+    ("subject", "lacking", "denied", "reason"),
     [
-        ("alice", [push("team/app")], "Only the group ci pushes to team."),
-        ("alice", [delete("team/app"), push("team/app")], "Only the group ci pushes to team."),
-        ("alice", [delete("team/app")], None),
-        ("alice", [pull("team/app")], None),
-        ("bob", [push("team/app")], None),
-        ("", [push("app")], "Sign in to push."),
-        ("gone", [push("team/app")], None),
+        ("alice", [push("team/app")], [push("team/app")], "Only the group ci pushes to team."),
+        (
+            "alice",
+            [delete("team/app"), push("team/app")],
+            [delete("team/app"), push("team/app")],
+            "Only the group ci pushes to team.",
+        ),
+        ("alice", [pull("team/app"), push("team/app")], [push("team/app")], "Only the group ci pushes to team."),
+        ("alice", [delete("team/app")], [delete("team/app")], None),
+        ("alice", [pull("team/app")], [], None),
+        ("bob", [push("team/app")], [], None),
+        ("", [push("app")], [push("app")], "Sign in to push."),
+        ("gone", [push("team/app")], [push("team/app")], None),
     ],
 )
-async def test_a_denial_is_told_in_the_words_of_its_rule(
-    tmp_path: Path, subject: str, lacking: list[Access], reason: str | None
+async def test_what_the_rules_deny_is_told_in_their_authors_words(
+    tmp_path: Path, subject: str, lacking: list[Access], denied: list[Access], reason: str | None
 ) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(RULES)
-    assert await PolicyReasons(Users(), Policies(file)).why_not(subject, lacking, UNKNOWN) == reason
+    denial = await PolicyReasons(Users(), Policies(file)).deny(subject, lacking, UNKNOWN)
+    assert denial == Denial(tuple(denied), reason)

@@ -11,7 +11,7 @@ import pytest
 from authproxy.access import Access, ExpiredToken, Grant, InvalidToken, pull, push
 from authproxy.asgi import GRANT, ORIGIN, ROUTE, Message, Receive, Scope, Send
 from authproxy.authorization import Bearer
-from authproxy.edge.authorize import MAX_MOUNT_SOURCES, Authorize, BasicAccess, _allow_mount
+from authproxy.edge.authorize import MAX_MOUNT_SOURCES, Authorize, BasicAccess, Denial, _allow_mount
 from authproxy.edge.challenge import BearerChallenge
 from authproxy.edge.opening import SessionSigner
 from authproxy.errors import Denied, RegistryError, Unauthorized
@@ -123,7 +123,7 @@ REFUSED = [
         "Bearer pull",
         Unauthorized,
         'error="insufficient_scope"',
-        "alice may not push team/app",
+        "this token does not allow you to push team/app",
     ),
     Refused("another repository", "GET", "/v2/team/b/tags/list", "Bearer both", Unauthorized, "insufficient_scope"),
     Refused(
@@ -262,27 +262,32 @@ async def test_a_refused_request_is_known_by_what_it_asked_for() -> None:
     assert scope[ROUTE].kind is Kind.TAGS
 
 
-class ToldWhy:
-    async def why_not(self, subject: str, lacking: Sequence[Access], origin: Origin) -> str | None:
+class Rules:
+    """Nobody deletes, only CI pushes; everybody may pull."""
+
+    async def deny(self, subject: str, lacking: Sequence[Access], origin: Origin) -> Denial:
         del origin
-        return f"only CI may, not {subject}" if lacking[0].action == "push" else None
+        denied = tuple(access for access in lacking if access.action != "pull")
+        return Denial(denied, f"only CI may, not {subject}" if push("team/app") in denied else None)
 
 
 @pytest.mark.parametrize(
-    ("method", "message"),
+    ("method", "token", "message"),
     [
-        ("PUT", "alice may not push team/app: only CI may, not alice"),
-        ("DELETE", "alice may not delete team/app"),
+        ("PUT", "pull", "alice may not push team/app: only CI may, not alice"),
+        ("PUT", "none", "alice may not push team/app: only CI may, not alice"),
+        ("DELETE", "pull", "alice may not delete team/app"),
+        ("GET", "none", "this token does not allow you to pull team/app, but a new one for that would"),
     ],
 )
-async def test_who_is_denied_is_told_why(method: str, message: str) -> None:
+async def test_who_is_denied_is_told_why(method: str, token: str, message: str) -> None:
     async def nobody(*_: object) -> Any:
         raise AssertionError
 
     layer = Authorize(
-        nobody, challenge=BearerChallenge("authproxy"), sessions=SIGNER, verifier=Tokens(), reasons=ToldWhy()
+        nobody, challenge=BearerChallenge("authproxy"), sessions=SIGNER, verifier=Tokens(), reasons=Rules()
     )
-    headers = [(b"authorization", b"Bearer pull")]
+    headers = [(b"authorization", f"Bearer {token}".encode())]
     scope: Scope = {"method": method, "raw_path": b"/v2/team/app/manifests/x", "query_string": b"", "headers": headers}
     scope[ORIGIN] = Origin("https", "h:5000", "127.0.0.1")
     with pytest.raises(Unauthorized) as caught:

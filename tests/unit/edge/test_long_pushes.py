@@ -1,5 +1,6 @@
 """A push never dies of its token's age: the layers of the edge together, with a clock of the test's own."""
 
+import datetime as dt
 import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,9 +23,10 @@ from authproxy.proxy.upstream import Upstream
 from authproxy.registry.core import Core
 from authproxy.registry.rules import Rules
 from authproxy.storage.memory import MemoryDriver
+from authproxy.token.revocations import revoke
 from tests.support.http1 import serving
 from tests.support.registry import code_of, sha256
-from tests.support.token_server import World
+from tests.support.token_server import HASHES, World
 
 UPLOADS = "/v2/alice/app/blobs/uploads/"
 AGES_S = 6 * 3600
@@ -52,7 +54,11 @@ async def client(request: pytest.FixtureRequest, world: World) -> AsyncIterator[
     async with request.param() as backend:
         signing = SignSessions(backend, signer=signer, lifetime_s=7 * 24 * 3600, now=world.clock)
         authorizing = Authorize(
-            signing, challenge=BearerChallenge("registry"), sessions=signer, verifier=world.verifier()
+            signing,
+            challenge=BearerChallenge("registry"),
+            sessions=signer,
+            verifier=world.verifier(),
+            users=world.directory,
         )
         transport = httpx.ASGITransport(Answers(DecideOrigin(authorizing)))
         async with httpx.AsyncClient(transport=transport, base_url="https://registry.test") as client:
@@ -128,3 +134,42 @@ async def test_an_expired_token_is_looked_at_as_closely_as_any_other(client: htt
     world.clock.now += AGES_S
     forged = {"Authorization": alice["Authorization"][:-4] + "AAAA"}
     assert (await client.patch(session, headers=forged, content=b"x")).status_code == 401
+
+
+async def test_a_session_is_lost_to_a_subject_that_was_removed(client: httpx.AsyncClient, world: World) -> None:
+    alice, bob = token(world, "alice"), token(world, "bob")
+    hers, his = await open_upload(client, alice), await open_upload(client, bob)
+    world.htpasswd.write_text(f"bob:{HASHES['bob']}\n")
+    world.directory.refresh()
+    assert (await client.patch(hers, headers=alice, content=b"x")).status_code == 202  # until the token expires
+    world.clock.now += AGES_S
+    for method in ("GET", "PATCH", "PUT", "DELETE"):
+        answer = await client.request(method, hers, headers=alice)
+        assert (answer.status_code, "invalid_token" in answer.headers["www-authenticate"]) == (401, True)
+    assert (await client.patch(his, headers=bob, content=b"x")).status_code == 202
+
+
+async def test_a_session_is_lost_to_a_subject_that_was_disabled(client: httpx.AsyncClient, world: World) -> None:
+    alice = token(world, "alice")
+    session = await open_upload(client, alice)
+    world.users.write_text("users: {alice: {disabled: true}}\n")
+    world.directory.refresh()
+    world.clock.now += AGES_S
+    assert (await client.patch(session, headers=alice, content=b"x")).status_code == 401
+
+
+async def test_a_session_is_lost_to_a_subject_whose_tokens_are_revoked(client: httpx.AsyncClient, world: World) -> None:
+    alice = token(world, "alice")
+    session = await open_upload(client, alice)
+    world.clock.now += AGES_S
+    assert (await client.patch(session, headers=alice, content=b"x")).status_code == 202
+    revoke(world.state, "alice", dt.datetime.fromtimestamp(world.clock.now, dt.UTC))
+    world.revocations.refresh()
+    assert (await client.patch(session, headers=alice, content=b"x")).status_code == 401
+
+
+async def test_an_anonymous_session_has_nobody_to_remove(client: httpx.AsyncClient, world: World) -> None:
+    anonymous = token(world, "")
+    session = await open_upload(client, anonymous)
+    world.clock.now += AGES_S
+    assert (await client.patch(session, headers=anonymous, content=b"x")).status_code == 202
