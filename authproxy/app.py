@@ -33,6 +33,7 @@ from authproxy.edge.headers import BASE_PATH, is_registry_path
 from authproxy.edge.maintenance import TurnAway
 from authproxy.edge.observe import Observe, Served
 from authproxy.edge.prefix import StripPrefix
+from authproxy.edge.unwatched import RefuseUnwatched
 from authproxy.errors import EndpointUnknown, RegistryError, Unsupported
 from authproxy.health.gate import Gate
 from authproxy.metrics.families import HEALTH_CHECK_UP
@@ -81,6 +82,7 @@ def _layers(settings: Settings, parts: Parts) -> list[Layer]:
         *([AnswerPreflights] if settings.http.cors else []),
         *([partial(TurnAway, maintenance=maintenance)] if maintenance else []),
         *([partial(Gate, health=parts.checks)] if parts.checks else []),
+        *([partial(RefuseUnwatched, watch=parts.watch)] if parts.takes_access_away else []),
         partial(
             DecideOrigin,
             trusted=settings.http.trustedproxies,
@@ -95,7 +97,7 @@ def _sinks(settings: Settings, parts: Parts) -> list[Callable[[Served], None]]:
     """Who is told what became of each request."""
     sinks: list[Callable[[Served], None]] = []
     if log.LEVELS[settings.log.level] <= log.LEVELS["info"] and not settings.log.accesslog.disabled:
-        access_log = AccessLog(log.event_renderer(EVENT, TEXTS, NUMBERS))
+        access_log = AccessLog(log.event_renderer(EVENT, TEXTS, NUMBERS), log.writer())
         parts.closers.append(access_log.close)
         sinks.append(access_log.record)
     if settings.http.debug.prometheus.enabled:

@@ -12,17 +12,18 @@ import functools
 import json
 import logging
 import re
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import structlog
 from structlog.processors import CallsiteParameter, CallsiteParameterAdder
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import BindableLogger, EventDict, Processor, WrappedLogger
 
 from authproxy.clock import Clock
+from authproxy.loglines import LineWriter
 
 if TYPE_CHECKING:
     from asyncio import Task
@@ -90,6 +91,7 @@ def make_renderer(settings: LogSettings, now: Clock = time.time) -> Renderer:
 def configure(settings: LogSettings) -> None:
     """Set up the process's log. Called once in each process, before anything is served."""
     render = make_renderer(settings)
+    lines = LineWriter(notice=partial(_notice, render))
     callers: list[Processor] = [_CALLER, _join_caller] if settings.reportcaller else []
     structlog.configure(
         processors=[
@@ -99,14 +101,13 @@ def configure(settings: LogSettings) -> None:
             structlog.processors.format_exc_info,
             _Render(render),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        wrapper_class=_never_raising(structlog.make_filtering_bound_logger(LEVELS[settings.level]), lines),
+        logger_factory=_Logger(lines),
         cache_logger_on_first_use=True,
     )
     # What libraries say goes the same way; their chatter below a warning does not.
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_LibraryFormatter(render))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.raiseExceptions = False
+    logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler(render, lines)], force=True)
 
 
 def renderer() -> Renderer:
@@ -116,6 +117,12 @@ def renderer() -> Renderer:
     """
     last = structlog.get_config()["processors"][-1]
     return last.render if isinstance(last, _Render) else make_renderer(_Defaults())
+
+
+def writer() -> LineWriter:
+    """Where the process's finished lines go, as `configure` left it."""
+    factory = structlog.get_config()["logger_factory"]
+    return factory.lines if isinstance(factory, _Logger) else LineWriter()
 
 
 def tell_of_fault(task: "Task[None]") -> None:
@@ -235,8 +242,19 @@ def _quoted(text: str) -> str:
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     if not escaped.isprintable():
-        escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped)
+        escaped = "".join(c if c.isprintable() else _escape(c) for c in escaped)
     return f'"{escaped}"'
+
+
+def _escape(character: str) -> str:
+    """As Python escapes it. By hand: the codec of that name is a file, which can't be opened where no descriptor is."""
+    if (short := _SHORT_ESCAPES.get(character)) is not None:
+        return short
+    code = ord(character)
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - digits
+
+
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 # Users, paths and methods come again and again; the longest of them that is remembered, in characters.
@@ -263,18 +281,60 @@ class _Render:
         return self.render(event)
 
 
-class _LibraryFormatter(logging.Formatter):
+class _Logger:
+    """The end of structlog's chain: a logger and, for it has no state of its own, the factory of loggers too."""
+
+    def __init__(self, lines: LineWriter) -> None:
+        self.lines = lines
+
+    def __call__(self, *names: object) -> "_Logger":
+        del names
+        return self
+
+    def msg(self, line: str) -> None:
+        self.lines.write(f"{line}\n")
+
+    debug = info = warn = warning = err = error = fatal = failure = critical = exception = log = msg
+
+
+def _never_raising(base: type[BindableLogger], lines: LineWriter) -> type[BindableLogger]:
+    """A logger whose faults (a value that has no text, a source that can't be opened) cost their line, and no more."""
+
+    class Logger(base):  # type: ignore[misc,valid-type]  # structlog makes it
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, *args: Any, **fields: Any) -> Any:
+            try:
+                return super()._proxy_to_logger(method_name, event, *args, **fields)
+            except Exception:  # noqa: BLE001 - whatever it is, it must not reach what the line is about
+                lines.lose()
+                return None
+
+    return Logger
+
+
+def _notice(render: Renderer, lost: int) -> str:
+    return render({"event": "log lines were lost", "level": "error", "lines": lost})
+
+
+class _LibraryHandler(logging.Handler):
     """Records of the standard library's logging, in the same form."""
 
-    def __init__(self, render: Renderer) -> None:
+    def __init__(self, render: Renderer, lines: LineWriter) -> None:
         super().__init__()
-        self.render = render
+        self._render = render
+        self._lines = lines
+        self._formatter = logging.Formatter()
 
-    def format(self, record: logging.LogRecord) -> str:
-        fields = {"event": record.getMessage(), "level": record.levelname.lower(), "logger": record.name}
-        if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
-        return self.render(fields)
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging."""
+        try:
+            fields = {"event": record.getMessage(), "level": record.levelname.lower(), "logger": record.name}
+            if record.exc_info:
+                fields["exception"] = self._formatter.formatException(record.exc_info)
+            line = self._render(fields)
+        except Exception:  # noqa: BLE001 - as above
+            self._lines.lose()
+        else:
+            self._lines.write(f"{line}\n")
 
 
 _CALLER = CallsiteParameterAdder(

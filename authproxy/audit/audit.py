@@ -101,9 +101,19 @@ class Audit:
             self._wake.wait()
             self._wake.clear()
             self._closing.wait(GATHER_S)
-            self._write_all()
-        self._write_all()  # what came between the last look and the end
+            if not self._has_written_all():
+                self._wake.set()
+                self._closing.wait(RETRY_S)
+        self._has_written_all()  # what came between the last look and the end
         self._sink.close()
+
+    def _has_written_all(self) -> bool:
+        """Write all that waits; False where that itself has a fault, which must not end the thread."""
+        try:
+            self._write_all()
+        except Exception:  # noqa: BLE001 - what tells of faults may fail as well
+            return False
+        return True
 
     def _write_all(self) -> None:
         delay_s = RETRY_S

@@ -1,12 +1,12 @@
 """One line for each request: who, what, how it went. Queries and credentials are never in it."""
 
 import asyncio
-import sys
 from collections.abc import Callable
-from typing import TextIO, TypeAlias
+from typing import TypeAlias
 
 from authproxy.asgi import GRANT, ORIGIN, REQUEST_ID
 from authproxy.edge.observe import Served
+from authproxy.loglines import LineWriter
 
 EVENT = "request"
 TEXTS = ("client", "user", "method", "path")
@@ -20,14 +20,11 @@ Renderer: TypeAlias = Callable[..., str]
 
 
 class AccessLog:
-    """Writes the lines of 20 ms together: a system call for each would cost more than the line.
+    """Writes the lines of 20 ms together: a system call for each would cost more than the line."""
 
-    `stream` None: standard error, whatever it is then.
-    """
-
-    def __init__(self, render: Renderer, *, stream: TextIO | None = None) -> None:
+    def __init__(self, render: Renderer, writer: LineWriter) -> None:
         self._render = render
-        self._stream = stream
+        self._writer = writer
         self._lines: list[str] = []
         self._is_closed = False
 
@@ -35,13 +32,17 @@ class AccessLog:
         """A sink of `Observe`."""
         scope = served.scope
         origin, grant = scope.get(ORIGIN), scope.get(GRANT)
-        line = self._render(
-            (origin.client if origin else "", grant.subject if grant else "", scope["method"], scope["path"]),
-            served.status,  # 0: the client went away before an answer
-            served.sent,
-            round(served.seconds * 1000, 1),
-            scope.get(REQUEST_ID, ""),
-        )
+        try:
+            line = self._render(
+                (origin.client if origin else "", grant.subject if grant else "", scope["method"], scope["path"]),
+                served.status,  # 0: the client went away before an answer
+                served.sent,
+                round(served.seconds * 1000, 1),
+                scope.get(REQUEST_ID, ""),
+            )
+        except Exception:  # noqa: BLE001 - the line is lost, not the connection that it is about
+            self._writer.lose()
+            return
         self._lines.append(line)
         if self._is_closed:
             self._write()
@@ -56,7 +57,5 @@ class AccessLog:
     def _write(self) -> None:
         if not self._lines:
             return
-        stream = self._stream or sys.stderr
         lines, self._lines = self._lines, []
-        stream.write("\n".join([*lines, ""]))
-        stream.flush()
+        self._writer.write("\n".join([*lines, ""]), len(lines))

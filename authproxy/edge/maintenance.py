@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable
 from pathlib import Path
+from typing import ClassVar
 
 import structlog
 
@@ -21,6 +22,9 @@ class Maintenance:
     none or cannot be read.
     """
 
+    part: ClassVar = "maintenance"
+    takes_access_away: ClassVar = False
+
     def __init__(self, file: Path, *, message: str, retry_after_s: int) -> None:
         """Look at once, so that a start under maintenance serves nobody."""
         self.retry_after_s = retry_after_s
@@ -30,7 +34,7 @@ class Maintenance:
         self.refresh()
 
     def refresh(self) -> None:
-        """See `watch.Reloadable`."""
+        """See `watch.Reloadable`. Where nobody can tell whether the file is there, all stays as it was."""
         before, self.reason = self.reason, self._look()
         if (before is None) != (self.reason is None):
             log.warning("maintenance has ended" if self.reason is None else "maintenance", file=str(self._file))
@@ -41,7 +45,7 @@ class Maintenance:
                 return file.read(MAX_MESSAGE_CHARACTERS).strip() or self._message
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError:  # it is there
+        except (PermissionError, IsADirectoryError):  # it is there
             return self._message
 
 

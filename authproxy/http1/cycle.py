@@ -226,12 +226,19 @@ class Cycle:
             self._end(None)
 
     def _end(self, error: BaseException | None) -> None:
-        """The application has returned, or raised."""
-        if error is not None:
-            # With an answer under way the layers that make the answers have logged the cause; the drain is none.
-            trace = None if self.has_begun or isinstance(error, asyncio.CancelledError) else error
-            about = {"method": self.scope["method"], "path": self.scope["path"], "error": repr(error)}
-            log.error("request broke off", **about, exc_info=trace)
+        """The application has returned, or raised: first the client gets an end, then the log gets the cause."""
+        had_begun = self.has_begun
+        try:
+            self._end_answer()
+        finally:
+            if error is not None:
+                # With an answer under way the layers that make the answers have logged the cause; the drain is none.
+                trace = None if had_begun or isinstance(error, asyncio.CancelledError) else error
+                about = {"method": self.scope["method"], "path": self.scope["path"], "error": repr(error)}
+                log.error("request broke off", **about, exc_info=trace)
+
+    def _end_answer(self) -> None:
+        """Leave no client waiting for an answer, or for the rest of one."""
         if self.is_complete or self._has_lost_client:
             return
         if self.has_begun and self._head is None:

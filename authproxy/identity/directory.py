@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import is_
+from typing import ClassVar
 
 from authproxy.clock import Clock
 from authproxy.identity.bcrypt_hash import DEFAULT_COST
@@ -12,6 +13,7 @@ from authproxy.identity.entry import Entry
 from authproxy.identity.passwords import Passwords
 from authproxy.identity.source import Answer, Source
 from authproxy.principal import Principal
+from authproxy.watch import DoesNotLoad
 
 
 class Directory:
@@ -21,6 +23,9 @@ class Directory:
     1970), does not exist for `authenticate` and `find`. `key` is the same on every node and worker, or an unknown user
     could be told from a known one by asking twice.
     """
+
+    part: ClassVar = "users"
+    takes_access_away: ClassVar = True
 
     def __init__(self, sources: Sequence[Source], *, passwords: Passwords, key: bytes, now: Clock = time.time) -> None:
         self._sources = tuple(sources)
@@ -56,9 +61,15 @@ class Directory:
         return None
 
     def refresh(self) -> None:
-        """`watch.Reloadable`: read the files that have changed."""
+        """See `watch.Reloadable`. Every source is read, whatever the others do."""
+        faults: list[Exception] = []
         for source in self._sources:
-            source.refresh()
+            try:
+                source.refresh()
+            except Exception as exc:  # noqa: BLE001 - raised below
+                faults.append(exc)
+        if faults:  # what could not be read counts for more than what is wrong
+            raise min(faults, key=lambda fault: isinstance(fault, DoesNotLoad))
 
     def _complete(self, principal: Principal) -> Principal | None:
         """The principal as all sources together know it, or None where one of them shuts the user out."""

@@ -15,7 +15,6 @@ from typing import Protocol, TypeAlias
 
 import structlog
 
-from authproxy.errors import StartError
 from authproxy.identity.bcrypt_hash import find_cost
 from authproxy.identity.entry import Entry
 from authproxy.identity.htpasswd import read_htpasswd
@@ -23,7 +22,7 @@ from authproxy.identity.passwords import Passwords
 from authproxy.identity.users import read_users
 from authproxy.once import Once
 from authproxy.principal import Principal
-from authproxy.watch import fingerprint
+from authproxy.watch import fingerprint, loading
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +51,7 @@ class Source(Protocol):
         """Groups, and whether the user is shut out, as said here for users of any source; or None."""
 
     def refresh(self) -> None:
-        """`watch.Reloadable`: read again what has changed."""
+        """Read again what has changed. Raises as `watch.Reloadable`."""
 
 
 ReadEntries: TypeAlias = Callable[[Path], Mapping[str, Entry]]
@@ -106,15 +105,12 @@ class FileSource:
     def refresh(self) -> None:
         """Read the file again where it looks changed. One that does not load leaves the users as they were."""
         with self._refreshing:
-            seen = fingerprint(self.path)
+            seen = fingerprint(self.path)  # before reading: a change meanwhile is seen by the next look
             if seen == self._seen:
                 return
-            self._seen = seen  # before reading: a change meanwhile is seen by the next look
-            try:
+            with loading():
                 self._loaded = self._load()
-            except StartError as exc:
-                log.warning("users not reloaded, the old ones stay in force", file=str(self.path), reason=str(exc))
-                return
+            self._seen = seen
             log.info("users reloaded", file=str(self.path), users=len(self._loaded.entries))
 
     def _load(self) -> "_Loaded":

@@ -89,6 +89,32 @@ UPSTREAM_FAILURES = Family(
     "Requests that an address of an upstream did not answer, or with 502, 503 or 504.",
     ("address",),
 )
+RELOAD_LAST_LOOK = Family(
+    "authproxy_reload_last_success_timestamp_seconds",
+    Kind.GAUGE,
+    "When a part that is read again as it changes was looked at last, in seconds since 1970; of the worker that is"
+    " furthest behind.",
+    ("part",),
+    lowest=True,
+)
+RELOAD_FAILURES = Family(
+    "authproxy_reload_failures_total",
+    Kind.COUNTER,
+    "Looks at a part that failed: its files could not be read, or do not load.",
+    ("part",),
+)
+TASK_RESTARTS = Family(
+    "authproxy_task_restarts_total",
+    Kind.COUNTER,
+    "Tasks beside the requests that ended and were begun again.",
+    ("task",),
+)
+LOG_LINES_LOST = Family(
+    "authproxy_log_lines_lost_total",
+    Kind.COUNTER,
+    "Lines of the log that could not be written.",
+    shown=((),),
+)
 WORKERS = Family("authproxy_workers", Kind.GAUGE, "Worker processes that serve.")
 BUILD_INFO = Family(
     "authproxy_build_info",
@@ -125,6 +151,10 @@ FAMILIES = {
         UPSTREAM_UP,
         UPSTREAM_IN_FLIGHT,
         UPSTREAM_FAILURES,
+        RELOAD_LAST_LOOK,
+        RELOAD_FAILURES,
+        TASK_RESTARTS,
+        LOG_LINES_LOST,
         WORKERS,
         BUILD_INFO,
         CPU_SECONDS,

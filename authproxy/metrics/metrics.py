@@ -44,6 +44,11 @@ class Metrics:
         # The way of a request leads here: no frame of our own in between.
         self.record: Callable[[Served], None] = self._http.record
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether there are other workers to show the numbers to: only then `run` is needed."""
+        return self._folder is not None
+
     def count_begun(self, app: App) -> App:
         """The layer for the outermost place, where `record` is told of every request that passes it."""
         return CountBegun(app, self._http)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
 
 import structlog
 
@@ -10,12 +11,12 @@ from authproxy.access import Access
 from authproxy.clock import Clock
 from authproxy.policy.carried import Carried, carried
 from authproxy.policy.decide import Decision, decide, expand
-from authproxy.policy.load import PolicyError, load_policies
+from authproxy.policy.load import load_policies
 from authproxy.policy.model import Action, PolicySet
 from authproxy.policy.request import RequestFacts
 from authproxy.policy.served import decide_served
 from authproxy.principal import Principal
-from authproxy.watch import Fingerprint, fingerprint
+from authproxy.watch import Fingerprint, fingerprint, loading
 
 log = structlog.get_logger(__name__)
 
@@ -26,12 +27,14 @@ class Policies:
     Raises PolicyError where nothing loads at the start. From then on there is always something in force.
     """
 
+    part: ClassVar = "policies"
+    takes_access_away: ClassVar = True
+
     def __init__(self, path: Path, *, now: Clock = time.time) -> None:
         self._path = path
         self._now = now
         self._seen = self._look()  # before the files are read: a change while they are shows at the next look
         self._current = load_policies(path)
-        self._fault: str | None = None  # why the files as they are now do not load
 
     @property
     def current(self) -> PolicySet:
@@ -79,25 +82,14 @@ class Policies:
         return decide_served(self._current, principal, action, repository, tag=tag, now=self._now(), request=request)
 
     def refresh(self) -> None:
-        """Read the files again if they changed: see `watch.Reloadable`.
-
-        Files that did not load are tried again at every look, since what was wrong may not show from outside (a
-        permission). It is logged once for each change and each reason.
-        """
+        """Read the files again if they changed: see `watch.Reloadable`."""
         seen = self._look()
-        if seen == self._seen and self._fault is None:
+        if seen == self._seen:
             return
-        has_changed, self._seen = seen != self._seen, seen
-        fault = None
-        try:
+        with loading():
             self._current = load_policies(self._path)
-        except PolicyError as exc:
-            fault = str(exc)
-        if fault is None:
-            log.info("policies loaded", path=str(self._path), rules=len(self._current.rules))
-        elif has_changed or fault != self._fault:
-            log.error("policies do not load, the old ones stay in force", path=str(self._path), error=fault)
-        self._fault = fault
+        self._seen = seen
+        log.info("policies loaded", path=str(self._path), rules=len(self._current.rules))
 
     def __repr__(self) -> str:
         return f"Policies({str(self._path)!r}, rules={len(self._current.rules)})"

@@ -37,22 +37,24 @@ def load_all(path: Path) -> Loaded:
     """Load one file, or all files of a folder that end in .yaml or .yml and do not begin with a dot.
 
     Subfolders are not read. Raises PolicyError where any file is at fault, two rules share a name, or there is no
-    file at all.
+    file at all; an OSError is its cause where a file could not be read.
     """
     rules: list[Rule] = []
     cases: list[Case] = []
     faults: list[str] = []
+    unread: OSError | None = None
     for file in _policy_files(path):
         try:
             parsed = parse_policy(read_document(file))
         except StartError as exc:
             faults.append(str(exc))
+            unread = exc.__cause__ if isinstance(exc.__cause__, OSError) else unread
         else:
             rules.extend(parsed.rules)
             cases.extend(parsed.cases)
     faults.extend(_shared_names(rules))
     if faults:
-        raise PolicyError("\n".join(faults))
+        raise PolicyError("\n".join(faults)) from unread
     return Loaded(PolicySet(tuple(rules)), tuple(cases))
 
 

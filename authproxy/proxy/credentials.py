@@ -6,15 +6,11 @@ It is sent to the addresses of the upstream alone, never to where an answer redi
 import base64
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
-
-import structlog
+from typing import ClassVar, Protocol
 
 from authproxy.access import Access
 from authproxy.errors import StartError
-from authproxy.watch import fingerprint
-
-log = structlog.get_logger(__name__)
+from authproxy.watch import fingerprint, loading
 
 # A password is no book; a file that is, is the wrong one.
 _MAX_PASSWORD_BYTES = 16 * 1024
@@ -32,6 +28,9 @@ class Credentials(Protocol):
 
 class FixedBasic:
     """A user, and a password that a file holds. Raises StartError where the file cannot be used."""
+
+    part: ClassVar = "upstream password"
+    takes_access_away: ClassVar = False
 
     def __init__(self, username: str, passwordfile: Path) -> None:
         self._username = username
@@ -58,15 +57,13 @@ class FixedBasic:
         return False
 
     def refresh(self) -> None:
-        """`watch.Reloadable`: read the password again where the file changed."""
+        """See `watch.Reloadable`."""
         seen = fingerprint(self._file)
         if seen == self._seen:
             return
-        self._seen = seen
-        try:
+        with loading():
             self._value = basic(self._username, read_password(self._file))
-        except StartError as exc:
-            log.warning("password not reloaded, the old one stays in force", file=str(self._file), reason=str(exc))
+        self._seen = seen
 
 
 def read_password(path: Path) -> str:

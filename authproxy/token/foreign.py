@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from cryptography import x509
@@ -34,7 +34,7 @@ from authproxy.token.jwk import (
 )
 from authproxy.token.jws import UntrustedKey
 from authproxy.token.verifier import TrustedKey
-from authproxy.watch import fingerprint
+from authproxy.watch import fingerprint, loading
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +56,9 @@ class ForeignKeys:
     `algorithms` narrows what may sign (`auth.token.signingalgorithms`); empty: all that the keys can do, which never
     includes HS* and none. Raises StartError that names the key of the configuration and the file.
     """
+
+    part: ClassVar = "trusted keys"
+    takes_access_away: ClassVar = True
 
     def __init__(
         self, *, rootcertbundle: Path | None = None, jwks: Path | None = None, algorithms: Sequence[str] = ()
@@ -91,17 +94,14 @@ class ForeignKeys:
         return self._use(key, float("inf"))
 
     def refresh(self) -> None:
-        """`watch.Reloadable`."""
+        """See `watch.Reloadable`."""
         with self._refreshing:
             seen = self._look()
             if seen == self._seen:
                 return
-            self._seen = seen
-            try:
+            with loading():
                 self._trusted = self._load()
-            except StartError as exc:
-                log.warning("trusted keys not reloaded, the old ones stay in force", reason=str(exc))
-                return
+            self._seen = seen
             log.info("trusted keys reloaded", keys=len(self._trusted.by_name))
 
     def _use(self, key: object, until: float) -> TrustedKey:

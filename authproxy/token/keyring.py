@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 
@@ -30,7 +30,7 @@ from authproxy.token.jwk import to_jwk
 from authproxy.token.jws import UntrustedKey
 from authproxy.token.keyfiles import RingKey, make_key, metadata_files, read_key
 from authproxy.token.verifier import TrustedKey
-from authproxy.watch import fingerprint
+from authproxy.watch import fingerprint, loading
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,9 @@ JWKS_MAX_AGE_S = 300
 
 class KeyRing:
     """The keys of a folder, read again when it changes. Made by `open`."""
+
+    part: ClassVar = "keys"
+    takes_access_away: ClassVar = True
 
     def __init__(self, folder: Path, style: HeaderStyle, now: Clock) -> None:
         self.folder = folder
@@ -124,17 +127,14 @@ class KeyRing:
         return hmac.digest(self._secret, purpose.encode() + b"\x01", "sha256")
 
     def refresh(self) -> None:
-        """`watch.Reloadable`: read the keys again where the folder changed. The secret is read at the start alone."""
+        """See `watch.Reloadable`. The secret is read at the start alone."""
         with self._refreshing:
             seen = fingerprint(self.folder)
             if seen == self._seen:
                 return
-            self._seen = seen
-            try:
+            with loading():
                 keys = self._read()
-            except (StartError, OSError) as exc:
-                log.warning("keys not reloaded, the old ones stay in force", folder=str(self.folder), reason=str(exc))
-                return
+            self._seen = seen
             self._by_name = _by_name(keys)  # first: what signs must be known
             self._keys = keys
             log.info("keys reloaded", folder=str(self.folder), keys=len(keys))

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import structlog
 
@@ -58,6 +58,9 @@ class RevocationFolder:
     The folder is made where it is missing. Raises StartError where it cannot be used.
     """
 
+    part: ClassVar = "revocations"
+    takes_access_away: ClassVar = True
+
     def __init__(self, state: Path) -> None:
         self.folder = state / FOLDER
         _make(self.folder)
@@ -78,17 +81,13 @@ class RevocationFolder:
         return issued_at < self._before.get(subject, -math.inf)
 
     def refresh(self) -> None:
-        """`watch.Reloadable`: read the folder again where it changed. One that does not load revokes as before."""
+        """See `watch.Reloadable`. A file that is wrong may revoke anything, so it is as one that can't be read."""
         with self._refreshing:
             seen = fingerprint(self.folder, pattern=_PATTERN)
             if seen == self._seen:
                 return
+            self._before = _read(self.folder)
             self._seen = seen
-            try:
-                self._before = _read(self.folder)
-            except StartError as exc:
-                log.warning("revocations not reloaded, the old ones stay in force", reason=str(exc))
-                return
             log.info("revocations reloaded", folder=str(self.folder), subjects=len(self._before))
 
 

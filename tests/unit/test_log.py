@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -180,6 +182,49 @@ def test_an_event_of_known_fields_is_told_as_any_other(
     for user, path, status, ms in values * 2:
         about: dict[str, object] = {"event": "a request", "user": user, "path": path, "status": status, "ms": ms}
         assert render((user, path), status, ms) == log.renderer()(about)
+
+
+class Unspeakable:
+    """A value that has no text."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize("formatter", FORMS)
+def test_a_line_that_cannot_be_made_is_lost_and_harms_nobody(
+    capsys: pytest.CaptureFixture[str], formatter: str
+) -> None:
+    log.configure(settings(formatter=formatter))
+    structlog.get_logger("a test's own").info("something", value=Unspeakable())
+    logging.getLogger("a.library").warning("%d", "no number")
+    assert log.writer().lost == 2
+    structlog.get_logger("a test's own").info("goes on")
+    lost, goes_on = capsys.readouterr().err.splitlines()
+    assert "log lines were lost" in lost
+    assert "goes on" in goes_on
+
+
+def test_no_line_needs_a_file_to_be_made() -> None:
+    """Python reads the codec `unicode_escape` from one, at its first use: there may be no descriptor left then."""
+    script = (
+        "import resource, sys\n"
+        "from authproxy import log\n"
+        "from authproxy.config.log import Log\n"
+        "import structlog\n"
+        "log.configure(Log.model_validate({'level': 'info'}))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "try:\n"
+        "    open('/dev/null')\n"
+        "except OSError:\n"
+        "    structlog.get_logger().exception('a\\n\\x1b\\u2028\\U000e0001b')\n"
+        "assert log.writer().lost == 0\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert r'event="a\n\x1b\u2028\U000e0001b"' in ran.stderr
+    assert "Too many open files" in ran.stderr
 
 
 def test_the_renderer_of_the_process_is_the_configured_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,9 @@
 """The audit log of a process: takes at once, writes in its own time, and says what it could not keep."""
 
+import errno
 import itertools
 import json
+import os
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -134,6 +136,24 @@ def test_a_fault_of_the_sink_itself_ends_nothing() -> None:
     sink.may_go_on.set()
     audit.close()
     assert audit.written == 1
+
+
+def test_a_log_that_fails_with_the_sink_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both may be on one full disk."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module.log, "error", fail)
+    monkeypatch.setattr(module.log, "warning", fail)
+    sink = FailingSink(SinkFailed("full"))
+    audit = Audit(sink)
+    for _ in range(3):
+        audit.record(ISSUED)
+    assert sink.tried.wait(10)
+    sink.may_go_on.set()
+    audit.close()
+    assert (audit.written, audit.lost) == (3, 0)
 
 
 def test_lines_that_are_refused_for_good_are_lost_and_those_behind_them_are_not() -> None:

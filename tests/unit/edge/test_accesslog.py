@@ -6,6 +6,7 @@ import io
 from authproxy.asgi import REQUEST_ID
 from authproxy.edge.accesslog import GATHER_S, AccessLog
 from authproxy.edge.observe import Served
+from authproxy.loglines import LineWriter
 
 
 def render(texts: tuple[str, ...], status: int, sent: int, ms: float, request_id: str) -> str:
@@ -21,7 +22,7 @@ LINES = [f"('', '', 'GET', '{path}') 200 3 1.2 r-1\n" for path in ("/a", "/b", "
 
 async def test_lines_are_written_together() -> None:
     stream = io.StringIO()
-    access_log = AccessLog(render, stream=stream)
+    access_log = AccessLog(render, LineWriter(stream))
     access_log.record(served("/a"))
     access_log.record(served("/b"))
     assert stream.getvalue() == ""
@@ -34,7 +35,7 @@ async def test_lines_are_written_together() -> None:
 
 async def test_at_the_end_nothing_is_held_back() -> None:
     stream = io.StringIO()
-    access_log = AccessLog(render, stream=stream)
+    access_log = AccessLog(render, LineWriter(stream))
     access_log.record(served("/a"))
     await access_log.close()
     assert stream.getvalue() == LINES[0]

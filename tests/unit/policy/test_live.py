@@ -9,6 +9,7 @@ from authproxy.policy.live import Policies
 from authproxy.policy.load import PolicyError
 from authproxy.policy.model import Action
 from authproxy.principal import ANONYMOUS, Principal
+from authproxy.watch import DoesNotLoad
 
 ALICE = Principal("alice")
 
@@ -58,34 +59,30 @@ def test_nothing_is_read_where_nothing_changed(folder: Path) -> None:
     assert policies.current is before
 
 
-def test_a_broken_file_leaves_the_old_rules_in_force_and_is_logged_once(folder: Path) -> None:
+def test_a_broken_file_leaves_the_old_rules_in_force_until_it_loads(folder: Path) -> None:
     policies = Policies(folder)
     before = policies.current
     (folder / "b.yaml").write_text("version: 1\nrulez: []\n", encoding="utf-8")
-    with capture_logs() as logs:
-        policies.refresh()
-        policies.refresh()
-        policies.refresh()
-    assert policies.current is before
-    assert [(line["log_level"], line["event"]) for line in logs] == [
-        ("error", "policies do not load, the old ones stay in force")
-    ]
-    assert f"{folder}/b.yaml:2: rulez: unknown key" in logs[0]["error"]
-
-
-def test_each_broken_change_is_logged(folder: Path) -> None:
-    policies = Policies(folder)
-    with capture_logs() as logs:
-        for text in ("version: 1\n", "version: 1 # still\n"):
-            (folder / "b.yaml").write_text(text, encoding="utf-8")
+    for _ in range(3):
+        with pytest.raises(DoesNotLoad, match=rf"{folder}/b\.yaml:2: rulez: unknown key"):
             policies.refresh()
-    assert [line["log_level"] for line in logs] == ["error", "error"]
+    assert policies.current is before
+
+
+def test_a_file_that_cannot_be_read_is_not_one_that_is_wrong(folder: Path) -> None:
+    """Nobody knows what it says, and it may deny: not even its being there makes up for it."""
+    policies = Policies(folder)
+    (folder / "b.yaml").symlink_to(folder / "nowhere")
+    (folder / "c.yaml").write_text("version: 1\nrulez: []\n", encoding="utf-8")
+    with pytest.raises(PolicyError, match=r"b\.yaml: cannot be read"):
+        policies.refresh()
 
 
 def test_all_files_gone_leave_the_old_rules_in_force(folder: Path) -> None:
     policies = Policies(folder)
     (folder / "a.yaml").unlink()
-    policies.refresh()
+    with pytest.raises(DoesNotLoad, match="holds no policy"):
+        policies.refresh()
     assert policies.decide(ALICE, pull("alice/app")).allowed
 
 
@@ -95,7 +92,8 @@ def test_a_mended_file_is_in_force_even_where_it_looks_the_same_from_outside(fol
     good = make_policy("stop", glob="**", effect="deny")
     path = folder / "b.yaml"
     path.write_text(good.replace("rules", "rulez"), encoding="utf-8")
-    policies.refresh()
+    with pytest.raises(DoesNotLoad):
+        policies.refresh()
     assert policies.decide(ALICE, pull("alice/app")).allowed
     status = path.stat()
     path.write_text(good, encoding="utf-8")

@@ -1,0 +1,73 @@
+"""Finished lines of the log on their way to standard error. A line that can't be written is lost and counted.
+
+Whatever becomes of standard error (closed, a pipe that nobody reads, a file on a full disk), nobody who logs gets to
+know: a log that fails must not take down what it tells of.
+"""
+
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TextIO, TypeAlias
+
+# How many lines were lost → a line that says so, without its end.
+Notice: TypeAlias = Callable[[int], str]
+
+
+class LineWriter:
+    """Writes whole lines, in any thread, and never raises. `stream` None: standard error, whatever it is then.
+
+    Lines go past Python's buffer: in that one a line that was not written would wait, and fail those behind it.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, notice: Notice | None = None) -> None:
+        self._stream = stream
+        self._notice = notice
+        self._lock = threading.Lock()
+        self._lost = 0
+        self._untold = 0  # of the lost lines, those that no notice has told
+        self._is_torn = False  # a line was written in part: the next one must not continue it
+
+    @property
+    def lost(self) -> int:
+        """Lines that could not be made or written."""
+        return self._lost
+
+    def write(self, text: str, lines: int = 1) -> None:
+        """Write so many whole lines. After lines were lost, the first that can be written again follows a notice."""
+        with self._lock:
+            try:
+                self._write(self._with_notice(text))
+            except Exception:  # noqa: BLE001 - no fault of the log may reach those who log
+                self._lost += lines
+                self._untold += lines
+            else:
+                self._untold = 0
+
+    def lose(self, lines: int = 1) -> None:
+        """Count lines that could not even be made."""
+        with self._lock:
+            self._lost += lines
+            self._untold += lines
+
+    def _with_notice(self, text: str) -> str:
+        if self._untold and self._notice is not None:
+            text = f"{self._notice(self._untold)}\n{text}"
+        return f"\n{text}" if self._is_torn else text
+
+    def _write(self, text: str) -> None:
+        stream = self._stream or sys.stderr
+        try:
+            handle = stream.fileno()
+        except io.UnsupportedOperation:  # no file of the system: a test's
+            stream.write(text)
+            stream.flush()
+            return
+        with suppress(OSError):  # what others left in Python's buffer comes first, where that works
+            stream.flush()
+        left = memoryview(text.encode("utf-8", "backslashreplace"))
+        while left:
+            left = left[os.write(handle, left) :]
+            self._is_torn = bool(left)

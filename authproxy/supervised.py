@@ -1,0 +1,59 @@
+"""Tasks that run beside the requests for as long as the process: one that ends is told of, and begun again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+# How long to wait before a task begins again: after its first end, and at most, in seconds.
+RETRY_S, MAX_RETRY_S = 1.0, 30.0
+# One that has run for so long, in seconds, was well: the waiting begins from the start.
+WELL_S = 60.0
+
+# Runs until it is cancelled.
+Runner: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def supervised(
+    name: str, run: Runner, ended: Callable[[str], None], *, retry_s: float = RETRY_S
+) -> AsyncIterator[None]:
+    """Run it for the length of a block, again and again where it ends. `ended` is called with `name` each time."""
+    task = asyncio.create_task(_run_again_and_again(name, run, ended, retry_s), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _run_again_and_again(name: str, run: Runner, ended: Callable[[str], None], retry_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    delay_s = retry_s
+    while True:
+        began = loop.time()
+        fault: BaseException | None = None
+        try:
+            await run()
+        except asyncio.CancelledError as exc:
+            if _is_cancelled():
+                raise
+            fault = exc  # of something that it waited for
+        except Exception as exc:  # noqa: BLE001 - whatever it was, what it does has to go on
+            fault = exc
+        if loop.time() - began >= WELL_S:
+            delay_s = retry_s
+        log.error("a background task has ended, and starts again", task=name, in_s=delay_s, exc_info=fault)
+        ended(name)
+        await asyncio.sleep(delay_s)
+        delay_s = min(delay_s * 2, MAX_RETRY_S)
+
+
+def _is_cancelled() -> bool:
+    """Whether the current task itself was cancelled, and not only what it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
