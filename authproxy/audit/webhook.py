@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
 from http import HTTPStatus
 
 import httpx
@@ -13,6 +14,9 @@ from authproxy.audit.sink import LinesRefused, SinkFailed
 MAX_LINES = 500
 MAX_BYTES = 1_000_000
 TIMEOUT_S = 10.0
+
+# Of an answer: past this a new connection costs less than the rest.
+MAX_DISCARDED_BYTES = 64 << 10
 
 # What says: not these lines, however often you come. All else may be mended over there.
 _NOT_THESE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
@@ -47,7 +51,9 @@ class WebhookSink:
         assert self._client is not None
         batch = _first_batch(lines)
         try:
-            answer = self._client.post(self._url, content=b"".join(batch), headers=self._headers)
+            request = self._client.build_request("POST", self._url, content=b"".join(batch), headers=self._headers)
+            answer = self._client.send(request, stream=True)
+            _discard(answer)
         except httpx.HTTPError as exc:
             raise SinkFailed(f"{self._host}: {type(exc).__name__}: {exc}") from exc
         if answer.is_success:
@@ -66,6 +72,17 @@ class WebhookSink:
     def _host(self) -> str:
         # The path of a webhook is often its password.
         return httpx.URL(self._url).host
+
+
+def _discard(answer: httpx.Response) -> None:
+    """Close an answer whose status says it all; a short body is read, so that the connection can be used again."""
+    answer.headers.pop("content-encoding", None)  # or httpx would unpack it
+    passed = 0
+    with closing(answer), suppress(httpx.TransportError):
+        for piece in answer.iter_bytes():
+            passed += len(piece)
+            if passed > MAX_DISCARDED_BYTES:
+                break
 
 
 def _first_batch(lines: Sequence[bytes]) -> Sequence[bytes]:

@@ -1,7 +1,7 @@
 """The registry itself, asked: what it really does with a token, whatever its configuration says."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -22,14 +22,20 @@ def ask(url: str, token: str, ca: Path | None, now: float) -> Iterator[Finding]:
     with httpx.Client(verify=_trust(ca), timeout=TIMEOUT_S, trust_env=False) as client:
         address = f"{url.rstrip('/')}/v2/"
         try:
-            without = client.get(address)
-            with_it = client.get(address, headers={"Authorization": f"Bearer {token}"})
+            without = _head_of(client, address)
+            with_it = _head_of(client, address, {"Authorization": f"Bearer {token}"})
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             yield Finding(Level.UNSAID, "live", f"{address} cannot be asked: {exc}", "see that it runs, and --ca FILE")
             return
     yield _judge(address, without, with_it)
     if (clock := judge_clock(with_it.headers, now)) is not None:
         yield clock
+
+
+def _head_of(client: httpx.Client, address: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    """Status and headers of an answer, whose body says nothing and may be of any size."""
+    with client.stream("GET", address, headers=headers) as answer:
+        return answer
 
 
 def _judge(address: str, without: httpx.Response, with_it: httpx.Response) -> Finding:

@@ -35,7 +35,10 @@ class Copied:
 
 
 async def find_sources(registries: Registries, source: str) -> AsyncIterator[ImageName]:
-    """The images that a name, which is one, or a pattern, `host/pattern`, means. Raises RemoteError."""
+    """The images that a name, which is one, or a pattern, `host/pattern`, means.
+
+    Raises RemoteError; for a repository that cannot be listed at the end, after the images of the others.
+    """
     if not is_pattern(source):
         yield parse_image_name(source)
         return
@@ -43,17 +46,18 @@ async def find_sources(registries: Registries, source: str) -> AsyncIterator[Ima
     if host is None:
         raise RemoteError(f"{source!r}: a pattern begins behind a registry: example.org/{source}")
     client = await registries.open(host)
+    faults: list[RemoteError] = []
     async for repository in find_repositories(client, pattern):
-        async for tag in tags(client, repository):
-            if means(pattern, f"{repository}:{tag}"):
-                yield _name(f"{host}/{repository}:{tag}")
-
-
-def _name(text: str) -> ImageName:
-    try:
-        return parse_image_name(text)
-    except ValueError as error:
-        raise RemoteError(f"the registry lists what is no name: {error}") from None
+        try:
+            async for tag in tags(client, repository):
+                if means(pattern, f"{repository}:{tag}"):
+                    yield parse_image_name(f"{host}/{repository}:{tag}")
+        except RemoteError as error:
+            faults.append(error)
+    if len(faults) > 1:
+        raise RemoteError(f"{faults[0]}; {len(faults) - 1} more repositories could not be listed")
+    if faults:
+        raise faults[0]
 
 
 @dataclass(frozen=True, slots=True)

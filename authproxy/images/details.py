@@ -9,6 +9,7 @@ from typing import Any
 from authproxy.digest import Digest
 from authproxy.images.content import Missing, Source
 from authproxy.images.model import Descriptor, Manifest, Platform, platform_of_config
+from authproxy.images.move import MAX_DEPTH
 
 # A configuration is a few KB; what is larger is an artifact's content.
 MAX_CONFIG_BYTES = 4 << 20
@@ -72,16 +73,18 @@ async def read_details(source: Source, reference: str | Digest) -> Details:
     return Details(root, tuple(found))
 
 
-async def _images(source: Source, root: Manifest) -> Sequence[tuple[Manifest, Platform | None]]:
+async def _images(source: Source, root: Manifest, depth: int = 0) -> Sequence[tuple[Manifest, Platform | None]]:
     if not root.is_index:
         return [(root, None)]
+    if depth > MAX_DEPTH:
+        raise Missing(f"index {root.digest} is {depth} indexes deep; at most {MAX_DEPTH} are read")
     found: list[tuple[Manifest, Platform | None]] = []
     for child in root.children:
         try:
             manifest = await source.manifest(child.digest)
         except Missing:  # a mirror may have some of the platforms
             continue
-        found += [(one, platform or child.platform) for one, platform in await _images(source, manifest)]
+        found += [(one, platform or child.platform) for one, platform in await _images(source, manifest, depth + 1)]
     return found
 
 

@@ -9,13 +9,18 @@ from typing import Any
 import httpx
 
 from authproxy.access import CATALOG, Access, pull
+from authproxy.errors import NameInvalid, TagInvalid
 from authproxy.images.pattern import is_pattern
+from authproxy.reference import parse_repository, parse_tag
 from authproxy.remote.client import RegistryClient
 from authproxy.remote.faults import RemoteError, refused
 
 # Entries that are asked for at a time; registries that give fewer say where to go on.
 PAGE = 500
-OK, BAD_REQUEST, NOT_FOUND = 200, 400, 404
+OK, NOT_FOUND = 200, 404
+
+# Of a name that a registry gives and that is none.
+MAX_SHOWN = 100
 
 
 async def repositories(registry: RegistryClient) -> AsyncIterator[str]:
@@ -53,14 +58,21 @@ async def tags(registry: RegistryClient, repository: str) -> AsyncIterator[str]:
 async def tag_pages(registry: RegistryClient, repository: str, *, may_be_missing: bool) -> AsyncIterator[list[str]]:
     """The same page by page, empty ones left out. Raises RemoteError.
 
-    `may_be_missing`: that there is no such repository is no fault, as of one that is deleted while it is listed.
+    `may_be_missing`: that there is no such repository is no fault, as of one that is deleted while it is listed. A name
+    out of a catalog may be anything; so may a tag, and those that are valid come before the fault is raised.
     """
-    path = f"/v2/{repository}/tags/list"
+    try:
+        path = f"/v2/{parse_repository(repository)}/tags/list"
+    except NameInvalid as error:
+        raise RemoteError(f"{registry.host}: {repository[:MAX_SHOWN]!r} is no name of a repository: {error}") from None
     what = f"{registry.host}/{repository}: its tags"
     needs = (pull(repository),)
     async for names in _pages(registry, path, needs, "tags", what, may_be_missing=may_be_missing):
-        if names:
-            yield list(names)
+        tags, invalid = _valid_tags(names)
+        if tags:
+            yield tags
+        if invalid is not None:
+            raise RemoteError(f"{what}: {invalid[:MAX_SHOWN]!r} is no tag")
 
 
 async def _pages(
@@ -73,28 +85,31 @@ async def _pages(
     hint: str = "",
     may_be_missing: bool = False,
 ) -> AsyncIterator[Sequence[str]]:
-    url: httpx.URL | None = await registry.address(path)
-    seen: set[httpx.URL] = set()
-    while url is not None:
-        if url in seen:
-            raise RemoteError(f"{what}: the registry sends us in a circle, back to {url}")
-        seen.add(url)
-        answer = await registry.ask("GET", url, needs)
-        if answer.status_code == BAD_REQUEST and "n" in url.params:  # a page of that size is too large for this one
-            answer = await registry.ask("GET", url.copy_remove_param("n"), needs)
+    async for answer in registry.pages(await registry.address(path), needs, what):
         if answer.status_code == NOT_FOUND and may_be_missing:
             return
         if answer.status_code != OK:
             raise RemoteError(f"{refused(answer, what)}{hint}", answer.status_code)
         yield _names(answer, key, what)
-        url = registry.next_page(answer)
+
+
+def _valid_tags(names: Sequence[str]) -> tuple[list[str], str | None]:
+    """Those that are tags, and the first that is none."""
+    tags: list[str] = []
+    invalid: str | None = None
+    for name in names:
+        try:
+            tags.append(parse_tag(name))
+        except TagInvalid:
+            invalid = name if invalid is None else invalid
+    return tags, invalid
 
 
 def _names(answer: httpx.Response, key: str, what: str) -> Sequence[str]:
     try:
         body: Any = answer.json()
         names = body[key] or ()
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, RecursionError, LookupError, TypeError):
         raise RemoteError(f"{what}: the answer is no list of names") from None
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise RemoteError(f"{what}: the answer is no list of names")

@@ -15,6 +15,9 @@ from authproxy.images.model import Descriptor, Manifest, Platform
 # Blobs at the same time. A registry's disk and the line are busy with fewer; small layers wait for answers.
 JOBS = 4
 
+# Indexes in an index: BuildKit writes none, and other tools one.
+MAX_DEPTH = 8
+
 # A blob is sent so often without getting further before it is given up, with a pause that doubles.
 ATTEMPTS = 5
 FIRST_PAUSE_S = 0.5
@@ -121,13 +124,15 @@ async def _gather(source: Source, root: Manifest) -> list[Manifest]:
     """All manifests that belong to one, each once, children first."""
     found: dict[Digest, Manifest] = {}
 
-    async def visit(manifest: Manifest) -> None:
+    async def visit(manifest: Manifest, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise MoveError(f"index {root.digest} has indexes in indexes, more than {MAX_DEPTH} deep")
         for child in manifest.children:
             if child.digest not in found:
-                await visit(await source.manifest(child.digest))
+                await visit(await source.manifest(child.digest), depth + 1)
         found[manifest.digest] = manifest
 
-    await visit(root)
+    await visit(root, 0)
     return list(found.values())
 
 

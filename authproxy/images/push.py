@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, gettempdir
 from typing import Protocol
 
 from authproxy.digest import Digest
@@ -133,7 +133,12 @@ class Pusher:
         self, daemon: Daemon, names: Sequence[str], known: PackedLayers
     ) -> AsyncIterator[Pushed | Failed]:
         with NamedTemporaryFile(prefix="authproxy-", suffix=".tar") as file:
-            await daemon.export(names, file)
+            try:
+                await daemon.export(names, file)
+            except OSError as error:
+                why = f"cannot be exported to {gettempdir()}: {error.strerror}; TMPDIR names another"
+                yield Failed(", ".join(names), why)
+                return
             try:
                 with open_archive(Path(file.name), known) as archive:
                     for image in archive.images:

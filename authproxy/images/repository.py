@@ -89,6 +89,8 @@ class RemoteRepository:
                     async for piece in answer.aiter_raw():
                         useful, skipped = piece[skipped:], max(skipped - len(piece), 0)
                         start += len(useful)
+                        if start > descriptor.size:
+                            raise RemoteError(f"{what}: more than the {descriptor.size} bytes of its manifest came")
                         if useful:
                             yield useful
                 except httpx.TransportError as error:
@@ -189,9 +191,9 @@ class RemoteRepository:
     async def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
         """What refers to a manifest (OCI Distribution 1.1, "Listing Referrers"); none where no registry tells."""
         found: list[Descriptor] = []
-        url: httpx.URL | None = await self._url(f"referrers/{digest}")
-        while url is not None:
-            answer = await self._registry.ask("GET", url, self._needs)
+        async for answer in self._registry.pages(
+            await self._url(f"referrers/{digest}"), self._needs, self._name(digest)
+        ):
             if answer.status_code == NOT_FOUND:  # registries before OCI 1.1 keep a tag in its place
                 return await self._tagged_referrers(digest)
             if answer.status_code != OK:
@@ -200,7 +202,6 @@ class RemoteRepository:
                 found += Manifest.read(answer.content).children
             except UnreadableManifest as error:
                 raise RemoteError(f"{self._name(digest)}: its referrers cannot be read: {error}") from error
-            url = self._registry.next_page(answer)
         return tuple(found)
 
     async def delete(self, digest: Digest) -> None:

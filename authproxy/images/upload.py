@@ -92,8 +92,7 @@ class Upload:
             answer = await self._registry.send_once(
                 method, url, self._needs, headers=framing | (headers or {}), content=chunks
             )
-            await answer.aread()
-            await answer.aclose()
+            answer = await self._registry.read(answer)
         except httpx.TransportError as error:
             raise Interrupted(f"{self._what}: the upload broke off: {str(error) or type(error).__name__}") from error
         if answer.status_code in _TRY_AGAIN:

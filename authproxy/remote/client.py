@@ -13,6 +13,7 @@ import httpx
 from authproxy.access import Access
 from authproxy.clock import Clock
 from authproxy.remote.again import find_cause, is_lasting, pause_s, persist
+from authproxy.remote.body import IDENTITY, BadBody, discard, read_body
 from authproxy.remote.faults import ANONYMOUS, RemoteError
 from authproxy.remote.host import authority_of
 from authproxy.remote.login import Login
@@ -22,7 +23,12 @@ from authproxy.remote.trust import Trust, is_loopback, tls_context
 
 # Answers that are read whole: manifests (registries take 4 MiB, a few more) and pages of names.
 MAX_ANSWER_BYTES = 16 << 20
-UNAUTHORIZED = 401
+BAD_REQUEST, UNAUTHORIZED = 400, 401
+
+MAX_REDIRECTS = 20
+
+# Of one list: five million names where a registry gives a hundred at a time.
+MAX_PAGES = 50_000
 
 # How often HTTPS is tried where a connection is taken and broken off, before HTTP is; and how long: a server that
 # speaks HTTP alone may wait for the end of what it takes for a request.
@@ -74,7 +80,7 @@ class RegistryClient:
         """Send a request that may be sent twice, and read its answer: any status but those that only ask to wait."""
 
         async def once() -> httpx.Response:
-            return await self._read(await self.send_once(method, url, needs, **options))
+            return await self.read(await self.send_once(method, url, needs, **options))
 
         try:
             return await persist(once)
@@ -123,13 +129,52 @@ class RegistryClient:
         sent["Authorization"] = value
         return await self._transmit(method, url, sent, content)
 
-    def next_page(self, answer: httpx.Response) -> httpx.URL | None:
-        """Where the rest of a list is (RFC 8288, as OCI Distribution 1.1 has it). None at its end."""
-        following = answer.links.get("next", {}).get("url")
+    async def read(self, answer: httpx.Response) -> httpx.Response:
+        """The same answer with its content, which is bounded. Raises TransportError."""
         try:
-            return None if following is None else answer.url.join(following)
+            content = await read_body(answer, MAX_ANSWER_BYTES)
+        except BadBody as error:
+            raise RemoteError(f"{self.host} answers with {error}, to {answer.url}") from error
+        headers = [pair for pair in answer.headers.raw if pair[0].lower() != b"transfer-encoding"]
+        return httpx.Response(
+            answer.status_code,
+            headers=headers,
+            content=content,
+            request=answer.request,
+            extensions={ANONYMOUS: self._is_anonymous and answer.status_code == UNAUTHORIZED},
+        )
+
+    async def pages(
+        self, url: httpx.URL, needs: Sequence[Access], what: str, *, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """The answers that make up a list, the last with whatever status ended it. `what` is named in faults.
+
+        RFC 8288, as OCI Distribution 1.1 has it. A registry behind a proxy may name itself by an inner address: path
+        and query of a link are asked for at the registry's own address, whatever host the link names.
+        """
+        seen: set[httpx.URL] = set()
+        following: httpx.URL | None = url
+        while following is not None:
+            if following in seen:
+                raise RemoteError(f"{what}: the registry sends us in a circle, back to {following}")
+            if len(seen) == MAX_PAGES:
+                raise RemoteError(f"{what}: the registry still names a next page after {MAX_PAGES}")
+            seen.add(following)
+            answer = await self.ask("GET", following, needs, headers=headers)
+            if answer.status_code == BAD_REQUEST and "n" in following.params:  # the page size is too large for this one
+                answer = await self.ask("GET", following.copy_remove_param("n"), needs, headers=headers)
+            yield answer
+            following = self._next_page(answer) if answer.is_success else None
+
+    def _next_page(self, answer: httpx.Response) -> httpx.URL | None:
+        link = answer.links.get("next", {}).get("url")
+        if link is None:
+            return None
+        assert self._base is not None
+        try:
+            return self._base.copy_with(raw_path=answer.url.join(link).raw_path)
         except httpx.InvalidURL as error:
-            raise RemoteError(f"{self.host} names the next page by an address that is none: {error}") from error
+            raise RemoteError(f"{self.host} names the next page by an invalid address: {error}") from error
 
     def unreachable(self, error: httpx.TransportError) -> RemoteError:
         """No answer, in words."""
@@ -150,33 +195,19 @@ class RegistryClient:
     ) -> httpx.Response:
         request = self._client.build_request(method, url, headers=headers, content=content)
         try:
-            # Storage of blobs is often elsewhere; httpx leaves the authorization out where the host is another.
-            return await self._client.send(request, stream=True, follow_redirects=method in {"GET", "HEAD"})
+            for _ in range(MAX_REDIRECTS):
+                answer = await self._client.send(request, stream=True)
+                if answer.next_request is None or method not in {"GET", "HEAD"}:
+                    return answer
+                # Storage of blobs is often elsewhere; httpx leaves the authorization out where the host is another.
+                # It would follow by itself, and gather the body of each redirect.
+                request = answer.next_request
+                await discard(answer)
         except httpx.TransportError:
             raise
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RemoteError(f"{self.host} sends us nowhere: {error}") from error
-
-    async def _read(self, answer: httpx.Response) -> httpx.Response:
-        """The same answer with its content, which is bounded."""
-        content = bytearray()
-        try:
-            async for piece in answer.aiter_bytes():
-                content += piece
-                if len(content) > MAX_ANSWER_BYTES:
-                    raise RemoteError(f"{self.host} answers with more than {MAX_ANSWER_BYTES} bytes to {answer.url}")
-        except httpx.DecodingError as error:
-            raise RemoteError(f"{self.host} answers with content that cannot be decoded: {error}") from error
-        finally:
-            await answer.aclose()
-        headers = [pair for pair in answer.headers.raw if pair[0].lower() not in _OF_THE_LINE]
-        return httpx.Response(
-            answer.status_code,
-            headers=headers,
-            content=bytes(content),
-            request=answer.request,
-            extensions={ANONYMOUS: self._is_anonymous and answer.status_code == UNAUTHORIZED},
-        )
+        raise RemoteError(f"{self.host} sends us nowhere: through more than {MAX_REDIRECTS} redirects, to {url}")
 
     async def _find_base(self) -> httpx.URL:
         """HTTPS; HTTP where that is not answered, on this machine, as docker does, or where it was said."""
@@ -187,7 +218,8 @@ class RegistryClient:
         for attempt in range(1, TLS_ATTEMPTS + 1):
             try:
                 async with asyncio.timeout(TLS_WITHIN_S):
-                    await self._client.get(secure.join("/v2/"))
+                    async with self._client.stream("GET", secure.join("/v2/")):
+                        pass
             except TimeoutError:
                 return plain
             except httpx.TransportError as error:
@@ -201,10 +233,6 @@ class RegistryClient:
             else:
                 return secure
         return plain
-
-
-# Of how an answer came, and no longer true of its content.
-_OF_THE_LINE = frozenset({b"content-encoding", b"transfer-encoding"})
 
 
 @asynccontextmanager
@@ -224,8 +252,8 @@ def _open_client(host: str, tls: ssl.SSLContext) -> httpx.AsyncClient:
     """Connections of our own; httpx's where the usual variables name a proxy and the registry is not this machine."""
     timeout = httpx.Timeout(TIMEOUTS.read_s, connect=TIMEOUTS.connect_s)
     if is_loopback(host) or not getproxies().keys() & {"http", "https", "all"}:
-        return httpx.AsyncClient(transport=Direct(tls), timeout=timeout, trust_env=False)
+        return httpx.AsyncClient(transport=Direct(tls), headers=IDENTITY, timeout=timeout, trust_env=False)
     try:
-        return httpx.AsyncClient(verify=tls, timeout=timeout)
+        return httpx.AsyncClient(verify=tls, headers=IDENTITY, timeout=timeout)
     except ValueError as error:
         raise RemoteError(f"a proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names is none: {error}") from error

@@ -27,8 +27,7 @@ async def sign_in(host: str, login: Login, trust: Trust) -> SignedIn:
         registry.want_identity()
         try:
             url = await registry.address("/v2/")
-            answer = await registry.send_once("GET", url, ())
-            await answer.aread()
+            answer = await registry.read(await registry.send_once("GET", url, ()))
         except httpx.TransportError as error:
             raise RemoteError(f"{host} cannot be reached: {str(error) or type(error).__name__}{hint}") from error
         except RemoteError as error:

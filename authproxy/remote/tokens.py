@@ -17,6 +17,7 @@ from authproxy.access import Access, format_scopes
 from authproxy.clock import Clock
 from authproxy.proxy.challenge import parse_challenge
 from authproxy.remote.again import persist
+from authproxy.remote.body import BadBody, read_body
 from authproxy.remote.faults import RemoteError, refused
 from authproxy.remote.login import Login
 
@@ -24,6 +25,10 @@ CLIENT_ID = "authproxy"
 
 # Docker token authentication: without `expires_in` a token is good for a minute.
 DEFAULT_LIFETIME_S = 60
+MAX_LIFETIME_S = 24 * 60 * 60
+
+# Tokens are headers; those of registries that name many repositories take some kilobytes.
+MAX_ANSWER_BYTES = 1 << 20
 
 # A token is used for so much of its life: what is sent now is verified a moment later, by another clock.
 USED_FOR = 0.8
@@ -88,7 +93,7 @@ class Authorizer:
             if self._login is not None and self._login.identity_token:
                 form = fields | {"grant_type": "refresh_token", "client_id": CLIENT_ID, "scope": " ".join(scopes)}
                 form["refresh_token"] = self._login.identity_token
-                answer = await persist(lambda: self._client.post(realm, data=form))
+                request = self._client.build_request("POST", realm, data=form)
             else:
                 query = [*fields.items(), *(("scope", scope) for scope in scopes)]
                 headers = {}
@@ -98,12 +103,21 @@ class Authorizer:
                         query += [("client_id", CLIENT_ID), ("offline_token", "true")]
                     headers["Authorization"] = format_basic(self._login.user, self._login.password)
                 url = httpx.URL(realm).copy_merge_params(httpx.QueryParams(tuple(query)))
-                answer = await persist(lambda: self._client.get(url, headers=headers))
+                request = self._client.build_request("GET", url, headers=headers)
+            answer = await persist(lambda: self._send(request))
+        except BadBody as error:
+            raise RemoteError(f"{what} is not to be had: it answers with {error}") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RemoteError(f"{what} is not to be had: {str(error) or type(error).__name__}") from error
         if answer.status_code != httpx.codes.OK:
             raise refused(answer, what)
         return self._read(answer, what)
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._client.send(request, stream=True)
+        content = await read_body(answer, MAX_ANSWER_BYTES)
+        kept = {name: answer.headers[name] for name in ("retry-after",) if name in answer.headers}
+        return httpx.Response(answer.status_code, content=content, headers=kept, request=request)
 
     def _read(self, answer: httpx.Response, what: str) -> _Token:
         try:
@@ -116,7 +130,7 @@ class Authorizer:
                 if self.wants_identity and isinstance(identity := body.get("refresh_token"), str):
                     self.identity_token = identity
                 seconds = lifetime if isinstance(lifetime, int | float) else DEFAULT_LIFETIME_S
-                return _Token(text, self._now() + USED_FOR * max(seconds, DEFAULT_LIFETIME_S))
+                return _Token(text, self._now() + USED_FOR * min(max(DEFAULT_LIFETIME_S, seconds), MAX_LIFETIME_S))
             case _:
                 raise RemoteError(f"{what} is not to be had: the answer has none")
 

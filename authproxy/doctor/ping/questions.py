@@ -59,12 +59,11 @@ class Asking:
         try:
             async with asyncio.timeout(2 * TIMEOUT_S):
                 url = await self.registry.address(path)
-                response = await self.registry.send_once(method, url, needs)
-                body = await response.aread()
+                response = await self.registry.read(await self.registry.send_once(method, url, needs))
         except TimeoutError as error:
             raise NoAnswer(f"nothing came within {2 * TIMEOUT_S:.0f} s") from error
         except RemoteError as error:
             raise NoAnswer(str(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:  # the latter of a redirect
             raise NoAnswer(why_no_answer(error)) from error
-        return Answer(response.status_code, response.headers, body)
+        return Answer(response.status_code, response.headers, response.content)

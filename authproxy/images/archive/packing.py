@@ -15,6 +15,7 @@ from authproxy.digest import Digest, new_hasher
 from authproxy.images.archive.faults import ArchiveError
 from authproxy.images.archive.members import PIECE_BYTES, Member
 from authproxy.images.archive.plain import PlainLayer
+from authproxy.images.archive.room import Room
 from authproxy.images.archive.unpacking import GZIP
 
 # gzip's own default, and docker's: a push waits for it once, and each pull and the storage gain for ever.
@@ -56,10 +57,12 @@ def _pack(plain: PlainLayer, diff_id: Digest, folder: Path) -> Packed:
     unnamed = folder / f"packing-{os.urandom(8).hex()}"
     hasher = hashlib.sha256()
     size = 0
+    room = Room(folder)
     try:
         with unnamed.open("xb") as file:
             for piece in _gzip(_checked(plain, diff_id)):
                 hasher.update(piece)
+                room.take(len(piece))
                 size += file.write(piece)
         digest = Digest("sha256", hasher.hexdigest())
         packed = unnamed.rename(folder / digest.hex)

@@ -13,6 +13,7 @@ from authproxy.images.archive.faults import ArchiveError
 from authproxy.images.archive.folder import FolderMembers
 from authproxy.images.archive.layout import blob_name
 from authproxy.images.archive.members import PIECE_BYTES
+from authproxy.images.archive.room import Room
 from authproxy.images.model import Descriptor, Manifest
 
 
@@ -56,6 +57,7 @@ class Staging:
     async def _write(self, file: Path, chunks: AsyncIterator[bytes]) -> None:
         held: list[bytes] = []
         held_bytes = 0
+        room = Room(self.folder)
         with self._told():
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
@@ -63,15 +65,16 @@ class Staging:
                 held.append(chunk)
                 held_bytes += len(chunk)
                 if held_bytes >= PIECE_BYTES:
-                    await asyncio.to_thread(self._append, handle, held)
+                    await asyncio.to_thread(self._append, handle, held, room)
                     held, held_bytes = [], 0
-            await asyncio.to_thread(self._append, handle, held)
+            await asyncio.to_thread(self._append, handle, held, room)
         finally:
             os.close(handle)
 
-    def _append(self, handle: int, held: list[bytes]) -> None:
+    def _append(self, handle: int, held: list[bytes], room: Room) -> None:
         with self._told():
             rest = memoryview(b"".join(held))
+            room.take(len(rest))
             while rest:
                 rest = rest[os.write(handle, rest) :]
 

@@ -2,7 +2,7 @@
 
 A tar is read at random places and a packed one only from its beginning, so it is unpacked first: into a file without a
 name in the folder for temporary files (`TMPDIR`), which the system removes with the process. It takes the disk that
-the plain archive takes.
+the plain archive takes, as long as `Room` allows.
 """
 
 import gzip
@@ -16,6 +16,7 @@ import zstandard
 
 from authproxy.images.archive.faults import ArchiveError
 from authproxy.images.archive.members import PIECE_BYTES
+from authproxy.images.archive.room import Room
 
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
@@ -98,8 +99,10 @@ class _Zstd:
 
 def _spool(packed: Readable, path: Path) -> BinaryIO:
     plain: BinaryIO = tempfile.TemporaryFile(prefix="authproxy-")  # noqa: SIM115 - handed to the caller, open
+    room = Room(Path(tempfile.gettempdir()))
     try:
         while piece := packed.read(PIECE_BYTES):
+            room.take(len(piece))
             plain.write(piece)
         plain.flush()
     except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError) as error:

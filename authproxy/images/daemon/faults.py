@@ -1,6 +1,7 @@
 """What is wrong with the daemon, and what to do about it."""
 
 import errno
+import json
 from pathlib import Path
 
 import httpx
@@ -24,12 +25,12 @@ def unreachable(socket: Path, error: httpx.TransportError) -> DaemonError:
     return DaemonError(f"docker daemon at {socket}: {why}")
 
 
-def refused(answer: httpx.Response, socket: Path) -> DaemonError:
-    """What the daemon said instead of doing it. The answer's body has been read."""
+def refused(status: int, content: bytes, socket: Path) -> DaemonError:
+    """What the daemon said instead of doing it."""
     try:
-        message = answer.json()["message"]
-    except (ValueError, KeyError, TypeError):
-        message = f"it answered {answer.status_code}"
+        message = json.loads(content)["message"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        message = f"it answered {status}"
     return DaemonError(f"docker daemon at {socket}: {message}")
 
 

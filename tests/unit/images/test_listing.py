@@ -1,9 +1,11 @@
 import json
+from contextlib import suppress
 
 import httpx
 import pytest
 
 from authproxy.images.listing import find_repositories, repositories, tag_pages, tags
+from authproxy.remote import client
 from authproxy.remote.client import RegistryClient
 from authproxy.remote.faults import RemoteError
 from tests.support.registry import HOST, push_image
@@ -87,3 +89,87 @@ async def test_what_is_no_list_is_told(body: str) -> None:
 
 async def test_no_tags_may_be_null() -> None:
     assert [tag async for tag in tags(faked(lambda _: httpx.Response(200, text=json.dumps({"tags": None}))), "a")] == []
+
+
+BAD_NAMES = ["a\nb", "a\x1b[31m", "../../token", "UPPER", "a?n=1", "a b", "", "a" * 300, "ü", "\ud800"]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
+async def test_name_of_a_catalog_that_is_none_is_told_and_never_asked_for(name: str) -> None:
+    asked: list[httpx.URL] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        return httpx.Response(200, json={"tags": []})
+
+    with pytest.raises(RemoteError, match=f"{HOST}: .* is no name of a repository"):
+        [tag async for tag in tags(faked(answer), name)]
+    assert asked == []
+
+
+async def test_tag_that_is_none_is_told_after_those_that_are() -> None:
+    pages = tags(paged("v1", "v\n2", "v3", size=9), "a")
+    assert [await anext(pages), await anext(pages)] == ["v1", "v3"]
+    with pytest.raises(RemoteError, match=rf"{HOST}/a: its tags: 'v\\n2' is no tag"):
+        await anext(pages)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "</v2/a/tags/list?p=2>",
+        "<http://inner.test:8080/v2/a/tags/list?p=2>",
+        "<//inner.test/v2/a/tags/list?p=2>",
+        "<?p=2>",
+    ],
+    ids=["path", "address", "host", "query"],
+)
+async def test_next_page_is_asked_of_the_registry_whoever_a_link_names(link: str) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        headers = {} if request.url.query else {"link": f'{link}; rel="next"'}
+        return httpx.Response(200, json={"tags": [f"v{len(asked)}"]}, headers=headers)
+
+    assert [tag async for tag in tags(faked(answer), "a")] == ["v1", "v2"]
+    assert asked == [f"https://{HOST}/v2/a/tags/list", f"https://{HOST}/v2/a/tags/list?p=2"]
+
+
+async def test_next_page_of_a_redirected_list_is_not_asked_elsewhere() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.netloc.decode() == HOST and not request.url.query:
+            return httpx.Response(307, headers={"location": "https://elsewhere.test/v2/a/tags/list"})
+        headers = {"link": '<?p=2>; rel="next"'} if request.url.netloc.decode() != HOST else {}
+        return httpx.Response(200, json={"tags": [request.url.host]}, headers=headers)
+
+    assert [tag async for tag in tags(faked(answer), "a")] == ["elsewhere.test", HOST.partition(":")[0]]
+
+
+async def test_pages_without_end_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MAX_PAGES", 20)
+    asked = 0
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        return httpx.Response(200, json={"tags": []}, headers={"link": f'<?p={asked}>; rel="next"'})
+
+    with pytest.raises(RemoteError, match="still names a next page after 20"):
+        [tag async for tag in tags(faked(answer), "a")]
+    assert asked == 20
+
+
+@pytest.mark.parametrize("link", ["<http://[>", "<https://a.b:port/>", "<\x7f>", "<>", "<http://a.b>"])
+async def test_any_link_is_followed_here_or_told(link: str) -> None:
+    asked = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        assert request.url.netloc.decode() == HOST
+        assert asked < 5
+        return httpx.Response(200, json={"tags": []}, headers=[(b"link", f'{link}; rel="next"'.encode())])
+
+    with suppress(RemoteError):
+        [tag async for tag in tags(faked(answer), "a")]
