@@ -5,7 +5,7 @@ Observe → StripPrefix → Answers → Gate → DecideOrigin ─┬─ /v2/… 
 """
 
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from inspect import isfunction
@@ -22,6 +22,7 @@ from authproxy.compose.backend import make_backend
 from authproxy.compose.checks import make_checks
 from authproxy.compose.gate import Layer, make_gate
 from authproxy.compose.parts import Parts
+from authproxy.compose.readiness import make_reasons
 from authproxy.config.model import Settings
 from authproxy.debug.pages import debug_pages
 from authproxy.debug.server import serve_debug
@@ -30,9 +31,10 @@ from authproxy.edge.cors import AnswerPreflights
 from authproxy.edge.errors import Answers, render
 from authproxy.edge.forwarded import DecideOrigin
 from authproxy.edge.headers import BASE_PATH, is_registry_path
-from authproxy.edge.maintenance import TurnAway
+from authproxy.edge.maintenance import Maintenance, TurnAway
 from authproxy.edge.observe import Observe, Served
 from authproxy.edge.prefix import StripPrefix
+from authproxy.edge.probes import LIVE_PATH, READY_PATH, Page, Probes, make_pages
 from authproxy.edge.unwatched import RefuseUnwatched
 from authproxy.errors import EndpointUnknown, RegistryError, Unsupported
 from authproxy.health.gate import Gate
@@ -64,22 +66,26 @@ def create(
         registry = layer(registry)
     _answer_errors(pages)
     app: App = _Paths(registry, pages)
-    for layer in reversed(_layers(settings, parts)):
+    maintenance = make_maintenance(settings.http, parts)
+    probes = make_pages(make_reasons(parts, maintenance))
+    for layer in reversed(_layers(settings, parts, maintenance, probes)):
         app = layer(app)
-    parts.servers.append(partial(serve_debug, _debug_pages(settings, parts), debug_sockets))
+    parts.servers.append(partial(serve_debug, _debug_pages(settings, parts, probes), debug_sockets))
     return _Lifespan(app, parts)
 
 
-def _layers(settings: Settings, parts: Parts) -> list[Layer]:
+def _layers(
+    settings: Settings, parts: Parts, maintenance: Maintenance | None, probes: Mapping[str, Callable[[], Page]]
+) -> list[Layer]:
     """What stands before everything, outermost first: the order in which a request meets them."""
     prefix = settings.http.prefix.rstrip("/")
-    maintenance = make_maintenance(settings.http, parts)
     return [
         *([parts.metrics.count_begun] if settings.http.debug.prometheus.enabled else []),
         partial(Observe, sinks=_sinks(settings, parts)),
-        *([partial(StripPrefix, prefix=prefix)] if prefix else []),
+        *([partial(StripPrefix, prefix=prefix, beside=probes)] if prefix else []),
         partial(Answers, headers=make_headers(settings.http)),
         *([AnswerPreflights] if settings.http.cors else []),
+        partial(Probes, pages=probes),
         *([partial(TurnAway, maintenance=maintenance)] if maintenance else []),
         *([partial(Gate, health=parts.checks)] if parts.checks else []),
         *([partial(RefuseUnwatched, watch=parts.watch)] if parts.takes_access_away else []),
@@ -105,10 +111,11 @@ def _sinks(settings: Settings, parts: Parts) -> list[Callable[[Served], None]]:
     return sinks
 
 
-def _debug_pages(settings: Settings, parts: Parts) -> App:
+def _debug_pages(settings: Settings, parts: Parts, probes: Mapping[str, Callable[[], Page]]) -> App:
     parts.metrics.watch(HEALTH_CHECK_UP, parts.checks.standing)
     shown = settings.http.debug.prometheus
-    return debug_pages(parts.checks, parts.metrics if shown.enabled else None, metrics_path=shown.path)
+    beside = {path: probes[path] for path in (LIVE_PATH, READY_PATH)}
+    return debug_pages(parts.checks, parts.metrics if shown.enabled else None, metrics_path=shown.path, probes=beside)
 
 
 def _answer_errors(pages: FastAPI) -> None:

@@ -71,3 +71,13 @@ class LineWriter:
         while left:
             left = left[os.write(handle, left) :]
             self._is_torn = bool(left)
+
+
+def hold_standard_descriptors() -> None:
+    """Put /dev/null where a standard stream is closed: a socket in its place would get whatever is printed."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(handle)
+
+
+_STDERR = 2

@@ -6,7 +6,7 @@ import secrets
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,20 +48,22 @@ def serve(
     from authproxy.config.load import load, load_values
     from authproxy.embedded import Layout, prepare
     from authproxy.listen import listening
+    from authproxy.loglines import hold_standard_descriptors
     from authproxy.stepdown import step_down
 
+    hold_standard_descriptors()
     if embedded and config is not None:
         raise StartError("--embedded reads no configuration file: give one of the two")
     layout = Layout(Path())
     loaded = load_values(layout.values(), "embedded default", os.environ) if embedded else load(config, os.environ)
     log.configure(loaded.settings.log)
-    typer.echo(f"configuration: {loaded.origin}")
+    _say(f"configuration: {loaded.origin}")
     for warning in loaded.warnings:
-        typer.echo(f"authproxy: warning: {warning}", err=True)
+        _say(f"authproxy: warning: {warning}", err=True)
     # The ports come first: a start that cannot serve makes nothing on disk.
     with listening(loaded.settings.http.addr) as sockets, _debug_port(loaded.settings.http.debug) as debug_sockets:
         if kept := step_down(loaded.settings, os.environ):
-            typer.echo(f"authproxy: warning: {kept}", err=True)
+            _say(f"authproxy: warning: {kept}", err=True)
         if embedded and (made_up := prepare(layout, os.environ, now=dt.datetime.now(dt.UTC))):
             _show_password(made_up)
         with _shared_folder(loaded.settings) as shared_folder:
@@ -94,7 +96,7 @@ def _run(
 
     def tell() -> None:
         for line in _standing(settings, sockets, debug_sockets):
-            typer.echo(line)
+            _say(line)
         if embedded and not isinstance(http.addr, Path):
             _show_next_steps("https" if http.tls else "http", _authority(http.addr.host, sockets))
 
@@ -168,13 +170,19 @@ def _authority(host: str, sockets: Sequence[socket.socket]) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host or 'localhost'}:{port}"
 
 
+def _say(text: str, *, err: bool = False) -> None:
+    """Tell the operator; a start does not fail where nobody listens, or where the disk with the log is full."""
+    with suppress(OSError):
+        typer.echo(text, err=err)
+
+
 def _show_password(password: str) -> None:
     typer.echo(f"\n  user      admin\n  password  {password}\n")
     typer.echo("  shown this once; to change it: .venv/bin/authproxy user password admin\n")
 
 
 def _show_next_steps(scheme: str, authority: str) -> None:
-    typer.echo(
+    _say(
         "\nnext, in another terminal:\n"
         f"  docker login {authority} -u admin\n"
         f"  docker tag busybox {authority}/team/busybox:1 && docker push {authority}/team/busybox:1\n"

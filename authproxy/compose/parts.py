@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from authproxy.drain import Drain
 from authproxy.health.checks import Checks
 from authproxy.log import writer
 from authproxy.metrics.families import LOG_LINES_LOST, RELOAD_FAILURES, RELOAD_LAST_LOOK, TASK_RESTARTS
@@ -21,6 +22,7 @@ class Parts:
     checks: Checks
     once: Once = field(default_factory=Once)
     watch: Watch = field(default_factory=Watch)
+    drain: Drain = field(default_factory=Drain)
     reloadables: list[Reloadable] = field(default_factory=list)
     runners: dict[str, Runner] = field(default_factory=dict)  # by what they do, in a few words
     servers: list[Callable[[], AbstractAsyncContextManager[None]]] = field(default_factory=list)
@@ -48,6 +50,7 @@ class Parts:
                 stack.push_async_callback(close)
             stack.callback(self.watch.stop)
             self.watch.start(self.reloadables)
+            stack.enter_context(self.drain.noticing())
             for name, run in runners.items():
                 await stack.enter_async_context(supervised(name, run, self._count_restart))
             for serve in self.servers:

@@ -1,16 +1,18 @@
-"""What the debug port answers: /debug/health, and the metrics at the path that they were given.
+"""What the debug port answers: /debug/health, /livez and /readyz, and the metrics at the path that they were given.
 
 CNCF Distribution also has Go's profiler and its counters there (/debug/pprof, /debug/vars): these are its own.
 """
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from authproxy.asgi import App, Receive, Scope, Send, respond
 
 HEALTH_PATH = "/debug/health"
 METRICS_PATH = "/metrics"
+NO_PROBES: Mapping[str, Callable[[], tuple[int, str]]] = MappingProxyType({})
 
 
 class Health(Protocol):
@@ -30,14 +32,21 @@ class Exposition(Protocol):
         """All metrics as of now, in the text format of Prometheus."""
 
 
-def debug_pages(health: Health | None, metrics: Exposition | None, *, metrics_path: str = METRICS_PATH) -> App:
+def debug_pages(
+    health: Health | None,
+    metrics: Exposition | None,
+    *,
+    metrics_path: str = METRICS_PATH,
+    probes: Mapping[str, Callable[[], tuple[int, str]]] = NO_PROBES,
+) -> App:
     """The ASGI application of the debug port. `health` None: nothing is checked, so nothing fails; `metrics` None: 404.
 
-    Where `metrics_path` is that of the health, the health is answered.
+    `probes` are status and text by path. Where `metrics_path` is that of another page, the other is answered.
     """
     pages: dict[str, Page] = {}
     if metrics is not None:
         pages[metrics_path] = _Metrics(metrics).answer
+    pages |= {path: _Probe(probe).answer for path, probe in probes.items()}
     pages[HEALTH_PATH] = _Health(health).answer
     return _Pages(pages)
 
@@ -55,6 +64,15 @@ class _Health:
     async def answer(self) -> tuple[int, str, bytes]:
         failing = dict(self.health.failing) if self.health else {}
         return 503 if failing else 200, "application/json; charset=utf-8", json.dumps(failing).encode()
+
+
+class _Probe:
+    def __init__(self, probe: Callable[[], tuple[int, str]]) -> None:
+        self.probe = probe
+
+    async def answer(self) -> tuple[int, str, bytes]:
+        status, text = self.probe()
+        return status, "text/plain; charset=utf-8", text.encode()
 
 
 class _Metrics:

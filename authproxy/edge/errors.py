@@ -12,7 +12,8 @@ import structlog
 from authproxy.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, respond
 from authproxy.edge.headers import CommonHeaders
 from authproxy.edge.request_id import HEADER, name_request
-from authproxy.errors import InternalFault, RegistryError, TokenError
+from authproxy.errors import InternalFault, RegistryError, TokenError, Unavailable
+from authproxy.machine_fault import tell_machine_fault
 
 log = structlog.get_logger(__name__)
 
@@ -64,12 +65,16 @@ class Answers:
             if started:
                 raise
             await _answer(scope, complete, error)
-        except Exception:  # whatever else: the client gets a well-formed 500, the log the cause
+        except Exception as error:  # whatever else: the client gets a well-formed 500, the log the cause
+            message = tell_machine_fault(error) if isinstance(error, OSError) else None
             reference = uuid.uuid4().hex[:12]
-            log.exception("fault", method=scope["method"], path=scope["path"], reference=reference)
+            if message is None or started:
+                log.exception("fault", method=scope["method"], path=scope["path"], reference=reference)
             if started:
                 raise
-            await _answer(scope, complete, InternalFault(detail={"reference": reference}))
+            await _answer(
+                scope, complete, Unavailable(message) if message else InternalFault(detail={"reference": reference})
+            )
 
 
 async def _answer(scope: Scope, send: Send, error: RegistryError) -> None:

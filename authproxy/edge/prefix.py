@@ -3,17 +3,23 @@
 What goes out has it again: `Origin.location` and the token realm add it.
 """
 
+from collections.abc import Container
+
 from authproxy.asgi import App, Receive, Scope, Send, respond
 from authproxy.edge.errors import render
 from authproxy.errors import EndpointUnknown
 
 
 class StripPrefix:
-    """Pass on what is asked below `prefix` ("/registry", without a slash at its end); the rest is 404."""
+    """Pass on what is asked below `prefix` ("/registry", without a slash at its end); the rest is 404.
 
-    def __init__(self, app: App, *, prefix: str) -> None:
+    But for the paths that are `beside` it: they are passed on as they are.
+    """
+
+    def __init__(self, app: App, *, prefix: str, beside: Container[str] = ()) -> None:
         self.app = app
         self.prefix = prefix
+        self.beside = beside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take the prefix off, in the scope itself: the layers outside read there what those inside put in."""
@@ -22,6 +28,9 @@ class StripPrefix:
         if scope["path"].startswith(f"{self.prefix}/") and scope["raw_path"].startswith(raw_prefix + b"/"):
             scope["path"] = scope["path"].removeprefix(self.prefix)
             scope["raw_path"] = scope["raw_path"].removeprefix(raw_prefix)
+            await self.app(scope, receive, send)
+            return
+        if scope["path"] in self.beside:
             await self.app(scope, receive, send)
             return
         error = EndpointUnknown(f"everything here stands below {self.prefix}/", detail=scope["path"][:300])

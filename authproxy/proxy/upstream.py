@@ -12,12 +12,13 @@ import structlog
 
 from authproxy import asgi
 from authproxy.access import Access
+from authproxy.alarm import sound
 from authproxy.asgi import Headers
 from authproxy.errors import GatewayFailed, RegistryError
 from authproxy.proxy.address import Address, parse_addresses
 from authproxy.proxy.connection import Request, Timeouts, encode_fields
 from authproxy.proxy.credentials import Credentials
-from authproxy.proxy.failure import UpstreamError, gateway_error, refused_credentials
+from authproxy.proxy.failure import Busy, Unsendable, UpstreamError, gateway_error, refused_credentials
 from authproxy.proxy.headers import (
     Relocate,
     content_length,
@@ -150,6 +151,9 @@ class Upstream:
             if self._storage is not None and route.kind is Kind.BLOB and request.is_repeatable:
                 answer = await self._storage.follow(request, answer, address, str(route.reference))
         except UpstreamError as exc:
+            if not isinstance(exc, Busy | Unsendable):
+                where = ", ".join(each.url for each in self.addresses)
+                sound("upstream lost", reason=exc.message, upstream=where, cause=repr(exc))
             raise self._failed(gateway_error(exc), request, exc) from exc
         except RegistryError as exc:  # no credentials are to be had, or a redirect leads nowhere
             raise self._failed(exc, request, exc.__cause__) from exc

@@ -58,7 +58,7 @@ class FilesystemDriver:
         self._beginnings = Beginnings(f"{root}/{BEGINNING}")
         self._remembered = Remembered(self._changes, foreign_s=FOREIGN_S, now=time.monotonic)
         self._buffers = Buffers()
-        self._workers = Workers(threads)
+        self._workers = Workers(threads, self._base)
         self._lists = FolderLists(self._workers)
 
     def __repr__(self) -> str:

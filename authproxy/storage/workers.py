@@ -11,29 +11,29 @@ from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 from authproxy.errors import Unavailable
+from authproxy.machine_fault import tell_machine_fault
 from authproxy.storage.driver import StorageFull
 
 T = TypeVar("T")
 
-_ANSWERS: dict[int | None, Callable[[], Unavailable]] = {
-    errno.ENOSPC: StorageFull,
-    errno.EDQUOT: StorageFull,
-    errno.EROFS: partial(Unavailable, "the registry's storage is read-only"),
-}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # What a thread takes next; None ends it.
 _Jobs: TypeAlias = SimpleQueue[Callable[[], object] | None]
 
 
 class Workers:
-    """A bounded pool of threads. Errors of a full or read-only disk leave it as answers that a client understands.
+    """A bounded pool of threads. Faults of the machine leave it as answers that a client understands.
+
+    `folder` is what its jobs are about, for the log.
 
     For one event loop at a time. `concurrent.futures` does the same for twice the processor time: its futures can be
     waited for from threads too, which nobody does here. The threads end with `close`, or when nobody has the pool.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, folder: str = "") -> None:
         self._most = threads
+        self._folder = folder
         self._threads: list[threading.Thread] = []
         self._under_way = 0
         self._jobs: _Jobs = SimpleQueue()
@@ -47,7 +47,12 @@ class Workers:
         if self._under_way > len(self._threads) and len(self._threads) < self._most:
             self._add_thread()
         self._jobs.put(
-            partial(_do, job, lambda result, error: loop.call_soon_threadsafe(self._end, future, result, error))
+            partial(
+                _do,
+                job,
+                self._folder,
+                lambda result, error: loop.call_soon_threadsafe(self._end, future, result, error),
+            )
         )
         return future
 
@@ -153,23 +158,23 @@ def _stop(jobs: _Jobs, threads: list[threading.Thread]) -> None:
     threads.clear()
 
 
-def _do(job: Callable[[], T], tell: Callable[[T | None, BaseException | None], object]) -> None:
+def _do(job: Callable[[], T], folder: str, tell: Callable[[T | None, BaseException | None], object]) -> None:
     try:
-        result = _answering(job)
+        result = _answering(job, folder)
     except BaseException as error:  # noqa: BLE001 - whatever it is, whoever waits gets it
         tell(None, error)
     else:
         tell(result, None)
 
 
-def _answering(job: Callable[[], T]) -> T:
+def _answering(job: Callable[[], T], folder: str) -> T:
     try:
         return job()
     except OSError as error:
-        answer = _ANSWERS.get(error.errno)
-        if answer is None:
+        message = tell_machine_fault(error, folder)
+        if message is None:
             raise
-        raise answer() from error
+        raise (StorageFull() if error.errno in _FULL else Unavailable(message)) from error
 
 
 def _discard(discard: Callable[[T], object], future: asyncio.Future[T]) -> None:

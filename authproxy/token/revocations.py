@@ -83,6 +83,8 @@ class RevocationFolder:
     def refresh(self) -> None:
         """See `watch.Reloadable`. A file that is wrong may revoke anything, so it is as one that can't be read."""
         with self._refreshing:
+            if not self.folder.is_dir():  # which looks like one without a revocation
+                raise StartError(f"token.state: the folder {self.folder} has gone; put it back, or restart the server")
             seen = fingerprint(self.folder, pattern=_PATTERN)
             if seen == self._seen:
                 return

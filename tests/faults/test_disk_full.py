@@ -1,6 +1,5 @@
 """A disk that is full: clients hear so, nothing that was stored suffers, and with room again everything goes on."""
 
-import ctypes
 import errno
 import os
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from authproxy.digest import Digest
 from tests.support.image import MANIFEST_TYPE, Image, make_image, open_upload, push_blob, push_image
 from tests.support.people import OPERATOR
 from tests.support.server import Server, contents, running_server
+from tests.support.small_disk import small_disk
 
 REPOSITORY = "admin/app"
 SCOPE = f"repository:{REPOSITORY}:pull,push,delete"
@@ -20,25 +20,13 @@ DISK_BYTES = 16 * 1024 * 1024
 CHUNK = os.urandom(2 * 1024 * 1024)
 OLD, NEW = make_image("old"), make_image("new")
 
-# sys/mount.h
-MNT_DETACH = 2
-
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """A server whose storage is a small disk of its own; with an image in it. Needs the right to mount."""
     folder = tmp_path / "server"
-    disk = folder / "data" / "registry"
-    disk.mkdir(parents=True)
-    libc = ctypes.CDLL(None, use_errno=True)
-    options = f"size={DISK_BYTES}".encode()
-    if libc.mount(b"tmpfs", os.fsencode(disk), b"tmpfs", ctypes.c_ulong(0), options) != 0:
-        raise OSError(ctypes.get_errno(), f"this test mounts a small disk: {os.strerror(ctypes.get_errno())}", disk)
-    try:
-        with running_server(folder) as running:
-            yield running
-    finally:
-        libc.umount2(os.fsencode(disk), MNT_DETACH)
+    with small_disk(folder / "data" / "registry", DISK_BYTES), running_server(folder) as running:
+        yield running
 
 
 @pytest.fixture
@@ -161,3 +149,17 @@ def test_a_full_disk_can_be_emptied_through_the_registry(server: Server, client:
     assert client.delete(f"/v2/{REPOSITORY}/manifests/v1").status_code == httpx.codes.ACCEPTED
     assert client.get(f"/v2/{REPOSITORY}/manifests/v1").status_code == httpx.codes.NOT_FOUND
     assert client.get(f"/v2/{REPOSITORY}/tags/list").json()["tags"] == []
+
+
+def test_the_log_tells_of_a_full_disk_once_a_minute_with_its_path(
+    server: Server, client: httpx.Client, filler: Filler
+) -> None:
+    filler.fill()
+    for _ in range(3):
+        assert_refused(
+            client.post(f"/v2/{REPOSITORY}/blobs/uploads/", params={"digest": str(Digest.of(CHUNK))}, content=CHUNK)
+        )
+    alarms = [line for line in server.output.splitlines() if "level=error" in line]
+    assert len(alarms) == 1, alarms
+    assert 'reason="No space left on device"' in alarms[0]
+    assert "data/registry" in alarms[0]

@@ -48,6 +48,7 @@ class Server:
 
     `arguments` of the command: the embedded default, or a configuration file. `settings` are environment variables
     (`REGISTRY_…`) that come on top; `has_tls` says what they make of it. What it says is appended to `authproxy.log`.
+    `through`: a program and its arguments that starts the command behind them in its own place.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class Server:
         *,
         arguments: Sequence[str] = ("--embedded",),
         has_tls: bool = True,
+        through: Sequence[str] = (),
     ) -> None:
         self.folder = folder
+        self.through = through
         self.has_tls = has_tls
         self.arguments = arguments
         self.port = port or free_port()
@@ -103,7 +106,7 @@ class Server:
         assert self.process is None, "it runs already"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [AUTHPROXY, "serve", *self.arguments],
+                [*self.through, AUTHPROXY, "serve", *self.arguments],
                 cwd=self.folder,
                 env=environment(self.folder, **self.settings),
                 stdin=subprocess.DEVNULL,
@@ -213,10 +216,11 @@ def running_server(
     *,
     arguments: Sequence[str] = ("--embedded",),
     has_tls: bool = True,
+    through: Sequence[str] = (),
 ) -> Iterator[Server]:
     """A server for the length of a block. It has to stop in good order, unless the block killed it itself."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = Server(folder, settings, arguments=arguments, has_tls=has_tls)
+    server = Server(folder, settings, arguments=arguments, has_tls=has_tls, through=through)
     server.start()
     try:
         yield server

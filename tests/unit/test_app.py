@@ -133,7 +133,7 @@ async def test_tokens_of_another_server_are_verified_by_its_keys(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/", 404), ("GET", "/docs", 404), ("GET", "/openapi.json", 404), ("PUT", "/token", 405)],
+    [("GET", "/v3/", 404), ("GET", "/docs", 404), ("GET", "/openapi.json", 404), ("PUT", "/token", 405)],
 )
 async def test_other_paths_are_errors_of_the_protocol_too(tmp_path: Path, method: str, path: str, status: int) -> None:
     async with serving(values(tmp_path, **issue(tmp_path))) as client:

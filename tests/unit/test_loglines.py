@@ -99,3 +99,16 @@ def test_a_text_that_no_encoding_has_is_written_escaped(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as stream:
         LineWriter(stream).write("a\udcff\n")
     assert (tmp_path / "log").read_text() == "a\\udcff\n"
+
+
+def test_no_socket_gets_the_place_of_a_stream_that_is_closed() -> None:
+    script = (
+        "import os\n"
+        "from authproxy.loglines import hold_standard_descriptors\n"
+        "os.close(0)\n"
+        "os.close(2)\n"
+        "hold_standard_descriptors()\n"
+        "print(os.readlink('/proc/self/fd/0'), os.readlink('/proc/self/fd/2'), os.open('/', os.O_RDONLY) > 2)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    assert ran.stdout == "/dev/null /dev/null True\n"

@@ -53,8 +53,14 @@ async def test_one_after_the_other_needs_one_thread(workers: Workers) -> None:
 
 @pytest.mark.parametrize(
     ("number", "answer"),
-    [(errno.ENOSPC, StorageFull), (errno.EDQUOT, StorageFull), (errno.EROFS, Unavailable), (errno.EIO, OSError)],
-    ids=["no space", "quota", "read-only", "another"],
+    [
+        (errno.ENOSPC, StorageFull),
+        (errno.EDQUOT, StorageFull),
+        (errno.EROFS, Unavailable),
+        (errno.EIO, Unavailable),
+        (errno.EACCES, OSError),
+    ],
+    ids=["no space", "quota", "read-only", "a broken disk", "another"],
 )
 async def test_an_error_is_raised_to_who_waits_and_the_thread_goes_on(
     workers: Workers, number: int, answer: type[Exception]

@@ -148,6 +148,13 @@ def test_what_cannot_be_read_revokes_as_before_and_fails_each_look(
     assert folder.refuses("alice", START - 1)
 
 
+def test_an_empty_folder_that_has_gone_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    folder = RevocationFolder(tmp_path)
+    (tmp_path / FOLDER).rmdir()
+    with pytest.raises(StartError, match="has gone"):
+        folder.refresh()
+
+
 def test_a_spoilt_file_stops_the_start_and_is_named(tmp_path: Path) -> None:
     revoke(tmp_path, "alice", moment(0))
     _spoil_file(tmp_path / FOLDER)

@@ -1,0 +1,71 @@
+"""What load balancers and orchestrators ask on the registry's own port, without credentials.
+
+    /         does this node serve? 200 or 503, empty: what AWS's and Google's balancers ask for by default
+    /readyz   the same, with the reasons: what Kubernetes calls readiness
+    /livez    does the process answer? Whatever it depends on: what no restart mends is no reason for one
+
+All of them at the root and below `http.prefix`, by GET and HEAD, in HTTP/1.0 too. A page for browsers at `/`
+(`Accept: text/html`) has its place in `make_pages`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
+
+from authproxy.asgi import App, Receive, Scope, Send, respond
+from authproxy.errors import Unsupported
+
+ROOT_PATH, LIVE_PATH, READY_PATH = "/", "/livez", "/readyz"
+
+# Why a node should get no requests now: a sentence for each cause, for anybody's eyes, so without paths and addresses.
+Reasons: TypeAlias = Callable[[], Sequence[str]]
+
+
+class Page(NamedTuple):
+    """Status and text."""
+
+    status: int
+    text: str = ""
+
+
+def make_pages(reasons: Reasons) -> Mapping[str, Callable[[], Page]]:
+    """The pages by their paths."""
+    return MappingProxyType(
+        {
+            ROOT_PATH: lambda: Page(503 if reasons() else 200),
+            LIVE_PATH: lambda: Page(200, "alive\n"),
+            READY_PATH: lambda: _ready(reasons()),
+        }
+    )
+
+
+class Probes:
+    """Answer the pages, pass on everything else."""
+
+    def __init__(self, app: App, pages: Mapping[str, Callable[[], Page]]) -> None:
+        self.app = app
+        self.pages = pages
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass on, without a frame of its own."""
+        if (page := self.pages.get(scope["path"])) is not None:
+            return _answer(page, scope, send)
+        return self.app(scope, receive, send)
+
+
+def _ready(reasons: Sequence[str]) -> Page:
+    if not reasons:
+        return Page(200, "ready\n")
+    return Page(503, "".join(f"not ready: {reason}\n" for reason in reasons))
+
+
+async def _answer(make: Callable[[], Page], scope: Scope, send: Send) -> None:
+    method = scope["method"]
+    if method not in ("GET", "HEAD"):
+        raise Unsupported(f"{method} is not supported here", headers=[("Allow", "GET, HEAD")])
+    status, text = make()
+    body = text.encode()
+    headers = [("Cache-Control", "no-cache"), ("Content-Length", str(len(body)))]
+    if body:
+        headers.append(("Content-Type", "text/plain; charset=utf-8"))
+    await respond(send, status, headers, b"" if method == "HEAD" else body)
