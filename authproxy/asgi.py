@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -68,14 +68,20 @@ def find_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | No
     return None
 
 
-def facts(scope: Scope) -> dict[str, Any]:
+def facts(scope: Scope) -> dict[Any, Any]:
     """What is known already about the headers of a request and the connection that it came on, and nothing else of it.
 
     A server that sees the same headers again on a connection hands the same facts on with them, so that each is worked
-    out once. What may end (whether a token holds) is no such fact.
+    out once. What may end (whether a token holds) is no such fact. What depends on who works it out as well has that
+    object for its key. Other headers have other facts: see `with_headers`.
     """
-    found: dict[str, Any] = scope.setdefault(FACTS, {})
+    found: dict[Any, Any] = scope.setdefault(FACTS, {})
     return found
+
+
+def with_headers(scope: Scope, headers: Headers, changes: Mapping[str, Any] | None = None) -> Scope:
+    """The same request with other headers, and with what else changes. Nothing is known about it yet."""
+    return {**scope, **(changes or {}), "headers": headers, FACTS: {}}
 
 
 async def body_pieces(receive: Receive) -> AsyncGenerator[bytes, None]:

@@ -13,9 +13,6 @@ ANY = "*"
 # What a page that may not ask is told, and who is no page: that others are told more.
 _NOTHING: Headers = [(b"vary", b"Origin")]
 
-# A fact of a request: the headers that its answer gets because of its `Origin`.
-_ALLOWED = "authproxy.cors"
-
 
 class Cors:
     """What `http.cors` says, as headers of answers. With `*` among `origins` every page may ask."""
@@ -47,9 +44,9 @@ class Cors:
     def complete(self, headers: Headers, scope: Scope) -> Headers:
         """An answer's headers with ours in place of all that an upstream says about CORS."""
         known = facts(scope)
-        allowed: Headers | None = known.get(_ALLOWED)
+        allowed: Headers | None = known.get(self)
         if allowed is None:
-            allowed = known[_ALLOWED] = self._decide(find_header(scope["headers"], b"origin"))
+            allowed = known[self] = self._decide(find_header(scope["headers"], b"origin"))
         kept = [pair for pair in headers if not pair[0].startswith(b"access-control-")]
         if allowed is not _NOTHING and is_preflight(scope):
             return [*kept, *allowed, *self._preflight]

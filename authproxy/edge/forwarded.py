@@ -105,7 +105,7 @@ class DecideOrigin:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Decide once; everybody behind reads the same value."""
         known = facts(scope)
-        scope[ORIGIN] = known.get(ORIGIN) or known.setdefault(ORIGIN, self._decide(scope))
+        scope[ORIGIN] = known.get(self) or known.setdefault(self, self._decide(scope))
         return self.app(scope, receive, send)
 
     def _decide(self, scope: Scope) -> Origin:

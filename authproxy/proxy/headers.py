@@ -1,4 +1,4 @@
-"""Which headers pass, which are replaced, and which end here. Pure functions over ASGI's pairs, names in lower case."""
+"""What becomes of headers on their way: few pass, some are ours. Pure functions over ASGI's pairs, names in lower case."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -7,50 +7,7 @@ from functools import lru_cache
 from authproxy.asgi import Headers
 from authproxy.errors import GatewayFailed
 from authproxy.origin import DEFAULT_PORTS, Origin
-
-# RFC 9110 §7.6.1: fields of one connection, beside those that `Connection` names.
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"http2-settings",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authentication-info",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-
-# Said anew by us, so that nobody else can have said it; all of `x-forwarded-` goes too.
-REPLACED = frozenset({b"host", b"content-length", b"forwarded", b"x-real-ip"})
-
-# Some upstreams act on these as if the request had been another one than the edge allowed.
-REWRITING = frozenset(
-    {
-        b"x-http-method",
-        b"x-http-method-override",
-        b"x-method-override",
-        b"x-original-method",
-        b"x-original-uri",
-        b"x-original-url",
-        b"x-rewrite-url",
-    }
-)
-
-# `Expect` is said anew where there is a body to expect. A cookie is a session at another front door.
-NOT_FORWARDED = HOP_BY_HOP | REPLACED | REWRITING | {b"expect", b"cookie", b"cookie2"}
-
-# Of an answer. nginx hides the first two as well: our server writes its own. Alt-Svc would lead clients past the edge.
-NOT_RELAYED = HOP_BY_HOP | {b"date", b"server", b"alt-svc", b"set-cookie", b"set-cookie2"}
-
-# Go's FormValue prefers fields in such a body to those in the query, and CNCF Distribution asks it for `mount`, `from`
-# and `digest`: a body would say something else than what the edge has allowed. No registry call sends a form.
-FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/")
-NOT_A_FORM = b"application/octet-stream"
+from authproxy.proxy.names import OF_ANSWERS, OF_REQUESTS
 
 # What no header value may hold (RFC 9110 §5.5); servers refuse to send it.
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -72,20 +29,22 @@ def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     )
 
 
-def request_headers(headers: Headers, origin: Origin, *, pass_authorization: bool) -> Headers:
-    """What the upstream is sent: nothing that the client did not send, but for where it came from.
+def request_headers(
+    headers: Headers, origin: Origin, content_type: Headers | None = None, *, pass_authorization: bool
+) -> Headers:
+    """What the upstream is sent: where the request came from, and of what the client said the names that are known.
 
-    The body keeps the client's `Content-Length`, else it is chunked.
+    The body keeps the client's `Content-Length`, else it is chunked. `content_type` is what `media_type.sent_type` says.
     """
-    dropped = NOT_FORWARDED | _connection_options(headers)
-    if not pass_authorization:
-        dropped |= {b"authorization"}
-    passed = [
-        (name, NOT_A_FORM if name == b"content-type" and _is_form(value) else value)
-        for name, value in headers
-        if (canonical := _canonical(name)) not in dropped and not canonical.startswith(b"x-forwarded-")
+    passed = OF_REQUESTS | {b"authorization"} if pass_authorization else OF_REQUESTS
+    if options := _connection_options(headers):
+        passed -= options
+    return [
+        *_origin_headers(origin),
+        *_framing(headers),
+        *(content_type or ()),
+        *[pair for pair in headers if pair[0] in passed],
     ]
-    return [*_origin_headers(origin), *_framing(headers), *passed]
 
 
 def expects_continue(headers: Headers) -> bool:
@@ -96,20 +55,20 @@ def expects_continue(headers: Headers) -> bool:
 def response_headers(
     status: int, headers: Iterable[tuple[bytes, bytes]], *, relocators: Mapping[bytes, Relocate]
 ) -> Headers:
-    """What the client is sent: the upstream's pairs in their order, repeated ones kept.
+    """What the client is sent: of the upstream's pairs those with names that are known, in their order, repeated or not.
 
     `relocators` has a function for each header that holds addresses. Raises GatewayFailed where a value is one that
     may not be sent on.
     """
     pairs = [(name.lower(), value) for name, value in headers]
     names = {name for name, _ in pairs}
-    dropped = NOT_RELAYED
+    relayable = OF_ANSWERS
     if b"connection" in names:
-        dropped |= _connection_options(pairs) - {b"content-length"}
+        relayable -= _connection_options(pairs) - {b"content-length"}
     # RFC 9112 §6.3: a transfer coding overrides a length beside it, which may be wrong.
     if status in _WITHOUT_LENGTH or b"transfer-encoding" in names:
-        dropped |= {b"content-length"}
-    relayed = [pair for pair in pairs if pair[0] not in dropped]
+        relayable -= {b"content-length"}
+    relayed = [pair for pair in pairs if pair[0] in relayable]
     if _CONTROL.search(b"".join([value for _, value in relayed])):
         raise GatewayFailed("the upstream registry answered with a control character in a header")
     if names.isdisjoint(relocators):
@@ -161,13 +120,4 @@ def _framing(headers: Headers) -> Headers:
 
 def _connection_options(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
     lists = (value for name, value in headers if name == b"connection")
-    return frozenset(_canonical(option.strip().lower()) for value in lists for option in value.split(b","))
-
-
-def _canonical(name: bytes) -> bytes:
-    # Upstreams behind CGI-like interfaces cannot tell X_Real_IP from X-Real-IP; so neither do we.
-    return name.replace(b"_", b"-")
-
-
-def _is_form(value: bytes) -> bool:
-    return value.decode("latin-1").strip().lower().startswith(FORM_TYPES)
+    return frozenset(option.strip().lower() for value in lists for option in value.split(b","))

