@@ -1,4 +1,4 @@
-"""What becomes of headers on their way: few pass, some are ours. Pure functions over ASGI's pairs, names in lower case."""
+"""What becomes of headers on their way: known ones pass, some are ours. Pure functions over ASGI's pairs."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +34,7 @@ def request_headers(
 ) -> Headers:
     """What the upstream is sent: where the request came from, and of what the client said the names that are known.
 
-    The body keeps the client's `Content-Length`, else it is chunked. `content_type` is what `media_type.sent_type` says.
+    The body keeps the client's `Content-Length`, else it is chunked. `content_type` comes from `media_type.sent_type`.
     """
     passed = OF_REQUESTS | {b"authorization"} if pass_authorization else OF_REQUESTS
     if options := _connection_options(headers):
@@ -55,7 +55,7 @@ def expects_continue(headers: Headers) -> bool:
 def response_headers(
     status: int, headers: Iterable[tuple[bytes, bytes]], *, relocators: Mapping[bytes, Relocate]
 ) -> Headers:
-    """What the client is sent: of the upstream's pairs those with names that are known, in their order, repeated or not.
+    """What the client is sent: the upstream's pairs with known names in their order, repeated ones kept.
 
     `relocators` has a function for each header that holds addresses. Raises GatewayFailed where a value is one that
     may not be sent on.

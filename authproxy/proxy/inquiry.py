@@ -30,7 +30,7 @@ FOUND, TOO_MANY, NOT_FOUND = 200, 400, 404
 _HEAD_ENDS = re.compile(r"[/.-]")
 _ORDERED_ALIKE = re.compile(r"[.-]")
 
-# Of the client's request: on whose behalf we ask. The rest is about its own question: what it sends, wants, has already.
+# Of the client's request: on whose behalf we ask. The rest is about its own question (what it wants, what it has).
 _ASKED_WITH = frozenset({b"authorization", b"traceparent", b"tracestate", b"user-agent", b"x-request-id"})
 _ANY_MANIFEST = (
     b"application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "

@@ -1,8 +1,9 @@
 """`Content-Type` of what goes to an upstream: never one that it could read as a form.
 
-Go's FormValue prefers the fields of a form in the body to those of the query, and CNCF Distribution asks it for `mount`,
-`from` and `digest`: such a body would say something else than the edge has allowed. What a form is every reader decides
-by rules of its own (Go trims and lowers by Unicode), so the only types that pass are those that all read alike.
+Go's FormValue prefers the fields of a form in the body to those of the query, and CNCF Distribution asks it for
+`mount`, `from` and `digest`: such a body would say something else than the edge has allowed. Each reader decides by
+rules of its own what a form is (Go trims and lowers by Unicode), so the only types that pass are those that all read
+alike.
 """
 
 import re

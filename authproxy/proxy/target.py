@@ -1,8 +1,8 @@
 """The request target for an upstream: the path and the query as the edge has read them.
 
-Who reads a text twice may read two texts. So escapes in the path are undone, as the edge undid them; and where a request
-changes something, its query is written from the fields that registries know. A reading request and one to an upload
-session keep theirs byte for byte: `Link` and `Location` of a registry may name any field that it likes.
+Two readers of one text may read it in two ways. So escapes in the path are undone, as the edge undid them; and where a
+request changes something, its query is written from the fields that registries know. A reading request and one to an
+upload session keep theirs byte for byte: a registry may put any field into its `Link` and `Location`.
 """
 
 from urllib.parse import unquote_to_bytes, urlencode

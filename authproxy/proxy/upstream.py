@@ -147,9 +147,7 @@ class Upstream:
     def _headers(self, scope: asgi.Scope) -> Headers:
         headers = scope["headers"]
         content_type = sent_type(scope[asgi.ROUTE], headers, has_body=has_body(headers))
-        return request_headers(
-            headers, scope[asgi.ORIGIN], content_type, pass_authorization=self.pass_authorization
-        )
+        return request_headers(headers, scope[asgi.ORIGIN], content_type, pass_authorization=self.pass_authorization)
 
     async def _ask(self, request: Request, route: Route) -> tuple[Address, Answer]:
         try:

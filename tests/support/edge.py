@@ -96,9 +96,17 @@ class Edge(Serving):
 
 
 @contextmanager
-def edge(upstream: str, http: Mapping[str, Any] | None = None) -> Iterator[Edge]:
-    """An open edge without TLS in front of an upstream, for the length of a block. `http`: keys of that section."""
-    values = {"version": "0.1", "auth": "none", "upstream": {"url": upstream}, "http": dict(http or {})}
+def edge(
+    upstream: str, http: Mapping[str, Any] | None = None, *, more: Mapping[str, Any] | None = None
+) -> Iterator[Edge]:
+    """An open edge without TLS in front of an upstream, for the length of a block.
+
+    `http`: keys of that section; `more`: sections besides, None for one that is not to be there.
+    """
+    values = {"version": "0.1", "auth": "none", "upstream": {"url": upstream}, "http": dict(http or {})} | dict(
+        more or {}
+    )
+    values = {key: value for key, value in values.items() if value is not None}
     try:
         with running(Edge(application.create(load_values(values, "test", {}).settings, b"s" * 32))) as server:
             yield server

@@ -213,7 +213,10 @@ ANSWERS = [
     Answer("about pages", [(b"Access-Control-Allow-Origin", b"*")], []),
     Answer("a limit", [(b"RateLimit-Remaining", b"7")], [(b"ratelimit-remaining", b"7")]),
     Answer("cookies", [(b"Set-Cookie", b"a=1"), (b"Set-Cookie", b"b=2")], []),
-    *(Answer(f"hop by hop: {name.decode()}", [(name.title(), b"x")], []) for name in (*HOP_BY_HOP, b"transfer-encoding")),
+    *(
+        Answer(f"hop by hop: {name.decode()}", [(name.title(), b"x")], [])
+        for name in (*HOP_BY_HOP, b"transfer-encoding")
+    ),
 ]
 
 
