@@ -6,6 +6,25 @@ Every limit that keeps one client from starving the others stands here, with the
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
+# Requests in flight to one address of an upstream: each has a connection of its own, and more wait for one. Below the
+# usual limit of 1024 open files.
+UPSTREAM_CONNECTIONS = 400
+
+# Of them, for one user or, without a login, for one address: a hundred connections fill any line, and three callers
+# who take all that they may leave room for a fourth.
+PART_OF_A_CALLER = 1 / 4
+
+# Of them, for all together who have not logged in, where others have: there are more addresses to be had than users.
+PART_OF_GUESTS = 3 / 4
+
+# A transfer may be slower for as long as nobody waits for its connection. While somebody does, it ends when its client
+# has been behind this speed for so many seconds: a piece of 256 KiB takes 20 s at 13 KB/s, a modem has 5 KB/s.
+LEAST_BYTES_PER_S = 8 * 1024
+MAY_STALL_FOR_S = 20.0
+
+# When to come back, in seconds, for those who are over their share.
+RETRY_AFTER_S = 5
+
 # One subscriber gets a /64 and picks any address of it at will (RFC 6177 §2, RFC 8981).
 IPV6_PREFIX_BITS = 64
 

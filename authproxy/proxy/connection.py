@@ -8,6 +8,7 @@ from authproxy.asgi import Headers
 from authproxy.proxy.failure import TimedOut, Unsendable
 from authproxy.proxy.network import HasAnswered, Wire
 from authproxy.proxy.parser import FIRST_FINAL, AnswerParser, Head
+from authproxy.proxy.transfer import Transfer
 
 # RFC 9110 §10.1.1: who waits for 100 (Continue) goes on without it after a while, for servers that never say it.
 CONTINUE_WITHIN_S = 1.0
@@ -30,7 +31,8 @@ class Request:
     """What goes out, byte for byte: `headers` frame the body by `content-length` or `transfer-encoding: chunked`.
 
     With `expects_continue` the body is not asked for before the upstream wants it. `body` None: there is none. `fields`
-    is what `encode_fields` makes of the headers, where that has been made before.
+    is what `encode_fields` makes of the headers, where that has been made before. `transfer` knows how fast the client
+    is, where there is one.
     """
 
     method: str
@@ -39,6 +41,7 @@ class Request:
     body: AsyncIterator[bytes | bytearray] | None = None
     expects_continue: bool = False
     fields: bytes | None = None
+    transfer: Transfer | None = None
 
     @property
     def is_repeatable(self) -> bool:

@@ -9,14 +9,15 @@ import ssl
 from collections import deque
 from typing import Self
 
+from authproxy import budget
 from authproxy.asgi import Headers
 from authproxy.proxy.address import Address
 from authproxy.proxy.connection import Connection, Request, Timeouts
 from authproxy.proxy.failure import Busy, WentStale
 from authproxy.proxy.network import open_wire
+from authproxy.proxy.room import Room
+from authproxy.proxy.transfer import Transfer
 
-# Each request in flight has a connection of its own; more wait for one. Below the usual limit of 1024 open files.
-MAX_CONNECTIONS = 400
 MAX_IDLE_CONNECTIONS = 32
 
 # Shorter than upstreams keep idle connections (5 s at the least, among common servers): a request that meets a closing
@@ -38,9 +39,9 @@ class Pool:
         self._tls = tls
         self._server_name = server_name
         self._timeouts = timeouts
-        self._free = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._room = Room(budget.UPSTREAM_CONNECTIONS)
         self._idle: deque[Connection] = deque()  # the longest idle first
-        self._lent: set[Connection] = set()
+        self._lent: dict[Connection, Transfer | None] = {}  # with what each is lent for
 
     def __repr__(self) -> str:
         return f"<Pool {self.address.url}, {len(self._lent)} lent, {len(self._idle)} idle>"
@@ -53,7 +54,7 @@ class Pool:
         self.in_flight += 1
         connection: Connection | None = None
         try:
-            connection = await self._take(may_reuse=True)
+            connection = await self._take(request.transfer, may_reuse=True)
             try:
                 head = await connection.ask(request)
             except WentStale:
@@ -61,7 +62,7 @@ class Pool:
                     raise
                 self._give_back(connection)
                 connection = None
-                connection = await self._take(may_reuse=False)
+                connection = await self._take(request.transfer, may_reuse=False)
                 head = await connection.ask(request)
         except BaseException:
             self.in_flight -= 1
@@ -76,27 +77,22 @@ class Pool:
             connection.wire.abort()
         self._idle.clear()
 
-    async def _take(self, *, may_reuse: bool) -> Connection:
-        if self._free.locked():
-            try:
-                async with asyncio.timeout(self._timeouts.pool_s):
-                    await self._free.acquire()
-            except TimeoutError as exc:
-                raise Busy(f"{MAX_CONNECTIONS} requests are in flight") from exc
-        else:
-            await self._free.acquire()  # at once
+    async def _take(self, transfer: Transfer | None, *, may_reuse: bool) -> Connection:
+        try:
+            await self._room.enter(transfer, self._timeouts.pool_s)
+        except TimeoutError as exc:
+            raise Busy(f"{budget.UPSTREAM_CONNECTIONS} requests are in flight") from exc
         try:
             connection = (self._find_idle() if may_reuse else None) or await self._open()
         except BaseException:
-            self._free.release()
+            self._room.leave(transfer)
             raise
-        self._lent.add(connection)
+        self._lent[connection] = transfer
         return connection
 
     def _give_back(self, connection: Connection) -> None:
         """End the loan: kept if the last answer was read to its end, else closed at once."""
-        self._lent.remove(connection)
-        self._free.release()
+        self._room.leave(self._lent.pop(connection))
         now = asyncio.get_running_loop().time()
         if connection.is_whole() and len(self._idle) < MAX_IDLE_CONNECTIONS:
             connection.idle_since = now

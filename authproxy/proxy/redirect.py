@@ -128,7 +128,9 @@ class Storage:
             answer.close()
             here, is_away = hop, True
             headers = [(b"host", hop.host.encode()), *_kept(request.headers, _ASKED_WITH)]
-            answer = await self._pool(hop.address).ask(Request(request.method, hop.target, headers))
+            answer = await self._pool(hop.address).ask(
+                Request(request.method, hop.target, headers, transfer=request.transfer)
+            )
         answer.close()
         raise GatewayFailed(f"the upstream registry redirects more than {MAX_HOPS} times")
 

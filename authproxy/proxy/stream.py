@@ -9,12 +9,15 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from authproxy import asgi
+from authproxy.errors import RegistryError
+from authproxy.proxy.transfer import Transfer
 
 
 class RequestBody:
     """The client's body. Calls `at_end` once it has been read; raises ClientDisconnected where it breaks off."""
 
-    def __init__(self, receive: asgi.Receive, at_end: Callable[[], object]) -> None:
+    def __init__(self, receive: asgi.Receive, at_end: Callable[[], object], transfer: Transfer) -> None:
+        self._transfer = transfer
         self._pieces = asgi.body_pieces(receive)
         self._at_end = at_end
         self.is_complete = False
@@ -24,7 +27,9 @@ class RequestBody:
 
     async def __anext__(self) -> bytes:
         """The next piece, as large as the server hands it over."""
+        self._transfer.wait()
         piece = await anext(self._pieces, None)
+        self._transfer.go_on(0 if piece is None else len(piece))
         if piece is not None:
             return piece
         if not self.is_complete:
@@ -37,7 +42,9 @@ class RequestBody:
         await self._pieces.aclose()
 
 
-async def relay(pieces: AsyncIterator[bytes], send: asgi.Send, *, length: int | None) -> asgi.Message:
+async def relay(
+    pieces: AsyncIterator[bytes], send: asgi.Send, transfer: Transfer, *, length: int | None
+) -> asgi.Message:
     """Send the body of an answer that has been started, but for the last message, which is returned.
 
     The server takes that message as the end of the request; so the upstream's connection can be given back first.
@@ -50,15 +57,18 @@ async def relay(pieces: AsyncIterator[bytes], send: asgi.Send, *, length: int | 
         if sent == length:
             last = piece
         else:
+            transfer.wait()
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+            transfer.go_on(len(piece))
     return {"type": "http.response.body", "body": last}
 
 
 class Exchange:
-    """Ends what the current task waits for, whatever it is, when the client goes away.
+    """Ends what the current task waits for, whatever it is, when the client goes away or `end` is called.
 
     `watch` begins to look, for requests whose body has been read or does not matter. As a context it turns its own
-    interruption into ClientDisconnected; outside of it the task is never interrupted. See `watched` too.
+    interruption into ClientDisconnected, or the error that `end` was called with; outside of it the task is never
+    interrupted. See `watched` too.
     """
 
     def __init__(self, scope: asgi.Scope, receive: asgi.Receive) -> None:
@@ -67,6 +77,7 @@ class Exchange:
         self._task = asyncio.current_task()
         self._watcher: asyncio.Task[None] | None = None
         self._is_watched = self._is_interrupted = False
+        self._error: RegistryError | None = None
 
     def watch(self, *, drops_rest: bool = False) -> None:
         """Look from now on. With `drops_rest` what the client still sends is taken, and dropped."""
@@ -77,6 +88,12 @@ class Exchange:
             self._watcher = asyncio.create_task(self._take_rest(), name="watch for the client's departure")
         else:
             self._departure.tell(self._interrupt)
+
+    def end(self, error: RegistryError) -> None:
+        """Raise this where the task waits."""
+        if not self._is_interrupted:
+            self._error = error
+            self._interrupt()
 
     @property
     def has_watcher(self) -> bool:
@@ -98,7 +115,7 @@ class Exchange:
         if not self._is_interrupted or self._task is None or self._task.uncancel():
             return  # also where somebody else has cancelled the task too
         if kind is not None and issubclass(kind, asyncio.CancelledError):
-            raise asgi.ClientDisconnected from error
+            raise self._error or asgi.ClientDisconnected from error
 
     async def _take_rest(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

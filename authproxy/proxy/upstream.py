@@ -3,6 +3,7 @@
 See docs/explanation/proxy.md for the walk through it.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import aclosing, closing
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from authproxy import asgi
+from authproxy import asgi, budget
 from authproxy.access import Access
 from authproxy.alarm import sound
 from authproxy.asgi import Headers
@@ -33,9 +34,11 @@ from authproxy.proxy.mount import accesses
 from authproxy.proxy.places import HealthCheck, Places, State
 from authproxy.proxy.pool import Answer, Pool
 from authproxy.proxy.redirect import Storage
+from authproxy.proxy.room import Caller, Shares
 from authproxy.proxy.stream import Exchange, RequestBody, relay
 from authproxy.proxy.target import sent_path, sent_query
 from authproxy.proxy.tls import TlsFiles, open_storage_tls, open_tls
+from authproxy.proxy.transfer import Transfer
 from authproxy.route import Kind, Route
 
 log = structlog.get_logger(__name__)
@@ -66,6 +69,8 @@ class Upstream:
         self._credentials = credentials
         files, waits = tls or TlsFiles(), timeouts or Timeouts()
         self._places = _open_places(self.addresses, files, waits)
+        self._shares = Shares(budget.UPSTREAM_CONNECTIONS * len(self.addresses))
+        self._wait_s = waits.pool_s
         self._storage = Storage(self.addresses, open_storage_tls(files), waits) if follows_redirects else None
 
     def __repr__(self) -> str:
@@ -93,38 +98,49 @@ class Upstream:
         """
         with Exchange(scope, receive) as exchange:
             try:
-                if has_body(scope["headers"]):
-                    last = await self._send_on(exchange, scope, receive, send)
-                else:
+                is_with_body = has_body(scope["headers"])
+                if not is_with_body:
                     exchange.watch()
-                    request = self._request(scope)
-                    address, answer = await self._ask(request, scope[asgi.ROUTE])
-                    try:
-                        last = await self._relay(request, answer, send, *self._start(request, answer, address, scope))
-                    finally:
-                        answer.close()
+                caller, transfer = Caller.of(scope), Transfer(exchange.end, asyncio.get_running_loop().time)
+                await self._shares.enter(caller, transfer, self._wait_s)
+                try:
+                    if is_with_body:
+                        last = await self._send_on(exchange, transfer, scope, receive, send)
+                    else:
+                        last = await self._pass_on(self._request(scope, transfer), transfer, scope, send)
+                finally:
+                    self._shares.leave(caller, transfer)
             finally:
                 if exchange.has_watcher:
                     await exchange.stop_watching()
         await send(last)
 
+    async def _pass_on(self, request: Request, transfer: Transfer, scope: asgi.Scope, send: asgi.Send) -> asgi.Message:
+        """Pass on a request that has no body, and its answer but for the last message."""
+        address, answer = await self._ask(request, scope[asgi.ROUTE])
+        try:
+            start, length = self._start(request, answer, address, scope)
+            return await self._relay(request, answer, transfer, send, start, length)
+        finally:
+            answer.close()
+
     async def _send_on(
-        self, exchange: Exchange, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
+        self, exchange: Exchange, transfer: Transfer, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
     ) -> asgi.Message:
-        """Pass on a request that has a body, and its answer but for the last message."""
-        async with aclosing(RequestBody(receive, at_end=exchange.watch)) as body:
-            request = self._request_with(body, scope)
+        """The same for one that has a body."""
+        async with aclosing(RequestBody(receive, exchange.watch, transfer)) as body:
+            request = self._request_with(body, transfer, scope)
             address, answer = await self._ask(request, scope[asgi.ROUTE])
             with closing(answer):
                 start, length = self._start(request, answer, address, scope)
                 if not body.is_complete:
                     exchange.watch(drops_rest=True)  # refused early
-                return await self._relay(request, answer, send, start, length)
+                return await self._relay(request, answer, transfer, send, start, length)
 
-    def _request(self, scope: asgi.Scope) -> Request:
+    def _request(self, scope: asgi.Scope, transfer: Transfer) -> Request:
         """A client says the same in request after request: what its headers become is worked out once."""
         if scope["method"] not in ("GET", "HEAD"):
-            return Request(scope["method"], self._target(scope), self._headers(scope))
+            return Request(scope["method"], self._target(scope), self._headers(scope), transfer=transfer)
         # Of reading requests it depends on nothing but the facts' own headers, and on where the request came from.
         facts, origin = asgi.facts(scope), scope[asgi.ORIGIN]
         known_origin, headers, fields = facts.get(self) or (None, [], b"")
@@ -132,13 +148,13 @@ class Upstream:
             headers = self._headers(scope)
             fields = encode_fields(headers)
             facts[self] = origin, headers, fields
-        return Request(scope["method"], self._target(scope), headers, fields=fields)
+        return Request(scope["method"], self._target(scope), headers, fields=fields, transfer=transfer)
 
-    def _request_with(self, body: RequestBody, scope: asgi.Scope) -> Request:
+    def _request_with(self, body: RequestBody, transfer: Transfer, scope: asgi.Scope) -> Request:
         headers, waits = self._headers(scope), expects_continue(scope["headers"])
         if waits:
             headers.append((b"expect", b"100-continue"))
-        return Request(scope["method"], self._target(scope), headers, body, waits)
+        return Request(scope["method"], self._target(scope), headers, body, waits, transfer=transfer)
 
     def _target(self, scope: asgi.Scope) -> bytes:
         query = sent_query(scope[asgi.ROUTE], scope["query_string"])
@@ -195,14 +211,20 @@ class Upstream:
         return {"type": "http.response.start", "status": answer.status, "headers": headers}, content_length(headers)
 
     async def _relay(
-        self, request: Request, answer: Answer, send: asgi.Send, start: asgi.Message, length: int | None
+        self,
+        request: Request,
+        answer: Answer,
+        transfer: Transfer,
+        send: asgi.Send,
+        start: asgi.Message,
+        length: int | None,
     ) -> asgi.Message:
         """Send an answer on, but for its last message."""
         await send(start)
         if (body := answer.rest()) is not None:
             return {"type": "http.response.body", "body": body}
         try:
-            return await relay(answer, send, length=length)
+            return await relay(answer, send, transfer, length=length)
         except UpstreamError as exc:
             broken = GatewayFailed("the upstream registry broke off in the middle of its answer")
             raise self._failed(broken, request, exc) from exc

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from authproxy.proxy import pool
+from authproxy import budget
 from authproxy.proxy.connection import Timeouts
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import Behaviour, Connection, answering, fake_upstream, front_door
@@ -104,7 +104,8 @@ async def test_upstream_that_comes_back_is_used_again() -> None:
 
 
 async def test_all_connections_busy_is_said_after_a_bounded_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(budget, "UPSTREAM_CONNECTIONS", 1)
+    monkeypatch.setattr(budget, "PART_OF_A_CALLER", 2)
     busy = asyncio.Event()
 
     async def hold(connection: Connection) -> None:
