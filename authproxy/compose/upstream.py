@@ -29,6 +29,7 @@ def make_upstream(section: Section, parts: Parts, token: Token | None) -> Upstre
         pass_authorization=section.authorization == "pass",
         credentials=_make_credentials(section, parts, token),
         follows_redirects=section.redirect == "follow",
+        storages=section.redirecthosts,
         tls=_tls_files(section),
     )
     parts.closers.append(upstream.aclose)

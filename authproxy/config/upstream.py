@@ -94,6 +94,11 @@ class Upstream(Section):
     """What becomes of redirects of blobs to a storage service. `relay`: clients are told, and fetch from there.
     `follow`: we fetch from there, for clients that cannot reach it. Default `relay`."""
 
+    redirecthosts: tuple[BaseUrl, ...] = ()
+    """Storages, as `https://host[:port]`, that `redirect: follow` goes to: to these alone, wherever they are. Default:
+    none, and then to any whose IP address is public or of a private network (RFC 1918, RFC 4193), so never to this
+    machine itself or to where cloud machines get their keys."""
+
     ca: Path | None = None
     """A PEM file of the authorities that may sign the upstream's certificate, for `https` alone. Default: those that
     the machine trusts."""
@@ -120,6 +125,12 @@ class Upstream(Section):
             raise conflict("this is of no use to an http upstream; use https or remove it", ("url",), *in_vain)
         if (self.certificate is None) != (self.key is None):
             raise conflict("one is of no use without the other; write both", ("certificate",), ("key",))
+        return self
+
+    @model_validator(mode="after")
+    def _follows_to_hosts(self) -> Self:
+        if self.redirecthosts and self.redirect != "follow":
+            raise conflict("nobody would look at this; it is for redirect: follow", ("redirecthosts",))
         return self
 
     @model_validator(mode="after")

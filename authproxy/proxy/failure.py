@@ -8,6 +8,8 @@ UpstreamError                     the client sees
 ├── BrokeOff                      502  the connection ended too soon
 │   └── WentStale                 502  an idle one, before the answer to its next request
 ├── NotHttp                       502  what came is no HTTP
+├── Misled                        502  a redirect leads to an address that no storage has
+├── WrongContent                  502  the storage sent something else than the blob
 └── Unsendable                    502  what a client sent would not be HTTP any more if it went on
 
 Messages don't name the upstream's address: clients have no business with it.
@@ -63,6 +65,21 @@ class NotHttp(UpstreamError):
     """Not an answer of HTTP/1.1, or one that two readers could read in two ways."""
 
     message = "the upstream registry did not answer in HTTP"
+
+
+class Misled(UpstreamError):
+    """A redirect leads to this machine, or to where only its neighbours may ask."""
+
+    message = (
+        "the upstream registry redirects to an address that is not followed; if the registry's storage is there, the "
+        "operator can name it in upstream.redirecthosts"
+    )
+
+
+class WrongContent(UpstreamError):
+    """What a redirect led to has another digest."""
+
+    message = "the storage behind the upstream registry sent something else than the blob"
 
 
 class Unsendable(UpstreamError):

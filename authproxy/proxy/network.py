@@ -11,12 +11,12 @@ import math
 import select
 import ssl
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from authproxy.eager import complete
-from authproxy.proxy.failure import BrokeOff, ConnectTimedOut, TimedOut, Unreachable, UpstreamError, WentStale
+from authproxy.proxy.failure import BrokeOff, ConnectTimedOut, Misled, TimedOut, Unreachable, UpstreamError, WentStale
 
 if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket
@@ -158,6 +158,13 @@ class Wire(asyncio.BufferedProtocol):
 
     # What the pool calls.
 
+    @property
+    def peer(self) -> str:
+        """The IP address at the other end, "" where the socket has ended already."""
+        assert self._transport is not None
+        peer = self._transport.get_extra_info("peername")
+        return str(peer[0]) if peer else ""
+
     def is_readable(self) -> bool:
         """Whether an idle connection has ended, or has something to say that nobody asked for."""
         return bool(self._pieces) or self._ended or self._is_socket_readable()
@@ -255,10 +262,12 @@ async def open_wire(
     tls: ssl.SSLContext | None = None,
     server_name: str | None = None,
     timeout: float | None = None,
+    may_connect: Callable[[str], bool] | None = None,
 ) -> Wire:
     """A connection, encrypted if `tls` is given: `server_name`, else `host`, is then the name in the certificate.
 
-    `timeout` is for all of it, in seconds. Raises Unreachable (the certificate's fault, too), ConnectTimedOut.
+    `timeout` is for all of it, in seconds. Raises Unreachable (the certificate's fault, too), ConnectTimedOut, and
+    Misled where `may_connect` does not take the peer's IP address: nothing has been sent to it then.
     """
     with _timing(ConnectTimedOut):
         try:
@@ -266,6 +275,9 @@ async def open_wire(
                 # A name's addresses one after the other: asyncio's happy eyeballs lose a socket where they are
                 # cancelled.
                 _, wire = await asyncio.get_running_loop().create_connection(Wire, host, port)
+                if may_connect is not None and not may_connect(wire.peer):
+                    wire.abort()
+                    raise Misled(f"{host} is at {wire.peer}")
                 if tls is not None:
                     await wire.encrypt(tls, server_name or host)
                 return wire

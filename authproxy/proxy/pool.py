@@ -7,6 +7,7 @@ cancelled, at whatever moment, costs no place. See docs/decisions/0026-speak-htt
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Self
 
 from authproxy import budget
@@ -29,12 +30,22 @@ WORTH_SKIPPING_BYTES = 64 * 1024
 
 
 class Pool:
-    """Lends connections to one address. `tls` is for https; `server_name` is then the name in the certificate."""
+    """Lends connections to one address. `tls` is for https; `server_name` is then the name in the certificate.
+
+    `may_connect` judges the IP addresses that it turns out to be.
+    """
 
     def __init__(
-        self, address: Address, tls: ssl.SSLContext | None, timeouts: Timeouts, *, server_name: str | None = None
+        self,
+        address: Address,
+        tls: ssl.SSLContext | None,
+        timeouts: Timeouts,
+        *,
+        server_name: str | None = None,
+        may_connect: Callable[[str], bool] | None = None,
     ) -> None:
         self.address = address
+        self._may_connect = may_connect
         self.in_flight = 0  # requests that have a connection, wait for one, or open one
         self._tls = tls
         self._server_name = server_name
@@ -122,6 +133,7 @@ class Pool:
             tls=self._tls,
             server_name=self._server_name,
             timeout=self._timeouts.connect_s,
+            may_connect=self._may_connect,
         )
         return Connection(wire, self._timeouts)
 
@@ -155,6 +167,12 @@ class Answer:
         """All of the body that was not read yet, where it is here already; None where more is to come."""
         assert self._connection is not None
         return self._connection.rest()
+
+    def hand_over(self) -> tuple[Connection, Pool]:
+        """The loan itself, for another answer to close."""
+        assert self._connection is not None
+        connection, self._connection = self._connection, None
+        return connection, self._pool
 
     async def skip(self) -> None:
         """Read a short body to its end, so that the connection can be used again; of a long one no more than that."""

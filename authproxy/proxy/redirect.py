@@ -8,13 +8,15 @@ import ssl
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import urljoin, urlsplit
 
 from authproxy.asgi import Headers
+from authproxy.digest import Digest
 from authproxy.errors import GatewayFailed
 from authproxy.proxy.address import Address, split_authority
+from authproxy.proxy.checked import Checked
 from authproxy.proxy.connection import Request, Timeouts
+from authproxy.proxy.destination import may_be_storage
 from authproxy.proxy.failure import UpstreamError
 from authproxy.proxy.pool import Answer, Pool
 
@@ -26,7 +28,8 @@ MAX_HOPS = 5
 MAX_POOLS = 16
 
 # What a storage may answer: all of it, a part, and that there is no such part.
-_ANSWERS = (200, 206, 416)
+OK = 200
+_ANSWERS = (OK, 206, 416)
 
 # Of the request: which part is asked for, and by what. Conditions are about the registry's own answer.
 _ASKED_WITH = frozenset({b"accept", b"if-range", b"range", b"user-agent"})
@@ -58,8 +61,7 @@ class Hop:
 def find_hop(status: int, headers: Headers, asked: Hop) -> Hop | None:
     """Where an answer redirects to, or None where it is none.
 
-    Raises GatewayFailed for what is no http address, for http after https, and for an address that only the machine
-    itself can mean (169.254.0.0/16, fe80::/10: there the keys of cloud machines lie).
+    Raises GatewayFailed for what is no http address, and for http after https.
     """
     location = next((value.decode("latin-1") for name, value in headers if name.lower() == b"location"), None)
     if status not in REDIRECTS or location is None:
@@ -73,8 +75,6 @@ def find_hop(status: int, headers: Headers, asked: Hop) -> Hop | None:
         raise _unusable()
     if asked.address.scheme == "https" and parts.scheme == "http":
         raise GatewayFailed("the upstream registry redirects from https to http, where anybody could listen")
-    if _is_link_local(authority[0]):
-        raise _unusable()
     address = Address(parts.scheme, *authority)
     return Hop(
         address, address.target((parts.path or "/").encode("latin-1"), parts.query.encode("latin-1")), parts.netloc
@@ -85,19 +85,16 @@ def _unusable() -> GatewayFailed:
     return GatewayFailed("the upstream registry redirects to something that is no address of a storage")
 
 
-def _is_link_local(host: str) -> bool:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return address.is_link_local or (mapped is not None and mapped.is_link_local)
-
-
 class Storage:
-    """Follows redirects away from `own`, the upstream's addresses. `tls` verifies https storages."""
+    """Follows redirects away from `own`, the upstream's addresses. `tls` verifies https storages.
 
-    def __init__(self, own: Collection[Address], tls: ssl.SSLContext, timeouts: Timeouts) -> None:
+    With `named` to these storages alone, wherever they are; else to any that may be one by its IP address.
+    """
+
+    def __init__(
+        self, own: Collection[Address], tls: ssl.SSLContext, timeouts: Timeouts, named: Collection[Address] = ()
+    ) -> None:
+        self._named = frozenset(named)
         self._own = {(address.scheme, address.host, address.port) for address in own}
         self._tls = tls
         self._timeouts = timeouts
@@ -108,21 +105,26 @@ class Storage:
         for pool in self._pools.values():
             pool.close()
 
-    async def follow(self, request: Request, answer: Answer, asked: Address, digest: str) -> Answer:
+    async def follow(self, request: Request, answer: Answer, asked: Address, digest: Digest) -> Answer:
         """The answer behind a redirect; one that is none, or leads back to the upstream, stays as it is.
 
-        It takes `answer` over. `digest` is the blob's, which storages do not know. Raises GatewayFailed, UpstreamError.
+        It takes `answer` over. `digest` is the blob's: a whole one is checked on its way. Raises GatewayFailed,
+        UpstreamError.
         """
         here, is_away = Hop(asked, request.target), False
         for _ in range(MAX_HOPS + 1):
             async with _closed_on_error(answer):
                 hop = find_hop(answer.status, answer.headers, here)
                 if hop is None:
-                    return _described(answer, digest) if is_away else answer
+                    return _described(request, answer, digest) if is_away else answer
                 if (hop.address.scheme, hop.address.host, hop.address.port) in self._own:
                     if is_away:
                         raise _unusable()
                     return answer
+                if self._named and hop.address not in self._named:
+                    raise GatewayFailed(
+                        "the upstream registry redirects to a storage that upstream.redirecthosts does not name"
+                    )
                 with suppress(UpstreamError):  # what it says beside the address is nobody's business
                     await answer.skip()
             answer.close()
@@ -140,17 +142,24 @@ class Storage:
             idle = [key for key, value in self._pools.items() if not value.in_flight]
             for key in idle[: max(len(self._pools) + 1 - MAX_POOLS, 0)]:
                 self._pools.pop(key).close()
-            pool = Pool(address, self._tls if address.scheme == "https" else None, self._timeouts)
+            tls = self._tls if address.scheme == "https" else None
+            pool = Pool(address, tls, self._timeouts, may_connect=None if self._named else may_be_storage)
         self._pools[address] = pool
         return pool
 
 
-def _described(answer: Answer, digest: str) -> Answer:
-    """The storage's answer as a registry would have given it. Raises GatewayFailed where it is none."""
+def _described(request: Request, answer: Answer, digest: Digest) -> Answer:
+    """The storage's answer as a registry would have given it. Raises GatewayFailed where it is none.
+
+    Only a whole blob is said to have its digest, since only that is checked.
+    """
     if answer.status not in _ANSWERS:
         raise GatewayFailed(f"the storage behind the upstream registry answered with {answer.status}")
-    answer.headers = [*_kept(answer.headers, _DESCRIBING), (b"docker-content-digest", digest.encode())]
-    return answer
+    answer.headers = _kept(answer.headers, _DESCRIBING)
+    if request.method != "GET" or answer.status != OK:
+        return answer
+    answer.headers.append((b"docker-content-digest", str(digest).encode()))
+    return Checked(answer, digest)
 
 
 def _kept(headers: Sequence[tuple[bytes, bytes]], names: Collection[bytes]) -> Headers:

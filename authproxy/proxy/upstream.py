@@ -15,8 +15,9 @@ from authproxy import asgi, budget
 from authproxy.access import Access
 from authproxy.alarm import sound
 from authproxy.asgi import Headers
+from authproxy.digest import Digest
 from authproxy.errors import GatewayFailed, RegistryError
-from authproxy.proxy.address import Address, parse_addresses
+from authproxy.proxy.address import Address, parse_address, parse_addresses
 from authproxy.proxy.connection import Request, Timeouts, encode_fields
 from authproxy.proxy.credentials import Credentials
 from authproxy.proxy.failure import Busy, Unsendable, UpstreamError, gateway_error, refused_credentials
@@ -51,7 +52,8 @@ class Upstream:
 
     Several URLs are several addresses of one registry. `pass_authorization` sends it the client's own `Authorization`
     and relays its challenges; else neither, and `credentials` prove us. With `follows_redirects` blobs that it has in a
-    storage elsewhere are fetched from there. Raises StartError where a URL or a file is wrong.
+    storage elsewhere are fetched from there, from `storages` (URLs) alone where some are named. Raises StartError where
+    a URL or a file is wrong.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Upstream:
         pass_authorization: bool = False,
         credentials: Credentials | None = None,
         follows_redirects: bool = False,
+        storages: Sequence[str] = (),
         tls: TlsFiles | None = None,
         timeouts: Timeouts | None = None,
     ) -> None:
@@ -71,7 +74,10 @@ class Upstream:
         self._places = _open_places(self.addresses, files, waits)
         self._shares = Shares(budget.UPSTREAM_CONNECTIONS * len(self.addresses))
         self._wait_s = waits.pool_s
-        self._storage = Storage(self.addresses, open_storage_tls(files), waits) if follows_redirects else None
+        self._storage: Storage | None = None
+        if follows_redirects:
+            named = [parse_address(storage) for storage in storages]
+            self._storage = Storage(self.addresses, open_storage_tls(files), waits, named)
 
     def __repr__(self) -> str:
         return f"<Upstream {', '.join(address.url for address in self.addresses)}>"
@@ -171,8 +177,8 @@ class Upstream:
                 address, answer = await self._places.ask(request)
             else:
                 address, answer = await self._ask_as_ourselves(self._credentials, request, accesses(route))
-            if self._storage is not None and route.kind is Kind.BLOB and request.is_repeatable:
-                answer = await self._storage.follow(request, answer, address, str(route.reference))
+            if self._storage is not None and isinstance(route.reference, Digest) and _reads_blob(request, route):
+                answer = await self._storage.follow(request, answer, address, route.reference)
         except UpstreamError as exc:
             if not isinstance(exc, Busy | Unsendable):
                 where = ", ".join(each.url for each in self.addresses)
@@ -220,8 +226,12 @@ class Upstream:
         length: int | None,
     ) -> asgi.Message:
         """Send an answer on, but for its last message."""
+        try:
+            body = answer.rest()
+        except UpstreamError as exc:
+            raise self._failed(gateway_error(exc), request, exc) from exc
         await send(start)
-        if (body := answer.rest()) is not None:
+        if body is not None:
             return {"type": "http.response.body", "body": body}
         try:
             return await relay(answer, send, transfer, length=length)
@@ -250,6 +260,10 @@ def _open_places(addresses: Sequence[Address], files: TlsFiles, timeouts: Timeou
 
 def _signed(request: Request, authorization: bytes) -> Request:
     return replace(request, headers=[*request.headers, (b"authorization", authorization)], fields=None)
+
+
+def _reads_blob(request: Request, route: Route) -> bool:
+    return route.kind is Kind.BLOB and request.is_repeatable
 
 
 def _is_challenge(answer: Answer) -> bool:

@@ -8,6 +8,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authproxy.digest import Digest
 from authproxy.errors import GatewayFailed
 from authproxy.proxy.address import Address
 from authproxy.proxy.connection import Timeouts
@@ -16,9 +17,9 @@ from authproxy.proxy.tls import TlsFiles
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import Connection, answering, fake_upstream, front_door
 
-DIGEST = "sha256:" + "0" * 64
-BLOB = f"/v2/a/blobs/{DIGEST}"
 CONTENT = bytes(range(250)) * 400
+DIGEST = str(Digest.of(CONTENT))
+BLOB = f"/v2/a/blobs/{DIGEST}"
 ASKED = Hop(Address("https", "registry", 443), b"/v2/a/blobs/x")
 
 HOPS = [
@@ -39,9 +40,6 @@ NO_HOPS = {
     "no port": "https://s3:x/",
     "a user": "https://user@s3/x",
     "a backslash": "https://s3\\@evil/x",
-    "the keys of a cloud machine": "https://169.254.169.254/latest",
-    "the same, mapped": "https://[::ffff:169.254.169.254]/latest",
-    "a neighbour of the line": "https://[fe80::1]/x",
     "broken brackets": "https://[::1/x",
 }
 
@@ -107,7 +105,9 @@ async def test_bytes_come_from_the_storage_and_credentials_do_not_go_there() -> 
     async with (
         fake_upstream(s3) as storage,
         fake_upstream(answering(redirect(f"{storage.url}/bucket/x?Signature=%2fabc%3D"))) as upstream,
-        front_door(Upstream(upstream.url, pass_authorization=True, follows_redirects=True)) as front,
+        front_door(
+            Upstream(upstream.url, pass_authorization=True, follows_redirects=True, storages=[storage.url])
+        ) as front,
         front.client() as client,
     ):
         sent = {"Authorization": "Bearer clients", "Range": "bytes=0-", "Cookie": "a=b", "User-Agent": "docker/1"}
@@ -130,11 +130,12 @@ async def test_head_is_followed_too() -> None:
     async with (
         fake_upstream(S3()) as storage,
         fake_upstream(answering(b"HTTP/1.1 307 T\r\nLocation: %b/x\r\n\r\n" % storage.url.encode())) as upstream,
-        front_door(Upstream(upstream.url, follows_redirects=True)) as front,
+        front_door(Upstream(upstream.url, follows_redirects=True, storages=[storage.url])) as front,
         front.client() as client,
     ):
         answer = await client.head(BLOB)
         assert (answer.status_code, answer.headers["content-length"]) == (200, str(len(CONTENT)))
+        assert "docker-content-digest" not in answer.headers  # nobody has looked
 
 
 @pytest.mark.parametrize("status", ["206 Partial", "416 Not"])
@@ -143,11 +144,12 @@ async def test_part_is_told_as_the_storage_tells_it(status: str) -> None:
     async with (
         fake_upstream(s3) as storage,
         fake_upstream(answering(redirect(f"{storage.url}/x"))) as upstream,
-        front_door(Upstream(upstream.url, follows_redirects=True)) as front,
+        front_door(Upstream(upstream.url, follows_redirects=True, storages=[storage.url])) as front,
         front.client() as client,
     ):
         answer = await client.get(BLOB, headers={"Range": "bytes=0-1"})
         assert (answer.status_code, answer.headers["content-range"]) == (int(status[:3]), "bytes 0-1/5")
+        assert "docker-content-digest" not in answer.headers
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "500 Oops", "503 Slow", "401 No"])
@@ -156,7 +158,7 @@ async def test_storage_that_refuses_is_a_gateway_error(status: str) -> None:
     async with (
         fake_upstream(s3) as storage,
         fake_upstream(answering(redirect(f"{storage.url}/x"))) as upstream,
-        front_door(Upstream(upstream.url, follows_redirects=True)) as front,
+        front_door(Upstream(upstream.url, follows_redirects=True, storages=[storage.url])) as front,
         front.client() as client,
     ):
         answer = await client.get(BLOB)
@@ -164,12 +166,88 @@ async def test_storage_that_refuses_is_a_gateway_error(status: str) -> None:
         assert str(storage.port) not in answer.text
 
 
+async def test_a_small_blob_that_is_another_one_is_a_gateway_error() -> None:
+    s3 = S3(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother")
+    async with (
+        fake_upstream(s3) as storage,
+        fake_upstream(answering(redirect(f"{storage.url}/x"))) as upstream,
+        front_door(Upstream(upstream.url, follows_redirects=True, storages=[storage.url])) as front,
+        front.client() as client,
+    ):
+        answer = await client.get(BLOB)
+        assert (answer.status_code, "something else than the blob" in answer.text) == (502, True)
+
+
+LARGE = bytes(range(256)) * 16 * 1024
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+async def test_a_large_blob_is_whole_when_it_is_the_right_one_alone(framing: str, algorithm: str) -> None:
+    bodies = {"right": LARGE, "wrong": LARGE[:-1] + b"x"}
+
+    async def send(connection: Connection) -> None:
+        while True:
+            head, _ = await connection.read_request()
+            body = bodies[head.split(b"/")[1].split(b" ")[0].decode()]
+            if framing == "length":
+                await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+            else:
+                await connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                await connection.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+
+    async with fake_upstream(send) as storage:
+        for kind in ("right", "wrong"):
+            async with (
+                fake_upstream(answering(redirect(f"{storage.url}/{kind}"))) as upstream,
+                front_door(Upstream(upstream.url, follows_redirects=True, storages=[storage.url])) as front,
+            ):
+                digest = Digest.of(LARGE, algorithm)
+                client = await front.connect(b"GET /v2/a/blobs/%b HTTP/1.1\r\nHost: a\r\n" % str(digest).encode())
+                client.writer.write(b"Connection: close\r\n\r\n")
+                received = await client.reader.read()
+                client.writer.close()
+                assert received.startswith(b"HTTP/1.1 200 ")
+                assert (len(received) > len(LARGE)) == (kind == "right")
+                assert framing == "length" or received.endswith(b"\r\n0\r\n\r\n") == (kind == "right")
+
+
+async def test_a_storage_that_is_not_named_is_not_asked() -> None:
+    s3 = S3()
+    async with (
+        fake_upstream(s3) as storage,
+        fake_upstream(answering(redirect(f"{storage.url}/x"))) as upstream,
+        front_door(Upstream(upstream.url, follows_redirects=True, storages=["https://other"])) as front,
+        front.client() as client,
+    ):
+        answer = await client.get(BLOB)
+        assert (answer.status_code, "redirecthosts" in answer.text) == (502, True)
+    assert not s3.heads
+
+
+# What the system's resolver makes 127.0.0.1 or 169.254.169.254 of too, beside the plain forms.
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "2130706433", "0x7f000001", "127.1", "0", "[::ffff:7f00:1]"]
+)
+async def test_this_machine_is_no_storage_by_whatever_name(host: str) -> None:
+    s3 = S3()
+    async with (
+        fake_upstream(s3) as storage,
+        fake_upstream(answering(redirect(f"http://{host}:{storage.port}/metrics"))) as upstream,
+        front_door(Upstream(upstream.url, follows_redirects=True)) as front,
+        front.client() as client,
+    ):
+        answer = await client.get(BLOB)
+        assert (answer.status_code, "an address that is not followed" in answer.text) == (502, True)
+    assert not s3.heads
+
+
 async def test_only_blobs_that_are_read_are_followed() -> None:
     s3 = S3()
     async with (
         fake_upstream(s3) as storage,
         fake_upstream(answering(redirect(f"{storage.url}/x"))) as upstream,
-        front_door(Upstream(upstream.url, follows_redirects=True)) as front,
+        front_door(Upstream(upstream.url, follows_redirects=True, storages=[storage.url])) as front,
         front.client() as client,
     ):
         for method, path in [("GET", "/v2/a/manifests/b"), ("DELETE", BLOB), ("POST", "/v2/a/blobs/uploads/")]:
@@ -197,7 +275,7 @@ async def test_storage_that_redirects_for_ever_is_a_gateway_error() -> None:
     async with (
         fake_upstream(again) as storage,
         fake_upstream(answering(redirect(f"{storage.url}/x"))) as upstream,
-        front_door(Upstream(upstream.url, follows_redirects=True)) as front,
+        front_door(Upstream(upstream.url, follows_redirects=True, storages=[storage.url])) as front,
         front.client() as client,
     ):
         answer = await client.get(BLOB)
@@ -214,7 +292,8 @@ async def test_storage_is_verified_and_sees_no_certificate_of_ours(tmp_path: Pat
         async with fake_upstream(to_storage, tls=context) as upstream:
             url = f"https://127.0.0.1:{upstream.port}"
             for ca, status in ((tmp_path / "ca.pem", 200), (None, 502)):
-                backend = Upstream(url, follows_redirects=True, tls=TlsFiles(ca=ca))
+                named = [f"https://127.0.0.1:{storage.port}"]
+                backend = Upstream(url, follows_redirects=True, storages=named, tls=TlsFiles(ca=ca))
                 async with front_door(backend) as front, front.client() as client:
                     assert (await client.get(BLOB)).status_code == status
 

@@ -1,0 +1,50 @@
+"""Which addresses may be a storage of the upstream, where the operator has named none.
+
+The upstream chooses where its redirects lead, and we stand where it may not: beside this machine's own services, and
+those that hand keys to cloud machines. A name can lead anywhere: so what is judged is the address that was connected
+to.
+"""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+# Private networks have storages in them: RFC 1918, RFC 4193.
+_PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+_PRIVATE_V6 = IPv6Network("fc00::/7")
+
+# Keys of cloud machines at addresses that look like others: Azure's, Oracle's and, over IPv6, Amazon's.
+_KEYS = tuple(map(IPv4Network, ("168.63.129.16/32", "192.0.0.0/24")))
+_KEYS_V6 = IPv6Network("fd00:ec2::/32")
+
+# IPv6 with an IPv4 address in its last 32 bits: mapped and compatible (RFC 4291 §2.5.5), translated (RFC 2765), NAT64
+# (RFC 6052). The prefix that networks choose for themselves (RFC 8215) has it somewhere.
+_ENDS_IN_IPV4 = tuple(map(IPv6Network, ("::ffff:0:0/96", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
+_HOLDS_IPV4_SOMEWHERE = IPv6Network("64:ff9b:1::/48")
+
+
+def may_be_storage(text: str) -> bool:
+    """Whether an address is public, or of a private network; what it carries of another address counts as that."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, IPv4Address):
+        return _is_fit(address)
+    if any(address in network for network in _ENDS_IN_IPV4):
+        return _is_fit(IPv4Address(int(address) & 0xFFFFFFFF))
+    if address in _HOLDS_IPV4_SOMEWHERE or address.teredo is not None:
+        return False
+    if address.sixtofour is not None:
+        return _is_fit(address.sixtofour)
+    return _is_fit_v6(address)
+
+
+def _is_fit(address: IPv4Address) -> bool:
+    if any(address in network for network in _PRIVATE):
+        return True
+    return address.is_global and not address.is_multicast and not any(address in network for network in _KEYS)
+
+
+def _is_fit_v6(address: IPv6Address) -> bool:
+    if address in _PRIVATE_V6:
+        return address not in _KEYS_V6
+    return address.is_global and not address.is_multicast
