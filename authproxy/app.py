@@ -20,6 +20,7 @@ from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, respond
 from authproxy.compose.answers import make_headers, make_maintenance
 from authproxy.compose.backend import make_backend
 from authproxy.compose.checks import make_checks
+from authproxy.compose.connections import counting_connections
 from authproxy.compose.gate import Layer, make_gate
 from authproxy.compose.parts import Parts
 from authproxy.compose.readiness import make_reasons
@@ -70,6 +71,7 @@ def create(
     probes = make_pages(make_reasons(parts, maintenance))
     for layer in reversed(_layers(settings, parts, maintenance, probes)):
         app = layer(app)
+    parts.servers.append(partial(counting_connections, parts.metrics))
     parts.servers.append(partial(serve_debug, _debug_pages(settings, parts, probes), debug_sockets))
     return _Lifespan(app, parts)
 

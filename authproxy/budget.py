@@ -45,3 +45,30 @@ def client_network(address: str) -> str:
         return str(parsed.ipv4_mapped)
     host_bits = 128 - IPV6_PREFIX_BITS
     return f"{IPv6Address(int(parsed) >> host_bits << host_bits)}/{IPV6_PREFIX_BITS}"
+
+
+# Connections (authproxy/http1/admission.py). Each worker has a limit of descriptors of its own, and so a budget.
+
+# Descriptors for what isn't a client's connection: listening sockets, logs, keys, the debug port, files being read.
+RESERVED_DESCRIPTORS = 64
+# An idle connection over TLS takes some 50 KB of memory: descriptors alone would allow hundreds of thousands.
+MAX_CONNECTIONS = 16_384
+# Half: all clients may stand behind one address, and one address alone must not fill a server.
+CLIENT_SHARE = 0.5
+# How many connections make room at once, as a part of the budget: to choose them, all are looked at.
+MADE_ROOM_SHARE = 1 / 64
+# Where no connection could make room, how long newcomers are refused without looking again, in seconds.
+LOOK_AGAIN_S = 0.1
+# From this part of the budget on the server measures how fast bodies and answers move, and how often, in seconds.
+MEASURE_FROM_SHARE = 0.75
+MEASURE_EVERY_S = 10.0
+# A client that is slower than this, in bytes a second, makes room for others. Never where there is room without it.
+SLOW_BYTES_S = 4096.0
+
+
+def max_connections(descriptors: int) -> int:
+    """How many connections a process holds that may open so many descriptors.
+
+    Half of what is left after the reserve: a request needs another descriptor, for a file or the upstream.
+    """
+    return max(1, min(MAX_CONNECTIONS, (descriptors - RESERVED_DESCRIPTORS) // 2))

@@ -5,10 +5,12 @@ uvicorn runs processes, lifespan and drain; HTTP and TLS are `http1`'s.
 
 import gc
 import math
+import resource
 import signal
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -64,6 +66,7 @@ def run(
         ssl_context_factory=_TlsFactory(tls_factory) if tls_factory else None,
         workers=workers,
     )
+    raise_descriptor_limit()
     # In force until uvicorn takes the signals over, and when it raises them once more after it has drained.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_well)
@@ -75,6 +78,16 @@ def run(
     supervisor.run()
     if any(process.exitcode == uvicorn.config.STARTUP_FAILURE for process in supervisor.processes):
         raise StartError("a worker process could not start; its log lines above say why")
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process, and the workers that it starts, open as many files as the hard limit allows.
+
+    Shells and systemd keep the soft one low (1,024) for programs that call select(), which knows no more; we don't.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # where the system knows no such number the soft limit stays
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _AppFactory:

@@ -159,9 +159,11 @@ def _options(settings: "Settings") -> "Options":
     from authproxy.http1.options import Options
 
     http = settings.http
+    is_proxy = partial(is_trusted, trusted=http.trustedproxies) if http.trustedproxies else None
     return Options(
         max_head_bytes=settings.limits.requesthead,
-        speaks_for_others=partial(is_trusted, trusted=http.trustedproxies) if http.proxyprotocol else None,
+        speaks_for_others=is_proxy if http.proxyprotocol else None,
+        is_proxy=is_proxy,
     )
 
 

@@ -156,6 +156,20 @@ class Connection(asyncio.BufferedProtocol):
         if self._waiting:
             self.loop.call_soon(self._start_waiting)
 
+    # The transport's side
+
+    @property
+    def quiet_since(self) -> float | None:
+        """See `admission.Holder`."""
+        is_idle = self._current is None or self._current.is_complete
+        return self._patience.idle_since if is_idle else None
+
+    @property
+    def waits_for_client(self) -> bool:
+        """See `admission.Holder`."""
+        current = self._current
+        return self.is_behind or (current is not None and current is self._incoming and current.body.is_awaited)
+
     # uvicorn's side
 
     def shutdown(self) -> None:

@@ -8,6 +8,8 @@ import asyncio
 import socket
 from typing import Final
 
+from authproxy.http1.admission import Place
+
 # How long it is read: while nothing comes, in all, and how many bytes of it. Peers that are done close at once.
 QUIET_S: Final = 2.0
 MOST_S: Final = 30.0
@@ -20,9 +22,15 @@ _DISCARDED: Final = bytearray(256 * 1024)
 class Linger:
     """Ends our side of a connection at once, and closes the socket when the peer has ended its own, or time is up."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
+    waits_for_client = False  # `admission.Holder`: it makes room as any quiet connection does
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connection: socket.socket, place: Place | None = None) -> None:
+        """`place` is freed when the socket is closed."""
         self._loop = loop
         self._socket = connection
+        self._place = place or Place()
+        self._place.holder = self
+        self.quiet_since = loop.time()
         self._came = 0  # bytes
         self._came_before = 0  # the timer last went off
         self._until = loop.time() + MOST_S
@@ -30,10 +38,18 @@ class Linger:
         try:
             connection.shutdown(socket.SHUT_WR)  # TLS ends with it: what comes from now on is not deciphered
         except OSError:  # the peer has gone
-            connection.close()
+            self._close()
             return
         loop.add_reader(connection, self._discard)
         self._wait()
+
+    def count_moved(self) -> int | None:
+        """See `admission.Holder`."""
+        return None
+
+    def evict(self) -> None:
+        """See `admission.Holder`."""
+        self._close()
 
     def _discard(self) -> None:
         """Take a turn's worth of what comes."""
@@ -62,3 +78,4 @@ class Linger:
             self._timer.cancel()
         self._loop.remove_reader(self._socket)
         self._socket.close()
+        self._place.free()

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import resource
 import socket
 import ssl
 import sys
@@ -12,6 +13,8 @@ from typing import Any, Final
 
 import structlog
 
+from authproxy.budget import client_network, max_connections
+from authproxy.http1.admission import Admission, Place
 from authproxy.http1.options import DEFAULT, Options
 from authproxy.http1.preamble import AwaitPreamble
 from authproxy.http1.tls import TlsTransport
@@ -30,12 +33,13 @@ _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class Loop(asyncio.SelectorEventLoop):
     """A seam to asyncio's insides: the method with which its servers accept.
 
-    Connections whose protocol is an `asyncio.BufferedProtocol` get our transports, all others asyncio's. What was
-    accepted is closed with the loop.
+    Connections whose protocol is an `asyncio.BufferedProtocol` get our transports, all others asyncio's. Ours are as
+    many at once as `admission` lets in. What was accepted is closed with the loop.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.admission = Admission(max_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0]), self.time)
         self._accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def close(self) -> None:
@@ -90,12 +94,33 @@ class Loop(asyncio.SelectorEventLoop):
             )
             return
         options: Options = getattr(protocol, "options", DEFAULT)
-        serve = partial(self._serve, protocol, connection, tls=tls, server=server)
+        place = self.admission.admit(_client(peer, options))
+        if place is None:
+            connection.close()
+            return
+        serve = partial(self._serve, protocol, connection, place=place, tls=tls, server=server)
         if options.speaks_for_others is not None and options.speaks_for_others(_host(peer)):
             self._accepted.add(connection)
-            AwaitPreamble(self, connection, peer, serve).begin()
+            go_on = partial(self._serve_for, serve, connection, place, options)
+            AwaitPreamble(self, connection, peer, go_on, place).begin()
         else:
             serve(peer)
+
+    def _serve_for(
+        self,
+        serve: Callable[[object], None],
+        connection: socket.socket,
+        place: Place,
+        options: Options,
+        client: object,
+    ) -> None:
+        """A proxy has said for whom it speaks: from now on the connection counts against that client's share."""
+        share = _client(client, options)
+        if share is not None and not self.admission.count_against(place, share):
+            connection.close()
+            place.free()
+            return
+        serve(client)
 
     def _serve(
         self,
@@ -103,28 +128,37 @@ class Loop(asyncio.SelectorEventLoop):
         connection: socket.socket,
         peer: object,
         *,
+        place: Place,
         tls: ssl.SSLContext | None,
         server: Any,
     ) -> None:
         """Hand a connection over to its transport. `peer`: whose it is."""
         if not server.is_serving():  # it has ended while the preamble was waited for
             connection.close()
+            place.free()
             return
         on_end = partial(_detach, server)
         transport: SocketTransport
         try:
             if tls is None:
-                transport = SocketTransport(self, connection, protocol, peer=peer, on_end=on_end)
+                transport = SocketTransport(self, connection, protocol, peer=peer, on_end=on_end, place=place)
             else:
                 connection.getpeername()  # where this fails the next would too, and leave a socket to the collector
                 connection = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-                transport = TlsTransport(self, connection, protocol, peer=peer, on_end=on_end)
+                transport = TlsTransport(self, connection, protocol, peer=peer, on_end=on_end, place=place)
         except OSError:  # it has gone already
             connection.close()
+            place.free()
             return
         self._accepted.add(connection)
         _attach(server, transport)
         transport.begin()
+
+
+def _client(peer: object, options: Options) -> str | None:
+    """Whose share a connection takes; None for a Unix socket's and a proxy's, which others stand behind."""
+    host = _host(peer)
+    return None if not host or (options.is_proxy is not None and options.is_proxy(host)) else client_network(host)
 
 
 def _host(peer: object) -> str:

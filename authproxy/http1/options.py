@@ -16,5 +16,8 @@ class Options:
     # Whether the peer at an address begins with the PROXY protocol. None: nobody does.
     speaks_for_others: Callable[[str], bool] | None = None
 
+    # Whether the peer at an address is a trusted proxy: its connections count against no share. None: nobody is one.
+    is_proxy: Callable[[str], bool] | None = None
+
 
 DEFAULT = Options()

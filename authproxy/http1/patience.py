@@ -16,12 +16,12 @@ class Patience:
     def __init__(self, keep_alive_s: float, now: float) -> None:
         """`keep_alive_s`: how long a connection is kept without a request, its first one or its next one."""
         self._keep_alive_s = keep_alive_s
-        self._idle_since = now
+        self.idle_since = now
         self._moved_at = now
 
     def begin_idling(self, now: float) -> None:
         """A request has been answered."""
-        self._idle_since = now
+        self.idle_since = now
 
     def decide(self, now: float, *, is_idle: bool, waits: bool, has_moved: bool) -> float:
         """In how many seconds to ask again; 0 where the connection should end.
@@ -31,7 +31,7 @@ class Patience:
         """
         if is_idle:
             self._moved_at = now
-            return max(0.0, self._idle_since + self._keep_alive_s - now)
+            return max(0.0, self.idle_since + self._keep_alive_s - now)
         if has_moved or not waits:
             self._moved_at = now
         return min(LOOK_S, max(0.0, self._moved_at + STALL_S - now))

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 
 import structlog
 
+from authproxy.http1.admission import Place
 from authproxy.http1.transport import SocketTransport
 from authproxy.http1.unreadable import Unreadable
 
@@ -40,9 +41,10 @@ class TlsTransport(SocketTransport):
         *,
         peer: object,
         on_end: Callable[[SocketTransport], None],
+        place: Place | None = None,
     ) -> None:
         about = {"sslcontext": connection.context, "ssl_object": connection}
-        super().__init__(loop, connection, protocol, peer=peer, on_end=on_end, about=about)
+        super().__init__(loop, connection, protocol, peer=peer, on_end=on_end, about=about, place=place)
         self._tls = connection
         self._peer = peer
         # OpenSSL's object itself: around each of its methods those of the socket put two or three calls, which is

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, cast
 
+from authproxy.http1.admission import Place
 from authproxy.http1.linger import Linger
 
 # What one turn of the event loop reads of one connection, in bytes: others want their turn too.
@@ -30,6 +31,9 @@ LOOKS_WHEN_CLOSING: Final = 1
 
 # `struct linger`: on, and nothing is waited for.
 _RESET: Final = struct.pack("ii", 1, 0)
+
+# `struct tcp_info` of linux/tcp.h: where `tcpi_bytes_acked` and `tcpi_bytes_received` stand in it.
+_TCP_INFO: Final = struct.Struct("=120xQQ")
 
 
 class SocketTransport(asyncio.Transport):
@@ -50,8 +54,12 @@ class SocketTransport(asyncio.Transport):
         peer: object,
         on_end: Callable[["SocketTransport"], None],
         about: Mapping[str, Any] | None = None,
+        place: Place | None = None,
     ) -> None:
-        """`peer`: its address. `on_end` is called when the protocol has been told. `about`: see `get_extra_info`."""
+        """`peer`: its address. `on_end` is called when the protocol has been told. `about`: see `get_extra_info`.
+
+        `place` is freed when the socket is closed.
+        """
         if connection.family != socket.AF_UNIX:
             # Answers are written in one go: to wait for more to send would only delay them.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -62,6 +70,9 @@ class SocketTransport(asyncio.Transport):
         self._descriptor = connection.fileno()
         self._protocol: asyncio.BufferedProtocol | None = protocol
         self._on_end = on_end
+        self._place = place or Place()
+        self._place.holder = self
+        self._accepted_at = loop.time()
         self._unsent: deque[bytes | bytearray | memoryview] = deque()
         self._unsent_bytes = 0
         self._is_open = False  # the protocol knows the connection
@@ -163,6 +174,34 @@ class SocketTransport(asyncio.Transport):
     def can_write_eof(self) -> bool:
         """HTTP has no use for half of a connection."""
         return False
+
+    @property
+    def quiet_since(self) -> float | None:
+        """See `admission.Holder`."""
+        if not self._is_open:
+            return self._accepted_at
+        # What is no connection of HTTP is never quiet.
+        return None if self._unsent else getattr(self._protocol, "quiet_since", None)
+
+    @property
+    def waits_for_client(self) -> bool:
+        """See `admission.Holder`."""
+        return bool(self._unsent) or getattr(self._protocol, "waits_for_client", False)
+
+    def count_moved(self) -> int | None:
+        """See `admission.Holder`."""
+        try:
+            told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        except (AttributeError, OSError):  # a Unix socket, or another system than Linux
+            return None
+        return sum(_TCP_INFO.unpack(told)) if len(told) == _TCP_INFO.size else None
+
+    def evict(self) -> None:
+        """See `admission.Holder`. An answer that is under way is reset, one that is complete still arrives."""
+        if self.quiet_since is None:
+            self.abort()
+        self._break(None)
+        self._end(ConnectionResetError("the connection made room for another"))
 
     def _fill(self, room: memoryview) -> tuple[int, bool, bool]:
         """How many bytes came into the room, whether the socket has no more, and whether the peer has ended."""
@@ -279,9 +318,10 @@ class SocketTransport(asyncio.Transport):
             self._on_end(self)
             if error is None:
                 self._say_goodbye()
-                Linger(self._loop, self._socket)
+                Linger(self._loop, self._socket, self._place)
             else:
                 self._socket.close()
+                self._place.free()
 
     def _stop_watching(self) -> None:
         self._is_reading = False

@@ -115,6 +115,22 @@ LOG_LINES_LOST = Family(
     "Lines of the log that could not be written.",
     shown=((),),
 )
+CONNECTIONS = Family("authproxy_connections", Kind.GAUGE, "Clients' connections that are open now, of all workers.")
+MAX_CONNECTIONS = Family("authproxy_max_connections", Kind.GAUGE, "The most that may be open, of all workers.")
+CONNECTIONS_ENDED = Family(
+    "authproxy_connections_ended_total",
+    Kind.COUNTER,
+    "Connections that were ended to make room for new ones, by what they did.",
+    ("reason",),
+    shown=(("idle",), ("slow",)),
+)
+CONNECTIONS_REFUSED = Family(
+    "authproxy_connections_refused_total",
+    Kind.COUNTER,
+    "New connections that were closed at once, by what was used up.",
+    ("reason",),
+    shown=(("share",), ("budget",)),
+)
 WORKERS = Family("authproxy_workers", Kind.GAUGE, "Worker processes that serve.")
 BUILD_INFO = Family(
     "authproxy_build_info",
@@ -155,6 +171,10 @@ FAMILIES = {
         RELOAD_FAILURES,
         TASK_RESTARTS,
         LOG_LINES_LOST,
+        CONNECTIONS,
+        MAX_CONNECTIONS,
+        CONNECTIONS_ENDED,
+        CONNECTIONS_REFUSED,
         WORKERS,
         BUILD_INFO,
         CPU_SECONDS,
