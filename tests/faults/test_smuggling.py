@@ -76,6 +76,13 @@ REFUSED = [
     Refused("a vertical tab before", with_header(b"Transfer-Encoding: \x0bchunked")),
     Refused("a space before the colon", with_header(b"Transfer-Encoding : chunked")),
     Refused("a tab before the colon", with_header(b"Content-Length\t: 4")),
+    Refused("a no-break space before", with_header(b"Transfer-Encoding: \xa0chunked"), 501),
+    Refused("a no-break space before the colon", with_header(b"Transfer-Encoding\xa0: chunked")),
+    Refused("no coding at all", with_header(b"Transfer-Encoding: identity"), 501),
+    Refused("an empty coding", with_header(b"Transfer-Encoding: ")),
+    Refused("chunks with a parameter", with_header(b"Transfer-Encoding: chunked;a=b"), 501),
+    Refused("a length in digits that are none of ASCII", with_header(b"Content-Length: \xb9")),
+    Refused("a length with a point", with_header(b"Content-Length: 4.0")),
     Refused("a coding of HTTP/1.0", CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0") + b"0\r\n\r\n"),
     # Lines that some see and others don't
     Refused("a header over two lines", with_header(b"X: a\r\n Transfer-Encoding: chunked")),
@@ -102,6 +109,12 @@ REFUSED = [
     Refused("a tab for a space", HEAD.replace(b" HTTP", b"\tHTTP") + END),
     Refused("a tunnel", HEAD.replace(b"POST /v2/team/app/blobs/uploads/", b"CONNECT reg:443") + END),
     Refused("no version", b"GET /v2/\r\n\r\n"),
+    Refused("a tunnel with a body", CHUNKED.replace(b"POST /v2/team/app/blobs/uploads/", b"CONNECT reg:443")),
+    Refused("a version that is none", HEAD.replace(b"HTTP/1.1", b"HTTP/1.2") + END),
+    Refused("a version in lower case", HEAD.replace(b"HTTP/1.1", b"http/1.1") + END),
+    Refused("HTTP/2 by prior knowledge", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    Refused("a space behind the version", HEAD.replace(b"HTTP/1.1", b"HTTP/1.1 ") + END),
+    Refused("a method with a NUL", HEAD.replace(b"POST", b"PO\0T") + END),
     Refused("another protocol", HEAD.replace(b"HTTP/1.1", b"HTTP/2.0") + END, 505),
 ]
 CHUNKS = [
@@ -117,6 +130,10 @@ CHUNKS = [
     Refused("a bare line feed in an extension", CHUNKED + b"1;a\nb\r\na\r\n0\r\n\r\n"),
     Refused("a bare carriage return in an extension", CHUNKED + b"1;a\rb\r\na\r\n0\r\n\r\n"),
     Refused("a NUL in an extension", CHUNKED + b"1;\0\r\na\r\n0\r\n\r\n"),
+    Refused("a line break in the quotes of an extension", CHUNKED + b'1;a="\r\n"\r\na\r\n0\r\n\r\n'),
+    Refused("shorter than it says", CHUNKED + b"3\r\na\r\n0\r\n\r\n"),
+    Refused("no size", CHUNKED + b"\r\na\r\n0\r\n\r\n"),
+    Refused("digits that are none of ASCII", CHUNKED + b"\xb9\r\na\r\n0\r\n\r\n"),
     Refused("line feeds behind the data", CHUNKED + b"1\r\na\n0\n\n"),
     Refused("a length in the trailer", CHUNKED + b"0\r\nContent-Length: 5\r\n\r\n"),
     Refused("a trailer without a colon", CHUNKED + b"0\r\nGET / HTTP/1.1\r\n\r\n"),
@@ -198,6 +215,20 @@ FRAMED = [
 ]
 
 
+WEBSOCKET = b"Upgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nConnection: close, Upgrade\r\n\r\n"
+FRAMED += [
+    Framed("a websocket with a body", HEAD + LENGTH + WEBSOCKET + HIDDEN, [str(len(HIDDEN))], [], HIDDEN),
+    Framed(
+        "a websocket with chunks",
+        HEAD + b"Transfer-Encoding: chunked\r\n" + WEBSOCKET + anew(HIDDEN),
+        [],
+        ["chunked"],
+        anew(HIDDEN),
+    ),
+    Framed("an empty line before", b"\r\n" + CHUNKED + b"0\r\n\r\n", [], ["chunked"], b"0\r\n\r\n"),
+]
+
+
 @pytest.mark.parametrize("framed", FRAMED, ids=[row.what for row in FRAMED])
 def test_what_is_sure_is_framed_anew(server: Edge, upstream: Recorder, framed: Framed) -> None:
     asked = len(upstream.heads)
@@ -248,6 +279,21 @@ def test_of_a_url_the_path_is_asked_for_on_its_own_host(server: Edge, upstream: 
 def test_a_url_with_a_user_is_refused(server: Edge) -> None:
     answer = server.ask(b"GET http://user@reg/v2/ HTTP/1.1\r\nHost: reg\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+def test_of_four_hundred_requests_at_once_each_has_its_own_answer(server: Edge, upstream: Recorder) -> None:
+    """Or is refused because too many wait: the connection ends after that."""
+    asked = len(upstream.heads)
+    targets = [b"/v2/team/app%d/tags/list" % number for number in range(400)]
+    answer = server.ask(
+        b"".join(b"GET %b HTTP/1.1\r\nHost: reg:5000\r\n\r\n" % target for target in targets) + HIDDEN[:1]
+    )
+    statuses = [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", answer)]
+    assert set(statuses[:-1]) == {200}
+    assert statuses[-1] == 429
+    sent = [head.split(b" ")[1] for head in upstream.heads[asked:]]
+    assert sent == targets[: len(sent)]
+    assert len(sent) == len(statuses) - 1
 
 
 # CNCF Distribution reads `mount` and `from` of a form in the body before those of the query. Go's mime.ParseMediaType
