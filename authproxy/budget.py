@@ -72,3 +72,20 @@ def max_connections(descriptors: int) -> int:
     Half of what is left after the reserve: a request needs another descriptor, for a file or the upstream.
     """
     return max(1, min(MAX_CONNECTIONS, (descriptors - RESERVED_DESCRIPTORS) // 2))
+
+
+# Passwords (authproxy/identity/turns.py): of one worker, as bcrypt takes a core for 75 ms each time.
+
+# That wait to be checked. At 75 ms a check the last of them waits 3.7 s where the machine has nothing else to do.
+MAX_PASSWORDS_WAITING = 32
+# Different passwords for one name at a time, in the queue or being checked: guesses at one user leave it to all others.
+MAX_PASSWORDS_OF_ONE_NAME = 8
+# How long a client is known by a login that succeeded, in seconds, and how many clients.
+KNOWN_CLIENT_S = 24 * 3600.0
+MAX_KNOWN_CLIENTS = 10_000
+
+
+# Time of the event loop: what one request without credentials may cost, in milliseconds rather than hundreds of them.
+
+# Of the scopes of one request for a token. A push with its mounts asks for a handful; each is decided by the policies.
+MAX_ACTIONS = 256

@@ -42,8 +42,11 @@ class Verifier(Protocol):
 class Authenticator(Protocol):
     """Knows users by name and password."""
 
-    async def authenticate(self, name: str, password: str) -> Principal | None:
-        """Who they are, or None. Raises TooManyRequests where checking cannot be done in time."""
+    async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
+        """Who they are, asked from the address `client`, or None.
+
+        Raises TooManyRequests where checking cannot be done in time.
+        """
 
 
 class Policies(Protocol):
@@ -84,7 +87,7 @@ class BasicAccess:
 
     async def grant(self, credentials: Basic, wanted: Iterable[Access], origin: Origin) -> Grant | None:
         """What of `wanted` the caller may do, or None where the password is wrong."""
-        principal = await self.authenticator.authenticate(credentials.user, credentials.password)
+        principal = await self.authenticator.authenticate(credentials.user, credentials.password, origin.client)
         if principal is None:
             return None
         return Grant(principal.name, self.policies.granted(principal, wanted, origin), principal)

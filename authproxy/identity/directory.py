@@ -34,22 +34,24 @@ class Directory:
         self._now = now
         self._completed: dict[str, _Completed] = {}  # of users who were asked for
 
-    async def authenticate(self, name: str, password: str) -> Principal | None:
+    async def authenticate(self, name: str, password: str, client: str = "") -> Principal | None:
         """Who this is, or None. Raises TooManyRequests where passwords cannot be checked in time.
+
+        `client` is the address that asks: addresses take turns where many passwords wait.
 
         Every refusal of a name with a password takes one bcrypt, whether the name exists or not.
         """
         if not name or not password:
             return None
         for source in self._sources:
-            match await source.authenticate(name, password):
+            match await source.authenticate(name, password, client):
                 case Principal() as principal:
                     return self._complete(principal)
                 case Answer.REFUSED:
                     return None
                 case Answer.UNKNOWN:
                     continue
-        await self._passwords.waste(name, password, self._cost_for_unknown(name))
+        await self._passwords.waste(name, password, self._cost_for_unknown(name), client)
         return None
 
     async def find(self, name: str) -> Principal | None:

@@ -1,9 +1,9 @@
 """Passwords checked off the event loop, and remembered for a while without being kept.
 
 bcrypt is slow on purpose. It runs in a thread of its own, which takes only what everything else on the machine leaves
-over, behind a bounded queue; a check that is already under way is waited for and not begun twice; and a success
-is remembered under a keyed hash of name, password and the entry's hash, so that changing the entry forgets it at once.
-See docs/decisions/0020-hash-passwords-with-what-is-left-over.md.
+over, behind a bounded queue in which clients take turns; a check that is already under way is waited for and not begun
+twice; and a success is remembered under a keyed hash of name, password and the entry's hash, so that changing the entry
+forgets it at once. See docs/decisions/0020-hash-passwords-with-what-is-left-over.md.
 """
 
 import asyncio
@@ -11,15 +11,25 @@ import hashlib
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import NamedTuple
+from functools import partial
+from typing import TypeVar
 
+from authproxy.budget import (
+    KNOWN_CLIENT_S,
+    MAX_KNOWN_CLIENTS,
+    MAX_PASSWORDS_OF_ONE_NAME,
+    MAX_PASSWORDS_WAITING,
+    client_network,
+)
 from authproxy.clock import Clock
 from authproxy.errors import TooManyRequests
 from authproxy.identity.bcrypt_hash import check_password, stand_in
+from authproxy.identity.turns import Turn, Turns
+
+T = TypeVar("T")
 
 # More would keep each other from the interpreter lock, and everything else with them.
 THREADS = 1
@@ -28,10 +38,6 @@ NICENESS = 19
 # Of two checks in a row the second waits for this share of what the first one took: priorities say who gets a core, not
 # how much the two halves of one, or its caches, are worth to whoever has the other.
 REST = 0.5
-# At 75 ms a check the last of the queue waits 3.7 s where the machine has nothing else to do.
-MAX_WAITING = 32
-# Different passwords for one name at a time: guesses at one user leave the queue to all others.
-MAX_OF_ONE_NAME = 8
 MAX_WAIT_S = 5.0
 RETRY_AFTER_S = 3
 # Since the last use. What is remembered could be guessed at quicker than bcrypt by whoever reads this process's memory.
@@ -39,12 +45,17 @@ REMEMBER_S = 3600.0
 MAX_REMEMBERED = 10_000
 
 
-class _Check(NamedTuple):
+class _Check:
     """A check that waits or runs."""
 
-    job: Future[bool]
-    done: asyncio.Future[bool]  # the same, for the event loop
-    until: float  # nobody waits longer
+    __slots__ = ("done", "hashed", "password", "turn", "until")
+
+    def __init__(self, password: str, hashed: str, turn: Turn, until: float) -> None:
+        self.password = password
+        self.hashed = hashed
+        self.turn = turn
+        self.until = until  # nobody waits longer
+        self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()  # cancelled: it never began
 
 
 class Passwords:
@@ -60,8 +71,8 @@ class Passwords:
         now: Clock = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
         threads: int = THREADS,
-        max_waiting: int = MAX_WAITING,
-        max_of_one_name: int = MAX_OF_ONE_NAME,
+        max_waiting: int = MAX_PASSWORDS_WAITING,
+        max_of_one_name: int = MAX_PASSWORDS_OF_ONE_NAME,
         max_wait_s: float = MAX_WAIT_S,
         remember_s: float = REMEMBER_S,
         max_remembered: int = MAX_REMEMBERED,
@@ -70,59 +81,89 @@ class Passwords:
         self._now = now
         self._sleep = sleep
         self._rests_until = 0.0  # the threads' alone
-        self._max_running = threads + max_waiting
-        self._max_of_one_name = max_of_one_name
+        self._idle_threads = threads
+        self._turns = Turns(threads + max_waiting, max_of_one_name)
         self._max_wait_s = max_wait_s
         self._remember_s = remember_s
         self._max_remembered = max_remembered
         self._secret = os.urandom(32)  # of this process alone: what is remembered is of no use elsewhere
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="bcrypt", initializer=_yield_to_others)
-        self._running: dict[bytes, _Check] = {}
-        self._of_name: Counter[str] = Counter()  # how many of them are for one name
+        self._checks: dict[bytes, _Check] = {}
+        self._of_turn: dict[Turn, bytes] = {}  # the keys of the same
         self._remembered: dict[bytes, float] = {}  # the key, and when it is forgotten; the first is the next to go
+        self._known: dict[str, float] = {}  # the same for clients from which logins have succeeded
 
-    async def verify(self, name: str, password: str, hashed: str) -> bool:
-        """Whether the password fits the entry's hash.
+    async def verify(self, name: str, password: str, hashed: str, client: str = "") -> bool:
+        """Whether the password fits the entry's hash. The check takes a share of the address that asks, `client`.
 
         Raises TooManyRequests where too many others wait, or where it cannot be told in time. A caller that is
         cancelled leaves the check running: others may wait for the same one.
         """
         key = self._key(name, password, hashed)
+        network = client_network(client)
         if self._now() < self._remembered.get(key, 0.0):
-            self._remember(key)
+            self._remember(key, network)
             return True
-        check = self._running.get(key) or self._begin(name, key, password, hashed)
+        check = self._checks.get(key) or self._join(name, key, password, hashed, network)
         await asyncio.wait([check.done], timeout=max(0.0, check.until - self._now()))
+        if not check.done.done() and check.turn in self._of_turn:
+            self._turn_away(check.turn)
         if not check.done.done() or check.done.cancelled():
-            check.job.cancel()  # has no effect on one that has begun: whoever comes back finds that it is known
             raise TooManyRequests("logins cannot be checked in time", retry_after_s=RETRY_AFTER_S)
         return check.done.result()
 
-    async def waste(self, name: str, password: str, cost: int) -> None:
+    async def waste(self, name: str, password: str, cost: int, client: str = "") -> None:
         """Take as long as `verify` takes to refuse, for a user that does not exist. Raises TooManyRequests too."""
-        await self.verify(name, password, stand_in(cost))
+        await self.verify(name, password, stand_in(cost), client)
 
     async def close(self) -> None:
         """Let running checks end without waiting for them, begin no more."""
+        for turn in list(self._of_turn):
+            self._turn_away(turn)
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _begin(self, name: str, key: bytes, password: str, hashed: str) -> _Check:
-        if len(self._running) >= self._max_running or self._of_name[name] >= self._max_of_one_name:
+    def _join(self, name: str, key: bytes, password: str, hashed: str, network: str) -> _Check:
+        is_known = self._now() < self._known.get(network, 0.0)
+        joined = self._turns.join(network, name, is_known=is_known)
+        if joined is None:
             raise TooManyRequests("too many logins are being checked", retry_after_s=RETRY_AFTER_S)
-        job = self._executor.submit(self._check_rested, password, hashed)
-        check = self._running[key] = _Check(job, asyncio.wrap_future(job), self._now() + self._max_wait_s)
-        self._of_name[name] += 1
-
-        def finish(done: asyncio.Future[bool]) -> None:
-            del self._running[key]
-            self._of_name[name] -= 1
-            if not self._of_name[name]:
-                del self._of_name[name]
-            if not done.cancelled() and done.exception() is None and done.result():
-                self._remember(key)
-
-        check.done.add_done_callback(finish)
+        if joined.displaced is not None:
+            self._forget(joined.displaced)
+        check = self._checks[key] = _Check(password, hashed, joined.turn, self._now() + self._max_wait_s)
+        self._of_turn[joined.turn] = key
+        self._begin()
         return check
+
+    def _begin(self) -> None:
+        """As many checks as there are threads for."""
+        while self._idle_threads and (turn := self._turns.begin()) is not None:
+            key = self._of_turn.pop(turn)
+            check = self._checks[key]
+            self._idle_threads -= 1
+            job = asyncio.wrap_future(self._executor.submit(self._check_rested, check.password, check.hashed))
+            job.add_done_callback(partial(self._finish, key, check))
+
+    def _finish(self, key: bytes, check: _Check, job: asyncio.Future[bool]) -> None:
+        del self._checks[key]
+        self._turns.leave(check.turn)
+        self._idle_threads += 1
+        if job.cancelled():
+            check.done.cancel()
+        elif (error := job.exception()) is not None:
+            check.done.set_exception(error)
+        else:
+            check.done.set_result(job.result())
+            if job.result():  # though nobody may wait for it any more
+                self._remember(key, check.turn.client)
+        self._begin()
+
+    def _turn_away(self, turn: Turn) -> None:
+        """A check that has not begun never will."""
+        self._turns.leave(turn)
+        self._forget(turn)
+
+    def _forget(self, turn: Turn) -> None:
+        self._checks.pop(self._of_turn.pop(turn)).done.cancel()
 
     def _check_rested(self, password: str, hashed: str) -> bool:
         """In a thread: a check, after a rest where one has just been made."""
@@ -135,11 +176,10 @@ class Passwords:
             ended = self._now()
             self._rests_until = ended + REST * (ended - begun)
 
-    def _remember(self, key: bytes) -> None:
-        self._remembered.pop(key, None)  # so that it becomes the last to go
-        self._remembered[key] = self._now() + self._remember_s
-        if len(self._remembered) > self._max_remembered:
-            del self._remembered[next(iter(self._remembered))]
+    def _remember(self, key: bytes, network: str) -> None:
+        now = self._now()
+        _put_last(self._remembered, key, now + self._remember_s, most=self._max_remembered)
+        _put_last(self._known, network, now + KNOWN_CLIENT_S, most=MAX_KNOWN_CLIENTS)
 
     def _key(self, name: str, password: str, hashed: str) -> bytes:
         digest = hashlib.blake2b(key=self._secret, digest_size=32)
@@ -147,6 +187,14 @@ class Passwords:
             content = part.encode("utf-8", "surrogatepass")
             digest.update(len(content).to_bytes(8, "big") + content)  # lengths, so that no two triples look alike
         return digest.digest()
+
+
+def _put_last(times: dict[T, float], key: T, until: float, *, most: int) -> None:
+    """Note a time, and forget the one that is the next to go where there are too many."""
+    times.pop(key, None)
+    times[key] = until
+    if len(times) > most:
+        del times[next(iter(times))]
 
 
 def _yield_to_others() -> None:

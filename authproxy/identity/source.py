@@ -41,8 +41,11 @@ class Source(Protocol):
     def costs(self) -> Sequence[int]:
         """The bcrypt cost of each password here, sorted: what an unknown user has to look like. Empty: no bcrypt."""
 
-    async def authenticate(self, name: str, password: str) -> Principal | Answer:
-        """Who this is. UNKNOWN has taken no time, whatever the password. Raises TooManyRequests."""
+    async def authenticate(self, name: str, password: str, client: str = "") -> Principal | Answer:
+        """Who this is, asked from the address `client`. Raises TooManyRequests.
+
+        UNKNOWN has taken no time, whatever the password.
+        """
 
     async def find(self, name: str) -> Principal | None:
         """The user as of now, without a password, or None where nobody logs in here under this name."""
@@ -82,13 +85,13 @@ class FileSource:
         """See Source."""
         return self._loaded.costs
 
-    async def authenticate(self, name: str, password: str) -> Principal | Answer:
+    async def authenticate(self, name: str, password: str, client: str = "") -> Principal | Answer:
         """See Source."""
         loaded = self._loaded
         entry = loaded.entries.get(name)
         if entry is None or entry.hashed is None:
             return Answer.UNKNOWN
-        if not await self._passwords.verify(name, password, entry.hashed):
+        if not await self._passwords.verify(name, password, entry.hashed, client):
             return Answer.REFUSED
         return self._principal(loaded, entry, entry.hashed)
 

@@ -11,8 +11,8 @@ from authproxy.principal import Principal
 class Identities(Protocol):
     """Knows users."""
 
-    async def authenticate(self, name: str, password: str) -> Principal | None:
-        """Who this is, or None. Raises TooManyRequests."""
+    async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
+        """Who this is, asked from the address `client`, or None. Raises TooManyRequests."""
 
     async def find(self, name: str) -> Principal | None:
         """The enabled user as of now, or None."""
@@ -25,10 +25,10 @@ class CountedLogins:
         self.identities = identities
         self.metrics = metrics
 
-    async def authenticate(self, name: str, password: str) -> Principal | None:
+    async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
         """See Identities."""
         try:
-            principal = await self.identities.authenticate(name, password)
+            principal = await self.identities.authenticate(name, password, client)
         except TooManyRequests:
             self.metrics.count(LOGINS, "throttled")
             raise

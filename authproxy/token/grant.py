@@ -18,8 +18,6 @@ from authproxy.token.refresh import RefreshTokens
 from authproxy.token.request import Renewal, TokenRequest
 from authproxy.token.revocations import LEARNED_WITHIN_S, NobodyRevoked, Revocations
 
-# A push with its mounts asks for a handful. Each is decided by the policies.
-MAX_ACTIONS = 256
 # Proxies and servers take headers of 8 KiB, some less; the token shares them with the rest of a request.
 MAX_TOKEN_BYTES = 6000
 
@@ -27,8 +25,8 @@ MAX_TOKEN_BYTES = 6000
 class Identities(Protocol):
     """Knows users."""
 
-    async def authenticate(self, name: str, password: str) -> Principal | None:
-        """Who this is, or None. Raises TooManyRequests."""
+    async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
+        """Who this is, asked from the address `client`, or None. Raises TooManyRequests."""
 
     async def find(self, name: str) -> Principal | None:
         """The enabled user as of now, or None."""
@@ -102,11 +100,7 @@ class TokenService:
         """
         if request.service is not None and request.service != self.service:
             raise TokenRequestInvalid(f"this service is not served here; served: {self.service}")
-        if len(request.accesses) > MAX_ACTIONS:
-            raise TokenRequestInvalid(
-                f"the scopes hold {len(request.accesses)} actions, more than {MAX_ACTIONS}; ask for fewer at a time"
-            )
-        principal, proved_at = await self._identify(request)
+        principal, proved_at = await self._identify(request, origin.client)
         judgement = self.judge.judge(principal, request.accesses, origin)
         issued = self.issuer.issue(judgement.holder, judgement.granted, judgement.lifetime_s)
         if self.revocations.refuses(principal.name, issued.issued_at):
@@ -121,13 +115,13 @@ class TokenService:
         refresh_token = self.refresh.issue(principal, proved_at) if wants_refresh else None
         return TokenAnswer(issued, judgement.granted, refresh_token, request.shows_scope, principal, judgement.verdicts)
 
-    async def _identify(self, request: TokenRequest) -> tuple[Principal, int | None]:
+    async def _identify(self, request: TokenRequest, client: str) -> tuple[Principal, int | None]:
         """Who asks, and when their password was proved (None: now)."""
         match request.credentials:
             case None:
                 return ANONYMOUS, None
             case Basic(name, password):
-                principal = await self.identities.authenticate(name, password)
+                principal = await self.identities.authenticate(name, password, client)
                 if principal is None:
                     raise CredentialsRefused
                 return principal, None

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from authproxy.access import Access, parse_scopes
 from authproxy.authorization import Basic, parse_authorization
+from authproxy.budget import MAX_ACTIONS
 from authproxy.errors import CredentialsRefused, GrantTypeUnsupported, TokenRequestInvalid
 
 # Far more fields than any client sends.
@@ -69,7 +70,7 @@ class _Question(NamedTuple):
 def _parse_question(query: bytes) -> _Question:
     fields = _Fields(query)
     return _Question(
-        parse_scopes(fields.every("scope")),
+        _parse_scopes(fields.every("scope")),
         fields.find("service"),
         fields.find("account"),
         fields.find("offline_token") == "true",
@@ -87,12 +88,22 @@ def parse_post(content_type: str | None, body: bytes) -> TokenRequest:
         raise TokenRequestInvalid(f"the content type must be {FORM}")
     fields = _Fields(body)
     return TokenRequest(
-        accesses=parse_scopes(fields.every("scope")),
+        accesses=_parse_scopes(fields.every("scope")),
         credentials=_parse_grant(fields),
         service=fields.find("service"),
         offline=fields.find("access_type") == "offline",
         shows_scope=True,
     )
+
+
+def _parse_scopes(texts: Sequence[str]) -> tuple[Access, ...]:
+    """Read scopes. Raises TokenRequestInvalid for too many of them before each is looked at: that takes its time."""
+    actions = sum(len(text.split()) + text.count(",") for text in texts)
+    if actions > MAX_ACTIONS:
+        raise TokenRequestInvalid(
+            f"the scopes hold {actions} actions, more than {MAX_ACTIONS}; ask for fewer at a time"
+        )
+    return parse_scopes(texts)
 
 
 def _parse_grant(fields: "_Fields") -> Basic | Renewal:

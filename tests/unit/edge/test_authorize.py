@@ -44,7 +44,7 @@ class Tokens:
 
 
 class Users:
-    async def authenticate(self, name: str, password: str) -> Principal | None:
+    async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
         return Principal(name) if password == "right" else None
 
 

@@ -144,6 +144,50 @@ async def test_guesses_at_one_name_leave_the_queue_to_others(checker: Checker) -
     assert await passwords.verify("alice", "right", "h")  # the guesses no longer count
 
 
+async def test_a_client_that_guesses_leaves_the_queue_to_others(checker: Checker) -> None:
+    checker.may_go_on.clear()
+    passwords = Passwords(check=checker, threads=1, max_waiting=4)
+    guesses = [asyncio.create_task(passwords.verify(f"n{i}", "wrong", "h", "2001:db8::1")) for i in range(10)]
+    await asyncio.sleep(0)
+    again = asyncio.create_task(passwords.verify("n10", "wrong", "h", "2001:db8::ffff"))  # the same /64
+    other = asyncio.create_task(passwords.verify("alice", "right", "h", "192.0.2.1"))
+    await asyncio.sleep(0)
+    assert isinstance(again.exception(), TooManyRequests)
+    checker.may_go_on.set()
+    assert await other
+    answers = await asyncio.gather(*guesses, return_exceptions=True)
+    assert [answer is False for answer in answers] == [True] * 4 + [False] * 6  # the fifth made room for alice
+    assert [password for password, _ in checker.calls][:2] == ["wrong", "right"]
+
+
+async def test_a_client_that_has_logged_in_before_passes_a_crowd_of_strangers(checker: Checker) -> None:
+    passwords = Passwords(check=checker, threads=1, max_waiting=4)
+    assert await passwords.verify("alice", "right", "h", "192.0.2.1")
+    checker.may_go_on.clear()
+    crowd = [asyncio.create_task(passwords.verify(f"n{i}", "wrong", "h", f"203.0.113.{i}")) for i in range(9)]
+    await asyncio.sleep(0)
+    stranger = asyncio.create_task(passwords.verify("bob", "right", "h", "198.51.100.1"))
+    known = asyncio.create_task(passwords.verify("bob", "right", "h2", "192.0.2.1"))
+    await asyncio.sleep(0)
+    assert isinstance(stranger.exception(), TooManyRequests)
+    checker.may_go_on.set()
+    assert await known
+    await asyncio.gather(*crowd, return_exceptions=True)
+
+
+async def test_where_it_is_closed_nothing_begins_any_more(checker: Checker) -> None:
+    checker.may_go_on.clear()
+    passwords = Passwords(check=checker, threads=1)
+    runs, waits = (asyncio.create_task(passwords.verify(name, "right", "h")) for name in "ab")
+    await asyncio.to_thread(checker.has_begun.wait, 30)
+    await passwords.close()
+    with pytest.raises(TooManyRequests):
+        await waits
+    checker.may_go_on.set()
+    assert await runs
+    assert len(checker.calls) == 1
+
+
 async def test_nobody_waits_longer_than_the_bound_and_what_has_not_begun_never_begins(checker: Checker) -> None:
     checker.may_go_on.clear()
     time = Time()

@@ -180,7 +180,8 @@ async def test_the_last_second_is_not_lost_at_the_end(tmp_path: Path) -> None:
 class People:
     """Alice, whose password is right; whoever else is wrong; too many at once."""
 
-    async def authenticate(self, name: str, password: str) -> Principal | None:
+    async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
+        assert client == "192.0.2.1"
         if name == "crowd":
             raise TooManyRequests
         return await self.find(name)
@@ -192,10 +193,10 @@ class People:
 async def test_logins_are_counted_by_how_they_went() -> None:
     async with worker() as metrics:
         people = CountedLogins(People(), metrics)
-        assert await people.authenticate("alice", "right") == Principal("alice")
-        assert await people.authenticate("mallory", "wrong") is None
+        assert await people.authenticate("alice", "right", "192.0.2.1") == Principal("alice")
+        assert await people.authenticate("mallory", "wrong", "192.0.2.1") is None
         with pytest.raises(TooManyRequests):
-            await people.authenticate("crowd", "any")
+            await people.authenticate("crowd", "any", "192.0.2.1")
         assert await people.find("alice") == Principal("alice")
         assert {
             result: await value(metrics, "authproxy_logins_total", result=result)

@@ -1,0 +1,105 @@
+"""Whose password is checked next, and who is turned away where too many wait.
+
+Clients take turns, however many checks each of them waits for. Those that have logged in before have every other turn.
+Where the queue is full the newest check of the client with the most of them is turned away. None of it depends on
+whether a name exists. See docs/decisions/0046-share-the-password-queue.md.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Turn:
+    """A check that waits or runs. `client` is whose share it takes; `is_known`: a login from there has succeeded."""
+
+    __slots__ = ("client", "is_known", "name", "start")
+
+    def __init__(self, client: str, name: str, start: int, *, is_known: bool) -> None:
+        self.client = client
+        self.name = name
+        self.start = start
+        self.is_known = is_known
+
+    def __repr__(self) -> str:
+        return f"<Turn {self.start} of {self.client!r}>"
+
+
+class Joined(NamedTuple):
+    """A check's place in the queue, and which other one lost its own for it."""
+
+    turn: Turn
+    displaced: Turn | None
+
+
+class Turns:
+    """At most `most` checks wait or run, `most_of_name` of them for one name.
+
+    Fair queueing by start times: each check of a client starts one round after the client's last one, and no earlier
+    than the round that is being served. The lowest goes first.
+    """
+
+    def __init__(self, most: int, most_of_name: int) -> None:
+        self._most = most
+        self._most_of_name = most_of_name
+        self._waiting: list[Turn] = []  # in the order of their coming
+        self._running: list[Turn] = []
+        self._rounds = {True: 0, False: 0}  # those that have logged in before, and strangers
+        self._known_is_next = True
+
+    def join(self, client: str, name: str, *, is_known: bool) -> Joined | None:
+        """Wait for a turn; None where it is this check that is turned away."""
+        displaced = None
+        of_name = [turn for turn in self._waiting if turn.name == name]
+        running_of_name = sum(turn.name == name for turn in self._running)
+        if len(of_name) + running_of_name >= self._most_of_name:
+            displaced = _find_over_share(of_name, client, is_known=is_known)
+            if displaced is None:
+                return None
+        elif len(self._waiting) + len(self._running) >= self._most:
+            displaced = _find_over_share(self._waiting, client, is_known=is_known)
+            if displaced is None:
+                return None
+        if displaced is not None:
+            self._waiting.remove(displaced)
+        own = [turn.start for turn in (*self._waiting, *self._running) if turn.client == client]
+        turn = Turn(client, name, max(self._rounds[is_known], max(own, default=-1) + 1), is_known=is_known)
+        self._waiting.append(turn)
+        return Joined(turn, displaced)
+
+    def begin(self) -> Turn | None:
+        """The check whose turn it is, which runs from now on; None where none waits."""
+        if not self._waiting:
+            return None
+        lane = [turn for turn in self._waiting if turn.is_known is self._known_is_next] or self._waiting
+        turn = min(lane, key=_start)
+        self._known_is_next = not turn.is_known
+        self._rounds[turn.is_known] = turn.start
+        self._waiting.remove(turn)
+        self._running.append(turn)
+        return turn
+
+    def leave(self, turn: Turn) -> None:
+        """The check has ended, or nobody waits for it any more."""
+        (self._running if turn in self._running else self._waiting).remove(turn)
+
+
+def _find_over_share(waiting: Sequence[Turn], client: str, *, is_known: bool) -> Turn | None:
+    """Which of these a newcomer of `client` displaces: the newest one of the client with the most of them.
+
+    It must have two more than the newcomer's client, or nothing would become fairer. But one that has logged in before
+    displaces any that hasn't. None: the newcomer itself is one too many.
+    """
+    counts: dict[str, int] = {}
+    for turn in waiting:
+        counts[turn.client] = counts.get(turn.client, 0) + 1
+    if is_known and (strangers := [turn for turn in waiting if not turn.is_known]):
+        most = max(counts[turn.client] for turn in strangers)
+        return next(turn for turn in reversed(strangers) if counts[turn.client] == most)
+    most = max(counts.values(), default=0)
+    if most < counts.get(client, 0) + 2:
+        return None
+    return next(turn for turn in reversed(waiting) if counts[turn.client] == most)
+
+
+def _start(turn: Turn) -> int:
+    return turn.start

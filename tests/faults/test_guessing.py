@@ -1,0 +1,92 @@
+"""Somebody guesses passwords as quickly as they can, and nobody else's login waits for it."""
+
+import secrets
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event, Thread
+from typing import Self
+
+import pytest
+
+from tests.support.server import Server, running_server
+
+GUESSERS = 40
+LOGINS = 12
+PASSWORD = "a password of theirs"
+OURS = "127.0.0.1"
+
+
+def ask_token(server: Server, source: str, user: str, password: str, *, keep: ssl.SSLSocket | None = None) -> int:
+    """The status of one login from an address."""
+    line = b64encode(f"{user}:{password}".encode()).decode()
+    request = f"GET /token HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {line}\r\n\r\n".encode()
+    if keep is not None:
+        return _status(keep, request)
+    with connect(server, source) as wire:
+        return _status(wire, request)
+
+
+def connect(server: Server, source: str) -> ssl.SSLSocket:
+    trust = ssl.create_default_context(cafile=str(server.ca))
+    plain = socket.create_connection(("127.0.0.1", server.port), timeout=30, source_address=(source, 0))
+    return trust.wrap_socket(plain, server_hostname="localhost")
+
+
+def _status(wire: ssl.SSLSocket, request: bytes) -> int:
+    wire.sendall(request)
+    return int(wire.recv(65536).split(b" ", 2)[1])
+
+
+class Guessing:
+    """So many connections from some addresses, on each of which one guess follows the other until the end of the block.
+
+    `user`: at whose password; None: a name that does not exist, another each time.
+    """
+
+    def __init__(self, server: Server, sources: Sequence[str], user: str | None) -> None:
+        self.statuses: list[int] = []
+        self._server = server
+        self._sources = sources
+        self._user = user
+        self._stop = Event()
+        self._threads = [Thread(target=self._run, args=(i,)) for i in range(GUESSERS)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, index: int) -> None:
+        source = self._sources[index % len(self._sources)]
+        with connect(self._server, source) as wire:
+            while not self._stop.is_set():
+                name = self._user or f"u{secrets.token_hex(4)}"
+                self.statuses.append(ask_token(self._server, source, name, secrets.token_hex(8), keep=wire))
+                self._stop.wait(0.02)  # two thousand a second, where the server keeps up
+
+
+@pytest.mark.parametrize(
+    ("sources", "user"),
+    [(["127.0.0.9"], None), (["127.0.0.9"], "user0"), (["127.0.0.9", "127.0.0.10", "127.0.0.11"], None)],
+    ids=["at names that do not exist", "at a name of theirs", "from three addresses"],
+)
+def test_first_logins_of_others_all_succeed(tmp_path: Path, sources: Sequence[str], user: str | None) -> None:
+    with running_server(tmp_path / "server") as server:
+        for name in (names := [f"user{i}" for i in range(LOGINS)]):
+            server.add_user(name, PASSWORD)
+        server.stop()
+        server.start()  # what was remembered is forgotten
+        with Guessing(server, sources, user) as guessing:
+            while len(guessing.statuses) < GUESSERS:
+                assert ask_token(server, OURS, "", "") != 0
+            assert [ask_token(server, OURS, name, PASSWORD) for name in names] == [200] * LOGINS
+        assert 200 not in guessing.statuses
+        assert 429 in guessing.statuses  # or there was nothing to wait for
