@@ -39,7 +39,8 @@ from authproxy.edge.probes import LIVE_PATH, READY_PATH, Page, Probes, make_page
 from authproxy.edge.unwatched import RefuseUnwatched
 from authproxy.errors import EndpointUnknown, RegistryError, Unsupported
 from authproxy.health.gate import Gate
-from authproxy.metrics.families import HEALTH_CHECK_UP
+from authproxy.live_tls import LiveTls
+from authproxy.metrics.families import CERTIFICATE_EXPIRATION, HEALTH_CHECK_UP
 from authproxy.metrics.metrics import Metrics
 from authproxy.notify import READY, notify
 from authproxy.once import Once
@@ -49,18 +50,22 @@ def create(
     settings: Settings,
     fallback_secret: bytes,
     *,
+    tls: LiveTls | None = None,
     debug_sockets: Sequence[socket.socket] = (),
     shared_folder: Path | None = None,
 ) -> App:
     """Put the application together. Raises StartError where something it needs is missing or wrong.
 
     All workers of a server get the same from their parent: `fallback_secret` signs upload sessions where neither
-    `http.secret` nor a key ring gives a lasting one, `debug_sockets` are those of `http.debug.addr`, and in
-    `shared_folder` they share what they count and what they have said (None: there is one worker).
+    `http.secret` nor a key ring gives a lasting one, `tls` is what the sockets serve with, `debug_sockets` are those of
+    `http.debug.addr`, and in `shared_folder` they share what they count and what they have said (None: there is one
+    worker).
     """
     log.configure(settings.log)
     counted = shared_folder if settings.http.debug.prometheus.enabled else None
     parts = Parts(Metrics(counted), make_checks(settings), Once(shared_folder))
+    if tls is not None:
+        _keep_fresh(tls, parts)
     registry = make_backend(settings, parts)
     pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     for layer in reversed(make_gate(settings, parts, pages, fallback_secret)):
@@ -74,6 +79,13 @@ def create(
     parts.servers.append(partial(counting_connections, parts.metrics))
     parts.servers.append(partial(serve_debug, _debug_pages(settings, parts, probes), debug_sockets))
     return _Lifespan(app, parts)
+
+
+def _keep_fresh(tls: LiveTls, parts: Parts) -> None:
+    """Follow the files of the certificate, which a worker may be the first to read since they changed."""
+    tls.refresh()
+    parts.reloadables.append(tls)
+    parts.metrics.watch(CERTIFICATE_EXPIRATION, tls.expiries)
 
 
 def _layers(

@@ -23,6 +23,7 @@ from authproxy.errors import StartError
 from authproxy.http1.connection import Connection
 from authproxy.http1.options import DEFAULT, Options
 from authproxy.listen import BACKLOG
+from authproxy.live_tls import LiveTls
 from authproxy.plain_uvicorn import plain_config
 
 if TYPE_CHECKING:
@@ -42,13 +43,16 @@ def run(
     app_factory: Callable[[], App],
     sockets: Sequence[socket.socket],
     *,
-    tls_factory: Callable[[], ssl.SSLContext] | None,
+    tls: LiveTls | None,
     workers: int,
     drain_s: float = DRAIN_S,
     options: Options = DEFAULT,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C, then drain. Both factories must be picklable: with workers they run in each.
+    """Serve until SIGTERM or Ctrl-C, then drain. The factory must be picklable: with workers it runs in each.
+
+    A worker gets one copy of `tls`, for its sockets and for the factory where that holds it too: what the application
+    refreshes is what serves.
 
     `options` are those of each connection. `drain_s` is how long requests in flight may take to end; 0 breaks them off.
     Raises StartError where the workers cannot start.
@@ -63,7 +67,7 @@ def run(
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(drain_s),  # uvicorn counts whole seconds
-        ssl_context_factory=_TlsFactory(tls_factory) if tls_factory else None,
+        ssl_context_factory=_TlsFactory(tls) if tls else None,
         workers=workers,
     )
     raise_descriptor_limit()
@@ -109,12 +113,12 @@ class _AppFactory:
 class _TlsFactory:
     """uvicorn's signature around ours; a class, because it must be picklable."""
 
-    def __init__(self, factory: Callable[[], ssl.SSLContext]) -> None:
-        self.factory = factory
+    def __init__(self, tls: LiveTls) -> None:
+        self.tls = tls
 
     def __call__(self, config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
         del config, default
-        return self.factory()
+        return self.tls.context
 
 
 def _end_well(number: int, frame: "FrameType | None") -> None:

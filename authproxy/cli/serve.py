@@ -17,12 +17,10 @@ from authproxy.cli.examples import examples
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable
-
     from authproxy.config.model import Settings
     from authproxy.config.serving import Debug, Http
     from authproxy.http1.options import Options
+    from authproxy.live_tls import LiveTls
 
 
 EXAMPLES = examples(
@@ -81,17 +79,16 @@ def _run(
     from authproxy import app, server
 
     http = settings.http
-    tls_factory = _tls_factory(http)
+    # It and the application are made here, so that what is wrong is said in one line whatever the number of workers.
+    tls = _open_tls(http)
     app_factory = partial(
         app.create,
         settings,
         secrets.token_bytes(32),
+        tls=tls,
         debug_sockets=debug_sockets,
         shared_folder=shared_folder,
     )
-    # Both are made here, so that what is wrong is said in one line whatever the number of workers.
-    if tls_factory is not None:
-        tls_factory()
     first = app_factory()
 
     def tell() -> None:
@@ -103,7 +100,7 @@ def _run(
     server.run(
         (lambda: first) if http.workers == 1 else app_factory,
         sockets,
-        tls_factory=tls_factory,
+        tls=tls,
         workers=http.workers,
         drain_s=http.draintimeout.total_seconds(),
         options=_options(settings),
@@ -148,10 +145,10 @@ def _standing(
         yield f"listening on {'https' if http.tls else 'http'}://{_authority(http.addr.host, sockets)}{prefix}"
 
 
-def _tls_factory(http: "Http") -> "Callable[[], ssl.SSLContext] | None":
-    from authproxy.certificates import load_tls
+def _open_tls(http: "Http") -> "LiveTls | None":
+    from authproxy.live_tls import LiveTls
 
-    return partial(load_tls, http.tls.certificate, http.tls.key) if http.tls else None
+    return LiveTls.open(http.tls.certificate, http.tls.key) if http.tls else None
 
 
 def _options(settings: "Settings") -> "Options":

@@ -70,6 +70,13 @@ HEALTH_CHECK_UP = Family(
     ("check",),
     lowest=True,
 )
+CERTIFICATE_EXPIRATION = Family(
+    "authproxy_certificate_expiration_timestamp_seconds",
+    Kind.GAUGE,
+    "When the certificate that serves expires, in seconds since 1970; of several workers the earliest.",
+    ("path",),
+    lowest=True,
+)
 UPSTREAM_UP = Family(
     "authproxy_upstream_up",
     Kind.GAUGE,
@@ -164,6 +171,7 @@ FAMILIES = {
         UPLOADS_PURGED,
         AUDIT_LINES,
         HEALTH_CHECK_UP,
+        CERTIFICATE_EXPIRATION,
         UPSTREAM_UP,
         UPSTREAM_IN_FLIGHT,
         UPSTREAM_FAILURES,

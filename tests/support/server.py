@@ -221,8 +221,8 @@ def running_server(
     """A server for the length of a block. It has to stop in good order, unless the block killed it itself."""
     folder.mkdir(parents=True, exist_ok=True)
     server = Server(folder, settings, arguments=arguments, has_tls=has_tls, through=through)
-    server.start()
     try:
+        server.start()
         yield server
     except BaseException:
         if server.process is not None:
