@@ -35,6 +35,9 @@ log = structlog.get_logger(__name__)
 DRAIN_S = 60.0
 # Go's clients keep idle connections for 90 s; closing later than they do spares them a failed first request.
 KEEP_ALIVE_S = 120
+# How long a worker may not answer its parent before it is killed and replaced. It can't answer while it starts, and on
+# a busy machine a start takes longer than uvicorn's 5 s: workers were killed and started without end.
+WORKER_ANSWERS_WITHIN_S = 30
 # Objects that are made before the collector looks at the young ones, and how often it looks at the older ones.
 GC_THRESHOLDS = (5_000, 20, 20)
 
@@ -69,6 +72,7 @@ def run(
         timeout_graceful_shutdown=math.ceil(drain_s),  # uvicorn counts whole seconds
         ssl_context_factory=_TlsFactory(tls) if tls else None,
         workers=workers,
+        timeout_worker_healthcheck=WORKER_ANSWERS_WITHIN_S,
     )
     raise_descriptor_limit()
     # In force until uvicorn takes the signals over, and when it raises them once more after it has drained.

@@ -16,7 +16,7 @@ import pytest
 
 from authproxy.digest import Digest
 from tests.support.certificates import Made, make, make_chain, shown_by, unverifying
-from tests.support.server import ADMIN, ADMIN_PASSWORD, Server, free_port, running_server
+from tests.support.server import ADMIN, ADMIN_PASSWORD, Server, free_port, running_server, speaks_tls
 
 PROMISED_S = 2.0
 MARGIN_S = 8.0  # for a busy machine; what was promised is 2 s
@@ -216,8 +216,8 @@ def test_a_worker_that_starts_later_serves_the_pair_of_now_or_the_last_good_one(
         before = children(server)
         for worker in before:
             os.kill(worker, signal.SIGKILL)
-        wait_until(server, lambda: len(children(server) - before) == 2, REPLACED_WITHIN_S)
-        assert shows(server, renewed)
+        wait_until(server, lambda: speaks_tls(server.port), REPLACED_WITHIN_S)
+        assert shows(server, renewed), "from its first handshake on"
 
 
 def test_the_symbolic_link_of_a_mounted_secret_is_swapped(tmp_path: Path) -> None:
