@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from authproxy.errors import StartError
 from authproxy.private_file import write_private
+from authproxy.rights import rights_at
 
 CA_VALID_FOR = dt.timedelta(days=3650)
 # The longest that Apple's clients take of a certificate from an authority that the user added.
@@ -38,14 +39,15 @@ def make_certificates(folder: Path, names: Sequence[str], *, now: dt.datetime) -
     Private keys are readable by their owner alone. The server's files are written last, so that they exist only
     where the whole set does.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with rights_at(folder) as place:
+        place.path.mkdir(parents=True, exist_ok=True)
     ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca = certify_authority(ca_key, "authproxy own CA", now)
     server = _certify_server(server_key.public_key(), names, ca, ca_key, now)
     write_private(folder / "ca.key", _pem(ca_key))
-    (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    write_private(folder / "ca.pem", ca.public_bytes(serialization.Encoding.PEM), mode=0o644)
     write_private(folder / "server.key", _pem(server_key))
-    (folder / "server.pem").write_bytes(server.public_bytes(serialization.Encoding.PEM))
+    write_private(folder / "server.pem", server.public_bytes(serialization.Encoding.PEM), mode=0o644)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ from authproxy.certificates import make_certificates
 from authproxy.errors import StartError
 from authproxy.identity.accounts import add_user
 from authproxy.policy import DEFAULT_POLICY
+from authproxy.private_file import make_private_folder, write_private
+from authproxy.rights import rights_at
 
 ADMIN = "admin"
 ADMINS = "admins"
@@ -92,13 +94,14 @@ def prepare(layout: Layout, environ: Mapping[str, str], *, now: dt.datetime) -> 
     What exists is left as it is. Raises StartError where a folder cannot be written or the given password is no good.
     """
     try:
-        layout.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(layout.data)
         made_up = None if layout.htpasswd.exists() else _add_admin(layout, environ)
         if not (layout.certs / "server.pem").exists():
             make_certificates(layout.certs, host_names(), now=now)
         if not _has_policies(layout.policies):
-            layout.policies.mkdir(exist_ok=True)
-            (layout.policies / "default.yaml").write_text(DEFAULT_POLICY, encoding="utf-8")
+            with rights_at(layout.policies) as place:
+                place.path.mkdir(exist_ok=True)
+            write_private(layout.policies / "default.yaml", DEFAULT_POLICY.encode(), mode=0o644)
     except OSError as exc:
         raise StartError(
             f"cannot write {exc.filename or layout.data}: {exc.strerror};"

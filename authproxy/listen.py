@@ -12,6 +12,7 @@ from typing import Any
 
 from authproxy.config.scalars import Address
 from authproxy.errors import StartError
+from authproxy.rights import rights_at
 
 # The key of the configuration that an address comes from, where nobody says otherwise.
 KEY = "http.addr"
@@ -38,7 +39,7 @@ def listening(where: Address | Path, *, key: str = "http.addr") -> Iterator[Sequ
             opened.close()
         # Another server may have put its own socket at the path in the meantime.
         if isinstance(where, Path) and made is not None and made == _identity(where):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError), rights_at(where.parent):
                 where.unlink()
 
 
@@ -72,13 +73,18 @@ def bind_unix(path: Path, *, key: str = KEY) -> socket.socket:
     """A listening Unix socket at `path`, open to its owner and group. Raises StartError where it cannot be had.
 
     The file of a server that was killed is replaced; one that somebody listens on, or that is no socket, never is.
+    In a folder that isn't root's, root makes it as the owner of the folder, whose it is then.
     """
-    _remove_stale(path, key)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        bound.bind(os.fspath(path))
-        path.chmod(UNIX_MODE)  # before it listens, so that nobody connects by the umask's grace
+        with rights_at(path.parent):
+            _remove_stale(path, key)
+            bound.bind(os.fspath(path))
+            path.chmod(UNIX_MODE)  # before it listens, so that nobody connects by the umask's grace
         bound.listen(BACKLOG)
+    except StartError:
+        bound.close()
+        raise
     except OSError as exc:  # a path that is too long has no errno
         bound.close()
         raise StartError(f"{key}: cannot listen on {path}: {exc.strerror or exc}") from exc

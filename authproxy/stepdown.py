@@ -13,6 +13,7 @@ from pathlib import Path
 from authproxy.config.model import Settings
 from authproxy.config.schema import leaves
 from authproxy.errors import StartError
+from authproxy.rights import find_place
 
 # `UID:GID`, in numbers; the image sets it. Without it the server stays who it is.
 VARIABLE = "AUTHPROXY_RUN_AS"
@@ -49,6 +50,20 @@ def step_down(settings: Settings, environ: Mapping[str, str]) -> str | None:
     return f"still root: {kept} as {named}; chown -R {named} what is mounted there, and the next start runs as that"
 
 
+def find_foreign_storage(settings: Settings) -> str | None:
+    """In a sentence that root serves a storage folder which somebody else may lead elsewhere; None where it doesn't."""
+    storage = settings.storage
+    if os.geteuid() != 0 or not settings.has_core or storage is None or storage.filesystem is None:
+        return None
+    account = find_place(storage.filesystem.rootdirectory).account
+    if account is None:
+        return None
+    return (
+        f"the server is root, and its storage belongs to {account}: with links in it that account can have root write"
+        f" elsewhere; run the server as that account, with {VARIABLE}={account.uid}:{account.gid} or User= of the unit"
+    )
+
+
 def parse_account(named: str, said_by: str = VARIABLE) -> tuple[int, int]:
     """Read `UID:GID`. Raises StartError, which names `said_by`."""
     uid, colon, gid = named.partition(":")
@@ -77,8 +92,11 @@ def _read(settings: Settings) -> tuple[Path, ...]:
 
 
 def _hand_over(path: Path, uid: int, gid: int) -> None:
-    if path.is_dir() and path.stat().st_uid == 0 and not any(path.iterdir()):
-        os.chown(path, uid, gid)
+    place = find_place(path)
+    if place.account is not None:  # somebody else decides which folder that is
+        return
+    if place.path.is_dir() and place.path.stat().st_uid == 0 and not any(place.path.iterdir()):
+        os.chown(place.path, uid, gid)
 
 
 def _first_obstacle(written: Iterable[Path], read: Iterable[Path]) -> str | None:

@@ -6,7 +6,8 @@
     .audit.log.lock
 
 A file has one writer at a time, who holds its lock; whoever comes next goes on with the chain where it ends. Why there
-is a file for each: docs/decisions/0019-give-each-writer-an-audit-file.md.
+is a file for each: docs/decisions/0019-give-each-writer-an-audit-file.md. Root opens and rotates with the rights of the
+folder's owner (rights.py).
 """
 
 import fcntl
@@ -22,7 +23,8 @@ import structlog
 from authproxy.audit.chain import LineInvalid, Link, parse_line
 from authproxy.audit.sink import SinkFailed
 from authproxy.errors import StartError
-from authproxy.private_file import sync_folder
+from authproxy.private_file import open_own, sync_folder
+from authproxy.rights import Place, rights_at
 
 log = structlog.get_logger(__name__)
 
@@ -51,11 +53,12 @@ class FileSink:
     def open(self) -> Link | None:
         """Take the first file that nobody writes, and read where its chain ends. Raises SinkFailed."""
         try:
-            if self._lock < 0:
-                self._path, self._lock = _take_slot(self._first)
-            self._cut_torn_line()
-            self._reopen()
-            return self._find_end()
+            with rights_at(self._first) as place:
+                if self._lock < 0:
+                    self._path, self._lock = _take_slot(place)
+                self._cut_torn_line(place)
+                self._reopen()
+                return self._find_end()
         except OSError as exc:
             raise self._failed(exc) from exc
 
@@ -75,11 +78,13 @@ class FileSink:
 
     def close(self) -> None:
         """See Sink."""
-        with suppress(OSError):
-            os.fdatasync(self._file)
-        for handle in (self._file, self._lock):
+        if self._file >= 0:
             with suppress(OSError):
-                os.close(handle)
+                os.fdatasync(self._file)
+        for handle in (self._file, self._lock):
+            if handle >= 0:
+                with suppress(OSError):
+                    os.close(handle)
         self._file = self._lock = -1
 
     def _append(self, data: bytes) -> None:
@@ -105,22 +110,24 @@ class FileSink:
             self._reopen()
 
     def _reopen(self) -> None:
-        handle = _open_own(self._path, os.O_WRONLY | os.O_APPEND)
+        with rights_at(self._path) as place:
+            handle = open_own(place, place.path.name, os.O_WRONLY | os.O_APPEND)
         if self._file >= 0:
             os.close(self._file)
         self._file, self._size = handle, os.fstat(handle).st_size
 
     def _rotate(self) -> None:
         os.fdatasync(self._file)
-        for number in range(self._keep, 0, -1):
-            with suppress(FileNotFoundError):
-                _rotated(self._path, number - 1).replace(_rotated(self._path, number))
-        self._reopen()
-        sync_folder(self._path.parent)
+        with rights_at(self._path):
+            for number in range(self._keep, 0, -1):
+                with suppress(FileNotFoundError):
+                    _rotated(self._path, number - 1).replace(_rotated(self._path, number))
+            self._reopen()
+            sync_folder(self._path.parent)
 
-    def _cut_torn_line(self) -> None:
+    def _cut_torn_line(self, place: Place) -> None:
         """A machine that died in the middle of a line left a piece of it, which is none."""
-        with suppress(FileNotFoundError), self._path.open("r+b") as file:
+        with os.fdopen(open_own(place, self._path.name, os.O_RDWR), "r+b") as file:
             size = file.seek(0, os.SEEK_END)
             end = _end_of_last_line(file.fileno(), size)
             if end < size:
@@ -142,7 +149,7 @@ class FileSink:
         return None
 
     def _failed(self, exc: OSError) -> SinkFailed:
-        return SinkFailed(f"{self._path}: {os.strerror(exc.errno) if exc.errno else exc}")
+        return SinkFailed(f"{self._path}: {exc.strerror or exc}")
 
 
 def check_place(path: Path) -> None:
@@ -158,6 +165,7 @@ def check_place(path: Path) -> None:
 
 def list_files(path: Path) -> list[Path]:
     """All files that stand there for the sink of `path`: writer by writer, each one's oldest first."""
+    path = path.resolve() if path.is_symlink() else path  # the others stand beside what the link names
     shape = re.compile(rf"{re.escape(path.stem)}(?:-([0-9]+))?{re.escape(path.suffix)}(?:\.([0-9]+))?")
     found = [(match, file) for file in path.parent.glob("*") if (match := shape.fullmatch(file.name))]
     found.sort(key=lambda pair: (int(pair[0][1] or 1), -int(pair[0][2] or 0)))
@@ -169,10 +177,10 @@ def list_folder(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
 
 
-def _take_slot(path: Path) -> tuple[Path, int]:
+def _take_slot(place: Place) -> tuple[Path, int]:
     for number in range(1, MAX_WRITERS + 1):
-        slot = _slot(path, number)
-        handle = _open_own(slot.with_name(f".{slot.name}.lock"), os.O_RDWR)
+        slot = _slot(place.path, number)
+        handle = open_own(place, f".{slot.name}.lock", os.O_RDWR)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -182,23 +190,7 @@ def _take_slot(path: Path) -> tuple[Path, int]:
             raise
         else:
             return slot, handle
-    raise SinkFailed(f"{path}: {MAX_WRITERS} processes write here already")
-
-
-def _open_own(path: Path, flags: int) -> int:
-    """Open or make a file for its owner alone: it says who does what.
-
-    What root makes is given to the owner of the folder, who has to go on with it.
-    """
-    handle = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if os.geteuid() == 0:
-        try:
-            folder = path.parent.stat()
-            os.fchown(handle, folder.st_uid, folder.st_gid)
-        except BaseException:
-            os.close(handle)
-            raise
-    return handle
+    raise SinkFailed(f"{place.path}: {MAX_WRITERS} processes write here already")
 
 
 def _slot(path: Path, number: int) -> Path:

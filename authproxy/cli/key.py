@@ -142,6 +142,7 @@ def export(
 
 
 def _hand_over(settings: "Settings", token: "Token", keys: "Mapping[str, RingKey]", output: Path) -> None:
+    from authproxy.rights import rights_at
     from authproxy.token.handover import Verification, configuration_lines, lasting, make_bundle
     from authproxy.token.keyring import certified_ring
 
@@ -150,7 +151,8 @@ def _hand_over(settings: "Settings", token: "Token", keys: "Mapping[str, RingKey
         keys = certified_ring(token.keys, keys, now)
     good = [key for key in keys.values() if not key.is_retired(now)]
     try:
-        output.write_bytes(make_bundle(good, style))
+        with rights_at(output):
+            output.write_bytes(make_bundle(good, style))
     except OSError as exc:
         raise StartError(f"--output {output}: cannot be written: {exc.strerror}") from exc
     realm = realm_of(settings, token, "https://HOST")

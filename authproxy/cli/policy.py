@@ -227,8 +227,11 @@ def _told() -> Iterator[None]:
 
 
 def _write(path: Path, text: str) -> None:
+    from authproxy.rights import rights_at
+
     try:
-        path.write_text(text, encoding="utf-8")
+        with rights_at(path):
+            path.write_text(text, encoding="utf-8")
     except OSError as exc:
         raise StartError(f"{path}: cannot be written: {exc.strerror}") from exc
 

@@ -101,6 +101,7 @@ def _write(imported: "Imported", output: Path | None, users: Path | None, *, for
     from authproxy.policy.importing.imported import to_policy, to_users
     from authproxy.policy.importing.report import Kind, render_json, render_text
     from authproxy.private_file import write_private
+    from authproxy.rights import rights_at
 
     refused = list(_refused(imported.users))
     usable = [user for user in imported.users if user.line not in {finding.line for finding in refused}]
@@ -111,7 +112,8 @@ def _write(imported: "Imported", output: Path | None, users: Path | None, *, for
     if output is None:
         typer.echo(to_policy(imported), nl=False)
     else:
-        output.write_text(to_policy(imported), encoding="utf-8")
+        with rights_at(output):
+            output.write_text(to_policy(imported), encoding="utf-8")
     if users is not None:
         write_private(users, to_users(usable).encode())
     findings = sorted([*imported.findings, *refused, *unwritten])

@@ -47,7 +47,7 @@ def serve(
     from authproxy.embedded import Layout, prepare
     from authproxy.listen import listening
     from authproxy.loglines import hold_standard_descriptors
-    from authproxy.stepdown import step_down
+    from authproxy.stepdown import find_foreign_storage, step_down
 
     hold_standard_descriptors()
     if embedded and config is not None:
@@ -60,7 +60,7 @@ def serve(
         _say(f"authproxy: warning: {warning}", err=True)
     # The ports come first: a start that cannot serve makes nothing on disk.
     with listening(loaded.settings.http.addr) as sockets, _debug_port(loaded.settings.http.debug) as debug_sockets:
-        if kept := step_down(loaded.settings, os.environ):
+        if kept := step_down(loaded.settings, os.environ) or find_foreign_storage(loaded.settings):
             _say(f"authproxy: warning: {kept}", err=True)
         if embedded and (made_up := prepare(layout, os.environ, now=dt.datetime.now(dt.UTC))):
             _show_password(made_up)

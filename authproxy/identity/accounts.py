@@ -16,7 +16,7 @@ from authproxy.identity.htpasswd import Htpasswd, load_htpasswd
 from authproxy.identity.names import find_name_problem
 from authproxy.identity.users import parse_users
 from authproxy.identity.users_edit import with_user, without_user
-from authproxy.private_file import locked, write_private
+from authproxy.private_file import locked, make_private_folder, read_private, write_private
 
 
 def add_user(
@@ -182,7 +182,7 @@ def _change_users(path: Path, change: Callable[[str], str]) -> None:
 def _rewrite(path: Path, rewrite: Callable[[], bytes]) -> None:
     """Read, change and replace a file while nobody else does."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         with locked(path):
             write_private(path, rewrite())
     except OSError as exc:
@@ -191,6 +191,6 @@ def _rewrite(path: Path, rewrite: Callable[[], bytes]) -> None:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return read_private(path).decode()
     except (OSError, UnicodeDecodeError) as exc:
         raise StartError(f"cannot read {path}: {exc}; it must be a readable text file in UTF-8") from exc

@@ -16,7 +16,7 @@ from authproxy.errors import StartError
 from authproxy.identity.bcrypt_hash import find_cost, hash_password
 from authproxy.identity.entry import Entry
 from authproxy.once import Once
-from authproxy.private_file import locked, write_private
+from authproxy.private_file import locked, make_private_folder, read_private, write_private
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +107,7 @@ def read_htpasswd(path: Path, *, once: Once | None = None) -> Mapping[str, Entry
 def load_htpasswd(path: Path) -> Htpasswd:
     """A file as it is. Raises StartError where it cannot be read."""
     try:
-        return Htpasswd.parse(path.read_bytes())
+        return Htpasswd.parse(read_private(path))
     except FileNotFoundError as exc:
         raise StartError(f"the htpasswd file {path} does not exist; make it: authproxy user add NAME") from exc
     except IsADirectoryError as exc:
@@ -124,7 +124,7 @@ def provision_htpasswd(path: Path) -> bool:
     if path.exists():
         return False
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         with locked(path):
             if path.exists():
                 return False

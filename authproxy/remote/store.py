@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from authproxy.private_file import locked, write_private
+from authproxy.private_file import locked, make_private_folder, write_private
 from authproxy.remote.faults import RemoteError
 from authproxy.remote.login import (
     HUB_KEY,
@@ -85,7 +85,7 @@ def erase_login(host: str, environment: Mapping[str, str]) -> bool:
 def _changing(path: Path) -> Iterator[dict[str, Any]]:
     """A file of logins that nobody else of us changes for the length of a block."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         with locked(path):
             yield read_config(path)
     except OSError as error:

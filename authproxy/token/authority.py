@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from authproxy.certificates import BACKDATED_BY, certify_authority, key_usage
 from authproxy.errors import StartError
-from authproxy.private_file import write_private
+from authproxy.private_file import read_private, write_private
 from authproxy.token.jwk import PublicKey
 
 CA = "ca.pem"
@@ -90,7 +90,7 @@ def certify_key(folder: Path, kid: str, public: PublicKey, now: float) -> None:
 
 def _find_certificate(path: Path) -> x509.Certificate | None:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(read_private(path))
     except FileNotFoundError:
         return None
     except ValueError as exc:
@@ -100,7 +100,7 @@ def _find_certificate(path: Path) -> x509.Certificate | None:
 def _read_authority_key(folder: Path) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
     path = folder / CA_KEY
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        key = load_pem_private_key(read_private(path), password=None)
     except FileNotFoundError as exc:
         raise StartError(
             f"token.keys: {folder / CA} has no {CA_KEY} beside it, so no key can get a certificate; put it back,"

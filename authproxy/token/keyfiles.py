@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from authproxy.errors import StartError
-from authproxy.private_file import write_private
+from authproxy.private_file import read_private, write_private
 from authproxy.token.authority import certify_key, find_chain, has_authority
 from authproxy.token.jwk import PublicKey, algorithms_of, libtrust_fingerprint, thumbprint
 from authproxy.token.signature import PrivateKey, sign
@@ -81,14 +81,14 @@ def make_key(folder: Path, algorithm: str, *, created: float, signs_from: float)
 def write_retired(folder: Path, kid: str, moment: float) -> None:
     """Say from when on a key is retired. Raises OSError. The caller holds the ring's lock, and has read the key."""
     path = folder / f"{kid}.json"
-    _write_metadata(path, {**json.loads(path.read_bytes()), "retired": _write_moment(moment)})
+    _write_metadata(path, {**json.loads(read_private(path)), "retired": _write_moment(moment)})
 
 
 def read_key(metadata: Path) -> RingKey:
     """The key of a metadata file. Raises StartError that names the file and what to do, and OSError."""
     pem = metadata.with_suffix(".pem")
     try:
-        content = json.loads(metadata.read_bytes())
+        content = json.loads(read_private(metadata))
         signs_from, retired = _read_moment(content["signs_from"]), content["retired"]
         created = _read_moment(content["created"])
         retired_at = None if retired is None else _read_moment(retired)
@@ -137,7 +137,7 @@ def _generate(algorithm: str) -> tuple[PrivateKey, str]:
 
 def _read_private(metadata: Path, pem: Path) -> PrivateKey:
     try:
-        private = load_pem_private_key(pem.read_bytes(), password=None)
+        private = load_pem_private_key(read_private(pem), password=None)
     except (ValueError, TypeError) as exc:
         raise StartError(f"token.keys: {pem} is not an unencrypted private key in PEM: {exc}") from exc
     except FileNotFoundError as exc:

@@ -23,7 +23,7 @@ import structlog
 
 from authproxy.clock import Clock
 from authproxy.errors import StartError, Unavailable
-from authproxy.private_file import locked, write_private
+from authproxy.private_file import locked, make_private_folder, read_private, write_private
 from authproxy.token.authority import certify_key, find_chain, make_authority
 from authproxy.token.header import PLAIN, HeaderStyle
 from authproxy.token.jwk import to_jwk
@@ -75,7 +75,7 @@ class KeyRing:
         read, written or understood.
         """
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(folder)
             if not (folder / SECRET).exists() or not metadata_files(folder):
                 with locked(folder / SECRET):
                     if not metadata_files(folder):
@@ -191,7 +191,7 @@ def _by_name(keys: Mapping[str, RingKey]) -> Mapping[str, RingKey]:
 
 
 def _read_secret(path: Path) -> bytes:
-    secret = path.read_bytes().strip()
+    secret = read_private(path).strip()
     if len(secret) < MIN_SECRET_BYTES:
         raise StartError(f"token.keys: {path} is shorter than {MIN_SECRET_BYTES} bytes; remove it and start again")
     return secret

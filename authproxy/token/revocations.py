@@ -19,7 +19,7 @@ from typing import ClassVar, Protocol
 import structlog
 
 from authproxy.errors import StartError
-from authproxy.private_file import locked, write_private
+from authproxy.private_file import locked, make_private_folder, read_private, write_private
 from authproxy.watch import fingerprint
 
 log = structlog.get_logger(__name__)
@@ -115,7 +115,8 @@ def revoke(state: Path, subject: str, before: dt.datetime) -> dt.datetime:
 
 def _make(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder.parent)
+        make_private_folder(folder)
     except OSError as exc:
         raise StartError(
             f"token.state: cannot make the folder {folder}: {exc.strerror}; check the permissions of {folder.parent}"
@@ -132,7 +133,7 @@ def _read(folder: Path) -> Mapping[str, float]:
 
 def _read_file(path: Path) -> tuple[str, float]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_private(path))
         subject, before = content["subject"], dt.datetime.fromisoformat(content["before"])
     except OSError as exc:
         raise StartError(f"token.state: cannot read {path}: {exc.strerror}; check its permissions") from exc

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from authproxy.cli import key
 from authproxy.errors import StartError
+from authproxy.token import keyfiles
 from authproxy.token.keyring import KeyRing, read_ring
 from authproxy.token.rotation import rotate
 
@@ -265,6 +266,6 @@ def test_what_the_system_refuses_is_one_sentence(folder: Path, monkeypatch: pyte
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(keyfiles, "read_private", refuse)
     with pytest.raises(StartError, match=r"cannot use the folder data/keys: Permission denied .* run this as"):
         invoke("list")
