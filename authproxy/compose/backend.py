@@ -92,5 +92,9 @@ def _purge(driver: Driver, row: UploadPurging, metrics: Metrics) -> PurgeUploads
 
 def _make_driver(storage: Storage) -> Driver:
     if storage.filesystem is not None:
-        return FilesystemDriver(storage.filesystem.rootdirectory, threads=storage.filesystem.maxthreads)
+        return FilesystemDriver(
+            storage.filesystem.rootdirectory,
+            threads=storage.filesystem.maxthreads,
+            read_only=storage.maintenance.readonly.enabled,
+        )
     return MemoryDriver()

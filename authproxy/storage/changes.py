@@ -22,10 +22,13 @@ FOLDERS = 3
 
 
 class Changes:
-    """The marks of one storage. `file` is made where it is missing; where it can't be, the marks are this process's."""
+    """The marks of one storage. `file` is made where it is missing; where it can't be, the marks are this process's.
 
-    def __init__(self, file: Path) -> None:
-        self._map = _open_map(file)
+    `read_only`: it isn't made, and nobody may tell of a change.
+    """
+
+    def __init__(self, file: Path, *, read_only: bool = False) -> None:
+        self._map = _open_to_read(file) if read_only else _open_map(file)
         # Eight bytes at an aligned address are read and written in one step.
         self.marks = memoryview(self._map).cast("Q")
 
@@ -48,6 +51,16 @@ class Changes:
     def tell_all(self) -> None:
         """Anything may have changed."""
         self._map[:] = secrets.token_bytes(8) * MARKS
+
+
+def _open_to_read(file: Path) -> mmap.mmap:
+    with suppress(OSError, ValueError):  # ValueError: it is shorter than that
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return mmap.mmap(descriptor, _BYTES, prot=mmap.PROT_READ)
+        finally:
+            os.close(descriptor)
+    return mmap.mmap(-1, _BYTES)
 
 
 def _open_map(file: Path) -> mmap.mmap:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from authproxy.errors import StartError
+from authproxy.private_file import make_private_folder
 from authproxy.storage import durable
 from authproxy.storage.batch import Batch
 from authproxy.storage.beginnings import Beginnings
@@ -45,16 +47,20 @@ FOREIGN_S = 2.0
 class FilesystemDriver:
     """See `driver.Driver`. `threads` bounds what runs at once: reads from the disk, writes, hashes.
 
-    Raises StartError where the folder can't be made or written.
+    `read_only`: nothing is made, written or tried out, and nobody may call a method that writes.
+
+    Raises StartError where the folder can't be made or written; `read_only`: where it can't be listed.
     """
 
-    def __init__(self, root: Path, *, threads: int = 16) -> None:
+    def __init__(self, root: Path, *, threads: int = 16, read_only: bool = False) -> None:
         self._root = root
         self._base = os.fspath(root)
-        for folder in (root / ROOT, root / LOCKS):
-            _check_writable(root, folder)
+        if read_only:
+            _check_readable(root)
+        else:
+            _check_writable(root)
         self._locks = Locks(root / LOCKS)
-        self._changes = Changes(root / CHANGES)
+        self._changes = Changes(root / CHANGES, read_only=read_only)
         self._beginnings = Beginnings(f"{root}/{BEGINNING}")
         self._remembered = Remembered(self._changes, foreign_s=FOREIGN_S, now=time.monotonic)
         self._buffers = Buffers()
@@ -216,16 +222,26 @@ class FilesystemDriver:
             self._changes.tell_all()
 
 
-def _check_writable(root: Path, folder: Path) -> None:
-    probe = folder / f".probe.{os.getpid()}.tmp"
+def _check_writable(root: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        make_private_folder(root)
+        for folder in (root / ROOT, root / LOCKS):
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()  # without a name: nobody else can put something in its place
     except OSError as error:
         raise StartError(
             f"storage.filesystem.rootdirectory: {root} can't be written ({error.strerror}: {error.filename}). Give the"
             " folder to the user that runs authproxy, or name another."
+        ) from error
+
+
+def _check_readable(root: Path) -> None:
+    try:
+        os.scandir(root).close()
+    except OSError as error:
+        raise StartError(
+            f"storage.filesystem.rootdirectory: {root} can't be read ({error.strerror}). Let the user that runs"
+            " authproxy read it, or name another; with maintenance.readonly it isn't made."
         ) from error
 
 

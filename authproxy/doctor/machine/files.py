@@ -45,9 +45,10 @@ def find_read_fault(installation: Installation, key: str, path: Path) -> Finding
 
 
 def _written(installation: Installation) -> Iterator[tuple[str, Path]]:
-    settings = installation.settings
-    if settings.has_core and settings.storage is not None and settings.storage.filesystem is not None:
-        yield "storage.filesystem.rootdirectory", settings.storage.filesystem.rootdirectory
+    settings, storage = installation.settings, installation.settings.storage
+    is_served = settings.has_core and storage is not None and not storage.maintenance.readonly.enabled
+    if is_served and storage is not None and storage.filesystem is not None:
+        yield "storage.filesystem.rootdirectory", storage.filesystem.rootdirectory
     if settings.token is not None:
         yield "token.keys", settings.token.keys
         if settings.token.state is not None:
