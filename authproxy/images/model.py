@@ -112,7 +112,7 @@ class Manifest:
         taken from the content.
         """
         try:
-            body = parse_object(content)
+            body = parse_object(content, max_parts=None)
             actual = infer_media_type(body)
         except ManifestInvalid as error:
             raise UnreadableManifest(str(error)) from None

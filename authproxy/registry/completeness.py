@@ -34,8 +34,10 @@ async def check_complete(driver: Driver, repository: Repository, needed: Needed,
     found = [(entry, None if digest is None else sizes[digest]) for entry, digest in held]
     if missing := _digests(entry for entry, size in found if size is None):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        entries = {entry.digest for entry in (*needed.manifests, *needed.either)}
+        hint = "; what an index needs is set by validation.manifests.indexes" if entries & set(missing) else ""
         raise ManifestBlobUnknown(
-            f"the manifest names {missing[0]}{more}, which this repository lacks: push it first",
+            f"the manifest names {missing[0]}{more}, which this repository lacks: push it first{hint}",
             detail={"missing": [str(digest) for digest in missing[:MAX_NAMED]]},
         )
     for entry, size in found:

@@ -1,9 +1,11 @@
 """What a manifest is: image manifests and indexes of OCI Image 1.1 and of Docker, read and checked. No I/O."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from authproxy.budget import MAX_DESCRIPTORS, MAX_MANIFEST_PARTS
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid, ManifestInvalid
 from authproxy.registry.rules import Platform
@@ -34,6 +36,9 @@ _PAST = {
     "application/vnd.oci.artifact.manifest.v1+json": "OCI Image 1.1 has an image manifest with artifactType instead",
 }
 
+# What costs time to parse.
+_PARTS = (b"{", b"[", b",")
+
 # Sizes are int64 for other readers.
 _MAX_SIZE = 2**63 - 1
 
@@ -58,6 +63,7 @@ class Manifest:
     layers: tuple[Descriptor, ...] = ()  # an image's
     manifests: tuple[Descriptor, ...] = ()  # an index's entries
     subject: Digest | None = None  # the manifest that this one refers to
+    listed_with: Mapping[str, Any] = field(default_factory=dict, compare=False)  # of one with a subject
 
 
 def parse_manifest(content: bytes, content_type: str | None) -> Manifest:
@@ -82,23 +88,24 @@ def parse_manifest(content: bytes, content_type: str | None) -> Manifest:
         )
     _check_texts(body)
     subject = None if body.get("subject") is None else _read_descriptor(body["subject"], "subject").digest
+    listed_with = {} if subject is None else describe_referrer(body, media_type)
     if media_type in INDEXES:
-        return Manifest(media_type, manifests=_read_index(body), subject=subject)
+        return Manifest(media_type, manifests=_read_index(body), subject=subject, listed_with=listed_with)
     if media_type not in IMAGES:
         _refuse(f"mediaType {media_type[:200]!r} is none that this registry can check", supported=[*IMAGES, *INDEXES])
     config, layers = _read_image(body)
-    return Manifest(media_type, config, layers, subject=subject)
+    return Manifest(media_type, config, layers, subject=subject, listed_with=listed_with)
 
 
 def media_type_of(content: bytes) -> str:
     """The media type of a stored manifest: whatever its content says, as CNCF Distribution infers it."""
-    return infer_media_type(parse_object(content))
+    return infer_media_type(parse_object(content, max_parts=None))
 
 
 def find_subject(content: bytes) -> Digest | None:
     """The subject of a stored manifest. None where it has none, or is not readable."""
     try:
-        body = parse_object(content)
+        body = parse_object(content, max_parts=None)
         return _read_descriptor(body["subject"], "subject").digest if body.get("subject") else None
     except ManifestInvalid:
         return None
@@ -114,12 +121,40 @@ def infer_media_type(body: dict[str, Any]) -> str:
     return OCI_INDEX if "manifests" in body else OCI_IMAGE
 
 
-def parse_object(content: bytes) -> dict[str, Any]:
-    """The JSON object that any manifest is. Raises ManifestInvalid."""
+def describe_referrer(body: dict[str, Any], media_type: str) -> dict[str, Any]:
+    """What a list of referrers says of a manifest beside its media type, digest and size.
+
+    `artifactType` is the manifest's own, else the media type of an image's config; an index without one has none.
+    """
+    found: dict[str, Any] = {}
+    match body:
+        case {"artifactType": str(artifact_type)} if artifact_type:
+            found["artifactType"] = artifact_type
+        case {"config": {"mediaType": str(config_type)}} if config_type and media_type not in INDEXES:
+            found["artifactType"] = config_type
+        case _:
+            pass
+    match body.get("annotations"):
+        case {**annotations} if annotations:
+            found["annotations"] = {key: value for key, value in annotations.items() if isinstance(value, str)}
+        case _:
+            pass
+    return found
+
+
+def parse_object(content: bytes, *, max_parts: int | None = MAX_MANIFEST_PARTS) -> dict[str, Any]:
+    """The JSON object that any manifest is. Raises ManifestInvalid, also where it has more parts than `max_parts`.
+
+    Parts are its objects, lists and commas. Those within texts count too, which only makes the limit stricter.
+    """
+    if max_parts is not None and (parts := sum(map(content.count, _PARTS))) > max_parts:
+        _refuse(f"the manifest has more than {max_parts} objects, lists and commas", parts=parts, limit=max_parts)
     try:
         # Decoded here: json would guess at UTF-16 and UTF-32, which other readers refuse.
         body = json.loads(content.decode(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ManifestInvalid("the manifest is nested too deep") from None
+    except ValueError as error:
         raise ManifestInvalid("the manifest is not JSON in UTF-8", detail={"reason": str(error)[:200]}) from None
     if not isinstance(body, dict):
         _refuse("the manifest is no JSON object")
@@ -156,6 +191,8 @@ def _read_list(body: dict[str, Any], key: str) -> list[Any]:
         return []
     if not isinstance(value, list):
         _refuse(f"{key} is not a list")
+    if len(value) > MAX_DESCRIPTORS:
+        _refuse(f"{key} has {len(value)} entries; this registry takes {MAX_DESCRIPTORS} in one manifest")
     return value
 
 

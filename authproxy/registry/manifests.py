@@ -12,7 +12,8 @@ from authproxy.registry.answers import Answer, Answers
 from authproxy.registry.completeness import check_complete
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import digest_of, read_manifests, to_link
-from authproxy.registry.manifest import MAX_BYTES, OCI_IMAGE, find_subject, media_type_of, parse_manifest
+from authproxy.registry.manifest import MAX_BYTES, OCI_IMAGE, Manifest, find_subject, media_type_of, parse_manifest
+from authproxy.registry.referrers import make_entry, to_note
 from authproxy.registry.restrictions import Restrictions
 from authproxy.registry.rules import ManifestRules
 from authproxy.registry.tags import Tags, tag_links
@@ -64,7 +65,7 @@ class Manifests:
         needed = decide_needed(manifest, self._rules)
         await check_complete(self._driver, exchange.repository, needed, check_sizes=self._rules.enabled)
         free = [tag for tag in tags if tag not in stays]
-        await self._store(exchange.repository, content, names, manifest.subject, free)
+        await self._store(exchange.repository, content, names, manifest, free)
         await self._restrictions.set_new(exchange.repository, digest, names, stays)
         named = tags if isinstance(reference, Digest) else []
         await exchange.answer(
@@ -115,7 +116,7 @@ class Manifests:
         repository: Repository,
         content: bytes,
         names: Sequence[Digest],
-        subject: Digest | None,
+        manifest: Manifest,
         tags: Sequence[Tag],
     ) -> None:
         """Content first, then the links to it, tags last: what is visible is complete, and what is tagged is listed.
@@ -128,8 +129,9 @@ class Manifests:
         if await self._driver.read([layout.blob(stored)]) != [content]:  # not there, or damaged
             writes.append((layout.blob(stored), content))
         writes += [(layout.revision_link(repository, name), link) for name in names]
-        if subject is not None:
-            writes.append((layout.referrer_link(repository, subject, digest), link))
+        if manifest.subject is not None:
+            entry = make_entry(manifest.media_type, digest, len(content), manifest.listed_with)
+            writes.append((layout.referrer_link(repository, manifest.subject, digest), to_note(stored, entry)))
         for tag in tags:
             writes += tag_links(repository, tag, digest)
         await self._driver.write_all(writes)

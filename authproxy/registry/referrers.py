@@ -1,16 +1,17 @@
 """Referrers: GET, HEAD /v2/<name>/referrers/<digest> (OCI Distribution 1.1, "Listing Referrers").
 
-A referrer is a manifest that has a `subject`. Its push leaves an entry beside the revisions; what clients listed under
-the fallback tag, before this registry or another served the list, is folded in. Either is a hint of where to look: a
-referrer is listed as long as the repository holds it and its content names the subject. See
-docs/decisions/0012-keep-referrers-beside-revisions.md.
+A referrer is a manifest that has a `subject`. Its push leaves a note beside the revisions, with what the list says of
+it, so that a list parses no manifest: docs/decisions/0049-note-what-a-list-of-referrers-says.md. What clients listed
+under the fallback tag, before this registry or another served the list, is folded in; of these, and where an earlier
+version left the note, the manifest is read. A referrer is listed as long as the repository holds it and its content
+names the subject. See docs/decisions/0012-keep-referrers-beside-revisions.md.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from authproxy.digest import HEX_LENGTH, Digest, parse_digest
@@ -18,8 +19,8 @@ from authproxy.errors import DigestInvalid, ManifestInvalid
 from authproxy.pages import parse_page
 from authproxy.reference import Repository, Tag
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.links import read_manifests
-from authproxy.registry.manifest import INDEXES, MAX_BYTES, OCI_INDEX, infer_media_type, parse_object
+from authproxy.registry.links import read_manifests, sizes_of, stored_manifests, to_link
+from authproxy.registry.manifest import MAX_BYTES, OCI_INDEX, describe_referrer, infer_media_type, parse_object
 from authproxy.registry.tags import Tags
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
@@ -35,8 +36,26 @@ MAX_READ_BYTES = 16 * 1024 * 1024
 LOOK = 1000
 BATCH = 8
 
-# What an entry of the list is: a descriptor, as JSON.
-Entry: TypeAlias = dict[str, Any]
+# Parsing more than this, in bytes, others shall not wait for twice in a row.
+LARGE_BYTES = 64 * 1024
+
+_HEAD = f'{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":['.encode()
+
+
+class Entry(NamedTuple):
+    """What the list says of a manifest."""
+
+    digest: Digest
+    artifact_type: str | None
+    descriptor: bytes  # as JSON: it goes into answers as it is
+
+
+class Found(NamedTuple):
+    """What was looked at."""
+
+    digest: Digest
+    entry: Entry | None  # None: it doesn't belong to the list
+    read_bytes: int
 
 
 class Referrers:
@@ -51,12 +70,12 @@ class Referrers:
         asked = parse_page(exchange.route, default=MAX_PAGE).at_most(MAX_PAGE)
         assert asked.limit is not None
         after = parse_digest(asked.last) if asked.last else None
-        page = ReferrersPage(exchange.digest, exchange.route.parameter("artifactType") or None, asked.limit)
+        page = ReferrersPage(exchange.route.parameter("artifactType") or None, asked.limit)
         has_more = False
         if asked.limit > 0:
-            async with aclosing(self._manifests(exchange.repository, exchange.digest, after)) as manifests:
-                async for digest, content in manifests:
-                    if not page.take(digest, content):
+            async with aclosing(self._entries(exchange.repository, exchange.digest, after)) as entries:
+                async for found in entries:
+                    if not page.take(found):
                         has_more = True
                         break
         headers = [("Content-Type", OCI_INDEX)]
@@ -64,13 +83,12 @@ class Referrers:
             headers.append(("OCI-Filters-Applied", "artifactType"))
         if has_more:
             headers.append(("Link", _next(exchange, page)))
-        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": page.shown}
-        await exchange.answer(200, headers, json.dumps(index, separators=(",", ":")).encode())
+        await exchange.answer(200, headers, _HEAD + b",".join(page.shown) + b"]}")
 
-    async def _manifests(
+    async def _entries(
         self, repository: Repository, subject: Digest, after: Digest | None
-    ) -> AsyncGenerator[tuple[Digest, bytes], None]:
-        """Where the referrers are among: digests greater than `after`, in order, and the contents under them."""
+    ) -> AsyncGenerator[Found, None]:
+        """What the list says of manifests that the referrers are among: those behind `after`, in order."""
         listed = await self._listed_by_clients(repository, subject)
         for algorithm in sorted(HEX_LENGTH):
             if after is not None and after.algorithm > algorithm:
@@ -79,10 +97,40 @@ class Referrers:
             hexes = {digest.hex for digest in listed if digest.algorithm == algorithm}
             async with aclosing(self._digests(repository, subject, algorithm, hexes, last)) as batches:
                 async for batch in batches:
-                    contents = await read_manifests(self._driver, repository, batch)
-                    for item in contents.items():
-                        yield item
+                    async with aclosing(self._look(repository, subject, batch)) as looked:
+                        async for found in looked:
+                            yield found
                     await asyncio.sleep(0)  # what is in memory is read without waiting: let others come in between
+
+    async def _look(
+        self, repository: Repository, subject: Digest, digests: Sequence[Digest]
+    ) -> AsyncGenerator[Found, None]:
+        """Those of a batch that the repository holds."""
+        notes = await self._driver.read([layout.referrer_link(repository, subject, digest) for digest in digests])
+        noted = {
+            digest: (entry, len(note or b""))
+            for digest, note in zip(digests, notes, strict=True)
+            if (entry := find_entry(note, digest))
+        }
+        held = await self._find_held(repository, list(noted))
+        contents: dict[Digest, bytes] = {}
+        if len(noted) < len(digests):
+            contents = await read_manifests(self._driver, repository, [name for name in digests if name not in noted])
+        for digest in digests:
+            if digest in held:
+                yield Found(digest, *noted[digest])
+            elif (content := contents.get(digest)) is not None:
+                yield Found(digest, describe(content, digest, subject), len(content))
+                if len(content) > LARGE_BYTES:
+                    await asyncio.sleep(0)
+
+    async def _find_held(self, repository: Repository, digests: Sequence[Digest]) -> set[Digest]:
+        """Those that the repository holds and whose content is there."""
+        if not digests:
+            return set()
+        stored = await stored_manifests(self._driver, repository, digests)
+        sizes = await sizes_of(self._driver, list(stored.values()))
+        return {digest for digest, size in zip(stored, sizes, strict=True) if size is not None}
 
     async def _digests(
         self, repository: Repository, subject: Digest, algorithm: str, listed: set[str], last: str
@@ -125,30 +173,29 @@ class Referrers:
 class ReferrersPage:
     """One page of a list while it is filled, by manifests in the order of their digests."""
 
-    def __init__(self, subject: Digest, artifact_type: str | None, limit: int) -> None:
-        self.subject = subject
+    def __init__(self, artifact_type: str | None, limit: int) -> None:
         self.artifact_type = artifact_type  # None: of any
         self.limit = limit
-        self.shown: list[Entry] = []
+        self.shown: list[bytes] = []
         self.last: Digest | None = None  # what was looked at last
         self._bytes = 0
         self._looked_at = 0
         self._read_bytes = 0
 
-    def take(self, digest: Digest, content: bytes) -> bool:
+    def take(self, found: Found) -> bool:
         """Show a manifest if it belongs to the list. False: nothing more fits, the next page begins with this one."""
         if self._looked_at >= MAX_LOOKED_AT or self._read_bytes >= MAX_READ_BYTES:
             return False
-        entry = describe(content, digest, self.subject)
-        if entry is not None and self.artifact_type in (None, entry.get("artifactType")):
-            length = len(json.dumps(entry))
+        entry = found.entry
+        if entry is not None and self.artifact_type in (None, entry.artifact_type):
+            length = len(entry.descriptor)
             if len(self.shown) >= self.limit or (self.shown and self._bytes + length > MAX_BYTES):
                 return False
-            self.shown.append(entry)
+            self.shown.append(entry.descriptor)
             self._bytes += length
-        self.last = digest
+        self.last = found.digest
         self._looked_at += 1
-        self._read_bytes += len(content)
+        self._read_bytes += found.read_bytes
         return True
 
 
@@ -161,10 +208,7 @@ def fallback_tag(subject: Digest) -> Tag:
 
 
 def describe(content: bytes, digest: Digest, subject: Digest) -> Entry | None:
-    """The entry for a stored manifest; None where it does not refer to `subject`, or is no manifest.
-
-    `artifactType` is the manifest's own, else the media type of an image's config; an index without one has none.
-    """
+    """The entry for a stored manifest; None where it does not refer to `subject`, or is no manifest of ours."""
     try:
         body = parse_object(content)
         media_type = infer_media_type(body)
@@ -175,20 +219,29 @@ def describe(content: bytes, digest: Digest, subject: Digest) -> Entry | None:
             pass
         case _:
             return None
-    entry: Entry = {"mediaType": media_type, "digest": str(digest), "size": len(content)}
-    match body:
-        case {"artifactType": str(artifact_type)} if artifact_type:
-            entry["artifactType"] = artifact_type
-        case {"config": {"mediaType": str(config_type)}} if config_type and media_type not in INDEXES:
-            entry["artifactType"] = config_type
+    return make_entry(media_type, digest, len(content), describe_referrer(body, media_type))
+
+
+def make_entry(media_type: str, digest: Digest, size: int, listed_with: Mapping[str, Any]) -> Entry:
+    """The descriptor that a list shows of a manifest."""
+    found = {"mediaType": media_type, "digest": str(digest), "size": size, **listed_with}
+    return Entry(digest, listed_with.get("artifactType"), json.dumps(found, separators=(",", ":")).encode())
+
+
+def to_note(stored: Digest, entry: Entry) -> bytes:
+    """What a referrer's link holds: where the manifest is stored, its artifact type, and its entry, a line for each."""
+    return b"\n".join((to_link(stored), json.dumps(entry.artifact_type).encode(), entry.descriptor))
+
+
+def find_entry(note: bytes | None, digest: Digest) -> Entry | None:
+    """The entry in a referrer's link. None where it holds none: an earlier version wrote the digest alone."""
+    match (note or b"").split(b"\n"):
+        case [_, artifact_type, descriptor] if descriptor.endswith(b"}") and str(digest).encode() in descriptor:
+            with suppress(ValueError):
+                return Entry(digest, json.loads(artifact_type), descriptor)
         case _:
             pass
-    match body.get("annotations"):
-        case {**annotations} if annotations:
-            entry["annotations"] = {key: value for key, value in annotations.items() if isinstance(value, str)}
-        case _:
-            pass
-    return entry
+    return None
 
 
 def _parse_all(algorithm: str, names: list[str]) -> list[Digest]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from authproxy.digest import Digest
 from authproxy.reference import Repository
 from authproxy.registry.manifest import DOCKER_IMAGE, OCI_IMAGE, OCI_INDEX
-from authproxy.registry.referrers import describe, fallback_tag
+from authproxy.registry.referrers import describe, fallback_tag, find_entry, to_note
 from authproxy.storage import layout
 from authproxy.storage.memory import MemoryDriver
 from tests.support.registry import connect, image, push_blob, push_manifest, sha256
@@ -58,7 +58,11 @@ def test_described(body: dict[str, Any], media_type: str, more: dict[str, Any]) 
     content = json.dumps(body).encode()
     digest = Digest.of(content)
     expected = {"mediaType": media_type, "digest": str(digest), "size": len(content)} | more
-    assert describe(content, digest, SUBJECT) == expected
+    entry = describe(content, digest, SUBJECT)
+    assert entry is not None
+    assert json.loads(entry.descriptor) == expected
+    assert (entry.digest, entry.artifact_type) == (digest, expected.get("artifactType"))
+    assert find_entry(to_note(digest, entry), digest) == entry
 
 
 NO_REFERRERS: dict[str, Any] = {
