@@ -29,11 +29,12 @@ RETRY_AFTER_S = 5
 IPV6_PREFIX_BITS = 64
 
 # Manifests: they are parsed on the event loop, and the parser keeps the interpreter's lock, so a thread would not help.
-# Objects, lists and commas of one. Parsing costs by these, not by bytes: 100,000 take some 20 ms, the 1.4 million that
-# fit into the 4 MiB of a manifest 120 ms and more. Real ones have less than a hundred.
+# Objects, lists and commas of one. Parsing costs by these, not by bytes: 100,000 take some 50 ms, the 2.8 million that
+# fit into the 4 MiB of a manifest ten times as long. Real ones have some hundred.
 MAX_MANIFEST_PARTS = 100_000
-# Layers of an image, or entries of an index, each a digest to parse and a link to look for. overlayfs takes 500 layers.
-MAX_DESCRIPTORS = 4_000
+# Layers of an image, or entries of an index, each a digest to parse (some 20 µs) and a link to look for. overlayfs
+# takes 500 layers.
+MAX_DESCRIPTORS = 2_000
 
 
 @lru_cache(maxsize=4096)

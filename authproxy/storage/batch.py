@@ -1,12 +1,14 @@
 """Several files put in their places together, durably, with as few syncs as that takes.
 
 A sync costs what the disk takes to answer, nearly the same for one file as for ten at once. So first all folders are
-made and all contents written beside their places; then everything is synced; then the files are renamed into place, in
+made and all contents written, into files without a name; then everything is synced; then the files get their names, in
 order; then the folders that they came into are synced. What a crash in the middle can leave is in
-docs/explanation/durability.md. A file that has a folder for itself comes with it, where there is none at its place:
+docs/explanation/durability.md, and why the files have no name until then in
+docs/decisions/0050-write-into-files-without-a-name.md. A file that has a folder for itself comes with it, where there is none at its place:
 one folder less to make and to remove, which is dear (docs/decisions/0017-make-and-remove-no-file-in-vain.md).
 """
 
+import errno
 import os
 import secrets
 from collections.abc import Callable
@@ -19,10 +21,13 @@ from authproxy.storage.layout import ROOT, StorePath
 from authproxy.storage.locks import Locks
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_UNNAMED = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
+# File systems without such files say the first, kernels that don't know them the others.
+_NO_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
 class Draft:
-    """One file: open, at `at` now and at `place` in the end."""
+    """One file: open, at `at` now ("": it has no name yet) and at `place` in the end."""
 
     __slots__ = (
         "at",
@@ -83,7 +88,7 @@ class Batch:
                 durable.prune(draft.folder, f"{self._root}/{ROOT}")
 
     def add(self, path: StorePath, content: bytes) -> None:
-        """Write content beside its place."""
+        """Write content that gets its name later."""
         draft = Draft(self._root, path, content)
         self._drafts.append(draft)
         self._write(draft, content)
@@ -108,7 +113,7 @@ class Batch:
         self._changed.clear()
 
     def place(self, condition: Callable[[], bool] = lambda: True) -> bool:
-        """Rename all into place, in order. Small files each under the lock of their path, where `condition` is asked.
+        """Put all in place, in order. Small files each under the lock of their path, where `condition` is asked.
 
         False: it did not hold, and nothing more was placed.
         """
@@ -132,14 +137,10 @@ class Batch:
         durable.sync(folders=folders)
 
     def _write(self, draft: Draft, content: bytes) -> None:
-        # A leading dot and an ending of its own: our lists leave it out, and CNCF Distribution looks for "link" and
-        # "data".
-        name = os.path.basename(draft.place)
         for last in range(durable.ATTEMPTS - 1, -1, -1):
             self._changed += durable.make_folders(draft.folder)
-            draft.at = f"{draft.folder}/.{name}.{secrets.token_hex(8)}.tmp"
             try:
-                draft.descriptor = os.open(draft.at, _NEW, 0o666)
+                draft.at, draft.descriptor = _open_draft(draft.folder, draft.place)
                 break
             except FileNotFoundError:  # somebody has removed the folder, which was empty
                 if not last:
@@ -159,7 +160,10 @@ class Batch:
     def _rename(self, draft: Draft) -> None:
         for last in range(durable.ATTEMPTS - 1, -1, -1):
             try:
-                os.rename(draft.at, draft.place)
+                if draft.at:
+                    os.rename(draft.at, draft.place)
+                else:
+                    _give_name(draft)
                 break
             except FileNotFoundError:  # somebody has removed the folder, and with it all in it
                 if not last:
@@ -177,9 +181,42 @@ class Batch:
             durable.sync([draft.descriptor])
 
 
+def _open_draft(folder: str, place: str) -> tuple[str, int]:
+    """Where a new file is ("": nowhere yet), and its descriptor."""
+    try:
+        return "", os.open(folder, _UNNAMED, 0o666)
+    except OSError as error:
+        if error.errno not in _NO_UNNAMED:
+            raise
+    at = _beside(place, secrets.token_hex(8))
+    return at, os.open(at, _NEW, 0o666)
+
+
+def _give_name(draft: Draft) -> None:
+    """Put a file that has no name in its place, under the lock of its path."""
+    unnamed = f"/proc/self/fd/{draft.descriptor}"
+    # Any `src_dir_fd` has Python call linkat, which follows the link that this is.
+    try:
+        os.link(unnamed, draft.place, src_dir_fd=draft.descriptor)
+    except FileExistsError:
+        # A name can't be given over another: a second one for as long as it takes to rename it. Who was killed between
+        # the two left it, and nobody else uses it while we hold the lock.
+        at = _beside(draft.place, "new")
+        with suppress(FileNotFoundError):
+            os.unlink(at)
+        os.link(unnamed, at, src_dir_fd=draft.descriptor)
+        os.rename(at, draft.place)
+
+
+def _beside(place: str, mark: str) -> str:
+    """A leading dot and an ending of its own: our lists leave it out; CNCF Distribution looks for "link" and "data"."""
+    folder, _, name = place.rpartition("/")
+    return f"{folder}/.{name}.{mark}.tmp"
+
+
 def _discard(draft: Draft) -> None:
     if draft.descriptor >= 0:
         os.close(draft.descriptor)
-        if not draft.is_placed:
+        if draft.at and not draft.is_placed:
             with suppress(FileNotFoundError):
                 os.unlink(draft.at)

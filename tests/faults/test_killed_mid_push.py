@@ -5,6 +5,8 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -21,6 +23,10 @@ MIB = 1024 * 1024
 CONTENT = os.urandom(32 * MIB)
 DIGEST = Digest.of(CONTENT)
 ON_DISK_WITHIN_S = 20.0
+# Commits under way in each of so many kills; with named files about every third left one.
+KILLS = 5
+PUSHERS = 6
+PUSHING_S = 1.0
 
 
 @pytest.fixture
@@ -114,3 +120,32 @@ def test_what_was_acknowledged_is_there_after_the_kill(server: Server) -> None:
         assert client.get(f"/v2/{REPOSITORY}/manifests/v1").content == image.manifest
         assert client.get(f"/v2/{REPOSITORY}/tags/list").json() == {"name": REPOSITORY, "tags": ["v1"]}
     assert_blobs_are_whole(server)
+
+
+def test_kills_in_the_middle_of_commits_leave_no_files_behind(tmp_path: Path) -> None:
+    """Manifests under tags that are new, and under one that moves, while the server is killed again and again."""
+    folder = tmp_path / "server"
+    server = Server(folder, arguments=("config.yml",), has_tls=False)
+    folder.mkdir()
+    (folder / "config.yml").write_text("version: 0.1\nauth: none\nstorage: {filesystem: {rootdirectory: root}}\n")
+    for kill in range(KILLS):
+        server.start()
+        with ThreadPoolExecutor(PUSHERS) as pool:
+            pushed = [pool.submit(push_until_killed, server, f"{kill}-{number}") for number in range(PUSHERS)]
+            time.sleep(PUSHING_S)
+            server.kill()
+            assert sum(each.result() for each in pushed) > 0
+    names = {path.name for path in (folder / "root" / "docker").rglob("*") if path.is_file()}
+    # The second is there for one system call, and the next writer of that link replaces it: docs/decisions/0050.
+    assert names <= {"data", "link", "startedat", ".link.new.tmp"}
+
+
+def push_until_killed(server: Server, mark: str) -> int:
+    """How many manifests were taken."""
+    taken = 0
+    with server.client() as client, suppress(httpx.TransportError):
+        while True:
+            push_image(client, REPOSITORY, f"v{mark}-{taken}", make_image(f"{mark}-{taken}"))
+            push_image(client, REPOSITORY, "latest", make_image(f"{mark}-{taken}"))
+            taken += 1
+    return taken

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -127,12 +128,18 @@ class Disk:
         self.room = room
         self.steps: list[str] = []
         self._pwrite, self._sync_all = os.pwrite, syncs.sync_all
-        rename_file = os.rename
+        rename_file, link_file = os.rename, os.link
 
         def rename(path: str, target: str) -> None:
             self.steps.append(f"rename to {Path(target).name}")
             rename_file(path, target)
 
+        def link(path: str, target: str, **more: Any) -> None:
+            link_file(path, target, **more)
+            if path.startswith("/proc/self/fd/"):
+                self.steps.append(f"name {Path(target).name}")
+
+        monkeypatch.setattr(os, "link", link)
         monkeypatch.setattr(os, "pwrite", self.pwrite)
         monkeypatch.setattr(syncs, "sync_all", self.sync_all)
         monkeypatch.setattr(os, "rename", rename)
@@ -150,8 +157,10 @@ class Disk:
 
 
 def _kind(descriptor: int) -> str:
-    """The last part of a file's path, without what is random in it."""
+    """The last part of a file's path, without what is random in it; `new`: it has no name yet."""
     name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+    if name.endswith(" (deleted)"):
+        return "new"
     return name.split(".")[1] if name.startswith(".") else name
 
 
@@ -164,9 +173,9 @@ async def test_a_commit_syncs_all_that_is_new_before_its_renames_and_the_folders
         disk = Disk(monkeypatch)
         await upload.commit(HELLO, {layout.layer_link(APP, digest): b"a link"})
     assert disk.steps == [
-        f"sync data link v2/ blobs/ sha256/ {UUID(int=1)}/ app/ _layers/ sha256/",
+        f"sync data new v2/ blobs/ sha256/ {UUID(int=1)}/ app/ _layers/ sha256/",
         f"rename to {digest.hex}",
-        "rename to link",
+        "name link",
         f"sync {digest.hex[:2]}/ {digest.hex}/",
     ]
 
@@ -226,7 +235,7 @@ async def test_what_several_are_put_into_is_synced_once_and_the_last_after_the_o
     paths = [layout.StorePath(f"{layout.ROOT}/{name}") for name in ("x/a", "x/b", "y/c")]
     disk = Disk(monkeypatch)
     await driver.write_all([(path, b"content") for path in paths])
-    assert disk.steps == ["sync a b c v2/", "rename to a", "rename to b", "rename to c", "sync x/", "sync y/"]
+    assert disk.steps == ["sync new new new v2/", "name a", "name b", "name c", "sync x/", "sync y/"]
 
 
 async def test_a_new_session_syncs_nothing_where_its_repository_is_known(
@@ -245,7 +254,36 @@ async def test_a_link_is_synced_before_and_after_its_rename(
     await driver.write(V1, b"one")
     disk = Disk(monkeypatch)
     await driver.write(V1, b"two")
-    assert disk.steps == ["sync link", "rename to link", "sync current/"]
+    assert disk.steps == ["sync new", "name .link.new.tmp", "rename to link", "sync current/"]
+
+
+async def test_a_second_name_that_a_kill_left_is_replaced(driver: FilesystemDriver, tmp_path: Path) -> None:
+    await driver.write(V1, b"one")
+    left = (tmp_path / V1).with_name(".link.new.tmp")
+    left.write_bytes(b"of a process that was killed")
+    await driver.write(V1, b"two")
+    assert await driver.read([V1]) == [b"two"]
+    assert not left.exists()
+
+
+async def test_where_files_have_to_have_names_they_are_written_beside_their_places(
+    driver: FilesystemDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on NFS."""
+
+    def refuse(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return open_file(path, flags, mode)
+
+    open_file = os.open
+    monkeypatch.setattr(os, "open", refuse)
+    disk = Disk(monkeypatch)
+    for content in (b"one", b"two"):
+        await driver.write(V1, content)
+        assert await driver.read([V1]) == [content]
+    assert disk.steps[-3:] == ["sync link", "rename to link", "sync current/"]
+    assert files(tmp_path) == {V1}
 
 
 @pytest.mark.parametrize("room", [0, 1, BUFFER_BYTES, 2 * BUFFER_BYTES + 1], ids=["at once", "a byte", "one", "two"])
