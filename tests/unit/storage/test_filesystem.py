@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 
 from authproxy.digest import Digest
-from authproxy.errors import StartError
+from authproxy.errors import StartError, Unavailable
 from authproxy.reference import Repository, Tag
 from authproxy.storage import durable, filesystem, layout, syncs
 from authproxy.storage.cached import NotCached
@@ -344,7 +344,7 @@ async def test_a_session_is_not_opened_twice_under_one_name(driver: FilesystemDr
     assert await driver.upload_size(SESSION) == 5
 
 
-async def test_other_errors_of_the_disk_stay_what_they_are(
+async def test_another_error_of_the_disk_is_a_fault_and_the_session_stays(
     driver: FilesystemDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(descriptor: int, data: bytes, offset: int) -> int:
@@ -355,7 +355,7 @@ async def test_other_errors_of_the_disk_stay_what_they_are(
             await upload.write(b"hello")
 
     monkeypatch.setattr(os, "pwrite", fail)
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(Unavailable, match="fault"):
         await write()
     monkeypatch.undo()
     assert await driver.upload_size(SESSION) == 0
