@@ -97,7 +97,7 @@ async def _list(
     tree: bool,
 ) -> None:
     async with registries:
-        names = _names(await registries.open(host), only, pattern, report)
+        names = _names(await registries.open(host, only or ""), only, pattern, report)
         before = None
         async for tagged, details in _with_details(registries, host, names, report) if long else _without(names):
             if tree and tagged.repository != before:

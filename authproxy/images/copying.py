@@ -45,7 +45,8 @@ async def find_sources(registries: Registries, source: str) -> AsyncIterator[Ima
     host, pattern = split_host(source)
     if host is None:
         raise RemoteError(f"{source!r}: a pattern begins behind a registry: example.org/{source}")
-    client = await registries.open(host)
+    named = pattern.rpartition(":")[0]
+    client = await registries.open(host, "" if is_pattern(named) else named)
     faults: list[RemoteError] = []
     async for repository in find_repositories(client, pattern):
         try:

@@ -10,7 +10,7 @@ from authproxy.images.neighbours import Neighbours
 from authproxy.images.repository import RemoteRepository
 from authproxy.remote.client import RegistryClient, open_registry
 from authproxy.remote.faults import RemoteError
-from authproxy.remote.login import Login, find_login
+from authproxy.remote.login import Login, StoredLogins
 from authproxy.remote.name import ImageName, parse_image_name
 from authproxy.remote.trust import Trust
 
@@ -27,8 +27,8 @@ class Registries:
         self._trust = trust
         self._login = login
         self._login_host = login_host
-        self._environment = environment
-        self._opened: dict[str, RegistryClient] = {}
+        self._stored = StoredLogins(environment)
+        self._opened: dict[tuple[str, Login | None], RegistryClient] = {}
         self._neighbours: dict[str, Neighbours] = {}
         self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
@@ -54,24 +54,25 @@ class Registries:
             name = parse_image_name(text)
         except ValueError as error:
             raise RemoteError(str(error)) from None
-        registry = await self.open(name.host)
+        registry = await self.open(name.host, name.repository)
         neighbours = self._neighbours.setdefault(name.host, Neighbours())
         beside = origin.repository if origin is not None and origin.host == name.host else None
         return RemoteRepository(registry, name.repository, neighbours, origin=beside), name.reference
 
     async def repository(self, host: str, repository: str) -> RemoteRepository:
         """A repository of a registry, to read from and delete in. Raises RemoteError."""
-        return RemoteRepository(await self.open(host), repository)
+        return RemoteRepository(await self.open(host, repository), repository)
 
-    async def open(self, host: str) -> RegistryClient:
-        """A registry by its name. Raises RemoteError."""
+    async def open(self, host: str, repository: str = "") -> RegistryClient:
+        """A registry by its name, with the login that is stored for it or for the repository. Raises RemoteError."""
         async with self._opening:
-            if host not in self._opened:
-                login = await self._find_login(host)
-                self._opened[host] = await self._stack.enter_async_context(open_registry(host, login, self._trust))
-            return self._opened[host]
+            login = await self._find_login(host, repository)
+            if (host, login) not in self._opened:
+                opened = await self._stack.enter_async_context(open_registry(host, login, self._trust))
+                self._opened[host, login] = opened
+            return self._opened[host, login]
 
-    async def _find_login(self, host: str) -> Login | None:
+    async def _find_login(self, host: str, repository: str) -> Login | None:
         if self._login is not None and host == self._login_host:
             return self._login
-        return await asyncio.to_thread(find_login, host, self._environment)
+        return await asyncio.to_thread(self._stored.find, host, repository)

@@ -11,7 +11,7 @@ from authproxy.errors import RegistryError
 from authproxy.reference import Repository, Tag, parse_repository, parse_tag
 
 DOCKER_HUB = "docker.io"
-_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
+HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 OFFICIAL = "library/"
 
 # The grammar's `domain`: a name, an IPv4 address or an IPv6 one in brackets, and a port.
@@ -59,7 +59,7 @@ def split_host(name: str) -> tuple[str | None, str]:
     """
     first, slash, rest = name.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
-        return (DOCKER_HUB if first in _HUB_NAMES else first), rest
+        return (DOCKER_HUB if first in HUB_NAMES else first), rest
     return None, name
 
 

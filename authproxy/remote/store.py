@@ -19,6 +19,7 @@ from authproxy.private_file import locked, make_private_folder, write_private
 from authproxy.remote.faults import RemoteError
 from authproxy.remote.login import (
     HUB_KEY,
+    TOKEN_USER,
     Login,
     ask_helper,
     config_file,
@@ -27,9 +28,6 @@ from authproxy.remote.login import (
     run_helper,
 )
 from authproxy.remote.name import DOCKER_HUB
-
-# The name that helpers give an identity token (docker/cli, "credentials/native_store.go").
-TOKEN_USER = "<token>"  # noqa: S105 - it stands for a user
 
 MODE = 0o600
 MAX_WORDS = 300

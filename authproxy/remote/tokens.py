@@ -50,7 +50,7 @@ class Authorizer:
         self._now = now
         self.wants_identity = False  # to be told an identity token too, with a token for the login's password
         self.identity_token = ""  # what was told then
-        self._basic: str | None = None
+        self._basic: str | None = None  # what needs no token server: a password, or the registry's own token
         self._tokens: dict[tuple[Access, ...], _Token] = {}
         self._fetching: defaultdict[tuple[Access, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -67,6 +67,9 @@ class Authorizer:
         `refused` is the one that was sent. Requests that are refused at the same time are answered by one new token.
         """
         challenge = parse_challenge(challenges)
+        if self._login is not None and self._login.registry_token:  # it is used as it stands, and never renewed
+            self._basic = None if refused else f"Bearer {self._login.registry_token}"
+            return self._basic
         if challenge is None:
             is_basic = any(value.lower().startswith("basic") for value in challenges)
             if not is_basic or self._login is None or self._login.identity_token:

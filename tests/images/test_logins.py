@@ -1,13 +1,16 @@
 """Logins that docker has stored: by itself, through credential helpers, and for whom they are."""
 
+import base64
 import json
 from pathlib import Path
 
 import pytest
 
+from authproxy.remote.login import StoredLogins
 from tests.images.conftest import HTPASSWD_PASSWORD, HTPASSWD_USER, Images, Registry
+from tests.support.binaries import binary
 from tests.support.daemon import Daemon
-from tests.support.program import DEBIAN_PATH
+from tests.support.program import DEBIAN_PATH, environment, run
 from tests.support.server import ADMIN, ADMIN_PASSWORD
 
 SECRETS = (HTPASSWD_PASSWORD, ADMIN_PASSWORD)
@@ -23,6 +26,36 @@ def person(tmp_path: Path, ours: Registry, plain: Registry) -> Images:
 def registry(request: pytest.FixtureRequest) -> Registry:
     found: Registry = request.getfixturevalue(request.param)
     return found
+
+
+ALICE = {"auth": base64.b64encode(b"alice:s").decode()}
+HOST = "r.example.org:5000"
+
+# What containers/image finds in a file, and so we: (what is asked for, what the file has).
+AGREED: list[tuple[str, str, dict[str, dict[str, str]]]] = [
+    ("by host", HOST, {HOST: ALICE}),
+    ("by address", HOST, {f"https://{HOST}": ALICE}),
+    ("by address with a version", HOST, {f"https://{HOST}/v1/": ALICE}),
+    ("by namespace", f"{HOST}/a/b", {f"{HOST}/a": ALICE}),
+    ("by another namespace", f"{HOST}/b", {f"{HOST}/a": ALICE}),
+    ("registry, where only a namespace has one", HOST, {f"{HOST}/a": ALICE}),
+    ("Docker Hub", "docker.io", {"https://index.docker.io/v1/": ALICE}),
+    ("Docker Hub by its registry", "docker.io", {"https://registry-1.docker.io/v2/": ALICE}),
+    ("beside a damaged one", HOST, {"a.b": {"auth": "%"}, HOST: ALICE}),
+    ("in other case", HOST, {HOST: {"Auth": ALICE["auth"]}}),
+]
+
+
+@pytest.mark.parametrize(("name", "auths"), [row[1:] for row in AGREED], ids=[row[0] for row in AGREED])
+def test_skopeo_finds_the_same_login(tmp_path: Path, name: str, auths: dict[str, dict[str, str]]) -> None:
+    file = tmp_path / "auth.json"
+    file.write_text(json.dumps({"auths": auths}))
+    host, _, repository = name.partition("/")
+    ours = StoredLogins({"HOME": str(tmp_path), "REGISTRY_AUTH_FILE": str(file)}).find(host, repository)
+    theirs = run(
+        binary("skopeo"), "login", "--get-login", "--authfile", str(file), name, env=environment(tmp_path)
+    ).out.strip()
+    assert (ours.user if ours else "") == theirs
 
 
 def use_helper(person: Images, script: str) -> dict[str, str]:

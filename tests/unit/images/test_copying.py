@@ -47,5 +47,5 @@ def test_digest_has_no_name_to_keep(destination: str, why: str) -> None:
 async def test_password_is_for_its_registry_alone() -> None:
     login = Login("alice", "secret")
     registries = Registries(Trust(), login, {"HOME": "/nowhere"}, "a.b")
-    assert await registries._find_login("a.b") == login
-    assert await registries._find_login("c.d") is None
+    assert await registries._find_login("a.b", "") == login
+    assert await registries._find_login("c.d", "") is None

@@ -208,7 +208,7 @@ def test_nothing_to_forget_makes_no_file(environment: dict[str, str], config: Pa
     assert not config.parent.exists()
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"auths": []}', "{", '{"a": 1e999}'])
+@pytest.mark.parametrize("content", ["[]", '{"auths": []}', "{", '{"a": 1e999}'])
 def test_a_file_that_cannot_be_understood_stays_as_it_is(
     environment: dict[str, str], config: Path, content: str
 ) -> None:

@@ -172,3 +172,25 @@ async def test_no_token_is_told_without_the_password(answer: Callable[[], httpx.
     assert why in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(Login("alice", "secret"))
+
+
+async def test_registry_token_is_sent_as_it_stands_and_not_again_where_it_is_refused() -> None:
+    server = Server(token("one"))
+    authorizer = server.authorizer(Login("", registry_token="t"))
+    assert authorizer.find(NEEDS) is None
+    assert await authorizer.answer([CHALLENGE], NEEDS) == "Bearer t"
+    assert authorizer.find(NEEDS) == "Bearer t"
+    assert await authorizer.answer([CHALLENGE], NEEDS, refused="Bearer t") is None
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("lifetime", ["1e999", "-1e999", "NaN", "1" + "0" * 400, "-5", "true", '"x"', "null"])
+async def test_any_lifetime_is_a_minute_at_least_and_a_day_at_most(lifetime: str) -> None:
+    content = f'{{"token": "one", "expires_in": {lifetime}}}'
+    server = Server(httpx.Response(200, content=content), token("two"))
+    authorizer = server.authorizer(None)
+    assert await authorizer.answer([CHALLENGE], NEEDS) == "Bearer one"
+    server.now = 40.0
+    assert authorizer.find(NEEDS) == "Bearer one"
+    server.now = 24 * 3600.0
+    assert authorizer.find(NEEDS) is None
