@@ -18,6 +18,7 @@ from authproxy.cli.remote_options import (
     parse_destination,
     parse_name,
     parse_platform,
+    plain_name,
 )
 from authproxy.cli.remote_run import Report, remote_faults, run
 
@@ -63,12 +64,13 @@ def copy(
     from authproxy.images.archive.names import is_place
     from authproxy.images.pattern import is_pattern
 
+    source = plain_name(source, "SRC")
+    destination, host = parse_destination(destination)
     if is_pattern(source) and not is_place(destination):
         raise typer.BadParameter("several images need a registry, or a prefix that ends with /", param_hint="DST")
     if not is_pattern(source):
         parse_name(source)
     chosen = parse_platform(platform)
-    host = parse_destination(destination)
     registries = open_registries(user, ca, host, password_stdin=password_stdin, plain_http=plain_http)
     report = Report(as_json=as_json)
 

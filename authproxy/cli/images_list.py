@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from authproxy.cli.examples import examples
-from authproxy.cli.remote_options import Ca, Json, PasswordStdin, PlainHttp, User, open_registries, parse_registry
+from authproxy.cli.remote_options import (
+    Ca,
+    Json,
+    PasswordStdin,
+    PlainHttp,
+    User,
+    open_registries,
+    parse_name,
+    parse_registry,
+    plain_name,
+)
 from authproxy.cli.remote_run import Report, printable, remote_faults, run
 
 if TYPE_CHECKING:
@@ -69,16 +79,12 @@ def list_images(
 
 
 def _parse(text: str) -> tuple[str, str | None]:
-    from authproxy.remote.name import parse_image_name
-
-    host, slash, rest = text.partition("/")
-    if not rest:
-        return parse_registry(host if slash else text), None
-    try:
-        name = parse_image_name(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="REGISTRY") from None
-    if "@" in text or ":" in text.rpartition("/")[2]:
+    bare = plain_name(text, "REGISTRY")
+    is_api = "://" in text and bare.rstrip("/").endswith(("/v1", "/v2"))
+    if "/" not in bare.rstrip("/") or is_api:
+        return parse_registry(text), None
+    name = parse_name(bare.rstrip("/"))
+    if "@" in bare or ":" in bare.rpartition("/")[2]:
         raise typer.BadParameter(
             f"{text}: a repository is named without a tag; `authproxy images inspect` shows one image",
             param_hint="REGISTRY",

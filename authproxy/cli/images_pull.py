@@ -20,6 +20,7 @@ from authproxy.cli.remote_options import (
     open_registries,
     parse_name,
     parse_platform,
+    plain_file,
 )
 from authproxy.cli.remote_run import Report, run
 from authproxy.images.archive.target import Form, Target, parse_target
@@ -145,6 +146,7 @@ async def _load(archive: Path) -> None:
 
 
 def _parse_output(text: str, form: Form | None) -> Target:
+    plain_file(text, "--output")
     try:
         return parse_target(text, form, is_folder=Path(text).is_dir())
     except ValueError as error:

@@ -18,6 +18,7 @@ from authproxy.cli.remote_options import (
     User,
     open_registries,
     parse_destination,
+    plain_file,
 )
 from authproxy.cli.remote_run import Report, run
 
@@ -61,7 +62,9 @@ def push(
     *given, destination = sources
     if not given and not docker:
         raise typer.BadParameter("name what to push and then where to, or --docker", param_hint="SOURCE... DST")
-    host = parse_destination(destination)
+    for text in given:
+        plain_file(text, "SOURCE")
+    destination, host = parse_destination(destination)
     registries = open_registries(user, ca, host, password_stdin=password_stdin, plain_http=plain_http)
     report = Report(as_json=as_json)
 

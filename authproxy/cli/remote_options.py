@@ -82,13 +82,38 @@ def parse_registry(text: str) -> str:
         raise typer.BadParameter(str(error), param_hint="REGISTRY") from None
 
 
-def parse_destination(text: str) -> str:
-    """Which registry a destination, a name or a place, is in. Raises BadParameter where it is neither."""
+def parse_destination(text: str) -> tuple[str, str]:
+    """A destination, a name or a place, in its plain spelling, and the registry that it is in.
+
+    Raises BadParameter where it is neither.
+    """
     from authproxy.images.archive.names import is_place, renamed
 
-    if "/" not in text:
-        return parse_registry(text)
-    return parse_name(renamed("any", text) if is_place(text) else text).host
+    bare = plain_name(text, "DST")
+    if "/" not in bare.rstrip("/"):
+        host = parse_registry(text)
+        return host, host
+    return bare, parse_name(renamed("any", bare) if is_place(bare) else bare).host
+
+
+def plain_name(text: str, hint: str) -> str:
+    """A name, a place or a pattern in its plain spelling. Raises BadParameter."""
+    from authproxy.remote.spelling import plain
+
+    try:
+        return plain(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from None
+
+
+def plain_file(text: str, hint: str) -> None:
+    """Refuse what is no path, but skopeo's way to write one. Raises BadParameter."""
+    from authproxy.remote.spelling import plain_path
+
+    try:
+        plain_path(text, exists=Path(text).exists())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from None
 
 
 def parse_platform(text: str | None) -> "Platform | None":

@@ -1,8 +1,7 @@
 """A registry as it is named on a command line: `registry.example.org`, `localhost:5000`, `https://ghcr.io/`."""
 
-import re
-
 from authproxy.remote.name import DOCKER_HUB, is_host, split_host
+from authproxy.remote.spelling import plain
 
 DOCKER_HUB_AUTHORITY = "registry-1.docker.io"
 
@@ -12,7 +11,7 @@ def parse_host(text: str) -> str:
 
     A scheme and a slash at the end are taken off, since people copy addresses.
     """
-    bare = re.sub(r"^https?://", "", text).removesuffix("/").removesuffix("/v2")
+    bare = plain(f"{text.strip().removesuffix('/')}/").lower().removesuffix("/").removesuffix("/v2").removesuffix("/v1")
     if not is_host(bare):
         raise ValueError(f"{text!r} is no registry; write its host, and a port where it has one: registry.example.org")
     # Docker Hub has several names and one login. Any other host stays as it is, also one without a dot.

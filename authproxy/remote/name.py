@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import RegistryError
 from authproxy.reference import Repository, Tag, parse_repository, parse_tag
+from authproxy.remote.spelling import plain
 
 DOCKER_HUB = "docker.io"
 HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
@@ -70,12 +71,14 @@ def is_host(text: str) -> bool:
 
 
 def parse_image_name(text: str) -> ImageName:
-    """Read a name, with docker's defaults. Raises ValueError, with the sentence."""
+    """Read a name in any spelling, with docker's defaults. Raises ValueError, with the sentence."""
+    text = plain(text)
     host, rest = split_host(text)
     host = host or DOCKER_HUB
     if not is_host(host):
-        hint = ": leave out the scheme" if text.startswith(("http://", "https://")) else f": {host!r} is no host"
-        raise ValueError(f"{text!r} is no name of an image{hint}")
+        raise ValueError(f"{text!r} is no name of an image: {host!r} is no host")
+    if host != DOCKER_HUB and not rest:
+        raise ValueError(f"{text!r} is no name of an image: it is a registry; write {text}REPOSITORY:TAG")
     rest, at, digest = rest.partition("@")
     path, colon, tag = rest.rpartition(":")
     if not colon:

@@ -21,9 +21,7 @@ def test_a_registry_is_its_host(text: str, host: str) -> None:
     assert parse_host(text) == host
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a/b", "https://", "ftp://a", "a b", "user@a", "a:port", "-a", "a.b:70000", "a:5000:1", "a?b"]
-)
+@pytest.mark.parametrize("text", ["", "a/b", "https://", "ftp://a", "a b", "a:port", "-a", "a.b:70000", "a?b"])
 def test_what_is_no_host_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no registry; write its host"):
         parse_host(text)
