@@ -48,6 +48,9 @@ def copy(
     *,
     platform: Annotated[str | None, typer.Option(help="One platform, linux/arm64. Default: all of them.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be copied, and copy nothing.")] = False,
+    no_referrers: Annotated[
+        bool, typer.Option("--no-referrers", help="Leave signatures, SBOMs and other referrers behind.")
+    ] = False,
     user: User = None,
     password_stdin: PasswordStdin = False,
     ca: Ca = None,
@@ -57,6 +60,7 @@ def copy(
 ) -> None:
     """Copy images to another registry, or within one, where blobs are mounted in place of moved.
 
+    Signatures, SBOMs and whatever else refers to an image, or is tagged with its digest as cosign does, come with it.
     What is there already is left as it is, so a copy that was broken off goes on where it was. --user is for the
     registry of DST, and for that of SRC only where it is the same. Exit code: 0 all were copied, 1 something could not
     be, 2 the command is wrong.
@@ -79,7 +83,10 @@ def copy(
 
         async with registries:
             with shown() as progress:
-                copier = Copier(registries, destination, chosen, dry_run, asyncio.Semaphore(jobs), progress)
+                turns = asyncio.Semaphore(jobs)
+                copier = Copier(
+                    registries, destination, chosen, dry_run, turns, progress, has_referrers=not no_referrers
+                )
                 await _copy(registries, copier, source, report)
 
     run(work(), report, source)
@@ -101,11 +108,13 @@ async def _copy(registries: "Registries", copier: "Copier", source: str, report:
 
 
 def _tell(copied: "Copied", report: Report) -> None:
-    digest = f" {copied.digest}"
+    plural = "" if copied.referrers == 1 else "s"
+    more = f", with {copied.referrers} referrer{plural}" if copied.referrers else ""
     report.say(
-        f"{copied.outcome} {copied.name}{digest}",
+        f"{copied.outcome} {copied.name} {copied.digest}{more}",
         name=copied.name,
         outcome=copied.outcome,
         digest=str(copied.digest),
         moved_bytes=copied.moved_bytes,
+        referrers=copied.referrers,
     )

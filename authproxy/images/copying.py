@@ -1,17 +1,20 @@
 """Images from one registry to another, or within one; what is there already is left."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from authproxy.digest import Digest
 from authproxy.images.archive.names import is_place, renamed
+from authproxy.images.content import Interrupted, Missing
 from authproxy.images.listing import find_repositories, tags
-from authproxy.images.model import Platform
-from authproxy.images.move import Progress, choose_platform, move_image
+from authproxy.images.model import Manifest, Platform
+from authproxy.images.move import MoveError, Progress, choose_platform, gather, move_image
 from authproxy.images.pattern import is_pattern, means
+from authproxy.images.referrers import digest_tags, find_attached
 from authproxy.images.registries import Registries
+from authproxy.images.repository import RemoteRepository
 from authproxy.remote.faults import RemoteError
 from authproxy.remote.name import ImageName, parse_image_name, split_host
 
@@ -32,6 +35,7 @@ class Copied:
     outcome: Outcome
     digest: Digest
     moved_bytes: int = 0
+    referrers: int = 0  # manifests that belong to it (signatures, SBOMs) and were copied with it, or would be
 
 
 async def find_sources(registries: Registries, source: str) -> AsyncIterator[ImageName]:
@@ -63,7 +67,10 @@ async def find_sources(registries: Registries, source: str) -> AsyncIterator[Ima
 
 @dataclass(frozen=True, slots=True)
 class Copier:
-    """Copies to one name, or below a place, as `archive.names` has it. What it does and would do are the same code."""
+    """Copies to one name, or below a place, as `archive.names` has it. What it does and would do are the same code.
+
+    With `has_referrers` what belongs to an image is copied along: see `referrers`.
+    """
 
     registries: Registries
     destination: str
@@ -71,6 +78,8 @@ class Copier:
     is_dry: bool
     turns: asyncio.Semaphore
     progress: Progress
+    has_referrers: bool = True
+    _tags: dict[tuple[str, str], "asyncio.Task[frozenset[str]]"] = field(default_factory=dict)
 
     async def copy(self, name: ImageName) -> Copied:
         """Copy one image. Raises what the registries and the move raise."""
@@ -80,13 +89,59 @@ class Copier:
             manifest = await choose_platform(source, manifest, self.platform)
         target = self._target(name)
         repository, tag = await self.registries.to_push(target, name)
+        outcome, moved_bytes = Outcome.PLANNED, 0
+        manifests: Sequence[Manifest]
         if await repository.find_digest(tag) == manifest.digest:
             repository.learn(manifest)
-            return Copied(target, Outcome.THERE, manifest.digest)
-        if self.is_dry:
-            return Copied(target, Outcome.PLANNED, manifest.digest)
-        moved = await move_image(source, repository, manifest, tag, turns=self.turns, progress=self.progress)
-        return Copied(target, Outcome.COPIED, manifest.digest, moved.moved_bytes)
+            outcome = Outcome.THERE
+            manifests = await gather(source, manifest) if self.has_referrers else ()
+        elif self.is_dry:
+            manifests = await gather(source, manifest) if self.has_referrers else ()
+        else:
+            moved = await move_image(source, repository, manifest, tag, turns=self.turns, progress=self.progress)
+            outcome, moved_bytes, manifests = Outcome.COPIED, moved.moved_bytes, moved.manifests
+        if not self.has_referrers:
+            return Copied(target, outcome, manifest.digest, moved_bytes)
+        try:
+            count, more_bytes = await self._copy_referrers(name, source, repository, manifests)
+        except (RemoteError, MoveError, Missing, Interrupted) as error:
+            raise MoveError(f"{outcome}, but not all of its signatures and other referrers: {error}") from error
+        return Copied(target, outcome, manifest.digest, moved_bytes + more_bytes, count)
+
+    async def _copy_referrers(
+        self, name: ImageName, source: RemoteRepository, target: RemoteRepository, manifests: Sequence[Manifest]
+    ) -> tuple[int, int]:
+        """How many were not there yet, and the bytes of their blobs that moved."""
+        tags = await self._digest_tags(name)
+        listed: dict[Digest, set[Digest]] = {}
+        count = moved_bytes = 0
+        for one in await find_attached(source, [manifest.digest for manifest in manifests], tags):
+            if one.tag is not None:
+                is_there = await target.find_digest(one.tag) == one.manifest.digest
+            else:
+                if one.subject not in listed:
+                    listed[one.subject] = {each.digest for each in await target.referrers(one.subject)}
+                is_there = one.manifest.digest in listed[one.subject]
+            if is_there:
+                continue
+            count += 1
+            if not self.is_dry:
+                moved = await move_image(
+                    source, target, one.manifest, one.tag, turns=self.turns, progress=self.progress
+                )
+                moved_bytes += moved.moved_bytes
+        return count, moved_bytes
+
+    async def _digest_tags(self, name: ImageName) -> frozenset[str]:
+        """The source repository's tags that begin with a digest; listed once for all of its images."""
+        place = name.host, str(name.repository)
+        if place not in self._tags:
+            self._tags[place] = asyncio.create_task(self._list_digest_tags(name))
+        return await asyncio.shield(self._tags[place])
+
+    async def _list_digest_tags(self, name: ImageName) -> frozenset[str]:
+        client = await self.registries.open(name.host, name.repository)
+        return digest_tags([tag async for tag in tags(client, name.repository)])
 
     def _target(self, name: ImageName) -> str:
         own = f"{name.host}/{name.repository}:{name.tag}" if name.tag is not None else str(name)

@@ -72,6 +72,7 @@ class Moved:
 
     manifest: Manifest
     blobs: dict[Descriptor, How]
+    manifests: tuple[Manifest, ...] = ()  # it and its children
 
     @property
     def moved_bytes(self) -> int:
@@ -96,7 +97,7 @@ async def move_image(
     `turns` bounds the blobs that move at once, JOBS without it. Raises MoveError, and what the source and the
     destination raise: the first fault ends the rest.
     """
-    manifests = await _gather(source, manifest)
+    manifests = await gather(source, manifest)
     blobs = {blob.digest: blob for one in manifests for blob in one.blobs if not blob.is_elsewhere}
     mover = _Mover(source, destination, turns or asyncio.Semaphore(JOBS), progress or Silent(), sleep)
     try:
@@ -106,7 +107,7 @@ async def move_image(
         raise errors.exceptions[0] from None
     for one in manifests:
         await destination.put_manifest(one, name if one is manifest else None)
-    return Moved(manifest, {blob: task.result() for blob, task in tasks.items()})
+    return Moved(manifest, {blob: task.result() for blob, task in tasks.items()}, tuple(manifests))
 
 
 async def choose_platform(source: Source, manifest: Manifest, platform: Platform) -> Manifest:
@@ -120,8 +121,8 @@ async def choose_platform(source: Source, manifest: Manifest, platform: Platform
     raise MoveError(f"it has no image for {platform}; it has {there or 'none that names its platform'}")
 
 
-async def _gather(source: Source, root: Manifest) -> list[Manifest]:
-    """All manifests that belong to one, each once, children first."""
+async def gather(source: Source, root: Manifest) -> list[Manifest]:
+    """All manifests that belong to one, each once, children first. Raises MoveError, and what the source raises."""
     found: dict[Digest, Manifest] = {}
 
     async def visit(manifest: Manifest, depth: int) -> None:

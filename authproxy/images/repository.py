@@ -11,6 +11,7 @@ from authproxy.errors import DigestInvalid
 from authproxy.images.content import Missing
 from authproxy.images.model import Descriptor, Manifest, UnreadableManifest
 from authproxy.images.neighbours import Neighbours
+from authproxy.images.referrers import OCI_INDEX, referrers_tag, with_referrer
 from authproxy.images.upload import Upload, is_mounted, open_upload
 from authproxy.registry.manifest import IMAGES, INDEXES
 from authproxy.remote.again import pause_s
@@ -22,8 +23,8 @@ FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 403, 404, 405
 
 _ACCEPTED = {"Accept": ", ".join((*IMAGES, *INDEXES))}
 
-# OCI Distribution 1.1, "Referrers Tag Schema": of a digest as a tag, no more letters than these.
-MAX_TAG_HEX = 64
+SUBJECT = "oci-subject"
+_UNKNOWN_PATH = frozenset({NOT_FOUND, NOT_ALLOWED, 501})
 
 # A blob that breaks off is gone on with where it was, so often without a byte in between.
 RESUMES = 5
@@ -174,6 +175,23 @@ class RemoteRepository:
         )
         if answer.status_code != CREATED:
             raise refused(answer, self._name(reference or manifest.digest))
+        # OCI Distribution 1.1, "Pushing Manifests with Subject": without this header the client keeps the list.
+        if manifest.subject is not None and SUBJECT not in answer.headers:
+            await self._list_referrer(manifest, manifest.subject.digest)
+
+    async def _list_referrer(self, manifest: Manifest, subject: Digest) -> None:
+        """Have the tag that lists the referrers of a manifest name this one too: "Referrers Tag Schema"."""
+        tag = referrers_tag(subject)
+        async with self._neighbours.turn(subject):
+            try:
+                before = await self.manifest(tag)
+            except Missing:
+                before = None
+            if before is not None and not before.is_index:
+                raise RemoteError(f"{self._name(tag)} is to list referrers, and is something else: {before.media_type}")
+            content = with_referrer(before, manifest)
+            if content is not None:
+                await self.put_manifest(Manifest.read(content, OCI_INDEX), tag)
 
     async def find_digest(self, reference: str | Digest) -> Digest | None:
         """The digest of what a tag or a digest names here. None where there is no such manifest."""
@@ -194,7 +212,9 @@ class RemoteRepository:
         async for answer in self._registry.pages(
             await self._url(f"referrers/{digest}"), self._needs, self._name(digest)
         ):
-            if answer.status_code == NOT_FOUND:  # registries before OCI 1.1 keep a tag in its place
+            is_page = answer.headers.get("content-type", "").startswith("text/")
+            # Registries before OCI 1.1 keep a tag in its place; some answer paths that they don't know with a page.
+            if answer.status_code in _UNKNOWN_PATH or is_page:
                 return await self._tagged_referrers(digest)
             if answer.status_code != OK:
                 raise refused(answer, self._name(digest))
@@ -222,7 +242,7 @@ class RemoteRepository:
     async def _tagged_referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
         """OCI Distribution 1.1, "Referrers Tag Schema"."""
         try:
-            return (await self.manifest(f"{digest.algorithm}-{digest.hex[:MAX_TAG_HEX]}")).children
+            return (await self.manifest(referrers_tag(digest))).children
         except Missing:
             return ()
 

@@ -1,0 +1,126 @@
+"""What belongs to an image without being part of it: signatures, SBOMs, attestations.
+
+OCI Distribution 1.1 has referrers, manifests whose `subject` is the image; the registry lists them, or a tag does
+("Referrers Tag Schema"). cosign keeps manifests of its own beside an image, under tags that begin with its digest:
+`sha256-<hex>.sig`, `.att`, `.sbom`. See docs/decisions/0061-copy-referrers-along.md.
+"""
+
+import asyncio
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from authproxy.digest import Digest
+from authproxy.images.content import Missing
+from authproxy.images.model import Descriptor, Manifest
+from authproxy.images.move import MoveError
+
+# Of one image: a signature of an attestation of an SBOM is three deep, and a tool signs a release once or twice.
+MAX_DEPTH = 8
+MAX_REFERRERS = 1000
+
+# Questions about one image at the same time.
+JOBS = 4
+
+# OCI Distribution 1.1, "Referrers Tag Schema": of a digest's hex, no more letters than these.
+MAX_TAG_HEX = 64
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+_ALGORITHMS = ("sha256-", "sha512-")
+
+
+class Referred(Protocol):
+    """A repository that says what refers to its manifests."""
+
+    async def manifest(self, reference: str | Digest) -> Manifest:
+        """By a digest or a tag. Raises Missing."""
+
+    async def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
+        """What refers to a manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """One manifest that belongs to `subject`; `tag` is where cosign keeps it, None for a referrer."""
+
+    manifest: Manifest
+    subject: Digest
+    tag: str | None = None
+
+
+def referrers_tag(digest: Digest) -> str:
+    """The tag that lists the referrers of a manifest, where the registry doesn't."""
+    return f"{digest.algorithm}-{digest.hex[:MAX_TAG_HEX]}"
+
+
+def digest_tags(tags: Iterable[str]) -> frozenset[str]:
+    """Those of a repository's tags that begin with a digest."""
+    return frozenset(tag for tag in tags if tag.startswith(_ALGORITHMS))
+
+
+def with_referrer(before: Manifest | None, manifest: Manifest) -> bytes | None:
+    """The content of a list of referrers with one more; None where it has that one already.
+
+    What others have written into it stays as it is. OCI Distribution 1.1, "Pushing Manifests with Subject".
+    """
+    listed: list[Any] = [] if before is None else json.loads(before.content).get("manifests") or []
+    if before is not None and any(child.digest == manifest.digest for child in before.children):
+        return None
+    descriptor: dict[str, Any] = {
+        "mediaType": manifest.media_type,
+        "digest": str(manifest.digest),
+        "size": len(manifest.content),
+    }
+    if artifact_type := manifest.artifact_type or (manifest.config and manifest.config.media_type):
+        descriptor["artifactType"] = artifact_type
+    if manifest.annotations:
+        descriptor["annotations"] = dict(manifest.annotations)
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*listed, descriptor]}
+    return json.dumps(index, separators=(",", ":")).encode()
+
+
+async def find_attached(source: Referred, subjects: Iterable[Digest], tags: Collection[str]) -> tuple[Attached, ...]:
+    """All that belongs to some manifests, and to that in turn; each after what it belongs to.
+
+    `tags`: the repository's, as `digest_tags` has them. Raises MoveError where there is no end to it, and what the
+    source raises.
+    """
+    found: dict[tuple[Digest, str | None], Attached] = {}
+    level = tuple(dict.fromkeys(subjects))
+    seen = set(level)
+    turns = asyncio.Semaphore(JOBS)
+    for _ in range(MAX_DEPTH):
+        attached = await asyncio.gather(*(_attached_to(source, digest, tags, turns) for digest in level))
+        following: dict[Digest, None] = {}
+        for one in (one for some in attached for one in some):
+            found.setdefault((one.manifest.digest, one.tag), one)
+            if one.manifest.digest not in seen:
+                following[one.manifest.digest] = None
+        if len(found) > MAX_REFERRERS:
+            raise MoveError(f"more than {MAX_REFERRERS} manifests refer to it; --no-referrers leaves them")
+        if not following:
+            return tuple(found.values())
+        seen |= following.keys()
+        level = tuple(following)
+    raise MoveError(f"its referrers have referrers, more than {MAX_DEPTH} deep; --no-referrers leaves them")
+
+
+async def _attached_to(
+    source: Referred, digest: Digest, tags: Collection[str], turns: asyncio.Semaphore
+) -> list[Attached]:
+    async with turns:
+        listed = [descriptor.digest for descriptor in await source.referrers(digest)]
+        if referrers_tag(digest) in tags:  # written by a client before the registry listed referrers
+            listed += [child.digest for child in (await source.manifest(referrers_tag(digest))).children]
+        if len(listed) > MAX_REFERRERS:
+            raise MoveError(f"more than {MAX_REFERRERS} manifests refer to {digest}; --no-referrers leaves them")
+        found = []
+        for one in dict.fromkeys(listed):
+            try:
+                manifest = await source.manifest(one)
+            except Missing:  # lists under tags go on naming what was deleted
+                continue
+            if manifest.subject is not None and manifest.subject.digest == digest:
+                found.append(Attached(manifest, digest))
+        beside = [tag for tag in sorted(tags) if tag.startswith(f"{referrers_tag(digest)}.")]
+        return found + [Attached(await source.manifest(tag), digest, tag) for tag in beside]
