@@ -25,6 +25,7 @@ from authproxy.identity.accounts import add_user
 from authproxy.policy import DEFAULT_POLICY
 from authproxy.private_file import make_private_folder, write_private
 from authproxy.rights import rights_at
+from authproxy.text_file import read_content
 
 ADMIN = "admin"
 ADMINS = "admins"
@@ -132,7 +133,7 @@ def _given_password(environ: Mapping[str, str]) -> str | None:
     if not path:
         return None
     try:
-        password = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        password = read_content(Path(path)).decode("utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as exc:
         raise StartError(f"{PASSWORD_FILE_VARIABLE}: cannot read {path}: {exc}") from exc
     if not password:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from authproxy.cli.examples import examples
+from authproxy.cli.user_files import remarks_on_users
 
 app = typer.Typer(no_args_is_help=True, help="Check and show the configuration; REGISTRY_* variables apply.")
 
@@ -21,7 +22,7 @@ def check(config: Config = None) -> None:
     from authproxy.config.load import load
 
     loaded = load(config, os.environ)
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *remarks_on_users(loaded.settings)):
         typer.echo(f"warning: {warning}")
     typer.echo(f"{loaded.origin}: ok (mode: {loaded.settings.mode.value})")
 

@@ -14,7 +14,7 @@ from authproxy.errors import StartError
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from authproxy.identity.entry import Entry
 
@@ -95,8 +95,9 @@ def password(name: Name, password_stdin: PasswordStdin = False, cost: Cost = Non
 
     files = _find_files(config)
     check_known_user(files.htpasswd, name)
-    set_password(files.htpasswd, name, _ask_password(name, password_stdin), cost=cost or DEFAULT_COST)
-    tell_change(f"changed the password of {name} in {files.htpasswd}", config)
+    first, *others = set_password(files.htpasswd, name, _ask_password(name, password_stdin), cost=cost or DEFAULT_COST)
+    also = f" (line {first}), and removed the other entries of this name: {_lines(others)}" if others else ""
+    tell_change(f"changed the password of {name} in {files.htpasswd}{also}", config)
 
 
 @app.command(epilog=examples("authproxy user disable alice"))
@@ -140,8 +141,9 @@ def remove(name: Name, config: Config = None) -> None:
     from authproxy.identity.accounts import remove_user
 
     files = _find_files(config)
-    remove_user(files.htpasswd, files.users, name)
-    tell_change(f"removed {name} from {files.htpasswd}", config)
+    lines = remove_user(files.htpasswd, files.users, name)
+    also = f": {_lines(lines)}" if len(lines) > 1 else ""
+    tell_change(f"removed {name} from {files.htpasswd}{also}", config)
 
 
 @app.command("list", epilog=examples("authproxy user list", "authproxy user list --config config.yml"))
@@ -157,6 +159,14 @@ def list_users(config: Config = None) -> None:
     groups_width = max((len(groups) for _, groups, _ in rows), default=0)
     for name, groups, state in rows:
         typer.echo(f"{name:<{width}}  {groups:<{groups_width}}  {state}".rstrip())
+    for remark in htpasswd.remarks_on_repeated():
+        typer.echo(f"note: {files.htpasswd}: {remark}; {remark.fix}", err=True)
+
+
+def _lines(numbers: "Sequence[int]") -> str:
+    from authproxy.identity.htpasswd import listed
+
+    return f"line{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
 
 
 def _groups_of(entries: "Mapping[str, Entry]", name: str) -> str:
@@ -208,6 +218,6 @@ def _ask_password(name: str, from_stdin: bool) -> str:
         answer: str = typer.prompt(f"Password for {name}", hide_input=True, confirmation_prompt="Once more")
         return answer
     try:
-        return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n").removesuffix("\r")
+        return sys.stdin.buffer.read().decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as exc:
         raise StartError("the password on standard input is not UTF-8") from exc

@@ -150,7 +150,7 @@ def _directory(settings: Settings, parts: Parts, *, key: bytes) -> CountedLogins
         if identity.htpasswd is not None:
             sources.append(htpasswd_source(identity.htpasswd.path, passwords=passwords, key=key, once=parts.once))
         if identity.users is not None:
-            sources.append(users_source(identity.users.path, passwords=passwords, key=key))
+            sources.append(users_source(identity.users.path, passwords=passwords, key=key, once=parts.once))
     directory = Directory(sources, passwords=passwords, key=key)
     parts.reloadables.append(directory)
     return CountedLogins(directory, parts.metrics)

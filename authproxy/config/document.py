@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeAlias
 import yaml
 
 from authproxy.errors import StartError
+from authproxy.text_file import FileIsUtf16, read_content
 
 Plain: TypeAlias = "dict[str, Plain] | list[Plain] | str | None"
 KeyPath: TypeAlias = tuple[str | int, ...]
@@ -124,9 +125,11 @@ def read_document(path: Path) -> Document:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file. Raises DocumentError."""
+    """The text of a UTF-8 file, without a byte order mark. Raises DocumentError."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_content(path).decode("utf-8")
+    except FileIsUtf16 as exc:
+        raise DocumentError(str(exc)) from exc
     except OSError as exc:
         raise DocumentError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
     except UnicodeDecodeError as exc:

@@ -15,6 +15,7 @@ from cryptography import x509
 from authproxy.config.document import Document, ListNode, MapNode, TextNode, read_document
 from authproxy.config.overrides import apply_overrides
 from authproxy.doctor.version import KEYS_OF_3
+from authproxy.text_file import FileIsUtf16, read_content
 from authproxy.token.jwk import PublicKey, from_jwk
 
 PATH = ("auth", "token")
@@ -77,7 +78,7 @@ def read_registry(
 
 def read_variables(path: Path) -> dict[str, str]:
     """The variables of a file as `docker run --env-file` takes it: NAME=VALUE, a line each. Raises OSError."""
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    lines = (line.strip() for line in read_content(path).decode("utf-8").splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name: value for name, equals, value in pairs if equals}
 
@@ -148,6 +149,8 @@ def _read_jwks(named: str, given: Path | None) -> Mapping[str, PublicKey] | Unre
 
 def _read(path: Path) -> bytes | Unreadable:
     try:
-        return path.read_bytes()
+        return read_content(path)
+    except FileIsUtf16 as exc:
+        return Unreadable(str(exc), is_absent=False)
     except OSError as exc:
         return Unreadable(f"{path} cannot be read here: {exc.strerror}", is_absent=True)

@@ -41,7 +41,7 @@ class Maintenance:
 
     def _look(self) -> str | None:
         try:
-            with self._file.open(encoding="utf-8", errors="replace") as file:
+            with self._file.open(encoding="utf-8-sig", errors="replace") as file:
                 return file.read(MAX_MESSAGE_CHARACTERS).strip() or self._message
         except (FileNotFoundError, NotADirectoryError):
             return None

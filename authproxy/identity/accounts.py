@@ -17,6 +17,7 @@ from authproxy.identity.names import find_name_problem
 from authproxy.identity.users import parse_users
 from authproxy.identity.users_edit import with_user, without_user
 from authproxy.private_file import locked, make_private_folder, read_private, write_private
+from authproxy.text_file import without_mark
 
 
 def add_user(
@@ -82,16 +83,23 @@ def check_known_user(htpasswd: Path, name: str) -> None:
         raise _unknown(name, htpasswd)
 
 
-def set_password(htpasswd: Path, name: str, password: str, *, cost: int = DEFAULT_COST) -> None:
-    """Give a user another password: logins with the old one and all refresh tokens end. Raises StartError."""
+def set_password(htpasswd: Path, name: str, password: str, *, cost: int = DEFAULT_COST) -> tuple[int, ...]:
+    """Give a user another password: logins with the old one and all refresh tokens end. Raises StartError.
+
+    The numbers of the lines that had the name: the first has the new password, the others are gone.
+    """
     hashed = _hash(password, cost)
+    lines: tuple[int, ...] = ()
 
     def change(file: Htpasswd) -> Htpasswd:
+        nonlocal lines
         if name not in file.names:
             raise _unknown(name, htpasswd)
+        lines = file.lines_of(name)
         return file.with_entry(name, hashed)
 
     _change_htpasswd(htpasswd, change)
+    return lines
 
 
 def set_disabled(htpasswd: Path, users: Path | None, name: str, *, disabled: bool) -> None:
@@ -104,14 +112,22 @@ def set_expiry(htpasswd: Path, users: Path | None, name: str, expires: dt.dateti
     _change_standing(htpasswd, users, name, lambda entry: replace(entry, expires=expires))
 
 
-def remove_user(htpasswd: Path, users: Path | None, name: str) -> None:
-    """Remove a user from both files. Raises StartError where neither has it."""
+def remove_user(htpasswd: Path, users: Path | None, name: str) -> tuple[int, ...]:
+    """Remove a user from both files: the numbers of the lines of htpasswd. Raises StartError where neither has it."""
+    lines: tuple[int, ...] = ()
     if name not in load_or_empty(htpasswd).names and name not in read_groups(users):
         raise StartError(f"there is no user {name} in {htpasswd}; see: authproxy user list")
     if htpasswd.exists():
-        _change_htpasswd(htpasswd, lambda file: file.without(name))
+
+        def change(file: Htpasswd) -> Htpasswd:
+            nonlocal lines
+            lines = file.lines_of(name)
+            return file.without(name)
+
+        _change_htpasswd(htpasswd, change)
     if users is not None and users.exists():
         _change_users(users, lambda text: without_user(text, name, str(users)))
+    return lines
 
 
 def load_or_empty(htpasswd: Path) -> Htpasswd:
@@ -191,6 +207,6 @@ def _rewrite(path: Path, rewrite: Callable[[], bytes]) -> None:
 
 def _read_text(path: Path) -> str:
     try:
-        return read_private(path).decode()
+        return without_mark(read_private(path), str(path)).decode()
     except (OSError, UnicodeDecodeError) as exc:
         raise StartError(f"cannot read {path}: {exc}; it must be a readable text file in UTF-8") from exc

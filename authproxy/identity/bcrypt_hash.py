@@ -1,7 +1,9 @@
 """bcrypt hashes of passwords: made, checked, and stood in for where a user does not exist.
 
-bcrypt reads 72 bytes of a password and no zero byte: what goes beyond is refused when a password is set, and is a wrong
-password when somebody logs in, at the same price as any other (CVE-2024-9683 is the silent cut).
+bcrypt reads 72 bytes of a password and no zero byte. We set no password that is longer (CVE-2024-9683 is the silent
+cut). Apache's htpasswd does, and cuts it, so a longer password is compared by its first 72 bytes when somebody logs in,
+as httpd, nginx and CNCF Distribution compare it; unless these bytes are no secret. Every refusal has the same price.
+docs/decisions/0058-compare-72-bytes-of-longer-passwords.md.
 """
 
 import re
@@ -16,6 +18,10 @@ MIN_COST = 4
 # 4.6 s. A hash above it would hold a thread for minutes or days whenever somebody tries its user's name.
 MAX_COST = 16
 MAX_PASSWORD_BYTES = 72
+
+# What begins like this says little about itself in 72 bytes: JSON (the key of a service account), the same in base64 or
+# the header of a token, and PEM.
+_PUBLIC_BEGINNINGS = (b"{", b"eyJ", b"eyA", b"ewo", b"ew0", b"-----")
 
 # "$2b$", two digits of cost, "$", 22 characters of salt and 31 of hash, each with unused bits of zero in its last.
 # $2x$ is a known broken variant.
@@ -55,7 +61,17 @@ def check_password(password: str, hashed: str) -> bool:
     """
     content = _to_bytes(password)
     sound = content[:MAX_PASSWORD_BYTES].replace(b"\0", b"?")
-    return bool(bcrypt.verify(sound, hashed)) and sound == content and bool(content)
+    return bool(bcrypt.verify(sound, hashed)) and b"\0" not in content and bool(content) and not is_unprovable(password)
+
+
+def is_cut(password: str) -> bool:
+    """Whether only the first 72 bytes of this password are compared."""
+    return len(_to_bytes(password)) > MAX_PASSWORD_BYTES
+
+
+def is_unprovable(password: str) -> bool:
+    """Whether it is cut, and what is left of it is no secret: no hash proves that somebody knows it."""
+    return is_cut(password) and _to_bytes(password).startswith(_PUBLIC_BEGINNINGS)
 
 
 def stand_in(cost: int) -> str:

@@ -1,14 +1,16 @@
-"""htpasswd files: `name:hash`, one user a line, bcrypt alone (as CNCF Distribution reads them).
+"""htpasswd files: `name:hash` or `name:hash:comment`, one user a line, bcrypt alone (as CNCF Distribution reads them).
 
-Comments, empty lines and entries of other schemes are kept where they stand. Of two lines with one name the last
-counts, as in CNCF Distribution.
+Comments, empty lines and entries of other schemes are kept where they stand. Of several lines with one name the first
+counts, as for Apache httpd and nginx; CNCF Distribution takes the last. A comment behind the hash is nginx's
+(ngx_http_auth_basic_module, "auth_basic_user_file").
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import structlog
 
@@ -17,11 +19,23 @@ from authproxy.identity.bcrypt_hash import find_cost, hash_password
 from authproxy.identity.entry import Entry
 from authproxy.once import Once
 from authproxy.private_file import locked, make_private_folder, read_private, write_private
+from authproxy.text_file import without_mark
 
 log = structlog.get_logger(__name__)
 
 # The user that CNCF Distribution makes where the configured file is missing.
 PROVISIONED_USER = "docker"
+
+
+class Remark(NamedTuple):
+    """Something in a file that an operator should know, and what to do about it."""
+
+    what: str
+    users: str  # whom it is about, with the lines where that helps
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.users}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +58,17 @@ class Htpasswd:
     def entries(self) -> Mapping[str, Entry]:
         """The users that can log in, by name."""
         found: dict[str, Entry] = {}
-        for line in self.lines:
-            name, hashed = _split(line)
-            if name:
-                found.pop(name, None)  # the last line of a name counts, even where it cannot be used
-                if find_cost(hashed) is not None:
-                    found[name] = Entry(name, hashed)
+        for name, numbers in self._lines_by_name().items():
+            hashed = _split(self.lines[numbers[0] - 1])[1]  # the first counts, even where it cannot be used
+            if find_cost(hashed) is not None:
+                found[name] = Entry(name, hashed)
         return MappingProxyType(found)
+
+    @property
+    def repeated(self) -> Mapping[str, tuple[int, ...]]:
+        """Names that stand in several lines, with the numbers of these lines from 1: the first of them counts."""
+        found = self._lines_by_name().items()
+        return MappingProxyType({name: tuple(numbers) for name, numbers in found if len(numbers) > 1})
 
     @property
     def unusable(self) -> tuple[str, ...]:
@@ -68,46 +86,75 @@ class Htpasswd:
         """All names, of users that can log in and of those that cannot."""
         return frozenset(name for line in self.lines if (name := _split(line)[0]))
 
+    def lines_of(self, name: str) -> tuple[int, ...]:
+        """The numbers, from 1, of the lines with this name."""
+        return tuple(self._lines_by_name().get(name, ()))
+
+    def remarks(self) -> Iterator[Remark]:
+        """Who cannot log in, and which lines do not count."""
+        if self.unusable:
+            yield Remark(
+                "entries without a bcrypt hash cannot log in",
+                ", ".join(self.unusable),
+                "authproxy user password NAME, or: htpasswd -B FILE NAME",
+            )
+        yield from self.remarks_on_repeated()
+
+    def remarks_on_repeated(self) -> Iterator[Remark]:
+        """The remark on names in several lines, where there are any."""
+        if self.repeated:
+            yield Remark(
+                "names that stand in several lines: the first one counts",
+                ", ".join(f"{name} (lines {listed(numbers)})" for name, numbers in self.repeated.items()),
+                "remove the lines that are not meant, or: authproxy user password NAME, which leaves one",
+            )
+
     def with_entry(self, name: str, hashed: str) -> "Htpasswd":
-        """The same file with this user's hash: in the place of the user's first line, or at the end."""
-        line, placed, lines = f"{name}:{hashed}", False, []
+        """The same file with this user's hash: in the user's first line, or at the end.
+
+        A comment behind the hash stays. Other lines of the user go: what they hold must not come back one day.
+        """
+        placed, lines = False, []
         for old in self.lines:
             if _split(old)[0] != name:
                 lines.append(old)
             elif not placed:
-                lines.append(line)
+                lines.append(f"{name}:{hashed}{_behind_hash(old)}")
                 placed = True
         if not placed:
             if lines and not lines[-1]:  # what stands behind the last line break
                 lines.pop()
-            lines.append(line)
+            lines.append(f"{name}:{hashed}")
         return replace(self, lines=tuple(lines))
 
     def without(self, name: str) -> "Htpasswd":
         """The same file without this user's lines."""
         return replace(self, lines=tuple(line for line in self.lines if _split(line)[0] != name))
 
+    def _lines_by_name(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for number, line in enumerate(self.lines, 1):
+            if name := _split(line)[0]:
+                found.setdefault(name, []).append(number)
+        return found
+
 
 def read_htpasswd(path: Path, *, once: Once | None = None) -> Mapping[str, Entry]:
     """The users of a file. Raises StartError where it cannot be read.
 
-    One warning names those that cannot log in: at every reading, or with `once` when there are others than before.
+    A warning for each of its remarks: at every reading, or with `once` when it is about others than before.
     """
     file = load_htpasswd(path)
-    if file.unusable and (once is None or once.is_first(f"cannot log in: {path}: {file.unusable}")):
-        log.warning(
-            "htpasswd entries without a bcrypt hash cannot log in; set their passwords anew",
-            file=str(path),
-            users=", ".join(file.unusable),
-            fix="authproxy user password NAME, or: htpasswd -B FILE NAME",
-        )
+    for remark in file.remarks():
+        if once is None or once.is_first(f"{path}: {remark}"):
+            log.warning(remark.what, file=str(path), users=remark.users, fix=remark.fix)
     return file.entries
 
 
 def load_htpasswd(path: Path) -> Htpasswd:
-    """A file as it is. Raises StartError where it cannot be read."""
+    """A file as it is. Raises StartError where it cannot be read, or is UTF-16."""
     try:
-        return Htpasswd.parse(read_private(path))
+        return Htpasswd.parse(without_mark(read_private(path), str(path)))
     except FileNotFoundError as exc:
         raise StartError(f"the htpasswd file {path} does not exist; make it: authproxy user add NAME") from exc
     except IsADirectoryError as exc:
@@ -147,5 +194,18 @@ def _split(line: str) -> tuple[str, str]:
     """Name and hash of a line; no name in a comment, an empty line, or one without a colon."""
     if not _is_entry(line):
         return "", ""
-    name, colon, hashed = line.strip().partition(":")
-    return (name, hashed.strip()) if colon else ("", "")
+    name, colon, rest = line.strip().partition(":")
+    return (name, rest.partition(":")[0].strip()) if colon else ("", "")
+
+
+def _behind_hash(line: str) -> str:
+    """What stands behind the hash of an entry: its comment with the colon, and a carriage return."""
+    _, _, rest = line.partition(":")
+    hashed, colon, comment = rest.partition(":")
+    return f"{colon}{comment}" if colon else hashed[len(hashed.rstrip()) :]
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """Numbers as a sentence has them: `3`, `3 and 5`, `3, 5 and 9`."""
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} and {last}" if others else last

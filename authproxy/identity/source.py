@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias
 
 import structlog
 
-from authproxy.identity.bcrypt_hash import find_cost
+from authproxy.identity.bcrypt_hash import MAX_PASSWORD_BYTES, find_cost, is_cut, is_unprovable
 from authproxy.identity.entry import Entry
 from authproxy.identity.htpasswd import read_htpasswd
 from authproxy.identity.passwords import Passwords
@@ -63,11 +63,22 @@ ReadEntries: TypeAlias = Callable[[Path], Mapping[str, Entry]]
 class FileSource:
     """Users of a file that is read whole and swapped in one step.
 
-    `kind` goes into principals and stamps. A user's stamp is a keyed hash of name and password entry: it changes with
-    the password, and tells nobody anything about it. Raises StartError where the file does not load.
+    `kind` goes into principals and stamps; with `once` one of several processes warns for all. A user's stamp is a
+    keyed hash of name and password entry: it changes with the password, and tells nobody anything about it. Raises
+    StartError where the file does not load.
     """
 
-    def __init__(self, kind: str, path: Path, read: ReadEntries, *, passwords: Passwords, key: bytes) -> None:
+    def __init__(
+        self,
+        kind: str,
+        path: Path,
+        read: ReadEntries,
+        *,
+        passwords: Passwords,
+        key: bytes,
+        once: Once | None = None,
+    ) -> None:
+        self._once = once or Once()
         self.kind = kind
         self.path = path
         self._read = read
@@ -91,9 +102,10 @@ class FileSource:
         entry = loaded.entries.get(name)
         if entry is None or entry.hashed is None:
             return Answer.UNKNOWN
-        if not await self._passwords.verify(name, password, entry.hashed, client):
-            return Answer.REFUSED
-        return self._principal(loaded, entry, entry.hashed)
+        is_right = await self._passwords.verify(name, password, entry.hashed, client)
+        if is_cut(password):
+            self._tell_of_cut(name, password, is_right=is_right)
+        return self._principal(loaded, entry, entry.hashed) if is_right else Answer.REFUSED
 
     async def find(self, name: str) -> Principal | None:
         """See Source."""
@@ -115,6 +127,20 @@ class FileSource:
                 self._loaded = self._load()
             self._seen = seen
             log.info("users reloaded", file=str(self.path), users=len(self._loaded.entries))
+
+    def _tell_of_cut(self, name: str, password: str, *, is_right: bool) -> None:
+        """Say once for each user what became of a password that is longer than bcrypt reads."""
+        if is_right:
+            what = f"of a password only the first {MAX_PASSWORD_BYTES} bytes were compared, as bcrypt reads no more"
+        elif is_unprovable(password):
+            what = (
+                f"a password of more than {MAX_PASSWORD_BYTES} bytes was refused: it begins as JSON, a token or a PEM"
+                " file does, and bcrypt reads no more than that beginning"
+            )
+        else:
+            return
+        if self._once.is_first(f"{self.path}: {name}: {what}"):
+            log.warning(what, file=str(self.path), user=name, fix=f"authproxy user password {name}")
 
     def _load(self) -> "_Loaded":
         entries = self._read(self.path)
@@ -146,9 +172,9 @@ class _Loaded:
 
 def htpasswd_source(path: Path, *, passwords: Passwords, key: bytes, once: Once | None = None) -> FileSource:
     """The users of an htpasswd file; `once` as for `read_htpasswd`. Raises StartError."""
-    return FileSource("htpasswd", path, partial(read_htpasswd, once=once), passwords=passwords, key=key)
+    return FileSource("htpasswd", path, partial(read_htpasswd, once=once), passwords=passwords, key=key, once=once)
 
 
-def users_source(path: Path, *, passwords: Passwords, key: bytes) -> FileSource:
+def users_source(path: Path, *, passwords: Passwords, key: bytes, once: Once | None = None) -> FileSource:
     """The users of a users.yaml file. Raises StartError."""
-    return FileSource("users", path, read_users, passwords=passwords, key=key)
+    return FileSource("users", path, read_users, passwords=passwords, key=key, once=once)

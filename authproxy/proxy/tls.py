@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from authproxy.errors import StartError
+from authproxy.text_file import read_content
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def open_storage_tls(files: TlsFiles) -> ssl.SSLContext:
 
 def _load_ca(context: ssl.SSLContext, ca: Path) -> None:
     try:
+        read_content(ca)  # OpenSSL passes over a byte order mark, and says of UTF-16 that nothing is in it
         context.load_verify_locations(ca)
     except ssl.SSLError as exc:
         raise StartError(f"upstream.ca: {ca} holds no certificate in PEM form: {exc.reason or exc}") from exc
@@ -65,7 +67,7 @@ def _load_ca(context: ssl.SSLContext, ca: Path) -> None:
 def _show_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     for name, path in (("certificate", certificate), ("key", key)):
         try:
-            path.open("rb").close()
+            read_content(path)
         except OSError as exc:
             raise StartError(f"upstream.{name}: cannot read {path}: {exc.strerror}") from exc
     try:

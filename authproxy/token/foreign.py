@@ -22,6 +22,7 @@ import structlog
 from cryptography import x509
 
 from authproxy.errors import StartError
+from authproxy.text_file import read_content
 from authproxy.token.chain import verify_chain
 from authproxy.token.jwk import (
     ALGORITHMS,
@@ -174,6 +175,6 @@ def _read_jwks(path: Path) -> dict[str, PublicKey]:
 
 def _read(key: str, path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_content(path)
     except OSError as exc:
         raise StartError(f"auth.token.{key}: cannot read {path}: {exc.strerror}; check the path") from exc

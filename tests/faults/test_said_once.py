@@ -7,7 +7,7 @@ from tests.support.server import Server, running_server
 
 SEEN_WITHIN_S = 5.0  # two seconds are promised; the rest is for a busy machine
 TWO_WORKERS = {"REGISTRY_HTTP_WORKERS": "2"}
-WARNING = "cannot log in; set their passwords anew"
+WARNING = "without a bcrypt hash cannot log in"
 
 
 def append(server: Server, line: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from authproxy.cli import app
-from authproxy.identity.bcrypt_hash import hash_password
+from authproxy.identity.bcrypt_hash import find_problem, hash_password
 from authproxy.registry.manifest import OCI_IMAGE
 from tests.support.registry import image, push_blob, push_manifest, sha256
 from tests.support.tokens import read
@@ -39,11 +39,17 @@ async def logs_in(client: httpx.AsyncClient, user: str, password: str) -> bool:
     return statuses == {200}
 
 
-async def test_cve_2024_9683_what_stands_behind_72_bytes_counts(tmp_path: Path) -> None:
-    async with whole(tmp_path, hashes={"carol": hash_password(LONG, 4)}) as client:
+async def test_cve_2024_9683_no_password_is_cut_when_it_is_set_and_none_that_72_bytes_prove_nothing_of(
+    tmp_path: Path,
+) -> None:
+    assert "72 bytes" in (find_problem(LONG + "x") or "")
+    token = '{"kty": "RSA"}'.ljust(72)
+    async with whole(tmp_path, hashes={"carol": hash_password(LONG, 4), "dora": hash_password(token, 4)}) as client:
         assert await logs_in(client, "carol", LONG)
-        for other in (LONG + "x", LONG + "\0", LONG[:71], LONG[:71] + "\0"):
+        assert await logs_in(client, "carol", LONG + "x")  # as the peers: decision 0058
+        for other in (LONG + "\0", LONG[:71], LONG[:71] + "\0", LONG[:71] + "yy"):
             assert not await logs_in(client, "carol", other)
+        assert not await logs_in(client, "dora", token + "x")
 
 
 @pytest.mark.parametrize("scheme", FOREIGN)

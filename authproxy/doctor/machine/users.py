@@ -91,6 +91,5 @@ def _read(installation: Installation, source: Identity, people: People, provided
         )
         return
     people.add(file.entries, installation.now)
-    if file.unusable:
-        what = f"{path}: without a bcrypt hash, so they cannot log in: {', '.join(file.unusable)}"
-        yield Finding(Level.NOTE, "users", what, "authproxy user password NAME, or: htpasswd -B FILE NAME")
+    for remark in file.remarks():
+        yield Finding(Level.NOTE, "users", f"{path}: {remark}", remark.fix)

@@ -54,3 +54,34 @@ def test_show_prints_values_with_sources_and_no_secret(config: Path, monkeypatch
 def test_the_file_is_searched_where_none_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRY_CONFIGURATION_PATH", str(config))
     assert f"{config}: ok" in runner.invoke(app, ["check"]).stdout
+
+
+HASH = "$2y$04$jarkjdyN4syBOFAUG5Wke.Vp4AvfLekncelXMKIMRHArULM5lpa/6"
+
+
+@pytest.fixture
+def htpasswd(tmp_path: Path, config: Path) -> Path:
+    config.write_text(
+        f"version: 0.1\nstorage: filesystem\nauth: {{htpasswd: {{realm: r, path: {tmp_path}/htpasswd}}}}\n"
+    )
+    return tmp_path / "htpasswd"
+
+
+def test_check_warns_of_names_in_several_lines_and_of_entries_that_are_not_bcrypt(config: Path, htpasswd: Path) -> None:
+    htpasswd.write_text(f"ann:{HASH}:Ann of sales\nbob:plain\nann:{HASH}\n")
+    result = runner.invoke(app, ["check", str(config)])
+    assert result.exit_code == 0
+    assert "cannot log in: bob; authproxy user password NAME" in result.stdout
+    assert "the first one counts: ann (lines 1 and 3); remove the lines" in result.stdout
+
+
+def test_check_refuses_a_password_file_in_utf_16(config: Path, htpasswd: Path) -> None:
+    htpasswd.write_text(f"ann:{HASH}\n", encoding="utf-16")
+    result = runner.invoke(app, ["check", str(config)])
+    assert result.exit_code == 1
+    assert "htpasswd: is UTF-16" in str(result.exception)
+
+
+def test_check_passes_over_a_password_file_that_is_not_there(config: Path, htpasswd: Path) -> None:
+    assert not htpasswd.exists()
+    assert runner.invoke(app, ["check", str(config)]).exit_code == 0

@@ -84,6 +84,26 @@ def test_a_changed_password_replaces_the_old_one() -> None:
     assert not check_password("secret", hashed("bob"))
 
 
+def test_of_several_entries_of_a_name_the_first_gets_the_password_and_the_others_go() -> None:
+    add("bob")
+    old = f"bob:{hashed('bob')}"
+    Path("data/htpasswd").write_text(f"{old}:Bob of sales\n# team\n{old}\nann:x\n{old}\n")
+    told = invoke("password", "bob", "--password-stdin", "--cost", "4", stdin="other").output
+    assert told == (
+        "changed the password of bob in data/htpasswd (line 1), and removed the other entries of this name:"
+        " lines 3 and 5\n"
+    )
+    assert check_password("other", hashed("bob"))
+    assert Path("data/htpasswd").read_text() == f"bob:{hashed('bob')}:Bob of sales\n# team\nann:x\n"
+
+
+def test_all_entries_of_a_name_are_removed_and_told() -> None:
+    Path("data/htpasswd").write_text("bob:x\nann:y\nbob:z\n")
+    assert "note: data/htpasswd: names that stand in several lines" in invoke("list").stderr
+    assert invoke("remove", "bob").output == "removed bob from data/htpasswd: lines 1 and 3\n"
+    assert Path("data/htpasswd").read_text() == "ann:y\n"
+
+
 def test_a_removed_user_is_gone() -> None:
     add("bob", "--group", "team")
     assert invoke("remove", "bob").exit_code == 0

@@ -24,12 +24,27 @@ def test_what_does_not_fit_is_refused_and_never_an_error(password: str) -> None:
     assert not check_password(password, HASH)
 
 
-def test_a_password_is_not_cut_at_72_bytes() -> None:
-    """CVE-2024-9683."""
-    stored = "a" * 72
-    hashed = hash_password(stored, 4)
-    assert check_password(stored, hashed)
-    assert not check_password(stored + "b", hashed)
+def test_a_longer_password_is_compared_by_its_first_72_bytes() -> None:
+    hashed = hash_password("a" * 72, 4)  # as htpasswd makes it of 80
+    assert check_password("a" * 80, hashed)
+    assert not check_password("a" * 71 + "b" * 9, hashed)
+    assert not check_password("a" * 71, hashed)
+    assert not check_password("a" * 80, hash_password("a" * 71, 4))
+
+
+@pytest.mark.parametrize(
+    "beginning", ['{"type": "service_account"', "{", "eyJhbGciOi", "ewogICJ0", "-----BEGIN KEY-----"]
+)
+def test_a_longer_password_whose_beginning_is_no_secret_fits_nothing(beginning: str) -> None:
+    cut = beginning.ljust(72, "x")
+    hashed = hash_password(cut, 4)
+    assert check_password(cut, hashed)
+    assert not check_password(cut + "the secret part", hashed)
+
+
+@pytest.mark.parametrize("hidden", ["a" * 72 + "\0", "a" * 80 + "\0b"])
+def test_a_zero_byte_behind_72_bytes_is_refused_too(hidden: str) -> None:
+    assert not check_password(hidden, hash_password("a" * 72, 4))
 
 
 def test_a_password_is_not_cut_at_a_zero_byte() -> None:

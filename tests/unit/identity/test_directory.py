@@ -5,13 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from authproxy.errors import StartError
 from authproxy.identity.accounts import add_user, remove_user, set_expiry, set_password
 from authproxy.identity.bcrypt_hash import check_password, find_cost, hash_password
 from authproxy.identity.directory import Directory
 from authproxy.identity.passwords import Passwords
-from authproxy.identity.source import htpasswd_source, users_source
+from authproxy.identity.source import Answer, htpasswd_source, users_source
+from authproxy.once import Once
+from authproxy.principal import Principal
 from authproxy.watch import DoesNotLoad
 from tests.support.tokens import START, FakeClock
 
@@ -259,3 +262,22 @@ async def test_a_file_that_vanishes_leaves_the_users_as_they_were(
 def test_a_file_that_is_missing_at_the_start_stops_it(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="htpasswd"):
         htpasswd_source(tmp_path / "htpasswd", passwords=Passwords(), key=KEY)
+
+
+async def test_a_password_that_is_cut_is_told_once_for_each_user_and_never_shown(tmp_path: Path) -> None:
+    path, once, passwords = tmp_path / "htpasswd", Once(), Passwords()
+    secret, token = "s3cret-" + "x" * 73, "eyJhbGciOi" + "x" * 70
+    hashes = {"ann": secret[:72], "bob": token[:72], "eve": secret[:72]}
+    path.write_text("".join(f"{name}:{hash_password(cut, 4)}\n" for name, cut in hashes.items()))
+    source = htpasswd_source(path, passwords=passwords, key=KEY, once=once)
+    with capture_logs() as logs:
+        for _ in range(2):
+            assert isinstance(await source.authenticate("ann", secret), Principal)
+            assert await source.authenticate("bob", token) is Answer.REFUSED
+            assert await source.authenticate("eve", "y" + secret) is Answer.REFUSED
+    assert [entry["user"] for entry in logs] == ["ann", "bob"]
+    assert "only the first 72 bytes" in logs[0]["event"]
+    assert "begins as JSON, a token or a PEM file" in logs[1]["event"]
+    assert "s3cret" not in str(logs)
+    assert "eyJ" not in str(logs)
+    await passwords.close()

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from authproxy.errors import StartError
 from authproxy.identity.bcrypt_hash import check_password
-from authproxy.identity.htpasswd import Htpasswd, provision_htpasswd, read_htpasswd
+from authproxy.identity.htpasswd import Htpasswd, load_htpasswd, provision_htpasswd, read_htpasswd
 from authproxy.once import Once
 
 HASH = "$2y$04$jarkjdyN4syBOFAUG5Wke.Vp4AvfLekncelXMKIMRHArULM5lpa/6"  # secret
@@ -32,7 +32,12 @@ def names(content: str) -> list[str]:
         ("alice:\n", [], ["alice"]),
         (f":{HASH}\n", [], ["line 1"]),
         (f"bob:{HASH}\nnonsense\n", ["bob"], ["line 2"]),
-        (f"alice:{HASH}\nalice:plain\n", [], ["alice"]),
+        (f"alice:{HASH}\nalice:plain\n", ["alice"], []),
+        (f"alice:plain\nalice:{HASH}\n", [], ["alice"]),
+        (f"alice:{HASH}:Alice of sales\n", ["alice"], []),
+        (f"alice:{HASH}:\r\nbob: {HASH} : a:b\n", ["alice", "bob"], []),
+        ("alice:plain:a comment\n", [], ["alice"]),
+        (f"alice::{HASH}\n", [], ["alice"]),
     ],
 )
 def test_who_can_log_in_and_who_cannot(content: str, users: list[str], unusable: list[str]) -> None:
@@ -41,9 +46,42 @@ def test_who_can_log_in_and_who_cannot(content: str, users: list[str], unusable:
     assert list(file.unusable) == unusable
 
 
-def test_of_two_lines_with_one_name_the_last_counts() -> None:
-    entries = Htpasswd.parse(f"a:{HASH}\na:{OTHER}\n".encode()).entries
-    assert entries["a"].hashed == OTHER
+def test_of_several_lines_with_one_name_the_first_counts() -> None:
+    file = Htpasswd.parse(f"# team\na:{HASH}\nb:{HASH}\na:{OTHER}\na:plain\n".encode())
+    assert file.entries["a"].hashed == HASH
+    assert file.repeated == {"a": (2, 4, 5)}
+
+
+def test_a_name_in_several_lines_is_warned_of_with_the_lines(tmp_path: Path) -> None:
+    path, once = tmp_path / "htpasswd", Once()
+    path.write_text(f"a:{HASH}\nb:{HASH}\na:{OTHER}\n")
+    with capture_logs() as logs:
+        read_htpasswd(path, once=once)
+        read_htpasswd(path, once=once)
+    assert [(entry["event"], entry["users"]) for entry in logs] == [
+        ("names that stand in several lines: the first one counts", "a (lines 1 and 3)")
+    ]
+    assert "authproxy user password" in logs[0]["fix"]
+
+
+def test_a_byte_order_mark_is_passed_over_and_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "htpasswd"
+    path.write_text(f"alice:{HASH}\n", encoding="utf-8-sig")
+    assert list(read_htpasswd(path)) == ["alice"]
+    assert load_htpasswd(path).with_entry("alice", OTHER).encode() == f"alice:{OTHER}\n".encode()
+
+
+def test_a_file_in_utf_16_is_refused_with_the_fix(tmp_path: Path) -> None:
+    path = tmp_path / "htpasswd"
+    path.write_text(f"alice:{HASH}\n", encoding="utf-16")
+    with pytest.raises(StartError, match=r"htpasswd: is UTF-16.*Set-Content -Encoding utf8"):
+        read_htpasswd(path)
+
+
+@pytest.mark.parametrize("rest", ["", ":Ann of sales", ":a:b ", ": ", "\r", ":Ann\r"])
+def test_what_stands_behind_a_hash_stays_when_it_changes(rest: str) -> None:
+    file = Htpasswd.parse(f"ann:{HASH}{rest}\nbob:x\n".encode())
+    assert file.with_entry("ann", OTHER).encode() == f"ann:{OTHER}{rest}\nbob:x\n".encode()
 
 
 def test_one_warning_names_those_who_cannot_log_in_and_the_fix(tmp_path: Path) -> None:
