@@ -28,7 +28,9 @@ from authproxy.config.model import Settings
 from authproxy.debug.pages import debug_pages
 from authproxy.debug.server import serve_debug
 from authproxy.edge.accesslog import EVENT, NUMBERS, TEXTS, AccessLog
+from authproxy.edge.cleanpath import RedirectToCleanPath
 from authproxy.edge.cors import AnswerPreflights
+from authproxy.edge.disbelief import Disbelief
 from authproxy.edge.errors import Answers, render
 from authproxy.edge.forwarded import DecideOrigin
 from authproxy.edge.headers import BASE_PATH, is_registry_path
@@ -109,7 +111,9 @@ def _layers(
             public_url=settings.http.host,
             relative_locations=settings.http.relativeurls,
             prefix=prefix,
+            disbelief=Disbelief(parts.once.is_first),
         ),
+        RedirectToCleanPath,
     ]
 
 
@@ -146,11 +150,14 @@ def _answer_errors(pages: FastAPI) -> None:
 
     @pages.exception_handler(HTTPException)
     def answer_the_frameworks(request: Request, error: HTTPException) -> Response:
-        path = request.url.path[:300]
+        prefix = request.scope[ORIGIN].prefix
+        path = prefix + request.url.path[:300]
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = (error.headers or {}).get("Allow", "")
             return answer(Unsupported(f"{request.method} is not supported here", headers=[("Allow", allowed)]))
-        return answer(EndpointUnknown(f"there is nothing at this path; the registry is at {BASE_PATH}", detail=path))
+        return answer(
+            EndpointUnknown(f"there is nothing at this path; the registry is at {prefix}{BASE_PATH}", detail=path)
+        )
 
 
 class _Paths:

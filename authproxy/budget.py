@@ -36,6 +36,10 @@ MAX_MANIFEST_PARTS = 100_000
 # takes 500 layers.
 MAX_DESCRIPTORS = 2_000
 
+# Peers whose disbelieved forwarded headers the log warns of: enough for the proxies of one registry, and too few for
+# strangers to fill the log with.
+MAX_DISBELIEVED_PEERS = 64
+
 
 @lru_cache(maxsize=4096)
 def client_network(address: str) -> str:

@@ -201,14 +201,16 @@ def _checked(route: Route) -> Route:
 
 
 def _unescape(raw_path: bytes) -> str:
-    # Latin-1 keeps every byte; no grammar below takes one past ASCII.
-    return unquote_to_bytes(raw_path).decode("latin-1")
+    # No grammar below takes a character past ASCII, so what a byte becomes that is no UTF-8 matters to readers alone.
+    return unquote_to_bytes(raw_path).decode("utf-8", "replace")
 
 
 def _parse_query(query_string: bytes) -> tuple[tuple[str, str], ...]:
     if not query_string:
         return ()
     try:
-        return tuple(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS))
+        return tuple(
+            parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+        )
     except ValueError:
         raise QueryTooLong(f"a query has at most {MAX_QUERY_FIELDS} fields") from None

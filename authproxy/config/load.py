@@ -22,6 +22,8 @@ USUAL_PLACES = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry
 
 DEFAULT = "default"
 
+EXTENSION = "x-"
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -63,6 +65,7 @@ def find_file(environ: Mapping[str, str], usual_places: Sequence[Path] = USUAL_P
 def _load(document: Document, environ: Mapping[str, str]) -> Loaded:
     if isinstance(document.root, TextNode) and document.root.text is None:
         document = Document(document.name, MapNode({}, document.root.place))
+    document = without_extensions(document)
     document, unknown = apply_overrides(document, environ)
     document, old_names = modernize(document)
     document, faults, passed_over = set_aside(document)
@@ -73,6 +76,17 @@ def _load(document: Document, environ: Mapping[str, str]) -> Loaded:
         tuple(_warnings(document, settings, [*old_names, *passed_over], unknown)),
         {dotted(path): _source(document, path, value) for path, value in leaves(settings)},
     )
+
+
+def without_extensions(document: Document) -> Document:
+    """The document without its top-level keys that begin with `x-`, where operators keep YAML anchors.
+
+    CNCF Distribution passes over every key that it doesn't know; Compose files made this one a custom.
+    """
+    if not isinstance(document.root, MapNode):
+        return document
+    entries = {key: entry for key, entry in document.root.entries.items() if not key.startswith(EXTENSION)}
+    return Document(document.name, MapNode(entries, document.root.place))
 
 
 def _validated(document: Document, faults: Sequence[Fault]) -> Settings:

@@ -157,9 +157,11 @@ class Http(Section):
 
     trustedproxies: tuple[IPNetwork, ...] = ()
     """Addresses and networks of proxies in front of us whose `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`,
-    `Forwarded` and `X-Real-IP` are believed: `[10.0.0.0/8, "::1"]`. Default: none, and what any peer claims is dropped.
-    `0.0.0.0/0` believes everybody. A request in which `Forwarded` and the others contradict each other is refused:
-    let the proxy write both, or drop those that it does not write."""
+    `Forwarded` and `X-Real-IP` are believed: `[10.0.0.0/8, "::1"]`. Default: none, and what any peer claims is dropped,
+    with one warning in the log for each peer. `0.0.0.0/0` believes everybody. Of a chain the outermost trusted proxy's
+    word counts: the element of `-Proto`, `-Host` and `-Port` as many steps before the last as trusted proxies stand in
+    `X-Forwarded-For`. A request in which `Forwarded` and the others contradict each other is refused: let the proxy
+    write both, or drop those that it does not write."""
 
     proxyprotocol: Boolean = False
     """Whether connections from `trustedproxies` begin with the PROXY protocol, version 1 or 2, before TLS: a balancer

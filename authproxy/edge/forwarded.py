@@ -3,6 +3,10 @@
 Only peers in `http.trustedproxies` are believed, and of a chain of addresses only as far as trusted proxies wrote it:
 it is read from its end, where the nearest proxy appended, and the first address that is no trusted proxy is the client.
 
+`X-Forwarded-Proto`, `-Host` and `-Port` are lists that grow beside `X-Forwarded-For` where proxies append to them, as
+Apache does. So of each the element counts that stands as many steps before its end as trusted proxies stand in the
+addresses: the outermost one's. Of a shorter list, as proxies leave it that overwrite, the first element counts.
+
 `X-Forwarded-For`, `-Proto`, `-Host` and `-Port` say the same as `Forwarded` (RFC 7239). A proxy that writes one kind
 passes the other on as the client sent it, and nobody can tell which is which: so what both say must be the same. What
 one of them says alone is believed. `X-Real-IP` counts where neither has a list of addresses.
@@ -16,6 +20,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, facts, find_header
+from authproxy.edge.disbelief import Disbelief
 from authproxy.edge.hops import Hop, list_elements, parse_address, parse_forwarded, parse_scheme
 from authproxy.errors import ForwardedInvalid, NameInvalid
 from authproxy.origin import DEFAULT_PORTS, Origin
@@ -38,6 +43,7 @@ class _Told:
     scheme: str | None = None
     authority: str | None = None
     port: str | None = None  # for an authority without one
+    proxies: int = 0  # how many trusted proxies stand in the list of addresses: the peer is none of them
 
     @property
     def client(self) -> str | None:
@@ -65,7 +71,8 @@ def decide_origin(
     authority = find_header(headers, b"host") or own_authority
     told = _Told()
     if is_trusted(peer, trusted):
-        told = _join(_read_forwarded(headers, trusted), _read_x_headers(headers, trusted), scheme, authority)
+        forwarded = _read_forwarded(headers, trusted)
+        told = _join(forwarded, _read_x_headers(headers, trusted, forwarded.proxies), scheme, authority)
         scheme = told.scheme or scheme
         authority = told.authority or authority
     if public_url:
@@ -85,7 +92,7 @@ def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
 
 
 class DecideOrigin:
-    """Put the request's Origin into its scope."""
+    """Put the request's Origin into its scope. `disbelief` is told of claims that no one believes."""
 
     def __init__(
         self,
@@ -95,8 +102,10 @@ class DecideOrigin:
         public_url: str | None = None,
         relative_locations: bool = False,
         prefix: str = "",
+        disbelief: Disbelief | None = None,
     ) -> None:
         self.app = app
+        self.disbelief = disbelief
         self.trusted = tuple(trusted)
         self.public_url = public_url
         self.relative_locations = relative_locations
@@ -109,8 +118,9 @@ class DecideOrigin:
         return self.app(scope, receive, send)
 
     def _decide(self, scope: Scope) -> Origin:
-        return decide_origin(
-            peer=scope["client"][0] if scope.get("client") else "",
+        peer = scope["client"][0] if scope.get("client") else ""
+        origin = decide_origin(
+            peer=peer,
             scheme=scope["scheme"],
             headers=scope["headers"],
             own_authority=_own_authority(scope),
@@ -119,6 +129,10 @@ class DecideOrigin:
             relative_locations=self.relative_locations,
             prefix=self.prefix,
         )
+        # With `http.host` the claims would change nothing but the client's address.
+        if self.disbelief is not None and self.public_url is None and not is_trusted(peer, self.trusted):
+            self.disbelief.note(peer, scope["headers"], origin.scheme, origin.authority)
+        return origin
 
 
 def _own_authority(scope: Scope) -> str:
@@ -127,20 +141,46 @@ def _own_authority(scope: Scope) -> str:
     return f"{host}:{port}" if port else host
 
 
-def _read_x_headers(headers: Pairs, trusted: Sequence[Network]) -> _Told:
-    """Of each header that names no chain the element that the nearest proxy wrote."""
-    port = _last(headers, b"x-forwarded-port") or ""
-    return _Told(
-        _read_chain(headers, trusted),
-        parse_scheme(_last(headers, b"x-forwarded-proto") or ""),
-        _last(headers, b"x-forwarded-host"),
-        port if re.fullmatch(r"[1-9][0-9]{0,4}", port) and int(port) <= _LAST_PORT else None,
-    )
+def _read_x_headers(headers: Pairs, trusted: Sequence[Network], proxies: int) -> _Told:
+    """Of each header that names no chain the element that the outermost trusted proxy wrote.
 
-
-def _read_chain(headers: Pairs, trusted: Sequence[Network]) -> tuple[str, ...]:
-    """The believed part of X-Forwarded-For from the client on."""
+    `proxies` is how many of them stand before the peer by `Forwarded`, for a request without X-Forwarded-For.
+    """
     addresses = list_elements(headers, b"x-forwarded-for")
+    chain = _read_chain(headers, trusted, addresses)
+    if addresses:
+        proxies = _count_proxies(chain, len(addresses), trusted)
+    scheme, scheme_from = _step_back(headers, b"x-forwarded-proto", proxies)
+    authority, authority_from = _step_back(headers, b"x-forwarded-host", proxies)
+    port, port_from = _step_back(headers, b"x-forwarded-port", proxies)
+    if port_from < max(scheme_from, authority_from) or not _is_port(port):
+        port = None  # that of a nearer proxy is the port of another listener
+    return _Told(chain, parse_scheme(scheme or ""), authority, port, proxies)
+
+
+def _count_proxies(chain: Sequence[str], elements: int, trusted: Sequence[Network]) -> int:
+    """How many of the addresses in a list are those of trusted proxies, each of which wrote the element before its own.
+
+    The first of all has nobody before it: it is a client, trusted or not.
+    """
+    return min(sum(is_trusted(address, trusted) for address in chain), max(elements - 1, 0))
+
+
+def _step_back(headers: Pairs, name: bytes, steps: int) -> tuple[str | None, int]:
+    """The element so many steps before the last, or else the first, and how many steps that was."""
+    elements = list_elements(headers, name)
+    if not elements:
+        return None, 0
+    steps = min(steps, len(elements) - 1)
+    return elements[-1 - steps].lower(), steps
+
+
+def _is_port(text: str | None) -> bool:
+    return text is not None and re.fullmatch(r"[1-9][0-9]{0,4}", text) is not None and int(text) <= _LAST_PORT
+
+
+def _read_chain(headers: Pairs, trusted: Sequence[Network], addresses: Sequence[str]) -> tuple[str, ...]:
+    """The believed part of X-Forwarded-For, whose elements are `addresses`, from the client on."""
     if addresses or any(name == b"forwarded" for name, _ in headers):
         return _believed(map(parse_address, reversed(addresses)), trusted)
     real = parse_address(_last(headers, b"x-real-ip") or "")
@@ -164,6 +204,7 @@ def _read_forwarded(headers: Pairs, trusted: Sequence[Network]) -> _Told:
         chain,
         next((hop.scheme for hop in written if hop.scheme), None),
         next((hop.authority for hop in written if hop.authority), None),
+        proxies=_count_proxies(chain, len(hops), trusted),
     )
 
 

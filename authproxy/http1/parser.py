@@ -167,7 +167,7 @@ class RequestParser:
             self._end_message()
 
     def _scope(self, version: str, method: bytes, path: bytes, query: bytes, block: HeaderBlock) -> Scope:
-        text = path.decode("latin-1")
+        text = path.decode("utf-8", "replace")
         return {
             **self._about_connection,
             "http_version": version,

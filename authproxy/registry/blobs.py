@@ -26,7 +26,7 @@ class Blobs:
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with a blob, a part of it, or its headers. Stops where the client goes away."""
-        is_whole = exchange.header(b"range") is None
+        is_whole = exchange.is_head or exchange.header(b"range") is None  # RFC 9110 §14.2: Range is for GET alone
         if is_whole and (answer := self._answers.find((exchange.repository, exchange.digest))):
             await answer.send(exchange)
             return
@@ -85,8 +85,8 @@ def _unknown(exchange: Exchange) -> BlobUnknown:
 def _frame(exchange: Exchange, headers: list[tuple[str, str]], size: int) -> tuple[int, range, list[tuple[str, str]]]:
     """The status, the offsets and the headers of an answer that has content."""
     common = [*headers, ("Content-Type", "application/octet-stream"), ("Accept-Ranges", "bytes")]
-    asked = exchange.header(b"range") if conditions.may_be_partial(exchange, exchange.digest) else None
-    part = parse_range(asked, size)
+    counts = not exchange.is_head and conditions.may_be_partial(exchange, exchange.digest)
+    part = parse_range(exchange.header(b"range") if counts else None, size)
     if part is None:
         return 200, range(size), common
     return 206, part, [*common, ("Content-Range", f"bytes {part[0]}-{part[-1]}/{size}")]

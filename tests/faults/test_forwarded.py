@@ -2,9 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.support.nginx import running_nginx
+from tests.support.peers import running_open_server
 from tests.support.server import Server, running_server
 
 FORWARDED = {
@@ -58,3 +62,38 @@ def test_trusted_proxy_is_believed(trusting: Server) -> None:
 
 def test_trusted_proxy_that_says_nothing_changes_nothing(trusting: Server) -> None:
     assert realm(trusting, {}) == f"{trusting.url}/token"
+
+
+def test_the_outermost_trusted_proxy_of_a_chain_is_believed(trusting: Server) -> None:
+    """Apache appends to each of these; the client wrote none of them."""
+    chain = {
+        "X-Forwarded-For": "203.0.113.7, 127.0.0.1",
+        "X-Forwarded-Proto": "https, http",
+        "X-Forwarded-Host": "outer.example, inner.example",
+        "X-Forwarded-Port": "443, 80",
+    }
+    assert realm(trusting, chain) == "https://outer.example/token"
+    lie = {name: f"{value.replace('203.0.113.7', '6.6.6.6')}" for name, value in chain.items()}
+    lie["X-Forwarded-For"] = "6.6.6.6, 203.0.113.7, 127.0.0.1"
+    lie["X-Forwarded-Host"] = "evil.example, outer.example, inner.example"
+    lie["X-Forwarded-Proto"], lie["X-Forwarded-Port"] = "http, https, http", "1, 443, 80"
+    assert realm(trusting, lie) == "https://outer.example/token"
+
+
+def test_a_peer_that_is_not_believed_is_named_once(tmp_path: Path) -> None:
+    """TLS ends in a proxy that nobody told us of: the answer stays, and the log says why logins fail."""
+    server = """
+        location / {
+            proxy_pass http://127.0.0.1:{port};
+            proxy_set_header Host registry.example.org;
+            proxy_set_header X-Forwarded-Proto https;
+        }"""
+    with running_open_server(tmp_path / "server") as running:
+        with running_nginx(tmp_path / "nginx", server.replace("{port}", str(running.port))) as proxy:
+            for _ in range(8):
+                answer = httpx.get(f"{proxy}/v2/_catalog/", trust_env=False)
+                assert answer.status_code == 301
+        assert running.output.count("forwarded headers are not believed") == 1
+        assert "peer=127.0.0.1" in running.output
+        assert "http.trustedproxies" in running.output
+        assert "http.host" in running.output

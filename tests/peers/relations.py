@@ -17,6 +17,11 @@ def answers(ours: int, theirs: int, *codes: str) -> Callable[[Pair], bool]:
     )
 
 
+def gets_blob(pair: Pair) -> bool:
+    """Whether it is a GET of a blob, for which alone a Range counts."""
+    return pair.call.method == "GET" and reads(pair, "blobs")
+
+
 def reads(pair: Pair, *kinds: str) -> bool:
     return pair.call.method in ("GET", "HEAD") and pair.call.is_below(*kinds)
 

@@ -5,7 +5,7 @@ Words in braces are filled in: {g} is the prefix of the generation's repositorie
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.peers.call import Call, Session
@@ -69,6 +69,12 @@ def both(what: str, path: str, *differences: str, **headers: str) -> list[Row]:
     """A row for GET and one for HEAD. Underscores in the headers' names stand for hyphens."""
     found = {name.replace("_", "-"): value for name, value in headers.items()}
     return [row(f"{method} {what}", method, path, *differences, headers=found) for method in ("GET", "HEAD")]
+
+
+def ranged(what: str, path: str, *differences: str, **headers: str) -> list[Row]:
+    """The same for requests with a Range, which HEAD has no use for."""
+    get, head = both(what, path, *differences, **headers)
+    return [get, replace(head, differences=frozenset({"HEAD has no range"}))]
 
 
 def page(what: str, path: str, *differences: str, **query: str) -> Row:

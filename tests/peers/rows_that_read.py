@@ -1,7 +1,7 @@
 """Rows that change nothing: paths, blobs, manifests and lists, as far as they are read."""
 
 from authproxy.registry.manifest import OCI_IMAGE, OCI_INDEX
-from tests.peers.row import ABSENT, NOWHERE, A, both, page, row
+from tests.peers.row import ABSENT, NOWHERE, A, both, page, ranged, row
 from tests.peers.stock import ACCEPT
 from tests.support.registry import sha512
 
@@ -15,10 +15,13 @@ PATHS = [
     row("an escaped name", "GET", "/v2/{g}/%61/tags/list", "tags are sorted"),
     row("a long name", "GET", f"/v2/{'a' * 255}/tags/list"),
     row("too long a name", "GET", f"/v2/{'a' * 256}/tags/list", "a wrong name or digest is no fault of the server"),
-    row("two slashes", "GET", "/v2/{g}//a/tags/list", "one address for one thing"),
+    row("two slashes", "GET", "/v2/{g}//a/tags/list"),
+    row("two slashes for HEAD", "HEAD", "/v2/{g}//a/tags/list", "a redirect has no page"),
+    row("two slashes in front", "GET", "//v2/_catalog"),
     row("a parent folder", "GET", "/v2/{g}/a/../a/tags/list", "one address for one thing"),
-    row("a slash at the end", "GET", "/v2/{g}/a/tags/list/", "one address for one thing"),
-    row("a slash after the catalog", "GET", "/v2/_catalog/", "one address for one thing"),
+    row("a slash at the end", "GET", "/v2/{g}/a/tags/list/", "a redirect has no page"),
+    row("a slash after the catalog", "GET", "/v2/_catalog/", "a redirect has no page"),
+    row("a slash after a manifest", "GET", f"{A}/manifests/v1/", "a redirect has no page"),
     row("sessions are not listed", "GET", f"{A}/blobs/uploads/", "uploads cannot be listed"),
 ]
 
@@ -32,23 +35,25 @@ BLOBS = [
     *both("a digest too short", f"{A}/blobs/sha256:ab"),
     *both("a digest of an unknown algorithm", f"{A}/blobs/md5:{'0' * 32}"),
     *both("no digest at all", f"{A}/blobs/hello", "a wrong name, tag or digest is told"),
-    *both("first bytes", f"{A}/blobs/{{hello}}", Range="bytes=0-3"),
-    *both("open range", f"{A}/blobs/{{hello}}", Range="bytes=4-"),
-    *both("suffix", f"{A}/blobs/{{hello}}", Range="bytes=-4"),
-    *both("suffix longer than the blob", f"{A}/blobs/{{hello}}", Range="bytes=-400"),
-    *both("end past the blob", f"{A}/blobs/{{hello}}", Range="bytes=4-400"),
-    *both("range in a large blob", f"{A}/blobs/{{large}}", Range="bytes=1000-250000"),
-    *both("range past the blob", f"{A}/blobs/{{hello}}", "a wrong range is answered in JSON", Range="bytes=400-"),
-    *both("inverted range", f"{A}/blobs/{{hello}}", "a wrong range is answered in JSON", Range="bytes=5-0"),
-    *both("malformed range", f"{A}/blobs/{{hello}}", "a wrong range is answered in JSON", Range="bytes=x"),
-    *both("range of a blob of nothing", f"{A}/blobs/{{empty}}", "a wrong range is answered in JSON", Range="bytes=0-"),
-    *both("end of nothing", f"{A}/blobs/{{empty}}", "the end of nothing is the whole", Range="bytes=-5"),
-    *both("suffix of nothing", f"{A}/blobs/{{hello}}", "an empty range is none", Range="bytes=-0"),
-    *both("range of nothing", f"{A}/blobs/{{hello}}", "an empty range is none", Range="bytes="),
-    *both("two ranges", f"{A}/blobs/{{hello}}", "many ranges at once are the whole", Range="bytes=0-1,3-4"),
-    *both("a unit that nobody knows", f"{A}/blobs/{{hello}}", "an unknown unit is the whole", Range="lines=1-2"),
-    *both("If-Range of this blob", f"{A}/blobs/{{hello}}", Range="bytes=1-2", If_Range='"{hello}"'),
-    *both("If-Range of another", f"{A}/blobs/{{hello}}", Range="bytes=1-2", If_Range='"{empty}"'),
+    *ranged("first bytes", f"{A}/blobs/{{hello}}", Range="bytes=0-3"),
+    *ranged("open range", f"{A}/blobs/{{hello}}", Range="bytes=4-"),
+    *ranged("suffix", f"{A}/blobs/{{hello}}", Range="bytes=-4"),
+    *ranged("suffix longer than the blob", f"{A}/blobs/{{hello}}", Range="bytes=-400"),
+    *ranged("end past the blob", f"{A}/blobs/{{hello}}", Range="bytes=4-400"),
+    *ranged("range in a large blob", f"{A}/blobs/{{large}}", Range="bytes=1000-250000"),
+    *ranged("range past the blob", f"{A}/blobs/{{hello}}", "a wrong range is answered in JSON", Range="bytes=400-"),
+    *ranged("inverted range", f"{A}/blobs/{{hello}}", "a wrong range is answered in JSON", Range="bytes=5-0"),
+    *ranged("malformed range", f"{A}/blobs/{{hello}}", "a wrong range is answered in JSON", Range="bytes=x"),
+    *ranged(
+        "range of a blob of nothing", f"{A}/blobs/{{empty}}", "a wrong range is answered in JSON", Range="bytes=0-"
+    ),
+    *ranged("end of nothing", f"{A}/blobs/{{empty}}", "the end of nothing is the whole", Range="bytes=-5"),
+    *ranged("suffix of nothing", f"{A}/blobs/{{hello}}", "an empty range is none", Range="bytes=-0"),
+    *ranged("range of nothing", f"{A}/blobs/{{hello}}", "an empty range is none", Range="bytes="),
+    *ranged("two ranges", f"{A}/blobs/{{hello}}", "many ranges at once are the whole", Range="bytes=0-1,3-4"),
+    *ranged("a unit that nobody knows", f"{A}/blobs/{{hello}}", "an unknown unit is the whole", Range="lines=1-2"),
+    *ranged("If-Range of this blob", f"{A}/blobs/{{hello}}", Range="bytes=1-2", If_Range='"{hello}"'),
+    *ranged("If-Range of another", f"{A}/blobs/{{hello}}", Range="bytes=1-2", If_Range='"{empty}"'),
     *both("If-None-Match", f"{A}/blobs/{{hello}}", "304 says of what", If_None_Match='"{hello}"'),
     *both("weak If-None-Match", f"{A}/blobs/{{hello}}", "304 says of what", If_None_Match='W/"{hello}"'),
     *both("If-None-Match of any", f"{A}/blobs/{{hello}}", "304 says of what", If_None_Match="*"),

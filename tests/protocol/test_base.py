@@ -83,6 +83,25 @@ CALLS = [
 ]
 
 
+# RFC 3986 §2.5: what is escaped are the bytes of UTF-8. Bytes that are none are shown as what they are: unreadable.
+SHOWN = {
+    "f%C3%BCr/app": "für/app",
+    "f%c3%bcr%2fapp": "für/app",
+    "%E6%97%A5%E6%9C%AC": "日本",
+    "%f0%9f%90%8b": "🐋",
+    "f%FCr": "f\ufffdr",
+    "%ed%a0%80": "\ufffd\ufffd\ufffd",
+}
+
+
+@pytest.mark.section("RFC 3986 2.5")
+@pytest.mark.parametrize("name", SHOWN)
+async def test_a_name_past_ascii_is_shown_as_it_was_written(registry: AsyncClient, name: str) -> None:
+    answer = await registry.get(f"/v2/{name}/tags/list")
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["detail"]) == (400, {"name": SHOWN[name]})
+
+
 @pytest.mark.parametrize("call", CALLS, ids=name_of)
 async def test_call(registry: AsyncClient, call: Call) -> None:
     await check(registry, call)

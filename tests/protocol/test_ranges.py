@@ -62,7 +62,24 @@ CALLS = [
     ),
     *under(
         "RFC 9110 14.2",
-        Call("HEAD", "HEAD", PATH, 206, {"Range": "bytes=1-3"}, answers={"Content-Length": "3"}, content=b""),
+        *(
+            Call(
+                f"HEAD with {value} is about the whole",
+                "HEAD",
+                PATH,
+                200,
+                {"Range": value} | more,
+                answers={"Content-Length": "5", "Content-Range": None, "Accept-Ranges": "bytes"},
+                content=b"",
+            )
+            for value, more in (
+                ("bytes=1-3", {}),
+                ("bytes=1-3", {"If-Range": f'"{HELLO}"'}),
+                ("bytes=9-", {}),
+                ("bytes=3-1", {}),
+                ("x", {}),
+            )
+        ),
         whole("another unit is left out", Range="lines=0-1"),
         whole("several at once are answered with the whole", Range="bytes=0-1,3-4"),
     ),

@@ -1,0 +1,56 @@
+"""Slashes too many in a path of the registry: a redirect to the path without them, as CNCF Distribution answers.
+
+Only the clean path leads anywhere. Nobody behind sees the other one, so no rule can take the two for different things
+(CVE-2020-29662), and the redirect is the same whether anything is there or not.
+"""
+
+import re
+from collections.abc import Awaitable
+from http import HTTPStatus
+
+from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, respond
+from authproxy.edge.headers import API_VERSION, BASE_PATH
+from authproxy.errors import RegistryError
+from authproxy.route import parse_route
+
+_SLASHES = re.compile(rb"/{2,}")
+
+
+class RedirectToCleanPath:
+    """Answer GET and HEAD with 301 where the path without its superfluous slashes is one of the registry's.
+
+    Other methods are not redirected: clients repeat them as GET (RFC 9110 §15.4.2).
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass on what is clean, and what no redirect would help."""
+        path = scope["raw_path"]
+        if (path[-1:] == b"/" or b"//" in path) and scope["method"] in ("GET", "HEAD"):
+            target = find_clean_path(scope["method"], path)
+            if target is not None:
+                query = scope["query_string"]
+                location = scope[ORIGIN].prefix + (target + (b"?" + query if query else b"")).decode("latin-1")
+                headers = [API_VERSION, ("Location", location), ("Content-Length", "0")]
+                return respond(send, HTTPStatus.MOVED_PERMANENTLY, headers)
+        return self.app(scope, receive, send)
+
+
+def find_clean_path(method: str, raw_path: bytes) -> bytes | None:
+    """The registry's path that this one means; None where it is clean already, or means none.
+
+    What is found begins with `/v2/`, so that no `Location` made of it leads to another host (`//host/…`).
+    """
+    base = BASE_PATH.encode()
+    clean = _SLASHES.sub(b"/", raw_path).rstrip(b"/")
+    if clean + b"/" == base:
+        clean = base
+    if clean == raw_path or not clean.startswith(base):
+        return None
+    try:
+        parse_route(method, clean, b"")
+    except RegistryError:
+        return None
+    return clean
