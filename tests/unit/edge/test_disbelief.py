@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
@@ -16,7 +15,6 @@ HTTPS = [(b"host", b"r"), (b"x-forwarded-proto", b"https")]
 
 @pytest.fixture
 def said() -> Iterator[list[EventDict]]:
-    structlog.reset_defaults()
     with capture_logs() as lines:
         yield lines
 
