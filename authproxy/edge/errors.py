@@ -12,7 +12,7 @@ import structlog
 from authproxy.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, respond
 from authproxy.edge.headers import CommonHeaders
 from authproxy.edge.request_id import HEADER, name_request
-from authproxy.errors import InternalFault, RegistryError, TokenError, Unavailable
+from authproxy.errors import CredentialsRefused, InternalFault, RegistryError, TokenError, Unavailable
 from authproxy.machine_fault import tell_machine_fault
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,9 @@ def render(error: RegistryError) -> tuple[int, list[tuple[str, str]], bytes]:
     """Status, headers and body of an error's answer.
 
     OCI Distribution 1.1, "Error Codes"; for `/token` the fields of RFC 6749 §5.2 stand beside the same list, because
-    docker prints only the list and OAuth2 clients only the fields.
+    docker prints only the list and OAuth2 clients only the fields. Of a refused login `details` says it once more: the
+    Docker daemon's `/auth` knows a 401 by this one text alone, and makes 500 of a list (distribution's client,
+    `parseHTTPErrorResponse`; moby, `translateV2AuthError`). Its text for `docker login` is the same.
     """
     entry = {"code": error.code, "message": str(error)}
     if error.detail is not None:
@@ -30,6 +32,8 @@ def render(error: RegistryError) -> tuple[int, list[tuple[str, str]], bytes]:
     content: dict[str, object] = {"errors": [entry]}
     if isinstance(error, TokenError):
         content = {"error": error.error, "error_description": str(error), **content}
+    if isinstance(error, CredentialsRefused):
+        content["details"] = str(error)
     body = json.dumps(content, ensure_ascii=False).encode() + b"\n"
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *error.headers]
     return error.status, headers, body

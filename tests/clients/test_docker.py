@@ -3,6 +3,7 @@
 import re
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from tests.support.daemon import GREETING, Daemon, Docker
@@ -50,6 +51,25 @@ def test_login_with_wrong_credentials_says_so(docker: Docker, server: Server, na
     outcome = docker.login(server.host, name, password)
     assert outcome.code != 0, str(outcome)
     assert "unauthorized: incorrect username or password" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "status", "words"),
+    [
+        (ALICE.name, ALICE.password, 200, "Login Succeeded"),
+        (ALICE.name, "wrong", 401, "unauthorized: incorrect username or password"),
+        ("nobody-we-know", ALICE.password, 401, "unauthorized: incorrect username or password"),
+    ],
+    ids=["right", "wrong password", "unknown user"],
+)
+def test_login_through_the_daemons_api_has_the_status_that_programs_ask_for(
+    daemon: Daemon, server: Server, name: str, password: str, status: int, words: str
+) -> None:
+    """docker-py and Ansible ask the daemon, where `docker login` asks the registry itself."""
+    transport = httpx.HTTPTransport(uds=daemon.socket.removeprefix("unix://"))
+    with httpx.Client(transport=transport, base_url="http://docker", timeout=60) as client:
+        answer = client.post("/auth", json={"username": name, "password": password, "serveraddress": server.host})
+    assert (answer.status_code, words in answer.text) == (status, True), answer.text
 
 
 def test_image_comes_back_after_the_local_one_was_removed(alice: Docker, image: str) -> None:
