@@ -38,6 +38,7 @@ from authproxy.token.grant import TokenService
 from authproxy.token.header import HeaderStyle
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
+from authproxy.token.misplaced import WithoutMisplaced
 from authproxy.token.refresh import RefreshTokens
 from authproxy.token.revocations import NobodyRevoked, RevocationFolder, Revocations
 from authproxy.token.routes import token_routes
@@ -84,13 +85,14 @@ def _layers_by_mode(
         case Settings(mode=Mode.ISSUE, token=Token() as token):
             keyring = KeyRing.open(token.keys, algorithm=token.algorithm, style=_header_style(token))
             parts.reloadables.append(keyring)
-            directory = _directory(settings, parts, key=keyring.secret("stamps"))
+            refresh = RefreshTokens(keyring.secret("refresh tokens"), issuer=token.issuer, service=token.service)
+            directory = _directory(settings, parts, key=keyring.secret("stamps"), refresh=refresh)
             policies = _policies(settings, parts)
             assert policies is not None  # where tokens are issued there are policies
             judge, revocations = PolicyJudge(policies), _revocations(token, parts)
-            service = _token_service(token, keyring, directory, judge, revocations)
+            service = _token_service(token, keyring, directory, judge, refresh, revocations)
             pages.routes.extend(token_routes(service, TokenAudit(record) if record is not None else None))
-            pages.routes.extend(discovery_routes(keyring, Issued(token.issuer, token.realm)))
+            pages.routes.extend(discovery_routes(keyring, Issued(token.issuer, token.realm, token.refresh)))
             return _authorizing(
                 settings,
                 keyring.secret("sessions"),
@@ -116,6 +118,7 @@ def _token_service(
     keyring: KeyRing,
     directory: CountedLogins,
     judge: PolicyJudge,
+    refresh: RefreshTokens,
     revocations: Revocations,
 ) -> TokenService:
     return TokenService(
@@ -125,8 +128,9 @@ def _token_service(
         issuer=Issuer(
             keyring, token.issuer, token.service, int(token.lifetime.total_seconds()), style=_header_style(token)
         ),
-        refresh=RefreshTokens(keyring.secret("refresh tokens"), issuer=token.issuer, service=token.service),
+        refresh=refresh,
         revocations=revocations,
+        gives_refresh=token.refresh,
     )
 
 
@@ -142,7 +146,7 @@ def _revocations(token: Token, parts: Parts) -> Revocations:
     return revocations
 
 
-def _directory(settings: Settings, parts: Parts, *, key: bytes) -> CountedLogins:
+def _directory(settings: Settings, parts: Parts, *, key: bytes, refresh: RefreshTokens | None = None) -> CountedLogins:
     passwords = Passwords()
     parts.closers.append(passwords.close)
     sources: list[Source] = []
@@ -153,7 +157,7 @@ def _directory(settings: Settings, parts: Parts, *, key: bytes) -> CountedLogins
             sources.append(users_source(identity.users.path, passwords=passwords, key=key, once=parts.once))
     directory = Directory(sources, passwords=passwords, key=key)
     parts.reloadables.append(directory)
-    return CountedLogins(directory, parts.metrics)
+    return CountedLogins(directory if refresh is None else WithoutMisplaced(directory, refresh), parts.metrics)
 
 
 def _policies(settings: Settings, parts: Parts) -> Policies | None:

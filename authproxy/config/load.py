@@ -142,6 +142,12 @@ def _warnings(document: Document, settings: Settings, not_as_written: list[str],
             f"{document.name}: neither auth nor token: anybody may read, write and delete;"
             " add one of them, or auth: none where that is meant"
         )
+    # Where we issue tokens the key ring's secret signs, which all nodes share; an open registry signs nothing.
+    if settings.mode in (Mode.BASIC, Mode.VERIFY) and settings.http.secret is None:
+        warnings.append(
+            f"{document.name}: http.secret: missing, so each start makes one: a restart breaks uploads off, and so does"
+            " a second node over the same storage; write a long random text, the same on every node"
+        )
     if settings.mode is Mode.SILLY:
         warnings.append(
             f"{document.name}: auth.silly: ANYBODY MAY READ, WRITE AND DELETE who sends any Authorization header;"

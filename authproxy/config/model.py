@@ -18,7 +18,7 @@ from authproxy.config.explain import conflict
 from authproxy.config.health import Health
 from authproxy.config.limits import Limits
 from authproxy.config.log import Log
-from authproxy.config.scalars import Duration, Url, format_duration
+from authproxy.config.scalars import Boolean, Duration, Url, format_duration
 from authproxy.config.schema import Section
 from authproxy.config.serving import Http
 from authproxy.config.storage import Storage
@@ -60,6 +60,11 @@ class Token(Section):
     lifetime: Annotated[Duration, AfterValidator(_long_enough)] = timedelta(minutes=5)
     """How long a token is good, as a duration such as `5m`. Default `5m`; at least `1m`, since clients take less for a
     minute. A removed user can still use a token for this long."""
+
+    refresh: Boolean = True
+    """Whether `docker login` and others that ask for one get a refresh token, which they store in the place of the
+    password. Default `true`. With `false` they store the password, clients that know no such tokens can use what they
+    stored, and refresh tokens that were given out before are refused: everybody signs in once more."""
 
     algorithm: Literal["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "EdDSA"] = "ES256"
     """What a key that is made signs with: the first one, and those of `authproxy key rotate`; keys that there are keep

@@ -16,7 +16,7 @@ from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Receive, Scope, Send, fact
 from authproxy.authorization import Basic, Bearer, Credentials, Malformed, parse_authorization
 from authproxy.edge.challenge import BearerError, Challenge
 from authproxy.edge.opening import SessionSigner
-from authproxy.errors import Denied, NameInvalid, RegistryError, Unauthorized
+from authproxy.errors import CredentialsRefused, Denied, NameInvalid, RegistryError, Unauthorized
 from authproxy.origin import Origin
 from authproxy.principal import Principal
 from authproxy.query import strip_fields
@@ -45,7 +45,7 @@ class Authenticator(Protocol):
     async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
         """Who they are, asked from the address `client`, or None.
 
-        Raises TooManyRequests where checking cannot be done in time.
+        Raises TooManyRequests where checking can't be done in time, CredentialsRefused where there is a reason to tell.
         """
 
 
@@ -185,15 +185,29 @@ class Authorize:
                     return exc.grant
                 except InvalidToken as exc:
                     raise self._refused(str(exc), origin, needs) from exc
-            case Basic(user) if self.basic is not None:
+            case Basic() if self.basic is not None:
                 wanted = (*needs, *(map(pull, route.mount.sources or ()) if route and route.mount else ()))
-                grant = await self.basic.grant(credentials, wanted, origin)
-                if grant is None:
-                    log.info("login refused", client=origin.client, user=user)
-                    raise self._unauthorized(origin, needs, None, "incorrect username or password")
-                return grant
+                return await self._log_in(self.basic, credentials, wanted, origin, needs)
             case Basic() | Bearer() | Malformed():
                 raise self._unauthorized(origin, needs, "invalid_token", "these credentials are of no use here")
+
+    async def _log_in(
+        self,
+        basic: BasicAccess,
+        credentials: Basic,
+        wanted: Iterable[Access],
+        origin: Origin,
+        needs: tuple[Access, ...],
+    ) -> Grant:
+        why = CredentialsRefused.message
+        try:
+            grant = await basic.grant(credentials, wanted, origin)
+        except CredentialsRefused as exc:
+            grant, why = None, str(exc)
+        if grant is None:
+            log.info("login refused", client=origin.client, user=credentials.user, reason=why)
+            raise self._unauthorized(origin, needs, None, why)
+        return grant
 
     def _opened(self, scope: Scope, route: Route | None) -> bool:
         """Whether the credentials opened the upload session that is asked for; `SignSessions` looks at all else."""

@@ -8,6 +8,8 @@ else who may push there (CVE-2026-32589).
 from collections.abc import Awaitable
 from urllib.parse import urlsplit
 
+import structlog
+
 from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Message, Receive, Scope, Send, find_header
 from authproxy.clock import Clock
 from authproxy.edge.opening import FIELD, Opening, SessionSigner
@@ -15,6 +17,13 @@ from authproxy.errors import BlobUploadInvalid, BlobUploadUnknown, RegistryError
 from authproxy.origin import Origin
 from authproxy.query import strip_fields
 from authproxy.route import Kind, Route, parse_route
+
+log = structlog.get_logger(__name__)
+
+NOT_SIGNED_HERE = (
+    "another node or an earlier start of the server signed this Location, or it was changed on its way:"
+    " nodes that share a storage need the same http.secret, which outlives a start as well"
+)
 
 
 class SignSessions:
@@ -69,7 +78,8 @@ class SignSessions:
             raise BlobUploadUnknown("an upload session is found by its whole Location alone, query included")
         opening = self.signer.read(route)
         if opening is None:
-            raise BlobUploadInvalid("this is no Location of an upload session that was opened here")
+            log.info("upload session refused", client=scope[ORIGIN].client, subject=subject, reason=NOT_SIGNED_HERE)
+            raise BlobUploadInvalid(f"{NOT_SIGNED_HERE}; begin the upload again")
         if not self.signer.was_opened_by(opening, subject):
             raise BlobUploadInvalid("somebody else opened this upload session")
         if now >= opening.end:

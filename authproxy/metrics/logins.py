@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from authproxy.errors import TooManyRequests
+from authproxy.errors import CredentialsRefused, TooManyRequests
 from authproxy.metrics.families import LOGINS
 from authproxy.metrics.metrics import Metrics
 from authproxy.principal import Principal
@@ -12,7 +12,10 @@ class Identities(Protocol):
     """Knows users."""
 
     async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
-        """Who this is, asked from the address `client`, or None. Raises TooManyRequests."""
+        """Who this is, asked from the address `client`, or None.
+
+        Raises TooManyRequests, and CredentialsRefused where there is a reason to tell.
+        """
 
     async def find(self, name: str) -> Principal | None:
         """The enabled user as of now, or None."""
@@ -31,6 +34,9 @@ class CountedLogins:
             principal = await self.identities.authenticate(name, password, client)
         except TooManyRequests:
             self.metrics.count(LOGINS, "throttled")
+            raise
+        except CredentialsRefused:
+            self.metrics.count(LOGINS, "refused")
             raise
         self.metrics.count(LOGINS, "refused" if principal is None else "accepted")
         return principal

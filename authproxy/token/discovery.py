@@ -25,7 +25,7 @@ from authproxy.token.keyring import JWKS_MAX_AGE_S
 JWKS_PATH = "/.well-known/jwks.json"
 CONFIGURATION_PATH = "/.well-known/openid-configuration"
 
-GRANT_TYPES = ("password", "refresh_token")
+PASSWORD, REFRESH_TOKEN = "password", "refresh_token"  # RFC 6749 §4.3 and §6
 CLAIMS = ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "access")
 
 
@@ -41,10 +41,11 @@ class PublicKeys(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """What our tokens say, and where they are given out (None: at `/token` on the host that was asked)."""
+    """What our tokens say, and where they are given out (None: at `/token` on the host that was asked) and how."""
 
     issuer: str
     realm: str | None = None
+    gives_refresh: bool = True
 
 
 def discovery_routes(keys: PublicKeys, issued: Issued) -> list[BaseRoute]:
@@ -70,7 +71,7 @@ def describe(origin: Origin, issued: Issued, jwks: Mapping[str, Any]) -> dict[st
         "issuer": issued.issuer,
         "jwks_uri": base + JWKS_PATH,
         "token_endpoint": issued.realm or base + TOKEN_PATH,
-        "grant_types_supported": GRANT_TYPES,
+        "grant_types_supported": [PASSWORD, *([REFRESH_TOKEN] if issued.gives_refresh else ())],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": sorted({key["alg"] for key in jwks["keys"]}),
         "claims_supported": CLAIMS,

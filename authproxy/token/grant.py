@@ -26,7 +26,10 @@ class Identities(Protocol):
     """Knows users."""
 
     async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
-        """Who this is, asked from the address `client`, or None. Raises TooManyRequests."""
+        """Who this is, asked from the address `client`, or None.
+
+        Raises TooManyRequests, and CredentialsRefused where there is a reason to tell.
+        """
 
     async def find(self, name: str) -> Principal | None:
         """The enabled user as of now, or None."""
@@ -84,7 +87,10 @@ class TokenAnswer:
 
 @dataclass(frozen=True, slots=True)
 class TokenService:
-    """The token server without HTTP. `service` is the one audience that tokens are made for."""
+    """The token server without HTTP. `service` is the one audience that tokens are made for.
+
+    `gives_refresh` False: no refresh token is given out, and none is taken.
+    """
 
     service: str
     identities: Identities
@@ -92,6 +98,7 @@ class TokenService:
     issuer: AccessTokens
     refresh: RefreshTokens
     revocations: Revocations = field(default_factory=NobodyRevoked)
+    gives_refresh: bool = True
 
     async def answer(self, request: TokenRequest, origin: Origin = UNKNOWN) -> TokenAnswer:
         """Answer one request that came from there. A grant smaller than the wish, be it empty, is no error.
@@ -111,7 +118,7 @@ class TokenService:
                 f"a token for these scopes has {len(issued.token)} bytes, more than {MAX_TOKEN_BYTES};"
                 " ask for fewer at a time"
             )
-        wants_refresh = request.offline and not principal.is_anonymous
+        wants_refresh = self.gives_refresh and request.offline and not principal.is_anonymous
         refresh_token = self.refresh.issue(principal, proved_at) if wants_refresh else None
         return TokenAnswer(issued, judgement.granted, refresh_token, request.shows_scope, principal, judgement.verdicts)
 
@@ -130,6 +137,8 @@ class TokenService:
 
     async def _renew(self, token: str) -> tuple[Principal, int]:
         """Whom a refresh token stands for, read anew: groups may have changed, the password must not have."""
+        if not self.gives_refresh:
+            raise CredentialsRefused("refresh tokens are switched off here; sign in again with name and password")
         try:
             refresh = self.refresh.read(token)
         except InvalidToken as exc:

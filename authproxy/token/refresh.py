@@ -10,6 +10,7 @@ import hmac
 import time
 from dataclasses import dataclass
 
+from authproxy.access import InvalidToken
 from authproxy.clock import Clock
 from authproxy.principal import Principal
 from authproxy.token.jws import BadSignature, Malformed, WrongClaim, encode_segment, parse_jws, seal, to_json
@@ -35,6 +36,7 @@ class RefreshTokens:
         self._audience = f"refresh@{service}"
         self._now = now
         self._header = encode_segment(_HEADER)
+        self._start = f"{self._header.decode()}."
 
     def issue(self, principal: Principal, proved_at: int | None = None) -> str:
         """A refresh token for a caller whose credentials were proved at that time (None: just now).
@@ -68,6 +70,16 @@ class RefreshTokens:
                 return Refresh(subject, stamp, issued_at)
             case _:
                 raise Malformed("a refresh token without its claims")
+
+    def is_ours(self, text: str) -> bool:
+        """Whether this is a token that we signed, be it good or not."""
+        if not text.startswith(self._start):  # every other text is told apart without work
+            return False
+        try:
+            self.read(text)
+        except InvalidToken:
+            return False
+        return True
 
     def _sign(self, content: bytes) -> bytes:
         return hmac.digest(self._secret, content, "sha256")

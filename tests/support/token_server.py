@@ -14,6 +14,7 @@ from authproxy.principal import Principal
 from authproxy.token.grant import Judgement, TokenService, within
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
+from authproxy.token.misplaced import WithoutMisplaced
 from authproxy.token.refresh import RefreshTokens
 from authproxy.token.revocations import RevocationFolder
 from authproxy.token.verifier import Verifier, own_verifier
@@ -72,7 +73,8 @@ class World:
         )
         self.state = self.folder / "state"
         self.revocations = RevocationFolder(self.state)
-        self.service = TokenService("registry", self.directory, OwnSpace(), self.issuer, self.refresh, self.revocations)
+        identities = WithoutMisplaced(self.directory, self.refresh)
+        self.service = TokenService("registry", identities, OwnSpace(), self.issuer, self.refresh, self.revocations)
 
     def verifier(self) -> Verifier:
         """Another worker's, that remembers nothing yet."""

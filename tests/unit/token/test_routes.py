@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +13,8 @@ from httpx import Response as Answer
 
 from authproxy.access import format_scopes, from_claim
 from authproxy.identity.accounts import set_password
+from authproxy.principal import Principal
+from authproxy.token.refresh import RefreshTokens
 from authproxy.token.routes import token_routes
 from tests.support.pages import make_pages
 from tests.support.token_server import World
@@ -125,7 +127,10 @@ REFUSED = [
     Refused("unknown user", 401, "", basic("nobody", "x"), None, "invalid_grant", WRONG),
     Refused("wrong password, no scope", 401, "offline_token=true", basic("alice", "x"), None, "invalid_grant", WRONG),
     Refused("an empty user with a password", 401, "", basic("", "x"), None, "invalid_grant", WRONG),
-    Refused("an empty password", 401, "", basic("alice", ""), None, "invalid_grant", WRONG),
+    Refused("an empty password", 401, "", basic("alice", ""), None, "invalid_grant", "the password is empty"),
+    Refused(
+        "an empty password of nobody", 401, "", basic("nobody", ""), None, "invalid_grant", "the password is empty"
+    ),
     Refused("73 bytes", 401, "", basic("alice", "wonderland" + "x" * 63), None, "invalid_grant", WRONG),
     Refused("a zero byte", 401, "", basic("alice", "wonderland\0"), None, "invalid_grant", WRONG),
     Refused("another account", 401, "account=bob", ALICE, None, "invalid_grant", "account"),
@@ -164,7 +169,7 @@ REFUSED = [
     post("no user", 400, "grant_type=password&password=x", says="username is missing"),
     post("no password", 400, "grant_type=password&username=alice", says="password is missing"),
     post("wrong password by form", 401, "grant_type=password&username=alice&password=x", "invalid_grant", WRONG),
-    post("empty password by form", 401, "grant_type=password&username=alice&password=", "invalid_grant", WRONG),
+    post("empty password by form", 401, "grant_type=password&username=alice&password=", "invalid_grant", "is empty"),
     post("empty user by form", 401, "grant_type=password&username=&password=wonderland", "invalid_grant", WRONG),
     post("two users", 400, "grant_type=password&username=a&username=b&password=x", says="username"),
     post("no refresh token", 400, "grant_type=refresh_token", says="refresh_token is missing"),
@@ -252,6 +257,55 @@ async def test_what_get_handed_out_is_good_for_post(client: AsyncClient, world: 
     refresh = (await client.get("/token?offline_token=true", headers=ALICE)).json()["refresh_token"]
     world.clock.now += 90 * 86400
     assert (await renew(client, refresh)).status_code == 200
+
+
+MISPLACED = "a refresh token of ours, sent as a password"
+
+
+@pytest.mark.parametrize("user", ["alice", "bob", "nobody", "", "<token>"])
+async def test_a_refresh_token_as_a_password_is_named_without_a_bcrypt(
+    client: AsyncClient, world: World, user: str
+) -> None:
+    """oras-py, aioregistry and @sigstore/oci send what docker stored as an identity token."""
+    token = world.refresh.issue(Principal("alice", stamp="of a password that was changed since"))
+    form = {"grant_type": "password", "username": user, "password": token}
+    for answer in (await client.get("/token", headers=basic(user, token)), await client.post("/token", data=form)):
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_grant")
+        assert MISPLACED in answer.json()["error_description"]
+    assert world.bcrypts == 0
+
+
+async def test_what_only_looks_like_a_refresh_token_is_a_password_as_any_other(
+    client: AsyncClient, world: World
+) -> None:
+    ours = world.refresh.issue(Principal("alice"))
+    head, claims, signature = ours.split(".")
+    foreign = RefreshTokens(b"another secret", issuer="issuer", service="registry").issue(Principal("alice"))
+    elsewhere = RefreshTokens(
+        world.keyring.secret("refresh tokens"), issuer="issuer", service="elsewhere", now=world.clock
+    ).issue(Principal("alice"))
+    lookalikes = [foreign, elsewhere, f"{head}.{claims}.", f"{head}.{signature}.{claims}", f"{head}.", head, f"é{ours}"]
+    for password in lookalikes:
+        answer = await client.get("/token", headers=basic("alice", password))
+        assert (answer.status_code, answer.json()["error_description"]) == (401, WRONG)
+
+
+async def test_without_refresh_tokens_none_is_given_and_none_is_taken(world: World) -> None:
+    service = replace(world.service, gives_refresh=False)
+    earlier = world.refresh.issue(Principal("alice", stamp="s"))
+    async with AsyncClient(
+        transport=ASGITransport(make_pages(token_routes(service))), base_url="https://registry"
+    ) as client:
+        answer = await client.get("/token?offline_token=true", headers=ALICE)
+        assert (answer.status_code, "refresh_token" in answer.json()) == (200, False)
+        form = {"grant_type": "password", "username": "alice", "password": "wonderland", "access_type": "offline"}
+        answer = await client.post("/token", data=form)
+        assert (answer.status_code, "refresh_token" in answer.json()) == (200, False)
+        answer = await client.post("/token", data={"grant_type": "refresh_token", "refresh_token": earlier})
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_grant")
+        assert "refresh tokens are switched off here; sign in again" in answer.json()["error_description"]
+        answer = await client.get("/token", headers=basic("alice", earlier))
+        assert MISPLACED in answer.json()["error_description"]
 
 
 async def test_using_a_refresh_token_reads_the_groups_anew(client: AsyncClient, world: World) -> None:
