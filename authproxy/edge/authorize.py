@@ -170,34 +170,29 @@ class Authorize:
         return f"{message}: {denial.reason}" if denial.reason else message
 
     async def _identify(self, credentials: Credentials, scope: Scope, route: Route | None) -> Grant:
-        origin, needs = scope[ORIGIN], route.needs if route else ()
+        origin, wanted = scope[ORIGIN], _wanted(route) if route else ()
         match credentials:
             case None:
-                raise self._unauthorized(origin, needs, None, f"authentication required{_for(needs)}")
+                needs = route.needs if route else ()
+                raise self._unauthorized(origin, wanted, None, f"authentication required{_for(needs)}")
             case Bearer() if self.verifier is not None:
                 try:
                     return self.verifier.verify(credentials)
                 except ExpiredToken as exc:
                     if not self._opened(scope, route):
-                        raise self._refused(str(exc), origin, needs) from exc
+                        raise self._refused(str(exc), origin, wanted) from exc
                     if not await self._still_exists(exc.grant.subject):
-                        raise self._refused("expired, and its subject is no more", origin, needs) from exc
+                        raise self._refused("expired, and its subject is no more", origin, wanted) from exc
                     return exc.grant
                 except InvalidToken as exc:
-                    raise self._refused(str(exc), origin, needs) from exc
+                    raise self._refused(str(exc), origin, wanted) from exc
             case Basic() if self.basic is not None:
-                wanted = (*needs, *(map(pull, route.mount.sources or ()) if route and route.mount else ()))
-                return await self._log_in(self.basic, credentials, wanted, origin, needs)
+                return await self._log_in(self.basic, credentials, wanted, origin)
             case Basic() | Bearer() | Malformed():
-                raise self._unauthorized(origin, needs, "invalid_token", "these credentials are of no use here")
+                raise self._unauthorized(origin, wanted, "invalid_token", "these credentials are of no use here")
 
     async def _log_in(
-        self,
-        basic: BasicAccess,
-        credentials: Basic,
-        wanted: Iterable[Access],
-        origin: Origin,
-        needs: tuple[Access, ...],
+        self, basic: BasicAccess, credentials: Basic, wanted: tuple[Access, ...], origin: Origin
     ) -> Grant:
         why = CredentialsRefused.message
         try:
@@ -206,7 +201,7 @@ class Authorize:
             grant, why = None, str(exc)
         if grant is None:
             log.info("login refused", client=origin.client, user=credentials.user, reason=why)
-            raise self._unauthorized(origin, needs, None, why)
+            raise self._unauthorized(origin, wanted, None, why)
         return grant
 
     def _opened(self, scope: Scope, route: Route | None) -> bool:
@@ -237,6 +232,12 @@ def credentials_of(scope: Scope) -> Credentials:
         known[_CREDENTIALS] = parse_authorization(find_header(scope["headers"], b"authorization"))
     found: Credentials = known[_CREDENTIALS]
     return found
+
+
+def _wanted(route: Route) -> tuple[Access, ...]:
+    """What a request needs, and what it would like: to read the sources of a mount, without which it is an upload."""
+    sources = route.mount.sources or () if route.mount is not None else ()
+    return (*route.needs, *map(pull, sources))
 
 
 def _allow_mount(scope: Scope, route: Route, grant: Grant) -> Route:

@@ -1,7 +1,9 @@
 """`WWW-Authenticate`: what a client without sufficient credentials is told to do (RFC 9110 §11.6.1).
 
 Bearer as Docker token authentication has it, `error` by RFC 6750 §3.1. It is always sent with 401 and never with 403,
-and it names the repository in the path alone: podman cannot parse two scopes in one challenge.
+and it names the repository in the path. Where no credentials came, or useless ones, it names the source of a mount too,
+for clients that ask for what a challenge says and no more (python-dxf). Not so with `insufficient_scope`: podman and
+skopeo read the scope then, and cannot parse two. See docs/decisions/0041-name-the-source-of-a-mount.md.
 """
 
 import re

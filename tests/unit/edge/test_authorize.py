@@ -189,6 +189,24 @@ async def test_mount_with_pull_on_source_passes() -> None:
     assert (scope[ROUTE].mount.sources, scope["query_string"]) == (("other",), MOUNT.encode())
 
 
+@pytest.mark.parametrize("authorization", [None, "Bearer forged", "Bearer both-old", basic("alice:wrong"), "Digest x"])
+async def test_mount_without_good_credentials_is_told_to_ask_for_the_source_too(authorization: str | None) -> None:
+    with pytest.raises(Unauthorized) as refused:
+        await ask("POST", "team/app/blobs/uploads/", authorization, MOUNT)
+    assert (
+        'scope="repository:team/app:pull,push repository:other:pull"' in dict(refused.value.headers)["WWW-Authenticate"]
+    )
+
+
+async def test_mount_with_too_little_is_told_of_one_repository() -> None:
+    """podman and skopeo read the scope beside this error, and cannot parse two."""
+    with pytest.raises(Unauthorized) as refused:
+        await ask("POST", "team/app/blobs/uploads/", "Bearer pull", MOUNT)
+    challenge = dict(refused.value.headers)["WWW-Authenticate"]
+    assert 'scope="repository:team/app:pull,push"' in challenge
+    assert 'error="insufficient_scope"' in challenge
+
+
 async def test_mount_without_a_source_may_look_where_the_token_may_pull() -> None:
     query = f"x=1&mount={DIGEST}"
     scope = await ask("POST", "/v2/team/app/blobs/uploads/", "Bearer source", query)
