@@ -21,6 +21,9 @@ from authproxy.proxy.credentials import FixedBasic
 # Docker token authentication: without `expires_in` a token is good for a minute.
 DEFAULT_LIFETIME_S = 60
 
+# Whatever a token server says: past it the token is fetched again.
+MAX_LIFETIME_S = 24 * 60 * 60
+
 # A token is used for so much of its life: what is sent now is verified a moment later, by another clock.
 USED_FOR = 0.8
 
@@ -180,6 +183,8 @@ class Realm:
         is_own = any(url.host == address.host for address in self._addresses) and self._tls is not None
         tls = self._tls if is_own and self._tls is not None else self._foreign_tls
         name = {"sni_hostname": self._server_name} if is_own and self._server_name else {}
+        # Never unpacked: what is short on the wire may be long in memory before it can be counted.
+        headers = {**headers, "Accept-Encoding": "identity"}
         body = bytearray()
         try:
             async with (
@@ -187,7 +192,7 @@ class Realm:
                 httpx.AsyncClient(verify=tls, trust_env=False, timeout=TIMEOUT_S) as client,
                 client.stream("GET", url, headers=headers, extensions=name) as answer,
             ):
-                async for piece in answer.aiter_bytes():
+                async for piece in answer.aiter_raw():
                     body += piece
                     if len(body) > MAX_ANSWER_BYTES:
                         raise GatewayFailed("the upstream registry's token server answered with far too much")
@@ -204,7 +209,7 @@ def read_token(body: bytes) -> Token | None:
     """The answer of a token server: `token`, or OAuth2's `access_token`, with `expires_in` in seconds."""
     try:
         answer: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     match answer:
         case {"token": str(text)} if text:
@@ -214,5 +219,6 @@ def read_token(body: bytes) -> Token | None:
         case _:
             return None
     lifetime = answer.get("expires_in")
-    is_number = isinstance(lifetime, int | float) and not isinstance(lifetime, bool)
-    return Token(text, max(float(lifetime), 0) if is_number else DEFAULT_LIFETIME_S)
+    if not isinstance(lifetime, int | float) or isinstance(lifetime, bool) or lifetime != lifetime:  # noqa: PLR0124 - NaN
+        lifetime = DEFAULT_LIFETIME_S
+    return Token(text, float(min(max(lifetime, 0), MAX_LIFETIME_S)))

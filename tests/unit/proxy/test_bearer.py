@@ -1,6 +1,7 @@
 """Tokens for the upstream: fetched from its realm, used until they end, and never asked for at somebody else's."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -146,6 +147,23 @@ async def test_token_server_that_gives_none_is_a_gateway_error(setting: Setting,
     assert setting.registry.served == []
 
 
+async def test_answer_is_read_as_it_comes_and_never_unpacked(setting: Setting) -> None:
+    """A few kilobytes of gzip are a few megabytes of spaces, in one step, before anybody counts them."""
+    packed = gzip.compress(b" " * 4_000_000 + b'{"token": "t1"}')
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    heads: list[bytes] = []
+
+    async def answer(connection: Connection) -> None:
+        while True:
+            heads.append((await connection.read_request())[0])
+            await connection.send(head, packed)
+
+    async with fake_upstream(answer) as realm:
+        setting.registry.realm = f"{realm.url}/token"
+        assert await setting.ask("GET", "/v2/") == 502
+    assert b"accept-encoding: identity\r\n" in heads[0].lower()
+
+
 async def test_password_is_not_told_to_somebody_elses_realm(setting: Setting, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("s3cret")
     login = FixedBasic("robot", tmp_path / "password")
@@ -212,6 +230,10 @@ TOKENS = [
     (b"[]", None),
     (b"<html>", None),
     (b"\xff", None),
+    (b"[" * 200_000, None),
+    (b'{"token":"a","expires_in":1' + b"0" * 400 + b"}", Token("a", 86400)),
+    (b'{"token":"a","expires_in":NaN}', Token("a", 60)),
+    (b'{"token":"a","expires_in":1e999}', Token("a", 86400)),
 ]
 
 
