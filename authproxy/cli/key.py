@@ -30,6 +30,19 @@ Config = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+# Who refuses tokens of a key that signs at once, by `token.x5c`.
+_KEY_SETS = "registries that read our key set (jwks) refuse its tokens for up to five minutes, until they read it again"
+_BY_CERTIFICATE = (
+    "registries that hold our bundle (rootcertbundle) refuse nothing, as tokens bring a certificate of our authority;"
+    " verifiers of others that keep our key set may refuse its tokens for up to five minutes, until they read it again"
+)
+AFFECTED = {
+    "none": f"{_KEY_SETS}; those that hold a bundle refuse them until they have the new one (authproxy key export --for"
+    " distribution) and were started again",
+    "leaf": _BY_CERTIFICATE,
+    "chain": _BY_CERTIFICATE,
+}
+
 
 @app.callback()
 def key() -> None:
@@ -69,9 +82,7 @@ def rotate(
         return
     typer.echo(change)
     if now:
-        typer.echo(
-            "note: registries that keep our key set refuse its tokens for up to five minutes, until they read it anew"
-        )
+        typer.echo(f"note: {AFFECTED[token.x5c]}")
 
 
 @app.command(

@@ -33,7 +33,7 @@ from authproxy.token.jwk import (
     libtrust_fingerprint,
     thumbprint,
 )
-from authproxy.token.jws import UntrustedKey
+from authproxy.token.jws import UntrustedKey, unknown_key
 from authproxy.token.verifier import TrustedKey
 from authproxy.watch import fingerprint, loading
 
@@ -91,7 +91,7 @@ class ForeignKeys:
             return self._use(chain[0].public_key(), until)
         key = trusted.by_name.get(_name_of_key(header))
         if key is None:
-            raise UntrustedKey(f"kid {header.get('kid')!r} is not trusted")
+            raise unknown_key(_name_of_key(header) or header.get("kid"), trusted.by_name)
         return self._use(key, float("inf"))
 
     def refresh(self) -> None:

@@ -23,11 +23,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from authproxy.access import ExpiredToken, Grant, InvalidToken, from_claim
+from authproxy.excerpt import excerpt
 from authproxy.token.holder import CLAIM as HOLDER
 from authproxy.token.holder import from_claim as holder_from_claim
 
 # Longer ones are refused before anything is computed: a header of 32 KiB is more than servers and proxies take.
 MAX_TOKEN_LENGTH = 32 * 1024
+
+# Of a refusal's reason: how much of the name that came is told, and how many of the keys that are trusted.
+MAX_KID = 100
+MAX_TOLD = 8
 
 to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -41,6 +46,22 @@ class Malformed(InvalidToken):
 
 class UntrustedKey(InvalidToken):
     """The header names no key that is trusted, or an algorithm that is not that key's."""
+
+
+def unknown_key(kid: object, trusted: Mapping[str, object]) -> UntrustedKey:
+    """The refusal of a token whose header names no key that is trusted. `trusted`: keys by each of their names.
+
+    It is for the log, where an operator compares: a key has two names, its RFC 7638 thumbprint and libtrust's.
+    """
+    names: dict[int, list[str]] = {}
+    for name, key in trusted.items():
+        names.setdefault(id(key), []).append(name)
+    told = [" or ".join(of_one) for of_one in names.values()]
+    more = f", and {len(told) - MAX_TOLD} more" if len(told) > MAX_TOLD else ""
+    known = f"trusted are: {', '.join(told[:MAX_TOLD])}{more}" if told else "no key is trusted"
+    if kid is None:
+        return UntrustedKey(f"the token's header names no key (kid); {known}")
+    return UntrustedKey(f"kid {excerpt(repr(kid), MAX_KID)} is not trusted; {known}")
 
 
 class BadSignature(InvalidToken):

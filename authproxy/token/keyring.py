@@ -27,7 +27,7 @@ from authproxy.private_file import locked, make_private_folder, read_private, wr
 from authproxy.token.authority import certify_key, find_chain, make_authority
 from authproxy.token.header import PLAIN, HeaderStyle
 from authproxy.token.jwk import to_jwk
-from authproxy.token.jws import UntrustedKey
+from authproxy.token.jws import unknown_key
 from authproxy.token.keyfiles import RingKey, make_key, metadata_files, read_key
 from authproxy.token.verifier import TrustedKey
 from authproxy.watch import fingerprint, loading
@@ -109,7 +109,7 @@ class KeyRing:
         kid = header.get("kid")
         key = self._by_name.get(kid) if isinstance(kid, str) else None
         if key is None or key.is_retired(now):
-            raise UntrustedKey(f"kid {kid!r} is not in the key ring")
+            raise unknown_key(kid, {name: key for name, key in self._by_name.items() if not key.is_retired(now)})
         return TrustedKey(key.public, frozenset({key.algorithm}), float("inf") if key.retired is None else key.retired)
 
     def jwks(self) -> dict[str, Any]:

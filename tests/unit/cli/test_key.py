@@ -100,8 +100,22 @@ def test_rotate_says_from_when_on_the_new_key_signs() -> None:
 
 def test_rotate_now_waits_for_our_nodes_and_says_who_is_not_waited_for() -> None:
     result = invoke("rotate", "--now")
-    assert "registries that keep our key set refuse its tokens" in result.stdout
+    assert "registries that read our key set (jwks) refuse its tokens" in result.stdout
+    assert "those that hold a bundle refuse them until they have the new one" in result.stdout
     assert 2 < seconds_from_now(rows()[-1]["signs_from"]) < 15
+
+
+@pytest.mark.parametrize("x5c", ["leaf", "chain"])
+def test_rotate_now_says_that_a_registry_with_the_bundle_refuses_nothing(tmp_path: Path, x5c: str) -> None:
+    config = tmp_path / "config.yml"
+    (tmp_path / "keys").mkdir()
+    config.write_text(
+        f"version: 0.1\nstorage: inmemory\nhttp: {{addr: ':0'}}\n"
+        f"token: {{service: s, keys: {tmp_path}/keys, x5c: {x5c}}}\n"
+        f"identities: [{{htpasswd: {{path: {tmp_path}/htpasswd}}}}]\npolicies: {{path: {tmp_path}}}\n"
+    )
+    result = invoke("rotate", "--now", "--config", str(config))
+    assert "registries that hold our bundle (rootcertbundle) refuse nothing" in result.stdout
 
 
 def test_rotate_can_answer_in_json() -> None:

@@ -231,6 +231,19 @@ REFUSED = [
 ]
 
 
+def test_a_key_that_is_not_trusted_is_told_with_both_names_of_those_that_are(files: Files) -> None:
+    verifier = files.verifier(files.bundle(ROOT))
+    trusted = f"{libtrust_fingerprint(ROOT.key.public_key())} or {thumbprint(ROOT.key.public_key())}"
+    for text, begins in [
+        (token(STRANGER.key, kid="abc"), "kid 'abc' is not trusted"),
+        (token(STRANGER.key), "the token's header names no key (kid)"),
+        (token(STRANGER.key, kid="k" * 5000), f"kid '{'k' * 99}… is not trusted"),
+    ]:
+        with pytest.raises(InvalidToken) as refused:
+            verifier.verify(Bearer(text))
+        assert str(refused.value) == f"{begins}; trusted are: {trusted}"
+
+
 @pytest.mark.parametrize("text", [row[1] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_refused_with_a_bundle(files: Files, text: str) -> None:
     with pytest.raises(InvalidToken):
