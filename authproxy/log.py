@@ -23,6 +23,7 @@ from structlog.processors import CallsiteParameter, CallsiteParameterAdder
 from structlog.typing import BindableLogger, EventDict, Processor, WrappedLogger
 
 from authproxy.clock import Clock
+from authproxy.excerpt import excerpt
 from authproxy.loglines import LineWriter
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ Renderer: TypeAlias = Callable[[Mapping[str, object]], str]
 
 # The values of an event whose fields are known beforehand, texts in a tuple and then numbers, to its line.
 EventRenderer: TypeAlias = Callable[..., str]
+
+# The longest text of a line but for tracebacks, in characters: a policy that doesn't load may have much to say.
+MAX_FIELD = 4096
 
 # What every line begins with, behind its time.
 _FIRST = frozenset({"level", "event"})
@@ -98,6 +102,7 @@ def configure(settings: LogSettings) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             *callers,
+            _bound_texts,
             structlog.processors.format_exc_info,
             _Render(render),
         ],
@@ -335,6 +340,15 @@ class _LibraryHandler(logging.Handler):
             self._lines.lose()
         else:
             self._lines.write(f"{line}\n")
+
+
+def _bound_texts(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Cut what is longer than any text of our own: a client chose it. Tracebacks come later, and stay whole."""
+    del logger, method
+    for key, value in event.items():
+        if isinstance(value, str) and len(value) > MAX_FIELD:
+            event[key] = excerpt(value, MAX_FIELD)
+    return event
 
 
 _CALLER = CallsiteParameterAdder(

@@ -12,11 +12,9 @@ from typing import Any, TypeAlias, TypedDict
 
 from authproxy.access import Access, format_scopes, parse_scopes
 from authproxy.asgi import ORIGIN, REQUEST_ID, Scope
+from authproxy.excerpt import excerpt
 from authproxy.origin import UNKNOWN, Origin
 from authproxy.principal import ANONYMOUS, Principal
-
-# A text that a client chose, in characters: longer ones are cut, so that nobody fills the log with one request.
-MAX_TEXT = 1024
 
 # So few accesses of an event are worth remembering as they are written: clients ask for the same all day.
 FEW = 8
@@ -90,22 +88,22 @@ def to_fields(event: Event) -> dict[str, Any]:
     who = event.principal
     fields = {
         "kind": event.kind.value,
-        "user": _cut(who.name),
+        "user": excerpt(who.name),
         "source": who.source,
         "groups": sorted(who.groups),
         "claims": _plain(who.claims),
         "robot": who.is_robot,
-        "client": _cut(event.client),
+        "client": excerpt(event.client),
         "scheme": event.scheme,
-        "request_id": _cut(event.request_id),
+        "request_id": excerpt(event.request_id),
         "asked": _scopes(event.asked),
         "granted": _scopes(event.granted),
-        "jti": _cut(event.token_id),
+        "jti": excerpt(event.token_id),
         "lifetime_s": event.lifetime_s,
         "decisions": _decisions(event.verdicts),
-        "reason": _cut(event.reason),
-        "method": _cut(event.method),
-        "path": _cut(event.path),
+        "reason": excerpt(event.reason),
+        "method": excerpt(event.method),
+        "path": excerpt(event.path),
     }
     return {key: value for key, value in fields.items() if value}
 
@@ -139,7 +137,7 @@ def from_fields(fields: Mapping[str, Any]) -> Event:
 
 
 def _scopes(accesses: tuple[Access, ...]) -> list[str]:
-    return _known_scopes(accesses) if len(accesses) <= FEW else [_cut(scope) for scope in format_scopes(accesses)]
+    return _known_scopes(accesses) if len(accesses) <= FEW else [excerpt(scope) for scope in format_scopes(accesses)]
 
 
 def _decisions(verdicts: tuple[Verdict, ...]) -> list[dict[str, Any]]:
@@ -148,7 +146,7 @@ def _decisions(verdicts: tuple[Verdict, ...]) -> list[dict[str, Any]]:
 
 @functools.lru_cache(maxsize=1024)
 def _known_scopes(accesses: tuple[Access, ...]) -> list[str]:
-    return [_cut(scope) for scope in format_scopes(accesses)]
+    return [excerpt(scope) for scope in format_scopes(accesses)]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -159,9 +157,9 @@ def _known_decisions(verdicts: tuple[Verdict, ...]) -> list[dict[str, Any]]:
 def _verdict_fields(verdict: Verdict) -> dict[str, Any]:
     access = verdict.access
     # Cut apart, so that what is left is read as an access again.
-    told = Access(access.type, _cut(access.name), _cut(access.action))
+    told = Access(access.type, excerpt(access.name), excerpt(access.action))
     fields: dict[str, Any] = {"access": str(told), "allowed": verdict.allowed}
-    texts = {"tag": verdict.tag, "rule": verdict.rule, "reason": _cut(verdict.reason)}
+    texts = {"tag": verdict.tag, "rule": verdict.rule, "reason": excerpt(verdict.reason)}
     return fields | {key: text for key, text in texts.items() if text}
 
 
@@ -169,10 +167,6 @@ def _parse_verdict(fields: Mapping[str, Any]) -> Verdict:
     (access,) = parse_scopes([fields["access"]])
     texts = (_text(fields, key) for key in ("rule", "reason", "tag"))
     return Verdict(access, fields["allowed"] is True, *texts)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def _plain(value: Any) -> Any:

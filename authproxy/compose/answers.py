@@ -9,10 +9,13 @@ from authproxy.edge.cors import Cors
 from authproxy.edge.headers import CommonHeaders
 from authproxy.edge.maintenance import Maintenance
 
+# What is served is what its type says; a browser must not take a blob for a page of ours (WHATWG Fetch §3.6).
+DEFAULTS = {"X-Content-Type-Options": ("nosniff",)}
+
 
 def make_headers(http: Http) -> CommonHeaders:
     """The headers that every answer gets."""
-    everywhere = {name: entry for name, entry in http.headers.items() if not isinstance(entry, dict)}
+    everywhere = DEFAULTS | {name: entry for name, entry in http.headers.items() if not isinstance(entry, dict)}
     by_path = {path: entry for path, entry in http.headers.items() if isinstance(entry, dict)}
     return CommonHeaders(everywhere, by_path, _cors(http.cors) if http.cors is not None else None)
 

@@ -139,9 +139,10 @@ class Http(Section):
 
     headers: HeadersByPath = Field(default_factory=dict)
     """Headers that are added to every answer, each with the list of its values:
-    `X-Content-Type-Options: [nosniff]`. Below a key that begins with a slash stand those for the answers at this path
-    and below it, `/v2/: {Cache-Control: [private]}`, in place of those with the same name for shorter paths; an empty
-    list takes a header away. A path has no `http.prefix`. What an answer has already stays. Default: none."""
+    `Strict-Transport-Security: [max-age=63072000]`. Below a key that begins with a slash stand those for the answers at
+    this path and below it, `/v2/: {Cache-Control: [private]}`, in place of those with the same name for shorter paths;
+    an empty list takes a header away. A path has no `http.prefix`. What an answer has already stays. Default:
+    `X-Content-Type-Options: [nosniff]`, which stays beside what is set here unless it is named."""
 
     cors: Cors | None = None
 

@@ -101,4 +101,5 @@ class _Pages:
             else:
                 status, body, headers = 405, b"only GET and HEAD are supported here\n", [("Allow", "GET, HEAD")]
         headers += [("Content-Type", content_type), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+        headers.append(("X-Content-Type-Options", "nosniff"))
         await respond(send, status, headers, b"" if scope["method"] == "HEAD" else body)

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from authproxy.asgi import GRANT, ORIGIN, REQUEST_ID
 from authproxy.edge.observe import Served
+from authproxy.excerpt import excerpt
 from authproxy.loglines import LineWriter
 
 EVENT = "request"
@@ -34,7 +35,12 @@ class AccessLog:
         origin, grant = scope.get(ORIGIN), scope.get(GRANT)
         try:
             line = self._render(
-                (origin.client if origin else "", grant.subject if grant else "", scope["method"], scope["path"]),
+                (
+                    origin.client if origin else "",
+                    excerpt(grant.subject) if grant else "",
+                    excerpt(scope["method"]),
+                    excerpt(scope["path"]),
+                ),
                 served.status,  # 0: the client went away before an answer
                 served.sent,
                 round(served.seconds * 1000, 1),

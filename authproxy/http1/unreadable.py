@@ -24,5 +24,6 @@ class Unreadable(Exception):
         text = json.dumps({"errors": [{"code": _CODES.get(status, _CODE), "message": str(self)}]}) + "\n"
         return (
             f"HTTP/1.1 {status.value} {status.phrase}\r\nconnection: close\r\ncontent-type: application/json\r\n"
-            f"docker-distribution-api-version: registry/2.0\r\ncontent-length: {len(text)}\r\n\r\n{text}"
+            "docker-distribution-api-version: registry/2.0\r\nx-content-type-options: nosniff\r\n"
+            f"content-length: {len(text)}\r\n\r\n{text}"
         ).encode("ascii")

@@ -49,7 +49,7 @@ def refusal(status: str, text: str) -> bytes:
     code = "TOOMANYREQUESTS" if status.startswith("429 ") else "UNSUPPORTED"
     body = json.dumps({"errors": [{"code": code, "message": text}]})
     head = f"HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/json\r\n"
-    version = "docker-distribution-api-version: registry/2.0\r\n"
+    version = "docker-distribution-api-version: registry/2.0\r\nx-content-type-options: nosniff\r\n"
     return f"{head}{version}content-length: {len(body) + 1}\r\n\r\n{body}\n".encode()
 
 
