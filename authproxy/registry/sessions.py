@@ -21,8 +21,8 @@ from authproxy.storage.hashing import RunningDigest
 # Digests that wait for their next request. Each is under a kilobyte; the one longest unused goes first.
 MAX_REMEMBERED = 4096
 
-# How long a request waits for another one that writes to its session. A client that lost its connection is back within
-# a second, and the server notices the loss about as quickly.
+# How long a request waits for another one that writes to its session. A client that lost its connection is soon back,
+# and the server notices the loss about as quickly.
 WAIT_S = 5.0
 
 # CNCF Distribution's form of an id as well: what it opened we go on with.
