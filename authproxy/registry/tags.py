@@ -1,8 +1,10 @@
 """Tags: GET /v2/<name>/tags/list, and the links that manifests are found and set by."""
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from typing import NamedTuple
 
 from authproxy.digest import Digest
 from authproxy.errors import NameUnknown
@@ -13,11 +15,19 @@ from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import find_digest, is_known, to_link
 from authproxy.registry.tag_names import TagNames
 from authproxy.storage import layout
-from authproxy.storage.driver import Driver
+from authproxy.storage.driver import Driver, Still
 
 # The longest list, in bytes, that is kept as it was answered; and the longest `last`, in characters: that of a tag.
 KEPT_BYTES = 1024 * 1024
 MAX_TAG = 128
+
+
+class _Pointing(NamedTuple):
+    """The tags of a repository by what they point at, for as long as `still` says so."""
+
+    repository: Repository
+    tags: Mapping[Digest, Sequence[tuple[Tag, bytes]]]
+    still: Still
 
 
 class Tags:
@@ -31,6 +41,7 @@ class Tags:
         self._names = TagNames(driver)
         self._answers = Answers()
         self._max_page = max_page
+        self._pointing: _Pointing | None = None  # of the repository that was cleaned up last
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with a page of tags in bytewise order; with all where no `n` is given.
@@ -81,11 +92,26 @@ class Tags:
 
     async def remove_all(self, repository: Repository, digests: Collection[Digest]) -> None:
         """Remove the tags that point at one of these digests; not one that is set to another meanwhile."""
-        # Reading every link is slow, and the only way: not every program that sets a tag keeps its history.
+        pointing = await self._find_pointing(repository)
+        for tag, link in [found for digest in digests for found in pointing.get(digest, ())]:
+            await self._drop(repository, tag, expected=link)
+
+    async def _find_pointing(self, repository: Repository) -> Mapping[Digest, Sequence[tuple[Tag, bytes]]]:
+        """The tags of a repository by what they point at.
+
+        Reading every link is slow, and the only way: not every program that sets a tag keeps its history. Who cleans up
+        deletes one manifest after the other: what was read last counts until a tag changes, and for a second at most.
+        """
+        if self._pointing is not None and self._pointing.repository == repository and self._pointing.still():
+            return self._pointing.tags
+        still = self._driver.unchanged(layout.tags(repository))
+        found: defaultdict[Digest, list[tuple[Tag, bytes]]] = defaultdict(list)
         async with aclosing(self.links(repository)) as links:
             async for tag, link in links:
-                if find_digest(link) in digests:
-                    await self._drop(repository, tag, expected=link)
+                if (digest := find_digest(link)) is not None:
+                    found[digest].append((tag, link))
+        self._pointing = _Pointing(repository, found, still)
+        return found
 
     def links(self, repository: Repository) -> AsyncGenerator[tuple[Tag, bytes], None]:
         """Every tag with what its link holds now."""

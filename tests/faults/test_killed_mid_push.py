@@ -1,6 +1,7 @@
 """A server that is killed in the middle of a push loses nothing that it acknowledged and shows nothing half-written."""
 
 import hashlib
+import itertools
 import os
 import re
 import time
@@ -26,7 +27,7 @@ ON_DISK_WITHIN_S = 20.0
 # Commits under way in each of so many kills; with named files about every third left one.
 KILLS = 5
 PUSHERS = 6
-PUSHING_S = 1.0
+ENOUGH = 2 * PUSHERS
 
 
 @pytest.fixture
@@ -130,22 +131,25 @@ def test_kills_in_the_middle_of_commits_leave_no_files_behind(tmp_path: Path) ->
     (folder / "config.yml").write_text("version: 0.1\nauth: none\nstorage: {filesystem: {rootdirectory: root}}\n")
     for kill in range(KILLS):
         server.start()
+        taken: list[str] = []
         with ThreadPoolExecutor(PUSHERS) as pool:
-            pushed = [pool.submit(push_until_killed, server, f"{kill}-{number}") for number in range(PUSHERS)]
-            time.sleep(PUSHING_S)
+            for number in range(PUSHERS):
+                pool.submit(push_until_killed, server, f"{kill}-{number}", taken)
+            deadline = time.monotonic() + ON_DISK_WITHIN_S
+            while len(taken) < ENOUGH and time.monotonic() < deadline:
+                time.sleep(0.01)
             server.kill()
-            assert sum(each.result() for each in pushed) > 0
+        assert len(taken) >= ENOUGH
     names = {path.name for path in (folder / "root" / "docker").rglob("*") if path.is_file()}
     # The second is there for one system call, and the next writer of that link replaces it: docs/decisions/0050.
     assert names <= {"data", "link", "startedat", ".link.new.tmp"}
 
 
-def push_until_killed(server: Server, mark: str) -> int:
-    """How many manifests were taken."""
-    taken = 0
+def push_until_killed(server: Server, mark: str, taken: list[str]) -> None:
+    """Push an image after the other, each under a tag of its own and one that all share; name those that were taken."""
     with server.client() as client, suppress(httpx.TransportError):
-        while True:
-            push_image(client, REPOSITORY, f"v{mark}-{taken}", make_image(f"{mark}-{taken}"))
-            push_image(client, REPOSITORY, "latest", make_image(f"{mark}-{taken}"))
-            taken += 1
-    return taken
+        for number in itertools.count():
+            image = make_image(f"{mark}-{number}")
+            push_image(client, REPOSITORY, f"v{mark}-{number}", image)
+            push_image(client, REPOSITORY, "latest", image)
+            taken.append(f"{mark}-{number}")

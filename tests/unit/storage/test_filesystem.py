@@ -426,9 +426,17 @@ def test_a_root_that_can_not_be_written_stops_the_start(tmp_path: Path, below: s
         FilesystemDriver(tmp_path / below)
 
 
-def test_a_root_that_is_missing_is_made(tmp_path: Path) -> None:
+def test_a_root_that_is_missing_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     FilesystemDriver(tmp_path / "new/root")
     assert (tmp_path / "new/root" / layout.ROOT).is_dir()
+    assert (tmp_path / "new/root").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_root_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root").chmod(0o750)
+    FilesystemDriver(tmp_path / "root")
+    assert (tmp_path / "root").stat().st_mode & 0o777 == 0o750
 
 
 async def test_a_folder_that_is_removed_under_the_writer_is_made_again(

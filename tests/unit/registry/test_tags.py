@@ -1,0 +1,93 @@
+"""Tags that go with their manifest: found without reading every link for each of many deletions."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from authproxy.digest import Digest
+from authproxy.reference import Repository, Tag
+from authproxy.registry.tags import Tags, tag_links
+from authproxy.storage import layout
+from authproxy.storage.filesystem import FilesystemDriver
+
+APP, OTHER = Repository("team/app"), Repository("team/other")
+ONE, TWO, GONE = Digest.of(b"one"), Digest.of(b"two"), Digest.of(b"gone")
+
+
+class Counted(FilesystemDriver):
+    """Counts the links of tags that are read."""
+
+    links = 0
+
+    async def read(self, paths: Sequence[layout.StorePath]) -> list[bytes | None]:
+        self.links += sum(path.endswith("/current/link") for path in paths)
+        return await super().read(paths)
+
+    async def tag(self, repository: Repository, **tags: Digest) -> None:
+        """Set tags."""
+        for name, digest in tags.items():
+            await self.write_all(tag_links(repository, Tag(name), digest))
+
+
+@pytest.fixture
+async def driver(tmp_path: Path) -> AsyncIterator[Counted]:
+    made = Counted(tmp_path, threads=4)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def tags(driver: Counted) -> Tags:
+    return Tags(driver, max_page=1000)
+
+
+async def names(tags: Tags, repository: Repository = APP) -> list[str]:
+    return sorted([tag async for tag, _ in tags.links(repository)])
+
+
+async def test_the_tags_of_a_manifest_go_and_no_others(driver: Counted, tags: Tags) -> None:
+    await driver.tag(APP, a=ONE, b=TWO, c=ONE)
+    await driver.tag(OTHER, a=ONE)
+    await tags.remove_all(APP, [ONE, GONE])
+    assert (await names(tags), await names(tags, OTHER)) == (["b"], ["a"])
+
+
+async def test_links_are_read_once_for_manifests_without_tags(driver: Counted, tags: Tags) -> None:
+    await driver.tag(APP, a=ONE, b=TWO)
+    for number in range(5):
+        await tags.remove_all(APP, [Digest.of(b"%d" % number)])
+    assert driver.links == 2
+
+
+async def test_a_tag_that_is_set_meanwhile_goes_too(driver: Counted, tags: Tags, tmp_path: Path) -> None:
+    await driver.tag(APP, a=ONE, b=TWO)
+    await tags.remove_all(APP, [GONE])
+    other = Counted(tmp_path)  # another worker
+    await other.tag(APP, c=GONE, a=GONE)
+    await tags.remove_all(APP, [GONE])
+    assert await names(tags) == ["b"]
+    await other.close()
+
+
+async def test_a_tag_that_was_removed_is_not_found_again(driver: Counted, tags: Tags) -> None:
+    await driver.tag(APP, a=ONE)
+    await tags.remove_all(APP, [ONE])
+    await tags.remove_all(APP, [ONE])
+    assert await names(tags) == []
+
+
+async def test_a_foreign_tag_is_found_after_a_second(
+    driver: Counted, tags: Tags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CNCF Distribution leaves no mark."""
+    now = 0.0
+    monkeypatch.setattr(driver._remembered, "_now", lambda: now)
+    await driver.tag(APP, a=ONE)
+    await tags.remove_all(APP, [GONE])
+    foreign = tmp_path / layout.tag_current(APP, Tag("f"))
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text(str(TWO))
+    now = 1.1
+    await tags.remove_all(APP, [TWO])
+    assert not foreign.exists()
