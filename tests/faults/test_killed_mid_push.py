@@ -4,6 +4,9 @@ import hashlib
 import itertools
 import os
 import re
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +27,8 @@ MIB = 1024 * 1024
 CONTENT = os.urandom(32 * MIB)
 DIGEST = Digest.of(CONTENT)
 ON_DISK_WITHIN_S = 20.0
-# Commits under way in each of so many kills; with named files about every third left one.
-KILLS = 5
+# Commits under way in each of so many kills.
+KILLS = 3
 PUSHERS = 6
 ENOUGH = 2 * PUSHERS
 
@@ -153,3 +156,27 @@ def push_until_killed(server: Server, mark: str, taken: list[str]) -> None:
             push_image(client, REPOSITORY, f"v{mark}-{number}", image)
             push_image(client, REPOSITORY, "latest", image)
             taken.append(f"{mark}-{number}")
+
+
+KILLED_BEFORE_NAMES = """
+import os, signal, sys
+from pathlib import Path
+from authproxy.storage.batch import Batch
+from authproxy.storage.changes import Changes
+from authproxy.storage.layout import StorePath
+from authproxy.storage.locks import Locks
+root = Path(sys.argv[1])
+(root / "locks").mkdir(parents=True)
+with Batch(str(root), Locks(root / "locks"), Changes(root / "changes")) as batch:
+    for name in ("blob/data", "current/link"):
+        batch.add(StorePath(f"docker/registry/v2/{name}"), b"content")
+    batch.sync()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_kill_before_files_have_their_names_leaves_none(tmp_path: Path) -> None:
+    """The moment that takes longest: all is written, and waits for the disk."""
+    killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_NAMES, str(tmp_path / "root")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [path for path in (tmp_path / "root" / "docker").rglob("*") if path.is_file()] == []
