@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 import yaml
 
+from authproxy.config.slips import explain_slip
 from authproxy.errors import StartError
 from authproxy.text_file import FileIsUtf16, read_content
 
@@ -149,8 +150,8 @@ def parse_document(text: str, name: str) -> Document:
         return Document(name, _Converter(name, len(text) + MAX_ALIASED_NODES).convert(composed))
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
-        why = " ".join(part for part in (exc.problem, exc.context) if part)
-        raise DocumentError(f"{Place(name, mark.line + 1 if mark else 0)}: not valid YAML: {why}{_hint(why)}") from exc
+        why = explain_slip(text, exc) or " ".join(part for part in (exc.problem, exc.context) if part)
+        raise DocumentError(f"{Place(name, mark.line + 1 if mark else 0)}: not valid YAML: {why}") from exc
     except yaml.reader.ReaderError as exc:
         line = text.count("\n", 0, exc.position) + 1
         raise DocumentError(f"{name}:{line}: a control character that YAML does not allow; remove it") from exc
@@ -179,10 +180,6 @@ def _step(node: Node, step: str | int) -> Entry | None:
             return None
 
 
-def _hint(why: str) -> str:
-    return "; indent with spaces, not with tabs" if "'\\t'" in why else ""
-
-
 @dataclass(slots=True)
 class _Converter:
     """PyYAML's nodes → ours, counting, so that aliases of aliases end in an error and not in all the memory."""
@@ -199,7 +196,9 @@ class _Converter:
         if id(node) in self.open:
             raise DocumentError(f"{place}: an alias to what it is itself part of; write the value out")
         if node.tag not in _KNOWN_TAGS:
-            raise DocumentError(f"{place}: the tag {node.tag} is not known here; remove it")
+            raise DocumentError(
+                f"{place}: the tag {node.tag} is not known here; remove it, or put a value that begins with ! in quotes"
+            )
         self.open.add(id(node))
         try:
             match node:
@@ -223,7 +222,10 @@ class _Converter:
                     merged.setdefault(key, entry)
                 continue
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == _TAG + "null":
-                raise DocumentError(f"{place}: a key must be plain text")
+                raise DocumentError(
+                    f"{place}: a key must be plain text; put one that begins with {{ or [ in quotes, and fill in what is"
+                    " a template"
+                )
             if earlier := entries.get(key_node.value):
                 raise DocumentError(
                     f"{place}: {key_node.value}: this key stands here a second time, the first is in line"

@@ -1,6 +1,7 @@
 """A document → a pydantic model, and every fault as one sentence: `file:line: key.path: what is wrong; allowed: …`."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,6 +12,11 @@ from authproxy.config.document import Document, DocumentError, KeyPath, Place
 from authproxy.config.schema import at, field_at, fields_of, section_of
 
 Model = TypeVar("Model", bound=BaseModel)
+
+# `addr::5000`: a key and its value, which YAML takes for one text.
+_GLUED = re.compile(r"[\w.-]+:[^\s/]")
+# What YAML takes for text in a list without quotes.
+_PLAIN = re.compile(r"[\w./][\w./-]*(?::\w[\w./-]*)*|…")
 
 _CONFLICT = "conflict"  # the type of the errors that `conflict` makes
 
@@ -87,7 +93,27 @@ def _fault(detail: ErrorDetails, document: Document, model: type[BaseModel]) -> 
         section = section_of(at(model, path[:-1]))
         return unknown_key(path, place, fields_of(section) if section else ())
     subject = f"{dotted(path)}: " if path else ""
-    return Fault(place, f"{place}: {subject}{_what_is_wrong(detail, model)}")
+    return Fault(place, f"{place}: {subject}{_what_is_wrong(detail, model)}{_how_to_write(detail, place, model)}")
+
+
+def _how_to_write(detail: ErrorDetails, place: Place, model: type[BaseModel]) -> str:
+    """The line that was meant, where one value stands for a list or for keys; nothing where that can't be told."""
+    value = detail["input"]
+    if not isinstance(value, str):
+        return ""
+    wanted = _WANTED.get(detail["type"])
+    if wanted == _LIST or (detail["type"] == "value_error" and "a list wanted here" in str(detail["ctx"]["error"])):
+        listed = as_list(value, at(model, detail["loc"]))
+        return f"; write {place}='{listed}'" if not place.line else f"; write {detail['loc'][-1]}: {listed}"
+    if wanted == _KEYS and _GLUED.match(value):
+        return "; a key's colon needs a space behind it"
+    return ""
+
+
+def as_list(value: str, annotation: object) -> str:
+    """The list of one value as YAML, `["*"]`; a value that may be a secret is not shown."""
+    shown = "…" if "Secret" in repr(annotation) else value
+    return f"[{shown}]" if _PLAIN.fullmatch(shown) else f'["{shown}"]'
 
 
 def _what_is_wrong(detail: ErrorDetails, model: type[BaseModel]) -> str:

@@ -35,6 +35,9 @@ PREFIX = "REGISTRY_"
 IN_FILE = "_FILE"
 CONFIGURATION_PATH = "REGISTRY_CONFIGURATION_PATH"  # where the file is, and no key of it
 
+# Longest value, in characters, that an error shows.
+MAX_SHOWN = 80
+
 _INDEX = re.compile(r"[0-9]{1,4}")
 
 # `auth: htpasswd` and `storage: filesystem` are short for a map with one empty section.
@@ -65,7 +68,7 @@ def apply_overrides(document: Document, environ: Mapping[str, str]) -> tuple[Doc
             continue
         key = name.removeprefix(PREFIX)
         if (path := key_path(key.split("_"), document)) is not None:
-            value = _value(name, environ[name])
+            value = _value(name, path, environ[name])
         elif (path := _key_path_of_file(key, document)) is not None:
             value = _value_in_file(name, path, environ)
         else:
@@ -113,14 +116,29 @@ def _next(part: str, path: KeyPath, annotation: Any, node: Node | None) -> str |
     return next((key for key in present if key.upper() == part), part.lower())
 
 
-def _value(name: str, text: str) -> Node:
+def _value(name: str, path: KeyPath, text: str) -> Node:
     try:
         return placed(parse(text, name).root, Place(name))
     except DocumentError:
         # YAML's own words may quote the value, which may be a secret.
+        annotation = at(Settings, path)
+        takes_list = section_of(annotation) is None and below(annotation, 0) is not None
+        is_short = len(text) <= MAX_SHOWN and text.isprintable() and not set(text) & set("\"'\\")
+        shown = text if is_short and "Secret" not in repr(annotation) and is_public(path) else "…"
+        example = f'["{shown}"]' if takes_list or _is_header(path) else f'"{shown}"'
         raise DocumentError(
-            f"{name}: the value is not valid YAML; put it in quotes, inside those of the shell"
+            f"{name}: the value is not valid YAML; put it in quotes, inside those of the shell: {name}='{example}'"
         ) from None
+
+
+def _is_header(path: KeyPath) -> bool:
+    """Whether it is a map of headers, whose entries are lists."""
+    return path[:2] == ("http", "headers")
+
+
+def is_public(path: KeyPath) -> bool:
+    """Whether the model knows the key, so that its annotation says whether it holds a secret."""
+    return at(Settings, path) is not None
 
 
 def _value_in_file(name: str, path: KeyPath, environ: Mapping[str, str]) -> Node:

@@ -145,7 +145,7 @@ class Upstream:
 
     def _request(self, scope: asgi.Scope, transfer: Transfer) -> Request:
         """A client says the same in request after request: what its headers become is worked out once."""
-        if scope["method"] not in ("GET", "HEAD"):
+        if scope["method"] not in ("GET", "HEAD") or _is_of_a_part(scope):
             return Request(scope["method"], self._target(scope), self._headers(scope), transfer=transfer)
         # Of reading requests it depends on nothing but the facts' own headers, and on where the request came from.
         facts, origin = asgi.facts(scope), scope[asgi.ORIGIN]
@@ -168,6 +168,8 @@ class Upstream:
 
     def _headers(self, scope: asgi.Scope) -> Headers:
         headers = scope["headers"]
+        if _is_of_a_part(scope):
+            headers = [pair for pair in headers if pair[0] not in (b"range", b"if-range")]
         content_type = sent_type(scope[asgi.ROUTE], headers, has_body=has_body(headers))
         return request_headers(headers, scope[asgi.ORIGIN], content_type, pass_authorization=self.pass_authorization)
 
@@ -270,3 +272,8 @@ def _is_challenge(answer: Answer) -> bool:
     return answer.status == UNAUTHORIZED or (
         answer.status == FORBIDDEN and any(name.lower() == b"www-authenticate" for name, _ in answer.headers)
     )
+
+
+def _is_of_a_part(scope: asgi.Scope) -> bool:
+    """Whether it is a HEAD with a `Range`, which RFC 9110 §14.2 knows for GET alone; CNCF Distribution answers 206."""
+    return scope["method"] == "HEAD" and asgi.find_header(scope["headers"], b"range") is not None

@@ -50,6 +50,11 @@ async def test_blob_is_pushed_and_pulled(tmp_path: Path) -> None:
             assert pulled.headers["docker-content-digest"] == DIGEST
             part = await client.get(f"/v2/team/app/blobs/{DIGEST}", headers={"Range": "bytes=3-5"})
             assert (part.status_code, part.content) == (206, CONTENT[3:6])
+            for name, value in (("Range", "bytes=3-5"), ("range", "bytes=9999999-"), ("Accept", "*/*")):
+                head = await client.head(f"/v2/team/app/blobs/{DIGEST}", headers={name: value})
+                assert (head.status_code, head.headers["content-length"]) == (200, str(len(CONTENT)))
+                part = await client.get(f"/v2/team/app/blobs/{DIGEST}", headers={"Range": "bytes=3-5"})
+                assert (part.status_code, part.content) == (206, CONTENT[3:6])
             head = await client.head(f"/v2/team/app/blobs/{DIGEST}")
             assert (head.status_code, head.headers["content-length"]) == (200, str(len(CONTENT)))
             unknown = await client.get("/v2/team/app/manifests/none")
