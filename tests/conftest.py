@@ -13,6 +13,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1]))
 
 from tests.support.binaries import refuse_unlisted
+from tests.support.default_ports import refuse_default_ports
 from tests.support.plain_log import log_plainly
 from tests.support.server import Server
 
@@ -39,6 +40,7 @@ def pytest_collection(session: pytest.Session) -> None:
     From here on: what pytest's plugins start before is their affair (pytest-xdist asks uname for the processor).
     """
     sys.addaudithook(refuse_unlisted)
+    sys.addaudithook(refuse_default_ports)
 
 
 def pytest_collection_finish() -> None:

@@ -105,7 +105,9 @@ def test_a_doctor_without_our_keys_says_how_it_is_told_of_them() -> None:
 def test_a_folder_for_a_password_file_is_told_as_such(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("config.yml").write_text("version: 0.1\nstorage: inmemory\nauth: {htpasswd: {realm: x, path: .}}\n")
+    Path("config.yml").write_text(
+        "version: 0.1\nhttp: {addr: 127.0.0.1:0}\nstorage: inmemory\nauth: {htpasswd: {realm: x, path: .}}\n"
+    )
     code, errors = said(["serve", "config.yml"], monkeypatch, capsys)
     assert code == 1
     assert "the htpasswd file . is a folder; name a file as auth.htpasswd.path" in errors
