@@ -197,7 +197,8 @@ class _Converter:
             raise DocumentError(f"{place}: an alias to what it is itself part of; write the value out")
         if node.tag not in _KNOWN_TAGS:
             raise DocumentError(
-                f"{place}: the tag {node.tag} is not known here; remove it, or put a value that begins with ! in quotes"
+                f"{place}: the tag {node.tag} is not known here; remove it, or write a value that begins with ! in"
+                " quotes"
             )
         self.open.add(id(node))
         try:
@@ -223,8 +224,8 @@ class _Converter:
                 continue
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == _TAG + "null":
                 raise DocumentError(
-                    f"{place}: a key must be plain text; put one that begins with {{ or [ in quotes, and fill in what is"
-                    " a template"
+                    f"{place}: a key must be plain text; put one that begins with {{ or [ in quotes, and fill in a"
+                    " template ({{ … }}) first"
                 )
             if earlier := entries.get(key_node.value):
                 raise DocumentError(

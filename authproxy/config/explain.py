@@ -1,6 +1,7 @@
 """A document → a pydantic model, and every fault as one sentence: `file:line: key.path: what is wrong; allowed: …`."""
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -16,7 +17,7 @@ Model = TypeVar("Model", bound=BaseModel)
 # `addr::5000`: a key and its value, which YAML takes for one text.
 _GLUED = re.compile(r"[\w.-]+:[^\s/]")
 # What YAML takes for text in a list without quotes.
-_PLAIN = re.compile(r"[\w./][\w./-]*(?::\w[\w./-]*)*|…")
+_PLAIN = re.compile(r"[\w./][\w./-]*(?::\w[\w./-]*)*")
 
 _CONFLICT = "conflict"  # the type of the errors that `conflict` makes
 
@@ -111,9 +112,11 @@ def _how_to_write(detail: ErrorDetails, place: Place, model: type[BaseModel]) ->
 
 
 def as_list(value: str, annotation: object) -> str:
-    """The list of one value as YAML, `["*"]`; a value that may be a secret is not shown."""
-    shown = "…" if "Secret" in repr(annotation) else value
-    return f"[{shown}]" if _PLAIN.fullmatch(shown) else f'["{shown}"]'
+    """The list that a text was meant for, as YAML: `["*"]`. What may be a secret is not shown."""
+    if "Secret" in repr(annotation):
+        return "[…]"
+    items = [item.strip() for item in value.split(",")]
+    return f"[{', '.join(item if _PLAIN.fullmatch(item) else json.dumps(item) for item in items)}]"
 
 
 def _what_is_wrong(detail: ErrorDetails, model: type[BaseModel]) -> str:

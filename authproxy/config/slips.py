@@ -76,9 +76,9 @@ def _quotes(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLE
         return f"the quote that begins in line {error.context_mark.line + 1} has no end; add it"
     entry = _ENTRY.search(lines[number])
     if "escape character" in problem:
-        value = entry["value"].strip('"') if entry else _HIDDEN
-        key = entry["key"] if entry else "key"
-        return f"in double quotes a backslash begins an escape; write single ones: {key}: {_shown(key, value, quote=chr(39))}"
+        key, value = (entry["key"], entry["value"].strip('"')) if entry else ("key", _HIDDEN)
+        told = _shown(key, value, quote="'")
+        return f"in double quotes a backslash begins an escape; write single ones: {key}: {told}"
     if entry and entry["value"][0] in "\"'" and "<scalar>" in problem:
         quote = entry["value"][0]
         other = "'" if quote == '"' else '"'
@@ -92,6 +92,13 @@ def _list_without_end(problem: str, lines: list[str], number: int, error: yaml.M
             began = error.context_mark.line
             if began != number or lines[number].rstrip()[-1:] != end:
                 return f"the {kind} that begins in line {began + 1} has no {end}; add it, or put the value in quotes"
+    return None
+
+
+def _alias(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLError) -> str | None:
+    del lines, number, error
+    if "undefined alias" in problem:
+        return "an alias of which no &anchor of this name stands before it; a text that begins with * needs quotes"
     return None
 
 
@@ -185,6 +192,7 @@ _RULES: tuple[Rule, ...] = (  # the first that knows the slip tells it
     _blank,
     _quotes,
     _colons,
+    _alias,
     _special_start,
     _list_without_end,
     _indentation,
