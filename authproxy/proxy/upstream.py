@@ -232,7 +232,9 @@ class Upstream:
             body = answer.rest()
         except UpstreamError as exc:
             raise self._failed(gateway_error(exc), request, exc) from exc
+        transfer.wait()  # behind answers to earlier requests of the connection, which its client may not have taken
         await send(start)
+        transfer.go_on(0)
         if body is not None:
             return {"type": "http.response.body", "body": body}
         try:

@@ -144,6 +144,18 @@ def test_stalled_uploads_make_room_too(small: Edge, registry: str, transfers: li
         small.later(budget.MAY_STALL_FOR_S + 1)
         status, seconds = ask(small.port)
         assert (status, seconds < SERVED_WITHIN_S) == (404, True)
+        answers = [answer for client in held if (answer := read_now(client))]
+        assert [answer[:13] for answer in answers] == [b"HTTP/1.1 408 "]
+        assert b"while others waited" in answers[0]
+
+
+def read_now(client: socket.socket) -> bytes:
+    """What has come already."""
+    client.setblocking(False)
+    try:
+        return client.recv(65536)
+    except BlockingIOError:
+        return b""
 
 
 def wait_stalled(server: Edge, transfers: list[Transfer]) -> None:
