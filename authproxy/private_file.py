@@ -16,6 +16,7 @@ from authproxy.rights import Place, acts_as_another, own_rights, rights_at
 
 # Somebody else may make or remove what we are about to open: so often we look again.
 _ATTEMPTS = 16
+_NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP)
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -71,6 +72,25 @@ def locked(path: Path) -> Iterator[None]:
         handle = open_own(place, f".{place.path.name}.lock", os.O_RDWR)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """The same by a lock on the folder of `path` itself, for folders of other programs: no file is left in them.
+
+    Where the file system locks no folders (NFS), nobody is kept out. Raises OSError.
+    """
+    with rights_at(path) as place:
+        handle = os.open(place.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            except OSError as exc:
+                if exc.errno not in _NO_LOCKS:
+                    raise
             yield
         finally:
             os.close(handle)

@@ -25,7 +25,8 @@ Ca = Annotated[
     typer.Option(help="A file of certificates to believe besides the system's and those in /etc/docker/certs.d/HOST."),
 ]
 PlainHttp = Annotated[
-    bool, typer.Option("--plain-http", help="Speak HTTP where HTTPS is not answered, as on this machine anyway.")
+    bool,
+    typer.Option("--plain-http", help="Speak HTTP where HTTPS isn't answered. On this machine that needs no option."),
 ]
 Jobs = Annotated[int, typer.Option(min=1, max=32, help="How many blobs move at the same time.")]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")]

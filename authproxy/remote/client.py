@@ -25,6 +25,9 @@ from authproxy.remote.trust import Trust, is_loopback, tls_context
 MAX_ANSWER_BYTES = 16 << 20
 BAD_REQUEST, UNAUTHORIZED = 400, 401
 
+# What OpenSSL says of an answer that is no TLS.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE")
+
 MAX_REDIRECTS = 20
 
 # Of one list: five million names where a registry gives a hundred at a time.
@@ -183,7 +186,10 @@ class RegistryClient:
                 f"{self.host} shows a certificate that is not believed ({error}): name its authority by --ca FILE, or"
                 f" put that into {self._trust.certificates}/{self.host}/ca.crt, where docker looks too"
             )
-        return RemoteError(f"{self.host} cannot be reached: {str(error) or type(error).__name__}")
+        cause = find_cause(error, ssl.SSLError)
+        speaks_no_tls = cause is not None and any(word in str(cause) for word in _NO_TLS)
+        hint = "; --plain-http where it speaks HTTP alone" if speaks_no_tls and not self._trust.plain_http else ""
+        return RemoteError(f"{self.host} cannot be reached: {str(error) or type(error).__name__}{hint}")
 
     def _is_ours(self, url: httpx.URL) -> bool:
         # Whoever else a registry sends us to is told nothing, and nothing is told where others can listen.

@@ -70,7 +70,7 @@ class StoredLogins:
             if key in auths and (login := _from_entry(auths[key], f"{origin}: the login for {key}")) is not None:
                 return login
         for key, entry in auths.items():
-            if _host_of(key) == host and (login := _from_entry(entry, f"{origin}: the login for {key}")) is not None:
+            if host_of(key) == host and (login := _from_entry(entry, f"{origin}: the login for {key}")) is not None:
                 return login
         return None
 
@@ -159,7 +159,7 @@ def _namespaces(host: str, repository: str) -> Iterator[str]:
         repository = repository.rpartition("/")[0]
 
 
-def _host_of(key: str) -> str | None:
+def host_of(key: str) -> str | None:
     """Which registry a key is for, where it is an address; None for podman's `host/namespace`."""
     scheme, _, bare = key.rpartition("://")
     name, _, path = bare.partition("/")

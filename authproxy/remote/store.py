@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from authproxy.private_file import locked, make_private_folder, write_private
+from authproxy.private_file import locked_folder, make_private_folder, write_private
 from authproxy.remote.faults import RemoteError
 from authproxy.remote.login import (
     HUB_KEY,
@@ -24,6 +24,7 @@ from authproxy.remote.login import (
     ask_helper,
     config_file,
     find_helper,
+    host_of,
     read_config,
     run_helper,
 )
@@ -44,12 +45,14 @@ class Stored:
 def store_login(host: str, login: Login, environment: Mapping[str, str]) -> Stored:
     """Keep a login for a registry, in place of the one that is there. Raises RemoteError; for a thread."""
     path, key = config_file(environment), HUB_KEY if host == DOCKER_HUB else host
-    with _changing(path) as config:
-        helper = find_helper(config, key)
-        if helper is None and (helper := _default_helper(config, environment)) is not None:
-            config["credsStore"] = helper
+    with _changing(path) as before:
+        stated = find_helper(before, key)
+        helper = stated or _default_helper(before, environment)
         if helper is not None:
             _hand_over(helper, key, login, environment)
+        config = before if helper is None else read_config(path)
+        if helper is not None and stated is None:
+            config["credsStore"] = helper
         # docker writes an empty entry for what a helper keeps: by it `docker logout` knows that there is one.
         _auths(config, path)[key] = {} if helper is not None else _entry(login)
         _write(path, config)
@@ -72,19 +75,24 @@ def erase_login(host: str, environment: Mapping[str, str]) -> bool:
         }
         for name, helper in kept.items():
             _take_back(helper, name, environment)
-        auths = _auths(config, path)
-        found = [name for name in names if auths.pop(name, None) is not None]
+        rest = read_config(path)
+        auths = _auths(rest, path)
+        found = [name for name in tuple(auths) if host_of(name) == host and auths.pop(name) is not None]
         if found:
-            _write(path, config)
+            _write(path, rest)
     return bool(found or kept)
 
 
 @contextmanager
 def _changing(path: Path) -> Iterator[dict[str, Any]]:
-    """A file of logins that nobody else of us changes for the length of a block."""
+    """A file of logins that nobody else of us changes for the length of a block.
+
+    docker takes no lock: it replaces the file in one step, as `_write` does. So the file is read again after a helper
+    was asked, which may take as long as a person needs to unlock a keychain.
+    """
     try:
         make_private_folder(path.parent)
-        with locked(path):
+        with locked_folder(path):
             yield read_config(path)
     except OSError as error:
         raise RemoteError(f"{error.filename or path}: the login cannot be changed: {error.strerror}") from error

@@ -23,6 +23,9 @@ from authproxy.route import parse_route
 # No step of these tests takes a tenth of it, on a busy machine either.
 PATIENCE_S = 20
 
+# The first byte of a TLS connection: RFC 8446 §5.1, a record of the type `handshake`.
+TLS_HANDSHAKE = b"\x16"
+
 Http: TypeAlias = str | type[http1.Connection]
 
 WATCHERS = ("watch for disconnect", "watch for the client's departure")
@@ -37,8 +40,14 @@ class Connection:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def read_head(self) -> bytes:
-        """A request's line and headers, with the blank line. Raises IncompleteReadError where there is no more."""
-        return await self.reader.readuntil(b"\r\n\r\n")
+        """A request's line and headers, with the blank line. Raises IncompleteReadError where there is no more.
+
+        Also where the client tries TLS: a server that speaks none hangs up.
+        """
+        first = await self.reader.readexactly(1)
+        if first == TLS_HANDSHAKE:
+            raise asyncio.IncompleteReadError(first, None)
+        return first + await self.reader.readuntil(b"\r\n\r\n")
 
     async def read_request(self) -> tuple[bytes, bytes]:
         """Head and body of a request."""

@@ -50,7 +50,7 @@ class Pinged:
 
 async def ping(host: str, trust: Trust, wishes: Wishes, environment: Mapping[str, str], now: float) -> Pinged:
     """Look at a registry. `environment` says where docker's logins are; `now`: seconds since 1970."""
-    address = _address_of(host, trust)
+    address = _address_of(host)
     pinged = Pinged(host, address.url)
     reached = await reach(host, address, trust, now)
     pinged.say(*reached.findings)
@@ -67,10 +67,9 @@ async def ping(host: str, trust: Trust, wishes: Wishes, environment: Mapping[str
     return pinged
 
 
-def _address_of(host: str, trust: Trust) -> Address:
-    scheme = "http" if trust.plain_http else "https"
-    name, port = split_authority(authority_of(host), scheme) or (host, DEFAULT_PORTS[scheme])
-    return Address(scheme, name, port)
+def _address_of(host: str) -> Address:
+    name, port = split_authority(authority_of(host), "https") or (host, DEFAULT_PORTS["https"])
+    return Address("https", name, port)
 
 
 async def _enter(pinged: Pinged, bare: Bare, address: Address, trust: Trust) -> Answer | None:

@@ -21,8 +21,9 @@ from authproxy.doctor.handshake import (
     wants_certificate,
     why_unreachable,
 )
-from authproxy.proxy.address import Address
+from authproxy.proxy.address import DEFAULT_PORTS, Address, split_authority
 from authproxy.remote.faults import RemoteError
+from authproxy.remote.host import authority_of
 from authproxy.remote.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of
 
 # X509_verify_cert_error_string(3): whoever signed the last certificate that was sent is not known.
@@ -43,18 +44,43 @@ class Reach:
 
 
 async def reach(host: str, address: Address, trust: Trust, now: float) -> Reach:
-    """Connect to a registry, by TLS unless plain HTTP was asked for. `now`: seconds since 1970."""
+    """Connect to a registry by TLS; over plain HTTP where it doesn't speak TLS, as `remote.client` does.
+
+    `address` is where TLS is expected, `now` seconds since 1970.
+    """
     try:
         peer = await find_peer(address.host, address.port)
     except (OSError, TimeoutError) as error:
-        what = f"{address.authority} cannot be reached: {why_unreachable(error)}"
-        return Reach((Finding(Level.WRONG, "address", what, "see that it runs there, and that nothing is in the way"),))
-    shown = address.authority if peer == address.host else f"{address.authority} ({peer})"
-    reached = Finding(Level.OK, "address", f"{shown} accepts connections")
-    if trust.plain_http:
-        return Reach((reached, _judge_plain(host, was_said=True)), address, is_trusted=True)
+        plain = _plain_address(host)
+        if trust.plain_http and plain.port != address.port:  # no port was named: HTTP has one of its own
+            return await _reach_plain(host, plain)
+        return _unreachable(address, error)
+    reached = _accepts(address, peer)
     found = await _shake_hands(host, address, trust, now)
     return Reach((reached, *found.findings), found.address, found.tls, found.is_trusted)
+
+
+async def _reach_plain(host: str, address: Address) -> Reach:
+    try:
+        peer = await find_peer(address.host, address.port)
+    except (OSError, TimeoutError) as error:
+        return _unreachable(address, error)
+    return Reach((_accepts(address, peer), _judge_plain(host, was_said=True)), address, is_trusted=True)
+
+
+def _plain_address(host: str) -> Address:
+    name, port = split_authority(authority_of(host), "http") or (host, DEFAULT_PORTS["http"])
+    return Address("http", name, port)
+
+
+def _accepts(address: Address, peer: str) -> Finding:
+    shown = address.authority if peer == address.host else f"{address.authority} ({peer})"
+    return Finding(Level.OK, "address", f"{shown} accepts connections")
+
+
+def _unreachable(address: Address, error: Exception) -> Reach:
+    what = f"{address.authority} cannot be reached: {why_unreachable(error)}"
+    return Reach((Finding(Level.WRONG, "address", what, "see that it runs there, and that nothing is in the way"),))
 
 
 async def _shake_hands(host: str, address: Address, trust: Trust, now: float) -> Reach:
@@ -70,6 +96,8 @@ async def _shake_hands(host: str, address: Address, trust: Trust, now: float) ->
     except ssl.SSLError as error:
         return _judge_alert(host, address, trust, error)
     except (OSError, TimeoutError) as error:
+        if trust.plain_http:
+            return _go_on_plain(host, address, trust)
         what = f"{address.url} broke off in the handshake of TLS: {why_unreachable(error)}"
         return Reach((Finding(Level.WRONG, "tls", what, "see its log; --plain-http where it speaks no TLS"),))
     by = await _find_voucher(host, address, trust)
@@ -135,8 +163,13 @@ def _judge_alert(host: str, address: Address, trust: Trust, error: ssl.SSLError)
     if not speaks_no_tls(error):
         what = f"{address.url} refuses TLS: {error.reason or error}"
         return Reach((Finding(Level.WRONG, "tls", what, "see its log"),))
+    return _go_on_plain(host, address, trust)
+
+
+def _go_on_plain(host: str, address: Address, trust: Trust) -> Reach:
     plain = Address("http", address.host, address.port)
-    return Reach((_judge_plain(host, was_said=False),), plain, is_trusted=is_loopback(host))
+    is_meant = trust.plain_http or is_loopback(host)
+    return Reach((_judge_plain(host, was_said=trust.plain_http),), plain, is_trusted=is_meant)
 
 
 def no_client_certificate(host: str, address: Address, trust: Trust) -> Finding:

@@ -142,6 +142,12 @@ async def test_certificate_that_is_not_believed_is_told_with_what_to_do_and_no_r
     assert [request.url.scheme for request in registry.asked] == ["https"]
 
 
+async def test_registry_that_speaks_no_tls_is_told_with_the_option() -> None:
+    registry = Registry(lambda: failed(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")))
+    with pytest.raises(RemoteError, match="--plain-http where it speaks HTTP alone"):
+        await registry.get()
+
+
 HERE, ELSEWHERE = "localhost:5000", "registry.test"
 
 # What HTTPS meets, how often it is tried, and the scheme then: on this machine, and elsewhere with --plain-http (said).

@@ -188,7 +188,7 @@ def test_a_helper_that_is_not_there_is_named(environment: dict[str, str], config
         act(environment, ("store", HOST, "alice", "x"))
 
 
-@pytest.mark.parametrize("name", [HOST, f"https://{HOST}", f"http://{HOST}"])
+@pytest.mark.parametrize("name", [HOST, f"https://{HOST}", f"http://{HOST}", f"https://{HOST}/v2/", f"{HOST}/v1/"])
 def test_every_name_of_a_registry_is_forgotten(environment: dict[str, str], config: Path, name: str) -> None:
     write(config, {"auths": {name: {"auth": "eDp5"}, "other.example": {"auth": "eDp5"}}})
     assert erase_login(HOST, environment)
@@ -227,3 +227,18 @@ def test_two_at_once_lose_no_login(environment: dict[str, str], config: Path) ->
     for thread in threads:
         thread.join()
     assert set(json.loads(config.read_text())["auths"]) == set(hosts)
+    assert [path.name for path in config.parent.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("command", [("store", HOST, "alice", "x"), ("erase", HOST)])
+def test_what_docker_writes_while_a_helper_is_asked_stays(
+    environment: dict[str, str], config: Path, command: tuple[str, ...]
+) -> None:
+    kept = add_helper(environment, "slow")
+    write(config, {"credsStore": "slow", "auths": {HOST: {}}})
+    act(environment, ("store", HOST, "alice", "x"))
+    program = kept.parent / "docker-credential-slow"
+    other = {"credsStore": "slow", "auths": {HOST: {}, "other.example": {}}}
+    program.write_text(f"{HELPER}\npathlib.Path({str(config)!r}).write_text({json.dumps(other)!r})\n")
+    act(environment, command)
+    assert "other.example" in json.loads(config.read_text())["auths"]

@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from authproxy.cli.findings import line_of
+from authproxy.doctor import handshake
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.ping import questions
 from authproxy.doctor.ping.examine import Wishes, ping
@@ -48,6 +49,7 @@ async def test_the_clock_is_read_off_the_date(ahead_s: float, level: Level, word
 
 async def test_who_never_answers_is_waited_for_no_longer_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(questions, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(handshake, "TIMEOUT_S", 0.2)
 
     async def hang(connection: Connection) -> None:
         await connection.wait_end()
@@ -98,6 +100,14 @@ async def test_a_plain_realm_of_a_registry_with_tls_is_wrong(tls: ssl.SSLContext
     async with fake_upstream(answering(said), tls=tls) as fake:
         found = (await look(fake, Trust(ca)))["realm"]
     assert (found.level, found.fix) == (Level.WRONG, "write https://127.0.0.1/token as its realm")
+
+
+async def test_where_plain_http_may_be_spoken_tls_is_tried_first(tls: ssl.SSLContext, ca: Path) -> None:
+    async with fake_upstream(answering(answer(200, "{}")), tls=tls) as fake:
+        found = (await look(fake, Trust(ca, plain_http=True)))["tls"]
+        unknown = (await look(fake, Trust(plain_http=True)))["tls"]
+    assert (found.level, "the certificate of https://" in found.what) == (Level.OK, True)
+    assert unknown.level is Level.WRONG
 
 
 async def test_plain_http_on_another_machine_is_wrong_until_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
