@@ -2,16 +2,13 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 # Seconds: since 1970, or of a clock that never goes back, as whoever takes it says.
 Clock: TypeAlias = Callable[[], float]
 
 
-def uptime_s() -> float:
-    """Seconds since the machine started, the time that it was suspended included. Nobody can set this clock."""
-    return time.clock_gettime(_BOOTTIME)
-
-
-# Where the system has no clock that counts suspends (macOS counts them in this one).
-_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+# Seconds since the machine started, the time that it was suspended included: a clock that nobody can set. Where the
+# system has no CLOCK_BOOTTIME (macOS), the monotonic one counts suspends. Read with each request: no frame of our own.
+uptime_s: Clock = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
