@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from authproxy.errors import StartError
+from authproxy.pem import Wanted, find_fault
 from authproxy.private_file import write_private
 from authproxy.rights import rights_at
 
@@ -77,7 +78,8 @@ def read_leaf(pair: KeyPair) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(pair.certificate)
     except ValueError as exc:
-        raise StartError(f"http.tls.certificate: {pair.certificate_file} is not a PEM certificate: {exc}") from exc
+        fault = find_fault(pair.certificate, Wanted.CERTIFICATES) or f"is not a PEM certificate: {exc}"
+        raise StartError(f"http.tls.certificate: {pair.certificate_file} {fault}") from exc
 
 
 def check_not_expired(pair: KeyPair, now: dt.datetime) -> None:
@@ -109,6 +111,8 @@ def make_tls(pair: KeyPair) -> ssl.SSLContext:
             raise StartError(
                 f"http.tls.key: {key} does not fit the certificate {certificate}: name the key it was made with"
             ) from None
+        if (fault := find_fault(pair.key, Wanted.PRIVATE_KEY)) is not None:
+            raise StartError(f"http.tls.key: {key} {fault}") from None
         raise StartError(
             f"http.tls: {certificate} and {key} must be a PEM certificate and its PEM key ({exc})"
         ) from None

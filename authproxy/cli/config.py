@@ -8,6 +8,7 @@ import typer
 
 from authproxy.cli.examples import examples
 from authproxy.cli.user_files import remarks_on_users
+from authproxy.errors import StartError
 
 app = typer.Typer(no_args_is_help=True, help="Check and show the configuration; REGISTRY_* variables apply.")
 
@@ -20,10 +21,16 @@ Config = Annotated[
 def check(config: Config = None) -> None:
     """Say whether the configuration can be served, and in which mode; the exit code is 1 where it cannot."""
     from authproxy.config.load import load
+    from authproxy.config.named_files import find_file_faults
 
     loaded = load(config, os.environ)
     for warning in (*loaded.warnings, *remarks_on_users(loaded.settings)):
         typer.echo(f"warning: {warning}")
+    for fault in find_file_faults(loaded.settings):
+        said = f"{fault.key}: {fault.path} {fault.what}"
+        if not fault.is_missing:
+            raise StartError(said)
+        typer.echo(f"warning: {said}")
     typer.echo(f"{loaded.origin}: ok (mode: {loaded.settings.mode.value})")
 
 

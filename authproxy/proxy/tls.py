@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from authproxy.errors import StartError
+from authproxy.pem import Wanted, find_fault
 from authproxy.text_file import read_content
 
 
@@ -59,7 +60,9 @@ def _load_ca(context: ssl.SSLContext, ca: Path) -> None:
         read_content(ca)  # OpenSSL passes over a byte order mark, and says of UTF-16 that nothing is in it
         context.load_verify_locations(ca)
     except ssl.SSLError as exc:
-        raise StartError(f"upstream.ca: {ca} holds no certificate in PEM form: {exc.reason or exc}") from exc
+        fault = find_fault(ca.read_bytes(), Wanted.CERTIFICATES)
+        fault = fault or f"holds no certificate in PEM form: {exc.reason or exc}"
+        raise StartError(f"upstream.ca: {ca} {fault}") from exc
     except OSError as exc:
         raise StartError(f"upstream.ca: cannot read {ca}: {exc.strerror}") from exc
 
@@ -74,6 +77,12 @@ def _show_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> 
         # Without a password OpenSSL would ask on the terminal for that of an encrypted key; with an empty one it fails.
         context.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as exc:
+        for name, path, wanted in (
+            ("certificate", certificate, Wanted.CERTIFICATES),
+            ("key", key, Wanted.PRIVATE_KEY),
+        ):
+            if (fault := find_fault(path.read_bytes(), wanted)) is not None:
+                raise StartError(f"upstream.{name}: {path} {fault}") from exc
         raise StartError(
             f"upstream.certificate, upstream.key: {certificate} and {key} are no pair in PEM form, or the key is "
             f"encrypted: {exc.reason or exc}"

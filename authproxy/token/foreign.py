@@ -22,6 +22,7 @@ import structlog
 from cryptography import x509
 
 from authproxy.errors import StartError
+from authproxy.pem import Wanted, find_fault
 from authproxy.text_file import read_content
 from authproxy.token.chain import verify_chain
 from authproxy.token.jwk import (
@@ -146,10 +147,12 @@ def _parse_chain(value: object) -> list[x509.Certificate]:
 
 
 def _read_bundle(path: Path) -> tuple[x509.Certificate, ...]:
+    content = _read("rootcertbundle", path)
     try:
-        return tuple(x509.load_pem_x509_certificates(_read("rootcertbundle", path)))
+        return tuple(x509.load_pem_x509_certificates(content))
     except ValueError as exc:
-        raise StartError(f"auth.token.rootcertbundle: {path} is not a bundle of PEM certificates: {exc}") from exc
+        fault = find_fault(content, Wanted.CERTIFICATES) or f"is not a bundle of PEM certificates: {exc}"
+        raise StartError(f"auth.token.rootcertbundle: {path} {fault}") from exc
 
 
 def _named_by_bundle(certificates: Iterable[x509.Certificate]) -> Iterable[tuple[str, PublicKey]]:
@@ -161,8 +164,11 @@ def _named_by_bundle(certificates: Iterable[x509.Certificate]) -> Iterable[tuple
 
 
 def _read_jwks(path: Path) -> dict[str, PublicKey]:
+    read = _read("jwks", path)
+    if (fault := find_fault(read, Wanted.KEY_SET)) is not None:
+        raise StartError(f"auth.token.jwks: {path} {fault}")
     try:
-        content = json.loads(_read("jwks", path))
+        content = json.loads(read)
         members = content["keys"]
         found = [(member.get("kid"), key) for member in members if (key := from_jwk(member)) is not None]
     except (ValueError, TypeError, KeyError) as exc:

@@ -141,7 +141,8 @@ def _only_certificate(made: Made, folder: Path) -> None:
 
 
 def _garbage(made: Made, folder: Path) -> None:
-    (folder / "server.pem").write_bytes(made.certificate.replace(b"A", b"B"))
+    del made
+    (folder / "server.pem").write_bytes(b"hello")
 
 
 def _delete(made: Made, folder: Path) -> None:
@@ -166,9 +167,9 @@ def _future(made: Made, folder: Path) -> None:
 
 
 BROKEN = [
-    ("half of the certificate is written", _cut, "is not a PEM certificate"),
+    ("half of the certificate is written", _cut, "damaged or only half written"),
     ("the key stays the old one", _only_certificate, "does not fit the certificate"),
-    ("the certificate is garbage", _garbage, "is not a PEM certificate"),
+    ("the certificate is garbage", _garbage, "holds neither PEM nor DER"),
     ("the key is garbage", _key_garbage, "must be a PEM certificate and its PEM key"),
     ("both are deleted", _delete, "cannot read"),
     ("it has expired", _expired, "expired on"),

@@ -51,6 +51,11 @@ CHANGE = "A change is in force within two seconds"
 
 PROMISES = [
     Promise(
+        "docs/explanation/security.md",
+        "policies, keys and revocations are in force within two seconds on every worker",
+        (HTPASSWD, DISABLED, GROUPS, POLICY, KEY, REVOKED),
+    ),
+    Promise(
         "docs/decisions/0006-look-at-files-once-a-second.md", "in force within two seconds", (HTPASSWD, POLICY, KEY)
     ),
     Promise(

@@ -432,7 +432,7 @@ CASES: Sequence[Case] = [
         over_tls("127.0.0.1"),
         WRONG,
         {"tls": "wrong"},
-        ["server.key holds no certificate in PEM form"],
+        ["server.key holds a private key, where certificates in PEM"],
         lambda site: {"ca": str(site.folder / "server.key")},
     ),
     Case(

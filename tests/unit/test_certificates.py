@@ -76,8 +76,16 @@ def _replace_key(key: Path) -> None:
 WRONG = [
     ("missing certificate", lambda f: (f / "server.pem").unlink(), "http.tls.certificate: cannot read"),
     ("missing key", lambda f: (f / "server.key").unlink(), "http.tls.key: cannot read"),
-    ("no certificate in it", lambda f: (f / "server.pem").write_text("hello"), "is not a PEM certificate"),
-    ("no key in it", lambda f: (f / "server.key").write_text("hello"), "must be a PEM certificate and its PEM key"),
+    (
+        "no certificate in it",
+        lambda f: (f / "server.pem").write_text("hello"),
+        "holds neither PEM nor DER, where certificates in PEM",
+    ),
+    (
+        "no key in it",
+        lambda f: (f / "server.key").write_text("hello"),
+        "holds neither PEM nor DER, where a private key",
+    ),
     ("another key", lambda f: _replace_key(f / "server.key"), "does not fit the certificate"),
     ("encrypted key", lambda f: _encrypt(f / "server.key"), "is encrypted; decrypt it"),
     (

@@ -5,6 +5,7 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
+from authproxy.config.named_files import find_file_faults
 from authproxy.config.schema import leaves
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.machine.installation import Installation
@@ -32,6 +33,12 @@ def check_files(installation: Installation) -> Iterator[Finding]:
         elif key.endswith(_SECRETS) and path.stat().st_mode & 0o007:
             what = f"{path} ({key}) can be read by everybody on this machine"
             yield Finding(Level.NOTE, "files", what, f"chmod o= {path}")
+    for wrong in find_file_faults(installation.settings):
+        # A certificate of ours is judged together with its key, in `certificate.py`.
+        if not wrong.is_missing and not wrong.key.startswith("http.tls"):
+            what, _, fix = wrong.what.partition("; ")
+            what = f"{wrong.path} ({wrong.key}) {what}"
+            yield Finding(Level.WRONG, "files", what, fix or f"{installation.place(wrong.key)}: a right one")
 
 
 def find_read_fault(installation: Installation, key: str, path: Path) -> Finding | None:

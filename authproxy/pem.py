@@ -1,0 +1,138 @@
+"""What a file of keys or certificates holds, and whether that is what is wanted: one wording for all who ask."""
+
+import json
+import re
+import ssl
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A few thousand bytes are usual, and the machine's whole list of authorities is 250 KB.
+MAX_BYTES = 4 * 1024 * 1024
+
+_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
+
+# RFC 7468, and what OpenSSL and OpenSSH write besides.
+_KINDS = {
+    "CERTIFICATE": "a certificate",
+    "X509 CERTIFICATE": "a certificate",
+    "TRUSTED CERTIFICATE": "a certificate in OpenSSL's own form",
+    "CERTIFICATE REQUEST": "a certificate request, which no authority has signed",
+    "NEW CERTIFICATE REQUEST": "a certificate request, which no authority has signed",
+    "PUBLIC KEY": "a bare public key",
+    "RSA PUBLIC KEY": "a bare public key",
+    "ENCRYPTED PRIVATE KEY": "an encrypted private key",
+    "OPENSSH PRIVATE KEY": "a private key of OpenSSH",
+    "PKCS7": "a PKCS #7 container",
+    "X509 CRL": "a list of revoked certificates",
+}
+
+
+class Wanted(Enum):
+    """What a file has to hold, and what to do where it holds something else."""
+
+    CERTIFICATES = "certificates in PEM (-----BEGIN CERTIFICATE-----)"
+    PRIVATE_KEY = "a private key in PEM without a password (-----BEGIN PRIVATE KEY-----)"
+    KEY_SET = 'a key set in JSON ({"keys": […]})'
+
+
+def find_fault(content: bytes, wanted: Wanted) -> str | None:
+    """What is wrong with a file's content: the end of a sentence that begins with its path. None: it is right."""
+    found = describe(content)
+    if _CHECKS[wanted](content):
+        return None
+    if found in _RIGHT[wanted]:
+        found += " that is damaged or only half written"
+    fix = _FIXES.get((wanted, found))
+    return f"holds {found}, where {wanted.value} is wanted{f'; {fix}' if fix else ''}"
+
+
+def describe(content: bytes) -> str:
+    """What a file holds, in a few words."""
+    if not content.strip():
+        return "nothing"
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "text in UTF-16"
+    if labels := [label.decode() for label in _LABEL.findall(content)]:
+        return _KINDS.get(labels[0], "a private key" if labels[0].endswith("PRIVATE KEY") else f"PEM of {labels[0]}")
+    if content.startswith(b"0"):  # a DER SEQUENCE
+        return _describe_der(content)
+    return _describe_text(content)
+
+
+def _describe_text(content: bytes) -> str:
+    if content.startswith((b"ssh-", b"ecdsa-")):
+        return "a public key of OpenSSH"
+    if content.lstrip().startswith(b"{"):
+        return "a key set in JSON" if b'"keys"' in content else "JSON"
+    return "neither PEM nor DER"
+
+
+def _describe_der(content: bytes) -> str:
+    readers: list[tuple[str, Callable[[bytes], object]]] = [
+        ("a certificate in DER", x509.load_der_x509_certificate),
+        ("a private key in DER", lambda der: load_der_private_key(der, None)),
+        ("a bare public key in DER", load_der_public_key),
+    ]
+    for what, read in readers:
+        try:
+            read(content)
+        except (ValueError, TypeError):
+            continue
+        except Exception as exc:  # noqa: BLE001 - a kind of key that the library doesn't know is a key all the same
+            return f"{what} ({type(exc).__name__})"
+        return what
+    return "neither PEM nor DER"
+
+
+def _are_certificates(content: bytes) -> bool:
+    try:
+        return bool(x509.load_pem_x509_certificates(content))
+    except ValueError:
+        pass
+    try:  # OpenSSL, which verifies TLS, is less strict: old authorities have odd serial numbers
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
+
+
+def _is_private_key(content: bytes) -> bool:
+    """Its label is looked at alone: it is loaded together with its certificate, and says then what is wrong."""
+    return describe(content) == "a private key" or (b"PRIVATE KEY-----" in content and b"ENCRYPTED" not in content)
+
+
+def _is_key_set(content: bytes) -> bool:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and isinstance(found.get("keys"), list)
+
+
+_CHECKS = {
+    Wanted.CERTIFICATES: _are_certificates,
+    Wanted.PRIVATE_KEY: _is_private_key,
+    Wanted.KEY_SET: _is_key_set,
+}
+_RIGHT = {
+    Wanted.CERTIFICATES: ("a certificate",),
+    Wanted.PRIVATE_KEY: ("a private key",),
+    Wanted.KEY_SET: ("a key set in JSON", "JSON"),
+}
+_FIXES = {
+    (Wanted.CERTIFICATES, "a certificate in DER"): "openssl x509 -inform der -in FILE -out FILE.pem writes it so",
+    (Wanted.CERTIFICATES, "a bare public key"): "name the certificate of that key; it says whose the key is",
+    (Wanted.CERTIFICATES, "a private key"): "name the certificate that was made with it, and keep the key private",
+    (Wanted.CERTIFICATES, "a PKCS #7 container"): "openssl pkcs7 -print_certs -in FILE -out FILE.pem takes them out",
+    (Wanted.CERTIFICATES, "a key set in JSON"): "auth.token.jwks is for key sets",
+    (Wanted.PRIVATE_KEY, "an encrypted private key"): "decrypt it: openssl pkey -in FILE -out server.key",
+    (Wanted.PRIVATE_KEY, "a private key in DER"): "openssl pkey -inform der -in FILE -out FILE.pem writes it so",
+    (Wanted.PRIVATE_KEY, "a certificate"): "certificate and key are two settings: are they swapped?",
+    (Wanted.KEY_SET, "a certificate"): "auth.token.rootcertbundle is for certificates",
+}
