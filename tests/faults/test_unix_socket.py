@@ -29,6 +29,7 @@ auth: none
 def serving(folder: Path, workers: int) -> Iterator[subprocess.Popen[str]]:
     """`authproxy serve` behind `registry.sock` in `folder`; it is killed where the block leaves it running."""
     (folder / "config.yml").write_text(CONFIG.format(workers=workers))
+    (folder / "data").mkdir(exist_ok=True)  # which a registry that only reads doesn't make
     process = subprocess.Popen(
         [AUTHPROXY, "serve", "config.yml"],
         cwd=folder,
