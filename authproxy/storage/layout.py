@@ -13,8 +13,9 @@
         └── _uploads/<session>/{data, startedat}                    an upload that is under way
 
 A link holds a digest as text, without a newline. Content is stored under its sha256 digest; the link of a sha512
-digest holds the sha256 digest. `_referrers` is ours alone: CNCF Distribution skips it. No other module makes a
-StorePath, and every argument here is a parsed value: what a client sent can't leave the tree.
+digest holds the sha256 digest. `_referrers` is ours alone: CNCF Distribution skips it, and its links hold more
+(registry/referrers.py). No other module makes a StorePath, and every argument here is a parsed value: what a client
+sent can't leave the tree.
 """
 
 from typing import NewType

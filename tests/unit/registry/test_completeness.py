@@ -156,3 +156,15 @@ async def test_an_entry_by_its_sha512_is_held(registry: httpx.AsyncClient) -> No
     entry = descriptor(IMAGE, OCI_IMAGE) | {"digest": sha512(IMAGE)}
     by_long = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}).encode()
     assert await put(registry, by_long) == (201, None)
+
+
+async def test_what_an_index_lacks_is_said_with_the_setting_that_decides_it(registry: httpx.AsyncClient) -> None:
+    status, error = await put(registry, index([IMAGE]))
+    assert (status, error["code"]) == (404, "MANIFEST_BLOB_UNKNOWN")
+    assert "push it first; what an index needs is set by validation.manifests.indexes" in error["message"]
+
+
+async def test_what_an_image_lacks_is_said_without_it(registry: httpx.AsyncClient) -> None:
+    status, error = await put(registry, image(CONFIG, [b"a layer that is not here"]))
+    assert (status, error["code"]) == (404, "MANIFEST_BLOB_UNKNOWN")
+    assert "validation" not in error["message"]
