@@ -18,6 +18,9 @@ JOBS = 4
 # Indexes in an index: BuildKit writes none, and other tools one.
 MAX_DEPTH = 8
 
+# Manifests of one image that are held at once: registries take 4 MiB for each, and most have a few KB.
+MAX_MANIFEST_BYTES = 256 << 20
+
 # A blob is sent so often without getting further before it is given up, with a pause that doubles.
 ATTEMPTS = 5
 FIRST_PAUSE_S = 0.5
@@ -124,10 +127,15 @@ async def choose_platform(source: Source, manifest: Manifest, platform: Platform
 async def gather(source: Source, root: Manifest) -> list[Manifest]:
     """All manifests that belong to one, each once, children first. Raises MoveError, and what the source raises."""
     found: dict[Digest, Manifest] = {}
+    held_bytes = 0
 
     async def visit(manifest: Manifest, depth: int) -> None:
+        nonlocal held_bytes
+        held_bytes += len(manifest.content)
         if depth > MAX_DEPTH:
             raise MoveError(f"index {root.digest} has indexes in indexes, more than {MAX_DEPTH} deep")
+        if held_bytes > MAX_MANIFEST_BYTES:
+            raise MoveError(f"index {root.digest} has manifests of more than {MAX_MANIFEST_BYTES >> 20} MiB in all")
         for child in manifest.children:
             if child.digest not in found:
                 await visit(await source.manifest(child.digest), depth + 1)

@@ -20,6 +20,9 @@ from authproxy.images.move import MoveError
 MAX_DEPTH = 8
 MAX_REFERRERS = 1000
 
+# All of them are held until they are copied. One has some kilobytes; a registry may send 16 MiB for each.
+MAX_BYTES = 64 << 20
+
 # Questions about one image at the same time.
 JOBS = 4
 
@@ -88,9 +91,9 @@ async def find_attached(source: Referred, subjects: Iterable[Digest], tags: Coll
     found: dict[tuple[Digest, str | None], Attached] = {}
     level = tuple(dict.fromkeys(subjects))
     seen = set(level)
-    turns = asyncio.Semaphore(JOBS)
+    finder = _Finder(source, tags, asyncio.Semaphore(JOBS))
     for _ in range(MAX_DEPTH):
-        attached = await asyncio.gather(*(_attached_to(source, digest, tags, turns) for digest in level))
+        attached = await asyncio.gather(*map(finder.find, level))
         following: dict[Digest, None] = {}
         for one in (one for some in attached for one in some):
             found.setdefault((one.manifest.digest, one.tag), one)
@@ -105,22 +108,36 @@ async def find_attached(source: Referred, subjects: Iterable[Digest], tags: Coll
     raise MoveError(f"its referrers have referrers, more than {MAX_DEPTH} deep; --no-referrers leaves them")
 
 
-async def _attached_to(
-    source: Referred, digest: Digest, tags: Collection[str], turns: asyncio.Semaphore
-) -> list[Attached]:
-    async with turns:
-        listed = [descriptor.digest for descriptor in await source.referrers(digest)]
-        if referrers_tag(digest) in tags:  # written by a client before the registry listed referrers
-            listed += [child.digest for child in (await source.manifest(referrers_tag(digest))).children]
-        if len(listed) > MAX_REFERRERS:
-            raise MoveError(f"more than {MAX_REFERRERS} manifests refer to {digest}; --no-referrers leaves them")
-        found = []
-        for one in dict.fromkeys(listed):
-            try:
-                manifest = await source.manifest(one)
-            except Missing:  # lists under tags go on naming what was deleted
-                continue
-            if manifest.subject is not None and manifest.subject.digest == digest:
-                found.append(Attached(manifest, digest))
-        beside = [tag for tag in sorted(tags) if tag.startswith(f"{referrers_tag(digest)}.")]
-        return found + [Attached(await source.manifest(tag), digest, tag) for tag in beside]
+@dataclass(slots=True)
+class _Finder:
+    source: Referred
+    tags: Collection[str]
+    turns: asyncio.Semaphore
+    held_bytes: int = 0
+
+    async def find(self, digest: Digest) -> list[Attached]:
+        """What belongs to one manifest. Raises MoveError."""
+        async with self.turns:
+            tag = referrers_tag(digest)
+            listed = [descriptor.digest for descriptor in await self.source.referrers(digest)]
+            if tag in self.tags:  # written by a client before the registry listed referrers
+                listed += [child.digest for child in (await self.source.manifest(tag)).children]
+            if len(listed) > MAX_REFERRERS:
+                raise MoveError(f"more than {MAX_REFERRERS} manifests refer to {digest}; --no-referrers leaves them")
+            found = []
+            for one in dict.fromkeys(listed):
+                try:
+                    manifest = await self._read(one)
+                except Missing:  # lists under tags go on naming what was deleted
+                    continue
+                if manifest.subject is not None and manifest.subject.digest == digest:
+                    found.append(Attached(manifest, digest))
+            beside = [name for name in sorted(self.tags) if name.startswith(f"{tag}.")]
+            return found + [Attached(await self._read(name), digest, name) for name in beside]
+
+    async def _read(self, reference: str | Digest) -> Manifest:
+        manifest = await self.source.manifest(reference)
+        self.held_bytes += len(manifest.content)
+        if self.held_bytes > MAX_BYTES:
+            raise MoveError(f"its referrers take more than {MAX_BYTES >> 20} MiB; --no-referrers leaves them")
+        return manifest

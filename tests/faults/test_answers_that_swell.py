@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import pytest
 
-from tests.support.program import environment
+from tests.support.program import environment, run
 from tests.support.server import AUTHPROXY
 
 SWOLLEN_BYTES = 400_000_000
@@ -47,6 +47,7 @@ class Case:
     is_guarded: bool = False  # tokens are asked for
     login: Headers = field(default_factory=dict)
     stdin: str = ""
+    names: tuple[str, ...] = ("a",)  # in the catalog
 
 
 LIST = ("images", "list", "{host}/a")
@@ -88,7 +89,7 @@ class Hostile(BaseHTTPRequestHandler):
         elif case.is_guarded:
             self._answer(401, b"{}", {"WWW-Authenticate": f'Bearer realm="http://{host}/token"'})
         else:
-            self._answer(200, json.dumps({"tags": ["v1"], "repositories": ["a"]}).encode())
+            self._answer(200, json.dumps({"tags": ["v1"], "repositories": case.names}).encode())
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -155,3 +156,13 @@ def test_answer_that_swells_is_not_gathered(case: Case, hostile: Callable[[Case]
         process.returncode = os.waitstatus_to_exitcode(status)
     assert "Traceback" not in text
     assert usage.ru_maxrss * 1024 < MAX_RSS_BYTES, text
+
+
+def test_name_of_a_catalog_that_is_none_ends_in_a_sentence(tmp_path: Path, hostile: Callable[[Case], str]) -> None:
+    named = Case("catalog of any names", (), "/none", names=("a\nb", "c\x1b[2J", "..", "d"))
+    host = hostile(named)
+    done = run(AUTHPROXY, "images", "list", host, env=environment(tmp_path))
+    assert (done.code, done.out) == (1, "d:v1\n")
+    assert "Traceback" not in done.err
+    assert done.err.count("is no name of a repository") == 3
+    assert "\x1b" not in done.err

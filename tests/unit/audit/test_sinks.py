@@ -151,3 +151,27 @@ def test_a_webhook_that_cannot_be_reached_is_told_without_path_and_headers() -> 
     with pytest.raises(SinkFailed) as caught:
         webhook(answer).write(LINES)
     assert str(caught.value) == "logs.example: ConnectError: no route to host"
+
+
+class Endless(httpx.SyncByteStream):
+    """A body without an end."""
+
+    taken = 0
+    is_closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            self.taken += 1 << 16
+            yield bytes(1 << 16)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_an_answer_without_end_is_not_gathered() -> None:
+    body = Endless()
+    packed = {"content-encoding": "gzip"}
+    sink = webhook(lambda _: httpx.Response(200, headers=packed, stream=body))
+    assert sink.write([b"{}\n"]) == 1
+    assert body.is_closed
+    assert body.taken <= 1 << 18

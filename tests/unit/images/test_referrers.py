@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from authproxy.digest import Digest
+from authproxy.images import referrers
 from authproxy.images.content import Missing
 from authproxy.images.model import Descriptor, Manifest
 from authproxy.images.move import MoveError
@@ -97,6 +98,13 @@ async def test_chain_without_end_is_left() -> None:
 async def test_crowd_of_referrers_is_left() -> None:
     crowd = [manifest(str(number), IMAGE) for number in range(MAX_REFERRERS + 1)]
     with pytest.raises(MoveError, match=f"more than {MAX_REFERRERS} manifests refer"):
+        await find_attached(Repository(*crowd), [IMAGE.digest], frozenset())
+
+
+async def test_referrers_that_are_large_together_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(referrers, "MAX_BYTES", 5000)
+    crowd = [manifest(str(number), IMAGE, annotations={"a": "b" * 1000}) for number in range(5)]
+    with pytest.raises(MoveError, match="its referrers take more than"):
         await find_attached(Repository(*crowd), [IMAGE.digest], frozenset())
 
 
