@@ -108,7 +108,7 @@ def test_rotate_now_waits_for_our_nodes_and_says_who_is_not_waited_for() -> None
 @pytest.mark.parametrize("x5c", ["leaf", "chain"])
 def test_rotate_now_says_that_a_registry_with_the_bundle_refuses_nothing(tmp_path: Path, x5c: str) -> None:
     config = tmp_path / "config.yml"
-    (tmp_path / "keys").mkdir()
+    KeyRing.open(tmp_path / "keys")
     config.write_text(
         f"version: 0.1\nstorage: inmemory\nhttp: {{addr: ':0'}}\n"
         f"token: {{service: s, keys: {tmp_path}/keys, x5c: {x5c}}}\n"
