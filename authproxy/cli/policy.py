@@ -11,7 +11,14 @@ import typer
 from authproxy.cli.examples import examples
 from authproxy.cli.faults import tell
 from authproxy.cli.policy_asked import parse_at, parse_explained, parse_request, parse_who
-from authproxy.cli.policy_files import ConfigOption, PoliciesOption, load_settings, policies_path, read_users_files
+from authproxy.cli.policy_files import (
+    ConfigOption,
+    PoliciesOption,
+    load_settings,
+    policies_path,
+    read_htpasswd_names,
+    read_users_files,
+)
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -127,12 +134,15 @@ def decide_cases(
 
 @app.command(epilog=examples("authproxy policy check", "authproxy policy check --config config.yml"))
 def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
-    """Find rules that are there in vain: they never match, others cover them, or nobody is who they are about.
+    """Find rules that are there in vain, and names that open to their users what other rules are about.
+
+    In vain is a rule that never matches, that others cover, or that is about nobody.
 
     Exit code 0: there are none; 1: some were found; 2: it cannot be told.
     """
     from authproxy.policy.check import check
     from authproxy.policy.load import load_all
+    from authproxy.policy.shared_names import find_shared_names
 
     with _told():
         settings = load_settings(config)
@@ -142,12 +152,14 @@ def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
             users = _known_users(settings).values()
             groups = {group for user in users for group in user.groups}
             robots = {user.name for user in users if user.is_robot}
+        names = {*_known_users(settings), *read_htpasswd_names(settings)}
         findings = check(loaded.policies, loaded.cases, groups=groups, robots=robots)
-    for finding in findings:
+        shared = list(find_shared_names(loaded.policies, users=names, groups=groups or ()))
+    for finding in (*findings, *shared):
         typer.echo(str(finding))
     if not findings:
         typer.echo(f"{len(loaded.policies.rules)} rules: nothing is in vain")
-    raise typer.Exit(1 if findings else 0)
+    raise typer.Exit(1 if findings or shared else 0)
 
 
 @app.command(

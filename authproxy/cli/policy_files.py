@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Where the embedded default keeps them.
 DEFAULT_POLICIES = Path("policies")
 DEFAULT_USERS = Path("data/users.yaml")
+DEFAULT_HTPASSWD = Path("data/htpasswd")
 
 PoliciesOption: TypeAlias = Annotated[
     Path | None, typer.Option(help="A policy file or folder instead of the configuration's, or of policies/.")
@@ -57,3 +58,15 @@ def read_users_files(settings: "Settings | None") -> list[Mapping[str, "Entry"]]
     else:
         files = [source.users.path for source in settings.sources if source.users is not None]
     return [read_users(file) for file in files]
+
+
+def read_htpasswd_names(settings: "Settings | None") -> frozenset[str]:
+    """The names in the htpasswd files that are at hand. Raises StartError."""
+    from authproxy.identity.htpasswd import load_htpasswd
+
+    files = (
+        [DEFAULT_HTPASSWD]
+        if settings is None
+        else [source.htpasswd.path for source in settings.sources if source.htpasswd is not None]
+    )
+    return frozenset(name for file in files if file.exists() for name in load_htpasswd(file).names)

@@ -61,6 +61,9 @@ def add(
     ] = False,
     password_stdin: PasswordStdin = False,
     cost: Cost = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take a name too that opens what another rule of the policies is about.")
+    ] = False,
     config: Config = None,
 ) -> None:
     """Add a user with a password and groups."""
@@ -71,6 +74,8 @@ def add(
     files = _find_files(config)
     groups, until = group or [], None if expires is None else _parse_expiry(expires)
     check_new_user(files.htpasswd, files.users, name, groups, until, is_robot=robot)  # before anybody types a password
+    if not force:
+        _check_not_shared(config, files, name, groups)
     typed = _ask_password(name, password_stdin)
     add_user(
         files.htpasswd,
@@ -161,6 +166,31 @@ def list_users(config: Config = None) -> None:
         typer.echo(f"{name:<{width}}  {groups:<{groups_width}}  {state}".rstrip())
     for remark in htpasswd.remarks_on_repeated():
         typer.echo(f"note: {files.htpasswd}: {remark}; {remark.fix}", err=True)
+
+
+def _check_not_shared(config: Path | None, files: Files, name: str, groups: "Sequence[str]") -> None:
+    """Raise StartError where a placeholder of the policies would give this user, or a new group, what is not theirs."""
+    from authproxy.identity.accounts import load_or_empty, read_groups
+    from authproxy.policy.load import load_policies
+    from authproxy.policy.shared_names import find_shared_names
+
+    section = find_settings(config).policies
+    if section is None or not section.path.exists():
+        return
+    try:
+        policies = load_policies(section.path)
+    except StartError:
+        return  # what is wrong with them says whoever reads them: `policy check`, the server, the doctor
+    entries = read_groups(files.users)
+    known = {group for entry in entries.values() for group in entry.groups}
+    shared = find_shared_names(
+        policies,
+        users={*load_or_empty(files.htpasswd).names, *entries, name},
+        groups={*known, *groups},
+        asked={name, *(group for group in groups if group not in known)},
+    )
+    if (first := next(shared, None)) is not None:
+        raise StartError(f"{first}; choose another name, or add the user all the same with --force")
 
 
 def _lines(numbers: "Sequence[int]") -> str:

@@ -15,6 +15,7 @@ from authproxy.config.model import Mode, Settings
 from authproxy.config.overrides import CONFIGURATION_PATH, apply_overrides
 from authproxy.config.renamed import modernize
 from authproxy.config.schema import below, leaves, section_of
+from authproxy.config.wrapped import check_not_wrapped
 from authproxy.errors import StartError
 
 # Where the images of CNCF Distribution 3.x and 2.8 keep theirs.
@@ -65,6 +66,8 @@ def find_file(environ: Mapping[str, str], usual_places: Sequence[Path] = USUAL_P
 def _load(document: Document, environ: Mapping[str, str]) -> Loaded:
     if isinstance(document.root, TextNode) and document.root.text is None:
         document = Document(document.name, MapNode({}, document.root.place))
+    if isinstance(document.root, MapNode) and not document.root.entries.keys() & {"version", "storage", "http"}:
+        check_not_wrapped(document.root, ("version",), document.name)
     document = without_extensions(document)
     document, unknown = apply_overrides(document, environ)
     document, old_names = modernize(document)

@@ -122,6 +122,8 @@ def _find_lack(glob: Glob, principal: Principal) -> str | None:
         if principal.is_anonymous:
             return f"anonymous callers have no {placeholder}"
         match placeholder.kind:
+            case "user" if placeholder.domain and placeholder.value_of(principal.name) is None:
+                lack = f"the name {principal.name!r} does not end in @{placeholder.domain}"
             case "user":
                 lack = f"the name {principal.name!r} is no path segment of a repository name"
             case "group":

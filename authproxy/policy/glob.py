@@ -3,6 +3,7 @@
     *                     any text within one path segment, none included
     **                    any number of whole segments, none included: `team/**` is `team`, `team/app` and `team/a/b`
     {user}                the caller's name, within one segment
+    {user@example.org}    what stands before @example.org in the name of a caller whose name ends so, within one segment
     {group}               any one of the caller's groups, within one segment
     {claims.NAME}         any one value of the caller's claim NAME, within one segment
     {claims.NAME:path}    the same where a value may have several segments; a whole segment of the glob, once in it
@@ -24,11 +25,12 @@ from authproxy.policy.claims import claim_values
 from authproxy.principal import Principal
 from authproxy.reference import MAX_REPOSITORY_LENGTH, parse_repository
 
-USER = "{user}"
-PLACEHOLDERS = (USER, "{group}", "{claims.NAME}", "{claims.NAME:path}")
+PLACEHOLDERS = ("{user}", "{user@DOMAIN}", "{group}", "{claims.NAME}", "{claims.NAME:path}")
 
 PLACEHOLDER = re.compile(r"\{[^{}]*\}")
-_KNOWN = re.compile(r"\{(user|group|claims\.([A-Za-z0-9_.-]+?)(:path)?)\}")
+_KNOWN = re.compile(
+    r"\{((?P<user>user)(?:@(?P<domain>[A-Za-z0-9.-]+))?|group|claims\.(?P<claim>[A-Za-z0-9_.-]+?)(?P<path>:path)?)\}"
+)
 _CHARACTERS = re.compile(r"[a-z0-9._*-]*")
 
 
@@ -73,6 +75,7 @@ class Placeholder(NamedTuple):
     kind: str  # user, group, claims
     claim: str = ""  # the claim's name
     is_path: bool = False  # a value may have several segments
+    domain: str = ""  # of a user: what stands behind the @ of the names that it is for; "": it is for whole names
 
     def values(self, caller: Principal) -> Collection[str]:
         """All that it could stand for; not all of it needs to be placeable."""
@@ -80,18 +83,29 @@ class Placeholder(NamedTuple):
             return ()
         match self.kind:
             case "user":
-                return (caller.name,)
+                return () if (value := self.value_of(caller.name)) is None else (value,)
             case "group":
                 return caller.groups
             case _:
                 return claim_values(caller, self.claim)
+
+    def value_of(self, name: str) -> str | None:
+        """What stands for a user of this name; None where it is not for such names."""
+        ending = f"@{self.domain}" if self.domain else ""
+        return name.removesuffix(ending) if name.endswith(ending) else None
+
+    def name_of(self, value: str) -> str:
+        """The name of the one user for whom this value stands."""
+        return f"{value}@{self.domain}" if self.domain else value
 
     def is_placeable(self, caller: Principal) -> bool:
         """Whether the name of any repository could hold one of them."""
         return any(_is_repository(value) and (self.is_path or "/" not in value) for value in self.values(caller))
 
     def __str__(self) -> str:
-        return f"{{claims.{self.claim}{':path' if self.is_path else ''}}}" if self.claim else f"{{{self.kind}}}"
+        if self.claim:
+            return f"{{claims.{self.claim}{':path' if self.is_path else ''}}}"
+        return f"{{{self.kind}@{self.domain}}}" if self.domain else f"{{{self.kind}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +153,18 @@ class Glob:
         head, tail = _literal(blocks[0][:1]), _literal(blocks[-1][-1:])
         return cls(text, tuple(map(tuple, blocks)), placeholders, head, tail)
 
-    @property
-    def has_user(self) -> bool:
-        """Whether `{user}` stands in it."""
-        return any(placeholder.kind == "user" for placeholder in self.placeholders)
+    def for_user(self, name: str) -> "Glob | None":
+        """The same for the user of this name, which stands in its place; None where it matches nothing then."""
+        users = [placeholder for placeholder in self.placeholders if placeholder.kind == "user"]
+        text = self.text
+        for placeholder in users:
+            value = placeholder.value_of(name)
+            if value is None or placeable_name(value) is None:
+                return None
+            text = text.replace(str(placeholder), value)
+        if not users:
+            return self
+        return Glob.parse(text) if len(text) <= MAX_REPOSITORY_LENGTH else None
 
     def matches(self, repository: Sequence[str], caller: Principal) -> bool:
         """Whether the name of a repository, given as its segments, matches for a caller."""
@@ -246,4 +268,6 @@ def _parse_placeholder(text: str) -> Placeholder:
     match = _KNOWN.fullmatch(text)
     if match is None:
         raise GlobInvalid(f"{text} is no known placeholder; allowed: {', '.join(PLACEHOLDERS)}")
-    return Placeholder("claims", match[2], match[3] is not None) if match[2] else Placeholder(match[1])
+    if match["claim"]:
+        return Placeholder("claims", match["claim"], match["path"] is not None)
+    return Placeholder("user", domain=match["domain"] or "") if match["user"] else Placeholder("group")

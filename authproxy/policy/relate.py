@@ -10,7 +10,7 @@ its own which only a star, or the same placeholder, takes: what holds for it hol
 
 from functools import cache
 
-from authproxy.policy.glob import PLACEHOLDER, USER, Glob, match_pieces, placeable_name
+from authproxy.policy.glob import PLACEHOLDER, Glob, match_pieces, placeable_name
 from authproxy.policy.model import ANONYMOUS, ANY_ROBOT, EVERYONE, SIGNED_IN, SubjectKey
 
 # The kinds of callers of whom one name is known.
@@ -24,6 +24,8 @@ _PRIVATE = 0xE000  # Unicode's private letters: none can stand in a glob
 def covers(outer: Glob, inner: Glob) -> bool:
     """Whether all that `inner` matches is matched by `outer`, whoever the caller is."""
     wide, narrow = _segments(outer), _segments(inner)
+    if not any(map(_is_several, wide)):
+        return len(wide) == len(narrow) and all(map(text_covers, wide, narrow))
 
     @cache
     def rest_covers(i: int, j: int) -> bool:
@@ -39,6 +41,8 @@ def covers(outer: Glob, inner: Glob) -> bool:
 def may_meet(one: Glob, other: Glob) -> bool:
     """Whether some repository could match both for one caller."""
     left, right = _segments(one), _segments(other)
+    if not any(map(_is_several, left)) and not any(map(_is_several, right)):
+        return len(left) == len(right) and all(map(texts_may_meet, left, right))
 
     @cache
     def rest_meets(i: int, j: int) -> bool:
@@ -95,9 +99,7 @@ def glob_for(glob: Glob, key: SubjectKey) -> Glob | None:
     """The glob as it is for the callers that a key means: a user's name in its place; None where it matches nothing."""
     if key == ANONYMOUS and glob.placeholders:
         return None
-    if not glob.has_user or key.kind not in NAMED:
-        return glob
-    return None if placeable_name(key.name) is None else Glob.parse(glob.text.replace(USER, key.name))
+    return glob.for_user(key.name) if key.kind in NAMED else glob
 
 
 def is_matchable(glob: Glob) -> bool:

@@ -112,4 +112,5 @@ def _placed(policies: PolicySet, access: Access) -> Iterator[SubjectKey]:
         for glob in rule.resources.repositories:
             for placeholder, value in glob.fillers(segments):
                 kind = "claim" if placeholder.claim else placeholder.kind
-                yield SubjectKey(kind, value, placeholder.claim)
+                name = placeholder.name_of(value) if kind == "user" else value
+                yield SubjectKey(kind, name, placeholder.claim)

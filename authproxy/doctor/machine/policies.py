@@ -12,6 +12,7 @@ from authproxy.policy.cases import run_cases
 from authproxy.policy.check import check
 from authproxy.policy.load import Loaded, load_all
 from authproxy.policy.model import Effect, Rule, SubjectKey
+from authproxy.policy.shared_names import find_shared_names
 
 
 def check_policies(installation: Installation, people: People) -> Iterator[Finding]:
@@ -52,12 +53,15 @@ def _judge(loaded: Loaded, people: People) -> Iterator[Finding]:
         yield Finding(Level.WRONG, "policies", f"nobody may do anything: {why}", fix)
     for finding in in_vain:
         yield Finding(Level.NOTE, "policies", str(finding), "authproxy policy check")
+    shared = list(find_shared_names(loaded.policies, users=people.names, groups=people.groups))
+    for sharing in shared:
+        yield Finding(Level.NOTE, "policies", str(sharing), "give the user or group, or the repositories, another name")
     report = run_cases(loaded.policies, loaded.cases)
     for outcome in report.failed:
         what = f"a case fails: {outcome.case.place}: {outcome.case}: {'; '.join(outcome.faults)}"
         yield Finding(Level.WRONG, "policies", what, "authproxy policy test; mend the rule, or the case")
     cases = f", {len(loaded.cases)} cases hold" if loaded.cases and not report.failed else ""
-    if not in_vain and not report.failed and allowing:
+    if not in_vain and not shared and not report.failed and allowing:
         yield Finding(Level.OK, "policies", f"{len(rules)} rules, none in vain{cases}")
 
 

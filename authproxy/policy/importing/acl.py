@@ -28,6 +28,7 @@ class Written:
     comment: str
     unknown: tuple[str, ...]  # keys of `match` that docker_auth passes over
     empty: tuple[str, ...]  # keys without a value, which it takes as not there
+    beside: tuple[str, ...] = ()  # keys beside `match`, which it passes over
 
 
 def read_acl(node: Node | None) -> tuple[Written, ...]:
@@ -55,6 +56,7 @@ def _written(node: Node) -> Written:
         actions=texts_of(entries["actions"].value, "actions"),
         comment=text_of(comment, "comment") if comment and not _is_empty(comment) else "",
         unknown=tuple(sorted(match.keys() - {*_FIELDS, "labels"})),
+        beside=tuple(sorted(entries.keys() - {"match", "actions", "comment"})),
         empty=tuple(key for key, value in fields.items() if _is_empty(value)),
     )
 

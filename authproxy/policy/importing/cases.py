@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 from authproxy.config.patterns import compile_pattern
 from authproxy.policy.glob import placeable_name
+from authproxy.policy.importing.beginnings import Ends
 from authproxy.policy.importing.entry import Entry, World
 from authproxy.policy.importing.imported import is_nameable
 from authproxy.policy.importing.labels import Labels
 from authproxy.policy.importing.overlap import is_repository
 from authproxy.policy.importing.pattern import Pattern
-from authproxy.policy.importing.shapes import Token, Wild, join, literal_of
+from authproxy.policy.importing.shapes import LocalPart, Token, Wild, join, literal_of
 
 _ANYBODY = "somebody"
 
@@ -59,6 +60,8 @@ def make_cases(
 
 # Callers and repositories that are tried for an entry beside those of its own: a case is worth a moment, not a minute.
 _MAX_GENERAL = 8
+# Entries that are asked whether they match, for all cases together: a few seconds.
+MAX_TRIED = 200_000
 
 
 def _cases(world: World, entry: Entry, rule: str | None, caller: Caller, repository: str) -> Iterator[dict[str, Any]]:
@@ -79,6 +82,13 @@ def _questions(
         labels.group(label, min(pattern.literals)) for label, pattern in entry.labels.items() if pattern.literals
     )
     own = [Caller(name, groups) for name in sorted(entry.account.literals or ())] if entry.account else []
+    shapes = (entry.name.shapes or ()) if entry.name else ()
+    own += [
+        Caller(f"{_ANYBODY}@{token.domain}", groups)
+        for shape in shapes
+        for token in shape
+        if isinstance(token, LocalPart)
+    ]
     for caller in [*own, Caller(_ANYBODY, groups), *known]:
         if "/" in caller.name:  # of these the rules know nothing: nobody is called so here
             continue
@@ -103,6 +113,8 @@ def _samples(pattern: Pattern | None, user: str) -> Iterator[str]:
 def _sample(token: Token, user: str) -> Token:
     if token is Wild.USER:
         return user
+    if isinstance(token, LocalPart):
+        return token.of(user) or token
     return _SAMPLE.get(token, token) if isinstance(token, Wild) else token
 
 
@@ -112,10 +124,17 @@ class _Judge:
     def __init__(self, entries: Sequence[Entry], labels: Labels) -> None:
         self._entries = entries
         self._labels = labels
+        self._names = Ends([None if entry.is_narrow else entry.name for entry in entries])
+        self._accounts = Ends([entry.account for entry in entries])
+        self._left = MAX_TRIED
 
     def first(self, caller: Caller, repository: str) -> Entry | None:
-        """The entry that decides; None where none does, or where it cannot be told which."""
-        for entry in self._entries:
+        """The entry that decides; None where none does, where it cannot be told which, or where too much was tried."""
+        for i in sorted(self._names.matching(repository) & self._accounts.matching(caller.name)):
+            entry = self._entries[i]
+            self._left -= 1
+            if self._left < 0:
+                return None
             if self._matches(entry, caller, repository):
                 return None if entry.unsayable or entry.is_narrow or entry.network else entry
         return None

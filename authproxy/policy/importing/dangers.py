@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from authproxy.policy.importing.acl import Written
 from authproxy.policy.importing.path_match import Malformed, parse_path_match
+from authproxy.policy.importing.pattern import domain_of
 from authproxy.policy.importing.plain_regex import parse_plain_regex
 from authproxy.policy.importing.shapes import Wild
 
@@ -26,12 +27,29 @@ def dangers_in(written: Written, *, has_anonymous: bool) -> Iterator[str]:
             yield from _glob(key, text)
         if "${labels:" in text and key == "name":
             yield f"{key}: {text} puts a label's value in as it is: one with * is a pattern there"
-        elif re.search(r"(?<!\$)\{(account|type|name|service|labels:[^{}]*)\}", text):
-            yield f"{key}: {text} has braces without $, which stand for themselves: no repository matches"
+        elif "${account:1}" in text and key == "name" and domain_of(written.fields.get("account", "")):
+            yield f"{key}: {text} puts a part of the user's name in as it is: one with * is a pattern there"
     for key in written.empty:
         yield f'{key} has no value, which matches everything; nobody is meant by account: "" alone'
     for key in written.unknown:
         yield f"match.{key} is passed over there, so the entry matches more than it says; here it allows nothing"
+
+
+def nothings_in(written: Written, *, has_anonymous: bool) -> Iterator[str]:
+    """A sentence for each thing by which the entry matches nothing, there as here."""
+    if written.actions and written.fields.get("account") == "" and not has_anonymous:
+        yield 'is about callers without credentials, but no user "" is there: it matches nobody'
+    for key, text in [*written.fields.items(), *((f"label {key}", text) for key, text in written.labels.items())]:
+        if key == "ip" or (len(text) >= _LEAST_REGEX and text[0] == text[-1] == "/"):
+            continue
+        if re.search(r"(?<!\$)\{(account|type|name|service|labels:[^{}]*)\}", text):
+            yield f"{key}: {text} has braces without $, which stand for themselves: no repository matches"
+        elif key == "name" and re.search(r"[A-Z]", re.sub(r"\$\{[^{}]*\}", "", text)):
+            yield f"{key}: {text} has capitals, which no repository's name has"
+        try:
+            parse_path_match(text)
+        except Malformed as exc:
+            yield f"{key}: {text} matches nothing: {exc}"
 
 
 def _subjects(written: Written, *, has_anonymous: bool) -> Iterator[str]:
@@ -41,8 +59,6 @@ def _subjects(written: Written, *, has_anonymous: bool) -> Iterator[str]:
     if account == "":
         if has_anonymous:
             yield f"gives {_listed(written)} to callers without credentials"
-        else:
-            yield 'is about callers without credentials, but no user "" is there: it matches nobody'
     elif account is None and not written.labels:
         what = written.fields.get("name", "everything")
         who = "everybody, with or without credentials" if has_anonymous else "every user"
@@ -80,12 +96,6 @@ def _regex(key: str, text: str) -> Iterator[str]:
 def _glob(key: str, text: str) -> Iterator[str]:
     if "**" in text:
         yield f"{key}: {text} has **, which is no more than * there: it stops at a slash"
-    if key == "name" and re.search(r"[A-Z]", re.sub(r"\$\{[^{}]*\}", "", text)):
-        yield f"{key}: {text} has capitals, which no repository's name has"
-    try:
-        parse_path_match(text)
-    except Malformed as exc:
-        yield f"{key}: {text} matches nothing: {exc}"
 
 
 def _listed(written: Written) -> str:

@@ -4,15 +4,17 @@ Read as cesanta/docker_auth does: the ACL in `acl.py`, its patterns in `pattern.
 Callers without credentials are asked about there only where `users` has an entry "", so else no rule is about them.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from authproxy.config.document import DocumentError, Node, TextNode
+from authproxy.config.document import DocumentError, MapNode, Node, TextNode
 from authproxy.config.document import Entry as Value
+from authproxy.config.wrapped import check_not_wrapped
 from authproxy.policy.importing.acl import Written, read_acl
 from authproxy.policy.importing.cases import Caller, make_cases
-from authproxy.policy.importing.dangers import dangers_in
+from authproxy.policy.importing.dangers import dangers_in, nothings_in
 from authproxy.policy.importing.entry import CATALOG, REPOSITORIES, Entry, Reader, World, labels_in
 from authproxy.policy.importing.first_match import List, Said
 from authproxy.policy.importing.imported import Imported, ImportedRule, ImportedUser, one_line
@@ -51,6 +53,7 @@ def import_docker_auth(path: Path, *, service: str | None = None) -> Imported:
     top = entries_of(root, "the file")
     written = read_acl(value_of(top, "acl"))
     if not written:
+        check_not_wrapped(root, ("acl",), str(path))
         raise DocumentError(f"{path}: has no acl, or an empty one: there is nothing to import; allowed: acl: [entries]")
     users = tuple(_users(value_of(top, "users")))
     has_anonymous = any(not user.name and not user.hashed for user in users)
@@ -64,9 +67,24 @@ def import_docker_auth(path: Path, *, service: str | None = None) -> Imported:
     )
     lists = {world: _entries(written, Reader(world, labels, service), path) for world in (REPOSITORIES, CATALOG)}
     said: list[tuple[World, Said]] = []
-    findings = [*_about_users(users), *_about_keys(top, used)]
+    findings = [*_about_users(users), *_about_unknown(top), *_about_keys(top, used)]
     for one in written:
+        findings += [
+            Finding(
+                one.line, Kind.LEFT, f"{key}: no key of an entry: docker_auth passes over it; see what it should say"
+            )
+            for key in one.beside
+        ]
         findings += [Finding(one.line, Kind.DANGER, text) for text in dangers_in(one, has_anonymous=has_anonymous)]
+        findings += [Finding(one.line, Kind.NOTHING, text) for text in nothings_in(one, has_anonymous=has_anonymous)]
+    read = {entry.line for entries in lists.values() for entry in entries}
+    findings += [
+        Finding(
+            one.line, Kind.NOTHING, "matches neither a repository nor the catalog: see its type, service and labels"
+        )
+        for one in written
+        if one.line not in read
+    ]
     for world, entries in lists.items():
         for outcome in List(entries, labels, has_anonymous, is_catalog=world is CATALOG).say():
             if isinstance(outcome, Finding):
@@ -161,6 +179,22 @@ def _about_users(users: Sequence[_User]) -> Iterator[Finding]:
             yield Finding(
                 user.line, Kind.DANGER, f"the user {user.name} has no password, so there any password is right"
             )
+
+
+def _about_unknown(top: Mapping[str, Value]) -> Iterator[Finding]:
+    """Keys that docker_auth does not know: what was meant by them is not in force there, and not here."""
+    known = {"server", "token", "users", "acl", *_AUTHORIZERS, *_AUTHENTICATORS}
+    for key, value in top.items():
+        if key not in known:
+            yield Finding(value.place.line, Kind.LEFT, f"{key}: no key that docker_auth knows; see what it should say")
+    for name, user in entries_of(value_of(dict(top), "users"), "users").items():
+        if isinstance(user.value, MapNode):
+            for key, value in user.value.entries.items():
+                if key not in ("password", "labels"):
+                    what = f"users.{json.dumps(name, ensure_ascii=False)}.{key}"
+                    yield Finding(
+                        value.place.line, Kind.LEFT, f"{what}: no key that docker_auth knows; see what it says"
+                    )
 
 
 def _about_keys(top: Mapping[str, Value], used: frozenset[str]) -> Iterator[Finding]:

@@ -56,7 +56,7 @@ class ZotGlob:
         """Globs of ours that match the very same names; None where there are none such."""
         globs: list[Glob] = []
         for text in _alternatives(self.text):
-            if _NO_NAME.fullmatch(text):
+            if _NO_NAME.fullmatch(text) or "" in text.split("/"):
                 continue
             try:
                 glob = Glob.parse("/".join(map(_to_ours, text.split("/"))))

@@ -1,19 +1,23 @@
 """What an entry of docker_auth's ACL matches, and what it gives, for one kind of thing that can be asked for."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Network, ip_network
+from itertools import product
+from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
 
 from authproxy.policy.glob import placeable_name
 from authproxy.policy.importing.acl import Written
 from authproxy.policy.importing.labels import Labels
-from authproxy.policy.importing.pattern import Pattern, Unsayable, exactly, parse_pattern
+from authproxy.policy.importing.pattern import Pattern, Unsayable, domain_of, exactly, parse_pattern
 from authproxy.policy.model import REPOSITORY_ACTIONS, Action
 
 _ALL = ("*",)
+# Of the values of several labels in one name: each is an entry of its own.
+_MAX_CHOICES = 1000
 
 
 class World(NamedTuple):
@@ -66,9 +70,12 @@ class Reader:
 
         Raises ValueError for a regular expression that docker_auth would refuse.
         """
-        label = next(iter(labels_in(written.fields.get("name", ""))), None)
+        label, *others = dict.fromkeys(labels_in(written.fields.get("name", ""))) or (None,)
         if label is None:
             yield from self._entry(written)
+            return
+        if others:
+            yield from self._entries_of_several(written, (label, *others))
             return
         if label in written.labels or self.labels.has_anonymous:
             why = "callers without credentials have labels there, and are in no group here"
@@ -85,31 +92,49 @@ class Reader:
             yield from self._entry(_without_name(written), (why,))
         for value in sorted(self.labels.known.get(label, ())):
             if not (self.labels.is_single and _is_plain(value)):
-                yield from self._entry_of_value(written, label, value)
+                yield from self._entry_of_values(written, {label: value})
 
-    def _entry_of_value(self, written: Written, label: str, value: str) -> Iterator[Entry]:
-        """The entry for those who have one value of a label, which docker_auth puts in as it is."""
-        text = written.fields["name"].replace(f"${{labels:{label}}}", value)
+    def _entries_of_several(self, written: Written, names: Sequence[str]) -> Iterator[Entry]:
+        """The entries for a name with several labels in it: one for each choice of their values."""
+        known = [sorted(self.labels.known.get(label, ())) for label in names]
+        why = ""
+        if self.labels.has_anonymous:
+            why = "callers without credentials have labels there, and are in no group here"
+        elif both := [label for label in names if label in written.labels]:
+            why = f"the label {both[0]} stands in match.labels too"
+        elif not self.labels.are_all_known:
+            why = f"values of the labels {', '.join(names)} that other sources give"
+        elif prod(map(len, known)) > _MAX_CHOICES:
+            why = f"the labels {', '.join(names)} have more than {_MAX_CHOICES} choices of values"
+        if why:
+            yield from self._entry(_without_name(written), (f"name: {written.fields['name']}: {why}",))
+            return
+        for values in product(*known):
+            yield from self._entry_of_values(written, dict(zip(names, values, strict=True)))
+
+    def _entry_of_values(self, written: Written, values: Mapping[str, str]) -> Iterator[Entry]:
+        """The entry for those who have these values of labels, which docker_auth puts in as they are."""
+        text = re.sub(r"\$\{labels:([^{}]+)\}", lambda found: values[found[1]], written.fields["name"])
         try:
-            yield from self._entry(replace(written, fields={**written.fields, "name": text}), value=(label, value))
+            yield from self._entry(replace(written, fields={**written.fields, "name": text}), values=values)
         except ValueError:
             return  # no regular expression with this value in it: it matches nothing there
 
     def _entry(
-        self, written: Written, also: tuple[str, ...] = (), *, value: tuple[str, str] | None = None
+        self, written: Written, also: tuple[str, ...] = (), *, values: Mapping[str, str] = MappingProxyType({})
     ) -> Iterator[Entry]:
         unsayable = [*also, *(f"{key}: no key that docker_auth knows" for key in written.unknown)]
         patterns: dict[str, Pattern] = {}
         for key, text in written.fields.items():
             if key != "ip" and (key != "account" or text != "${account}"):  # which is always so
-                self._parse(key, text, patterns, unsayable)
+                self._parse(key, text, patterns, unsayable, domain=domain_of(written.fields.get("account", "")))
         if not self._is_of_this_type(patterns, unsayable) or not self._is_of_this_name(patterns, unsayable):
             return
         account = patterns.get("account")
         if account is not None and account.has_placeholder:
             unsayable.append(f"account: {account.text}: a placeholder")
             account = None
-        labels = self._labels(written, unsayable) | ({value[0]: exactly(value[1])} if value else {})
+        labels = self._labels(written, unsayable) | {label: exactly(value) for label, value in values.items()}
         network = parse_network(written.fields["ip"]) if "ip" in written.fields else None
         yield Entry(
             line=written.line,
@@ -154,10 +179,12 @@ class Reader:
                 del labels[key]
         return labels
 
-    def _parse(self, key: str, text: str, into: dict[str, Pattern], unsayable: list[str]) -> None:
+    def _parse(
+        self, key: str, text: str, into: dict[str, Pattern], unsayable: list[str], *, domain: str | None = None
+    ) -> None:
         known = {"type": self.world.type} | ({} if self.service is None else {"service": self.service})
         try:
-            into[key] = parse_pattern(text, known=known)
+            into[key] = parse_pattern(text, known=known, domain=domain)
         except Unsayable as exc:
             unsayable.append(f"{key}: {exc}")
 

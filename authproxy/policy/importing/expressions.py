@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from authproxy.policy.importing.labels import Labels
 from authproxy.policy.importing.pattern import Pattern, Unsayable
-from authproxy.policy.importing.shapes import Shape, Wild, is_literal, quote, to_regex
+from authproxy.policy.importing.shapes import LocalPart, Shape, Wild, is_literal, quote, to_regex
 
 NAME = "identity.name"
 GROUPS = "identity.groups"
@@ -82,6 +82,8 @@ def _placed(shape: Shape, pattern: Pattern) -> str:
     expression with the text in it, which can then have no other character than a repository's name: a dot alone
     would be special, and it stands where the same dot has been compared.
     """
+    if any(isinstance(token, LocalPart) for token in shape):
+        raise Unsayable(f'"{pattern.text}" has a part of the caller\'s name where no glob of ours can say it')
     at = next(i for i, token in enumerate(shape) if token in (Wild.USER, Wild.GROUP))
     before, after = shape[:at], shape[at + 1 :]
     who = NAME if shape[at] is Wild.USER else _GROUP

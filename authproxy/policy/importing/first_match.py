@@ -12,18 +12,22 @@ entry itself gives nothing, and a later one gives nothing wherever the rest of i
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from authproxy.policy.condition import MAX_LENGTH
+from authproxy.policy.importing.beginnings import Ends
 from authproxy.policy.importing.entry import Entry
 from authproxy.policy.importing.expressions import account_test, label_test, name_test, negated, network_test
 from authproxy.policy.importing.imported import is_nameable
 from authproxy.policy.importing.labels import Labels
-from authproxy.policy.importing.overlap import Repositories, Rest, rest_of
+from authproxy.policy.importing.overlap import Rest, repositories_of, rest_of
 from authproxy.policy.importing.pattern import Unsayable
 from authproxy.policy.importing.report import Finding, Kind
 from authproxy.policy.model import Action
+
+# Pairs of entries that are compared, for all entries together: some ten seconds. The rest gives nothing.
+MAX_COMPARED = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,18 @@ class List:
     labels: Labels
     has_anonymous: bool  # callers without credentials get as far as to be asked about
     is_catalog: bool = False
+    _names: Ends = field(init=False, repr=False, compare=False)
+    _accounts: Ends = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Of a name that is narrow more may match than is known.
+        names = [None if entry.is_narrow else entry.name for entry in self.entries]
+        object.__setattr__(self, "_names", Ends(names))
+        object.__setattr__(self, "_accounts", Ends([entry.account for entry in self.entries]))
 
     def say(self) -> Iterator[Said | Finding]:
         """The rules in the order of the list, and between them what does not carry over, or is odd."""
+        compared = 0
         for i, entry in enumerate(self.entries):
             if not entry.allowed:
                 continue
@@ -62,41 +75,71 @@ class List:
                 )
                 continue
             if self._is_about_nobody(entry):
+                yield Finding(entry.line, Kind.NOTHING, self._why_nobody(entry))
+                continue
+            earlier = self._related(i)
+            compared += len(earlier)
+            if compared > MAX_COMPARED:
+                yield Finding(
+                    entry.line,
+                    Kind.LEFT,
+                    f"allows nothing here: the list is too long to be compared, after {MAX_COMPARED} pairs of"
+                    " entries that may match the same; divide the file, or give its patterns literal beginnings",
+                )
                 continue
             try:
-                said = self._said(entry, self.entries[:i])
+                said = self._said(entry, earlier)
                 yield said
                 yield from (Finding(entry.line, Kind.LEFT, sentence) for sentence in said.lessened)
             except Unsayable as exc:
                 yield Finding(entry.line, Kind.LEFT, f"allows nothing here: {exc}")
             except Unreachable as exc:
-                yield Finding(entry.line, Kind.DANGER if exc.is_for_sure else Kind.LEFT, str(exc))
+                yield Finding(entry.line, Kind.NOTHING if exc.is_for_sure else Kind.LEFT, str(exc))
+
+    def _related(self, number: int) -> list[Entry]:
+        """The earlier entries that could match first, as far as the ends of their patterns tell."""
+        entry = self.entries[number]
+        by_name = self._names.related(None if entry.is_narrow else entry.name)
+        by_account = self._accounts.related(entry.account)
+        fewest = by_name if len(by_name) <= len(by_account) else by_account
+        return [self.entries[i] for i in fewest if i < number]
 
     def _is_about_nobody(self, entry: Entry) -> bool:
+        return self._has_no_account(entry) or (not self.is_catalog and repositories_of(entry.name).globs == ())
+
+    def _why_nobody(self, entry: Entry) -> str:
+        if self._has_no_account(entry) and entry.account is not None:
+            return f'account: "{entry.account.text}" matches nobody who can ask'
+        text = entry.name.text if entry.name is not None else ""
+        return f"name: {text} matches no repository: names have small letters, digits, and one . _ or - between them"
+
+    def _has_no_account(self, entry: Entry) -> bool:
         names = entry.account.literals if entry.account else None
-        nobody = names is not None and not any(name or self.has_anonymous for name in names)
-        return nobody or (not self.is_catalog and Repositories(entry.name).globs == ())
+        return names is not None and not any(name or self.has_anonymous for name in names)
 
     def _said(self, entry: Entry, earlier: Sequence[Entry]) -> Said:
         to, conditions = self._subjects(entry)
         repositories: tuple[str, ...] = ()
         if not self.is_catalog:
-            globs = Repositories(entry.name).globs
+            globs = repositories_of(entry.name).globs
             if globs is None:
                 assert entry.name is not None
                 conditions.append(name_test(entry.name))
             repositories = tuple(str(glob) for glob in globs) if globs is not None else ("**",)
         if entry.network is not None:
             conditions.append(network_test(entry.network))
-        exceptions = list(self._exceptions(entry, earlier))
-        when = tuple(dict.fromkeys([*conditions, *(test for test, _ in exceptions)]))
-        length = len(" && ".join(when))
-        if length > MAX_LENGTH:
-            raise Unsayable(
-                f"what earlier entries take away from it makes a condition of {length} characters, of which"
-                f" {MAX_LENGTH} are allowed; give it fewer repositories, or put it before them"
-            )
-        return Said(entry, to, repositories, when, tuple(why for _, why in exceptions if why))
+        tests = dict.fromkeys(conditions)  # in their order, none twice
+        length, lessened = len(" && ".join(tests)), []
+        for test, why in self._exceptions(entry, earlier):
+            length += 0 if test in tests else len(f" && {test}")
+            if length > MAX_LENGTH:
+                raise Unsayable(
+                    f"what earlier entries take away from it makes a condition of more than {MAX_LENGTH} characters;"
+                    " give it fewer repositories, or put it before them"
+                )
+            tests[test] = None
+            lessened += [why] if why else []
+        return Said(entry, to, repositories, tuple(tests), tuple(lessened))
 
     def _subjects(self, entry: Entry) -> tuple[dict[str, Any], list[str]]:
         account, everybody = entry.account, "everyone" if self.has_anonymous else "signed-in"

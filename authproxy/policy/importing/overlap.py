@@ -6,7 +6,7 @@ Sound, not complete: what is not known for certain is asked.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from authproxy.errors import NameInvalid
 from authproxy.policy.glob import Glob
@@ -59,6 +59,12 @@ class Repositories:
         return frozenset(filter(is_repository, self.pattern.literals))
 
 
+@lru_cache(maxsize=16_384)
+def repositories_of(pattern: Pattern | None) -> Repositories:
+    """The same value for the same pattern, so that its globs are found once."""
+    return Repositories(pattern)
+
+
 def is_repository(text: str) -> bool:
     """Whether a text can be the name of a repository."""
     try:
@@ -88,7 +94,7 @@ def names(later: Pattern | None, earlier: Pattern | None) -> Stand:
     """How often the earlier name matches where the later one does, for the same caller."""
     if earlier is None or earlier == later:
         return Stand.ALWAYS
-    wide, narrow = Repositories(earlier), Repositories(later)
+    wide, narrow = repositories_of(earlier), repositories_of(later)
     if narrow.names is not None and not earlier.has_placeholder:
         return _stand(map(earlier.matches, narrow.names))
     if wide.names is not None and later is not None and not later.has_placeholder:

@@ -15,12 +15,13 @@ from authproxy.config.patterns import Compiled, compile_pattern
 from authproxy.policy.importing.path_match import Malformed, parse_path_match
 from authproxy.policy.importing.plain_regex import parse_plain_regex
 from authproxy.policy.importing.shapes import (
-    PLACEHOLDERS,
+    LocalPart,
     Shape,
     Token,
     Wild,
     has_placeholder,
     is_literal,
+    is_placeholder,
     join,
     literal_of,
     quote,
@@ -30,7 +31,10 @@ from authproxy.policy.importing.shapes import (
 _PLACEHOLDER = re.compile(r"\$\{(?P<name>account|type|name|service|labels:(?P<label>[^{}]+)|[^{}]+:[0-9]+)\}")
 # Unicode's private letters stand for a placeholder while a pattern is taken apart.
 _LETTERS = {"\ue000": Wild.USER, "\ue001": Wild.GROUP}
-_LETTER = re.compile("([\ue000\ue001])")
+_LOCAL_PART = "\ue002"
+_LETTER = re.compile("([\ue000\ue001\ue002])")
+# The pattern of an account whose first group is all that stands before one domain.
+_OF_A_DOMAIN = re.compile(r"/\^\([^()]+\)@(?P<domain>(?:[A-Za-z0-9-]|\\?\.)+)\$/")
 _LEAST_REGEX = 3  # characters: `//` is a glob
 
 
@@ -79,10 +83,18 @@ class Pattern:
         return self.shapes is not None and set(self.shapes) <= {(Wild.SOME,), (Wild.PLUS,)} and bool(self.shapes)
 
     def placed(self, placeholder: Wild, text: str) -> Self:
-        """The same with a text in the place of a placeholder."""
-        if self.shapes is None or not any(placeholder in shape for shape in self.shapes):
+        """The same with a text in the place of a placeholder, of a user's name also in that of its local part."""
+        if self.shapes is None or not any(map(has_placeholder, self.shapes)):
             return self
-        shapes = tuple(join(text if token is placeholder else token for token in shape) for shape in self.shapes)
+
+        def filled(token: Token) -> Token:
+            if token is placeholder:
+                return text
+            if isinstance(token, LocalPart) and placeholder is Wild.USER:
+                return token if (value := token.of(text)) is None else value
+            return token
+
+        shapes = tuple(join(map(filled, shape)) for shape in self.shapes)
         return type(self)(self.text, shapes, _to_search(shapes))
 
     def needs(self, text: str) -> bool:
@@ -97,12 +109,20 @@ def exactly(text: str) -> Pattern:
     return Pattern(text, ((text,),) if text else ((),), f"^{quote(text)}$")
 
 
-def parse_pattern(text: str, *, known: Mapping[str, str]) -> Pattern:
+def domain_of(account: str) -> str | None:
+    """The domain of accounts of which `${account:1}` is the local part: `/^(.+)@example.org$/`; None: of no domain."""
+    found = _OF_A_DOMAIN.fullmatch(account)
+    return found["domain"].replace("\\", "") if found else None
+
+
+def parse_pattern(text: str, *, known: Mapping[str, str], domain: str | None = None) -> Pattern:
     """Read a pattern; `known` has what `${type}` and `${service}` stand for, as far as that is known.
+
+    `domain` is that of the accounts of which `${account:1}` is the local part, if it is that.
 
     Raises Unsayable; ValueError where it is a regular expression that docker_auth itself would refuse.
     """
-    filled = _with_letters(text, known)
+    filled = _with_letters(text, known, domain)
     is_regex = len(filled) >= _LEAST_REGEX and filled[0] == filled[-1] == "/"
     if is_regex and not _LETTER.search(filled):
         compile_pattern(filled[1:-1])
@@ -116,9 +136,9 @@ def parse_pattern(text: str, *, known: Mapping[str, str]) -> Pattern:
             shapes = (parse_path_match(filled),)
         except Malformed:
             return Pattern(text, (), _NOTHING)
-    shapes = tuple(_with_placeholders(shape) for shape in shapes)
+    shapes = tuple(_with_placeholders(shape, domain) for shape in shapes)
     wanted = len(_LETTER.findall(filled))
-    if any(sum(token in PLACEHOLDERS for token in shape) != wanted for shape in shapes):
+    if any(sum(map(is_placeholder, shape)) != wanted for shape in shapes):
         raise Unsayable(f'"{text}" has a placeholder where only characters stand for themselves')
     return Pattern(text, shapes, _to_search(shapes))
 
@@ -136,19 +156,25 @@ def _to_search(shapes: tuple[Shape, ...]) -> str | None:
     return f"^(?:{'|'.join(map(to_regex, shapes))})$"
 
 
-def _with_letters(text: str, known: Mapping[str, str]) -> str:
+def _with_letters(text: str, known: Mapping[str, str], domain: str | None) -> str:
     """The text with what is known put in, and a letter of its own for each placeholder that depends on who asks."""
     if _LETTER.search(text):
         raise Unsayable(f'"{text}" has a private letter of Unicode in it')
+    # Put into a regular expression a dot of the name would stand for any character.
+    has_local_part = domain is not None and not text.startswith("/")
     for found in _PLACEHOLDER.finditer(text):
         if text[: found.start()].endswith("\\"):
             raise Unsayable(f'"{text}" has a backslash before a placeholder')
+        if found["name"] == "account:1" and has_local_part:
+            continue
         if not found["label"] and found["name"] != "account" and found["name"] not in known:
             raise Unsayable(f'"{text}" has {found[0]} in it, {_WHY.get(found["name"], _CAPTURE)}')
 
     def letter(found: re.Match[str]) -> str:
         if found["label"]:
             return "\ue001"
+        if found["name"] == "account:1":
+            return _LOCAL_PART
         return "\ue000" if found["name"] == "account" else quote(known[found["name"]])
 
     return _PLACEHOLDER.sub(letter, text)
@@ -161,11 +187,12 @@ _WHY = {
 _CAPTURE = "a part of what another pattern matched"
 
 
-def _with_placeholders(shape: Shape) -> Shape:
+def _with_placeholders(shape: Shape, domain: str | None) -> Shape:
+    letters: dict[str, Token] = {**_LETTERS} if domain is None else {**_LETTERS, _LOCAL_PART: LocalPart(domain)}
     tokens: list[Token] = []
     for token in shape:
         if is_literal(token):
-            tokens += [_LETTERS.get(part, part) for part in _LETTER.split(str(token))]
+            tokens += [letters.get(part, part) for part in _LETTER.split(str(token))]
         else:
             tokens.append(token)
     return join(tokens)

@@ -10,6 +10,7 @@ class Kind(StrEnum):
     """Why something is said."""
 
     LEFT = "left behind"  # the new rules allow less than the old ones, or something has to be done by hand
+    NOTHING = "gives nothing"  # it matched nothing where it came from, so nothing is lost; its author may not know
     DANGER = "dangerous"  # it carries over as it was, and its author may have meant something else
 
 
@@ -27,7 +28,7 @@ def render_text(source: str, findings: Iterable[Finding]) -> list[str]:
 
 
 def render_json(source: str, findings: Iterable[Finding]) -> str:
-    """`{"source", "findings": [{"line", "kind", "sentence"}]}`, where kind is `left behind` or `dangerous`."""
+    """`{"source", "findings": [{"line", "kind", "sentence"}]}`, where kind is one of Kind's values."""
     entries = [{"line": one.line or None, "kind": str(one.kind), "sentence": one.sentence} for one in findings]
     return json.dumps({"source": source, "findings": entries}, indent=2, ensure_ascii=False)
 

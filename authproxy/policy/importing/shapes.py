@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from authproxy.policy.glob import Glob, GlobInvalid
+from authproxy.policy.glob import Glob, GlobInvalid, placeable_name
 
 
 class Wild(StrEnum):
@@ -33,10 +33,22 @@ class OneOf:
     regex: str
 
 
-Token: TypeAlias = str | Wild | OneOf
+@dataclass(frozen=True, slots=True)
+class LocalPart:
+    """What stands before `@domain` in the caller's name; nothing for a caller whose name ends otherwise."""
+
+    domain: str
+
+    def of(self, name: str) -> str | None:
+        """The part of this name, where it can be one segment of a repository's name."""
+        value = name.removesuffix(f"@{self.domain}")
+        return value if value != name and placeable_name(value) is not None else None
+
+
+Token: TypeAlias = str | Wild | OneOf | LocalPart
 Shape: TypeAlias = tuple[Token, ...]
 
-PLACEHOLDERS = (Wild.USER, Wild.GROUP)
+_PLACEHOLDERS = (Wild.USER, Wild.GROUP)
 
 # A text within a file has no line ends, so a dot is as good as any character.
 _REGEX = {
@@ -73,9 +85,14 @@ def literal_of(shape: Shape) -> str | None:
     return "".join(str(token) for token in shape) if all(map(is_literal, shape)) else None
 
 
+def is_placeholder(token: Token) -> bool:
+    """Whether a token depends on who asks."""
+    return token in _PLACEHOLDERS or isinstance(token, LocalPart)
+
+
 def has_placeholder(shape: Shape) -> bool:
     """Whether a shape depends on who asks."""
-    return any(token in PLACEHOLDERS for token in shape)
+    return any(map(is_placeholder, shape))
 
 
 def quote(text: str) -> str:
@@ -94,8 +111,10 @@ def _token_regex(token: Token) -> str:
             return token.regex
         case Wild():
             return _REGEX[token]
-        case _:
+        case str():
             return quote(token)
+        case LocalPart():
+            raise AssertionError("a placeholder is no regular expression")
 
 
 def to_glob(shape: Shape) -> str | None:
@@ -130,7 +149,7 @@ def _glob_text(shape: Shape) -> str | None:
     return "".join(parts)
 
 
-def _within_segments(token: Token, *, is_whole: bool) -> str | None:
+def _within_segments(token: Token, *, is_whole: bool) -> str | None:  # noqa: PLR0911 - a row for each kind of token
     """What holds no slash but its own: `is_whole` says whether it is all of a segment."""
     match token:
         case Wild.STAR:
@@ -142,7 +161,9 @@ def _within_segments(token: Token, *, is_whole: bool) -> str | None:
             return "{user}"
         case Wild.GROUP if is_whole:
             return "{group}"
-        case OneOf() | Wild():
+        case LocalPart() if is_whole:
+            return f"{{user@{token.domain}}}"
+        case OneOf() | Wild() | LocalPart():
             return None
         case _:
             return None if any(c in "*{}" for c in token) else token

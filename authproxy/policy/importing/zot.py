@@ -72,13 +72,17 @@ class _Writer:
         """Something that carries over, and is seldom meant."""
         self.findings.append(Finding(line, Kind.DANGER, sentence))
 
+    def nothing(self, line: int, sentence: str) -> None:
+        """Something that decided nothing where it came from."""
+        self.findings.append(Finding(line, Kind.NOTHING, sentence))
+
     def _where(self, section: Section) -> _Where | None:
         """What a section decides about; None where it decides nothing."""
         glob = self.globs[section.text]
         if glob is None:
             return None
         if glob.globs == ():
-            self.danger(section.line, f"{section.text} matches no repository's name")
+            self.nothing(section.line, f"{section.text} matches no repository's name, {_why_none(section.text)}")
             return None
         longest = len(section.text.encode())
         others = [one for one in self.control.sections if one is not section and len(one.text.encode()) >= longest]
@@ -97,7 +101,7 @@ class _Writer:
         if len(other.text.encode()) == len(section.text.encode()):
             return False
         if all(any(covers(outer, inner) for outer in wins.globs) for inner in own.globs):
-            self.danger(section.line, f"{section.text} never decides: {other.text} is longer and matches all of it")
+            self.nothing(section.line, f"{section.text} never decides: {other.text} is longer and matches all of it")
             return True
         return False
 
@@ -109,6 +113,8 @@ class _Writer:
         are_known = wins.globs is not None and own.globs is not None
         if are_known and not any(may_meet(one, two) for one in wins.globs or () for two in own.globs or ()):
             return ""
+        if wins.globs == ():
+            return ""  # it matches nothing
         if len(other.text.encode()) == len(section.text.encode()):
             why = "it is chance there which decides where both match, and neither allows anything here"
             self.left(section.line, f"{section.text} and {other.text} are as long: {why}")
@@ -209,6 +215,16 @@ class _Writer:
             to = {"signed-in": True} | ({"anonymous": True} if any("anonymous" in one for one in readers) else {})
             description = "Everybody may list the repositories that they may pull."
             self.rules.append(ImportedRule(f"{self.file} catalog", description, allow=("catalog",), to=to))
+
+
+def _why_none(text: str) -> str:
+    if text.startswith("/"):
+        return "since none begins with a slash"
+    if text.endswith("/") or "//" in text:
+        return "since none has an empty segment"
+    if any(c.isupper() for c in text):
+        return "since none has capitals"
+    return "since none has such characters in such places"
 
 
 def _but_for_head(section: Section, other: Section) -> str:

@@ -11,17 +11,50 @@
   },
   "adminPolicy": {"users": ["admin"], "actions": ["read", "create", "update", "delete"]}
 }
+
+zot 1.x has the globs straight below `accessControl`, beside `adminPolicy`. A key that is not read is told by line.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from authproxy.config.document import Document, DocumentError, Entry, Node
+from authproxy.config.document import Document, DocumentError, Entry, MapNode, Node
+from authproxy.config.wrapped import check_not_wrapped
 from authproxy.policy.importing.nodes import entries_of, items_of, text_of, texts_of, value_of
 from authproxy.policy.importing.report import Finding, Kind
 
 # Sections of `http.auth` that know users; an htpasswd file is an identity source here as it is.
 _SOURCES = ("ldap", "openid", "bearer", "apikey", "mtls")
+# Keys by the section that they stand in, in small letters. Of those that have no place in rules, only the last three of
+# `http` say who may do what.
+_OF_ACCESS_CONTROL = ("repositories", "groups", "adminpolicy", "metrics")
+_OF_SECTION = ("policies", "defaultpolicy", "anonymouspolicy")
+_OF_GRANT = ("users", "groups", "actions", "conditions")
+_OF_FILE = (
+    *("distspecversion", "goversion", "commit", "releasetag", "binarytype", "storage", "http", "log", "extensions"),
+    *("scheduler", "cluster"),
+)
+_OF_HTTP = (
+    "address",
+    "port",
+    "externalurl",
+    "tls",
+    "auth",
+    "accesscontrol",
+    "realm",
+    "ratelimit",
+    "compat",
+    "alloworigin",
+)
+_OF_AUTH = (
+    "htpasswd",
+    "faildelay",
+    "sessionkeysfile",
+    "sessiondriver",
+    "sessionhashkey",
+    "sessionencryptkey",
+    *_SOURCES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +91,60 @@ class AccessControl:
 
 def read_access_control(document: Document) -> AccessControl:
     """Read a configuration. Raises DocumentError."""
-    http = _keys(value_of(_keys(document.root, "the file"), "http"), "http")
-    control = _keys(value_of(http, "accesscontrol"), "http.accessControl")
-    if "repositories" not in control and "adminpolicy" not in control:
+    unread: list[Finding] = []
+    file = _keys(document.root, "the file")
+    http = _keys(value_of(file, "http"), "http")
+    node = value_of(http, "accesscontrol")
+    control = _keys(node, "http.accessControl")
+    globs = entries_of(value_of(control, "repositories"), "repositories")
+    if "repositories" not in control:
+        globs = {
+            text: entry
+            for text, entry in entries_of(node, "http.accessControl").items()
+            if text.lower() not in _OF_ACCESS_CONTROL and isinstance(entry.value, MapNode)
+        }
+    if not globs and "repositories" not in control and "adminpolicy" not in control:
+        if not http:
+            check_not_wrapped(document.root, ("http",), document.name)
         raise DocumentError(
             f"{document.name}: has no http.accessControl with repositories or adminPolicy: there is nothing to import"
         )
     sections = tuple(
-        Section(text, entry.place.line, tuple(_grants(entry.value)))
-        for text, entry in entries_of(value_of(control, "repositories"), "repositories").items()
+        Section(text, entry.place.line, tuple(_grants(entry.value, unread))) for text, entry in globs.items()
     )
-    admin = _grant(control["adminpolicy"].value) if "adminpolicy" in control else None
+    admin = _grant(control["adminpolicy"].value, unread) if "adminpolicy" in control else None
     groups = {
         name: (entry.place.line, texts_of(value_of(_keys(entry.value, f"groups.{name}"), "users"), "users"))
         for name, entry in entries_of(value_of(control, "groups"), "groups").items()
     }
-    return AccessControl(sections, admin, groups, tuple(_left(http, control)))
+    for name, entry in entries_of(value_of(control, "groups"), "groups").items():
+        unread += _unread(_keys(entry.value, f"groups.{name}"), ("users",), f"groups.{name}")
+    read = () if "repositories" in control else {text.lower() for text in globs}
+    in_control = {key: entry for key, entry in control.items() if key not in read}
+    for keys, known, where in (
+        (file, _OF_FILE, ""),
+        (http, _OF_HTTP, "http"),
+        (_keys(value_of(http, "auth"), "auth"), _OF_AUTH, "http.auth"),
+        (in_control, _OF_ACCESS_CONTROL, "accessControl"),
+    ):
+        unread += _unread(keys, known, where)
+    return AccessControl(sections, admin, groups, (*_left(http, control), *unread))
 
 
-def _grants(node: Node) -> Iterator[Grant]:
+def _unread(keys: Mapping[str, Entry], known: Collection[str], where: str) -> Iterator[Finding]:
+    """A finding for each key that is not read here: what it says about access would be lost without a word."""
+    for key, entry in keys.items():
+        if key not in known:
+            what = f"{where}.{key}" if where else key
+            yield Finding(
+                entry.place.line, Kind.LEFT, f"{what}: a key that is not read here: see what it says of access"
+            )
+
+
+def _grants(node: Node, unread: list[Finding]) -> Iterator[Grant]:
     keys = _keys(node, "repositories")
-    yield from map(_grant, items_of(value_of(keys, "policies"), "policies"))
+    unread += _unread(keys, _OF_SECTION, "repositories")
+    yield from (_grant(item, unread) for item in items_of(value_of(keys, "policies"), "policies"))
     for key, for_anonymous in (("defaultpolicy", False), ("anonymouspolicy", True)):
         if key in keys and (actions := texts_of(keys[key].value, key)):
             yield Grant(
@@ -89,10 +155,12 @@ def _grants(node: Node) -> Iterator[Grant]:
             )
 
 
-def _grant(node: Node) -> Grant:
+def _grant(node: Node, unread: list[Finding]) -> Grant:
     keys = _keys(node, "policies")
+    unread += _unread(keys, _OF_GRANT, "policies")
     conditions: list[str] = []
     for item in items_of(value_of(keys, "conditions"), "conditions"):
+        unread += _unread(_keys(item, "conditions"), ("expression", "message"), "conditions")
         expression = value_of(_keys(item, "conditions"), "expression")
         if expression is None:
             raise DocumentError(f"{item.place}: conditions: this one has no expression; write it or take it out")

@@ -85,3 +85,12 @@ def test_check_refuses_a_password_file_in_utf_16(config: Path, htpasswd: Path) -
 def test_check_passes_over_a_password_file_that_is_not_there(config: Path, htpasswd: Path) -> None:
     assert not htpasswd.exists()
     assert runner.invoke(app, ["check", str(config)]).exit_code == 0
+
+
+def test_check_says_where_a_configuration_lies_in_a_config_map(config: Path) -> None:
+    inner = "".join(f"    {line}\n" for line in config.read_text().splitlines())
+    config.write_text(f"apiVersion: v1\nkind: ConfigMap\ndata:\n  config.yml: |\n{inner}")
+    result = runner.invoke(app, ["check", str(config)])
+    assert result.exit_code == 1
+    assert f"{config}:4: the file is wrapped in a ConfigMap" in str(result.exception)
+    assert "below data → config.yml, as a text" in str(result.exception)

@@ -14,6 +14,7 @@ from authproxy.errors import StartError
 from authproxy.identity.accounts import read_groups
 from authproxy.identity.bcrypt_hash import DEFAULT_COST, check_password, find_cost
 from authproxy.identity.htpasswd import load_htpasswd
+from authproxy.policy import DEFAULT_POLICY
 
 CONFIG = """\
 version: 0.1
@@ -102,6 +103,29 @@ def test_all_entries_of_a_name_are_removed_and_told() -> None:
     assert "note: data/htpasswd: names that stand in several lines" in invoke("list").stderr
     assert invoke("remove", "bob").output == "removed bob from data/htpasswd: lines 1 and 3\n"
     assert Path("data/htpasswd").read_text() == "ann:y\n"
+
+
+@pytest.fixture
+def policies() -> None:
+    Path("policies").mkdir()
+    Path("policies/default.yaml").write_text(DEFAULT_POLICY, encoding="utf-8")
+
+
+@pytest.mark.usefixtures("policies")
+def test_a_name_that_opens_what_another_rule_is_about_is_refused_before_a_password_is_asked_for() -> None:
+    with pytest.raises(StartError) as caught:
+        invoke("add", "public", "--password-stdin", stdin="")
+    assert 'default.yaml:18 "own space": the user public may pull, push, delete in public/**' in str(caught.value)
+    assert "choose another name, or add the user all the same with --force" in str(caught.value)
+    assert not Path("data/htpasswd").read_text()
+    assert add("public", "--force").exit_code == 0
+    assert add("publican").exit_code == 0
+
+
+@pytest.mark.usefixtures("policies")
+def test_policies_that_do_not_load_keep_nobody_from_being_added() -> None:
+    Path("policies/default.yaml").write_text("rules: 1\n")
+    assert add("public").exit_code == 0
 
 
 def test_a_removed_user_is_gone() -> None:

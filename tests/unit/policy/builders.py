@@ -58,14 +58,23 @@ def make_rule(
 
 
 # A small world, so that rules and questions often meet.
-NAMES = ("a", "b", "team", "a-b")
+NAMES = ("a", "b", "team", "a-b", "a@x.org", "b@y.org")
 GROUPS = ("devs", "ops", "a")
 SEGMENTS = ("a", "b", "team", "a-b", "x")
 CLAIMS = ("a", "b", "a/b", "team/x", "x/", "*")
 GLOB_SEGMENTS = (
     *SEGMENTS,
     *("*", "**", "a*", "*b"),
-    *("{user}", "{user}-b", "{group}", "{group}-b", "{claims.project}", "{claims.project:path}"),
+    *(
+        "{user}",
+        "{user}-b",
+        "{user@x.org}",
+        "b-{user@x.org}",
+        "{group}",
+        "{group}-b",
+        "{claims.project}",
+        "{claims.project:path}",
+    ),
 )
 
 subject_keys = st.one_of(

@@ -8,7 +8,7 @@ from authproxy.errors import NameInvalid
 from authproxy.policy.glob import Glob, GlobInvalid, placeable_name
 from authproxy.principal import Principal
 from authproxy.reference import parse_repository
-from tests.unit.policy.builders import GLOB_SEGMENTS, globs, principals, repositories
+from tests.unit.policy.builders import GLOB_SEGMENTS, NAMES, globs, principals, repositories
 
 
 def matches(glob: str, repository: str, user: str = "") -> bool:
@@ -75,7 +75,14 @@ REFUSED = [
     ("a regular expression", "team/(a|b)", "no repository name can hold"),
     ("a character class", "team/[ab]", "no repository name can hold"),
     ("alternatives in braces", "team/{a,b}", "{a,b} is no known placeholder"),
-    ("an unknown placeholder", "{role}/**", "{role} is no known placeholder; allowed: {user}, {group}, {claims.NAME}"),
+    (
+        "an unknown placeholder",
+        "{role}/**",
+        "{role} is no known placeholder; allowed: {user}, {user@DOMAIN}, {group}, {claims.NAME}",
+    ),
+    ("a placeholder of no domain", "{user@}/**", "{user@} is no known placeholder"),
+    ("a placeholder of two domains", "{user@a@b}/**", "is no known placeholder"),
+    ("a domain and a star", "{user@x.org}-*", "one path segment"),
     ("a claim without a name", "{claims.}/**", "{claims.} is no known placeholder"),
     ("a path of names", "{user:path}/**", "{user:path} is no known placeholder"),
     ("another kind of value", "{claims.project:int}", "{claims.project:int} is no known placeholder"),
@@ -114,6 +121,22 @@ USERS = [
     ("below a folder", "home/{user}/*", "home/alice/app", "alice", True),
     ("text around", "cache-{user}", "cache-alice", "alice", True),
     ("text around is not the name", "cache-{user}", "cache-bob", "alice", False),
+    ("a mail address", "{user@x.org}/**", "ann/app", "ann@x.org", True),
+    ("text around the local part", "dev-{user@x.org}/**", "dev-ann/app", "ann@x.org", True),
+    ("somebody else at the domain", "{user@x.org}/**", "bob/app", "ann@x.org", False),
+    ("another domain", "{user@x.org}/**", "ann/app", "ann@y.org", False),
+    ("a domain below", "{user@x.org}/**", "ann/app", "ann@mail.x.org", False),
+    ("a domain that ends alike", "{user@x.org}/**", "ann/app", "ann@notx.org", False),
+    ("a dot of the domain is no wildcard", "{user@x.org}/**", "ann/app", "ann@xxorg", False),
+    ("capitals in the domain", "{user@x.org}/**", "ann/app", "ann@X.org", False),
+    ("the domain and more", "{user@x.org}/**", "ann/app", "ann@x.org.evil.example", False),
+    ("no domain", "{user@x.org}/**", "ann/app", "ann", False),
+    ("a domain alone", "{user@x.org}/**", "ann/app", "@x.org", False),
+    ("two ats", "{user@x.org}/**", "ann/app", "ann@y.org@x.org", False),
+    ("a plus in the local part", "{user@x.org}/**", "ann/app", "ann+ci@x.org", False),
+    ("capitals in the local part", "{user@x.org}/**", "ann/app", "Ann@x.org", False),
+    ("the whole name", "{user}/**", "ann/app", "ann@x.org", False),
+    ("nobody at a domain", "{user@x.org}/**", "ann/app", "", False),
     ("twice", "{user}/x/{user}", "a/x/a", "a", True),
     ("twice, two names", "{user}/x/{user}", "a/x/b", "a", False),
     ("anonymous", "{user}/**", "alice/app", "", False),
@@ -190,6 +213,7 @@ def definition(glob: str, caller: Principal) -> str:
         project = caller.claims.get("project", [])
         values = {
             "{user}": [caller.name],
+            "{user@x.org}": re.findall(r"\A(.*)@x\.org\Z", caller.name, re.DOTALL),
             "{group}": caller.groups,
             "{claims.project}": [project] if isinstance(project, str) else project,
         }[match[0].replace(":path", "")]
@@ -231,14 +255,16 @@ def test_no_value_escapes_its_place(value: str, repository: str) -> None:
     assert Glob.parse("{claims.c:path}/**").matches(repository.split("/"), claim) == is_below
 
 
-@given(st.text("abc019._-*/{}user", max_size=30))
+@given(st.one_of(st.text("abc019._-*/{}user@", max_size=30), globs))
 def test_every_text_is_a_glob_or_refused(text: str) -> None:
     try:
         glob = Glob.parse(text)
     except GlobInvalid:
         return
     assert str(glob) == text
-    assert glob.has_user == ("{user}" in text)
+    is_about_users = "{user}" in text or "{user@" in text
+    assert any(placeholder.kind == "user" for placeholder in glob.placeholders) == is_about_users
+    assert (glob.for_user("a/b") is None) == is_about_users
 
 
 @given(globs, repositories, principals)
@@ -260,3 +286,14 @@ def test_many_stars_on_a_long_name_do_not_explode() -> None:
     # With a backtracking matcher either of these takes longer than a lifetime.
     assert not matches("a*" * 100 + "b", "a" * 255)
     assert not matches("**/a/" * 40 + "b", "/".join("a" * 128))
+
+
+@given(globs, repositories, st.sampled_from(NAMES))
+def test_a_glob_for_a_user_is_the_glob_with_the_user_asking(text: str, repository: str, name: str) -> None:
+    glob, caller, segments = Glob.parse(text), Principal(name), repository.split("/")
+    placed = glob.for_user(name)
+    assert glob.matches(segments, caller) == (placed is not None and placed.matches(segments, caller))
+
+
+def test_a_name_that_makes_a_glob_too_long_has_no_glob() -> None:
+    assert Glob.parse("{user}/" + "a" * 200).for_user("b" * 100) is None

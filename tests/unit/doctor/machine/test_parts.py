@@ -240,6 +240,14 @@ BROKEN = [
         "it changes nothing",
         "authproxy policy check",
     ),
+    Broken(
+        "a user called like the head of a rule",
+        lambda machine: machine.write("htpasswd", f"alice:{HASH}\npublic:{HASH}\n"),
+        "policies",
+        Level.NOTE,
+        "the user public may pull, push in public/**, and policies/rules.yaml:4",
+        "give the user or group, or the repositories, another name",
+    ),
     Broken("a policy that is none", denies("  - x\n"), "policies", Level.WRONG, "policies/rules.yaml:3"),
 ]
 

@@ -99,7 +99,7 @@ def in_our_words(folder: Path, config: object) -> tuple[PolicyFile, bool]:
         assert "nothing of its accessControl" in str(exc)
         return PolicyFile(()), False
     whole = all(
-        finding.kind is Kind.DANGER or "detectManifestCollision" in finding.sentence for finding in result.findings
+        finding.kind is not Kind.LEFT or "detectManifestCollision" in finding.sentence for finding in result.findings
     )
     return parse_policy(parse_document(to_policy(result), "imported")), whole
 
@@ -143,8 +143,12 @@ READ = {"defaultPolicy": ["read"]}
 FINDINGS: list[tuple[dict[str, Any], Kind, str]] = [
     ({"repositories": {"a/**": READ, "a/{b,c*}": READ}}, Kind.LEFT, "braces within braces, or with wildcards"),
     ({"repositories": {"a/*": READ, "*/b": READ}}, Kind.LEFT, "it is chance there"),
-    ({"repositories": {"a/*": READ, "{a,b}/**": READ}}, Kind.DANGER, "a/* never decides"),
-    ({"repositories": {"A/*": READ, "b": READ}}, Kind.DANGER, "matches no repository"),
+    ({"repositories": {"a/*": READ, "{a,b}/**": READ}}, Kind.NOTHING, "a/* never decides"),
+    ({"repositories": {"A/*": READ, "b": READ}}, Kind.NOTHING, "matches no repository's name, since none has capitals"),
+    ({"repositories": {"/a/**": READ, "b/**": READ}}, Kind.NOTHING, "none begins with a slash"),
+    ({"repositories": {"a": {**READ, "owners": ["x"]}}}, Kind.LEFT, "repositories.owners: a key that is not read"),
+    ({"repositories": {"a": READ}, "b/**": READ}, Kind.LEFT, "accessControl.b/**: a key that is not read"),
+    ({"repositories": {"a": {"policies": [{"user": ["x"], "actions": ["read"]}], **READ}}}, Kind.LEFT, "policies.user"),
     ({"repositories": {"a": {"anonymousPolicy": ["read"]}}}, Kind.DANGER, "gives read to callers without credentials"),
     ({"repositories": {"a": {"defaultPolicy": ["read", "fly"]}}}, Kind.LEFT, "the action fly is none here"),
     ({"repositories": {"a": {"defaultPolicy": ["read", "update"]}}}, Kind.LEFT, "update without create"),
@@ -170,7 +174,7 @@ def test_sources_of_users_are_left_behind(tmp_path: Path, source: str) -> None:
 
 def test_json_may_have_characters_in_two_escapes(tmp_path: Path) -> None:
     result = imported(tmp_path, {"http": {"accessControl": {"repositories": {"\U0001f1fa": READ, "a": READ}}}})
-    assert "\U0001f1fa matches no repository's name" in [finding.sentence for finding in result.findings]
+    assert any("\U0001f1fa matches no repository's name" in finding.sentence for finding in result.findings)
 
 
 def test_half_a_character_is_refused(tmp_path: Path) -> None:
@@ -197,3 +201,18 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, config: object, words: s
     with pytest.raises(DocumentError) as caught:
         imported(tmp_path, config)
     assert words in str(caught.value)
+
+
+def test_globs_of_zot_1_straight_below_access_control_are_read(tmp_path: Path) -> None:
+    control = {"Team/**": READ, "team/**": READ, "adminPolicy": {"users": ["root"], "actions": ["read"]}}
+    result = imported(tmp_path, {"http": {"accessControl": control}})
+    assert [rule.repositories for rule in result.rules if "pull" in rule.allow] == [("team/**",), ("**",)]
+    assert {finding.kind for finding in result.findings} == {Kind.NOTHING}
+
+
+def test_a_config_map_is_told_with_the_key_that_holds_the_file(tmp_path: Path) -> None:
+    inner = json.dumps({"http": {"accessControl": {"repositories": {"a": READ}}}}, indent=1)
+    with pytest.raises(DocumentError, match=r"wrapped in a ConfigMap.*below data → config.json, as a text"):
+        imported(tmp_path, {"apiVersion": "v1", "kind": "ConfigMap", "data": {"config.json": inner}})
+    with pytest.raises(DocumentError, match=r"wrapped: .*below zot → config, as keys"):
+        imported(tmp_path, {"zot": {"config": {"http": {"accessControl": {"repositories": {"a": READ}}}}}})
