@@ -109,7 +109,9 @@ class Passwords:
         if not check.done.done() and check.turn in self._of_turn:
             self._turn_away(check.turn)
         if not check.done.done() or check.done.cancelled():
-            raise TooManyRequests("logins cannot be checked in time", retry_after_s=RETRY_AFTER_S)
+            is_late = self._now() >= check.until
+            said = "logins cannot be checked in time" if is_late else "too many logins are being checked"
+            raise TooManyRequests(said, retry_after_s=RETRY_AFTER_S)
         return check.done.result()
 
     async def waste(self, name: str, password: str, cost: int, client: str = "") -> None:
