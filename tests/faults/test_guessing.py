@@ -40,6 +40,7 @@ def connect(server: Server, source: str) -> ssl.SSLSocket:
 
 def _status(wire: ssl.SSLSocket, request: bytes) -> int:
     """Where the machine has no time for hashing it is asked again: that is not what is tested here."""
+    answer = b""
     for _ in range(TRIES):
         wire.sendall(request)
         answer = wire.recv(65536)
