@@ -158,7 +158,7 @@ def test_no_request_fails_during_twenty_rotations_and_twenty_reloads(tmp_path: P
             with load.with_token(token) as client:
                 assert client.get("/v2/").status_code == httpx.codes.OK, f"{read(token, 0)['kid']} is refused"
         assert {"pushes_and_pulls", "asks_for_tokens"} <= set(load.rounds), "there was no load"
-        assert "the old ones stay in force" not in server.output, server.output
+        assert "the old content stays in force" not in server.output, server.output
 
 
 def change(load: Load, number: int) -> str:

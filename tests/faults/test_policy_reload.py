@@ -49,7 +49,7 @@ def test_a_file_that_changes_is_in_force_and_one_that_breaks_is_not(tmp_path: Pa
         wait_until(server, lambda: server.output.count("policies loaded") == int(workers))
         assert all(granted(server) == SCOPE for _ in range(6))
         rules.write_text(RULE.replace("users:", "usres:"))
-        wait_until(server, lambda: server.output.count("the old ones stay in force") == int(workers))
+        wait_until(server, lambda: server.output.count("the old content stays in force") == int(workers))
         assert "policies/team.yaml:5" in server.output
         assert all(granted(server) == SCOPE for _ in range(6))
         rules.unlink()
