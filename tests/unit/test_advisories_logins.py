@@ -127,7 +127,7 @@ async def test_no_address_answers_a_page_with_200(tmp_path: Path, path: str) -> 
         for method in ("GET", "POST"):
             answer = await client.request(method, path, headers={"Accept": "text/html"}, follow_redirects=True)
             assert "html" not in answer.headers.get("Content-Type", "")
-            if answer.status_code == 200:
+            if answer.status_code == 200 and answer.content:  # load balancers get an empty one at /
                 assert set(answer.json()) >= {"token", "access_token"}
 
 
