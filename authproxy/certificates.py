@@ -22,6 +22,7 @@ from authproxy.errors import StartError
 from authproxy.pem import Wanted, find_fault
 from authproxy.private_file import write_private
 from authproxy.rights import rights_at
+from authproxy.text_file import FileIsUtf16, without_mark
 
 CA_VALID_FOR = dt.timedelta(days=3650)
 # The longest that Apple's clients take of a certificate from an authority that the user added.
@@ -122,7 +123,9 @@ def make_tls(pair: KeyPair) -> ssl.SSLContext:
 def _read(setting: str, path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_FILE_BYTES)
+            return without_mark(file.read(MAX_FILE_BYTES), str(path))
+    except FileIsUtf16 as exc:
+        raise StartError(f"{setting}: {exc}") from None
     except OSError as exc:
         raise StartError(f"{setting}: cannot read {path}: {exc.strerror}; check the path and its permissions") from exc
 

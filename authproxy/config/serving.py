@@ -162,7 +162,7 @@ class Http(Section):
     with one warning in the log for each peer. `0.0.0.0/0` believes everybody. Of a chain the outermost trusted proxy's
     word counts: the element of `-Proto`, `-Host` and `-Port` as many steps before the last as trusted proxies stand in
     `X-Forwarded-For`. A request in which `Forwarded` and the others contradict each other is refused: let the proxy
-    write both, or drop those that it does not write."""
+    write both, or drop those that it does not write. So is one whose lists have more than 200 elements together."""
 
     proxyprotocol: Boolean = False
     """Whether connections from `trustedproxies` begin with the PROXY protocol, version 1 or 2, before TLS: a balancer

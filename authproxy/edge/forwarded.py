@@ -20,6 +20,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, facts, find_header
+from authproxy.budget import MAX_FORWARDED_PARTS
 from authproxy.edge.disbelief import Disbelief
 from authproxy.edge.hops import Hop, list_elements, parse_address, parse_forwarded, parse_scheme
 from authproxy.errors import ForwardedInvalid, NameInvalid
@@ -27,6 +28,9 @@ from authproxy.origin import DEFAULT_PORTS, Origin
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Pairs: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+# The headers that are lists, one element for each proxy.
+_LISTS = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto"})
 
 # RFC 3986 §3.2 without user information: what may stand in a Location, a realm, and the Host sent upstream.
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -71,6 +75,7 @@ def decide_origin(
     authority = find_header(headers, b"host") or own_authority
     told = _Told()
     if is_trusted(peer, trusted):
+        _check_size(headers)
         forwarded = _read_forwarded(headers, trusted)
         told = _join(forwarded, _read_x_headers(headers, trusted, forwarded.proxies), scheme, authority)
         scheme = told.scheme or scheme
@@ -133,6 +138,16 @@ class DecideOrigin:
         if self.disbelief is not None and self.public_url is None and not is_trusted(peer, self.trusted):
             self.disbelief.note(peer, scope["headers"], origin.scheme, origin.authority)
         return origin
+
+
+def _check_size(headers: Pairs) -> None:
+    """Raise ForwardedInvalid for lists that no chain of proxies writes: their beginning is the client's own."""
+    parts = sum(1 + value.count(b",") + value.count(b";") for name, value in headers if name in _LISTS)
+    if parts > MAX_FORWARDED_PARTS:
+        raise ForwardedInvalid(
+            f"the Forwarded and X-Forwarded-* headers have {parts} parts, and {MAX_FORWARDED_PARTS} at most are read: "
+            "the client made them up, or two proxies send the request to each other"
+        )
 
 
 def _own_authority(scope: Scope) -> str:

@@ -11,16 +11,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-import structlog
-
+from authproxy.alarm import sound
 from authproxy.budget import client_network, max_connections
 from authproxy.http1.admission import Admission, Place
 from authproxy.http1.options import DEFAULT, Options
 from authproxy.http1.preamble import AwaitPreamble
 from authproxy.http1.tls import TlsTransport
 from authproxy.http1.transport import SocketTransport
-
-log = structlog.get_logger(__name__)
 
 # Connections that are accepted in one turn of the loop: those that are open want their turn too.
 ACCEPTS_A_TURN: Final = 64
@@ -66,7 +63,7 @@ class Loop(asyncio.SelectorEventLoop):
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
                     raise
-                log.error("no more connections can be accepted", error=error.strerror, retry_s=RETRY_S)  # noqa: TRY400 - where it came from says nothing
+                sound("no more connections can be accepted", reason=str(error.strerror), retry_s=RETRY_S)
                 self.remove_reader(sock)
                 again = partial(self._start_serving, protocol_factory, sock, sslcontext, server, backlog, *timeouts)  # type: ignore[attr-defined]  # asyncio's own
                 self.call_later(RETRY_S, self._accept_again, sock, again)

@@ -319,6 +319,25 @@ def test_what_cannot_be_believed_is_refused(what: str) -> None:
     assert decide_origin(peer="10.0.0.9", scheme="http", headers=headers, own_authority="own").client == "10.0.0.9"
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([(FROM, ", ".join(["10.0.0.1"] * 201))], id="addresses"),
+        pytest.param([(FROM, "10.0.0.1")] * 201, id="lines"),
+        pytest.param([("forwarded", ",".join(["for=10.0.0.1"] * 201))], id="elements of Forwarded"),
+        pytest.param([("forwarded", "x=1;" * 201)], id="pairs of Forwarded"),
+        pytest.param([(FROM, "1.2.3.4"), (PROTO, "," * 200)], id="empty elements"),
+    ],
+)
+def test_lists_that_only_a_client_makes_are_refused(headers: list[tuple[str, str]]) -> None:
+    lists = encoded([("host", "r"), *headers])
+    trusted = [ipaddress.ip_network("10.0.0.0/8")]
+    with pytest.raises(ForwardedInvalid, match="200 at most are read"):
+        decide_origin(peer="10.0.0.9", scheme="http", headers=lists, own_authority="own", trusted=trusted)
+    # Of somebody who is not believed they are not read at all.
+    decide_origin(peer="192.0.2.1", scheme="http", headers=lists, own_authority="own", trusted=trusted)
+
+
 @pytest.mark.parametrize("host", ['a"b', "a b", "a/b", "user@host", "a\\b", "host:port", "[zz]", "a\x00b"])
 def test_a_host_that_is_none_is_refused(host: str) -> None:
     with pytest.raises(NameInvalid):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from authproxy.alarm import Alarms
 from authproxy.http1 import loop as module
 from authproxy.http1.loop import ACCEPTS_A_TURN, RETRY_S, Loop
 from authproxy.http1.tls import TlsTransport
@@ -167,6 +168,7 @@ def test_where_no_descriptor_is_left_it_waits_a_little_and_says_so_once(
     listening: Exhausted, error: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RETRY_S", 0.05)
+    monkeypatch.setattr(module, "sound", Alarms().sound)
     listening.errors = [error, error]
 
     async def check() -> None:
@@ -180,7 +182,7 @@ def test_where_no_descriptor_is_left_it_waits_a_little_and_says_so_once(
 
     with asyncio.Runner(loop_factory=Loop) as runner:
         runner.run(check())
-    assert capsys.readouterr().out.count("no more connections can be accepted") == 2
+    assert capsys.readouterr().out.count("no more connections can be accepted") == 1
 
 
 def test_a_server_that_ends_while_it_waits_is_not_begun_anew(
