@@ -35,6 +35,9 @@ MAX_MANIFEST_PARTS = 100_000
 # Layers of an image, or entries of an index, each a digest to parse (some 20 µs) and a link to look for. overlayfs
 # takes 500 layers.
 MAX_DESCRIPTORS = 2_000
+# What a list of referrers says of one, as JSON, in bytes: a page holds 4 MiB, and eight are read at once. Annotations of
+# signatures have some ten thousand. Counted as JSON because one byte of a manifest may be six there.
+MAX_LISTED_BYTES = 512 * 1024
 
 # Peers whose disbelieved forwarded headers the log warns of: enough for the proxies of one registry, and too few for
 # strangers to fill the log with.

@@ -14,6 +14,7 @@ from contextlib import aclosing, suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from authproxy.budget import MAX_LISTED_BYTES
 from authproxy.digest import HEX_LENGTH, Digest, parse_digest
 from authproxy.errors import DigestInvalid, ManifestInvalid
 from authproxy.pages import parse_page
@@ -40,6 +41,7 @@ BATCH = 8
 LARGE_BYTES = 64 * 1024
 
 _HEAD = f'{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":['.encode()
+_END = b"]}"
 
 
 class Entry(NamedTuple):
@@ -83,7 +85,7 @@ class Referrers:
             headers.append(("OCI-Filters-Applied", "artifactType"))
         if has_more:
             headers.append(("Link", _next(exchange, page)))
-        await exchange.answer(200, headers, _HEAD + b",".join(page.shown) + b"]}")
+        await exchange.answer(200, headers, _HEAD + b",".join(page.shown) + _END)
 
     async def _entries(
         self, repository: Repository, subject: Digest, after: Digest | None
@@ -178,7 +180,7 @@ class ReferrersPage:
         self.limit = limit
         self.shown: list[bytes] = []
         self.last: Digest | None = None  # what was looked at last
-        self._bytes = 0
+        self._bytes = len(_HEAD) + len(_END)
         self._looked_at = 0
         self._read_bytes = 0
 
@@ -188,7 +190,7 @@ class ReferrersPage:
             return False
         entry = found.entry
         if entry is not None and self.artifact_type in (None, entry.artifact_type):
-            length = len(entry.descriptor)
+            length = len(entry.descriptor) + 1  # and a comma
             if len(self.shown) >= self.limit or (self.shown and self._bytes + length > MAX_BYTES):
                 return False
             self.shown.append(entry.descriptor)
@@ -212,20 +214,29 @@ def describe(content: bytes, digest: Digest, subject: Digest) -> Entry | None:
     try:
         body = parse_object(content)
         media_type = infer_media_type(body)
+        match body.get("subject"):
+            case {"digest": str(named)} if named == str(subject):
+                return make_entry(media_type, digest, len(content), describe_referrer(body, media_type))
+            case _:
+                return None
     except ManifestInvalid:  # another program stored it
         return None
-    match body.get("subject"):
-        case {"digest": str(named)} if named == str(subject):
-            pass
-        case _:
-            return None
-    return make_entry(media_type, digest, len(content), describe_referrer(body, media_type))
 
 
 def make_entry(media_type: str, digest: Digest, size: int, listed_with: Mapping[str, Any]) -> Entry:
-    """The descriptor that a list shows of a manifest."""
-    found = {"mediaType": media_type, "digest": str(digest), "size": size, **listed_with}
-    return Entry(digest, listed_with.get("artifactType"), json.dumps(found, separators=(",", ":")).encode())
+    """The descriptor that a list shows of a manifest. Raises ManifestInvalid for more than MAX_LISTED_BYTES."""
+    artifact_type, annotations = listed_with.get("artifactType"), listed_with.get("annotations", {})
+    texts = (media_type, artifact_type or "", *annotations, *annotations.values())
+    descriptor = b""
+    if sum(map(len, texts)) <= MAX_LISTED_BYTES:  # or writing JSON would take long for nothing
+        found = {"mediaType": media_type, "digest": str(digest), "size": size, **listed_with}
+        descriptor = json.dumps(found, separators=(",", ":")).encode()
+    if not 0 < len(descriptor) <= MAX_LISTED_BYTES:
+        raise ManifestInvalid(
+            f"a list of referrers would say more than {MAX_LISTED_BYTES} bytes of the manifest, as JSON: annotations of"
+            " one with a subject have to be shorter; put what is long into a layer"
+        )
+    return Entry(digest, artifact_type, descriptor)
 
 
 def to_note(stored: Digest, entry: Entry) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from authproxy.budget import MAX_DESCRIPTORS, MAX_MANIFEST_PARTS
+from authproxy.budget import MAX_DESCRIPTORS, MAX_LISTED_BYTES, MAX_MANIFEST_PARTS
 from authproxy.digest import Digest
 from authproxy.registry.manifest import MAX_BYTES, OCI_IMAGE, OCI_INDEX
 from tests.support.image import push_blob
@@ -110,6 +110,44 @@ def test_as_many_layers_as_are_taken(server: Server) -> None:
         push_blob(client, APP, b"{}")
         content = json.dumps(image(layers=[LAYER] * MAX_DESCRIPTORS)).encode()
         assert put(client, content).status_code == httpx.codes.CREATED
+
+
+@pytest.mark.parametrize("letter", ["\x7f", "\u00e9", "a"], ids=["six times as long as JSON", "three times", "as long"])
+def test_annotations_that_swell_in_a_list_are_refused(server: Server, letter: str) -> None:
+    subject = {"mediaType": OCI_IMAGE, "digest": str(Digest.of(b"swells")), "size": 8}
+    body = image(subject=subject, annotations={"a": letter * ((MAX_BYTES - 1000) // len(letter.encode()))})
+    content = json.dumps(body, ensure_ascii=False).encode()
+    with server.client() as client:
+        push_blob(client, APP, b"{}")
+        answer = put(client, content)
+        assert client.get(f"/v2/{APP}/referrers/{subject['digest']}").json()["manifests"] == []
+    assert answer.status_code == httpx.codes.BAD_REQUEST
+    [error] = answer.json()["errors"]
+    assert error["code"] == "MANIFEST_INVALID"
+    assert f"{MAX_LISTED_BYTES} bytes" in error["message"]
+
+
+def test_a_page_of_the_largest_entries_is_no_longer_than_a_manifest(server: Server) -> None:
+    def push(client: httpx.Client, subject: str, text: str) -> str:
+        named = {"mediaType": OCI_IMAGE, "digest": str(Digest.of(subject.encode())), "size": 8}
+        content = json.dumps(image(subject=named, annotations={"a": text})).encode()
+        assert put(client, content).status_code == httpx.codes.CREATED
+        return f"/v2/{APP}/referrers/{named['digest']}"
+
+    count = MAX_BYTES // MAX_LISTED_BYTES
+    with server.client() as client:
+        push_blob(client, APP, b"{}")
+        [entry] = client.get(push(client, "smallest", "")).json()["manifests"]
+        spare = MAX_LISTED_BYTES - len(json.dumps(entry, separators=(",", ":"))) - 8
+        for mark in range(count):
+            path = push(client, "largest", "x" * (spare - 1) + str(mark))
+        shown = 0
+        while path:
+            answer = client.get(path)
+            assert len(answer.content) <= MAX_BYTES
+            shown += len(answer.json()["manifests"])
+            path = answer.links["next"]["url"] if "next" in answer.links else ""
+    assert shown == count
 
 
 def blob_of(server: Server, digest: str) -> Path:
