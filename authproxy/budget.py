@@ -95,6 +95,9 @@ def max_connections(descriptors: int) -> int:
 MAX_PASSWORDS_WAITING = 32
 # Different passwords for one name at a time, in the queue or being checked: guesses at one user leave it to all others.
 MAX_PASSWORDS_OF_ONE_NAME = 8
+# Of both, what a client that is known may take from strangers. One with a password is no stranger, and may guess all the
+# same: a quarter is eight logins at once past a queue full of strangers, and leaves them the rest.
+PART_OF_A_KNOWN_CLIENT = 1 / 4
 # How long a client is known by a login that succeeded, in seconds, and how many clients.
 KNOWN_CLIENT_S = 24 * 3600.0
 MAX_KNOWN_CLIENTS = 10_000

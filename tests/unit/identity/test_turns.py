@@ -74,7 +74,8 @@ def test_who_comes_later_does_not_wait_for_those_that_others_had_before() -> Non
         ("A B B C", KNOWN, "B"),
         ("K K K K", "A", "K"),
         ("K K K K", KNOWN, None),
-        ("K K A K", KNOWN, "A"),
+        ("K A B C", KNOWN, None),
+        ("K K A K", KNOWN, None),
     ],
     ids=[
         "of the client with most",
@@ -86,7 +87,8 @@ def test_who_comes_later_does_not_wait_for_those_that_others_had_before() -> Non
         "the client with most again",
         "known ones have no more than others",
         "not even for themselves",
-        "a stranger first",
+        "who has their part of the queue displaces no stranger",
+        "however many of their own there are",
     ],
 )
 def test_where_the_queue_is_full_the_newest_of_the_client_with_most_goes(
@@ -117,6 +119,15 @@ def test_guesses_of_one_client_at_a_name_leave_others_the_name_and_the_queue() -
     assert joined is not None
     assert joined.displaced is guesses[2]
     assert join(turns, "A", "bob") is not None
+
+
+def test_of_a_name_a_known_client_takes_no_more_than_a_part_from_strangers() -> None:
+    turns = Turns(99, 8)
+    for client in "ABCDEFGH":
+        assert join(turns, client, "alice") is not None
+    joined = [turns.join(KNOWN, "alice", is_known=True) for _ in range(3)]
+    assert [one and one.displaced and one.displaced.client for one in joined] == ["H", "G", None]
+    assert joined[2] is None
 
 
 def test_who_leaves_makes_room() -> None:
