@@ -35,8 +35,8 @@ MAX_MANIFEST_PARTS = 100_000
 # Layers of an image, or entries of an index, each a digest to parse (some 20 µs) and a link to look for. overlayfs
 # takes 500 layers.
 MAX_DESCRIPTORS = 2_000
-# What a list of referrers says of one, as JSON, in bytes: a page holds 4 MiB, and eight are read at once. Annotations of
-# signatures have some ten thousand. Counted as JSON because one byte of a manifest may be six there.
+# What a list of referrers says of one, as JSON, in bytes: a page holds 4 MiB, and eight are read at once. Signatures
+# have some ten thousand bytes of annotations. Counted as JSON because one byte of a manifest may be six there.
 MAX_LISTED_BYTES = 512 * 1024
 
 # Peers whose disbelieved forwarded headers the log warns of: enough for the proxies of one registry, and too few for
@@ -95,8 +95,8 @@ def max_connections(descriptors: int) -> int:
 MAX_PASSWORDS_WAITING = 32
 # Different passwords for one name at a time, in the queue or being checked: guesses at one user leave it to all others.
 MAX_PASSWORDS_OF_ONE_NAME = 8
-# Of both, what a client that is known may take from strangers. One with a password is no stranger, and may guess all the
-# same: a quarter is eight logins at once past a queue full of strangers, and leaves them the rest.
+# Of both, what a client that is known may take from strangers: a user may guess, too. A quarter is eight logins at once
+# past a queue full of strangers, and leaves them the rest.
 PART_OF_A_KNOWN_CLIENT = 1 / 4
 # How long a client is known by a login that succeeded, in seconds, and how many clients.
 KNOWN_CLIENT_S = 24 * 3600.0
