@@ -139,9 +139,8 @@ def test_a_page_of_the_largest_entries_is_no_longer_than_a_manifest(server: Serv
         push_blob(client, APP, b"{}")
         [entry] = client.get(push(client, "smallest", "")).json()["manifests"]
         spare = MAX_LISTED_BYTES - len(json.dumps(entry, separators=(",", ":"))) - 8
-        for mark in range(count):
-            path = push(client, "largest", "x" * (spare - 1) + str(mark))
-        shown = 0
+        paths = [push(client, "largest", "x" * (spare - 1) + str(mark)) for mark in range(count)]
+        shown, path = 0, paths[0]
         while path:
             answer = client.get(path)
             assert len(answer.content) <= MAX_BYTES
