@@ -69,7 +69,7 @@ def create(
     if tls is not None:
         _keep_fresh(tls, parts)
     registry = make_backend(settings, parts)
-    pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     for layer in reversed(make_gate(settings, parts, pages, fallback_secret)):
         registry = layer(registry)
     _answer_errors(pages)
@@ -161,7 +161,11 @@ def _answer_errors(pages: FastAPI) -> None:
 
 
 class _Paths:
-    """The registry's API below /v2/, everything else to the pages."""
+    """The registry's API below /v2/, everything else to the pages.
+
+    A page with slashes behind its path is redirected to by its path alone: passwords go to one of them, and the
+    framework's redirect names the host and the scheme that the last proxy has used.
+    """
 
     def __init__(self, registry: App, pages: FastAPI) -> None:
         self.registry = registry
@@ -172,6 +176,7 @@ class _Paths:
             for route in pages.routes
             if isinstance(route, Route) and not isfunction(route.endpoint)
         }
+        self.page_paths = frozenset(route.path for route in pages.routes if isinstance(route, Route))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path = scope["path"]
@@ -179,7 +184,13 @@ class _Paths:
             return endpoint(scope, receive, send)
         if path == "/v2":
             return respond(send, 301, [("Location", scope[ORIGIN].prefix + BASE_PATH), ("Content-Length", "0")])
-        return (self.registry if is_registry_path(path) else self.pages)(scope, receive, send)
+        if is_registry_path(path):
+            return self.registry(scope, receive, send)
+        if path[-1:] == "/" and (page := path.rstrip("/")) in self.page_paths:
+            query = scope["query_string"].decode("latin-1")
+            location = scope[ORIGIN].prefix + page + (f"?{query}" if query else "")
+            return respond(send, HTTPStatus.TEMPORARY_REDIRECT, [("Location", location), ("Content-Length", "0")])
+        return self.pages(scope, receive, send)
 
 
 class _Lifespan:

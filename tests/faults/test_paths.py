@@ -49,6 +49,20 @@ def test_slashes_too_many_lead_to_the_path_that_is_authorised(
         assert followed.status_code == (404 if "tags" in path else 200)
 
 
+@pytest.mark.parametrize("path", ["/token", "/.well-known/jwks.json"])
+@pytest.mark.parametrize("slashes", ["/", "//"])
+def test_a_page_with_slashes_behind_it_stays_on_the_host_and_the_scheme_that_were_asked(
+    server: Server, prefix: str, path: str, slashes: str
+) -> None:
+    """Passwords go to `/token`: whoever follows sends them along, so neither may become another's."""
+    with server.client() as client:
+        for method in ("GET", "POST"):
+            answer = client.request(
+                method, f"{server.url}{prefix}{path}{slashes}?a=1", headers={"Host": "elsewhere.example"}
+            )
+            assert (answer.status_code, answer.headers["location"]) == (307, f"{prefix}{path}?a=1")
+
+
 @pytest.mark.parametrize("path", ["//evil.example/v2/", "//evil.example//v2/_catalog/", "/\\evil.example/v2//"])
 def test_no_path_leads_to_another_host(server: Server, prefix: str, path: str) -> None:
     with server.client() as client:
