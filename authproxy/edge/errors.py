@@ -34,7 +34,8 @@ def render(error: RegistryError) -> tuple[int, list[tuple[str, str]], bytes]:
         content = {"error": error.error, "error_description": str(error), **content}
     if isinstance(error, CredentialsRefused):
         content["details"] = str(error)
-    body = json.dumps(content, ensure_ascii=False).encode() + b"\n"
+    # JSON that a client has sent may hold half a surrogate pair. The replacement is JSON's own way to write it.
+    body = json.dumps(content, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *error.headers]
     return error.status, headers, body
 

@@ -87,6 +87,16 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
         OCI_INDEX,
         f"takes {MAX_DESCRIPTORS} in one manifest",
     ),
+    "a media type that no UTF-8 can say": (
+        b'{"schemaVersion":2,"mediaType":"\\ud800"}',
+        OCI_IMAGE,
+        "the manifest is \ud800, but it was sent as",
+    ),
+    "a digest that no UTF-8 can say": (
+        json.dumps(image(config={"mediaType": "a/b", "digest": "sha256:\udfff", "size": 1})).encode(),
+        OCI_IMAGE,
+        "config: a digest is sha256:",
+    ),
     "nested 5,000 deep": (
         b'{"schemaVersion":2,"x":' + b"[" * 5000 + b"]" * 5000 + b"}",
         OCI_IMAGE,
