@@ -11,9 +11,22 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 _PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 _PRIVATE_V6 = IPv6Network("fc00::/7")
 
-# Keys of cloud machines at addresses that look like others: Azure's, Oracle's and, over IPv6, Amazon's.
+# Keys of cloud machines at addresses that look like others: Azure's and Oracle's.
 _KEYS = tuple(map(IPv4Network, ("168.63.129.16/32", "192.0.0.0/24")))
-_KEYS_V6 = IPv6Network("fd00:ec2::/32")
+# Over IPv6 Amazon's, which are several, Google's, Oracle's, Scaleway's, Akamai's and Alibaba's.
+_KEYS_V6 = tuple(
+    map(
+        IPv6Network,
+        (
+            "fd00:ec2::/32",
+            "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
+            "fd00:42::42",
+            "fd00:a9fe:a9fe::1",
+            "fd00:100::100:200",
+        ),
+    )
+)
 
 # IPv6 with an IPv4 address in its last 32 bits: mapped and compatible (RFC 4291 §2.5.5), translated (RFC 2765), NAT64
 # (RFC 6052). The prefix that networks choose for themselves (RFC 8215) has it somewhere.
@@ -46,5 +59,5 @@ def _is_fit(address: IPv4Address) -> bool:
 
 def _is_fit_v6(address: IPv6Address) -> bool:
     if address in _PRIVATE_V6:
-        return address not in _KEYS_V6
+        return not any(address in network for network in _KEYS_V6)
     return address.is_global and not address.is_multicast
