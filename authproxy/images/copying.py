@@ -141,7 +141,7 @@ class Copier:
 
     async def _list_digest_tags(self, name: ImageName) -> frozenset[str]:
         client = await self.registries.open(name.host, name.repository)
-        return digest_tags([tag async for tag in tags(client, name.repository)])
+        return await digest_tags(tags(client, name.repository))
 
     def _target(self, name: ImageName) -> str:
         own = f"{name.host}/{name.repository}:{name.tag}" if name.tag is not None else str(name)

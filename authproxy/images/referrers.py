@@ -7,7 +7,7 @@ OCI Distribution 1.1 has referrers, manifests whose `subject` is the image; the 
 
 import asyncio
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,9 @@ MAX_REFERRERS = 1000
 
 # All of them are held until they are copied. One has some kilobytes; a registry may send 16 MiB for each.
 MAX_BYTES = 64 << 20
+
+# Tags of a repository that begin with a digest: three for each of 80,000 images. A registry may list them without end.
+MAX_DIGEST_TAGS = 250_000
 
 # Questions about one image at the same time.
 JOBS = 4
@@ -56,9 +59,15 @@ def referrers_tag(digest: Digest) -> str:
     return f"{digest.algorithm}-{digest.hex[:MAX_TAG_HEX]}"
 
 
-def digest_tags(tags: Iterable[str]) -> frozenset[str]:
-    """Those of a repository's tags that begin with a digest."""
-    return frozenset(tag for tag in tags if tag.startswith(_ALGORITHMS))
+async def digest_tags(tags: AsyncIterable[str]) -> frozenset[str]:
+    """Those of a repository's tags that begin with a digest. Raises MoveError where they are too many to be held."""
+    found: set[str] = set()
+    async for tag in tags:
+        if tag.startswith(_ALGORITHMS):
+            found.add(tag)
+        if len(found) > MAX_DIGEST_TAGS:
+            raise MoveError(f"more than {MAX_DIGEST_TAGS} tags that begin with a digest; --no-referrers leaves them")
+    return frozenset(found)
 
 
 def with_referrer(before: Manifest | None, manifest: Manifest) -> bytes | None:

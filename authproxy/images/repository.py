@@ -29,6 +29,9 @@ _UNKNOWN_PATH = frozenset({NOT_FOUND, NOT_ALLOWED, 501})
 # A blob that breaks off is gone on with where it was, so often without a byte in between.
 RESUMES = 5
 
+# Referrers of one manifest that are listed. A registry may name pages without end, each with a hundred thousand.
+MAX_LISTED = 10_000
+
 
 class RemoteRepository:
     """Images of one repository, to be read, and with `neighbours` written too. Every method raises RemoteError.
@@ -222,6 +225,8 @@ class RemoteRepository:
                 found += Manifest.read(answer.content).children
             except UnreadableManifest as error:
                 raise RemoteError(f"{self._name(digest)}: its referrers cannot be read: {error}") from error
+            if len(found) > MAX_LISTED:
+                raise RemoteError(f"{self._name(digest)}: the registry lists more than {MAX_LISTED} referrers")
         return tuple(found)
 
     async def delete(self, digest: Digest) -> None:

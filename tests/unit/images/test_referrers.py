@@ -1,4 +1,6 @@
+import itertools
 import json
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -57,6 +59,11 @@ class Repository:
 IMAGE = manifest("image")
 
 
+async def listed(tags: Iterable[str]) -> AsyncIterator[str]:
+    for tag in tags:
+        yield tag
+
+
 async def test_referrers_of_referrers_come_after_what_they_refer_to() -> None:
     signature = manifest("signature", IMAGE)
     stamp = manifest("stamp", signature)
@@ -83,8 +90,14 @@ async def test_what_is_listed_without_referring_or_gone_is_left() -> None:
 async def test_tags_of_the_digest_belong_to_it() -> None:
     tag = referrers_tag(IMAGE.digest)
     tags = {f"{tag}.sig": manifest("sig"), f"{tag}.att": manifest("att"), f"{tag}x": manifest("no"), "v1": IMAGE}
-    found = await find_attached(Repository(**tags), [IMAGE.digest], digest_tags(tags))
+    found = await find_attached(Repository(**tags), [IMAGE.digest], await digest_tags(listed(tags)))
     assert [(one.tag, one.manifest) for one in found] == [(f"{tag}.{end}", manifest(end)) for end in ("att", "sig")]
+
+
+async def test_list_of_tags_without_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(referrers, "MAX_DIGEST_TAGS", 50)
+    with pytest.raises(MoveError, match="more than 50 tags that begin with a digest; --no-referrers"):
+        await digest_tags(listed(f"sha256-{number}" for number in itertools.count()))
 
 
 async def test_chain_without_end_is_left() -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from authproxy.digest import Digest
-from authproxy.images import upload
+from authproxy.images import repository, upload
 from authproxy.images.content import Interrupted, Missing
 from authproxy.images.model import Descriptor, Manifest
 from authproxy.images.neighbours import Neighbours
@@ -291,6 +291,22 @@ async def test_referrers_of_every_page_are_found() -> None:
 
     found = await to_push(faked(answer), "a").referrers(DIGEST)
     assert [one.digest for one in found] == [Digest.of(support.image(page)) for page in (b"1", b"2")]
+
+
+async def test_list_of_referrers_without_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page is fresh, and names the next one."""
+    monkeypatch.setattr(repository, "MAX_LISTED", 50)
+    asked = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        content = support.index([support.image(str(asked).encode())])
+        return httpx.Response(200, content=content, headers={"link": f'<{request.url.path}?page={asked}>; rel="next"'})
+
+    with pytest.raises(RemoteError, match="lists more than 50 referrers"):
+        await to_push(faked(answer), "a").referrers(DIGEST)
+    assert asked == 51
 
 
 async def test_referrers_of_an_older_registry_are_found_by_their_tag() -> None:
