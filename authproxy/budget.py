@@ -98,6 +98,8 @@ MAX_PASSWORDS_OF_ONE_NAME = 8
 # Of both, what a client that is known may take from strangers: a user may guess, too. A quarter is eight logins at once
 # past a queue full of strangers, and leaves them the rest.
 PART_OF_A_KNOWN_CLIENT = 1 / 4
+# Of both, what strangers keep however many clients are known: a user may log in from many addresses, and guess there.
+PART_OF_STRANGERS = 1 / 4
 # How long a client is known by a login that succeeded, in seconds, and how many clients.
 KNOWN_CLIENT_S = 24 * 3600.0
 MAX_KNOWN_CLIENTS = 10_000

@@ -6,9 +6,9 @@ whether a name exists. See docs/decisions/0046-share-the-password-queue.md.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from authproxy.budget import PART_OF_A_KNOWN_CLIENT
+from authproxy.budget import PART_OF_A_KNOWN_CLIENT, PART_OF_STRANGERS
 
 
 class Turn:
@@ -54,11 +54,11 @@ class Turns:
         of_name = [turn for turn in self._waiting if turn.name == name]
         running_of_name = sum(turn.name == name for turn in self._running)
         if len(of_name) + running_of_name >= self._most_of_name:
-            displaced = _find_over_share(of_name, client, _privileged(self._most_of_name, is_known=is_known))
+            displaced = _find_over_share(of_name, client, _Privilege.of(self._most_of_name, is_known=is_known))
             if displaced is None:
                 return None
         elif len(self._waiting) + len(self._running) >= self._most:
-            displaced = _find_over_share(self._waiting, client, _privileged(self._most, is_known=is_known))
+            displaced = _find_over_share(self._waiting, client, _Privilege.of(self._most, is_known=is_known))
             if displaced is None:
                 return None
         if displaced is not None:
@@ -85,22 +85,31 @@ class Turns:
         (self._running if turn in self._running else self._waiting).remove(turn)
 
 
-def _privileged(most: int, *, is_known: bool) -> int:
-    """Of so many checks, how many of a client may come in the place of strangers'."""
-    return max(1, int(most * PART_OF_A_KNOWN_CLIENT)) if is_known else 0
+class _Privilege(NamedTuple):
+    """What a newcomer may do to strangers."""
+
+    own: int = 0  # it displaces one of them while it has fewer checks itself,
+    theirs: int = 0  # and they have more than these
+
+    @classmethod
+    def of(cls, most: int, *, is_known: bool) -> Self:
+        """Where `most` checks may wait or run."""
+        parts = (max(1, int(most * part)) for part in (PART_OF_A_KNOWN_CLIENT, PART_OF_STRANGERS))
+        return cls(*parts) if is_known else cls()
 
 
-def _find_over_share(waiting: Sequence[Turn], client: str, privileged: int) -> Turn | None:
+def _find_over_share(waiting: Sequence[Turn], client: str, privilege: _Privilege) -> Turn | None:
     """Which of these a newcomer of `client` displaces: the newest one of the client with the most of them.
 
-    It must have two more than the newcomer's client, or nothing would become fairer. But as long as that has fewer than
-    `privileged`, it displaces any of a stranger. None: the newcomer itself is one too many.
+    It must have two more than the newcomer's client, or nothing would become fairer. But as far as its privilege goes
+    the newcomer displaces any of a stranger. None: the newcomer itself is one too many.
     """
     counts: dict[str, int] = {}
     for turn in waiting:
         counts[turn.client] = counts.get(turn.client, 0) + 1
     own = counts.get(client, 0)
-    if own < privileged and (strangers := [turn for turn in waiting if not turn.is_known]):
+    strangers = [turn for turn in waiting if not turn.is_known]
+    if own < privilege.own and len(strangers) > privilege.theirs:
         most = max(counts[turn.client] for turn in strangers)
         return next(turn for turn in reversed(strangers) if counts[turn.client] == most)
     most = max(counts.values(), default=0)

@@ -100,15 +100,21 @@ def test_first_logins_of_others_all_succeed(tmp_path: Path, sources: Sequence[st
         assert 429 in guessing.statuses  # or there was nothing to wait for
 
 
-@pytest.mark.parametrize("user", [None, "user3"], ids=["at names that do not exist", "at a name of theirs"])
-def test_guesses_from_an_address_with_a_login_keep_no_first_login_out(tmp_path: Path, user: str | None) -> None:
-    """Whoever has one password makes an address known, and nothing is theirs alone by that."""
+@pytest.mark.parametrize(
+    ("sources", "user"),
+    [(["127.0.0.9"], None), (["127.0.0.9"], "user3"), ([f"127.0.0.{last}" for last in range(9, 14)], None)],
+    ids=["at names that do not exist", "at a name of theirs", "from five addresses"],
+)
+def test_guesses_from_addresses_with_a_login_keep_no_first_login_out(
+    tmp_path: Path, sources: Sequence[str], user: str | None
+) -> None:
+    """Whoever has one password makes addresses known, and nothing is theirs alone by that."""
     folder = tmp_path / "server"
     names = [f"user{i}" for i in range(LOGINS)]
     add_cheap_users(folder, [(name, PASSWORD) for name in names], cost=COST)
     with running_server(folder) as server:
-        assert ask_token(server, "127.0.0.9", "user0", PASSWORD) == 200
-        with Guessing(server, ["127.0.0.9"], user) as guessing:
+        assert [ask_token(server, source, "user0", PASSWORD) for source in sources] == [200] * len(sources)
+        with Guessing(server, sources, user) as guessing:
             while len(guessing.statuses) < GUESSERS:
                 assert ask_token(server, OURS, "", "") != 0
             statuses = [ask_token(server, f"127.0.1.{place}", name, PASSWORD) for place, name in enumerate(names, 1)]
