@@ -128,7 +128,9 @@ def test_the_same_pair_written_again_changes_nothing(server: Server) -> None:
     old.install(certs(server))
     time.sleep(LOOKS_S)
     assert loaded(server) == loaded_before
-    assert any(is_resumed(server.port, context, session) for session in sessions)
+    # Two workers may take turns so regularly that each session meets the other one: the second time they are shifted.
+    again = [*sessions, sessions[0], *sessions]
+    assert any(is_resumed(server.port, context, session) for session in again)
 
 
 def _cut(made: Made, folder: Path) -> None:
