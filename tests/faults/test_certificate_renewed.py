@@ -128,9 +128,7 @@ def test_the_same_pair_written_again_changes_nothing(server: Server) -> None:
     old.install(certs(server))
     time.sleep(LOOKS_S)
     assert loaded(server) == loaded_before
-    # Two workers may take turns so regularly that each session meets the other one: the second time they are shifted.
-    again = [*sessions, sessions[0], *sessions]
-    assert any(is_resumed(server.port, context, session) for session in again)
+    assert are_some_resumed(server, context, sessions)
 
 
 def _cut(made: Made, folder: Path) -> None:
@@ -269,13 +267,13 @@ def _files(certificate: Path, key: Path) -> dict[str, str]:
 def test_a_session_of_the_old_certificate_is_not_resumed(server: Server, tmp_path: Path) -> None:
     """Its client shakes hands in full and meets the new one; sessions of the new one are resumed again."""
     context = unverifying()
-    assert any(is_resumed(server.port, context, session) for session in sessions_of(server, context))
+    assert are_some_resumed(server, context, sessions_of(server, context))
     of_the_old = sessions_of(server, context)
     renewed = make(tmp_path / "new")
     renewed.install(certs(server))
     wait_until_shown(server, renewed)
     assert not any(is_resumed(server.port, context, session) for session in of_the_old)
-    assert any(is_resumed(server.port, context, session) for session in sessions_of(server, context))
+    assert are_some_resumed(server, context, sessions_of(server, context))
 
 
 def sessions_of(server: Server, context: ssl.SSLContext) -> list[ssl.SSLSession]:
@@ -297,6 +295,12 @@ def is_resumed(port: int, context: ssl.SSLContext, session: ssl.SSLSession) -> b
     plain = socket.create_connection(("127.0.0.1", port), timeout=10)
     with plain, context.wrap_socket(plain, server_hostname="localhost", session=session) as connection:
         return bool(connection.session_reused)
+
+
+def are_some_resumed(server: Server, context: ssl.SSLContext, sessions: list[ssl.SSLSession]) -> bool:
+    """Two workers may take turns so regularly that each session meets the other one: the second time they are shifted."""
+    again = [*sessions, sessions[0], *sessions]
+    return any(is_resumed(server.port, context, session) for session in again)
 
 
 def test_pulls_in_flight_go_on_and_no_handshake_fails_while_it_changes(server: Server, tmp_path: Path) -> None:
