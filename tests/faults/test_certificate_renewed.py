@@ -298,7 +298,7 @@ def is_resumed(port: int, context: ssl.SSLContext, session: ssl.SSLSession) -> b
 
 
 def are_some_resumed(server: Server, context: ssl.SSLContext, sessions: list[ssl.SSLSession]) -> bool:
-    """Two workers may take turns so regularly that each session meets the other one: the second time they are shifted."""
+    """Two workers may take turns so evenly that each session meets the other one; the second time they are shifted."""
     again = [*sessions, sessions[0], *sessions]
     return any(is_resumed(server.port, context, session) for session in again)
 
