@@ -84,8 +84,11 @@ SLOW_BYTES_S = 4096.0
 def max_connections(descriptors: int) -> int:
     """How many connections a process holds that may open so many descriptors.
 
-    Half of what is left after the reserve: a request needs another descriptor, for a file or the upstream.
+    Half of what is left after the reserve: a request needs another descriptor, for a file or the upstream. A system
+    without a limit says RLIM_INFINITY, which is negative.
     """
+    if descriptors < 0:
+        return MAX_CONNECTIONS
     return max(1, min(MAX_CONNECTIONS, (descriptors - RESERVED_DESCRIPTORS) // 2))
 
 

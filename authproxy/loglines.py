@@ -25,7 +25,8 @@ class LineWriter:
     def __init__(self, stream: TextIO | None = None, *, notice: Notice | None = None) -> None:
         self._stream = stream
         self._notice = notice
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may run within `write`, and what it finds (a task that nobody awaited) is logged.
+        self._lock = threading.RLock()
         self._lost = 0
         self._untold = 0  # of the lost lines, those that no notice has told
         self._is_torn = False  # a line was written in part: the next one must not continue it

@@ -74,8 +74,7 @@ def rights_at(path: Path) -> Iterator[Place]:
     except PermissionError as exc:
         raise _explained(exc, place.account, place.path) from exc
     finally:
-        _setfsuid(0)
-        _setfsgid(0)
+        _become_root_again()
 
 
 def acts_as_another() -> bool:
@@ -196,13 +195,18 @@ def _become(account: Account) -> bool:
     _setfsuid(account.uid)
     if (_setfsuid(_ASK), _setfsgid(_ASK)) == (account.uid, account.gid):
         return True
-    _setfsuid(0)
-    _setfsgid(0)
+    _become_root_again()
     if not _effective_capabilities() & _CAP_DAC_OVERRIDE:
         return False
     raise PermissionError(
         errno.EPERM, f"root may not act as {account}: CAP_SETUID and CAP_SETGID are missing", account.folder
     )
+
+
+def _become_root_again() -> None:
+    """Restore the rights of the process. Root's group need not be 0: a container may run as `0:1000`."""
+    _setfsuid(0)
+    _setfsgid(os.getegid())
 
 
 def _effective_capabilities() -> int:

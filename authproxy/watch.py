@@ -13,7 +13,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +77,17 @@ def fingerprint(*paths: Path, pattern: str = "*") -> Fingerprint:
             continue
         seen.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns))
     return tuple(seen)
+
+
+def first_look(look: Callable[[], Fingerprint]) -> Fingerprint:
+    """What files look like before they are read at the start; nothing where the look itself fails.
+
+    The reading that follows then raises StartError, in the words of the setting that names the file.
+    """
+    try:
+        return look()
+    except OSError:
+        return ()
 
 
 def _files(paths: Iterable[Path], pattern: str) -> Iterable[Path]:

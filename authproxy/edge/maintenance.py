@@ -7,7 +7,7 @@ from typing import ClassVar
 import structlog
 
 from authproxy.asgi import App, Receive, Scope, Send
-from authproxy.errors import Unavailable
+from authproxy.errors import StartError, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -26,12 +26,17 @@ class Maintenance:
     takes_access_away: ClassVar = False
 
     def __init__(self, file: Path, *, message: str, retry_after_s: int) -> None:
-        """Look at once, so that a start under maintenance serves nobody."""
+        """Look at once, so that a start under maintenance serves nobody. Raises StartError where it can't be told."""
         self.retry_after_s = retry_after_s
         self.reason: str | None = None
         self._file = file
         self._message = message
-        self.refresh()
+        try:
+            self.refresh()
+        except OSError as exc:
+            raise StartError(
+                f"http.maintenance.file: cannot tell whether {file} is there: {exc.strerror}; name another path"
+            ) from exc
 
     def refresh(self) -> None:
         """See `watch.Reloadable`. Where nobody can tell whether the file is there, all stays as it was."""

@@ -22,7 +22,7 @@ from authproxy.identity.passwords import Passwords
 from authproxy.identity.users import read_users
 from authproxy.once import Once
 from authproxy.principal import Principal
-from authproxy.watch import fingerprint, loading
+from authproxy.watch import fingerprint, first_look, loading
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +85,7 @@ class FileSource:
         self._passwords = passwords
         self._key = key
         self._refreshing = threading.Lock()
-        self._seen = fingerprint(path)
+        self._seen = first_look(partial(fingerprint, path))
         self._loaded = self._load()
 
     def __repr__(self) -> str:

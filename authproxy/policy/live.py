@@ -16,7 +16,7 @@ from authproxy.policy.model import Action, PolicySet
 from authproxy.policy.request import RequestFacts
 from authproxy.policy.served import decide_served
 from authproxy.principal import Principal
-from authproxy.watch import Fingerprint, fingerprint, loading
+from authproxy.watch import Fingerprint, fingerprint, first_look, loading
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class Policies:
     def __init__(self, path: Path, *, now: Clock = time.time) -> None:
         self._path = path
         self._now = now
-        self._seen = self._look()  # before the files are read: a change while they are shows at the next look
+        self._seen = first_look(self._look)  # before the files are read: a change while they are shows at the next look
         self._current = load_policies(path)
 
     @property

@@ -5,12 +5,13 @@ It is sent to the addresses of the upstream alone, never to where an answer redi
 
 import base64
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from authproxy.access import Access
 from authproxy.errors import StartError
-from authproxy.watch import fingerprint, loading
+from authproxy.watch import fingerprint, first_look, loading
 
 # A password is no book; a file that is, is the wrong one.
 _MAX_PASSWORD_BYTES = 16 * 1024
@@ -35,7 +36,7 @@ class FixedBasic:
     def __init__(self, username: str, passwordfile: Path) -> None:
         self._username = username
         self._file = passwordfile
-        self._seen = fingerprint(passwordfile)
+        self._seen = first_look(partial(fingerprint, passwordfile))
         self._value = basic(username, read_password(passwordfile))
 
     def __repr__(self) -> str:

@@ -36,7 +36,7 @@ from authproxy.token.jwk import (
 )
 from authproxy.token.jws import UntrustedKey, unknown_key
 from authproxy.token.verifier import TrustedKey
-from authproxy.watch import fingerprint, loading
+from authproxy.watch import fingerprint, first_look, loading
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +75,7 @@ class ForeignKeys:
         self._jwks = jwks
         self._allowed = frozenset(algorithms or ALGORITHMS)
         self._refreshing = threading.Lock()
-        self._seen = self._look()
+        self._seen = first_look(self._look)
         self._trusted = self._load()
 
     @property

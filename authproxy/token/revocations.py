@@ -12,6 +12,7 @@ import json
 import math
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Protocol
@@ -20,7 +21,7 @@ import structlog
 
 from authproxy.errors import StartError
 from authproxy.private_file import locked, make_private_folder, read_private, write_private
-from authproxy.watch import fingerprint
+from authproxy.watch import fingerprint, first_look
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,7 @@ class RevocationFolder:
         self.folder = state / FOLDER
         _make(self.folder)
         self._refreshing = threading.Lock()
-        self._seen = fingerprint(self.folder, pattern=_PATTERN)
+        self._seen = first_look(partial(fingerprint, self.folder, pattern=_PATTERN))
         self._before = _read(self.folder)
 
     def __repr__(self) -> str:

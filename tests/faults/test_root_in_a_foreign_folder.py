@@ -9,6 +9,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -261,6 +262,22 @@ def test_the_group_of_a_file_that_is_there_is_kept(site: Site) -> None:
     assert site.root(*ADD).code == 0
     status = (site.served / "htpasswd").stat()
     assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (SERVICE, 4, 0o640)
+
+
+def test_a_root_of_another_group_has_that_group_again(site: Site) -> None:
+    """A container may run as `0:1000`: what such a process makes afterwards in its own folder is of its own group."""
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from authproxy.rights import rights_at\n"
+        "os.setgid(1000)\n"
+        "with rights_at(Path(sys.argv[1])):\n"
+        "    pass\n"
+        "Path(sys.argv[2]).touch()\n"
+    )
+    made = site.own / "made"
+    succeed(sys.executable, "-c", script, str(site.served / "x"), str(made), env=environment(site.folder), cwd=site.own)
+    assert (made.stat().st_uid, made.stat().st_gid) == (0, 1000)
 
 
 def swap_socket(site: Site) -> None:

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TextIO
 
@@ -86,6 +87,29 @@ def test_no_standard_error_is_a_fault_of_who_logs(kind: str) -> None:
     lines.write("b\n")
     assert lines.lost == 2
     stream.close()
+
+
+class Interrupted(io.StringIO):
+    """A stream in the middle of whose first line another one is logged."""
+
+    lines: LineWriter | None = None
+
+    def write(self, text: str) -> int:
+        lines, self.lines = self.lines, None
+        if lines is not None:
+            lines.write("from within\n")
+        return super().write(text)
+
+
+def test_logging_while_a_line_is_written_does_not_wait_for_it() -> None:
+    """The garbage collector may run then, and log a fault of a task that it finds."""
+    stream = Interrupted()
+    lines = stream.lines = LineWriter(stream)
+    writer = threading.Thread(target=lines.write, args=("a\n",), daemon=True)
+    writer.start()
+    writer.join(20)
+    assert not writer.is_alive()
+    assert stream.getvalue() == "from within\na\n"
 
 
 def test_a_process_without_standard_error_logs_into_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 from structlog.testing import capture_logs
 
-from authproxy.watch import MAX_AGE_S, DoesNotLoad, Watch, fingerprint
+from authproxy.watch import MAX_AGE_S, DoesNotLoad, Watch, fingerprint, first_look
 from tests.support.tokens import FakeClock
 
 
@@ -73,6 +73,7 @@ def test_a_file_that_nobody_can_tell_of_is_not_taken_for_a_missing_one(
     monkeypatch.setattr(Path, "stat", fail)
     with pytest.raises(OSError, match="Input/output"):
         fingerprint(tmp_path / "a")
+    assert first_look(lambda: fingerprint(tmp_path / "a")) == ()  # the reading that follows says what is wrong
 
 
 class Part:

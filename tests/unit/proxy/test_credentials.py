@@ -39,6 +39,12 @@ def test_missing_file_stops_the_start(tmp_path: Path) -> None:
         FixedBasic("robot", tmp_path / "password")
 
 
+def test_a_file_that_cannot_be_looked_at_stops_the_start_in_the_words_of_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(StartError, match=r"upstream\.passwordfile: cannot read .*/circle"):
+        FixedBasic("ci", tmp_path / "circle")
+
+
 def test_new_password_is_taken_and_a_broken_file_is_not(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("old")
