@@ -15,6 +15,7 @@ from authproxy.clock import Clock
 
 log = structlog.get_logger(__name__)
 
+# Between two lines about one fault.
 EVERY_S = 60.0
 # Faults that are remembered, the last ones: a reason may hold what a client has chosen.
 MAX_FAULTS = 256
@@ -27,7 +28,7 @@ class _Told:
 
 
 class Alarms:
-    """Tells of faults. `now` never goes back."""
+    """Reports faults. `now` never goes back, in seconds."""
 
     def __init__(self, now: Clock = time.monotonic) -> None:
         self._now = now

@@ -11,18 +11,18 @@ from ipaddress import IPv6Address, ip_address
 UPSTREAM_CONNECTIONS = 400
 
 # Of them, for one user or, without a login, for one address: a hundred connections fill any line, and three callers
-# who take all that they may leave room for a fourth.
+# with full shares leave room for a fourth.
 PART_OF_A_CALLER = 1 / 4
 
-# Of them, for all together who have not logged in, where others have: there are more addresses to be had than users.
+# Of them, for all clients without a login together, where others log in: addresses are easier to get than users.
 PART_OF_GUESTS = 3 / 4
 
-# A transfer may be slower for as long as nobody waits for its connection. While somebody does, it ends when its client
-# has been behind this speed for so many seconds: a piece of 256 KiB takes 20 s at 13 KB/s, a modem has 5 KB/s.
+# A transfer may be slower while nobody waits for its connection. Otherwise it ends when its client has been behind this
+# speed for MAY_STALL_FOR_S: a piece of 256 KiB takes 20 s at 13 KB/s, a modem has 5 KB/s.
 LEAST_BYTES_PER_S = 8 * 1024
 MAY_STALL_FOR_S = 20.0
 
-# When to come back, in seconds, for those who are over their share.
+# When to come back, in seconds, for callers over their share.
 RETRY_AFTER_S = 5
 
 # One subscriber gets a /64 and picks any address of it at will (RFC 6177 §2, RFC 8981).
@@ -82,7 +82,7 @@ SLOW_BYTES_S = 4096.0
 
 
 def max_connections(descriptors: int) -> int:
-    """How many connections a process holds that may open so many descriptors.
+    """How many connections a process may hold, by the number of descriptors that it may open.
 
     Half of what is left after the reserve: a request needs another descriptor, for a file or the upstream. A system
     without a limit says RLIM_INFINITY, which is negative.

@@ -84,7 +84,7 @@ def read_leaf(pair: KeyPair) -> x509.Certificate:
 
 
 def check_not_expired(pair: KeyPair, now: dt.datetime) -> None:
-    """Raises StartError where clients would refuse the certificate, or where it is none."""
+    """Raises StartError where the certificate has expired, or the file holds none."""
     leaf = read_leaf(pair)
     if leaf.not_valid_after_utc < now:
         raise StartError(

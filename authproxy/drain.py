@@ -14,7 +14,7 @@ class Drain:
 
     @contextmanager
     def noticing(self) -> Iterator[None]:
-        """Notice signals for the length of a block, and pass them on to whoever has had them. In the main thread."""
+        """Notice signals for the length of a block, and pass them on to their earlier handlers. In the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

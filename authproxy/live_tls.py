@@ -1,8 +1,8 @@
 """The server's certificate while it runs: a renewed pair of files serves from the next handshake on.
 
-Certificate and key are two files, and whoever renews them writes one after the other. So both are read into memory, a
-new context is made of them beside the one that serves, and only a whole and sound one takes its place. A context that
-serves is never changed: loading into it is two steps, and a handshake between them would fail. See
+Certificate and key are two files, and a renewal writes one after the other. So both are read into memory, a new context
+is made of them beside the one that serves, and only a complete and valid one takes its place. A context that serves is
+never changed: loading into it is two steps, and a handshake between them would fail. See
 docs/decisions/0051-serve-a-renewed-certificate.md.
 """
 

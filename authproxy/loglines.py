@@ -1,7 +1,7 @@
 """Finished lines of the log on their way to standard error. A line that can't be written is lost and counted.
 
-Whatever becomes of standard error (closed, a pipe that nobody reads, a file on a full disk), nobody who logs gets to
-know: a log that fails must not take down what it tells of.
+Whatever becomes of standard error (closed, a pipe without a reader, a file on a full disk), logging raises nothing: a
+log that fails must not take down the server that it describes.
 """
 
 import io
@@ -25,10 +25,10 @@ class LineWriter:
     def __init__(self, stream: TextIO | None = None, *, notice: Notice | None = None) -> None:
         self._stream = stream
         self._notice = notice
-        # Reentrant: the garbage collector may run within `write`, and what it finds (a task that nobody awaited) is logged.
+        # Reentrant: the garbage collector may run within `write`, and log a fault of a task that it finds.
         self._lock = threading.RLock()
         self._lost = 0
-        self._untold = 0  # of the lost lines, those that no notice has told
+        self._untold = 0  # of the lost lines, those that no notice has counted yet
         self._is_torn = False  # a line was written in part: the next one must not continue it
 
     @property
@@ -37,11 +37,11 @@ class LineWriter:
         return self._lost
 
     def write(self, text: str, lines: int = 1) -> None:
-        """Write so many whole lines. After lines were lost, the first that can be written again follows a notice."""
+        """Write a text of `lines` whole lines. After a loss the first one that can be written follows a notice."""
         with self._lock:
             try:
                 self._write(self._with_notice(text))
-            except Exception:  # noqa: BLE001 - no fault of the log may reach those who log
+            except Exception:  # noqa: BLE001 - no fault of the log may reach its callers
                 self._lost += lines
                 self._untold += lines
             else:

@@ -1,4 +1,4 @@
-"""Faults of the machine that somebody has to see to: a full or broken disk, no descriptor left.
+"""Faults of the machine that an operator has to repair: a full or broken disk, no descriptor left.
 
 The log has them at `error`, once a minute; clients get 503 and come again.
 """
@@ -20,9 +20,9 @@ _MESSAGES = {
 
 
 def tell_machine_fault(error: OSError, where: str = "") -> str | None:
-    """What clients are told, and an alarm; None, and none, where it is no fault of the machine.
+    """Sound an alarm, and return the message for clients; None, without an alarm, for any other error.
 
-    `where` is the folder that it is about, where the error names no file. In any thread.
+    `where` is the folder concerned, where the error names no file. In any thread.
     """
     message = _MESSAGES.get(error.errno or 0)
     if message is not None:

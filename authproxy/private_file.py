@@ -1,6 +1,6 @@
 """Files that hold secrets: written whole or not at all, for their owner alone, by one process at a time.
 
-Root does all of this with the rights of whoever owns the folder (rights.py).
+Root does all of this with the rights of the folder's owner (rights.py).
 """
 
 import errno
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from authproxy.rights import Place, acts_as_another, own_rights, rights_at
 
-# Somebody else may make or remove what we are about to open: so often we look again.
+# Another process may make or remove what we are about to open: how often we look again.
 _ATTEMPTS = 16
 _NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP)
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -64,8 +64,8 @@ def make_private_folder(folder: Path) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Hold the only right to change `path`, among processes of this machine, by a hidden lock file beside it.
 
-    Waits for whoever holds it. Readers need no lock: a file is replaced in one step. Where root holds it first, the
-    lock file belongs to whom its folder belongs, who wants it next. Root has only their rights within the block.
+    Waits for its holder. Readers need no lock: a file is replaced in one step. Where root holds it first, the lock file
+    belongs to the owner of its folder, who needs it next. Root has only the owner's rights within the block.
     Raises OSError.
     """
     with rights_at(path) as place:
@@ -99,8 +99,8 @@ def locked_folder(path: Path) -> Iterator[None]:
 def open_own(place: Place, name: str, flags: int) -> int:
     """Open or make a file beside `place`, for its owner alone. Called within its `rights_at`.
 
-    No symbolic link is followed and nothing but a regular file is opened; what this very call has made belongs to whom
-    its folder belongs. Raises OSError.
+    No symbolic link is followed and only a regular file is opened; a file that this call has made belongs to the owner
+    of its folder. Raises OSError.
     """
     path = place.path.with_name(name)
     for last in range(_ATTEMPTS - 1, -1, -1):

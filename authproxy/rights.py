@@ -1,9 +1,10 @@
-"""Root in a folder that belongs to somebody else: there it has the rights of that account, and no more.
+"""Root in a folder that belongs to another account: there it has the rights of that account, and no more.
 
-Whoever owns a folder decides what the names in it lead to. A symbolic link in place of a lock file or a log would have
+The owner of a folder decides what the names in it lead to. A symbolic link in place of a lock file or a log would have
 root open, change or give away a file that the folder's owner may not touch. So root acts as the owner: the kernel then
-refuses what it would refuse the owner. Every change of a file passes through `rights_at`; who decides what a path leads
-to is found by walking it. Why this way, and what it leaves open: docs/decisions/0048-act-as-the-owner-of-a-folder.md.
+refuses what it would refuse the owner. Every change of a file passes through `rights_at`, which walks the path to find
+the account that decides where it leads. Why this way, and what it leaves open:
+docs/decisions/0048-act-as-the-owner-of-a-folder.md.
 """
 
 import ctypes
@@ -55,12 +56,12 @@ class Place:
 
 @contextmanager
 def rights_at(path: Path) -> Iterator[Place]:
-    """Do what a block does to the file or folder at `path` with the rights of whoever decides what it leads to.
+    """Do what a block does to the file or folder at `path` with the rights of the account that decides where it leads.
 
     That is the owner of the nearest folder that isn't root's. For everybody but root, and inside another such block,
     nothing changes. Supplementary groups of root are dropped for good: it needs none. The rights are the thread's, so
     nothing in the block may wait for another thread. Raises OSError where the path can't be walked, and PermissionError
-    that says as whom root was refused.
+    that names the account which was refused.
     """
     if os.geteuid() != 0 or acts_as_another():
         yield Place(Path(os.path.realpath(path)), None)
@@ -98,8 +99,8 @@ def find_place(path: Path) -> Place:
     """Walk a path as the kernel does, and find who decides what it leads to. Raises OSError.
 
     The owner of the last folder that isn't root's counts. A link is worth what its maker is: root's own, where it names
-    an absolute path, leads there as if that had been said in the first place; anybody else's gives no rights but
-    theirs, whoever owns what it leads to.
+    an absolute path, leads there as if that had been said in the first place; any other gives its maker's rights alone,
+    no matter who owns the place that it leads to.
     """
     walk = _Walk(path)
     while walk.ahead:

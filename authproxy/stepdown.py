@@ -51,7 +51,7 @@ def step_down(settings: Settings, environ: Mapping[str, str]) -> str | None:
 
 
 def find_foreign_storage(settings: Settings) -> str | None:
-    """In a sentence that root serves a storage folder which somebody else may lead elsewhere; None where it doesn't."""
+    """A warning where root serves a storage folder that another account may lead elsewhere; None where it doesn't."""
     storage = settings.storage
     if os.geteuid() != 0 or not settings.has_core or storage is None or storage.filesystem is None:
         return None

@@ -1,4 +1,4 @@
-"""Tasks that run beside the requests for as long as the process: one that ends is told of, and begun again."""
+"""Tasks that run beside the requests for as long as the process: one that ends is logged and restarted."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine

@@ -107,7 +107,7 @@ class _Watched:
     looked_at: float  # when the last look that succeeded began
     failures: int = 0  # looks that failed
     fault: str | None = None  # of the last look
-    is_overdue: bool = False  # as far as it was told
+    is_overdue: bool = False  # as of the last report
     thread: threading.Thread | None = None
     ends: threading.Event = field(default_factory=threading.Event)
 
@@ -144,7 +144,7 @@ class Watch:
         self._good_until = math.inf
 
     async def supervise(self) -> None:
-        """Until cancelled: start threads again that have ended, and tell of parts that can't be looked at."""
+        """Until cancelled: restart threads that have ended, and report parts that can't be looked at."""
         while True:
             await asyncio.sleep(self._every_s)
             self.look_after()

@@ -111,7 +111,7 @@ class Audit:
         """Write all that waits; False where that itself has a fault, which must not end the thread."""
         try:
             self._write_all()
-        except Exception:  # noqa: BLE001 - what tells of faults may fail as well
+        except Exception:  # noqa: BLE001 - the reporting of faults may fail as well
             return False
         return True
 

@@ -134,9 +134,9 @@ def decide_cases(
 
 @app.command(epilog=examples("authproxy policy check", "authproxy policy check --config config.yml"))
 def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
-    """Find rules that are there in vain, and names that open to their users what other rules are about.
+    """Find rules without effect, and names that open to their users what other rules are about.
 
-    In vain is a rule that never matches, that others cover, or that is about nobody.
+    A rule has no effect where it never matches, where others cover it, or where its subjects do not exist.
 
     Exit code 0: there are none; 1: some were found; 2: it cannot be told.
     """

@@ -180,7 +180,7 @@ def _check_not_shared(config: Path | None, files: Files, name: str, groups: "Seq
     try:
         policies = load_policies(section.path)
     except StartError:
-        return  # what is wrong with them says whoever reads them: `policy check`, the server, the doctor
+        return  # `policy check`, the server and the doctor say what is wrong
     entries = read_groups(files.users)
     known = {group for entry in entries.values() for group in entry.groups}
     shared = find_shared_names(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def remarks_on_users(settings: "Settings") -> Iterator[str]:
     """What a start would warn of. Raises StartError for a file that would stop it.
 
-    Files that are not there, or not to be read by this account, are passed over: the doctor tells of these.
+    Files that are missing, or that this account may not read, are skipped: the doctor reports these.
     """
     from authproxy.identity.htpasswd import load_htpasswd
     from authproxy.identity.users import read_users

@@ -11,7 +11,7 @@ from authproxy.metrics.metrics import Metrics
 
 @asynccontextmanager
 async def counting_connections(metrics: Metrics) -> AsyncIterator[None]:
-    """Let the metrics read the running loop's admission; on another loop than ours there is none."""
+    """Let the metrics read the running loop's admission; another loop than ours has none."""
     loop = asyncio.get_running_loop()
     if isinstance(loop, Loop):
         admission = loop.admission

@@ -1,4 +1,4 @@
-"""What somebody may not do by the rules in force, and what their authors want those who are denied to read."""
+"""What the rules in force deny to a subject, and the reason that their authors give."""
 
 from collections.abc import Sequence
 from typing import Protocol

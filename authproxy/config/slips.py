@@ -1,7 +1,7 @@
-"""The usual slips in YAML, told by the line on which the parser gave up and how to write that line instead.
+"""The usual slips in YAML: the line on which the parser gave up, and how to write that line instead.
 
-The parser knows what it expected next; the person who wrote the file wants to know what to write. Values are shown but
-for keys that may hold a secret. What no rule here knows is told in the parser's own words.
+The parser knows what it expected next; the author of the file wants to know what to write. Values are shown, except for
+keys that may hold a secret. Where no rule here fits, the parser's own message stays.
 """
 
 import re
@@ -60,9 +60,7 @@ def _blank(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLEr
         return "indent with spaces, not with tabs"
     for at in range(max(number - 1, 0), min(number + 2, len(lines))):
         if found := re.search(r"[^\S \t]", lines[at]):
-            return (
-                f"line {at + 1}: a character that looks like a space and is none (U+{ord(found[0]):04X}); write a space"
-            )
+            return f"line {at + 1}: a character that only looks like a space (U+{ord(found[0]):04X}); write a space"
     return None
 
 
@@ -185,7 +183,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"
 
 
-_RULES: tuple[Rule, ...] = (  # the first that knows the slip tells it
+_RULES: tuple[Rule, ...] = (  # the first that recognizes the slip explains it
     _marker,
     _template,
     _document,

@@ -11,9 +11,9 @@ _MAX_LOOKED_AT = 1000
 
 
 def check_not_wrapped(root: Node, keys: Collection[str], name: str) -> None:
-    """Raise DocumentError, with the place of it, where a map with all these keys lies below a key of the file.
+    """Raise DocumentError, with its place, where a map with all these keys lies below a key of the file.
 
-    For a file `name` that has not got them itself: as keys, or as a text that is a file by itself.
+    For a file `name` that lacks the keys itself. The map is written as keys, or as the text of another file.
     """
     for count, (path, entry) in enumerate(_below(root, (), _MAX_DEPTH)):
         if count >= _MAX_LOOKED_AT:

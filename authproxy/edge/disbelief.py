@@ -1,4 +1,4 @@
-"""What an untrusted peer claims about the client's side: dropped, and said once to the operator.
+"""What an untrusted peer claims about the client's side: dropped, with one warning for the operator.
 
 TLS that ends in a proxy which nobody trusts is the usual fault of a first installation: the challenge then names an
 `http:` realm or the proxy's own name, clients fail, and no request looks wrong by itself.
@@ -18,7 +18,7 @@ SHOWN_LENGTH = 255
 
 
 class Disbelief:
-    """Warns of the claims of each peer once, and of so many peers at most: anybody may send these headers.
+    """Warns once of each peer's claims, of MAX_DISBELIEVED_PEERS at most: anybody may send these headers.
 
     `is_first` says whether this process is the first of its server's to say something.
     """

@@ -47,7 +47,7 @@ class _Told:
     scheme: str | None = None
     authority: str | None = None
     port: str | None = None  # for an authority without one
-    proxies: int = 0  # how many trusted proxies stand in the list of addresses: the peer is none of them
+    proxies: int = 0  # how many trusted proxies stand in the list of addresses, without the peer
 
     @property
     def client(self) -> str | None:
@@ -97,7 +97,7 @@ def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
 
 
 class DecideOrigin:
-    """Put the request's Origin into its scope. `disbelief` is told of claims that no one believes."""
+    """Put the request's Origin into its scope. `disbelief` warns of claims that nobody believes."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ def _count_proxies(chain: Sequence[str], elements: int, trusted: Sequence[Networ
 
 
 def _step_back(headers: Pairs, name: bytes, steps: int) -> tuple[str | None, int]:
-    """The element so many steps before the last, or else the first, and how many steps that was."""
+    """The element that many steps before the last, or else the first, and how many steps that was."""
     elements = list_elements(headers, name)
     if not elements:
         return None, 0

@@ -2,7 +2,7 @@
 
     /         does this node serve? 200 or 503, empty: what AWS's and Google's balancers ask for by default
     /readyz   the same, with the reasons: what Kubernetes calls readiness
-    /livez    does the process answer? Whatever it depends on: what no restart mends is no reason for one
+    /livez    does the process answer? Its dependencies don't count: a restart would not repair them
 
 All of them at the root and below `http.prefix`, by GET and HEAD, in HTTP/1.0 too. A page for browsers at `/`
 (`Accept: text/html`) has its place in `make_pages`.
@@ -17,7 +17,7 @@ from authproxy.errors import Unsupported
 
 ROOT_PATH, LIVE_PATH, READY_PATH = "/", "/livez", "/readyz"
 
-# Why a node should get no requests now: a sentence for each cause, for anybody's eyes, so without paths and addresses.
+# Why a node should get no requests now: a sentence for each cause. Anybody may read it: no paths, no addresses.
 Reasons: TypeAlias = Callable[[], Sequence[str]]
 
 

@@ -1,8 +1,8 @@
 """Which connections a process holds when more clients come than it has room for.
 
 Where the budget is used up, a newcomer takes the place of a connection on which nothing happens: a handshake or a head
-that doesn't get on, or a connection between two requests. Of the client with the most of these the one that has been
-quiet for longest goes first. Where there is none, those go whose client takes or sends its body too slowly. Only then
+that makes no progress, or a connection between two requests. The client with the most of these loses the one that has
+been quiet for longest. If no connection is quiet, those end whose client takes or sends its body too slowly. Only then
 is a newcomer refused. See docs/decisions/0045-make-room-for-new-connections.md.
 """
 

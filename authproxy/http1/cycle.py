@@ -232,7 +232,7 @@ class Cycle:
             self._end_answer()
         finally:
             if error is not None:
-                # With an answer under way the layers that make the answers have logged the cause; the drain is none.
+                # With an answer under way the layers that make the answers have logged the cause; a drain has none.
                 trace = None if had_begun or isinstance(error, asyncio.CancelledError) else error
                 about = {"method": self.scope["method"], "path": self.scope["path"], "error": repr(error)}
                 log.error("request broke off", **about, exc_info=trace)

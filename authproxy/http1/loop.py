@@ -111,7 +111,7 @@ class Loop(asyncio.SelectorEventLoop):
         options: Options,
         client: object,
     ) -> None:
-        """A proxy has said for whom it speaks: from now on the connection counts against that client's share."""
+        """A proxy has named its client: from now on the connection counts against that client's share."""
         share = _client(client, options)
         if share is not None and not self.admission.count_against(place, share):
             connection.close()

@@ -16,7 +16,7 @@ class Options:
     # Whether the peer at an address begins with the PROXY protocol. None: nobody does.
     speaks_for_others: Callable[[str], bool] | None = None
 
-    # Whether the peer at an address is a trusted proxy: its connections count against no share. None: nobody is one.
+    # Whether the peer at an address is a trusted proxy: its connections count against no share. None: no peer is.
     is_proxy: Callable[[str], bool] | None = None
 
 

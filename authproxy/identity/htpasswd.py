@@ -31,7 +31,7 @@ class Remark(NamedTuple):
     """Something in a file that an operator should know, and what to do about it."""
 
     what: str
-    users: str  # whom it is about, with the lines where that helps
+    users: str  # their names, with the lines where that helps
     fix: str
 
     def __str__(self) -> str:

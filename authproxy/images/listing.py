@@ -19,7 +19,7 @@ from authproxy.remote.faults import RemoteError, refused
 PAGE = 500
 OK, NOT_FOUND = 200, 404
 
-# Of a name that a registry gives and that is none.
+# Characters of an invalid name that an error shows.
 MAX_SHOWN = 100
 
 
@@ -94,7 +94,7 @@ async def _pages(
 
 
 def _valid_tags(names: Sequence[str]) -> tuple[list[str], str | None]:
-    """Those that are tags, and the first that is none."""
+    """The valid tags, and the first invalid one."""
     tags: list[str] = []
     invalid: str | None = None
     for name in names:

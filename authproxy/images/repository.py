@@ -191,7 +191,7 @@ class RemoteRepository:
             except Missing:
                 before = None
             if before is not None and not before.is_index:
-                raise RemoteError(f"{self._name(tag)} is to list referrers, and is something else: {before.media_type}")
+                raise RemoteError(f"{self._name(tag)} should list referrers, but is another kind: {before.media_type}")
             content = with_referrer(before, manifest)
             if content is not None:
                 await self.put_manifest(Manifest.read(content, OCI_INDEX), tag)

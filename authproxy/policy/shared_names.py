@@ -1,8 +1,8 @@
-"""Names that open repositories to their bearers which rules keep for others: `{user}/**`, and a user called `public`.
+"""Names that open to their bearers what rules keep for others: `{user}/**`, and a user called `public`.
 
-A placeholder gives each name a space of its own. Where the name is a text of another rule's glob, the space is one that
-this rule is about: whoever is called so may do there what they may do at home. The same holds for groups, and for two
-users for whom two placeholders stand with one value. Denies give nothing, so they are left out.
+A placeholder gives each name a space of its own. Where the name is a text of another rule's glob, that rule is about
+the same space: a user of this name may do there what they may do at home. The same holds for groups, and for two users
+for whom two placeholders stand with one value. Denies give nothing, so they are left out.
 """
 
 from collections.abc import Collection, Iterator

@@ -30,7 +30,8 @@ _FORMS = (b"x-www-form-urlencoded", b"x-url-encoded")
 def sent_type(route: Route, headers: Headers, *, has_body: bool) -> Headers:
     """The `Content-Type` for the upstream as none or one pair, by what the request is and not by what it says.
 
-    A manifest has its own; every other body is bytes. Raises ManifestInvalid where a manifest's is none, or a form.
+    A manifest has its own; every other body is bytes. Raises ManifestInvalid where a manifest's is no media type, or a
+    form's.
     """
     if route.kind is Kind.MANIFEST and route.method == "PUT":
         return _of_manifest([value for name, value in headers if name == b"content-type"])

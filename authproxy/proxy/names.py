@@ -1,7 +1,7 @@
 """Names of headers that pass the proxy: what registries and their clients say to each other.
 
 All else ends here. An upstream may act on a header that the edge never looked at (another method, another path, a user)
-and a client on one that is none of the upstream's business (a cookie, another way to this host), so what passes is what
+and a client on one that the upstream has no say in (a cookie, another way to this host), so what passes is what
 is known to be harmless. See docs/decisions/0039-pass-what-is-known.md.
 """
 

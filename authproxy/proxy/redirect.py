@@ -149,7 +149,7 @@ class Storage:
 
 
 def _described(request: Request, answer: Answer, digest: Digest) -> Answer:
-    """The storage's answer as a registry would have given it. Raises GatewayFailed where it is none.
+    """The storage's answer as a registry would have given it. Raises GatewayFailed where it has another status.
 
     Only a whole blob is said to have its digest, since only that is checked.
     """

@@ -8,7 +8,7 @@ from authproxy import asgi, budget
 from authproxy.errors import TooManyRequests
 from authproxy.proxy.transfer import Transfer
 
-# How often, in seconds, those who wait look for transfers that have stalled.
+# How often, in seconds, waiting requests look for transfers that have stalled.
 LOOK_EVERY_S = 1.0
 
 
@@ -60,7 +60,7 @@ def choose_stalled(transfers: Iterable[Transfer], wanted: int) -> list[Transfer]
 
 
 class Caller(NamedTuple):
-    """Whose share a request counts against: `subject` is who has logged in, else `network` is where it came from.
+    """Whose share a request counts against: that of `subject`, who has logged in, else of the `network` it came from.
 
     A guest has not logged in where others do; in an open registry nobody is a guest.
     """
@@ -79,7 +79,7 @@ class Caller(NamedTuple):
 
 
 class Shares:
-    """The requests in flight to one upstream, with so many `places`, by caller.
+    """The requests in flight to one upstream, which has `places` for them, by caller.
 
     One caller has a part of the places, and so have all guests together.
     """

@@ -31,7 +31,7 @@ class Transfer:
         self._waits_since = self._now()
 
     def go_on(self, moved_bytes: int) -> None:
-        """The client has taken, or sent, so much."""
+        """The client has taken, or sent, this much."""
         if self._waits_since is not None:
             waited_s = self._now() - self._waits_since
             self._stalled_s = max(self._stalled_s + waited_s - moved_bytes / budget.LEAST_BYTES_PER_S, 0.0)

@@ -24,7 +24,7 @@ FOLDERS = 3
 class Changes:
     """The marks of one storage. `file` is made where it is missing; where it can't be, the marks are this process's.
 
-    `read_only`: it isn't made, and nobody may tell of a change.
+    `read_only`: it isn't made, and `tell` may not be called.
     """
 
     def __init__(self, file: Path, *, read_only: bool = False) -> None:

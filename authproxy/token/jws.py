@@ -30,7 +30,7 @@ from authproxy.token.holder import from_claim as holder_from_claim
 # Longer ones are refused before anything is computed: a header of 32 KiB is more than servers and proxies take.
 MAX_TOKEN_LENGTH = 32 * 1024
 
-# Of a refusal's reason: how much of the name that came is told, and how many of the keys that are trusted.
+# Of a refusal's reason: how many characters of the token's key name it shows, and how many trusted keys.
 MAX_KID = 100
 MAX_TOLD = 8
 

@@ -3,8 +3,8 @@
 `docker login` stores an identity token, which is our refresh token, and no password. Clients that read its file without
 knowing such tokens send the token as a password, or an empty one. Neither is worth a bcrypt, and both deserve a reason.
 
-The reason is no oracle. A password is named a refresh token only where our own signature is right, so whoever reads the
-answer holds a token that we gave out. Whether its user still exists, or it is still good, makes no difference.
+The reason is no oracle. A password is called a refresh token only where our own signature is right, so the reader of
+the answer holds a token that we gave out. Whether its user still exists, or it is still good, makes no difference.
 """
 
 from typing import Protocol

@@ -73,7 +73,7 @@ class RefreshTokens:
 
     def is_ours(self, text: str) -> bool:
         """Whether this is a token that we signed, be it good or not."""
-        if not text.startswith(self._start):  # every other text is told apart without work
+        if not text.startswith(self._start):  # every other text is recognized without work
             return False
         try:
             self.read(text)

@@ -1,4 +1,4 @@
-"""Room on a disk: what an archive unpacks to is bounded by what other programs need there, whoever packed it."""
+"""Room on a disk: what an archive unpacks to is bounded by what other programs need there."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 RESERVED_BYTES = 256 << 20
 RESERVED_PART = 20  # of a small disk: a twentieth
 
-# How often the disk is asked. So much is taken without a question, so a small archive is unpacked on a full disk too.
+# How often the disk is asked. This much is taken without asking, so a small archive is unpacked on a full disk too.
 STEP_BYTES = 16 << 20
 
 
@@ -20,7 +20,7 @@ class Room:
         self._taken = 0  # bytes since the disk was asked
 
     def take(self, count: int) -> None:
-        """So many bytes are about to be written. Raises OSError (ENOSPC) where too little would be left."""
+        """Before `count` bytes are written. Raises OSError (ENOSPC) where too little would be left."""
         self._taken += count
         if self._taken < STEP_BYTES:
             return

@@ -14,7 +14,7 @@ _LAST = chr(0x10FFFF)
 
 
 class Filed:
-    """Texts with the numbers of those whom they belong to: found by what they begin, or by what begins them."""
+    """Texts with the numbers of their owners: found by what they begin, or by what begins them."""
 
     def __init__(self, texts: Iterable[tuple[str, int]]) -> None:
         self._sorted = sorted(texts)

@@ -113,7 +113,7 @@ class Reader:
             yield from self._entry_of_values(written, dict(zip(names, values, strict=True)))
 
     def _entry_of_values(self, written: Written, values: Mapping[str, str]) -> Iterator[Entry]:
-        """The entry for those who have these values of labels, which docker_auth puts in as they are."""
+        """The entry for users with these values of labels, which docker_auth puts in as they are."""
         text = re.sub(r"\$\{labels:([^{}]+)\}", lambda found: values[found[1]], written.fields["name"])
         try:
             yield from self._entry(replace(written, fields={**written.fields, "name": text}), values=values)

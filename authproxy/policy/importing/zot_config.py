@@ -12,7 +12,8 @@
   "adminPolicy": {"users": ["admin"], "actions": ["read", "create", "update", "delete"]}
 }
 
-zot 1.x has the globs straight below `accessControl`, beside `adminPolicy`. A key that is not read is told by line.
+zot 1.x has the globs straight below `accessControl`, beside `adminPolicy`. Keys that are not read are reported, with
+their lines.
 """
 
 from collections.abc import Collection, Iterator, Mapping

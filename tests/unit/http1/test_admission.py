@@ -67,7 +67,9 @@ class Held:
         return [fake for fake in come if fake is not None]
 
 
-@pytest.mark.parametrize(("descriptors", "most"), [(256, 96), (1024, 480), (65_536, 16_384), (2**30, 16_384), (10, 1), (-1, 16_384)])
+@pytest.mark.parametrize(
+    ("descriptors", "most"), [(256, 96), (1024, 480), (65_536, 16_384), (2**30, 16_384), (10, 1), (-1, 16_384)]
+)
 def test_half_of_the_descriptors_after_the_reserve_are_for_connections(descriptors: int, most: int) -> None:
     assert max_connections(descriptors) == most
 
