@@ -39,12 +39,12 @@ async def _run_again_and_again(name: str, run: Runner, ended: Callable[[str], No
         fault: BaseException | None = None
         try:
             await run()
-        except asyncio.CancelledError as exc:
-            if _is_cancelled():
-                raise
-            fault = exc  # of something that it waited for
-        except Exception as exc:  # noqa: BLE001 - whatever it was, what it does has to go on
-            fault = exc
+        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - whatever it was, what it does has to go on
+            fault = exc  # CancelledError: perhaps of something that it waited for
+        if _is_cancelled():  # also where `run` has swallowed that, or failed while it ended
+            if isinstance(fault, Exception):
+                log.error("a background task has failed at its end", task=name, exc_info=fault)
+            return
         if loop.time() - began >= WELL_S:
             delay_s = retry_s
         log.error("a background task has ended, and starts again", task=name, in_s=delay_s, exc_info=fault)

@@ -1,6 +1,9 @@
 """Tasks beside the requests: one that ends is begun again."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -65,3 +68,27 @@ async def test_the_end_of_the_block_is_the_end_of_the_task() -> None:
         await asyncio.sleep(0)
     assert is_over.is_set()
     assert ended == []
+
+
+async def _fail_at_the_end() -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        raise OSError("the cause")
+
+
+async def _swallow_the_end() -> None:
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("run", "lines"), [(_fail_at_the_end, 1), (_swallow_the_end, 0)], ids=["raises", "returns"])
+async def test_a_task_that_does_not_end_by_its_cancellation_ends_all_the_same(
+    run: Callable[[], Coroutine[Any, Any, None]], lines: int
+) -> None:
+    ended = list[str]()
+    with capture_logs() as logs:
+        async with asyncio.timeout(10):
+            async with supervised("a job", run, ended.append, retry_s=60):
+                await asyncio.sleep(0)
+    assert (ended, len(logs)) == ([], lines)
