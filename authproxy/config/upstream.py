@@ -96,8 +96,9 @@ class Upstream(Section):
 
     redirecthosts: tuple[BaseUrl, ...] = ()
     """Storages, as `https://host[:port]`, that `redirect: follow` goes to: to these alone, wherever they are. Default:
-    none, and then to any whose IP address is public or of a private network (RFC 1918, RFC 4193), so never to this
-    machine itself or to where cloud machines get their keys."""
+    none, and then to any whose IP address is public or of a private network (RFC 1918, RFC 4193), so never to loopback
+    and link-local addresses or to where cloud machines get their keys. Addresses of this machine in such networks count
+    as any other: where services listen there that others must not reach, name the storages."""
 
     ca: Path | None = None
     """A PEM file of the authorities that may sign the upstream's certificate, for `https` alone. Default: those that

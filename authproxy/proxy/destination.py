@@ -1,8 +1,8 @@
 """Which addresses may be a storage of the upstream, where the operator has named none.
 
-The upstream chooses where its redirects lead, and we stand where it may not: beside this machine's own services, and
-those that hand keys to cloud machines. A name can lead anywhere: so what is judged is the address that was connected
-to.
+The upstream chooses where its redirects lead, and we stand where it may not: beside services on this machine's loopback
+addresses, and those that hand keys to cloud machines. A name can lead anywhere: so what is judged is the address that
+was connected to. Addresses of this machine in private or public networks pass: a storage may stand there.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
