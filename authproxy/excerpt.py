@@ -1,4 +1,4 @@
-"""Texts that anybody may choose, such as paths and names: bounded where they are written, so that none fills a log."""
+"""Texts that clients choose, such as paths and names: cut where they are written, so that none fills a log."""
 
 # In characters: a path with the longest repository name and tag there may be is under 500.
 MAX_TEXT = 1024

@@ -1,4 +1,4 @@
-"""What a file of keys or certificates holds, and whether that is what is wanted: one wording for all who ask."""
+"""What a file of keys or certificates holds, and whether it is what a setting wants: one wording for all callers."""
 
 import json
 import re

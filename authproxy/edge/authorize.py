@@ -182,7 +182,7 @@ class Authorize:
                     if not self._opened(scope, route):
                         raise self._refused(str(exc), origin, wanted) from exc
                     if not await self._still_exists(exc.grant.subject):
-                        raise self._refused("expired, and its subject is no more", origin, wanted) from exc
+                        raise self._refused("expired, and its subject no longer exists", origin, wanted) from exc
                     return exc.grant
                 except InvalidToken as exc:
                     raise self._refused(str(exc), origin, wanted) from exc

@@ -1,4 +1,4 @@
-"""While this node can't see who may do what, it serves nobody: what it saw last may have been taken back since."""
+"""While this node can't see who may do what, it serves nobody: what it saw last may have been revoked since."""
 
 from collections.abc import Awaitable
 from typing import Protocol

@@ -36,18 +36,18 @@ BUDGET: Final = "budget"
 
 
 class Holder(Protocol):
-    """Who has a connection's socket: the wait for a preamble, the transport, or what lingers after its end."""
+    """The owner of a connection's socket: the wait for a preamble, the transport, or what lingers after its end."""
 
     @property
     def quiet_since(self) -> float | None:
-        """Since when nothing has been asked, by the event loop's clock; None while a request is being answered."""
+        """Since when nothing has been asked, in seconds by the event loop; None while a request is being answered."""
 
     @property
     def waits_for_client(self) -> bool:
         """The request can't go on before the client sends more of it, or takes more of the answer."""
 
     def count_moved(self) -> int | None:
-        """Bytes that the client has sent and acknowledged so far; None where the system doesn't tell."""
+        """Bytes that the client has sent and acknowledged so far; None where the system doesn't count them."""
 
     def evict(self) -> None:
         """Close the socket before this returns."""
@@ -77,7 +77,7 @@ class Candidate(NamedTuple):
     """A connection that could make room."""
 
     client: str | None
-    rank: float  # the lowest goes first
+    rank: float  # the lowest goes first: when it became quiet, or its bytes a second
     place: Place
 
 

@@ -12,7 +12,7 @@ from authproxy.policy.glob import Glob, Placeholder, placeable_name
 from authproxy.policy.model import Action, Effect, PolicySet, Rule
 from authproxy.policy.relate import NAMED, may_meet
 
-# A name that no rule speaks of: what a rule is about for this one too, it is not about because of a name.
+# A name that no rule mentions: a rule that is about a repository for this one too is not about it because of a name.
 _NOBODY = "x0--nobody--0x"
 
 

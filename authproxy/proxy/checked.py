@@ -1,4 +1,4 @@
-"""A blob from a storage that nobody vouches for: its last piece goes on when the digest of all of it is right."""
+"""A blob from a storage that is not trusted: its last piece goes on when the digest of the whole is right."""
 
 import asyncio
 

@@ -10,8 +10,8 @@ from authproxy.errors import RegistryError, RequestTimedOut
 class Transfer:
     """One request in flight to an upstream, by the time in which its client takes nothing, or sends nothing.
 
-    The upstream's own time does not count: it may hash gigabytes. Each byte that moves makes up for what it may take at
-    the least speed, and nobody saves up for later. `end` ends the exchange with an error.
+    The upstream's own time does not count: it may hash gigabytes. Each byte that moves makes up for the time that it
+    may take at the least speed; a fast client saves up nothing for later. `end` ends the exchange with an error.
     """
 
     __slots__ = ("_end", "_has_ended", "_now", "_stalled_s", "_waits_since")

@@ -37,7 +37,7 @@ MAX_READ_BYTES = 16 * 1024 * 1024
 LOOK = 1000
 BATCH = 8
 
-# Parsing more than this, in bytes, others shall not wait for twice in a row.
+# After a manifest longer than this, in bytes, was parsed, other requests get a turn of the event loop.
 LARGE_BYTES = 64 * 1024
 
 _HEAD = f'{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":['.encode()

@@ -85,7 +85,7 @@ def erase_login(host: str, environment: Mapping[str, str]) -> bool:
 
 @contextmanager
 def _changing(path: Path) -> Iterator[dict[str, Any]]:
-    """A file of logins that nobody else of us changes for the length of a block.
+    """A file of logins that no other process of ours changes for the length of a block.
 
     docker takes no lock: it replaces the file in one step, as `_write` does. So the file is read again after a helper
     was asked, which may take as long as a person needs to unlock a keychain.

@@ -200,8 +200,8 @@ def _give_name(draft: Draft) -> None:
     try:
         os.link(unnamed, draft.place, src_dir_fd=draft.descriptor)
     except FileExistsError:
-        # A name can't be given over another: a second one for as long as it takes to rename it. Who was killed between
-        # the two left it, and nobody else uses it while we hold the lock.
+        # A name can't be given over another: a second one for as long as it takes to rename it. A process that
+        # was killed between the two left it, and no other uses it while we hold the lock.
         at = _beside(draft.place, "new")
         with suppress(FileNotFoundError):
             os.unlink(at)

@@ -4,7 +4,7 @@ import errno
 import os
 from pathlib import Path
 
-# Left to others: databases and logs beside us go on writing while somebody reads the error.
+# Left to others: databases and logs on the same disk go on writing while the user reads the error.
 RESERVED_BYTES = 256 << 20
 RESERVED_PART = 20  # of a small disk: a twentieth
 
