@@ -36,7 +36,7 @@ MAX_MANIFEST_PARTS = 100_000
 # takes 500 layers.
 MAX_DESCRIPTORS = 2_000
 # What a list of referrers says of one, as JSON, in bytes: a page holds 4 MiB, and eight are read at once. Signatures
-# have some ten thousand bytes of annotations. Counted as JSON because one byte of a manifest may be six there.
+# have some ten thousand bytes of annotations. Counted as JSON, where one byte of a manifest may become six.
 MAX_LISTED_BYTES = 512 * 1024
 
 # Peers whose disbelieved forwarded headers the log warns of: enough for the proxies of one registry, and too few for
@@ -98,8 +98,8 @@ def max_connections(descriptors: int) -> int:
 MAX_PASSWORDS_WAITING = 32
 # Different passwords for one name at a time, in the queue or being checked: guesses at one user leave it to all others.
 MAX_PASSWORDS_OF_ONE_NAME = 8
-# Of both, what a client that is known may take from strangers: a user may guess, too. A quarter is eight logins at once
-# past a queue full of strangers, and leaves them the rest.
+# Of both, what a known client may take from strangers: a user may guess, too. A quarter lets eight logins at once past
+# a queue full of strangers, and leaves them the rest.
 PART_OF_A_KNOWN_CLIENT = 1 / 4
 # Of both, what strangers keep however many clients are known: a user may log in from many addresses, and guess there.
 PART_OF_STRANGERS = 1 / 4
