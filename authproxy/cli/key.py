@@ -161,9 +161,10 @@ def _hand_over(settings: "Settings", token: "Token", keys: "Mapping[str, RingKey
     with _usable(token.keys):
         keys = certified_ring(token.keys, keys, now)
     good = [key for key in keys.values() if not key.is_retired(now)]
+    bundle = make_bundle(good, style)
     try:
         with rights_at(output):
-            output.write_bytes(make_bundle(good, style))
+            output.write_bytes(bundle)
     except OSError as exc:
         raise StartError(f"--output {output}: cannot be written: {exc.strerror}") from exc
     realm = realm_of(settings, token, "https://HOST")

@@ -112,8 +112,9 @@ def _write(imported: "Imported", output: Path | None, users: Path | None, *, for
     if output is None:
         typer.echo(to_policy(imported), nl=False)
     else:
+        policy = to_policy(imported)
         with rights_at(output):
-            output.write_text(to_policy(imported), encoding="utf-8")
+            output.write_text(policy, encoding="utf-8")
     if users is not None:
         write_private(users, to_users(usable).encode())
     findings = sorted([*imported.findings, *refused, *unwritten])

@@ -170,13 +170,15 @@ def provision_htpasswd(path: Path) -> bool:
     """
     if path.exists():
         return False
+    password = secrets.token_urlsafe(24)
+    # Before the lock, within which root may be another account: the first hash loads bcrypt, which only root may reach.
+    hashed = hash_password(password)
     try:
         make_private_folder(path.parent)
         with locked(path):
             if path.exists():
                 return False
-            password = secrets.token_urlsafe(24)
-            write_private(path, Htpasswd().with_entry(PROVISIONED_USER, hash_password(password)).encode())
+            write_private(path, Htpasswd().with_entry(PROVISIONED_USER, hashed).encode())
     except OSError as exc:
         raise StartError(f"cannot make the htpasswd file {path}: {exc.strerror}; make it yourself") from exc
     log.warning(

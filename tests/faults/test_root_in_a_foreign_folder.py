@@ -280,6 +280,35 @@ def test_a_root_of_another_group_has_that_group_again(site: Site) -> None:
     assert (made.stat().st_uid, made.stat().st_gid) == (0, 1000)
 
 
+MAKES = {
+    "htpasswd": "from authproxy.identity.htpasswd import provision_htpasswd as make",
+    "keys": "from authproxy.token.keyring import KeyRing; make = KeyRing.open",
+    "certificates": (
+        "import datetime as dt; from authproxy.certificates import make_certificates;"
+        " make = lambda folder: make_certificates(folder, ['localhost'], now=dt.datetime.now(dt.UTC))"
+    ),
+}
+
+
+@pytest.mark.parametrize("make", MAKES.values(), ids=MAKES)
+def test_no_code_is_loaded_with_the_rights_of_the_account(site: Site, make: str) -> None:
+    """Root's packages may lie where no other account can read them."""
+    script = (
+        "import importlib.abc, sys\n"
+        "from pathlib import Path\n"
+        "from authproxy.rights import acts_as_another\n"
+        f"{make}\n"
+        "class Noting(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        assert not acts_as_another(), name\n"
+        "sys.meta_path.insert(0, Noting())\n"
+        "make(Path(sys.argv[1]))\n"
+    )
+    made = site.served / "made"
+    succeed(sys.executable, "-c", script, str(made), env=environment(site.folder), cwd=site.own)
+    assert owners(made) == {(SERVICE, SERVICE)}
+
+
 def swap_socket(site: Site) -> None:
     site.service(f"ln -s {site.own / 'secret'} front.sock")
 
