@@ -36,7 +36,7 @@ from authproxy.token.jwk import (
 )
 from authproxy.token.jws import UntrustedKey, unknown_key
 from authproxy.token.verifier import TrustedKey
-from authproxy.watch import fingerprint, first_look, loading
+from authproxy.watch import Fingerprint, fingerprint, first_look, loading
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +111,7 @@ class ForeignKeys:
             raise UntrustedKey("the certificate's key is of a kind that signs no tokens")
         return TrustedKey(key, self._allowed.intersection(algorithms_of(key)), until)
 
-    def _look(self) -> object:
+    def _look(self) -> Fingerprint:
         return fingerprint(*(path for path in (self._bundle, self._jwks) if path is not None))
 
     def _load(self) -> _Trusted:
