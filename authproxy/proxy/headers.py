@@ -53,16 +53,22 @@ def expects_continue(headers: Headers) -> bool:
 
 
 def response_headers(
-    status: int, headers: Iterable[tuple[bytes, bytes]], *, relocators: Mapping[bytes, Relocate]
+    status: int,
+    headers: Iterable[tuple[bytes, bytes]],
+    *,
+    relocators: Mapping[bytes, Relocate],
+    relays_challenges: bool = True,
 ) -> Headers:
     """What the client is sent: the upstream's pairs with known names in their order, repeated ones kept.
 
-    `relocators` has a function for each header that holds addresses. Raises GatewayFailed where a value is one that
-    may not be sent on.
+    `relocators` has a function for each header that holds addresses. `relays_challenges` False: the upstream can't name
+    a realm of its own to clients, whatever the status. Raises GatewayFailed where a value may not be sent on.
     """
     pairs = [(name.lower(), value) for name, value in headers]
     names = {name for name, _ in pairs}
     relayable = OF_ANSWERS
+    if not relays_challenges and b"www-authenticate" in names:
+        relayable -= {b"www-authenticate"}
     if b"connection" in names:
         relayable -= _connection_options(pairs) - {b"content-length"}
     # RFC 9112 §6.3: a transfer coding overrides a length beside it, which may be wrong.

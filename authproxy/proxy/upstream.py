@@ -215,7 +215,9 @@ class Upstream:
             b"location": lambda value: relocation().relocate(value),
             b"link": lambda value: relocation().relocate_links(value),
         }
-        headers = response_headers(answer.status, answer.headers, relocators=relocators)
+        headers = response_headers(
+            answer.status, answer.headers, relocators=relocators, relays_challenges=self.pass_authorization
+        )
         return {"type": "http.response.start", "status": answer.status, "headers": headers}, content_length(headers)
 
     async def _relay(

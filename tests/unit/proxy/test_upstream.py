@@ -183,6 +183,18 @@ async def test_upstreams_challenge_is_no_challenge_of_ours(challenge: bytes) -> 
         assert "www-authenticate" not in answer.headers
 
 
+@pytest.mark.parametrize("status", [b"200 OK", b"404 Not Found", b"407 Proxy Authentication Required"])
+async def test_no_other_answer_brings_a_challenge_of_the_upstreams_along(status: bytes) -> None:
+    challenge = b'WWW-Authenticate: Bearer realm="https://elsewhere.example/token"\r\nContent-Length: 0\r\n\r\n'
+    async with (
+        fake_upstream(answering(b"HTTP/1.1 %b\r\n%b" % (status, challenge))) as upstream,
+        front_door(Upstream(upstream.url)) as front,
+        front.client() as client,
+    ):
+        answer = await client.get("/v2/")
+        assert (answer.status_code, answer.headers.get("www-authenticate")) == (int(status[:3]), None)
+
+
 async def test_challenge_is_relayed_where_authorization_is_passed() -> None:
     async with (
         fake_upstream(answering(CHALLENGES[0])) as upstream,
