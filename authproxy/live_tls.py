@@ -3,7 +3,7 @@
 Certificate and key are two files, and a renewal writes one after the other. So both are read into memory, a new context
 is made of them beside the one that serves, and only a complete and valid one takes its place. A context that serves is
 never changed: loading into it is two steps, and a handshake between them would fail. See
-docs/decisions/0051-serve-a-renewed-certificate.md.
+docs/decisions/0049-serve-a-renewed-certificate.md.
 """
 
 import datetime as dt

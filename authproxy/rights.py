@@ -4,7 +4,7 @@ The owner of a folder decides what the names in it lead to. A symbolic link in p
 root open, change or give away a file that the folder's owner may not touch. So root acts as the owner: the kernel then
 refuses what it would refuse the owner. Every change of a file passes through `rights_at`, which walks the path to find
 the account that decides where it leads. Why this way, and what it leaves open:
-docs/decisions/0048-act-as-the-owner-of-a-folder.md.
+docs/decisions/0046-act-as-the-owner-of-a-folder.md.
 """
 
 import ctypes

@@ -3,7 +3,7 @@
 Where the budget is used up, a newcomer takes the place of a connection on which nothing happens: a handshake or a head
 that makes no progress, or a connection between two requests. The client with the most of these loses the one that has
 been quiet for longest. If no connection is quiet, those end whose client takes or sends its body too slowly. Only then
-is a newcomer refused. See docs/decisions/0045-make-room-for-new-connections.md.
+is a newcomer refused. See docs/decisions/0044-make-room-for-new-connections.md.
 """
 
 import heapq

@@ -3,7 +3,7 @@
 bcrypt reads 72 bytes of a password and no zero byte. We set no password that is longer (CVE-2024-9683 is the silent
 cut). Apache's htpasswd does, and cuts it, so a longer password is compared by its first 72 bytes when somebody logs in,
 as httpd, nginx and CNCF Distribution compare it; unless these bytes are no secret. Every refusal has the same price.
-docs/decisions/0058-compare-72-bytes-of-longer-passwords.md.
+docs/decisions/0052-compare-72-bytes-of-longer-passwords.md.
 """
 
 import re

@@ -2,7 +2,7 @@
 
 Clients take turns, however many checks each of them waits for. Those that have logged in before have every other turn.
 Where the queue is full the newest check of the client with the most of them is turned away. None of it depends on
-whether a name exists. See docs/decisions/0046-share-the-password-queue.md.
+whether a name exists. See docs/decisions/0045-share-the-password-queue.md.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 OCI Distribution 1.1 has referrers, manifests whose `subject` is the image; the registry lists them, or a tag does
 ("Referrers Tag Schema"). cosign keeps manifests of its own beside an image, under tags that begin with its digest:
-`sha256-<hex>.sig`, `.att`, `.sbom`. See docs/decisions/0061-copy-referrers-along.md.
+`sha256-<hex>.sig`, `.att`, `.sbom`. See docs/decisions/0054-copy-referrers-along.md.
 """
 
 import asyncio

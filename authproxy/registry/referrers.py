@@ -1,7 +1,7 @@
 """Referrers: GET, HEAD /v2/<name>/referrers/<digest> (OCI Distribution 1.1, "Listing Referrers").
 
 A referrer is a manifest that has a `subject`. Its push leaves a note beside the revisions, with what the list says of
-it, so that a list parses no manifest: docs/decisions/0049-note-what-a-list-of-referrers-says.md. What clients listed
+it, so that a list parses no manifest: docs/decisions/0047-note-what-a-list-of-referrers-says.md. What clients listed
 under the fallback tag, before this registry or another served the list, is folded in; of these, and where an earlier
 version left the note, the manifest is read. A referrer is listed as long as the repository holds it and its content
 names the subject. See docs/decisions/0012-keep-referrers-beside-revisions.md.
@@ -180,7 +180,7 @@ class ReferrersPage:
         self.limit = limit
         self.shown: list[bytes] = []
         self.last: Digest | None = None  # what was looked at last
-        self._bytes = len(_HEAD) + len(_END)
+        self._bytes = len(_HEAD) + len(_END) - 1  # each entry is counted with a comma, and the first has none
         self._looked_at = 0
         self._read_bytes = 0
 

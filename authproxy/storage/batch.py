@@ -4,7 +4,7 @@ A sync costs what the disk takes to answer, nearly the same for one file as for 
 made and all contents written, into files without a name; then everything is synced; then the files get their names, in
 order; then the folders that they came into are synced. What a crash in the middle can leave is in
 docs/explanation/durability.md, and why the files have no name until then in
-docs/decisions/0050-write-into-files-without-a-name.md. A file that has a folder for itself comes with it, where its
+docs/decisions/0048-write-into-files-without-a-name.md. A file that has a folder for itself comes with it, where its
 place has no folder yet: one folder less to make and to remove, which is costly
 (docs/decisions/0017-make-and-remove-no-file-in-vain.md).
 """

@@ -144,7 +144,7 @@ def test_kills_in_the_middle_of_commits_leave_no_files_behind(tmp_path: Path) ->
             server.kill()
         assert len(taken) >= ENOUGH
     names = {path.name for path in (folder / "root" / "docker").rglob("*") if path.is_file()}
-    # The second is there for one system call, and the next writer of that link replaces it: docs/decisions/0050.
+    # The second is there for one system call, and the next writer of that link replaces it: docs/decisions/0048.
     assert names <= {"data", "link", "startedat", ".link.new.tmp"}
 
 

@@ -48,7 +48,7 @@ ROWS = [
     Row("80 characters, the last another", "long", HEX[:-1] + "0", nginx=True, registry=True, ours=True),
     Row("80 characters, the 72nd another", "long", HEX[:71] + "x" * 9, nginx=False, registry=False, ours=False),
     Row("71 of 80 characters", "long", HEX[:71], nginx=False, registry=False, ours=False),
-    # Decision 0058: its first 72 bytes are in every token of the issuer.
+    # Decision 0052: its first 72 bytes are in every token of the issuer.
     Row("a token", "token", TOKEN, nginx=True, registry=True, ours=False),
     # docker-registry lets the last line of a name count.
     Row("a name twice, the first password", "twice", "secret", nginx=True, registry=False, ours=True),

@@ -46,7 +46,7 @@ async def test_cve_2024_9683_no_password_is_cut_when_it_is_set_and_none_that_72_
     token = '{"kty": "RSA"}'.ljust(72)
     async with whole(tmp_path, hashes={"carol": hash_password(LONG, 4), "dora": hash_password(token, 4)}) as client:
         assert await logs_in(client, "carol", LONG)
-        assert await logs_in(client, "carol", LONG + "x")  # as the peers: decision 0058
+        assert await logs_in(client, "carol", LONG + "x")  # as the peers: decision 0052
         for other in (LONG + "\0", LONG[:71], LONG[:71] + "\0", LONG[:71] + "yy"):
             assert not await logs_in(client, "carol", other)
         assert not await logs_in(client, "dora", token + "x")
