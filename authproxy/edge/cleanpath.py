@@ -13,6 +13,7 @@ from authproxy.edge.headers import API_VERSION, BASE_PATH
 from authproxy.errors import RegistryError
 from authproxy.route import parse_route
 
+_BASE = BASE_PATH.encode()
 _SLASHES = re.compile(rb"/{2,}")
 
 
@@ -28,7 +29,7 @@ class RedirectToCleanPath:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass on what is clean, and what no redirect would help."""
         path = scope["raw_path"]
-        if (path[-1:] == b"/" or b"//" in path) and scope["method"] in ("GET", "HEAD"):
+        if (path[-1:] == b"/" or b"//" in path) and path != _BASE and scope["method"] in ("GET", "HEAD"):
             target = find_clean_path(scope["method"], path)
             if target is not None:
                 query = scope["query_string"]
@@ -43,11 +44,10 @@ def find_clean_path(method: str, raw_path: bytes) -> bytes | None:
 
     What is found begins with `/v2/`, so that no `Location` made of it leads to another host (`//host/…`).
     """
-    base = BASE_PATH.encode()
     clean = _SLASHES.sub(b"/", raw_path).rstrip(b"/")
-    if clean + b"/" == base:
-        clean = base
-    if clean == raw_path or not clean.startswith(base):
+    if clean + b"/" == _BASE:
+        clean = _BASE
+    if clean == raw_path or not clean.startswith(_BASE):
         return None
     try:
         parse_route(method, clean, b"")

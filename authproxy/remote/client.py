@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from hashlib import blake2b
 from typing import Any
 from urllib.request import getproxies
 
@@ -155,14 +156,15 @@ class RegistryClient:
         RFC 8288, as OCI Distribution 1.1 has it. A registry behind a proxy may name itself by an inner address: path
         and query of a link are asked for at the registry's own address, whatever host the link names.
         """
-        seen: set[httpx.URL] = set()
+        seen: set[bytes] = set()  # digests: an address may be as long as a header
         following: httpx.URL | None = url
         while following is not None:
-            if following in seen:
+            mark = blake2b(str(following).encode(), digest_size=16).digest()
+            if mark in seen:
                 raise RemoteError(f"{what}: the registry sends us in a circle, back to {following}")
             if len(seen) == MAX_PAGES:
                 raise RemoteError(f"{what}: the registry still names a next page after {MAX_PAGES}")
-            seen.add(following)
+            seen.add(mark)
             answer = await self.ask("GET", following, needs, headers=headers)
             if answer.status_code == BAD_REQUEST and "n" in following.params:  # the page size is too large for this one
                 answer = await self.ask("GET", following.copy_remove_param("n"), needs, headers=headers)
