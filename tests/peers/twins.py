@@ -3,6 +3,7 @@
 import http.client
 import itertools
 import ssl
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -17,6 +18,8 @@ from tests.support.people import OPERATOR
 from tests.support.server import Server, running_server
 
 TIMEOUT_S = 60.0
+# Servers end connections on which nothing is asked for long; the shortest of ours and theirs is two minutes.
+MAX_IDLE_S = 60.0
 SHOWN_CALLS = 60
 
 
@@ -30,6 +33,7 @@ class Side:
         self.name = name
         self.hangs_up = hangs_up
         self.authorization: str | None = None
+        self._asked_at = 0.0
         self._connection: http.client.HTTPConnection = (
             http.client.HTTPConnection(host, timeout=TIMEOUT_S)
             if trust is None
@@ -41,6 +45,9 @@ class Side:
         headers = dict(call.headers)
         if self.authorization is not None:
             headers["Authorization"] = self.authorization
+        if time.monotonic() - self._asked_at > MAX_IDLE_S:
+            self.close()
+        self._asked_at = time.monotonic()
         # One that has heard enough may answer and hang up before all is sent.
         with suppress(BrokenPipeError, ConnectionResetError):
             self._connection.request(call.method, call.target(self.name), call.body or None, headers)
