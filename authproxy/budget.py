@@ -6,42 +6,8 @@ Every limit that keeps one client from starving the others stands here, with the
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
-# Requests in flight to one address of an upstream: each has a connection of its own, and more wait for one. Below the
-# usual limit of 1024 open files.
-UPSTREAM_CONNECTIONS = 400
-
-# Of them, for one user or, without a login, for one address: a hundred connections fill any line, and three callers
-# with full shares leave room for a fourth.
-PART_OF_A_CALLER = 1 / 4
-
-# Of them, for all clients without a login together, where others log in: addresses are easier to get than users.
-PART_OF_GUESTS = 3 / 4
-
-# A transfer may be slower while nobody waits for its connection. Otherwise it ends when its client has been behind this
-# speed for MAY_STALL_FOR_S: a piece of 256 KiB takes 20 s at 13 KB/s, a modem has 5 KB/s.
-LEAST_BYTES_PER_S = 8 * 1024
-MAY_STALL_FOR_S = 20.0
-
-# When to come back, in seconds, for callers over their share.
-RETRY_AFTER_S = 5
-
 # One subscriber gets a /64 and picks any address of it at will (RFC 6177 §2, RFC 8981).
 IPV6_PREFIX_BITS = 64
-
-# Manifests: they are parsed on the event loop, and the parser keeps the interpreter's lock, so a thread would not help.
-# Objects, lists and commas of one. Parsing costs by these, not by bytes: 100,000 take some 50 ms, the 2.8 million that
-# fit into the 4 MiB of a manifest ten times as long. Real ones have some hundred.
-MAX_MANIFEST_PARTS = 100_000
-# Layers of an image, or entries of an index, each a digest to parse (some 20 µs) and a link to look for. overlayfs
-# takes 500 layers.
-MAX_DESCRIPTORS = 2_000
-# What a list of referrers says of one, as JSON, in bytes: a page holds 4 MiB, and eight are read at once. Signatures
-# have some ten thousand bytes of annotations. Counted as JSON, where one byte of a manifest may become six.
-MAX_LISTED_BYTES = 512 * 1024
-
-# Peers whose disbelieved forwarded headers the log warns of: enough for the proxies of one registry, and too few for
-# strangers to fill the log with.
-MAX_DISBELIEVED_PEERS = 64
 
 
 @lru_cache(maxsize=4096)
@@ -60,6 +26,28 @@ def client_network(address: str) -> str:
         return str(parsed.ipv4_mapped)
     host_bits = 128 - IPV6_PREFIX_BITS
     return f"{IPv6Address(int(parsed) >> host_bits << host_bits)}/{IPV6_PREFIX_BITS}"
+
+
+# Upstreams (authproxy/proxy/room.py): of one worker.
+
+# Requests in flight to one address of an upstream: each has a connection of its own, and more wait for one. Below the
+# usual limit of 1024 open files.
+UPSTREAM_CONNECTIONS = 400
+
+# Of them, for one user or, without a login, for one address: a hundred connections fill any line, and three callers
+# with full shares leave room for a fourth.
+PART_OF_A_CALLER = 1 / 4
+
+# Of them, for all clients without a login together, where others log in: addresses are easier to get than users.
+PART_OF_GUESTS = 3 / 4
+
+# A transfer may be slower while nobody waits for its connection. Otherwise it ends when its client has been behind this
+# speed for MAY_STALL_FOR_S: a piece of 256 KiB takes 20 s at 13 KB/s, a modem has 5 KB/s.
+LEAST_BYTES_PER_S = 8 * 1024
+MAY_STALL_FOR_S = 20.0
+
+# When to come back, in seconds, for callers over their share.
+RETRY_AFTER_S = 5
 
 
 # Connections (authproxy/http1/admission.py). Each worker has a limit of descriptors of its own, and so a budget.
@@ -108,10 +96,27 @@ KNOWN_CLIENT_S = 24 * 3600.0
 MAX_KNOWN_CLIENTS = 10_000
 
 
-# Time of the event loop: what one request without credentials may cost, in milliseconds rather than hundreds of them.
+# Time of the event loop: what one request may cost, in milliseconds rather than hundreds of them.
 
+# Manifests: they are parsed on the event loop, and the parser keeps the interpreter's lock, so a thread would not help.
+# Objects, lists and commas of one. Parsing costs by these, not by bytes: 100,000 take some 50 ms, the 2.8 million that
+# fit into the 4 MiB of a manifest ten times as long. Real ones have some hundred.
+MAX_MANIFEST_PARTS = 100_000
+# Layers of an image, or entries of an index, each a digest to parse (some 20 µs) and a link to look for. overlayfs
+# takes 500 layers.
+MAX_DESCRIPTORS = 2_000
+# What a list of referrers says of one, as JSON, in bytes: a page holds 4 MiB, and eight are read at once. Signatures
+# have some ten thousand bytes of annotations. Counted as JSON, where one byte of a manifest may become six.
+MAX_LISTED_BYTES = 512 * 1024
 # Of the scopes of one request for a token. A push with its mounts asks for a handful; each is decided by the policies.
 MAX_ACTIONS = 256
 # Of all lists that proxies write about the side that asked them, together: a client behind a trusted proxy chooses how
 # they begin. 7,000 addresses of trusted proxies took 114 ms to read; real requests have a handful.
 MAX_FORWARDED_PARTS = 200
+
+
+# The log (authproxy/edge/disbelief.py).
+
+# Peers whose disbelieved forwarded headers the log warns of: enough for the proxies of one registry, and too few for
+# strangers to fill the log with.
+MAX_DISBELIEVED_PEERS = 64

@@ -1,4 +1,4 @@
-"""What is known of one request's headers is used for another with the very same alone, whoever asks for it.
+"""What is known of one request's headers is used for another with the very same alone, whichever caller asks.
 
 The server works out once per connection what its headers say. Requests for several upstreams, and our own questions to
 one, come with other headers: neither may be sent what was worked out for the other.

@@ -108,7 +108,7 @@ def test_first_logins_of_others_all_succeed(tmp_path: Path, sources: Sequence[st
 def test_guesses_from_addresses_with_a_login_keep_no_first_login_out(
     tmp_path: Path, sources: Sequence[str], user: str | None
 ) -> None:
-    """Whoever has one password makes addresses known, and nothing is theirs alone by that."""
+    """One password makes many addresses known, and none of them gets the queue for itself by that."""
     folder = tmp_path / "server"
     names = [f"user{i}" for i in range(LOGINS)]
     add_cheap_users(folder, [(name, PASSWORD) for name in names], cost=COST)

@@ -54,7 +54,7 @@ def test_slashes_too_many_lead_to_the_path_that_is_authorised(
 def test_a_page_with_slashes_behind_it_stays_on_the_host_and_the_scheme_that_were_asked(
     server: Server, prefix: str, path: str, slashes: str
 ) -> None:
-    """Passwords go to `/token`: whoever follows sends them along, so neither may become another's."""
+    """Passwords go to `/token`: a client that follows sends them along, so host and scheme stay its own."""
     with server.client() as client:
         for method in ("GET", "POST"):
             answer = client.request(

@@ -50,7 +50,7 @@ def root(folder: Path) -> Path:
 
 
 def mounted_read_only(root: Path) -> tuple[str, ...]:
-    """A command in front of another: that one sees `root` read-only, whoever it is."""
+    """A command in front of another: that one sees `root` read-only under any account."""
     script = f'mount --bind {root} {root} && mount -o remount,ro,bind {root} && exec "$@"'
     return (binary("unshare"), "--mount", binary("bash"), "-c", script, "bash")
 

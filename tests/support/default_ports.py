@@ -5,7 +5,7 @@ DEFAULT_PORTS = frozenset({80, 443, 5000, 5001, 5443, 8000, 8080, 8443})
 
 
 def refuse_default_ports(event: str, arguments: tuple[object, ...]) -> None:
-    """Python's audit hook: whoever binds such a port in a test's own process. Port 0 lets the kernel choose one."""
+    """Python's audit hook: fails a test whose own process binds such a port. Port 0 lets the kernel choose one."""
     if event != "socket.bind":
         return
     address = arguments[1]

@@ -334,7 +334,7 @@ def test_lists_that_only_a_client_makes_are_refused(headers: list[tuple[str, str
     trusted = [ipaddress.ip_network("10.0.0.0/8")]
     with pytest.raises(ForwardedInvalid, match="200 at most are read"):
         decide_origin(peer="10.0.0.9", scheme="http", headers=lists, own_authority="own", trusted=trusted)
-    # Of somebody who is not believed they are not read at all.
+    # From a peer that is not trusted they are not even read.
     decide_origin(peer="192.0.2.1", scheme="http", headers=lists, own_authority="own", trusted=trusted)
 
 
