@@ -1,5 +1,8 @@
 """What tests log with, where they configure nothing else."""
 
+import sys
+from contextlib import suppress
+
 import structlog
 
 
@@ -11,3 +14,12 @@ def log_plainly() -> None:
     structlog.reset_defaults()
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure([*structlog.get_config()["processors"][:-1], plain])
+    _forget_cached_loggers()
+
+
+def _forget_cached_loggers() -> None:
+    """An application's loggers keep what was configured when they were first used, for good; nothing else undoes it."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("authproxy."):
+            with suppress(KeyError):
+                del vars(vars(module)["log"])["bind"]

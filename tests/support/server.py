@@ -30,9 +30,9 @@ OPERATOR = Principal(ADMIN, frozenset({ADMINS}))
 READY_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 30.0
 # A user that `authproxy user add` made is known to the running server within two seconds; this is that with a margin.
+KNOWN_WITHIN_S = 10.0
 # Answers by which every one of two workers has been asked, but for one time in thirty.
 ENOUGH_TIMES = 6
-KNOWN_WITHIN_S = 10.0
 
 
 def free_port() -> int:
@@ -135,7 +135,7 @@ class Server:
         try:
             code = self.process.wait(STOPPED_WITHIN_S)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self.kill_group()
             raise AssertionError(f"the server did not stop in {STOPPED_WITHIN_S} s:\n{self.output}") from None
         self.process = None
         assert code == 0, f"the server ended with {code}:\n{self.output}"
@@ -226,7 +226,7 @@ def running_server(
         yield server
     except BaseException:
         if server.process is not None:
-            server.kill()
+            server.kill_group()
         raise
     if server.process is not None:
         server.stop()
