@@ -79,11 +79,11 @@ def run(work: Coroutine[Any, Any, None], report: Report, what: str) -> None:
 
 def ask(question: str) -> bool:
     """Ask on the terminal, whatever standard output is. Ctrl-C ends the command."""
-    sys.stderr.write(question)
-    sys.stderr.flush()
     # asyncio's own handler waits for the event loop, and so for the answer.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        sys.stderr.write(question)
+        sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

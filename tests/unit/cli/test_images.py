@@ -1,6 +1,9 @@
 """`authproxy images …` without a registry: what is refused before anybody is asked, help, and the reference page."""
 
+import asyncio
+import io
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from authproxy.cli import app
 from authproxy.cli.images import app as images
-from authproxy.cli.remote_run import printable
+from authproxy.cli.remote_run import INTERRUPTED, ask, printable
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = (ROOT / "docs/reference/images.md").read_text(encoding="utf-8")
@@ -144,3 +147,22 @@ def test_reference_has_the_exit_codes() -> None:
 
 def test_what_registries_say_is_safe_on_a_terminal() -> None:
     assert printable("a\x1b[31mb\u202ec\n") == "a\\x1b[31mb\\u202ec\n"
+
+
+class _Impatient(io.StringIO):
+    """A terminal whose reader presses Ctrl-C as soon as the question is there."""
+
+    def flush(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_in_the_moment_of_the_question_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def command() -> bool:
+        return ask("Delete 1 image? [y/N] ")
+
+    monkeypatch.setattr("sys.stderr", _Impatient())
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    with pytest.raises((typer.Exit, KeyboardInterrupt)) as ended:
+        asyncio.run(command())
+    assert isinstance(ended.value, typer.Exit), "asyncio took it, and waited for the answer"
+    assert ended.value.exit_code == INTERRUPTED
