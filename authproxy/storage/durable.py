@@ -3,6 +3,7 @@
 Paths are text: on these ways a join of pathlib costs as much as the system call behind it.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterable
@@ -65,11 +66,17 @@ def remove_file(path: str, stop: str) -> bool:
 
 
 def remove_tree(folder: str, stop: str) -> bool:
-    """Remove a folder with all below it, and those above that are empty then, up to `stop`. Durable."""
+    """Remove a folder with all below it, and those above that are empty then, up to `stop`. Durable.
+
+    What somebody else writes there meanwhile may stay.
+    """
     if not os.path.exists(folder):
         return False
-    with suppress(FileNotFoundError):  # somebody else is removing it too
+    try:
         shutil.rmtree(folder)
+    except OSError as exc:
+        if exc.errno not in {errno.ENOENT, errno.ENOTEMPTY}:  # somebody else is removing it too, or writes there
+            raise
     sync(folders=[prune(os.path.dirname(folder), stop)])
     return True
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import signal
 import socket
 import ssl
@@ -10,8 +11,9 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from itertools import cycle
 from pathlib import Path
 
 import httpx
@@ -27,6 +29,10 @@ ADMIN_PASSWORD = "an admin's password, long enough"
 # As the rules of the embedded default know them.
 OPERATOR = Principal(ADMIN, frozenset({ADMINS}))
 
+# Below those that Linux gives to whoever connects: one of these would be taken while a server is down.
+STEADY_PORTS = range(10_000, 32_768)
+MAX_TEST_PROCESSES = 16
+
 READY_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 30.0
 # A user that `authproxy user add` made is known to the running server within two seconds; this is that with a margin.
@@ -36,11 +42,23 @@ ENOUGH_TIMES = 6
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody listens on now. A server that ended finds it free when it starts again."""
+    while True:
+        port = next(_ports)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _steady_ports() -> Iterator[int]:
+    """The same again after many. Other test processes, which pytest-xdist calls gw0, gw1, …, get others."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % MAX_TEST_PROCESSES
+    mine = [port for port in STEADY_PORTS if port % MAX_TEST_PROCESSES == number]
+    random.SystemRandom().shuffle(mine)
+    return cycle(mine)
+
+
+_ports = _steady_ports()
 
 
 class Server:

@@ -83,6 +83,24 @@ async def test_a_session_folder_that_lost_its_data_is_no_session(driver: Filesys
         await driver.upload_size(SESSION)
 
 
+async def test_what_is_written_into_a_tree_while_it_is_deleted_stays(
+    driver: FilesystemDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (layout.tag_index_link(APP, Tag("v1"), Digest.of(content)) for content in (b"old", b"new"))
+    await driver.write(old, b"x")
+    remove = os.rmdir
+
+    def write_and_remove(path: str, *, dir_fd: int | None = None) -> None:
+        if path == "sha256":  # the folder of links, empty by now
+            (tmp_path / new).parent.mkdir(exist_ok=True)
+            (tmp_path / new).write_bytes(b"y")
+        remove(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "rmdir", write_and_remove)
+    assert await driver.delete_tree(layout.tag_index(APP, Tag("v1")))
+    assert files(tmp_path) == {new}
+
+
 async def test_a_second_process_waits_for_the_session(driver: FilesystemDriver, tmp_path: Path) -> None:
     other = FilesystemDriver(tmp_path)
     async with driver.create_upload(SESSION, started=STARTED):
