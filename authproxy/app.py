@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from authproxy import log
-from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, respond
+from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, redirect, respond
 from authproxy.compose.answers import make_headers, make_maintenance
 from authproxy.compose.backend import make_backend
 from authproxy.compose.checks import make_checks
@@ -187,9 +187,7 @@ class _Paths:
         if is_registry_path(path):
             return self.registry(scope, receive, send)
         if path[-1:] == "/" and (page := path.rstrip("/")) in self.page_paths:
-            query = scope["query_string"].decode("latin-1")
-            location = scope[ORIGIN].prefix + page + (f"?{query}" if query else "")
-            return respond(send, HTTPStatus.TEMPORARY_REDIRECT, [("Location", location), ("Content-Length", "0")])
+            return redirect(scope, send, HTTPStatus.TEMPORARY_REDIRECT, page)
         return self.pages(scope, receive, send)
 
 

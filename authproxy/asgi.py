@@ -111,6 +111,13 @@ async def respond(send: Send, status: int, headers: Iterable[tuple[str, str]], b
     await send_whole(send, status, encode_headers(headers), body)
 
 
+async def redirect(scope: Scope, send: Send, status: int, path: str, headers: Iterable[tuple[str, str]] = ()) -> None:
+    """Redirect to another path with the same query, on the host and below the prefix that the client uses."""
+    query = scope["query_string"].decode("latin-1")
+    location = scope[ORIGIN].prefix + path + (f"?{query}" if query else "")
+    await respond(send, status, [*headers, ("Location", location), ("Content-Length", "0")])
+
+
 async def send_whole(send: Send, status: int, headers: Headers, body: bytes = b"") -> None:
     """`respond` with headers that are encoded already."""
     await send({"type": "http.response.start", "status": status, "headers": headers})

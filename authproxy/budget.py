@@ -36,10 +36,10 @@ UPSTREAM_CONNECTIONS = 400
 
 # Of them, for one user or, without a login, for one address: a hundred connections fill any line, and three callers
 # with full shares leave room for a fourth.
-PART_OF_A_CALLER = 1 / 4
+CALLER_SHARE = 1 / 4
 
 # Of them, for all clients without a login together, where others log in: addresses are easier to get than users.
-PART_OF_GUESTS = 3 / 4
+GUESTS_SHARE = 3 / 4
 
 # A transfer may be slower while nobody waits for its connection. Otherwise it ends when its client has been behind this
 # speed for MAY_STALL_FOR_S: a piece of 256 KiB takes 20 s at 13 KB/s, a modem has 5 KB/s.
@@ -88,9 +88,9 @@ MAX_PASSWORDS_WAITING = 32
 MAX_PASSWORDS_OF_ONE_NAME = 8
 # Of both, what a known client may take from strangers: a user may guess, too. A quarter lets eight logins at once past
 # a queue full of strangers, and leaves them the rest.
-PART_OF_A_KNOWN_CLIENT = 1 / 4
+KNOWN_CLIENT_SHARE = 1 / 4
 # Of both, what strangers keep however many clients are known: a user may log in from many addresses, and guess there.
-PART_OF_STRANGERS = 1 / 4
+STRANGERS_SHARE = 1 / 4
 # How long a client is known by a login that succeeded, in seconds, and how many clients.
 KNOWN_CLIENT_S = 24 * 3600.0
 MAX_KNOWN_CLIENTS = 10_000

@@ -109,10 +109,10 @@ def _write(imported: "Imported", output: Path | None, users: Path | None, *, for
     for path in filter(None, (output, users)):
         if path.exists() and not force:
             raise StartError(f"{path}: is there already; name another file, or replace it with --force")
+    policy = to_policy(imported)
     if output is None:
-        typer.echo(to_policy(imported), nl=False)
+        typer.echo(policy, nl=False)
     else:
-        policy = to_policy(imported)
         with rights_at(output):
             output.write_text(policy, encoding="utf-8")
     if users is not None:

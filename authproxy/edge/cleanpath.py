@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable
 from http import HTTPStatus
 
-from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, respond
+from authproxy.asgi import App, Receive, Scope, Send, redirect
 from authproxy.edge.headers import API_VERSION, BASE_PATH
 from authproxy.errors import RegistryError
 from authproxy.route import parse_route
@@ -32,10 +32,8 @@ class RedirectToCleanPath:
         if (path[-1:] == b"/" or b"//" in path) and path != _BASE and scope["method"] in ("GET", "HEAD"):
             target = find_clean_path(scope["method"], path)
             if target is not None:
-                query = scope["query_string"]
-                location = scope[ORIGIN].prefix + (target + (b"?" + query if query else b"")).decode("latin-1")
-                headers = [API_VERSION, ("Location", location), ("Content-Length", "0")]
-                return respond(send, HTTPStatus.MOVED_PERMANENTLY, headers)
+                clean = target.decode("latin-1")
+                return redirect(scope, send, HTTPStatus.MOVED_PERMANENTLY, clean, [API_VERSION])
         return self.app(scope, receive, send)
 
 

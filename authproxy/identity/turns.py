@@ -8,7 +8,7 @@ whether a name exists. See docs/decisions/0045-share-the-password-queue.md.
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
-from authproxy.budget import PART_OF_A_KNOWN_CLIENT, PART_OF_STRANGERS
+from authproxy.budget import KNOWN_CLIENT_SHARE, STRANGERS_SHARE
 
 
 class Turn:
@@ -94,7 +94,7 @@ class _Privilege(NamedTuple):
     @classmethod
     def of(cls, most: int, *, is_known: bool) -> Self:
         """Where `most` checks may wait or run."""
-        parts = (max(1, int(most * part)) for part in (PART_OF_A_KNOWN_CLIENT, PART_OF_STRANGERS))
+        parts = (max(1, int(most * part)) for part in (KNOWN_CLIENT_SHARE, STRANGERS_SHARE))
         return cls(*parts) if is_known else cls()
 
 

@@ -85,9 +85,9 @@ class Shares:
     """
 
     def __init__(self, places: int) -> None:
-        self._places = max(int(places * budget.PART_OF_A_CALLER), 1)
+        self._places = max(int(places * budget.CALLER_SHARE), 1)
         self._rooms: dict[Caller, tuple[Room, int]] = {}  # with how many are inside or wait
-        self._guests = Room(max(int(places * budget.PART_OF_GUESTS), 1))
+        self._guests = Room(max(int(places * budget.GUESTS_SHARE), 1))
 
     async def enter(self, caller: Caller, transfer: Transfer, timeout_s: float) -> None:
         """Take one of the caller's places. Raises TooManyRequests where none came free in time."""

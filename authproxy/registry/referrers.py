@@ -227,16 +227,19 @@ def make_entry(media_type: str, digest: Digest, size: int, listed_with: Mapping[
     """The descriptor that a list shows of a manifest. Raises ManifestInvalid for more than MAX_LISTED_BYTES."""
     artifact_type, annotations = listed_with.get("artifactType"), listed_with.get("annotations", {})
     texts = (media_type, artifact_type or "", *annotations, *annotations.values())
-    descriptor = b""
-    if sum(map(len, texts)) <= MAX_LISTED_BYTES:  # or writing JSON would take long for nothing
-        found = {"mediaType": media_type, "digest": str(digest), "size": size, **listed_with}
-        descriptor = json.dumps(found, separators=(",", ":")).encode()
-    if not 0 < len(descriptor) <= MAX_LISTED_BYTES:
+    _check_listed_length(sum(map(len, texts)))  # before JSON is written, which would take long for nothing
+    found = {"mediaType": media_type, "digest": str(digest), "size": size, **listed_with}
+    descriptor = json.dumps(found, separators=(",", ":")).encode()
+    _check_listed_length(len(descriptor))
+    return Entry(digest, artifact_type, descriptor)
+
+
+def _check_listed_length(length: int) -> None:
+    if length > MAX_LISTED_BYTES:
         raise ManifestInvalid(
             f"a list of referrers would say more than {MAX_LISTED_BYTES} bytes of the manifest, as JSON: annotations of"
             " one with a subject have to be shorter; put what is long into a layer"
         )
-    return Entry(digest, artifact_type, descriptor)
 
 
 def to_note(stored: Digest, entry: Entry) -> bytes:

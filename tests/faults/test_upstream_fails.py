@@ -105,7 +105,7 @@ async def test_upstream_that_comes_back_is_used_again() -> None:
 
 async def test_all_connections_busy_is_said_after_a_bounded_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "UPSTREAM_CONNECTIONS", 1)
-    monkeypatch.setattr(budget, "PART_OF_A_CALLER", 2)
+    monkeypatch.setattr(budget, "CALLER_SHARE", 2)
     busy = asyncio.Event()
 
     async def hold(connection: Connection) -> None:
