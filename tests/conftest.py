@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 # `tests.support` and `benchmarks` are found in the clone. Behind everything else, so that `authproxy` is the installed
 # one: the built wheel under `make test`, which tests/house/test_environment.py checks.
@@ -48,6 +49,13 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Let no test log with what an application in an earlier one has configured."""
+    if structlog.get_config()["cache_logger_on_first_use"]:
+        log_plainly()
 
 
 @pytest.hookimpl(wrapper=True)

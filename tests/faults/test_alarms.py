@@ -3,7 +3,6 @@
 import resource
 import socket
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,13 +17,6 @@ WITHIN_S = 20.0
 def alarms(server: Server, event: str) -> list[str]:
     lines = server.output.splitlines()
     return [line for line in lines if "level=error" in line and f'event="{event}"' in line]
-
-
-def until(condition: Callable[[], bool], server: Server) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, server.output
-        time.sleep(0.05)
 
 
 def configured(folder: Path, **sections: object) -> Path:
@@ -47,7 +39,7 @@ def test_a_lost_upstream_is_told_with_its_address(tmp_path: Path) -> None:
 def test_a_policy_that_does_not_load_is_told_with_its_line(tmp_path: Path) -> None:
     with running_server(tmp_path / "server") as server:
         (server.folder / "policies" / "broken.yaml").write_text("version: 1\nrulez: []\n")
-        until(lambda: bool(alarms(server, "not reloaded, the old content stays in force")), server)
+        server.wait_until(lambda: bool(alarms(server, "not reloaded, the old content stays in force")), WITHIN_S)
         time.sleep(3)  # three more looks
         (told,) = alarms(server, "not reloaded, the old content stays in force")
         assert "broken.yaml:2" in told
@@ -67,7 +59,7 @@ def test_a_storage_without_descriptors_answers_503_and_is_told_of(tmp_path: Path
         with ExitStack() as silent:
             for _ in range(5):
                 silent.enter_context(socket.create_connection(("127.0.0.1", server.port)))
-            until(lambda: "no more connections can be accepted" in server.output, server)
+            server.wait_until(lambda: "no more connections can be accepted" in server.output, WITHIN_S)
             for _ in range(3):
                 answer = client.post(f"/v2/a/blobs/uploads/?digest=sha256:{'0' * 64}", content=b"hello")
                 assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE, answer.text

@@ -38,19 +38,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
         "REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED": "true",
     }
     with running_server(tmp_path_factory.mktemp("server"), settings) as running:
-        wait_until(running, lambda: f"\nauthproxy_workers {request.param}.0\n" in metrics(running), STARTED_WITHIN_S)
+        running.wait_until(lambda: f"\nauthproxy_workers {request.param}.0\n" in metrics(running), STARTED_WITHIN_S)
         yield running
 
 
 def certs(server: Server) -> Path:
     return server.folder / "certs"
-
-
-def wait_until(server: Server, happened: Callable[[], bool], within_s: float) -> None:
-    deadline = time.monotonic() + within_s
-    while not happened():
-        assert time.monotonic() < deadline, server.output
-        time.sleep(0.05)
 
 
 def shows(server: Server, made: Made) -> bool:
@@ -59,7 +52,7 @@ def shows(server: Server, made: Made) -> bool:
 
 
 def wait_until_shown(server: Server, made: Made) -> None:
-    wait_until(server, lambda: shows(server, made), PROMISED_S + MARGIN_S)
+    server.wait_until(lambda: shows(server, made), PROMISED_S + MARGIN_S)
 
 
 def current(server: Server) -> Made:
@@ -99,8 +92,8 @@ def test_a_renewed_certificate_serves_from_the_next_handshake_on_in_every_worker
     before, loaded_before, errors_before = shown_expiry(server), loaded(server), errors(server)
     renewed.install(certs(server))
     wait_until_shown(server, renewed)
-    wait_until(server, lambda: loaded(server) == loaded_before + workers(server), MARGIN_S)
-    wait_until(server, lambda: shown_expiry(server) < before - 86400 * 99, PROMISED_S + MARGIN_S)
+    server.wait_until(lambda: loaded(server) == loaded_before + workers(server), MARGIN_S)
+    server.wait_until(lambda: shown_expiry(server) < before - 86400 * 99, PROMISED_S + MARGIN_S)
     assert errors(server) == errors_before
 
 
@@ -185,7 +178,7 @@ def test_files_that_cannot_serve_leave_the_old_pair_and_say_so(
     del what
     old, renewed, said = current(server), make(tmp_path / "new"), len(errors(server))
     spoil(renewed, certs(server))
-    wait_until(server, lambda: len(errors(server)) >= said + workers(server), ERROR_WITHIN_S)
+    server.wait_until(lambda: len(errors(server)) >= said + workers(server), ERROR_WITHIN_S)
     assert shows(server, old)
     time.sleep(LOOKS_S)
     assert len(errors(server)) == said + workers(server), "once for each fault and worker, not at each look"
@@ -207,10 +200,8 @@ def test_a_worker_that_starts_later_serves_the_pair_of_now_or_the_last_good_one(
         (certs(server) / "server.pem").write_bytes(os.urandom(3000))
         before = children(server)
         os.kill(min(before), signal.SIGKILL)
-        wait_until(
-            server, lambda: len(children(server) - before) == 1 and len(children(server)) == 2, REPLACED_WITHIN_S
-        )
-        wait_until(server, lambda: len(errors(server)) == 2, REPLACED_WITHIN_S)
+        server.wait_until(lambda: len(children(server) - before) == 1 and len(children(server)) == 2, REPLACED_WITHIN_S)
+        server.wait_until(lambda: len(errors(server)) == 2, REPLACED_WITHIN_S)
         assert shows(server, old)
         renewed = make(tmp_path / "new")
         renewed.install(certs(server))
@@ -218,7 +209,7 @@ def test_a_worker_that_starts_later_serves_the_pair_of_now_or_the_last_good_one(
         before = children(server)
         for worker in before:
             os.kill(worker, signal.SIGKILL)
-        wait_until(server, lambda: speaks_tls(server.port), REPLACED_WITHIN_S)
+        server.wait_until(lambda: speaks_tls(server.port), REPLACED_WITHIN_S)
         assert shows(server, renewed), "from its first handshake on"
 
 

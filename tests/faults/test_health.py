@@ -4,8 +4,7 @@ import os
 import shutil
 import signal
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -74,16 +73,9 @@ def watched(folder: Path, *, workers: int = 1, **health: Any) -> Iterator[Watche
         yield Watched(server, debug_port)
 
 
-def until(condition: Callable[[], bool], within_s: float = KNOWN_WITHIN_S) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not so after {within_s} s"
-        time.sleep(0.05)
-
-
 def expect(watched: Watched, failing: dict[str, str]) -> None:
     """Wait until these checks fail, and look what the debug port and the registry say then."""
-    until(lambda: watched.ask("/debug/health").json() == failing)
+    watched.server.wait_until(lambda: watched.ask("/debug/health").json() == failing)
     health, answer = watched.ask("/debug/health"), watched.catalog()
     assert health.status_code == answer.status_code == (503 if failing else 200)
     if failing:
@@ -159,8 +151,8 @@ def test_the_debug_port_has_health_and_metrics_and_nothing_else(tmp_path: Path) 
             waiting.sendall(
                 b"POST /v2/a/blobs/uploads/?digest=sha256:%064d HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n" % 0
             )
-            until(lambda: server.value("registry_http_in_flight_requests") == 1)
-        until(lambda: server.value("registry_http_in_flight_requests") == 0)
+            server.server.wait_until(lambda: server.value("registry_http_in_flight_requests") == 1)
+        server.server.wait_until(lambda: server.value("registry_http_in_flight_requests") == 0)
         assert server.ask("/metrics").headers["Content-Type"].startswith("text/plain; version=0.0.4")
         assert [server.ask(path).status_code for path in ("/", "/debug/vars", "/v2/", "/token")] == [404] * 4
 
@@ -184,18 +176,18 @@ def workers(server: Server) -> set[int]:
 
 def test_any_worker_tells_of_all_and_of_those_that_died(tmp_path: Path) -> None:
     with watched(tmp_path / "server", workers=2) as server:
-        until(lambda: server.value("authproxy_workers") == 2)
+        server.server.wait_until(lambda: server.value("authproxy_workers") == 2)
         for _ in range(40):
             assert server.catalog().status_code == 200
-        until(lambda: server.catalogs() == 40)
+        server.server.wait_until(lambda: server.catalogs() == 40)
         assert [server.catalogs() for _ in range(8)] == [40] * 8, "either worker may have answered"
         before = workers(server.server)
         os.kill(min(before), signal.SIGKILL)
-        until(lambda: len(workers(server.server) - before) == 1, REPLACED_WITHIN_S)
-        until(lambda: server.value("authproxy_workers") == 2, REPLACED_WITHIN_S)
+        server.server.wait_until(lambda: len(workers(server.server) - before) == 1, REPLACED_WITHIN_S)
+        server.server.wait_until(lambda: server.value("authproxy_workers") == 2, REPLACED_WITHIN_S)
         assert [server.catalogs() for _ in range(8)] == [40] * 8
         server.catalog()
-        until(lambda: server.catalogs() == 41)
+        server.server.wait_until(lambda: server.catalogs() == 41)
 
 
 def test_a_scraper_that_stays_connected_does_not_hold_up_the_end(tmp_path: Path) -> None:

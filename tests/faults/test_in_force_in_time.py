@@ -5,7 +5,6 @@ answer; a wrong one that was asked for later than promised fails, with a margin 
 tests. How long it took is in what the test says (`pytest -rP`).
 """
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,15 +16,12 @@ import pytest
 import yaml
 
 from authproxy.proxy.credentials import basic
-from authproxy.watch import LOOK_EVERY_S
 from tests.support.edge import Recorder
 from tests.support.program import environment, succeed
-from tests.support.server import AUTHPROXY, Server, running_server
+from tests.support.server import AUTHPROXY, Server, running_server, wait_until_steady
 
 PROMISED_S = 2.0
 MARGIN_S = 8.0
-# Longer than from one look at the files to the next. The kernel may give one worker many connections in a row.
-STEADY_S = LOOK_EVERY_S + 0.5
 CAROL, PASSWORD, OTHER_PASSWORD = "carol", "carol's password, long", "carol's other password"
 
 RULE = """\
@@ -48,15 +44,7 @@ upstream: {{url: "{url}", authorization: basic, username: front, passwordfile: {
 
 def in_time(is_right: Callable[[], bool], since: float) -> None:
     """Wait for a change to be in force. `is_right` asks over a new connection; `since`: when it had been written."""
-    asked, first_right = since, math.inf
-    while asked - first_right < STEADY_S:
-        asked = time.monotonic()
-        if is_right():
-            first_right = min(first_right, asked)
-        else:
-            first_right = math.inf
-            assert asked - since < PROMISED_S + MARGIN_S, f"not in force after {asked - since:.1f} s"
-        time.sleep(0.02)
+    first_right = wait_until_steady(is_right, since, PROMISED_S + MARGIN_S)
     sys.stdout.write(f"in force after {first_right - since:.2f} s\n")
 
 

@@ -1,7 +1,5 @@
 """Policies that change under a running server: in force within two seconds, and never half of them."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -31,13 +29,6 @@ def granted(server: Server) -> str:
         return str(answer.json()["scope"])
 
 
-def wait_until(server: Server, happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not happened():
-        assert time.monotonic() < deadline, server.output
-        time.sleep(0.1)
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_file_that_changes_is_in_force_and_one_that_breaks_is_not(tmp_path: Path, workers: str) -> None:
     with running_server(tmp_path / "server", {"REGISTRY_HTTP_WORKERS": workers}) as server:
@@ -46,12 +37,12 @@ def test_a_file_that_changes_is_in_force_and_one_that_breaks_is_not(tmp_path: Pa
         rules = server.folder / "policies" / "team.yaml"
         rules.write_text(RULE)
         # Each worker says that it has read the file: answers alone may all have come from one of them.
-        wait_until(server, lambda: server.output.count("policies loaded") == int(workers))
+        server.wait_until(lambda: server.output.count("policies loaded") == int(workers), WITHIN_S)
         assert all(granted(server) == SCOPE for _ in range(6))
         rules.write_text(RULE.replace("users:", "usres:"))
-        wait_until(server, lambda: server.output.count("the old content stays in force") == int(workers))
+        server.wait_until(lambda: server.output.count("the old content stays in force") == int(workers), WITHIN_S)
         assert "policies/team.yaml:5" in server.output
         assert all(granted(server) == SCOPE for _ in range(6))
         rules.unlink()
-        wait_until(server, lambda: server.output.count("policies loaded") == 2 * int(workers))
+        server.wait_until(lambda: server.output.count("policies loaded") == 2 * int(workers), WITHIN_S)
         assert all(granted(server) == "" for _ in range(6))

@@ -2,7 +2,6 @@
 
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -26,13 +25,6 @@ def serve(folder: Path, **http: object) -> tuple[Path, dict[str, object]]:
     }
     (folder / "config.yml").write_text(yaml.safe_dump(config))
     return folder, {"arguments": ["config.yml"], "has_tls": False}
-
-
-def until(condition: Callable[[], bool], server: Server) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, server.output
-        time.sleep(0.05)
 
 
 def ask(server: Server, path: str, method: str = "GET") -> httpx.Response:
@@ -60,7 +52,7 @@ def test_a_balancer_learns_whether_the_node_serves(tmp_path: Path, prefix: str) 
 
         def expect(status: int, reason: str) -> None:
             for root in roots:
-                until(lambda root=root: ask(server, f"{root}/").status_code == status, server)  # type: ignore[misc]
+                server.wait_until(lambda root=root: ask(server, f"{root}/").status_code == status, WITHIN_S)  # type: ignore[misc]
                 for method in ("GET", "HEAD"):
                     answer = ask(server, f"{root}/", method)
                     assert (answer.status_code, answer.content) == (status, b"")

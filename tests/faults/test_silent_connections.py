@@ -4,7 +4,7 @@ import hashlib
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -108,13 +108,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
-def wait_until(server: Server, happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not happened():
-        assert time.monotonic() < deadline, server.output
-        time.sleep(0.1)
-
-
 def login(server: Server, name: str, password: str, scope: str = "") -> httpx.Response:
     """Over a connection of its own, as each login of docker is."""
     with server.client() as client:
@@ -137,7 +130,7 @@ def test_silent_connections_switch_nothing_off(server: Server, sources: Sequence
         pushed = client.put(f"{location}&digest={DIGEST}", content=BLOB)
         assert pushed.status_code == httpx.codes.CREATED, pushed.text
     with Silent(server.port, sources) as silent:
-        wait_until(server, lambda: silent.came >= SILENT)
+        server.wait_until(lambda: silent.came >= SILENT, WITHIN_S)
         for _ in range(10):
             with server.client_for(ADMIN, ADMIN_PASSWORD, "repository:team/app:pull") as client:
                 begun = time.monotonic()
@@ -145,7 +138,9 @@ def test_silent_connections_switch_nothing_off(server: Server, sources: Sequence
                 assert time.monotonic() - begun < WITHIN_S
         assert login(server, BOB.name, BOB.password).status_code == httpx.codes.OK
         succeed(AUTHPROXY, "user", "disable", BOB.name, env=environment(server.folder), cwd=server.folder)
-        wait_until(server, lambda: login(server, BOB.name, BOB.password).status_code == httpx.codes.UNAUTHORIZED)
+        server.wait_until(
+            lambda: login(server, BOB.name, BOB.password).status_code == httpx.codes.UNAUTHORIZED, WITHIN_S
+        )
         scope = f"repository:{ALICE.name}/app:push"
 
         def may_push() -> bool:
@@ -155,10 +150,10 @@ def test_silent_connections_switch_nothing_off(server: Server, sources: Sequence
 
         assert may_push()
         (server.folder / "policies" / "deny.yaml").write_text(DENY_ALL)
-        wait_until(server, lambda: not may_push())
+        server.wait_until(lambda: not may_push(), WITHIN_S)
         renewed = make(tmp_path / "renewed")
         renewed.install(server.folder / "certs")
-        wait_until(server, lambda: shown_by(server.port).serial_number == renewed.serial)
+        server.wait_until(lambda: shown_by(server.port).serial_number == renewed.serial, WITHIN_S)
         server.ca.write_bytes(renewed.authority)  # what clients trust
         assert login(server, ALICE.name, ALICE.password).status_code == httpx.codes.OK
         assert metric(server, "authproxy_max_connections") == MOST

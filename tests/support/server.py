@@ -1,6 +1,7 @@
 """The server that is tested: `authproxy serve`, as a user starts it, in a folder of its own on a free loopback port."""
 
 import hashlib
+import math
 import os
 import random
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from itertools import cycle
@@ -20,6 +21,7 @@ import httpx
 
 from authproxy.embedded import ADMINS
 from authproxy.principal import Principal
+from authproxy.watch import LOOK_EVERY_S
 from tests.support.program import environment, succeed
 
 # The command of the environment that runs the tests: in `make test` it is the built wheel's.
@@ -29,16 +31,17 @@ ADMIN_PASSWORD = "an admin's password, long enough"
 # As the rules of the embedded default know them.
 OPERATOR = Principal(ADMIN, frozenset({ADMINS}))
 
-# Below those that Linux gives to whoever connects: one of these would be taken while a server is down.
+# Below Linux's range for outgoing connections (ip_local_port_range): a connection of another test could take a port of
+# that range while its server is down.
 STEADY_PORTS = range(10_000, 32_768)
 MAX_TEST_PROCESSES = 16
 
 READY_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 30.0
-# A user that `authproxy user add` made is known to the running server within two seconds; this is that with a margin.
+# Changes are in force in the running server within two seconds; this is that with a margin.
 KNOWN_WITHIN_S = 10.0
-# Answers by which every one of two workers has been asked, but for one time in thirty.
-ENOUGH_TIMES = 6
+# Longer than from one look at the files to the next. The kernel may give one worker many connections in a row.
+STEADY_S = LOOK_EVERY_S + 0.5
 
 
 def free_port() -> int:
@@ -59,6 +62,25 @@ def _steady_ports() -> Iterator[int]:
 
 
 _ports = _steady_ports()
+
+
+def wait_until_steady(is_right: Callable[[], bool], since: float, within_s: float) -> float:
+    """Wait until a change is in force on every worker: all answers of STEADY_S are right.
+
+    `is_right` asks over a new connection; `since` is when the change had been written, what is returned is when the
+    first of these answers was asked for, both by the monotonic clock. Raises AssertionError for a wrong answer that was
+    asked for later than `within_s` after the change.
+    """
+    asked, first_right = since, math.inf
+    while asked - first_right < STEADY_S:
+        asked = time.monotonic()
+        if is_right():
+            first_right = min(first_right, asked)
+        else:
+            first_right = math.inf
+            assert asked - since < within_s, f"not in force after {asked - since:.1f} s"
+        time.sleep(0.05)
+    return first_right
 
 
 class Server:
@@ -187,17 +209,19 @@ class Server:
             cwd=self.folder,
             stdin=password + "\n",
         )
-        deadline = time.monotonic() + KNOWN_WITHIN_S
-        in_a_row = 0
-        while in_a_row < ENOUGH_TIMES:
-            with self.client() as client:  # a connection of its own: another worker may take it
-                answer = client.get("/token", auth=(name, password))
-            if answer.status_code == httpx.codes.OK:
-                in_a_row += 1
-                continue
-            in_a_row = 0
-            assert time.monotonic() < deadline, f"{name} is not known after {KNOWN_WITHIN_S} s: {answer.text}"
-            time.sleep(0.1)
+
+        def is_known() -> bool:
+            with self.client() as client:
+                return client.get("/token", auth=(name, password)).status_code == httpx.codes.OK
+
+        wait_until_steady(is_known, time.monotonic(), KNOWN_WITHIN_S)
+
+    def wait_until(self, happened: Callable[[], bool], within_s: float = KNOWN_WITHIN_S) -> None:
+        """Wait for something. Raises AssertionError, with the server's output, where it does not happen in time."""
+        deadline = time.monotonic() + within_s
+        while not happened():
+            assert time.monotonic() < deadline, f"not so after {within_s} s:\n{self.output}"
+            time.sleep(0.05)
 
     def client(self) -> httpx.Client:
         """An HTTP client that trusts the server's CA and nothing else, with paths relative to the server."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,9 @@ from authproxy.digest import Digest
 from authproxy.identity.accounts import add_user
 from authproxy.token.keyring import KeyRing
 from tests.support.application import serving
-from tests.support.plain_log import log_plainly
 
 HELLO = b"hello"
 DIGEST = Digest.of(HELLO)
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    yield
-    log_plainly()
 
 
 def values(**sections: Any) -> dict[str, Any]:

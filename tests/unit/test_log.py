@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from authproxy import log
 from authproxy.config.log import Log
-from tests.support.plain_log import log_plainly
 
 NOW = 1_767_323_045.678901  # 2026-01-02T03:04:05.678901Z
 REQUEST = {"event": "request", "level": "info", "user": "alice", "status": 200, "ms": 1.5}
@@ -22,7 +21,6 @@ REQUEST = {"event": "request", "level": "info", "user": "alice", "status": 200, 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     yield
-    log_plainly()
     logging.basicConfig(force=True)
 
 

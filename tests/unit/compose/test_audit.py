@@ -1,6 +1,5 @@
 """The section `audit`: where lines go, and that real decisions of a real server become lines with their rules."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from authproxy.health.checks import Checks
 from authproxy.identity.accounts import add_user
 from authproxy.metrics.metrics import Metrics
 from tests.support.application import serving
-from tests.support.plain_log import log_plainly
 
 POLICIES = """\
 version: 1
@@ -27,12 +25,6 @@ rules:
     to: {groups: [team], users: [alice]}
     on: {repositories: ["{user}/**"]}
 """
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    yield
-    log_plainly()
 
 
 def section(**keys: Any) -> Section:

@@ -1,7 +1,7 @@
 """Rules about tags, new repositories and lists in the whole application: what a user is told, with which status."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import pytest
 from authproxy.identity.accounts import add_user
 from authproxy.registry.manifest import OCI_IMAGE
 from tests.support.application import serving
-from tests.support.plain_log import log_plainly
 from tests.support.registry import code_of, image, sha256
 
 RULES = """\
@@ -38,12 +37,6 @@ rules:
 PASSWORD = "wonderland"
 CONFIG = b"{}"
 FIRST, SECOND = image(CONFIG), image(CONFIG, annotations={"second": "yes"})
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    yield
-    log_plainly()
 
 
 class TokenAuth(httpx.Auth):
