@@ -1,4 +1,4 @@
-"""Settings in, the ASGI application out: what `compose/` makes of the settings, joined.
+"""Settings in, the ASGI application out: what `wiring/` makes of the settings, joined.
 
 Observe → StripPrefix → Answers → Gate → DecideOrigin ─┬─ /v2/… → Authorize → SignSessions → backend
                                                                         └─ else  → FastAPI: /token, /.well-known/…
@@ -15,22 +15,13 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from authproxy import log
 from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, redirect, respond
-from authproxy.compose.answers import make_headers, make_maintenance
-from authproxy.compose.backend import make_backend
-from authproxy.compose.checks import make_checks
-from authproxy.compose.connections import counting_connections
-from authproxy.compose.gate import Layer, make_gate
-from authproxy.compose.parts import Parts
-from authproxy.compose.readiness import make_reasons
-from authproxy.config.model import Settings
-from authproxy.debug.pages import debug_pages
+from authproxy.config.settings import Settings
+from authproxy.debug.endpoints import debug_pages
 from authproxy.debug.server import serve_debug
 from authproxy.edge.accesslog import EVENT, NUMBERS, TEXTS, AccessLog
-from authproxy.edge.cleanpath import RedirectToCleanPath
+from authproxy.edge.clean_path import RedirectToCleanPath
 from authproxy.edge.cors import AnswerPreflights
-from authproxy.edge.disbelief import Disbelief
 from authproxy.edge.errors import Answers, render
 from authproxy.edge.forwarded import DecideOrigin
 from authproxy.edge.headers import BASE_PATH, is_registry_path
@@ -38,14 +29,23 @@ from authproxy.edge.maintenance import Maintenance, TurnAway
 from authproxy.edge.observe import Observe, Served
 from authproxy.edge.prefix import StripPrefix
 from authproxy.edge.probes import LIVE_PATH, READY_PATH, Page, Probes, make_pages
-from authproxy.edge.unwatched import RefuseUnwatched
+from authproxy.edge.stale_files import RefuseUnwatched
+from authproxy.edge.untrusted_peers import Disbelief
 from authproxy.errors import EndpointUnknown, RegistryError, Unsupported
 from authproxy.health.gate import Gate
-from authproxy.live_tls import LiveTls
+from authproxy.log import setup as log
+from authproxy.log.once import Once
 from authproxy.metrics.families import CERTIFICATE_EXPIRATION, HEALTH_CHECK_UP
 from authproxy.metrics.metrics import Metrics
-from authproxy.notify import READY, notify
-from authproxy.once import Once
+from authproxy.server.systemd import READY, notify
+from authproxy.server.tls import LiveTls
+from authproxy.wiring.auth import Layer, make_gate
+from authproxy.wiring.backend import make_backend
+from authproxy.wiring.connection_metrics import counting_connections
+from authproxy.wiring.edge import make_headers, make_maintenance
+from authproxy.wiring.health import make_checks
+from authproxy.wiring.lifespan import Parts
+from authproxy.wiring.readiness import make_reasons
 
 
 def create(

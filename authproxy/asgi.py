@@ -5,6 +5,7 @@ import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
+from urllib.parse import unquote_plus
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -15,7 +16,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 # Keys that the edge sets in a scope before a backend sees it.
 ROUTE = "authproxy.route"  # route.Route
-ORIGIN = "authproxy.origin"  # origin.Origin
+ORIGIN = "authproxy.client_view"  # origin.Origin
 GRANT = "authproxy.grant"  # access.Grant; absent where the registry is open
 REQUEST_ID = "authproxy.request_id"  # a text that stands in the answer too, and in each log's line about the request
 
@@ -163,3 +164,15 @@ async def watch_disconnect(receive: Receive) -> AsyncIterator[asyncio.Event]:
     finally:
         watcher.cancel()
         await asyncio.wait([watcher])
+
+
+def strip_fields(query_string: bytes, *names: str) -> bytes:
+    """A query without the fields of these names, however they are escaped; what stays is untouched, byte for byte.
+
+    Old servers part fields at `;` too, so a field that hides one behind it goes as a whole.
+    """
+    return b"&".join(
+        field
+        for field in query_string.split(b"&")
+        if not any(unquote_plus(part.partition(b"=")[0].decode("latin-1")) in names for part in field.split(b";"))
+    )

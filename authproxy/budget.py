@@ -28,7 +28,7 @@ def client_network(address: str) -> str:
     return f"{IPv6Address(int(parsed) >> host_bits << host_bits)}/{IPV6_PREFIX_BITS}"
 
 
-# Upstreams (authproxy/proxy/room.py): of one worker.
+# Upstreams (authproxy/http/client/request_queue.py): of one worker.
 
 # Requests in flight to one address of an upstream: each has a connection of its own, and more wait for one. Below the
 # usual limit of 1024 open files.
@@ -50,7 +50,7 @@ MAY_STALL_FOR_S = 20.0
 RETRY_AFTER_S = 5
 
 
-# Connections (authproxy/http1/admission.py). Each worker has a limit of descriptors of its own, and so a budget.
+# Connections (http/server/connection_limit.py). Each worker has a limit of descriptors of its own, and so a budget.
 
 # Descriptors for what isn't a client's connection: listening sockets, logs, keys, the debug port, files being read.
 RESERVED_DESCRIPTORS = 64
@@ -80,7 +80,7 @@ def max_connections(descriptors: int) -> int:
     return max(1, min(MAX_CONNECTIONS, (descriptors - RESERVED_DESCRIPTORS) // 2))
 
 
-# Passwords (authproxy/identity/turns.py): of one worker, as bcrypt takes a core for 75 ms each time.
+# Passwords (authproxy/identity/password_queue.py): of one worker, as bcrypt takes a core for 75 ms each time.
 
 # That wait to be checked. At 75 ms a check the last of them waits 3.7 s where the machine has nothing else to do.
 MAX_PASSWORDS_WAITING = 32
@@ -115,7 +115,7 @@ MAX_ACTIONS = 256
 MAX_FORWARDED_PARTS = 200
 
 
-# The log (authproxy/edge/disbelief.py).
+# The log (authproxy/edge/untrusted_peers.py).
 
 # Peers whose disbelieved forwarded headers the log warns of: enough for the proxies of one registry, and too few for
 # strangers to fill the log with.

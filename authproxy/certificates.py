@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from authproxy.errors import StartError
-from authproxy.pem import Wanted, find_fault
-from authproxy.private_file import write_private
-from authproxy.rights import rights_at
-from authproxy.text_file import FileIsUtf16, without_mark
+from authproxy.files.atomic import write_private
+from authproxy.files.owner_rights import rights_at
+from authproxy.files.pem import Wanted, find_fault
+from authproxy.files.text import FileIsUtf16, without_mark
 
 CA_VALID_FOR = dt.timedelta(days=3650)
 # The longest that Apple's clients take of a certificate from an authority that the user added.

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias, TypedDict
 
 from authproxy.access import Access, format_scopes, parse_scopes
 from authproxy.asgi import ORIGIN, REQUEST_ID, Scope
-from authproxy.excerpt import excerpt
-from authproxy.origin import UNKNOWN, Origin
+from authproxy.client_view import UNKNOWN, Origin
+from authproxy.log.excerpt import excerpt
 from authproxy.principal import ANONYMOUS, Principal
 
 # So few accesses of an event are worth remembering as they are written: clients ask for the same all day.

@@ -23,8 +23,8 @@ import structlog
 from authproxy.audit.chain import LineInvalid, Link, parse_line
 from authproxy.audit.sink import SinkFailed
 from authproxy.errors import StartError
-from authproxy.private_file import open_own, sync_folder
-from authproxy.rights import Place, rights_at
+from authproxy.files.atomic import open_own, sync_folder
+from authproxy.files.owner_rights import Place, rights_at
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from authproxy.access import parse_scopes
-from authproxy.audit.audit import rfc3339
 from authproxy.audit.event import Kind
-from authproxy.config.scalars import parse_duration
+from authproxy.audit.log import rfc3339
+from authproxy.config.document.scalars import parse_duration
 
 # Kinds of lines by which somebody got less than they wanted.
 DENIALS = frozenset({Kind.TOKEN_CUT_DOWN, Kind.LOGIN_REFUSED, Kind.REQUEST_DENIED})

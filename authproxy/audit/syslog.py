@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from authproxy.audit.audit import rfc3339
 from authproxy.audit.chain import Link
+from authproxy.audit.log import rfc3339
 from authproxy.audit.sink import LinesRefused, SinkFailed
 from authproxy.clock import Clock
 

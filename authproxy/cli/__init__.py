@@ -9,25 +9,17 @@ from typing import Annotated
 import typer
 
 from authproxy import __version__
-from authproxy.cli import (
-    audit,
-    completion,
-    config,
-    doctor,
-    health,
-    images,
-    key,
-    policy,
-    policy_import,
-    policy_replay,
-    registry,
-    serve,
-    token,
-    user,
-    version,
-)
+from authproxy.cli import config, health, key, serve, token, user, version
+from authproxy.cli.audit.app import app as audit_app
+from authproxy.cli.completion.command import EXAMPLES as COMPLETION_EXAMPLES
+from authproxy.cli.completion.command import completion
+from authproxy.cli.doctor.app import EXAMPLES as DOCTOR_EXAMPLES
+from authproxy.cli.doctor.app import doctor
+from authproxy.cli.errors import tell
 from authproxy.cli.examples import examples
-from authproxy.cli.faults import tell
+from authproxy.cli.images.app import app as images_app
+from authproxy.cli.policy.app import app as policy_app
+from authproxy.cli.registry.app import app as registry_app
 from authproxy.errors import StartError
 
 app = typer.Typer(
@@ -38,18 +30,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
-app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+app.command("doctor", epilog=DOCTOR_EXAMPLES)(doctor)
 app.command("health", epilog=health.EXAMPLES)(health.health)
 app.command("version", epilog=version.EXAMPLES)(version.version)
-app.command("completion", epilog=completion.EXAMPLES)(completion.completion)
-app.add_typer(audit.app, name="audit")
+app.command("completion", epilog=COMPLETION_EXAMPLES)(completion)
+app.add_typer(audit_app, name="audit")
 app.add_typer(config.app, name="config")
-app.add_typer(images.app, name="images")
+app.add_typer(images_app, name="images")
 app.add_typer(key.app, name="key")
-policy.app.add_typer(policy_import.app, name="import")
-policy.app.command("replay", epilog=policy_replay.EXAMPLES)(policy_replay.replay)
-app.add_typer(policy.app, name="policy")
-app.add_typer(registry.app, name="registry")
+app.add_typer(policy_app, name="policy")
+app.add_typer(registry_app, name="registry")
 app.add_typer(token.app, name="token")
 app.add_typer(user.app, name="user")
 

@@ -21,7 +21,7 @@ Config = Annotated[
 def check(config: Config = None) -> None:
     """Say whether the configuration can be served, and in which mode; the exit code is 1 where it cannot."""
     from authproxy.config.load import load
-    from authproxy.config.named_files import find_file_faults
+    from authproxy.config.pem_files import find_file_faults
 
     loaded = load(config, os.environ)
     for warning in (*loaded.warnings, *remarks_on_users(loaded.settings)):

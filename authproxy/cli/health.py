@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from authproxy.cli.errors import tell
 from authproxy.cli.examples import examples
-from authproxy.cli.faults import tell
 from authproxy.errors import StartError
 
 UNHEALTHY = 1
@@ -33,8 +33,8 @@ def health(
     variables apply as they do to the server.
     """
     from authproxy.config.load import load, load_values
-    from authproxy.doctor.self import find_fault
-    from authproxy.embedded import Layout
+    from authproxy.doctor.probe import find_fault
+    from authproxy.quickstart import Layout
 
     if embedded and config is not None:
         raise typer.BadParameter("--embedded reads no configuration file: give one of the two")

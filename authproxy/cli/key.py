@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from authproxy.cli.changes import record_change
+from authproxy.cli.audited import record_change
 from authproxy.cli.examples import examples
 from authproxy.cli.settings import find_settings, realm_of, token_of
 from authproxy.errors import StartError
@@ -19,8 +19,8 @@ from authproxy.errors import StartError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from authproxy.config.model import Settings, Token
-    from authproxy.token.header import HeaderStyle
+    from authproxy.config.settings import Settings, Token
+    from authproxy.token.jose_header import HeaderStyle
     from authproxy.token.keyfiles import RingKey
 
 app = typer.Typer(no_args_is_help=True)
@@ -153,8 +153,8 @@ def export(
 
 
 def _hand_over(settings: "Settings", token: "Token", keys: "Mapping[str, RingKey]", output: Path) -> None:
-    from authproxy.rights import rights_at
-    from authproxy.token.handover import Verification, configuration_lines, lasting, make_bundle
+    from authproxy.files.owner_rights import rights_at
+    from authproxy.token.distribution_export import Verification, configuration_lines, lasting, make_bundle
     from authproxy.token.keyring import certified_ring
 
     now, style = time.time(), _style(token)
@@ -224,7 +224,7 @@ def _find_token(config: Path | None) -> "Token":
 
 
 def _style(token: "Token") -> "HeaderStyle":
-    from authproxy.token.header import HeaderStyle
+    from authproxy.token.jose_header import HeaderStyle
 
     return HeaderStyle(token.kid, token.x5c)
 
@@ -248,7 +248,7 @@ def _usable(folder: Path) -> Iterator[None]:
 
 
 def _parse_wait(text: str) -> timedelta:
-    from authproxy.config.scalars import parse_duration
+    from authproxy.config.document.scalars import parse_duration
 
     try:
         wait = parse_duration(text)

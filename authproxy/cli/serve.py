@@ -17,10 +17,10 @@ from authproxy.cli.examples import examples
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
-    from authproxy.config.model import Settings
-    from authproxy.config.serving import Debug, Http
-    from authproxy.http1.options import Options
-    from authproxy.live_tls import LiveTls
+    from authproxy.config.sections.http import Debug, Http
+    from authproxy.config.settings import Settings
+    from authproxy.http.server.options import Options
+    from authproxy.server.tls import LiveTls
 
 
 EXAMPLES = examples(
@@ -42,12 +42,12 @@ def serve(
     Every key of the configuration can be overridden by a variable, http.addr by REGISTRY_HTTP_ADDR, or by a file that
     one with _FILE behind it names: REGISTRY_HTTP_SECRET_FILE.
     """
-    from authproxy import log
     from authproxy.config.load import load, load_values
-    from authproxy.embedded import Layout, prepare
-    from authproxy.listen import listening
-    from authproxy.loglines import hold_standard_descriptors
-    from authproxy.stepdown import find_foreign_storage, step_down
+    from authproxy.log import setup as log
+    from authproxy.log.line_writer import hold_standard_descriptors
+    from authproxy.quickstart import Layout, prepare
+    from authproxy.server.privileges import find_foreign_storage, step_down
+    from authproxy.server.sockets import listening
 
     hold_standard_descriptors()
     if embedded and config is not None:
@@ -76,7 +76,8 @@ def _run(
     *,
     embedded: bool,
 ) -> None:
-    from authproxy import app, server
+    from authproxy import app
+    from authproxy.server import processes as server
 
     http = settings.http
     # It and the application are made here, so that what is wrong is said in one line whatever the number of workers.
@@ -110,7 +111,7 @@ def _run(
 
 @contextmanager
 def _debug_port(debug: "Debug") -> Iterator[Sequence[socket.socket]]:
-    from authproxy.listen import listening
+    from authproxy.server.sockets import listening
 
     if debug.addr is None:
         yield ()
@@ -146,14 +147,14 @@ def _standing(
 
 
 def _open_tls(http: "Http") -> "LiveTls | None":
-    from authproxy.live_tls import LiveTls
+    from authproxy.server.tls import LiveTls
 
     return LiveTls.open(http.tls.certificate, http.tls.key) if http.tls else None
 
 
 def _options(settings: "Settings") -> "Options":
     from authproxy.edge.forwarded import is_trusted
-    from authproxy.http1.options import Options
+    from authproxy.http.server.options import Options
 
     http = settings.http
     is_proxy = partial(is_trusted, trusted=http.trustedproxies) if http.trustedproxies else None

@@ -9,7 +9,7 @@ from authproxy.errors import StartError
 
 if TYPE_CHECKING:
     from authproxy.config.load import Loaded
-    from authproxy.config.model import Settings, Token
+    from authproxy.config.settings import Settings, Token
 
 
 def find_settings(config: Path | None) -> "Settings":
@@ -20,7 +20,7 @@ def find_settings(config: Path | None) -> "Settings":
 def find_loaded(config: Path | None) -> "Loaded":
     """The same with the place of each value."""
     from authproxy.config.load import load, load_values
-    from authproxy.embedded import Layout
+    from authproxy.quickstart import Layout
 
     if config is not None:
         return load(config, os.environ)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from authproxy.cli.changes import tell_change
+from authproxy.cli.audited import tell_change
 from authproxy.cli.examples import examples
 from authproxy.cli.settings import check_started, find_settings
 from authproxy.errors import StartError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from authproxy.config.model import Settings
+    from authproxy.config.settings import Settings
 
 
 def remarks_on_users(settings: "Settings") -> Iterator[str]:

@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-from authproxy.config.document import Document, KeyPath, MapNode, TextNode, to_plain
-from authproxy.config.edit import without
-from authproxy.config.explain import Fault, dotted, unknown_key
-from authproxy.config.later import LATER
-from authproxy.config.model import Settings
-from authproxy.config.renamed import old_names_below
-from authproxy.config.schema import at
+from authproxy.config.deprecated import old_names_below
+from authproxy.config.document.edit import without
+from authproxy.config.document.messages import Fault, dotted, unknown_key
+from authproxy.config.document.schema import at
+from authproxy.config.document.tree import Document, KeyPath, MapNode, TextNode, to_plain
+from authproxy.config.settings import Settings
+from authproxy.config.unsupported import LATER
 
 # Keys that only lead to keys of `later.py`: nothing in the model stands below them. The deepest come first.
 GROUPS: tuple[KeyPath, ...] = tuple(

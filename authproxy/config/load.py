@@ -8,14 +8,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from authproxy.config.aside import set_aside
-from authproxy.config.document import Document, KeyPath, MapNode, Place, Plain, TextNode, read_document
-from authproxy.config.edit import from_values
-from authproxy.config.explain import Fault, dotted, explain, faulty
-from authproxy.config.model import Mode, Settings
+from authproxy.config.deprecated import modernize
+from authproxy.config.document.edit import from_values
+from authproxy.config.document.messages import Fault, dotted, explain, faulty
+from authproxy.config.document.schema import below, leaves, section_of
+from authproxy.config.document.tree import Document, KeyPath, MapNode, Place, Plain, TextNode, read_document
+from authproxy.config.kubernetes_wrapper import check_not_wrapped
 from authproxy.config.overrides import CONFIGURATION_PATH, apply_overrides
-from authproxy.config.renamed import modernize
-from authproxy.config.schema import below, leaves, section_of
-from authproxy.config.wrapped import check_not_wrapped
+from authproxy.config.settings import Mode, Settings
 from authproxy.errors import StartError
 
 # Where the images of CNCF Distribution 3.x and 2.8 keep theirs.

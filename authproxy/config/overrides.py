@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from authproxy.config.aside import is_set_aside, may_follow
-from authproxy.config.document import (
+from authproxy.config.document.edit import placed, with_value
+from authproxy.config.document.messages import dotted
+from authproxy.config.document.schema import at, below, fields_of, is_path, is_scalar, section_of
+from authproxy.config.document.tree import (
     Document,
     DocumentError,
     Entry,
@@ -25,11 +28,8 @@ from authproxy.config.document import (
     TextNode,
     read_text,
 )
-from authproxy.config.document import parse_document as parse
-from authproxy.config.edit import placed, with_value
-from authproxy.config.explain import dotted
-from authproxy.config.model import Settings
-from authproxy.config.schema import at, below, fields_of, is_path, is_scalar, section_of
+from authproxy.config.document.tree import parse_document as parse
+from authproxy.config.settings import Settings
 
 PREFIX = "REGISTRY_"
 IN_FILE = "_FILE"

@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 from pydantic import SecretStr
 
-from authproxy.config.document import DocumentError, KeyPath, parse_document
-from authproxy.config.explain import dotted
+from authproxy.config.document.messages import dotted
+from authproxy.config.document.scalars import format_duration
+from authproxy.config.document.schema import leaves
+from authproxy.config.document.tree import DocumentError, KeyPath, parse_document
 from authproxy.config.load import Loaded
-from authproxy.config.scalars import format_duration
-from authproxy.config.schema import leaves
 
 HIDDEN = "<hidden>"
 

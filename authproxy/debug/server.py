@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 
 from authproxy.asgi import App
-from authproxy.log import tell_of_fault
-from authproxy.plain_uvicorn import plain_config
+from authproxy.log.setup import tell_of_fault
+from authproxy.server.uvicorn_config import plain_config
 
 # How long an answer in flight may take to end when the process stops. A scrape takes milliseconds.
 DRAIN_S = 2

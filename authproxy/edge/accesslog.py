@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 from authproxy.asgi import GRANT, ORIGIN, REQUEST_ID
 from authproxy.edge.observe import Served
-from authproxy.excerpt import excerpt
-from authproxy.loglines import LineWriter
+from authproxy.log.excerpt import excerpt
+from authproxy.log.line_writer import LineWriter
 
 EVENT = "request"
 TEXTS = ("client", "user", "method", "path")

@@ -12,14 +12,13 @@ from typing import Protocol
 import structlog
 
 from authproxy.access import Access, ExpiredToken, Grant, InvalidToken, pull
-from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Receive, Scope, Send, facts, find_header, respond
+from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Receive, Scope, Send, facts, find_header, respond, strip_fields
 from authproxy.authorization import Basic, Bearer, Credentials, Malformed, parse_authorization
+from authproxy.client_view import Origin
 from authproxy.edge.challenge import BearerError, Challenge
 from authproxy.edge.opening import SessionSigner
 from authproxy.errors import CredentialsRefused, Denied, NameInvalid, RegistryError, Unauthorized
-from authproxy.origin import Origin
 from authproxy.principal import Principal
-from authproxy.query import strip_fields
 from authproxy.reference import Repository, parse_repository
 from authproxy.route import Kind, Route, parse_route
 

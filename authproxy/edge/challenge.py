@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from authproxy.access import Access, format_scopes
 from authproxy.authorization import TOKEN_PATH, basic_challenge, quoted_string
-from authproxy.origin import Origin
+from authproxy.client_view import Origin
 
 # None where no credentials were sent. containerd and BuildKit take the scope of a later challenge only with `error`.
 BearerError: TypeAlias = Literal["invalid_token", "insufficient_scope"] | None

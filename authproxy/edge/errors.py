@@ -13,7 +13,7 @@ from authproxy.asgi import App, ClientDisconnected, Message, Receive, Scope, Sen
 from authproxy.edge.headers import CommonHeaders
 from authproxy.edge.request_id import HEADER, name_request
 from authproxy.errors import CredentialsRefused, InternalFault, RegistryError, TokenError, Unavailable
-from authproxy.machine_fault import tell_machine_fault
+from authproxy.os_errors import tell_machine_fault
 
 log = structlog.get_logger(__name__)
 

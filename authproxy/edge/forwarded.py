@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 
 from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, facts, find_header
 from authproxy.budget import MAX_FORWARDED_PARTS
-from authproxy.edge.disbelief import Disbelief
-from authproxy.edge.hops import Hop, list_elements, parse_address, parse_forwarded, parse_scheme
+from authproxy.client_view import DEFAULT_PORTS, Origin
+from authproxy.edge.forwarded_header import Hop, list_elements, parse_address, parse_forwarded, parse_scheme
+from authproxy.edge.untrusted_peers import Disbelief
 from authproxy.errors import ForwardedInvalid, NameInvalid
-from authproxy.origin import DEFAULT_PORTS, Origin
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Pairs: TypeAlias = Sequence[tuple[bytes, bytes]]

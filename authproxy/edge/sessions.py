@@ -10,12 +10,11 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Message, Receive, Scope, Send, find_header
+from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Message, Receive, Scope, Send, find_header, strip_fields
+from authproxy.client_view import Origin
 from authproxy.clock import Clock
 from authproxy.edge.opening import FIELD, Opening, SessionSigner
 from authproxy.errors import BlobUploadInvalid, BlobUploadUnknown, RegistryError
-from authproxy.origin import Origin
-from authproxy.query import strip_fields
 from authproxy.route import Kind, Route, parse_route
 
 log = structlog.get_logger(__name__)

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from authproxy.config.document import parse_document
+from authproxy.config.document.tree import parse_document
 from authproxy.errors import StartError
+from authproxy.files.atomic import locked, make_private_folder, read_private, write_private
+from authproxy.files.text import without_mark
 from authproxy.identity.bcrypt_hash import DEFAULT_COST, MAX_COST, MIN_COST, find_problem, hash_password
 from authproxy.identity.entry import Entry
 from authproxy.identity.htpasswd import Htpasswd, load_htpasswd
 from authproxy.identity.names import find_name_problem
 from authproxy.identity.users import parse_users
 from authproxy.identity.users_edit import with_user, without_user
-from authproxy.private_file import locked, make_private_folder, read_private, write_private
-from authproxy.text_file import without_mark
 
 
 def add_user(

@@ -8,12 +8,12 @@ from operator import is_
 from typing import ClassVar
 
 from authproxy.clock import Clock
+from authproxy.files.watcher import DoesNotLoad
 from authproxy.identity.bcrypt_hash import DEFAULT_COST
 from authproxy.identity.entry import Entry
 from authproxy.identity.passwords import Passwords
 from authproxy.identity.source import Answer, Source
 from authproxy.principal import Principal
-from authproxy.watch import DoesNotLoad
 
 
 class Directory:

@@ -15,11 +15,11 @@ from typing import NamedTuple
 import structlog
 
 from authproxy.errors import StartError
+from authproxy.files.atomic import locked, make_private_folder, read_private, write_private
+from authproxy.files.text import without_mark
 from authproxy.identity.bcrypt_hash import find_cost, hash_password
 from authproxy.identity.entry import Entry
-from authproxy.once import Once
-from authproxy.private_file import locked, make_private_folder, read_private, write_private
-from authproxy.text_file import without_mark
+from authproxy.log.once import Once
 
 log = structlog.get_logger(__name__)
 

@@ -27,7 +27,7 @@ from authproxy.budget import (
 from authproxy.clock import Clock
 from authproxy.errors import TooManyRequests
 from authproxy.identity.bcrypt_hash import check_password, stand_in
-from authproxy.identity.turns import Turn, Turns
+from authproxy.identity.password_queue import Turn, Turns
 
 T = TypeVar("T")
 

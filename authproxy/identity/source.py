@@ -15,14 +15,14 @@ from typing import Protocol, TypeAlias
 
 import structlog
 
+from authproxy.files.watcher import fingerprint, first_look, loading
 from authproxy.identity.bcrypt_hash import MAX_PASSWORD_BYTES, find_cost, is_cut, is_unprovable
 from authproxy.identity.entry import Entry
 from authproxy.identity.htpasswd import read_htpasswd
 from authproxy.identity.passwords import Passwords
 from authproxy.identity.users import read_users
-from authproxy.once import Once
+from authproxy.log.once import Once
 from authproxy.principal import Principal
-from authproxy.watch import fingerprint, first_look, loading
 
 log = structlog.get_logger(__name__)
 

@@ -16,8 +16,8 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, SecretStr
 
-from authproxy.config.document import Document, read_document
-from authproxy.config.explain import validate_document
+from authproxy.config.document.messages import validate_document
+from authproxy.config.document.tree import Document, read_document
 from authproxy.identity.bcrypt_hash import MAX_COST, MIN_COST, find_cost
 from authproxy.identity.entry import Entry
 from authproxy.identity.expiry import parse_expiry

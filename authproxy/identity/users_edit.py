@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from authproxy.config.document import parse_document
+from authproxy.config.document.tree import parse_document
 from authproxy.errors import StartError
 from authproxy.identity.entry import Entry
 from authproxy.identity.expiry import to_scalar

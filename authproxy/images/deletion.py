@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from authproxy.digest import Digest
-from authproxy.images.content import Missing
 from authproxy.images.details import read_details
+from authproxy.images.endpoints import Missing
 from authproxy.images.repository import RemoteRepository
-from authproxy.remote.faults import RemoteError
+from authproxy.registry_client.errors import RemoteError
 
 # Questions to one registry at the same time.
 JOBS = 8

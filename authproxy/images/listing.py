@@ -12,8 +12,8 @@ from authproxy.access import CATALOG, Access, pull
 from authproxy.errors import NameInvalid, TagInvalid
 from authproxy.images.pattern import is_pattern
 from authproxy.reference import parse_repository, parse_tag
-from authproxy.remote.client import RegistryClient
-from authproxy.remote.faults import RemoteError, refused
+from authproxy.registry_client.client import RegistryClient
+from authproxy.registry_client.errors import RemoteError, refused
 
 # Entries that are asked for at a time; registries that give fewer say where to go on.
 PAGE = 500

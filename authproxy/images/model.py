@@ -1,7 +1,7 @@
 """Manifests as clients read them: image manifests and indexes of OCI Image 1.1 and of Docker, schema 2. No I/O.
 
-`registry/manifest.py` decides what our registry takes; here is what anybody's registry or archive may hold, with the
-parts that a client needs: platforms with their variants, and annotations.
+`registry/manifest_checks.py` decides what our registry takes; here is what anybody's registry or archive may hold, with
+the parts that a client needs: platforms with their variants, and annotations.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid, ManifestInvalid
-from authproxy.registry.manifest import IMAGES, INDEXES, NON_DISTRIBUTABLE, infer_media_type, parse_object
+from authproxy.registry.manifest_checks import IMAGES, INDEXES, NON_DISTRIBUTABLE, infer_media_type, parse_object
 
 SCHEMA_1 = (
     "application/vnd.docker.distribution.manifest.v1+json",

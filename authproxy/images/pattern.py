@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 
-from authproxy.remote.name import split_host
+from authproxy.oci.image_name import split_host
 
 _WILD = "*?["
 

@@ -9,17 +9,17 @@ from tempfile import NamedTemporaryFile, gettempdir
 from typing import Protocol
 
 from authproxy.digest import Digest
-from authproxy.images.archive.archived import Archive, ArchivedImage
+from authproxy.images.archive.archive import Archive, ArchivedImage
 from authproxy.images.archive.docker_save import PackedLayers
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.names import is_place, name_as, names_below
 from authproxy.images.archive.opening import find_archives, open_archive
-from authproxy.images.content import Destination, Interrupted, Missing, Source
 from authproxy.images.daemon.client import Daemon
 from authproxy.images.daemon.local import choose
+from authproxy.images.endpoints import Destination, Interrupted, Missing, Source
 from authproxy.images.model import Manifest
-from authproxy.images.move import MoveError, Progress, move_image
-from authproxy.remote.faults import RemoteError
+from authproxy.images.transfer import MoveError, Progress, move_image
+from authproxy.registry_client.errors import RemoteError
 
 
 class Repository(Source, Destination, Protocol):

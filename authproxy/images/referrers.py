@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from authproxy.digest import Digest
-from authproxy.images.content import Missing
+from authproxy.images.endpoints import Missing
 from authproxy.images.model import Descriptor, Manifest
-from authproxy.images.move import MoveError
+from authproxy.images.transfer import MoveError
 
 # Of one image: a signature of an attestation of an SBOM is three deep, and a tool signs a release once or twice.
 MAX_DEPTH = 8

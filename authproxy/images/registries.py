@@ -6,13 +6,13 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from authproxy.images.neighbours import Neighbours
+from authproxy.images.mount_candidates import Neighbours
 from authproxy.images.repository import RemoteRepository
-from authproxy.remote.client import RegistryClient, open_registry
-from authproxy.remote.faults import RemoteError
-from authproxy.remote.login import Login, StoredLogins
-from authproxy.remote.name import ImageName, parse_image_name
-from authproxy.remote.trust import Trust
+from authproxy.oci.image_name import ImageName, parse_image_name
+from authproxy.registry_client.client import RegistryClient, open_registry
+from authproxy.registry_client.docker_credentials import Login, StoredLogins
+from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.trust import Trust
 
 
 class Registries:

@@ -8,15 +8,15 @@ import httpx
 from authproxy.access import delete, pull, push
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid
-from authproxy.images.content import Missing
+from authproxy.images.endpoints import Missing
 from authproxy.images.model import Descriptor, Manifest, UnreadableManifest
-from authproxy.images.neighbours import Neighbours
+from authproxy.images.mount_candidates import Neighbours
 from authproxy.images.referrers import OCI_INDEX, referrers_tag, with_referrer
 from authproxy.images.upload import Upload, is_mounted, open_upload
-from authproxy.registry.manifest import IMAGES, INDEXES
-from authproxy.remote.again import pause_s
-from authproxy.remote.client import RegistryClient
-from authproxy.remote.faults import RemoteError, refused
+from authproxy.registry.manifest_checks import IMAGES, INDEXES
+from authproxy.registry_client.client import RegistryClient
+from authproxy.registry_client.errors import RemoteError, refused
+from authproxy.registry_client.retry import pause_s
 
 OK, CREATED, ACCEPTED, NO_CONTENT, PARTIAL = 200, 201, 202, 204, 206
 FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 403, 404, 405

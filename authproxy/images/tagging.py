@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from authproxy.digest import Digest
 from authproxy.images.model import Descriptor, Manifest
-from authproxy.images.move import MoveError
 from authproxy.images.repository import RemoteRepository
+from authproxy.images.transfer import MoveError
 
 
 @dataclass(frozen=True, slots=True)

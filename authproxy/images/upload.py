@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Sequence
 import httpx
 
 from authproxy.access import Access
-from authproxy.images.content import Interrupted
+from authproxy.images.endpoints import Interrupted
 from authproxy.images.model import Descriptor
-from authproxy.remote.again import PASSING
-from authproxy.remote.client import UNAUTHORIZED, RegistryClient
-from authproxy.remote.faults import RemoteError, refused
+from authproxy.registry_client.client import UNAUTHORIZED, RegistryClient
+from authproxy.registry_client.errors import RemoteError, refused
+from authproxy.registry_client.retry import PASSING
 
 CREATED, ACCEPTED, NO_CONTENT = 201, 202, 204
 NOT_FOUND, RANGE_INVALID = 404, 416

@@ -7,7 +7,7 @@ from authproxy.access import parse_scopes
 from authproxy.policy.decide import Decision, expand
 from authproxy.policy.model import Effect, PolicySet, Rule
 from authproxy.policy.request import RequestFacts
-from authproxy.policy.served import decide_in_full
+from authproxy.policy.serve_time import decide_in_full
 from authproxy.principal import Principal
 
 

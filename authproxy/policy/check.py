@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from authproxy.policy.atoms import Atom, atom_covers, atoms
 from authproxy.policy.cases import Case
+from authproxy.policy.glob_containment import glob_for, is_matchable
 from authproxy.policy.model import Action, Effect, PolicySet, Rule
-from authproxy.policy.relate import glob_for, is_matchable
+from authproxy.policy.rule_atoms import Atom, atom_covers, atoms
 
 
 @dataclass(frozen=True, slots=True)

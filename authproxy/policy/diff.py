@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from authproxy.policy.atoms import Atom, atom_covers, atoms, atoms_may_meet, in_order
 from authproxy.policy.glob import Glob
 from authproxy.policy.model import EVERYONE, HIDDEN_ACTIONS, Action, Effect, PolicySet, Target
+from authproxy.policy.rule_atoms import Atom, atom_covers, atoms, atoms_may_meet, in_order
 
 
 @dataclass(frozen=True, slots=True)

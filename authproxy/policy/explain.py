@@ -7,7 +7,7 @@ from authproxy.policy.decide import Decision, expand, find_target, holds
 from authproxy.policy.glob import Glob
 from authproxy.policy.model import HIDDEN_ACTIONS, Action, Effect, PolicySet, Rule, Target
 from authproxy.policy.request import RequestFacts
-from authproxy.policy.served import decide_in_full
+from authproxy.policy.serve_time import decide_in_full
 from authproxy.principal import Principal
 
 # More would bury the ones that help.

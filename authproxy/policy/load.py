@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from authproxy.config.document import read_document
+from authproxy.config.document.tree import read_document
 from authproxy.errors import StartError
 from authproxy.policy.cases import Case
+from authproxy.policy.file_schema import parse_policy
 from authproxy.policy.model import PolicySet, Rule
-from authproxy.policy.shape import parse_policy
 
 SUFFIXES = (".yaml", ".yml")
 

@@ -15,11 +15,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from authproxy.config.scalars import format_duration
+from authproxy.config.document.scalars import format_duration
 from authproxy.policy.claims import claim_values
 from authproxy.policy.condition import Condition
 from authproxy.policy.glob import Glob
-from authproxy.policy.index import ANYWHERE, Corner, Shelf, corners_of, file_rules, find_corner
+from authproxy.policy.rule_index import ANYWHERE, Corner, Shelf, corners_of, file_rules, find_corner
 from authproxy.policy.tags import TagGlob
 from authproxy.principal import Principal
 

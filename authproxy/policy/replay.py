@@ -11,7 +11,7 @@ from authproxy.access import Access
 from authproxy.policy.decide import Decision
 from authproxy.policy.model import REPOSITORY_ACTIONS, Action, Effect, PolicySet, Rule
 from authproxy.policy.request import RequestFacts
-from authproxy.policy.served import decide_in_full
+from authproxy.policy.serve_time import decide_in_full
 from authproxy.principal import Principal
 
 # How a condition names what it may know of a request. In a text it only looks so, and then less can be told.

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from authproxy.policy.glob import Glob, Placeholder, placeable_name
+from authproxy.policy.glob_containment import NAMED, may_meet
 from authproxy.policy.model import Action, Effect, PolicySet, Rule
-from authproxy.policy.relate import NAMED, may_meet
 
 # A name that no rule mentions: a rule that is about a repository for this one too is not about it because of a name.
 _NOBODY = "x0--nobody--0x"

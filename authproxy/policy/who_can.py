@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from authproxy.access import Access
 from authproxy.policy.decide import Decision
 from authproxy.policy.model import ANONYMOUS, SIGNED_IN, Effect, PolicySet, SubjectKey
-from authproxy.policy.served import decide_in_full
+from authproxy.policy.serve_time import decide_in_full
 from authproxy.principal import ANONYMOUS as NOBODY
 from authproxy.principal import Principal
 

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import httpx
 
 from authproxy.access import Access, format_scopes
-from authproxy.bounded import Bounded
+from authproxy.bounded_cache import Bounded
 from authproxy.clock import Clock
 from authproxy.errors import GatewayFailed
-from authproxy.proxy.address import Address
-from authproxy.proxy.challenge import Challenge, may_ask, parse_challenge
+from authproxy.http.client.address import Address
+from authproxy.http.client.challenge import Challenge, may_ask, parse_challenge
 from authproxy.proxy.credentials import FixedBasic
 
 # Docker token authentication: without `expires_in` a token is good for a minute.

@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 
 from authproxy.access import Access
 from authproxy.errors import StartError
-from authproxy.watch import fingerprint, first_look, loading
+from authproxy.files.watcher import fingerprint, first_look, loading
 
 # A password is no book; a file that is, is the wrong one.
 _MAX_PASSWORD_BYTES = 16 * 1024

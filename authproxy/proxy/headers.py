@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from authproxy.asgi import Headers
+from authproxy.client_view import DEFAULT_PORTS, Origin
 from authproxy.errors import GatewayFailed
-from authproxy.origin import DEFAULT_PORTS, Origin
-from authproxy.proxy.names import OF_ANSWERS, OF_REQUESTS
+from authproxy.proxy.header_names import OF_ANSWERS, OF_REQUESTS
 
 # What no header value may hold (RFC 9110 §5.5); servers refuse to send it.
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
-from authproxy.origin import Origin
-from authproxy.proxy.address import Address, split_authority
+from authproxy.client_view import Origin
+from authproxy.http.client.address import Address, split_authority
 
 # RFC 3986 §4.2, §4.3: a URL, or a network-path reference, which has the scheme of what was asked.
 _WITH_AUTHORITY = re.compile(r"(?:(https?):)?//([^/?#]*)(.*)", re.IGNORECASE)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from authproxy import asgi
 from authproxy.access import Access, pull
-from authproxy.query import strip_fields
+from authproxy.asgi import strip_fields
 from authproxy.reference import Repository
 from authproxy.route import Route
 

@@ -13,12 +13,12 @@ from urllib.parse import urljoin, urlsplit
 from authproxy.asgi import Headers
 from authproxy.digest import Digest
 from authproxy.errors import GatewayFailed
-from authproxy.proxy.address import Address, split_authority
-from authproxy.proxy.checked import Checked
-from authproxy.proxy.connection import Request, Timeouts
-from authproxy.proxy.destination import may_be_storage
-from authproxy.proxy.failure import UpstreamError
-from authproxy.proxy.pool import Answer, Pool
+from authproxy.http.client.address import Address, split_authority
+from authproxy.http.client.connection import Request, Timeouts
+from authproxy.http.client.errors import UpstreamError
+from authproxy.http.client.pool import Answer, Pool
+from authproxy.proxy.redirect_targets import may_be_storage
+from authproxy.proxy.verified_blob import Checked
 
 # RFC 9110 §15.4, those that have a Location to ask instead.
 REDIRECTS = (301, 302, 303, 307, 308)

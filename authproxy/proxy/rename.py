@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from authproxy.client_view import Origin
 from authproxy.errors import NameInvalid
-from authproxy.origin import Origin
 from authproxy.proxy.location import replace_targets
 from authproxy.reference import MAX_REPOSITORY_LENGTH, Repository
 

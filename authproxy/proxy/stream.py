@@ -10,7 +10,7 @@ from typing import Self
 
 from authproxy import asgi
 from authproxy.errors import RegistryError
-from authproxy.proxy.transfer import Transfer
+from authproxy.http.client.slow_clients import Transfer
 
 
 class RequestBody:

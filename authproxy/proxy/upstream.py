@@ -13,14 +13,19 @@ import structlog
 
 from authproxy import asgi, budget
 from authproxy.access import Access
-from authproxy.alarm import sound
 from authproxy.asgi import Headers
 from authproxy.digest import Digest
 from authproxy.errors import GatewayFailed, RegistryError
-from authproxy.proxy.address import Address, parse_address, parse_addresses
-from authproxy.proxy.connection import Request, Timeouts, encode_fields
+from authproxy.http.client.address import Address, parse_address, parse_addresses
+from authproxy.http.client.connection import Request, Timeouts, encode_fields
+from authproxy.http.client.errors import Busy, Unsendable, UpstreamError, gateway_error, refused_credentials
+from authproxy.http.client.pool import Answer, Pool
+from authproxy.http.client.request_queue import Caller, Shares
+from authproxy.http.client.slow_clients import Transfer
+from authproxy.http.client.tls import TlsFiles, open_storage_tls, open_tls
+from authproxy.log.alarms import sound
+from authproxy.proxy.balancer import HealthCheck, Places, State
 from authproxy.proxy.credentials import Credentials
-from authproxy.proxy.failure import Busy, Unsendable, UpstreamError, gateway_error, refused_credentials
 from authproxy.proxy.headers import (
     Relocate,
     content_length,
@@ -32,14 +37,9 @@ from authproxy.proxy.headers import (
 from authproxy.proxy.location import Relocation
 from authproxy.proxy.media_type import sent_type
 from authproxy.proxy.mount import accesses
-from authproxy.proxy.places import HealthCheck, Places, State
-from authproxy.proxy.pool import Answer, Pool
 from authproxy.proxy.redirect import Storage
-from authproxy.proxy.room import Caller, Shares
+from authproxy.proxy.request_target import sent_path, sent_query
 from authproxy.proxy.stream import Exchange, RequestBody, relay
-from authproxy.proxy.target import sent_path, sent_query
-from authproxy.proxy.tls import TlsFiles, open_storage_tls, open_tls
-from authproxy.proxy.transfer import Transfer
 from authproxy.route import Kind, Route
 
 log = structlog.get_logger(__name__)

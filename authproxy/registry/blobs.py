@@ -3,12 +3,12 @@
 from authproxy import asgi
 from authproxy.digest import Digest
 from authproxy.errors import BlobUnknown
-from authproxy.registry import conditions
-from authproxy.registry.answers import Answer, Answers
+from authproxy.registry import preconditions as conditions
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import EMPTY, stored_blobs, to_link
 from authproxy.registry.ranges import parse_range
-from authproxy.registry.restrictions import Restrictions
+from authproxy.registry.response_cache import Answer, Answers
+from authproxy.registry.tag_protection import Restrictions
 from authproxy.storage import layout
 from authproxy.storage.driver import PIECE_BYTES, Driver, NotFound, Reader
 

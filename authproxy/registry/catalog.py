@@ -1,10 +1,10 @@
 """The catalog: GET /v2/_catalog (Docker Registry HTTP API V2, "Listing Repositories")."""
 
 from authproxy.errors import PaginationNumberInvalid
-from authproxy.pages import find_shown, in_pieces, next_link, parse_page, to_json
+from authproxy.pagination import find_shown, in_pieces, next_link, parse_page, to_json
 from authproxy.reference import Repository
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.repositories import find_repositories
+from authproxy.registry.repository_walk import find_repositories
 from authproxy.storage.driver import Driver
 
 DEFAULT_PAGE = 100

@@ -13,16 +13,16 @@ from uuid import UUID, uuid4
 from authproxy import asgi
 from authproxy.errors import Unsupported
 from authproxy.permissions import PERMISSIONS
-from authproxy.registry.answers import Answer
 from authproxy.registry.blobs import Blobs
 from authproxy.registry.catalog import Catalog
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.holders import Holders
 from authproxy.registry.manifests import Manifests
+from authproxy.registry.mount_sources import Holders
+from authproxy.registry.options import Rules
 from authproxy.registry.referrers import Referrers
-from authproxy.registry.restrictions import Restrictions
-from authproxy.registry.rules import Rules
+from authproxy.registry.response_cache import Answer
 from authproxy.registry.sessions import Sessions
+from authproxy.registry.tag_protection import Restrictions
 from authproxy.registry.tags import Tags
 from authproxy.registry.uploads import Uploads
 from authproxy.route import METHODS, Kind

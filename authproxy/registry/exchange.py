@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from authproxy import asgi
+from authproxy.client_view import Origin
 from authproxy.digest import Digest
-from authproxy.origin import Origin
 from authproxy.permissions import Permissions
 from authproxy.reference import Repository, Tag
 from authproxy.route import Route

@@ -6,16 +6,23 @@ from authproxy import asgi
 from authproxy.digest import Digest
 from authproxy.errors import ContentTooLarge, DigestInvalid, ManifestInvalid, ManifestUnknown
 from authproxy.reference import Repository, Tag, parse_tag
-from authproxy.registry import conditions
-from authproxy.registry.admission import decide_needed
-from authproxy.registry.answers import Answer, Answers
+from authproxy.registry import preconditions as conditions
 from authproxy.registry.completeness import check_complete
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import digest_of, read_manifests, to_link
-from authproxy.registry.manifest import MAX_BYTES, OCI_IMAGE, Manifest, find_subject, media_type_of, parse_manifest
+from authproxy.registry.manifest_admission import decide_needed
+from authproxy.registry.manifest_checks import (
+    MAX_BYTES,
+    OCI_IMAGE,
+    Manifest,
+    find_subject,
+    media_type_of,
+    parse_manifest,
+)
+from authproxy.registry.options import ManifestRules
 from authproxy.registry.referrers import make_entry, to_note
-from authproxy.registry.restrictions import Restrictions
-from authproxy.registry.rules import ManifestRules
+from authproxy.registry.response_cache import Answer, Answers
+from authproxy.registry.tag_protection import Restrictions
 from authproxy.registry.tags import Tags, tag_links
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver

@@ -17,11 +17,11 @@ from urllib.parse import urlencode
 from authproxy.budget import MAX_LISTED_BYTES
 from authproxy.digest import HEX_LENGTH, Digest, parse_digest
 from authproxy.errors import DigestInvalid, ManifestInvalid
-from authproxy.pages import parse_page
+from authproxy.pagination import parse_page
 from authproxy.reference import Repository, Tag
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import read_manifests, sizes_of, stored_manifests, to_link
-from authproxy.registry.manifest import MAX_BYTES, OCI_INDEX, describe_referrer, infer_media_type, parse_object
+from authproxy.registry.manifest_checks import MAX_BYTES, OCI_INDEX, describe_referrer, infer_media_type, parse_object
 from authproxy.registry.tags import Tags
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver

@@ -16,7 +16,7 @@ from authproxy.errors import BlobUploadUnknown
 from authproxy.reference import Repository
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver, NotFound, Upload
-from authproxy.storage.hashing import RunningDigest
+from authproxy.storage.running_digest import RunningDigest
 
 # Digests that wait for their next request. Each is under a kilobyte; the one longest unused goes first.
 MAX_REMEMBERED = 4096

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from authproxy.digest import Digest
 from authproxy.errors import NameUnknown
-from authproxy.pages import Page, find_shown, in_pieces, next_link, parse_page, to_json
+from authproxy.pagination import Page, find_shown, in_pieces, next_link, parse_page, to_json
 from authproxy.reference import Repository, Tag
-from authproxy.registry.answers import Answer, Answers
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import find_digest, is_known, to_link
-from authproxy.registry.tag_names import TagNames
+from authproxy.registry.response_cache import Answer, Answers
+from authproxy.registry.tag_list import TagNames
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver, Still
 

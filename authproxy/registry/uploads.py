@@ -8,11 +8,11 @@ from authproxy import asgi
 from authproxy.digest import HEX_LENGTH, Digest, parse_digest
 from authproxy.errors import DigestInvalid, RangeInvalid, RequestTimedOut, SizeInvalid
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.holders import Holders
 from authproxy.registry.links import blob_links
+from authproxy.registry.mount_sources import Holders
 from authproxy.registry.ranges import format_received, parse_chunk_range
-from authproxy.registry.restrictions import check_create
 from authproxy.registry.sessions import Sessions
+from authproxy.registry.tag_protection import check_create
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver, Upload
 

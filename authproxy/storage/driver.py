@@ -17,8 +17,8 @@ from typing import Protocol, TypeAlias
 
 from authproxy.digest import Digest
 from authproxy.errors import Unavailable
-from authproxy.storage.hashing import RunningDigest
 from authproxy.storage.layout import StorePath
+from authproxy.storage.running_digest import RunningDigest
 
 # What one read brings, in bytes. Measured: over TLS 64 KiB and 1 MiB pieces are both a sixth slower.
 PIECE_BYTES = 256 * 1024

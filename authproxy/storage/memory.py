@@ -8,8 +8,8 @@ from datetime import datetime
 
 from authproxy.digest import Digest
 from authproxy.storage.driver import MAX_SMALL_BYTES, NO_LINKS, PIECE_BYTES, NotFound, Piece, Still, UploadBusy
-from authproxy.storage.hashing import RunningDigest
 from authproxy.storage.layout import STARTED_FORMAT, UPLOAD_STARTED, StorePath
+from authproxy.storage.running_digest import RunningDigest
 
 
 @dataclass(slots=True)

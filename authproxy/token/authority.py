@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from authproxy.certificates import BACKDATED_BY, certify_authority, key_usage
 from authproxy.errors import StartError
-from authproxy.private_file import read_private, write_private
+from authproxy.files.atomic import read_private, write_private
 from authproxy.token.jwk import PublicKey
 
 CA = "ca.pem"

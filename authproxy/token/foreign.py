@@ -22,9 +22,10 @@ import structlog
 from cryptography import x509
 
 from authproxy.errors import StartError
-from authproxy.pem import Wanted, find_fault
-from authproxy.text_file import read_content
-from authproxy.token.chain import verify_chain
+from authproxy.files.pem import Wanted, find_fault
+from authproxy.files.text import read_content
+from authproxy.files.watcher import Fingerprint, fingerprint, first_look, loading
+from authproxy.token.certificate_chain import verify_chain
 from authproxy.token.jwk import (
     ALGORITHMS,
     PUBLIC_KEYS,
@@ -36,7 +37,6 @@ from authproxy.token.jwk import (
 )
 from authproxy.token.jws import UntrustedKey, unknown_key
 from authproxy.token.verifier import TrustedKey
-from authproxy.watch import Fingerprint, fingerprint, first_look, loading
 
 log = structlog.get_logger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from authproxy.access import Access, Grant, InvalidToken, format_scopes
 from authproxy.audit.event import Verdict
 from authproxy.authorization import Basic
+from authproxy.client_view import UNKNOWN, Origin
 from authproxy.errors import CredentialsRefused, TokenRequestInvalid, TooManyRequests
-from authproxy.origin import UNKNOWN, Origin
 from authproxy.principal import ANONYMOUS, Principal
 from authproxy.token.issuer import IssuedToken
 from authproxy.token.refresh import RefreshTokens

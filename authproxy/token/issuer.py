@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from authproxy.access import Access, to_claim
-from authproxy.bounded import Bounded
+from authproxy.bounded_cache import Bounded
 from authproxy.clock import Clock
 from authproxy.errors import StartError
 from authproxy.principal import Principal
-from authproxy.token.header import PLAIN, HeaderStyle, NamedKey
-from authproxy.token.holder import CLAIM as HOLDER
-from authproxy.token.holder import to_claim as holder_to_claim
+from authproxy.token.holder_claim import CLAIM as HOLDER
+from authproxy.token.holder_claim import to_claim as holder_to_claim
+from authproxy.token.jose_header import PLAIN, HeaderStyle, NamedKey
 from authproxy.token.jws import encode_segment, seal, to_json
 
 # Docker token authentication: for compatibility with older clients, a token must never be returned with less.

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from authproxy.access import ExpiredToken, Grant, InvalidToken, from_claim
-from authproxy.excerpt import excerpt
-from authproxy.token.holder import CLAIM as HOLDER
-from authproxy.token.holder import from_claim as holder_from_claim
+from authproxy.log.excerpt import excerpt
+from authproxy.token.holder_claim import CLAIM as HOLDER
+from authproxy.token.holder_claim import from_claim as holder_from_claim
 
 # Longer ones are refused before anything is computed: a header of 32 KiB is more than servers and proxies take.
 MAX_TOKEN_LENGTH = 32 * 1024

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from authproxy.errors import StartError
-from authproxy.private_file import read_private, write_private
+from authproxy.files.atomic import read_private, write_private
 from authproxy.token.authority import certify_key, find_chain, has_authority
 from authproxy.token.jwk import PublicKey, algorithms_of, libtrust_fingerprint, thumbprint
 from authproxy.token.signature import PrivateKey, sign

@@ -23,14 +23,14 @@ import structlog
 
 from authproxy.clock import Clock
 from authproxy.errors import StartError, Unavailable
-from authproxy.private_file import locked, make_private_folder, read_private, write_private
+from authproxy.files.atomic import locked, make_private_folder, read_private, write_private
+from authproxy.files.watcher import fingerprint, loading
 from authproxy.token.authority import certify_key, find_chain, make_authority
-from authproxy.token.header import PLAIN, HeaderStyle
+from authproxy.token.jose_header import PLAIN, HeaderStyle
 from authproxy.token.jwk import to_jwk
 from authproxy.token.jws import unknown_key
 from authproxy.token.keyfiles import RingKey, make_key, metadata_files, read_key
 from authproxy.token.verifier import TrustedKey
-from authproxy.watch import fingerprint, loading
 
 log = structlog.get_logger(__name__)
 

@@ -20,8 +20,8 @@ from typing import ClassVar, Protocol
 import structlog
 
 from authproxy.errors import StartError
-from authproxy.private_file import locked, make_private_folder, read_private, write_private
-from authproxy.watch import fingerprint, first_look
+from authproxy.files.atomic import locked, make_private_folder, read_private, write_private
+from authproxy.files.watcher import fingerprint, first_look
 
 log = structlog.get_logger(__name__)
 

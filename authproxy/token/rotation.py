@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from authproxy.errors import StartError
-from authproxy.private_file import locked
+from authproxy.files.atomic import locked
 from authproxy.token.keyfiles import RingKey, format_moment, make_key, write_retired
 from authproxy.token.keyring import JWKS_MAX_AGE_S, SECRET, find_signing, read_ring
 from authproxy.token.verifier import OWN_LEEWAY_S
 
-# Every node looks at the folder once a second; read and in force within twice that (watch.py).
+# Every node looks at the folder once a second; read and in force within twice that (files/watcher.py).
 RELOADED_WITHIN_S = 2.0
 # Until all of our own nodes know a change, by whichever clock: they differ by no more than the verifier's leeway.
 KNOWN_TO_NODES_S = RELOADED_WITHIN_S + OWN_LEEWAY_S

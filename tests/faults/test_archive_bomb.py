@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.room import Room
 from authproxy.images.archive.unpacking import open_plain
 

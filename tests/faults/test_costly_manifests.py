@@ -12,7 +12,7 @@ import pytest
 
 from authproxy.budget import MAX_DESCRIPTORS, MAX_LISTED_BYTES, MAX_MANIFEST_PARTS
 from authproxy.digest import Digest
-from authproxy.registry.manifest import MAX_BYTES, OCI_IMAGE, OCI_INDEX
+from authproxy.registry.manifest_checks import MAX_BYTES, OCI_IMAGE, OCI_INDEX
 from tests.support.image import push_blob
 from tests.support.server import Server, running_server
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authproxy.registry import manifest
+from authproxy.registry import manifest_checks as manifest
 from tests.support.fuzz import (
     BODIES,
     DIGESTS,

@@ -161,10 +161,10 @@ def push_until_killed(server: Server, mark: str, taken: list[str]) -> None:
 KILLED_BEFORE_NAMES = """
 import os, signal, sys
 from pathlib import Path
-from authproxy.storage.batch import Batch
-from authproxy.storage.changes import Changes
+from authproxy.storage.filesystem.batch_commit import Batch
+from authproxy.storage.change_marks import Changes
 from authproxy.storage.layout import StorePath
-from authproxy.storage.locks import Locks
+from authproxy.storage.filesystem.locks import Locks
 root = Path(sys.argv[1])
 (root / "locks").mkdir(parents=True)
 with Batch(str(root), Locks(root / "locks"), Changes(root / "changes")) as batch:

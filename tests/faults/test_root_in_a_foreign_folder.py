@@ -269,7 +269,7 @@ def test_a_root_of_another_group_has_that_group_again(site: Site) -> None:
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from authproxy.rights import rights_at\n"
+        "from authproxy.files.owner_rights import rights_at\n"
         "os.setgid(1000)\n"
         "with rights_at(Path(sys.argv[1])):\n"
         "    pass\n"
@@ -296,7 +296,7 @@ def test_no_code_is_loaded_with_the_rights_of_the_account(site: Site, make: str)
     script = (
         "import importlib.abc, sys\n"
         "from pathlib import Path\n"
-        "from authproxy.rights import acts_as_another\n"
+        "from authproxy.files.owner_rights import acts_as_another\n"
         f"{make}\n"
         "class Noting(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path, target=None):\n"

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import h11
 
 from authproxy.asgi import Scope
-from authproxy.http1.parser import RequestParser
-from authproxy.http1.unreadable import Unreadable
+from authproxy.http.server.bad_request import Unreadable
+from authproxy.http.server.parser import RequestParser
 
 FOR_S, MOST_STREAMS = 30.0, 15_000
 # Fewer would mean that the streams are mostly refused, and the comparison says little.

@@ -6,7 +6,7 @@ import re
 import httpx
 import pytest
 
-from authproxy.proxy.connection import Timeouts
+from authproxy.http.client.connection import Timeouts
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import Connection, fake_upstream, front_door
 

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from authproxy.http1 import connection as http1
+from authproxy.http.server import connection as http1
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import PATIENCE_S, Connection, Http, fake_upstream, front_door
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from authproxy.proxy import connection as http
+from authproxy.http.client import connection as http
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import PATIENCE_S, Connection, fake_upstream, front_door
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from authproxy import budget
-from authproxy.proxy.connection import Timeouts
+from authproxy.http.client.connection import Timeouts
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import Behaviour, Connection, answering, fake_upstream, front_door
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from authproxy.proxy.connection import Timeouts
+from authproxy.http.client.connection import Timeouts
 from authproxy.proxy.upstream import Upstream
 from tests.support.descriptors import open_descriptors
 from tests.support.fault_proxy import Fault, FaultProxy, fault_proxy

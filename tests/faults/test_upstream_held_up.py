@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from authproxy import budget
+from authproxy.http.client.slow_clients import Transfer
 from authproxy.proxy import upstream
-from authproxy.proxy.transfer import Transfer
 from tests.support.edge import Edge, edge
 from tests.support.peers import running_docker_registry
 from tests.support.registry import sha256

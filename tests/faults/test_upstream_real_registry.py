@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 import bcrypt
 import httpx
 
-from authproxy.compose.mint import RingMinter
-from authproxy.compose.parts import Parts
-from authproxy.compose.upstream import make_upstream
-from authproxy.config.model import Token
-from authproxy.config.upstream import Upstream as Section
+from authproxy.config.sections.upstream import Upstream as Section
+from authproxy.config.settings import Token
 from authproxy.health.checks import Checks
 from authproxy.metrics.metrics import Metrics
 from authproxy.proxy.upstream import Upstream
+from authproxy.wiring.lifespan import Parts
+from authproxy.wiring.mint import RingMinter
+from authproxy.wiring.upstream import make_upstream
 from tests.support.fault_proxy import Fault, fault_proxy
 from tests.support.peers import running_docker_registry
 from tests.support.upstream import front_door

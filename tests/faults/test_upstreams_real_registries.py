@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from authproxy.token.header import HeaderStyle
+from authproxy.token.jose_header import HeaderStyle
 from authproxy.token.keyring import KeyRing
 from tests.support.peers import running_docker_registry
 from tests.support.people import ALICE, OPERATOR

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from authproxy.watch import MAX_AGE_S
+from authproxy.files.watcher import MAX_AGE_S
 from tests.support.binaries import binary
 from tests.support.people import ALICE, BOB, User
 from tests.support.program import environment, succeed

@@ -45,7 +45,7 @@ CERTBOT = _RENEWED + "test_the_links_that_certbot_keeps_are_followed_one_after_t
 GUESSES = (
     "tests/unit/identity/test_passwords.py::test_nobody_waits_longer_than_the_bound_and_what_has_not_begun_never_begins"
 )
-ANONYMOUS = "tests/unit/token/test_anonymous.py::test_an_answer_serves_the_same_question_for_one_second"
+ANONYMOUS = "tests/unit/token/test_anonymous_cache.py::test_an_answer_serves_the_same_question_for_one_second"
 
 CHANGE = "A change is in force within two seconds"
 
@@ -124,12 +124,18 @@ PROMISES = [
         "a running server sees the change within two seconds",
         (HTPASSWD, DISABLED, GROUPS, REMOVED),
     ),
-    Promise("authproxy/config/auth.py", f"The htpasswd file; bcrypt entries only. {CHANGE}", (FILES_OF_DISTRIBUTION,)),
-    Promise("authproxy/config/model.py", f"The htpasswd file; bcrypt entries only. {CHANGE}", (HTPASSWD,)),
-    Promise("authproxy/config/model.py", f"The users file (YAML). {CHANGE}", (DISABLED, GROUPS)),
-    Promise("authproxy/config/model.py", f"a folder of which every `*.yaml` is one. {CHANGE}", (POLICY,)),
-    Promise("authproxy/config/upstream.py", f"the password of `username`. {CHANGE}", (FILES_OF_DISTRIBUTION,)),
-    Promise("authproxy/token/anonymous.py", "everything is still in force within two seconds", (POLICY, ANONYMOUS)),
+    Promise(
+        "authproxy/config/sections/auth.py",
+        f"The htpasswd file; bcrypt entries only. {CHANGE}",
+        (FILES_OF_DISTRIBUTION,),
+    ),
+    Promise("authproxy/config/settings.py", f"The htpasswd file; bcrypt entries only. {CHANGE}", (HTPASSWD,)),
+    Promise("authproxy/config/settings.py", f"The users file (YAML). {CHANGE}", (DISABLED, GROUPS)),
+    Promise("authproxy/config/settings.py", f"a folder of which every `*.yaml` is one. {CHANGE}", (POLICY,)),
+    Promise("authproxy/config/sections/upstream.py", f"the password of `username`. {CHANGE}", (FILES_OF_DISTRIBUTION,)),
+    Promise(
+        "authproxy/token/anonymous_cache.py", "everything is still in force within two seconds", (POLICY, ANONYMOUS)
+    ),
     Promise("authproxy/policy/default.yaml", CHANGE, (POLICY,)),
     Promise("policies/README.md", "a change is in force within two seconds", (POLICY,)),
     Promise("policies/default.yaml", CHANGE, (POLICY,)),

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from authproxy.images.archive.archived import Archive, ArchivedImage
+from authproxy.images.archive.archive import Archive, ArchivedImage
 from authproxy.images.archive.opening import find_archives, open_archive
-from authproxy.images.archive.target import parse_target
+from authproxy.images.archive.output import parse_target
 from authproxy.images.archive.writing import gathering, write_archive
 from authproxy.images.daemon.address import find_socket
 from authproxy.images.daemon.client import open_daemon

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from authproxy.images.registries import Registries
-from authproxy.remote.faults import RemoteError
-from authproxy.remote.login import Login
-from authproxy.remote.trust import Trust
+from authproxy.registry_client.docker_credentials import Login
+from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.trust import Trust
 from tests.images.conftest import Images, Registry
 from tests.support.fault_proxy import Fault, fault_proxy
 from tests.support.image import make_image, write_layout

@@ -19,9 +19,9 @@ from authproxy.access import pull
 from authproxy.cli import app
 from authproxy.config.load import load
 from authproxy.principal import Principal
-from authproxy.token.handover import make_bundle
-from authproxy.token.header import HeaderStyle
+from authproxy.token.distribution_export import make_bundle
 from authproxy.token.issuer import Issuer
+from authproxy.token.jose_header import HeaderStyle
 from authproxy.token.keyfiles import RingKey
 from authproxy.token.keyring import KeyRing, read_ring
 from tests.support.peers import running_docker_registry

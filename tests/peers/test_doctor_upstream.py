@@ -28,9 +28,9 @@ from authproxy.cli import app
 from authproxy.errors import StartError
 from authproxy.policy import DEFAULT_POLICY
 from authproxy.principal import Principal
-from authproxy.token.handover import make_bundle
-from authproxy.token.header import HeaderStyle
+from authproxy.token.distribution_export import make_bundle
 from authproxy.token.issuer import Issuer
+from authproxy.token.jose_header import HeaderStyle
 from authproxy.token.keyring import KeyRing
 from tests.support.application import serving
 from tests.support.binaries import binary

@@ -22,10 +22,10 @@ from typer.testing import CliRunner, Result
 
 from authproxy.cli import app
 from authproxy.errors import StartError
-from authproxy.remote.login import Login, find_login
-from authproxy.remote.store import store_login
-from authproxy.token.handover import make_bundle
-from authproxy.token.header import HeaderStyle
+from authproxy.registry_client.docker_credentials import Login, find_login
+from authproxy.registry_client.docker_credentials_store import store_login
+from authproxy.token.distribution_export import make_bundle
+from authproxy.token.jose_header import HeaderStyle
 from authproxy.token.keyring import KeyRing
 from tests.support.binaries import binary
 from tests.support.nginx import running_nginx

@@ -11,8 +11,8 @@ import pytest
 
 from authproxy.access import pull, push
 from authproxy.principal import Principal
-from authproxy.token.header import HeaderStyle
 from authproxy.token.issuer import Issuer
+from authproxy.token.jose_header import HeaderStyle
 from authproxy.token.keyfiles import make_key
 from authproxy.token.keyring import KeyRing
 from authproxy.token.rotation import retire

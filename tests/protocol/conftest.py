@@ -12,11 +12,11 @@ import pytest
 
 from authproxy import asgi
 from authproxy.proxy.rename import Renaming
-from authproxy.proxy.renamed import Renamed
-from authproxy.proxy.switch import Branch, Switch
-from authproxy.registry.rules import Rules
+from authproxy.proxy.renaming import Renamed
+from authproxy.proxy.router import Branch, Switch
+from authproxy.registry.options import Rules
 from authproxy.storage.driver import Driver
-from authproxy.storage.filesystem import FilesystemDriver
+from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 from tests.support.registry import connect
 from tests.support.served import Nursery

@@ -4,7 +4,7 @@ import pytest
 from httpx import AsyncClient
 
 from authproxy.reference import Repository
-from authproxy.registry.rules import Rules
+from authproxy.registry.options import Rules
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 from tests.support.registry import BASE_URL, Call, check, connect, name_of, push_blob, push_image, under

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from httpx import AsyncClient
 
-from authproxy.storage.gather import BUFFER_BYTES
+from authproxy.storage.filesystem.write_buffer import BUFFER_BYTES
 from tests.support.registry import BASE_URL, Call, check, name_of, sha256, under
 from tests.support.uploads import BLOB, CREATED, HELLO, append, begin, closing, plain
 

@@ -80,7 +80,7 @@ ELSEWHERE = {
     ("UNAVAILABLE", 502): "an upstream: tests/faults/test_upstream_fails.py",
     ("UNAVAILABLE", 503): "a session that somebody writes to, a failing health check: tests/faults/test_health.py",
     ("UNAVAILABLE", 504): "an upstream: tests/faults/test_upstream_fails.py",
-    ("UNSUPPORTED", 400): "the token endpoint: tests/unit/token/test_routes.py; tests/unit/edge/test_forwarded.py",
+    ("UNSUPPORTED", 400): "the token endpoint: tests/unit/token/test_endpoint.py; tests/unit/edge/test_forwarded.py",
 }
 
 

@@ -3,8 +3,8 @@
 import pytest
 from httpx import AsyncClient
 
-from authproxy.registry import manifest
-from authproxy.registry.rules import Rules
+from authproxy.registry import manifest_checks as manifest
+from authproxy.registry.options import Rules
 from authproxy.storage.driver import Driver
 from tests.support.app import CONFIG, DIGEST, IMAGE, LONG, MANIFESTS, NO_DIGEST, OCI, push_app
 from tests.support.registry import Call, check, connect, image, index, name_of, push_blob, push_manifest, sha256, under

@@ -5,7 +5,7 @@ from httpx import AsyncClient
 
 from authproxy.digest import Digest, parse_digest
 from authproxy.reference import Repository, Tag
-from authproxy.registry import manifest
+from authproxy.registry import manifest_checks as manifest
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 from tests.support.app import CONFIG, DIGEST, IMAGE, LAYER, LONG, MANIFESTS, NO_DIGEST, push_app

@@ -7,7 +7,7 @@ import pytest
 from httpx import AsyncClient
 
 from authproxy.digest import Digest
-from authproxy.registry import manifest
+from authproxy.registry import manifest_checks as manifest
 from authproxy.route import MAX_QUERY_FIELDS
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver

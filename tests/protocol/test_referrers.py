@@ -10,7 +10,8 @@ import pytest
 
 from authproxy.digest import parse_digest
 from authproxy.reference import Repository
-from authproxy.registry import manifest, referrers
+from authproxy.registry import manifest_checks as manifest
+from authproxy.registry import referrers
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 from tests.support.registry import Call, check, descriptor, image, index, push_blob, push_manifest, sha256, sha512

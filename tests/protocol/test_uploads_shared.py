@@ -10,8 +10,8 @@ from httpx import AsyncClient
 from authproxy.asgi import ClientDisconnected
 from authproxy.registry.core import Core
 from authproxy.storage.driver import Driver
-from authproxy.storage.filesystem import FilesystemDriver
-from authproxy.storage.gather import BUFFER_BYTES
+from authproxy.storage.filesystem.driver import FilesystemDriver
+from authproxy.storage.filesystem.write_buffer import BUFFER_BYTES
 from tests.support.registry import DELETES, Call, Pipe, check, connect, push_blob, sha256
 from tests.support.uploads import BLOB, HELLO, UPLOADS, append, begin, closing
 

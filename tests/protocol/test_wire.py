@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from authproxy.registry import manifest
+from authproxy.registry import manifest_checks as manifest
 from tests.support.registry import image, sha256
 from tests.support.served import Nursery, Served
 from tests.support.wire import ConnectionEnded, request

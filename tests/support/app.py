@@ -2,7 +2,7 @@
 
 from httpx import AsyncClient
 
-from authproxy.registry import manifest
+from authproxy.registry import manifest_checks as manifest
 from tests.support.registry import image, push_blob, push_manifest, sha256, sha512
 
 CONFIG, LAYER = b"{}", b"a layer"

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from authproxy.embedded import ADMIN, ADMINS, Layout
 from authproxy.identity.accounts import add_user
+from authproxy.quickstart import ADMIN, ADMINS, Layout
 from tests.support.server import ADMIN_PASSWORD
 
 LEAST_COST = 4

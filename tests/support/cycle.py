@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterable
 
 from authproxy.asgi import App, Message, Receive, Scope, Send
-from authproxy.http1.body import Body
-from authproxy.http1.cycle import Cycle
+from authproxy.http.server.body import Body
+from authproxy.http.server.cycle import Cycle
 
 COMMON = b"date: today\r\n"
 OK = "HTTP/1.1 200 OK\r\n"

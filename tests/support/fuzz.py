@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from authproxy import errors
 from authproxy.errors import RegistryError
-from authproxy.registry import manifest
+from authproxy.registry import manifest_checks as manifest
 from tests.support.registry import image, index, sha256, sha512
 from tests.support.wire import Answer
 

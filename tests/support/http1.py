@@ -17,9 +17,9 @@ from uvicorn.server import ServerState
 
 from authproxy.asgi import App
 from authproxy.certificates import load_tls, make_certificates
-from authproxy.http1.connection import Connection
-from authproxy.http1.loop import Loop
-from authproxy.http1.options import DEFAULT, Options
+from authproxy.http.server.connection import Connection
+from authproxy.http.server.loop import Loop
+from authproxy.http.server.options import DEFAULT, Options
 
 T = TypeVar("T")
 T_THREAD = TypeVar("T_THREAD", bound="LoopThread")

@@ -15,8 +15,10 @@ import traceback
 from typing import Any, NoReturn
 
 # Imported before the first fork: this is what a start takes its time for.
-from authproxy import app, cli, embedded, server
+from authproxy import app, cli
+from authproxy import quickstart as embedded
 from authproxy.config import load
+from authproxy.server import processes as server
 
 PRELOADED = (app, cli, embedded, load, server)
 

@@ -14,14 +14,14 @@ import httpx
 
 from authproxy import asgi
 from authproxy.access import Grant
+from authproxy.client_view import Origin
 from authproxy.edge.opening import FIELD, SessionSigner
 from authproxy.edge.sessions import SignSessions
 from authproxy.errors import RegistryError
-from authproxy.origin import Origin
 from authproxy.permissions import PERMISSIONS, Permissions
-from authproxy.registry import manifest
+from authproxy.registry import manifest_checks as manifest
 from authproxy.registry.core import Core
-from authproxy.registry.rules import Rules
+from authproxy.registry.options import Rules
 from authproxy.route import parse_route
 from authproxy.storage.driver import Driver
 

@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 
 from authproxy.access import Access, delete, pull, push
-from authproxy.embedded import PASSWORD_VARIABLE, Layout, prepare
 from authproxy.errors import RegistryError
+from authproxy.quickstart import PASSWORD_VARIABLE, Layout, prepare
 from authproxy.route import parse_route
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import httpx
 
-from authproxy.embedded import ADMINS
+from authproxy.files.watcher import LOOK_EVERY_S
 from authproxy.principal import Principal
-from authproxy.watch import LOOK_EVERY_S
+from authproxy.quickstart import ADMINS
 from tests.support.program import environment, succeed
 
 # The command of the environment that runs the tests: in `make test` it is the built wheel's.

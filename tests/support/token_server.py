@@ -5,16 +5,16 @@ from pathlib import Path
 
 from authproxy.access import Access
 from authproxy.audit.event import Verdict
+from authproxy.client_view import Origin
 from authproxy.identity.bcrypt_hash import check_password, hash_password
 from authproxy.identity.directory import Directory
 from authproxy.identity.passwords import Passwords
 from authproxy.identity.source import htpasswd_source, users_source
-from authproxy.origin import Origin
 from authproxy.principal import Principal
 from authproxy.token.grant import Judgement, TokenService, within
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
-from authproxy.token.misplaced import WithoutMisplaced
+from authproxy.token.misplaced_refresh_token import WithoutMisplaced
 from authproxy.token.refresh import RefreshTokens
 from authproxy.token.revocations import RevocationFolder
 from authproxy.token.verifier import Verifier, own_verifier

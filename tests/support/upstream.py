@@ -14,9 +14,9 @@ import httpx
 import uvicorn
 
 from authproxy import asgi
+from authproxy.client_view import Origin
 from authproxy.errors import RegistryError
-from authproxy.http1 import connection as http1
-from authproxy.origin import Origin
+from authproxy.http.server import connection as http1
 from authproxy.proxy.upstream import Upstream
 from authproxy.route import parse_route
 

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from authproxy.edge.cleanpath import find_clean_path
+from authproxy.edge.clean_path import find_clean_path
 from authproxy.errors import RegistryError
 from authproxy.proxy.upstream import Upstream
 from authproxy.route import parse_route
+from tests.support.binaries import ROOT
 from tests.support.registry import sha256
 from tests.support.upstream import Connection, fake_upstream, front_door
 from tests.support.whole import basic, bearer, whole
@@ -237,7 +238,7 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize(("hole", "file"), ELSEWHERE.items())
 def test_a_hole_of_another_part_is_tried_where_that_part_is(hole: str, file: str) -> None:
-    text = (Path(__file__).parents[2] / file).read_text(encoding="utf-8")
+    text = (ROOT / file).read_text(encoding="utf-8")
     assert hole in text or hole.lower().replace("-", "_") in text
 
 

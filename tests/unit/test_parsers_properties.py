@@ -13,10 +13,10 @@ import httpx
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from authproxy.client_view import Origin
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import RangeInvalid, RegistryError
-from authproxy.origin import Origin
-from authproxy.pages import Page, next_link, parse_page
+from authproxy.pagination import Page, next_link, parse_page
 from authproxy.reference import parse_reference, parse_repository, parse_tag
 from authproxy.registry.ranges import format_received, parse_chunk_range, parse_range
 from authproxy.route import METHODS, Kind, Route, parse_route

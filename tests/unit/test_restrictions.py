@@ -14,11 +14,11 @@ from httpx import AsyncClient
 from authproxy.digest import Digest
 from authproxy.errors import Denied
 from authproxy.permissions import Verb
-from authproxy.proxy.restrict import Restrict
+from authproxy.proxy.tag_protection import Restrict
 from authproxy.reference import Repository, Tag
-from authproxy.registry.manifest import OCI_IMAGE, OCI_INDEX
+from authproxy.registry.manifest_checks import OCI_IMAGE, OCI_INDEX
 from authproxy.storage import layout
-from authproxy.storage.filesystem import FilesystemDriver
+from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 from tests.support.registry import (
     BASE_URL,

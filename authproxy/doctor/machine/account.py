@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from authproxy.doctor.finding import Finding, Level
 from authproxy.errors import StartError
-from authproxy.stepdown import VARIABLE, acting_as, parse_account
+from authproxy.server.privileges import VARIABLE, acting_as, parse_account
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from authproxy.doctor.handshake import SOON, Refusal, judge_refusal, left_of, na
 from authproxy.doctor.machine.files import find_read_fault
 from authproxy.doctor.machine.installation import Installation, name_of
 from authproxy.errors import StartError
-from authproxy.remote.faults import RemoteError
-from authproxy.remote.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of
+from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of
 
 # More than a handshake has in either direction.
 MAX_TURNS = 10

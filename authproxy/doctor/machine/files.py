@@ -5,11 +5,11 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
-from authproxy.config.named_files import find_file_faults
-from authproxy.config.schema import leaves
+from authproxy.config.document.schema import leaves
+from authproxy.config.pem_files import find_file_faults
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.machine.installation import Installation
-from authproxy.stepdown import MADE_BY_REGISTRIES
+from authproxy.server.privileges import MADE_BY_REGISTRIES
 
 # Keys of files that need not be there: one is a switch, one a sign, one somebody else's socket.
 _MAY_BE_ABSENT = ("http.addr", "http.debug.addr", "http.maintenance", "health", "audit.syslog")
@@ -137,7 +137,7 @@ def find_closed(path: Path, wanted: int = os.R_OK) -> Path | None:
 
 
 def _is_roots_and_empty(path: Path) -> bool:
-    """Whether the start gives a folder to the account that it becomes (`stepdown.py`)."""
+    """Whether the start gives a folder to the account that it becomes (`server/privileges.py`)."""
     return path.is_dir() and path.stat().st_uid == 0 and _may_list(path) and not any(path.iterdir())
 
 

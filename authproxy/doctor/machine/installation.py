@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from authproxy.config.document.scalars import Address
 from authproxy.config.load import DEFAULT, Loaded
-from authproxy.config.model import Settings
-from authproxy.config.scalars import Address
-from authproxy.remote.trust import CERTIFICATES
+from authproxy.config.settings import Settings
+from authproxy.registry_client.trust import CERTIFICATES
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from authproxy.config.scalars import Address
+from authproxy.config.document.scalars import Address
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.machine.files import find_closed
 from authproxy.doctor.machine.installation import Installation
-from authproxy.doctor.self import find_fault
+from authproxy.doctor.probe import find_fault
 from authproxy.errors import StartError
-from authproxy.listen import bind
+from authproxy.server.sockets import bind
 
 # For our own server to answer; it is on this machine.
 TIMEOUT_S = 3.0

@@ -4,8 +4,8 @@ from contextlib import suppress
 
 import httpx
 
-from authproxy.doctor.answer import ACCEPTED, FORBIDDEN, NOT_ALLOWED, NOT_FOUND, OK, UNAUTHORIZED, Answer
 from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.response import ACCEPTED, FORBIDDEN, NOT_ALLOWED, NOT_FOUND, OK, UNAUTHORIZED, Answer
 from authproxy.errors import NameInvalid
 from authproxy.reference import parse_repository
 

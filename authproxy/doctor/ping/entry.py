@@ -1,6 +1,7 @@
 """What `/v2/` says to nobody in particular: is it a registry, are its headers right, what does it ask for."""
 
-from authproxy.doctor.answer import (
+from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.response import (
     FIRST_FAULT,
     FORBIDDEN,
     OK,
@@ -11,9 +12,8 @@ from authproxy.doctor.answer import (
     Answer,
     looks_like_registry,
 )
-from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.wanted import BASIC, BEARER, Wanted
-from authproxy.proxy.address import Address
+from authproxy.doctor.tokens.challenge import BASIC, BEARER, Wanted
+from authproxy.http.client.address import Address
 
 API = "registry/2.0"
 

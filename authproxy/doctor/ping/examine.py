@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 import httpx
 
 from authproxy.access import CATALOG, delete, pull, push
-from authproxy.doctor.answer import ACCEPTED, OK, UNAUTHORIZED, VERSION, Answer, NoAnswer, judge_clock
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.ping import content, entry, realm
 from authproxy.doctor.ping.product import ZOT_PATH, Product, guess, judge_zot
 from authproxy.doctor.ping.questions import Asking, Bare, open_bare
 from authproxy.doctor.ping.reach import Reach, no_client_certificate, reach
-from authproxy.doctor.wanted import BEARER, Wanted, find_wanted
-from authproxy.proxy.address import DEFAULT_PORTS, Address, split_authority
-from authproxy.remote.client import open_registry
-from authproxy.remote.faults import RemoteError
-from authproxy.remote.host import authority_of
-from authproxy.remote.login import Login, find_login
-from authproxy.remote.trust import Trust
+from authproxy.doctor.response import ACCEPTED, OK, UNAUTHORIZED, VERSION, Answer, NoAnswer, judge_clock
+from authproxy.doctor.tokens.challenge import BEARER, Wanted, find_wanted
+from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authority
+from authproxy.registry_client.client import open_registry
+from authproxy.registry_client.docker_credentials import Login, find_login
+from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.host import authority_of
+from authproxy.registry_client.trust import Trust
 
 # A name that nobody uses: an upload that is begun in it is cancelled.
 NOBODYS = "authproxy-ping/sample"

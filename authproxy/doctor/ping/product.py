@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from authproxy.doctor.answer import OK, VERSION, Answer
-from authproxy.doctor.wanted import Wanted
+from authproxy.doctor.response import OK, VERSION, Answer
+from authproxy.doctor.tokens.challenge import Wanted
 
 # Answers to everybody with what zot is (its extension mgmt); others answer 401 or 404.
 ZOT_PATH = "/v2/_zot/ext/mgmt"

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import httpx
 
 from authproxy.access import Access
-from authproxy.doctor.answer import Answer, NoAnswer, read_answer, why_no_answer
 from authproxy.doctor.handshake import wants_certificate
-from authproxy.proxy.address import Address
-from authproxy.remote.client import RegistryClient
-from authproxy.remote.faults import RemoteError
+from authproxy.doctor.response import Answer, NoAnswer, read_answer, why_no_answer
+from authproxy.http.client.address import Address
+from authproxy.registry_client.client import RegistryClient
+from authproxy.registry_client.errors import RemoteError
 
 # For a whole answer; a registry that takes longer keeps its clients waiting too.
 TIMEOUT_S = 15.0

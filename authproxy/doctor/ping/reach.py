@@ -21,10 +21,10 @@ from authproxy.doctor.handshake import (
     wants_certificate,
     why_unreachable,
 )
-from authproxy.proxy.address import DEFAULT_PORTS, Address, split_authority
-from authproxy.remote.faults import RemoteError
-from authproxy.remote.host import authority_of
-from authproxy.remote.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of
+from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authority
+from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.host import authority_of
+from authproxy.registry_client.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of
 
 # X509_verify_cert_error_string(3): whoever signed the last certificate that was sent is not known.
 _INCOMPLETE = (20, 21)

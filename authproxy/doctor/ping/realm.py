@@ -5,11 +5,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from authproxy.doctor.answer import FORBIDDEN, OK, UNAUTHORIZED, Answer
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.wanted import Wanted
-from authproxy.proxy.address import Address
-from authproxy.remote.tokens import DEFAULT_LIFETIME_S, may_tell
+from authproxy.doctor.response import FORBIDDEN, OK, UNAUTHORIZED, Answer
+from authproxy.doctor.tokens.challenge import Wanted
+from authproxy.http.client.address import Address
+from authproxy.registry_client.tokens import DEFAULT_LIFETIME_S, may_tell
 
 
 @dataclass(frozen=True, slots=True)

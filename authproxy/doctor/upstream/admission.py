@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from authproxy.config.model import Mode
-from authproxy.doctor.answer import OK, Answer
+from authproxy.config.settings import Mode
 from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.response import OK, Answer
+from authproxy.doctor.tokens.challenge import BASIC, BEARER, Wanted, find_wanted
 from authproxy.doctor.upstream.site import Site
-from authproxy.doctor.wanted import BASIC, BEARER, Wanted, find_wanted
-from authproxy.proxy.challenge import may_ask
+from authproxy.http.client.challenge import may_ask
 
 EXPLAIN = "`authproxy doctor --registry ITS-CONFIG` says why"
 

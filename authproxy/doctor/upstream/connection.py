@@ -19,8 +19,8 @@ from authproxy.doctor.handshake import (
 )
 from authproxy.doctor.upstream.site import Site
 from authproxy.errors import StartError
-from authproxy.proxy.address import Address
-from authproxy.proxy.tls import TlsFiles, open_tls
+from authproxy.http.client.address import Address
+from authproxy.http.client.tls import TlsFiles, open_tls
 
 
 def trust(site: Site) -> ssl.SSLContext | Finding | None:

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterator
 
-from authproxy.doctor.answer import FORBIDDEN, NOT_ALLOWED, NOT_FOUND, OK, UNAUTHORIZED, Answer
+from authproxy.client_view import Origin
 from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.response import FORBIDDEN, NOT_ALLOWED, NOT_FOUND, OK, UNAUTHORIZED, Answer
 from authproxy.doctor.upstream.locations import is_led_astray
 from authproxy.doctor.upstream.site import Site
-from authproxy.origin import Origin
-from authproxy.proxy.address import Address
+from authproxy.http.client.address import Address
 from authproxy.proxy.location import Relocation
 
 CATALOG = "/v2/_catalog"

@@ -1,6 +1,7 @@
 """What `/v2/` says: is it a registry."""
 
-from authproxy.doctor.answer import (
+from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.response import (
     FIRST_FAULT,
     FORBIDDEN,
     OK,
@@ -11,9 +12,8 @@ from authproxy.doctor.answer import (
     Answer,
     looks_like_registry,
 )
-from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.upstream.site import Site
-from authproxy.proxy.address import Address
+from authproxy.http.client.address import Address
 
 # Said by nginx with `ssl_verify_client on`.
 _WANTS_CERTIFICATE = b"No required SSL certificate was sent"

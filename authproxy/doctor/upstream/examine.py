@@ -5,16 +5,16 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from authproxy.access import CATALOG, delete, pull, push
-from authproxy.doctor.answer import ACCEPTED, OK, Answer, NoAnswer, judge_clock
-from authproxy.doctor.examine import Ours
 from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.response import ACCEPTED, OK, Answer, NoAnswer, judge_clock
+from authproxy.doctor.tokens.examine import Ours
 from authproxy.doctor.upstream import content, entry, locations
 from authproxy.doctor.upstream.admission import Clients, judge_challenge, judge_entry, no_credentials
 from authproxy.doctor.upstream.connection import check_address, check_certificate, no_client_certificate, trust
 from authproxy.doctor.upstream.presented import open_presents
 from authproxy.doctor.upstream.questions import NoCredentials, Questions, client_view, open_client
 from authproxy.doctor.upstream.site import Site
-from authproxy.proxy.address import Address
+from authproxy.http.client.address import Address
 
 
 @dataclass(frozen=True, slots=True)

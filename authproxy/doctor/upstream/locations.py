@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from authproxy.doctor.answer import ACCEPTED, Answer
+from authproxy.client_view import Origin
 from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.response import ACCEPTED, Answer
 from authproxy.doctor.upstream.site import Site
-from authproxy.origin import Origin
-from authproxy.proxy.address import Address
+from authproxy.http.client.address import Address
 from authproxy.proxy.location import Relocation
 
 CANCELLED = (202, 204, 404)

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 
 from authproxy.access import Access
 from authproxy.clock import Clock
-from authproxy.config.model import Mode
-from authproxy.doctor.examine import Ours, signing_now
+from authproxy.config.settings import Mode
 from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.tokens.examine import Ours, signing_now
 from authproxy.doctor.upstream.questions import Presents
 from authproxy.doctor.upstream.site import Site
 from authproxy.errors import StartError
+from authproxy.http.client.tls import TlsFiles, open_tls
 from authproxy.proxy.bearer import Bearer, Realm
 from authproxy.proxy.credentials import FixedBasic
-from authproxy.proxy.tls import TlsFiles, open_tls
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from authproxy.access import Access
-from authproxy.doctor.answer import Answer, NoAnswer, read_answer, why_no_answer
+from authproxy.client_view import Origin
 from authproxy.doctor.handshake import wants_certificate
+from authproxy.doctor.response import Answer, NoAnswer, read_answer, why_no_answer
 from authproxy.errors import RegistryError
-from authproxy.origin import Origin
-from authproxy.proxy.address import Address
+from authproxy.http.client.address import Address
 from authproxy.proxy.headers import request_headers
 
 # For a whole answer; a registry that takes longer keeps its clients waiting too.

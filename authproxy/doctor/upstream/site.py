@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from authproxy.config.load import DEFAULT, Loaded
-from authproxy.config.model import Settings
-from authproxy.config.upstream import Upstream
-from authproxy.config.upstreams import UpstreamEntry
+from authproxy.config.sections.upstream import Upstream
+from authproxy.config.sections.upstreams import UpstreamEntry
+from authproxy.config.settings import Settings
 from authproxy.errors import StartError
-from authproxy.proxy.address import Address, parse_addresses
+from authproxy.http.client.address import Address, parse_addresses
 
 # A name that nobody uses: what is asked of it exists nowhere, and what is begun in it is cancelled.
 NOBODYS = "authproxy-doctor/sample"

@@ -13,11 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from authproxy.digest import Digest
-from authproxy.images.archive.archived import ArchivedImage
+from authproxy.images.archive.archive import ArchivedImage
+from authproxy.images.archive.docker_manifest import MANIFEST_JSON, SavedConfig, SavedImage, read_config, read_saved
 from authproxy.images.archive.members import Member, Members, need
 from authproxy.images.archive.packing import is_gzip, pack_layer
-from authproxy.images.archive.saved import MANIFEST_JSON, SavedConfig, SavedImage, read_config, read_saved
-from authproxy.images.content import Missing
+from authproxy.images.endpoints import Missing
 from authproxy.images.model import Descriptor, Manifest
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"

@@ -9,11 +9,11 @@ from functools import partial
 from tempfile import TemporaryFile
 
 from authproxy.digest import Digest, new_hasher
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.docker_manifest import MANIFEST_JSON, SavedImage, read_config
+from authproxy.images.archive.errors import ArchiveError
+from authproxy.images.archive.layer_tar import PlainLayer
 from authproxy.images.archive.layout import blob_name
 from authproxy.images.archive.members import Member, need
-from authproxy.images.archive.plain import PlainLayer
-from authproxy.images.archive.saved import MANIFEST_JSON, SavedImage, read_config
 from authproxy.images.archive.staging import Staging
 from authproxy.images.archive.tar_writing import TarWriter, Writable
 from authproxy.images.model import Manifest

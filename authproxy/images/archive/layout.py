@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from authproxy.digest import Digest, parse_digest
-from authproxy.images.archive.archived import ArchivedImage
+from authproxy.images.archive.archive import ArchivedImage
 from authproxy.images.archive.members import MAX_JSON_BYTES, Member, Members, need
-from authproxy.images.content import Missing
+from authproxy.images.endpoints import Missing
 from authproxy.images.model import Descriptor, Manifest, UnreadableManifest
 
 INDEX_JSON = "index.json"

@@ -1,7 +1,7 @@
 """Names that archives give their images, and what they are called in another registry."""
 
-from authproxy.images.archive.archived import ArchivedImage
-from authproxy.remote.name import DEFAULT_TAG, DOCKER_HUB, OFFICIAL, split_host
+from authproxy.images.archive.archive import ArchivedImage
+from authproxy.oci.image_name import DEFAULT_TAG, DOCKER_HUB, OFFICIAL, split_host
 
 
 def renamed(name: str, place: str) -> str:

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from authproxy.images.archive.archived import Archive
+from authproxy.images.archive.archive import Archive
+from authproxy.images.archive.completeness import is_ready
+from authproxy.images.archive.docker_manifest import MANIFEST_JSON
 from authproxy.images.archive.docker_save import DockerArchive, PackedLayers
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.folder import FolderMembers
 from authproxy.images.archive.layout import INDEX_JSON, LayoutArchive
 from authproxy.images.archive.members import Members
-from authproxy.images.archive.saved import MANIFEST_JSON
 from authproxy.images.archive.tar_index import open_tar
 from authproxy.images.archive.unpacking import open_plain
-from authproxy.images.archive.whole import is_ready
 
 # Names that files of images have. Others in a folder are none of ours.
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")

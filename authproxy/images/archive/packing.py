@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from authproxy.digest import Digest, new_hasher
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.errors import ArchiveError
+from authproxy.images.archive.layer_tar import PlainLayer
 from authproxy.images.archive.members import PIECE_BYTES, Member
-from authproxy.images.archive.plain import PlainLayer
 from authproxy.images.archive.room import Room
 from authproxy.images.archive.unpacking import GZIP
 

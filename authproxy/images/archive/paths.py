@@ -3,7 +3,7 @@
 import posixpath
 from pathlib import Path
 
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.errors import ArchiveError
 
 
 def parse_member_name(text: str, archive: Path) -> str:

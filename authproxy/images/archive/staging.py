@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.folder import FolderMembers
 from authproxy.images.archive.layout import blob_name
 from authproxy.images.archive.members import PIECE_BYTES

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.members import Member
 from authproxy.images.archive.paths import parse_member_name, resolve_link
 

@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 
 import zstandard
 
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.members import PIECE_BYTES
 from authproxy.images.archive.room import Room
 

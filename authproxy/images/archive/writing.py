@@ -13,11 +13,11 @@ from typing import BinaryIO, cast
 import zstandard
 
 from authproxy.images.archive.docker_writing import write_docker_archive
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.layout_writing import write_layout_files, write_layout_tar
+from authproxy.images.archive.output import Form, Target
 from authproxy.images.archive.staging import Staging
 from authproxy.images.archive.tar_writing import Writable
-from authproxy.images.archive.target import Form, Target
 
 
 @contextmanager

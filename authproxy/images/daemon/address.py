@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from authproxy.images.daemon.faults import DaemonError
+from authproxy.images.daemon.errors import DaemonError
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 _UNIX = "unix://"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from authproxy.access import Access, parse_scopes
 from authproxy.audit.event import Event, Kind, Verdict, from_fields, record_nothing, to_fields
-from authproxy.excerpt import MAX_TEXT
+from authproxy.log.excerpt import MAX_TEXT
 from authproxy.principal import Principal
 
 ALICE = Principal(

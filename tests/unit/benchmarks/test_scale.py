@@ -4,10 +4,10 @@ import pytest
 
 from authproxy.digest import Digest
 from authproxy.reference import Repository
-from authproxy.registry.repositories import find_repositories
-from authproxy.registry.tag_names import TagNames
+from authproxy.registry.repository_walk import find_repositories
+from authproxy.registry.tag_list import TagNames
 from authproxy.storage import layout
-from authproxy.storage.filesystem import FilesystemDriver
+from authproxy.storage.filesystem.driver import FilesystemDriver
 from benchmarks.scale import percentile
 from benchmarks.seed import SmallImage, seed, tag_name
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from authproxy.config.document.schema import leaves
 from authproxy.config.load import load
-from authproxy.config.schema import leaves
 from authproxy.config.show import HIDDEN, show
 from authproxy.errors import StartError
 

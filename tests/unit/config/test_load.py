@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
+from authproxy.config.document.scalars import Address
 from authproxy.config.load import find_file, load, load_values
-from authproxy.config.model import Mode
-from authproxy.config.scalars import Address
+from authproxy.config.settings import Mode
 from authproxy.errors import StartError
 
 SMALL = "version: 0.1\nstorage: filesystem\nauth: none\n"

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authproxy.config.document import Document, DocumentError, KeyPath, parse_document
-from authproxy.config.model import Settings
+from authproxy.config.document.schema import fields_of, section_of
+from authproxy.config.document.tree import Document, DocumentError, KeyPath, parse_document
 from authproxy.config.overrides import apply_overrides, key_path
-from authproxy.config.schema import fields_of, section_of
+from authproxy.config.settings import Settings
 
 EMPTY = parse_document("{}", "config.yml")
 MANY = parse_document("http: {headers: {X-Frame-Options: [a]}}\nidentities: [{users: {path: u}}]\n", "config.yml")

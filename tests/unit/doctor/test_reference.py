@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 
 import authproxy.doctor
+from tests.support.binaries import ROOT
 
 PACKAGE = Path(next(iter(authproxy.doctor.__path__)))
-REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "doctor.md"
+REFERENCE = ROOT / "docs" / "reference" / "doctor.md"
 
 # The heading, and the modules whose findings are told below it.
 SECTIONS = {
     "Our configuration on this machine": ("machine/*.py",),
-    "The registries behind us": ("upstream/*.py", "answer.py"),
-    "A registry as its clients see it": ("ping/*.py", "answer.py"),
+    "The registries behind us": ("upstream/*.py", "response.py"),
+    "A registry as its clients see it": ("ping/*.py", "response.py"),
 }
 
 

@@ -6,7 +6,7 @@ import io
 from authproxy.asgi import REQUEST_ID
 from authproxy.edge.accesslog import GATHER_S, AccessLog
 from authproxy.edge.observe import Served
-from authproxy.loglines import LineWriter
+from authproxy.log.line_writer import LineWriter
 
 
 def render(texts: tuple[str, ...], status: int, sent: int, ms: float, request_id: str) -> str:

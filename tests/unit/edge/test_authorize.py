@@ -11,11 +11,11 @@ import pytest
 from authproxy.access import Access, ExpiredToken, Grant, InvalidToken, pull, push
 from authproxy.asgi import GRANT, ORIGIN, ROUTE, Message, Receive, Scope, Send
 from authproxy.authorization import Bearer
+from authproxy.client_view import Origin
 from authproxy.edge.authorize import MAX_MOUNT_SOURCES, Authorize, BasicAccess, Denial, _allow_mount
 from authproxy.edge.challenge import BearerChallenge
 from authproxy.edge.opening import SessionSigner
 from authproxy.errors import Denied, RegistryError, Unauthorized
-from authproxy.origin import Origin
 from authproxy.principal import Principal
 from authproxy.route import Kind, parse_route
 

@@ -1,8 +1,8 @@
 """WWW-Authenticate, word for word as clients parse it."""
 
 from authproxy.access import CATALOG, pull, push
+from authproxy.client_view import Origin
 from authproxy.edge.challenge import BasicChallenge, BearerChallenge
-from authproxy.origin import Origin
 
 ORIGIN = Origin("https", "localhost:5000", "127.0.0.1")
 

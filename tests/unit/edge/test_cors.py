@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from authproxy.config.cors import SEEN, SENT
+from authproxy.config.sections.cors import SEEN, SENT
 from authproxy.edge.cors import Cors
 from authproxy.edge.headers import CommonHeaders
 from tests.support.application import serving

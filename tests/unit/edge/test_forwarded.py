@@ -7,9 +7,9 @@ from operator import attrgetter
 
 import pytest
 
+from authproxy.client_view import Origin
 from authproxy.edge.forwarded import decide_origin
 from authproxy.errors import ForwardedInvalid, NameInvalid
-from authproxy.origin import Origin
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from authproxy.edge.sessions import SignSessions
 from authproxy.principal import Principal
 from authproxy.proxy.upstream import Upstream
 from authproxy.registry.core import Core
-from authproxy.registry.rules import Rules
+from authproxy.registry.options import Rules
 from authproxy.storage.memory import MemoryDriver
 from authproxy.token.revocations import revoke
 from tests.support.http1 import serving

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from authproxy.asgi import ORIGIN, Receive, Scope, Send, respond
+from authproxy.client_view import Origin
 from authproxy.edge.challenge import BearerChallenge
 from authproxy.edge.forwarded import DecideOrigin, decide_origin
 from authproxy.edge.prefix import StripPrefix
-from authproxy.origin import Origin
 
 PREFIX = "/my/registry"
 HOST = "registry.test:5000"

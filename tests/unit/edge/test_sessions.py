@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from authproxy.access import Grant
 from authproxy.asgi import GRANT, ORIGIN, ROUTE, Message, Receive, Scope, Send
+from authproxy.client_view import Origin
 from authproxy.edge.opening import Opening, SessionSigner
 from authproxy.edge.sessions import SignSessions
 from authproxy.errors import BlobUploadInvalid, BlobUploadUnknown, RangeInvalid, RegistryError
-from authproxy.origin import Origin
 from authproxy.route import Route, parse_route
 
 SIGNER = SessionSigner(b"k" * 32)

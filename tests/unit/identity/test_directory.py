@@ -8,14 +8,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from authproxy.errors import StartError
+from authproxy.files.watcher import DoesNotLoad
 from authproxy.identity.accounts import add_user, remove_user, set_expiry, set_password
 from authproxy.identity.bcrypt_hash import check_password, find_cost, hash_password
 from authproxy.identity.directory import Directory
 from authproxy.identity.passwords import Passwords
 from authproxy.identity.source import Answer, htpasswd_source, users_source
-from authproxy.once import Once
+from authproxy.log.once import Once
 from authproxy.principal import Principal
-from authproxy.watch import DoesNotLoad
 from tests.support.tokens import START, FakeClock
 
 KEY = b"k" * 32

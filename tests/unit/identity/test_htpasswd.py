@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from authproxy.errors import StartError
 from authproxy.identity.bcrypt_hash import check_password
 from authproxy.identity.htpasswd import Htpasswd, load_htpasswd, provision_htpasswd, read_htpasswd
-from authproxy.once import Once
+from authproxy.log.once import Once
 
 HASH = "$2y$04$jarkjdyN4syBOFAUG5Wke.Vp4AvfLekncelXMKIMRHArULM5lpa/6"  # secret
 OTHER = "$2y$04$ub7z.nMebX7iUMbACSMHOuNMkR.Yn.8q0ORF/aVfb6ouUEfNO4zVK"  # other

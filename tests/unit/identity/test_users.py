@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from authproxy.config.document import parse_document
+from authproxy.config.document.tree import parse_document
 from authproxy.errors import StartError
 from authproxy.identity.entry import Entry
 from authproxy.identity.users import parse_users, read_users

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authproxy.config.document import parse_document
+from authproxy.config.document.tree import parse_document
 from authproxy.errors import StartError
 from authproxy.identity.entry import Entry
 from authproxy.identity.users import parse_users

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from authproxy.images.neighbours import Neighbours
+from authproxy.images.mount_candidates import Neighbours
 from authproxy.images.repository import RemoteRepository
-from authproxy.registry.rules import Rules
-from authproxy.remote.client import RegistryClient
-from authproxy.remote.trust import Trust
+from authproxy.registry.options import Rules
+from authproxy.registry_client.client import RegistryClient
+from authproxy.registry_client.trust import Trust
 from authproxy.storage.memory import MemoryDriver
 from tests.support.registry import DELETES, HOST, connect
 

@@ -3,12 +3,12 @@ import asyncio
 import pytest
 
 from authproxy.images.copying import Copier
-from authproxy.images.move import Silent
 from authproxy.images.registries import Registries
-from authproxy.remote.faults import RemoteError
-from authproxy.remote.login import Login
-from authproxy.remote.name import parse_image_name
-from authproxy.remote.trust import Trust
+from authproxy.images.transfer import Silent
+from authproxy.oci.image_name import parse_image_name
+from authproxy.registry_client.docker_credentials import Login
+from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.trust import Trust
 
 HEX = "0" * 64
 

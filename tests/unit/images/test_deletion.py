@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from authproxy.digest import Digest
 from authproxy.images.deletion import Doomed, Tagged, choose_old, date, delete, find_doomed, look_up
-from authproxy.registry.rules import Rules
-from authproxy.remote.faults import RemoteError
+from authproxy.registry.options import Rules
+from authproxy.registry_client.errors import RemoteError
 from tests.support.registry import image, push_blob, push_image, push_manifest
 from tests.unit.images.registry import core, faked, to_push
 

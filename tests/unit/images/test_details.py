@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from authproxy.images.content import Missing
 from authproxy.images.details import read_details
+from authproxy.images.endpoints import Missing
 from tests.support.registry import image, index, push_blob, push_manifest
 from tests.unit.images.registry import core, to_push
 

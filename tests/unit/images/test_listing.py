@@ -5,9 +5,9 @@ import httpx
 import pytest
 
 from authproxy.images.listing import find_repositories, repositories, tag_pages, tags
-from authproxy.remote import client
-from authproxy.remote.client import RegistryClient
-from authproxy.remote.faults import RemoteError
+from authproxy.registry_client import client
+from authproxy.registry_client.client import RegistryClient
+from authproxy.registry_client.errors import RemoteError
 from tests.support.registry import HOST, push_image
 from tests.unit.images.registry import core, faked
 

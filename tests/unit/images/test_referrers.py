@@ -7,9 +7,8 @@ import pytest
 
 from authproxy.digest import Digest
 from authproxy.images import referrers
-from authproxy.images.content import Missing
+from authproxy.images.endpoints import Missing
 from authproxy.images.model import Descriptor, Manifest
-from authproxy.images.move import MoveError
 from authproxy.images.referrers import (
     MAX_DEPTH,
     MAX_REFERRERS,
@@ -19,6 +18,7 @@ from authproxy.images.referrers import (
     referrers_tag,
     with_referrer,
 )
+from authproxy.images.transfer import MoveError
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 

@@ -10,12 +10,12 @@ import pytest
 
 from authproxy.digest import Digest
 from authproxy.images import repository, upload
-from authproxy.images.content import Interrupted, Missing
+from authproxy.images.endpoints import Interrupted, Missing
 from authproxy.images.model import Descriptor, Manifest
-from authproxy.images.neighbours import Neighbours
+from authproxy.images.mount_candidates import Neighbours
 from authproxy.images.repository import RemoteRepository
-from authproxy.remote import again
-from authproxy.remote.faults import RemoteError
+from authproxy.registry_client import retry as again
+from authproxy.registry_client.errors import RemoteError
 from tests.support import registry as support
 from tests.support.registry import HOST, push_image
 from tests.unit.images.registry import core, faked, to_push

@@ -17,8 +17,9 @@ from authproxy.metrics.logins import CountedLogins
 from authproxy.metrics.metrics import Metrics
 from authproxy.metrics.numbers import Kind
 from authproxy.principal import Principal
+from tests.support.binaries import ROOT
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
+PAGE = ROOT / "docs" / "reference" / "metrics.md"
 WITHIN_S = 30.0
 
 

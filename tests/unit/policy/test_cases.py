@@ -5,18 +5,19 @@ import pytest
 from hypothesis import given
 
 from authproxy.access import Access
-from authproxy.config.document import parse_document
+from authproxy.config.document.tree import parse_document
 from authproxy.policy.cases import Case, run_cases
 from authproxy.policy.decide import decide
+from authproxy.policy.file_schema import parse_policy
 from authproxy.policy.junit import to_junit
 from authproxy.policy.load import PolicyError, load_all
 from authproxy.policy.model import Effect, PolicySet, Rule
 from authproxy.policy.request import RequestFacts
-from authproxy.policy.shape import parse_policy
 from authproxy.principal import Principal
+from tests.support.binaries import ROOT
 from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
 
-DEFAULT = Path(__file__).parents[3] / "policies/default.yaml"
+DEFAULT = ROOT / "policies/default.yaml"
 RULES = """\
 version: 1
 rules:

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 
@@ -9,8 +7,9 @@ from authproxy.policy.check import check
 from authproxy.policy.decide import decide
 from authproxy.policy.load import load_all
 from authproxy.policy.model import ANONYMOUS, ANY_ROBOT, SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
-from authproxy.policy.served import decide_served
+from authproxy.policy.serve_time import decide_served
 from authproxy.principal import Principal
+from tests.support.binaries import ROOT
 from tests.unit.policy.builders import accesses, make_rule, principals, repositories, rule_lists, served_actions, tags
 
 DENY = Effect.DENY
@@ -172,7 +171,7 @@ def test_cases_that_name_a_rule_that_is_not_there() -> None:
 
 
 def test_the_default_policy_has_nothing_in_vain() -> None:
-    loaded = load_all(Path(__file__).parents[3] / "policies/default.yaml")
+    loaded = load_all(ROOT / "policies/default.yaml")
     assert check(loaded.policies, loaded.cases, groups={"admins"}) == ()
 
 

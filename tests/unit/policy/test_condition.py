@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.access import CATALOG, pull, push
-from authproxy.config.document import parse_document
-from authproxy.policy.atoms import atom_covers, atoms
+from authproxy.config.document.tree import parse_document
 from authproxy.policy.cases import run_cases
 from authproxy.policy.check import check
 from authproxy.policy.condition import MAX_LENGTH, Condition, ConditionInvalid
@@ -16,12 +15,13 @@ from authproxy.policy.decide import decide
 from authproxy.policy.diff import diff, render
 from authproxy.policy.explain import explain
 from authproxy.policy.facts import NAMES, Facts, Question, named_in
-from authproxy.policy.live import Policies
+from authproxy.policy.file_schema import parse_policy
 from authproxy.policy.load import PolicyError, load_policies
 from authproxy.policy.model import Action, Effect, PolicySet, SubjectKey
 from authproxy.policy.network import is_in_network
+from authproxy.policy.policies import Policies
 from authproxy.policy.request import RequestFacts
-from authproxy.policy.shape import parse_policy
+from authproxy.policy.rule_atoms import atom_covers, atoms
 from authproxy.policy.who_can import who_can
 from authproxy.principal import ANONYMOUS, Principal
 from tests.unit.policy.builders import make_rule

@@ -5,7 +5,7 @@ from authproxy.access import Access
 from authproxy.policy.decide import decide, expand, find_target
 from authproxy.policy.diff import diff, render
 from authproxy.policy.model import SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey, Target
-from authproxy.policy.served import decide_served
+from authproxy.policy.serve_time import decide_served
 from authproxy.principal import Principal
 from tests.support.examples import more_examples
 from tests.unit.policy.builders import (

@@ -2,21 +2,21 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from authproxy.config.document import parse_document
-from authproxy.policy.case_shape import CallerEntry, CaseEntry, RequestEntry
+from authproxy.config.document.tree import parse_document
+from authproxy.policy.case_schema import CallerEntry, CaseEntry, RequestEntry
 from authproxy.policy.cases import run_cases
 from authproxy.policy.facts import NAMES
+from authproxy.policy.field_types import Entry
+from authproxy.policy.file_schema import FileEntry, ResourcesEntry, RuleEntry, SubjectsEntry, parse_policy
 from authproxy.policy.glob import PLACEHOLDERS, Glob
 from authproxy.policy.model import Action, PolicySet
-from authproxy.policy.shape import FileEntry, ResourcesEntry, RuleEntry, SubjectsEntry, parse_policy
-from authproxy.policy.words import Entry
 from authproxy.principal import ANONYMOUS
+from tests.support.binaries import ROOT
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = ROOT / "docs"
 REFERENCE = (DOCS / "reference/policies.md").read_text(encoding="utf-8")
 HOW_TO = (DOCS / "how-to/write-a-policy.md").read_text(encoding="utf-8")
 

@@ -20,8 +20,9 @@ from authproxy.policy.model import (
     SubjectKey,
 )
 from authproxy.principal import Principal
+from tests.support.binaries import ROOT
 
-DEFAULT = Path(__file__).parents[3] / "policies/default.yaml"
+DEFAULT = ROOT / "policies/default.yaml"
 ALICE = Principal("alice", frozenset({"devs"}))
 
 GOOD = """\

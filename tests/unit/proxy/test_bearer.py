@@ -11,7 +11,7 @@ import pytest
 
 from authproxy.access import Access, pull, push
 from authproxy.errors import GatewayFailed
-from authproxy.proxy.address import parse_addresses
+from authproxy.http.client.address import parse_addresses
 from authproxy.proxy.bearer import Bearer, Realm, Token, read_token
 from authproxy.proxy.credentials import FixedBasic
 from authproxy.proxy.upstream import Upstream

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from authproxy.errors import StartError
+from authproxy.files.watcher import DoesNotLoad
 from authproxy.proxy.credentials import FixedBasic
-from authproxy.watch import DoesNotLoad
 
 
 def decoded(value: bytes) -> str:

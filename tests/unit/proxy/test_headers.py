@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.asgi import Headers
+from authproxy.client_view import Origin
 from authproxy.errors import GatewayFailed
-from authproxy.origin import Origin
 from authproxy.proxy.headers import content_length, has_body, request_headers, response_headers
 
 # RFC 9110 §7.6.1: fields of one connection.

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from authproxy.origin import Origin
-from authproxy.proxy.address import Address
+from authproxy.client_view import Origin
+from authproxy.http.client.address import Address
 from authproxy.proxy.location import Relocation
 
 HERE = "https://front.example:5000"

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from authproxy.digest import Digest
 from authproxy.errors import GatewayFailed
-from authproxy.proxy.address import Address
-from authproxy.proxy.connection import Timeouts
+from authproxy.http.client.address import Address
+from authproxy.http.client.connection import Timeouts
+from authproxy.http.client.tls import TlsFiles
 from authproxy.proxy.redirect import MAX_HOPS, MAX_POOLS, Hop, Storage, find_hop
-from authproxy.proxy.tls import TlsFiles
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import Connection, answering, fake_upstream, front_door
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authproxy.client_view import Origin
 from authproxy.errors import NameInvalid
-from authproxy.origin import Origin
 from authproxy.proxy.rename import Names, Renaming
 from authproxy.reference import Repository
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import pytest
 import trustme
 
+from authproxy.client_view import Origin
 from authproxy.errors import StartError
-from authproxy.origin import Origin
-from authproxy.proxy.tls import TlsFiles
+from authproxy.http.client.tls import TlsFiles
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import Connection, answering, fake_upstream, front_door
 

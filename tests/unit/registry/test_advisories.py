@@ -13,11 +13,11 @@ import pytest
 import authproxy
 from authproxy.errors import ContentTooLarge, DigestInvalid, ManifestInvalid, PaginationNumberInvalid, RegistryError
 from authproxy.reference import Repository
-from authproxy.registry import manifest
+from authproxy.registry import manifest_checks as manifest
 from authproxy.registry.core import Core
 from authproxy.registry.links import find_digest
-from authproxy.registry.manifest import parse_manifest
-from authproxy.registry.rules import Rules
+from authproxy.registry.manifest_checks import parse_manifest
+from authproxy.registry.options import Rules
 from authproxy.route import parse_route
 from authproxy.storage import layout
 from authproxy.storage.memory import MemoryDriver

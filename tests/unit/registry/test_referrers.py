@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from authproxy.digest import Digest
 from authproxy.reference import Repository
-from authproxy.registry.manifest import DOCKER_IMAGE, OCI_IMAGE, OCI_INDEX
+from authproxy.registry.manifest_checks import DOCKER_IMAGE, OCI_IMAGE, OCI_INDEX
 from authproxy.registry.referrers import describe, fallback_tag, find_entry, to_note
 from authproxy.storage import layout
 from authproxy.storage.memory import MemoryDriver

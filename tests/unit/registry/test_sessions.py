@@ -12,14 +12,14 @@ from authproxy.asgi import ORIGIN, ROUTE
 from authproxy.errors import RequestTimedOut
 from authproxy.reference import Repository
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.holders import Holders
+from authproxy.registry.mount_sources import Holders
 from authproxy.registry.sessions import Sessions
 from authproxy.registry.uploads import Uploads
 from authproxy.storage.driver import Driver
-from authproxy.storage.filesystem import FilesystemDriver
-from authproxy.storage.gather import BUFFER_BYTES
-from authproxy.storage.hashing import RunningDigest
+from authproxy.storage.filesystem.driver import FilesystemDriver
+from authproxy.storage.filesystem.write_buffer import BUFFER_BYTES
 from authproxy.storage.memory import MemoryDriver
+from authproxy.storage.running_digest import RunningDigest
 from tests.support.registry import Pipe, code_of, connect, sha256
 
 APP, OTHER = Repository("team/app"), Repository("team/other")

@@ -11,7 +11,7 @@ from authproxy import asgi
 from authproxy.reference import Repository
 from authproxy.registry import sessions as sessions_module
 from authproxy.registry.core import Core
-from authproxy.registry.rules import Rules
+from authproxy.registry.options import Rules
 from authproxy.registry.sessions import Sessions
 from authproxy.storage.driver import PIECE_BYTES, UploadBusy
 from authproxy.storage.memory import MemoryDriver

@@ -9,7 +9,7 @@ from authproxy.digest import Digest
 from authproxy.reference import Repository, Tag
 from authproxy.registry.tags import Tags, tag_links
 from authproxy.storage import layout
-from authproxy.storage.filesystem import FilesystemDriver
+from authproxy.storage.filesystem.driver import FilesystemDriver
 
 APP, OTHER = Repository("team/app"), Repository("team/other")
 ONE, TWO, GONE = Digest.of(b"one"), Digest.of(b"two"), Digest.of(b"gone")

@@ -17,10 +17,10 @@ from authproxy.digest import Digest
 from authproxy.reference import Repository, Tag
 from authproxy.storage import layout
 from authproxy.storage.driver import MAX_SMALL_BYTES, PIECE_BYTES, Driver, NotFound, Upload, UploadBusy
-from authproxy.storage.filesystem import FilesystemDriver
-from authproxy.storage.gather import BUFFER_BYTES, DIRECT_BYTES
-from authproxy.storage.hashing import RunningDigest
+from authproxy.storage.filesystem.driver import FilesystemDriver
+from authproxy.storage.filesystem.write_buffer import BUFFER_BYTES, DIRECT_BYTES
 from authproxy.storage.memory import MemoryDriver
+from authproxy.storage.running_digest import RunningDigest
 
 APP = Repository("team/app")
 SESSION = layout.upload(APP, UUID(int=1))

@@ -11,10 +11,10 @@ from httpx import ASGITransport, AsyncClient
 from authproxy.access import format_scopes
 from authproxy.asgi import ORIGIN, REQUEST_ID, Receive, Scope, Send
 from authproxy.audit.event import Event, Kind, to_fields
-from authproxy.origin import Origin
+from authproxy.client_view import Origin
 from authproxy.principal import Principal
 from authproxy.token.audit import TokenAudit
-from authproxy.token.routes import token_routes
+from authproxy.token.endpoint import token_routes
 from tests.support.pages import make_pages
 from tests.support.token_server import World
 

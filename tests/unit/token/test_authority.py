@@ -16,8 +16,8 @@ from authproxy.errors import StartError
 from authproxy.principal import Principal
 from authproxy.token.authority import make_authority
 from authproxy.token.foreign import ForeignKeys
-from authproxy.token.header import HeaderStyle
 from authproxy.token.issuer import Issuer
+from authproxy.token.jose_header import HeaderStyle
 from authproxy.token.keyfiles import make_key
 from authproxy.token.keyring import KeyRing
 from authproxy.token.rotation import KNOWN_TO_ALL_S, retire, rotate
@@ -166,7 +166,8 @@ def test_the_second_start_writes_nothing(folder: Path, clock: FakeClock) -> None
 
 
 OPEN = (
-    "import sys, pathlib; from authproxy.token.keyring import KeyRing; from authproxy.token.header import HeaderStyle;"
+    "import sys, pathlib; from authproxy.token.keyring import KeyRing;"
+    "from authproxy.token.jose_header import HeaderStyle;"
     "print(KeyRing.open(pathlib.Path(sys.argv[1]), style=HeaderStyle(x5c='leaf')).signing().certificates)"
 )
 

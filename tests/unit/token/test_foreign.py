@@ -18,11 +18,11 @@ from cryptography.x509.oid import NameOID
 from authproxy.access import Grant, InvalidToken, pull
 from authproxy.authorization import Bearer
 from authproxy.errors import StartError
+from authproxy.files.watcher import DoesNotLoad
 from authproxy.principal import Principal
 from authproxy.token.foreign import ForeignKeys
 from authproxy.token.jwk import libtrust_fingerprint, thumbprint, to_jwk
 from authproxy.token.verifier import Verifier, foreign_verifier
-from authproxy.watch import DoesNotLoad
 from tests.support.tokens import START, FakeClock, forge
 
 NOW = dt.datetime.fromtimestamp(START, dt.UTC)

@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from authproxy.access import Grant, pull
 from authproxy.authorization import Bearer
 from authproxy.errors import StartError, Unavailable
+from authproxy.files.watcher import DoesNotLoad
 from authproxy.principal import ANONYMOUS
 from authproxy.token.issuer import Issuer
 from authproxy.token.jwk import thumbprint
 from authproxy.token.jws import UntrustedKey
 from authproxy.token.keyring import KeyRing
 from authproxy.token.verifier import own_verifier
-from authproxy.watch import DoesNotLoad
 from tests.support.at_once import say_at_once
 from tests.support.tokens import START, FakeClock
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import trustme
 
-from authproxy.cli.findings import line_of
+from authproxy.cli.doctor.findings import line_of
 from authproxy.doctor import handshake
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.ping import questions
 from authproxy.doctor.ping.examine import Wishes, ping
-from authproxy.remote.trust import Trust
+from authproxy.registry_client.trust import Trust
 from tests.support.upstream import Connection, FakeUpstream, answering, fake_upstream
 
 NOW = time.time()

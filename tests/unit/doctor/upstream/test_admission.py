@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from authproxy.config.model import Mode
-from authproxy.config.upstream import Upstream
-from authproxy.doctor.answer import Answer
+from authproxy.config.sections.upstream import Upstream
+from authproxy.config.settings import Mode
+from authproxy.doctor.response import Answer
 from authproxy.doctor.upstream.admission import Clients, judge_challenge, judge_entry
 from authproxy.doctor.upstream.site import Site
 

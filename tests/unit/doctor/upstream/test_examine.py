@@ -10,10 +10,10 @@ from operator import attrgetter
 
 import pytest
 
-from authproxy.config.model import Mode
-from authproxy.config.upstream import Upstream
-from authproxy.doctor import answer as answers
+from authproxy.config.sections.upstream import Upstream
+from authproxy.config.settings import Mode
 from authproxy.doctor import handshake
+from authproxy.doctor import response as answers
 from authproxy.doctor.finding import Finding
 from authproxy.doctor.upstream import examine, questions
 from authproxy.doctor.upstream.admission import Clients

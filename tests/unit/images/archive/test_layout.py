@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from authproxy.digest import Digest
-from authproxy.images.archive.archived import Archive
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.archive import Archive
+from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.opening import find_archives, open_archive
-from authproxy.images.content import Missing
+from authproxy.images.endpoints import Missing
 from authproxy.images.model import Descriptor
 from tests.unit.images.archive.saves import (
     GZIP_TYPE,

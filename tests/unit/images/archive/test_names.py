@@ -1,7 +1,7 @@
 import pytest
 
 from authproxy.digest import Digest
-from authproxy.images.archive.archived import ArchivedImage
+from authproxy.images.archive.archive import ArchivedImage
 from authproxy.images.archive.names import is_place, name_as, names_below, renamed
 
 PLACES = [

@@ -6,7 +6,7 @@ import pytest
 import zstandard
 
 from authproxy.digest import Digest
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.folder import FolderMembers
 from authproxy.images.archive.members import Member
 from authproxy.images.archive.packing import pack_layer

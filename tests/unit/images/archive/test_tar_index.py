@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.images.archive import tar_index
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.tar_index import TarMembers, open_tar
 from authproxy.images.archive.unpacking import open_plain
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.unpacking import open_plain
 
 CONTENT = os.urandom(3_000_000)

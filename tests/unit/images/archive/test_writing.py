@@ -8,11 +8,11 @@ import pytest
 import zstandard
 
 from authproxy.digest import Digest
-from authproxy.images.archive.archived import Archive
-from authproxy.images.archive.faults import ArchiveError
+from authproxy.images.archive.archive import Archive
+from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.opening import open_archive
+from authproxy.images.archive.output import Form, Target, parse_target
 from authproxy.images.archive.staging import Staging
-from authproxy.images.archive.target import Form, Target, parse_target
 from authproxy.images.archive.writing import gathering, write_archive
 from authproxy.images.model import Descriptor, Manifest
 from tests.unit.images.archive.saves import (

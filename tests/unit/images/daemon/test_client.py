@@ -10,7 +10,7 @@ import pytest
 
 from authproxy.images.daemon.address import find_socket
 from authproxy.images.daemon.client import open_daemon
-from authproxy.images.daemon.faults import DaemonError
+from authproxy.images.daemon.errors import DaemonError
 
 
 @pytest.fixture

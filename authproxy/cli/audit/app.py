@@ -1,0 +1,184 @@
+"""`authproxy audit …`: is the log whole, what is happening, and what has happened."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from authproxy.cli.audit.files import Since, Until, find_files, parse_option, telling_faults
+from authproxy.cli.examples import examples
+
+if TYPE_CHECKING:
+    from authproxy.audit.read import Entry, Growing
+    from authproxy.audit.verify import Report
+
+# How long `tail --follow` waits between two looks, in seconds.
+LOOK_EVERY_S = 0.5
+
+app = typer.Typer(no_args_is_help=True)
+
+Files = Annotated[
+    list[Path] | None, typer.Argument(help="Files of the log, in any order. Without them: those of the configuration.")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="A configuration that says where the log is. Default: data/audit.log here, else the usual places."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Lines as they are in the file.")]
+
+
+@app.callback()
+def audit() -> None:
+    """Read the audit log, and see whether it is whole."""
+
+
+@app.command(
+    epilog=examples(
+        "authproxy audit verify",
+        "authproxy audit verify audit.log audit.log.1",
+        "authproxy audit verify --head 3f7a09 --config config.yml",
+    )
+)
+def verify(
+    files: Files = None,
+    *,
+    head: Annotated[
+        list[str] | None, typer.Option(help="A hash that was saved: its line must be there, so that no tail was cut.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Find lines that were changed, removed, moved or put in; print each writer's head, the hash of its last line.
+
+    Exit code 0: the log is whole; 1: it is not; 2: it cannot be read, or these files hold no line of a log.
+    """
+    from authproxy.audit.read import read_raw
+    from authproxy.audit.verify import verify
+
+    with telling_faults():
+        paths = find_files(files, config)
+        report = verify(((str(path), read_raw(path)) for path in paths), head or ())
+    for fault in report.faults:
+        typer.echo(fault)
+    for line in _summary(report):
+        typer.echo(line)
+    if not report.lines and not report.faults:
+        typer.echo("authproxy: these files hold no audit lines, so nothing was verified", err=True)
+        raise typer.Exit(2)
+    raise typer.Exit(1 if report.faults else 0)
+
+
+@app.command(epilog=examples("authproxy audit tail -n 50", "authproxy audit tail --follow --json | jq ."))
+def tail(
+    files: Files = None,
+    *,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show the last lines, of all writers together in the order of time."""
+    from authproxy.audit.read import Growing, parse_all
+
+    with telling_faults(), ExitStack() as stack:
+        growing = {path: stack.enter_context(closing(Growing(path))) for path in _find_newest(files, config)}
+        last = [entry for file in growing.values() for entry in parse_all(file.last(lines))]
+        _show(sorted(last, key=lambda entry: entry.time)[-lines:] if lines else (), as_json=as_json)
+        try:
+            while follow:
+                time.sleep(LOOK_EVERY_S)
+                for path in _find_newest(files, config):
+                    if path not in growing:  # that of a worker which has only begun to write
+                        growing[path] = stack.enter_context(closing(Growing(path)))
+                _show(_news(growing), as_json=as_json)
+        except KeyboardInterrupt:
+            raise typer.Exit from None
+
+
+@app.command(
+    epilog=examples(
+        "authproxy audit search --user alice --denied --since 24h",
+        "authproxy audit search --repository 'team/*' --json",
+        "authproxy audit search --request-id 7d3e12ff1c94c0f12ee9",
+    )
+)
+def search(
+    files: Files = None,
+    *,
+    user: Annotated[str | None, typer.Option(help='A user\'s name; "" is whoever had no credentials.')] = None,
+    repository: Annotated[
+        str | None, typer.Option(help="A repository that was asked for; * stands for anything: team/*.")
+    ] = None,
+    client: Annotated[str | None, typer.Option(help="An address that it came from.")] = None,
+    kind: Annotated[str | None, typer.Option(help="A kind of line: token issued, login refused, …")] = None,
+    request_id: Annotated[str | None, typer.Option(help="The X-Request-ID of an answer.")] = None,
+    jti: Annotated[str | None, typer.Option(help="The jti of a token: its issue, and what was denied to it.")] = None,
+    denied: Annotated[bool, typer.Option("--denied", help="Only where somebody got less than they wanted.")] = False,
+    since: Since = None,
+    until: Until = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show the lines that match all options, oldest first.
+
+    Exit code 0: there are some; 1: there are none; 2: the log cannot be read.
+    """
+    from authproxy.audit.event import Kind
+    from authproxy.audit.read import read_merged
+    from authproxy.audit.search import Wanted
+
+    if kind is not None and kind not in set(Kind):
+        raise typer.BadParameter(f'"{kind}" is no kind; allowed: {", ".join(Kind)}', param_hint="--kind")
+    now = time.time()
+    wanted = Wanted(
+        user=user,
+        repository=repository,
+        client=client,
+        kind=Kind(kind) if kind is not None else None,
+        request_id=request_id,
+        jti=jti,
+        since=parse_option(since, now, "--since"),
+        until=parse_option(until, now, "--until"),
+        is_denial=denied,
+    )
+    with telling_faults():
+        entries = read_merged(find_files(files, config))
+        count = _show((entry for entry in entries if wanted.includes(entry.line.fields)), as_json=as_json)
+    raise typer.Exit(0 if count else 1)
+
+
+def _find_newest(files: list[Path] | None, config: Path | None) -> list[Path]:
+    """The files that are written now: of the configuration's those that have not been rotated."""
+    return [path for path in find_files(files, config) if files or not path.suffix[1:].isdecimal()]
+
+
+def _news(growing: "dict[Path, Growing]") -> "list[Entry]":
+    from authproxy.audit.read import parse_all
+
+    news = [entry for file in growing.values() for entry in parse_all(file.more())]
+    return sorted(news, key=lambda entry: entry.time)
+
+
+def _show(entries: "Iterable[Entry]", *, as_json: bool) -> int:
+    from authproxy.audit.search import render
+
+    count = 0
+    for count, entry in enumerate(entries, start=1):  # noqa: B007 - it is returned
+        typer.echo(entry.raw.decode("utf-8", "replace").rstrip("\n") if as_json else render(entry.line.fields))
+    return count
+
+
+def _summary(report: "Report") -> Iterator[str]:
+    if report.passed_over:
+        yield f"passed over: {report.passed_over} lines that are not of the log"
+    for chain in report.chains:
+        first, last = chain.first.line.link, chain.last.line.link
+        missing = "" if chain.is_from_the_start else ", older lines are not in these files"
+        yield f"writer {last.writer}: {first.sequence} to {last.sequence}{missing}; head {last.hash}"
+    if report.lines or report.faults:
+        verdict = f"{len(report.faults)} faults" if report.faults else "whole"
+        yield f"{report.lines} lines: {verdict}"

@@ -1,0 +1,66 @@
+"""What a command changes is told twice: to whoever runs it, and to the audit log."""
+
+import getpass
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from authproxy.config.sections.audit import Audit as Section
+
+# Where the embedded default keeps its audit log.
+DEFAULT_LOG = Path("data/audit.log")
+
+
+def tell_change(change: str, config: Path | None) -> None:
+    """Print a sentence that says what was changed, and record it: see `record_change`."""
+    typer.echo(change)
+    record_change(change, config)
+
+
+def record_change(change: str, config: Path | None) -> None:
+    """Record a sentence that says what was changed where the configuration keeps an audit log.
+
+    Without a configuration that is the one beside the embedded default's other files, where they are in this folder.
+    The change has been made: a log that can't be written is a warning. Names may be in the sentence, secrets never.
+    """
+    from authproxy.audit.event import Event, Kind
+    from authproxy.audit.log import Audit
+    from authproxy.errors import StartError
+    from authproxy.principal import Principal
+    from authproxy.wiring.audit import make_sinks
+
+    section = _find_section(config)
+    if section is None:
+        return
+    event = Event(Kind.ADMIN_CHANGE, Principal(_who(), source="shell"), reason=change)
+    try:
+        # The standard output that a server's lines go to is not the one of this command.
+        audits = [Audit(sink) for sink in make_sinks(section) if sink.name != "stdout"]
+    except StartError as exc:
+        typer.echo(f"authproxy: warning: the change is not in the audit log: {exc}", err=True)
+        return
+    for audit in audits:
+        audit.record(event)
+        audit.close()
+        if not audit.written:
+            typer.echo(f"authproxy: warning: the change is not in the audit log ({audit.name})", err=True)
+
+
+def _find_section(config: Path | None) -> "Section | None":
+    from authproxy.config.load import load
+    from authproxy.config.sections.audit import Audit, AuditFile
+
+    if config is not None:
+        return load(config, os.environ).settings.audit
+    return Audit(file=AuditFile(path=DEFAULT_LOG)) if DEFAULT_LOG.exists() else None
+
+
+def _who() -> str:
+    """The name that somebody logged in to this machine with, behind sudo too."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return str(os.getuid())

@@ -1,0 +1,140 @@
+"""`authproxy doctor`: what will not work here, with the registries behind us, or with another one and our tokens."""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from authproxy.cli.errors import tell
+from authproxy.cli.examples import examples
+from authproxy.doctor.finding import Verdict
+from authproxy.errors import StartError
+
+EXIT_CODES = {Verdict.TAKEN: 0, Verdict.REFUSED: 1, Verdict.UNSAID: 2}
+USAGE = 2
+
+
+EXAMPLES = examples(
+    "authproxy doctor config.yml",
+    "authproxy doctor --as www-data --host registry.example.org config.yml",
+    "authproxy doctor --upstream --write config.yml",
+    "authproxy doctor --registry /etc/docker/registry/config.yml config.yml",
+)
+
+
+class VersionName(Enum):
+    """The versions of CNCF Distribution that differ."""
+
+    V2_8 = "2.8"
+    V3_0 = "3.0"
+    V3_1 = "3.1"
+
+
+def doctor(
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Argument(help="Our configuration. Default: the embedded default in this folder, or the usual places."),
+    ] = None,
+    registry: Annotated[
+        Path | None,
+        typer.Option(help="The other registry's config.yml (CNCF Distribution): would it take our tokens?"),
+    ] = None,
+    upstream: Annotated[
+        bool, typer.Option("--upstream", help="The upstreams of our configuration: what is wrong with them?")
+    ] = False,
+    version: Annotated[
+        VersionName | None,
+        typer.Option("--version", help="The registry's version; 3.1 for later ones. Default: all that it may be."),
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="A copy of its rootcertbundle, where that lies on another machine.")
+    ] = None,
+    jwks: Annotated[Path | None, typer.Option(help="A copy of its jwks, likewise.")] = None,
+    env_file: Annotated[
+        Path | None, typer.Option(help="The REGISTRY_* variables that it is started with, NAME=VALUE a line.")
+    ] = None,
+    live: Annotated[
+        str | None, typer.Option(help="The address of the registry, such as http://localhost:5000: ask it as well.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(help="The authorities (PEM) that --live is to trust.")] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="With --upstream: begin an upload there, and cancel it.")
+    ] = False,
+    repository: Annotated[
+        str | None, typer.Option(help="With --upstream: a repository that it has, by its name there.")
+    ] = None,
+    hosts: Annotated[
+        list[str] | None,
+        typer.Option("--host", help="What clients call us, HOST[:PORT] or https://HOST, where http.host does not say."),
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option("--as", help="As root: look at everything as this user, who will serve.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what will not work and the fix: with our configuration on this machine, or with other registries.
+
+    Without --registry and --upstream: ports, permissions, certificates, names, keys, users, policies, disk and clock.
+    Nothing but the DNS is asked over the network then, and no file is changed.
+
+    Exit code: 0 nothing is wrong, 1 something is, 2 that cannot be said: a file cannot be read, or versions differ.
+    """
+    if registry is not None and upstream:
+        raise typer.BadParameter("name one of them: --registry CONFIG, or --upstream")
+    if registry is None:
+        about_theirs = {"--version": version, "--bundle": bundle, "--jwks": jwks, "--env-file": env_file}
+        _refuse_in_vain(about_theirs | {"--live": live, "--ca": ca}, "--registry")
+    elif hosts:
+        raise typer.BadParameter("--host is about us; leave it out with --registry")
+    if not upstream:
+        _refuse_in_vain({"--write": write or None, "--repository": repository}, "--upstream")
+    if account is not None and (registry is not None or upstream):
+        raise typer.BadParameter("--as is for this machine alone: leave out --registry and --upstream")
+    try:
+        if upstream:
+            verdict = _look_at_upstreams(config, hosts or [], repository, write=write, as_json=as_json)
+        elif registry is None:
+            from authproxy.cli.doctor.machine import look_at_ourselves
+
+            names = [host.partition("://")[2].rstrip("/") or host for host in hosts or []]
+            verdict = look_at_ourselves(config, names, account, as_json=as_json)
+        else:
+            from authproxy.cli.doctor.registry import Asked, look_at_registry
+
+            name = None if version is None else version.value
+            asked = Asked(registry, name, bundle, jwks, env_file, live, ca)
+            verdict = look_at_registry(asked, config, as_json=as_json)
+    except StartError as error:
+        tell(error)
+        raise typer.Exit(EXIT_CODES[Verdict.UNSAID]) from None
+    raise typer.Exit(EXIT_CODES[verdict])
+
+
+def _look_at_upstreams(
+    config: Path | None, hosts: Sequence[str], repository: str | None, *, write: bool, as_json: bool
+) -> Verdict:
+    from authproxy.cli.doctor.upstream import look_at_upstreams
+    from authproxy.config.document.scalars import parse_url
+    from authproxy.doctor.upstream.examine import Wishes
+    from authproxy.errors import NameInvalid
+    from authproxy.reference import parse_repository
+
+    try:
+        name = None if repository is None else parse_repository(repository)
+    except NameInvalid as exc:
+        raise StartError(f"--repository {repository}: {exc}") from exc
+    if len(hosts) > 1:
+        raise typer.BadParameter("--upstream asks on behalf of clients of one host: give one --host")
+    try:
+        known_as = parse_url(hosts[0]) if hosts else None
+    except ValueError as exc:
+        raise StartError(f"--host {hosts[0]}: {exc}") from exc
+    return look_at_upstreams(config, Wishes(may_write=write, repository=name), known_as, as_json=as_json)
+
+
+def _refuse_in_vain(given: Mapping[str, object], other: str) -> None:
+    if in_vain := [option for option, value in given.items() if value is not None]:
+        raise typer.BadParameter(f"{', '.join(in_vain)} is for {other} alone; leave it out")

@@ -1,0 +1,55 @@
+"""`authproxy doctor`: our own configuration on this machine."""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from authproxy.cli.doctor.findings import IN_WORDS, VERDICTS, line_of, row_of
+from authproxy.config.load import Loaded, find_file, load, load_values
+from authproxy.doctor.finding import Finding, Verdict, conclude
+from authproxy.doctor.machine.account import find_account
+from authproxy.doctor.machine.examine import examine
+from authproxy.doctor.machine.installation import Installation
+from authproxy.errors import StartError
+from authproxy.quickstart import Layout
+
+
+def look_at_ourselves(config: Path | None, hosts: Sequence[str], account: str | None, *, as_json: bool) -> Verdict:
+    """Examine what would be served here, print what was found, and say it all in one word. Raises StartError."""
+    serving = find_account(account, os.environ)
+    loaded, has_file = _find(config)
+    installation = Installation(
+        loaded, time.time(), has_file=has_file, names=tuple(hosts), hands_over=serving.hands_over
+    )
+    findings = examine(installation, serving)
+    verdict = conclude(findings)
+    typer.echo(_as_json(loaded, findings, verdict) if as_json else _in_words(loaded, findings, verdict))
+    return verdict
+
+
+def _find(config: Path | None) -> tuple[Loaded, bool]:
+    """What `serve` would take here: the embedded default where it has been started, else a file. Whether it is one."""
+    layout = Layout(Path())
+    if config is None and layout.data.is_dir():
+        return load_values(layout.values(), "embedded default", os.environ), False
+    try:
+        file = config or find_file(os.environ)
+    except StartError:
+        raise StartError(
+            f"there is no {layout.data} in this folder, which `authproxy serve --embedded` makes, and no configuration"
+            " in the usual places; name one: authproxy doctor CONFIG"
+        ) from None
+    return load(file, os.environ), True
+
+
+def _in_words(loaded: Loaded, findings: Sequence[Finding], verdict: Verdict) -> str:
+    return "\n".join([f"{loaded.origin}: {IN_WORDS[verdict]}", *map(line_of, findings)])
+
+
+def _as_json(loaded: Loaded, findings: Sequence[Finding], verdict: Verdict) -> str:
+    content = {"config": loaded.origin, "verdict": VERDICTS[verdict], "findings": list(map(row_of, findings))}
+    return json.dumps(content, indent=2, ensure_ascii=False)

@@ -1,0 +1,104 @@
+"""`authproxy doctor --registry`: would another registry take our tokens, and if not, why not."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import typer
+
+from authproxy.cli.doctor.findings import line_of, row_of
+from authproxy.cli.doctor.our_tokens import read_ours
+from authproxy.cli.settings import find_settings
+from authproxy.doctor.finding import Finding, Level, Verdict, conclude
+from authproxy.doctor.tokens.examine import Opinion, Ours, examine, overall, signing_now, versions_of
+from authproxy.doctor.tokens.live import ask
+from authproxy.doctor.tokens.registry import Registry, read_registry, read_variables
+from authproxy.doctor.tokens.version import VERSIONS, Version
+from authproxy.errors import StartError
+
+IN_WORDS = {
+    Verdict.TAKEN: "our tokens would be taken",
+    Verdict.REFUSED: "our tokens would be refused",
+    Verdict.UNSAID: "that cannot be said",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the operator said of the other registry. `version` None: every one that it may be."""
+
+    registry: Path
+    version: str | None = None
+    bundle: Path | None = None
+    jwks: Path | None = None
+    env_file: Path | None = None
+    live: str | None = None
+    ca: Path | None = None
+
+
+def look_at_registry(asked: Asked, config: Path | None, *, as_json: bool) -> Verdict:
+    """Read its configuration, print what was found, and say it all in one word. Raises StartError."""
+    now = time.time()
+    theirs = _read_registry(asked)
+    ours = read_ours(find_settings(config), now)
+    answers = () if asked.live is None else _ask(asked.live, ours, asked.ca, now)
+    versions = versions_of(theirs) if asked.version is None else _named(asked.version)
+    opinions = examine(ours, theirs, versions, now)
+    verdict = conclude(answers) if answers else overall(opinions)
+    if as_json:
+        typer.echo(_as_json(asked.registry, opinions, answers, verdict))
+    else:
+        typer.echo(_in_words(asked.registry, opinions, answers))
+    return verdict
+
+
+def _named(name: str) -> Sequence[Version]:
+    return [version for version in VERSIONS if version.name == name]
+
+
+def _read_registry(asked: Asked) -> Registry:
+    try:
+        variables = {} if asked.env_file is None else read_variables(asked.env_file)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise StartError(f"--env-file {asked.env_file}: cannot be read: {exc}") from exc
+    return read_registry(asked.registry, variables, bundle=asked.bundle, jwks=asked.jwks)
+
+
+def _ask(url: str, ours: Ours, ca: Path | None, now: float) -> tuple[Finding, ...]:
+    token = signing_now(ours, now)
+    if token is None:
+        return (Finding(Level.UNSAID, "live", "not asked: the key that signs has no certificate yet"),)
+    return tuple(ask(url, token, ca, now))
+
+
+def _in_words(registry: Path, opinions: Sequence[Opinion], answers: Sequence[Finding]) -> str:
+    lines: list[str] = []
+    for findings, alike in groupby(opinions, key=lambda opinion: opinion.findings):  # versions that say the same
+        names = " and ".join(opinion.version for opinion in alike)
+        lines.append(f"{registry}, read by CNCF Distribution {names}: {IN_WORDS[conclude(findings)]}")
+        lines += map(line_of, findings)
+    if answers:
+        lines += [f"asked itself: {IN_WORDS[conclude(answers)]}", *map(line_of, answers)]
+    elif len({opinion.verdict for opinion in opinions}) > 1:
+        lines.append("the versions differ; name the registry's: --version 2.8, 3.0 or 3.1")
+    return "\n".join(lines)
+
+
+def _as_json(registry: Path, opinions: Sequence[Opinion], answers: Sequence[Finding], verdict: Verdict) -> str:
+    content = {
+        "registry": str(registry),
+        "verdict": verdict.value,
+        "versions": [
+            {
+                "version": opinion.version,
+                "verdict": opinion.verdict.value,
+                "findings": [row_of(finding) for finding in opinion.findings],
+            }
+            for opinion in opinions
+        ],
+        "live": [row_of(finding) for finding in answers],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)

@@ -1,0 +1,84 @@
+"""`authproxy doctor --upstream`: what is wrong with the registries behind us."""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import typer
+
+from authproxy.cli.doctor.findings import IN_WORDS, VERDICTS, line_of, row_of
+from authproxy.cli.doctor.our_tokens import read_ours
+from authproxy.cli.settings import find_loaded, realm_of
+from authproxy.config.settings import Settings
+from authproxy.doctor.finding import Finding, Verdict, conclude
+from authproxy.doctor.upstream.admission import Clients
+from authproxy.doctor.upstream.examine import Wishes, examine
+from authproxy.doctor.upstream.presented import needs_our_keys
+from authproxy.doctor.upstream.site import Site, sites_of
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found about one upstream."""
+
+    site: Site
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether anything is wrong with it."""
+        return conclude(self.findings)
+
+
+def look_at_upstreams(config: Path | None, wishes: Wishes, host: str | None, *, as_json: bool) -> Verdict:
+    """Ask every upstream of our configuration, print what was found, and say it all in one word. Raises StartError.
+
+    `host`: scheme and host by which clients know us, where `http.host` does not say.
+    """
+    now = time.time()
+    loaded = find_loaded(config)
+    sites = [replace(site, public=host) if host else site for site in sites_of(loaded, has_file=config is not None)]
+    clients = _clients(loaded.settings, host)
+    has_ours = any(needs_our_keys(site, clients.mode) for site in sites)
+    ours = read_ours(loaded.settings, now) if has_ours else None
+    reports = [Report(site, asyncio.run(examine(site, clients, ours, wishes, now))) for site in sites]
+    verdict = conclude([finding for report in reports for finding in report.findings])
+    typer.echo(_as_json(loaded.origin, reports, verdict) if as_json else _in_words(loaded.origin, reports))
+    return verdict
+
+
+def _clients(settings: Settings, host: str | None) -> Clients:
+    if settings.token is not None:
+        return Clients(settings.mode, realm_of(settings, settings.token, host))
+    if settings.auth is not None and settings.auth.token is not None:
+        return Clients(settings.mode, settings.auth.token.realm)
+    return Clients(settings.mode)
+
+
+def _in_words(origin: str, reports: Sequence[Report]) -> str:
+    lines: list[str] = []
+    for report in reports:
+        where = ", ".join(address.url for address in report.site.addresses)
+        lines.append(f"{origin}: {report.site.key}, {where}: {IN_WORDS[report.verdict]}")
+        lines += map(line_of, report.findings)
+    return "\n".join(lines)
+
+
+def _as_json(origin: str, reports: Sequence[Report], verdict: Verdict) -> str:
+    content = {
+        "config": origin,
+        "verdict": VERDICTS[verdict],
+        "upstreams": [
+            {
+                "upstream": report.site.key,
+                "addresses": [address.url for address in report.site.addresses],
+                "verdict": VERDICTS[report.verdict],
+                "findings": [row_of(finding) for finding in report.findings],
+            }
+            for report in reports
+        ],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)

@@ -1,0 +1,52 @@
+"""`authproxy images tag`: another name for an image in its registry, without moving a byte of it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from authproxy.cli.examples import examples
+from authproxy.cli.registry_options import Ca, Json, PasswordStdin, PlainHttp, User, open_registries, parse_name
+from authproxy.cli.registry_run import Report, run
+
+if TYPE_CHECKING:
+    from authproxy.images.registries import Registries
+    from authproxy.oci.image_name import ImageName
+
+EXAMPLES = examples(
+    "authproxy images tag r.example.org/app:v1.2.3 r.example.org/app:stable",
+    "authproxy images tag r.example.org/app:v1 r.example.org/release/app:v1",
+)
+
+
+def tag(
+    name: Annotated[str, typer.Argument(metavar="SRC", help="An image, by a tag or a digest.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name, in the same registry.")],
+    *,
+    user: User = None,
+    password_stdin: PasswordStdin = False,
+    ca: Ca = None,
+    plain_http: PlainHttp = False,
+    as_json: Json = False,
+) -> None:
+    """Give an image another name in its registry. In another repository its blobs are mounted, never moved."""
+    source, target = parse_name(name), parse_name(new)
+    if source.host != target.host:
+        raise typer.BadParameter("it is in another registry: that takes `authproxy images copy`", param_hint="NEW")
+    if target.tag is None or target.digest is not None:
+        raise typer.BadParameter("a new name is repository:tag, without a digest", param_hint="NEW")
+    registries = open_registries(user, ca, source.host, password_stdin=password_stdin, plain_http=plain_http)
+    report = Report(as_json=as_json)
+    run(_tag(registries, source, target, report), report, new)
+
+
+async def _tag(registries: "Registries", source: "ImageName", target: "ImageName", report: Report) -> None:
+    from authproxy.images.tagging import MountsOnly
+    from authproxy.images.transfer import move_image
+
+    async with registries:
+        origin = await registries.to_pull(source)
+        repository, new_tag = await registries.to_push(str(target), source)
+        manifest = await origin.manifest(source.digest or source.reference)
+        destination = MountsOnly(repository, str(target))
+        await move_image(origin, destination, manifest, new_tag)
+    report.say(f"tagged {target} {manifest.digest}", name=str(target), digest=str(manifest.digest))

@@ -1,0 +1,283 @@
+"""`authproxy policy …`: ask the policies what they would say, before anybody else does."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from authproxy.cli.errors import tell
+from authproxy.cli.examples import examples
+from authproxy.cli.policy import imports, replay
+from authproxy.cli.policy.arguments import parse_at, parse_explained, parse_request, parse_who
+from authproxy.cli.policy.files import (
+    ConfigOption,
+    PoliciesOption,
+    load_settings,
+    policies_path,
+    read_htpasswd_names,
+    read_users_files,
+)
+from authproxy.errors import StartError
+
+if TYPE_CHECKING:
+    from authproxy.config.settings import Settings
+    from authproxy.principal import Principal
+
+ANONYMOUS = "-"  # no user can be asked for by this name; all others are as they sign in
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def policy() -> None:
+    """Ask the policies what they would say."""
+
+
+@app.command(
+    epilog=examples(
+        "authproxy policy explain alice repository:team/app:pull,push",
+        "authproxy policy explain alice push team/app:v1",
+        "authproxy policy explain - pull public/app",
+        "authproxy policy explain ci push team/app --robot --group builders --address 10.1.2.3",
+    )
+)
+def explain(
+    user: Annotated[str, typer.Argument(help="A user's name, or - for a caller without credentials.")],
+    scope: Annotated[str, typer.Argument(help="repository:team/app:pull,push or registry:catalog:*; or an action")],
+    repository: Annotated[
+        str, typer.Argument(help="Behind an action (push, overwrite, …): team/app, or with a tag team/app:v1.")
+    ] = "",
+    *,
+    policies: PoliciesOption = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="A group of the user, instead of those that the users file says.")
+    ] = None,
+    robot: Annotated[bool, typer.Option("--robot", help="The user is a robot, whatever the users file says.")] = False,
+    at: Annotated[
+        str | None, typer.Option(help="The time for conditions, as 2026-01-31T08:00:00Z, instead of now.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="The client's address for conditions, as 10.1.2.3. Absent: not known.")
+    ] = None,
+    tls: Annotated[
+        bool | None, typer.Option(help="For conditions, whether the client speaks TLS. Absent: not known.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Say what a user may do, and the file, line and rule that decided it.
+
+    Ask for a scope as clients write it (repository:team/app:push), or for actions: push team/app:v1.
+
+    Exit code 0: all of it is allowed; 1: something is denied; 2: it cannot be told.
+    """
+    from authproxy.policy.explain import explain, render
+    from authproxy.policy.load import load_policies
+
+    (accesses, tag), now = parse_explained(scope, repository), parse_at(at)
+    request = parse_request(address, tls=tls)
+    with _told():
+        settings = load_settings(config)
+        principal = _find_principal(user, group, settings, is_robot=robot)
+        rules = load_policies(policies or policies_path(settings, config))
+    explanations = [
+        one for access in accesses for one in explain(rules, principal, access, tag=tag, now=now, request=request)
+    ]
+    for explanation in explanations:
+        typer.echo("\n".join(render(explanation)))
+    raise typer.Exit(0 if all(one.decision.allowed for one in explanations) else 1)
+
+
+@app.command(
+    "test",
+    epilog=examples(
+        "authproxy policy test", "authproxy policy test --policies draft.yaml --strict --junit policies.xml"
+    ),
+)
+def decide_cases(
+    policies: PoliciesOption = None,
+    config: ConfigOption = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the outcome to this file too, as JUnit XML.")] = None,
+    strict: Annotated[bool, typer.Option(help="Fail too where a rule decides in no case.")] = False,
+) -> None:
+    """Decide the cases that stand beside the rules, and name the rules that decide in none.
+
+    Exit code 0: all cases hold; 1: some fail; 2: it cannot be told, there are no cases.
+    """
+    from authproxy.policy.cases import run_cases
+    from authproxy.policy.junit import to_junit
+    from authproxy.policy.load import load_all
+
+    with _told():
+        path = policies or policies_path(load_settings(config), config)
+        loaded = load_all(path)
+        if not loaded.cases:
+            raise StartError(f"{path}: holds no cases; write them under tests: beside the rules")
+        report = run_cases(loaded.policies, loaded.cases)
+        if junit is not None:
+            _write(junit, to_junit(report))
+    for outcome in report.failed:
+        typer.echo(f"failed: {outcome.case.place}: {outcome.case}")
+        typer.echo("\n".join(f"  {fault}" for fault in outcome.faults))
+        if outcome.case.why:
+            typer.echo(f"  why: {outcome.case.why}")
+    for rule in report.untested:
+        typer.echo(f"untested: {rule} decides in no case")
+    decided = len(loaded.policies.rules) - len(report.untested)
+    typer.echo(
+        f"{len(report.outcomes)} cases, {len(report.failed)} failed;"
+        f" {decided} of {len(loaded.policies.rules)} rules decided in some"
+    )
+    raise typer.Exit(1 if report.failed or (strict and report.untested) else 0)
+
+
+@app.command(epilog=examples("authproxy policy check", "authproxy policy check --config config.yml"))
+def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
+    """Find rules without effect, and names that open to their users what other rules are about.
+
+    A rule has no effect where it never matches, where others cover it, or where its subjects do not exist.
+
+    Exit code 0: there are none; 1: some were found; 2: it cannot be told.
+    """
+    from authproxy.policy.check import check
+    from authproxy.policy.load import load_all
+    from authproxy.policy.shared_names import find_shared_names
+
+    with _told():
+        settings = load_settings(config)
+        loaded = load_all(policies or policies_path(settings, config))
+        groups, robots = None, None
+        if read_users_files(settings):
+            users = _known_users(settings).values()
+            groups = {group for user in users for group in user.groups}
+            robots = {user.name for user in users if user.is_robot}
+        names = {*_known_users(settings), *read_htpasswd_names(settings)}
+        findings = check(loaded.policies, loaded.cases, groups=groups, robots=robots)
+        shared = list(find_shared_names(loaded.policies, users=names, groups=groups or ()))
+    for finding in (*findings, *shared):
+        typer.echo(str(finding))
+    if not findings:
+        typer.echo(f"{len(loaded.policies.rules)} rules: nothing is in vain")
+    raise typer.Exit(1 if findings or shared else 0)
+
+
+@app.command(
+    epilog=examples(
+        "authproxy policy who-can push team/app",
+        "authproxy policy who-can overwrite team/app:v1",
+        "authproxy policy who-can catalog",
+    )
+)
+def who_can(
+    action: Annotated[str, typer.Argument(help="pull, push, delete, create, overwrite or catalog")],
+    repository: Annotated[
+        str, typer.Argument(help="A repository's name, with a tag behind a colon or without; none for the catalog.")
+    ] = "",
+    policies: PoliciesOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Say who may do something: users, groups and claims that rules, users files or the repository's name speak of.
+
+    Exit code 0: somebody may; 1: nobody may; 2: it cannot be told.
+    """
+    from authproxy.policy.load import load_policies
+    from authproxy.policy.who_can import who_can
+
+    access, tag = parse_who(action, repository)
+    with _told():
+        settings = load_settings(config)
+        rules = load_policies(policies or policies_path(settings, config))
+        users = _known_users(settings)
+    answers = who_can(rules, access, users.values(), tag=tag)
+    for answer in answers.allowed:
+        typer.echo(f"{answer.who}: {answer.decision.reason}")
+    for answer in answers.perhaps:
+        typer.echo(f"perhaps {answer.who}: {answer.decision.reason}, by conditions")
+    for answer in answers.denied:
+        typer.echo(f"not {answer.who}: {answer.decision.reason}")
+    if not answers.allowed and not answers.perhaps:
+        typer.echo("nobody that the rules or the users files speak of")
+    raise typer.Exit(0 if answers.allowed else 1)
+
+
+@app.command(epilog=examples("authproxy policy diff policies draft.yaml"))
+def diff(
+    old: Annotated[Path, typer.Argument(help="A policy file or folder, as it was.")],
+    new: Annotated[Path, typer.Argument(help="A policy file or folder, as it is to be.")],
+) -> None:
+    """Say who gains (+) and who loses (-) what, on which repositories.
+
+    Exit code 0: nobody; 1: somebody does; 2: it cannot be told.
+    """
+    from authproxy.policy.diff import diff, render
+    from authproxy.policy.load import load_policies
+
+    with _told():
+        changes = diff(load_policies(old), load_policies(new))
+    for line in render(changes):
+        typer.echo(line)
+    raise typer.Exit(1 if changes else 0)
+
+
+@app.command(epilog=examples("authproxy policy schema > policy.schema.json"))
+def schema() -> None:
+    """Print the JSON Schema of a policy file, by which editors complete it."""
+    from authproxy.policy.json_schema import policy_schema
+
+    typer.echo(policy_schema(), nl=False)
+
+
+app.add_typer(imports.app, name="import")
+app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What cannot be read is told in a line, with exit code 2."""
+    try:
+        yield
+    except StartError as exc:
+        tell(exc)
+        raise typer.Exit(2) from None
+
+
+def _write(path: Path, text: str) -> None:
+    from authproxy.files.owner_rights import rights_at
+
+    try:
+        with rights_at(path):
+            path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise StartError(f"{path}: cannot be written: {exc.strerror}") from exc
+
+
+def _find_principal(user: str, groups: list[str] | None, settings: "Settings | None", *, is_robot: bool) -> "Principal":
+    from authproxy.principal import ANONYMOUS as NOBODY
+    from authproxy.principal import Principal
+
+    if not user:
+        raise typer.BadParameter(f"a name is needed; {ANONYMOUS} is a caller without credentials", param_hint="USER")
+    if user == ANONYMOUS:
+        if groups:
+            raise typer.BadParameter("a caller without credentials has no groups", param_hint="--group")
+        if is_robot:
+            raise typer.BadParameter("a caller without credentials is no robot", param_hint="--robot")
+        return NOBODY
+    if any(users[user].disabled for users in read_users_files(settings) if user in users):
+        typer.echo(f"authproxy: {user} is disabled: whatever the policies say, no token is issued", err=True)
+    known = _known_users(settings).get(user, Principal(user))
+    return replace(known, groups=frozenset(groups) if groups else known.groups, is_robot=is_robot or known.is_robot)
+
+
+def _known_users(settings: "Settings | None") -> dict[str, "Principal"]:
+    """Those whom the users files know, each as all files together say, as at a login."""
+    from authproxy.principal import Principal
+
+    users: dict[str, Principal] = {}
+    for file in read_users_files(settings):
+        for name, entry in file.items():
+            known = users.get(name, Principal(name))
+            users[name] = Principal(name, known.groups | entry.groups, is_robot=known.is_robot or entry.is_robot)
+    return users

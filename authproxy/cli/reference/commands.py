@@ -1,0 +1,93 @@
+"""The page docs/reference/cli.md, made from the commands themselves.
+
+python -m authproxy.cli.reference.commands > docs/reference/cli.md
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import typer
+
+from authproxy.cli import app
+from authproxy.cli.completion.tree import Command, Value, read_tree
+
+INTRODUCTION = """\
+# Commands
+
+Every command that there is, as `authproxy … --help` tells of it. This page is made from the code:
+`python -m authproxy.cli.reference.commands`. How shells complete them: [completion](../how-to/complete-commands.md).
+
+- Exit code 0 is success, 1 a failure that one sentence tells of, and 2 a command that is wrong, or a question that
+  cannot be answered; commands that give the codes another meaning say so.
+- Results are on standard output, all else on standard error; `--json` is for programs.
+- `authproxy CONFIG.yml` is `authproxy serve CONFIG.yml`: so CNCF Distribution's container image is called.
+"""
+
+
+def page() -> str:
+    """All of it."""
+    command = typer.main.get_command(app)
+    return "\n".join([INTRODUCTION, *_sections(command, read_tree(command))])
+
+
+def _sections(command: Any, read: Command) -> Iterator[str]:
+    children: Mapping[str, Any] = getattr(command, "commands", {})
+    if read.at:
+        yield from (f"#{'#' * read.at.count(' ')} `authproxy{read.at}`", "", *_text(command.help))
+    if not children:
+        yield from _usage(command, read)
+    for child in sorted(read.below, key=lambda child: (bool(child.below), child.name)):
+        yield from _sections(children[child.name], child)
+
+
+def _text(text: str | None) -> Iterator[str]:
+    """A help text as Markdown: what would be markup there is not meant as such."""
+    for line in inspect.cleandoc(text or "").splitlines():
+        yield line.replace("*", "\\*").replace("<", "\\<") if "`" not in line else line
+    yield ""
+
+
+def _usage(command: Any, read: Command) -> Iterator[str]:
+    arguments = [param for param in command.params if param.param_type_name == "argument"]
+    words = [f"authproxy{read.at}", "[OPTIONS]", *(_shown(param) for param in arguments)]
+    yield from ("```", " ".join(words), "```", "")
+    rows = [*_argument_rows(arguments), *_option_rows(command, read)]
+    yield from ("| | |", "|---|---|", *rows, "")
+    lines = [line.strip() for line in (command.epilog or "").splitlines() if line.strip()]
+    yield from ("```", *lines[1:], "```", "")
+
+
+def _shown(param: Any) -> str:
+    name = (param.metavar or param.name).strip("{}").upper().replace("_", "-")
+    shown = f"{name}…" if param.nargs == -1 else name
+    return shown if param.required else f"[{shown}]"
+
+
+def _argument_rows(arguments: list[Any]) -> Iterator[str]:
+    for param in arguments:
+        yield f"| `{_shown(param).strip('[]')}` | {_cell(param.help)} |"
+
+
+def _option_rows(command: Any, read: Command) -> Iterator[str]:
+    about = {param.opts[0]: param for param in command.params if param.param_type_name == "option"}
+    for option in read.options:
+        param = about.get(option.names[0])
+        names = ", ".join(f"`{name}{_value(option.value)}`" for name in option.names)
+        yield f"| {names} | {_cell(param.help if param is not None else option.about)} |"
+
+
+def _value(value: Value | None) -> str:
+    if value is None:
+        return ""
+    if value.choices:
+        return " " + "\\|".join(value.choices)
+    return " PATH" if value.is_path else " VALUE"
+
+
+def _cell(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|").replace("*", "\\*")
+
+
+if __name__ == "__main__":
+    typer.echo(page(), nl=False)

@@ -1,0 +1,89 @@
+"""`authproxy registry ping`: what a registry is, and what is right and wrong with it."""
+
+import asyncio
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from authproxy.cli.examples import examples
+from authproxy.cli.registry.login import Registry, parse_registry
+from authproxy.cli.registry_options import Ca, PlainHttp
+
+if TYPE_CHECKING:
+    from authproxy.doctor.ping.examine import Pinged
+    from authproxy.reference import Repository
+
+EXAMPLES = examples(
+    "authproxy registry ping registry.example.org",
+    "authproxy registry ping localhost:5000 --ca certs/ca.pem",
+    "authproxy registry ping registry.example.org --write --repository team/app --json",
+)
+
+
+def ping(
+    registry: Registry,
+    *,
+    write: Annotated[bool, typer.Option("--write", help="Begin an upload there too, and cancel it.")] = False,
+    repository: Annotated[
+        str | None,
+        typer.Option(help="A repository to look at, and to begin the upload in. Default: the catalog's first."),
+    ] = None,
+    ca: Ca = None,
+    plain_http: PlainHttp = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a registry is, which auth it wants, and what is right and wrong with it, each with what to do.
+
+    It is asked as clients ask it, with the login that docker has stored for it. Nothing is written without --write.
+
+    Exit code: 0 nothing is wrong, 1 something is, 2 the command is wrong.
+    """
+    from authproxy.doctor.finding import Verdict, conclude
+    from authproxy.doctor.ping.examine import Wishes
+    from authproxy.doctor.ping.examine import ping as look
+    from authproxy.registry_client.trust import Trust
+
+    host = parse_registry(registry)
+    wishes = Wishes(write, None if repository is None else _parse_repository(repository))
+    pinged = asyncio.run(look(host, Trust(ca, plain_http), wishes, os.environ, time.time()))
+    is_wrong = conclude(pinged.findings) is Verdict.REFUSED
+    typer.echo(_as_json(pinged, is_wrong=is_wrong) if as_json else _in_words(pinged, is_wrong=is_wrong))
+    raise typer.Exit(1 if is_wrong else 0)
+
+
+def _parse_repository(text: str) -> "Repository":
+    from authproxy.errors import NameInvalid
+    from authproxy.reference import parse_repository
+
+    try:
+        return parse_repository(text)
+    except NameInvalid as error:
+        raise typer.BadParameter(f"{text}: {error}", param_hint="--repository") from None
+
+
+def _in_words(pinged: "Pinged", *, is_wrong: bool) -> str:
+    from authproxy.cli.doctor.findings import line_of
+
+    kind = "" if pinged.product is None else f" ({pinged.product})"
+    first = f"{pinged.address}{kind}: {'something is wrong' if is_wrong else 'nothing is wrong'}"
+    return "\n".join([first, *map(line_of, pinged.findings)])
+
+
+def _as_json(pinged: "Pinged", *, is_wrong: bool) -> str:
+    from authproxy.cli.doctor.findings import row_of
+
+    product, wanted = pinged.product, pinged.wanted
+    content = {
+        "registry": pinged.host,
+        "address": pinged.address,
+        "verdict": "wrong" if is_wrong else "fine",
+        "product": None if product is None else {"name": product.name, "because": product.because},
+        "auth": None
+        if wanted is None
+        else {"schemes": wanted.schemes, "realm": wanted.realm, "service": wanted.service},
+        "findings": [row_of(finding) for finding in pinged.findings],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)

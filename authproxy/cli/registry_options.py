@@ -1,0 +1,127 @@
+"""Options of every command that speaks with registries, and what comes of them."""
+
+import os
+import sys
+from getpass import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from authproxy.images.model import Platform
+    from authproxy.images.registries import Registries
+    from authproxy.oci.image_name import ImageName
+
+User = Annotated[
+    str | None,
+    typer.Option(help="Sign in as this user; the password is asked for. Default: the login that docker has stored."),
+]
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="With --user: read the password from standard input.")
+]
+Ca = Annotated[
+    Path | None,
+    typer.Option(help="A file of certificates to believe besides the system's and those in /etc/docker/certs.d/HOST."),
+]
+PlainHttp = Annotated[
+    bool,
+    typer.Option("--plain-http", help="Speak HTTP where HTTPS isn't answered. On this machine that needs no option."),
+]
+Jobs = Annotated[int, typer.Option(min=1, max=32, help="How many blobs move at the same time.")]
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")]
+
+
+def open_registries(
+    user: str | None, ca: Path | None, *hosts: str, password_stdin: bool, plain_http: bool
+) -> "Registries":
+    """Registries by what the options say; a password is read now. It is for the one registry of `hosts`."""
+    from authproxy.images.registries import Registries
+    from authproxy.registry_client.docker_credentials import Login
+    from authproxy.registry_client.trust import Trust
+
+    login = None
+    if user is not None:
+        if len(set(hosts)) != 1:
+            raise typer.BadParameter(
+                f"it is for one registry, and these are {', '.join(sorted(set(hosts)))}: docker login stores several",
+                param_hint="--user",
+            )
+        login = Login(user, _read_password(password_stdin=password_stdin))
+    elif password_stdin:
+        raise typer.BadParameter("it needs --user", param_hint="--password-stdin")
+    return Registries(Trust(ca, plain_http), login, os.environ, next(iter(hosts), None))
+
+
+def _read_password(*, password_stdin: bool) -> str:
+    if password_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(
+            "nobody is there to ask for the password: say --password-stdin as well", param_hint="--user"
+        )
+    return getpass("Password: ")  # on the terminal, whatever standard output is
+
+
+def parse_name(text: str) -> "ImageName":
+    """The name of an image on the command line. Raises BadParameter."""
+    from authproxy.oci.image_name import parse_image_name
+
+    try:
+        return parse_image_name(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="REF") from None
+
+
+def parse_registry(text: str) -> str:
+    """A registry on the command line. Raises BadParameter."""
+    from authproxy.registry_client.host import parse_named_host
+
+    try:
+        return parse_named_host(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="REGISTRY") from None
+
+
+def parse_destination(text: str) -> tuple[str, str]:
+    """A destination, a name or a place, in its plain spelling, and the registry that it is in.
+
+    Raises BadParameter where it is neither.
+    """
+    from authproxy.images.archive.names import is_place, renamed
+
+    bare = plain_name(text, "DST")
+    if "/" not in bare.rstrip("/"):
+        host = parse_registry(text)
+        return host, host
+    return bare, parse_name(renamed("any", bare) if is_place(bare) else bare).host
+
+
+def plain_name(text: str, hint: str) -> str:
+    """A name, a place or a pattern in its plain spelling. Raises BadParameter."""
+    from authproxy.oci.spelling import plain
+
+    try:
+        return plain(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from None
+
+
+def plain_file(text: str, hint: str) -> None:
+    """Refuse what is no path, but skopeo's way to write one. Raises BadParameter."""
+    from authproxy.oci.spelling import plain_path
+
+    try:
+        plain_path(text, exists=Path(text).exists())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from None
+
+
+def parse_platform(text: str | None) -> "Platform | None":
+    """The platform on the command line. Raises BadParameter."""
+    from authproxy.images.model import Platform
+
+    try:
+        return None if text is None else Platform.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--platform") from None

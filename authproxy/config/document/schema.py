@@ -1,0 +1,109 @@
+"""What may stand at a key path, asked of a pydantic model: its sections, lists and free maps; and what does."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
+
+from authproxy.config.document.tree import KeyPath
+
+
+class Section(BaseModel):
+    """Keys that belong together. Frozen; a key that is not below is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation stands for, or None: `Tls | None` is Tls."""
+    bare = _bare(annotation)
+    return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
+
+
+def below(annotation: Any, step: str | int) -> Any:
+    """The annotation of what stands below a key or an index, or None where nothing may."""
+    bare = _bare(annotation)
+    if section := section_of(bare):
+        field = fields_of(section).get(str(step))
+        return None if field is None else field.annotation
+    arguments, origin = get_args(bare), get_origin(bare)
+    if origin in (Union, UnionType):  # of a list and keys, whichever has such a step
+        return next(filter(None, (below(kind, step) for kind in arguments)), None)
+    if isinstance(origin, type) and arguments:
+        if issubclass(origin, Mapping) and isinstance(step, str):
+            return arguments[1]
+        if issubclass(origin, Sequence) and isinstance(step, int):
+            return arguments[0]
+    return None
+
+
+def is_scalar(annotation: Any) -> bool:
+    """Whether one value stands there, so far as the model knows: no section, list or map."""
+    bare = _bare(annotation)
+    kinds = get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,)
+    return not any(section_of(kind) or isinstance(get_origin(_bare(kind)), type) for kind in kinds)
+
+
+def is_path(annotation: Any) -> bool:
+    """Whether the path of a file or folder stands there, and nothing else may."""
+    return _bare(annotation) is Path
+
+
+def at(model: type[BaseModel], path: Sequence[str | int]) -> Any:
+    """The annotation at a key path, or None where the model has no such path."""
+    annotation: Any = model
+    for step in path:
+        annotation = below(annotation, step)
+        if annotation is None:
+            return None
+    return annotation
+
+
+def field_at(model: type[BaseModel], path: Sequence[str | int]) -> FieldInfo | None:
+    """The field at a key path, or None where there is none or the path ends in a list or a free map."""
+    section = section_of(at(model, path[:-1])) if path else None
+    return fields_of(section).get(str(path[-1])) if section else None
+
+
+def fields_of(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a section by the key that a file uses for them: the alias where a name is Python's own word."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
+
+
+def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Every value of a validated model with its key path; an empty section, list or map counts as one.
+
+    Optional sections that are not there are left out, so that what is left describes the same model.
+    """
+    children: list[tuple[str | int, Any]]
+    match value:
+        case BaseModel():
+            children = [
+                (field.alias or name, getattr(value, name))
+                for name, field in type(value).model_fields.items()
+                if getattr(value, name) is not None or section_of(field.annotation) is None
+            ]
+        case dict():
+            children = list(value.items())
+        case tuple() | list():
+            children = list(enumerate(value))
+        case _:
+            yield path, value
+            return
+    if not children:
+        yield path, () if isinstance(value, tuple | list) else {}
+    for step, child in children:
+        yield from leaves(child, (*path, step))
+
+
+def _bare(annotation: Any) -> Any:
+    """Without `Annotated` and without `| None`; a union of several kinds stays one."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in (Union, UnionType):
+        kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+        return _bare(kinds[0]) if len(kinds) == 1 else annotation
+    return annotation

@@ -1,0 +1,88 @@
+"""Does the server of this configuration answer? Asked from the same machine, as a container's health check does.
+
+The certificate is not looked at: a server that asks itself by a loopback address is not there by its name.
+"""
+
+import json
+import socket
+import ssl
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+
+from authproxy.config.document.scalars import Address
+from authproxy.config.settings import Settings
+
+# OCI Distribution 1.1, "Determining Support": who has no credentials is asked for them, and that is an answer.
+_ANSWERS = (200, 401)
+_API_VERSION = "Docker-Distribution-Api-Version"
+_API = "registry/2.0"
+
+_MAX_BODY_BYTES = 64 * 1024
+
+# "" and these are every address: the server is at this one too.
+_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - they are looked up, not bound
+
+
+def find_fault(settings: Settings, timeout_s: float) -> str | None:
+    """Why the server is not well, in a sentence; None where it is. It is asked for `/v2/`, once."""
+    where = f"{settings.http.prefix.rstrip('/')}/v2/"
+    try:
+        with closing(_connect(settings, timeout_s)) as connection:
+            connection.request("GET", where, headers={"Host": "localhost", "Connection": "close"})
+            answer = connection.getresponse()
+            body = answer.read(_MAX_BODY_BYTES)
+    except (OSError, HTTPException) as exc:
+        return f"{_name(settings.http.addr)} does not answer: {str(exc) or type(exc).__name__}"
+    if answer.status not in _ANSWERS:
+        return f"GET {where} answered {answer.status}: {_message(body) or answer.reason}"
+    if answer.getheader(_API_VERSION) != _API:
+        return f"what listens on {_name(settings.http.addr)} is no registry"
+    return None
+
+
+def _connect(settings: Settings, timeout_s: float) -> HTTPConnection:
+    where = settings.http.addr
+    tls = None if settings.http.tls is None else _trusting()
+    if isinstance(where, Path):
+        connection = HTTPConnection("localhost", timeout=timeout_s)
+        connection.sock = _connect_unix(where, tls, timeout_s)
+        return connection
+    host = _LOOPBACK.get(where.host, where.host)
+    if tls is None:
+        return HTTPConnection(host, where.port, timeout=timeout_s)
+    return HTTPSConnection(host, where.port, timeout=timeout_s, context=tls)
+
+
+def _connect_unix(path: Path, tls: ssl.SSLContext | None, timeout_s: float) -> socket.socket:
+    plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        plain.settimeout(timeout_s)
+        plain.connect(str(path))
+        return plain if tls is None else tls.wrap_socket(plain, server_hostname="localhost")
+    except OSError:
+        plain.close()
+        raise
+
+
+def _trusting() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _name(where: Address | Path) -> str:
+    if isinstance(where, Path):
+        return str(where)
+    host = _LOOPBACK.get(where.host, where.host)
+    return f"[{host}]:{where.port}" if ":" in host else f"{host}:{where.port}"
+
+
+def _message(body: bytes) -> str:
+    """What an error's body says (OCI Distribution 1.1, "Error Codes"); "" where it says nothing."""
+    try:
+        message = json.loads(body)["errors"][0]["message"]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return message if isinstance(message, str) else ""

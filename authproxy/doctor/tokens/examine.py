@@ -1,0 +1,153 @@
+"""The whole examination: a token as our token server would issue it, and what each version says of it."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from authproxy.access import Access, pull
+from authproxy.doctor.finding import Finding, Level, Verdict, conclude
+from authproxy.doctor.tokens.registry import Registry
+from authproxy.doctor.tokens.start import check_start
+from authproxy.doctor.tokens.token import check_token
+from authproxy.doctor.tokens.version import VERSIONS, Version
+from authproxy.principal import ANONYMOUS
+from authproxy.token.issuer import MIN_LIFETIME_S, Issuer
+from authproxy.token.jose_header import HeaderStyle
+from authproxy.token.keyfiles import RingKey, format_moment
+from authproxy.token.keyring import find_signing
+
+# What the sample grants; a registry that takes the token lets this be pulled.
+SAMPLE = (pull("authproxy-doctor/sample"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What our token server signs with and says. `realm` is None where it is not known: clients know it by the host."""
+
+    issuer: str
+    service: str
+    realm: str | None
+    style: HeaderStyle
+    keys: Mapping[str, RingKey]
+
+    def can_sign(self, now: float) -> bool:
+        """Whether the key that signs has the certificate that tokens must bring, if they must. `now`: since 1970."""
+        return signing_now(self, now) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one version says."""
+
+    version: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether it would take our tokens."""
+        return conclude(self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneKey:
+    """`SigningKeys` of which there is one."""
+
+    key: RingKey
+
+    def signing(self) -> RingKey:
+        """That one."""
+        return self.key
+
+
+def versions_of(registry: Registry) -> tuple[Version, ...]:
+    """The versions that this configuration may be of."""
+    return tuple(version for version in VERSIONS if version.is_3 or not registry.is_3)
+
+
+def examine(ours: Ours, registry: Registry, versions: Sequence[Version], now: float) -> list[Opinion]:
+    """What each version says. `now`: seconds since 1970."""
+    return [Opinion(version.name, tuple(_examine(ours, registry, version, now))) for version in versions]
+
+
+def overall(opinions: Sequence[Opinion]) -> Verdict:
+    """What can be said without knowing the version."""
+    verdicts = {opinion.verdict for opinion in opinions}
+    return verdicts.pop() if len(verdicts) == 1 else Verdict.UNSAID
+
+
+def sample_token(ours: Ours, key: RingKey, now: float, accesses: Collection[Access] = SAMPLE) -> str:
+    """A token like any other that this key signs, for nobody."""
+    issuer = Issuer(_OneKey(key), ours.issuer, ours.service, MIN_LIFETIME_S, lambda: now, style=ours.style)
+    return issuer.issue(ANONYMOUS, accesses).token
+
+
+def signing_now(ours: Ours, now: float, accesses: Collection[Access] = SAMPLE) -> str | None:
+    """The same of the key that signs now; None where it lacks the certificate that tokens must bring."""
+    signing = find_signing(ours.keys, now)
+    assert signing is not None, "a ring without one cannot be read"
+    if ours.style.has_certificates and not signing.certificates:
+        return None
+    return sample_token(ours, signing, now, accesses)
+
+
+def _examine(ours: Ours, registry: Registry, version: Version, now: float) -> Iterator[Finding]:
+    yield from (faults := list(check_start(registry, version)))
+    if registry.kind != "token":
+        return
+    signing = find_signing(ours.keys, now)
+    assert signing is not None, "a ring without one cannot be read"
+    said = list(_check_key(ours, signing, registry, version, now))
+    told = {finding.check for finding in faults}  # why a registry does not start is said once
+    yield from (finding for finding in said if finding.check not in told)
+    if conclude([*faults, *said]) is Verdict.TAKEN:
+        others = [key for key in ours.keys.values() if key is not signing and key.signs_from > now]
+        yield from _check_others(ours, others, registry, version, now)
+    yield from _check_realm(ours, registry)
+
+
+def _check_key(ours: Ours, key: RingKey, registry: Registry, version: Version, now: float) -> Iterator[Finding]:
+    if ours.style.has_certificates and not key.certificates:
+        yield Finding(
+            Level.WRONG,
+            "key",
+            f"the key that signs, {key.kid}, has no certificate yet, and token.x5c wants one in each token",
+            "`authproxy key export --for distribution` makes it, as does the next start of authproxy",
+        )
+        return
+    yield from check_token(sample_token(ours, key, now), registry, version, now)
+
+
+def _check_others(
+    ours: Ours, keys: Sequence[RingKey], registry: Registry, version: Version, now: float
+) -> Iterator[Finding]:
+    """Keys that wait: a registry that does not know them by then refuses every token from then on."""
+    for key in keys:
+        if key.is_retired(now) or conclude(_check_key(ours, key, registry, version, now)) is Verdict.TAKEN:
+            continue
+        yield Finding(
+            Level.NOTE,
+            "next key",
+            f"{key.kid} signs from {format_moment(key.signs_from)} on, and the registry would refuse its tokens",
+            "give the registry the keys anew, and start it again before then: `authproxy key export`",
+        )
+
+
+def _check_realm(ours: Ours, registry: Registry) -> Iterator[Finding]:
+    """Where clients are sent. It decides no verdict, since one host may have several names."""
+    theirs = registry.texts["realm"]
+    if registry.is_redirecting:
+        yield Finding(
+            Level.NOTE,
+            "realm",
+            "autoredirect sends clients to the registry's own host instead of the realm",
+            f"{registry.place('autoredirect')}: false; or let that host's path lead to our /token",
+        )
+    elif theirs is not None and ours.realm is not None:
+        if theirs == ours.realm:
+            yield Finding(Level.OK, "realm", f"{theirs}, where our token server answers")
+        else:
+            yield Finding(
+                Level.NOTE,
+                "realm",
+                f"clients are sent to {theirs} for tokens, and we call ourselves {ours.realm}",
+                f"{registry.place('realm')}: {ours.realm}",
+            )

@@ -1,0 +1,113 @@
+"""Would the registry start, and with any key to verify tokens with? CNCF Distribution, `accesscontroller.go`."""
+
+from collections.abc import Iterator
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.tokens.registry import Registry, Unreadable
+from authproxy.doctor.tokens.version import Version
+from authproxy.token.jwk import ALGORITHMS
+
+# 3.x takes these in signingalgorithms too; a verifier that has public keys alone can do nothing with them.
+HMAC = ("HS256", "HS384", "HS512")
+EXPORT = "authproxy key export --for distribution"
+
+
+def check_start(registry: Registry, version: Version) -> Iterator[Finding]:
+    """What keeps a registry of this version from starting, or from knowing any key."""
+    if registry.kind != "token":
+        yield _other_kind(registry)
+        return
+    for key in ("realm", "service", "issuer"):
+        if registry.texts[key] is None:
+            yield Finding(
+                Level.WRONG,
+                key,
+                "it is missing, or a number or `yes` without quotes, so the registry does not start",
+                f"{registry.place(key)}: write it as text; `{EXPORT}` prints the section",
+            )
+    if registry.is_redirecting is None:
+        place = registry.place("autoredirect")
+        what = "it is neither true nor false, so the registry does not start"
+        yield Finding(Level.WRONG, "autoredirect", what, f"{place}: true or false, without quotes")
+    yield from _check_files(registry, version)
+    if version.is_3:
+        yield from _check_algorithms(registry)
+
+
+def _other_kind(registry: Registry) -> Finding:
+    place = registry.document.place_of(("auth",))
+    if registry.kind is None:
+        what = "the registry has no section auth.token: it asks nobody for a token, and serves everybody"
+    else:
+        what = f"the registry has auth.{registry.kind}, which takes no tokens of ours, and one kind is all it can have"
+    return Finding(Level.WRONG, "auth", what, f"{place}: auth: {{token: …}}; `{EXPORT}` prints the section")
+
+
+def _check_files(registry: Registry, version: Version) -> Iterator[Finding]:
+    if isinstance(registry.certificates, Unreadable):
+        yield _unreadable(registry.certificates, "rootcertbundle", registry)
+    elif registry.bundle is None and not version.is_3:
+        yield Finding(
+            Level.WRONG,
+            "rootcertbundle",
+            "it is missing, so a registry of 2.8 does not start: it reads no jwks",
+            f"{registry.place('rootcertbundle')}: the file that `{EXPORT}` writes",
+        )
+    elif registry.bundle is not None and not registry.certificates and (not version.is_3 or registry.jwks is None):
+        yield Finding(
+            Level.WRONG,
+            "rootcertbundle",
+            f"{registry.bundle} holds no certificate, so the registry does not start",
+            f"{registry.bundle}: put the file there that `{EXPORT}` writes",
+        )
+    elif not version.is_3 and any(not _is_known_to_2_8(item.public_key()) for item in registry.certificates):
+        yield Finding(
+            Level.WRONG,
+            "rootcertbundle",
+            f"{registry.bundle} holds a key that is neither EC nor RSA, so a registry of 2.8 does not start",
+            f"{registry.bundle}: remove that certificate",
+        )
+    if not version.is_3:
+        return
+    if isinstance(registry.named_keys, Unreadable):
+        yield _unreadable(registry.named_keys, "jwks", registry)
+    elif registry.bundle is None and not registry.named_keys:
+        yield Finding(
+            Level.WRONG,
+            "jwks",
+            "there is no key to verify tokens with, so the registry does not start",
+            f"{registry.place('jwks')}: a file with what `authproxy key export` prints",
+        )
+
+
+def _unreadable(file: Unreadable, key: str, registry: Registry) -> Finding:
+    if not file.is_absent:
+        return Finding(Level.WRONG, key, f"{file.why}, so the registry does not start", f"{registry.place(key)}")
+    option = "--bundle" if key == "rootcertbundle" else "--jwks"
+    return Finding(
+        Level.UNSAID,
+        key,
+        file.why,
+        f"run this where the registry runs, or name a copy: {option} FILE; {registry.place(key)}",
+    )
+
+
+def _check_algorithms(registry: Registry) -> Iterator[Finding]:
+    for name in registry.algorithms or ():
+        if name not in (*ALGORITHMS, *HMAC):
+            yield Finding(
+                Level.WRONG,
+                "signingalgorithms",
+                f"{name!r} is no algorithm, so the registry does not start",
+                f"{registry.place('signingalgorithms')}: a list of {', '.join(ALGORITHMS)}",
+            )
+
+
+def _is_known_to_2_8(key: object) -> bool:
+    match key:
+        case ec.EllipticCurvePublicKey():
+            return key.curve.name in ("secp256r1", "secp384r1", "secp521r1")
+        case _:
+            return isinstance(key, rsa.RSAPublicKey)

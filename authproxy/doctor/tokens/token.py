@@ -1,0 +1,174 @@
+"""Would a registry take this very token? CNCF Distribution, `registry/auth/token/token.go`.
+
+What a version looks at, and in which order, is in `version.py`; a certificate in the token's header (`x5c`) is final:
+where it does not verify, the name of the key is not tried.
+"""
+
+import base64
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jwt
+from cryptography import x509
+
+from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.tokens.registry import Registry, Unreadable
+from authproxy.doctor.tokens.start import EXPORT
+from authproxy.doctor.tokens.version import Version
+from authproxy.token.certificate_chain import verify_chain
+from authproxy.token.jwk import PUBLIC_KEYS, PublicKey
+from authproxy.token.jws import Jws, UntrustedKey, parse_jws
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """The key that a registry verifies a token with, and how it came by it."""
+
+    public: PublicKey
+    finding: Finding
+
+
+def check_token(token: str, registry: Registry, version: Version, now: float) -> Iterator[Finding]:
+    """What the registry looks at in a token, a line each. `now`: seconds since 1970."""
+    jws = parse_jws(token)
+    yield _check_claim(jws, registry, claim="iss", key="issuer")
+    yield _check_claim(jws, registry, claim="aud", key="service")
+    yield _check_algorithm(str(jws.header["alg"]), registry, version)
+    found = _find_key(jws, registry, version, now)
+    if isinstance(found, Finding):
+        yield found
+        return
+    yield found.finding
+    if jwt.get_algorithm_by_name(jws.header["alg"]).verify(jws.signed, found.public, jws.signature):
+        yield Finding(Level.OK, "signature", "the token's signature fits that key")
+    else:
+        yield Finding(
+            Level.WRONG,
+            "signature",
+            "the token's signature does not fit that key: another key has our key's name there",
+            f"give the registry the keys anew: `{EXPORT}`",
+        )
+
+
+def _check_claim(jws: Jws, registry: Registry, *, claim: str, key: str) -> Finding:
+    ours, theirs = jws.claims[claim], registry.texts[key]
+    if theirs is None:
+        return Finding(Level.WRONG, key, f"tokens say {ours!r}, and nothing is written there", registry.place(key))
+    if ours == theirs:
+        return Finding(Level.OK, key, f"{theirs!r}, as tokens have it ({claim})")
+    return Finding(
+        Level.WRONG,
+        key,
+        f"the registry wants {theirs!r}, and tokens say {ours!r} ({claim})",
+        f"{registry.place(key)}: {ours}; or token.{key}: {theirs} in our configuration",
+    )
+
+
+def _check_algorithm(name: str, registry: Registry, version: Version) -> Finding:
+    if name not in version.algorithms:
+        return Finding(
+            Level.WRONG,
+            "algorithm",
+            f"tokens are signed with {name}, which {version.name} cannot verify",
+            "token.algorithm: ES256 in our configuration, then `authproxy key rotate`, and retire the key of now",
+        )
+    if version.is_3 and registry.algorithms and name not in registry.algorithms:
+        return Finding(
+            Level.WRONG,
+            "algorithm",
+            f"tokens are signed with {name}, and the registry takes {', '.join(registry.algorithms)} alone",
+            f"{registry.place('signingalgorithms')}: add {name}",
+        )
+    return Finding(Level.OK, "algorithm", name)
+
+
+def _find_key(jws: Jws, registry: Registry, version: Version, now: float) -> _Key | Finding:
+    if "x5c" in jws.header:
+        return _find_by_certificate(jws, registry, now)
+    return _find_by_name(jws, registry, version)
+
+
+def _find_by_certificate(jws: Jws, registry: Registry, now: float) -> _Key | Finding:
+    if isinstance(registry.certificates, Unreadable):
+        return Finding(Level.UNSAID, "key", "tokens bring a certificate (x5c), and the bundle cannot be read here")
+    if not registry.certificates:
+        return Finding(
+            Level.WRONG,
+            "key",
+            "tokens bring a certificate (x5c), and the registry has no rootcertbundle to verify it with; the name of"
+            " the key is not tried then",
+            f"{registry.place('rootcertbundle')}: the file that `{EXPORT}` writes; or token.x5c: none in our"
+            " configuration",
+        )
+    chain = [x509.load_der_x509_certificate(base64.b64decode(item)) for item in jws.header["x5c"]]
+    try:
+        until = verify_chain(chain, registry.certificates, dt.datetime.fromtimestamp(now, dt.UTC))
+    except UntrustedKey as exc:
+        return Finding(
+            Level.WRONG,
+            "key",
+            f"the certificate that tokens bring (x5c) is not believed: {exc}",
+            f"{registry.bundle}: put the file there that `{EXPORT}` writes, and start the registry again",
+        )
+    public = chain[0].public_key()
+    assert isinstance(public, PUBLIC_KEYS), "the ring gives certificates to keys that sign"
+    if chain[0] in registry.certificates:
+        return _Key(
+            public,
+            Finding(
+                Level.NOTE,
+                "key",
+                "the bundle has the certificate of the key that signs now, and not our authority's: after the next"
+                " rotation tokens are refused",
+                f"{registry.bundle}: put the file there that `{EXPORT}` writes",
+            ),
+        )
+    day = dt.datetime.fromtimestamp(until, dt.UTC).date()
+    return _Key(public, Finding(Level.OK, "key", f"its certificate (x5c) leads to the bundle, and is good until {day}"))
+
+
+def _find_by_name(jws: Jws, registry: Registry, version: Version) -> _Key | Finding:
+    kid = str(jws.header["kid"])
+    files = (registry.certificates, registry.named_keys) if version.is_3 else (registry.certificates,)
+    if any(isinstance(file, Unreadable) for file in files):
+        return Finding(Level.UNSAID, "key", f"tokens name their key, {kid}, and what the registry has is not here")
+    known = _names(registry, version)
+    if kid in known:
+        # The newest 3.x read a key set again by themselves, once an hour and for a name that they don't know.
+        where = "the key set" if version.is_3 and registry.jwks else "the bundle"
+        finding = Finding(
+            Level.NOTE,
+            "key",
+            f"{kid} is in {where} today; before a new key signs it has to get the file anew, and as a rule a restart",
+            "token.x5c: leaf in our configuration, and our authority as the bundle, spare that",
+        )
+        return _Key(known[kid], finding)
+    return Finding(Level.WRONG, "key", f"tokens name their key {kid}; {_why_unknown(registry, version)}", _CERTIFY)
+
+
+_CERTIFY = (
+    "token.x5c: leaf in our configuration, and start authproxy again; then"
+    f" `{EXPORT}`, and auth.token.rootcertbundle: that file"
+)
+
+
+def _names(registry: Registry, version: Version) -> dict[str, PublicKey]:
+    assert not isinstance(registry.certificates, Unreadable)
+    found: dict[str, PublicKey] = {}
+    for certificate in registry.certificates:
+        key = certificate.public_key()
+        if isinstance(key, PUBLIC_KEYS) and (name := version.name_in_bundle(key)):
+            found[name] = key
+    if version.is_3 and not isinstance(registry.named_keys, Unreadable):
+        found |= registry.named_keys
+    return found
+
+
+def _why_unknown(registry: Registry, version: Version) -> str:
+    known = sorted(_names(registry, version))
+    if known:
+        return f"the registry knows {', '.join(known)}"
+    if registry.certificates:
+        return f"{version.name} finds no key of this kind in a bundle by its name"
+    return "the registry knows no key"

@@ -1,0 +1,62 @@
+"""Rules that a token's scope cannot say, asked where the request is served.
+
+A missing scope is 401 with a challenge, since a better token would help; a rule that refuses whatever the token says is
+403 `DENIED` with its reason. Tags that the request names are judged here; what turns on what the registry holds (is the
+tag there already?) is left to the backend, which finds the caller's permissions in the scope.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import TypeAlias
+
+from authproxy.access import Grant
+from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Receive, Scope, Send
+from authproxy.client_view import Origin
+from authproxy.digest import Digest
+from authproxy.errors import TagInvalid
+from authproxy.permissions import PERMISSIONS, Permissions, Verb
+from authproxy.reference import Tag, parse_tag
+from authproxy.route import Kind, Route
+
+# Those of a caller for a request; None where no rule could restrict it.
+FindPermissions: TypeAlias = Callable[[Route, Grant, Origin], Permissions | None]
+
+_VERBS: dict[str, Verb] = {"GET": "pull", "HEAD": "pull", "PUT": "push", "DELETE": "delete"}
+
+
+class Permit:
+    """Refuse what the rules do, and hand the rest to the backend with what it has to ask."""
+
+    def __init__(self, app: App, *, find: FindPermissions) -> None:
+        self.app = app
+        self.find = find
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass on. Raises Denied."""
+        route: Route = scope[ROUTE]
+        permissions = self.find(route, scope[GRANT], scope[ORIGIN])
+        if permissions is not None:
+            if route.kind is Kind.MANIFEST:
+                _check_tags(route, permissions)
+            scope[PERMISSIONS] = permissions
+        return self.app(scope, receive, send)
+
+
+def _check_tags(route: Route, permissions: Permissions) -> None:
+    verb = _VERBS[route.method]
+    if not permissions.concern(verb):
+        return
+    for tag in _tags(route):
+        if refusal := permissions.refusal(verb, tag):
+            raise refusal
+
+
+def _tags(route: Route) -> Iterator[Tag]:
+    """The tags that a request for a manifest names: in its path, or beside a digest as `?tag=`."""
+    if route.reference is not None and not isinstance(route.reference, Digest):
+        yield route.reference
+        return
+    for name, value in route.query:
+        if name == "tag" and route.method == "PUT":
+            with suppress(TagInvalid):  # the backend answers that
+                yield parse_tag(value)

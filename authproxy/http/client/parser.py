@@ -1,0 +1,160 @@
+"""The upstream's answer, read from bytes. No I/O.
+
+httptools (llhttp) reads the head and chunks, and is strict about both: two lengths, a length beside a transfer coding,
+a folded or broken header are all errors. A body whose length is known passes without being parsed or copied.
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+import httptools
+
+from authproxy.asgi import Headers
+from authproxy.http.client.errors import BrokeOff, NotHttp
+
+# In bytes, informational answers included: registries and storage services send a few thousand.
+MAX_HEAD = 100 * 1024
+
+# RFC 9110 §15: what is said before the real answer, the change to another protocol, and answers without a body.
+FIRST_FINAL, LAST = 200, 599
+CONTINUE, SWITCHING_PROTOCOLS = 100, 101
+_WITHOUT_BODY = (204, 304)
+
+
+class Head(NamedTuple):
+    """Status and headers as they came, names in the upstream's spelling."""
+
+    status: int
+    headers: Headers
+
+
+class AnswerParser:
+    """Reads one answer to a request with this method. Feed it pieces until `is_complete`; take what is in `pieces`."""
+
+    def __init__(self, method: str) -> None:
+        self.head: Head | None = None
+        self.pieces: deque[bytes] = deque()
+        self.is_complete = False
+        self.has_excess = False  # something came behind the answer's end
+        self.may_go_on = False  # the upstream has said 100 Continue
+        self.keeps_alive = False  # the connection is meant to be used again
+        self._is_to_head = method == "HEAD"
+        self._headers: Headers = []
+        self._head_bytes = 0
+        self._left = -1  # bytes that are missing of a body with a length
+        self._ends_with_connection = False
+        self._fault: str | None = None
+        self._parser = httptools.HttpResponseParser(self)
+
+    def take(self, data: bytes) -> None:
+        """`feed`, or `end` where there is nothing more."""
+        if data:
+            self.feed(data)
+        else:
+            self.end()
+
+    def feed(self, data: bytes) -> None:
+        """Take what the socket gave. What is wrong with it is said by `check`, when what came before has been used."""
+        if self.is_complete:
+            self.has_excess = True
+        elif self._left > 0:
+            self._take_counted(data)
+        elif self._ends_with_connection:
+            self.pieces.append(data)
+        else:
+            self._parse(data)
+
+    def check(self) -> None:
+        """Raises NotHttp where what comes next is no answer."""
+        if self._fault is not None:
+            raise NotHttp(self._fault)
+
+    def end(self) -> None:
+        """The connection has ended. Raises BrokeOff where the answer has not, as far as one can tell."""
+        if not self._ends_with_connection:
+            raise BrokeOff("the connection ended before the answer did")
+        self.is_complete = True
+
+    def _take_counted(self, data: bytes) -> None:
+        if len(data) > self._left:
+            self.has_excess = True
+            data = data[: self._left]
+        self._left -= len(data)
+        self.pieces.append(data)
+        self.is_complete = not self._left
+
+    def _parse(self, data: bytes) -> None:
+        if self.head is None:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as exc:
+            if self.is_complete:
+                self.has_excess = True
+            else:
+                self._fault = self._fault or str(exc)
+        if self.head is None and self._head_bytes > MAX_HEAD:
+            self._fault = f"more than {MAX_HEAD} bytes of headers"
+
+    # What httptools calls.
+
+    def on_message_begin(self) -> None:
+        """Another answer: one too many behind the real one."""
+        self.has_excess = self.is_complete
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, or a field behind the last chunk, which ends here."""
+        if self.head is None:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """A head is complete: perhaps the real one."""
+        if self.head is not None or self._fault is not None:
+            return
+        status, headers = self._parser.get_status_code(), self._headers
+        self._headers = []
+        if status < FIRST_FINAL:
+            self.may_go_on = self.may_go_on or status == CONTINUE
+            if status == SWITCHING_PROTOCOLS:
+                self._fault = "the upstream changes to another protocol, which nobody asked for"
+            return
+        if status > LAST:
+            self._fault = f"the status {status} is none"
+            return
+        self.keeps_alive = self._parser.should_keep_alive()
+        self._decide_framing(status, headers)
+        if self._fault is None:
+            self.head = Head(status, headers)
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body, without what stands around a chunk."""
+        if self.is_complete:
+            self.has_excess = True
+            return
+        self._left -= len(data)
+        self.pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        """The end of an answer: perhaps of the real one."""
+        if self.head is not None:
+            self.is_complete = True
+
+    def _decide_framing(self, status: int, headers: Headers) -> None:
+        """RFC 9112 §6.3, for a client."""
+        if self._is_to_head or status in _WITHOUT_BODY:
+            self.is_complete = True
+            return
+        codings, lengths = [], []
+        for name, value in headers:
+            match name.lower():
+                case b"transfer-encoding":
+                    codings.append(value.strip().lower())
+                case b"content-length":
+                    lengths.append(value)
+        if codings:
+            if codings != [b"chunked"]:
+                self._fault = f"the transfer coding {codings!r} is not chunked"
+        elif lengths:
+            self._left = int(lengths[0])
+        else:
+            self._ends_with_connection = True

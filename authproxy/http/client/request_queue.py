@@ -1,0 +1,128 @@
+"""Places for requests in flight, a queue before them, and a share of them for each caller."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from authproxy import asgi, budget
+from authproxy.errors import TooManyRequests
+from authproxy.http.client.slow_clients import Transfer
+
+# How often, in seconds, waiting requests look for transfers that have stalled.
+LOOK_EVERY_S = 1.0
+
+
+class Room:
+    """A number of places, given in the order of asking. While anybody waits for one, stalled transfers are ended."""
+
+    def __init__(self, places: int) -> None:
+        self._free = asyncio.Semaphore(places)
+        self._inside: set[Transfer] = set()
+        self._waiting = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def enter(self, transfer: Transfer | None, timeout_s: float) -> None:
+        """Take a place, with what may be ended for others. Raises TimeoutError where none came free in time."""
+        if self._free.locked():
+            self._waiting += 1
+            if self._timer is None:
+                self._look()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._free.acquire()
+            finally:
+                self._waiting -= 1
+        else:
+            await self._free.acquire()  # at once
+        if transfer is not None:
+            self._inside.add(transfer)
+
+    def leave(self, transfer: Transfer | None) -> None:
+        """Give the place back."""
+        if transfer is not None:
+            self._inside.discard(transfer)
+        self._free.release()
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._waiting:
+            return
+        for transfer in choose_stalled(self._inside, self._waiting):
+            transfer.end()
+        self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+
+
+def choose_stalled(transfers: Iterable[Transfer], wanted: int) -> list[Transfer]:
+    """Of those that have stalled for too long the worst, `wanted` at most."""
+    times = [(transfer.stalled_s(), transfer) for transfer in transfers]
+    stalled = [row for row in times if row[0] > budget.MAY_STALL_FOR_S]
+    return [transfer for _, transfer in sorted(stalled, key=lambda row: row[0], reverse=True)[:wanted]]
+
+
+class Caller(NamedTuple):
+    """Whose share a request counts against: that of `subject`, who has logged in, else of the `network` it came from.
+
+    A guest has not logged in where others do; in an open registry nobody is a guest.
+    """
+
+    subject: str
+    network: str = ""
+    is_guest: bool = False
+
+    @classmethod
+    def of(cls, scope: asgi.Scope) -> "Caller":
+        """Who sent a request."""
+        grant = scope.get(asgi.GRANT)
+        if grant is not None and grant.subject:
+            return cls(grant.subject)
+        return cls("", budget.client_network(scope[asgi.ORIGIN].client), is_guest=grant is not None)
+
+
+class Shares:
+    """The requests in flight to one upstream, which has `places` for them, by caller.
+
+    One caller has a part of the places, and so have all guests together.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places = max(int(places * budget.CALLER_SHARE), 1)
+        self._rooms: dict[Caller, tuple[Room, int]] = {}  # with how many are inside or wait
+        self._guests = Room(max(int(places * budget.GUESTS_SHARE), 1))
+
+    async def enter(self, caller: Caller, transfer: Transfer, timeout_s: float) -> None:
+        """Take one of the caller's places. Raises TooManyRequests where none came free in time."""
+        room, users = self._rooms.get(caller) or (Room(self._places), 0)
+        self._rooms[caller] = room, users + 1
+        try:
+            await room.enter(transfer, timeout_s)
+            try:
+                if caller.is_guest:
+                    await self._guests.enter(transfer, timeout_s)
+            except BaseException:
+                room.leave(transfer)
+                raise
+        except BaseException as exc:
+            self._forget(caller)
+            if isinstance(exc, TimeoutError):
+                raise _too_many(caller, self._places) from exc
+            raise
+
+    def leave(self, caller: Caller, transfer: Transfer) -> None:
+        """Give the place back."""
+        if caller.is_guest:
+            self._guests.leave(transfer)
+        self._rooms[caller][0].leave(transfer)
+        self._forget(caller)
+
+    def _forget(self, caller: Caller) -> None:
+        room, users = self._rooms.pop(caller)
+        if users > 1:
+            self._rooms[caller] = room, users - 1
+
+
+def _too_many(caller: Caller, places: int) -> TooManyRequests:
+    who = "your user" if caller.subject else "your address, or all who have not logged in,"
+    return TooManyRequests(
+        f"{who} has too many requests in flight (of one user or address {places} at most); wait until some have ended",
+        retry_after_s=budget.RETRY_AFTER_S,
+    )

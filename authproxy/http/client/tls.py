@@ -1,0 +1,89 @@
+"""TLS towards the upstream: whom we believe, who we are, and the name that we ask for."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from authproxy.errors import StartError
+from authproxy.files.pem import Wanted, find_fault
+from authproxy.files.text import read_content
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files. `ca` stands in place of the machine's list; `certificate` and `key` say who we are, both or neither.
+
+    `server_name` is the name in the upstream's certificate, and the one that it is asked by (SNI), where the URL's host
+    is another.
+    """
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+
+
+def open_tls(scheme: str, files: TlsFiles) -> ssl.SSLContext | None:
+    """What connections are made with; None for http. Raises StartError where a file cannot be used, or is not."""
+    if scheme != "https":
+        if files != TlsFiles():
+            raise StartError(
+                "upstream.ca, certificate, key and servername are for an upstream.url that begins with https://; "
+                "remove them or change it"
+            )
+        return None
+    if files.ca is None:
+        context = ssl.create_default_context()
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        _load_ca(context, files.ca)
+    context.set_alpn_protocols(["http/1.1"])
+    if files.certificate is not None and files.key is not None:
+        _show_certificate(context, files.certificate, files.key)
+    return context
+
+
+def open_storage_tls(files: TlsFiles) -> ssl.SSLContext:
+    """What the upstream's storage is verified with: the machine's list and `ca`. No certificate of ours is shown.
+
+    Raises StartError where `ca` cannot be used.
+    """
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if files.ca is not None:
+        _load_ca(context, files.ca)
+    return context
+
+
+def _load_ca(context: ssl.SSLContext, ca: Path) -> None:
+    try:
+        read_content(ca)  # OpenSSL passes over a byte order mark, and says of UTF-16 that nothing is in it
+        context.load_verify_locations(ca)
+    except ssl.SSLError as exc:
+        fault = find_fault(ca.read_bytes(), Wanted.CERTIFICATES)
+        fault = fault or f"holds no certificate in PEM form: {exc.reason or exc}"
+        raise StartError(f"upstream.ca: {ca} {fault}") from exc
+    except OSError as exc:
+        raise StartError(f"upstream.ca: cannot read {ca}: {exc.strerror}") from exc
+
+
+def _show_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    for name, path in (("certificate", certificate), ("key", key)):
+        try:
+            read_content(path)
+        except OSError as exc:
+            raise StartError(f"upstream.{name}: cannot read {path}: {exc.strerror}") from exc
+    try:
+        # Without a password OpenSSL would ask on the terminal for that of an encrypted key; with an empty one it fails.
+        context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as exc:
+        for name, path, wanted in (
+            ("certificate", certificate, Wanted.CERTIFICATES),
+            ("key", key, Wanted.PRIVATE_KEY),
+        ):
+            if (fault := find_fault(path.read_bytes(), wanted)) is not None:
+                raise StartError(f"upstream.{name}: {path} {fault}") from exc
+        raise StartError(
+            f"upstream.certificate, upstream.key: {certificate} and {key} are no pair in PEM form, or the key is "
+            f"encrypted: {exc.reason or exc}"
+        ) from exc

@@ -1,0 +1,1 @@
+"""docker_auth's configuration as rules of ours."""

@@ -1,0 +1,65 @@
+"""docker_auth's `acl:`, read: a list of entries of which the first that matches decides.
+
+    acl:
+      - match: {account: "/.+/", name: "${account}/*"}
+        actions: ["*"]                # exactly this: all that is asked for; [] nothing
+        comment: Own space.
+
+Here the texts alone are read; what they match is found out in `entry.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from authproxy.config.document.tree import MapNode, Node, TextNode
+from authproxy.importing.nodes import entries_of, items_of, text_of, texts_of, wrong
+
+_FIELDS = ("account", "type", "name", "service", "ip")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One entry as it is written."""
+
+    line: int
+    fields: Mapping[str, str]  # of account, type, name, service and ip those that are there
+    labels: Mapping[str, str]
+    actions: tuple[str, ...]
+    comment: str
+    unknown: tuple[str, ...]  # keys of `match` that docker_auth passes over
+    empty: tuple[str, ...]  # keys without a value, which it takes as not there
+    beside: tuple[str, ...] = ()  # keys beside `match`, which it passes over
+
+
+def read_acl(node: Node | None) -> tuple[Written, ...]:
+    """The entries in their order. Raises DocumentError where docker_auth would not start, or fall over."""
+    return tuple(_written(item) for item in items_of(node, "acl"))
+
+
+def _written(node: Node) -> Written:
+    if not isinstance(node, MapNode):
+        raise wrong(node, "acl: this is no entry; allowed: {match: {…}, actions: […]}")
+    entries = dict(node.entries)
+    for key in ("match", "actions"):
+        if key not in entries or _is_empty(entries[key].value):
+            raise wrong(
+                node, f"acl: this entry has no {key}, and docker_auth fails by it; write it or take the entry out"
+            )
+    match = entries_of(entries["match"].value, "match")
+    fields = {key: value.value for key, value in match.items() if key in _FIELDS}
+    labels = entries_of(match["labels"].value, "labels") if "labels" in match else {}
+    comment = entries["comment"].value if "comment" in entries else None
+    return Written(
+        line=node.place.line,
+        fields={key: text_of(value, key) for key, value in fields.items() if not _is_empty(value)},
+        labels={key: text_of(value.value, key) for key, value in labels.items()},
+        actions=texts_of(entries["actions"].value, "actions"),
+        comment=text_of(comment, "comment") if comment and not _is_empty(comment) else "",
+        unknown=tuple(sorted(match.keys() - {*_FIELDS, "labels"})),
+        beside=tuple(sorted(entries.keys() - {"match", "actions", "comment"})),
+        empty=tuple(key for key, value in fields.items() if _is_empty(value)),
+    )
+
+
+def _is_empty(node: Node) -> bool:
+    return isinstance(node, TextNode) and node.text is None

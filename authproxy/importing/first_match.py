@@ -1,0 +1,209 @@
+"""An ordered list, where the first entry that matches decides, as rules whose order says nothing.
+
+Each entry that gives something becomes a rule which allows it where no earlier entry matches that gives less:
+
+    1. {name: team/secret} []                →
+    2. {name: team/*}      [pull]            → allow pull on team/*, when it is not team/secret
+    3. {}                  [pull]            → allow pull on **, when it is not team/secret
+
+An earlier entry that gives at least as much need not be asked for: where both match, both rules allow what the list
+does. So most lists become rules without conditions. What cannot be said of an entry is taken on the side of less: the
+entry itself gives nothing, and a later one gives nothing wherever the rest of it matches.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from authproxy.importing.docker_auth.entry import Entry
+from authproxy.importing.docker_auth.labels import Labels
+from authproxy.importing.docker_auth.pattern import Unsayable
+from authproxy.importing.expressions import account_test, label_test, name_test, negated, network_test
+from authproxy.importing.imported import is_nameable
+from authproxy.importing.literal_index import Ends
+from authproxy.importing.overlap import Rest, repositories_of, rest_of
+from authproxy.importing.report import Finding, Kind
+from authproxy.policy.condition import MAX_LENGTH
+from authproxy.policy.model import Action
+
+# Pairs of entries that are compared, for all entries together: some ten seconds. The rest gives nothing.
+MAX_COMPARED = 250_000
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one entry is in our language."""
+
+    entry: Entry
+    to: dict[str, Any]
+    repositories: tuple[str, ...]
+    when: tuple[str, ...]
+    lessened: tuple[str, ...] = ()  # where it allows less than it did, and why
+
+    @property
+    def allow(self) -> tuple[Action, ...]:
+        """The actions, in their usual order."""
+        return tuple(action for action in Action if action in self.entry.allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """A list of entries for one kind of thing, and what is known of those who ask."""
+
+    entries: Sequence[Entry]
+    labels: Labels
+    has_anonymous: bool  # callers without credentials get as far as to be asked about
+    is_catalog: bool = False
+    _names: Ends = field(init=False, repr=False, compare=False)
+    _accounts: Ends = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Of a name that is narrow more may match than is known.
+        names = [None if entry.is_narrow else entry.name for entry in self.entries]
+        object.__setattr__(self, "_names", Ends(names))
+        object.__setattr__(self, "_accounts", Ends([entry.account for entry in self.entries]))
+
+    def say(self) -> Iterator[Said | Finding]:
+        """The rules in the order of the list, and between them what does not carry over, or is odd."""
+        compared = 0
+        for i, entry in enumerate(self.entries):
+            if not entry.allowed:
+                continue
+            if entry.unsayable:
+                yield Finding(
+                    entry.line, Kind.LEFT, f"allows nothing here, since it asks for {'; '.join(entry.unsayable)}"
+                )
+                continue
+            if self._is_about_nobody(entry):
+                yield Finding(entry.line, Kind.NOTHING, self._why_nobody(entry))
+                continue
+            earlier = self._related(i)
+            compared += len(earlier)
+            if compared > MAX_COMPARED:
+                yield Finding(
+                    entry.line,
+                    Kind.LEFT,
+                    f"allows nothing here: the list is too long to be compared, after {MAX_COMPARED} pairs of"
+                    " entries that may match the same; divide the file, or give its patterns literal beginnings",
+                )
+                continue
+            try:
+                said = self._said(entry, earlier)
+                yield said
+                yield from (Finding(entry.line, Kind.LEFT, sentence) for sentence in said.lessened)
+            except Unsayable as exc:
+                yield Finding(entry.line, Kind.LEFT, f"allows nothing here: {exc}")
+            except Unreachable as exc:
+                yield Finding(entry.line, Kind.NOTHING if exc.is_for_sure else Kind.LEFT, str(exc))
+
+    def _related(self, number: int) -> list[Entry]:
+        """The earlier entries that could match first, as far as the ends of their patterns tell."""
+        entry = self.entries[number]
+        by_name = self._names.related(None if entry.is_narrow else entry.name)
+        by_account = self._accounts.related(entry.account)
+        fewest = by_name if len(by_name) <= len(by_account) else by_account
+        return [self.entries[i] for i in fewest if i < number]
+
+    def _is_about_nobody(self, entry: Entry) -> bool:
+        return self._has_no_account(entry) or (not self.is_catalog and repositories_of(entry.name).globs == ())
+
+    def _why_nobody(self, entry: Entry) -> str:
+        if self._has_no_account(entry) and entry.account is not None:
+            return f'account: "{entry.account.text}" matches nobody who can ask'
+        text = entry.name.text if entry.name is not None else ""
+        return f"name: {text} matches no repository: names have small letters, digits, and one . _ or - between them"
+
+    def _has_no_account(self, entry: Entry) -> bool:
+        names = entry.account.literals if entry.account else None
+        return names is not None and not any(name or self.has_anonymous for name in names)
+
+    def _said(self, entry: Entry, earlier: Sequence[Entry]) -> Said:
+        to, conditions = self._subjects(entry)
+        repositories: tuple[str, ...] = ()
+        if not self.is_catalog:
+            globs = repositories_of(entry.name).globs
+            if globs is None:
+                assert entry.name is not None
+                conditions.append(name_test(entry.name))
+            repositories = tuple(str(glob) for glob in globs) if globs is not None else ("**",)
+        if entry.network is not None:
+            conditions.append(network_test(entry.network))
+        tests = dict.fromkeys(conditions)  # in their order, none twice
+        length, lessened = len(" && ".join(tests)), []
+        for test, why in self._exceptions(entry, earlier):
+            length += 0 if test in tests else len(f" && {test}")
+            if length > MAX_LENGTH:
+                raise Unsayable(
+                    f"what earlier entries take away from it makes a condition of more than {MAX_LENGTH} characters;"
+                    " give it fewer repositories, or put it before them"
+                )
+            tests[test] = None
+            lessened += [why] if why else []
+        return Said(entry, to, repositories, tuple(tests), tuple(lessened))
+
+    def _subjects(self, entry: Entry) -> tuple[dict[str, Any], list[str]]:
+        account, everybody = entry.account, "everyone" if self.has_anonymous else "signed-in"
+        tests = [label_test(label, pattern, self.labels) for label, pattern in entry.labels.items()]
+        if account is not None and account.literals is not None and all(map(is_nameable, account.literals - {""})):
+            to: dict[str, Any] = {"users": sorted(account.literals - {""})} if account.literals - {""} else {}
+            return to | ({"anonymous": True} if "" in account.literals and self.has_anonymous else {}), tests
+        is_about_all = account is None or account.is_everything or account.is_nonempty
+        groups = self._groups(entry)
+        if is_about_all and groups:
+            return {"groups": groups}, tests[1:]
+        if account is None or account.is_everything:
+            return {everybody: True}, tests
+        if account.is_nonempty:
+            return {"signed-in": True}, tests
+        return {everybody if account.matches("") else "signed-in": True}, [account_test(account), *tests]
+
+    def _groups(self, entry: Entry) -> list[str]:
+        """The groups of the first label, where it is no pattern."""
+        for label, pattern in entry.labels.items():
+            groups = [self.labels.group(label, value) for value in pattern.literals or ()]
+            return sorted(groups) if all(map(is_nameable, groups)) else []
+        return []
+
+    def _exceptions(self, entry: Entry, earlier: Sequence[Entry]) -> Iterator[tuple[str, str]]:
+        """A test for each earlier entry that takes something away, and why it takes more than it did, if it does."""
+        for other in earlier:
+            if entry.allowed <= other.allowed:
+                continue
+            rest = rest_of(other, within=entry, has_anonymous=self.has_anonymous)
+            if rest is None:
+                continue
+            test, why = self._test(rest, other)
+            if not test:
+                raise Unreachable(f"allows nothing here: {why}" if why else _in_vain(other), is_for_sure=not why)
+            yield test, f"allows less here: {why}" if why else ""
+
+    def _test(self, rest: Rest, other: Entry) -> tuple[str, str]:
+        """That an earlier entry does not match, "" where it always does; and what of it could not be said."""
+        tests: list[str] = []
+        unsaid = list(other.unsayable)
+        if rest.account is not None:
+            tests.append(account_test(rest.account))
+        if rest.name is not None:
+            try:
+                tests.append(name_test(rest.name))
+            except Unsayable as exc:
+                unsaid.append(str(exc))
+        if other.is_narrow and other.name is not None:
+            unsaid.append(f'"{other.name.text}" with values of a label that other sources give')
+        tests += [label_test(label, pattern, self.labels) for label, pattern in rest.labels]
+        if rest.network is not None:
+            tests.append(network_test(rest.network))
+        why = f"the entry of line {other.line} could match first, by {'; '.join(unsaid)}" if unsaid else ""
+        return negated(tests), why
+
+
+class Unreachable(Exception):
+    """An entry that comes to nothing: an earlier one always matches first, as far as can be said."""
+
+    def __init__(self, sentence: str, *, is_for_sure: bool) -> None:
+        super().__init__(sentence)
+        self.is_for_sure = is_for_sure
+
+
+def _in_vain(earlier: Entry) -> str:
+    return f"is there in vain: the entry of line {earlier.line} matches first wherever this one does, and gives less"

@@ -1,0 +1,106 @@
+"""What an importer answers: rules, cases and users as texts of our files, and what it found."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from authproxy.importing.report import Finding
+
+
+def is_nameable(name: str) -> bool:
+    """Whether a rule can name a user or a group so: what looks like a pattern is refused there."""
+    return bool(name) and name == name.strip() and name.isprintable() and not any(c in "*{}" for c in name)
+
+
+def one_line(text: str) -> str:
+    """A text as names and descriptions hold it: in one line, without control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedRule:
+    """One rule as it will stand in the file."""
+
+    name: str
+    description: str
+    to: Mapping[str, Any]  # as `to:` in a policy file
+    allow: tuple[str, ...] = ()  # one of this and the next
+    deny: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()  # globs; none where the action is catalog
+    when: tuple[str, ...] = ()  # in CEL: all must hold
+
+    def to_lines(self) -> Iterator[str]:
+        """The same as the file has it."""
+        yield f"name: {_flow(self.name)}"
+        if self.description:
+            yield f"description: {_flow(one_line(self.description))}"
+        yield f"allow: {_flow(list(self.allow))}" if self.allow else f"deny: {_flow(list(self.deny))}"
+        yield f"to: {_flow(dict(self.to))}"
+        if self.repositories:
+            yield f"on: {_flow({'repositories': list(self.repositories)})}"
+        if len(self.when) == 1:
+            yield f"when: {_flow(self.when[0])}"
+        elif self.when:
+            yield "when: |-"
+            yield from (f"  {test} &&" for test in self.when[:-1])
+            yield f"  {self.when[-1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedUser:
+    """What the old file knew of a user."""
+
+    name: str
+    line: int
+    groups: tuple[str, ...] = ()
+    hashed: str | None = field(default=None, repr=False)  # bcrypt
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """All that came of one file."""
+
+    source: str  # the file's name, as it was given
+    system: str  # docker_auth, zot
+    rules: tuple[ImportedRule, ...]
+    cases: tuple[Mapping[str, Any], ...] = ()  # as `tests:` in a policy file
+    users: tuple[ImportedUser, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+def to_policy(imported: Imported) -> str:
+    """The policy file."""
+    head = [
+        f"# From {one_line(imported.source)}: authproxy policy import {imported.system}.",
+        "# A rule's description names the line that it comes from. Decide the cases: authproxy policy test",
+        "version: 1",
+        "rules:",
+    ]
+    parts = ["\n".join(head), "\n\n".join(_item(rule.to_lines()) for rule in imported.rules)]
+    if imported.cases:
+        parts += ["\ntests:", "\n".join(f"  - {_flow(dict(case))}" for case in imported.cases)]
+    return "\n".join(parts) + "\n"
+
+
+def to_users(users: Iterable[ImportedUser]) -> str:
+    """The users file: groups, and the passwords that came along."""
+    lines = ["users:"]
+    for user in users:
+        fields = [f"groups: {_flow(list(user.groups))}"] if user.groups else []
+        fields += [f"password: {_flow(user.hashed)}"] if user.hashed else []
+        lines.append(f"  {_flow(user.name)}: {{{', '.join(fields)}}}")
+    return "\n".join(lines) + "\n"
+
+
+def _item(lines: Iterable[str]) -> str:
+    """An item of a list that is indented by two."""
+    first, *others = lines
+    return "\n".join([f"  - {first}", *(f"    {line}" for line in others)])
+
+
+def _flow(value: Any) -> str:
+    """A value in one line, as YAML."""
+    text = yaml.safe_dump(value, sort_keys=False, default_flow_style=True, allow_unicode=True, width=float("inf"))
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -1,0 +1,154 @@
+"""How two entries of an ordered list stand to each other: what of the earlier is to be asked where the later matches.
+
+Sound, not complete: what is not known for certain is asked.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cached_property, lru_cache
+
+from authproxy.errors import NameInvalid
+from authproxy.importing.docker_auth.entry import Entry
+from authproxy.importing.docker_auth.pattern import Pattern
+from authproxy.importing.shapes import Wild, literal_of, to_glob
+from authproxy.policy.glob import Glob
+from authproxy.policy.glob_containment import covers, is_matchable, may_meet
+from authproxy.reference import parse_repository
+
+
+class Stand(Enum):
+    """How often an earlier entry matches where a later one does."""
+
+    NEVER = auto()
+    SOMETIMES = auto()
+    ALWAYS = auto()
+
+
+@dataclass(frozen=True)
+class Repositories:
+    """A pattern over the names of repositories, None for all of them, as far as globs can say it."""
+
+    pattern: Pattern | None
+
+    @cached_property
+    def globs(self) -> tuple[Glob, ...] | None:
+        """Globs of ours that match the very same names, none where none matches; None where there are none such."""
+        if self.pattern is None:
+            return (Glob.parse("**"),)
+        if self.pattern.shapes is None:
+            return None
+        globs: list[Glob] = []
+        for shape in self.pattern.shapes:
+            text = literal_of(shape)
+            if text is not None and not is_repository(text):
+                continue
+            glob = to_glob(shape)
+            if glob is None:
+                return None
+            parsed = Glob.parse(glob)
+            if is_matchable(parsed):
+                globs.append(parsed)
+        return tuple(globs)
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """All names, where they can be listed."""
+        if self.pattern is None or self.pattern.literals is None:
+            return None
+        return frozenset(filter(is_repository, self.pattern.literals))
+
+
+@lru_cache(maxsize=16_384)
+def repositories_of(pattern: Pattern | None) -> Repositories:
+    """The same value for the same pattern, so that its globs are found once."""
+    return Repositories(pattern)
+
+
+def is_repository(text: str) -> bool:
+    """Whether a text can be the name of a repository."""
+    try:
+        parse_repository(text)
+    except NameInvalid:
+        return False
+    return True
+
+
+def accounts(later: Pattern | None, earlier: Pattern | None, *, has_anonymous: bool) -> Stand:
+    """How often the earlier account matches where the later one does."""
+    if earlier is None or earlier.is_everything or earlier == later:
+        return Stand.ALWAYS
+    if later is not None and later.literals is not None:
+        return _stand(earlier.matches(name) for name in later.literals if name or has_anonymous)
+    if earlier.is_nonempty and (not has_anonymous or (later is not None and not later.matches(""))):
+        return Stand.ALWAYS
+    if earlier.literals is not None:
+        within = [
+            name for name in earlier.literals if (name or has_anonymous) and (later is None or later.matches(name))
+        ]
+        return Stand.SOMETIMES if within else Stand.NEVER
+    return Stand.SOMETIMES
+
+
+def names(later: Pattern | None, earlier: Pattern | None) -> Stand:
+    """How often the earlier name matches where the later one does, for the same caller."""
+    if earlier is None or earlier == later:
+        return Stand.ALWAYS
+    wide, narrow = repositories_of(earlier), repositories_of(later)
+    if narrow.names is not None and not earlier.has_placeholder:
+        return _stand(map(earlier.matches, narrow.names))
+    if wide.names is not None and later is not None and not later.has_placeholder:
+        return Stand.SOMETIMES if any(map(later.matches, wide.names)) else Stand.NEVER
+    return _by_globs(wide, narrow)
+
+
+def _by_globs(wide: Repositories, narrow: Repositories) -> Stand:
+    if wide.globs is None or narrow.globs is None:
+        return Stand.SOMETIMES
+    if all(any(covers(outer, inner) for outer in wide.globs) for inner in narrow.globs):
+        return Stand.ALWAYS
+    if not any(may_meet(outer, inner) for outer in wide.globs for inner in narrow.globs):
+        return Stand.NEVER
+    return Stand.SOMETIMES
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is still to be asked of an earlier entry where a later one matches. Nothing: it always matches there."""
+
+    account: Pattern | None = None
+    name: Pattern | None = None
+    labels: tuple[tuple[str, Pattern], ...] = ()
+    network: str | None = None
+
+
+def rest_of(earlier: Entry, *, within: Entry, has_anonymous: bool) -> Rest | None:
+    """What of an earlier entry is to be asked within a later one; None where both never match."""
+    of_account = accounts(within.account, earlier.account, has_anonymous=has_anonymous)
+    before, after = earlier.name, within.name
+    only = _only_account(within)
+    if only is not None:
+        before, after = (pattern and pattern.placed(Wild.USER, only) for pattern in (before, after))
+    of_name = names(after, before)
+    if of_account is Stand.NEVER or (of_name is Stand.NEVER and not earlier.is_narrow):
+        return None
+    return Rest(
+        earlier.account if of_account is Stand.SOMETIMES else None,
+        # What could match more than is known is taken to match everything.
+        before if of_name is Stand.SOMETIMES and not earlier.is_narrow else None,
+        tuple((label, pattern) for label, pattern in earlier.labels.items() if within.labels.get(label) != pattern),
+        None if earlier.network == within.network else earlier.network,
+    )
+
+
+def _only_account(entry: Entry) -> str | None:
+    if entry.account is None or entry.account.literals is None or len(entry.account.literals) != 1:
+        return None
+    return next(iter(entry.account.literals))
+
+
+def _stand(answers: Iterator[bool]) -> Stand:
+    found = set(answers)
+    if found == {True}:
+        return Stand.ALWAYS
+    return Stand.SOMETIMES if True in found else Stand.NEVER

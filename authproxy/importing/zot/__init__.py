@@ -1,0 +1,1 @@
+"""zot's access control as rules of ours."""

@@ -1,0 +1,37 @@
+"""Conditions of zot, in CEL over `req`, with our names in them: those that mean the same here."""
+
+import re
+
+from authproxy.importing.docker_auth.pattern import Unsayable
+from authproxy.policy.condition import Condition, ConditionInvalid
+
+_NAMES = {
+    "req.time": "time",
+    "req.repository": "resource.repository",
+    "req.user.username": "identity.name",
+    "req.user.groups": "identity.groups",
+}
+# Texts in quotes are kept; a name is taken as far as it goes, calls of methods left out.
+_WORD = re.compile(
+    r"""(?P<text>[rR]?\"(?:[^"\\]|\\.)*\"|[rR]?'(?:[^'\\]|\\.)*')|(?P<name>\breq(?:\.[A-Za-z_]\w*(?!\w*\s*\())*)"""
+)
+
+
+def translate(expression: str) -> str:
+    """The same condition for our rules. Raises Unsayable."""
+
+    def word(found: re.Match[str]) -> str:
+        if found["text"] is not None:
+            return found[0]
+        if found[0] not in _NAMES:
+            raise Unsayable(f"the condition {expression} asks for {found[0]}")
+        return _NAMES[found[0]]
+
+    if '"""' in expression or "'''" in expression:
+        raise Unsayable(f"the condition {expression} has texts in three quotes")
+    ours = " ".join(_WORD.sub(word, expression).split("\n")).strip()
+    try:
+        Condition.parse(ours)
+    except ConditionInvalid as exc:
+        raise Unsayable(f"the condition {expression}: {exc}") from None
+    return ours

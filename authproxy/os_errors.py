@@ -1,0 +1,31 @@
+"""Faults of the machine that an operator has to repair: a full or broken disk, no descriptor left.
+
+The log has them at `error`, once a minute; clients get 503 and come again.
+"""
+
+import errno
+import os
+
+from authproxy.log.alarms import sound
+
+_MESSAGES = {
+    errno.ENOSPC: "the registry's storage is full",
+    errno.EDQUOT: "the registry's storage is full",
+    errno.EROFS: "the registry's storage is read-only",
+    errno.EIO: "the registry's storage has a fault",
+    errno.ESTALE: "the registry's storage has a fault",
+    errno.EMFILE: "the registry has too many files open",
+    errno.ENFILE: "the registry has too many files open",
+}
+
+
+def tell_machine_fault(error: OSError, where: str = "") -> str | None:
+    """Sound an alarm, and return the message for clients; None, without an alarm, for any other error.
+
+    `where` is the folder concerned, where the error names no file. In any thread.
+    """
+    message = _MESSAGES.get(error.errno or 0)
+    if message is not None:
+        path = error.filename if error.filename is not None else where
+        sound("the machine has a fault", reason=os.strerror(error.errno or 0), path=str(path))
+    return message

@@ -1,0 +1,75 @@
+"""The kinds of values that policy files are made of: names, flags, lists, one line of text."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from authproxy.config.document.scalars import format_duration, parse_duration
+
+# Docker token authentication, "Token Response Fields": clients take less for a minute.
+MIN_LIFETIME = timedelta(minutes=1)
+
+Item = TypeVar("Item", bound=Sequence[Any] | Mapping[str, Any])
+
+
+class Entry(BaseModel):
+    """A section of a policy file. A key that it does not know is refused: a slip must never become a rule."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def not_empty(values: Item) -> Item:
+    """Refuse what lists nothing: it could be meant as all or as none."""
+    if not values:
+        raise ValueError("an empty list; allowed: at least one entry")
+    return values
+
+
+def _only_true(value: object) -> object:
+    # `signed-in: false` could be meant as "only those who are not", which it would not be.
+    if value != "true":
+        raise ValueError("this says something only where it is true; allowed: true, or leave the key out")
+    return True
+
+
+def one_line(value: str) -> str:
+    """Refuse what would not be one line in a log."""
+    if not value or value != value.strip() or not value.isprintable():
+        raise ValueError("this must be one line of text; allowed: printable characters, without spaces around them")
+    return value
+
+
+def _exact_name(value: str) -> str:
+    # What looks like a pattern is none here: the rule would silently be about nobody.
+    if any(c in "*{}" for c in value):
+        raise ValueError(f'"{value}" looks like a pattern; allowed: exact names (for all there is `everyone: true`)')
+    return one_line(value)
+
+
+def _joined_lines(value: str) -> str:
+    joined = " ".join(value.split())
+    if not joined.isprintable():
+        raise ValueError("this holds control characters; allowed: text")
+    return joined
+
+
+def _lifetime(value: object) -> timedelta:
+    if not isinstance(value, str):
+        raise ValueError("one value is wanted here, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
+    lifetime = parse_duration(value)
+    if lifetime < MIN_LIFETIME:
+        raise ValueError(f"too short; allowed: {format_duration(MIN_LIFETIME)} or more")
+    if lifetime % timedelta(seconds=1):
+        raise ValueError("not whole seconds; allowed: a duration such as 15m")
+    return lifetime
+
+
+Lifetime: TypeAlias = Annotated[timedelta, PlainValidator(_lifetime, json_schema_input_type=str)]
+Flag: TypeAlias = Annotated[bool, BeforeValidator(_only_true, json_schema_input_type=Literal[True])]
+Line: TypeAlias = Annotated[str, AfterValidator(one_line)]
+Prose: TypeAlias = Annotated[str, AfterValidator(_joined_lines)]
+Name: TypeAlias = Annotated[str, AfterValidator(_exact_name)]
+AtLeastOne = Field(json_schema_extra={"minItems": 1})
+Names: TypeAlias = Annotated[tuple[Name, ...], AfterValidator(not_empty), AtLeastOne]

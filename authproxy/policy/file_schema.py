@@ -1,0 +1,254 @@
+"""The shape of a policy file.
+
+    version: 1
+    rules:
+      - name: own space
+        description: Everybody signed in may do everything below their own name.
+        allow: [pull, push, delete]               # or `deny:`, which also knows create and overwrite
+        to: {signed-in: true}                     # any of users, robots, groups, claims, any-robot, anonymous, everyone
+        on: {repositories: ["{user}/**"]}         # and tags: ["v*"]; none where the action is catalog
+        when: time < timestamp("2030-01-01T00:00:00Z")   # optional, a condition in CEL
+        lifetime: 15m                             # optional, of an allow
+
+    tests:                                        # cases, see case_shape.py
+      - {who: {user: alice}, what: "repository:bob/app:pull", expected: deny}
+
+Every key that is not known is refused: a typo must never become a rule about everybody.
+The reference: docs/reference/policies.md.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+
+from authproxy.config.document.messages import validate_document
+from authproxy.config.document.tree import Document
+from authproxy.policy.case_schema import CaseEntry
+from authproxy.policy.cases import Case
+from authproxy.policy.condition import Condition
+from authproxy.policy.field_types import AtLeastOne, Entry, Flag, Lifetime, Line, Names, Prose, not_empty
+from authproxy.policy.glob import Glob
+from authproxy.policy.model import (
+    ANONYMOUS,
+    ANY_ROBOT,
+    EVERYONE,
+    HIDDEN_ACTIONS,
+    REPOSITORY_ACTIONS,
+    SIGNED_IN,
+    Action,
+    Effect,
+    Resources,
+    Rule,
+    SubjectKey,
+    Subjects,
+)
+from authproxy.policy.tags import TagGlob
+
+
+def _not_hidden(value: object) -> object:
+    if value in HIDDEN_ACTIONS:
+        raise ValueError(f"push allows it; allowed: deny: [{value}] for those who must not")
+    return value
+
+
+Allowed: TypeAlias = Annotated[
+    tuple[Annotated[Literal["pull", "push", "delete", "catalog", "*"], BeforeValidator(_not_hidden)], ...],
+    AfterValidator(not_empty),
+    AtLeastOne,
+]
+Denied: TypeAlias = Annotated[
+    tuple[Literal["pull", "push", "delete", "create", "overwrite", "catalog", "*"], ...],
+    AfterValidator(not_empty),
+    AtLeastOne,
+]
+
+
+def _one_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("one value is wanted here, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
+    return value
+
+
+def _parsed_glob(value: object) -> Glob:
+    return Glob.parse(_one_text(value))
+
+
+def _parsed_tag_glob(value: object) -> TagGlob:
+    return TagGlob.parse(_one_text(value))
+
+
+Globs: TypeAlias = Annotated[
+    tuple[Annotated[Glob, PlainValidator(_parsed_glob, json_schema_input_type=str)], ...],
+    AfterValidator(not_empty),
+    AtLeastOne,
+]
+TagGlobs: TypeAlias = Annotated[
+    tuple[Annotated[TagGlob, PlainValidator(_parsed_tag_glob, json_schema_input_type=str)], ...],
+    AfterValidator(not_empty),
+    AtLeastOne,
+]
+
+
+def _parsed_condition(value: object) -> Condition:
+    return Condition.parse(_one_text(value).strip())
+
+
+When: TypeAlias = Annotated[Condition, PlainValidator(_parsed_condition, json_schema_input_type=str)]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """What one file says."""
+
+    rules: tuple[Rule, ...]
+    cases: tuple[Case, ...] = ()
+
+
+def parse_policy(document: Document) -> PolicyFile:
+    """The rules and cases of one file, in its order. Raises DocumentError with a line for each fault."""
+    entry = validate_document(document, FileEntry)
+    return PolicyFile(
+        tuple(rule.to_rule(document.name, document.line_of(("rules", i))) for i, rule in enumerate(entry.rules)),
+        tuple(case.to_case(document.name, document.line_of(("tests", i))) for i, case in enumerate(entry.tests)),
+    )
+
+
+def _one_claim(values: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    # Of two, one reader would take "both", another "either".
+    if len(values) != 1:
+        raise ValueError(f"{len(values)} claims; allowed: one claim with its values")
+    return values
+
+
+Claim: TypeAlias = Annotated[
+    dict[Line, Names],
+    AfterValidator(_one_claim),
+    Field(json_schema_extra={"minProperties": 1, "maxProperties": 1}),
+]
+
+
+class SubjectsEntry(Entry):
+    """Whom a rule is about: everybody who is any of these. At least one is needed."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    users: Names = ()
+    """Names, exactly as the users sign in; a robot is a user too."""
+    robots: Names = ()
+    """The same, of robots alone: accounts that the identity source says machines sign in with."""
+    groups: Names = ()
+    """Names of groups, exactly as the identity source gives them."""
+    claims: Claim | None = None
+    """One claim and its values: callers for whom the identity source says one of these."""
+    anonymous: Flag = False
+    """Callers who sent no credentials."""
+    any_robot: Flag = Field(default=False, alias="any-robot")
+    """All robots."""
+    signed_in: Flag = Field(default=False, alias="signed-in")
+    """Everybody who proved who they are, robots too."""
+    everyone: Flag = False
+    """Everybody, signed in or not."""
+
+    @model_validator(mode="after")
+    def _is_about_somebody(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(
+                "this is about nobody; allowed: one or more of users, robots, groups, claims, anonymous, any-robot,"
+                " signed-in, everyone"
+            )
+        return self
+
+    def to_subjects(self) -> Subjects:
+        """The same as a value to decide by."""
+        flags = (
+            (ANONYMOUS, self.anonymous),
+            (ANY_ROBOT, self.any_robot),
+            (SIGNED_IN, self.signed_in),
+            (EVERYONE, self.everyone),
+        )
+        users = (SubjectKey("user", name) for name in self.users)
+        robots = (SubjectKey("robot", name) for name in self.robots)
+        groups = (SubjectKey("group", name) for name in self.groups)
+        claims = (SubjectKey("claim", value, name) for name, values in (self.claims or {}).items() for value in values)
+        return Subjects(frozenset([*users, *robots, *groups, *claims, *(key for key, is_meant in flags if is_meant)]))
+
+
+class ResourcesEntry(Entry):
+    """What a rule is about."""
+
+    repositories: Globs
+    """Globs over repository names, of which one must match; "**" is all of them."""
+    tags: TagGlobs = ()
+    """Globs over tags, of which one must match where a request names a tag. Absent: all tags, and what has none."""
+
+
+class RuleEntry(Entry):
+    """One rule: it allows or denies some actions, to some callers, on some repositories."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["allow"]}, {"required": ["deny"]}]})
+
+    name: Line
+    """What `policy explain` and the log call the rule; no other rule in any file has the same."""
+    description: Prose = ""
+    """What the rule is for, to those who read it and to those whom it denies something."""
+    allow: Allowed = ()
+    """Actions: pull, push, delete, "*" for these three, or catalog alone. Exactly one of allow and deny stands."""
+    deny: Denied = ()
+    """The same, denied: it wins over every allow. Also create (the first write into a repository that is not there) and
+    overwrite (an existing tag gets another manifest), which push hides."""
+    to: SubjectsEntry
+    """Whom the rule is about."""
+    on: ResourcesEntry | None = None
+    """Which repositories it is about. Needed for every action but catalog, which has none."""
+    when: When | None = None
+    """A condition in CEL, over caller, request, resource and time: the rule is there only where it holds."""
+    lifetime: Lifetime | None = None
+    """Of an allow: a token for what it allows is good for no longer, as a duration such as 15m; at least 1m."""
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if bool(self.allow) == bool(self.deny):
+            raise ValueError("a rule allows or denies; allowed: exactly one of allow and deny")
+        if self.deny and self.lifetime is not None:
+            raise ValueError("a deny makes no token; allowed: lifetime beside allow")
+        actions: tuple[str, ...] = self.allow or self.deny
+        if "catalog" not in actions:
+            if self.on is None:
+                raise ValueError('it is not said on what; allowed: on: {repositories: [globs]}, where "**" is all')
+        elif set(actions) != {"catalog"}:
+            raise ValueError("catalog stands beside other actions; allowed: catalog in a rule of its own, without `on`")
+        elif self.on is not None:
+            raise ValueError("the catalog is not one of the repositories; allowed: leave `on` out")
+        if "create" in actions and self.on is not None and self.on.tags:
+            raise ValueError("a repository is created before it has tags; allowed: create in a rule without tags")
+        return self
+
+    def to_rule(self, file: str, line: int) -> Rule:
+        """The same as a value to decide by."""
+        actions: tuple[str, ...] = self.allow or self.deny
+        return Rule(
+            name=self.name,
+            description=self.description,
+            effect=Effect.ALLOW if self.allow else Effect.DENY,
+            actions=frozenset(
+                action for name in actions for action in (REPOSITORY_ACTIONS if name == "*" else (Action(name),))
+            ),
+            subjects=self.to.to_subjects(),
+            resources=Resources(self.on.repositories, self.on.tags) if self.on else Resources(),
+            file=file,
+            line=line,
+            condition=self.when,
+            lifetime_s=None if self.lifetime is None else int(self.lifetime.total_seconds()),
+        )
+
+
+class FileEntry(Entry):
+    """One policy file."""
+
+    version: Annotated[Literal["1"], WithJsonSchema({"enum": [1, "1"]})]
+    """The version of this language: 1."""
+    rules: Annotated[tuple[RuleEntry, ...], AfterValidator(not_empty), AtLeastOne]
+    """The rules, in any order."""
+    tests: tuple[CaseEntry, ...] = ()
+    """Cases: what the rules of all files together must say. `authproxy policy test` decides them."""

@@ -1,0 +1,181 @@
+"""The addresses of one upstream: a request goes to one of them, and to another where the first fails and that is safe.
+
+All of them are the same registry: they share their storage. What is known of them is a process's own.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import structlog
+
+from authproxy.clock import Clock
+from authproxy.http.client.address import Address
+from authproxy.http.client.connection import Request
+from authproxy.http.client.errors import Busy, Unreachable, Unsendable, UpstreamError
+from authproxy.http.client.pool import Answer, Pool
+from authproxy.proxy.outliers import Standing, choose
+
+log = structlog.get_logger(__name__)
+
+# Said by a machine that cannot serve now, or by a balancer in front of one that is down: RFC 9110 §15.6.
+UNAVAILABLE = (502, 503, 504)
+
+LEAST_FAULT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """A question that each address is asked every so often: any answer below 500 says that it is well.
+
+    `threshold` failures in a row take it out, one good answer brings it back. Times are seconds.
+    """
+
+    path: str = "/v2/"
+    interval_s: float = 10
+    timeout_s: float = 5
+    threshold: int = 3
+
+
+class State(NamedTuple):
+    """How an address does, for who watches us."""
+
+    url: str
+    is_up: bool  # False: others are asked in its place, where there are others
+    in_flight: int  # requests
+    failed: int  # requests that it did not answer, or with 502, 503 or 504
+
+
+class Places:
+    """Where an upstream is: a pool for each address, one or more."""
+
+    def __init__(self, pools: Sequence[Pool], now: Clock) -> None:
+        self._pools = tuple(pools)
+        self._standings = [Standing()] * len(pools)
+        self._failed = [0] * len(pools)
+        self._now = now
+        self._turn = 0
+
+    def __repr__(self) -> str:
+        return f"<Places {', '.join(pool.address.url for pool in self._pools)}>"
+
+    async def ask(self, request: Request) -> tuple[Address, Answer]:
+        """Send a request to one of the addresses; which, and what it answered. Raises UpstreamError.
+
+        Another one is asked where nothing can have been sent, and for what may be repeated also where no answer came
+        or one that says so much as "not now". The last one's answer, or error, counts.
+        """
+        tried: set[int] = set()
+        while True:
+            index = self._choose(tried)
+            tried.add(index)
+            is_last = len(tried) == len(self._pools)
+            pool = self._pools[index]
+            try:
+                answer = await pool.ask(request)
+            except UpstreamError as exc:
+                self._note(index, exc)
+                if is_last or not _may_go_elsewhere(request, exc):
+                    raise
+                continue
+            if answer.status not in UNAVAILABLE:
+                self._succeed(index)
+                return pool.address, answer
+            self._fail(index, f"it answered {answer.status}")
+            if is_last or not request.is_repeatable:
+                return pool.address, answer
+            answer.close()
+
+    def states(self) -> tuple[State, ...]:
+        """How each address does now. May be called in any thread."""
+        now = self._now()
+        return tuple(
+            State(pool.address.url, not standing.is_out(now), pool.in_flight, failed)
+            for pool, standing, failed in zip(self._pools, self._standings, self._failed, strict=True)
+        )
+
+    def close(self) -> None:
+        """Close every connection. Requests in flight fail."""
+        for pool in self._pools:
+            pool.close()
+
+    async def watch(self, check: HealthCheck) -> None:
+        """Ask every address about its health until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for index in range(len(self._pools)):
+                tasks.create_task(self._watch(index, check), name=f"health of {self._pools[index].address.url}")
+
+    def _choose(self, tried: Collection[int]) -> int:
+        count = len(self._pools)
+        if count == 1:
+            return 0
+        # Turned by one each time, so that equals take turns.
+        self._turn = (self._turn + 1) % count
+        order = [(self._turn + step) % count for step in range(count)]
+        chosen = choose(
+            [self._standings[index] for index in order],
+            [self._pools[index].in_flight for index in order],
+            self._now(),
+            [order.index(index) for index in tried],
+        )
+        assert chosen is not None  # `ask` ends with the last one
+        return order[chosen]
+
+    def _note(self, index: int, error: UpstreamError) -> None:
+        """A request that cannot be sent, or found no free connection, says nothing about the address."""
+        if not isinstance(error, Busy | Unsendable):
+            self._fail(index, repr(error))
+
+    def _succeed(self, index: int) -> None:
+        standing = self._standings[index]
+        self._standings[index] = standing.after_success()
+
+    def _fail(self, index: int, reason: str) -> None:
+        self._failed[index] += 1
+        before = self._standings[index]
+        after = self._standings[index] = before.after_failure(self._now())
+        if len(self._pools) > 1 and after.ejections > before.ejections:
+            out_s = round(after.ejected_until - self._now())
+            log.warning("address left out", upstream=self._pools[index].address.url, seconds=out_s, reason=reason)
+
+    async def _watch(self, index: int, check: HealthCheck) -> None:
+        failures = 0
+        while True:
+            reason = await _ask_about_health(self._pools[index], check)
+            failures = 0 if reason is None else failures + 1
+            self._note_health(index, is_well=failures < check.threshold, reason=reason)
+            await asyncio.sleep(check.interval_s)
+
+    def _note_health(self, index: int, *, is_well: bool, reason: str | None) -> None:
+        before, url = self._standings[index], self._pools[index].address.url
+        if is_well and not before.is_well:
+            self._standings[index] = Standing()  # what requests met before is over too
+            log.warning("address is well again", upstream=url)
+        elif not is_well and before.is_well:
+            self._standings[index] = Standing(before.failures, before.ejections, before.ejected_until, is_well=False)
+            log.error("address is not well", upstream=url, reason=reason)
+
+
+def _may_go_elsewhere(request: Request, error: UpstreamError) -> bool:
+    """Whether a request that failed at one address can do no harm at another."""
+    return isinstance(error, Unreachable) or (request.is_repeatable and not isinstance(error, Busy | Unsendable))
+
+
+async def _ask_about_health(pool: Pool, check: HealthCheck) -> str | None:
+    """What is wrong with an address, or None."""
+    address = pool.address
+    request = Request("GET", address.target(check.path.encode(), b""), [(b"host", address.authority.encode())])
+    try:
+        async with asyncio.timeout(check.timeout_s):
+            answer = await pool.ask(request)
+            try:
+                async for _ in answer:
+                    pass
+            finally:
+                answer.close()
+    except TimeoutError:
+        return f"no answer within {check.timeout_s:g} s"
+    except UpstreamError as exc:
+        return repr(exc)
+    return f"it answered {answer.status}" if answer.status >= LEAST_FAULT else None

@@ -1,0 +1,149 @@
+"""The embedded default, `authproxy serve --embedded`: a working registry out of an empty folder, and no file to write.
+
+    data/registry/     blobs and manifests, in CNCF Distribution's layout
+    data/htpasswd      the users' passwords (bcrypt)        made on the first start, with the user `admin`
+    data/users.yaml    the users' groups                     made on the first start
+    data/keys/         the keys that sign tokens
+    data/state/        whose tokens are revoked
+    certs/             an own CA and a server certificate    made on the first start
+    policies/          who may do what                       made where there is none
+
+Every value can be overridden by a REGISTRY_… variable.
+"""
+
+import datetime as dt
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from authproxy.certificates import make_certificates
+from authproxy.errors import StartError
+from authproxy.files.atomic import make_private_folder, write_private
+from authproxy.files.owner_rights import rights_at
+from authproxy.files.text import read_content
+from authproxy.identity.accounts import add_user
+from authproxy.policy import DEFAULT_POLICY
+
+ADMIN = "admin"
+ADMINS = "admins"
+PASSWORD_VARIABLE = "AUTHPROXY_ADMIN_PASSWORD"  # noqa: S105 - the variable's name
+PASSWORD_FILE_VARIABLE = "AUTHPROXY_ADMIN_PASSWORD_FILE"  # noqa: S105 - the variable's name
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the embedded default keeps its things, below one folder."""
+
+    folder: Path
+
+    @property
+    def data(self) -> Path:
+        """Everything that must be kept."""
+        return self.folder / "data"
+
+    @property
+    def htpasswd(self) -> Path:
+        """Names and password hashes."""
+        return self.data / "htpasswd"
+
+    @property
+    def users(self) -> Path:
+        """Groups."""
+        return self.data / "users.yaml"
+
+    @property
+    def audit_log(self) -> Path:
+        """Every decision about tokens and logins."""
+        return self.data / "audit.log"
+
+    @property
+    def certs(self) -> Path:
+        """The authority and the server's certificate."""
+        return self.folder / "certs"
+
+    @property
+    def policies(self) -> Path:
+        """The rules."""
+        return self.folder / "policies"
+
+    def values(self) -> dict[str, Any]:
+        """The configuration as config.yml would have it."""
+        return {
+            "version": "0.1",
+            "log": {"level": "info"},
+            "http": {
+                "addr": "localhost:5000",
+                "tls": {"certificate": str(self.certs / "server.pem"), "key": str(self.certs / "server.key")},
+            },
+            "storage": {
+                "filesystem": {"rootdirectory": str(self.data / "registry")},
+                "delete": {"enabled": "true"},
+            },
+            "token": {"service": "authproxy", "keys": str(self.data / "keys"), "state": str(self.data / "state")},
+            "identities": [{"htpasswd": {"path": str(self.htpasswd)}}, {"users": {"path": str(self.users)}}],
+            "policies": {"path": str(self.policies)},
+            "audit": {"file": {"path": str(self.audit_log)}},
+        }
+
+
+def prepare(layout: Layout, environ: Mapping[str, str], *, now: dt.datetime) -> str | None:
+    """Make what is missing. Returns the admin's password where one was made up, to be shown once.
+
+    What exists is left as it is. Raises StartError where a folder cannot be written or the given password is no good.
+    """
+    try:
+        make_private_folder(layout.data)
+        made_up = None if layout.htpasswd.exists() else _add_admin(layout, environ)
+        if not (layout.certs / "server.pem").exists():
+            make_certificates(layout.certs, host_names(), now=now)
+        if not _has_policies(layout.policies):
+            with rights_at(layout.policies) as place:
+                place.path.mkdir(exist_ok=True)
+            write_private(layout.policies / "default.yaml", DEFAULT_POLICY.encode(), mode=0o644)
+    except OSError as exc:
+        raise StartError(
+            f"cannot write {exc.filename or layout.data}: {exc.strerror};"
+            f" start in a folder that you may write (data/, certs/ and policies/ go there)"
+        ) from exc
+    return made_up
+
+
+def host_names() -> list[str]:
+    """What a client on this machine or its network may call it."""
+    own = socket.gethostname().lower()
+    return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", *([own] if _is_dns_name(own) else [])]))
+
+
+def _add_admin(layout: Layout, environ: Mapping[str, str]) -> str | None:
+    given = _given_password(environ)
+    password = given or secrets.token_urlsafe(15)
+    add_user(layout.htpasswd, layout.users, ADMIN, password, [ADMINS])
+    return None if given else password
+
+
+def _given_password(environ: Mapping[str, str]) -> str | None:
+    password, path = environ.get(PASSWORD_VARIABLE), environ.get(PASSWORD_FILE_VARIABLE)
+    if password and path:
+        raise StartError(f"{PASSWORD_VARIABLE} and {PASSWORD_FILE_VARIABLE}: both give a password; remove one of them")
+    if password:
+        return password
+    if not path:
+        return None
+    try:
+        password = read_content(Path(path)).decode("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise StartError(f"{PASSWORD_FILE_VARIABLE}: cannot read {path}: {exc}") from exc
+    if not password:
+        raise StartError(f"{PASSWORD_FILE_VARIABLE}: {path} is empty; its first line is the password")
+    return password
+
+
+def _has_policies(folder: Path) -> bool:
+    return any(path.suffix in (".yaml", ".yml") for path in folder.glob("*"))
+
+
+def _is_dns_name(name: str) -> bool:
+    return bool(name) and name.isascii() and all(part.replace("-", "a").isalnum() for part in name.split("."))

@@ -1,0 +1,267 @@
+"""Requests to one registry: where it answers, who is asking, and what is tried again."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from hashlib import blake2b
+from typing import Any
+from urllib.request import getproxies
+
+import httpx
+
+from authproxy.access import Access
+from authproxy.clock import Clock
+from authproxy.registry_client.bounded_body import IDENTITY, BadBody, discard, read_body
+from authproxy.registry_client.docker_credentials import Login
+from authproxy.registry_client.errors import ANONYMOUS, RemoteError
+from authproxy.registry_client.host import authority_of
+from authproxy.registry_client.retry import find_cause, is_lasting, pause_s, persist
+from authproxy.registry_client.tokens import Authorizer
+from authproxy.registry_client.transport import TIMEOUTS, Direct
+from authproxy.registry_client.trust import Trust, is_loopback, tls_context
+
+# Answers that are read whole: manifests (registries take 4 MiB, a few more) and pages of names.
+MAX_ANSWER_BYTES = 16 << 20
+BAD_REQUEST, UNAUTHORIZED = 400, 401
+
+# What OpenSSL says of an answer that is no TLS.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE")
+
+MAX_REDIRECTS = 20
+
+# Of one list: five million names where a registry gives a hundred at a time.
+MAX_PAGES = 50_000
+
+# How often HTTPS is tried where a connection is taken and broken off, before HTTP is; and how long: a server that
+# speaks HTTP alone may wait for the end of what it takes for a request.
+TLS_ATTEMPTS = 3
+TLS_WITHIN_S = 5.0
+
+
+class RegistryClient:
+    """One registry. `host` is as in names of images, `base` where it is known to answer.
+
+    Every method raises RemoteError.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        client: httpx.AsyncClient,
+        login: Login | None,
+        trust: Trust,
+        now: Clock,
+        *,
+        base: httpx.URL | None = None,
+    ) -> None:
+        self.host = host
+        self._client = client
+        self._trust = trust
+        self._is_anonymous = login is None
+        self._authorizer = Authorizer(host, login, client, now)
+        self._base = base
+        self._finding = asyncio.Lock()
+
+    def want_identity(self) -> None:
+        """Ask token servers for an identity token too, with each token for the login's password."""
+        self._authorizer.wants_identity = True
+
+    @property
+    def identity_token(self) -> str:
+        """What a token server gave to be used in the password's place; "" where nothing was, or it was not wanted."""
+        return self._authorizer.identity_token
+
+    async def address(self, path: str) -> httpx.URL:
+        """The address of a path, `/v2/…`, which is sent as it stands."""
+        async with self._finding:
+            if self._base is None:
+                self._base = await self._find_base()
+        return self._base.join(path)
+
+    async def ask(self, method: str, url: httpx.URL, needs: Sequence[Access], **options: Any) -> httpx.Response:
+        """Send a request that may be sent twice, and read its answer: any status but those that only ask to wait."""
+
+        async def once() -> httpx.Response:
+            return await self.read(await self.send_once(method, url, needs, **options))
+
+        try:
+            return await persist(once)
+        except httpx.TransportError as error:
+            raise self.unreachable(error) from error
+
+    @asynccontextmanager
+    async def streamed(
+        self, method: str, url: httpx.URL, needs: Sequence[Access], **options: Any
+    ) -> AsyncIterator[httpx.Response]:
+        """The same, its body unread. A fault while it is read is the reader's."""
+        try:
+            answer = await persist(lambda: self.send_once(method, url, needs, **options))
+        except httpx.TransportError as error:
+            raise self.unreachable(error) from error
+        try:
+            yield answer
+        finally:
+            await answer.aclose()
+
+    async def send_once(
+        self,
+        method: str,
+        url: httpx.URL,
+        needs: Sequence[Access],
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | AsyncIterator[bytes] | None = None,
+    ) -> httpx.Response:
+        """Send a request, and once more with what a 401 asks for. Raises TransportError.
+
+        A stream cannot be sent once more: the 401 is the answer, and whoever sends the next one is authorized for it.
+        """
+        is_ours = self._is_ours(url)
+        sent = dict(headers or {})
+        known = self._authorizer.find(needs) if is_ours else None
+        if known is not None:
+            sent["Authorization"] = known
+        answer = await self._transmit(method, url, sent, content)
+        if answer.status_code != UNAUTHORIZED or not is_ours:
+            return answer
+        value = await self._authorizer.answer(answer.headers.get_list("www-authenticate"), needs, refused=known)
+        if value is None or not isinstance(content, bytes | None):
+            return answer
+        await answer.aclose()
+        sent["Authorization"] = value
+        return await self._transmit(method, url, sent, content)
+
+    async def read(self, answer: httpx.Response) -> httpx.Response:
+        """The same answer with its content, which is bounded. Raises TransportError."""
+        try:
+            content = await read_body(answer, MAX_ANSWER_BYTES)
+        except BadBody as error:
+            raise RemoteError(f"{self.host} answers with {error}, to {answer.url}") from error
+        headers = [pair for pair in answer.headers.raw if pair[0].lower() != b"transfer-encoding"]
+        return httpx.Response(
+            answer.status_code,
+            headers=headers,
+            content=content,
+            request=answer.request,
+            extensions={ANONYMOUS: self._is_anonymous and answer.status_code == UNAUTHORIZED},
+        )
+
+    async def pages(
+        self, url: httpx.URL, needs: Sequence[Access], what: str, *, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """The answers that make up a list, the last with whatever status ended it. `what` is named in faults.
+
+        RFC 8288, as OCI Distribution 1.1 has it. A registry behind a proxy may name itself by an inner address: path
+        and query of a link are asked for at the registry's own address, whatever host the link names.
+        """
+        seen: set[bytes] = set()  # digests: an address may be as long as a header
+        following: httpx.URL | None = url
+        while following is not None:
+            mark = blake2b(str(following).encode(), digest_size=16).digest()
+            if mark in seen:
+                raise RemoteError(f"{what}: the registry sends us in a circle, back to {following}")
+            if len(seen) == MAX_PAGES:
+                raise RemoteError(f"{what}: the registry still names a next page after {MAX_PAGES}")
+            seen.add(mark)
+            answer = await self.ask("GET", following, needs, headers=headers)
+            if answer.status_code == BAD_REQUEST and "n" in following.params:  # the page size is too large for this one
+                answer = await self.ask("GET", following.copy_remove_param("n"), needs, headers=headers)
+            yield answer
+            following = self._next_page(answer) if answer.is_success else None
+
+    def _next_page(self, answer: httpx.Response) -> httpx.URL | None:
+        link = answer.links.get("next", {}).get("url")
+        if link is None:
+            return None
+        assert self._base is not None
+        try:
+            return self._base.copy_with(raw_path=answer.url.join(link).raw_path)
+        except httpx.InvalidURL as error:
+            raise RemoteError(f"{self.host} names the next page by an invalid address: {error}") from error
+
+    def unreachable(self, error: httpx.TransportError) -> RemoteError:
+        """No answer, in words."""
+        if isinstance(find_cause(error, ssl.SSLCertVerificationError), ssl.SSLCertVerificationError):
+            return RemoteError(
+                f"{self.host} shows a certificate that is not believed ({error}): name its authority by --ca FILE, or"
+                f" put that into {self._trust.certificates}/{self.host}/ca.crt, where docker looks too"
+            )
+        cause = find_cause(error, ssl.SSLError)
+        speaks_no_tls = cause is not None and any(word in str(cause) for word in _NO_TLS)
+        hint = "; --plain-http where it speaks HTTP alone" if speaks_no_tls and not self._trust.plain_http else ""
+        return RemoteError(f"{self.host} cannot be reached: {str(error) or type(error).__name__}{hint}")
+
+    def _is_ours(self, url: httpx.URL) -> bool:
+        # Whoever else a registry sends us to is told nothing, and nothing is told where others can listen.
+        base = self._base
+        return base is not None and (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
+
+    async def _transmit(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | AsyncIterator[bytes] | None
+    ) -> httpx.Response:
+        request = self._client.build_request(method, url, headers=headers, content=content)
+        try:
+            for _ in range(MAX_REDIRECTS):
+                answer = await self._client.send(request, stream=True)
+                if answer.next_request is None or method not in {"GET", "HEAD"}:
+                    return answer
+                # Storage of blobs is often elsewhere; httpx leaves the authorization out where the host is another.
+                # It would follow by itself, and gather the body of each redirect.
+                request = answer.next_request
+                await discard(answer)
+        except httpx.TransportError:
+            raise
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise RemoteError(f"{self.host} sends us nowhere: {error}") from error
+        raise RemoteError(f"{self.host} sends us nowhere: through more than {MAX_REDIRECTS} redirects, to {url}")
+
+    async def _find_base(self) -> httpx.URL:
+        """HTTPS; HTTP where that is not answered, on this machine, as docker does, or where it was said."""
+        authority = authority_of(self.host)
+        secure, plain = httpx.URL(f"https://{authority}/"), httpx.URL(f"http://{authority}/")
+        if not self._trust.plain_http and not is_loopback(self.host):
+            return secure
+        for attempt in range(1, TLS_ATTEMPTS + 1):
+            try:
+                async with asyncio.timeout(TLS_WITHIN_S):
+                    async with self._client.stream("GET", secure.join("/v2/")):
+                        pass
+            except TimeoutError:
+                return plain
+            except httpx.TransportError as error:
+                if is_lasting(error):
+                    raise self.unreachable(error) from error
+                if self._trust.plain_http or isinstance(find_cause(error, ssl.SSLError), ssl.SSLError):
+                    return plain
+                if find_cause(error, ConnectionRefusedError) is not None:
+                    raise self.unreachable(error) from error
+                await asyncio.sleep(pause_s(attempt, None))
+            else:
+                return secure
+        return plain
+
+
+@asynccontextmanager
+async def open_registry(
+    host: str, login: Login | None, trust: Trust, *, base: httpx.URL | None = None
+) -> AsyncIterator[RegistryClient]:
+    """A registry for the length of a block. Nothing is asked yet; without `base` the first request finds its scheme.
+
+    Raises RemoteError.
+    """
+    tls = tls_context(host, trust)
+    async with _open_client(host, tls) as client:
+        yield RegistryClient(host, client, login, trust, time.monotonic, base=base)
+
+
+def _open_client(host: str, tls: ssl.SSLContext) -> httpx.AsyncClient:
+    """Connections of our own; httpx's where the usual variables name a proxy and the registry is not this machine."""
+    timeout = httpx.Timeout(TIMEOUTS.read_s, connect=TIMEOUTS.connect_s)
+    if is_loopback(host) or not getproxies().keys() & {"http", "https", "all"}:
+        return httpx.AsyncClient(transport=Direct(tls), headers=IDENTITY, timeout=timeout, trust_env=False)
+    try:
+        return httpx.AsyncClient(verify=tls, headers=IDENTITY, timeout=timeout)
+    except ValueError as error:
+        raise RemoteError(f"a proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names is none: {error}") from error

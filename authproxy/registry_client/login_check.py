@@ -1,0 +1,48 @@
+"""A login tried at its registry, as docker does before it keeps one."""
+
+from dataclasses import dataclass, replace
+
+import httpx
+
+from authproxy.registry_client.client import open_registry
+from authproxy.registry_client.docker_credentials import Login
+from authproxy.registry_client.errors import RemoteError, refused
+from authproxy.registry_client.trust import Trust
+
+OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A login that was not refused. Not `was_asked`: the registry asks nobody who they are, so it may be wrong."""
+
+    login: Login  # what to keep: an identity token in the password's place, where the token server gave one
+    was_asked: bool
+
+
+async def sign_in(host: str, login: Login, trust: Trust) -> SignedIn:
+    """Ask for `/v2/` with a login. Raises RemoteError where it is refused, or the registry cannot be asked."""
+    hint = f"; what is wrong: authproxy registry ping {host}"
+    async with open_registry(host, login, trust) as registry:
+        registry.want_identity()
+        try:
+            url = await registry.address("/v2/")
+            answer = await registry.read(await registry.send_once("GET", url, ()))
+        except httpx.TransportError as error:
+            raise RemoteError(f"{host} cannot be reached: {str(error) or type(error).__name__}{hint}") from error
+        except RemoteError as error:
+            if error.status in (UNAUTHORIZED, FORBIDDEN):
+                raise _wrong(host, login) from None
+            raise RemoteError(f"{error}{hint}", error.status) from None
+        if answer.status_code == UNAUTHORIZED:
+            raise _wrong(host, login)
+        if answer.status_code != OK:
+            raise refused(answer, f"{host} does not answer as a registry does")
+        kept = login
+        if registry.identity_token:
+            kept = replace(login, password="", identity_token=registry.identity_token)
+        return SignedIn(kept, "authorization" in answer.request.headers)
+
+
+def _wrong(host: str, login: Login) -> RemoteError:
+    return RemoteError(f"{host} refuses the login of {login.user!r}: the name or the password is wrong", UNAUTHORIZED)

@@ -1,0 +1,79 @@
+"""The proxy's own HTTP/1.1 below httpx: large pieces in both directions, and answers that come before a body's end.
+
+A refused upload says why, though most of it was not sent. See docs/decisions/0026-speak-http-with-the-upstream.md.
+"""
+
+import ssl
+from collections.abc import AsyncIterator
+
+import httpx
+
+from authproxy.http.client.address import DEFAULT_PORTS, Address
+from authproxy.http.client.connection import Request, Timeouts
+from authproxy.http.client.errors import ConnectTimedOut, TimedOut, Unreachable, UpstreamError
+from authproxy.http.client.pool import Answer, Pool
+
+# A registry may have to move an upload of gigabytes within its storage before it says that it has it.
+TIMEOUTS = Timeouts(connect_s=30, read_s=300, write_s=300)
+
+
+class Direct(httpx.AsyncBaseTransport):
+    """Connections to any host, with one TLS context for all of them. A body has a `Content-Length`."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        self._pools: dict[Address, Pool] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it. Raises TransportError."""
+        url = request.url
+        if url.scheme not in DEFAULT_PORTS or not url.host:
+            raise httpx.UnsupportedProtocol(f"{url.scheme}://{url.host} cannot be asked")
+        pool = self._pool(Address(url.scheme, url.host, url.port or DEFAULT_PORTS[url.scheme]))
+        headers = [(name.lower(), value) for name, value in request.headers.raw]
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        has_body = request.headers.get("content-length", "0") != "0"
+        body = aiter(request.stream) if has_body else None
+        try:
+            answer = await pool.ask(Request(request.method, url.raw_path, headers, body))
+        except UpstreamError as error:
+            raise _transport_error(error) from error
+        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer))
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for pool in self._pools.values():
+            pool.close()
+
+    def _pool(self, address: Address) -> Pool:
+        if address not in self._pools:
+            self._pools[address] = Pool(address, self._tls if address.scheme == "https" else None, TIMEOUTS)
+        return self._pools[address]
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._answer:
+                yield piece
+        except UpstreamError as error:
+            raise _transport_error(error) from error
+
+    async def aclose(self) -> None:
+        self._answer.close()
+
+
+def _transport_error(error: UpstreamError) -> httpx.TransportError:
+    text = str(error) or type(error).__name__
+    match error:
+        case ConnectTimedOut():
+            return httpx.ConnectTimeout("no connection came about in time")
+        case Unreachable():
+            return httpx.ConnectError(text)
+        case TimedOut():
+            return httpx.ReadTimeout(text)
+        case _:
+            return httpx.RemoteProtocolError(text)

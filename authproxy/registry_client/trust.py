@@ -1,0 +1,58 @@
+"""How a registry is reached: its scheme, and whose certificate is believed."""
+
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from authproxy.registry_client.errors import RemoteError
+
+# docker reads them for each host: https://docs.docker.com/engine/security/certificates/
+CERTIFICATES = Path("/etc/docker/certs.d")
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What was said on the command line about certificates."""
+
+    ca: Path | None = None
+    plain_http: bool = False
+    certificates: Path = CERTIFICATES
+
+
+def tls_context(host: str, trust: Trust) -> ssl.SSLContext:
+    """The system's authorities, those of `ca`, and docker's for this host. Raises RemoteError."""
+    return tls_context_of(host, trust, authority_files(host, trust))
+
+
+def authority_files(host: str, trust: Trust) -> list[Path]:
+    """The files of authorities that are believed for this host besides the system's."""
+    return ([trust.ca] if trust.ca else []) + sorted((trust.certificates / host).glob("*.crt"))
+
+
+def tls_context_of(host: str, trust: Trust, authorities: Iterable[Path]) -> ssl.SSLContext:
+    """The system's authorities and some files', with docker's client certificates for this host. Raises RemoteError."""
+    context = ssl.create_default_context()
+    folder = trust.certificates / host
+    file = folder
+    try:
+        for file in authorities:
+            context.load_verify_locations(cafile=file)
+        for file in sorted(folder.glob("*.cert")):
+            context.load_cert_chain(file, file.with_suffix(".key"))
+    except OSError as error:
+        why = (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or error
+        place = trust.ca or folder
+        detail = why if file == place else f"{file.name}: {why}"
+        raise RemoteError(f"{place}: a certificate cannot be read: {detail}") from error
+    return context
+
+
+def is_loopback(host: str) -> bool:
+    """Whether docker speaks plain HTTP with this host where HTTPS is not answered."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    try:
+        return ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")

@@ -1,0 +1,1 @@
+"""Between the operating system and the ASGI application: processes, sockets, TLS, privileges."""

@@ -1,0 +1,129 @@
+"""From root to an account of its own, where nothing is lost by it: what the container image does at its start.
+
+Root is wanted for ports below 1024, and for the data folder of a registry that ran as root until today. Where all that
+the configuration names can be used as another account, the server becomes that, for good, once it has its ports. Where
+not, it stays root and says what keeps it: a registry that was moved here by the name of its image alone serves at once.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from authproxy.config.document.schema import leaves
+from authproxy.config.settings import Settings
+from authproxy.errors import StartError
+from authproxy.files.owner_rights import find_place
+
+# `UID:GID`, in numbers; the image sets it. Without it the server stays who it is.
+VARIABLE = "AUTHPROXY_RUN_AS"
+
+# Below the root folder of the storage: what a registry that ran as root has made its own.
+MADE_BY_REGISTRIES = ("docker/registry/v2", "docker/registry/v2/blobs", "docker/registry/v2/repositories")
+
+
+def step_down(settings: Settings, environ: Mapping[str, str]) -> str | None:
+    """Become the account of the variable, where there is one and we are root. In a sentence what keeps us from it.
+
+    Folders of ours that are empty and root's are given to that account first. Raises StartError where the variable
+    names no account.
+    """
+    named = environ.get(VARIABLE)
+    if not named or os.geteuid() != 0:
+        return None
+    uid, gid = parse_account(named)
+    if uid == 0:
+        return None
+    written, read = _written(settings), _read(settings)
+    try:
+        for folder in written:
+            _hand_over(folder, uid, gid)
+        with acting_as(uid, gid):
+            kept = _first_obstacle(written, read)
+        if kept is None:
+            os.setgroups([])
+            os.setgid(gid)
+            os.setuid(uid)
+            return None
+    except PermissionError as exc:  # the container has given up what changing accounts takes
+        return f"still root: {exc.strerror}: changing to {named} needs CAP_CHOWN, CAP_SETGID and CAP_SETUID"
+    return f"still root: {kept} as {named}; chown -R {named} what is mounted there, and the next start runs as that"
+
+
+def find_foreign_storage(settings: Settings) -> str | None:
+    """A warning where root serves a storage folder that another account may lead elsewhere; None where it doesn't."""
+    storage = settings.storage
+    if os.geteuid() != 0 or not settings.has_core or storage is None or storage.filesystem is None:
+        return None
+    account = find_place(storage.filesystem.rootdirectory).account
+    if account is None:
+        return None
+    return (
+        f"the server is root, and its storage belongs to {account}: with links in it that account can have root write"
+        f" elsewhere; run the server as that account, with {VARIABLE}={account.uid}:{account.gid} or User= of the unit"
+    )
+
+
+def parse_account(named: str, said_by: str = VARIABLE) -> tuple[int, int]:
+    """Read `UID:GID`. Raises StartError, which names `said_by`."""
+    uid, colon, gid = named.partition(":")
+    if not (colon and uid.isdecimal() and gid.isdecimal()):
+        raise StartError(f"{said_by}: {named!r} is no account; write UID:GID in numbers, as 65532:65532")
+    return int(uid), int(gid)
+
+
+def _written(settings: Settings) -> tuple[Path, ...]:
+    """The folders that the server writes to, and the file of the audit log."""
+    folders: list[Path] = []
+    if settings.has_core and settings.storage is not None and settings.storage.filesystem is not None:
+        folders.append(settings.storage.filesystem.rootdirectory)
+    if settings.token is not None:
+        folders += [folder for folder in (settings.token.keys, settings.token.state) if folder is not None]
+    if settings.audit is not None and settings.audit.file is not None:
+        folders += [settings.audit.file.path.parent, settings.audit.file.path]
+    return tuple(folders)
+
+
+def _read(settings: Settings) -> tuple[Path, ...]:
+    """All else that the configuration names and that is there. What is missing is somebody else's fault to tell."""
+    written = _written(settings)
+    named = (value for _, value in leaves(settings) if isinstance(value, Path))
+    return tuple(path for path in named if path not in written and path.exists() and not path.is_socket())
+
+
+def _hand_over(path: Path, uid: int, gid: int) -> None:
+    place = find_place(path)
+    if place.account is not None:  # somebody else decides which folder that is
+        return
+    if place.path.is_dir() and place.path.stat().st_uid == 0 and not any(place.path.iterdir()):
+        os.chown(place.path, uid, gid)
+
+
+def _first_obstacle(written: Iterable[Path], read: Iterable[Path]) -> str | None:
+    for root in written:
+        for folder in (root, *(root / part for part in MADE_BY_REGISTRIES)):
+            wanted = os.R_OK | os.W_OK | (os.X_OK if folder.is_dir() else 0)
+            if folder.exists() and not os.access(folder, wanted, effective_ids=True):
+                return f"{folder} cannot be written"
+    for path in read:
+        wanted = os.R_OK | os.X_OK if path.is_dir() else os.R_OK
+        if not os.access(path, wanted, effective_ids=True):
+            return f"{path} cannot be read"
+    return None
+
+
+@contextmanager
+def acting_as(uid: int, gid: int, of: Sequence[int] = ()) -> Iterator[None]:
+    """With the rights of an account, which is in the groups `of` too, for the length of a block; root's come back."""
+    groups = os.getgroups()
+    os.setgroups(of)
+    os.setegid(gid)
+    try:
+        os.seteuid(uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+    finally:
+        os.setegid(0)
+        os.setgroups(groups)

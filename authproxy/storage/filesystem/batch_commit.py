@@ -1,0 +1,223 @@
+"""Several files put in their places together, durably, with as few syncs as that takes.
+
+A sync costs what the disk takes to answer, nearly the same for one file as for ten at once. So first all folders are
+made and all contents written, into files without a name; then everything is synced; then the files get their names, in
+order; then the folders that they came into are synced. What a crash in the middle can leave is in
+docs/explanation/durability.md, and why the files have no name until then in
+docs/decisions/0048-write-into-files-without-a-name.md. A file that has a folder for itself comes with it, where its
+place has no folder yet: one folder less to make and to remove, which is costly
+(docs/decisions/0017-make-and-remove-no-file-in-vain.md).
+"""
+
+import errno
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
+
+from authproxy.storage.change_marks import Changes
+from authproxy.storage.filesystem import durable
+from authproxy.storage.filesystem.locks import Locks
+from authproxy.storage.layout import ROOT, StorePath
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_UNNAMED = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
+# File systems without such files say the first, kernels that don't know them the others.
+_NO_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
+
+
+class Draft:
+    """One file: open, at `at` now ("": it has no name yet) and at `place` in the end."""
+
+    __slots__ = (
+        "at",
+        "content",
+        "descriptor",
+        "folder",
+        "has_moved_folder",
+        "is_placed",
+        "moves_folder",
+        "path",
+        "place",
+    )
+
+    def __init__(self, root: str, path: StorePath, content: bytes | None, descriptor: int = -1, at: str = "") -> None:
+        self.path = path
+        self.place = f"{root}/{path}"
+        self.folder = os.path.dirname(self.place)
+        self.content = content  # None: somebody else has written it, and owns it as long as it is not in its place
+        self.descriptor = descriptor
+        self.at = at
+        self.is_placed = False
+        self.moves_folder = False  # it may come with the folder that it is in
+        self.has_moved_folder = False
+
+    @property
+    def changed(self) -> str:
+        """The folder that has a new entry since it was placed."""
+        return os.path.dirname(self.folder) if self.has_moved_folder else self.folder
+
+
+class Batch:
+    """Files on their way into the storage below `root`. Blocks: for a thread. Leaving it removes what is left of it.
+
+    with Batch(root, locks, changes) as batch:
+        batch.add(path, content)  # any number, in the order in which they shall become visible
+        batch.sync()
+        batch.place()  # from here on they are there
+        batch.settle()  # from here on for good
+    """
+
+    def __init__(self, root: str, locks: Locks, changes: Changes) -> None:
+        self._root = root
+        self._locks = locks
+        self._changes = changes
+        self._drafts: list[Draft] = []
+        self._changed: list[str] = []  # folders with a new folder in them, not yet synced
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for draft in self._drafts:
+            if draft.content is not None:
+                _discard(draft)
+            if draft.is_placed:
+                self._changes.tell(draft.path)
+            else:
+                durable.prune(draft.folder, f"{self._root}/{ROOT}")
+
+    def add(self, path: StorePath, content: bytes) -> None:
+        """Write content that gets its name later."""
+        draft = Draft(self._root, path, content)
+        self._drafts.append(draft)
+        self._write(draft, content)
+
+    def adopt(self, path: StorePath, descriptor: int, at: str, *, with_folder: bool) -> Draft:
+        """Take a file that is written already. Whoever opened it closes it; where it is not placed it stays.
+
+        `with_folder`: the folder that it is in may become the folder of its place.
+        """
+        draft = Draft(self._root, path, None, descriptor, at)
+        draft.moves_folder = with_folder
+        self._drafts.append(draft)
+        if with_folder:
+            self._changed += [*durable.make_folders(os.path.dirname(draft.folder)), os.path.dirname(at)]
+        else:
+            self._changed += durable.make_folders(draft.folder)
+        return draft
+
+    def sync(self) -> None:
+        """Make the contents and the new folders durable."""
+        durable.sync([draft.descriptor for draft in self._drafts], self._changed)
+        self._changed.clear()
+
+    def place(self, condition: Callable[[], bool] = lambda: True) -> bool:
+        """Put all in place, in order. Small files each under the lock of their path, where `condition` is asked.
+
+        False: it did not hold, and nothing more was placed.
+        """
+        for draft in self._drafts:
+            if draft.content is None:
+                self._move(draft)
+                continue
+            with self._locks.hold(draft.path):
+                if not condition():
+                    return False
+                self._rename(draft)
+        return True
+
+    def settle(self, *, last_apart: bool = False) -> None:
+        """Make the names durable under which the files are now; the last one, if told so, only after the others."""
+        folders = list(dict.fromkeys([*self._changed, *(draft.changed for draft in self._drafts)]))
+        if last_apart and len(folders) > 1:
+            last = folders.pop()
+            durable.sync(folders=folders)
+            folders = [last]
+        durable.sync(folders=folders)
+
+    def _write(self, draft: Draft, content: bytes) -> None:
+        for last in range(durable.ATTEMPTS - 1, -1, -1):
+            self._changed += durable.make_folders(draft.folder)
+            try:
+                draft.at, draft.descriptor = _open_draft(draft.folder, draft.place)
+                break
+            except FileNotFoundError:  # somebody has removed the folder, which was empty
+                if not last:
+                    raise
+        durable.write_at(draft.descriptor, content, 0)
+
+    def _move(self, draft: Draft) -> None:
+        if draft.moves_folder:
+            # What speaks against it (most often: the folder is there, with an older copy) is nothing to the file alone,
+            # or will be said then.
+            with suppress(OSError):
+                os.rename(os.path.dirname(draft.at), draft.folder)
+                draft.has_moved_folder = draft.is_placed = True
+                return
+        self._rename(draft)
+
+    def _rename(self, draft: Draft) -> None:
+        for last in range(durable.ATTEMPTS - 1, -1, -1):
+            try:
+                if draft.at:
+                    os.rename(draft.at, draft.place)
+                else:
+                    _give_name(draft)
+                break
+            except FileNotFoundError:  # somebody has removed the folder, and with it all in it
+                if not last:
+                    raise
+                self._make_again(draft)
+        draft.is_placed = True
+
+    def _make_again(self, draft: Draft) -> None:
+        if draft.content is None:
+            self._changed += durable.make_folders(draft.folder)
+        else:
+            os.close(draft.descriptor)
+            draft.descriptor = -1
+            self._write(draft, draft.content)
+            durable.sync([draft.descriptor])
+
+
+def _open_draft(folder: str, place: str) -> tuple[str, int]:
+    """Where a new file is ("": nowhere yet), and its descriptor."""
+    try:
+        return "", os.open(folder, _UNNAMED, 0o666)
+    except OSError as error:
+        if error.errno not in _NO_UNNAMED:
+            raise
+    at = _beside(place, secrets.token_hex(8))
+    return at, os.open(at, _NEW, 0o666)
+
+
+def _give_name(draft: Draft) -> None:
+    """Put a file that has no name in its place, under the lock of its path."""
+    unnamed = f"/proc/self/fd/{draft.descriptor}"
+    # Any `src_dir_fd` has Python call linkat, which follows the link that this is.
+    try:
+        os.link(unnamed, draft.place, src_dir_fd=draft.descriptor)
+    except FileExistsError:
+        # A name can't be given over another: a second one for as long as it takes to rename it. A process that
+        # was killed between the two left it, and no other uses it while we hold the lock.
+        at = _beside(draft.place, "new")
+        with suppress(FileNotFoundError):
+            os.unlink(at)
+        os.link(unnamed, at, src_dir_fd=draft.descriptor)
+        os.rename(at, draft.place)
+
+
+def _beside(place: str, mark: str) -> str:
+    """A leading dot and an ending of its own: our lists leave it out; CNCF Distribution looks for "link" and "data"."""
+    folder, _, name = place.rpartition("/")
+    return f"{folder}/.{name}.{mark}.tmp"
+
+
+def _discard(draft: Draft) -> None:
+    if draft.descriptor >= 0:
+        os.close(draft.descriptor)
+        if draft.at and not draft.is_placed:
+            with suppress(FileNotFoundError):
+                os.unlink(draft.at)

@@ -1,0 +1,270 @@
+"""The driver on a folder, in CNCF Distribution's layout. Any number of processes may share it."""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from authproxy.errors import StartError
+from authproxy.files.atomic import make_private_folder
+from authproxy.storage.change_marks import Changes
+from authproxy.storage.content_cache import Remembered
+from authproxy.storage.driver import MAX_SMALL_BYTES, NotFound, Still, UploadBusy
+from authproxy.storage.filesystem import durable
+from authproxy.storage.filesystem.batch_commit import Batch
+from authproxy.storage.filesystem.listings import FolderLists
+from authproxy.storage.filesystem.locks import Locks
+from authproxy.storage.filesystem.nonblocking import NotCached, open_cached, read_cached, size_cached
+from authproxy.storage.filesystem.reader import FileReader
+from authproxy.storage.filesystem.session import Session, create_session, find_size, take_session, take_session_cached
+from authproxy.storage.filesystem.startedat import Beginnings
+from authproxy.storage.filesystem.thread_pool import Workers
+from authproxy.storage.filesystem.upload import FileUpload
+from authproxy.storage.filesystem.write_buffer import Buffers
+from authproxy.storage.layout import ROOT, STARTED_FORMAT, UPLOAD_DATA, StorePath
+
+# Between two looks whether a session has become free, in seconds.
+LOOK_AGAIN_S = 0.02
+
+# What is read on the event loop where the kernel has it in memory: so many paths, about 10 µs each, and so many bytes.
+MAX_AT_ONCE = 16
+MAX_BYTES_AT_ONCE = 64 * 1024
+
+# Lock files, marks and when the newest session began, beside the layout: nothing else that is ours alone is there.
+LOCKS = ".authproxy/locks"
+CHANGES = ".authproxy/changes"
+BEGINNING = ".authproxy/startedat"
+
+# How long what another program changed may go unnoticed, in seconds.
+FOREIGN_S = 2.0
+
+
+class FilesystemDriver:
+    """See `driver.Driver`. `threads` bounds what runs at once: reads from the disk, writes, hashes.
+
+    `read_only`: nothing is made, written or tried out, and nobody may call a method that writes.
+
+    Raises StartError where the folder can't be made or written; `read_only`: where it can't be listed.
+    """
+
+    def __init__(self, root: Path, *, threads: int = 16, read_only: bool = False) -> None:
+        self._root = root
+        self._base = os.fspath(root)
+        if read_only:
+            _check_readable(root)
+        else:
+            _check_writable(root)
+        self._locks = Locks(root / LOCKS)
+        self._changes = Changes(root / CHANGES, read_only=read_only)
+        self._beginnings = Beginnings(f"{root}/{BEGINNING}")
+        self._remembered = Remembered(self._changes, foreign_s=FOREIGN_S, now=time.monotonic)
+        self._buffers = Buffers()
+        self._workers = Workers(threads, self._base)
+        self._lists = FolderLists(self._workers)
+
+    def __repr__(self) -> str:
+        return f"FilesystemDriver({str(self._root)!r})"
+
+    async def read(self, paths: Sequence[StorePath]) -> list[bytes | None]:
+        """See `driver.Driver`."""
+        if len(paths) <= MAX_AT_ONCE:
+            with suppress(NotCached):
+                return [self._read_at_once(path) for path in paths]
+        return await self._workers.run(lambda: [_read_small(self._at(path)) for path in paths])
+
+    def still(self, contents: Sequence[tuple[StorePath, bytes]]) -> Still | None:
+        """See `driver.Driver`."""
+        return self._remembered.still(contents)
+
+    def unchanged(self, folder: StorePath) -> Still:
+        """See `driver.Driver`."""
+        return self._remembered.unchanged(folder)
+
+    async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
+        """See `driver.Driver`."""
+        if len(paths) <= MAX_AT_ONCE:
+            with suppress(NotCached):
+                return [size_cached(self._at(path)) for path in paths]
+        return await self._workers.run(lambda: [find_size(self._at(path)) for path in paths])
+
+    async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
+        """See `driver.Driver`."""
+        return await self._lists.names(self._at(folder), after, limit)
+
+    async def write(self, path: StorePath, content: bytes) -> None:
+        """See `driver.Driver`."""
+        await self.write_all([(path, content)])
+
+    async def write_all(self, contents: Sequence[tuple[StorePath, bytes]]) -> None:
+        """See `driver.Driver`."""
+        await self._workers.run(partial(self._write_all, contents))
+
+    async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
+        """See `driver.Driver`."""
+        return await self._workers.run(partial(self._replace, path, content, expected))
+
+    async def delete(self, path: StorePath, *, expected: bytes | None = None) -> bool:
+        """See `driver.Driver`."""
+        return await self._workers.run(partial(self._delete, path, expected))
+
+    async def delete_tree(self, folder: StorePath) -> bool:
+        """See `driver.Driver`."""
+        return await self._workers.run(partial(self._delete_tree, folder))
+
+    @asynccontextmanager
+    async def open_reader(self, path: StorePath) -> AsyncIterator[FileReader]:
+        """See `driver.Driver`."""
+        try:
+            descriptor = open_cached(self._at(path))
+        except NotCached:
+            descriptor = await self._workers.run(partial(_open_file, self._at(path)), discard=os.close)
+        try:
+            yield FileReader(descriptor, os.fstat(descriptor).st_size, self._workers)
+        finally:
+            os.close(descriptor)
+
+    def create_upload(self, session: StorePath, *, started: datetime) -> AbstractAsyncContextManager[FileUpload]:
+        """See `driver.Driver`."""
+        job = partial(create_session, self._at(session), started.strftime(STARTED_FORMAT), self._beginnings)
+        return self._holding(lambda: self._workers.run(job, discard=Session.close))
+
+    def open_upload(self, session: StorePath, *, wait_s: float) -> AbstractAsyncContextManager[FileUpload]:
+        """See `driver.Driver`."""
+        return self._holding(lambda: self._wait_for_session(self._at(session), wait_s))
+
+    async def upload_size(self, session: StorePath) -> int:
+        """See `driver.Driver`."""
+        [size] = await self.sizes([StorePath(f"{session}/{UPLOAD_DATA}")])
+        if size is None:
+            raise NotFound
+        return size
+
+    async def close(self) -> None:
+        """See `driver.Driver`."""
+        await self._workers.close()
+
+    @asynccontextmanager
+    async def _holding(self, take: Callable[[], Awaitable[Session]]) -> AsyncIterator[FileUpload]:
+        upload = FileUpload(await take(), self._base, self._locks, self._changes, self._workers, self._buffers)
+        try:
+            yield upload
+        finally:
+            await upload.close()
+
+    async def _wait_for_session(self, folder: str, wait_s: float) -> Session:
+        deadline = asyncio.get_running_loop().time() + wait_s
+        while True:
+            session = await self._take_session(folder)
+            if session is not None:
+                return session
+            if asyncio.get_running_loop().time() >= deadline:
+                raise UploadBusy
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def _take_session(self, folder: str) -> Session | None:
+        try:
+            return take_session_cached(folder)
+        except NotCached:
+            return await self._workers.run(partial(take_session, folder), discard=_close_session)
+
+    def _read_at_once(self, path: StorePath) -> bytes | None:
+        found = self._remembered.find(path)
+        return self._remembered.read(path, self._read_cached) if found is None else found
+
+    def _read_cached(self, path: str) -> bytes | None:
+        return read_cached(self._at(path), MAX_BYTES_AT_ONCE)
+
+    def _at(self, path: str) -> str:
+        """Where something is, as text: a join of pathlib costs as much as opening the file."""
+        return f"{self._base}/{path}"
+
+    def _write_all(self, contents: Sequence[tuple[StorePath, bytes]]) -> None:
+        with Batch(self._base, self._locks, self._changes) as batch:
+            for path, content in contents:
+                batch.add(path, content)
+            batch.sync()
+            batch.place()
+            # A tag that moves must not be at its new place for good before what it points at is: not every file
+            # system keeps the order of renames over a power cut.
+            batch.settle(last_apart=True)
+
+    def _replace(self, path: StorePath, content: bytes, expected: bytes | None) -> bool:
+        def is_expected() -> bool:
+            return _read_small(self._at(path)) == expected
+
+        if not is_expected():
+            return False
+        with Batch(self._base, self._locks, self._changes) as batch:
+            batch.add(path, content)
+            batch.sync()
+            placed = batch.place(is_expected)
+            batch.settle()
+            return placed
+
+    def _delete(self, path: StorePath, expected: bytes | None) -> bool:
+        with self._locks.hold(path):
+            if expected is not None and _read_small(self._at(path)) != expected:
+                return False
+            try:
+                return durable.remove_file(self._at(path), self._at(ROOT))
+            finally:
+                self._changes.tell(path)
+
+    def _delete_tree(self, folder: StorePath) -> bool:
+        try:
+            return durable.remove_tree(self._at(folder), self._at(ROOT))
+        finally:
+            self._changes.tell_all()
+
+
+def _check_writable(root: Path) -> None:
+    try:
+        make_private_folder(root)
+        for folder in (root / ROOT, root / LOCKS):
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()  # without a name: nobody else can put something in its place
+    except OSError as error:
+        raise StartError(
+            f"storage.filesystem.rootdirectory: {root} can't be written ({error.strerror}: {error.filename}). Give the"
+            " folder to the user that runs authproxy, or name another."
+        ) from error
+
+
+def _check_readable(root: Path) -> None:
+    try:
+        os.scandir(root).close()
+    except OSError as error:
+        raise StartError(
+            f"storage.filesystem.rootdirectory: {root} can't be read ({error.strerror}). Let the user that runs"
+            " authproxy read it, or name another; with maintenance.readonly it isn't made."
+        ) from error
+
+
+def _read_small(path: str) -> bytes | None:
+    try:
+        descriptor = _open_file(path)
+    except NotFound:
+        return None
+    try:
+        size = os.fstat(descriptor).st_size
+        return os.read(descriptor, size) if size <= MAX_SMALL_BYTES else None
+    finally:
+        os.close(descriptor)
+
+
+def _open_file(path: str) -> int:
+    """A descriptor to read from. Raises NotFound."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound from None
+
+
+def _close_session(session: Session | None) -> None:
+    if session is not None:
+        session.close()

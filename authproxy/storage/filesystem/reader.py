@@ -1,0 +1,45 @@
+"""Reading a file in pieces: from the page cache on the event loop, from the disk in a thread."""
+
+import os
+from collections.abc import AsyncIterator
+from functools import partial
+
+from authproxy.storage.driver import PIECE_BYTES
+from authproxy.storage.filesystem.thread_pool import Workers
+
+
+class FileReader:
+    """An open file. A piece that is in memory costs no hand-over; any other is read where it may block."""
+
+    def __init__(self, descriptor: int, size: int, workers: Workers) -> None:
+        self.size = size
+        self._descriptor = descriptor
+        self._workers = workers
+
+    async def pieces(self, first: int, length: int) -> AsyncIterator[bytearray]:
+        """See `driver.Reader`."""
+        for offset in range(first, first + length, PIECE_BYTES):
+            # Its own for each piece: whoever sends it may have to keep it for a while.
+            piece = bytearray(min(PIECE_BYTES, first + length - offset))
+            taken = self._read_at_once(piece, offset)
+            if taken < len(piece):  # the rest is on the disk
+                await self._workers.run(
+                    partial(_read_rest, self._descriptor, memoryview(piece)[taken:], offset + taken)
+                )
+            yield piece
+
+    def _read_at_once(self, piece: bytearray, offset: int) -> int:
+        """How many bytes could be read without waiting for the disk."""
+        try:
+            return os.preadv(self._descriptor, [piece], offset, os.RWF_NOWAIT)
+        except OSError:  # EAGAIN: not in memory; EOPNOTSUPP: a file system that can't tell. The thread meets the others
+            return 0
+
+
+def _read_rest(descriptor: int, rest: memoryview, offset: int) -> None:
+    """Fill all of `rest`; the system may give less at a time. Raises OSError where the file ends before."""
+    while rest:
+        count = os.preadv(descriptor, [rest], offset)
+        if not count:
+            raise OSError(f"a stored file ends at {offset} bytes, in the middle of being read")
+        rest, offset = rest[count:], offset + count

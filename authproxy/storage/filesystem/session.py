@@ -1,0 +1,115 @@
+"""The folder of an upload's session: its data file, locked while a request writes to it, and when it began."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from authproxy.storage.driver import NotFound
+from authproxy.storage.filesystem import durable
+from authproxy.storage.filesystem.nonblocking import open_to_write_cached, size_cached
+from authproxy.storage.filesystem.startedat import Beginnings
+from authproxy.storage.layout import UPLOAD_DATA, UPLOAD_STARTED
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session's folder with its data file open, and locked for us alone."""
+
+    folder: str
+    descriptor: int
+    size: int
+
+    @property
+    def data(self) -> str:
+        """Where its bytes are."""
+        return f"{self.folder}/{UPLOAD_DATA}"
+
+    def is_plain(self) -> bool:
+        """Nothing but our own two files is in the folder: CNCF Distribution, where it took part, leaves more."""
+        return set(os.listdir(self.folder)) <= {UPLOAD_DATA, UPLOAD_STARTED}
+
+    def close(self) -> None:
+        """Unlock. The data stays."""
+        os.close(self.descriptor)
+
+
+def create_session(folder: str, started: str, beginnings: Beginnings) -> Session:
+    """Make a session's folder, which is not synced: it outlives the process, not a power cut. Blocks.
+
+    Those above it become durable, because the content's link will stand there.
+    """
+    if changed := durable.make_folders(folder)[:-1]:
+        durable.sync(folders=changed)
+    try:
+        descriptor = os.open(f"{folder}/{UPLOAD_DATA}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except OSError:
+        with suppress(OSError):
+            os.rmdir(folder)
+        raise
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        beginnings.write(f"{folder}/{UPLOAD_STARTED}", started)
+    except BaseException:  # nobody would ever come back to it
+        os.close(descriptor)
+        drop_session(folder)
+        raise
+    return Session(folder, descriptor, 0)
+
+
+def take_session(folder: str) -> Session | None:
+    """Open and lock a session. None: somebody else holds it. Blocks. Raises NotFound."""
+    try:
+        descriptor = os.open(f"{folder}/{UPLOAD_DATA}", os.O_RDWR | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound from None
+    return _lock(folder, descriptor, find_size)
+
+
+def take_session_cached(folder: str) -> Session | None:
+    """`take_session`, which does not wait for the disk. Raises NotFound, NotCached."""
+    return _lock(folder, open_to_write_cached(f"{folder}/{UPLOAD_DATA}"), size_cached)
+
+
+def drop_session(folder: str) -> None:
+    """Remove a session's folder. Not synced: one that comes back after a power cut does no harm."""
+    try:
+        for name in (UPLOAD_DATA, UPLOAD_STARTED):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{folder}/{name}")
+        os.rmdir(folder)
+    except OSError:  # CNCF Distribution keeps more in it
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def find_size(path: str) -> int | None:
+    """The size of a file in bytes; None where there is none."""
+    try:
+        return os.stat(path).st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _lock(folder: str, descriptor: int, size_of: Callable[[str], int | None]) -> Session | None:
+    """Lock an open data file, or close it: None where somebody else holds it."""
+    is_ours, size = False, None
+    try:
+        is_ours = _try_lock(descriptor)
+        # Who held it may have moved the file into place, or dropped it, while we were opening it.
+        size = size_of(f"{folder}/{UPLOAD_DATA}") if is_ours else None
+    finally:
+        if size is None:
+            os.close(descriptor)
+    if is_ours and size is None:
+        raise NotFound
+    return None if size is None else Session(folder, descriptor, size)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

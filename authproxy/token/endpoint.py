@@ -1,0 +1,110 @@
+"""`/token` over HTTP.
+
+Plain ASGI endpoints inside the FastAPI application: no framework reads a parameter here, so its own answer to a
+malformed one (422, at which clients give up) can never occur.
+"""
+
+from typing import ClassVar
+
+import structlog
+from starlette.routing import BaseRoute, Route
+
+from authproxy.asgi import (
+    ORIGIN,
+    ContentTooLong,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    find_header,
+    read_body,
+    respond,
+    send_whole,
+)
+from authproxy.authorization import TOKEN_PATH, basic_challenge
+from authproxy.client_view import UNKNOWN
+from authproxy.errors import CredentialsRefused, TokenRequestInvalid, Unsupported
+from authproxy.token.anonymous_cache import AnonymousAnswers, Answered
+from authproxy.token.audit import TokenAudit
+from authproxy.token.grant import TokenAnswer, TokenService
+from authproxy.token.jws import to_json
+from authproxy.token.request import TokenRequest, parse_get, parse_post
+
+log = structlog.get_logger(__name__)
+
+# RFC 6749 §5.1: an answer with a token must not be stored.
+_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
+
+# Several times what the scopes of the largest push take.
+MAX_FORM_BYTES = 64 * 1024
+
+
+def token_routes(service: TokenService, audit: TokenAudit | None = None) -> list[BaseRoute]:
+    """`/token`. `audit` is told of every answer."""
+    return [Route(TOKEN_PATH, TokenEndpoint(service, audit))]
+
+
+class TokenEndpoint:
+    """GET and POST of a token. Errors are raised: the application's one writer answers them."""
+
+    ALLOWED: ClassVar = "GET, HEAD, POST, OPTIONS"
+
+    def __init__(self, service: TokenService, audit: TokenAudit | None = None) -> None:
+        self.service = service
+        self.audit = audit
+        self._anonymous = AnonymousAnswers()
+        # RFC 9110 §11.6.1: every 401 has a challenge. No client answers this one by itself: they come here with what
+        # they have, and the challenge that sends them here is the one of /v2/.
+        self._challenge = ("WWW-Authenticate", basic_challenge(service.service))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        method = scope["method"]
+        if method == "OPTIONS":  # a CORS preflight carries no credentials
+            await respond(send, 204, [("Allow", self.ALLOWED), ("Cache-Control", "no-store")])
+            return
+        if method not in ("GET", "HEAD", "POST"):
+            raise Unsupported(f"{method} is not supported here", headers=[("Allow", self.ALLOWED)])
+        answered = await self._answer(scope, receive)
+        if self.audit is not None:
+            self.audit.answered(scope, answered.request, answered.answer)
+        await send_whole(send, 200, list(answered.headers), b"" if method == "HEAD" else answered.body)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answered:
+        """The answer to a request, or what the same anonymous question was answered a moment ago."""
+        if scope["method"] == "POST" or find_header(scope["headers"], b"authorization") is not None:
+            return await self._answer_anew(scope, receive)
+        origin = scope.get(ORIGIN, UNKNOWN)
+        question = origin.client, origin.scheme, scope["query_string"]
+        if (answered := self._anonymous.find(question)) is None:
+            answered = await self._answer_anew(scope, receive)
+            self._anonymous.hold(question, answered)
+        return answered
+
+    async def _answer_anew(self, scope: Scope, receive: Receive) -> Answered:
+        request: TokenRequest | None = None
+        try:
+            request = await self._parse(scope, receive)
+            answer = await self.service.answer(request, scope.get(ORIGIN, UNKNOWN))
+        except CredentialsRefused as exc:
+            user, reason = request.user if request else "", str(exc.__cause__ or exc)
+            log.info("login refused", client=scope.get(ORIGIN, UNKNOWN).client, user=user, reason=reason)
+            if self.audit is not None:
+                self.audit.refused(scope, request, reason)
+            raise CredentialsRefused(str(exc), detail=exc.detail, headers=[*exc.headers, self._challenge]) from exc
+        return Answered(request, answer, *_as_json(answer))
+
+    async def _parse(self, scope: Scope, receive: Receive) -> TokenRequest:
+        headers = scope["headers"]
+        if scope["method"] != "POST":
+            return parse_get(scope["query_string"], find_header(headers, b"authorization"))
+        try:
+            body = await read_body(receive, MAX_FORM_BYTES)
+        except ContentTooLong:
+            raise TokenRequestInvalid(f"the form is larger than {MAX_FORM_BYTES} bytes") from None
+        return parse_post(find_header(headers, b"content-type"), body)
+
+
+def _as_json(answer: TokenAnswer) -> tuple[Headers, bytes]:
+    body = to_json(answer.to_json()).encode()
+    return [*_HEADERS, (b"content-length", b"%d" % len(body))], body

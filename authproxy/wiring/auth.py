@@ -1,0 +1,204 @@
+"""Who may come in: the layers before the backend by mode, and what they lean on: keys, users, policies."""
+
+import hmac
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+from fastapi import FastAPI
+
+from authproxy.asgi import App
+from authproxy.audit.event import Record
+from authproxy.config.sections.auth import Auth, AuthHtpasswd, AuthSilly, AuthToken
+from authproxy.config.sections.storage import UploadPurging
+from authproxy.config.settings import Mode, Settings, Token
+from authproxy.edge.audit import AuditRefusals
+from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute, Users, Verifier
+from authproxy.edge.challenge import BasicChallenge, BearerChallenge, Challenge
+from authproxy.edge.opening import SessionSigner
+from authproxy.edge.sessions import SignSessions
+from authproxy.edge.silly import AcceptAnything
+from authproxy.edge.tag_rules import Permit
+from authproxy.identity.directory import Directory
+from authproxy.identity.htpasswd import provision_htpasswd
+from authproxy.identity.passwords import Passwords
+from authproxy.identity.source import Source, htpasswd_source, users_source
+from authproxy.metrics.logins import CountedLogins
+from authproxy.policy.policies import Policies
+from authproxy.token.audit import TokenAudit
+from authproxy.token.endpoint import token_routes
+from authproxy.token.foreign import ForeignKeys
+from authproxy.token.grant import TokenService
+from authproxy.token.issuer import Issuer
+from authproxy.token.jose_header import HeaderStyle
+from authproxy.token.jwks_endpoint import Issued, discovery_routes
+from authproxy.token.keyring import KeyRing
+from authproxy.token.misplaced_refresh_token import WithoutMisplaced
+from authproxy.token.refresh import RefreshTokens
+from authproxy.token.revocations import NobodyRevoked, RevocationFolder, Revocations
+from authproxy.token.verifier import foreign_verifier, own_verifier
+from authproxy.wiring.audit import make_audit
+from authproxy.wiring.lifespan import Parts
+from authproxy.wiring.permissions import FindRules
+from authproxy.wiring.policy import EveryUserEverything, PolicyJudge
+from authproxy.wiring.reasons import PolicyReasons
+
+Layer: TypeAlias = Callable[[App], App]
+
+# A push may take so long, in seconds, however soon uploads are purged: an hour is what a slow line needs for a layer.
+LEAST_SESSION_S = 3600
+
+
+def make_gate(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret: bytes) -> list[Layer]:
+    """What stands before the backend, by mode; where we issue tokens, `pages` gets the routes for it."""
+    if settings.audit is None:
+        return _layers_by_mode(settings, parts, pages, fallback_secret, None)
+    record = make_audit(settings.audit, parts)
+    return [partial(AuditRefusals, record=record), *_layers_by_mode(settings, parts, pages, fallback_secret, record)]
+
+
+def _layers_by_mode(
+    settings: Settings, parts: Parts, pages: FastAPI, fallback_secret: bytes, record: Record | None
+) -> list[Layer]:
+    match settings:
+        case Settings(mode=Mode.OPEN):
+            return [ParseRoute]
+        case Settings(mode=Mode.SILLY, auth=Auth(silly=AuthSilly() as silly)):
+            return [partial(AcceptAnything, challenge=BearerChallenge(silly.service, silly.realm))]
+        case Settings(mode=Mode.BASIC, auth=Auth(htpasswd=AuthHtpasswd() as htpasswd)):
+            provision_htpasswd(htpasswd.path)
+            policies = _policies(settings, parts)
+            granting = EveryUserEverything() if policies is None else PolicyJudge(policies)
+            basic = BasicAccess(_directory(settings, parts, key=fallback_secret), granting)
+            challenge = BasicChallenge(htpasswd.realm)
+            return _authorizing(settings, fallback_secret, challenge=challenge, basic=basic, policies=policies)
+        case Settings(mode=Mode.VERIFY, auth=Auth(token=AuthToken() as token)):
+            keys = ForeignKeys(rootcertbundle=token.rootcertbundle, jwks=token.jwks, algorithms=token.signingalgorithms)
+            parts.reloadables.append(keys)
+            return _authorizing(
+                settings,
+                fallback_secret,
+                challenge=_foreign_challenge(token),
+                verifier=foreign_verifier(keys, issuer=token.issuer, service=token.service),
+            )
+        case Settings(mode=Mode.ISSUE, token=Token() as token):
+            keyring = KeyRing.open(token.keys, algorithm=token.algorithm, style=_header_style(token))
+            parts.reloadables.append(keyring)
+            refresh = RefreshTokens(keyring.secret("refresh tokens"), issuer=token.issuer, service=token.service)
+            directory = _directory(settings, parts, key=keyring.secret("stamps"), refresh=refresh)
+            policies = _policies(settings, parts)
+            assert policies is not None  # where tokens are issued there are policies
+            judge, revocations = PolicyJudge(policies), _revocations(token, parts)
+            service = _token_service(token, keyring, directory, judge, refresh, revocations)
+            pages.routes.extend(token_routes(service, TokenAudit(record) if record is not None else None))
+            pages.routes.extend(discovery_routes(keyring, Issued(token.issuer, token.realm, token.refresh)))
+            return _authorizing(
+                settings,
+                keyring.secret("sessions"),
+                challenge=BearerChallenge(token.service, token.realm),
+                verifier=own_verifier(keyring, issuer=token.issuer, service=token.service, revocations=revocations),
+                basic=BasicAccess(directory, judge),
+                reasons=PolicyReasons(directory, policies),
+                users=directory,
+                policies=policies,
+            )
+        case _:
+            raise AssertionError(f"a mode without its section: {settings.mode}")
+
+
+def _foreign_challenge(token: AuthToken) -> BearerChallenge:
+    if token.autoredirect:
+        return BearerChallenge(token.service, path=token.autoredirectpath)
+    return BearerChallenge(token.service, token.realm)
+
+
+def _token_service(
+    token: Token,
+    keyring: KeyRing,
+    directory: CountedLogins,
+    judge: PolicyJudge,
+    refresh: RefreshTokens,
+    revocations: Revocations,
+) -> TokenService:
+    return TokenService(
+        service=token.service,
+        identities=directory,
+        judge=judge,
+        issuer=Issuer(
+            keyring, token.issuer, token.service, int(token.lifetime.total_seconds()), style=_header_style(token)
+        ),
+        refresh=refresh,
+        revocations=revocations,
+        gives_refresh=token.refresh,
+    )
+
+
+def _header_style(token: Token) -> HeaderStyle:
+    return HeaderStyle(token.kid, token.x5c)
+
+
+def _revocations(token: Token, parts: Parts) -> Revocations:
+    if token.state is None:
+        return NobodyRevoked()
+    revocations = RevocationFolder(token.state)
+    parts.reloadables.append(revocations)
+    return revocations
+
+
+def _directory(settings: Settings, parts: Parts, *, key: bytes, refresh: RefreshTokens | None = None) -> CountedLogins:
+    passwords = Passwords()
+    parts.closers.append(passwords.close)
+    sources: list[Source] = []
+    for identity in settings.sources:
+        if identity.htpasswd is not None:
+            sources.append(htpasswd_source(identity.htpasswd.path, passwords=passwords, key=key, once=parts.once))
+        if identity.users is not None:
+            sources.append(users_source(identity.users.path, passwords=passwords, key=key, once=parts.once))
+    directory = Directory(sources, passwords=passwords, key=key)
+    parts.reloadables.append(directory)
+    return CountedLogins(directory if refresh is None else WithoutMisplaced(directory, refresh), parts.metrics)
+
+
+def _policies(settings: Settings, parts: Parts) -> Policies | None:
+    if settings.policies is None:
+        return None
+    policies = Policies(settings.policies.path)
+    parts.reloadables.append(policies)
+    return policies
+
+
+def _authorizing(
+    settings: Settings,
+    secret: bytes,
+    *,
+    challenge: Challenge,
+    verifier: Verifier | None = None,
+    basic: BasicAccess | None = None,
+    reasons: PolicyReasons | None = None,
+    users: Users | None = None,
+    policies: Policies | None = None,
+) -> list[Layer]:
+    """The layers that let in who may, with sessions signed by `http.secret`, or by `secret` where there is none."""
+    if settings.http.secret is not None:
+        secret = hmac.digest(settings.http.secret.get_secret_value().encode(), b"authproxy upload sessions", "sha256")
+    signer = SessionSigner(secret)
+    return [
+        partial(
+            Authorize,
+            challenge=challenge,
+            sessions=signer,
+            verifier=verifier,
+            basic=basic,
+            reasons=reasons,
+            users=users,
+        ),
+        *([] if policies is None else [partial(Permit, find=FindRules(policies))]),
+        partial(SignSessions, signer=signer, lifetime_s=_session_lifetime_s(settings), now=time.time),
+    ]
+
+
+def _session_lifetime_s(settings: Settings) -> int:
+    """As long as the storage keeps an upload that was given up. Another registry's is as CNCF Distribution's."""
+    row = settings.storage.maintenance.uploadpurging if settings.storage is not None else UploadPurging()
+    return max(int(row.age.total_seconds()), LEAST_SESSION_S)

@@ -1,0 +1,100 @@
+"""What stands behind the edge: our own core above a storage driver, another registry, or several of them."""
+
+import re
+
+from authproxy.asgi import App
+from authproxy.config.sections.storage import Storage, UploadPurging
+from authproxy.config.sections.upstreams import UpstreamEntry
+from authproxy.config.settings import Settings, Token
+from authproxy.errors import StartError
+from authproxy.metrics.families import UPLOADS_PURGED
+from authproxy.metrics.metrics import Metrics
+from authproxy.proxy.rename import Renaming
+from authproxy.proxy.renaming import Renamed
+from authproxy.proxy.router import Branch, Switch
+from authproxy.proxy.tag_protection import Restrict
+from authproxy.registry.core import Core
+from authproxy.registry.upload_purge import FIRST_WITHIN_S, PurgeUploads
+from authproxy.storage.driver import Driver
+from authproxy.storage.filesystem.driver import FilesystemDriver
+from authproxy.storage.memory import MemoryDriver
+from authproxy.wiring.lifespan import Parts
+from authproxy.wiring.rules import core_rules
+from authproxy.wiring.upstream import make_upstream
+
+
+def make_backend(settings: Settings, parts: Parts) -> App:
+    """The backend of these settings. Raises StartError where its folder cannot be used."""
+    if settings.upstreams:
+        return _make_switch(settings, parts)
+    if settings.upstream is not None:
+        return _restricted(make_upstream(settings.upstream, parts, settings.token), settings)
+    return _make_core(settings, parts)
+
+
+def _make_switch(settings: Settings, parts: Parts) -> App:
+    """All entries; those that differ in names alone are one registry, with one pool of connections."""
+    made: list[tuple[UpstreamEntry, App]] = []
+    branches: list[Branch] = []
+    for number, entry in enumerate(settings.upstreams):
+        same = entry.as_upstream()
+        registry = next((app for key, app in made if key == same), None)
+        if registry is None:
+            registry = (
+                _make_core(settings, parts) if entry.backend else _make_entry(number, entry, parts, settings.token)
+            )
+            made.append((same, registry))
+        renaming = Renaming(entry.rename.strip or "", entry.rename.add or "")
+        app = Renamed(registry, renaming) if renaming else registry
+        app = app if entry.backend else _restricted(app, settings)
+        branches.append(Branch(entry.base, app, registry, renaming, is_listed=entry.catalog))
+    match branches:
+        case [Branch(base="", renaming=Renaming(strip="", add=""), app=app, is_listed=True)]:
+            return app
+        case _:
+            return Switch(branches, max_entries=settings.catalog.maxentries)
+
+
+def _make_entry(number: int, entry: UpstreamEntry, parts: Parts, token: Token | None) -> App:
+    try:
+        return make_upstream(entry, parts, token)
+    except StartError as exc:
+        # Hosts may be called so too: only the key in front is meant.
+        raise StartError(re.sub(r"^upstream\.", f"upstreams.{number}.", str(exc))) from exc
+
+
+def _restricted(app: App, settings: Settings) -> App:
+    """A registry that knows no rules of ours; where there are none it needs nobody to know them."""
+    return app if settings.policies is None else Restrict(app)
+
+
+def _make_core(settings: Settings, parts: Parts) -> Core:
+    assert settings.storage is not None
+    driver = _make_driver(settings.storage)
+    parts.closers.append(driver.close)
+    maintenance = settings.storage.maintenance
+    if maintenance.uploadpurging.enabled and not maintenance.readonly.enabled:
+        parts.runners["purge uploads"] = _purge(driver, maintenance.uploadpurging, parts.metrics).run
+    return Core(driver, core_rules(settings))
+
+
+def _purge(driver: Driver, row: UploadPurging, metrics: Metrics) -> PurgeUploads:
+    return PurgeUploads(
+        driver,
+        age=row.age,
+        interval=row.interval,
+        dry_run=row.dryrun,
+        # An interval of less than CNCF Distribution's first hour is meant to be one.
+        first_within_s=min(FIRST_WITHIN_S, row.interval.total_seconds()),
+        removed=lambda count: metrics.count(UPLOADS_PURGED, by=count),
+    )
+
+
+def _make_driver(storage: Storage) -> Driver:
+    if storage.filesystem is not None:
+        return FilesystemDriver(
+            storage.filesystem.rootdirectory,
+            threads=storage.filesystem.maxthreads,
+            read_only=storage.maintenance.readonly.enabled,
+        )
+    return MemoryDriver()

@@ -1,0 +1,49 @@
+"""The section `health` → what is checked while the registry runs."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from authproxy.config.sections.health import HttpCheck, TcpCheck
+from authproxy.config.settings import Settings
+from authproxy.health.check import Check
+from authproxy.health.check_kinds import file_check, http_check, look_at_folder, storage_check, tcp_check
+from authproxy.health.checks import Checks
+from authproxy.storage.layout import ROOT
+
+
+def make_checks(settings: Settings) -> Checks:
+    """What `health` asks for."""
+    health = settings.health
+    return Checks(
+        [
+            *_storage(settings),
+            *(file_check(row.file, interval=row.interval) for row in health.file),
+            *map(_http, health.http),
+            *map(_tcp, health.tcp),
+        ]
+    )
+
+
+def _storage(settings: Settings) -> Iterator[Check]:
+    """A folder is looked at. Memory always answers, and what lies behind an upstream is nothing of ours."""
+    row, storage = settings.health.storagedriver, settings.storage
+    if row.enabled and settings.has_core and storage is not None and storage.filesystem is not None:
+        root, is_read_only = storage.filesystem.rootdirectory, storage.maintenance.readonly.enabled
+        # What a start makes is missing where nothing may be made, in a folder that nobody has pushed to.
+        look = partial(look_at_folder, root if is_read_only else root / ROOT, for_writing=not is_read_only)
+        yield storage_check(look, interval=row.interval, threshold=row.threshold)
+
+
+def _http(row: HttpCheck) -> Check:
+    return http_check(
+        row.uri,
+        status=row.statuscode,
+        headers=[(name, value.get_secret_value()) for name, values in row.headers.items() for value in values],
+        interval=row.interval,
+        timeout=row.timeout,
+        threshold=row.threshold,
+    )
+
+
+def _tcp(row: TcpCheck) -> Check:
+    return tcp_check(row.addr.host, row.addr.port, interval=row.interval, timeout=row.timeout, threshold=row.threshold)

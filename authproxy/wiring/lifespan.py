@@ -1,0 +1,61 @@
+"""What runs beside the requests, from the start of a process to its end."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from authproxy.files.watcher import Reloadable, Watch
+from authproxy.health.checks import Checks
+from authproxy.log.once import Once
+from authproxy.log.setup import writer
+from authproxy.metrics.families import LOG_LINES_LOST, RELOAD_FAILURES, RELOAD_LAST_LOOK, TASK_RESTARTS
+from authproxy.metrics.metrics import Metrics
+from authproxy.server.drain import Drain
+from authproxy.supervised import Runner, supervised
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the application must look after while it runs; its lists are filled while it is put together."""
+
+    metrics: Metrics
+    checks: Checks
+    once: Once = field(default_factory=Once)
+    watch: Watch = field(default_factory=Watch)
+    drain: Drain = field(default_factory=Drain)
+    reloadables: list[Reloadable] = field(default_factory=list)
+    runners: dict[str, Runner] = field(default_factory=dict)  # by what they do, in a few words
+    servers: list[Callable[[], AbstractAsyncContextManager[None]]] = field(default_factory=list)
+    closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    @property
+    def takes_access_away(self) -> bool:
+        """Whether there is anything through which access is taken away while the server runs."""
+        return any(part.takes_access_away for part in self.reloadables)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything runs for the length of a block; afterwards all has ended and is closed, the last first."""
+        runners = {
+            "reload what changes": self.watch.supervise,
+            **({"health checks": self.checks.run} if self.checks else {}),
+            **({"metrics": self.metrics.run} if self.metrics.is_shared else {}),
+            **self.runners,
+        }
+        self.metrics.watch(RELOAD_LAST_LOOK, self.watch.last_looks)
+        self.metrics.watch(RELOAD_FAILURES, self.watch.failures)
+        self.metrics.watch(LOG_LINES_LOST, lambda: {(): float(writer().lost)})
+        async with AsyncExitStack() as stack:
+            for close in self.closers:
+                stack.push_async_callback(close)
+            stack.callback(self.watch.stop)
+            self.watch.start(self.reloadables)
+            stack.enter_context(self.drain.noticing())
+            for name, run in runners.items():
+                await stack.enter_async_context(supervised(name, run, self._count_restart))
+            for serve in self.servers:
+                await stack.enter_async_context(serve())
+            yield
+
+    def _count_restart(self, name: str) -> None:
+        self.metrics.count(TASK_RESTARTS, name)

@@ -1,0 +1,78 @@
+"""The section `upstream` → the backend that is another registry."""
+
+import time
+from functools import partial
+
+from authproxy.config.sections.upstream import Upstream as Section
+from authproxy.config.sections.upstream import UpstreamHealth
+from authproxy.config.settings import Token
+from authproxy.errors import StartError
+from authproxy.http.client.address import parse_addresses
+from authproxy.http.client.tls import TlsFiles, open_tls
+from authproxy.metrics.families import UPSTREAM_FAILURES, UPSTREAM_IN_FLIGHT, UPSTREAM_UP
+from authproxy.metrics.metrics import Metrics
+from authproxy.proxy.balancer import HealthCheck
+from authproxy.proxy.bearer import Bearer, Realm, minted_bearer
+from authproxy.proxy.credentials import Credentials, FixedBasic
+from authproxy.proxy.upstream import Upstream
+from authproxy.wiring.lifespan import Parts
+from authproxy.wiring.mint import RingMinter
+
+
+def make_upstream(section: Section, parts: Parts, token: Token | None) -> Upstream:
+    """The upstream of a section; it is closed with `parts`. `token` has the keys of what we mint.
+
+    Raises StartError where a file of it cannot be used.
+    """
+    upstream = Upstream(
+        section.urls,
+        pass_authorization=section.authorization == "pass",
+        credentials=_make_credentials(section, parts, token),
+        follows_redirects=section.redirect == "follow",
+        storages=section.redirecthosts,
+        tls=_tls_files(section),
+    )
+    parts.closers.append(upstream.aclose)
+    _watch(upstream, parts.metrics)
+    if section.health is not None:
+        name = f"health of upstream {len(parts.runners)}: {', '.join(section.urls)}"
+        parts.runners[name] = partial(upstream.watch_health, _health_check(section.health))
+    return upstream
+
+
+def _watch(upstream: Upstream, metrics: Metrics) -> None:
+    """Let the metrics tell of its addresses."""
+    metrics.watch(UPSTREAM_UP, lambda: {(state.url,): state.is_up for state in upstream.states()})
+    metrics.watch(UPSTREAM_IN_FLIGHT, lambda: {(state.url,): state.in_flight for state in upstream.states()})
+    metrics.watch(UPSTREAM_FAILURES, lambda: {(state.url,): state.failed for state in upstream.states()})
+
+
+def _make_credentials(section: Section, parts: Parts, token: Token | None) -> Credentials | None:
+    login = None
+    if section.username is not None and section.passwordfile is not None:
+        login = FixedBasic(section.username, section.passwordfile)
+        parts.reloadables.append(login)
+    match section.authorization:
+        case "basic":
+            return login
+        case "bearer":
+            addresses = parse_addresses(section.urls)
+            tls = open_tls(addresses[0].scheme, _tls_files(section))
+            realm = Realm(addresses, tls=tls, server_name=section.servername, login=login, allowed=section.realms)
+            return Bearer(realm.fetch, time.monotonic)
+        case "mint":
+            if token is None:
+                raise StartError("upstream.authorization: mint signs with token.keys; write token, or another value")
+            minter = RingMinter.open(token, str(section.service))
+            parts.reloadables.append(minter.keyring)
+            return minted_bearer(minter, time.monotonic)
+        case _:
+            return None
+
+
+def _tls_files(section: Section) -> TlsFiles:
+    return TlsFiles(section.ca, section.certificate, section.key, section.servername)
+
+
+def _health_check(row: UpstreamHealth) -> HealthCheck:
+    return HealthCheck(row.path, row.interval.total_seconds(), row.timeout.total_seconds(), row.threshold)

@@ -1,0 +1,200 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from authproxy.cli.policy.app import app
+from authproxy.policy import DEFAULT_POLICY
+
+OWN = 'policies/default.yaml:18 "own space"'
+ADMINISTRATORS = 'policies/default.yaml:7 "administrators"'
+
+CONFIG = """\
+version: 0.1
+storage: {filesystem: {rootdirectory: registry}}
+token: {service: s, keys: keys}
+identities:
+  - htpasswd: {path: htpasswd}
+  - users: {path: people.yaml}
+policies: {path: rules.yaml}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _users(folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data/users.yaml").write_text(
+        "users:\n  root: {groups: [admins]}\n  gone: {groups: [admins], disabled: true}\n", encoding="utf-8"
+    )
+
+
+def explain(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["explain", *arguments])
+
+
+def test_an_allowed_access_names_file_line_and_rule() -> None:
+    result = explain("alice", "repository:alice/app:push")
+    assert (result.exit_code, result.output) == (0, f"alice asks repository:alice/app:push\n  allowed by {OWN}\n")
+
+
+def test_a_denied_access_says_what_was_near() -> None:
+    result = explain("alice", "repository:bob/app:push")
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "alice asks repository:bob/app:push",
+        "  denied: no rule allows it",
+        f"  near: {OWN} (allow pull, push, delete to signed-in on {{user}}/**): the repository does not match",
+        f"  near: {ADMINISTRATORS} (allow pull, push, delete to group admins on **): alice is not among group admins",
+    ]
+
+
+def test_actions_with_a_repository_behind_them_are_a_scope_too() -> None:
+    as_scope = explain("alice", "repository:alice/app:pull,push")
+    as_words = explain("alice", "pull,push", "alice/app")
+    assert (as_words.exit_code, as_words.output) == (0, as_scope.output)
+    assert explain("root", "catalog").output == explain("root", "registry:catalog:*").output
+
+
+def test_a_tag_stands_behind_the_repository(folder: Path) -> None:
+    (folder / "policies/tags.yaml").write_text(
+        "version: 1\nrules:\n  - {name: stay, deny: [overwrite], to: {everyone: true},"
+        " on: {repositories: ['**'], tags: ['v*']}}\n",
+        encoding="utf-8",
+    )
+    result = explain("alice", "push,overwrite", "alice/app:v1")
+    assert result.exit_code == 1
+    assert result.output.splitlines()[:4] == [
+        "alice asks repository:alice/app:push with tag v1",
+        f"  allowed by {OWN}",
+        "alice asks repository:alice/app:overwrite with tag v1",
+        '  denied by policies/tags.yaml:3 "stay"',
+    ]
+    assert explain("alice", "push,overwrite", "alice/app:dev").exit_code == 0
+
+
+def test_address_and_tls_are_for_conditions(folder: Path) -> None:
+    (folder / "office.yaml").write_text(
+        "version: 1\nrules:\n  - {name: office, allow: [push], to: {everyone: true}, on: {repositories: ['**']},"
+        " when: 'request.tls && request.address.inNetwork(\"10.0.0.0/8\")'}\n",
+        encoding="utf-8",
+    )
+
+    def ask(*how: str) -> int:
+        return explain("alice", "push", "a", "--policies", "office.yaml", *how).exit_code
+
+    assert ask("--address", "10.1.2.3", "--tls") == 0
+    assert [ask(), ask("--address", "10.1.2.3"), ask("--address", "10.1.2.3", "--no-tls")] == [1, 1, 1]
+
+
+def test_one_denied_action_of_several_is_enough_for_exit_code_1() -> None:
+    result = explain("alice", "repository:public/app:pull,push")
+    assert result.exit_code == 1
+    assert 'allowed by policies/default.yaml:24 "public"' in result.output
+    assert "alice asks repository:public/app:push\n  denied" in result.output
+
+
+def test_groups_come_from_the_users_file() -> None:
+    assert explain("root", "repository:bob/app:delete registry:catalog:*").exit_code == 0
+
+
+def test_groups_of_the_command_line_replace_those_of_the_users_file() -> None:
+    assert explain("root", "registry:catalog:*", "--group", "devs").exit_code == 1
+    assert explain("alice", "registry:catalog:*", "--group", "devs", "--group", "admins").exit_code == 0
+
+
+def test_who_is_a_robot_is_said_by_the_users_file_or_the_command_line(folder: Path) -> None:
+    (folder / "data/users.yaml").write_text("users:\n  ci: {groups: [builders], robot: true}\n", encoding="utf-8")
+    (folder / "robots.yaml").write_text(
+        "version: 1\nrules:\n  - {name: ours, allow: [push], to: {robots: [ci, bot]}, on: {repositories: ['**']}}\n",
+        encoding="utf-8",
+    )
+
+    def ask(*arguments: str) -> int:
+        return explain(*arguments, "--policies", "robots.yaml").exit_code
+
+    assert ask("ci", "push", "a") == 0
+    assert ask("ci", "push", "a", "--group", "other") == 0
+    assert (ask("bot", "push", "a"), ask("bot", "push", "a", "--robot")) == (1, 0)
+
+
+def test_a_disabled_user_is_told_of() -> None:
+    result = explain("gone", "registry:catalog:*")
+    assert result.exit_code == 0
+    assert "gone is disabled" in result.stderr
+
+
+def test_without_a_users_file_there_are_no_groups(folder: Path) -> None:
+    (folder / "data/users.yaml").unlink()
+    assert explain("root", "registry:catalog:*").exit_code == 1
+
+
+def test_a_dash_is_a_caller_without_credentials() -> None:
+    result = explain("-", "repository:public/app:pull")
+    assert result.exit_code == 1
+    assert result.output.startswith("anonymous asks repository:public/app:pull\n")
+
+
+def test_other_policies_can_be_asked(folder: Path) -> None:
+    (folder / "draft.yaml").write_text(DEFAULT_POLICY.replace("signed-in", "anonymous"), encoding="utf-8")
+    result = explain("-", "repository:public/app:pull", "--policies", "draft.yaml")
+    assert (result.exit_code, result.output.splitlines()[1]) == (0, '  allowed by draft.yaml:24 "public"')
+
+
+def test_a_configuration_says_where_policies_and_users_are(folder: Path) -> None:
+    (folder / "config.yml").write_text(CONFIG, encoding="utf-8")
+    (folder / "rules.yaml").write_text(DEFAULT_POLICY, encoding="utf-8")
+    (folder / "people.yaml").write_text("users: {alice: {groups: [admins]}}\n", encoding="utf-8")
+    result = explain("alice", "registry:catalog:*", "--config", "config.yml")
+    assert result.exit_code == 0, result.output
+    assert 'allowed by rules.yaml:13 "administrators see the catalog"' in result.output
+    assert explain("root", "registry:catalog:*", "--config", "config.yml").exit_code == 1
+
+
+def test_a_configuration_without_policies_is_refused(folder: Path) -> None:
+    (folder / "config.yml").write_text(
+        "version: 0.1\nstorage: {filesystem: {rootdirectory: r}}\nauth: {htpasswd: {realm: r, path: h}}\n",
+        encoding="utf-8",
+    )
+    result = explain("alice", "registry:catalog:*", "--config", "config.yml")
+    assert result.exit_code == 2
+    assert "config.yml: names no policies" in result.stderr
+    assert (
+        explain("alice", "repository:alice/a:pull", "--config", "config.yml", "--policies", "policies").exit_code == 0
+    )
+
+
+BAD_ARGUMENTS = [
+    ("no scope", ("alice", ""), "is not a scope"),
+    ("a repository alone", ("alice", "team/app"), "is not a scope"),
+    ("no action", ("alice", "repository:team/app:"), "is not a scope"),
+    ("one of two is none", ("alice", "repository:a:pull b"), "is not a scope"),
+    ("no such action", ("alice", "pusch", "team/app"), '"pusch" is no action; allowed: pull, push, delete, create'),
+    ("a scope and a repository", ("alice", "repository:a:pull", "a"), "is no action"),
+    ("a name that is none", ("alice", "push", "Team"), '"Team" is not one: a repository name'),
+    ("a tag that is none", ("alice", "push", "team:-"), '"team:-" is not one: a tag'),
+    ("a repository of the catalog", ("alice", "catalog", "a"), "the catalog has no repository"),
+    ("no address", ("alice", "push", "a", "--address", "home"), '"home" is no address'),
+    ("an empty user", ("", "repository:a:pull"), "a name is needed"),
+    ("groups of nobody", ("-", "repository:a:pull", "--group", "g"), "has no groups"),
+    ("a robot that is nobody", ("-", "repository:a:pull", "--robot"), "is no robot"),
+    ("no such policies", ("alice", "repository:a:pull", "--policies", "gone"), "authproxy: gone: cannot be read"),
+    ("no such configuration", ("alice", "repository:a:pull", "--config", "gone"), "authproxy: gone: cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), [row[1:] for row in BAD_ARGUMENTS], ids=[r[0] for r in BAD_ARGUMENTS])
+def test_bad_arguments_are_told_without_a_traceback(arguments: tuple[str, ...], says: str) -> None:
+    result = explain(*arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_broken_files_are_told_without_a_traceback(folder: Path) -> None:
+    (folder / "data/users.yaml").write_text("user: {}\n", encoding="utf-8")
+    result = explain("alice", "repository:a:pull")
+    assert (result.exit_code, "data/users.yaml:1: user: unknown key" in result.stderr) == (2, True)
+    (folder / "data/users.yaml").unlink()
+    (folder / "policies/default.yaml").write_text("version: 1\nrules: [1]\n", encoding="utf-8")
+    result = explain("alice", "repository:a:pull")
+    assert (result.exit_code, "policies/default.yaml:2: rules.0: " in result.stderr) == (2, True)

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from authproxy.cli.policy.app import app
+from authproxy.policy import DEFAULT_POLICY
+
+USERS = "users:\n  root: {groups: [admins]}\n  ann: {}\n"
+
+
+@pytest.fixture(autouse=True)
+def _users(folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data/users.yaml").write_text(USERS, encoding="utf-8")
+
+
+def ask(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_who_may_push() -> None:
+    result = ask("who-can", "push", "ann/app")
+    assert (result.exit_code, result.output.splitlines()) == (
+        0,
+        [
+            'group admins: allowed by policies/default.yaml:7 "administrators"',
+            'user ann: allowed by policies/default.yaml:18 "own space"',
+            'user root: allowed by policies/default.yaml:7 "administrators"',
+        ],
+    )
+
+
+def test_who_may_move_a_tag(folder: Path) -> None:
+    (folder / "policies/tags.yaml").write_text(
+        "version: 1\nrules:\n  - {name: stay, deny: [overwrite], to: {users: [ann]},"
+        " on: {repositories: ['**'], tags: ['v*']}}\n",
+        encoding="utf-8",
+    )
+    lines = ask("who-can", "overwrite", "ann/app:v1").output.splitlines()
+    assert lines[-1] == 'not user ann: denied by policies/tags.yaml:3 "stay"'
+    assert [line.partition(":")[0] for line in lines[:-1]] == ["group admins", "user root"]
+    assert "not user ann" not in ask("who-can", "overwrite", "ann/app:dev").output
+
+
+def test_the_catalog_has_no_repository() -> None:
+    assert ask("who-can", "catalog").exit_code == 0
+    assert ask("who-can", "catalog", "a").exit_code == 2
+
+
+def test_nobody(folder: Path) -> None:
+    (folder / "other.yaml").write_text(
+        "version: 1\nrules:\n  - {name: x, deny: [push], to: {groups: [ops]}, on: {repositories: [a]}}\n",
+        encoding="utf-8",
+    )
+    result = ask("who-can", "push", "a", "--policies", "other.yaml")
+    assert (result.exit_code, result.output.splitlines()) == (
+        1,
+        ['not group ops: denied by other.yaml:3 "x"', "nobody that the rules or the users files speak of"],
+    )
+
+
+@pytest.mark.parametrize("arguments", [("admin", "a"), ("push", "A"), ("push",), ("push", "**"), ("push,pull", "a")])
+def test_bad_questions_are_told(arguments: tuple[str, ...]) -> None:
+    result = ask("who-can", *arguments)
+    assert (result.exit_code, "Traceback" in result.output) == (2, False)
+
+
+def test_a_difference_is_told_and_ends_with_1(folder: Path) -> None:
+    (folder / "draft.yaml").write_text(DEFAULT_POLICY.replace("[pull]", "[pull, delete]"), encoding="utf-8")
+    result = ask("diff", "policies", "draft.yaml")
+    assert (result.exit_code, result.output.splitlines()[0]) == (1, "+ delete: signed-in on public/**")
+    assert ask("diff", "policies", "policies").exit_code == 0
+    assert ask("diff", "policies", "gone").exit_code == 2

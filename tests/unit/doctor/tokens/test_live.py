@@ -1,0 +1,91 @@
+"""What a registry's two answers mean; what a real one answers is in tests/peers/test_doctor.py."""
+
+import email.utils
+import http.server
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from authproxy.doctor.finding import Finding, Level, Verdict, conclude
+from authproxy.doctor.tokens.live import ask
+from authproxy.errors import StartError
+from tests.support.server import free_port
+
+
+@contextmanager
+def answering(without: int, with_it: int, ahead_s: float = 0.0) -> Iterator[str]:
+    """A registry that answers with these statuses, and whose clock is ahead: yields its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response_only(with_it if self.headers.get("Authorization") == "Bearer t" else without)
+            self.send_header("Date", email.utils.formatdate(time.time() + ahead_s, usegmt=True))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def findings(url: str, ca: Path | None = None) -> list[Finding]:
+    return list(ask(url, "t", ca, time.time()))
+
+
+@pytest.mark.parametrize(
+    ("without", "with_it", "verdict"),
+    [
+        (401, 200, Verdict.TAKEN),
+        (401, 401, Verdict.REFUSED),
+        (200, 200, Verdict.REFUSED),
+        (200, 401, Verdict.REFUSED),
+        (404, 404, Verdict.UNSAID),
+        (401, 503, Verdict.UNSAID),
+        (301, 301, Verdict.UNSAID),
+    ],
+)
+def test_both_answers_together_say_whether_a_token_was_taken(without: int, with_it: int, verdict: Verdict) -> None:
+    with answering(without, with_it) as url:
+        assert conclude(findings(url)) is verdict
+
+
+@pytest.mark.parametrize(("ahead_s", "side"), [(300, "ahead of"), (-300, "behind")])
+def test_a_clock_that_is_off_is_told(ahead_s: float, side: str) -> None:
+    with answering(401, 401, ahead_s) as url:
+        (note,) = (finding for finding in findings(url) if finding.check == "clock")
+    assert note.level is Level.NOTE
+    assert side in note.what
+
+
+def test_a_clock_that_is_right_is_not_mentioned() -> None:
+    with answering(401, 200, 30) as url:
+        assert [finding.check for finding in findings(url)] == ["live"]
+
+
+def test_nobody_there_leaves_it_open() -> None:
+    (finding,) = findings(f"http://127.0.0.1:{free_port()}")
+    assert (finding.level, finding.check) == (Level.UNSAID, "live")
+
+
+@pytest.mark.parametrize("url", ["", "registry", "ftp://registry", "http://[", "http://:x"])
+def test_what_is_no_address_leaves_it_open(url: str) -> None:
+    assert conclude(findings(url)) is Verdict.UNSAID
+
+
+def test_authorities_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "none.pem").write_text("none")
+    for file in (tmp_path / "none.pem", tmp_path / "absent.pem"):
+        with pytest.raises(StartError, match=f"--ca {file}"):
+            findings("https://127.0.0.1:1", file)

@@ -1,0 +1,163 @@
+"""What the policies say to a wish: the grant, the lifetime, the reasons, and what a token carries of its holder."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from authproxy.access import CATALOG, Access, delete, parse_scopes, pull, push
+from authproxy.authorization import Basic, Bearer
+from authproxy.client_view import UNKNOWN, Origin
+from authproxy.policy.policies import Policies
+from authproxy.principal import ANONYMOUS, Principal
+from authproxy.token.request import TokenRequest
+from authproxy.wiring.policy import EveryUserEverything, PolicyJudge
+from tests.support.token_server import World
+from tests.support.tokens import START, read
+
+STAR = Access("repository", "a", "*")
+WRITTEN = "version: 1\nrules:\n"
+
+Judging: TypeAlias = Callable[[str], PolicyJudge]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture
+def judging(tmp_path: Path) -> Judging:
+    def judge(rules: str) -> PolicyJudge:
+        path = tmp_path / "rules.yaml"
+        path.write_text(WRITTEN + rules, encoding="utf-8")
+        return PolicyJudge(Policies(path))
+
+    return judge
+
+
+def test_a_wish_is_judged_action_by_action_with_the_rule_or_the_reason(judging: Judging, tmp_path: Path) -> None:
+    judge = judging("""\
+  - {name: own space, allow: [pull, push], to: {users: [alice]}, on: {repositories: ["{user}/**"]}}
+""")
+    wish = (*parse_scopes(["repository:alice/app:*,pull", "repository:bob/app:pull"]), CATALOG)
+    judgement = judge.judge(Principal("alice"), wish, UNKNOWN)
+    place = f'{tmp_path}/rules.yaml:3 "own space"'
+    assert [(str(v.access), v.allowed, v.rule, v.reason) for v in judgement.verdicts] == [
+        ("repository:alice/app:pull", True, place, ""),
+        ("repository:alice/app:push", True, place, ""),
+        ("repository:alice/app:delete", False, "", "no rule allows it"),
+        ("repository:bob/app:pull", False, "", "no rule allows it"),
+        ("registry:catalog:*", False, "", "no rule allows it"),
+    ]
+    assert judgement.granted == (pull("alice/app"), push("alice/app"))
+
+
+LIFETIMES = """\
+  - {name: short, allow: [pull], to: {everyone: true}, on: {repositories: [short]}, lifetime: 1m30s}
+  - {name: long, allow: [pull], to: {everyone: true}, on: {repositories: [long]}, lifetime: 24h}
+  - {name: plain, allow: [pull], to: {everyone: true}, on: {repositories: [plain]}}
+"""
+
+ROWS = [
+    ("a shorter one", [pull("short")], 90),
+    ("a longer one never lengthens it", [pull("long")], 300),
+    ("none", [pull("plain")], 300),
+    ("the shortest of several", [pull("plain"), pull("short"), pull("long")], 90),
+    ("of what is granted alone", [pull("plain"), push("short")], 300),
+    ("nothing is granted", [pull("other")], 300),
+]
+
+
+@pytest.mark.parametrize(("accesses", "lifetime_s"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
+async def test_lifetime(world: World, judging: Judging, accesses: list[Access], lifetime_s: int) -> None:
+    service = replace(world.service, judge=judging(LIFETIMES))
+    request = TokenRequest(service=None, accesses=tuple(accesses), credentials=Basic("alice", "wonderland"))
+    answer = await service.answer(request)
+    assert answer.issued.expires_in == lifetime_s
+    assert read(answer.issued.token, 1)["exp"] == START + lifetime_s
+
+
+OPEN = "  - {{name: a, allow: [pull], to: {{everyone: true}}, on: {{repositories: [{name}]}}{more}}}\n"
+
+
+def test_another_caller_another_wish_and_other_rules_are_judged_anew(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(WRITTEN + OPEN.format(name='"{user}"', more=""), encoding="utf-8")
+    policies = Policies(path)
+    judge = PolicyJudge(policies)
+    wish = (pull("a"), pull("b"))
+    names = ("a", "b", "a", "b")
+    assert [judge.judge(Principal(name), wish, UNKNOWN).granted for name in names] == [(pull(name),) for name in names]
+    known = Principal("a")
+    assert judge.judge(known, wish, UNKNOWN) is judge.judge(known, wish, UNKNOWN)
+    assert judge.judge(known, (pull("b"),), UNKNOWN).granted == ()
+    path.write_text(WRITTEN + OPEN.format(name="b", more=""), encoding="utf-8")
+    policies.refresh()
+    assert judge.judge(known, wish, UNKNOWN).granted == (pull("b"),)
+
+
+def test_where_a_rule_has_a_condition_every_request_is_judged(judging: Judging) -> None:
+    judge = judging(OPEN.format(name="a", more=""", when: 'request.address == "10.0.0.1"'"""))
+    origins = [Origin("https", "h", f"10.0.0.{number}") for number in (1, 2, 1)]
+    allowed = [judge.judge(ANONYMOUS, (pull("a"),), origin).granted for origin in origins]
+    assert allowed == [(pull("a"),), (), (pull("a"),)]
+
+
+DEVS = frozenset({"devs", "others"})
+DEVS_PULL = "{name: a, allow: [pull], to: {groups: [devs]}, on: {repositories: [a]}}"
+HOLDERS: list[tuple[str, str, tuple[Access, ...], frozenset[str]]] = [
+    (
+        "no rule asks later",
+        "{name: a, allow: [push], to: {groups: [devs]}, on: {repositories: [a]}}",
+        (push("a"),),
+        frozenset(),
+    ),
+    (
+        "a rule about tags names a group",
+        "{name: a, allow: [push], to: {groups: [devs]}, on: {repositories: [a], tags: [v1]}}",
+        (push("a"),),
+        frozenset({"devs"}),
+    ),
+    (
+        "of another repository",
+        "{name: a, allow: [push], to: {groups: [devs]}, on: {repositories: [a], tags: [v1]}}",
+        (push("b"),),
+        frozenset(),
+    ),
+    (
+        "the catalog is cut down by groups",
+        f"{{name: c, allow: [catalog], to: {{everyone: true}}}}\n  - {DEVS_PULL}",
+        (CATALOG,),
+        frozenset({"devs"}),
+    ),
+]
+
+
+@pytest.mark.parametrize(("rules", "accesses", "groups"), [row[1:] for row in HOLDERS], ids=[row[0] for row in HOLDERS])
+async def test_a_token_carries_the_groups_that_a_later_rule_names(
+    world: World, judging: Judging, rules: str, accesses: tuple[Access, ...], groups: frozenset[str]
+) -> None:
+    judgement = judging(f"  - {rules}\n").judge(Principal("alice", DEVS), accesses, UNKNOWN)
+    token = world.issuer.issue(judgement.holder, judgement.granted).token
+    holder = world.verifier().verify(Bearer(token)).holder
+    assert holder == Principal("alice", groups)
+    assert ("authproxy" in read(token, 1)) == bool(groups)
+
+
+def test_without_policies_every_user_may_do_everything_that_there_is() -> None:
+    known = {pull("a"), push("a"), delete("a/b"), STAR, CATALOG}
+    unknown = {
+        Access("planet", "mars", "visit"),
+        Access("registry", "catalog", "burn"),
+        Access("repository", "a", "burn"),
+        Access("repository", "A", "pull"),
+        Access("repository", "../a", "pull"),
+    }
+    assert EveryUserEverything().granted(Principal("alice"), known | unknown, UNKNOWN) == known
+
+
+def test_without_policies_nobody_may_do_nothing() -> None:
+    assert EveryUserEverything().granted(ANONYMOUS, {pull("a"), CATALOG}, UNKNOWN) == frozenset()
