@@ -16,7 +16,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 FIRST_FAULT = 500
 VERSION = "Docker-Distribution-API-Version"
 
-# Of an answer no more is read; nor does the proxy read more of a list (`proxy/queries.py`).
+# Of an answer no more is read; nor does the proxy read more of a list (`proxy/content.py`).
 MAX_BYTES = 16 * 1024 * 1024
 
 # What CNCF Distribution forgives where it verifies tokens.

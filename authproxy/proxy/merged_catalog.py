@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from authproxy import asgi
+from authproxy.content import ContentFor
 from authproxy.pagination import LOOK, Page, find_shown, next_link, to_json
-from authproxy.proxy.queries import CATALOG, Inquiry
+from authproxy.proxy.content import CATALOG
 from authproxy.proxy.rename import Renaming
 from authproxy.proxy.stream import watched
 
@@ -19,7 +20,7 @@ DEFAULT_PAGE = 100
 class Share:
     """What one registry adds: of `base` and all below it (by the clients' names; "" is all) those that `owns` takes."""
 
-    registry: asgi.App
+    content: ContentFor
     base: str
     renaming: Renaming
     owns: Callable[[str], bool]
@@ -32,7 +33,7 @@ class Share:
         begun = self.renaming.add + after[len(self.renaming.strip) :] if after.startswith(self.renaming.strip) else ""
         # `last` is left out of an answer, and the first name may be there: one character less stands before it.
         start = begun if begun >= first else first[:-1]
-        async with aclosing(Inquiry(self.registry, scope).repositories(start)) as blocks:
+        async with aclosing(self.content(scope).repositories(start)) as blocks:
             async for block in blocks:
                 for inner in block:
                     name = self.renaming.outward(inner)

@@ -6,11 +6,14 @@ docs/decisions/0027-choose-an-upstream-by-its-prefix.md.
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from authproxy import asgi
+from authproxy.content import ContentFor
 from authproxy.errors import NameUnknown, PaginationNumberInvalid
 from authproxy.pagination import parse_page
 from authproxy.permissions import PERMISSIONS, Permissions
+from authproxy.proxy.content import UpstreamContent
 from authproxy.proxy.merged_catalog import DEFAULT_PAGE, Share, answer_catalog
 from authproxy.proxy.mount import mount_from, without_mount
 from authproxy.proxy.rename import Renaming
@@ -23,7 +26,8 @@ class Branch:
     """Who serves some repositories: `base` and all below it; "" is all.
 
     `app` takes requests by the clients' names; `registry` is what stands behind it, and calls them by its own. Branches
-    with the very same `registry` share its content. The catalog has the names of those that are listed.
+    with the very same `registry` share its content, which `content` knows (None: it is asked as an upstream). The
+    catalog has the names of those that are listed.
     """
 
     base: str
@@ -31,6 +35,7 @@ class Branch:
     registry: asgi.App
     renaming: Renaming = field(default_factory=Renaming)
     is_listed: bool = True
+    content: ContentFor | None = None
 
     def holds(self, name: str) -> bool:
         """Whether a repository is one of this branch's, or of one further down."""
@@ -89,7 +94,8 @@ class Switch:
         await answer_catalog(shares, scope, receive, send, shows, page)
 
     def _share(self, branch: Branch) -> Share:
-        return Share(branch.registry, branch.base, branch.renaming, lambda name: self._find(name) is branch)
+        content = branch.content or partial(UpstreamContent, branch.registry)
+        return Share(content, branch.base, branch.renaming, lambda name: self._find(name) is branch)
 
 
 def _everything(_: str) -> bool:

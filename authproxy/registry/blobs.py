@@ -1,6 +1,7 @@
 """Blobs: GET, HEAD, DELETE /v2/<name>/blobs/<digest> (OCI Distribution 1.1, "Pulling blobs")."""
 
 from authproxy import asgi
+from authproxy.content import Content
 from authproxy.digest import Digest
 from authproxy.errors import BlobUnknown
 from authproxy.registry import preconditions as conditions
@@ -8,9 +9,9 @@ from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import EMPTY, stored_blobs, to_link
 from authproxy.registry.ranges import parse_range
 from authproxy.registry.response_cache import Answer, Answers
-from authproxy.registry.tag_protection import Restrictions
 from authproxy.storage import layout
 from authproxy.storage.driver import PIECE_BYTES, Driver, NotFound, Reader
+from authproxy.tag_protection import check_delete
 
 # Blobs up to this length, in bytes, are answered in one go and remembered: configurations, signatures, empty layers.
 SMALL_BYTES = 64 * 1024
@@ -19,9 +20,9 @@ SMALL_BYTES = 64 * 1024
 class Blobs:
     """The blobs of all repositories."""
 
-    def __init__(self, driver: Driver, restrictions: Restrictions) -> None:
+    def __init__(self, driver: Driver, content: Content) -> None:
         self._driver = driver
-        self._restrictions = restrictions
+        self._content = content
         self._answers = Answers()
 
     async def get(self, exchange: Exchange) -> None:
@@ -53,7 +54,7 @@ class Blobs:
         """Take a blob from this repository. Others that hold it still do; a collector removes what nobody holds."""
         stored = await self._find(exchange)
         names = {exchange.digest, stored}
-        await self._restrictions.check_delete(exchange, names)
+        await check_delete(self._content, exchange.permissions, exchange.repository, names)
         for digest in names:
             await self._driver.delete(layout.layer_link(exchange.repository, digest))
         await exchange.answer(202)

@@ -15,6 +15,7 @@ from authproxy.errors import Unsupported
 from authproxy.permissions import PERMISSIONS
 from authproxy.registry.blobs import Blobs
 from authproxy.registry.catalog import Catalog
+from authproxy.registry.content import CoreContent
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.manifests import Manifests
 from authproxy.registry.mount_sources import Holders
@@ -22,7 +23,6 @@ from authproxy.registry.options import Rules
 from authproxy.registry.referrers import Referrers
 from authproxy.registry.response_cache import Answer
 from authproxy.registry.sessions import Sessions
-from authproxy.registry.tag_protection import Restrictions
 from authproxy.registry.tags import Tags
 from authproxy.registry.uploads import Uploads
 from authproxy.route import METHODS, Kind
@@ -43,11 +43,11 @@ class Core:
         new_id: Callable[[], UUID] = uuid4,
     ) -> None:
         tags = Tags(driver, max_page=rules.max_tags)
-        restrictions = Restrictions(driver, tags)
-        blobs = Blobs(driver, restrictions)
-        manifests = Manifests(driver, tags, restrictions, rules.manifests)
+        self.content = CoreContent(driver, tags)
+        blobs = Blobs(driver, self.content)
+        manifests = Manifests(driver, tags, self.content, rules.manifests)
         referrers = Referrers(driver, tags)
-        uploads = Uploads(driver, Sessions(driver, now=now, new_id=new_id), Holders(driver))
+        uploads = Uploads(driver, Sessions(driver, now=now, new_id=new_id), Holders(driver), self.content)
         catalog = Catalog(driver, rules.max_catalog_entries)
         handlers: dict[tuple[Kind, str], Handler] = {
             (Kind.BASE, "GET"): _base,

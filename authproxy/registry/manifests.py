@@ -1,10 +1,11 @@
 """Manifests: GET, HEAD, PUT, DELETE /v2/<name>/manifests/<reference> (OCI Distribution 1.1, "Pulling manifests")."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from authproxy import asgi
+from authproxy.content import Content
 from authproxy.digest import Digest
-from authproxy.errors import ContentTooLarge, DigestInvalid, ManifestInvalid, ManifestUnknown
+from authproxy.errors import ContentTooLarge, Denied, DigestInvalid, ManifestInvalid, ManifestUnknown
 from authproxy.reference import Repository, Tag, parse_tag
 from authproxy.registry import preconditions as conditions
 from authproxy.registry.completeness import check_complete
@@ -22,10 +23,10 @@ from authproxy.registry.manifest_checks import (
 from authproxy.registry.options import ManifestRules
 from authproxy.registry.referrers import make_entry, to_note
 from authproxy.registry.response_cache import Answer, Answers
-from authproxy.registry.tag_protection import Restrictions
 from authproxy.registry.tags import Tags, tag_links
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
+from authproxy.tag_protection import check_create, check_delete, check_overwrite, find_immutable
 
 # Media types by digest: what a digest names never changes, so they are right for ever. A few hundred bytes each.
 MAX_REMEMBERED = 10_000
@@ -34,11 +35,11 @@ MAX_REMEMBERED = 10_000
 class Manifests:
     """The manifests and indexes of all repositories."""
 
-    def __init__(self, driver: Driver, tags: Tags, restrictions: Restrictions, rules: ManifestRules) -> None:
+    def __init__(self, driver: Driver, tags: Tags, content: Content, rules: ManifestRules) -> None:
         self._driver = driver
         self._tags = tags
         self._rules = rules
-        self._restrictions = restrictions
+        self._content = content
         self._answers = Answers()
         self._media_types: dict[Digest, str] = {}
 
@@ -68,12 +69,14 @@ class Manifests:
         manifest = parse_manifest(content, exchange.header(b"content-type"))
         stored = digest if digest.algorithm == "sha256" else await digest_of(content, "sha256")
         names = list(dict.fromkeys((stored, digest)))
-        stays = await self._restrictions.of_push(exchange, names, tags)
+        await check_create(self._content, exchange.permissions, exchange.repository)
+        immutable = find_immutable(exchange.permissions, tags)
+        await check_overwrite(self._content, exchange.repository, immutable, names)
         needed = decide_needed(manifest, self._rules)
         await check_complete(self._driver, exchange.repository, needed, check_sizes=self._rules.enabled)
-        free = [tag for tag in tags if tag not in stays]
-        await self._store(exchange.repository, content, names, manifest, free)
-        await self._restrictions.set_new(exchange.repository, digest, names, stays)
+        movable = [tag for tag in tags if tag not in immutable]
+        await self._store(exchange.repository, content, names, manifest, movable)
+        await self._set_immutable(exchange.repository, digest, names, immutable)
         named = tags if isinstance(reference, Digest) else []
         await exchange.answer(
             201,
@@ -94,7 +97,7 @@ class Manifests:
             return
         content = await self._read(exchange, exchange.reference)
         names = [await digest_of(content, algorithm) for algorithm in ("sha256", "sha512")]
-        await self._restrictions.check_delete(exchange, names)
+        await check_delete(self._content, exchange.permissions, exchange.repository, names)
         # Tags first: at no moment does one point at nothing.
         await self._tags.remove_all(exchange.repository, names)
         for name in names:
@@ -142,6 +145,17 @@ class Manifests:
         for tag in tags:
             writes += tag_links(repository, tag, digest)
         await self._driver.write_all(writes)
+
+    async def _set_immutable(
+        self, repository: Repository, digest: Digest, names: Sequence[Digest], immutable: Mapping[Tag, Denied]
+    ) -> None:
+        """Set each in one step that fails if the tag exists: of two pushers at the same moment only one sets it.
+
+        Raises the error of a tag that points at another manifest by then.
+        """
+        for tag, refusal in immutable.items():
+            if not await self._tags.set_new(repository, tag, digest):
+                await check_overwrite(self._content, repository, {tag: refusal}, names)
 
     async def _forget_referrer(self, repository: Repository, subject: Digest | None, names: Sequence[Digest]) -> None:
         """Remove the entries of a manifest that was deleted; of one that was pushed again meanwhile they stay."""

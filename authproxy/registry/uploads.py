@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from uuid import UUID
 
 from authproxy import asgi
+from authproxy.content import Content
 from authproxy.digest import HEX_LENGTH, Digest, parse_digest
 from authproxy.errors import DigestInvalid, RangeInvalid, RequestTimedOut, SizeInvalid
 from authproxy.registry.exchange import Exchange
@@ -12,9 +13,9 @@ from authproxy.registry.links import blob_links
 from authproxy.registry.mount_sources import Holders
 from authproxy.registry.ranges import format_received, parse_chunk_range
 from authproxy.registry.sessions import Sessions
-from authproxy.registry.tag_protection import check_create
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver, Upload
+from authproxy.tag_protection import check_create
 
 # How long the next piece of a body may take, in seconds: what the recipes for nginx in front of a registry say.
 PATIENCE_S = 900.0
@@ -23,15 +24,24 @@ PATIENCE_S = 900.0
 class Uploads:
     """What happens to a blob between its first byte and its link."""
 
-    def __init__(self, driver: Driver, sessions: Sessions, holders: Holders, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        sessions: Sessions,
+        holders: Holders,
+        content: Content,
+        *,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._driver = driver
         self._sessions = sessions
         self._holders = holders
+        self._content = content
         self._patience_s = patience_s
 
     async def post(self, exchange: Exchange) -> None:
         """Open a session; or take the whole blob in this one request (`?digest=`); or mount one that is here."""
-        await check_create(self._driver, exchange)
+        await check_create(self._content, exchange.permissions, exchange.repository)
         if await self._mount(exchange):
             return
         digest = _parse_digest_parameter(exchange, "digest")

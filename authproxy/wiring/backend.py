@@ -6,13 +6,14 @@ from authproxy.asgi import App
 from authproxy.config.sections.storage import Storage, UploadPurging
 from authproxy.config.sections.upstreams import UpstreamEntry
 from authproxy.config.settings import Settings, Token
+from authproxy.content import ContentFor
 from authproxy.errors import StartError
 from authproxy.metrics.families import UPLOADS_PURGED
 from authproxy.metrics.metrics import Metrics
+from authproxy.proxy.permissions import EnforcePermissions
 from authproxy.proxy.rename import Renaming
 from authproxy.proxy.renaming import Renamed
 from authproxy.proxy.router import Branch, Switch
-from authproxy.proxy.tag_protection import Restrict
 from authproxy.registry.core import Core
 from authproxy.registry.upload_purge import FIRST_WITHIN_S, PurgeUploads
 from authproxy.storage.driver import Driver
@@ -47,12 +48,22 @@ def _make_switch(settings: Settings, parts: Parts) -> App:
         renaming = Renaming(entry.rename.strip or "", entry.rename.add or "")
         app = Renamed(registry, renaming) if renaming else registry
         app = app if entry.backend else _restricted(app, settings)
-        branches.append(Branch(entry.base, app, registry, renaming, is_listed=entry.catalog))
+        branches.append(
+            Branch(entry.base, app, registry, renaming, is_listed=entry.catalog, content=_content_of(registry))
+        )
     match branches:
         case [Branch(base="", renaming=Renaming(strip="", add=""), app=app, is_listed=True)]:
             return app
         case _:
             return Switch(branches, max_entries=settings.catalog.maxentries)
+
+
+def _content_of(registry: App) -> ContentFor | None:
+    """The core's content is asked directly, an upstream's through requests."""
+    if not isinstance(registry, Core):
+        return None
+    content = registry.content
+    return lambda _: content
 
 
 def _make_entry(number: int, entry: UpstreamEntry, parts: Parts, token: Token | None) -> App:
@@ -65,7 +76,7 @@ def _make_entry(number: int, entry: UpstreamEntry, parts: Parts, token: Token | 
 
 def _restricted(app: App, settings: Settings) -> App:
     """A registry that knows no rules of ours; where there are none it needs nobody to know them."""
-    return app if settings.policies is None else Restrict(app)
+    return app if settings.policies is None else EnforcePermissions(app)
 
 
 def _make_core(settings: Settings, parts: Parts) -> Core:

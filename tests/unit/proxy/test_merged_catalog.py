@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from authproxy import asgi
 from authproxy.pagination import parse_page
+from authproxy.proxy.content import UpstreamContent
 from authproxy.proxy.merged_catalog import Share, answer_catalog
 from authproxy.proxy.rename import Renaming
 from tests.support.registry import BASE_URL, BareEdge, code_of
@@ -71,7 +73,12 @@ async def listed(shares: Sequence[Share], n: int = 3) -> list[str]:
 
 
 def everything(registry: asgi.App, renaming: Renaming | None = None, base: str = "") -> Share:
-    return Share(registry, base, renaming or Renaming(), lambda name: not base or f"{name}/".startswith(f"{base}/"))
+    return Share(
+        partial(UpstreamContent, registry),
+        base,
+        renaming or Renaming(),
+        lambda name: not base or f"{name}/".startswith(f"{base}/"),
+    )
 
 
 NAMES = st.lists(st.from_regex(r"[ab]{1,2}([-.][ab])?(/[ab]{1,2}(-[ab])?){0,2}", fullmatch=True), max_size=12)

@@ -11,10 +11,10 @@ from httpx import AsyncClient
 from authproxy import asgi
 from authproxy.errors import Denied, GatewayFailed
 from authproxy.permissions import Permissions, Verb
+from authproxy.proxy.permissions import EnforcePermissions
 from authproxy.proxy.rename import Renaming
 from authproxy.proxy.renaming import Renamed
 from authproxy.proxy.router import Branch, Switch
-from authproxy.proxy.tag_protection import Restrict
 from authproxy.reference import Tag
 from authproxy.registry.core import Core
 from authproxy.registry.options import Rules
@@ -48,7 +48,7 @@ class World:
         def around(core: asgi.App) -> asgi.App:
             mirror, other = self.cores["mirror"], self.cores["other"]
             branches = [
-                Branch("library", Restrict(Renamed(mirror, LIBRARY)), mirror, LIBRARY),
+                Branch("library", EnforcePermissions(Renamed(mirror, LIBRARY)), mirror, LIBRARY),
                 Branch("shared", mirror, mirror),
                 Branch("other", other, other),
                 *more,

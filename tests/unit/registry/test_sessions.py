@@ -11,9 +11,11 @@ import pytest
 from authproxy.asgi import ORIGIN, ROUTE
 from authproxy.errors import RequestTimedOut
 from authproxy.reference import Repository
+from authproxy.registry.content import CoreContent
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.mount_sources import Holders
 from authproxy.registry.sessions import Sessions
+from authproxy.registry.tags import Tags
 from authproxy.registry.uploads import Uploads
 from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem.driver import FilesystemDriver
@@ -104,7 +106,9 @@ async def test_a_client_that_stalls_loses_its_request_and_keeps_its_session(driv
     pipe = Pipe("PATCH", f"/v2/{APP}/blobs/uploads/{session}")
     pipe.feed(b"hel")
     exchange = Exchange(pipe.scope[ROUTE], pipe.scope[ORIGIN], pipe.scope["headers"], pipe.receive, pipe.send)
-    uploads = Uploads(driver, sessions, Holders(driver), patience_s=0.02)
+    uploads = Uploads(
+        driver, sessions, Holders(driver), CoreContent(driver, Tags(driver, max_page=10)), patience_s=0.02
+    )
     with pytest.raises(RequestTimedOut, match="nothing came for 0 seconds") as raised:
         await uploads.patch(exchange)
     assert raised.value.status == 408

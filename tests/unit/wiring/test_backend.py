@@ -9,10 +9,10 @@ from authproxy.config.load import load_values
 from authproxy.errors import StartError
 from authproxy.health.checks import Checks
 from authproxy.metrics.metrics import Metrics
+from authproxy.proxy.permissions import EnforcePermissions
 from authproxy.proxy.rename import Renaming
 from authproxy.proxy.renaming import Renamed
 from authproxy.proxy.router import Switch
-from authproxy.proxy.tag_protection import Restrict
 from authproxy.proxy.upstream import Upstream
 from authproxy.registry.core import Core
 from authproxy.wiring.backend import make_backend
@@ -131,7 +131,7 @@ async def test_rules_hold_before_every_registry_that_knows_none(tmp_path: Path) 
         policies={"path": str(tmp_path)},
         upstreams=[CORE, {"match": "a/**", "url": "http://127.0.0.1:5001", "rename": {"add": "b/"}}],
     )
-    assert [type(branch.app) for branch in backend.branches] == [Restrict, Core]
+    assert [type(branch.app) for branch in backend.branches] == [EnforcePermissions, Core]
 
 
 async def test_a_fault_of_an_entry_names_its_key(tmp_path: Path) -> None:

@@ -1,14 +1,21 @@
-"""Questions of our own to the registry behind us, asked as the client whose request they are about."""
+"""What an upstream holds, asked through its backend on behalf of the client whose request it is about.
+
+See `content.Content`.
+"""
 
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from authproxy import asgi
-from authproxy.errors import GatewayFailed, RegistryError
+from authproxy.content import Reference
+from authproxy.digest import Digest, parse_digest
+from authproxy.errors import DigestInvalid, GatewayFailed, RegistryError
+from authproxy.reference import Tag
 from authproxy.route import parse_route
 
 # The longest answer that is read, in bytes: a list of a hundred thousand tags has a few million.
@@ -46,38 +53,50 @@ class _Answer:
     body: bytes
 
 
-class Inquiry:
-    """What a backend holds. All methods raise what it raises, and GatewayFailed where it answers something else."""
+class UpstreamContent:
+    """The content of a backend. Every method raises what the backend raises, and GatewayFailed for other answers."""
 
     def __init__(self, app: asgi.App, scope: asgi.Scope) -> None:
         self._app = app
         self._scope = scope
         self._catalog_looks = CATALOG_LOOKS
 
-    async def has_repository(self, name: str) -> bool:
-        """Whether there is a repository."""
-        answer = await self._ask("GET", f"/v2/{name}/tags/list", {"n": "1"})
+    async def has_repository(self, repository: str) -> bool:
+        """See Content."""
+        answer = await self._ask("GET", f"/v2/{repository}/tags/list", {"n": "1"})
         return self._is_found(answer)
 
-    async def find_digest(self, name: str, tag: str) -> str | None:
-        """The digest that a tag points at; "" where the registry does not say. None: there is no such tag."""
-        answer = await self._ask("HEAD", f"/v2/{name}/manifests/{tag}")
+    async def find_names(self, repository: str, tag: Tag) -> Collection[Digest] | None:
+        """See Content."""
+        answer = await self._ask("HEAD", f"/v2/{repository}/manifests/{tag}")
         if not self._is_found(answer):
             return None
-        return answer.headers.get(b"docker-content-digest", b"").decode("latin-1")
+        try:
+            return {parse_digest(answer.headers.get(b"docker-content-digest", b"").decode("latin-1"))}
+        except DigestInvalid:
+            return ()
 
-    async def read_manifest(self, name: str, reference: str) -> bytes:
-        """The bytes of a manifest; none where there is no such manifest."""
-        answer = await self._ask("GET", f"/v2/{name}/manifests/{reference}")
-        return answer.body if self._is_found(answer) else b""
+    async def tagged(self, repository: str) -> AsyncGenerator[Sequence[tuple[Tag, Reference]], None]:
+        """See Content."""
+        async with aclosing(self.tags(repository)) as batches:
+            async for batch in batches:
+                yield [(Tag(tag), Tag(tag)) for tag in batch]
 
-    async def tags(self, name: str, after: str = "") -> AsyncGenerator[list[str], None]:
-        """The tags of a repository behind `after`, piece by piece; none where there is no such repository."""
+    async def read_manifests(
+        self, repository: str, references: Iterable[Reference]
+    ) -> AsyncGenerator[tuple[Reference, bytes], None]:
+        """See Content."""
+        for reference in references:
+            answer = await self._ask("GET", f"/v2/{repository}/manifests/{reference}")
+            yield reference, answer.body if self._is_found(answer) else b""
+
+    async def tags(self, repository: str, after: str = "") -> AsyncGenerator[Sequence[str], None]:
+        """The tags greater than `after`, in batches that are not empty; none if there is no such repository."""
         while True:
-            answer = await self._ask("GET", f"/v2/{name}/tags/list", _page(LOOK, after))
+            answer = await self._ask("GET", f"/v2/{repository}/tags/list", _page(LOOK, after))
             if not self._is_found(answer):
                 return
-            # A registry that knows no pages (CNCF Distribution 2.8 of tags) begins anew each time.
+            # A registry without pages of tags (CNCF Distribution 2.8) answers with the whole list each time.
             tags = sorted(tag for tag in _parse(answer.body, "tags") if tag > after)
             if tags:
                 yield tags
@@ -85,8 +104,8 @@ class Inquiry:
                 return
             after = tags[-1]
 
-    async def repositories(self, after: str = "") -> AsyncGenerator[list[str], None]:
-        """The catalog in bytewise order, block by block; all behind `after` is in it, and perhaps more before.
+    async def repositories(self, after: str = "") -> AsyncGenerator[Sequence[str], None]:
+        """See Content. A batch is a block of names that begin alike.
 
         CNCF Distribution lists a folder before what only begins with its name: a/b, a-b, where bytes say a-b, a/b. Up
         to a first `/`, `-` or `.` both orders agree, so names that share that much make a block, which is sorted here.

@@ -14,7 +14,7 @@ from httpx import AsyncClient
 from authproxy.digest import Digest
 from authproxy.errors import Denied
 from authproxy.permissions import Verb
-from authproxy.proxy.tag_protection import Restrict
+from authproxy.proxy.permissions import EnforcePermissions
 from authproxy.reference import Repository, Tag
 from authproxy.registry.manifest_checks import OCI_IMAGE, OCI_INDEX
 from authproxy.storage import layout
@@ -71,7 +71,7 @@ Connect: TypeAlias = Callable[..., AbstractAsyncContextManager[AsyncClient]]
 async def connecting(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Connect]:
     """A client of one registry with some permissions, or None: our core, or another registry that knows of none."""
     driver: Driver = FilesystemDriver(tmp_path, threads=4) if request.param == "filesystem" else MemoryDriver()
-    around = Restrict if request.param == "upstream" else None
+    around = EnforcePermissions if request.param == "upstream" else None
     yield lambda permissions=None: connect(driver, permissions=permissions, around=around)
     await driver.close()
 
@@ -196,10 +196,10 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize("around", [None, Restrict], ids=["core", "upstream"])
+@pytest.mark.parametrize("around", [None, EnforcePermissions], ids=["core", "upstream"])
 @pytest.mark.parametrize(("query", "expected", "following"), PAGES, ids=[row[0] or "all" for row in PAGES])
 async def test_the_catalog_names_what_may_be_seen(
-    around: type[Restrict] | None, query: str, expected: list[str], following: str | None
+    around: type[EnforcePermissions] | None, query: str, expected: list[str], following: str | None
 ) -> None:
     driver = MemoryDriver()
     await driver.write_all([(layout.layer_link(Repository(name), Digest.of(b"")), b"") for name in NAMES])

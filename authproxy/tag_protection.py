@@ -1,0 +1,85 @@
+"""Immutable tags, undeletable tags and repositories that may not be created: rules that turn on what a backend holds.
+
+Decided the same way for our own core and for an upstream registry: both are asked as `content.Content`.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import aclosing
+
+from authproxy.content import Content, Reference
+from authproxy.digest import Digest
+from authproxy.errors import Denied
+from authproxy.oci.dependencies import read_mentions
+from authproxy.permissions import Permissions
+from authproxy.reference import Tag
+
+
+async def check_create(content: Content, permissions: Permissions | None, repository: str) -> None:
+    """Raise Denied if the repository does not exist and the caller may not create it."""
+    if permissions is None or not permissions.concern("create"):
+        return
+    refusal = permissions.refusal("create")
+    if refusal is not None and not await content.has_repository(repository):
+        raise refusal
+
+
+def find_immutable(permissions: Permissions | None, tags: Iterable[Tag]) -> dict[Tag, Denied]:
+    """The tags that the caller may set and not move, mapped to the error for an attempt to move them."""
+    if permissions is None or not permissions.concern("overwrite"):
+        return {}
+    return {tag: refusal for tag in tags if (refusal := permissions.refusal("overwrite", tag))}
+
+
+async def check_overwrite(
+    content: Content, repository: str, immutable: Mapping[Tag, Denied], names: Collection[Digest]
+) -> None:
+    """Raise the error of an immutable tag that points at another manifest now. `names` are the digests of ours."""
+    for tag, refusal in immutable.items():
+        current = await content.find_names(repository, tag)
+        if current is not None and not any(name in names for name in current):
+            raise refusal
+
+
+async def check_delete(
+    content: Content,
+    permissions: Permissions | None,
+    repository: str,
+    names: Collection[Digest],
+    *,
+    max_tags: int | None = None,
+) -> None:
+    """Raise Denied if a tag that the caller may not delete needs this content, directly or through an index.
+
+    `names` are the digests of the blob or manifest to be deleted. With more than `max_tags` such tags it raises Denied
+    without a closer look.
+    """
+    if permissions is None or not permissions.concern("delete"):
+        return
+    needed: dict[Reference, Denied] = {}  # manifests that must stay, each with the error of a tag that needs it
+    count = 0
+    async with aclosing(content.tagged(repository)) as batches:
+        async for tag, reference in (pair async for batch in batches for pair in batch):
+            refusal = permissions.refusal("delete", tag)
+            if refusal is None:
+                continue
+            needed.setdefault(reference, refusal)
+            count += 1
+            if max_tags is not None and count > max_tags:
+                raise Denied(f"{refusal}, and it may need this: more than {max_tags} tags are to stay here")
+    unread = list(needed)
+    while unread:
+        references, unread = unread, []
+        async with aclosing(content.read_manifests(repository, references)) as manifests:
+            async for reference, manifest in manifests:
+                mentions = read_mentions(manifest)
+                if _is_one_of(names, reference, manifest) or not mentions.blobs.isdisjoint(names):
+                    raise needed[reference]
+                for inner in mentions.manifests - needed.keys():
+                    needed[inner] = needed[reference]
+                    unread.append(inner)
+
+
+def _is_one_of(names: Collection[Digest], reference: Reference, manifest: bytes) -> bool:
+    if isinstance(reference, Digest) and any(reference.algorithm == name.algorithm for name in names):
+        return reference in names
+    return manifest != b"" and any(Digest.of(manifest, name.algorithm) == name for name in names)
