@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if asked.what == "profile":
             _profile(folder, works, effort)
             return 0
-        return _report(folder, asked.what, works, effort)
+        return _report(folder, asked.what, works, effort, asked.before)
     except BenchmarkError as error:
         print("\n".join([f"benchmarks: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
         return 1
@@ -100,15 +100,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="less of everything: to see that it works, not how fast")
     parser.add_argument("--only", action="append", choices=[work.name for work in WORKS], help="may be repeated")
+    parser.add_argument(
+        "--before",
+        type=_checkout,
+        metavar="CHECKOUT",
+        help="compare with ourselves as we are in this folder, a checkout of another commit, in place of the peer",
+    )
     return parser
 
 
-def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort) -> int:
+def _checkout(text: str) -> Path:
+    if not (path := Path(text)).joinpath("authproxy", "__main__.py").is_file():
+        raise argparse.ArgumentTypeError(
+            f"{text} is no checkout of authproxy; make one: git worktree add {text} COMMIT"
+        )
+    return path
+
+
+def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort, before: Path | None) -> int:
     when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     report = Report(when, _machine(effort), describe_versions(), effort)
     if what in ("all", "compare"):
         report.limits = measure_limits(folder / "limits", file_mib=effort.big_mib, wrk_s=effort.wrk_s)
-        report.rows = _compare(folder, works, effort)
+        report.rows = _compare(folder, works, effort, before)
     if what in ("all", "edge"):
         report.fronts = _edge(folder, works, effort)
     if what in ("all", "workers"):
@@ -141,11 +155,13 @@ def _machine(effort: Effort) -> Mapping[str, str]:
     return machine
 
 
-def _compare(folder: Path, works: Sequence[Work], effort: Effort) -> list[Row]:
+def _compare(folder: Path, works: Sequence[Work], effort: Effort, before: Path | None) -> list[Row]:
     content = Content.around(BigBlob.create(folder / "blob", effort.big_mib * MIB))
     with ExitStack() as servers:
         ours, peer = servers.enter_context(start_ours(folder / "ours")), None
-        if missing := missing_programs():
+        if before is not None:
+            peer = servers.enter_context(start_ours(folder / "peer", checkout=before))
+        elif missing := missing_programs():
             print(f"no peer to compare with: {' and '.join(missing)} not installed")
         else:
             peer = servers.enter_context(start_peer(folder / "peer"))

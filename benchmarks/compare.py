@@ -40,7 +40,10 @@ class Row:
 
 def measure(works: Sequence[Work], ours: Target, peer: Target | None, content: Content, effort: Effort) -> list[Row]:
     """Do all works once a round. A first round warms both sides up and is not counted."""
-    rows = [Row(work, peer=None if peer is None or work.issues_tokens else Figures()) for work in works]
+    rows = [
+        Row(work, peer=Figures() if peer is not None and (peer.user is not None or not work.issues_tokens) else None)
+        for work in works
+    ]
     for number in range(effort.rounds + 1):
         for row in rows:
             _take_turns(row, _order(row, ours, peer, number), content, effort, number)

@@ -21,12 +21,15 @@ def start_ours(
     upstream: str | None = None,
     token_life: str | None = None,
     profile: Path | None = None,
+    checkout: Path | None = None,
 ) -> Iterator[Target]:
     """Our server while the block lasts, on its own core or in front of the registry at `upstream` (a URL).
 
     `token_life` as `token.lifetime` has it ("60s").
 
     What is in its folder already, it serves: see `storage_of`.
+
+    `checkout` is that of another commit, which serves in place of this one, with this one's interpreter and libraries.
 
     With `profile` its main thread runs under cProfile, which slows it down, and leaves its statistics in that file.
     """
@@ -39,10 +42,13 @@ def start_ours(
         env["REGISTRY_TOKEN_LIFETIME"] = token_life
     if upstream is not None:
         env["REGISTRY_UPSTREAM_URL"] = upstream
+    if checkout is not None:
+        env["PYTHONPATH"] = str(checkout.resolve())
+    name = NAME if checkout is None else f"{NAME} of {checkout.name}"
     ca = folder / "certs" / "ca.pem"
-    with running(NAME, [sys.executable, *_profiler(profile), *_MODULE], folder, env=env) as server:
+    with running(name, [sys.executable, *_profiler(profile), *_MODULE], folder, env=env) as server:
         server.wait_until(answers(port, ca, status=401))
-        yield Target(NAME, port, ca, (server,), user=("admin", password))
+        yield Target(name, port, ca, (server,), user=("admin", password))
 
 
 def storage_of(folder: Path) -> Path:
