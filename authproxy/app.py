@@ -1,6 +1,6 @@
 """Settings in, the ASGI application out: what `wiring/` makes of the settings, joined.
 
-Observe → StripPrefix → Answers → Gate → DecideOrigin ─┬─ /v2/… → Authorize → SignSessions → backend
+Observe → StripPrefix → Answers → Gate → DecideClientView ─┬─ /v2/… → Authorize → SignSessions → backend
                                                                         └─ else  → FastAPI: /token, /.well-known/…
 """
 
@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, redirect, respond
+from authproxy.asgi import CLIENT_VIEW, App, Receive, Scope, Send, redirect, respond
 from authproxy.config.settings import Settings
 from authproxy.debug.endpoints import debug_pages
 from authproxy.debug.server import serve_debug
@@ -23,7 +23,7 @@ from authproxy.edge.accesslog import EVENT, NUMBERS, TEXTS, AccessLog
 from authproxy.edge.clean_path import RedirectToCleanPath
 from authproxy.edge.cors import AnswerPreflights
 from authproxy.edge.errors import Answers, render
-from authproxy.edge.forwarded import DecideOrigin
+from authproxy.edge.forwarded import DecideClientView
 from authproxy.edge.headers import BASE_PATH, is_registry_path
 from authproxy.edge.maintenance import Maintenance, TurnAway
 from authproxy.edge.observe import Observe, Served
@@ -106,7 +106,7 @@ def _layers(
         *([partial(Gate, health=parts.checks)] if parts.checks else []),
         *([partial(RefuseUnwatched, watch=parts.watch)] if parts.takes_access_away else []),
         partial(
-            DecideOrigin,
+            DecideClientView,
             trusted=settings.http.trustedproxies,
             public_url=settings.http.host,
             relative_locations=settings.http.relativeurls,
@@ -150,7 +150,7 @@ def _answer_errors(pages: FastAPI) -> None:
 
     @pages.exception_handler(HTTPException)
     def answer_the_frameworks(request: Request, error: HTTPException) -> Response:
-        prefix = request.scope[ORIGIN].prefix
+        prefix = request.scope[CLIENT_VIEW].prefix
         path = prefix + request.url.path[:300]
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = (error.headers or {}).get("Allow", "")
@@ -183,7 +183,7 @@ class _Paths:
         if (endpoint := self.plain.get(path)) is not None:
             return endpoint(scope, receive, send)
         if path == "/v2":
-            return respond(send, 301, [("Location", scope[ORIGIN].prefix + BASE_PATH), ("Content-Length", "0")])
+            return respond(send, 301, [("Location", scope[CLIENT_VIEW].prefix + BASE_PATH), ("Content-Length", "0")])
         if is_registry_path(path):
             return self.registry(scope, receive, send)
         if path[-1:] == "/" and (page := path.rstrip("/")) in self.page_paths:

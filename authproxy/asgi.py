@@ -16,7 +16,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 # Keys that the edge sets in a scope before a backend sees it.
 ROUTE = "authproxy.route"  # route.Route
-ORIGIN = "authproxy.client_view"  # origin.Origin
+CLIENT_VIEW = "authproxy.client_view"  # client_view.ClientView
 GRANT = "authproxy.grant"  # access.Grant; absent where the registry is open
 REQUEST_ID = "authproxy.request_id"  # a text that stands in the answer too, and in each log's line about the request
 
@@ -115,7 +115,7 @@ async def respond(send: Send, status: int, headers: Iterable[tuple[str, str]], b
 async def redirect(scope: Scope, send: Send, status: int, path: str, headers: Iterable[tuple[str, str]] = ()) -> None:
     """Redirect to another path with the same query, on the host and below the prefix that the client uses."""
     query = scope["query_string"].decode("latin-1")
-    location = scope[ORIGIN].prefix + path + (f"?{query}" if query else "")
+    location = scope[CLIENT_VIEW].prefix + path + (f"?{query}" if query else "")
     await respond(send, status, [*headers, ("Location", location), ("Content-Length", "0")])
 
 

@@ -9,7 +9,7 @@ DEFAULT_PORTS: Mapping[str, str] = MappingProxyType({"https": "443", "http": "80
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ClientView:
     """The client's view of a request, forwarded headers of trusted peers already taken into account."""
 
     scheme: str  # "https" or "http", as the client spoke it
@@ -31,4 +31,4 @@ class Origin:
         return below_prefix if self.relative_locations else self.base_url + below_prefix
 
 
-UNKNOWN = Origin("", "", "")  # of a request that no edge has looked at
+UNKNOWN = ClientView("", "", "")  # of a request that no edge has looked at

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 from urllib.parse import urlencode
 
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.errors import PaginationNumberInvalid
 from authproxy.route import Route
 
@@ -75,7 +75,7 @@ async def in_pieces(
         after = looked[-1]
 
 
-def next_link(origin: Origin, path: str, page: Page, found: Sequence[T]) -> tuple[list[T], list[tuple[str, str]]]:
+def next_link(view: ClientView, path: str, page: Page, found: Sequence[T]) -> tuple[list[T], list[tuple[str, str]]]:
     """What is shown of `found`, and the `Link` header where there is more: `found` then has one more than the limit.
 
     A page of none links to nothing: the next would be the same.
@@ -86,7 +86,7 @@ def next_link(origin: Origin, path: str, page: Page, found: Sequence[T]) -> tupl
     if not shown:
         return [], []
     address = f"{path}?{urlencode({'last': shown[-1], 'n': page.limit})}"
-    return shown, [("Link", f'<{origin.location(address)}>; rel="next"')]
+    return shown, [("Link", f'<{view.location(address)}>; rel="next"')]
 
 
 def to_json(names: Sequence[T]) -> str:

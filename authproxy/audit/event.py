@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Any, TypeAlias, TypedDict
 
 from authproxy.access import Access, format_scopes, parse_scopes
-from authproxy.asgi import ORIGIN, REQUEST_ID, Scope
-from authproxy.client_view import UNKNOWN, Origin
+from authproxy.asgi import CLIENT_VIEW, REQUEST_ID, Scope
+from authproxy.client_view import UNKNOWN, ClientView
 from authproxy.log.excerpt import excerpt
 from authproxy.principal import ANONYMOUS, Principal
 
@@ -71,8 +71,8 @@ class CameFrom(TypedDict):
 
 def came_from(scope: Scope) -> CameFrom:
     """Those fields of an event about a request, as the edge has decided them."""
-    origin: Origin = scope.get(ORIGIN, UNKNOWN)
-    return CameFrom(client=origin.client, scheme=origin.scheme, request_id=scope.get(REQUEST_ID, ""))
+    view: ClientView = scope.get(CLIENT_VIEW, UNKNOWN)
+    return CameFrom(client=view.client, scheme=view.scheme, request_id=scope.get(REQUEST_ID, ""))
 
 
 Record: TypeAlias = Callable[[Event], None]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeAlias
 
-from authproxy.asgi import GRANT, ORIGIN, REQUEST_ID
+from authproxy.asgi import CLIENT_VIEW, GRANT, REQUEST_ID
 from authproxy.edge.observe import Served
 from authproxy.log.excerpt import excerpt
 from authproxy.log.line_writer import LineWriter
@@ -32,11 +32,11 @@ class AccessLog:
     def record(self, served: Served) -> None:
         """A sink of `Observe`."""
         scope = served.scope
-        origin, grant = scope.get(ORIGIN), scope.get(GRANT)
+        view, grant = scope.get(CLIENT_VIEW), scope.get(GRANT)
         try:
             line = self._render(
                 (
-                    origin.client if origin else "",
+                    view.client if view else "",
                     excerpt(grant.subject) if grant else "",
                     excerpt(scope["method"]),
                     excerpt(scope["path"]),

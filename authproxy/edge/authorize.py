@@ -12,9 +12,21 @@ from typing import Protocol
 import structlog
 
 from authproxy.access import Access, ExpiredToken, Grant, InvalidToken, pull
-from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Receive, Scope, Send, facts, find_header, respond, strip_fields
+from authproxy.asgi import (
+    CLIENT_VIEW,
+    GRANT,
+    ROUTE,
+    App,
+    Receive,
+    Scope,
+    Send,
+    facts,
+    find_header,
+    respond,
+    strip_fields,
+)
 from authproxy.authorization import Basic, Bearer, Credentials, Malformed, parse_authorization
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.edge.challenge import BearerError, Challenge
 from authproxy.edge.opening import SessionSigner
 from authproxy.errors import CredentialsRefused, Denied, NameInvalid, RegistryError, Unauthorized
@@ -51,7 +63,7 @@ class Authenticator(Protocol):
 class Policies(Protocol):
     """Decides what a caller may do."""
 
-    def granted(self, principal: Principal, accesses: Iterable[Access], origin: Origin) -> frozenset[Access]:
+    def granted(self, principal: Principal, accesses: Iterable[Access], view: ClientView) -> frozenset[Access]:
         """Those of `accesses` that the rules allow to a request from there."""
 
 
@@ -73,7 +85,7 @@ class Denial:
 class Reasons(Protocol):
     """Knows what somebody may not do, and why."""
 
-    async def deny(self, subject: str, lacking: Sequence[Access], origin: Origin) -> Denial:
+    async def deny(self, subject: str, lacking: Sequence[Access], view: ClientView) -> Denial:
         """What of `lacking` the rules deny to this subject, "" being anonymous."""
 
 
@@ -84,12 +96,12 @@ class BasicAccess:
         self.authenticator = authenticator
         self.policies = policies
 
-    async def grant(self, credentials: Basic, wanted: Iterable[Access], origin: Origin) -> Grant | None:
+    async def grant(self, credentials: Basic, wanted: Iterable[Access], view: ClientView) -> Grant | None:
         """What of `wanted` the caller may do, or None where the password is wrong."""
-        principal = await self.authenticator.authenticate(credentials.user, credentials.password, origin.client)
+        principal = await self.authenticator.authenticate(credentials.user, credentials.password, view.client)
         if principal is None:
             return None
-        return Grant(principal.name, self.policies.granted(principal, wanted, origin), principal)
+        return Grant(principal.name, self.policies.granted(principal, wanted, view), principal)
 
 
 class ParseRoute:
@@ -151,56 +163,56 @@ class Authorize:
         scope[GRANT] = grant
         if lacking := grant.lacks(route.needs):
             is_basic = isinstance(credentials, Basic)
-            message = await self._say_why(grant, lacking, scope[ORIGIN], by_token=not is_basic)
+            message = await self._say_why(grant, lacking, scope[CLIENT_VIEW], by_token=not is_basic)
             if is_basic:  # decided just now by the policies: no better token would help
                 raise Denied(message)
-            raise self._unauthorized(scope[ORIGIN], route.needs, "insufficient_scope", message)
+            raise self._unauthorized(scope[CLIENT_VIEW], route.needs, "insufficient_scope", message)
         if route.kind is Kind.UPLOADS:
             scope[ROUTE] = _allow_mount(scope, route, grant)
         await self.app(scope, receive, send)
 
-    async def _say_why(self, grant: Grant, lacking: tuple[Access, ...], origin: Origin, *, by_token: bool) -> str:
+    async def _say_why(self, grant: Grant, lacking: tuple[Access, ...], view: ClientView, *, by_token: bool) -> str:
         if by_token and self.reasons is None:  # what its subject may do is another server's secret
             return f"this token does not allow you to {_in_words(lacking)}"
-        denial = Denial(lacking) if self.reasons is None else await self.reasons.deny(grant.subject, lacking, origin)
+        denial = Denial(lacking) if self.reasons is None else await self.reasons.deny(grant.subject, lacking, view)
         if by_token and not denial.accesses:
             return f"this token does not allow you to {_in_words(lacking)}, but a new one for that would"
         message = f"{grant.subject or 'anonymous'} may not {_in_words(denial.accesses or lacking)}"
         return f"{message}: {denial.reason}" if denial.reason else message
 
     async def _identify(self, credentials: Credentials, scope: Scope, route: Route | None) -> Grant:
-        origin, wanted = scope[ORIGIN], _wanted(route) if route else ()
+        view, wanted = scope[CLIENT_VIEW], _wanted(route) if route else ()
         match credentials:
             case None:
                 needs = route.needs if route else ()
-                raise self._unauthorized(origin, wanted, None, f"authentication required{_for(needs)}")
+                raise self._unauthorized(view, wanted, None, f"authentication required{_for(needs)}")
             case Bearer() if self.verifier is not None:
                 try:
                     return self.verifier.verify(credentials)
                 except ExpiredToken as exc:
                     if not self._opened(scope, route):
-                        raise self._refused(str(exc), origin, wanted) from exc
+                        raise self._refused(str(exc), view, wanted) from exc
                     if not await self._still_exists(exc.grant.subject):
-                        raise self._refused("expired, and its subject no longer exists", origin, wanted) from exc
+                        raise self._refused("expired, and its subject no longer exists", view, wanted) from exc
                     return exc.grant
                 except InvalidToken as exc:
-                    raise self._refused(str(exc), origin, wanted) from exc
+                    raise self._refused(str(exc), view, wanted) from exc
             case Basic() if self.basic is not None:
-                return await self._log_in(self.basic, credentials, wanted, origin)
+                return await self._log_in(self.basic, credentials, wanted, view)
             case Basic() | Bearer() | Malformed():
-                raise self._unauthorized(origin, wanted, "invalid_token", "these credentials are of no use here")
+                raise self._unauthorized(view, wanted, "invalid_token", "these credentials are of no use here")
 
     async def _log_in(
-        self, basic: BasicAccess, credentials: Basic, wanted: tuple[Access, ...], origin: Origin
+        self, basic: BasicAccess, credentials: Basic, wanted: tuple[Access, ...], view: ClientView
     ) -> Grant:
         why = CredentialsRefused.message
         try:
-            grant = await basic.grant(credentials, wanted, origin)
+            grant = await basic.grant(credentials, wanted, view)
         except CredentialsRefused as exc:
             grant, why = None, str(exc)
         if grant is None:
-            log.info("login refused", client=origin.client, user=credentials.user, reason=why)
-            raise self._unauthorized(origin, wanted, None, why)
+            log.info("login refused", client=view.client, user=credentials.user, reason=why)
+            raise self._unauthorized(view, wanted, None, why)
         return grant
 
     def _opened(self, scope: Scope, route: Route | None) -> bool:
@@ -213,15 +225,15 @@ class Authorize:
         """Whether a subject was neither removed nor disabled since; that of an anonymous token always exists."""
         return not subject or self.users is None or await self.users.find(subject) is not None
 
-    def _refused(self, reason: str, origin: Origin, needs: tuple[Access, ...]) -> Unauthorized:
-        log.info("token refused", client=origin.client, reason=reason)
-        return self._unauthorized(origin, needs, "invalid_token", "the token is invalid or expired")
+    def _refused(self, reason: str, view: ClientView, needs: tuple[Access, ...]) -> Unauthorized:
+        log.info("token refused", client=view.client, reason=reason)
+        return self._unauthorized(view, needs, "invalid_token", "the token is invalid or expired")
 
     def _unauthorized(
-        self, origin: Origin, needs: tuple[Access, ...], error: BearerError, message: str
+        self, view: ClientView, needs: tuple[Access, ...], error: BearerError, message: str
     ) -> Unauthorized:
         detail = [{"Type": access.type, "Name": access.name, "Action": access.action} for access in needs] or None
-        return Unauthorized(message, challenge=self.challenge(origin, needs, error, message), detail=detail)
+        return Unauthorized(message, challenge=self.challenge(view, needs, error, message), detail=detail)
 
 
 def credentials_of(scope: Scope) -> Credentials:

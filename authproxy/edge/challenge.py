@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from authproxy.access import Access, format_scopes
 from authproxy.authorization import TOKEN_PATH, basic_challenge, quoted_string
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 
 # None where no credentials were sent. containerd and BuildKit take the scope of a later challenge only with `error`.
 BearerError: TypeAlias = Literal["invalid_token", "insufficient_scope"] | None
@@ -26,7 +26,7 @@ class Challenge(Protocol):
     """Makes the header's value for one request."""
 
     def __call__(
-        self, origin: Origin, needs: Sequence[Access], error: BearerError = None, description: str = ""
+        self, view: ClientView, needs: Sequence[Access], error: BearerError = None, description: str = ""
     ) -> str:
         """What to get, where, and, with an `error`, why what was sent did not do."""
 
@@ -40,13 +40,13 @@ class BearerChallenge:
     path: str | None = None  # None: our own `/token`, below the prefix that the client asked below
 
     def __call__(
-        self, origin: Origin, needs: Sequence[Access], error: BearerError = None, description: str = ""
+        self, view: ClientView, needs: Sequence[Access], error: BearerError = None, description: str = ""
     ) -> str:
         """`Bearer realm="https://HOST/token",service="…",scope="repository:a:pull,push",error="insufficient_scope"`.
 
         docker prints the description, and without it a stock sentence.
         """
-        realm = self.realm or origin.base_url + (self.path or origin.prefix + TOKEN_PATH)
+        realm = self.realm or view.base_url + (self.path or view.prefix + TOKEN_PATH)
         fields = {"realm": realm, "service": self.service}
         if scopes := format_scopes(needs):
             fields["scope"] = " ".join(scopes)
@@ -64,8 +64,8 @@ class BasicChallenge:
     realm: str
 
     def __call__(
-        self, origin: Origin, needs: Sequence[Access], error: BearerError = None, description: str = ""
+        self, view: ClientView, needs: Sequence[Access], error: BearerError = None, description: str = ""
     ) -> str:
         """`Basic realm="…"`: the same for every request."""
-        del origin, needs, error, description
+        del view, needs, error, description
         return basic_challenge(self.realm)

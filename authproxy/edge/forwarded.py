@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from authproxy.asgi import ORIGIN, App, Receive, Scope, Send, facts, find_header
+from authproxy.asgi import CLIENT_VIEW, App, Receive, Scope, Send, facts, find_header
 from authproxy.budget import MAX_FORWARDED_PARTS
-from authproxy.client_view import DEFAULT_PORTS, Origin
+from authproxy.client_view import DEFAULT_PORTS, ClientView
 from authproxy.edge.forwarded_header import Hop, list_elements, parse_address, parse_forwarded, parse_scheme
 from authproxy.edge.untrusted_peers import Disbelief
 from authproxy.errors import ForwardedInvalid, NameInvalid
@@ -54,7 +54,7 @@ class _Told:
         return self.chain[0] if self.chain else None
 
 
-def decide_origin(
+def decide_client_view(
     *,
     peer: str,
     scheme: str,
@@ -64,7 +64,7 @@ def decide_origin(
     public_url: str | None = None,
     relative_locations: bool = False,
     prefix: str = "",
-) -> Origin:
+) -> ClientView:
     """The client's view of a request.
 
     `scheme` is that of the connection, `own_authority` what stands in for a missing Host (HTTP/1.0). `public_url`
@@ -87,7 +87,7 @@ def decide_origin(
         raise NameInvalid(
             "the Host header is not a host name, with a port or without", detail={"host": authority[:255]}
         )
-    return Origin(scheme, authority, told.client or peer, peer, told.chain, relative_locations, prefix)
+    return ClientView(scheme, authority, told.client or peer, peer, told.chain, relative_locations, prefix)
 
 
 def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
@@ -96,8 +96,8 @@ def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
     return known is not None and any(ipaddress.ip_address(known) in network for network in trusted)
 
 
-class DecideOrigin:
-    """Put the request's Origin into its scope. `disbelief` warns of claims that nobody believes."""
+class DecideClientView:
+    """Put the request's ClientView into its scope. `disbelief` warns of claims that nobody believes."""
 
     def __init__(
         self,
@@ -119,12 +119,12 @@ class DecideOrigin:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Decide once; everybody behind reads the same value."""
         known = facts(scope)
-        scope[ORIGIN] = known.get(self) or known.setdefault(self, self._decide(scope))
+        scope[CLIENT_VIEW] = known.get(self) or known.setdefault(self, self._decide(scope))
         return self.app(scope, receive, send)
 
-    def _decide(self, scope: Scope) -> Origin:
+    def _decide(self, scope: Scope) -> ClientView:
         peer = scope["client"][0] if scope.get("client") else ""
-        origin = decide_origin(
+        view = decide_client_view(
             peer=peer,
             scheme=scope["scheme"],
             headers=scope["headers"],
@@ -136,8 +136,8 @@ class DecideOrigin:
         )
         # With `http.host` the claims would change nothing but the client's address.
         if self.disbelief is not None and self.public_url is None and not is_trusted(peer, self.trusted):
-            self.disbelief.note(peer, scope["headers"], origin.scheme, origin.authority)
-        return origin
+            self.disbelief.note(peer, scope["headers"], view.scheme, view.authority)
+        return view
 
 
 def _check_size(headers: Pairs) -> None:

@@ -1,6 +1,6 @@
 """`http.prefix`: everything stands below a path that is taken off here, so that nobody behind knows of it.
 
-What goes out has it again: `Origin.location` and the token realm add it.
+What goes out has it again: `ClientView.location` and the token realm add it.
 """
 
 from collections.abc import Container

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Message, Receive, Scope, Send, find_header, strip_fields
-from authproxy.client_view import Origin
+from authproxy.asgi import CLIENT_VIEW, GRANT, ROUTE, App, Message, Receive, Scope, Send, find_header, strip_fields
+from authproxy.client_view import ClientView
 from authproxy.clock import Clock
 from authproxy.edge.opening import FIELD, Opening, SessionSigner
 from authproxy.errors import BlobUploadInvalid, BlobUploadUnknown, RegistryError
@@ -44,14 +44,14 @@ class SignSessions:
 
     async def _sign(self, scope: Scope, receive: Receive, send: Send) -> None:
         route: Route = scope[ROUTE]
-        origin: Origin = scope[ORIGIN]
+        view: ClientView = scope[CLIENT_VIEW]
         opening = self._opening(scope, route)
         scope["query_string"] = strip_fields(scope["query_string"], FIELD)
 
         def add_field(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"] = [
-                    (name, self._sign_location(value.decode("latin-1"), origin, opening).encode("latin-1"))
+                    (name, self._sign_location(value.decode("latin-1"), view, opening).encode("latin-1"))
                     if name == b"location"
                     else (name, value)
                     for name, value in message["headers"]
@@ -62,7 +62,7 @@ class SignSessions:
             await self.app(scope, receive, add_field)
         except RegistryError as error:  # a chunk out of order is told where the session is
             error.headers = tuple(
-                (name, self._sign_location(value, origin, opening) if name.lower() == "location" else value)
+                (name, self._sign_location(value, view, opening) if name.lower() == "location" else value)
                 for name, value in error.headers
             )
             raise
@@ -77,7 +77,9 @@ class SignSessions:
             raise BlobUploadUnknown("an upload session is found by its whole Location alone, query included")
         opening = self.signer.read(route)
         if opening is None:
-            log.info("upload session refused", client=scope[ORIGIN].client, subject=subject, reason=NOT_SIGNED_HERE)
+            log.info(
+                "upload session refused", client=scope[CLIENT_VIEW].client, subject=subject, reason=NOT_SIGNED_HERE
+            )
             raise BlobUploadInvalid(f"{NOT_SIGNED_HERE}; begin the upload again")
         if not self.signer.was_opened_by(opening, subject):
             raise BlobUploadInvalid("somebody else opened this upload session")
@@ -85,12 +87,12 @@ class SignSessions:
             raise BlobUploadUnknown("the upload session has ended by its age")
         return opening
 
-    def _sign_location(self, location: str, origin: Origin, opening: Opening) -> str:
+    def _sign_location(self, location: str, view: ClientView, opening: Opening) -> str:
         try:
             parts = urlsplit(location)
-            if parts.netloc not in ("", origin.authority):
+            if parts.netloc not in ("", view.authority):
                 return location  # a redirect to a storage service
-            route = parse_route("GET", parts.path.removeprefix(origin.prefix).encode("latin-1"), b"")
+            route = parse_route("GET", parts.path.removeprefix(view.prefix).encode("latin-1"), b"")
         except (RegistryError, ValueError):
             return location  # some other address
         if route.kind is not Kind.UPLOAD or route.repository is None or route.session is None:

@@ -3,7 +3,7 @@
 Whoever sends any `Authorization` header may do everything; who sends none is told to, with a Bearer challenge.
 """
 
-from authproxy.asgi import ORIGIN, ROUTE, App, Receive, Scope, Send, find_header
+from authproxy.asgi import CLIENT_VIEW, ROUTE, App, Receive, Scope, Send, find_header
 from authproxy.edge.challenge import Challenge
 from authproxy.errors import Unauthorized
 from authproxy.route import parse_route
@@ -20,6 +20,6 @@ class AcceptAnything:
         """Pass on, or raise the error of the protocol."""
         route = parse_route(scope["method"], scope["raw_path"], scope["query_string"])
         if not find_header(scope["headers"], b"authorization"):
-            raise Unauthorized("any credentials will do", challenge=self.challenge(scope[ORIGIN], route.needs))
+            raise Unauthorized("any credentials will do", challenge=self.challenge(scope[CLIENT_VIEW], route.needs))
         scope[ROUTE] = route
         await self.app(scope, receive, send)

@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from authproxy.access import Grant
-from authproxy.asgi import GRANT, ORIGIN, ROUTE, App, Receive, Scope, Send
-from authproxy.client_view import Origin
+from authproxy.asgi import CLIENT_VIEW, GRANT, ROUTE, App, Receive, Scope, Send
+from authproxy.client_view import ClientView
 from authproxy.digest import Digest
 from authproxy.errors import TagInvalid
 from authproxy.permissions import PERMISSIONS, Permissions, Verb
@@ -19,7 +19,7 @@ from authproxy.reference import Tag, parse_tag
 from authproxy.route import Kind, Route
 
 # Those of a caller for a request; None where no rule could restrict it.
-FindPermissions: TypeAlias = Callable[[Route, Grant, Origin], Permissions | None]
+FindPermissions: TypeAlias = Callable[[Route, Grant, ClientView], Permissions | None]
 
 _VERBS: dict[str, Verb] = {"GET": "pull", "HEAD": "pull", "PUT": "push", "DELETE": "delete"}
 
@@ -34,7 +34,7 @@ class Permit:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass on. Raises Denied."""
         route: Route = scope[ROUTE]
-        permissions = self.find(route, scope[GRANT], scope[ORIGIN])
+        permissions = self.find(route, scope[GRANT], scope[CLIENT_VIEW])
         if permissions is not None:
             if route.kind is Kind.MANIFEST:
                 _check_tags(route, permissions)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from authproxy.asgi import Headers
-from authproxy.client_view import DEFAULT_PORTS, Origin
+from authproxy.client_view import DEFAULT_PORTS, ClientView
 from authproxy.errors import GatewayFailed
 from authproxy.proxy.header_names import OF_ANSWERS, OF_REQUESTS
 
@@ -30,7 +30,7 @@ def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def request_headers(
-    headers: Headers, origin: Origin, content_type: Headers | None = None, *, pass_authorization: bool
+    headers: Headers, view: ClientView, content_type: Headers | None = None, *, pass_authorization: bool
 ) -> Headers:
     """What the upstream is sent: where the request came from, and of what the client said the names that are known.
 
@@ -40,7 +40,7 @@ def request_headers(
     if options := _connection_options(headers):
         passed -= options
     return [
-        *_origin_headers(origin),
+        *_client_view_headers(view),
         *_framing(headers),
         *(content_type or ()),
         *[pair for pair in headers if pair[0] in passed],
@@ -91,23 +91,23 @@ def content_length(headers: Headers) -> int | None:
 
 
 @lru_cache(maxsize=4096)
-def _origin_headers(origin: Origin) -> tuple[tuple[bytes, bytes], ...]:
+def _client_view_headers(view: ClientView) -> tuple[tuple[bytes, bytes], ...]:
     """What the upstream is told of the client's side, and who stood between.
 
     `Forwarded` (RFC 7239) says all of it once more: CNCF Distribution prefers it, and reads its first element alone.
     """
-    path = [address for address in (*origin.forwarded_for, origin.peer or origin.client) if address]
-    port = _PORT.search(origin.authority)
+    path = [address for address in (*view.forwarded_for, view.peer or view.client) if address]
+    port = _PORT.search(view.authority)
     nodes = [f"for={_node(address)}" for address in path] or ["for=unknown"]
-    nodes[0] += f';host="{origin.authority}";proto={origin.scheme}'
+    nodes[0] += f';host="{view.authority}";proto={view.scheme}'
     said = [
-        ("host", origin.authority),
-        ("x-forwarded-proto", origin.scheme),
-        ("x-forwarded-host", origin.authority),
-        ("x-forwarded-port", port[1] if port else DEFAULT_PORTS.get(origin.scheme, "")),
+        ("host", view.authority),
+        ("x-forwarded-proto", view.scheme),
+        ("x-forwarded-host", view.authority),
+        ("x-forwarded-port", port[1] if port else DEFAULT_PORTS.get(view.scheme, "")),
         ("x-forwarded-for", ", ".join(path)),
-        ("x-real-ip", origin.client),
-        ("forwarded", ", ".join(nodes) if origin.authority else ""),
+        ("x-real-ip", view.client),
+        ("forwarded", ", ".join(nodes) if view.authority else ""),
     ]
     return tuple((name.encode(), value.encode("latin-1")) for name, value in said if value or name == "host")
 

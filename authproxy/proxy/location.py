@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.http.client.address import Address, split_authority
 
 # RFC 3986 §4.2, §4.3: a URL, or a network-path reference, which has the scheme of what was asked.
@@ -31,7 +31,7 @@ class Relocation:
 
     target: str
     address: Address
-    origin: Origin
+    view: ClientView
     others: tuple[Address, ...] = ()
 
     def relocate(self, value: str) -> str:
@@ -46,7 +46,7 @@ class Relocation:
             path = value if value.startswith("/") else urljoin(self.target, value)
             if not path.startswith("/"):  # urljoin reads " a:" as an address of its own
                 return value
-        return self.origin.location(self.address.strip_prefix(path))
+        return self.view.location(self.address.strip_prefix(path))
 
     def relocate_links(self, value: str) -> str:
         """Every `<…>` of a `Link`; its parameters stay."""
@@ -55,10 +55,10 @@ class Relocation:
     def _is_ours(self, authority: str, scheme: str) -> bool:
         if (
             any(address.is_at(authority, scheme) for address in (self.address, *self.others))
-            or authority.lower() == self.origin.authority.lower()
+            or authority.lower() == self.view.authority.lower()
         ):
             return True
-        asked = split_authority(self.origin.authority, self.origin.scheme)
+        asked = split_authority(self.view.authority, self.view.scheme)
         return asked is not None and split_authority(authority, scheme) == asked
 
 

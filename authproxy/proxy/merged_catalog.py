@@ -59,7 +59,7 @@ async def answer_catalog(
     streams = [share.names(scope, page.last) for share in shares]
     async with watched(scope, receive), _merged(streams) as names:
         found = await find_shown(_pieces(names), shows, page)
-    shown, link = next_link(scope[asgi.ORIGIN], CATALOG, page, found)
+    shown, link = next_link(scope[asgi.CLIENT_VIEW], CATALOG, page, found)
     body = f'{{"repositories":{to_json(shown)}}}'.encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *link]
     await asgi.respond(send, 200, headers, b"" if scope["method"] == "HEAD" else body)

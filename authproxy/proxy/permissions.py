@@ -108,7 +108,7 @@ async def _answer_tags(content: UpstreamContent, scope: asgi.Scope, send: asgi.S
     path = f"/v2/{route.repository}/tags/list"
     page = parse_page(route).at_most(MAX_PAGE)
     found = await find_shown(content.tags(str(route.repository), page.last), permissions.shows_tag, page)
-    shown, link = next_link(scope[asgi.ORIGIN], path, page, found)
+    shown, link = next_link(scope[asgi.CLIENT_VIEW], path, page, found)
     body = f'{{"name":"{route.repository}","tags":{to_json(shown)}}}'.encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *link]
     await asgi.respond(send, 200, headers, b"" if scope["method"] == "HEAD" else body)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.errors import NameInvalid
 from authproxy.proxy.location import replace_targets
 from authproxy.reference import MAX_REPOSITORY_LENGTH, Repository
@@ -55,22 +55,22 @@ class Names:
     outer: Repository
     inner: Repository
 
-    def readdress(self, value: str, origin: Origin) -> str:
+    def readdress(self, value: str, view: ClientView) -> str:
         """An address below this repository as the client should ask for it; any other stays."""
         try:
             parts = urlsplit(value)
         except ValueError:
             return value
-        if parts.netloc not in ("", origin.authority):
+        if parts.netloc not in ("", view.authority):
             return value  # of a storage service
-        path, below = unquote(parts.path), f"{origin.prefix}/v2/{self.inner}/"
+        path, below = unquote(parts.path), f"{view.prefix}/v2/{self.inner}/"
         if not path.startswith(below):
             return value
-        return parts._replace(path=f"{origin.prefix}/v2/{self.outer}/{path[len(below) :]}").geturl()
+        return parts._replace(path=f"{view.prefix}/v2/{self.outer}/{path[len(below) :]}").geturl()
 
-    def readdress_links(self, value: str, origin: Origin) -> str:
+    def readdress_links(self, value: str, view: ClientView) -> str:
         """Every `<…>` of a `Link`; its parameters stay."""
-        return replace_targets(value, lambda target: self.readdress(target, origin))
+        return replace_targets(value, lambda target: self.readdress(target, view))
 
     def retell(self, said: object) -> object:
         """JSON, with the client's name in every text that is the inner name or speaks of it.

@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 
 from authproxy import asgi
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.errors import GatewayFailed, NameUnknown, RegistryError
 from authproxy.proxy.rename import Names, Renaming
 from authproxy.route import Kind, Route
@@ -39,15 +39,15 @@ class Renamed:
         inner = self.renaming.inward(route.repository)
         if inner is None:
             raise NameUnknown(detail={"name": route.repository})
-        names, origin = Names(route.repository, inner), scope[asgi.ORIGIN]
-        answer = _Answer(names, origin, route, send)
+        names, view = Names(route.repository, inner), scope[asgi.CLIENT_VIEW]
+        answer = _Answer(names, view, route, send)
         try:
             await self.app(_renamed(scope, route, names), receive, answer.send)
         except RegistryError as error:
             error.args = (names.retell(str(error)),)
             error.detail = names.retell(error.detail)
             error.headers = tuple(
-                (name, _readdressed(name.lower(), value, names, origin)) for name, value in error.headers
+                (name, _readdressed(name.lower(), value, names, view)) for name, value in error.headers
             )
             raise
 
@@ -66,12 +66,12 @@ def _renamed(scope: asgi.Scope, route: Route, names: Names) -> asgi.Scope:
     return asgi.with_headers(scope, headers, renamed)
 
 
-def _readdressed(name: str, value: str, names: Names, origin: Origin) -> str:
+def _readdressed(name: str, value: str, names: Names, view: ClientView) -> str:
     match name:
         case "location":
-            return names.readdress(value, origin)
+            return names.readdress(value, view)
         case "link":
-            return names.readdress_links(value, origin)
+            return names.readdress_links(value, view)
         case _:
             return value
 
@@ -79,9 +79,9 @@ def _readdressed(name: str, value: str, names: Names, origin: Origin) -> str:
 class _Answer:
     """One answer on its way out. What has to be read first is held back; all else passes piece by piece."""
 
-    def __init__(self, names: Names, origin: Origin, route: Route, send: asgi.Send) -> None:
+    def __init__(self, names: Names, view: ClientView, route: Route, send: asgi.Send) -> None:
         self._names = names
-        self._origin = origin
+        self._view = view
         self._route = route
         self._send = send
         self._start: asgi.Message | None = None  # held back until the body is there
@@ -116,7 +116,7 @@ class _Answer:
         await self._send({**start, "headers": headers})
 
     def _readdressed(self, name: str, value: bytes) -> bytes:
-        return _readdressed(name, value.decode("latin-1"), self._names, self._origin).encode("latin-1")
+        return _readdressed(name, value.decode("latin-1"), self._names, self._view).encode("latin-1")
 
     def _names_are_in(self, start: asgi.Message) -> bool:
         is_list = start["status"] == OK and self._route.kind is Kind.TAGS

@@ -148,12 +148,12 @@ class Upstream:
         if scope["method"] not in ("GET", "HEAD") or _is_of_a_part(scope):
             return Request(scope["method"], self._target(scope), self._headers(scope), transfer=transfer)
         # Of reading requests it depends on nothing but the facts' own headers, and on where the request came from.
-        facts, origin = asgi.facts(scope), scope[asgi.ORIGIN]
-        known_origin, headers, fields = facts.get(self) or (None, [], b"")
-        if known_origin != origin:
+        facts, view = asgi.facts(scope), scope[asgi.CLIENT_VIEW]
+        known_view, headers, fields = facts.get(self) or (None, [], b"")
+        if known_view != view:
             headers = self._headers(scope)
             fields = encode_fields(headers)
-            facts[self] = origin, headers, fields
+            facts[self] = view, headers, fields
         return Request(scope["method"], self._target(scope), headers, fields=fields, transfer=transfer)
 
     def _request_with(self, body: RequestBody, transfer: Transfer, scope: asgi.Scope) -> Request:
@@ -171,7 +171,9 @@ class Upstream:
         if _is_of_a_part(scope):
             headers = [pair for pair in headers if pair[0] not in (b"range", b"if-range")]
         content_type = sent_type(scope[asgi.ROUTE], headers, has_body=has_body(headers))
-        return request_headers(headers, scope[asgi.ORIGIN], content_type, pass_authorization=self.pass_authorization)
+        return request_headers(
+            headers, scope[asgi.CLIENT_VIEW], content_type, pass_authorization=self.pass_authorization
+        )
 
     async def _ask(self, request: Request, route: Route) -> tuple[Address, Answer]:
         try:
@@ -209,7 +211,7 @@ class Upstream:
             raise self._failed(refused_credentials(answer.status, are_ours=are_ours), request)
 
         def relocation() -> Relocation:
-            return Relocation(request.target.decode("ascii"), address, scope[asgi.ORIGIN], self.addresses)
+            return Relocation(request.target.decode("ascii"), address, scope[asgi.CLIENT_VIEW], self.addresses)
 
         relocators: dict[bytes, Relocate] = {
             b"location": lambda value: relocation().relocate(value),

@@ -27,7 +27,7 @@ class Catalog:
             found = await find_repositories(self._driver, after=page.last, limit=page.limit + 1)
         else:
             found = await find_shown(in_pieces(self._find, page.last), exchange.permissions.shows_repository, page)
-        shown, link = next_link(exchange.origin, "/v2/_catalog", page, found)
+        shown, link = next_link(exchange.view, "/v2/_catalog", page, found)
         body = f'{{"repositories":{to_json(shown)}}}'.encode()
         await exchange.answer(200, [("Content-Type", "application/json"), *link], body)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from authproxy import asgi
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.digest import Digest
 from authproxy.permissions import Permissions
 from authproxy.reference import Repository, Tag
@@ -19,7 +19,7 @@ class Exchange:
     """What a handler gets. It answers once, or raises a RegistryError before it has begun to."""
 
     route: Route
-    origin: Origin
+    view: ClientView
     headers: asgi.Headers
     receive: asgi.Receive
     send: asgi.Send
@@ -59,7 +59,7 @@ class Exchange:
 
     def location(self, below_repository: str) -> str:
         """A `Location` in this repository, on the host that the client asked."""
-        return self.origin.location(f"/v2/{self.repository}/{below_repository}")
+        return self.view.location(f"/v2/{self.repository}/{below_repository}")
 
     async def answer(self, status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> None:
         """Send a whole small answer, with its length."""

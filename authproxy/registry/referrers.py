@@ -271,5 +271,5 @@ def _next(exchange: Exchange, page: ReferrersPage) -> str:
     """The `Link` to the next page: the same list, filtered alike."""
     filtered = {"artifactType": page.artifact_type} if page.artifact_type else {}
     query = urlencode({**filtered, "last": str(page.last), "n": page.limit})
-    address = exchange.origin.location(f"/v2/{exchange.repository}/referrers/{exchange.digest}?{query}")
+    address = exchange.view.location(f"/v2/{exchange.repository}/referrers/{exchange.digest}?{query}")
     return f'<{address}>; rel="next"'

@@ -74,7 +74,7 @@ class Tags:
         repository = exchange.repository
         if not found and not await is_known(self._driver, repository):
             raise NameUnknown(detail={"name": repository})
-        shown, link = next_link(exchange.origin, f"/v2/{repository}/tags/list", page, found)
+        shown, link = next_link(exchange.view, f"/v2/{repository}/tags/list", page, found)
         body = f'{{"name":"{repository}","tags":{to_json(shown)}}}'.encode()
         return Answer(body, "application/json", headers=link), not link
 

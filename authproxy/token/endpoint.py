@@ -10,7 +10,7 @@ import structlog
 from starlette.routing import BaseRoute, Route
 
 from authproxy.asgi import (
-    ORIGIN,
+    CLIENT_VIEW,
     ContentTooLong,
     Headers,
     Receive,
@@ -74,8 +74,8 @@ class TokenEndpoint:
         """The answer to a request, or what the same anonymous question was answered a moment ago."""
         if scope["method"] == "POST" or find_header(scope["headers"], b"authorization") is not None:
             return await self._answer_anew(scope, receive)
-        origin = scope.get(ORIGIN, UNKNOWN)
-        question = origin.client, origin.scheme, scope["query_string"]
+        view = scope.get(CLIENT_VIEW, UNKNOWN)
+        question = view.client, view.scheme, scope["query_string"]
         if (answered := self._anonymous.find(question)) is None:
             answered = await self._answer_anew(scope, receive)
             self._anonymous.hold(question, answered)
@@ -85,10 +85,10 @@ class TokenEndpoint:
         request: TokenRequest | None = None
         try:
             request = await self._parse(scope, receive)
-            answer = await self.service.answer(request, scope.get(ORIGIN, UNKNOWN))
+            answer = await self.service.answer(request, scope.get(CLIENT_VIEW, UNKNOWN))
         except CredentialsRefused as exc:
             user, reason = request.user if request else "", str(exc.__cause__ or exc)
-            log.info("login refused", client=scope.get(ORIGIN, UNKNOWN).client, user=user, reason=reason)
+            log.info("login refused", client=scope.get(CLIENT_VIEW, UNKNOWN).client, user=user, reason=reason)
             if self.audit is not None:
                 self.audit.refused(scope, request, reason)
             raise CredentialsRefused(str(exc), detail=exc.detail, headers=[*exc.headers, self._challenge]) from exc

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from authproxy.access import Access, Grant, InvalidToken, format_scopes
 from authproxy.audit.event import Verdict
 from authproxy.authorization import Basic
-from authproxy.client_view import UNKNOWN, Origin
+from authproxy.client_view import UNKNOWN, ClientView
 from authproxy.errors import CredentialsRefused, TokenRequestInvalid, TooManyRequests
 from authproxy.principal import ANONYMOUS, Principal
 from authproxy.token.issuer import IssuedToken
@@ -48,7 +48,7 @@ class Judgement:
 class Judge(Protocol):
     """Decides what a caller may do."""
 
-    def judge(self, principal: Principal, accesses: tuple[Access, ...], origin: Origin) -> Judgement:
+    def judge(self, principal: Principal, accesses: tuple[Access, ...], view: ClientView) -> Judgement:
         """Judge a wish that came from there."""
 
 
@@ -100,15 +100,15 @@ class TokenService:
     revocations: Revocations = field(default_factory=NobodyRevoked)
     gives_refresh: bool = True
 
-    async def answer(self, request: TokenRequest, origin: Origin = UNKNOWN) -> TokenAnswer:
+    async def answer(self, request: TokenRequest, view: ClientView = UNKNOWN) -> TokenAnswer:
         """Answer one request that came from there. A grant smaller than the wish, be it empty, is no error.
 
         Raises CredentialsRefused, TokenRequestInvalid, TooManyRequests.
         """
         if request.service is not None and request.service != self.service:
             raise TokenRequestInvalid(f"this service is not served here; served: {self.service}")
-        principal, proved_at = await self._identify(request, origin.client)
-        judgement = self.judge.judge(principal, request.accesses, origin)
+        principal, proved_at = await self._identify(request, view.client)
+        judgement = self.judge.judge(principal, request.accesses, view)
         issued = self.issuer.issue(judgement.holder, judgement.granted, judgement.lifetime_s)
         if self.revocations.refuses(principal.name, issued.issued_at):
             message = f"the tokens of {principal.name} are being revoked; come back in {LEARNED_WITHIN_S} seconds"

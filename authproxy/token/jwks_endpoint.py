@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Protocol
 
 from starlette.routing import BaseRoute, Route
 
-from authproxy.asgi import ORIGIN, Receive, Scope, Send, find_header, respond
+from authproxy.asgi import CLIENT_VIEW, Receive, Scope, Send, find_header, respond
 from authproxy.authorization import TOKEN_PATH
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.errors import Unsupported
 from authproxy.token.keyring import JWKS_MAX_AGE_S
 
@@ -56,7 +56,7 @@ def discovery_routes(keys: PublicKeys, issued: Issued) -> list[BaseRoute]:
         return keys.jwks()
 
     def configuration(scope: Scope) -> Mapping[str, Any]:
-        return describe(scope[ORIGIN], issued, keys.jwks())
+        return describe(scope[CLIENT_VIEW], issued, keys.jwks())
 
     return [
         Route(JWKS_PATH, DocumentEndpoint(key_set, keys)),
@@ -64,9 +64,9 @@ def discovery_routes(keys: PublicKeys, issued: Issued) -> list[BaseRoute]:
     ]
 
 
-def describe(origin: Origin, issued: Issued, jwks: Mapping[str, Any]) -> dict[str, Any]:
+def describe(view: ClientView, issued: Issued, jwks: Mapping[str, Any]) -> dict[str, Any]:
     """Members of OpenID Connect Discovery and RFC 8414 §2; those that would be empty are left out (§3.2)."""
-    base = origin.base_url + origin.prefix
+    base = view.base_url + view.prefix
     return {
         "issuer": issued.issuer,
         "jwks_uri": base + JWKS_PATH,

@@ -1,7 +1,7 @@
 """The policies as the edge and the backend ask them about one request."""
 
 from authproxy.access import Access, Grant, pull
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.errors import Denied
 from authproxy.permissions import Permissions, RefusedByRule, Verb
 from authproxy.policy.model import Action
@@ -30,7 +30,7 @@ class FindRules:
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
 
-    def __call__(self, route: Route, grant: Grant, origin: Origin) -> Permissions | None:
+    def __call__(self, route: Route, grant: Grant, view: ClientView) -> Permissions | None:
         """See `edge.permit.FindPermissions`."""
         if route.kind is not Kind.CATALOG:
             if not self._policies.current.is_decided_where_served:
@@ -38,18 +38,18 @@ class FindRules:
             actions = _ASKED.get((route.kind, route.method), ())
             if not any(self._policies.asks_for_tag(action, route.repository or "") for action in actions):
                 return None
-        return RulePermissions(self._policies, grant, route.repository, origin)
+        return RulePermissions(self._policies, grant, route.repository, view)
 
 
 class RulePermissions:
     """See `permissions.Permissions`."""
 
-    def __init__(self, policies: Policies, grant: Grant, repository: Repository | None, origin: Origin) -> None:
+    def __init__(self, policies: Policies, grant: Grant, repository: Repository | None, view: ClientView) -> None:
         self._policies = policies
         self._grant = grant
         self._principal = grant.holder or Principal(grant.subject)
         self._repository = repository or ""
-        self._request = request_facts(origin)
+        self._request = request_facts(view)
 
     def concern(self, verb: Verb) -> bool:
         """See Permissions."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from authproxy.access import CATALOG, Access
 from authproxy.audit.event import Verdict
 from authproxy.bounded_cache import Bounded
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.errors import NameInvalid
 from authproxy.policy.decide import Decision
 from authproxy.policy.policies import Policies
@@ -34,26 +34,26 @@ class PolicyJudge:
         # By the identity of the caller and the wish; with the caller, so that no other value takes that identity.
         self._judged: Bounded[tuple[int, tuple[Access, ...]], tuple[Principal, Judgement]] = Bounded(MAX_BYTES)
 
-    def granted(self, principal: Principal, accesses: Iterable[Access], origin: Origin) -> frozenset[Access]:
+    def granted(self, principal: Principal, accesses: Iterable[Access], view: ClientView) -> frozenset[Access]:
         """See `edge.authorize.Policies`."""
-        return self._policies.granted(principal, accesses, request_facts(origin))
+        return self._policies.granted(principal, accesses, request_facts(view))
 
-    def judge(self, principal: Principal, accesses: tuple[Access, ...], origin: Origin) -> Judgement:
+    def judge(self, principal: Principal, accesses: tuple[Access, ...], view: ClientView) -> Judgement:
         """See `token.grant.Judge`."""
         if self._policies.current is not self._rules:
             self._rules = self._policies.current
             self._judged = Bounded(MAX_BYTES)
         if self._rules.has_conditions:
-            return self._judge(principal, accesses, origin)
+            return self._judge(principal, accesses, view)
         question = id(principal), accesses
         if (known := self._judged.get(question)) is not None:
             return known[1]
-        judgement = self._judge(principal, accesses, origin)
+        judgement = self._judge(principal, accesses, view)
         self._judged.put(question, (principal, judgement), ENTRY_BYTES * (1 + len(accesses)))
         return judgement
 
-    def _judge(self, principal: Principal, accesses: tuple[Access, ...], origin: Origin) -> Judgement:
-        decided = self._policies.decided(principal, accesses, request_facts(origin))
+    def _judge(self, principal: Principal, accesses: tuple[Access, ...], view: ClientView) -> Judgement:
+        decided = self._policies.decided(principal, accesses, request_facts(view))
         allowed = [(access, decision) for access, decision in decided if decision.allowed]
         granted = within(accesses, frozenset([access for access, _ in allowed]))
         lifetimes = [decision.lifetime_s for _, decision in allowed if decision.lifetime_s is not None]
@@ -68,9 +68,9 @@ class PolicyJudge:
 class EveryUserEverything:
     """The policies of a registry that has none: who has a password may do everything, as in CNCF Distribution."""
 
-    def granted(self, principal: Principal, accesses: Iterable[Access], origin: Origin) -> frozenset[Access]:
+    def granted(self, principal: Principal, accesses: Iterable[Access], view: ClientView) -> frozenset[Access]:
         """See `edge.authorize.Policies`."""
-        del origin
+        del view
         if principal.is_anonymous:
             return frozenset()
         return frozenset(access for access in accesses if access == CATALOG or _is_about_a_repository(access))

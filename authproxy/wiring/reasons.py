@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from authproxy.access import Access
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.edge.authorize import Denial
 from authproxy.policy.policies import Policies
 from authproxy.principal import ANONYMOUS, Principal
@@ -25,7 +25,7 @@ class PolicyReasons:
         self._users = users
         self._policies = policies
 
-    async def deny(self, subject: str, lacking: Sequence[Access], origin: Origin) -> Denial:
+    async def deny(self, subject: str, lacking: Sequence[Access], view: ClientView) -> Denial:
         """See `edge.authorize.Reasons`. The reason is the description of the first rule that denies and has one.
 
         It is about what a rule says, never about what the registry holds: no repository shows by it.
@@ -33,7 +33,7 @@ class PolicyReasons:
         principal = await self._users.find(subject) if subject else ANONYMOUS
         if principal is None:
             return Denial(tuple(lacking))
-        request = request_facts(origin)
+        request = request_facts(view)
         decisions = [(access, self._policies.decide(principal, access, request)) for access in lacking]
         denying = [(access, decision.rule) for access, decision in decisions if not decision.allowed]
         reasons = (rule.description for _, rule in denying if rule is not None and rule.description)

@@ -14,7 +14,7 @@ import httpx
 
 from authproxy import asgi
 from authproxy.access import Grant
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.edge.opening import FIELD, SessionSigner
 from authproxy.edge.sessions import SignSessions
 from authproxy.errors import RegistryError
@@ -42,7 +42,7 @@ class BareEdge:
         try:
             raw_path = scope["raw_path"].partition(b"?")[0]
             scope[asgi.ROUTE] = parse_route(scope["method"], raw_path, scope["query_string"])
-            scope[asgi.ORIGIN] = Origin("https", HOST, "192.0.2.1")
+            scope[asgi.CLIENT_VIEW] = ClientView("https", HOST, "192.0.2.1")
             scope[asgi.GRANT] = Grant("alice")
             if self._permissions is not None:
                 scope[PERMISSIONS] = self._permissions
@@ -209,7 +209,7 @@ class Pipe:
             "method": method,
             "headers": asgi.encode_headers((headers or {}).items()),
             asgi.ROUTE: parse_route(method, raw_path, query),
-            asgi.ORIGIN: Origin("https", HOST, "192.0.2.1"),
+            asgi.CLIENT_VIEW: ClientView("https", HOST, "192.0.2.1"),
         }
 
     def feed(self, *pieces: bytes, more: bool = True) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from authproxy.access import Access
 from authproxy.audit.event import Verdict
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.identity.bcrypt_hash import check_password, hash_password
 from authproxy.identity.directory import Directory
 from authproxy.identity.passwords import Passwords
@@ -26,9 +26,9 @@ HASHES = {name: hash_password(password, 4) for name, password in (("alice", "won
 class OwnSpace:
     """Policies: everybody their own name, signed-in users pull `public`, anonymous callers pull `open`."""
 
-    def judge(self, principal: Principal, accesses: tuple[Access, ...], origin: Origin) -> Judgement:
+    def judge(self, principal: Principal, accesses: tuple[Access, ...], view: ClientView) -> Judgement:
         """Those of the wish that fit; nothing of the holder matters later but the name."""
-        del origin
+        del view
 
         def fits(access: Access) -> bool:
             if access.type != "repository":

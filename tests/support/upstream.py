@@ -14,7 +14,7 @@ import httpx
 import uvicorn
 
 from authproxy import asgi
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.errors import RegistryError
 from authproxy.http.server import connection as http1
 from authproxy.proxy.upstream import Upstream
@@ -142,11 +142,11 @@ def answering(*answer: bytes) -> Behaviour:
 
 
 class Edge:
-    """As little of an edge as a backend needs: route and origin in the scope, errors as JSON."""
+    """As little of an edge as a backend needs: route and view in the scope, errors as JSON."""
 
-    def __init__(self, app: asgi.App, origin: Origin) -> None:
+    def __init__(self, app: asgi.App, view: ClientView) -> None:
         self.app = app
-        self.origin = origin
+        self.view = view
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         started = False
@@ -159,7 +159,7 @@ class Edge:
         authority = asgi.find_header(scope["headers"], b"host") or ""
         try:
             scope[asgi.ROUTE] = parse_route(scope["method"], scope["raw_path"], scope["query_string"])
-            scope[asgi.ORIGIN] = replace(self.origin, authority=self.origin.authority or authority)
+            scope[asgi.CLIENT_VIEW] = replace(self.view, authority=self.view.authority or authority)
             await self.app(scope, receive, watch_start)
         except asgi.ClientDisconnected:
             pass
@@ -239,10 +239,10 @@ class FrontDoor(uvicorn.Server):
 
 @asynccontextmanager
 async def front_door(
-    backend: Upstream, origin: Origin | None = None, *, http: Http = "httptools"
+    backend: Upstream, view: ClientView | None = None, *, http: Http = "httptools"
 ) -> AsyncIterator[FrontDoor]:
-    """Serve a backend for the length of a block, and close it. `origin` with an empty authority: as `Host` says."""
-    server = FrontDoor(Edge(backend, origin or Origin("http", "", "127.0.0.1", "127.0.0.1")), http)
+    """Serve a backend for the length of a block, and close it. `view` with an empty authority: as `Host` says."""
+    server = FrontDoor(Edge(backend, view or ClientView("http", "", "127.0.0.1", "127.0.0.1")), http)
     serving = asyncio.create_task(server.serve([server.socket]))
     await server.ready.wait()
     try:

@@ -22,7 +22,7 @@ NAMES = ["a-b", "a/b", "a0", "team/app"]
 
 
 def asked_as_upstream(core: Core) -> Content:
-    scope = {"headers": [], "type": "http", asgi.ORIGIN: UNKNOWN, asgi.GRANT: Grant("alice")}
+    scope = {"headers": [], "type": "http", asgi.CLIENT_VIEW: UNKNOWN, asgi.GRANT: Grant("alice")}
     return UpstreamContent(core, scope)
 
 

@@ -13,7 +13,7 @@ import httpx
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import RangeInvalid, RegistryError
 from authproxy.pagination import Page, next_link, parse_page
@@ -23,7 +23,7 @@ from authproxy.route import METHODS, Kind, Route, parse_route
 
 T = TypeVar("T")
 
-ORIGIN = Origin("https", "registry.test:5000", "192.0.2.1")
+CLIENT_VIEW = ClientView("https", "registry.test:5000", "192.0.2.1")
 SMALL = ascii_lowercase + digits
 
 # Texts that are nearly something: the signs of the grammar, some that are not, and what looks like them elsewhere.
@@ -189,13 +189,13 @@ def test_links_lead_through_a_whole_list(names: set[str], n: int) -> None:
         assert page is not None
         assert page.limit == n
         following = [name for name in everything if name > page.last]
-        here, headers = next_link(ORIGIN, parts.path, page, following[: n + 1])
+        here, headers = next_link(CLIENT_VIEW, parts.path, page, following[: n + 1])
         shown += here
         if not headers:
             break
         links = httpx.Response(200, headers=headers).links
         address = links["next"]["url"]
-        assert address.startswith(ORIGIN.base_url + "/v2/a/tags/list?")
+        assert address.startswith(CLIENT_VIEW.base_url + "/v2/a/tags/list?")
     assert shown == everything
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.response import FORBIDDEN, NOT_ALLOWED, NOT_FOUND, OK, UNAUTHORIZED, Answer
 from authproxy.doctor.upstream.locations import is_led_astray
@@ -22,16 +22,16 @@ def first_repository(catalog: Answer) -> str | None:
     return names[0] if names else None
 
 
-def judge_catalog(site: Site, address: Address, origin: Origin, answer: Answer) -> Iterator[Finding]:
+def judge_catalog(site: Site, address: Address, view: ClientView, answer: Answer) -> Iterator[Finding]:
     """The answer to `/v2/_catalog?n=1`."""
     if answer.status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED):
         what = f"its catalog is not to be had ({answer.status}); nor will ours be, and nothing else needs it"
         yield Finding(Level.NOTE, "catalog", what)
         return
-    yield from _judge_list(site, address, origin, answer, check="catalog", key="repositories")
+    yield from _judge_list(site, address, view, answer, check="catalog", key="repositories")
 
 
-def judge_tags(site: Site, address: Address, origin: Origin, answer: Answer, repository: str) -> Iterator[Finding]:
+def judge_tags(site: Site, address: Address, view: ClientView, answer: Answer, repository: str) -> Iterator[Finding]:
     """The answer to `/v2/<repository>/tags/list?n=1`."""
     if answer.status == NOT_FOUND:
         return  # a repository without tags is in catalogs of CNCF Distribution
@@ -39,7 +39,7 @@ def judge_tags(site: Site, address: Address, origin: Origin, answer: Answer, rep
         what = f"the tags of {repository} are not to be read ({answer.status})"
         yield Finding(Level.NOTE, "tags", what, "let what authproxy presents there pull")
         return
-    yield from _judge_list(site, address, origin, answer, check="tags", key="tags", of=f" of {repository}")
+    yield from _judge_list(site, address, view, answer, check="tags", key="tags", of=f" of {repository}")
 
 
 def judge_delete(answer: Answer) -> Finding:
@@ -62,7 +62,7 @@ def judge_delete(answer: Answer) -> Finding:
 
 
 def _judge_list(
-    site: Site, address: Address, origin: Origin, answer: Answer, *, check: str, key: str, of: str = ""
+    site: Site, address: Address, view: ClientView, answer: Answer, *, check: str, key: str, of: str = ""
 ) -> Iterator[Finding]:
     target = f"{CATALOG}?n=1"
     names = _names(answer, key) if answer.status == OK else None
@@ -70,8 +70,8 @@ def _judge_list(
         what = f"its list{of} cannot be read: it answered {answer.status}, and no JSON with {key!r}"
         yield Finding(Level.WRONG, check, what, "see its log")
         return
-    links = Relocation(target, address, origin).relocate_links(answer.headers.get("Link", ""))
-    if links and is_led_astray(links.strip("<").partition(">")[0], origin):
+    links = Relocation(target, address, view).relocate_links(answer.headers.get("Link", ""))
+    if links and is_led_astray(links.strip("<").partition(">")[0], view):
         what = f"the link to the next page{of} leads clients past authproxy: {links}"
         yield Finding(Level.WRONG, check, what, f"have it answer with paths; what is at {site.place('url')} sets it")
     elif len(names) > 1:

@@ -139,15 +139,15 @@ async def _ask_content(site: Site, questions: Questions, wishes: Wishes) -> Asyn
 
 
 async def _ask_lists(site: Site, questions: Questions, wishes: Wishes) -> AsyncIterator[Finding]:
-    address, origin = questions.address, questions.origin
+    address, view = questions.address, questions.view
     catalog = await questions.ask("GET", content.CATALOG, "n=1", needs=[CATALOG])
-    for finding in content.judge_catalog(site, address, origin, catalog):
+    for finding in content.judge_catalog(site, address, view, catalog):
         yield finding
     repository = wishes.repository or content.first_repository(catalog)
     if repository is None:
         return
     tags = await questions.ask("GET", f"/v2/{repository}/tags/list", "n=1", needs=[pull(repository)])
-    for finding in content.judge_tags(site, address, origin, tags, repository):
+    for finding in content.judge_tags(site, address, view, tags, repository):
         yield finding
 
 
@@ -161,7 +161,7 @@ async def _upload(site: Site, questions: Questions, repository: str) -> AsyncIte
     # CNCF Distribution wants `delete` of who cancels an upload.
     needs = [pull(repository), push(repository), delete(repository)]
     begun = await questions.ask("POST", path, needs=needs)
-    for finding in locations.judge_upload(site, questions.address, questions.origin, begun, asked=path):
+    for finding in locations.judge_upload(site, questions.address, questions.view, begun, asked=path):
         yield finding
     if begun.status == ACCEPTED and (location := begun.headers.get("Location")):
         ended = await questions.ask("DELETE", *locations.upload_target(location), needs=needs)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.response import ACCEPTED, Answer
 from authproxy.doctor.upstream.site import Site
@@ -20,25 +20,25 @@ NOT_TRIED = Finding(
 )
 
 
-def is_led_astray(location: str, origin: Origin) -> bool:
+def is_led_astray(location: str, view: ClientView) -> bool:
     """Whether a client that got this address would leave the host that it asked."""
     parts = urlsplit(location)
-    return bool(parts.netloc) and (parts.scheme, parts.netloc) != (origin.scheme, origin.authority)
+    return bool(parts.netloc) and (parts.scheme, parts.netloc) != (view.scheme, view.authority)
 
 
-def judge_upload(site: Site, address: Address, origin: Origin, answer: Answer, *, asked: str) -> Iterator[Finding]:
+def judge_upload(site: Site, address: Address, view: ClientView, answer: Answer, *, asked: str) -> Iterator[Finding]:
     """The answer to the begin of an upload. `asked`: the path of the request."""
     if answer.status != ACCEPTED or "Location" not in answer.headers:
         yield _judge_refusal(answer)
         return
     said = answer.headers["Location"]
-    shown = Relocation(asked, address, origin).relocate(said)
+    shown = Relocation(asked, address, view).relocate(said)
     host = urlsplit(said).netloc
-    if is_led_astray(shown, origin):
-        yield _past_us(site, origin, shown)
+    if is_led_astray(shown, view):
+        yield _past_us(site, view, shown)
     elif not host:
         yield Finding(Level.OK, "location", "it answers with paths, which clients complete with our host")
-    elif said.startswith(f"{origin.base_url}/"):
+    elif said.startswith(f"{view.base_url}/"):
         yield Finding(Level.OK, "location", "it takes X-Forwarded-Host and -Proto: it answers with the client's host")
     elif address.is_at(host, urlsplit(said).scheme):
         what = f"it takes no forwarded headers, and answers with its own address, {host}"
@@ -54,11 +54,11 @@ def upload_target(location: str) -> tuple[str, str]:
     return parts.path, parts.query
 
 
-def _past_us(site: Site, origin: Origin, shown: str) -> Finding:
+def _past_us(site: Site, view: ClientView, shown: str) -> Finding:
     parts = urlsplit(shown)
     elsewhere = f"{parts.scheme}://{parts.netloc}"
     ours = "" if site.public is None else f", and not to {site.public}"
-    if parts.hostname == urlsplit(origin.base_url).hostname:
+    if parts.hostname == urlsplit(view.base_url).hostname:
         nginx = "proxy_set_header Host $http_host"
         fix = f"what stands before it has to pass Host and Forwarded on as they are (nginx: {nginx})"
     else:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from authproxy.access import Access
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.doctor.handshake import wants_certificate
 from authproxy.doctor.response import Answer, NoAnswer, read_answer, why_no_answer
 from authproxy.errors import RegistryError
@@ -40,11 +40,11 @@ class NoCredentials(NoAnswer):
 class Questions:
     """Asks one address. Requests bring what `presents` says, where there is such.
 
-    `server_name` is what TLS asks for. Headers are those of the proxy, on behalf of a client at `origin`.
+    `server_name` is what TLS asks for. Headers are those of the proxy, on behalf of a client at `view`.
     """
 
     address: Address
-    origin: Origin
+    view: ClientView
     client: httpx.AsyncClient
     server_name: str
     presents: Presents | None = None
@@ -59,7 +59,7 @@ class Questions:
         request = httpx.Request(
             method,
             self.address.url,
-            headers=request_headers(own, self.origin, pass_authorization=True),
+            headers=request_headers(own, self.view, pass_authorization=True),
             extensions={
                 "target": self.address.target(path.encode("ascii"), query.encode("ascii")),
                 "sni_hostname": self.server_name,
@@ -88,7 +88,7 @@ async def open_client(tls: ssl.SSLContext | None) -> AsyncIterator[httpx.AsyncCl
         yield client
 
 
-def client_view(public: str | None) -> Origin:
+def client_view(public: str | None) -> ClientView:
     """Where a client believes itself: at `http.host`, or at a name that nobody has."""
     parts = urlsplit(public or f"https://{NOBODYS_HOST}")
-    return Origin(parts.scheme, parts.netloc, "", prefix=parts.path.rstrip("/"))
+    return ClientView(parts.scheme, parts.netloc, "", prefix=parts.path.rstrip("/"))

@@ -75,7 +75,7 @@ class Caller(NamedTuple):
         grant = scope.get(asgi.GRANT)
         if grant is not None and grant.subject:
             return cls(grant.subject)
-        return cls("", budget.client_network(scope[asgi.ORIGIN].client), is_guest=grant is not None)
+        return cls("", budget.client_network(scope[asgi.CLIENT_VIEW].client), is_guest=grant is not None)
 
 
 class Shares:

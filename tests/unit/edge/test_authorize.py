@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from authproxy.access import Access, ExpiredToken, Grant, InvalidToken, pull, push
-from authproxy.asgi import GRANT, ORIGIN, ROUTE, Message, Receive, Scope, Send
+from authproxy.asgi import CLIENT_VIEW, GRANT, ROUTE, Message, Receive, Scope, Send
 from authproxy.authorization import Bearer
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.edge.authorize import MAX_MOUNT_SOURCES, Authorize, BasicAccess, Denial, _allow_mount
 from authproxy.edge.challenge import BearerChallenge
 from authproxy.edge.opening import SessionSigner
@@ -49,8 +49,8 @@ class Users:
 
 
 class OwnNamespace:
-    def granted(self, principal: Principal, accesses: Iterable[Access], origin: Origin) -> frozenset[Access]:
-        del origin
+    def granted(self, principal: Principal, accesses: Iterable[Access], view: ClientView) -> frozenset[Access]:
+        del view
         return frozenset(access for access in accesses if access.name.startswith(principal.name + "/"))
 
 
@@ -79,7 +79,7 @@ async def ask(
     )
     headers = [(b"authorization", authorization.encode())] if authorization else []
     scope: Scope = {"method": method, "raw_path": path.encode(), "query_string": query.encode(), "headers": headers}
-    scope[ORIGIN] = Origin("https", "h:5000", "127.0.0.1")
+    scope[CLIENT_VIEW] = ClientView("https", "h:5000", "127.0.0.1")
 
     async def receive() -> Message:
         return {"type": "http.disconnect"}
@@ -270,7 +270,7 @@ async def test_an_expired_token_is_good_for_nothing_else(what: str, path: str, a
 async def test_a_refused_request_is_known_by_what_it_asked_for() -> None:
     """Metrics count a refusal where an answer would have been counted."""
     scope: Scope = {"method": "GET", "raw_path": b"/v2/a/tags/list", "query_string": b"", "headers": []}
-    scope[ORIGIN] = Origin("https", "h:5000", "127.0.0.1")
+    scope[CLIENT_VIEW] = ClientView("https", "h:5000", "127.0.0.1")
 
     async def nobody(*_: object) -> Any:
         raise AssertionError
@@ -283,8 +283,8 @@ async def test_a_refused_request_is_known_by_what_it_asked_for() -> None:
 class Rules:
     """Nobody deletes, only CI pushes; everybody may pull."""
 
-    async def deny(self, subject: str, lacking: Sequence[Access], origin: Origin) -> Denial:
-        del origin
+    async def deny(self, subject: str, lacking: Sequence[Access], view: ClientView) -> Denial:
+        del view
         denied = tuple(access for access in lacking if access.action != "pull")
         return Denial(denied, f"only CI may, not {subject}" if push("team/app") in denied else None)
 
@@ -307,7 +307,7 @@ async def test_who_is_denied_is_told_why(method: str, token: str, message: str) 
     )
     headers = [(b"authorization", f"Bearer {token}".encode())]
     scope: Scope = {"method": method, "raw_path": b"/v2/team/app/manifests/x", "query_string": b"", "headers": headers}
-    scope[ORIGIN] = Origin("https", "h:5000", "127.0.0.1")
+    scope[CLIENT_VIEW] = ClientView("https", "h:5000", "127.0.0.1")
     with pytest.raises(Unauthorized) as caught:
         await layer(scope, nobody, nobody)
     assert str(caught.value) == message

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from authproxy.asgi import ORIGIN, Receive, Scope, Send, respond
-from authproxy.client_view import Origin
+from authproxy.asgi import CLIENT_VIEW, Receive, Scope, Send, respond
+from authproxy.client_view import ClientView
 from authproxy.edge.clean_path import RedirectToCleanPath, find_clean_path
 from tests.support.registry import sha256
 
@@ -65,7 +65,7 @@ async def ask(method: str, path: str, prefix: str = "") -> httpx.Response:
         await respond(send, 204, [])
 
     async def with_origin(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[ORIGIN] = Origin("https", "registry.test", "192.0.2.1", prefix=prefix)
+        scope[CLIENT_VIEW] = ClientView("https", "registry.test", "192.0.2.1", prefix=prefix)
         scope["raw_path"] = scope["raw_path"].partition(b"?")[0]
         await RedirectToCleanPath(inner)(scope, receive, send)
 

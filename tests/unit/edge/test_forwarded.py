@@ -7,8 +7,8 @@ from operator import attrgetter
 
 import pytest
 
-from authproxy.client_view import Origin
-from authproxy.edge.forwarded import decide_origin
+from authproxy.client_view import ClientView
+from authproxy.edge.forwarded import decide_client_view
 from authproxy.errors import ForwardedInvalid, NameInvalid
 
 
@@ -278,7 +278,7 @@ def encoded(pairs: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 @pytest.mark.parametrize("row", [*ROWS, *BEHIND], ids=attrgetter("what"))
 def test_origin(row: Row) -> None:
     pairs = [*row.headers.items(), *row.extra]
-    origin = decide_origin(
+    view = decide_client_view(
         peer=row.peer,
         scheme=row.scheme,
         headers=encoded(pairs),
@@ -286,8 +286,8 @@ def test_origin(row: Row) -> None:
         trusted=[ipaddress.ip_network(network) for network in row.trusted],
         public_url=row.public_url,
     )
-    assert (origin.scheme, origin.authority, origin.client) == row.expected
-    assert origin.forwarded_for == row.forwarded_for
+    assert (view.scheme, view.authority, view.client) == row.expected
+    assert view.forwarded_for == row.forwarded_for
 
 
 CONTRADICTIONS: dict[str, dict[str, str]] = {
@@ -309,14 +309,14 @@ CONTRADICTIONS: dict[str, dict[str, str]] = {
 def test_what_cannot_be_believed_is_refused(what: str) -> None:
     headers = encoded([("host", "r"), *CONTRADICTIONS[what].items()])
     with pytest.raises(ForwardedInvalid, match=what.split(maxsplit=1)[0]):
-        decide_origin(
+        decide_client_view(
             peer="10.0.0.9",
             scheme="http",
             headers=headers,
             own_authority="own",
             trusted=[ipaddress.ip_network("10.0.0.0/8")],
         )
-    assert decide_origin(peer="10.0.0.9", scheme="http", headers=headers, own_authority="own").client == "10.0.0.9"
+    assert decide_client_view(peer="10.0.0.9", scheme="http", headers=headers, own_authority="own").client == "10.0.0.9"
 
 
 @pytest.mark.parametrize(
@@ -333,17 +333,17 @@ def test_lists_that_only_a_client_makes_are_refused(headers: list[tuple[str, str
     lists = encoded([("host", "r"), *headers])
     trusted = [ipaddress.ip_network("10.0.0.0/8")]
     with pytest.raises(ForwardedInvalid, match="200 at most are read"):
-        decide_origin(peer="10.0.0.9", scheme="http", headers=lists, own_authority="own", trusted=trusted)
+        decide_client_view(peer="10.0.0.9", scheme="http", headers=lists, own_authority="own", trusted=trusted)
     # From a peer that is not trusted they are not even read.
-    decide_origin(peer="192.0.2.1", scheme="http", headers=lists, own_authority="own", trusted=trusted)
+    decide_client_view(peer="192.0.2.1", scheme="http", headers=lists, own_authority="own", trusted=trusted)
 
 
 @pytest.mark.parametrize("host", ['a"b', "a b", "a/b", "user@host", "a\\b", "host:port", "[zz]", "a\x00b"])
 def test_a_host_that_is_none_is_refused(host: str) -> None:
     with pytest.raises(NameInvalid):
-        decide_origin(peer="", scheme="https", headers=[(b"host", host.encode())], own_authority="own")
+        decide_client_view(peer="", scheme="https", headers=[(b"host", host.encode())], own_authority="own")
 
 
 def test_locations_are_absolute_or_relative_as_configured() -> None:
-    assert Origin("https", "r:5000", "c").location("/v2/x") == "https://r:5000/v2/x"
-    assert Origin("https", "r:5000", "c", relative_locations=True).location("/v2/x") == "/v2/x"
+    assert ClientView("https", "r:5000", "c").location("/v2/x") == "https://r:5000/v2/x"
+    assert ClientView("https", "r:5000", "c", relative_locations=True).location("/v2/x") == "/v2/x"

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from authproxy.asgi import ORIGIN, Receive, Scope, Send, respond
-from authproxy.client_view import Origin
+from authproxy.asgi import CLIENT_VIEW, Receive, Scope, Send, respond
+from authproxy.client_view import ClientView
 from authproxy.edge.challenge import BearerChallenge
-from authproxy.edge.forwarded import DecideOrigin, decide_origin
+from authproxy.edge.forwarded import DecideClientView, decide_client_view
 from authproxy.edge.prefix import StripPrefix
 
 PREFIX = "/my/registry"
@@ -18,7 +18,7 @@ HOST = "registry.test:5000"
 async def tell(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with what the layers have made of the request."""
     del receive
-    seen = [scope["path"], scope["raw_path"].decode(), scope[ORIGIN].location("/v2/a")]
+    seen = [scope["path"], scope["raw_path"].decode(), scope[CLIENT_VIEW].location("/v2/a")]
     await respond(send, 200, [], json.dumps(seen).encode())
 
 
@@ -40,7 +40,7 @@ async def answer_to(path: str, raw_path: bytes, method: str = "GET") -> tuple[in
         "raw_path": raw_path,
         "headers": [(b"host", HOST.encode())],
     }
-    await StripPrefix(DecideOrigin(tell, prefix=PREFIX), prefix=PREFIX)(scope, receive, send)
+    await StripPrefix(DecideClientView(tell, prefix=PREFIX), prefix=PREFIX)(scope, receive, send)
     return sent[0]["status"], sent[1]["body"]
 
 
@@ -88,7 +88,7 @@ async def test_head_outside_has_no_body() -> None:
     ],
 )
 def test_a_path_in_http_host_stands_in_place_of_the_prefix(public_url: str | None, location: str, realm: str) -> None:
-    origin = decide_origin(
+    view = decide_client_view(
         peer="192.0.2.1",
         scheme="https",
         headers=[(b"host", HOST.encode())],
@@ -96,16 +96,16 @@ def test_a_path_in_http_host_stands_in_place_of_the_prefix(public_url: str | Non
         public_url=public_url,
         prefix="/registry",
     )
-    assert origin.location("/v2/") == location
-    assert BearerChallenge("s")(origin, ()) == f'Bearer realm="{realm}",service="s"'
+    assert view.location("/v2/") == location
+    assert BearerChallenge("s")(view, ()) == f'Bearer realm="{realm}",service="s"'
 
 
 def test_relative_locations_have_the_prefix_too() -> None:
-    origin = Origin("https", HOST, "192.0.2.1", relative_locations=True, prefix="/registry")
-    assert origin.location("/v2/") == "/registry/v2/"
+    view = ClientView("https", HOST, "192.0.2.1", relative_locations=True, prefix="/registry")
+    assert view.location("/v2/") == "/registry/v2/"
 
 
 def test_a_path_of_another_token_server_on_this_host_has_no_prefix() -> None:
-    origin = Origin("https", HOST, "192.0.2.1", prefix="/registry")
-    challenge = BearerChallenge("s", path="/auth/token")(origin, ())
+    view = ClientView("https", HOST, "192.0.2.1", prefix="/registry")
+    challenge = BearerChallenge("s", path="/auth/token")(view, ())
     assert challenge == f'Bearer realm="https://{HOST}/auth/token",service="s"'

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.access import Grant
-from authproxy.asgi import GRANT, ORIGIN, ROUTE, Message, Receive, Scope, Send
-from authproxy.client_view import Origin
+from authproxy.asgi import CLIENT_VIEW, GRANT, ROUTE, Message, Receive, Scope, Send
+from authproxy.client_view import ClientView
 from authproxy.edge.opening import Opening, SessionSigner
 from authproxy.edge.sessions import SignSessions
 from authproxy.errors import BlobUploadInvalid, BlobUploadUnknown, RangeInvalid, RegistryError
@@ -51,7 +51,7 @@ async def ask(
         return {"type": "http.disconnect"}
 
     scope: Scope = {"headers": [(b"authorization", b"Bearer t")], "query_string": path.partition("?")[2].encode()}
-    scope[ORIGIN] = Origin("https", "h", "127.0.0.1")
+    scope[CLIENT_VIEW] = ClientView("https", "h", "127.0.0.1")
     scope[ROUTE] = route(path, method)
     scope[GRANT] = Grant(subject)
     await SignSessions(backend, signer=SIGNER, lifetime_s=LIFETIME_S, now=lambda: now)(scope, receive, send)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from authproxy.access import Grant
-from authproxy.asgi import GRANT, ORIGIN, ROUTE, Message, Receive, Scope, Send
+from authproxy.asgi import CLIENT_VIEW, GRANT, ROUTE, Message, Receive, Scope, Send
 from authproxy.client_view import UNKNOWN
 from authproxy.edge.tag_rules import Permit
 from authproxy.errors import Denied
@@ -49,8 +49,12 @@ async def serve(method: str, path: str, permissions: Permissions | None, query: 
     async def send(message: Message) -> None:
         raise AssertionError("nothing is sent")
 
-    scope: Scope = {ROUTE: parse_route(method, path.encode(), query.encode()), GRANT: Grant("alice"), ORIGIN: UNKNOWN}
-    await Permit(backend, find=lambda _route, _grant, _origin: permissions)(scope, receive, send)
+    scope: Scope = {
+        ROUTE: parse_route(method, path.encode(), query.encode()),
+        GRANT: Grant("alice"),
+        CLIENT_VIEW: UNKNOWN,
+    }
+    await Permit(backend, find=lambda _route, _grant, _view: permissions)(scope, receive, send)
     return served
 
 

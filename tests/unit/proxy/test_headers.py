@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.asgi import Headers
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.errors import GatewayFailed
 from authproxy.proxy.headers import content_length, has_body, request_headers, response_headers
 
@@ -27,7 +27,7 @@ HOP_BY_HOP = (
     b"upgrade",
 )
 
-ORIGIN = Origin("https", "registry.example:5000", "192.0.2.7", "192.0.2.7")
+CLIENT_VIEW = ClientView("https", "registry.example:5000", "192.0.2.7", "192.0.2.7")
 
 SAID_BY_US = {
     b"host": b"registry.example:5000",
@@ -97,62 +97,67 @@ REQUESTS = [
 
 @pytest.mark.parametrize("row", REQUESTS, ids=attrgetter("what"))
 def test_request_header(row: Row) -> None:
-    forwarded = request_headers(row.sent, ORIGIN, pass_authorization=False)
+    forwarded = request_headers(row.sent, CLIENT_VIEW, pass_authorization=False)
     assert forwarded == [*SAID_BY_US.items(), *row.forwarded]
 
 
 def test_type_is_the_one_that_was_decided() -> None:
     sent = [(b"content-type", b"a/b"), (b"accept", b"*/*")]
-    forwarded = request_headers(sent, ORIGIN, [(b"content-type", b"c/d")], pass_authorization=False)
+    forwarded = request_headers(sent, CLIENT_VIEW, [(b"content-type", b"c/d")], pass_authorization=False)
     assert forwarded[len(SAID_BY_US) :] == [(b"content-type", b"c/d"), (b"accept", b"*/*")]
 
 
 def test_authorization_is_passed_where_the_operator_wants_it() -> None:
     sent = [(b"authorization", b"Basic eDp5")]
-    assert sent[0] in request_headers(sent, ORIGIN, pass_authorization=True)
+    assert sent[0] in request_headers(sent, CLIENT_VIEW, pass_authorization=True)
 
 
 ORIGINS = [
     (
         "behind a balancer",
-        replace(ORIGIN, peer="10.0.0.1", forwarded_for=("192.0.2.7",)),
+        replace(CLIENT_VIEW, peer="10.0.0.1", forwarded_for=("192.0.2.7",)),
         b"192.0.2.7, 10.0.0.1",
         b"192.0.2.7",
     ),
     (
         "two balancers",
-        replace(ORIGIN, peer="10.0.0.2", forwarded_for=("192.0.2.7", "10.0.0.1")),
+        replace(CLIENT_VIEW, peer="10.0.0.2", forwarded_for=("192.0.2.7", "10.0.0.1")),
         b"192.0.2.7, 10.0.0.1, 10.0.0.2",
         b"192.0.2.7",
     ),
-    ("peer unknown", replace(ORIGIN, peer=""), b"192.0.2.7", b"192.0.2.7"),
-    ("IPv6", replace(ORIGIN, client="2001:db8::1", peer="2001:db8::1"), b"2001:db8::1", b"2001:db8::1"),
-    ("unix socket", replace(ORIGIN, client="", peer=""), None, None),
+    ("peer unknown", replace(CLIENT_VIEW, peer=""), b"192.0.2.7", b"192.0.2.7"),
+    ("IPv6", replace(CLIENT_VIEW, client="2001:db8::1", peer="2001:db8::1"), b"2001:db8::1", b"2001:db8::1"),
+    ("unix socket", replace(CLIENT_VIEW, client="", peer=""), None, None),
 ]
 
 
 @pytest.mark.parametrize(("what", "origin", "path", "client"), ORIGINS, ids=[row[0] for row in ORIGINS])
-def test_client_address(what: str, origin: Origin, path: bytes | None, client: bytes | None) -> None:
-    forwarded = dict(request_headers([], origin, pass_authorization=False))
+def test_client_address(what: str, view: ClientView, path: bytes | None, client: bytes | None) -> None:
+    forwarded = dict(request_headers([], view, pass_authorization=False))
     assert (forwarded.get(b"x-forwarded-for"), forwarded.get(b"x-real-ip")) == (path, client)
 
 
 FORWARDED = [
-    ("a balancer", replace(ORIGIN, peer="10.0.0.1", forwarded_for=("192.0.2.7",)), ["192.0.2.7", "10.0.0.1"], "5000"),
-    ("IPv6", replace(ORIGIN, client="2001:db8::1", peer="2001:db8::1"), ['"[2001:db8::1]"'], "5000"),
-    ("a zone", replace(ORIGIN, client="fe80::1%eth0", peer="fe80::1%eth0"), ['"[fe80::1]"'], "5000"),
-    ("a Unix socket", replace(ORIGIN, client="", peer=""), ["unknown"], "5000"),
-    ("no port", replace(ORIGIN, authority="registry.example"), ["192.0.2.7"], "443"),
-    ("no port, and no TLS", replace(ORIGIN, scheme="http", authority="registry.example"), ["192.0.2.7"], "80"),
-    ("an IPv6 host", replace(ORIGIN, authority="[::1]"), ["192.0.2.7"], "443"),
-    ("an IPv6 host with a port", replace(ORIGIN, authority="[::1]:5001"), ["192.0.2.7"], "5001"),
+    (
+        "a balancer",
+        replace(CLIENT_VIEW, peer="10.0.0.1", forwarded_for=("192.0.2.7",)),
+        ["192.0.2.7", "10.0.0.1"],
+        "5000",
+    ),
+    ("IPv6", replace(CLIENT_VIEW, client="2001:db8::1", peer="2001:db8::1"), ['"[2001:db8::1]"'], "5000"),
+    ("a zone", replace(CLIENT_VIEW, client="fe80::1%eth0", peer="fe80::1%eth0"), ['"[fe80::1]"'], "5000"),
+    ("a Unix socket", replace(CLIENT_VIEW, client="", peer=""), ["unknown"], "5000"),
+    ("no port", replace(CLIENT_VIEW, authority="registry.example"), ["192.0.2.7"], "443"),
+    ("no port, and no TLS", replace(CLIENT_VIEW, scheme="http", authority="registry.example"), ["192.0.2.7"], "80"),
+    ("an IPv6 host", replace(CLIENT_VIEW, authority="[::1]"), ["192.0.2.7"], "443"),
+    ("an IPv6 host with a port", replace(CLIENT_VIEW, authority="[::1]:5001"), ["192.0.2.7"], "5001"),
 ]
 
 
 @pytest.mark.parametrize(("what", "origin", "nodes", "port"), FORWARDED, ids=[row[0] for row in FORWARDED])
-def test_forwarded_says_the_same_as_the_older_headers(what: str, origin: Origin, nodes: list[str], port: str) -> None:
-    sent = request_headers([], origin, pass_authorization=False)
-    asked = f';host="{origin.authority}";proto={origin.scheme}'
+def test_forwarded_says_the_same_as_the_older_headers(what: str, view: ClientView, nodes: list[str], port: str) -> None:
+    sent = request_headers([], view, pass_authorization=False)
+    asked = f';host="{view.authority}";proto={view.scheme}'
     wanted = ", ".join([f"for={nodes[0]}{asked}", *(f"for={node}" for node in nodes[1:])])
     assert [value.decode() for name, value in sent if name == b"forwarded"] == [wanted]
     assert dict(sent)[b"x-forwarded-port"] == port.encode()
@@ -258,6 +263,6 @@ NAMES = st.sampled_from(
 
 @given(st.lists(st.tuples(NAMES, st.sampled_from([b"1", b"host", b"x-real-ip, x-forwarded-for", b"content-length"]))))
 def test_no_request_can_change_what_we_say(headers: Headers) -> None:
-    forwarded = request_headers(headers, ORIGIN, pass_authorization=False)
+    forwarded = request_headers(headers, CLIENT_VIEW, pass_authorization=False)
     for name, value in SAID_BY_US.items():
         assert [v for n, v in forwarded if n.replace(b"_", b"-") == name] == [value]

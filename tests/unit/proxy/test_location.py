@@ -8,14 +8,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.http.client.address import Address
 from authproxy.proxy.location import Relocation
 
 HERE = "https://front.example:5000"
-ORIGIN = Origin("https", "front.example:5000", "192.0.2.7")
-DEFAULT_PORT = Origin("https", "front.example", "192.0.2.7")
-IPV6 = Origin("https", "[2001:db8::1]:5000", "192.0.2.7")
+CLIENT_VIEW = ClientView("https", "front.example:5000", "192.0.2.7")
+DEFAULT_PORT = ClientView("https", "front.example", "192.0.2.7")
+IPV6 = ClientView("https", "[2001:db8::1]:5000", "192.0.2.7")
 UPSTREAM = Address("http", "127.0.0.1", 5001)
 BASED = Address("https", "upstream.example", 443, "/base")
 
@@ -25,7 +25,7 @@ class Row(NamedTuple):
     value: str
     expected: str
     address: Address = UPSTREAM
-    origin: Origin = ORIGIN
+    view: ClientView = CLIENT_VIEW
 
 
 ROWS = [
@@ -37,20 +37,20 @@ ROWS = [
         "the client's default port, written",
         "https://front.example:443/v2/a",
         "https://front.example/v2/a",
-        origin=DEFAULT_PORT,
+        view=DEFAULT_PORT,
     ),
     Row(
         "the client's default port, wrong scheme",
         "http://front.example/v2/a",
         "https://front.example/v2/a",
-        origin=DEFAULT_PORT,
+        view=DEFAULT_PORT,
     ),
     Row(
         "the client's name, another service",
         "https://front.example:9000/bucket/x",
         "https://front.example:9000/bucket/x",
     ),
-    Row("the client's IPv6", "http://[2001:db8::1]:5000/v2/a", "https://[2001:db8::1]:5000/v2/a", origin=IPV6),
+    Row("the client's IPv6", "http://[2001:db8::1]:5000/v2/a", "https://[2001:db8::1]:5000/v2/a", view=IPV6),
     Row("the upstream's IPv6", "http://[::1]:5001/v2/a", HERE + "/v2/a", Address("http", "::1", 5001)),
     Row("the upstream's default port", "https://upstream.example/base/v2/a", HERE + "/v2/a", BASED),
     Row("the upstream's default port, written", "https://upstream.example:443/base/v2/a", HERE + "/v2/a", BASED),
@@ -74,14 +74,14 @@ ROWS = [
 ]
 
 
-def relocation(address: Address, origin: Origin) -> Relocation:
+def relocation(address: Address, view: ClientView) -> Relocation:
     target = address.target(b"/v2/team/app/blobs/uploads/", b"").decode()
-    return Relocation(target, address, origin)
+    return Relocation(target, address, view)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=attrgetter("what"))
 def test_location(row: Row) -> None:
-    assert relocation(row.address, row.origin).relocate(row.value) == row.expected
+    assert relocation(row.address, row.view).relocate(row.value) == row.expected
 
 
 RELATIVE = [
@@ -95,7 +95,7 @@ RELATIVE = [
 
 @pytest.mark.parametrize(("value", "expected"), RELATIVE)
 def test_location_is_a_path_where_the_operator_wants_it(value: str, expected: str) -> None:
-    assert relocation(UPSTREAM, replace(ORIGIN, relative_locations=True)).relocate(value) == expected
+    assert relocation(UPSTREAM, replace(CLIENT_VIEW, relative_locations=True)).relocate(value) == expected
 
 
 LINKS = [
@@ -112,24 +112,24 @@ LINKS = [
 
 @pytest.mark.parametrize(("value", "expected"), LINKS)
 def test_link(value: str, expected: str) -> None:
-    assert relocation(UPSTREAM, ORIGIN).relocate_links(value) == expected
+    assert relocation(UPSTREAM, CLIENT_VIEW).relocate_links(value) == expected
 
 
 @example(" a:")
 @given(st.text(alphabet="/:@?#[]\\.a5%~ ", max_size=30))
 def test_any_text_is_relocated_or_left(value: str) -> None:
-    relocated = relocation(UPSTREAM, ORIGIN).relocate(value)
+    relocated = relocation(UPSTREAM, CLIENT_VIEW).relocate(value)
     assert relocated == value or relocated.startswith(HERE + "/")
 
 
 @given(st.text(alphabet="/:@?#[]\\.a5%~ ", max_size=30))
 def test_no_address_shows_the_upstream(rest: str) -> None:
-    relocated = relocation(UPSTREAM, ORIGIN).relocate(f"{UPSTREAM.url}/{rest}")
+    relocated = relocation(UPSTREAM, CLIENT_VIEW).relocate(f"{UPSTREAM.url}/{rest}")
     assert relocated == f"{HERE}/{rest}"
 
 
 def test_another_machine_of_the_upstream_is_the_upstream() -> None:
     others = (UPSTREAM, Address("http", "10.0.0.2", 5001))
-    seen = Relocation("/v2/a", UPSTREAM, ORIGIN, others)
+    seen = Relocation("/v2/a", UPSTREAM, CLIENT_VIEW, others)
     assert seen.relocate("http://10.0.0.2:5001/v2/a") == f"{HERE}/v2/a"
     assert seen.relocate("http://10.0.0.3:5001/v2/a") == "http://10.0.0.3:5001/v2/a"

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.errors import NameInvalid
 from authproxy.proxy.rename import Names, Renaming
 from authproxy.reference import Repository
 
 HERE = "https://front.example:5000"
-ORIGIN = Origin("https", "front.example:5000", "192.0.2.7")
+CLIENT_VIEW = ClientView("https", "front.example:5000", "192.0.2.7")
 NAMES = Names(Repository("library/nginx"), Repository("mirror/nginx"))
 SHORT = Names(Repository("library/nginx"), Repository("nginx"))
 
@@ -59,7 +59,7 @@ def test_a_name_that_would_be_too_long_is_refused_by_the_clients_name() -> None:
 class Address(NamedTuple):
     value: str
     expected: str
-    origin: Origin = ORIGIN
+    view: ClientView = CLIENT_VIEW
 
 
 ADDRESSES = {
@@ -67,7 +67,9 @@ ADDRESSES = {
     "a path": Address("/v2/mirror/nginx/tags/list?n=1", "/v2/library/nginx/tags/list?n=1"),
     "escaped": Address("/v2/mirror%2Fnginx/tags/list", "/v2/library/nginx/tags/list"),
     "below a prefix": Address(
-        f"{HERE}/hub/v2/mirror/nginx/blobs/x", f"{HERE}/hub/v2/library/nginx/blobs/x", replace(ORIGIN, prefix="/hub")
+        f"{HERE}/hub/v2/mirror/nginx/blobs/x",
+        f"{HERE}/hub/v2/library/nginx/blobs/x",
+        replace(CLIENT_VIEW, prefix="/hub"),
     ),
     "of somebody else": Address("https://s3.example/v2/mirror/nginx/x", "https://s3.example/v2/mirror/nginx/x"),
     "another repository": Address("/v2/mirror/nginx2/tags/list", "/v2/mirror/nginx2/tags/list"),
@@ -77,9 +79,9 @@ ADDRESSES = {
 
 @pytest.mark.parametrize("row", ADDRESSES.values(), ids=ADDRESSES)
 def test_address(row: Address) -> None:
-    assert NAMES.readdress(row.value, row.origin) == row.expected
+    assert NAMES.readdress(row.value, row.view) == row.expected
     link = '<{}>; rel="next"'
-    assert NAMES.readdress_links(link.format(row.value), row.origin) == link.format(row.expected)
+    assert NAMES.readdress_links(link.format(row.value), row.view) == link.format(row.expected)
 
 
 SAID = [

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 import trustme
 
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.errors import StartError
 from authproxy.http.client.tls import TlsFiles
 from authproxy.proxy.upstream import Upstream
@@ -34,13 +34,13 @@ class Recorder:
 
 
 async def ask(
-    request: bytes, answer: bytes = OK, *, prefix: str = "", origin: Origin | None = None
+    request: bytes, answer: bytes = OK, *, prefix: str = "", view: ClientView | None = None
 ) -> tuple[bytes, Recorder]:
     """Send a client's raw request, with `Connection: close`, through the proxy: all that comes back, and the record."""
     recorder = Recorder(answer)
     async with (
         fake_upstream(recorder) as upstream,
-        front_door(Upstream(upstream.url + prefix), origin) as front,
+        front_door(Upstream(upstream.url + prefix), view) as front,
     ):
         client = await front.connect(request)
         received = await client.reader.read()

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from authproxy.asgi import ORIGIN, ROUTE
+from authproxy.asgi import CLIENT_VIEW, ROUTE
 from authproxy.errors import RequestTimedOut
 from authproxy.reference import Repository
 from authproxy.registry.content import CoreContent
@@ -105,7 +105,7 @@ async def test_a_client_that_stalls_loses_its_request_and_keeps_its_session(driv
         pass
     pipe = Pipe("PATCH", f"/v2/{APP}/blobs/uploads/{session}")
     pipe.feed(b"hel")
-    exchange = Exchange(pipe.scope[ROUTE], pipe.scope[ORIGIN], pipe.scope["headers"], pipe.receive, pipe.send)
+    exchange = Exchange(pipe.scope[ROUTE], pipe.scope[CLIENT_VIEW], pipe.scope["headers"], pipe.receive, pipe.send)
     uploads = Uploads(
         driver, sessions, Holders(driver), CoreContent(driver, Tags(driver, max_page=10)), patience_s=0.02
     )

@@ -9,9 +9,9 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from authproxy.access import format_scopes
-from authproxy.asgi import ORIGIN, REQUEST_ID, Receive, Scope, Send
+from authproxy.asgi import CLIENT_VIEW, REQUEST_ID, Receive, Scope, Send
 from authproxy.audit.event import Event, Kind, to_fields
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.principal import Principal
 from authproxy.token.audit import TokenAudit
 from authproxy.token.endpoint import token_routes
@@ -31,7 +31,7 @@ async def client(world: World, told: list[Event]) -> AsyncIterator[AsyncClient]:
     pages = make_pages(token_routes(world.service, TokenAudit(told.append)))
 
     async def named(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[ORIGIN] = Origin("https", "registry", "10.0.0.7")
+        scope[CLIENT_VIEW] = ClientView("https", "registry", "10.0.0.7")
         scope[REQUEST_ID] = "r-1"
         await pages(scope, receive, send)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from httpx import ASGITransport, AsyncClient
 
-from authproxy.asgi import ORIGIN, Receive, Scope, Send
-from authproxy.client_view import Origin
+from authproxy.asgi import CLIENT_VIEW, Receive, Scope, Send
+from authproxy.client_view import ClientView
 from authproxy.token.jwks_endpoint import CONFIGURATION_PATH, JWKS_PATH, Issued, discovery_routes, is_named
 from authproxy.token.keyring import KeyRing
 from authproxy.token.rotation import KNOWN_TO_ALL_S, retire, rotate
@@ -16,7 +16,7 @@ from tests.support.pages import make_pages
 from tests.support.tokens import START, FakeClock
 
 PATHS = pytest.mark.parametrize("path", [JWKS_PATH, CONFIGURATION_PATH])
-ORIGIN_ASKED = Origin("https", "registry.example.org:5000", "192.0.2.1", prefix="/below", relative_locations=True)
+ORIGIN_ASKED = ClientView("https", "registry.example.org:5000", "192.0.2.1", prefix="/below", relative_locations=True)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def serving(ring: KeyRing, issued: Issued) -> AsyncIterator[AsyncClient]:
     pages = make_pages(discovery_routes(ring, issued))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[ORIGIN] = ORIGIN_ASKED
+        scope[CLIENT_VIEW] = ORIGIN_ASKED
         await pages(scope, receive, send)
 
     async with AsyncClient(transport=ASGITransport(app), base_url="https://elsewhere") as client:

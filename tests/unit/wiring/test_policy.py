@@ -9,7 +9,7 @@ import pytest
 
 from authproxy.access import CATALOG, Access, delete, parse_scopes, pull, push
 from authproxy.authorization import Basic, Bearer
-from authproxy.client_view import UNKNOWN, Origin
+from authproxy.client_view import UNKNOWN, ClientView
 from authproxy.policy.policies import Policies
 from authproxy.principal import ANONYMOUS, Principal
 from authproxy.token.request import TokenRequest
@@ -101,8 +101,8 @@ def test_another_caller_another_wish_and_other_rules_are_judged_anew(tmp_path: P
 
 def test_where_a_rule_has_a_condition_every_request_is_judged(judging: Judging) -> None:
     judge = judging(OPEN.format(name="a", more=""", when: 'request.address == "10.0.0.1"'"""))
-    origins = [Origin("https", "h", f"10.0.0.{number}") for number in (1, 2, 1)]
-    allowed = [judge.judge(ANONYMOUS, (pull("a"),), origin).granted for origin in origins]
+    views = [ClientView("https", "h", f"10.0.0.{number}") for number in (1, 2, 1)]
+    allowed = [judge.judge(ANONYMOUS, (pull("a"),), view).granted for view in views]
     assert allowed == [(pull("a"),), (), (pull("a"),)]
 
 

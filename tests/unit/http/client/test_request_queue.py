@@ -6,7 +6,7 @@ import pytest
 
 from authproxy import asgi, budget
 from authproxy.access import Grant
-from authproxy.client_view import Origin
+from authproxy.client_view import ClientView
 from authproxy.errors import RegistryError, TooManyRequests
 from authproxy.http.client.request_queue import Caller, Room, Shares
 from authproxy.http.client.slow_clients import Transfer
@@ -98,5 +98,5 @@ CALLERS = [
 
 @pytest.mark.parametrize(("grant", "client", "caller"), CALLERS)
 def test_whose_share_it_is(grant: Grant | None, client: str, caller: Caller) -> None:
-    scope = {asgi.ORIGIN: Origin("https", "a", client)} | ({} if grant is None else {asgi.GRANT: grant})
+    scope = {asgi.CLIENT_VIEW: ClientView("https", "a", client)} | ({} if grant is None else {asgi.GRANT: grant})
     assert Caller.of(scope) == caller
