@@ -1,6 +1,6 @@
 """Settings in, the ASGI application out: what `wiring/` makes of the settings, joined.
 
-Observe → StripPrefix → Answers → Gate → DecideClientView ─┬─ /v2/… → Authorize → SignSessions → backend
+Observe → StripPrefix → ErrorResponses → Gate → DecideClientView ─┬─ /v2/… → Authorize → SignSessions → backend
                                                                         └─ else  → FastAPI: /token, /.well-known/…
 """
 
@@ -22,19 +22,19 @@ from authproxy.debug.server import serve_debug
 from authproxy.edge.accesslog import EVENT, NUMBERS, TEXTS, AccessLog
 from authproxy.edge.clean_path import RedirectToCleanPath
 from authproxy.edge.cors import AnswerPreflights
-from authproxy.edge.errors import Answers, render
+from authproxy.edge.errors import ErrorResponses, render
 from authproxy.edge.forwarded import DecideClientView
 from authproxy.edge.headers import BASE_PATH, is_registry_path
-from authproxy.edge.maintenance import Maintenance, TurnAway
+from authproxy.edge.maintenance import Maintenance, MaintenanceMode
 from authproxy.edge.observe import Observe, Served
 from authproxy.edge.prefix import StripPrefix
 from authproxy.edge.probes import LIVE_PATH, READY_PATH, Page, Probes, make_pages
-from authproxy.edge.stale_files import RefuseUnwatched
-from authproxy.edge.untrusted_peers import Disbelief
+from authproxy.edge.stale_files import RefuseStaleFiles
+from authproxy.edge.untrusted_peers import UntrustedPeers
 from authproxy.errors import EndpointUnknown, RegistryError, Unsupported
 from authproxy.health.gate import Gate
 from authproxy.log import setup as log
-from authproxy.log.once import Once
+from authproxy.log.once import LogOnce
 from authproxy.metrics.families import CERTIFICATE_EXPIRATION, HEALTH_CHECK_UP
 from authproxy.metrics.metrics import Metrics
 from authproxy.server.systemd import READY, notify
@@ -65,7 +65,7 @@ def create(
     """
     log.configure(settings.log)
     counted = shared_folder if settings.http.debug.prometheus.enabled else None
-    parts = Parts(Metrics(counted), make_checks(settings), Once(shared_folder))
+    parts = Parts(Metrics(counted), make_checks(settings), LogOnce(shared_folder))
     if tls is not None:
         _keep_fresh(tls, parts)
     registry = make_backend(settings, parts)
@@ -99,19 +99,19 @@ def _layers(
         *([parts.metrics.count_begun] if settings.http.debug.prometheus.enabled else []),
         partial(Observe, sinks=_sinks(settings, parts)),
         *([partial(StripPrefix, prefix=prefix, beside=probes)] if prefix else []),
-        partial(Answers, headers=make_headers(settings.http)),
+        partial(ErrorResponses, headers=make_headers(settings.http)),
         *([AnswerPreflights] if settings.http.cors else []),
         partial(Probes, pages=probes),
-        *([partial(TurnAway, maintenance=maintenance)] if maintenance else []),
+        *([partial(MaintenanceMode, maintenance=maintenance)] if maintenance else []),
         *([partial(Gate, health=parts.checks)] if parts.checks else []),
-        *([partial(RefuseUnwatched, watch=parts.watch)] if parts.takes_access_away else []),
+        *([partial(RefuseStaleFiles, watch=parts.watch)] if parts.takes_access_away else []),
         partial(
             DecideClientView,
             trusted=settings.http.trustedproxies,
             public_url=settings.http.host,
             relative_locations=settings.http.relativeurls,
             prefix=prefix,
-            disbelief=Disbelief(parts.once.is_first),
+            untrusted_peers=UntrustedPeers(parts.once.claim),
         ),
         RedirectToCleanPath,
     ]

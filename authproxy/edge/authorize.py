@@ -28,7 +28,8 @@ from authproxy.asgi import (
 from authproxy.authorization import Basic, Bearer, Credentials, Malformed, parse_authorization
 from authproxy.client_view import ClientView
 from authproxy.edge.challenge import BearerError, Challenge
-from authproxy.edge.opening import SessionSigner
+from authproxy.edge.signed_sessions import SessionSigner
+from authproxy.edge.unauthorized import unauthorized
 from authproxy.errors import CredentialsRefused, Denied, NameInvalid, RegistryError, Unauthorized
 from authproxy.principal import Principal
 from authproxy.reference import Repository, parse_repository
@@ -217,9 +218,9 @@ class Authorize:
 
     def _opened(self, scope: Scope, route: Route | None) -> bool:
         """Whether the credentials opened the upload session that is asked for; `SignSessions` looks at all else."""
-        opening = self.sessions.read(route) if route is not None else None
+        claim = self.sessions.read(route) if route is not None else None
         authorization = find_header(scope["headers"], b"authorization") or ""
-        return opening is not None and self.sessions.was_opened_with(opening, authorization)
+        return claim is not None and self.sessions.was_opened_with(claim, authorization)
 
     async def _still_exists(self, subject: str) -> bool:
         """Whether a subject was neither removed nor disabled since; that of an anonymous token always exists."""
@@ -232,8 +233,7 @@ class Authorize:
     def _unauthorized(
         self, view: ClientView, needs: tuple[Access, ...], error: BearerError, message: str
     ) -> Unauthorized:
-        detail = [{"Type": access.type, "Name": access.name, "Action": access.action} for access in needs] or None
-        return Unauthorized(message, challenge=self.challenge(view, needs, error, message), detail=detail)
+        return unauthorized(self.challenge, view, needs, error, message)
 
 
 def credentials_of(scope: Scope) -> Credentials:

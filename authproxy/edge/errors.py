@@ -40,7 +40,7 @@ def render(error: RegistryError) -> tuple[int, list[tuple[str, str]], bytes]:
     return error.status, headers, body
 
 
-class Answers:
+class ErrorResponses:
     """Let only whole answers of the protocol out: what was raised behind is one, and each has the headers of all.
 
     Once an answer has begun nothing is added: the connection ends instead.

@@ -23,7 +23,7 @@ from authproxy.asgi import CLIENT_VIEW, App, Receive, Scope, Send, facts, find_h
 from authproxy.budget import MAX_FORWARDED_PARTS
 from authproxy.client_view import DEFAULT_PORTS, ClientView
 from authproxy.edge.forwarded_header import Hop, list_elements, parse_address, parse_forwarded, parse_scheme
-from authproxy.edge.untrusted_peers import Disbelief
+from authproxy.edge.untrusted_peers import UntrustedPeers
 from authproxy.errors import ForwardedInvalid, NameInvalid
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -97,7 +97,7 @@ def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
 
 
 class DecideClientView:
-    """Put the request's ClientView into its scope. `disbelief` warns of claims that nobody believes."""
+    """Put the request's ClientView into its scope. `untrusted_peers` warns of claims that nobody believes."""
 
     def __init__(
         self,
@@ -107,10 +107,10 @@ class DecideClientView:
         public_url: str | None = None,
         relative_locations: bool = False,
         prefix: str = "",
-        disbelief: Disbelief | None = None,
+        untrusted_peers: UntrustedPeers | None = None,
     ) -> None:
         self.app = app
-        self.disbelief = disbelief
+        self.untrusted_peers = untrusted_peers
         self.trusted = tuple(trusted)
         self.public_url = public_url
         self.relative_locations = relative_locations
@@ -135,8 +135,8 @@ class DecideClientView:
             prefix=self.prefix,
         )
         # With `http.host` the claims would change nothing but the client's address.
-        if self.disbelief is not None and self.public_url is None and not is_trusted(peer, self.trusted):
-            self.disbelief.note(peer, scope["headers"], view.scheme, view.authority)
+        if self.untrusted_peers is not None and self.public_url is None and not is_trusted(peer, self.trusted):
+            self.untrusted_peers.note(peer, scope["headers"], view.scheme, view.authority)
         return view
 
 

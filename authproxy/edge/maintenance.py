@@ -54,7 +54,7 @@ class Maintenance:
             return self._message
 
 
-class TurnAway:
+class MaintenanceMode:
     """Pass on while there is no maintenance, else raise Unavailable."""
 
     def __init__(self, app: App, maintenance: Maintenance) -> None:

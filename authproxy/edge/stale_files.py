@@ -17,7 +17,7 @@ class Watch(Protocol):
         """Whether one of them was not looked at for too long. Cheap, for every request."""
 
 
-class RefuseUnwatched:
+class RefuseStaleFiles:
     """Pass on while the node sees, else raise Unavailable: clients keep their logins, and come again."""
 
     def __init__(self, app: App, watch: Watch) -> None:

@@ -17,14 +17,14 @@ log = structlog.get_logger(__name__)
 SHOWN_LENGTH = 255
 
 
-class Disbelief:
+class UntrustedPeers:
     """Warns once of each peer's claims, of MAX_DISBELIEVED_PEERS at most: anybody may send these headers.
 
-    `is_first` says whether this process is the first of its server's to say something.
+    `claim` says whether this process is the first of its server to log a message (`LogOnce.claim`).
     """
 
-    def __init__(self, is_first: Callable[[str], bool]) -> None:
-        self._is_first = is_first
+    def __init__(self, claim: Callable[[str], bool]) -> None:
+        self._claim = claim
         self._peers: set[str] = set()
 
     def note(self, peer: str, headers: Sequence[tuple[bytes, bytes]], scheme: str, authority: str) -> None:
@@ -36,7 +36,7 @@ class Disbelief:
         if claim is None:
             return
         self._peers.add(network)
-        if self._is_first(f"forwarded headers of {network} are not believed"):
+        if self._claim(f"forwarded headers of {network} are not believed"):
             log.warning(
                 "forwarded headers are not believed",
                 peer=peer or "unix socket",

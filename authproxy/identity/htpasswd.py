@@ -19,7 +19,7 @@ from authproxy.files.atomic import locked, make_private_folder, read_private, wr
 from authproxy.files.text import without_mark
 from authproxy.identity.bcrypt_hash import find_cost, hash_password
 from authproxy.identity.entry import Entry
-from authproxy.log.once import Once
+from authproxy.log.once import LogOnce
 
 log = structlog.get_logger(__name__)
 
@@ -139,14 +139,14 @@ class Htpasswd:
         return found
 
 
-def read_htpasswd(path: Path, *, once: Once | None = None) -> Mapping[str, Entry]:
+def read_htpasswd(path: Path, *, once: LogOnce | None = None) -> Mapping[str, Entry]:
     """The users of a file. Raises StartError where it cannot be read.
 
     A warning for each of its remarks: at every reading, or with `once` when it is about others than before.
     """
     file = load_htpasswd(path)
     for remark in file.remarks():
-        if once is None or once.is_first(f"{path}: {remark}"):
+        if once is None or once.claim(f"{path}: {remark}"):
             log.warning(remark.what, file=str(path), users=remark.users, fix=remark.fix)
     return file.entries
 

@@ -21,7 +21,7 @@ from authproxy.identity.entry import Entry
 from authproxy.identity.htpasswd import read_htpasswd
 from authproxy.identity.passwords import Passwords
 from authproxy.identity.users import read_users
-from authproxy.log.once import Once
+from authproxy.log.once import LogOnce
 from authproxy.principal import Principal
 
 log = structlog.get_logger(__name__)
@@ -76,9 +76,9 @@ class FileSource:
         *,
         passwords: Passwords,
         key: bytes,
-        once: Once | None = None,
+        once: LogOnce | None = None,
     ) -> None:
-        self._once = once or Once()
+        self._once = once or LogOnce()
         self.kind = kind
         self.path = path
         self._read = read
@@ -139,7 +139,7 @@ class FileSource:
             )
         else:
             return
-        if self._once.is_first(f"{self.path}: {name}: {what}"):
+        if self._once.claim(f"{self.path}: {name}: {what}"):
             log.warning(what, file=str(self.path), user=name, fix=f"authproxy user password {name}")
 
     def _load(self) -> "_Loaded":
@@ -170,11 +170,11 @@ class _Loaded:
     principals: dict[str, Principal] = field(default_factory=dict)  # of users who were asked for
 
 
-def htpasswd_source(path: Path, *, passwords: Passwords, key: bytes, once: Once | None = None) -> FileSource:
+def htpasswd_source(path: Path, *, passwords: Passwords, key: bytes, once: LogOnce | None = None) -> FileSource:
     """The users of an htpasswd file; `once` as for `read_htpasswd`. Raises StartError."""
     return FileSource("htpasswd", path, partial(read_htpasswd, once=once), passwords=passwords, key=key, once=once)
 
 
-def users_source(path: Path, *, passwords: Passwords, key: bytes, once: Once | None = None) -> FileSource:
+def users_source(path: Path, *, passwords: Passwords, key: bytes, once: LogOnce | None = None) -> FileSource:
     """The users of a users.yaml file. Raises StartError."""
     return FileSource("users", path, read_users, passwords=passwords, key=key, once=once)

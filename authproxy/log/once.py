@@ -1,22 +1,25 @@
-"""What the processes of one server say once for all of them."""
+"""Messages that the worker processes of one server log once between them."""
 
 import hashlib
 from pathlib import Path
 
 
-class Once:
-    """Remembers what was said. `folder` is that of all processes of a server; None: there is but this one."""
+class LogOnce:
+    """Remembers which messages were logged. `folder` is shared by all workers of a server; None: there is only one."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._said: set[str] = set()  # by this process
 
     def __repr__(self) -> str:
-        return f"Once({self._folder}, said={len(self._said)})"
+        return f"LogOnce({self._folder}, said={len(self._said)})"
 
-    def is_first(self, what: str) -> bool:
-        """Whether nobody has said this: then the caller does. Rather twice than never, where the folder fails."""
-        name = f"said-{hashlib.sha256(what.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    def claim(self, message: str) -> bool:
+        """True for the first worker that claims this message; that worker logs it.
+
+        If the shared folder is unusable the message may be logged twice, never zero times.
+        """
+        name = f"said-{hashlib.sha256(message.encode('utf-8', 'surrogatepass')).hexdigest()}"
         if name in self._said:
             return False
         self._said.add(name)

@@ -16,8 +16,7 @@ from authproxy.config.settings import Mode, Settings, Token
 from authproxy.edge.audit import AuditRefusals
 from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute, Users, Verifier
 from authproxy.edge.challenge import BasicChallenge, BearerChallenge, Challenge
-from authproxy.edge.opening import SessionSigner
-from authproxy.edge.sessions import SignSessions
+from authproxy.edge.signed_sessions import SessionSigner, SignSessions
 from authproxy.edge.silly import AcceptAnything
 from authproxy.edge.tag_rules import Permit
 from authproxy.identity.directory import Directory

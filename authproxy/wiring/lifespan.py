@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from authproxy.files.watcher import Reloadable, Watch
 from authproxy.health.checks import Checks
-from authproxy.log.once import Once
+from authproxy.log.once import LogOnce
 from authproxy.log.setup import writer
 from authproxy.metrics.families import LOG_LINES_LOST, RELOAD_FAILURES, RELOAD_LAST_LOOK, TASK_RESTARTS
 from authproxy.metrics.metrics import Metrics
@@ -20,7 +20,7 @@ class Parts:
 
     metrics: Metrics
     checks: Checks
-    once: Once = field(default_factory=Once)
+    once: LogOnce = field(default_factory=LogOnce)
     watch: Watch = field(default_factory=Watch)
     drain: Drain = field(default_factory=Drain)
     reloadables: list[Reloadable] = field(default_factory=list)

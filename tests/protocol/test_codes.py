@@ -11,7 +11,7 @@ import pytest
 
 from authproxy import errors
 from authproxy.asgi import Receive, Scope, Send
-from authproxy.edge.errors import Answers
+from authproxy.edge.errors import ErrorResponses
 from authproxy.errors import RegistryError, TokenError
 from authproxy.route import METHODS, parse_route
 from authproxy.storage.driver import StorageFull, UploadBusy
@@ -76,7 +76,7 @@ ELSEWHERE = {
     ("DENIED", 403): "policies and rules of the operator: tests/unit/edge/test_authorize.py",
     ("TOOMANYREQUESTS", 429): "passwords that are checked by many at once: tests/unit/identity/test_directory.py",
     ("UNKNOWN", 500): "a fault of ours: tests/unit/edge/test_answers.py",
-    ("UNAVAILABLE", 408): "a client that stalls: tests/unit/registry/test_sessions.py",
+    ("UNAVAILABLE", 408): "a client that stalls: tests/unit/registry/test_signed_sessions.py",
     ("UNAVAILABLE", 502): "an upstream: tests/faults/test_upstream_fails.py",
     ("UNAVAILABLE", 503): "a session that somebody writes to, a failing health check: tests/faults/test_health.py",
     ("UNAVAILABLE", 504): "an upstream: tests/faults/test_upstream_fails.py",
@@ -102,7 +102,7 @@ async def test_an_error_becomes_its_answer(method: str, row: Row) -> None:
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         raise raised(row.error)
 
-    transport = httpx.ASGITransport(Answers(fail))
+    transport = httpx.ASGITransport(ErrorResponses(fail))
     async with httpx.AsyncClient(transport=transport, base_url="https://registry") as client:
         answer = await client.request(method, "/v2/")
     assert (answer.status_code, answer.headers["content-type"]) == (row.status, "application/json")

@@ -15,8 +15,7 @@ import httpx
 from authproxy import asgi
 from authproxy.access import Grant
 from authproxy.client_view import ClientView
-from authproxy.edge.opening import FIELD, SessionSigner
-from authproxy.edge.sessions import SignSessions
+from authproxy.edge.signed_sessions import FIELD, SessionSigner, SignSessions
 from authproxy.errors import RegistryError
 from authproxy.permissions import PERMISSIONS, Permissions
 from authproxy.registry import manifest_checks as manifest

@@ -14,7 +14,7 @@ from authproxy.authorization import Bearer
 from authproxy.client_view import ClientView
 from authproxy.edge.authorize import MAX_MOUNT_SOURCES, Authorize, BasicAccess, Denial, _allow_mount
 from authproxy.edge.challenge import BearerChallenge
-from authproxy.edge.opening import SessionSigner
+from authproxy.edge.signed_sessions import SessionSigner
 from authproxy.errors import Denied, RegistryError, Unauthorized
 from authproxy.principal import Principal
 from authproxy.route import Kind, parse_route
@@ -237,7 +237,7 @@ async def test_a_hidden_mount_field_is_no_way_around(query: str) -> None:
 
 def address(opened_with: str, repository: str = "team/app", session: str = SESSION) -> str:
     """The query of a session that was opened with this token."""
-    return "_session=" + SIGNER.sign(repository, session, SIGNER.open(f"Bearer {opened_with}", "alice", 1))
+    return "_session=" + SIGNER.sign(repository, session, SIGNER.claim(f"Bearer {opened_with}", "alice", 1))
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "PUT"])

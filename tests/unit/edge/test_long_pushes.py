@@ -14,10 +14,9 @@ from authproxy.access import pull, push
 from authproxy.asgi import App
 from authproxy.edge.authorize import Authorize, ParseRoute
 from authproxy.edge.challenge import BearerChallenge
-from authproxy.edge.errors import Answers
+from authproxy.edge.errors import ErrorResponses
 from authproxy.edge.forwarded import DecideClientView
-from authproxy.edge.opening import SessionSigner
-from authproxy.edge.sessions import SignSessions
+from authproxy.edge.signed_sessions import SessionSigner, SignSessions
 from authproxy.principal import Principal
 from authproxy.proxy.upstream import Upstream
 from authproxy.registry.core import Core
@@ -41,7 +40,7 @@ async def core() -> AsyncIterator[App]:
 async def upstream() -> AsyncIterator[App]:
     """Another registry, over a real connection, which believes what this proxy says of its clients."""
     trusted = [ipaddress.ip_network("127.0.0.0/8")]
-    open_registry = Answers(DecideClientView(ParseRoute(Core(MemoryDriver(), Rules())), trusted=trusted))
+    open_registry = ErrorResponses(DecideClientView(ParseRoute(Core(MemoryDriver(), Rules())), trusted=trusted))
     with serving(open_registry, None) as registry:
         backend = Upstream(f"http://127.0.0.1:{registry.port}")
         yield backend
@@ -60,7 +59,7 @@ async def client(request: pytest.FixtureRequest, world: World) -> AsyncIterator[
             verifier=world.verifier(),
             users=world.directory,
         )
-        transport = httpx.ASGITransport(Answers(DecideClientView(authorizing)))
+        transport = httpx.ASGITransport(ErrorResponses(DecideClientView(authorizing)))
         async with httpx.AsyncClient(transport=transport, base_url="https://registry.test") as client:
             yield client
 

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from authproxy.asgi import Receive, Scope, Send, respond
-from authproxy.edge.errors import Answers
+from authproxy.edge.errors import ErrorResponses
 from authproxy.edge.probes import Probes, make_pages
 
 
@@ -14,7 +14,7 @@ async def behind(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def client(*reasons: str) -> httpx.AsyncClient:
-    app = Answers(Probes(behind, make_pages(lambda: reasons)))
+    app = ErrorResponses(Probes(behind, make_pages(lambda: reasons)))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://registry")
 
 

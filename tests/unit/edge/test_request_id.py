@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.asgi import REQUEST_ID, Message, Receive, Scope, Send, respond
-from authproxy.edge.errors import Answers
+from authproxy.edge.errors import ErrorResponses
 from authproxy.edge.request_id import name_request
 
 MADE = re.compile(r"[0-9a-f]{20}")
@@ -72,7 +72,7 @@ async def test_the_answer_has_ours_whatever_an_upstream_says() -> None:
         sent.append(message)
 
     request: Scope = {**scope(b"ours"), "method": "GET", "path": "/v2/"}
-    await Answers(upstream)(request, receive, send)
+    await ErrorResponses(upstream)(request, receive, send)
     headers = sent[0]["headers"]
     assert [value for name, value in headers if name == b"x-request-id"] == [b"ours"]
     assert (b"x-other", b"kept") in headers

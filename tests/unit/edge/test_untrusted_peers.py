@@ -7,8 +7,8 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from authproxy.budget import MAX_DISBELIEVED_PEERS
-from authproxy.edge.untrusted_peers import Disbelief, find_claim
-from authproxy.log.once import Once
+from authproxy.edge.untrusted_peers import UntrustedPeers, find_claim
+from authproxy.log.once import LogOnce
 
 HTTPS = [(b"host", b"r"), (b"x-forwarded-proto", b"https")]
 
@@ -43,9 +43,9 @@ def test_a_claim_counts_where_it_would_change_the_answer(
 
 
 def test_each_peer_is_named_once_with_both_ways_out(said: list[EventDict]) -> None:
-    disbelief = Disbelief(Once().is_first)
+    untrusted_peers = UntrustedPeers(LogOnce().claim)
     for peer in ("10.0.0.9", "10.0.0.9", "10.0.0.8", "2001:db8::1", "2001:db8::2", ""):
-        disbelief.note(peer, HTTPS, "http", "r")
+        untrusted_peers.note(peer, HTTPS, "http", "r")
     assert [line["peer"] for line in said] == ["10.0.0.9", "10.0.0.8", "2001:db8::1", "unix socket"]
     assert {line["log_level"] for line in said} == {"warning"}
     assert "add 10.0.0.9 to http.trustedproxies" in said[0]["fix"]
@@ -54,19 +54,19 @@ def test_each_peer_is_named_once_with_both_ways_out(said: list[EventDict]) -> No
 
 
 def test_one_worker_says_it_for_all(said: list[EventDict]) -> None:
-    once = Once()
+    once = LogOnce()
     for _ in range(2):
-        Disbelief(once.is_first).note("10.0.0.9", HTTPS, "http", "r")
+        UntrustedPeers(once.claim).note("10.0.0.9", HTTPS, "http", "r")
     assert len(said) == 1
 
 
 def test_strangers_do_not_fill_the_log(said: list[EventDict]) -> None:
-    disbelief = Disbelief(Once().is_first)
+    untrusted_peers = UntrustedPeers(LogOnce().claim)
     for number in range(MAX_DISBELIEVED_PEERS * 3):
-        disbelief.note(f"10.0.{number // 250}.{number % 250}", HTTPS, "http", "r")
+        untrusted_peers.note(f"10.0.{number // 250}.{number % 250}", HTTPS, "http", "r")
     assert len(said) == MAX_DISBELIEVED_PEERS
 
 
 def test_a_long_claim_is_cut(said: list[EventDict]) -> None:
-    Disbelief(Once().is_first).note("10.0.0.9", [(b"x-forwarded-host", b"h" * 60_000)], "http", "r")
+    UntrustedPeers(LogOnce().claim).note("10.0.0.9", [(b"x-forwarded-host", b"h" * 60_000)], "http", "r")
     assert len(said[0]["claims"]) == 255

@@ -9,7 +9,7 @@ import httpx
 from structlog.testing import capture_logs
 
 from authproxy.asgi import Receive, Scope, Send, respond
-from authproxy.edge.errors import Answers
+from authproxy.edge.errors import ErrorResponses
 from authproxy.health.check import Check, CheckFailed
 from authproxy.health.checks import Checks
 from authproxy.health.gate import Gate
@@ -134,7 +134,7 @@ class Standings:
 
 async def test_the_gate_answers_503_while_anything_fails() -> None:
     health = Standings()
-    transport = httpx.ASGITransport(Answers(Gate(hello, health)))
+    transport = httpx.ASGITransport(ErrorResponses(Gate(hello, health)))
     async with httpx.AsyncClient(transport=transport, base_url="https://registry") as client:
         assert (await client.get("/v2/")).text == "hello"
         health.failing = {"/etc/down": "SECRET"}

@@ -14,7 +14,7 @@ from authproxy.identity.bcrypt_hash import check_password, find_cost, hash_passw
 from authproxy.identity.directory import Directory
 from authproxy.identity.passwords import Passwords
 from authproxy.identity.source import Answer, htpasswd_source, users_source
-from authproxy.log.once import Once
+from authproxy.log.once import LogOnce
 from authproxy.principal import Principal
 from tests.support.tokens import START, FakeClock
 
@@ -265,7 +265,7 @@ def test_a_file_that_is_missing_at_the_start_stops_it(tmp_path: Path) -> None:
 
 
 async def test_a_password_that_is_cut_is_told_once_for_each_user_and_never_shown(tmp_path: Path) -> None:
-    path, once, passwords = tmp_path / "htpasswd", Once(), Passwords()
+    path, once, passwords = tmp_path / "htpasswd", LogOnce(), Passwords()
     secret, token = "s3cret-" + "x" * 73, "eyJhbGciOi" + "x" * 70
     hashes = {"ann": secret[:72], "bob": token[:72], "eve": secret[:72]}
     path.write_text("".join(f"{name}:{hash_password(cut, 4)}\n" for name, cut in hashes.items()))

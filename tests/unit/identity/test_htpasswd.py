@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from authproxy.errors import StartError
 from authproxy.identity.bcrypt_hash import check_password
 from authproxy.identity.htpasswd import Htpasswd, load_htpasswd, provision_htpasswd, read_htpasswd
-from authproxy.log.once import Once
+from authproxy.log.once import LogOnce
 
 HASH = "$2y$04$jarkjdyN4syBOFAUG5Wke.Vp4AvfLekncelXMKIMRHArULM5lpa/6"  # secret
 OTHER = "$2y$04$ub7z.nMebX7iUMbACSMHOuNMkR.Yn.8q0ORF/aVfb6ouUEfNO4zVK"  # other
@@ -53,7 +53,7 @@ def test_of_several_lines_with_one_name_the_first_counts() -> None:
 
 
 def test_a_name_in_several_lines_is_warned_of_with_the_lines(tmp_path: Path) -> None:
-    path, once = tmp_path / "htpasswd", Once()
+    path, once = tmp_path / "htpasswd", LogOnce()
     path.write_text(f"a:{HASH}\nb:{HASH}\na:{OTHER}\n")
     with capture_logs() as logs:
         read_htpasswd(path, once=once)
@@ -95,7 +95,7 @@ def test_one_warning_names_those_who_cannot_log_in_and_the_fix(tmp_path: Path) -
 
 
 def test_what_was_said_once_is_said_again_only_where_it_has_changed(tmp_path: Path) -> None:
-    path, once = tmp_path / "htpasswd", Once()
+    path, once = tmp_path / "htpasswd", LogOnce()
     with capture_logs() as logs:
         for lines in ("dave:plain\n", f"dave:plain\nbob:{HASH}\n", "dave:plain\nerin:plain\n"):
             path.write_text(lines)

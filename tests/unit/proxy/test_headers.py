@@ -131,7 +131,7 @@ ORIGINS = [
 ]
 
 
-@pytest.mark.parametrize(("what", "origin", "path", "client"), ORIGINS, ids=[row[0] for row in ORIGINS])
+@pytest.mark.parametrize(("what", "view", "path", "client"), ORIGINS, ids=[row[0] for row in ORIGINS])
 def test_client_address(what: str, view: ClientView, path: bytes | None, client: bytes | None) -> None:
     forwarded = dict(request_headers([], view, pass_authorization=False))
     assert (forwarded.get(b"x-forwarded-for"), forwarded.get(b"x-real-ip")) == (path, client)
@@ -154,7 +154,7 @@ FORWARDED = [
 ]
 
 
-@pytest.mark.parametrize(("what", "origin", "nodes", "port"), FORWARDED, ids=[row[0] for row in FORWARDED])
+@pytest.mark.parametrize(("what", "view", "nodes", "port"), FORWARDED, ids=[row[0] for row in FORWARDED])
 def test_forwarded_says_the_same_as_the_older_headers(what: str, view: ClientView, nodes: list[str], port: str) -> None:
     sent = request_headers([], view, pass_authorization=False)
     asked = f';host="{view.authority}";proto={view.scheme}'

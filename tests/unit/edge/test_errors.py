@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from authproxy.asgi import ClientDisconnected, Message, Receive, Scope, Send, respond
-from authproxy.edge.errors import Answers, render
+from authproxy.edge.errors import ErrorResponses, render
 from authproxy.edge.headers import CommonHeaders
 from authproxy.errors import (
     BlobUnknown,
@@ -32,7 +32,7 @@ async def ask(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = Answers(handler, headers=CommonHeaders(headers))
+    app = ErrorResponses(handler, headers=CommonHeaders(headers))
     await app({"type": "http", "method": method, "path": path, "headers": []}, receive, send)
     return sent
 

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from authproxy.access import Grant
 from authproxy.asgi import CLIENT_VIEW, GRANT, ROUTE, Message, Receive, Scope, Send
 from authproxy.client_view import ClientView
-from authproxy.edge.opening import Opening, SessionSigner
-from authproxy.edge.sessions import SignSessions
+from authproxy.edge.signed_sessions import SessionClaim, SessionSigner, SignSessions
 from authproxy.errors import BlobUploadInvalid, BlobUploadUnknown, RangeInvalid, RegistryError
 from authproxy.route import Route, parse_route
 
@@ -16,8 +15,8 @@ SIGNER = SessionSigner(b"k" * 32)
 SESSION = "3f0c6d5e-8a59-4c1e-9b7a-2d1f4e6a7b80"
 PATH = f"/v2/a/blobs/uploads/{SESSION}"
 NOW, LIFETIME_S = 1000, 50
-OPENING = SIGNER.open("Bearer t", "alice", NOW + LIFETIME_S)
-FIELD = "_session=" + SIGNER.sign("a", SESSION, OPENING)
+CLAIM = SIGNER.claim("Bearer t", "alice", NOW + LIFETIME_S)
+FIELD = "_session=" + SIGNER.sign("a", SESSION, CLAIM)
 
 
 def route(path: str, method: str = "PATCH") -> Route:
@@ -25,7 +24,7 @@ def route(path: str, method: str = "PATCH") -> Route:
     return parse_route(method, path.encode(), query.encode())
 
 
-def read(location: str) -> Opening | None:
+def read(location: str) -> SessionClaim | None:
     return SIGNER.read(route(location.removeprefix("https://h")))
 
 
@@ -60,7 +59,7 @@ async def ask(
 
 async def test_a_new_session_is_signed_for_its_opener() -> None:
     _, location = await ask("POST", "/v2/a/blobs/uploads/", f"https://h{PATH}")
-    assert read(location) == OPENING
+    assert read(location) == CLAIM
 
 
 async def test_a_backend_never_sees_the_field_and_keeps_its_own_query() -> None:
@@ -71,10 +70,10 @@ async def test_a_backend_never_sees_the_field_and_keeps_its_own_query() -> None:
 
 async def test_a_session_keeps_its_opening() -> None:
     _, location = await ask("PATCH", f"{PATH}?{FIELD}", PATH, now=NOW + 10)
-    assert read(location) == OPENING
+    assert read(location) == CLAIM
 
 
-FORGED = SessionSigner(b"f" * 32).sign("a", SESSION, OPENING)
+FORGED = SessionSigner(b"f" * 32).sign("a", SESSION, CLAIM)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "PUT", "DELETE"])
@@ -121,14 +120,14 @@ def test_no_made_up_value_is_read(value: str) -> None:
 
 def test_nothing_can_be_guessed_from_an_address() -> None:
     """The hashes are keyed: another server's of the same credentials are others."""
-    other = SessionSigner(b"o" * 32).open("Bearer t", "alice", OPENING.end)
-    assert other.credentials != OPENING.credentials
-    assert other.opener != OPENING.opener
+    other = SessionSigner(b"o" * 32).claim("Bearer t", "alice", CLAIM.end)
+    assert other.credentials != CLAIM.credentials
+    assert other.opener != CLAIM.opener
 
 
 async def test_the_address_in_an_error_is_signed_too() -> None:
     with pytest.raises(RangeInvalid) as caught:
         await ask("PATCH", f"{PATH}?{FIELD}", RangeInvalid(headers=[("Location", PATH), ("Range", "0-4")]))
     headers = dict(caught.value.headers)
-    assert read(headers["Location"]) == OPENING
+    assert read(headers["Location"]) == CLAIM
     assert headers["Range"] == "0-4"
