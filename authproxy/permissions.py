@@ -1,7 +1,8 @@
-"""What a request may do beyond what its token says: decided where it is served, by the rules in force.
+"""What a request may do beyond its token: decided when it is served, by the current rules.
 
-A token's scope speaks of repositories. Rules about single tags, about the first push to a repository and about moving a
-tag need what only the registry knows, so it asks. In a scope without permissions there is no such rule: all is allowed.
+A token's scope names repositories. Rules about single tags, about the first push to a repository and about moving a tag
+need what only the registry knows, so the registry asks. A scope without permissions has no such rule: everything is
+allowed.
 """
 
 from typing import Literal, Protocol, TypeAlias
@@ -18,7 +19,7 @@ PERMISSIONS = "authproxy.permissions"
 
 
 class RefusedByRule(Exception):
-    """The cause of a Denied: what was decided, and why, in the words of the policies. No client sees it."""
+    """The cause of a Denied: the decision and its reason in the words of the policies. Clients never see it."""
 
     def __init__(self, access: Access, tag: Tag | None, *, rule: str, reason: str) -> None:
         super().__init__(reason)
@@ -28,19 +29,19 @@ class RefusedByRule(Exception):
 
 
 class Permissions(Protocol):
-    """Those of one caller, as the rules are at the moment of asking."""
+    """The permissions of one caller, by the rules at the moment of the call."""
 
     def concern(self, verb: Verb) -> bool:
-        """Whether any rule could refuse this verb in the repository that the request names; it is quick to tell."""
+        """Whether any rule could refuse this verb in the request's repository. Cheap."""
 
     def refusal(self, verb: Verb, tag: Tag | None = None) -> Denied | None:
-        """Why the caller may not, in the repository that the request names; None: they may. `create` has no tag.
+        """The error if the caller may not do this in the request's repository; None if they may. `create` has no tag.
 
-        Its cause is the RefusedByRule.
+        The cause of the error is a RefusedByRule.
         """
 
     def shows_repository(self, name: str) -> bool:
-        """Whether the caller may pull from this repository, and so see its name in the catalog."""
+        """Whether the caller may pull from this repository, and so may see its name in the catalog."""
 
     def shows_tag(self, tag: str) -> bool:
-        """Whether the caller may pull this tag of the repository that the request names, and so see it in a list."""
+        """Whether the caller may pull this tag of the request's repository, and so may see it in a list."""

@@ -1,8 +1,8 @@
-"""Rules that a token's scope cannot say, asked where the request is served.
+"""Rules about tags, which a token's scope cannot express: evaluated when the request is served.
 
-A missing scope is 401 with a challenge, since a better token would help; a rule that refuses whatever the token says is
-403 `DENIED` with its reason. Tags that the request names are judged here; what turns on what the registry holds (is the
-tag there already?) is left to the backend, which finds the caller's permissions in the scope.
+A missing scope is 401 with a challenge, since a better token would help. A rule that refuses whatever the token says is
+403 `DENIED` with its reason. Tags in the request are checked here. Rules that depend on what the registry holds (does
+the tag exist already?) are left to the backend, which finds the caller's permissions in the scope: `tag_protection.py`.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,14 +18,14 @@ from authproxy.permissions import PERMISSIONS, Permissions, Verb
 from authproxy.reference import Tag, parse_tag
 from authproxy.route import Kind, Route
 
-# Those of a caller for a request; None where no rule could restrict it.
+# The permissions of a caller for a request; None if no rule could restrict it.
 FindPermissions: TypeAlias = Callable[[Route, Grant, ClientView], Permissions | None]
 
 _VERBS: dict[str, Verb] = {"GET": "pull", "HEAD": "pull", "PUT": "push", "DELETE": "delete"}
 
 
-class Permit:
-    """Refuse what the rules do, and hand the rest to the backend with what it has to ask."""
+class EnforceTagRules:
+    """Refuses requests whose tags a rule denies, and hands the caller's permissions to the backend with the others."""
 
     def __init__(self, app: App, *, find: FindPermissions) -> None:
         self.app = app

@@ -18,7 +18,7 @@ from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute, Users, 
 from authproxy.edge.challenge import BasicChallenge, BearerChallenge, Challenge
 from authproxy.edge.signed_sessions import SessionSigner, SignSessions
 from authproxy.edge.silly import AcceptAnything
-from authproxy.edge.tag_rules import Permit
+from authproxy.edge.tag_rules import EnforceTagRules
 from authproxy.identity.directory import Directory
 from authproxy.identity.htpasswd import provision_htpasswd
 from authproxy.identity.passwords import Passwords
@@ -192,7 +192,7 @@ def _authorizing(
             reasons=reasons,
             users=users,
         ),
-        *([] if policies is None else [partial(Permit, find=FindRules(policies))]),
+        *([] if policies is None else [partial(EnforceTagRules, find=FindRules(policies))]),
         partial(SignSessions, signer=signer, lifetime_s=_session_lifetime_s(settings), now=time.time),
     ]
 

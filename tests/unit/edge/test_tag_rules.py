@@ -7,7 +7,7 @@ import pytest
 from authproxy.access import Grant
 from authproxy.asgi import CLIENT_VIEW, GRANT, ROUTE, Message, Receive, Scope, Send
 from authproxy.client_view import UNKNOWN
-from authproxy.edge.tag_rules import Permit
+from authproxy.edge.tag_rules import EnforceTagRules
 from authproxy.errors import Denied
 from authproxy.permissions import PERMISSIONS, Permissions, Verb
 from authproxy.reference import Tag
@@ -54,7 +54,7 @@ async def serve(method: str, path: str, permissions: Permissions | None, query: 
         GRANT: Grant("alice"),
         CLIENT_VIEW: UNKNOWN,
     }
-    await Permit(backend, find=lambda _route, _grant, _view: permissions)(scope, receive, send)
+    await EnforceTagRules(backend, find=lambda _route, _grant, _view: permissions)(scope, receive, send)
     return served
 
 
