@@ -1,4 +1,4 @@
-"""What somebody may do: scopes as clients write them, access as tokens carry it, and the grant that answers both.
+"""Scopes as clients write them, access as tokens carry it, and the grant of a verified token.
 
 Docker token authentication, "Token Scope Documentation"; the `access` claim is that of its JWT page.
 """
@@ -44,14 +44,14 @@ CATALOG = Access("registry", "catalog", "*")
 
 
 class InvalidToken(Exception):
-    """A bearer token that proves nothing. The text says why, for the log alone: a client sees only `invalid_token`."""
+    """A bearer token that cannot be trusted. The text says why, for the log only: clients see just `invalid_token`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What a caller's credentials allow. A granted action `*` covers every action on that resource.
 
-    `holder` is who they belong to, as far as a rule that is decided later may ask it; None: they do not say enough.
+    `holder` is the principal with the attributes that rules at serve time need. None: the token has too few of them.
     """
 
     subject: str
@@ -60,18 +60,18 @@ class Grant:
     token_id: str = field(default="", compare=False)  # the `jti` of the token, for logs; "" without one
 
     def covers(self, access: Access) -> bool:
-        """Whether this one access is granted."""
+        """Whether this access is granted."""
         return access in self.allowed or access._replace(action="*") in self.allowed
 
     def lacks(self, needs: Collection[Access]) -> tuple[Access, ...]:
-        """Those of `needs` that are not granted, in their order."""
+        """The accesses of `needs` that are not granted, in order."""
         if self.allowed.issuperset(needs):
             return ()
         return tuple([access for access in needs if not self.covers(access)])
 
 
 class ExpiredToken(InvalidToken):
-    """A token that was good until its time was over."""
+    """A token whose signature is valid and whose lifetime is over."""
 
     def __init__(self, grant: Grant) -> None:
         super().__init__("expired")
@@ -79,10 +79,10 @@ class ExpiredToken(InvalidToken):
 
 
 def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:
-    """Read scopes, each text one or several separated by spaces, into distinct accesses in their order.
+    """Read scopes into distinct accesses, in order. Each text holds one scope, or several separated by spaces.
 
     `type[(class)]:name:action[,action…]`; a name may hold `host:port/…`, so the type ends at the first colon and the
-    actions begin behind the last. What is malformed grants nothing and is no error.
+    actions begin after the last. A malformed scope grants nothing and raises nothing.
     """
     found: dict[Access, None] = {}
     for text in texts:
@@ -99,7 +99,7 @@ def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:
 
 
 def format_scopes(accesses: Iterable[Access]) -> list[str]:
-    """Write accesses as scopes, one for each resource: `repository:a:pull,push`."""
+    """Write accesses as scopes, one per resource: `repository:a:pull,push`."""
     return [f"{kind}:{name}:{','.join(actions)}" for (kind, name), actions in _by_resource(accesses).items()]
 
 
@@ -111,7 +111,7 @@ def to_claim(accesses: Iterable[Access]) -> list[dict[str, Any]]:
 
 
 def from_claim(claim: object) -> frozenset[Access]:
-    """Read the `access` claim of a verified token. Raises ValueError where it has another shape."""
+    """Read the `access` claim of a verified token. Raises ValueError if its shape is wrong."""
     if claim is None:
         return frozenset()
     allowed: set[Access] = set()

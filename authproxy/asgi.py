@@ -1,4 +1,4 @@
-"""The few words of ASGI that every part speaks: messages, headers, bodies, what the edge leaves in a scope."""
+"""The ASGI types and functions of every part: messages, headers, bodies, and the keys of our own in a scope."""
 
 import asyncio
 import functools
@@ -18,21 +18,21 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 ROUTE = "authproxy.route"  # route.Route
 CLIENT_VIEW = "authproxy.client_view"  # client_view.ClientView
 GRANT = "authproxy.grant"  # access.Grant; absent where the registry is open
-REQUEST_ID = "authproxy.request_id"  # a text that stands in the answer too, and in each log's line about the request
+REQUEST_ID = "authproxy.request_id"  # also in the response, and in each log line about the request
 
-# Key of the request's Departure, where the server has one: the cheap way to learn that the client has gone.
+# Key of the request's Departure, if the server provides one: the cheap way to learn that the client has disconnected.
 DEPARTURE = "authproxy.departure"
 
-# Key of what was found out about a request's connection and headers; see `facts`.
+# Key of the cached facts about a request's connection and headers; see `facts`.
 FACTS = "authproxy.facts"
 
 
 class ClientDisconnected(Exception):
-    """The client went away before its request or our answer was complete. Nobody is left to answer."""
+    """The client disconnected before its request or our response was complete."""
 
 
 class Departure:
-    """Where to say that a client has gone before its answer was complete."""
+    """Notifies when a client disconnects before its response is complete."""
 
     __slots__ = ("_calls", "_has_come")
 
@@ -41,17 +41,17 @@ class Departure:
         self._has_come = False
 
     def tell(self, call: Callable[[], object]) -> None:
-        """Call this when the client goes, at once if it has gone already."""
+        """Call this when the client disconnects; at once if it already has."""
         self._calls.append(call)
         if self._has_come:
             call()
 
     def forget(self, call: Callable[[], object]) -> None:
-        """Whoever was to be called does not want to know any more."""
+        """Remove a callback."""
         self._calls.remove(call)
 
     def come(self) -> None:
-        """The client has gone."""
+        """The client has disconnected."""
         self._has_come = True
         for call in tuple(self._calls):
             call()
@@ -70,23 +70,23 @@ def find_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | No
 
 
 def facts(scope: Scope) -> dict[Any, Any]:
-    """What is known already about the headers of a request and the connection that it came on, and nothing else of it.
+    """Facts derived from a request's headers and connection alone, cached between requests.
 
-    A server that sees the same headers again on a connection hands the same facts on with them, so that each is worked
-    out once. What may end (whether a token holds) is no such fact. What depends on who works it out as well has that
-    object for its key. Other headers have other facts: see `with_headers`.
+    The server hands out the same dictionary while a connection repeats the same headers, so each fact is computed once.
+    Facts must never expire (whether a token is valid is not a fact). A fact that depends on the object that computes it
+    has that object as its key. Other headers have other facts: see `with_headers`.
     """
     found: dict[Any, Any] = scope.setdefault(FACTS, {})
     return found
 
 
 def with_headers(scope: Scope, headers: Headers, changes: Mapping[str, Any] | None = None) -> Scope:
-    """The same request with other headers, and with what else changes. Nothing is known about it yet."""
+    """The same request with other headers and `changes`. It starts without facts."""
     return {**scope, **(changes or {}), "headers": headers, FACTS: {}}
 
 
 async def body_pieces(receive: Receive) -> AsyncGenerator[bytes, None]:
-    """The body of a request as it arrives, without empty pieces. Raises ClientDisconnected where it breaks off."""
+    """The body of a request as it arrives, without empty pieces. Raises ClientDisconnected if it is cut off."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -98,7 +98,7 @@ async def body_pieces(receive: Receive) -> AsyncGenerator[bytes, None]:
 
 
 async def read_body(receive: Receive, max_bytes: int) -> bytes:
-    """A small body, whole. Raises ContentTooLong past `max_bytes`, ClientDisconnected where it breaks off."""
+    """A small body, whole. Raises ContentTooLong past `max_bytes`, ClientDisconnected if it is cut off."""
     body = bytearray()
     async for piece in body_pieces(receive):
         body += piece
@@ -108,31 +108,31 @@ async def read_body(receive: Receive, max_bytes: int) -> bytes:
 
 
 async def respond(send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes = b"") -> None:
-    """Send a whole small answer. Characters that no header may hold are replaced, so that no input splits an answer."""
+    """Send a whole small response. Characters not allowed in headers are replaced, so no input can split a response."""
     await send_whole(send, status, encode_headers(headers), body)
 
 
 async def redirect(scope: Scope, send: Send, status: int, path: str, headers: Iterable[tuple[str, str]] = ()) -> None:
-    """Redirect to another path with the same query, on the host and below the prefix that the client uses."""
+    """Redirect to another path with the same query, on the client's host and below its prefix."""
     query = scope["query_string"].decode("latin-1")
     location = scope[CLIENT_VIEW].prefix + path + (f"?{query}" if query else "")
     await respond(send, status, [*headers, ("Location", location), ("Content-Length", "0")])
 
 
 async def send_whole(send: Send, status: int, headers: Headers, body: bytes = b"") -> None:
-    """`respond` with headers that are encoded already."""
+    """`respond` with encoded headers."""
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
 def encode_headers(headers: Iterable[tuple[str, str]]) -> Headers:
-    """Text pairs as ASGI's byte pairs: names in lower case, control characters and what Latin-1 lacks as `?`."""
+    """Text pairs as ASGI's byte pairs: names in lower case; control and non-Latin-1 characters become `?`."""
     return [
         _encode_header(name, value) if len(value) <= MAX_REMEMBERED else _encode(name, value) for name, value in headers
     ]
 
 
-# Longest value, in characters, that is worth remembering: most headers of most answers are the same few.
+# Longest value, in characters, that is cached: most headers of most responses are the same few.
 MAX_REMEMBERED = 256
 
 
@@ -146,10 +146,10 @@ _encode_header = functools.lru_cache(maxsize=4096)(_encode)
 
 @asynccontextmanager
 async def watch_disconnect(receive: Receive) -> AsyncIterator[asyncio.Event]:
-    """An event that is set when the client goes away while an answer is being sent.
+    """An event that is set when the client disconnects while a response is being sent.
 
-    For requests whose body has been read or does not matter: it takes the remaining messages. Servers drop what is
-    sent to a client that has gone, so a long answer asks this event between pieces.
+    For requests whose body has been read or is irrelevant: it consumes the remaining messages. Servers drop what is
+    sent to a disconnected client, so a long response checks this event between pieces.
     """
     gone = asyncio.Event()
 
@@ -167,9 +167,9 @@ async def watch_disconnect(receive: Receive) -> AsyncIterator[asyncio.Event]:
 
 
 def strip_fields(query_string: bytes, *names: str) -> bytes:
-    """A query without the fields of these names, however they are escaped; what stays is untouched, byte for byte.
+    """A query without the fields of these names, however they are escaped; the rest stays byte for byte.
 
-    Old servers part fields at `;` too, so a field that hides one behind it goes as a whole.
+    Old servers split fields at `;` too, so a field that hides one after a `;` is removed whole.
     """
     return b"&".join(
         field

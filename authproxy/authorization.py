@@ -1,4 +1,4 @@
-"""The `Authorization` header, parsed once, and what the challenges that ask for it share (RFC 9110 §11, RFC 7617)."""
+"""The `Authorization` header, parsed once, and the parts that all challenges share (RFC 9110 §11, RFC 7617)."""
 
 import base64
 import binascii
@@ -24,18 +24,18 @@ class Bearer:
 
     @functools.cached_property
     def fingerprint(self) -> bytes:
-        """SHA-256 of the token: by this it is known again without being kept."""
+        """SHA-256 of the token: recognises the token without storing it."""
         return hashlib.sha256(self.token.encode("utf-8", "surrogatepass")).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """Something was sent that is no credential we know: never the same as nothing."""
+    """An unreadable or unknown credential. It never counts as anonymous."""
 
 
 Credentials: TypeAlias = Basic | Bearer | Malformed | None
 
-# Where a challenge sends clients for a token, and where the token server is found.
+# The path of the token server, which challenges name as the realm.
 TOKEN_PATH = "/token"  # noqa: S105 - a path, no secret
 
 
@@ -50,10 +50,10 @@ def basic_challenge(realm: str) -> str:
 
 
 def parse_authorization(value: str | None) -> Credentials:
-    """Read the header's value. None where there is none, or where Basic has neither a name nor a password.
+    """Read the header's value. None if there is no header, or if Basic has neither a name nor a password.
 
     `Basic Og==` (both empty) is what some clients send for "anonymous". The name ends at the first colon; both are
-    UTF-8, or Latin-1 where they are not (RFC 7617 §2.1 leaves it open).
+    UTF-8, or Latin-1 if they are not valid UTF-8 (RFC 7617 §2.1 leaves it open).
     """
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""A dictionary that holds no more than so many bytes."""
+"""An LRU cache bounded by the total size of its values."""
 
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -8,20 +8,20 @@ Value = TypeVar("Value")
 
 
 class Bounded(Generic[Key, Value]):
-    """Values by their keys, `max_bytes` in all: for a new one those go first that were put or touched longest ago.
+    """Evicts the values that were put or touched least recently once they exceed `max_bytes` together.
 
-    What a value takes is the word of whoever puts it. For one thread.
+    The caller states the size of each value. Not thread-safe.
     """
 
     __slots__ = ("_bytes", "_max_bytes", "_sizes", "_values", "get")
 
-    # The dictionary's own method, and no method around it: this is asked for every request.
+    # The dictionary's own method without a wrapper: it is called for every request.
     get: Callable[[Key], Value | None]
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._values: dict[Key, Value] = {}  # the first is the next to go
+        self._values: dict[Key, Value] = {}  # in the order of eviction
         self._sizes: dict[Key, int] = {}
         self.get = self._values.get
 
@@ -32,7 +32,7 @@ class Bounded(Generic[Key, Value]):
         return len(self._values)
 
     def put(self, key: Key, value: Value, size_bytes: int) -> None:
-        """Hold a value, instead of the one that had this key. One that is larger than all may be is not held."""
+        """Store a value under a key, replacing the old one. A value larger than `max_bytes` is not stored."""
         self.pop(key)
         if size_bytes > self._max_bytes:
             return
@@ -43,10 +43,10 @@ class Bounded(Generic[Key, Value]):
             self.pop(next(iter(self._values)))
 
     def touch(self, key: Key) -> None:
-        """Let this value be the last to go. Raises KeyError where it is not held."""
+        """Mark a value as used, so that it is evicted last. Raises KeyError if there is none."""
         self._values[key] = self._values.pop(key)
 
     def pop(self, key: Key) -> Value | None:
-        """Let go of a value, which is returned. None where it is not held."""
+        """Remove and return a value; None if there is none."""
         self._bytes -= self._sizes.pop(key, 0)
         return self._values.pop(key, None)

@@ -1,14 +1,14 @@
-"""Time as an argument: what decides by it is tested without waiting."""
+"""Time as an argument, so that tests need not wait."""
 
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-# Seconds: since 1970, or of a clock that never goes back, as whoever takes it says.
+# Returns seconds: since 1970, or of a monotonic clock; the function that takes a Clock says which.
 Clock: TypeAlias = Callable[[], float]
 
 
-# Seconds since the machine started, the time that it was suspended included: a clock that nobody can set. Where the
-# system has no CLOCK_BOOTTIME (macOS), the monotonic one counts suspends. Read with each request: no frame of our own.
+# Seconds since boot, including time suspended; cannot be set. On systems without CLOCK_BOOTTIME (macOS) the monotonic
+# clock includes suspends. It is read for each request, so there is no Python frame around it.
 uptime_s: Clock = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -13,16 +13,16 @@ _DIGEST = re.compile(r"(sha256|sha512):([0-9a-f]{64,128})")
 
 
 class Hasher(Protocol):
-    """What `hashlib` makes: fed with pieces, releases the interpreter lock while it works on a large one."""
+    """A hash object of `hashlib`. It releases the interpreter lock while it hashes a large piece."""
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Take the next piece."""
+        """Hash the next piece."""
 
     def hexdigest(self) -> str:
-        """The lower-case hex of everything so far."""
+        """The lower-case hex digest of everything so far."""
 
     def copy(self) -> Self:
-        """Another one that has seen the same."""
+        """An independent copy with the same state."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,7 +42,7 @@ class Digest:
 
 
 def parse_digest(text: str) -> Digest:
-    """Read `sha256:…` or `sha512:…`. Raises DigestInvalid where it is malformed or of another algorithm."""
+    """Read `sha256:…` or `sha512:…`. Raises DigestInvalid if it is malformed or uses another algorithm."""
     match = _DIGEST.fullmatch(text)
     if match is None or len(match[2]) != HEX_LENGTH[match[1]]:
         raise DigestInvalid(

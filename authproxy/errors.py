@@ -1,4 +1,4 @@
-"""Errors that somebody outside sees. A handler raises one; `edge/errors.py` alone writes the answer.
+"""Errors that clients and operators see. A handler raises one; only `edge/errors.py` writes the response.
 
 StartError                        one line to the operator, exit code 1
 RegistryError                     code                        status
@@ -43,13 +43,13 @@ from typing import Any, ClassVar
 
 
 class StartError(Exception):
-    """Something the operator has to mend first: one sentence that names the place and the fix. No traceback."""
+    """A fault that the operator must fix: one sentence with the place and the fix. No traceback."""
 
 
 class RegistryError(Exception):
-    """An answer of the protocol: `{"errors": [{"code", "message", "detail"}]}` with a status.
+    """An error response of the protocol: `{"errors": [{"code", "message", "detail"}]}` with a status.
 
-    `detail` is JSON that the client sees: no secrets, no paths of this machine. `headers` go out with the answer.
+    `detail` is JSON that the client sees: no secrets, no paths of this machine. `headers` are added to the response.
     """
 
     code: ClassVar[str] = "UNKNOWN"
@@ -69,25 +69,25 @@ class BlobUnknown(RegistryError):
 
 
 class BlobUploadInvalid(RegistryError):
-    """An upload session of somebody else, or an address that was made up."""
+    """An upload session of another caller, or a forged address of one."""
 
     code, status, message = "BLOB_UPLOAD_INVALID", 400, "the upload session is not yours"
 
 
 class BlobUploadUnknown(RegistryError):
-    """No such upload session: finished, cancelled, purged, or never begun."""
+    """No such upload session: finished, cancelled, purged or never started."""
 
     code, status, message = "BLOB_UPLOAD_UNKNOWN", 404, "upload session unknown to this repository"
 
 
 class ContentTooLarge(RegistryError):
-    """A body over the limit that the message names."""
+    """A body over the limit in the message."""
 
     code, status, message = "SIZE_INVALID", 413, "the body is too large"
 
 
 class Denied(RegistryError):
-    """Refused to this caller whatever the token says: a better token would not help."""
+    """Refused to this caller by a rule: a better token would not help."""
 
     code, status, message = "DENIED", 403, "access to the resource is denied"
 
@@ -99,25 +99,25 @@ class DigestInvalid(RegistryError):
 
 
 class EndpointUnknown(RegistryError):
-    """A path under /v2/ that no specification knows."""
+    """A path under /v2/ that is in no specification."""
 
     code, status, message = "UNSUPPORTED", 404, "there is no such endpoint"
 
 
 class ForwardedInvalid(RegistryError):
-    """What a trusted proxy says about a request cannot be read, or contradicts itself."""
+    """The forwarded headers of a trusted proxy are malformed or contradict each other."""
 
     code, status, message = "UNSUPPORTED", 400, "the forwarded headers contradict each other"
 
 
 class GatewayFailed(RegistryError):
-    """The upstream registry cannot be reached, or broke off before it answered."""
+    """The upstream registry is unreachable, or closed the connection before its response."""
 
     code, status, message = "UNAVAILABLE", 502, "the upstream registry did not answer"
 
 
 class GatewayTimedOut(RegistryError):
-    """The upstream registry took longer than we wait."""
+    """The upstream registry exceeded our timeout."""
 
     code, status, message = "UNAVAILABLE", 504, "the upstream registry took too long to answer"
 
@@ -127,7 +127,7 @@ class InternalFault(RegistryError):
 
 
 class ManifestBlobUnknown(RegistryError):
-    """A manifest names content that the repository lacks."""
+    """A manifest refers to content that the repository does not have."""
 
     code, status, message = "MANIFEST_BLOB_UNKNOWN", 404, "the manifest names content that this repository lacks"
 
@@ -151,43 +151,43 @@ class NameInvalid(RegistryError):
 
 
 class NameUnknown(RegistryError):
-    """A repository that the registry does not have."""
+    """The registry does not have this repository."""
 
     code, status, message = "NAME_UNKNOWN", 404, "repository name not known to registry"
 
 
 class PaginationNumberInvalid(RegistryError):
-    """`n` is no number, negative, or over the limit."""
+    """`n` is not a number, negative, or over the limit."""
 
     code, status, message = "PAGINATION_NUMBER_INVALID", 400, "invalid number of results requested"
 
 
 class PreconditionFailed(RegistryError):
-    """`If-Match` names other content than there is (RFC 9110 §13.1.1)."""
+    """`If-Match` does not match the current content (RFC 9110 §13.1.1)."""
 
     code, status, message = "UNSUPPORTED", 412, "the content is not what If-Match names"
 
 
 class QueryTooLong(RegistryError):
-    """A query of more fields than we read: more tags for one manifest, for instance, than can be set at once."""
+    """A query with too many fields: for instance, more tags for one manifest than can be set at once."""
 
     code, status, message = "UNSUPPORTED", 414, "the query has too many fields"
 
 
 class RangeInvalid(RegistryError):
-    """A chunk out of order, or a range outside the blob. An upload session lives on."""
+    """A chunk out of order, or a range outside the blob. The upload session stays open."""
 
     code, status, message = "RANGE_INVALID", 416, "the range is not satisfiable"
 
 
 class RequestTimedOut(RegistryError):
-    """The client has begun a request and left the rest of it to be waited for. An upload session lives on."""
+    """The client did not send the rest of its request in time. The upload session stays open."""
 
     code, status, message = "UNAVAILABLE", 408, "the rest of the request did not come"
 
 
 class SizeInvalid(RegistryError):
-    """A length that is not that of the body."""
+    """A length that does not match the body."""
 
     code, status, message = "SIZE_INVALID", 400, "the length does not match the content"
 
@@ -199,7 +199,7 @@ class TagInvalid(RegistryError):
 
 
 class TooManyRequests(RegistryError):
-    """Come back later; `Retry-After` says when."""
+    """Too many requests for now; `Retry-After` says when to come back."""
 
     code, status, message = "TOOMANYREQUESTS", 429, "too many requests"
 
@@ -208,7 +208,7 @@ class TooManyRequests(RegistryError):
 
 
 class Unauthorized(RegistryError):
-    """No credentials, or not enough: `challenge`, the `WWW-Authenticate`, says how to get better ones."""
+    """Missing or insufficient credentials. `challenge`, the `WWW-Authenticate`, says how to get better ones."""
 
     code, status, message = "UNAUTHORIZED", 401, "authentication required"
 
@@ -217,25 +217,25 @@ class Unauthorized(RegistryError):
 
 
 class Unavailable(RegistryError):
-    """The registry cannot do this now."""
+    """The registry cannot do this at the moment."""
 
     code, status, message = "UNAVAILABLE", 503, "service unavailable"
 
 
 class Unsupported(RegistryError):
-    """A method or an operation that is not offered here."""
+    """A method or operation that is not supported here."""
 
     code, status, message = "UNSUPPORTED", 405, "the operation is unsupported"
 
 
 class TokenError(RegistryError):
-    """An error of `/token`: OAuth2's `error` and `error_description` stand beside the registry's `errors` list."""
+    """An error of `/token`: OAuth2's `error` and `error_description` beside the registry's `errors` list."""
 
     error: ClassVar[str] = "invalid_request"
 
 
 class CredentialsRefused(TokenError):
-    """A wrong password, an unknown user or a dead refresh token: from outside they are one and the same."""
+    """A wrong password, an unknown user or an invalid refresh token: clients cannot tell which."""
 
     code, status, message = "UNAUTHORIZED", 401, "incorrect username or password"
     error = "invalid_grant"
@@ -249,6 +249,6 @@ class GrantTypeUnsupported(TokenError):
 
 
 class TokenRequestInvalid(TokenError):
-    """A malformed request for a token; the message says which field."""
+    """A malformed token request; the message names the field."""
 
     code, status, message = "UNSUPPORTED", 400, "malformed token request"

@@ -1,6 +1,6 @@
-"""Faults of the machine that an operator has to repair: a full or broken disk, no descriptor left.
+"""Operating system errors that the operator must repair: a full or broken disk, no descriptors left.
 
-The log has them at `error`, once a minute; clients get 503 and come again.
+The log reports each at `error` once a minute; clients get 503 and retry.
 """
 
 import errno
@@ -20,9 +20,9 @@ _MESSAGES = {
 
 
 def tell_machine_fault(error: OSError, where: str = "") -> str | None:
-    """Sound an alarm, and return the message for clients; None, without an alarm, for any other error.
+    """Log an alarm and return the message for clients; None, without an alarm, for any other error.
 
-    `where` is the folder concerned, where the error names no file. In any thread.
+    `where` is the folder concerned if the error names no file. Thread-safe.
     """
     message = _MESSAGES.get(error.errno or 0)
     if message is not None:

@@ -14,7 +14,7 @@ from authproxy.route import Route
 
 T = TypeVar("T", bound=str)
 
-# Entries that one look brings where some are not shown: judging so many takes a few milliseconds.
+# Entries per batch of a filtered list: deciding about this many takes a few milliseconds.
 LOOK = 100
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -29,16 +29,16 @@ class Page:
 
     @property
     def with_next(self) -> int | None:
-        """How many entries tell this page and whether there is a next. None: all."""
+        """How many entries to read for this page and to know whether there is a next one. None: all."""
         return None if self.limit is None else self.limit + 1
 
     def at_most(self, limit: int) -> Self:
-        """The same page, where it was longer no more than so long. One without a limit stays without."""
+        """The same page with its limit capped. A page without a limit stays without one."""
         return self if self.limit is None else replace(self, limit=min(limit, self.limit))
 
 
 def parse_page(route: Route, *, default: int | None = None) -> Page:
-    """Read `n` and `last`. Raises PaginationNumberInvalid where `n` is no number, or negative."""
+    """Read `n` and `last`. Raises PaginationNumberInvalid if `n` is not a number or is negative."""
     number = route.parameter("n")
     if number is None or number == "":
         limit = default
@@ -50,9 +50,9 @@ def parse_page(route: Route, *, default: int | None = None) -> Page:
 
 
 async def find_shown(pieces: AsyncGenerator[Sequence[T], None], shows: Callable[[T], bool], page: Page) -> list[T]:
-    """The entries of a page, and the one behind it, of a list that is cut down to what somebody may see.
+    """The visible entries of a page, and the next one after it.
 
-    `pieces` are what the whole list goes on with behind `page.last`.
+    `pieces` are batches of the unfiltered list after `page.last`.
     """
     found: list[T] = []
     async with aclosing(pieces):
@@ -67,7 +67,7 @@ async def find_shown(pieces: AsyncGenerator[Sequence[T], None], shows: Callable[
 async def in_pieces(
     find: Callable[[str, int], Awaitable[Sequence[T]]], after: str
 ) -> AsyncGenerator[Sequence[T], None]:
-    """A list behind `after`, of which `find(after, limit)` brings the next entries: fewer only at its end."""
+    """A list after `after` in batches. `find(after, limit)` returns the next entries; fewer end the list."""
     while looked := await find(after, LOOK):
         yield looked
         if len(looked) < LOOK:
@@ -76,9 +76,9 @@ async def in_pieces(
 
 
 def next_link(view: ClientView, path: str, page: Page, found: Sequence[T]) -> tuple[list[T], list[tuple[str, str]]]:
-    """What is shown of `found`, and the `Link` header where there is more: `found` then has one more than the limit.
+    """The entries to show, and the `Link` header if there are more: `found` then has one entry more than the limit.
 
-    A page of none links to nothing: the next would be the same.
+    A page with a limit of 0 has no link: the next page would be the same.
     """
     if page.limit is None or len(found) <= page.limit:
         return list(found), []
@@ -90,5 +90,5 @@ def next_link(view: ClientView, path: str, page: Page, found: Sequence[T]) -> tu
 
 
 def to_json(names: Sequence[T]) -> str:
-    """A JSON array of tags or of repositories: their grammars have nothing that JSON would escape."""
+    """A JSON array of tags or repositories. Their grammars have no character that JSON escapes."""
     return '["' + '","'.join(names) + '"]' if names else "[]"

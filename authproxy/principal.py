@@ -1,4 +1,4 @@
-"""Who somebody is, once credentials have proved it."""
+"""The authenticated caller."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,18 +8,18 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """One caller, whichever source knows them. Policies and tokens read this value and nothing else of a source."""
+    """One caller, from any identity source. Policies and tokens read only this value, never the source."""
 
     name: str  # "" for anonymous
     groups: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     source: str = ""  # "htpasswd", "ldap", …; "" for anonymous
-    stamp: str = ""  # opaque; changes when the credentials do, which ends refresh tokens
-    is_robot: bool = False  # an account that a machine signs in with
+    stamp: str = ""  # opaque; a change of the credentials changes it, which ends refresh tokens
+    is_robot: bool = False  # a machine account
 
     @property
     def is_anonymous(self) -> bool:
-        """Nobody has proved anything."""
+        """The request had no credentials."""
         return not self.name
 
 

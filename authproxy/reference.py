@@ -31,11 +31,12 @@ def parse_tag(text: str) -> Tag:
     """Read a tag. Raises TagInvalid."""
     if _TAG.fullmatch(text) is None:
         raise TagInvalid(
-            "a tag is 1 to 128 of a-z A-Z 0-9 _ . - and begins with none of the last two", detail={"tag": text[:200]}
+            "a tag has 1 to 128 characters of a-z A-Z 0-9 _ . - and does not begin with . or -",
+            detail={"tag": text[:200]},
         )
     return Tag(text)
 
 
 def parse_reference(text: str) -> Tag | Digest:
-    """Read a digest, where it has a colon, or else a tag. Raises DigestInvalid, TagInvalid."""
+    """Read a digest if the text has a colon, else a tag. Raises DigestInvalid, TagInvalid."""
     return parse_digest(text) if ":" in text else parse_tag(text)

@@ -9,7 +9,7 @@
     /v2/<name>/blobs/uploads/<session>      UPLOAD
     /v2/<name>/referrers/<digest>           REFERRERS
 
-A name may itself hold the words `blobs`, `tags` or `manifests`; what stands last decides.
+A name may itself contain the words `blobs`, `tags` or `manifests`; the last one in the path decides.
 """
 
 import functools
@@ -31,7 +31,7 @@ from authproxy.errors import (
 )
 from authproxy.reference import Repository, Tag, parse_reference, parse_repository
 
-# Far more fields than any client sends, tags to set (`?tag=`) included; past it the query is an attack on memory.
+# Far more fields than any client sends, including tags to set (`?tag=`). A longer query is an attack on memory.
 MAX_QUERY_FIELDS = 64
 
 
@@ -62,10 +62,10 @@ METHODS = {
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """`?mount=<digest>&from=<repository>`: use a blob that the registry has already."""
+    """`?mount=<digest>&from=<repository>`: use a blob that the registry already has."""
 
     digest: Digest
-    sources: tuple[Repository, ...] | None  # where to look for it, in this order; None: the registry chooses
+    sources: tuple[Repository, ...] | None  # where to look, in order; None: the registry chooses
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,10 @@ class Route:
         return replace(self, mount=None, query=query)
 
 
-# A session's id is opaque: CNCF Distribution's own pattern for it, with a bound.
+# A session's id is opaque: CNCF Distribution's pattern for it, with a limit on its length.
 _SESSION = re.compile(r"[A-Za-z0-9_.=-]{1,255}")
 
-# Greedy names: what stands last in the path decides.
+# Greedy names: the last word in the path decides.
 _PATHS = (
     (Kind.TAGS, re.compile(r"(?P<name>.+)/tags/list", re.DOTALL)),
     (Kind.UPLOADS, re.compile(r"(?P<name>.+)/blobs/uploads/?", re.DOTALL)),
@@ -106,11 +106,11 @@ _PATHS = (
 
 
 def parse_route(method: str, raw_path: bytes, query_string: bytes) -> Route:
-    """Read a request line below /v2/. Those of reading requests are remembered: the same few are asked for all day.
+    """Read a request line below /v2/. The routes of GET and HEAD are cached: clients repeat the same few.
 
-    Escapes are undone once, as every registry does. Raises NameInvalid, TagInvalid, DigestInvalid, ManifestUnknown (a
-    manifest is read by neither tag nor digest), EndpointUnknown (no such path), Unsupported (a method that the path
-    does not take) and QueryTooLong.
+    Percent-escapes are decoded once, as every registry does. Raises NameInvalid, TagInvalid, DigestInvalid,
+    ManifestUnknown (a read of a manifest by neither tag nor digest), EndpointUnknown (no such path), Unsupported (a
+    method that the path does not support) and QueryTooLong.
     """
     if method in ("GET", "HEAD") and len(raw_path) + len(query_string) <= MAX_REMEMBERED:
         return _parse_remembered(method, raw_path, query_string)
@@ -130,7 +130,7 @@ def _parse(method: str, raw_path: bytes, query_string: bytes) -> Route:
     raise EndpointUnknown(detail={"path": path[:300]})
 
 
-# Longest path with its query, in bytes, that is remembered: a repository's name and a digest fit.
+# Longest path with its query, in bytes, that is cached: a repository name and a digest fit.
 MAX_REMEMBERED = 400
 _parse_remembered = functools.lru_cache(maxsize=4096)(_parse)
 
@@ -155,9 +155,9 @@ def _parse_below_repository(kind: Kind, method: str, match: re.Match[str], query
 
 
 def _parse_reference(method: str, text: str) -> Tag | Digest:
-    """The tag or digest of a manifest. No repository has a manifest by anything else, so a read is answered with 404.
+    """The tag or digest of a manifest. Nothing else names a manifest, so a read of anything else is 404.
 
-    OCI's conformance suite 1.1.1 asks GET and HEAD of `.INVALID_MANIFEST_NAME` for it; what is written there is 400.
+    OCI's conformance suite 1.1.1 wants it for GET and HEAD of `.INVALID_MANIFEST_NAME`; a write there is 400.
     """
     try:
         return parse_reference(text)
@@ -170,7 +170,7 @@ def _parse_reference(method: str, text: str) -> Tag | Digest:
 
 
 def _needs(kind: Kind, method: str, repository: Repository) -> tuple[Access, ...]:
-    """Docker token authentication: what each call needs. Cancelling one's own upload is part of pushing."""
+    """The access that each call needs (Docker token authentication). Cancelling one's own upload is part of a push."""
     if method in ("GET", "HEAD"):
         return (pull(repository),)
     if method == "DELETE" and kind is not Kind.UPLOAD:
@@ -179,9 +179,9 @@ def _needs(kind: Kind, method: str, repository: Repository) -> tuple[Access, ...
 
 
 def _parse_mount(route: Route) -> Mount | None:
-    """A mount that is malformed is an ordinary upload: that is always an allowed answer.
+    """None if there is no mount or a malformed one: it is an ordinary upload then, which is always allowed.
 
-    So is one that says something twice: who reads the query behind us might take the other one.
+    A repeated field is malformed too: a registry behind us might read the other value.
     """
     digests = [value for key, value in route.query if key == "mount"]
     sources = [value for key, value in route.query if key == "from"]
@@ -201,7 +201,7 @@ def _checked(route: Route) -> Route:
 
 
 def _unescape(raw_path: bytes) -> str:
-    # No grammar below takes a character past ASCII, so what a byte becomes that is no UTF-8 matters to readers alone.
+    # Every grammar below is ASCII, so the replacement of bytes that are not UTF-8 shows in messages only.
     return unquote_to_bytes(raw_path).decode("utf-8", "replace")
 
 

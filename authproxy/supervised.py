@@ -1,4 +1,4 @@
-"""Tasks that run beside the requests for as long as the process: one that ends is logged and restarted."""
+"""Background tasks that run as long as the process: a task that ends is logged and restarted with back-off."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -9,9 +9,9 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-# How long to wait before a task begins again: after its first end, and at most, in seconds.
+# The delay before a restart, in seconds: the first one, and the longest.
 RETRY_S, MAX_RETRY_S = 1.0, 30.0
-# One that has run for so long, in seconds, was well: the waiting begins from the start.
+# A task that ran this long, in seconds, was healthy: the back-off starts over.
 WELL_S = 60.0
 
 # Runs until it is cancelled.
@@ -22,7 +22,7 @@ Runner: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 async def supervised(
     name: str, run: Runner, ended: Callable[[str], None], *, retry_s: float = RETRY_S
 ) -> AsyncIterator[None]:
-    """Run it for the length of a block, again and again where it ends. `ended` is called with `name` each time."""
+    """Run a task while the block lasts and restart it whenever it ends. Each time calls `ended` with `name`."""
     task = asyncio.create_task(_run_again_and_again(name, run, ended, retry_s), name=name)
     try:
         yield
@@ -39,9 +39,9 @@ async def _run_again_and_again(name: str, run: Runner, ended: Callable[[str], No
         fault: BaseException | None = None
         try:
             await run()
-        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - whatever it was, what it does has to go on
-            fault = exc  # CancelledError: perhaps of something that it waited for
-        if _is_cancelled():  # also where `run` has swallowed that, or failed while it ended
+        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - the task must go on after any fault
+            fault = exc  # CancelledError: perhaps of something that the task awaited
+        if _is_cancelled():  # also if `run` swallowed the cancellation, or failed while it ended
             if isinstance(fault, Exception):
                 log.error("a background task has failed at its end", task=name, exc_info=fault)
             return
@@ -54,6 +54,6 @@ async def _run_again_and_again(name: str, run: Runner, ended: Callable[[str], No
 
 
 def _is_cancelled() -> bool:
-    """Whether the current task itself was cancelled, and not only what it waited for."""
+    """Whether the current task itself was cancelled, not just something that it awaited."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
