@@ -43,9 +43,8 @@ from authproxy.wiring.auth import Layer, make_gate
 from authproxy.wiring.backend import make_backend
 from authproxy.wiring.connection_metrics import counting_connections
 from authproxy.wiring.edge import make_headers, make_maintenance
-from authproxy.wiring.health import make_checks
+from authproxy.wiring.health import make_checks, make_reasons
 from authproxy.wiring.lifespan import Parts
-from authproxy.wiring.readiness import make_reasons
 
 
 def create(

@@ -39,9 +39,7 @@ from authproxy.token.revocations import NobodyRevoked, RevocationFolder, Revocat
 from authproxy.token.verifier import foreign_verifier, own_verifier
 from authproxy.wiring.audit import make_audit
 from authproxy.wiring.lifespan import Parts
-from authproxy.wiring.permissions import FindRules
-from authproxy.wiring.policy import EveryUserEverything, PolicyJudge
-from authproxy.wiring.reasons import PolicyReasons
+from authproxy.wiring.policy import EveryUserEverything, PolicyJudge, PolicyPermissions, PolicyReasons
 
 Layer: TypeAlias = Callable[[App], App]
 
@@ -192,7 +190,7 @@ def _authorizing(
             reasons=reasons,
             users=users,
         ),
-        *([] if policies is None else [partial(EnforceTagRules, find=FindRules(policies))]),
+        *([] if policies is None else [partial(EnforceTagRules, find=PolicyPermissions(policies))]),
         partial(SignSessions, signer=signer, lifetime_s=_session_lifetime_s(settings), now=time.time),
     ]
 

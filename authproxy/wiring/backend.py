@@ -1,10 +1,12 @@
-"""What stands behind the edge: our own core above a storage driver, another registry, or several of them."""
+"""The backend behind the edge: our own core above a storage driver, another registry, or several of them."""
 
 import re
 
 from authproxy.asgi import App
+from authproxy.config.document.regex import compile_pattern
 from authproxy.config.sections.storage import Storage, UploadPurging
 from authproxy.config.sections.upstreams import UpstreamEntry
+from authproxy.config.sections.validation import Urls, Validation
 from authproxy.config.settings import Settings, Token
 from authproxy.content import ContentFor
 from authproxy.errors import StartError
@@ -15,12 +17,12 @@ from authproxy.proxy.rename import Renaming
 from authproxy.proxy.renaming import Renamed
 from authproxy.proxy.router import Branch, Switch
 from authproxy.registry.core import Core
+from authproxy.registry.options import ManifestRules, Pattern, Platform, Rules
 from authproxy.registry.upload_purge import FIRST_WITHIN_S, PurgeUploads
 from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 from authproxy.wiring.lifespan import Parts
-from authproxy.wiring.rules import core_rules
 from authproxy.wiring.upstream import make_upstream
 
 
@@ -109,3 +111,36 @@ def _make_driver(storage: Storage) -> Driver:
             read_only=storage.maintenance.readonly.enabled,
         )
     return MemoryDriver()
+
+
+def core_rules(settings: Settings) -> Rules:
+    """The rules of a registry with these settings, which keep their content in `storage`."""
+    assert settings.storage is not None
+    return Rules(
+        delete_enabled=settings.storage.delete.enabled,
+        read_only=settings.storage.maintenance.readonly.enabled,
+        max_catalog_entries=settings.catalog.maxentries,
+        max_tags=settings.tags.maxtags,
+        manifests=_manifest_rules(settings.validation, settings.policy.repository.classes),
+    )
+
+
+def _manifest_rules(validation: Validation, classes: tuple[str, ...]) -> ManifestRules:
+    indexes = validation.manifests.indexes
+    return ManifestRules(
+        enabled=validation.is_on,
+        index_platforms=indexes.platforms,
+        platform_list=tuple(Platform(listed.architecture, listed.os) for listed in indexes.platformlist),
+        allowed_urls=_allowed(validation.manifests.urls),
+        denied_urls=tuple(map(compile_pattern, validation.manifests.urls.deny)),
+        classes=frozenset(classes) or None,
+    )
+
+
+def _allowed(urls: Urls) -> tuple[Pattern, ...] | None:
+    """Without `allow` everything that is not denied.
+
+    OCI Image 1.1, "Layer Descriptors": a layer with urls need not be here. CNCF Distribution refuses all of them where
+    neither list is given.
+    """
+    return tuple(map(compile_pattern, urls.allow)) or None

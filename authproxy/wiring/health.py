@@ -1,14 +1,17 @@
-"""The section `health` → what is checked while the registry runs."""
+"""The section `health` → what is checked while the registry runs; and what keeps this node from being ready."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from authproxy.config.sections.health import HttpCheck, TcpCheck
 from authproxy.config.settings import Settings
+from authproxy.edge.maintenance import Maintenance
+from authproxy.edge.probes import Reasons
 from authproxy.health.check import Check
 from authproxy.health.check_kinds import file_check, http_check, look_at_folder, storage_check, tcp_check
 from authproxy.health.checks import Checks
 from authproxy.storage.layout import ROOT
+from authproxy.wiring.lifespan import Parts
 
 
 def make_checks(settings: Settings) -> Checks:
@@ -47,3 +50,22 @@ def _http(row: HttpCheck) -> Check:
 
 def _tcp(row: TcpCheck) -> Check:
     return tcp_check(row.addr.host, row.addr.port, interval=row.interval, timeout=row.timeout, threshold=row.threshold)
+
+
+def make_reasons(parts: Parts, maintenance: Maintenance | None) -> Reasons:
+    """Asked for each probe: cheap, and about this process alone."""
+
+    def reasons() -> Sequence[str]:
+        found = [
+            f"{name} could not be looked at for {age_s:.0f} seconds; the log says why"
+            for name, age_s in parts.watch.overdue().items()
+        ]
+        if maintenance is not None and maintenance.reason is not None:
+            found.append("maintenance")
+        if parts.checks.failing:
+            found.append("a health check fails; /debug/health on the debug port says which")
+        if parts.drain.has_begun:
+            found.append("this node has been asked to end")
+        return found
+
+    return reasons

@@ -1,24 +1,49 @@
-"""The policies as the token server and passwords ask them: once for each wish, from where it comes included."""
+"""The rules in force, as the other parts ask them.
 
-from collections.abc import Iterable
+PolicyJudge          `/token` and passwords: what a caller gets of what it asks for
+EveryUserEverything  the same where the configuration has no policies
+PolicyReasons        the edge: why a token lacks something
+PolicyPermissions    the edge and the backend: what is decided only where a request is served
+"""
 
-from authproxy.access import CATALOG, Access
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from authproxy.access import CATALOG, Access, Grant, pull
 from authproxy.audit.event import Verdict
 from authproxy.bounded_cache import Bounded
 from authproxy.client_view import ClientView
-from authproxy.errors import NameInvalid
+from authproxy.edge.authorize import Denial
+from authproxy.errors import Denied, NameInvalid
+from authproxy.permissions import Permissions, RefusedByRule, Verb
 from authproxy.policy.decide import Decision
+from authproxy.policy.model import Action
 from authproxy.policy.policies import Policies
-from authproxy.principal import Principal
-from authproxy.reference import parse_repository
+from authproxy.policy.request import RequestFacts
+from authproxy.principal import ANONYMOUS, Principal
+from authproxy.reference import Repository, Tag, parse_repository
+from authproxy.route import Kind, Route
 from authproxy.token.grant import Judgement, within
-from authproxy.wiring.facts import request_facts
 
 # What is remembered, in bytes; and what an entry takes, for itself and for each access.
 MAX_BYTES = 16 * 1024 * 1024
 ENTRY_BYTES = 1000
 
 REPOSITORY_ACTIONS = frozenset({"pull", "push", "delete", "*"})
+
+# What a request of each kind may have to ask about in its repository, beside what its route needs anyway.
+_ASKED: dict[tuple[Kind, str], tuple[Action, ...]] = {
+    (Kind.MANIFEST, "GET"): (Action.PULL,),
+    (Kind.MANIFEST, "HEAD"): (Action.PULL,),
+    (Kind.MANIFEST, "PUT"): (Action.PUSH, Action.CREATE, Action.OVERWRITE),
+    (Kind.MANIFEST, "DELETE"): (Action.DELETE,),
+    (Kind.BLOB, "DELETE"): (Action.DELETE,),
+    (Kind.TAGS, "GET"): (Action.PULL,),
+    (Kind.TAGS, "HEAD"): (Action.PULL,),
+    (Kind.UPLOADS, "POST"): (Action.CREATE,),
+}
+
+_TLS = {"https": True, "http": False}
 
 
 class PolicyJudge:
@@ -74,6 +99,97 @@ class EveryUserEverything:
         if principal.is_anonymous:
             return frozenset()
         return frozenset(access for access in accesses if access == CATALOG or _is_about_a_repository(access))
+
+
+class Finder(Protocol):
+    """Knows users by name."""
+
+    async def find(self, name: str) -> Principal | None:
+        """The enabled user as of now, or None."""
+
+
+class PolicyReasons:
+    """Asks the rules in force again when a token lacks something: a token says what was granted, never why not more."""
+
+    def __init__(self, users: Finder, policies: Policies) -> None:
+        self._users = users
+        self._policies = policies
+
+    async def deny(self, subject: str, lacking: Sequence[Access], view: ClientView) -> Denial:
+        """See `edge.authorize.Reasons`. The reason is the description of the first rule that denies and has one.
+
+        It is about what a rule says, never about what the registry holds: no repository shows by it.
+        """
+        principal = await self._users.find(subject) if subject else ANONYMOUS
+        if principal is None:
+            return Denial(tuple(lacking))
+        request = request_facts(view)
+        decisions = [(access, self._policies.decide(principal, access, request)) for access in lacking]
+        denying = [(access, decision.rule) for access, decision in decisions if not decision.allowed]
+        reasons = (rule.description for _, rule in denying if rule is not None and rule.description)
+        return Denial(tuple(access for access, _ in denying), next(reasons, None))
+
+
+class PolicyPermissions:
+    """Finds the permissions of whoever makes a request, by the rules in force."""
+
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
+
+    def __call__(self, route: Route, grant: Grant, view: ClientView) -> Permissions | None:
+        """See `edge.tag_rules.FindPermissions`."""
+        if route.kind is not Kind.CATALOG:
+            if not self._policies.current.is_decided_where_served:
+                return None
+            actions = _ASKED.get((route.kind, route.method), ())
+            if not any(self._policies.asks_for_tag(action, route.repository or "") for action in actions):
+                return None
+        return RulePermissions(self._policies, grant, route.repository, view)
+
+
+class RulePermissions:
+    """See `permissions.Permissions`."""
+
+    def __init__(self, policies: Policies, grant: Grant, repository: Repository | None, view: ClientView) -> None:
+        self._policies = policies
+        self._grant = grant
+        self._principal = grant.holder or Principal(grant.subject)
+        self._repository = repository or ""
+        self._request = request_facts(view)
+
+    def concern(self, verb: Verb) -> bool:
+        """See Permissions."""
+        return self._policies.asks_for_tag(Action(verb), self._repository)
+
+    def refusal(self, verb: Verb, tag: Tag | None = None) -> Denied | None:
+        """See Permissions."""
+        what = f"{self._repository}:{tag}" if tag is not None else self._repository
+        message = f"{self._grant.subject or 'anonymous'} may not {verb} {what}"
+        if self._grant.holder is None:
+            return Denied(f"{message}: the token says too little about its holder, who has too many groups")
+        decision = self._policies.decide_served(self._principal, Action(verb), self._repository, tag, self._request)
+        if decision.allowed:
+            return None
+        rule = decision.rule
+        denied = Denied(f"{message}: {rule.description}" if rule is not None and rule.description else message)
+        access = Access("repository", self._repository, verb)
+        denied.__cause__ = RefusedByRule(access, tag, rule=str(rule) if rule else "", reason=decision.reason)
+        return denied
+
+    def shows_repository(self, name: str) -> bool:
+        """See Permissions."""
+        if self._grant.holder is None:
+            return False
+        return self._policies.decide(self._principal, pull(name), self._request).allowed
+
+    def shows_tag(self, tag: str) -> bool:
+        """See Permissions."""
+        return self.refusal("pull", Tag(tag)) is None
+
+
+def request_facts(view: ClientView) -> RequestFacts:
+    """The facts of a request; what the edge does not know stays unknown."""
+    return RequestFacts(view.client, _TLS.get(view.scheme))
 
 
 def _verdict(access: Access, decision: Decision) -> Verdict:

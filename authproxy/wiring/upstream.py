@@ -1,25 +1,33 @@
-"""The section `upstream` → the backend that is another registry."""
+"""The section `upstream` → the backend that is another registry, and the tokens of ours that it may take."""
 
 import time
+from collections.abc import Sequence
 from functools import partial
 
+from authproxy.access import Access
 from authproxy.config.sections.upstream import Upstream as Section
 from authproxy.config.sections.upstream import UpstreamHealth
-from authproxy.config.settings import Token
+from authproxy.config.settings import Token as TokenSection
 from authproxy.errors import StartError
 from authproxy.http.client.address import parse_addresses
 from authproxy.http.client.tls import TlsFiles, open_tls
 from authproxy.metrics.families import UPSTREAM_FAILURES, UPSTREAM_IN_FLIGHT, UPSTREAM_UP
 from authproxy.metrics.metrics import Metrics
+from authproxy.principal import Principal
 from authproxy.proxy.balancer import HealthCheck
-from authproxy.proxy.bearer import Bearer, Realm, minted_bearer
+from authproxy.proxy.bearer import Bearer, Realm, Token, minted_bearer
 from authproxy.proxy.credentials import Credentials, FixedBasic
 from authproxy.proxy.upstream import Upstream
+from authproxy.token.issuer import Issuer
+from authproxy.token.jose_header import HeaderStyle
+from authproxy.token.keyring import KeyRing
 from authproxy.wiring.lifespan import Parts
-from authproxy.wiring.mint import RingMinter
+
+# The subject of the tokens that we mint for an upstream. Our log and audit name the caller, by the request's id.
+SUBJECT = "authproxy"
 
 
-def make_upstream(section: Section, parts: Parts, token: Token | None) -> Upstream:
+def make_upstream(section: Section, parts: Parts, token: TokenSection | None) -> Upstream:
     """The upstream of a section; it is closed with `parts`. `token` has the keys of what we mint.
 
     Raises StartError where a file of it cannot be used.
@@ -47,7 +55,7 @@ def _watch(upstream: Upstream, metrics: Metrics) -> None:
     metrics.watch(UPSTREAM_FAILURES, lambda: {(state.url,): state.failed for state in upstream.states()})
 
 
-def _make_credentials(section: Section, parts: Parts, token: Token | None) -> Credentials | None:
+def _make_credentials(section: Section, parts: Parts, token: TokenSection | None) -> Credentials | None:
     login = None
     if section.username is not None and section.passwordfile is not None:
         login = FixedBasic(section.username, section.passwordfile)
@@ -76,3 +84,27 @@ def _tls_files(section: Section) -> TlsFiles:
 
 def _health_check(row: UpstreamHealth) -> HealthCheck:
     return HealthCheck(row.path, row.interval.total_seconds(), row.timeout.total_seconds(), row.threshold)
+
+
+class RingMinter:
+    """Issues tokens of our own key ring to a registry behind us: see `proxy.bearer.Minter`."""
+
+    def __init__(self, keyring: KeyRing, issuer: Issuer) -> None:
+        self.keyring = keyring
+        self._issuer = issuer
+
+    @classmethod
+    def open(cls, section: TokenSection, service: str) -> "RingMinter":
+        """With the keys, the issuer, the lifetime and the header of our own tokens, for another audience.
+
+        Raises StartError where the keys cannot be used.
+        """
+        style = HeaderStyle(section.kid, section.x5c)
+        keyring = KeyRing.open(section.keys, algorithm=section.algorithm, style=style)
+        lifetime_s = int(section.lifetime.total_seconds())
+        return cls(keyring, Issuer(keyring, section.issuer, service, lifetime_s, style=style))
+
+    def mint(self, needs: Sequence[Access]) -> Token:
+        """See Minter. Raises Unavailable where no key signs."""
+        issued = self._issuer.issue(Principal(SUBJECT), needs)
+        return Token(issued.token, issued.expires_in)

@@ -15,8 +15,7 @@ from authproxy.health.checks import Checks
 from authproxy.metrics.metrics import Metrics
 from authproxy.proxy.upstream import Upstream
 from authproxy.wiring.lifespan import Parts
-from authproxy.wiring.mint import RingMinter
-from authproxy.wiring.upstream import make_upstream
+from authproxy.wiring.upstream import RingMinter, make_upstream
 from tests.support.fault_proxy import Fault, fault_proxy
 from tests.support.peers import running_docker_registry
 from tests.support.upstream import front_door

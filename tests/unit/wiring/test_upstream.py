@@ -14,8 +14,7 @@ from authproxy.health.checks import Checks
 from authproxy.metrics.metrics import Metrics
 from authproxy.token.verifier import own_verifier
 from authproxy.wiring.lifespan import Parts
-from authproxy.wiring.mint import RingMinter
-from authproxy.wiring.upstream import make_upstream
+from authproxy.wiring.upstream import RingMinter, make_upstream
 from tests.support.upstream import Connection, fake_upstream, front_door
 
 

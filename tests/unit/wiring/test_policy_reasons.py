@@ -9,7 +9,7 @@ from authproxy.client_view import UNKNOWN
 from authproxy.edge.authorize import Denial
 from authproxy.policy.policies import Policies
 from authproxy.principal import Principal
-from authproxy.wiring.reasons import PolicyReasons
+from authproxy.wiring.policy import PolicyReasons
 
 RULES = """
 version: 1

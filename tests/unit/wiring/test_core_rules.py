@@ -6,7 +6,7 @@ import pytest
 
 from authproxy.config.load import load_values
 from authproxy.registry.options import ManifestRules, Platform, Rules
-from authproxy.wiring.rules import core_rules
+from authproxy.wiring.backend import core_rules
 
 
 def rules(**sections: Any) -> Rules:
