@@ -1,4 +1,4 @@
-"""What was looked at, what came out, and what to do about it."""
+"""The result of one check, and the verdict over many: `ok`, `warning`, `failed` or `unknown`, in every doctor."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,25 +6,17 @@ from enum import Enum
 
 
 class Level(Enum):
-    """How a check ended."""
+    """The one vocabulary of results: for a single check, and as the verdict over several (never WARNING there)."""
 
     OK = "ok"
-    NOTE = "note"  # it holds now, or does not keep tokens from being taken
-    WRONG = "wrong"
-    UNSAID = "unsaid"  # it could not be looked at
-
-
-class Verdict(Enum):
-    """Whether a registry would take our tokens."""
-
-    TAKEN = "taken"
-    REFUSED = "refused"
-    UNSAID = "unsaid"
+    WARNING = "warning"  # it works now, and somebody should know of something
+    FAILED = "failed"
+    UNKNOWN = "unknown"  # the check could not be made
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check. `fix` says which file, key and value, where there is something to mend."""
+    """One check. `fix` names the file, key and value to change, if there is something to fix."""
 
     level: Level
     check: str
@@ -32,9 +24,9 @@ class Finding:
     fix: str = ""
 
 
-def conclude(findings: Iterable[Finding]) -> Verdict:
-    """One thing that is wrong is enough; what could not be looked at leaves the rest open."""
+def conclude(findings: Iterable[Finding]) -> Level:
+    """The verdict over several checks: FAILED if any failed, else UNKNOWN if any could not be made, else OK."""
     levels = {finding.level for finding in findings}
-    if Level.WRONG in levels:
-        return Verdict.REFUSED
-    return Verdict.UNSAID if Level.UNSAID in levels else Verdict.TAKEN
+    if Level.FAILED in levels:
+        return Level.FAILED
+    return Level.UNKNOWN if Level.UNKNOWN in levels else Level.OK

@@ -97,4 +97,4 @@ def judge_clock(headers: httpx.Headers, now: float) -> Finding | None:
         return None
     side = "ahead of" if ahead_s > 0 else "behind"
     what = f"its clock is {abs(ahead_s):.0f} s {side} ours; who verifies tokens forgives {LEEWAY_S:.0f} s"
-    return Finding(Level.NOTE, "clock", what, "set both by NTP")
+    return Finding(Level.WARNING, "clock", what, "set both by NTP")

@@ -83,7 +83,7 @@ def test_registry_2_behind_the_edge_is_put_up_as_the_page_says(built: Built, in_
     push_and_pull(built.docker, HOST, ADMIN)
     assert edge.user_id == ACCOUNT, edge.output
     assert f"PUT /v2/{REPOSITORY}/manifests/1" in registry.output, "the content is registry:2's"
-    assert "nothing is wrong" in in_front.type("docker compose -f compose.in-front.yaml exec edge")
+    assert ": ok" in in_front.type("docker compose -f compose.in-front.yaml exec edge")
     networks = json.loads(built.docker.must("inspect", registry.name))[0]["NetworkSettings"]["Networks"]
     (network,) = networks
     assert network.endswith("_behind")

@@ -55,9 +55,9 @@ def amiss(machine: Machine, *arguments: str, wrapper: Sequence[str] = (), **sett
     outcome = doctor(machine, "config.yml", "--json", *arguments, wrapper=wrapper, **settings)
     assert "Traceback" not in outcome.text, str(outcome)
     content = json.loads(outcome.out)
-    wrong = {one["check"]: one for one in content["findings"] if one["level"] == "wrong"}
+    wrong = {one["check"]: one for one in content["findings"] if one["level"] == "failed"}
     assert outcome.code == (WRONG if wrong else FINE), str(outcome)
-    assert content["verdict"] == ("wrong" if wrong else "fine")
+    assert content["verdict"] == ("failed" if wrong else "ok")
     return wrong
 
 
@@ -72,20 +72,20 @@ def test_nothing_is_wrong_where_all_is_right(machine: Machine) -> None:
     outcome = doctor(machine, "config.yml")
     assert outcome.code == FINE, str(outcome)
     first, account, *rest = outcome.out.splitlines()
-    assert first == "config.yml: nothing is wrong"
+    assert first == "config.yml: ok"
     assert (
         account
-        == "  note    account: looked at as root, who may read and write everything; the server may be somebody else"
+        == "  warning  account: looked at as root, who may read and write everything; the server may be somebody else"
     )
     for words in (
-        f"ok      port: 127.0.0.1:{machine.port} (http.addr) can be listened on",
-        "ok      folders: can be written: data, keys, audit.log",
-        "ok      certificate: server.pem fits its key, and is good until",
-        "ok      names: server.pem is for localhost",
-        "ok      dns: localhost leads to this machine",
-        "ok      users: 1 can log in",
-        "ok      policies: 2 rules, none in vain, 1 cases hold",
-        "ok      space: the disk of ",
+        f"ok       port: 127.0.0.1:{machine.port} (http.addr) can be listened on",
+        "ok       folders: can be written: data, keys, audit.log",
+        "ok       certificate: server.pem fits its key, and is good until",
+        "ok       names: server.pem is for localhost",
+        "ok       dns: localhost leads to this machine",
+        "ok       users: 1 can log in",
+        "ok       policies: 2 rules, none in vain, 1 cases hold",
+        "ok       space: the disk of ",
     ):
         assert any(line.strip().startswith(words) for line in rest), str(outcome)
 
@@ -236,7 +236,7 @@ def test_the_embedded_default_is_found_where_it_was_started(tmp_path: Path) -> N
         env = environment(tmp_path, REGISTRY_HTTP_ADDR=f"127.0.0.1:{server.port}")
         outcome = run(AUTHPROXY, "doctor", env=env, cwd=tmp_path)
     assert outcome.code == FINE, str(outcome)
-    assert outcome.out.startswith("embedded default: nothing is wrong\n")
+    assert outcome.out.startswith("embedded default: ok\n")
     assert "so our server seems to run" in outcome.out
 
 

@@ -166,17 +166,24 @@ class Case:
     product: str | None = DISTRIBUTION
 
 
-PLAIN = {"tls": "note", "location": "note"}
-NO_LOGIN = PLAIN | {"login": "note", "anonymous": "note"}
+PLAIN = {"tls": "warning", "location": "warning"}
+NO_LOGIN = PLAIN | {"login": "warning", "anonymous": "warning"}
 WRITE = ["--write", "--repository", "team/app"]
 CASES: Sequence[Case] = [
     Case("open", distribution(), FINE, PLAIN, ["it asks nobody who they are", "docker takes that from this machine"]),
-    Case("open, asked to write", distribution(), FINE, {"tls": "note", "referrers": "note"}, ["uploads stay"], WRITE),
+    Case(
+        "open, asked to write",
+        distribution(),
+        FINE,
+        {"tls": "warning", "referrers": "warning"},
+        ["uploads stay"],
+        WRITE,
+    ),
     Case(
         "a host of its own in Location",
         distribution(HTTP_HOST="https://old.example.org"),
         WRONG,
-        {"tls": "note", "location": "wrong"},
+        {"tls": "warning", "location": "failed"},
         ["it sends uploads to https://old.example.org", "proxy_set_header Host $http_host"],
         ["--write"],
     ),
@@ -184,7 +191,7 @@ CASES: Sequence[Case] = [
         "TLS that the registry is not told of",
         tls_ended_by_nginx,
         WRONG,
-        {"location": "wrong"},
+        {"location": "failed"},
         ["it sends uploads to http://127.0.0.1:"],
         ["--write"],
     ),
@@ -192,14 +199,14 @@ CASES: Sequence[Case] = [
         "passwords, and no login",
         with_htpasswd,
         FINE,
-        NO_LOGIN | {"catalog": "note"},
+        NO_LOGIN | {"catalog": "warning"},
         ["it asks for a name and a password (Basic)", "authproxy registry login 127.0.0.1:"],
     ),
     Case(
         "passwords, and a login",
         with_htpasswd,
         FINE,
-        PLAIN | {"anonymous": "note"},
+        PLAIN | {"anonymous": "warning"},
         ["the stored login of alice is taken"],
         login=LOGIN,
     ),
@@ -207,7 +214,7 @@ CASES: Sequence[Case] = [
         "passwords, and a wrong login",
         with_htpasswd,
         WRONG,
-        {"tls": "note", "login": "wrong"},
+        {"tls": "warning", "login": "failed"},
         ["the stored login of alice is refused (401)", "→ authproxy registry login 127.0.0.1:"],
         login=Login(USER, "another"),
     ),
@@ -215,7 +222,7 @@ CASES: Sequence[Case] = [
         "the version header taken away",
         behind_nginx("proxy_hide_header Docker-Distribution-Api-Version;"),
         FINE,
-        PLAIN | {"headers": "note"},
+        PLAIN | {"headers": "warning"},
         ["pass the header on: registry/2.0"],
         product=None,
     ),
@@ -223,14 +230,14 @@ CASES: Sequence[Case] = [
         "the challenge taken away",
         behind_nginx("proxy_hide_header WWW-Authenticate;", with_htpasswd),
         WRONG,
-        {"tls": "note", "auth": "wrong", "login": "note"},
+        {"tls": "warning", "auth": "failed", "login": "warning"},
         ["it answers 401 without WWW-Authenticate, so no client can log in"],
     ),
     Case(
         "all paths but /v2/ passed on",
         lambda site: running_nginx(site.folder / "nginx", "location / { return 404; }"),
         WRONG,
-        {"tls": "note", "registry": "wrong"},
+        {"tls": "warning", "registry": "failed"},
         ["answered 404 with text/html: no registry speaks there"],
         product=None,
     ),
@@ -238,7 +245,7 @@ CASES: Sequence[Case] = [
         "a registry that has moved",
         lambda site: running_nginx(site.folder / "nginx", "location / { return 301 https://new.example.org/v2/; }"),
         WRONG,
-        {"tls": "note", "registry": "wrong"},
+        {"tls": "warning", "registry": "failed"},
         ["sends its callers to https://new.example.org/v2/"],
         product=None,
     ),
@@ -246,7 +253,7 @@ CASES: Sequence[Case] = [
         "a realm on a foreign domain",
         lambda site: with_realm(site, "https://auth.elsewhere.example/token"),
         WRONG,
-        {"tls": "note", "realm": "wrong", "login": "note"},
+        {"tls": "warning", "realm": "failed", "login": "warning"},
         ["its realm https://auth.elsewhere.example/token is not its own", "of the same domain"],
         login=LOGIN,
     ),
@@ -254,49 +261,49 @@ CASES: Sequence[Case] = [
         "a token endpoint that answers HTML with 200",
         with_token_server('return 200 "<html>log in here</html>";'),
         WRONG,
-        {"tls": "note", "realm": "wrong", "login": "note"},
+        {"tls": "warning", "realm": "failed", "login": "warning"},
         ["answered 200 with text/html, in which there is no token"],
     ),
     Case(
         "a token endpoint that is not there",
         with_token_server("return 404;"),
         WRONG,
-        {"tls": "note", "realm": "wrong", "login": "note"},
+        {"tls": "warning", "realm": "failed", "login": "warning"},
         ["answered 404: no token is to be had"],
     ),
     Case(
         "a token server that is down",
         lambda site: with_realm(site, "http://127.0.0.1:1/token"),
         WRONG,
-        {"tls": "note", "realm": "wrong", "login": "note"},
+        {"tls": "warning", "realm": "failed", "login": "warning"},
         ["http://127.0.0.1:1/token gave no answer", "start the token server"],
     ),
     Case(
         "tokens that end before clients do",
         with_token_server("""return 200 '{"token": "x", "expires_in": 10}';"""),
         FINE,
-        NO_LOGIN | {"realm": "note", "catalog": "note"},
+        NO_LOGIN | {"realm": "warning", "catalog": "warning"},
         ["gives tokens for 10 s, and clients keep them for 60"],
     ),
     Case(
         "a lifetime that is no number",
         with_token_server("""return 200 '{"token": "x", "expires_in": "5m"}';"""),
         WRONG,
-        {"tls": "note", "realm": "wrong", "login": "note"},
+        {"tls": "warning", "realm": "failed", "login": "warning"},
         ["says expires_in: '5m', and clients read a number"],
     ),
     Case(
         "a certificate of an authority that was named",
         over_tls("127.0.0.1"),
         FINE,
-        {"location": "note"},
+        {"location": "warning"},
         ["is for 127.0.0.1, by ", "ca.pem vouches for it; good until ", "99 days"],
     ),
     Case(
         "a certificate of an authority that nobody knows",
         over_tls("127.0.0.1"),
         WRONG,
-        {"tls": "wrong", "login": "note"},
+        {"tls": "failed", "login": "warning"},
         ["that this machine does not know", "cp ca.pem /etc/docker/certs.d/127.0.0.1:", "or --ca ca.pem here"],
         trusts=False,
     ),
@@ -304,7 +311,7 @@ CASES: Sequence[Case] = [
         "a certificate that has ended",
         over_tls("127.0.0.1", days=-1),
         WRONG,
-        {"tls": "wrong", "login": "note"},
+        {"tls": "failed", "login": "warning"},
         ["has ended on ", "→ renew it there"],
     ),
     Case("a certificate that ends soon", over_tls("127.0.0.1", days=5), FINE, PLAIN, ["it ends soon: good until "]),
@@ -312,10 +319,10 @@ CASES: Sequence[Case] = [
         "a certificate of another name",
         over_tls("registry.example.org", host="localhost"),
         WRONG,
-        {"tls": "wrong", "login": "note"},
+        {"tls": "failed", "login": "warning"},
         ["is for registry.example.org, and not for localhost", "ask it by a name in it"],
     ),
-    Case("nobody", nobody, WRONG, {"address": "wrong"}, ["nobody listens there"], product=None),
+    Case("nobody", nobody, WRONG, {"address": "failed"}, ["nobody listens there"], product=None),
     Case("an open one of ours", open_one_of_ours, FINE, PLAIN, ["authproxy, by its X-Request-ID"], product="authproxy"),
 ]
 
@@ -371,13 +378,13 @@ def test_nothing_is_wrong_with_ours(ours: Server) -> None:
     options = ["--ca", str(ours.ca), *WRITE]
     nobody = ping(ours.url, *options, "--json")
     assert nobody.exit_code == FINE, nobody.stdout
-    assert levels(nobody) == {"login": "note", "catalog": "note", "referrers": "note", "location": "note"}
+    assert levels(nobody) == {"login": "warning", "catalog": "warning", "referrers": "warning", "location": "warning"}
     said = ping(ours.url, *options, login=Login(ADMIN, ADMIN_PASSWORD))
     assert said.exit_code == FINE, said.stdout
-    assert said.stdout.startswith(f"{ours.url} (authproxy, by its service 'authproxy'): nothing is wrong\n")
+    assert said.stdout.startswith(f"{ours.url} (authproxy, by its service 'authproxy'): ok\n")
     for words in (
-        f"ok      tls: the certificate of {ours.url} is for localhost, ",
-        f"ok      auth: it asks for tokens of {ours.url}/token (service 'authproxy')",
+        f"ok       tls: the certificate of {ours.url} is for localhost, ",
+        f"ok       auth: it asks for tokens of {ours.url}/token (service 'authproxy')",
         f"ok      realm: {ours.url}/token gives tokens to anybody, for what anybody may; they last 300 s",
         "ok      login: the stored login of admin is taken",
         "ok      anonymous: team/app is for those who log in",

@@ -9,10 +9,10 @@ import typer
 
 from authproxy.cli.errors import tell
 from authproxy.cli.examples import examples
-from authproxy.doctor.finding import Verdict
+from authproxy.doctor.finding import Level
 from authproxy.errors import StartError
 
-EXIT_CODES = {Verdict.TAKEN: 0, Verdict.REFUSED: 1, Verdict.UNSAID: 2}
+EXIT_CODES = {Level.OK: 0, Level.FAILED: 1, Level.UNKNOWN: 2}
 USAGE = 2
 
 
@@ -75,12 +75,12 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what will not work and the fix: with our configuration on this machine, or with other registries.
+    """Report what will not work and the fix: with our configuration on this machine, or with other registries.
 
-    Without --registry and --upstream: ports, permissions, certificates, names, keys, users, policies, disk and clock.
-    Nothing but the DNS is asked over the network then, and no file is changed.
+    Without --registry and --upstream, checks ports, permissions, certificates, names, keys, users, policies, disk and
+    clock. Apart from DNS queries this uses no network, and it changes no file.
 
-    Exit code: 0 nothing is wrong, 1 something is, 2 that cannot be said: a file cannot be read, or versions differ.
+    Exit code: 0 ok, 1 a check failed, 2 unknown: a file can't be read, a check could not be made, or versions differ.
     """
     if registry is not None and upstream:
         raise typer.BadParameter("name one of them: --registry CONFIG, or --upstream")
@@ -109,13 +109,13 @@ def doctor(
             verdict = look_at_registry(asked, config, as_json=as_json)
     except StartError as error:
         tell(error)
-        raise typer.Exit(EXIT_CODES[Verdict.UNSAID]) from None
+        raise typer.Exit(EXIT_CODES[Level.UNKNOWN]) from None
     raise typer.Exit(EXIT_CODES[verdict])
 
 
 def _look_at_upstreams(
     config: Path | None, hosts: Sequence[str], repository: str | None, *, write: bool, as_json: bool
-) -> Verdict:
+) -> Level:
     from authproxy.cli.doctor.upstream import look_at_upstreams
     from authproxy.config.document.scalars import parse_url
     from authproxy.doctor.upstream.examine import Wishes

@@ -1,20 +1,12 @@
 """What the doctor found, as text and as JSON."""
 
-from authproxy.doctor.finding import Finding, Verdict
-
-# How `--json` calls what came of it, and how text does; the doctor's own words are about tokens.
-VERDICTS = {Verdict.TAKEN: "fine", Verdict.REFUSED: "wrong", Verdict.UNSAID: "unsaid"}
-IN_WORDS = {
-    Verdict.TAKEN: "nothing is wrong",
-    Verdict.REFUSED: "something is wrong",
-    Verdict.UNSAID: "that cannot be said",
-}
+from authproxy.doctor.finding import Finding
 
 
 def line_of(finding: Finding) -> str:
-    """One check: a line, and a second one with the fix where there is one. What others said moves no cursor."""
-    line = f"  {finding.level.value:6}  {finding.check}: {_printable(finding.what)}"
-    return f"{line}\n          → {_printable(finding.fix)}" if finding.fix else line
+    """One check: a line, and a second one for the fix if there is one. Control characters of others are replaced."""
+    line = f"  {finding.level.value:7}  {finding.check}: {_printable(finding.what)}"
+    return f"{line}\n           → {_printable(finding.fix)}" if finding.fix else line
 
 
 def _printable(text: str) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import typer
 
-from authproxy.cli.doctor.findings import IN_WORDS, VERDICTS, line_of, row_of
+from authproxy.cli.doctor.findings import line_of, row_of
 from authproxy.config.load import Loaded, find_file, load, load_values
-from authproxy.doctor.finding import Finding, Verdict, conclude
+from authproxy.doctor.finding import Finding, Level, conclude
 from authproxy.doctor.machine.account import find_account
 from authproxy.doctor.machine.examine import examine
 from authproxy.doctor.machine.installation import Installation
@@ -18,7 +18,7 @@ from authproxy.errors import StartError
 from authproxy.quickstart import Layout
 
 
-def look_at_ourselves(config: Path | None, hosts: Sequence[str], account: str | None, *, as_json: bool) -> Verdict:
+def look_at_ourselves(config: Path | None, hosts: Sequence[str], account: str | None, *, as_json: bool) -> Level:
     """Examine what would be served here, print what was found, and say it all in one word. Raises StartError."""
     serving = find_account(account, os.environ)
     loaded, has_file = _find(config)
@@ -46,10 +46,10 @@ def _find(config: Path | None) -> tuple[Loaded, bool]:
     return load(file, os.environ), True
 
 
-def _in_words(loaded: Loaded, findings: Sequence[Finding], verdict: Verdict) -> str:
-    return "\n".join([f"{loaded.origin}: {IN_WORDS[verdict]}", *map(line_of, findings)])
+def _in_words(loaded: Loaded, findings: Sequence[Finding], verdict: Level) -> str:
+    return "\n".join([f"{loaded.origin}: {verdict.value}", *map(line_of, findings)])
 
 
-def _as_json(loaded: Loaded, findings: Sequence[Finding], verdict: Verdict) -> str:
-    content = {"config": loaded.origin, "verdict": VERDICTS[verdict], "findings": list(map(row_of, findings))}
+def _as_json(loaded: Loaded, findings: Sequence[Finding], verdict: Level) -> str:
+    content = {"config": loaded.origin, "verdict": verdict.value, "findings": list(map(row_of, findings))}
     return json.dumps(content, indent=2, ensure_ascii=False)

@@ -12,7 +12,7 @@ import typer
 from authproxy.cli.doctor.findings import line_of, row_of
 from authproxy.cli.doctor.our_tokens import read_ours
 from authproxy.cli.settings import find_settings
-from authproxy.doctor.finding import Finding, Level, Verdict, conclude
+from authproxy.doctor.finding import Finding, Level, conclude
 from authproxy.doctor.tokens.examine import Opinion, Ours, examine, overall, signing_now, versions_of
 from authproxy.doctor.tokens.live import ask
 from authproxy.doctor.tokens.registry import Registry, read_registry, read_variables
@@ -20,9 +20,9 @@ from authproxy.doctor.tokens.version import VERSIONS, Version
 from authproxy.errors import StartError
 
 IN_WORDS = {
-    Verdict.TAKEN: "our tokens would be taken",
-    Verdict.REFUSED: "our tokens would be refused",
-    Verdict.UNSAID: "that cannot be said",
+    Level.OK: "ok, it would accept our tokens",
+    Level.FAILED: "failed, it would refuse our tokens",
+    Level.UNKNOWN: "unknown",
 }
 
 
@@ -39,7 +39,7 @@ class Asked:
     ca: Path | None = None
 
 
-def look_at_registry(asked: Asked, config: Path | None, *, as_json: bool) -> Verdict:
+def look_at_registry(asked: Asked, config: Path | None, *, as_json: bool) -> Level:
     """Read its configuration, print what was found, and say it all in one word. Raises StartError."""
     now = time.time()
     theirs = _read_registry(asked)
@@ -70,7 +70,7 @@ def _read_registry(asked: Asked) -> Registry:
 def _ask(url: str, ours: Ours, ca: Path | None, now: float) -> tuple[Finding, ...]:
     token = signing_now(ours, now)
     if token is None:
-        return (Finding(Level.UNSAID, "live", "not asked: the key that signs has no certificate yet"),)
+        return (Finding(Level.UNKNOWN, "live", "not asked: the key that signs has no certificate yet"),)
     return tuple(ask(url, token, ca, now))
 
 
@@ -87,7 +87,7 @@ def _in_words(registry: Path, opinions: Sequence[Opinion], answers: Sequence[Fin
     return "\n".join(lines)
 
 
-def _as_json(registry: Path, opinions: Sequence[Opinion], answers: Sequence[Finding], verdict: Verdict) -> str:
+def _as_json(registry: Path, opinions: Sequence[Opinion], answers: Sequence[Finding], verdict: Level) -> str:
     content = {
         "registry": str(registry),
         "verdict": verdict.value,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import typer
 
-from authproxy.cli.doctor.findings import IN_WORDS, VERDICTS, line_of, row_of
+from authproxy.cli.doctor.findings import line_of, row_of
 from authproxy.cli.doctor.our_tokens import read_ours
 from authproxy.cli.settings import find_loaded, realm_of
 from authproxy.config.settings import Settings
-from authproxy.doctor.finding import Finding, Verdict, conclude
+from authproxy.doctor.finding import Finding, Level, conclude
 from authproxy.doctor.upstream.admission import Clients
 from authproxy.doctor.upstream.examine import Wishes, examine
 from authproxy.doctor.upstream.presented import needs_our_keys
@@ -28,12 +28,12 @@ class Report:
     findings: tuple[Finding, ...]
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Level:
         """Whether anything is wrong with it."""
         return conclude(self.findings)
 
 
-def look_at_upstreams(config: Path | None, wishes: Wishes, host: str | None, *, as_json: bool) -> Verdict:
+def look_at_upstreams(config: Path | None, wishes: Wishes, host: str | None, *, as_json: bool) -> Level:
     """Ask every upstream of our configuration, print what was found, and say it all in one word. Raises StartError.
 
     `host`: scheme and host by which clients know us, where `http.host` does not say.
@@ -62,20 +62,20 @@ def _in_words(origin: str, reports: Sequence[Report]) -> str:
     lines: list[str] = []
     for report in reports:
         where = ", ".join(address.url for address in report.site.addresses)
-        lines.append(f"{origin}: {report.site.key}, {where}: {IN_WORDS[report.verdict]}")
+        lines.append(f"{origin}: {report.site.key}, {where}: {report.verdict.value}")
         lines += map(line_of, report.findings)
     return "\n".join(lines)
 
 
-def _as_json(origin: str, reports: Sequence[Report], verdict: Verdict) -> str:
+def _as_json(origin: str, reports: Sequence[Report], verdict: Level) -> str:
     content = {
         "config": origin,
-        "verdict": VERDICTS[verdict],
+        "verdict": verdict.value,
         "upstreams": [
             {
                 "upstream": report.site.key,
                 "addresses": [address.url for address in report.site.addresses],
-                "verdict": VERDICTS[report.verdict],
+                "verdict": report.verdict.value,
                 "findings": [row_of(finding) for finding in report.findings],
             }
             for report in reports

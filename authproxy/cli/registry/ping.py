@@ -39,9 +39,9 @@ def ping(
 
     It is asked as clients ask it, with the login that docker has stored for it. Nothing is written without --write.
 
-    Exit code: 0 nothing is wrong, 1 something is, 2 the command is wrong.
+    Exit code: 0 ok, 1 a check failed, 2 the command is wrong.
     """
-    from authproxy.doctor.finding import Verdict, conclude
+    from authproxy.doctor.finding import Level, conclude
     from authproxy.doctor.ping.examine import Wishes
     from authproxy.doctor.ping.examine import ping as look
     from authproxy.registry_client.trust import Trust
@@ -49,9 +49,9 @@ def ping(
     host = parse_registry(registry)
     wishes = Wishes(write, None if repository is None else _parse_repository(repository))
     pinged = asyncio.run(look(host, Trust(ca, plain_http), wishes, os.environ, time.time()))
-    is_wrong = conclude(pinged.findings) is Verdict.REFUSED
-    typer.echo(_as_json(pinged, is_wrong=is_wrong) if as_json else _in_words(pinged, is_wrong=is_wrong))
-    raise typer.Exit(1 if is_wrong else 0)
+    verdict = conclude(pinged.findings)
+    typer.echo(_as_json(pinged, verdict.value) if as_json else _in_words(pinged, verdict.value))
+    raise typer.Exit(1 if verdict is Level.FAILED else 0)
 
 
 def _parse_repository(text: str) -> "Repository":
@@ -64,22 +64,22 @@ def _parse_repository(text: str) -> "Repository":
         raise typer.BadParameter(f"{text}: {error}", param_hint="--repository") from None
 
 
-def _in_words(pinged: "Pinged", *, is_wrong: bool) -> str:
+def _in_words(pinged: "Pinged", verdict: str) -> str:
     from authproxy.cli.doctor.findings import line_of
 
     kind = "" if pinged.product is None else f" ({pinged.product})"
-    first = f"{pinged.address}{kind}: {'something is wrong' if is_wrong else 'nothing is wrong'}"
+    first = f"{pinged.address}{kind}: {verdict}"
     return "\n".join([first, *map(line_of, pinged.findings)])
 
 
-def _as_json(pinged: "Pinged", *, is_wrong: bool) -> str:
+def _as_json(pinged: "Pinged", verdict: str) -> str:
     from authproxy.cli.doctor.findings import row_of
 
     product, wanted = pinged.product, pinged.wanted
     content = {
         "registry": pinged.host,
         "address": pinged.address,
-        "verdict": "wrong" if is_wrong else "fine",
+        "verdict": verdict,
         "product": None if product is None else {"name": product.name, "because": product.because},
         "auth": None
         if wanted is None

@@ -25,7 +25,7 @@ class Account:
         """As whom everything is looked at."""
         if self.files is None and os.geteuid() == 0:
             what = "looked at as root, who may read and write everything; the server may be somebody else"
-            return Finding(Level.NOTE, "account", what, "--as NAME: the account that serves")
+            return Finding(Level.WARNING, "account", what, "--as NAME: the account that serves")
         return Finding(Level.OK, "account", f"looked at as {self.name}")
 
     @property

@@ -44,7 +44,7 @@ def check_certificate(installation: Installation) -> Iterator[Finding]:
     except StartError as error:
         what, _, fix = str(error).partition("; ")
         yield Finding(
-            Level.WRONG, "certificate", what, fix or f"{installation.place('http.tls.certificate')}: a right one"
+            Level.FAILED, "certificate", what, fix or f"{installation.place('http.tls.certificate')}: a right one"
         )
         return
     yield _judge_dates(tls.certificate, chain[0], installation.now)
@@ -59,7 +59,7 @@ def _judge_plain(installation: Installation) -> Finding:
         return Finding(Level.OK, "certificate", what)
     what = "plain HTTP is spoken: passwords can be read on the way, and docker takes it from this machine alone"
     fix = f"{installation.place('http.tls')}: {{certificate: …, key: …}}; or http.host: https://NAME behind a TLS proxy"
-    return Finding(Level.NOTE, "certificate", what, fix)
+    return Finding(Level.WARNING, "certificate", what, fix)
 
 
 def _find_misplaced(installation: Installation, chain: Sequence[x509.Certificate], key: Path) -> Finding | None:
@@ -77,11 +77,11 @@ def _find_misplaced(installation: Installation, chain: Sequence[x509.Certificate
     if any(fits):
         what = f"the certificate of {key} is number {fits.index(True) + 1} in {file.certificate}, and has to be first"
         return Finding(
-            Level.WRONG, "certificate", what, f"put it first in {file.certificate}, its authorities behind it"
+            Level.FAILED, "certificate", what, f"put it first in {file.certificate}, its authorities behind it"
         )
     what = f"{key} is not the key of the certificate in {file.certificate}"
     return Finding(
-        Level.WRONG, "certificate", what, f"{installation.place('http.tls.key')}: the key that it was made with"
+        Level.FAILED, "certificate", what, f"{installation.place('http.tls.key')}: the key that it was made with"
     )
 
 
@@ -90,10 +90,10 @@ def _judge_dates(file: Path, leaf: x509.Certificate, now: float) -> Finding:
     until = f"{leaf.not_valid_after_utc:%Y-%m-%d}"
     if leaf.not_valid_before_utc.timestamp() > now:
         what = f"{file} is not good before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-        return Finding(Level.WRONG, "certificate", what, "see that the clock is right, or wait")
+        return Finding(Level.FAILED, "certificate", what, "see that the clock is right, or wait")
     if left < SOON:
         what = f"{file} is good until {until}, which is soon; the server does not start with one that has ended"
-        return Finding(Level.NOTE, "certificate", what, "renew it; it is read anew while the server runs")
+        return Finding(Level.WARNING, "certificate", what, "renew it; it is read anew while the server runs")
     return Finding(Level.OK, "certificate", f"{file} fits its key, and is good until {until}, {left.days} days")
 
 
@@ -106,7 +106,7 @@ def _judge_order(file: Path, chain: Sequence[x509.Certificate]) -> Iterator[Find
                 f"certificate {number} in {file}, {issuer.subject.rfc4514_string()}, has not signed the one before it"
             )
             fix = "order: the server's own, then whoever signed it, and so on; leave out what does not belong to them"
-            yield Finding(Level.WRONG, "chain", what, fix)
+            yield Finding(Level.FAILED, "chain", what, fix)
             return
 
 
@@ -115,7 +115,7 @@ def _judge_names(
 ) -> Iterator[Finding]:
     if not installation.hosts:
         what = f"{file} is for {', '.join(names_of(leaf)) or 'nobody'}; which names clients use is not known"
-        yield Finding(Level.NOTE, "names", what, "--host NAME[:PORT] says one; http.host says it for good")
+        yield Finding(Level.WARNING, "names", what, "--host NAME[:PORT] says one; http.host says it for good")
     for host in installation.hosts:
         name = name_of(host)
         # A context that knows the certificate itself: only names and times are asked.
@@ -134,7 +134,7 @@ def _judge_names(
                 if is_name
                 else "have one made for servers (TLS Web Server Authentication)"
             )
-            yield Finding(Level.WRONG, "names", refused.what if is_name else f"{file}: {error.verify_message}", fix)
+            yield Finding(Level.FAILED, "names", refused.what if is_name else f"{file}: {error.verify_message}", fix)
 
 
 def _judge_trust(
@@ -153,19 +153,19 @@ def _judge_trust(
             yield Finding(Level.OK, "docker", f"docker on this machine trusts it for {host}, by {folder}")
             return
     except RemoteError as error:
-        yield Finding(Level.WRONG, "docker", str(error), f"PEM files of authorities alone in {folder}")
+        yield Finding(Level.FAILED, "docker", str(error), f"PEM files of authorities alone in {folder}")
         return
     copy = f"mkdir -p {folder} && cp {_authority_beside(file)} {folder}/ca.crt, on each machine that pulls"
     if files:
         what = f"what {folder} holds did not make the certificate: {issuer} did"
-        yield Finding(Level.WRONG, "docker", what, copy)
+        yield Finding(Level.FAILED, "docker", what, copy)
     elif is_loopback(host):
         what = (
             f"no system trusts {issuer}; docker verifies nothing of this machine's, other clients need its certificate"
         )
         yield Finding(Level.OK, "docker", what)
     else:
-        yield Finding(Level.NOTE, "docker", f"docker on this machine does not trust {issuer}, for {host}", copy)
+        yield Finding(Level.WARNING, "docker", f"docker on this machine does not trust {issuer}, for {host}", copy)
 
 
 def _authority_beside(file: Path) -> Path:

@@ -26,11 +26,11 @@ def check_clock(installation: Installation, look: Callable[[], bool | None] = is
     """Tokens carry times: who verifies them forgives a minute."""
     if installation.now < EARLIEST:
         what = "the clock stands before this program was made: certificates and tokens are all refused"
-        yield Finding(Level.WRONG, "clock", what, "set it: timedatectl set-ntp true")
+        yield Finding(Level.FAILED, "clock", what, "set it: timedatectl set-ntp true")
         return
     match look():
         case True:
             yield Finding(Level.OK, "clock", "the clock is set by another one (NTP)")
         case False:
             what = "nothing sets the clock (NTP) by what the kernel knows; tokens are refused where it is a minute off"
-            yield Finding(Level.NOTE, "clock", what, "timedatectl set-ntp true, or chrony")
+            yield Finding(Level.WARNING, "clock", what, "timedatectl set-ntp true, or chrony")

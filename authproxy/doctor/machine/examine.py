@@ -36,13 +36,13 @@ def _check_all(installation: Installation) -> Iterator[Finding]:
 
 def _check_configuration(installation: Installation) -> Iterator[Finding]:
     for warning in installation.loaded.warnings:
-        yield Finding(Level.NOTE, "configuration", " ".join(warning.split()))
+        yield Finding(Level.WARNING, "configuration", " ".join(warning.split()))
     upstreams = installation.settings.upstream is not None or any(
         entry.url for entry in installation.settings.upstreams
     )
     if upstreams:
         what = "the registries behind it were not asked, since that takes the network"
-        yield Finding(Level.NOTE, "configuration", what, "authproxy doctor --upstream")
+        yield Finding(Level.WARNING, "configuration", what, "authproxy doctor --upstream")
 
 
 def _check_rest(installation: Installation) -> Iterator[Finding]:

@@ -32,22 +32,22 @@ def check_files(installation: Installation) -> Iterator[Finding]:
             yield fault
         elif key.endswith(_SECRETS) and path.stat().st_mode & 0o007:
             what = f"{path} ({key}) can be read by everybody on this machine"
-            yield Finding(Level.NOTE, "files", what, f"chmod o= {path}")
+            yield Finding(Level.WARNING, "files", what, f"chmod o= {path}")
     for wrong in find_file_faults(installation.settings):
         # A certificate of ours is judged together with its key, in `certificate.py`.
         if not wrong.is_missing and not wrong.key.startswith("http.tls"):
             what, _, fix = wrong.what.partition("; ")
             what = f"{wrong.path} ({wrong.key}) {what}"
-            yield Finding(Level.WRONG, "files", what, fix or f"{installation.place(wrong.key)}: a right one")
+            yield Finding(Level.FAILED, "files", what, fix or f"{installation.place(wrong.key)}: a right one")
 
 
 def find_read_fault(installation: Installation, key: str, path: Path) -> Finding | None:
     """Why a file or folder cannot be read."""
     if (closed := find_closed(path)) is not None:
         what = f"{path} ({key}) cannot be read by {_who()}: {closed} is closed to it"
-        return Finding(Level.WRONG, "files", what, _open_up(path, closed))
+        return Finding(Level.FAILED, "files", what, _open_up(path, closed))
     if not path.exists():
-        return Finding(Level.WRONG, "files", f"there is no {path} ({key})", f"{installation.place(key)}: where it is")
+        return Finding(Level.FAILED, "files", f"there is no {path} ({key})", f"{installation.place(key)}: where it is")
     return None
 
 
@@ -85,7 +85,7 @@ def _find_write_fault(installation: Installation, key: str, path: Path) -> Findi
             return None
         return _not_written(key, path, closed, _hand_over(path, closed))
     if path.exists() and not path.is_dir():
-        return Finding(Level.WRONG, "folders", f"{path} ({key}) is no folder", f"{installation.place(key)}: a folder")
+        return Finding(Level.FAILED, "folders", f"{path} ({key}) is no folder", f"{installation.place(key)}: a folder")
     return _find_others_work(path) if key.startswith("storage") else None
 
 
@@ -96,7 +96,7 @@ def _find_log_fault(installation: Installation, key: str, path: Path) -> Finding
         return _not_written(key, path, closed, fix)
     if not path.parent.is_dir():
         what = f"there is no folder {path.parent} for {path} ({key})"
-        return Finding(Level.WRONG, "folders", what, f"mkdir {path.parent}, for the server's account")
+        return Finding(Level.FAILED, "folders", what, f"mkdir {path.parent}, for the server's account")
     if path.exists() and (closed := find_closed(path, os.W_OK)) is not None:
         return _not_written(key, path, closed, _hand_over(path, closed))
     return None
@@ -104,7 +104,7 @@ def _find_log_fault(installation: Installation, key: str, path: Path) -> Finding
 
 def _not_written(key: str, path: Path, closed: Path, fix: str) -> Finding:
     what = f"{path} ({key}) cannot be written by {_who()}: {closed} is closed to it"
-    return Finding(Level.WRONG, "folders", what, fix)
+    return Finding(Level.FAILED, "folders", what, fix)
 
 
 def _find_others_work(root: Path) -> Finding | None:
@@ -113,7 +113,7 @@ def _find_others_work(root: Path) -> Finding | None:
         if folder.exists() and (closed := find_closed(folder, os.W_OK)) is not None:
             what = f"{closed}, which another account has made, cannot be written by {_who()}"
             return Finding(
-                Level.WRONG,
+                Level.FAILED,
                 "folders",
                 what,
                 f"chown -R {_user()} {root}, or run the server as its owner, {_owner(root)}",

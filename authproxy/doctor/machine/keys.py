@@ -19,12 +19,12 @@ def check_keys(installation: Installation) -> Iterator[Finding]:
         keys = read_ring(token.keys, installation.now) if token.keys.is_dir() and any(token.keys.iterdir()) else {}
     except OSError as error:
         what = f"{error.filename} (token.keys) cannot be read: {error.strerror}"
-        yield Finding(Level.WRONG, "keys", what, f"give {token.keys} and what is in it to the server's account")
+        yield Finding(Level.FAILED, "keys", what, f"give {token.keys} and what is in it to the server's account")
         return
     except StartError as error:
         what, _, fix = str(error).partition("; ")
         clock = "; where the clock was set back, set it right"
-        yield Finding(Level.WRONG, "keys", what, f"{fix or f'{place}: a folder of keys, or one that is empty'}{clock}")
+        yield Finding(Level.FAILED, "keys", what, f"{fix or f'{place}: a folder of keys, or one that is empty'}{clock}")
         return
     if not keys:
         yield Finding(Level.OK, "keys", f"{token.keys} has no key yet; the first start makes one")
@@ -36,6 +36,6 @@ def check_keys(installation: Installation) -> Iterator[Finding]:
     if private:
         what = f"{private[0]} can be read by others: whoever has it signs tokens for everything"
         yield Finding(
-            Level.WRONG, "keys", what, f"chmod 600 {private[0]}; where somebody may have it: authproxy key rotate"
+            Level.FAILED, "keys", what, f"chmod 600 {private[0]}; where somebody may have it: authproxy key rotate"
         )
     yield Finding(Level.OK, "keys", f"{signing.kid} signs ({signing.algorithm}), of {len(keys)} in {token.keys}")

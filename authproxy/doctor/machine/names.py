@@ -32,7 +32,9 @@ def _check(name: str, look_up: Resolve) -> Finding:
         addresses = look_up(name)
     except OSError as error:
         what = f"nobody knows the name {name} here: {error.strerror or error}"
-        return Finding(Level.WRONG, "dns", what, f"add it to the DNS, or to /etc/hosts where that is enough: IP {name}")
+        return Finding(
+            Level.FAILED, "dns", what, f"add it to the DNS, or to /etc/hosts where that is enough: IP {name}"
+        )
     if any(map(_is_ours, addresses)):
         return Finding(Level.OK, "dns", f"{name} leads to this machine ({', '.join(addresses)})")
     return _elsewhere(f"{name} leads to {', '.join(addresses)}, which is not this machine")
@@ -40,7 +42,7 @@ def _check(name: str, look_up: Resolve) -> Finding:
 
 def _elsewhere(what: str) -> Finding:
     fix = "where a proxy or a router there passes requests on to this machine, that is as it should be"
-    return Finding(Level.NOTE, "dns", what, fix)
+    return Finding(Level.WARNING, "dns", what, fix)
 
 
 def _is_address(name: str) -> bool:

@@ -21,7 +21,7 @@ def check_policies(installation: Installation, people: People) -> Iterator[Findi
     if settings.policies is None:
         if settings.mode is Mode.BASIC:
             fix = f"{installation.place('policies')}: {{path: FOLDER}} says who may what"
-            yield Finding(Level.NOTE, "policies", "every user may do everything", fix)
+            yield Finding(Level.WARNING, "policies", "every user may do everything", fix)
         return
     if (fault := find_read_fault(installation, "policies.path", settings.policies.path)) is not None:
         yield fault
@@ -32,7 +32,7 @@ def check_policies(installation: Installation, people: People) -> Iterator[Findi
         for line in str(error).splitlines():
             what, _, fix = line.partition("; ")
             place = installation.place("policies.path")
-            yield Finding(Level.WRONG, "policies", what, fix or f"{place}: a file, or a folder of *.yaml")
+            yield Finding(Level.FAILED, "policies", what, fix or f"{place}: a file, or a folder of *.yaml")
         return
     yield from _judge(loaded, people)
 
@@ -50,16 +50,18 @@ def _judge(loaded: Loaded, people: People) -> Iterator[Finding]:
             else "all that is allowed is for users and groups that are not there"
         )
         fix = "authproxy policy explain USER SCOPE says why; `authproxy policy --help`"
-        yield Finding(Level.WRONG, "policies", f"nobody may do anything: {why}", fix)
+        yield Finding(Level.FAILED, "policies", f"nobody may do anything: {why}", fix)
     for finding in in_vain:
-        yield Finding(Level.NOTE, "policies", str(finding), "authproxy policy check")
+        yield Finding(Level.WARNING, "policies", str(finding), "authproxy policy check")
     shared = list(find_shared_names(loaded.policies, users=people.names, groups=people.groups))
     for sharing in shared:
-        yield Finding(Level.NOTE, "policies", str(sharing), "give the user or group, or the repositories, another name")
+        yield Finding(
+            Level.WARNING, "policies", str(sharing), "give the user or group, or the repositories, another name"
+        )
     report = run_cases(loaded.policies, loaded.cases)
     for outcome in report.failed:
         what = f"a case fails: {outcome.case.place}: {outcome.case}: {'; '.join(outcome.faults)}"
-        yield Finding(Level.WRONG, "policies", what, "authproxy policy test; mend the rule, or the case")
+        yield Finding(Level.FAILED, "policies", what, "authproxy policy test; mend the rule, or the case")
     cases = f", {len(loaded.cases)} cases hold" if loaded.cases and not report.failed else ""
     if not in_vain and not shared and not report.failed and allowing:
         yield Finding(Level.OK, "policies", f"{len(rules)} rules, none in vain{cases}")

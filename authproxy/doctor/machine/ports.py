@@ -46,7 +46,7 @@ def _check(installation: Installation, key: str, where: Address | Path, *, is_up
                 f"{installation.place(key)}: a port above {FIRST_FREE - 1}; or in its systemd unit"
                 " AmbientCapabilities=CAP_NET_BIND_SERVICE, which cannot be seen from here"
             )
-        return Finding(Level.WRONG, "port", what, fix or f"{installation.place(key)}: an address of this machine")
+        return Finding(Level.FAILED, "port", what, fix or f"{installation.place(key)}: an address of this machine")
     return Finding(Level.OK, "port", f"{where} ({key}) can be listened on")
 
 
@@ -55,15 +55,15 @@ def _check_socket(installation: Installation, key: str, path: Path) -> Finding:
     place = installation.place(key)
     if find_closed(path) is None and not path.parent.is_dir():
         return Finding(
-            Level.WRONG, "port", f"there is no folder {path.parent} for {path} ({key})", f"mkdir {path.parent}"
+            Level.FAILED, "port", f"there is no folder {path.parent} for {path} ({key})", f"mkdir {path.parent}"
         )
     if not os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True):
         fix = f"let the server's account write there, or {place}: a path where it may"
-        return Finding(Level.WRONG, "port", f"no socket can be made in {path.parent} ({key})", fix)
+        return Finding(Level.FAILED, "port", f"no socket can be made in {path.parent} ({key})", fix)
     if path.exists() and not stat.S_ISSOCK(path.lstat().st_mode):
-        return Finding(Level.WRONG, "port", f"{path} ({key}) is there and no socket", f"{place}: another path")
+        return Finding(Level.FAILED, "port", f"{path} ({key}) is there and no socket", f"{place}: another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(TIMEOUT_S)
         if path.exists() and probe.connect_ex(os.fspath(path)) == 0:
-            return Finding(Level.WRONG, "port", f"another program listens on {path} ({key})", "stop it")
+            return Finding(Level.FAILED, "port", f"another program listens on {path} ({key})", "stop it")
     return Finding(Level.OK, "port", f"{path} ({key}) can be listened on")

@@ -37,15 +37,15 @@ def judge_space(where: str, free_bytes: int, free_files: int | None) -> Finding:
     room = f"{free_bytes / GIB:.1f} GiB" if free_bytes >= GIB else f"{free_bytes // MIB} MiB"
     fix = "make room: old images, other programs' files, or a larger disk"
     if free_bytes < NOTHING_BYTES:
-        return Finding(Level.WRONG, "space", f"the disk of {where} is full: {room} are left, so pushes fail", fix)
+        return Finding(Level.FAILED, "space", f"the disk of {where} is full: {room} are left, so pushes fail", fix)
     if free_files is not None and free_files < NOTHING_FILES:
         what = f"the disk of {where} has room for {free_files} files more (inodes), so pushes fail"
-        return Finding(Level.WRONG, "space", what, "remove files, or make the file system anew with more inodes")
+        return Finding(Level.FAILED, "space", what, "remove files, or make the file system anew with more inodes")
     if free_bytes < LITTLE_BYTES:
-        return Finding(Level.NOTE, "space", f"the disk of {where} has but {room} left", fix)
+        return Finding(Level.WARNING, "space", f"the disk of {where} has but {room} left", fix)
     if free_files is not None and free_files < LITTLE_FILES:
         what = f"the disk of {where} has room for but {free_files} files more (inodes)"
-        return Finding(Level.NOTE, "space", what, "remove files, or make the file system anew with more inodes")
+        return Finding(Level.WARNING, "space", what, "remove files, or make the file system anew with more inodes")
     files = "" if free_files is None else f", and for {free_files} files"
     return Finding(Level.OK, "space", f"the disk of {where} has room for {room}{files}")
 

@@ -50,7 +50,7 @@ def check_users(installation: Installation, people: People) -> Iterator[Finding]
     able = people.able - people.shut_out
     if people.is_known and not able:
         what = "nobody can log in: no user has a bcrypt password, or all are disabled or expired"
-        yield Finding(Level.WRONG, "users", what, "authproxy user add NAME, or: htpasswd -B FILE NAME")
+        yield Finding(Level.FAILED, "users", what, "authproxy user add NAME, or: htpasswd -B FILE NAME")
     elif people.is_known:
         yield Finding(Level.OK, "users", f"{len(able)} can log in")
 
@@ -79,7 +79,7 @@ def _read(installation: Installation, source: Identity, people: People, provided
         path = source.htpasswd.path
         if path == provided and not path.exists():
             people.is_known = False
-            yield Finding(Level.NOTE, "users", f"there is no {path} yet; the start makes it, with one user `docker`")
+            yield Finding(Level.WARNING, "users", f"there is no {path} yet; the start makes it, with one user `docker`")
             return
         file = load_htpasswd(path)
     except StartError as error:
@@ -87,9 +87,9 @@ def _read(installation: Installation, source: Identity, people: People, provided
         what, _, fix = str(error).partition("; ")
         key, _ = next(_files_of(installation, source))
         yield Finding(
-            Level.WRONG, "users", what, fix or f"{installation.place(key)}: mend it; see authproxy user --help"
+            Level.FAILED, "users", what, fix or f"{installation.place(key)}: mend it; see authproxy user --help"
         )
         return
     people.add(file.entries, installation.now)
     for remark in file.remarks():
-        yield Finding(Level.NOTE, "users", f"{path}: {remark}", remark.fix)
+        yield Finding(Level.WARNING, "users", f"{path}: {remark}", remark.fix)

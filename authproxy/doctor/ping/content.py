@@ -16,11 +16,11 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 CANCELLED = (202, 204, 404)
 
 NOT_TRIED = Finding(
-    Level.NOTE, "location", "where it sends uploads was not tried", "--write begins one there, and cancels it"
+    Level.WARNING, "location", "where it sends uploads was not tried", "--write begins one there, and cancels it"
 )
 
 NOBODY_TRIED = Finding(
-    Level.NOTE,
+    Level.WARNING,
     "anonymous",
     "whether anything may be pulled without a login was not tried",
     "--repository NAME: one that is there",
@@ -36,15 +36,15 @@ def judge_catalog(base: httpx.URL, answer: Answer) -> Finding:
     """The answer to `/v2/_catalog?n=1`."""
     if answer.status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED):
         what = f"its catalog is not to be had ({answer.status}); nothing but lists of all images needs it"
-        return Finding(Level.NOTE, "catalog", what)
+        return Finding(Level.WARNING, "catalog", what)
     names = repositories_of(answer)
     if names is None:
         what = f"its catalog cannot be read: it answered {answer.status}, and no JSON with 'repositories'"
-        return Finding(Level.WRONG, "catalog", what, "see its log")
+        return Finding(Level.FAILED, "catalog", what, "see its log")
     link = answer.headers.get("Link", "").strip("<").partition(">")[0]
     if link and (elsewhere := leads_elsewhere(base, link)):
         what = f"the link to the next page of its catalog leads to {elsewhere}"
-        return Finding(Level.WRONG, "catalog", what, _FORWARDED)
+        return Finding(Level.FAILED, "catalog", what, _FORWARDED)
     count = "no repository" if not names else "its first repository: " + names[0] if link else f"{len(names)} in all"
     return Finding(Level.OK, "catalog", f"its catalog can be read, {count}")
 
@@ -77,12 +77,12 @@ def judge_referrers(answer: Answer, repository: str) -> Finding:
         return Finding(Level.OK, "referrers", "it lists referrers: signatures and attestations are found at once")
     if answer.status == OK:
         what = "it answers the question for referrers with something that is no index"
-        return Finding(Level.WRONG, "referrers", what, f"it has to be {OCI_INDEX}, or 404")
+        return Finding(Level.FAILED, "referrers", what, f"it has to be {OCI_INDEX}, or 404")
     if answer.status == NOT_FOUND and not _is_about_the_name(answer):
         what = "it does not list referrers (404): clients keep signatures under tags instead, as before OCI 1.1"
-        return Finding(Level.NOTE, "referrers", what)
+        return Finding(Level.WARNING, "referrers", what)
     what = f"whether it lists referrers cannot be told of {repository}: it answered {answer.status}"
-    return Finding(Level.NOTE, "referrers", what, "--repository NAME: one that is there")
+    return Finding(Level.WARNING, "referrers", what, "--repository NAME: one that is there")
 
 
 def judge_upload(base: httpx.URL, answer: Answer, repository: str) -> Finding:
@@ -90,21 +90,23 @@ def judge_upload(base: httpx.URL, answer: Answer, repository: str) -> Finding:
     location = answer.headers.get("Location")
     if answer.status in (UNAUTHORIZED, FORBIDDEN):
         what = f"where it sends uploads was not seen: it does not let us push to {repository} ({answer.status})"
-        return Finding(Level.NOTE, "location", what, "--repository NAME: one that the stored login may push to")
+        return Finding(Level.WARNING, "location", what, "--repository NAME: one that the stored login may push to")
     if answer.status in (NOT_FOUND, NOT_ALLOWED):
         what = f"it takes no uploads ({answer.status})"
-        return Finding(Level.NOTE, "location", what, "a mirror or a read-only registry does not; then nothing is amiss")
+        return Finding(
+            Level.WARNING, "location", what, "a mirror or a read-only registry does not; then nothing is amiss"
+        )
     if answer.status != ACCEPTED:
         what = f"the begin of an upload was answered with {answer.status}"
-        return Finding(Level.WRONG, "location", what, "see its log")
+        return Finding(Level.FAILED, "location", what, "see its log")
     if not location:
         what = "it began an upload without saying where (Location), so nothing can be pushed"
-        return Finding(Level.WRONG, "location", what, "have what stands before it pass Location on")
+        return Finding(Level.FAILED, "location", what, "have what stands before it pass Location on")
     if elsewhere := leads_elsewhere(base, location):
         what = (
             f"it sends uploads to {elsewhere}, and clients asked {base}: pushes fail, or go past what stands before it"
         )
-        return Finding(Level.WRONG, "location", what, _FORWARDED)
+        return Finding(Level.FAILED, "location", what, _FORWARDED)
     return Finding(Level.OK, "location", "uploads stay at the host, scheme and port that were asked")
 
 

@@ -80,11 +80,11 @@ async def _enter(pinged: Pinged, bare: Bare, address: Address, trust: Trust) -> 
         if error.wants_certificate:
             pinged.say(no_client_certificate(pinged.host, address, trust))
         else:
-            pinged.say(Finding(Level.WRONG, "registry", f"{address.url}/v2/ gave no answer: {error}", "see its log"))
+            pinged.say(Finding(Level.FAILED, "registry", f"{address.url}/v2/ gave no answer: {error}", "see its log"))
         return None
     judged = entry.judge_registry(address, answer)
     pinged.say(judged)
-    if judged.level is Level.WRONG:
+    if judged.level is Level.FAILED:
         return None
     pinged.say(entry.judge_version(answer))
     return answer
@@ -98,8 +98,8 @@ async def _look_at_auth(pinged: Pinged, bare: Bare, address: Address, answer: An
         pinged.product = await _ask_zot(bare)
     judged = entry.judge_auth(answer, wanted)
     pinged.say(judged)
-    if wanted is None or BEARER not in wanted.schemes or judged.level is Level.WRONG:
-        return judged.level is not Level.WRONG
+    if wanted is None or BEARER not in wanted.schemes or judged.level is Level.FAILED:
+        return judged.level is not Level.FAILED
     return await _look_at_realm(pinged, bare, address, wanted)
 
 
@@ -119,13 +119,13 @@ async def _look_at_realm(pinged: Pinged, bare: Bare, address: Address, wanted: W
         judged = realm.judge_answer(wanted, await bare.ask("GET", realm.question(wanted)))
     except NoAnswer as error:
         what = f"{wanted.realm} gave no answer: {error}"
-        pinged.say(Finding(Level.WRONG, "realm", what, "start the token server, or mend the registry's realm"))
+        pinged.say(Finding(Level.FAILED, "realm", what, "start the token server, or mend the registry's realm"))
         return False
     pinged.say(judged.finding)
     if judged.token is not None and judged.token.isascii() and judged.token.isprintable():
         answer = await bare.ask("GET", "/v2/", {"Authorization": f"Bearer {judged.token}"})
         pinged.say(realm.judge_token(wanted, answer))
-    return judged.finding.level is not Level.WRONG
+    return judged.finding.level is not Level.FAILED
 
 
 async def _go_on(
@@ -134,7 +134,7 @@ async def _go_on(
     """What a client meets that goes on from here, with the stored login where there is one."""
     if not is_usable or not reached.is_trusted:
         what = "lists, uploads and the stored login were not tried: clients stop at what is wrong above"
-        pinged.say(Finding(Level.NOTE, "login", what))
+        pinged.say(Finding(Level.WARNING, "login", what))
         return
     try:
         login = await asyncio.to_thread(find_login, pinged.host, environment)
@@ -145,7 +145,7 @@ async def _go_on(
             async for finding in _look_at_content(pinged, asking, reached, trust, wishes):
                 pinged.say(finding)
     except (RemoteError, NoAnswer) as error:
-        pinged.say(Finding(Level.WRONG, "login", str(error), "see its log"))
+        pinged.say(Finding(Level.FAILED, "login", str(error), "see its log"))
 
 
 async def _log_in(pinged: Pinged, asking: Asking, login: Login | None) -> bool:
@@ -153,22 +153,22 @@ async def _log_in(pinged: Pinged, asking: Asking, login: Login | None) -> bool:
     if login is None:
         if pinged.wanted is not None:
             what = "no login is stored for it here; what follows is what anybody gets"
-            pinged.say(Finding(Level.NOTE, "login", what, f"{again} -u USER"))
+            pinged.say(Finding(Level.WARNING, "login", what, f"{again} -u USER"))
         return True
     who = f"the stored login{f' of {login.user}' if login.user else ''}"
     if pinged.wanted is None:
-        pinged.say(Finding(Level.NOTE, "login", f"{who} is not asked for"))
+        pinged.say(Finding(Level.WARNING, "login", f"{who} is not asked for"))
         return True
     try:
         answer = await asking.ask("GET", "/v2/")
     except NoAnswer as error:
-        pinged.say(Finding(Level.WRONG, "login", f"{who} is refused: {error}", again))
+        pinged.say(Finding(Level.FAILED, "login", f"{who} is refused: {error}", again))
         return False
     if answer.status == OK:
         pinged.say(Finding(Level.OK, "login", f"{who} is taken"))
         return True
     fix = again if answer.status == UNAUTHORIZED else "see its log"
-    pinged.say(Finding(Level.WRONG, "login", f"{who} is refused ({answer.status})", fix))
+    pinged.say(Finding(Level.FAILED, "login", f"{who} is refused ({answer.status})", fix))
     return False
 
 
@@ -214,7 +214,7 @@ async def _upload(asking: Asking, repository: str) -> AsyncIterator[Finding]:
         begun = await asking.ask("POST", path, *needs)
     except NoAnswer as error:
         what = f"where it sends uploads was not seen: {error}"
-        yield Finding(Level.NOTE, "location", what, "--repository NAME: one that the stored login may push to")
+        yield Finding(Level.WARNING, "location", what, "--repository NAME: one that the stored login may push to")
         return
     yield content.judge_upload(base, begun, repository)
     target = content.upload_target(base, begun.headers.get("Location", ""))
@@ -223,7 +223,7 @@ async def _upload(asking: Asking, repository: str) -> AsyncIterator[Finding]:
         ended = await asking.ask("DELETE", target, *needs, delete(repository))
         if ended.status not in content.CANCELLED:
             what = f"the upload that was begun in {repository} could not be cancelled ({ended.status})"
-            yield Finding(Level.NOTE, "location", what, "it is empty; the registry removes it with old uploads")
+            yield Finding(Level.WARNING, "location", what, "it is empty; the registry removes it with old uploads")
 
 
 def _clock_is_right(answer: Answer) -> Finding | None:

@@ -80,14 +80,14 @@ def _accepts(address: Address, peer: str) -> Finding:
 
 def _unreachable(address: Address, error: Exception) -> Reach:
     what = f"{address.authority} cannot be reached: {why_unreachable(error)}"
-    return Reach((Finding(Level.WRONG, "address", what, "see that it runs there, and that nothing is in the way"),))
+    return Reach((Finding(Level.FAILED, "address", what, "see that it runs there, and that nothing is in the way"),))
 
 
 async def _shake_hands(host: str, address: Address, trust: Trust, now: float) -> Reach:
     try:
         context = tls_context(host, trust)
     except RemoteError as error:
-        return Reach((Finding(Level.WRONG, "tls", str(error), "a PEM file of certificates that you may read"),))
+        return Reach((Finding(Level.FAILED, "tls", str(error), "a PEM file of certificates that you may read"),))
     try:
         certificate = await handshake(address.host, address.port, context, address.host)
     except ssl.SSLCertVerificationError as error:
@@ -99,7 +99,7 @@ async def _shake_hands(host: str, address: Address, trust: Trust, now: float) ->
         if trust.plain_http:
             return _go_on_plain(host, address, trust)
         what = f"{address.url} broke off in the handshake of TLS: {why_unreachable(error)}"
-        return Reach((Finding(Level.WRONG, "tls", what, "see its log; --plain-http where it speaks no TLS"),))
+        return Reach((Finding(Level.FAILED, "tls", what, "see its log; --plain-http where it speaks no TLS"),))
     by = await _find_voucher(host, address, trust)
     return Reach((_judge_certificate(host, address, trust, certificate, by, now),), address, context, is_trusted=True)
 
@@ -127,9 +127,9 @@ def _judge_certificate(
     )
     until = f"good until {certificate.not_valid_after_utc:%Y-%m-%d}, {left.days} days"
     if left < SOON:
-        return Finding(Level.NOTE, "tls", f"{about}; it ends soon: {until}", "renew it there")
+        return Finding(Level.WARNING, "tls", f"{about}; it ends soon: {until}", "renew it there")
     if by is not None and by == trust.ca and not is_loopback(host):
-        return Finding(Level.NOTE, "tls", f"{about}; {until}", f"for docker: {_for_docker(host, trust, by)}")
+        return Finding(Level.WARNING, "tls", f"{about}; {until}", f"for docker: {_for_docker(host, trust, by)}")
     return Finding(Level.OK, "tls", f"{about}; {until}")
 
 
@@ -145,7 +145,7 @@ def _judge_refusal(
         Refusal.OTHER_NAME: "ask it by a name in it, or have one made for this name",
         Refusal.UNKNOWN_AUTHORITY: _trust_it(host, trust, error),
     }
-    return Finding(Level.WRONG, "tls", refused.what, fixes[refused.why])
+    return Finding(Level.FAILED, "tls", refused.what, fixes[refused.why])
 
 
 def _trust_it(host: str, trust: Trust, error: ssl.SSLCertVerificationError) -> str:
@@ -162,7 +162,7 @@ def _judge_alert(host: str, address: Address, trust: Trust, error: ssl.SSLError)
         return Reach((no_client_certificate(host, address, trust),))
     if not speaks_no_tls(error):
         what = f"{address.url} refuses TLS: {error.reason or error}"
-        return Reach((Finding(Level.WRONG, "tls", what, "see its log"),))
+        return Reach((Finding(Level.FAILED, "tls", what, "see its log"),))
     return _go_on_plain(host, address, trust)
 
 
@@ -176,17 +176,17 @@ def no_client_certificate(host: str, address: Address, trust: Trust) -> Finding:
     """A server that lets nobody in who shows no certificate, or not the one that it wants."""
     folder = trust.certificates / host
     what = f"{address.url} wants a certificate of its clients, and gets none that it knows"
-    return Finding(Level.WRONG, "tls", what, f"put one that it knows into {folder}: client.cert and client.key")
+    return Finding(Level.FAILED, "tls", what, f"put one that it knows into {folder}: client.cert and client.key")
 
 
 def _judge_plain(host: str, *, was_said: bool) -> Finding:
     what = "it speaks plain HTTP: who is on the way reads passwords and changes images"
     if is_loopback(host):
-        return Finding(Level.NOTE, "tls", f"{what}; docker takes that from this machine alone")
+        return Finding(Level.WARNING, "tls", f"{what}; docker takes that from this machine alone")
     docker = f'docker takes it with "insecure-registries": ["{host}"] in /etc/docker/daemon.json'
     if was_said:
-        return Finding(Level.NOTE, "tls", what, f"give it a certificate; {docker}")
-    return Finding(Level.WRONG, "tls", what, f"give it a certificate; {docker}, and --plain-http is for here")
+        return Finding(Level.WARNING, "tls", what, f"give it a certificate; {docker}")
+    return Finding(Level.FAILED, "tls", what, f"give it a certificate; {docker}, and --plain-http is for here")
 
 
 def _for_docker(host: str, trust: Trust, authority: Path) -> str:

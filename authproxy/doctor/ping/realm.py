@@ -30,13 +30,13 @@ def judge_place(host: str, address: Address, wanted: Wanted) -> Finding | None:
         url = httpx.URL("")
     if url.scheme not in ("http", "https") or not url.host:
         what = f"its realm {realm[:200]!r} is no address, so no client gets a token"
-        return Finding(Level.WRONG, "realm", what, "write https://HOST/token as its realm")
+        return Finding(Level.FAILED, "realm", what, "write https://HOST/token as its realm")
     if url.scheme == "http" and address.scheme == "https":
         what = f"its realm {realm} is plain HTTP: passwords can be read on the way there"
-        return Finding(Level.WRONG, "realm", what, f"write https:{realm.partition(':')[2]} as its realm")
+        return Finding(Level.FAILED, "realm", what, f"write https:{realm.partition(':')[2]} as its realm")
     if not may_tell(realm, host):
         what = f"its realm {realm} is not its own: clients that mind keep their password, others send it there"
-        return Finding(Level.WRONG, "realm", what, "put it on the registry's host, or on one of the same domain")
+        return Finding(Level.FAILED, "realm", what, "put it on the registry's host, or on one of the same domain")
     return None
 
 
@@ -54,12 +54,12 @@ def judge_answer(wanted: Wanted, answer: Answer) -> Judged:
         return Judged(Finding(Level.OK, "realm", what))
     if answer.status != OK:
         what = f"{realm} answered {answer.status}: no token is to be had"
-        return Judged(Finding(Level.WRONG, "realm", what, "see the token server's log, and the realm's path"))
+        return Judged(Finding(Level.FAILED, "realm", what, "see the token server's log, and the realm's path"))
     token = answer.fields.get("token") or answer.fields.get("access_token")
     if not isinstance(token, str):
         kind = answer.headers.get("Content-Type", "nothing that has a type").partition(";")[0]
         what = f"{realm} answered 200 with {kind}, in which there is no token"
-        return Judged(Finding(Level.WRONG, "realm", what, "the realm has to lead to a token server: see its path"))
+        return Judged(Finding(Level.FAILED, "realm", what, "the realm has to lead to a token server: see its path"))
     return Judged(_judge_lifetime(realm, answer.fields.get("expires_in")), token)
 
 
@@ -68,7 +68,7 @@ def judge_token(wanted: Wanted, answer: Answer) -> Finding | None:
     if answer.status in (OK, UNAUTHORIZED, FORBIDDEN):
         return None
     what = f"with a token of {wanted.realm}, /v2/ answered {answer.status}"
-    return Finding(Level.WRONG, "realm", what, "see its log")
+    return Finding(Level.FAILED, "realm", what, "see its log")
 
 
 def _judge_lifetime(realm: str, lifetime: object) -> Finding:
@@ -79,8 +79,8 @@ def _judge_lifetime(realm: str, lifetime: object) -> Finding:
         )
     if not isinstance(lifetime, int | float) or isinstance(lifetime, bool):
         what = f"{realm} says expires_in: {str(lifetime)[:40]!r}, and clients read a number"
-        return Finding(Level.WRONG, "realm", what, "have the token server write seconds as a number")
+        return Finding(Level.FAILED, "realm", what, "have the token server write seconds as a number")
     if lifetime < DEFAULT_LIFETIME_S:
         what = f"{realm} gives tokens for {lifetime} s, and clients keep them for {DEFAULT_LIFETIME_S}"
-        return Finding(Level.NOTE, "realm", what, f"let tokens live for {DEFAULT_LIFETIME_S} s or more")
+        return Finding(Level.WARNING, "realm", what, f"let tokens live for {DEFAULT_LIFETIME_S} s or more")
     return Finding(Level.OK, "realm", f"{what}; they last {lifetime:.0f} s")

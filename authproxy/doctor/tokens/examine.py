@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from authproxy.access import Access, pull
-from authproxy.doctor.finding import Finding, Level, Verdict, conclude
+from authproxy.doctor.finding import Finding, Level, conclude
 from authproxy.doctor.tokens.registry import Registry
 from authproxy.doctor.tokens.start import check_start
 from authproxy.doctor.tokens.token import check_token
@@ -42,7 +42,7 @@ class Opinion:
     findings: tuple[Finding, ...]
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Level:
         """Whether it would take our tokens."""
         return conclude(self.findings)
 
@@ -68,10 +68,10 @@ def examine(ours: Ours, registry: Registry, versions: Sequence[Version], now: fl
     return [Opinion(version.name, tuple(_examine(ours, registry, version, now))) for version in versions]
 
 
-def overall(opinions: Sequence[Opinion]) -> Verdict:
+def overall(opinions: Sequence[Opinion]) -> Level:
     """What can be said without knowing the version."""
     verdicts = {opinion.verdict for opinion in opinions}
-    return verdicts.pop() if len(verdicts) == 1 else Verdict.UNSAID
+    return verdicts.pop() if len(verdicts) == 1 else Level.UNKNOWN
 
 
 def sample_token(ours: Ours, key: RingKey, now: float, accesses: Collection[Access] = SAMPLE) -> str:
@@ -98,7 +98,7 @@ def _examine(ours: Ours, registry: Registry, version: Version, now: float) -> It
     said = list(_check_key(ours, signing, registry, version, now))
     told = {finding.check for finding in faults}  # why a registry does not start is said once
     yield from (finding for finding in said if finding.check not in told)
-    if conclude([*faults, *said]) is Verdict.TAKEN:
+    if conclude([*faults, *said]) is Level.OK:
         others = [key for key in ours.keys.values() if key is not signing and key.signs_from > now]
         yield from _check_others(ours, others, registry, version, now)
     yield from _check_realm(ours, registry)
@@ -107,7 +107,7 @@ def _examine(ours: Ours, registry: Registry, version: Version, now: float) -> It
 def _check_key(ours: Ours, key: RingKey, registry: Registry, version: Version, now: float) -> Iterator[Finding]:
     if ours.style.has_certificates and not key.certificates:
         yield Finding(
-            Level.WRONG,
+            Level.FAILED,
             "key",
             f"the key that signs, {key.kid}, has no certificate yet, and token.x5c wants one in each token",
             "`authproxy key export --for distribution` makes it, as does the next start of authproxy",
@@ -121,10 +121,10 @@ def _check_others(
 ) -> Iterator[Finding]:
     """Keys that wait: a registry that does not know them by then refuses every token from then on."""
     for key in keys:
-        if key.is_retired(now) or conclude(_check_key(ours, key, registry, version, now)) is Verdict.TAKEN:
+        if key.is_retired(now) or conclude(_check_key(ours, key, registry, version, now)) is Level.OK:
             continue
         yield Finding(
-            Level.NOTE,
+            Level.WARNING,
             "next key",
             f"{key.kid} signs from {format_moment(key.signs_from)} on, and the registry would refuse its tokens",
             "give the registry the keys anew, and start it again before then: `authproxy key export`",
@@ -136,7 +136,7 @@ def _check_realm(ours: Ours, registry: Registry) -> Iterator[Finding]:
     theirs = registry.texts["realm"]
     if registry.is_redirecting:
         yield Finding(
-            Level.NOTE,
+            Level.WARNING,
             "realm",
             "autoredirect sends clients to the registry's own host instead of the realm",
             f"{registry.place('autoredirect')}: false; or let that host's path lead to our /token",
@@ -146,7 +146,7 @@ def _check_realm(ours: Ours, registry: Registry) -> Iterator[Finding]:
             yield Finding(Level.OK, "realm", f"{theirs}, where our token server answers")
         else:
             yield Finding(
-                Level.NOTE,
+                Level.WARNING,
                 "realm",
                 f"clients are sent to {theirs} for tokens, and we call ourselves {ours.realm}",
                 f"{registry.place('realm')}: {ours.realm}",

@@ -25,7 +25,7 @@ def ask(url: str, token: str, ca: Path | None, now: float) -> Iterator[Finding]:
             without = _head_of(client, address)
             with_it = _head_of(client, address, {"Authorization": f"Bearer {token}"})
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            yield Finding(Level.UNSAID, "live", f"{address} cannot be asked: {exc}", "see that it runs, and --ca FILE")
+            yield Finding(Level.UNKNOWN, "live", f"{address} cannot be asked: {exc}", "see that it runs, and --ca FILE")
             return
     yield _judge(address, without, with_it)
     if (clock := judge_clock(with_it.headers, now)) is not None:
@@ -43,17 +43,17 @@ def _judge(address: str, without: httpx.Response, with_it: httpx.Response) -> Fi
         case 401, 200:
             return Finding(Level.OK, "live", f"{address} took a token of ours")
         case 200, _:
-            return Finding(Level.WRONG, "live", f"{address} serves everybody, and asks for no token")
+            return Finding(Level.FAILED, "live", f"{address} serves everybody, and asks for no token")
         case 401, 401:
             return Finding(
-                Level.WRONG,
+                Level.FAILED,
                 "live",
                 f"{address} refused a token of ours; it asks for {without.headers.get('WWW-Authenticate', 'nothing')}",
                 "where its configuration is right, start it again: it reads it at its start alone",
             )
         case statuses:
             return Finding(
-                Level.UNSAID, "live", f"{address} answered {statuses[0]} without a token, {statuses[1]} with"
+                Level.UNKNOWN, "live", f"{address} answered {statuses[0]} without a token, {statuses[1]} with"
             )
 
 

@@ -22,7 +22,7 @@ def check_start(registry: Registry, version: Version) -> Iterator[Finding]:
     for key in ("realm", "service", "issuer"):
         if registry.texts[key] is None:
             yield Finding(
-                Level.WRONG,
+                Level.FAILED,
                 key,
                 "it is missing, or a number or `yes` without quotes, so the registry does not start",
                 f"{registry.place(key)}: write it as text; `{EXPORT}` prints the section",
@@ -30,7 +30,7 @@ def check_start(registry: Registry, version: Version) -> Iterator[Finding]:
     if registry.is_redirecting is None:
         place = registry.place("autoredirect")
         what = "it is neither true nor false, so the registry does not start"
-        yield Finding(Level.WRONG, "autoredirect", what, f"{place}: true or false, without quotes")
+        yield Finding(Level.FAILED, "autoredirect", what, f"{place}: true or false, without quotes")
     yield from _check_files(registry, version)
     if version.is_3:
         yield from _check_algorithms(registry)
@@ -42,7 +42,7 @@ def _other_kind(registry: Registry) -> Finding:
         what = "the registry has no section auth.token: it asks nobody for a token, and serves everybody"
     else:
         what = f"the registry has auth.{registry.kind}, which takes no tokens of ours, and one kind is all it can have"
-    return Finding(Level.WRONG, "auth", what, f"{place}: auth: {{token: …}}; `{EXPORT}` prints the section")
+    return Finding(Level.FAILED, "auth", what, f"{place}: auth: {{token: …}}; `{EXPORT}` prints the section")
 
 
 def _check_files(registry: Registry, version: Version) -> Iterator[Finding]:
@@ -50,21 +50,21 @@ def _check_files(registry: Registry, version: Version) -> Iterator[Finding]:
         yield _unreadable(registry.certificates, "rootcertbundle", registry)
     elif registry.bundle is None and not version.is_3:
         yield Finding(
-            Level.WRONG,
+            Level.FAILED,
             "rootcertbundle",
             "it is missing, so a registry of 2.8 does not start: it reads no jwks",
             f"{registry.place('rootcertbundle')}: the file that `{EXPORT}` writes",
         )
     elif registry.bundle is not None and not registry.certificates and (not version.is_3 or registry.jwks is None):
         yield Finding(
-            Level.WRONG,
+            Level.FAILED,
             "rootcertbundle",
             f"{registry.bundle} holds no certificate, so the registry does not start",
             f"{registry.bundle}: put the file there that `{EXPORT}` writes",
         )
     elif not version.is_3 and any(not _is_known_to_2_8(item.public_key()) for item in registry.certificates):
         yield Finding(
-            Level.WRONG,
+            Level.FAILED,
             "rootcertbundle",
             f"{registry.bundle} holds a key that is neither EC nor RSA, so a registry of 2.8 does not start",
             f"{registry.bundle}: remove that certificate",
@@ -75,7 +75,7 @@ def _check_files(registry: Registry, version: Version) -> Iterator[Finding]:
         yield _unreadable(registry.named_keys, "jwks", registry)
     elif registry.bundle is None and not registry.named_keys:
         yield Finding(
-            Level.WRONG,
+            Level.FAILED,
             "jwks",
             "there is no key to verify tokens with, so the registry does not start",
             f"{registry.place('jwks')}: a file with what `authproxy key export` prints",
@@ -84,10 +84,10 @@ def _check_files(registry: Registry, version: Version) -> Iterator[Finding]:
 
 def _unreadable(file: Unreadable, key: str, registry: Registry) -> Finding:
     if not file.is_absent:
-        return Finding(Level.WRONG, key, f"{file.why}, so the registry does not start", f"{registry.place(key)}")
+        return Finding(Level.FAILED, key, f"{file.why}, so the registry does not start", f"{registry.place(key)}")
     option = "--bundle" if key == "rootcertbundle" else "--jwks"
     return Finding(
-        Level.UNSAID,
+        Level.UNKNOWN,
         key,
         file.why,
         f"run this where the registry runs, or name a copy: {option} FILE; {registry.place(key)}",
@@ -98,7 +98,7 @@ def _check_algorithms(registry: Registry) -> Iterator[Finding]:
     for name in registry.algorithms or ():
         if name not in (*ALGORITHMS, *HMAC):
             yield Finding(
-                Level.WRONG,
+                Level.FAILED,
                 "signingalgorithms",
                 f"{name!r} is no algorithm, so the registry does not start",
                 f"{registry.place('signingalgorithms')}: a list of {', '.join(ALGORITHMS)}",

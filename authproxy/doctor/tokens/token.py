@@ -44,7 +44,7 @@ def check_token(token: str, registry: Registry, version: Version, now: float) ->
         yield Finding(Level.OK, "signature", "the token's signature fits that key")
     else:
         yield Finding(
-            Level.WRONG,
+            Level.FAILED,
             "signature",
             "the token's signature does not fit that key: another key has our key's name there",
             f"give the registry the keys anew: `{EXPORT}`",
@@ -54,11 +54,11 @@ def check_token(token: str, registry: Registry, version: Version, now: float) ->
 def _check_claim(jws: Jws, registry: Registry, *, claim: str, key: str) -> Finding:
     ours, theirs = jws.claims[claim], registry.texts[key]
     if theirs is None:
-        return Finding(Level.WRONG, key, f"tokens say {ours!r}, and nothing is written there", registry.place(key))
+        return Finding(Level.FAILED, key, f"tokens say {ours!r}, and nothing is written there", registry.place(key))
     if ours == theirs:
         return Finding(Level.OK, key, f"{theirs!r}, as tokens have it ({claim})")
     return Finding(
-        Level.WRONG,
+        Level.FAILED,
         key,
         f"the registry wants {theirs!r}, and tokens say {ours!r} ({claim})",
         f"{registry.place(key)}: {ours}; or token.{key}: {theirs} in our configuration",
@@ -68,14 +68,14 @@ def _check_claim(jws: Jws, registry: Registry, *, claim: str, key: str) -> Findi
 def _check_algorithm(name: str, registry: Registry, version: Version) -> Finding:
     if name not in version.algorithms:
         return Finding(
-            Level.WRONG,
+            Level.FAILED,
             "algorithm",
             f"tokens are signed with {name}, which {version.name} cannot verify",
             "token.algorithm: ES256 in our configuration, then `authproxy key rotate`, and retire the key of now",
         )
     if version.is_3 and registry.algorithms and name not in registry.algorithms:
         return Finding(
-            Level.WRONG,
+            Level.FAILED,
             "algorithm",
             f"tokens are signed with {name}, and the registry takes {', '.join(registry.algorithms)} alone",
             f"{registry.place('signingalgorithms')}: add {name}",
@@ -91,10 +91,10 @@ def _find_key(jws: Jws, registry: Registry, version: Version, now: float) -> _Ke
 
 def _find_by_certificate(jws: Jws, registry: Registry, now: float) -> _Key | Finding:
     if isinstance(registry.certificates, Unreadable):
-        return Finding(Level.UNSAID, "key", "tokens bring a certificate (x5c), and the bundle cannot be read here")
+        return Finding(Level.UNKNOWN, "key", "tokens bring a certificate (x5c), and the bundle cannot be read here")
     if not registry.certificates:
         return Finding(
-            Level.WRONG,
+            Level.FAILED,
             "key",
             "tokens bring a certificate (x5c), and the registry has no rootcertbundle to verify it with; the name of"
             " the key is not tried then",
@@ -106,7 +106,7 @@ def _find_by_certificate(jws: Jws, registry: Registry, now: float) -> _Key | Fin
         until = verify_chain(chain, registry.certificates, dt.datetime.fromtimestamp(now, dt.UTC))
     except UntrustedKey as exc:
         return Finding(
-            Level.WRONG,
+            Level.FAILED,
             "key",
             f"the certificate that tokens bring (x5c) is not believed: {exc}",
             f"{registry.bundle}: put the file there that `{EXPORT}` writes, and start the registry again",
@@ -117,7 +117,7 @@ def _find_by_certificate(jws: Jws, registry: Registry, now: float) -> _Key | Fin
         return _Key(
             public,
             Finding(
-                Level.NOTE,
+                Level.WARNING,
                 "key",
                 "the bundle has the certificate of the key that signs now, and not our authority's: after the next"
                 " rotation tokens are refused",
@@ -132,19 +132,19 @@ def _find_by_name(jws: Jws, registry: Registry, version: Version) -> _Key | Find
     kid = str(jws.header["kid"])
     files = (registry.certificates, registry.named_keys) if version.is_3 else (registry.certificates,)
     if any(isinstance(file, Unreadable) for file in files):
-        return Finding(Level.UNSAID, "key", f"tokens name their key, {kid}, and what the registry has is not here")
+        return Finding(Level.UNKNOWN, "key", f"tokens name their key, {kid}, and what the registry has is not here")
     known = _names(registry, version)
     if kid in known:
         # The newest 3.x read a key set again by themselves, once an hour and for a name that they don't know.
         where = "the key set" if version.is_3 and registry.jwks else "the bundle"
         finding = Finding(
-            Level.NOTE,
+            Level.WARNING,
             "key",
             f"{kid} is in {where} today; before a new key signs it has to get the file anew, and as a rule a restart",
             "token.x5c: leaf in our configuration, and our authority as the bundle, spare that",
         )
         return _Key(known[kid], finding)
-    return Finding(Level.WRONG, "key", f"tokens name their key {kid}; {_why_unknown(registry, version)}", _CERTIFY)
+    return Finding(Level.FAILED, "key", f"tokens name their key {kid}; {_why_unknown(registry, version)}", _CERTIFY)
 
 
 _CERTIFY = (

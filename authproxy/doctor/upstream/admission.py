@@ -36,14 +36,14 @@ def judge_challenge(site: Site, answer: Answer, clients: Clients) -> Finding | N
     wanted = wanted_by(answer)
     if wanted is None:
         what = f"it refuses ({answer.status}) without saying what it asks for"
-        return Finding(Level.WRONG, "auth", what, "see its log")
+        return Finding(Level.FAILED, "auth", what, "see its log")
     if kind == "pass":
         return _judge_passed(site, wanted, clients)
     sent, scheme = _SENT[kind]
     if scheme in wanted.schemes:
         return _judge_realm(site, wanted) if kind == "bearer" else None
     what = f"it asks for {wanted}, and authproxy presents {sent}: every request fails"
-    return Finding(Level.WRONG, "auth", what, _remedy(site, wanted, clients))
+    return Finding(Level.FAILED, "auth", what, _remedy(site, wanted, clients))
 
 
 def judge_entry(site: Site, answer: Answer, without: Answer, clients: Clients) -> Finding:
@@ -61,14 +61,14 @@ def judge_entry(site: Site, answer: Answer, without: Answer, clients: Clients) -
     if answer.status == OK:
         return Finding(Level.OK, "auth", f"it takes {who}")
     asked = "" if wanted is None or wanted.realm == clients.realm else f"; it asks for {wanted}"
-    return Finding(Level.WRONG, "auth", f"it refuses {who} ({answer.status}){asked}", fix)
+    return Finding(Level.FAILED, "auth", f"it refuses {who} ({answer.status}){asked}", fix)
 
 
 def no_credentials(site: Site, why: str, without: Answer) -> Finding:
     """The token that should be presented could not be had. `without` is the answer to nothing."""
     wanted = wanted_by(without)
     login = f"{site.place('username')} and passwordfile: somebody whom that token server knows"
-    return Finding(Level.WRONG, "auth", f"{why}; it asks for {wanted}", f"{login}, or see its log")
+    return Finding(Level.FAILED, "auth", f"{why}; it asks for {wanted}", f"{login}, or see its log")
 
 
 def wanted_by(answer: Answer) -> Wanted | None:
@@ -84,14 +84,14 @@ def _judge_open(site: Site) -> Finding:
             what = "it asks nobody who they are, and gets the credentials of our clients all the same"
         case kind:
             what = f"it asks nobody who they are, so {_SENT[kind][0]} is presented in vain"
-    return Finding(Level.NOTE, "auth", what, f"{site.place('authorization')}: strip")
+    return Finding(Level.WARNING, "auth", what, f"{site.place('authorization')}: strip")
 
 
 def _judge_realm(site: Site, wanted: Wanted) -> Finding | None:
     if may_ask(wanted.realm, site.addresses, site.section.realms):
         return None
     what = f"it sends us to {wanted.realm} for tokens, which is not its own host; nobody is asked there unnamed"
-    return Finding(Level.WRONG, "auth", what, f"{site.place('realms')}: [{_base(wanted.realm)}], where that is right")
+    return Finding(Level.FAILED, "auth", what, f"{site.place('realms')}: [{_base(wanted.realm)}], where that is right")
 
 
 def _judge_passed(site: Site, wanted: Wanted, clients: Clients) -> Finding | None:
@@ -104,9 +104,9 @@ def _judge_passed(site: Site, wanted: Wanted, clients: Clients) -> Finding | Non
             return Finding(Level.OK, "auth", f"it asks for {wanted}, and clients prove themselves to it")
         case Mode.BASIC if BASIC in wanted.schemes:
             what = f"it asks for {wanted}, and gets our clients'; whether it knows them was not tried"
-            return Finding(Level.NOTE, "auth", what)
+            return Finding(Level.WARNING, "auth", what)
     what = f"it asks for {wanted}, and our clients bring {_brought(clients)}: every request fails"
-    return Finding(Level.WRONG, "auth", what, _remedy(site, wanted, clients))
+    return Finding(Level.FAILED, "auth", what, _remedy(site, wanted, clients))
 
 
 def _brought(clients: Clients) -> str:

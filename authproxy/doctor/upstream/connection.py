@@ -31,7 +31,7 @@ def trust(site: Site) -> ssl.SSLContext | Finding | None:
         return open_tls(site.addresses[0].scheme, files)
     except StartError as exc:
         fix = f"{site.origin}: a PEM file that the account of authproxy may read"
-        return Finding(Level.WRONG, "tls", str(exc), fix)
+        return Finding(Level.FAILED, "tls", str(exc), fix)
 
 
 async def check_address(site: Site, address: Address) -> Finding:
@@ -40,7 +40,7 @@ async def check_address(site: Site, address: Address) -> Finding:
         found = await find_peer(address.host, address.port)
     except (OSError, TimeoutError) as exc:
         fix = f"start it, or {site.place('url')}: where it is"
-        return Finding(Level.WRONG, "address", f"{address.url} cannot be reached: {why_unreachable(exc)}", fix)
+        return Finding(Level.FAILED, "address", f"{address.url} cannot be reached: {why_unreachable(exc)}", fix)
     what = address.url if found == address.host else f"{address.url} ({found})"
     return Finding(Level.OK, "address", f"{what} accepts connections")
 
@@ -56,7 +56,7 @@ async def check_certificate(site: Site, address: Address, tls: ssl.SSLContext, n
         return _judge_alert(site, address, exc)
     except (OSError, TimeoutError) as exc:
         what = f"{address.url} broke off in the handshake of TLS: {why_unreachable(exc)}"
-        return Finding(Level.WRONG, "tls", what, f"see its log, or {site.place('url')}: its address without TLS")
+        return Finding(Level.FAILED, "tls", what, f"see its log, or {site.place('url')}: its address without TLS")
     return _judge_certificate(address, certificate, now)
 
 
@@ -69,14 +69,14 @@ def no_client_certificate(site: Site, address: Address) -> Finding:
     else:
         what = f"{address.url} does not take {ours}, the certificate that is shown to it"
         fix = f"{site.place('certificate')}: one of an authority that it knows, and whose time is not over"
-    return Finding(Level.WRONG, "tls", what, fix)
+    return Finding(Level.FAILED, "tls", what, fix)
 
 
 def _judge_certificate(address: Address, certificate: x509.Certificate, now: float) -> Finding:
     until = certificate.not_valid_after_utc
     if left_of(certificate, now) < SOON:
         what = f"the certificate of {address.url} verifies, and ends soon: on {until:%Y-%m-%d}"
-        return Finding(Level.NOTE, "tls", what, "renew it there; afterwards every request fails")
+        return Finding(Level.WARNING, "tls", what, "renew it there; afterwards every request fails")
     return Finding(Level.OK, "tls", f"the certificate of {address.url} verifies, and is good until {until:%Y-%m-%d}")
 
 
@@ -92,7 +92,7 @@ def _judge_refusal(
         Refusal.OTHER_NAME: f"{site.place('servername')}: the name in it, where that is right",
         Refusal.UNKNOWN_AUTHORITY: f"{site.place('ca')}: a PEM file with the certificate of that authority",
     }
-    return Finding(Level.WRONG, "tls", refused.what, fixes[refused.why])
+    return Finding(Level.FAILED, "tls", refused.what, fixes[refused.why])
 
 
 def _judge_alert(site: Site, address: Address, error: ssl.SSLError) -> Finding:
@@ -100,5 +100,5 @@ def _judge_alert(site: Site, address: Address, error: ssl.SSLError) -> Finding:
         return no_client_certificate(site, address)
     if speaks_no_tls(error):
         plain = f"http://{address.url.partition('://')[2]}"
-        return Finding(Level.WRONG, "tls", f"{address.url} speaks no TLS", f"{site.place('url')}: {plain}")
-    return Finding(Level.WRONG, "tls", f"{address.url} refuses TLS: {error.reason or error}", "see its log")
+        return Finding(Level.FAILED, "tls", f"{address.url} speaks no TLS", f"{site.place('url')}: {plain}")
+    return Finding(Level.FAILED, "tls", f"{address.url} refuses TLS: {error.reason or error}", "see its log")

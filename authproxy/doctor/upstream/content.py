@@ -26,7 +26,7 @@ def judge_catalog(site: Site, address: Address, view: ClientView, answer: Answer
     """The answer to `/v2/_catalog?n=1`."""
     if answer.status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED):
         what = f"its catalog is not to be had ({answer.status}); nor will ours be, and nothing else needs it"
-        yield Finding(Level.NOTE, "catalog", what)
+        yield Finding(Level.WARNING, "catalog", what)
         return
     yield from _judge_list(site, address, view, answer, check="catalog", key="repositories")
 
@@ -37,7 +37,7 @@ def judge_tags(site: Site, address: Address, view: ClientView, answer: Answer, r
         return  # a repository without tags is in catalogs of CNCF Distribution
     if answer.status in (UNAUTHORIZED, FORBIDDEN):
         what = f"the tags of {repository} are not to be read ({answer.status})"
-        yield Finding(Level.NOTE, "tags", what, "let what authproxy presents there pull")
+        yield Finding(Level.WARNING, "tags", what, "let what authproxy presents there pull")
         return
     yield from _judge_list(site, address, view, answer, check="tags", key="tags", of=f" of {repository}")
 
@@ -47,7 +47,7 @@ def judge_delete(answer: Answer) -> Finding:
     match answer.status:
         case 405:
             return Finding(
-                Level.NOTE,
+                Level.WARNING,
                 "deletes",
                 "nothing can be deleted there: it answers 405, whatever our policies allow",
                 "storage.delete.enabled: true in its configuration, where that is not meant",
@@ -56,9 +56,9 @@ def judge_delete(answer: Answer) -> Finding:
             return Finding(Level.OK, "deletes", "manifests and blobs can be deleted, where our policies allow it")
         case 401 | 403:
             what = f"whether deletes are enabled cannot be told: it answered {answer.status}"
-            return Finding(Level.NOTE, "deletes", what, "let what authproxy presents there delete")
+            return Finding(Level.WARNING, "deletes", what, "let what authproxy presents there delete")
         case status:
-            return Finding(Level.NOTE, "deletes", f"the delete of what is not there was answered with {status}")
+            return Finding(Level.WARNING, "deletes", f"the delete of what is not there was answered with {status}")
 
 
 def _judge_list(
@@ -68,15 +68,15 @@ def _judge_list(
     names = _names(answer, key) if answer.status == OK else None
     if names is None:
         what = f"its list{of} cannot be read: it answered {answer.status}, and no JSON with {key!r}"
-        yield Finding(Level.WRONG, check, what, "see its log")
+        yield Finding(Level.FAILED, check, what, "see its log")
         return
     links = Relocation(target, address, view).relocate_links(answer.headers.get("Link", ""))
     if links and is_led_astray(links.strip("<").partition(">")[0], view):
         what = f"the link to the next page{of} leads clients past authproxy: {links}"
-        yield Finding(Level.WRONG, check, what, f"have it answer with paths; what is at {site.place('url')} sets it")
+        yield Finding(Level.FAILED, check, what, f"have it answer with paths; what is at {site.place('url')} sets it")
     elif len(names) > 1:
         what = f"its list{of} knows no pages: asked for one name it gave {len(names)}"
-        yield Finding(Level.NOTE, check, what, "nothing to do: clients take it as it is")
+        yield Finding(Level.WARNING, check, what, "nothing to do: clients take it as it is")
     elif links:
         yield Finding(Level.OK, check, f"its list{of} comes in pages")
     else:

@@ -45,7 +45,7 @@ async def _examine(
         found = [finding async for finding in _connect(site, address, tls, now)]
         for finding in found:
             yield finding
-        if any(finding.level is Level.WRONG for finding in found):
+        if any(finding.level is Level.FAILED for finding in found):
             continue
         async with open_client(tls) as client:
             questions = Questions(address, client_view(site.public), client, site.server_name(address))
@@ -81,12 +81,12 @@ async def _enter(site: Site, questions: Questions, now: float) -> _Entered:
             return _Entered((no_client_certificate(site, address),))
         what = f"{address.url}/v2/ gave no answer: {exc}"
         fix = f"see its log, or {site.place('url')}: the registry"
-        return _Entered((Finding(Level.WRONG, "registry", what, fix),))
+        return _Entered((Finding(Level.FAILED, "registry", what, fix),))
     if entry.wants_certificate(answer):
         return _Entered((no_client_certificate(site, address),))
     judged, clock = entry.judge_registry(site, address, answer), judge_clock(answer.headers, now)
     findings = (judged,) if clock is None else (judged, clock)
-    return _Entered(findings, None if judged.level in (Level.WRONG, Level.UNSAID) else answer)
+    return _Entered(findings, None if judged.level in (Level.FAILED, Level.UNKNOWN) else answer)
 
 
 async def _ask_registry(
@@ -95,19 +95,19 @@ async def _ask_registry(
     try:
         judged, questions = await _present(site, questions, answer, clients, ours)
         yield judged
-        if judged.level is Level.WRONG:
+        if judged.level is Level.FAILED:
             return
         if answer.status == OK or questions.presents is not None:
             async for finding in _ask_content(site, questions, wishes):
                 yield finding
-        elif judged.level is not Level.UNSAID:
+        elif judged.level is not Level.UNKNOWN:
             what = "lists, deletes and uploads were not tried: we have no credentials of a client"
-            yield Finding(Level.NOTE, "content", what)
+            yield Finding(Level.WARNING, "content", what)
     except NoCredentials as exc:
         yield no_credentials(site, str(exc), answer)
     except NoAnswer as exc:
         what = f"{questions.address.url} answered /v2/, and then no more: {exc}"
-        yield Finding(Level.WRONG, "registry", what, "see its log")
+        yield Finding(Level.FAILED, "registry", what, "see its log")
 
 
 async def _present(
@@ -167,4 +167,4 @@ async def _upload(site: Site, questions: Questions, repository: str) -> AsyncIte
         ended = await questions.ask("DELETE", *locations.upload_target(location), needs=needs)
         if ended.status not in locations.CANCELLED:
             what = f"the upload that was begun in {repository} could not be cancelled: {ended.status}"
-            yield Finding(Level.NOTE, "location", what, "it is empty; the registry removes it with old uploads")
+            yield Finding(Level.WARNING, "location", what, "it is empty; the registry removes it with old uploads")

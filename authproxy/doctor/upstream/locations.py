@@ -13,7 +13,7 @@ from authproxy.proxy.location import Relocation
 CANCELLED = (202, 204, 404)
 
 NOT_TRIED = Finding(
-    Level.NOTE,
+    Level.WARNING,
     "location",
     "which host it puts into Location, and whether it takes forwarded headers, was not tried",
     "--write begins an upload there, and cancels it",
@@ -42,10 +42,10 @@ def judge_upload(site: Site, address: Address, view: ClientView, answer: Answer,
         yield Finding(Level.OK, "location", "it takes X-Forwarded-Host and -Proto: it answers with the client's host")
     elif address.is_at(host, urlsplit(said).scheme):
         what = f"it takes no forwarded headers, and answers with its own address, {host}"
-        yield Finding(Level.NOTE, "location", what, "nothing to do: authproxy puts the client's host there")
+        yield Finding(Level.WARNING, "location", what, "nothing to do: authproxy puts the client's host there")
     else:
         what = f"it takes the client's host, and not X-Forwarded-Proto: it answers with {urlsplit(said).scheme}"
-        yield Finding(Level.NOTE, "location", what, "nothing to do: authproxy puts the client's scheme there")
+        yield Finding(Level.WARNING, "location", what, "nothing to do: authproxy puts the client's scheme there")
 
 
 def upload_target(location: str) -> tuple[str, str]:
@@ -67,7 +67,7 @@ def _past_us(site: Site, view: ClientView, shown: str) -> Finding:
             f" where clients do reach authproxy there, {site.host_key}: {elsewhere}"
         )
     what = f"it sends the clients of uploads to {elsewhere}, past authproxy{ours}"
-    return Finding(Level.WRONG, "location", what, fix)
+    return Finding(Level.FAILED, "location", what, fix)
 
 
 def _judge_refusal(answer: Answer) -> Finding:
@@ -77,7 +77,11 @@ def _judge_refusal(answer: Answer) -> Finding:
         case 404 | 405:
             what, fix = "it takes no uploads", "a mirror or a read-only registry does not; then nothing is amiss"
         case 202:
-            return Finding(Level.WRONG, "location", "it began an upload without saying where (Location)", "see its log")
+            return Finding(
+                Level.FAILED, "location", "it began an upload without saying where (Location)", "see its log"
+            )
         case status:
-            return Finding(Level.WRONG, "location", f"the begin of an upload was answered with {status}", "see its log")
-    return Finding(Level.NOTE, "location", f"{what}: the begin of an upload was answered with {answer.status}", fix)
+            return Finding(
+                Level.FAILED, "location", f"the begin of an upload was answered with {status}", "see its log"
+            )
+    return Finding(Level.WARNING, "location", f"{what}: the begin of an upload was answered with {answer.status}", fix)

@@ -55,7 +55,7 @@ def open_presents(site: Site, ours: Ours | None) -> Presents | Finding | None:
                 return None if ours is None else _our_tokens(site, ours)
     except StartError as exc:
         fix = f"{site.place('passwordfile')}: a file that the account of authproxy may read"
-        return Finding(Level.WRONG, "auth", str(exc), fix)
+        return Finding(Level.FAILED, "auth", str(exc), fix)
 
 
 def _login(site: Site) -> FixedBasic | None:
@@ -68,6 +68,6 @@ def _login(site: Site) -> FixedBasic | None:
 def _our_tokens(site: Site, ours: Ours) -> OurTokens | Finding:
     if not ours.can_sign(time.time()):
         what = "tokens of ours go there, and none can be made: the key that signs has no certificate yet"
-        return Finding(Level.UNSAID, "auth", what, "the next start of authproxy makes it")
+        return Finding(Level.UNKNOWN, "auth", what, "the next start of authproxy makes it")
     service = site.section.service  # of `mint`
     return OurTokens(ours if service is None else replace(ours, service=service), time.time)

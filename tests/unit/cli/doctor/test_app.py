@@ -53,7 +53,9 @@ def replace(old: str, new: str) -> None:
 def test_tokens_that_would_be_taken_are_exit_code_0() -> None:
     result = invoke("config.yml")
     assert result.exit_code == 0, result.output
-    assert "registry.yml, read by CNCF Distribution 2.8 and 3.0 and 3.1: our tokens would be taken" in result.stdout
+    assert (
+        "registry.yml, read by CNCF Distribution 2.8 and 3.0 and 3.1: ok, it would accept our tokens" in result.stdout
+    )
     assert "https://registry.example.org/token, where our token server answers" in result.stdout
 
 
@@ -79,12 +81,12 @@ def test_versions_that_differ_are_exit_code_2_until_one_is_named(monkeypatch: py
 def test_the_same_as_json() -> None:
     replace("service: authproxy", "service: other")
     content = json.loads(invoke("config.yml", "--json", "--version", "2.8").stdout)
-    assert (content["registry"], content["verdict"]) == ("registry.yml", "refused")
+    assert (content["registry"], content["verdict"]) == ("registry.yml", "failed")
     (version,) = content["versions"]
     levels = {finding["check"]: finding["level"] for finding in version["findings"]}
     assert levels == {
         "issuer": "ok",
-        "service": "wrong",
+        "service": "failed",
         "algorithm": "ok",
         "key": "ok",
         "signature": "ok",
@@ -120,7 +122,7 @@ def test_an_upstream_is_told_of_in_words(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["doctor", "--upstream", "front.yml"])
     assert result.exit_code == 1
     assert result.stdout.startswith("front.yml: upstream, http://127.0.0.1:")
-    assert "something is wrong\n  wrong   address: " in result.stdout
+    assert "failed\n  failed   address: " in result.stdout
     assert "→ start it, or front.yml:4: upstream.url: where it is" in result.stdout
 
 
@@ -134,7 +136,7 @@ def test_every_registry_behind_us_is_told_of_once() -> None:
     result = CliRunner().invoke(app, ["doctor", "--upstream", "--json", "front.yml"])
     assert result.exit_code == 1
     content = json.loads(result.stdout)
-    assert (content["config"], content["verdict"]) == ("front.yml", "wrong")
+    assert (content["config"], content["verdict"]) == ("front.yml", "failed")
     told = {upstream["upstream"]: upstream["addresses"] for upstream in content["upstreams"]}
     assert told == {"upstreams.0": [dead], "upstreams.3": [other, dead]}
     fixes = [finding["fix"] for finding in content["upstreams"][1]["findings"]]

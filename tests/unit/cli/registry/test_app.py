@@ -76,10 +76,10 @@ def test_nobody_there_is_exit_code_1_as_text_and_as_json() -> None:
     result = ask("ping", host)
     assert result.exit_code == 1
     assert result.stdout.splitlines()[:2] == [
-        f"https://{host}: something is wrong",
-        f"  wrong   address: {host} cannot be reached: nobody listens there",
+        f"https://{host}: failed",
+        f"  failed   address: {host} cannot be reached: nobody listens there",
     ]
     content = json.loads(ask("ping", host, "--json").stdout)
-    assert (content["registry"], content["address"], content["verdict"]) == (host, f"https://{host}", "wrong")
+    assert (content["registry"], content["address"], content["verdict"]) == (host, f"https://{host}", "failed")
     assert (content["product"], content["auth"]) == (None, None)
     assert [finding["check"] for finding in content["findings"]] == ["address"]

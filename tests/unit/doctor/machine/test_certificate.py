@@ -31,19 +31,19 @@ def test_one_that_is_right_is_told_in_full(machine: Machine) -> None:
 def test_one_that_has_ended_keeps_the_server_from_starting(machine: Machine) -> None:
     machine.certify("localhost", not_after=days(-1))
     finding = found(machine, "certificate")
-    assert (finding.level, "expired on" in finding.what) == (Level.WRONG, True)
+    assert (finding.level, "expired on" in finding.what) == (Level.FAILED, True)
     assert finding.fix.startswith("renew it")
 
 
 def test_one_that_ends_soon_is_a_note(machine: Machine) -> None:
     machine.certify("localhost", not_after=days(5))
-    assert (found(machine, "certificate").level, found(machine, "names").level) == (Level.NOTE, Level.OK)
+    assert (found(machine, "certificate").level, found(machine, "names").level) == (Level.WARNING, Level.OK)
 
 
 def test_one_that_is_not_good_yet_is_wrong(machine: Machine) -> None:
     machine.certify("localhost", not_before=days(2))
     finding = found(machine, "certificate")
-    assert (finding.level, finding.fix) == (Level.WRONG, "see that the clock is right, or wait")
+    assert (finding.level, finding.fix) == (Level.FAILED, "see that the clock is right, or wait")
 
 
 def test_the_key_of_another_certificate_is_wrong(machine: Machine) -> None:
@@ -74,7 +74,7 @@ def test_a_chain_in_order_is_right_and_any_other_is_not(machine: Machine) -> Non
     assert "chain" not in amiss(check_certificate(machine.installation()))
     (machine.folder / "server.pem").write_bytes(chain[0] + root.cert_pem.bytes() + chain[1])
     finding = found(machine, "chain")
-    assert finding.level is Level.WRONG
+    assert finding.level is Level.FAILED
     assert finding.what.startswith("certificate 2 in server.pem, ")
 
 
@@ -84,7 +84,7 @@ def test_a_chain_in_order_is_right_and_any_other_is_not(machine: Machine) -> Non
 def test_what_is_no_certificate_is_wrong(machine: Machine, broken: str) -> None:
     machine.write("server.pem", broken)
     finding = found(machine, "certificate")
-    assert finding.level is Level.WRONG
+    assert finding.level is Level.FAILED
     assert finding.fix
 
 
@@ -92,7 +92,7 @@ def test_every_name_that_clients_use_is_asked(machine: Machine) -> None:
     machine.certify("localhost", "registry.example.org", "192.0.2.1")
     names = ("registry.example.org", "192.0.2.1:5000", "other.example.org:443", "[::1]:5000")
     findings = [one for one in check_certificate(machine.installation(names=names)) if one.check == "names"]
-    assert [one.level for one in findings] == [Level.OK, Level.OK, Level.WRONG, Level.WRONG]
+    assert [one.level for one in findings] == [Level.OK, Level.OK, Level.FAILED, Level.FAILED]
     assert "server.pem is for localhost, registry.example.org, 192.0.2.1, and not for other.example.org" in (
         findings[2].what
     )
@@ -102,31 +102,31 @@ def test_every_name_that_clients_use_is_asked(machine: Machine) -> None:
 def test_where_no_name_is_known_those_of_the_certificate_are_told(machine: Machine) -> None:
     machine.configure((f"  host: https://localhost:{machine.port}\n", ""), ("127.0.0.1:", ":"))
     finding = found(machine, "names")
-    assert (finding.level, "is for localhost; which names" in finding.what) == (Level.NOTE, True)
+    assert (finding.level, "is for localhost; which names" in finding.what) == (Level.WARNING, True)
 
 
 def test_docker_of_this_machine_is_told_how_it_trusts(machine: Machine) -> None:
     machine.certify("registry.example.org")
     host = "registry.example.org:5000"
     untrusted = found(machine, "docker", names=(host,))
-    assert untrusted.level is Level.NOTE
+    assert untrusted.level is Level.WARNING
     folder = machine.folder / "certs.d" / host
     assert untrusted.fix.startswith(f"mkdir -p {folder} && cp THE-AUTHORITY.pem {folder}/ca.crt")
     folder.mkdir(parents=True)
     trustme.CA().cert_pem.write_to_path(folder / "ca.crt")
     other = found(machine, "docker", names=(host,))
-    assert (other.level, "did not make the certificate" in other.what) == (Level.WRONG, True)
+    assert (other.level, "did not make the certificate" in other.what) == (Level.FAILED, True)
     machine.authority.cert_pem.write_to_path(folder / "ca.crt")
     trusted = found(machine, "docker", names=(host,))
     assert (trusted.level, trusted.what) == (Level.OK, f"docker on this machine trusts it for {host}, by {folder}")
     (folder / "ca.crt").write_text("none")
-    assert found(machine, "docker", names=(host,)).level is Level.WRONG
+    assert found(machine, "docker", names=(host,)).level is Level.FAILED
 
 
 TLS = "  tls:\n    certificate: server.pem\n    key: server.key\n"
 
 
-@pytest.mark.parametrize(("scheme", "level"), [("https", Level.OK), ("http", Level.NOTE)])
+@pytest.mark.parametrize(("scheme", "level"), [("https", Level.OK), ("http", Level.WARNING)])
 def test_without_tls_it_is_asked_who_ends_it(machine: Machine, scheme: str, level: Level) -> None:
     machine.configure((TLS, ""), ("https://localhost", f"{scheme}://localhost"))
     assert [one.level for one in check_certificate(machine.installation())] == [level]

@@ -82,12 +82,12 @@ def denies(what: str) -> Callable[[Machine], object]:
 
 ALLOW = '- {name: a, to: {%s}, on: {repositories: ["**"]}, allow: [pull]}\n'
 BROKEN = [
-    Broken("an address of no machine", bind_elsewhere, "port", Level.WRONG, "cannot listen on 192.0.2.1", looks=ports),
+    Broken("an address of no machine", bind_elsewhere, "port", Level.FAILED, "cannot listen on 192.0.2.1", looks=ports),
     Broken(
         "a socket in no folder",
         lambda machine: listen_on_socket(machine, "/nowhere/s"),
         "port",
-        Level.WRONG,
+        Level.FAILED,
         "there is no folder /nowhere",
         "mkdir /nowhere",
         ports,
@@ -96,7 +96,7 @@ BROKEN = [
         "a socket in the place of a file",
         lambda machine: listen_on_socket(machine, str(machine.folder / "htpasswd")),
         "port",
-        Level.WRONG,
+        Level.FAILED,
         "is there and no socket",
         looks=ports,
     ),
@@ -104,7 +104,7 @@ BROKEN = [
         "a file in the place of the data",
         lambda machine: machine.configure(("rootdirectory: data", "rootdirectory: htpasswd")),
         "folders",
-        Level.WRONG,
+        Level.FAILED,
         "htpasswd (storage.filesystem.rootdirectory) is no folder",
         "config.yml:8: storage.filesystem.rootdirectory: a folder",
         files,
@@ -113,7 +113,7 @@ BROKEN = [
         "a log in no folder",
         lambda machine: machine.configure(("audit.log", "logs/audit.log")),
         "folders",
-        Level.WRONG,
+        Level.FAILED,
         "there is no folder logs",
         "mkdir logs",
         files,
@@ -122,7 +122,7 @@ BROKEN = [
         "no key",
         lambda machine: (machine.folder / "server.key").unlink(),
         "files",
-        Level.WRONG,
+        Level.FAILED,
         "there is no server.key (http.tls.key)",
         "config.yml:7: http.tls.key: where it is",
         files,
@@ -131,7 +131,7 @@ BROKEN = [
         "a key for all to read",
         lambda machine: (machine.folder / "server.key").chmod(0o644),
         "files",
-        Level.NOTE,
+        Level.WARNING,
         "can be read by everybody",
         "chmod o= server.key",
         files,
@@ -140,7 +140,7 @@ BROKEN = [
         "a signing key for all to read",
         open_keys,
         "keys",
-        Level.WRONG,
+        Level.FAILED,
         "whoever has it signs tokens",
         "chmod 600 ",
         keys,
@@ -149,7 +149,7 @@ BROKEN = [
         "a key that is none",
         lambda machine: [file.write_text("x") for file in (machine.folder / "keys").glob("*.pem")],
         "keys",
-        Level.WRONG,
+        Level.FAILED,
         "",
         looks=keys,
     ),
@@ -157,7 +157,7 @@ BROKEN = [
         "no password file",
         lambda machine: (machine.folder / "htpasswd").unlink(),
         "users",
-        Level.WRONG,
+        Level.FAILED,
         "htpasswd does not exist",
         "make it: authproxy user add",
     ),
@@ -165,7 +165,7 @@ BROKEN = [
         "an empty password file",
         lambda machine: machine.write("htpasswd", ""),
         "users",
-        Level.WRONG,
+        Level.FAILED,
         "nobody can log in",
         "authproxy user add NAME",
     ),
@@ -173,14 +173,14 @@ BROKEN = [
         "passwords of an old kind beside a new one",
         lambda machine: machine.write("htpasswd", f"alice:{HASH}\nbob:{{SHA}}x\n"),
         "users",
-        Level.NOTE,
+        Level.WARNING,
         "entries without a bcrypt hash cannot log in: bob",
     ),
     Broken(
         "a name in two lines",
         lambda machine: machine.write("htpasswd", f"alice:{HASH}\nbob:{HASH}\nalice:{HASH}\n"),
         "users",
-        Level.NOTE,
+        Level.WARNING,
         "the first one counts: alice (lines 1 and 3)",
         "remove the lines that are not meant",
     ),
@@ -188,7 +188,7 @@ BROKEN = [
         "a password file in UTF-16",
         lambda machine: (machine.folder / "htpasswd").write_text(f"alice:{HASH}\n", encoding="utf-16"),
         "users",
-        Level.WRONG,
+        Level.FAILED,
         "htpasswd: is UTF-16",
         "save it as UTF-8",
     ),
@@ -196,39 +196,39 @@ BROKEN = [
         "everybody disabled",
         lambda machine: machine.write("users.yaml", "users: {alice: {groups: [team], disabled: true}}"),
         "users",
-        Level.WRONG,
+        Level.FAILED,
         "nobody can log in",
     ),
     Broken(
         "a users file that is none",
         lambda machine: machine.write("users.yaml", "users: [alice]"),
         "users",
-        Level.WRONG,
+        Level.FAILED,
         "users.yaml:1",
     ),
     Broken(
         "no policies",
         lambda machine: (machine.folder / "policies/rules.yaml").unlink(),
         "policies",
-        Level.WRONG,
+        Level.FAILED,
         "holds no policy, so nobody could do anything",
     ),
-    Broken("no rules", denies("  []\n"), "policies", Level.WRONG, "rules: an empty list"),
+    Broken("no rules", denies("  []\n"), "policies", Level.FAILED, "rules: an empty list"),
     Broken(
         "rules that all deny",
         denies('- {name: d, to: {everyone: true}, on: {repositories: ["**"]}, deny: [pull]}\n'),
         "policies",
-        Level.WRONG,
+        Level.FAILED,
         "nobody may do anything: no rule allows anything",
     ),
     Broken(
-        "a rule for nobody", denies(ALLOW % "users: [zoe]"), "policies", Level.WRONG, "users and groups that are not"
+        "a rule for nobody", denies(ALLOW % "users: [zoe]"), "policies", Level.FAILED, "users and groups that are not"
     ),
     Broken(
         "a case that fails",
         lambda machine: machine.write("policies/rules.yaml", POLICY.replace("expected: allow", "expected: deny")),
         "policies",
-        Level.WRONG,
+        Level.FAILED,
         "a case fails: policies/rules.yaml:6",
         "authproxy policy test",
     ),
@@ -236,7 +236,7 @@ BROKEN = [
         "a rule in vain",
         lambda machine: machine.write("policies/more.yaml", POLICY.partition("tests")[0].replace("name: ", "name: 2")),
         "policies",
-        Level.NOTE,
+        Level.WARNING,
         "it changes nothing",
         "authproxy policy check",
     ),
@@ -244,11 +244,11 @@ BROKEN = [
         "a user called like the head of a rule",
         lambda machine: machine.write("htpasswd", f"alice:{HASH}\npublic:{HASH}\n"),
         "policies",
-        Level.NOTE,
+        Level.WARNING,
         "the user public may pull, push in public/**, and policies/rules.yaml:4",
         "give the user or group, or the repositories, another name",
     ),
-    Broken("a policy that is none", denies("  - x\n"), "policies", Level.WRONG, "policies/rules.yaml:3"),
+    Broken("a policy that is none", denies("  - x\n"), "policies", Level.FAILED, "policies/rules.yaml:3"),
 ]
 
 
@@ -272,7 +272,7 @@ def test_a_port_that_is_taken_is_said(machine: Machine, monkeypatch: pytest.Monk
     monkeypatch.setattr("authproxy.doctor.machine.ports.TIMEOUT_S", 0.1)  # who listens there never answers
     with socket.create_server(("127.0.0.1", machine.port)):
         finding = amiss(check_ports(machine.installation()))["port"]
-    assert finding.level is Level.WRONG
+    assert finding.level is Level.FAILED
     assert "another program uses this port" in finding.what
     assert f"REGISTRY_HTTP_ADDR=127.0.0.1:{machine.port + 1}" in finding.fix
 
@@ -298,11 +298,11 @@ def test_a_socket_of_a_server_that_was_killed_is_no_fault_and_stays(machine: Mac
     ("name", "addresses", "level", "words"),
     [
         ("registry.example.org", ["127.0.0.1", "192.0.2.1"], Level.OK, "leads to this machine"),
-        ("registry.example.org", ["192.0.2.1"], Level.NOTE, "leads to 192.0.2.1, which is not this machine"),
-        ("registry.example.org", None, Level.WRONG, "nobody knows the name registry.example.org here"),
+        ("registry.example.org", ["192.0.2.1"], Level.WARNING, "leads to 192.0.2.1, which is not this machine"),
+        ("registry.example.org", None, Level.FAILED, "nobody knows the name registry.example.org here"),
         ("127.0.0.1:5000", None, Level.OK, "is an address of this machine"),
-        ("192.0.2.1:5000", None, Level.NOTE, "is no address of this machine"),
-        ("[2001:db8::1]:5000", None, Level.NOTE, "2001:db8::1 is no address of this machine"),
+        ("192.0.2.1:5000", None, Level.WARNING, "is no address of this machine"),
+        ("[2001:db8::1]:5000", None, Level.WARNING, "2001:db8::1 is no address of this machine"),
     ],
 )
 def test_a_name_has_to_lead_here(
@@ -324,10 +324,10 @@ def test_a_name_has_to_lead_here(
     [
         (10 * GIB, None, Level.OK, "10.0 GiB"),
         (10 * GIB, 1_000_000, Level.OK, "and for 1000000 files"),
-        (500 * MIB, None, Level.NOTE, "has but 500 MiB left"),
-        (10 * GIB, 5000, Level.NOTE, "for but 5000 files more"),
-        (50 * MIB, None, Level.WRONG, "is full: 50 MiB"),
-        (10 * GIB, 20, Level.WRONG, "20 files more (inodes), so pushes fail"),
+        (500 * MIB, None, Level.WARNING, "has but 500 MiB left"),
+        (10 * GIB, 5000, Level.WARNING, "for but 5000 files more"),
+        (50 * MIB, None, Level.FAILED, "is full: 50 MiB"),
+        (10 * GIB, 20, Level.FAILED, "20 files more (inodes), so pushes fail"),
     ],
 )
 def test_room_is_bytes_and_files(free_bytes: int, free_files: int | None, level: Level, words: str) -> None:
@@ -342,7 +342,7 @@ def test_each_disk_is_looked_at_once_though_its_folder_is_not_there_yet(machine:
     assert "data (storage.filesystem.rootdirectory)" in finding.what
 
 
-@pytest.mark.parametrize(("state", "levels"), [(True, [Level.OK]), (False, [Level.NOTE]), (None, [])])
+@pytest.mark.parametrize(("state", "levels"), [(True, [Level.OK]), (False, [Level.WARNING]), (None, [])])
 def test_a_clock_that_nobody_sets_is_a_note(machine: Machine, state: bool | None, levels: list[Level]) -> None:  # noqa: FBT001
     assert [one.level for one in check_clock(machine.installation(), lambda: state)] == levels
 
@@ -353,12 +353,12 @@ def test_the_kernel_says_whether_its_clock_is_set() -> None:
 
 def test_a_clock_before_this_program_is_wrong(machine: Machine) -> None:
     [finding] = check_clock(machine.installation(now=EARLIEST - 1), lambda: True)
-    assert finding.level is Level.WRONG
+    assert finding.level is Level.FAILED
 
 
 def test_a_clock_that_was_set_back_is_told_where_no_key_signs_yet(machine: Machine) -> None:
     finding = amiss(check_keys(machine.installation(now=machine.now - 3600)))["keys"]
-    assert finding.level is Level.WRONG
+    assert finding.level is Level.FAILED
     assert finding.fix.endswith("where the clock was set back, set it right")
 
 
@@ -370,7 +370,7 @@ def test_keys_that_are_not_there_yet_are_no_fault(machine: Machine) -> None:
 
 def test_a_ring_without_a_key_that_signs_is_wrong(machine: Machine) -> None:
     retire(machine)
-    assert amiss(check_keys(machine.installation()))["keys"].level is Level.WRONG
+    assert amiss(check_keys(machine.installation()))["keys"].level is Level.FAILED
 
 
 def test_nothing_is_changed(machine: Machine) -> None:

@@ -37,7 +37,7 @@ async def look(fake: FakeUpstream, trust: Trust | None = None, wishes: Wishes | 
 
 @pytest.mark.parametrize(
     ("ahead_s", "level", "words"),
-    [(0, Level.OK, "agree"), (300, Level.NOTE, "s ahead of"), (-300, Level.NOTE, "s behind")],
+    [(0, Level.OK, "agree"), (300, Level.WARNING, "s ahead of"), (-300, Level.WARNING, "s behind")],
 )
 async def test_the_clock_is_read_off_the_date(ahead_s: float, level: Level, words: str) -> None:
     date = email.utils.formatdate(NOW + ahead_s, usegmt=True)
@@ -56,7 +56,7 @@ async def test_who_never_answers_is_waited_for_no_longer_than_is_said(monkeypatc
 
     async with fake_upstream(hang) as fake:
         found = await look(fake)
-    assert found["registry"].level is Level.WRONG
+    assert found["registry"].level is Level.FAILED
     assert "nothing came within" in found["registry"].what
 
 
@@ -78,7 +78,7 @@ async def test_who_never_answers_is_waited_for_no_longer_than_is_said(monkeypatc
 async def test_what_is_wrong_is_said(said: bytes, check: str, words: str) -> None:
     async with fake_upstream(answering(said)) as fake:
         found = (await look(fake))[check]
-    assert found.level is Level.WRONG
+    assert found.level is Level.FAILED
     assert words in found.what
     assert found.fix
 
@@ -99,7 +99,7 @@ async def test_a_plain_realm_of_a_registry_with_tls_is_wrong(tls: ssl.SSLContext
     said = answer(401, WWW_Authenticate='Bearer realm="http://127.0.0.1/token"')
     async with fake_upstream(answering(said), tls=tls) as fake:
         found = (await look(fake, Trust(ca)))["realm"]
-    assert (found.level, found.fix) == (Level.WRONG, "write https://127.0.0.1/token as its realm")
+    assert (found.level, found.fix) == (Level.FAILED, "write https://127.0.0.1/token as its realm")
 
 
 async def test_where_plain_http_may_be_spoken_tls_is_tried_first(tls: ssl.SSLContext, ca: Path) -> None:
@@ -107,7 +107,7 @@ async def test_where_plain_http_may_be_spoken_tls_is_tried_first(tls: ssl.SSLCon
         found = (await look(fake, Trust(ca, plain_http=True)))["tls"]
         unknown = (await look(fake, Trust(plain_http=True)))["tls"]
     assert (found.level, "the certificate of https://" in found.what) == (Level.OK, True)
-    assert unknown.level is Level.WRONG
+    assert unknown.level is Level.FAILED
 
 
 async def test_plain_http_on_another_machine_is_wrong_until_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,10 +123,10 @@ async def test_plain_http_on_another_machine_is_wrong_until_it_is_said(monkeypat
     async with fake_upstream(behave) as fake:
         found = await look(fake, Trust(), Wishes(may_write=True))
         said = await look(fake, Trust(plain_http=True))
-    assert (found["tls"].level, found["registry"].level) == (Level.WRONG, Level.OK)
+    assert (found["tls"].level, found["registry"].level) == (Level.FAILED, Level.OK)
     assert '"insecure-registries": ["127.0.0.1:' in found["tls"].fix
     assert "were not tried" in found["login"].what
-    assert (said["tls"].level, said["catalog"].check) == (Level.NOTE, "catalog")
+    assert (said["tls"].level, said["catalog"].check) == (Level.WARNING, "catalog")
 
 
 async def test_what_docker_was_told_of_this_host_vouches_for_it(
@@ -143,7 +143,7 @@ async def test_what_docker_was_told_of_this_host_vouches_for_it(
         refused = (await look(fake, trust))["tls"]
     assert found.level is Level.OK
     assert f"{folder}/ours.crt vouches for it" in found.what
-    assert refused.level is Level.WRONG
+    assert refused.level is Level.FAILED
     assert f"with {folder}/another.crt, does not know" in refused.what
 
 
@@ -209,16 +209,16 @@ async def test_whatever_a_realm_answers_something_is_said_of_it(body: str) -> No
 
     async with fake_upstream(behave) as fake:
         found = await look(fake)
-    assert (found["realm"].level, "in which there is no token" in found["realm"].what) == (Level.WRONG, True)
+    assert (found["realm"].level, "in which there is no token" in found["realm"].what) == (Level.FAILED, True)
 
 
 @pytest.mark.parametrize(
     ("status", "body", "level", "words"),
     [
         (200, {"mediaType": "application/vnd.oci.image.index.v1+json"}, Level.OK, "it lists referrers"),
-        (200, {"manifests": []}, Level.WRONG, "no index"),
-        (404, {}, Level.NOTE, "under tags instead"),
-        (404, {"errors": [{"code": "NAME_UNKNOWN"}]}, Level.NOTE, "cannot be told of team/app"),
+        (200, {"manifests": []}, Level.FAILED, "no index"),
+        (404, {}, Level.WARNING, "under tags instead"),
+        (404, {"errors": [{"code": "NAME_UNKNOWN"}]}, Level.WARNING, "cannot be told of team/app"),
     ],
 )
 async def test_referrers_are_an_index_or_not_there(status: int, body: object, level: Level, words: str) -> None:

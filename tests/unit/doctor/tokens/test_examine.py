@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from authproxy.config.document.tree import DocumentError
-from authproxy.doctor.finding import Finding, Level, Verdict
+from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.tokens.examine import Ours, examine, overall, versions_of
 from authproxy.doctor.tokens.registry import read_registry, read_variables
 from authproxy.doctor.tokens.version import VERSIONS
@@ -23,7 +23,7 @@ from authproxy.token.keyring import KeyRing, certified_ring, key_set, read_ring
 
 LEAF = HeaderStyle(x5c="leaf")
 LIBTRUST = HeaderStyle("libtrust")
-TAKEN, REFUSED, UNSAID = Verdict.TAKEN, Verdict.REFUSED, Verdict.UNSAID
+TAKEN, REFUSED, UNSAID = Level.OK, Level.FAILED, Level.UNKNOWN
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Pair:
     def _certified(self) -> Any:
         return certified_ring(self.keys, read_ring(self.keys, time.time()), time.time()).values()
 
-    def verdicts(self, path: Path) -> dict[str, Verdict]:
+    def verdicts(self, path: Path) -> dict[str, Level]:
         opinions = examine(self.ours, read_registry(path, {}), VERSIONS, time.time())
         return {opinion.version: opinion.verdict for opinion in opinions}
 
@@ -87,7 +87,7 @@ class Pair:
         return next(opinion.findings for opinion in opinions if opinion.version == version)
 
     def wrong(self, path: Path, version: str = "3.1") -> list[str]:
-        return [finding.check for finding in self.findings(path, version) if finding.level is Level.WRONG]
+        return [finding.check for finding in self.findings(path, version) if finding.level is Level.FAILED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Case:
     style: HeaderStyle
     algorithm: str
     section: Callable[[Pair], dict[str, Any]]
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[Level]
 
 
 def bundle_of_authority(pair: Pair) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def test_what_is_wrong_is_named_once_with_file_key_and_value(
     pair = Pair(tmp_path, LEAF)
     path = pair.write(rootcertbundle=pair.authority(), **change)
     assert pair.wrong(path) == [check]
-    (finding,) = (finding for finding in pair.findings(path) if finding.level is Level.WRONG)
+    (finding,) = (finding for finding in pair.findings(path) if finding.level is Level.FAILED)
     assert finding.fix.startswith(f"{path}:")
     assert f"auth.token.{check}" in finding.fix
 
@@ -183,7 +183,7 @@ def test_a_registry_that_asks_for_no_token(tmp_path: Path, auth: object, words: 
     path = tmp_path / "registry.yml"
     path.write_text(yaml.safe_dump({"version": 0.1} | ({"auth": auth} if auth else {})))
     (finding,) = pair.findings(path)
-    assert (finding.level, finding.check) == (Level.WRONG, "auth")
+    assert (finding.level, finding.check) == (Level.FAILED, "auth")
     assert words in finding.what
 
 
@@ -258,8 +258,8 @@ def test_tokens_that_want_a_certificate_which_is_not_there_yet(tmp_path: Path) -
     ("change", "level"),
     [
         ({}, Level.OK),
-        ({"realm": "https://elsewhere/token"}, Level.NOTE),
-        ({"autoredirect": True}, Level.NOTE),
+        ({"realm": "https://elsewhere/token"}, Level.WARNING),
+        ({"autoredirect": True}, Level.WARNING),
     ],
     ids=repr,
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from authproxy.doctor.finding import Finding, Level, Verdict, conclude
+from authproxy.doctor.finding import Finding, Level, conclude
 from authproxy.doctor.tokens.live import ask
 from authproxy.errors import StartError
 from tests.support.server import free_port
@@ -47,16 +47,16 @@ def findings(url: str, ca: Path | None = None) -> list[Finding]:
 @pytest.mark.parametrize(
     ("without", "with_it", "verdict"),
     [
-        (401, 200, Verdict.TAKEN),
-        (401, 401, Verdict.REFUSED),
-        (200, 200, Verdict.REFUSED),
-        (200, 401, Verdict.REFUSED),
-        (404, 404, Verdict.UNSAID),
-        (401, 503, Verdict.UNSAID),
-        (301, 301, Verdict.UNSAID),
+        (401, 200, Level.OK),
+        (401, 401, Level.FAILED),
+        (200, 200, Level.FAILED),
+        (200, 401, Level.FAILED),
+        (404, 404, Level.UNKNOWN),
+        (401, 503, Level.UNKNOWN),
+        (301, 301, Level.UNKNOWN),
     ],
 )
-def test_both_answers_together_say_whether_a_token_was_taken(without: int, with_it: int, verdict: Verdict) -> None:
+def test_both_answers_together_say_whether_a_token_was_taken(without: int, with_it: int, verdict: Level) -> None:
     with answering(without, with_it) as url:
         assert conclude(findings(url)) is verdict
 
@@ -65,7 +65,7 @@ def test_both_answers_together_say_whether_a_token_was_taken(without: int, with_
 def test_a_clock_that_is_off_is_told(ahead_s: float, side: str) -> None:
     with answering(401, 401, ahead_s) as url:
         (note,) = (finding for finding in findings(url) if finding.check == "clock")
-    assert note.level is Level.NOTE
+    assert note.level is Level.WARNING
     assert side in note.what
 
 
@@ -76,12 +76,12 @@ def test_a_clock_that_is_right_is_not_mentioned() -> None:
 
 def test_nobody_there_leaves_it_open() -> None:
     (finding,) = findings(f"http://127.0.0.1:{free_port()}")
-    assert (finding.level, finding.check) == (Level.UNSAID, "live")
+    assert (finding.level, finding.check) == (Level.UNKNOWN, "live")
 
 
 @pytest.mark.parametrize("url", ["", "registry", "ftp://registry", "http://[", "http://:x"])
 def test_what_is_no_address_leaves_it_open(url: str) -> None:
-    assert conclude(findings(url)) is Verdict.UNSAID
+    assert conclude(findings(url)) is Level.UNKNOWN
 
 
 def test_authorities_that_cannot_be_read_are_named(tmp_path: Path) -> None:

@@ -49,29 +49,29 @@ class Case:
 
 CASES = [
     Case("nothing to a registry for all", "strip", Mode.ISSUE, OPEN, "ok", "see that authproxy alone does"),
-    Case("nothing to passwords", "strip", Mode.ISSUE, BASIC, "wrong", "authorization: basic, with username"),
-    Case("nothing to tokens", "strip", Mode.ISSUE, TOKENS, "wrong", "and realms: [https://auth.example]; or mint"),
-    Case("nothing to our tokens", "strip", Mode.ISSUE, OURS, "wrong", "authorization: mint, with service: authproxy"),
-    Case("nothing to silence", "strip", Mode.ISSUE, NOTHING, "wrong", "without saying what it asks for"),
-    Case("a password in vain", "basic", Mode.ISSUE, OPEN, "note", "presented in vain"),
+    Case("nothing to passwords", "strip", Mode.ISSUE, BASIC, "failed", "authorization: basic, with username"),
+    Case("nothing to tokens", "strip", Mode.ISSUE, TOKENS, "failed", "and realms: [https://auth.example]; or mint"),
+    Case("nothing to our tokens", "strip", Mode.ISSUE, OURS, "failed", "authorization: mint, with service: authproxy"),
+    Case("nothing to silence", "strip", Mode.ISSUE, NOTHING, "failed", "without saying what it asks for"),
+    Case("a password in vain", "basic", Mode.ISSUE, OPEN, "warning", "presented in vain"),
     Case("a password to passwords", "basic", Mode.ISSUE, BASIC, None),
-    Case("a password to tokens", "basic", Mode.ISSUE, TOKENS, "wrong", "authorization: bearer, with username"),
+    Case("a password to tokens", "basic", Mode.ISSUE, TOKENS, "failed", "authorization: bearer, with username"),
     Case("its tokens to its own", "bearer", Mode.ISSUE, ITS_OWN, None),
     Case(
-        "its tokens to somebody else's", "bearer", Mode.ISSUE, TOKENS, "wrong", "realms: [https://auth.example], where"
+        "its tokens to somebody else's", "bearer", Mode.ISSUE, TOKENS, "failed", "realms: [https://auth.example], where"
     ),
-    Case("its tokens to passwords", "bearer", Mode.ISSUE, BASIC, "wrong", "authorization: basic, with username"),
+    Case("its tokens to passwords", "bearer", Mode.ISSUE, BASIC, "failed", "authorization: basic, with username"),
     Case("our tokens to tokens", "mint", Mode.ISSUE, OURS, None),
-    Case("our tokens in vain", "mint", Mode.ISSUE, OPEN, "note", "authorization: strip"),
-    Case("our clients' in vain", "pass", Mode.ISSUE, OPEN, "note", "authorization: strip"),
+    Case("our tokens in vain", "mint", Mode.ISSUE, OPEN, "warning", "authorization: strip"),
+    Case("our clients' in vain", "pass", Mode.ISSUE, OPEN, "warning", "authorization: strip"),
     Case("our clients' tokens to tokens", "pass", Mode.ISSUE, TOKENS, None),
-    Case("our clients' tokens to passwords", "pass", Mode.ISSUE, BASIC, "wrong", "clients bring tokens of ours"),
-    Case("our clients' passwords to passwords", "pass", Mode.BASIC, BASIC, "note", "was not tried"),
-    Case("our clients' passwords to tokens", "pass", Mode.BASIC, TOKENS, "wrong", "clients bring a name and a pass"),
+    Case("our clients' tokens to passwords", "pass", Mode.ISSUE, BASIC, "failed", "clients bring tokens of ours"),
+    Case("our clients' passwords to passwords", "pass", Mode.BASIC, BASIC, "warning", "was not tried"),
+    Case("our clients' passwords to tokens", "pass", Mode.BASIC, TOKENS, "failed", "clients bring a name and a pass"),
     Case("foreign tokens to the same", "pass", Mode.VERIFY, OURS, "ok", "as do we; one of them was not tried"),
-    Case("foreign tokens to others", "pass", Mode.VERIFY, TOKENS, "wrong", f"clients bring tokens of {OUR_REALM}"),
+    Case("foreign tokens to others", "pass", Mode.VERIFY, TOKENS, "failed", f"clients bring tokens of {OUR_REALM}"),
     Case("anything to tokens", "pass", Mode.OPEN, TOKENS, "ok", "clients prove themselves to it"),
-    Case("anything that is silly to tokens", "pass", Mode.SILLY, TOKENS, "wrong", "clients bring anything"),
+    Case("anything that is silly to tokens", "pass", Mode.SILLY, TOKENS, "failed", "clients bring anything"),
 ]
 
 
@@ -96,7 +96,7 @@ def test_what_is_sent_is_compared_with_what_is_asked_for(case: Case) -> None:
 )
 def test_what_is_refused_is_told_with_what_to_change(kind: str, without: Answer, words: str) -> None:
     finding = judge_entry(site(kind), NOTHING, without, Clients(Mode.ISSUE, OUR_REALM))
-    assert finding.level.value == "wrong"
+    assert finding.level.value == "failed"
     assert words in f"{finding.what} → {finding.fix}"
     taken = judge_entry(site(kind), OPEN, without, Clients(Mode.ISSUE, OUR_REALM))
     assert (taken.level.value, taken.what.startswith("it takes ")) == ("ok", True)

@@ -77,40 +77,42 @@ ONE = '{"repositories": ["a"]}'
 TWO = '{"repositories": ["a", "b"]}'
 DATE = email.utils.formatdate(NOW + 300, usegmt=True)
 CASES = [
-    Case("without the version", {"GET /v2/": answer(200, "{}")}, "registry", "note", ["authproxy adds it"]),
-    Case("with an empty page", {"GET /v2/": answer(200)}, "registry", "note", ["by which clients know"]),
-    Case("with another document", {"GET /v2/": answer(200, "[]")}, "registry", "wrong", ["no registry speaks there"]),
-    Case("ill", {"GET /v2/": answer(503)}, "registry", "wrong", ["503: it is not well"]),
-    Case("asked too often", {"GET /v2/": answer(429)}, "registry", "unsaid", ["try again later"]),
-    Case("garbage", {"GET /v2/": b"SSH-2.0-OpenSSH_9.2p1\r\n"}, "registry", "wrong", ["no answer in HTTP/1.1"]),
-    Case("nothing at all", {"GET /v2/": b""}, "registry", "wrong", ["gave no answer"]),
-    Case("silent behind its door", {CATALOG: b""}, "registry", "wrong", ["answered /v2/, and then no more"]),
+    Case("without the version", {"GET /v2/": answer(200, "{}")}, "registry", "warning", ["authproxy adds it"]),
+    Case("with an empty page", {"GET /v2/": answer(200)}, "registry", "warning", ["by which clients know"]),
+    Case("with another document", {"GET /v2/": answer(200, "[]")}, "registry", "failed", ["no registry speaks there"]),
+    Case("ill", {"GET /v2/": answer(503)}, "registry", "failed", ["503: it is not well"]),
+    Case("asked too often", {"GET /v2/": answer(429)}, "registry", "unknown", ["try again later"]),
+    Case("garbage", {"GET /v2/": b"SSH-2.0-OpenSSH_9.2p1\r\n"}, "registry", "failed", ["no answer in HTTP/1.1"]),
+    Case("nothing at all", {"GET /v2/": b""}, "registry", "failed", ["gave no answer"]),
+    Case("silent behind its door", {CATALOG: b""}, "registry", "failed", ["answered /v2/, and then no more"]),
     Case(
         "a clock that is ahead",
         {"GET /v2/": answer(200, "{}", Date=DATE)},
         "clock",
-        "note",
+        "warning",
         ["300 s ahead of ours", "set both by NTP"],
     ),
     Case(
         "a refusal without a reason",
         {"GET /v2/": answer(401, Docker_Distribution_API_Version="registry/2.0")},
         "auth",
-        "wrong",
+        "failed",
         ["refuses (401) without saying what it asks for"],
     ),
     Case(
         "an unknown kind of credentials",
         {"GET /v2/": answer(401, WWW_Authenticate="Negotiate")},
         "auth",
-        "wrong",
+        "failed",
         ["credentials of the kind 'negotiate'"],
     ),
-    Case("no catalog", {CATALOG: answer(404)}, "catalog", "note", ["is not to be had (404)"]),
-    Case("a catalog that is no list", {CATALOG: answer(200, "{}")}, "catalog", "wrong", ["cannot be read"]),
+    Case("no catalog", {CATALOG: answer(404)}, "catalog", "warning", ["is not to be had (404)"]),
+    Case("a catalog that is no list", {CATALOG: answer(200, "{}")}, "catalog", "failed", ["cannot be read"]),
     Case("a catalog of null", {CATALOG: answer(200, '{"repositories": null}')}, "catalog", "ok", ["no name"]),
     Case("a catalog of one", {CATALOG: answer(200, ONE)}, "catalog", "ok", ["one name, too few"]),
-    Case("a catalog without pages", {CATALOG: answer(200, TWO)}, "catalog", "note", ["asked for one name it gave 2"]),
+    Case(
+        "a catalog without pages", {CATALOG: answer(200, TWO)}, "catalog", "warning", ["asked for one name it gave 2"]
+    ),
     Case(
         "a catalog with pages",
         {CATALOG: answer(200, ONE, Link='</v2/_catalog?last=a&n=1>; rel="next"')},
@@ -122,36 +124,36 @@ CASES = [
         "a next page elsewhere",
         {CATALOG: answer(200, ONE, Link='<https://elsewhere.example/v2/_catalog?last=a&n=1>; rel="next"')},
         "catalog",
-        "wrong",
+        "failed",
         ["leads clients past authproxy: <https://elsewhere.example/"],
     ),
     Case(
         "tags without pages",
         {CATALOG: answer(200, ONE), TAGS: answer(200, '{"name": "a", "tags": ["1", "2"]}')},
         "tags",
-        "note",
+        "warning",
         ["of a knows no pages"],
     ),
-    Case("hidden tags", {CATALOG: answer(200, ONE), TAGS: answer(403)}, "tags", "note", ["not to be read (403)"]),
-    Case("deletes are off", {DELETE: answer(405)}, "deletes", "note", ["it answers 405"]),
-    Case("deletes are for others", {DELETE: answer(403)}, "deletes", "note", ["cannot be told: it answered 403"]),
-    Case("deletes of anything", {DELETE: answer(202)}, "deletes", "note", ["was answered with 202"]),
-    Case("no pushes", {UPLOAD: answer(403)}, "location", "note", ["it lets nobody push"]),
-    Case("no uploads", {UPLOAD: answer(405)}, "location", "note", ["it takes no uploads"]),
-    Case("an upload nowhere", {UPLOAD: answer(202)}, "location", "wrong", ["without saying where"]),
-    Case("a full disk", {UPLOAD: answer(500)}, "location", "wrong", ["answered with 500"]),
+    Case("hidden tags", {CATALOG: answer(200, ONE), TAGS: answer(403)}, "tags", "warning", ["not to be read (403)"]),
+    Case("deletes are off", {DELETE: answer(405)}, "deletes", "warning", ["it answers 405"]),
+    Case("deletes are for others", {DELETE: answer(403)}, "deletes", "warning", ["cannot be told: it answered 403"]),
+    Case("deletes of anything", {DELETE: answer(202)}, "deletes", "warning", ["was answered with 202"]),
+    Case("no pushes", {UPLOAD: answer(403)}, "location", "warning", ["it lets nobody push"]),
+    Case("no uploads", {UPLOAD: answer(405)}, "location", "warning", ["it takes no uploads"]),
+    Case("an upload nowhere", {UPLOAD: answer(202)}, "location", "failed", ["without saying where"]),
+    Case("a full disk", {UPLOAD: answer(500)}, "location", "failed", ["answered with 500"]),
     Case(
         "the client's host and not its scheme",
         {UPLOAD: answer(202, Location="http://authproxy-doctor.example/1"), "DELETE /1": answer(204)},
         "location",
-        "note",
+        "warning",
         ["not X-Forwarded-Proto: it answers with http"],
     ),
     Case(
         "an upload that stays",
         {UPLOAD: answer(202, Location="/1"), "DELETE /1": answer(405)},
         "location",
-        "note",
+        "warning",
         ["could not be cancelled: 405"],
     ),
 ]
@@ -171,7 +173,7 @@ async def test_its_own_address_is_put_right_by_us_and_the_upload_is_cancelled_th
     async with fake_upstream(behave := _Recording()) as fake:
         behave.url = fake.url
         (location,) = [finding for finding in await look(fake.url) if finding.check == "location"]
-    assert (location.level.value, "with its own address" in location.what) == ("note", True)
+    assert (location.level.value, "with its own address" in location.what) == ("warning", True)
     assert behave.lines[-1] == CANCEL
 
 
@@ -207,7 +209,7 @@ async def test_who_never_answers_is_waited_for_no_longer_than_is_said(monkeypatc
     began = time.monotonic()
     async with fake_upstream(hang) as fake:
         *_, last = await look(fake.url)
-    assert (last.check, last.level.value) == ("registry", "wrong")
+    assert (last.check, last.level.value) == ("registry", "failed")
     assert "nothing came within 0 s" in last.what
     assert time.monotonic() - began < questions.TIMEOUT_S + 5
 
@@ -222,7 +224,7 @@ async def test_a_body_that_drips_is_waited_for_no_longer_either(monkeypatch: pyt
 
     async with fake_upstream(drip) as fake:
         *_, last = await look(fake.url)
-    assert (last.check, last.level.value) == ("registry", "wrong")
+    assert (last.check, last.level.value) == ("registry", "failed")
 
 
 async def test_who_says_nothing_in_the_handshake_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +235,7 @@ async def test_who_says_nothing_in_the_handshake_is_left_alone(monkeypatch: pyte
 
     async with fake_upstream(hang) as fake:
         *_, last = await look(fake.url.replace("http:", "https:"))
-    assert (last.check, last.level.value) == ("tls", "wrong")
+    assert (last.check, last.level.value) == ("tls", "failed")
     assert "broke off in the handshake" in last.what
 
 
@@ -242,7 +244,7 @@ async def test_an_endless_list_is_read_no_further_than_is_said(monkeypatch: pyte
     endless = answer(200, '{"repositories": [' + '"a", ' * 100_000 + '"a"]}')
     async with running({CATALOG: endless}) as fake:
         found = [finding for finding in await look(fake.url) if finding.check == "catalog"]
-    assert [finding.level.value for finding in found] == ["wrong"]
+    assert [finding.level.value for finding in found] == ["failed"]
 
 
 class _Recording:
