@@ -1,4 +1,4 @@
-"""`http.maintenance`: while a file exists every request is turned away, with a message and when to come back."""
+"""`http.maintenance`: while a file exists, every request gets a 503 with a message and when to come back."""
 
 from collections.abc import Awaitable
 from pathlib import Path
@@ -8,6 +8,7 @@ import structlog
 
 from authproxy.asgi import App, Receive, Scope, Send
 from authproxy.errors import StartError, Unavailable
+from authproxy.files.reload import Reloaded
 
 log = structlog.get_logger(__name__)
 
@@ -15,36 +16,46 @@ log = structlog.get_logger(__name__)
 MAX_MESSAGE_CHARACTERS = 1000
 
 
-class Maintenance:
-    """The file, as it was when it was last looked at. A `watch.Reloadable`.
+class Maintenance(Reloaded[str | None]):
+    """The file, as it was when it was last looked at.
 
-    `reason` is what clients are told, None while there is no maintenance: the file's text, or `message` where it has
-    none or cannot be read.
+    `current` is the reason that clients get: the file's text, or `message` if it has none or cannot be read; None
+    while there is no maintenance.
     """
 
     part: ClassVar = "maintenance"
     takes_access_away: ClassVar = False
 
     def __init__(self, file: Path, *, message: str, retry_after_s: int) -> None:
-        """Look at once, so that a start under maintenance serves nobody. Raises StartError where it can't be told."""
+        """Look at once, so that a start under maintenance serves nobody. Raises StartError if the look fails."""
         self.retry_after_s = retry_after_s
-        self.reason: str | None = None
         self._file = file
         self._message = message
+        self._is_on = False
         try:
-            self.refresh()
+            super().__init__(file)
         except OSError as exc:
             raise StartError(
                 f"http.maintenance.file: cannot tell whether {file} is there: {exc.strerror}; name another path"
             ) from exc
 
-    def refresh(self) -> None:
-        """See `watch.Reloadable`. Where nobody can tell whether the file is there, all stays as it was."""
-        before, self.reason = self.reason, self._look()
-        if (before is None) != (self.reason is None):
-            log.warning("maintenance has ended" if self.reason is None else "maintenance", file=str(self._file))
+        self._changed()
 
-    def _look(self) -> str | None:
+    @property
+    def reason(self) -> str | None:
+        """See `current`."""
+        return self.current
+
+    def _look(self) -> object:
+        return object()  # equal to no other: the file is read at every look, since a chmod shows nowhere else
+
+    def _changed(self) -> None:
+        is_on = self.current is not None
+        if is_on != self._is_on:
+            self._is_on = is_on
+            log.warning("maintenance" if is_on else "maintenance has ended", file=str(self._file))
+
+    def _load(self) -> str | None:
         try:
             with self._file.open(encoding="utf-8-sig", errors="replace") as file:
                 return file.read(MAX_MESSAGE_CHARACTERS).strip() or self._message

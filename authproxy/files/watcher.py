@@ -1,4 +1,4 @@
-"""Files that change under a running server: policies, users, keys, revocations, certificates.
+"""The watcher of files that change under a running server: policies, users, keys, revocations, certificates.
 
 They are looked at once a second instead of being subscribed to: a look works on every file system (network shares
 and the symlink swaps of Kubernetes' ConfigMaps included) and costs microseconds for the few files there are.
@@ -13,16 +13,14 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar, Protocol, TypeAlias
 
 import structlog
 
 from authproxy.clock import Clock, uptime_s
 from authproxy.errors import StartError
+from authproxy.files.reload import DoesNotLoad, Reloadable
 from authproxy.log.alarms import sound
 
 log = structlog.get_logger(__name__)
@@ -30,72 +28,6 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 1.0
 # How long a node goes on by what a part said at the last look that succeeded.
 MAX_AGE_S = 60.0
-
-Fingerprint: TypeAlias = tuple[tuple[str, int, int, int], ...]
-
-
-class DoesNotLoad(Exception):
-    """The files were read, and what they say is wrong. The old content stays in force."""
-
-
-class Reloadable(Protocol):
-    """Something that was read from files and can be read again."""
-
-    part: ClassVar[str]  # its name in the log, the metrics and the readiness: "users"
-    takes_access_away: ClassVar[bool]  # so that nobody is served where it can't be looked at: see MAX_AGE_S
-
-    def refresh(self) -> None:
-        """Look whether the files changed, and if so read them and swap the new content in, in one step.
-
-        Runs in a thread, never twice at once. Where it raises, the old content stays in force, and the next call tries
-        again: DoesNotLoad for files that were read and are wrong, anything else where nobody knows what they say.
-        """
-
-
-@contextmanager
-def loading() -> Iterator[None]:
-    """Around the reading of changed files: a StartError becomes DoesNotLoad, but where the system is its cause."""
-    try:
-        yield
-    except StartError as exc:
-        if isinstance(exc.__cause__, OSError):
-            raise
-        raise DoesNotLoad(str(exc)) from exc
-
-
-def fingerprint(*paths: Path, pattern: str = "*") -> Fingerprint:
-    """What files look like from outside: path, inode, size and time of change of each.
-
-    A folder stands for the files in it that match `pattern`. What is missing, or may not be looked at, is left out, so
-    that its appearing shows. Raises OSError for every other fault: then nothing is known.
-    """
-    seen: list[tuple[str, int, int, int]] = []
-    for path in _files(paths, pattern):
-        try:
-            status = path.stat()
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
-            continue
-        seen.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(seen)
-
-
-def first_look(look: Callable[[], Fingerprint]) -> Fingerprint:
-    """What files look like before they are read at the start; nothing where the look itself fails.
-
-    The reading that follows then raises StartError, in the words of the setting that names the file.
-    """
-    try:
-        return look()
-    except OSError:
-        return ()
-
-
-def _files(paths: Iterable[Path], pattern: str) -> Iterable[Path]:
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(path.glob(pattern))
-        else:
-            yield path
 
 
 @dataclass(slots=True, eq=False)

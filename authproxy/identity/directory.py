@@ -8,7 +8,7 @@ from operator import is_
 from typing import ClassVar
 
 from authproxy.clock import Clock
-from authproxy.files.watcher import DoesNotLoad
+from authproxy.files.reload import DoesNotLoad
 from authproxy.identity.bcrypt_hash import DEFAULT_COST
 from authproxy.identity.entry import Entry
 from authproxy.identity.passwords import Passwords
@@ -63,7 +63,7 @@ class Directory:
         return None
 
     def refresh(self) -> None:
-        """See `watch.Reloadable`. Every source is read, whatever the others do."""
+        """See `files.reload.Reloadable`. Every source is read, whatever the others do."""
         faults: list[Exception] = []
         for source in self._sources:
             try:

@@ -5,7 +5,6 @@ decides: a principal; `REFUSED`, it knows the name and the password is wrong; `U
 """
 
 import hmac
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,7 +14,7 @@ from typing import Protocol, TypeAlias
 
 import structlog
 
-from authproxy.files.watcher import fingerprint, first_look, loading
+from authproxy.files.reload import Reloaded
 from authproxy.identity.bcrypt_hash import MAX_PASSWORD_BYTES, find_cost, is_cut, is_unprovable
 from authproxy.identity.entry import Entry
 from authproxy.identity.htpasswd import read_htpasswd
@@ -54,13 +53,22 @@ class Source(Protocol):
         """Groups, and whether the user is shut out, as said here for users of any source; or None."""
 
     def refresh(self) -> None:
-        """Read again what has changed. Raises as `watch.Reloadable`."""
+        """Read again what has changed. Raises as `files.reload.Reloadable`."""
 
 
 ReadEntries: TypeAlias = Callable[[Path], Mapping[str, Entry]]
 
 
-class FileSource:
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What a file holds, and what was made of it."""
+
+    entries: Mapping[str, Entry]
+    costs: tuple[int, ...]
+    principals: dict[str, Principal] = field(default_factory=dict)  # of users who were asked for
+
+
+class FileSource(Reloaded[_Loaded]):
     """Users of a file that is read whole and swapped in one step.
 
     `kind` goes into principals and stamps; with `once` one of several processes warns for all. A user's stamp is a
@@ -84,9 +92,7 @@ class FileSource:
         self._read = read
         self._passwords = passwords
         self._key = key
-        self._refreshing = threading.Lock()
-        self._seen = first_look(partial(fingerprint, path))
-        self._loaded = self._load()
+        super().__init__(path)
 
     def __repr__(self) -> str:
         return f"FileSource({self.kind!r}, {str(self.path)!r})"
@@ -94,11 +100,11 @@ class FileSource:
     @property
     def costs(self) -> Sequence[int]:
         """See Source."""
-        return self._loaded.costs
+        return self.current.costs
 
     async def authenticate(self, name: str, password: str, client: str = "") -> Principal | Answer:
         """See Source."""
-        loaded = self._loaded
+        loaded = self.current
         entry = loaded.entries.get(name)
         if entry is None or entry.hashed is None:
             return Answer.UNKNOWN
@@ -109,24 +115,13 @@ class FileSource:
 
     async def find(self, name: str) -> Principal | None:
         """See Source."""
-        loaded = self._loaded
+        loaded = self.current
         entry = loaded.entries.get(name)
         return None if entry is None or entry.hashed is None else self._principal(loaded, entry, entry.hashed)
 
     def find_entry(self, name: str) -> Entry | None:
         """See Source."""
-        return self._loaded.entries.get(name)
-
-    def refresh(self) -> None:
-        """Read the file again where it looks changed. One that does not load leaves the users as they were."""
-        with self._refreshing:
-            seen = fingerprint(self.path)  # before reading: a change meanwhile is seen by the next look
-            if seen == self._seen:
-                return
-            with loading():
-                self._loaded = self._load()
-            self._seen = seen
-            log.info("users reloaded", file=str(self.path), users=len(self._loaded.entries))
+        return self.current.entries.get(name)
 
     def _tell_of_cut(self, name: str, password: str, *, is_right: bool) -> None:
         """Say once for each user what became of a password that is longer than bcrypt reads."""
@@ -142,12 +137,15 @@ class FileSource:
         if self._once.claim(f"{self.path}: {name}: {what}"):
             log.warning(what, file=str(self.path), user=name, fix=f"authproxy user password {name}")
 
-    def _load(self) -> "_Loaded":
+    def _load(self) -> _Loaded:
         entries = self._read(self.path)
         found = (find_cost(entry.hashed) for entry in entries.values() if entry.hashed is not None)
         return _Loaded(entries, tuple(sorted(cost for cost in found if cost is not None)))
 
-    def _principal(self, loaded: "_Loaded", entry: Entry, hashed: str) -> Principal:
+    def _changed(self) -> None:
+        log.info("users reloaded", file=str(self.path), users=len(self.current.entries))
+
+    def _principal(self, loaded: _Loaded, entry: Entry, hashed: str) -> Principal:
         """The user, the same value each time as long as the file stays as it is."""
         if (known := loaded.principals.get(entry.name)) is not None:
             return known
@@ -159,15 +157,6 @@ class FileSource:
         )
         loaded.principals[entry.name] = principal
         return principal
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """What a file holds, and what was made of it."""
-
-    entries: Mapping[str, Entry]
-    costs: tuple[int, ...]
-    principals: dict[str, Principal] = field(default_factory=dict)  # of users who were asked for
 
 
 def htpasswd_source(path: Path, *, passwords: Passwords, key: bytes, once: LogOnce | None = None) -> FileSource:

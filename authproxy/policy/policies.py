@@ -9,7 +9,7 @@ import structlog
 
 from authproxy.access import Access
 from authproxy.clock import Clock
-from authproxy.files.watcher import Fingerprint, fingerprint, first_look, loading
+from authproxy.files.reload import Reloaded
 from authproxy.policy.decide import Decision, decide, expand
 from authproxy.policy.load import load_policies
 from authproxy.policy.model import Action, PolicySet
@@ -21,7 +21,7 @@ from authproxy.principal import Principal
 log = structlog.get_logger(__name__)
 
 
-class Policies:
+class Policies(Reloaded[PolicySet]):
     """What is in force now, from `path`: a policy file or a folder of them.
 
     Raises PolicyError where nothing loads at the start. From then on there is always something in force.
@@ -33,23 +33,17 @@ class Policies:
     def __init__(self, path: Path, *, now: Clock = time.time) -> None:
         self._path = path
         self._now = now
-        self._seen = first_look(self._look)  # before the files are read: a change while they are shows at the next look
-        self._current = load_policies(path)
-
-    @property
-    def current(self) -> PolicySet:
-        """The rules in force. A value: whoever holds it decides by it, whatever changes meanwhile."""
-        return self._current
+        super().__init__(path, pattern="*.y*ml")
 
     def decide(self, principal: Principal, access: Access, request: RequestFacts | None = None) -> Decision:
         """Decide one access by the rules in force."""
-        return decide(self._current, principal, access, now=self._now(), request=request)
+        return decide(self.current, principal, access, now=self._now(), request=request)
 
     def decided(
         self, principal: Principal, accesses: Iterable[Access], request: RequestFacts | None = None
     ) -> tuple[tuple[Access, Decision], ...]:
         """Each single action that `accesses` stand for, once and in their order, and what the same rules say of it."""
-        policies, now = self._current, self._now()
+        policies, now = self.current, self._now()
         singles = dict.fromkeys(single for access in accesses for single in expand(access))
         return tuple([(single, decide(policies, principal, single, now=now, request=request)) for single in singles])
 
@@ -64,11 +58,11 @@ class Policies:
 
     def carried(self, principal: Principal, accesses: Iterable[Access]) -> Carried:
         """What a token for these accesses must carry of its caller, for `decide_served` to decide as for the caller."""
-        return carried(self._current, principal, accesses)
+        return carried(self.current, principal, accesses)
 
     def asks_for_tag(self, action: Action, repository: str) -> bool:
         """Whether there is more to decide about this action there than a token says. Cheap, for every request."""
-        return self._current.asks_for_tag(action, repository)
+        return self.current.asks_for_tag(action, repository)
 
     def decide_served(
         self,
@@ -79,20 +73,13 @@ class Policies:
         request: RequestFacts | None = None,
     ) -> Decision:
         """Decide one action of a request by the rules in force: see `served.decide_served`."""
-        return decide_served(self._current, principal, action, repository, tag=tag, now=self._now(), request=request)
-
-    def refresh(self) -> None:
-        """Read the files again if they changed: see `watch.Reloadable`."""
-        seen = self._look()
-        if seen == self._seen:
-            return
-        with loading():
-            self._current = load_policies(self._path)
-        self._seen = seen
-        log.info("policies loaded", path=str(self._path), rules=len(self._current.rules))
+        return decide_served(self.current, principal, action, repository, tag=tag, now=self._now(), request=request)
 
     def __repr__(self) -> str:
-        return f"Policies({str(self._path)!r}, rules={len(self._current.rules)})"
+        return f"Policies({str(self._path)!r}, rules={len(self.current.rules)})"
 
-    def _look(self) -> Fingerprint:
-        return fingerprint(self._path, pattern="*.y*ml")
+    def _load(self) -> PolicySet:
+        return load_policies(self._path)
+
+    def _changed(self) -> None:
+        log.info("policies loaded", path=str(self._path), rules=len(self.current.rules))

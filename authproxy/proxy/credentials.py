@@ -5,13 +5,12 @@ It is sent to the addresses of the upstream alone, never to where an answer redi
 
 import base64
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from authproxy.access import Access
 from authproxy.errors import StartError
-from authproxy.files.watcher import fingerprint, first_look, loading
+from authproxy.files.reload import Reloaded
 
 # A password is no book; a file that is, is the wrong one.
 _MAX_PASSWORD_BYTES = 16 * 1024
@@ -27,7 +26,7 @@ class Credentials(Protocol):
         """The upstream did not take it: whether asking anew may bring another one."""
 
 
-class FixedBasic:
+class FixedBasic(Reloaded[bytes]):
     """A user, and a password that a file holds. Raises StartError where the file cannot be used."""
 
     part: ClassVar = "upstream password"
@@ -36,8 +35,7 @@ class FixedBasic:
     def __init__(self, username: str, passwordfile: Path) -> None:
         self._username = username
         self._file = passwordfile
-        self._seen = first_look(partial(fingerprint, passwordfile))
-        self._value = basic(username, read_password(passwordfile))
+        super().__init__(passwordfile)
 
     def __repr__(self) -> str:
         return f"FixedBasic({self._username!r}, {str(self._file)!r})"
@@ -45,26 +43,20 @@ class FixedBasic:
     @property
     def value(self) -> bytes:
         """The header's value."""
-        return self._value
+        return self.current
 
     async def authorization(self, needs: Sequence[Access]) -> bytes:
         """See Credentials: the same for everything."""
         del needs
-        return self._value
+        return self.current
 
     def forget(self, needs: Sequence[Access]) -> bool:
         """See Credentials: there is no other."""
         del needs
         return False
 
-    def refresh(self) -> None:
-        """See `watch.Reloadable`."""
-        seen = fingerprint(self._file)
-        if seen == self._seen:
-            return
-        with loading():
-            self._value = basic(self._username, read_password(self._file))
-        self._seen = seen
+    def _load(self) -> bytes:
+        return basic(self._username, read_password(self._file))
 
 
 def read_password(path: Path) -> str:

@@ -8,9 +8,9 @@ docs/decisions/0049-serve-a-renewed-certificate.md.
 
 import datetime as dt
 import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ import structlog
 from authproxy.certificates import KeyPair, check_not_expired, make_tls, read_leaf, read_pair
 from authproxy.clock import Clock
 from authproxy.errors import StartError
-from authproxy.files.watcher import fingerprint, loading
+from authproxy.files.reload import DoesNotLoad, Reloaded
 
 log = structlog.get_logger(__name__)
 
@@ -45,11 +45,25 @@ class LiveContext(ssl.SSLContext):
         return self.current.wrap_bio(*args, **options)
 
 
-class LiveTls:
-    """A certificate and its key that serve, and the two files they come from (`watch.Reloadable`).
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """A pair that serves, and what was made of it."""
+
+    pair: KeyPair
+    context: ssl.SSLContext
+    expires: float  # in seconds since 1970
+
+    @classmethod
+    def of(cls, pair: KeyPair) -> "_Serving":
+        """Raises StartError if the pair cannot serve."""
+        return cls(pair, make_tls(pair), read_leaf(pair).not_valid_after_utc.timestamp())
+
+
+class LiveTls(Reloaded[_Serving]):
+    """A certificate and its key that serve, and the two files they come from.
 
     `context` is for all connections of a process. Pickled, it takes the pair along: a worker that starts while the
-    files are broken serves what its parent has read. Raises StartError where the pair can't serve.
+    files are broken serves what its parent has read. Raises StartError if the pair cannot serve.
     """
 
     part: ClassVar = "certificate"
@@ -58,10 +72,10 @@ class LiveTls:
     def __init__(self, pair: KeyPair, *, now: Clock = time.time) -> None:
         self.context = LiveContext(ssl.PROTOCOL_TLS_SERVER)
         self._now = now
-        self._refreshing = threading.Lock()
-        self._seen = fingerprint()  # of nothing: the first look reads the files, which may have changed since
+        self._files = pair.certificate_file, pair.key_file
         self._unsound_since: float | None = None
-        self._take(pair, make_tls(pair))
+        super().__init__(*self._files, begin_with=lambda: _Serving.of(pair))
+        self._serve()
 
     @classmethod
     def open(cls, certificate: Path, key: Path) -> "LiveTls":
@@ -71,67 +85,65 @@ class LiveTls:
         return cls(pair)
 
     def __repr__(self) -> str:
-        return f"LiveTls({str(self._pair.certificate_file)!r}, {str(self._pair.key_file)!r})"
+        return f"LiveTls({', '.join(repr(str(file)) for file in self._files)})"
 
     def __reduce__(self) -> "tuple[Callable[[KeyPair], LiveTls], tuple[KeyPair]]":
-        return LiveTls, (self._pair,)
+        return LiveTls, (self.current.pair,)
 
     def expiries(self) -> Mapping[tuple[str, ...], float]:
         """When the certificate that serves ends, in seconds since 1970, by its file: what metrics read."""
-        return {(str(self._pair.certificate_file),): self._expires}
+        return {(str(self._files[0]),): self.current.expires}
 
     def refresh(self) -> None:
-        """See `watch.Reloadable`. A fault raises once the files had time to settle; until then it is no fault."""
-        with self._refreshing:
-            self._tell_of_end()
-            try:
-                self._look()
-            except (StartError, OSError):
-                now = self._now()
-                if self._unsound_since is None:
-                    self._unsound_since = now
-                if now - self._unsound_since >= SETTLES_WITHIN_S:
-                    with loading():
-                        raise
-            else:
-                self._unsound_since = None
+        """See Reloadable. A fault raises once the files had time to settle; until then it is none.
 
-    def _look(self) -> None:
-        """Take what the files hold where they changed. Those that can't serve are read at every look: see `_seen`."""
-        seen = fingerprint(self._pair.certificate_file, self._pair.key_file)
-        if seen == self._seen:
-            return
-        pair = read_pair(self._pair.certificate_file, self._pair.key_file)
-        if pair != self._pair:
-            self._check_dates(pair)
-            self._take(pair, make_tls(pair))
-            log.info("certificate reloaded", file=str(pair.certificate_file), expires=_day(self._expires))
-        self._seen = seen  # of before the reading: a change meanwhile is seen by the next look
+        Files that cannot serve are read at every look until they can.
+        """
+        self._report_expiry()
+        try:
+            super().refresh()
+        except (DoesNotLoad, StartError, OSError):
+            now = self._now()
+            if self._unsound_since is None:
+                self._unsound_since = now
+            if now - self._unsound_since >= SETTLES_WITHIN_S:
+                raise
+        else:
+            self._unsound_since = None
+
+    def _load(self) -> _Serving:
+        pair = read_pair(*self._files)
+        if pair == self.current.pair:
+            return self.current
+        self._check_dates(pair)
+        return _Serving.of(pair)
+
+    def _changed(self) -> None:
+        self._serve()
+        log.info("certificate reloaded", file=str(self._files[0]), expires=_day(self.current.expires))
+
+    def _serve(self) -> None:
+        self.context.current = self.current.context
+        self._has_reported_expiry = False
 
     def _check_dates(self, pair: KeyPair) -> None:
-        """Raises StartError where clients would refuse the pair as of now, and still take the one that serves."""
+        """Raises StartError if clients would refuse the pair as of now, and still take the one that serves."""
         now = dt.datetime.fromtimestamp(self._now(), dt.UTC)
         check_not_expired(pair, now)
         begins = read_leaf(pair).not_valid_before_utc
-        if begins > now and now.timestamp() < self._expires:
+        if begins > now and now.timestamp() < self.current.expires:
             raise StartError(
                 f"http.tls.certificate: {pair.certificate_file} is not valid before {begins:%Y-%m-%d %H:%M} UTC;"
                 " it serves from then on"
             )
 
-    def _take(self, pair: KeyPair, context: ssl.SSLContext) -> None:
-        self._pair = pair
-        self._expires = read_leaf(pair).not_valid_after_utc.timestamp()
-        self._has_told_of_end = False
-        self.context.current = context
-
-    def _tell_of_end(self) -> None:
-        if not self._has_told_of_end and self._now() > self._expires:
-            self._has_told_of_end = True
+    def _report_expiry(self) -> None:
+        if not self._has_reported_expiry and self._now() > self.current.expires:
+            self._has_reported_expiry = True
             log.error(
                 "the certificate has expired and clients refuse it; renew it",
-                file=str(self._pair.certificate_file),
-                expires=_day(self._expires),
+                file=str(self._files[0]),
+                expires=_day(self.current.expires),
             )
 
 

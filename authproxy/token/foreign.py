@@ -11,7 +11,6 @@ import base64
 import binascii
 import datetime as dt
 import json
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,8 @@ from cryptography import x509
 
 from authproxy.errors import StartError
 from authproxy.files.pem import Wanted, find_fault
+from authproxy.files.reload import Reloaded
 from authproxy.files.text import read_content
-from authproxy.files.watcher import Fingerprint, fingerprint, first_look, loading
 from authproxy.token.certificate_chain import verify_chain
 from authproxy.token.jwk import (
     ALGORITHMS,
@@ -52,7 +51,7 @@ class _Trusted:
     by_name: Mapping[str, PublicKey]  # by the names that a `kid` may use; by RFC 7638 thumbprint always
 
 
-class ForeignKeys:
+class ForeignKeys(Reloaded[_Trusted]):
     """`TrustedKeys` of a certificate bundle, a key set, or both; read again when the files change.
 
     `algorithms` narrows what may sign (`auth.token.signingalgorithms`); empty: all that the keys can do, which never
@@ -74,18 +73,16 @@ class ForeignKeys:
         self._bundle = rootcertbundle
         self._jwks = jwks
         self._allowed = frozenset(algorithms or ALGORITHMS)
-        self._refreshing = threading.Lock()
-        self._seen = first_look(self._look)
-        self._trusted = self._load()
+        super().__init__(*(path for path in (rootcertbundle, jwks) if path is not None))
 
     @property
     def version(self) -> object:
         """See TrustedKeys."""
-        return self._trusted
+        return self.current
 
     def select(self, header: Mapping[str, Any], now: float) -> TrustedKey:
         """See TrustedKeys."""
-        trusted = self._trusted
+        trusted = self.current
         if "x5c" in header:
             chain = _parse_chain(header["x5c"])
             until = verify_chain(chain, trusted.certificates, dt.datetime.fromtimestamp(now, dt.UTC))
@@ -95,24 +92,10 @@ class ForeignKeys:
             raise unknown_key(_name_of_key(header) or header.get("kid"), trusted.by_name)
         return self._use(key, float("inf"))
 
-    def refresh(self) -> None:
-        """See `watch.Reloadable`."""
-        with self._refreshing:
-            seen = self._look()
-            if seen == self._seen:
-                return
-            with loading():
-                self._trusted = self._load()
-            self._seen = seen
-            log.info("trusted keys reloaded", keys=len(self._trusted.by_name))
-
     def _use(self, key: object, until: float) -> TrustedKey:
         if not isinstance(key, PUBLIC_KEYS):
             raise UntrustedKey("the certificate's key is of a kind that signs no tokens")
         return TrustedKey(key, self._allowed.intersection(algorithms_of(key)), until)
-
-    def _look(self) -> Fingerprint:
-        return fingerprint(*(path for path in (self._bundle, self._jwks) if path is not None))
 
     def _load(self) -> _Trusted:
         certificates = _read_bundle(self._bundle) if self._bundle else ()
@@ -120,6 +103,9 @@ class ForeignKeys:
         if self._jwks:
             named |= _read_jwks(self._jwks)
         return _Trusted(certificates, MappingProxyType(named))
+
+    def _changed(self) -> None:
+        log.info("trusted keys reloaded", keys=len(self.current.by_name))
 
 
 def _name_of_key(header: Mapping[str, Any]) -> str:

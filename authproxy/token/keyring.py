@@ -12,7 +12,6 @@ key that is not retired verifies. A name in a token can only ever be looked up a
 import hmac
 import math
 import secrets
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +23,7 @@ import structlog
 from authproxy.clock import Clock
 from authproxy.errors import StartError, Unavailable
 from authproxy.files.atomic import locked, make_private_folder, read_private, write_private
-from authproxy.files.watcher import fingerprint, loading
+from authproxy.files.reload import Reloaded
 from authproxy.token.authority import certify_key, find_chain, make_authority
 from authproxy.token.jose_header import PLAIN, HeaderStyle
 from authproxy.token.jwk import to_jwk
@@ -42,8 +41,8 @@ DEFAULT_ALGORITHM = "ES256"
 JWKS_MAX_AGE_S = 300
 
 
-class KeyRing:
-    """The keys of a folder, read again when it changes. Made by `open`."""
+class KeyRing(Reloaded[Mapping[str, RingKey]]):
+    """The keys of a folder by kid, read again when it changes; the secret is read only at the start. Made by `open`."""
 
     part: ClassVar = "keys"
     takes_access_away: ClassVar = True
@@ -52,10 +51,7 @@ class KeyRing:
         self.folder = folder
         self._style = style
         self._now = now
-        self._refreshing = threading.Lock()
-        self._seen = fingerprint(folder)
-        self._keys = self._read()
-        self._by_name = _by_name(self._keys)
+        super().__init__(folder)
         self._secret = _read_secret(folder / SECRET)
 
     @classmethod
@@ -89,17 +85,17 @@ class KeyRing:
             ) from exc
 
     def __repr__(self) -> str:
-        return f"KeyRing({str(self.folder)!r}, {', '.join(self._keys)})"
+        return f"KeyRing({str(self.folder)!r}, {', '.join(self.current)})"
 
     @property
     def version(self) -> object:
         """See TrustedKeys."""
-        return self._keys
+        return self.current
 
     def signing(self) -> RingKey:
         """The key that signs now. Raises Unavailable where the last one was retired."""
         now = self._now()
-        key = find_signing(self._keys, now)
+        key = find_signing(self.current, now)
         if key is None:
             raise Unavailable("no key signs tokens now")
         return key
@@ -114,35 +110,28 @@ class KeyRing:
 
     def jwks(self) -> dict[str, Any]:
         """The public keys that verify, as a key set (RFC 7517 §5): also those that will sign later."""
-        return key_set(self._keys, self._now(), self._style)
+        return key_set(self.current, self._now(), self._style)
 
     def settled_s(self) -> float:
         """For how many seconds from now nothing changes by itself: no key begins to sign, none is retired."""
         now = self._now()
-        moments = [moment for key in self._keys.values() for moment in (key.signs_from, key.retired) if moment]
+        moments = [moment for key in self.current.values() for moment in (key.signs_from, key.retired) if moment]
         return min((moment - now for moment in moments if moment > now), default=math.inf)
 
     def secret(self, purpose: str) -> bytes:
         """32 bytes for one purpose, the same on every node and after every start (RFC 5869 §2.3, HKDF-Expand)."""
         return hmac.digest(self._secret, purpose.encode() + b"\x01", "sha256")
 
-    def refresh(self) -> None:
-        """See `watch.Reloadable`. The secret is read at the start alone."""
-        with self._refreshing:
-            seen = fingerprint(self.folder)
-            if seen == self._seen:
-                return
-            with loading():
-                keys = self._read()
-            self._seen = seen
-            self._by_name = _by_name(keys)  # first: what signs must be known
-            self._keys = keys
-            log.info("keys reloaded", folder=str(self.folder), keys=len(keys))
-
-    def _read(self) -> Mapping[str, RingKey]:
+    def _load(self) -> Mapping[str, RingKey]:
         now = self._now()
         keys = read_ring(self.folder, now)
-        return certified_ring(self.folder, keys, now) if self._style.has_certificates else keys
+        if self._style.has_certificates:
+            keys = certified_ring(self.folder, keys, now)
+        self._by_name = _by_name(keys)  # before the keys are in force: what signs must be known
+        return keys
+
+    def _changed(self) -> None:
+        log.info("keys reloaded", folder=str(self.folder), keys=len(self.current))
 
 
 def find_signing(keys: Mapping[str, RingKey], now: float) -> RingKey | None:

@@ -10,9 +10,7 @@ import datetime as dt
 import hashlib
 import json
 import math
-import threading
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Protocol
@@ -21,7 +19,7 @@ import structlog
 
 from authproxy.errors import StartError
 from authproxy.files.atomic import locked, make_private_folder, read_private, write_private
-from authproxy.files.watcher import fingerprint, first_look
+from authproxy.files.reload import Reloaded
 
 log = structlog.get_logger(__name__)
 
@@ -53,21 +51,20 @@ class NobodyRevoked:
         return False
 
 
-class RevocationFolder:
+class RevocationFolder(Reloaded[Mapping[str, float]]):
     """Revocations of a state folder, read again when it changes.
 
-    The folder is made where it is missing. Raises StartError where it cannot be used.
+    The folder is made if it is missing. Raises StartError if it cannot be used.
     """
 
     part: ClassVar = "revocations"
     takes_access_away: ClassVar = True
+    wrong_counts_as_unread: ClassVar = True  # only our own command writes here, and a damaged file may revoke anything
 
     def __init__(self, state: Path) -> None:
         self.folder = state / FOLDER
         _make(self.folder)
-        self._refreshing = threading.Lock()
-        self._seen = first_look(partial(fingerprint, self.folder, pattern=_PATTERN))
-        self._before = _read(self.folder)
+        super().__init__(self.folder, pattern=_PATTERN)
 
     def __repr__(self) -> str:
         return f"RevocationFolder({str(self.folder)!r})"
@@ -75,23 +72,22 @@ class RevocationFolder:
     @property
     def version(self) -> object:
         """See Revocations."""
-        return self._before
+        return self.current
 
     def refuses(self, subject: str, issued_at: float) -> bool:
         """See Revocations."""
-        return issued_at < self._before.get(subject, -math.inf)
+        return issued_at < self.current.get(subject, -math.inf)
 
-    def refresh(self) -> None:
-        """See `watch.Reloadable`. A file that is wrong may revoke anything, so it is as one that can't be read."""
-        with self._refreshing:
-            if not self.folder.is_dir():  # which looks like one without a revocation
-                raise StartError(f"token.state: the folder {self.folder} has gone; put it back, or restart the server")
-            seen = fingerprint(self.folder, pattern=_PATTERN)
-            if seen == self._seen:
-                return
-            self._before = _read(self.folder)
-            self._seen = seen
-            log.info("revocations reloaded", folder=str(self.folder), subjects=len(self._before))
+    def _look(self) -> object:
+        if not self.folder.is_dir():  # which looks like one without a revocation
+            raise StartError(f"token.state: the folder {self.folder} has gone; put it back, or restart the server")
+        return super()._look()
+
+    def _load(self) -> Mapping[str, float]:
+        return _read(self.folder)
+
+    def _changed(self) -> None:
+        log.info("revocations reloaded", folder=str(self.folder), subjects=len(self.current))
 
 
 def revoke(state: Path, subject: str, before: dt.datetime) -> dt.datetime:

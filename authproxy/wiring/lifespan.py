@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-from authproxy.files.watcher import Reloadable, Watch
+from authproxy.files.reload import Reloadable
+from authproxy.files.watcher import Watch
 from authproxy.health.checks import Checks
 from authproxy.log.once import LogOnce
 from authproxy.log.setup import writer

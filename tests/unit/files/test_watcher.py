@@ -1,79 +1,18 @@
 """Files that change under a running server."""
 
 import errno
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Event, Semaphore
 from typing import ClassVar
 
 import pytest
 from structlog.testing import capture_logs
 
-from authproxy.files.watcher import MAX_AGE_S, DoesNotLoad, Watch, fingerprint, first_look
+from authproxy.files.reload import DoesNotLoad
+from authproxy.files.watcher import MAX_AGE_S, Watch
 from tests.support.tokens import FakeClock
-
-
-def write(path: Path, text: str) -> None:
-    """As our writers do: a new file under the old name."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text)
-    fresh.replace(path)
-
-
-def test_a_new_file_under_the_old_name_shows_even_with_the_same_size_and_time(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_text("one")
-    before, status = fingerprint(path), path.stat()
-    write(path, "two")
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert fingerprint(path) != before
-
-
-def test_appearing_and_vanishing_show(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    without = fingerprint(path)
-    path.write_text("x")
-    assert fingerprint(path) != without
-    path.unlink()
-    assert fingerprint(path) == without
-
-
-def test_a_folder_stands_for_its_matching_files(tmp_path: Path) -> None:
-    before = fingerprint(tmp_path, pattern="*.yaml")
-    (tmp_path / "a.txt").write_text("x")
-    assert fingerprint(tmp_path, pattern="*.yaml") == before
-    (tmp_path / "a.yaml").write_text("x")
-    assert fingerprint(tmp_path, pattern="*.yaml") != before
-
-
-def test_a_symlink_swap_shows(tmp_path: Path) -> None:
-    """Kubernetes' ConfigMaps: the name stays, what it points to is another folder's file."""
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "a").write_text(folder)
-    link = tmp_path / "a"
-    link.symlink_to("one/a")
-    before = fingerprint(link)
-    link.unlink()
-    link.symlink_to("two/a")
-    assert fingerprint(link) != before
-
-
-def test_a_file_that_nobody_can_tell_of_is_not_taken_for_a_missing_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "a").write_text("x")
-
-    def fail(path: Path) -> os.stat_result:
-        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
-
-    monkeypatch.setattr(Path, "stat", fail)
-    with pytest.raises(OSError, match="Input/output"):
-        fingerprint(tmp_path / "a")
-    assert first_look(lambda: fingerprint(tmp_path / "a")) == ()  # the reading that follows says what is wrong
 
 
 class Part:

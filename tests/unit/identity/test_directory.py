@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from authproxy.errors import StartError
-from authproxy.files.watcher import DoesNotLoad
+from authproxy.files.reload import DoesNotLoad
 from authproxy.identity.accounts import add_user, remove_user, set_expiry, set_password
 from authproxy.identity.bcrypt_hash import check_password, find_cost, hash_password
 from authproxy.identity.directory import Directory

@@ -5,7 +5,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from authproxy.access import CATALOG, Access, delete, pull, push
-from authproxy.files.watcher import DoesNotLoad
+from authproxy.files.reload import DoesNotLoad
 from authproxy.policy.load import PolicyError
 from authproxy.policy.model import Action
 from authproxy.policy.policies import Policies

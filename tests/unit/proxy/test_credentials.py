@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from authproxy.errors import StartError
-from authproxy.files.watcher import DoesNotLoad
+from authproxy.files.reload import DoesNotLoad
 from authproxy.proxy.credentials import FixedBasic
 
 

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from authproxy.certificates import read_pair
 from authproxy.errors import StartError
-from authproxy.files.watcher import DoesNotLoad
+from authproxy.files.reload import DoesNotLoad
 from authproxy.server.tls import SETTLES_WITHIN_S, LiveTls
 from tests.support.certificates import Made, make, unverifying
 

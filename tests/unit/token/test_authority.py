@@ -134,7 +134,7 @@ def test_a_new_authority_does_not_vouch_for_a_key_that_was_retired(folder: Path,
     for path in (folder / "ca.pem", folder / "ca.key"):
         path.unlink()
     ring = KeyRing.open(folder, style=LEAF, now=clock)
-    assert {kid: len(key.certificates) for kid, key in ring._keys.items()} == {stolen: 0, ring.signing().kid: 2}
+    assert {kid: len(key.certificates) for kid, key in ring.current.items()} == {stolen: 0, ring.signing().kid: 2}
 
 
 def test_an_authority_that_cannot_sign_stops_a_rotation_before_it_leaves_anything(

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from authproxy.access import Grant, InvalidToken, pull
 from authproxy.authorization import Bearer
 from authproxy.errors import StartError
-from authproxy.files.watcher import DoesNotLoad
+from authproxy.files.reload import DoesNotLoad
 from authproxy.principal import Principal
 from authproxy.token.foreign import ForeignKeys
 from authproxy.token.jwk import libtrust_fingerprint, thumbprint, to_jwk

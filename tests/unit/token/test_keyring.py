@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from authproxy.access import Grant, pull
 from authproxy.authorization import Bearer
 from authproxy.errors import StartError, Unavailable
-from authproxy.files.watcher import DoesNotLoad
+from authproxy.files.reload import DoesNotLoad
 from authproxy.principal import ANONYMOUS
 from authproxy.token.issuer import Issuer
 from authproxy.token.jwk import thumbprint

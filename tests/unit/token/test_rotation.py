@@ -267,7 +267,7 @@ class Cluster:
 
     def _keys(self) -> dict[str, float]:
         ring = KeyRing.open(self.folder, now=self.clock)
-        return {kid: key.signs_from for kid, key in ring._keys.items()}
+        return {kid: key.signs_from for kid, key in ring.current.items()}
 
 
 @settings(deadline=None, max_examples=25)
