@@ -5,6 +5,7 @@ calls `refresh` once a second. See docs/decisions/0032-reload-files-in-one-place
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,7 +36,7 @@ class Reloadable(Protocol):
         """
 
 
-class Reloaded(Generic[T]):
+class Reloaded(ABC, Generic[T]):
     """A value made of `paths`, read at once and again when one of them changes: base class of every `Reloadable`.
 
     A subclass says how to load (`_load`) and what to do or log after a change (`_changed`). One lock serves all: of two
@@ -78,12 +79,12 @@ class Reloaded(Generic[T]):
         """What the files look like from outside: read again when it differs. Raises where that is unknown."""
         return fingerprint(*self._paths, pattern=self._pattern)
 
+    @abstractmethod
     def _load(self) -> T:
         """Read the files; the same object again if nothing in them changed.
 
         Raises StartError that names the setting and the file. One with an OSError as its cause means unread, not wrong.
         """
-        raise NotImplementedError
 
     def _changed(self) -> None:
         """Another value is `current`: log it, and hand it on where it is needed."""
