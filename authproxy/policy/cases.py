@@ -1,4 +1,4 @@
-"""Cases beside the rules: who asks for what and what must be the answer; and which rules no case ever decided by."""
+"""Test cases beside the rules: who requests what, the expected decision, and which rules no case covers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from authproxy.principal import Principal
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One question and the answer that the rules of all files together must give."""
+    """One request and the decision that the rules of all files together must make."""
 
     principal: Principal
-    scope: str  # one scope: each of its actions must be answered as expected
+    scope: str  # one scope; each of its actions must get the expected decision
     expected: Effect
-    rule: str | None  # the name of a rule that must be among those that decide
+    rule: str | None  # the name of a rule that must be among the deciding ones
     why: str
     file: str
-    line: int  # counted from 1, where the case begins
-    at: float | None = None  # the time, in seconds since 1970; None: no condition about it can be told
-    tag: str | None = None  # None: not known, as when a token is issued
-    request: RequestFacts | None = None  # how it is asked; None: no condition about it can be told
+    line: int  # where the case begins, from 1
+    at: float | None = None  # in seconds since 1970; None: conditions about the time are undecidable
+    tag: str | None = None  # None: unknown, as when a token is issued
+    request: RequestFacts | None = None  # None: conditions about the request are undecidable
 
     @property
     def place(self) -> str:
@@ -38,7 +38,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a case went: `faults` has a sentence for each action that was answered otherwise, or by another rule."""
+    """The result of a case: `faults` has a sentence for each action with another decision or another deciding rule."""
 
     case: Case
     faults: tuple[str, ...]
@@ -46,19 +46,19 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How all cases went, in their order, and the rules that decided in none of them."""
+    """The results of all cases, in order, and the rules that decided none of them."""
 
     outcomes: tuple[Outcome, ...]
     untested: tuple[Rule, ...]
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
-        """Those that were not answered as expected."""
+        """The cases that failed."""
         return tuple(outcome for outcome in self.outcomes if outcome.faults)
 
 
 def run_cases(policies: PolicySet, cases: Iterable[Case]) -> Report:
-    """Decide each case by the rules."""
+    """Run each case."""
     names = {rule.name for rule in policies.rules}
     deciding: set[str] = set()
     outcomes = []

@@ -1,6 +1,6 @@
-"""What in a set of rules is there in vain: rules that never match, that others make void, that are about nobody.
+"""Useless rules: rules that never match, that other rules make redundant, or that match no caller.
 
-A rule is compared atom by atom (`atoms.py`): it is in vain where other rules cover each of its atoms.
+Rules are compared atom by atom (`rule_atoms.py`): a rule is redundant if other rules cover each of its atoms.
 """
 
 from collections import defaultdict
@@ -15,11 +15,11 @@ from authproxy.policy.rule_atoms import Atom, atom_covers, atoms
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as its author can have meant it."""
+    """One rule or case that its author cannot have meant."""
 
     file: str
     line: int
-    subject: str  # the rule or case, as messages name it
+    subject: str  # the rule or case as messages name it
     sentence: str
 
     def __str__(self) -> str:
@@ -33,7 +33,7 @@ def check(
     groups: Collection[str] | None = None,
     robots: Collection[str] | None = None,
 ) -> tuple[Finding, ...]:
-    """All findings, by place. `groups` and `robots` are all that there are; None where that is not known."""
+    """All findings, by place. `groups` and `robots` are all that exist; None if that is unknown."""
     rules = sorted(policies.rules, key=lambda rule: (rule.file, rule.line))
     found = [*_never_matching(rules), *_in_vain(rules), *_unknown_rules(rules, cases)]
     if groups is not None:
@@ -55,7 +55,7 @@ def _never_matching(rules: Iterable[Rule]) -> Iterator[Finding]:
 def _in_vain(rules: list[Rule]) -> Iterator[Finding]:
     denies = _Kept(rule for rule in rules if rule.effect is Effect.DENY)
     allows = _Kept(rule for rule in rules if rule.effect is Effect.ALLOW)
-    # From the last to the first: of two that say the same the first is kept.
+    # From the last to the first: of two equal rules the first is kept.
     for rule in reversed(rules):
         own = tuple(atoms(rule))
         if not own:
@@ -72,7 +72,7 @@ def _in_vain(rules: list[Rule]) -> Iterator[Finding]:
 
 
 class _Kept:
-    """The atoms of rules that have not been found to be in vain, filed by action and by first path segment."""
+    """The atoms of rules that are not redundant, indexed by action and first path segment."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._filed: defaultdict[tuple[Action, str | None], list[tuple[Atom, Rule]]] = defaultdict(list)
@@ -81,7 +81,7 @@ class _Kept:
                 self._filed[atom.action, atom.head].append((atom, rule))
 
     def covering(self, own: Iterable[Atom], *, but: Rule) -> tuple[Rule, ...]:
-        """Rules that together cover all these atoms, by place; none where they do not."""
+        """Rules that together cover all these atoms, by place; empty if they do not."""
         found: dict[str, Rule] = {}
         for atom in own:
             heads = {None, atom.head}
@@ -99,7 +99,7 @@ class _Kept:
 
 
 def _is_as_short(rule: Rule, other: Rule) -> bool:
-    """Whether tokens by a rule end at least as early as by another one, or the rule gives none."""
+    """Whether tokens of a rule expire no later than those of another, or the rule grants none."""
     if other.lifetime_s is None or rule.effect is Effect.DENY:
         return True
     return rule.lifetime_s is not None and rule.lifetime_s <= other.lifetime_s

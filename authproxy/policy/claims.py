@@ -1,14 +1,14 @@
 """The claims of a caller as policies see them: each is a set of texts.
 
-A text is itself, a whole number its decimal digits, true and false these words; a list is each of its entries. What is
-anything else (an object, null, a fraction) is as if it were not there. Nobody without a name has claims.
+A text is itself, an integer its decimal digits, a boolean the word true or false; a list counts as each of its entries.
+Other values (objects, null, fractions) are ignored. Anonymous callers have no claims.
 """
 
 from authproxy.principal import Principal
 
 
 def claim_values(principal: Principal, name: str) -> frozenset[str]:
-    """All values that a caller has for a claim, as texts; none where it is missing."""
+    """All values of a claim of the caller, as texts; empty if the claim is missing."""
     if principal.is_anonymous or (value := principal.claims.get(name)) is None:
         return frozenset()
     values = value if isinstance(value, list | tuple | set | frozenset) else (value,)

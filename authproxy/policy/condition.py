@@ -1,12 +1,12 @@
-"""Conditions of rules, in CEL: compiled when a policy loads, asked when a rule otherwise matches.
+"""Conditions of rules, in CEL: compiled when a policy loads, evaluated when the rest of a rule matches.
 
-The language is Common Expression Language (cel.dev). What may be named in it is `facts.NAMES`; about addresses there is
-one more function (`network.py`). Whatever else is named, an expression that is not true or false, and one that does
-not parse are refused when the file loads.
+The language is Common Expression Language (cel.dev). Its variables are `facts.NAMES`, with one more function for
+addresses (`network.py`). An unknown name, an expression that is not boolean and a syntax error are refused when the
+file loads.
 
-A condition holds, or does not, or cannot be told: a claim is missing, or of another type than it is compared with, or
-there is no request. What cannot be told never opens anything: an `allow` needs a condition that holds, a `deny` is void
-only where it does not. The library bounds the work of one evaluation; past that it cannot be told either.
+A condition is true, false or undecidable: a claim is missing or has another type than it is compared with, or there is
+no request. An undecidable condition never grants anything: an `allow` needs a true condition, a `deny` is skipped only
+if its condition is false. The library limits the work of one evaluation; past the limit the condition is undecidable.
 """
 
 from dataclasses import dataclass, field
@@ -16,20 +16,20 @@ from typing import Any, Self
 from authproxy.policy.facts import NAMES, Facts, named_in
 from authproxy.policy.network import FUNCTION, NetworkInvalid, check_networks, is_in_network
 
-# Lists that were imported have long ones. A `matches` takes about 10 µs, so such a rule is asked within 2 ms.
+# Imported lists have long ones. A `matches` takes about 10 µs, so such a condition takes 2 ms.
 MAX_LENGTH = 10_000
 
 
 class ConditionInvalid(ValueError):
-    """An expression that can be no condition. The text says where."""
+    """An invalid condition. The text says where."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One expression, compiled."""
+    """A compiled expression."""
 
     text: str
-    names: frozenset[str]  # of facts: all that it speaks of, and perhaps more
+    names: frozenset[str]  # of facts that the expression reads, perhaps more
     _expression: Any = field(repr=False, compare=False)
 
     @classmethod
@@ -50,10 +50,10 @@ class Condition:
         return cls(text, named_in(text), expression)
 
     def holds(self, facts: Facts) -> bool | None:
-        """Whether it holds; None where that cannot be told."""
+        """The value of the condition; None if it is undecidable."""
         try:
             value = self._expression.eval(data=facts.of(self.names)).plain_value()
-        except Exception:  # noqa: BLE001  the library raises several for claims that it cannot take; none opens anything
+        except Exception:  # noqa: BLE001  the library raises several errors for claims of other types; none grants anything
             return None
         # An error is a value too: its text.
         return value if isinstance(value, bool) else None
@@ -64,7 +64,7 @@ class Condition:
 
 @cache
 def _environment() -> Any:
-    # Imported where the first condition is met: most policies have none, and the library is large.
+    # Imported for the first condition: most policies have none, and the library is large.
     from cel_expr_python import cel  # type: ignore[import-untyped]  # its stubs lack the marker that they are there
 
     kinds = {
@@ -83,6 +83,6 @@ def _environment() -> Any:
 
 
 def _what_is_wrong(message: str) -> str:
-    """The first line of the library's message, without its status words: `1:9: undeclared reference to 'x'`."""
+    """The first line of the library's message without its status words: `1:9: undeclared reference to 'x'`."""
     line = message.partition("\n")[0].removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ")
     return line.replace("<input>:", "at ").replace(" (in container '')", "").partition(" expecting {")[0]

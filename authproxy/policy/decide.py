@@ -1,6 +1,7 @@
-"""May this caller do this? A pure function of the rules in force, the caller and the access asked for.
+"""The decision about an access: a pure function of the current rules, the caller and the requested access.
 
-A deny that matches wins over every allow; what no rule allows is denied; the order of rules and files means nothing.
+A matching deny overrides every allow. Without a matching allow the access is denied. The order of rules and files has
+no effect.
 """
 
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ _NO_FACTS = Facts(Question(ANONYMOUS, "", ""))
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An answer, and why. `rules` are those that decided, by file and line: each alone would have.
+    """Allowed or denied, and why. `rules` are the rules that decided, by file and line; each alone would have decided.
 
-    `reason` and `rule.place` name files of this machine: they are for logs and operators, not for clients.
+    `reason` and `rule.place` name local files: they are for logs and operators, not for clients.
     """
 
     allowed: bool
@@ -29,20 +30,20 @@ class Decision:
 
     @property
     def rule(self) -> Rule | None:
-        """The first of those that decided; None where none did."""
+        """The first rule that decided; None if no rule matched."""
         return self.rules[0] if self.rules else None
 
     @property
     def lifetime_s(self) -> int | None:
-        """How long a token that says so may be good: the least that any of the rules says; None where none does."""
+        """The longest lifetime of a token with this access: the shortest of the deciding rules. None: no limit."""
         return min((rule.lifetime_s for rule in self.rules if rule.lifetime_s is not None), default=None)
 
 
 def expand(access: Access) -> tuple[Access, ...]:
-    """The single actions that an access asks for.
+    """The single actions of a requested access.
 
-    Clients ask for `*` on a repository when they delete (podman, skopeo): it stands for pull, push and delete, and is
-    answered with those of them that are allowed. `registry:catalog:*` is a single action of its own.
+    podman and skopeo request `*` on a repository to delete: it means pull, push and delete, and the token gets those
+    that are allowed. `registry:catalog:*` is one single action.
     """
     if access.type == "repository" and access.action == "*":
         return tuple(access._replace(action=action.value) for action in REPOSITORY_ACTIONS)
@@ -58,10 +59,10 @@ def decide(
     now: float | None = None,
     request: RequestFacts | None = None,
 ) -> Decision:
-    """Decide one access. `*` on a repository is allowed where all that it stands for is.
+    """Decide one access. `*` on a repository is allowed if every action it means is allowed.
 
-    `tag` is the one that is asked for; None where it is not known, as when a token is issued. `now` and `request` are
-    for conditions, which cannot be told without what they are about; `now` is in seconds since 1970.
+    `tag` is the requested tag; None if it is unknown, as when a token is issued. Conditions read `now`, in seconds
+    since 1970, and `request`; a condition about a missing one is undecidable.
     """
     singles = expand(access)
     if len(singles) == 1:
@@ -74,7 +75,7 @@ def decide(
 
 
 def find_target(principal: Principal, access: Access, tag: str | None = None) -> Target | str:
-    """What an access, a single action, is about; or a sentence that says why no rule can be about it."""
+    """The target of an access with a single action; or a sentence that says why no rule can match it."""
     if access == CATALOG:
         return Target(Action.CATALOG, (), principal)
     if access.type != "repository":
@@ -90,13 +91,13 @@ def find_target(principal: Principal, access: Access, tag: str | None = None) ->
 
 def decide_target(policies: PolicySet, target: Target, now: float | None, request: RequestFacts | None) -> Decision:
     """Decide one action on one repository, or on the catalog. `now` and `request` as for `decide`."""
-    # A caller in two of a rule's groups meets it twice.
+    # A caller in two of a rule's groups meets the rule twice.
     found = {id(rule): rule for rule in policies.candidates(target) if rule.is_about(target)}
     matching = found.values()
-    # Most decisions meet no condition, and a decision has no time to give away.
+    # Most rules have no condition, and this is a hot path.
     has_condition = any(rule.condition is not None for rule in matching)
     facts = _facts(target, now, request) if has_condition else _NO_FACTS
-    # What cannot be told denies, and does not allow.
+    # An undecidable condition denies and never allows.
     denying = [
         rule
         for rule in matching
@@ -117,7 +118,7 @@ def decide_target(policies: PolicySet, target: Target, now: float | None, reques
 
 
 def holds(rule: Rule, target: Target, now: float | None, request: RequestFacts | None = None) -> bool | None:
-    """Whether the condition of a rule holds, if it has one; None where that cannot be told."""
+    """Whether the condition of a rule holds, or the rule has none; None if it is undecidable."""
     if rule.condition is None:
         return True
     return rule.condition.holds(_facts(target, now, request))
@@ -136,7 +137,7 @@ def _decide_single(
 
 
 def _in_order(rules: list[Rule]) -> tuple[Rule, ...]:
-    # Always the same one comes first, and none twice: so explanations and logs can be compared.
+    # Sorted and distinct, so that explanations and logs can be compared.
     if len(rules) == 1:
         return (rules[0],)
     return tuple(sorted({rule.place: rule for rule in rules}.values(), key=lambda rule: (rule.file, rule.line)))

@@ -1,10 +1,10 @@
-"""Who gains and who loses what between two sets of rules.
+"""Who gains and who loses what access between two sets of rules.
 
-An access is allowed where some `allow` atom means it and no `deny` atom does; what `push` hides is taken as if a rule
-allowed it to everybody. Let W be the rules that allow it and N those that don't. Then either an allow of W that N has
-not is about it, or one that N has too, and a deny of N that W has not. So the difference is a list of regions, each one
-or two atoms and what is taken from them, and it is exact: whatever is decided otherwise lies in one of them, and
-nothing else does. Regions that are certainly empty are left out.
+An access is allowed if an `allow` atom matches it and no `deny` atom does; the actions that `push` includes count as
+allowed to everyone. Let W be the rules that allow an access and N the rules that do not. Then it matches either an
+allow of W that N lacks, or an allow of both and a deny of N that W lacks. So the difference is a list of regions, each
+of one or two atoms minus others. It is exact: an access is decided differently if and only if it lies in a region.
+Regions that are certainly empty are left out.
 """
 
 from collections import defaultdict
@@ -18,34 +18,34 @@ from authproxy.policy.rule_atoms import Atom, atom_covers, atoms, atoms_may_meet
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A region in which the answer changes: what all of `within` mean, but for what is taken from it."""
+    """A region where the decision changes: the intersection of `within`, minus the exceptions."""
 
     gains: bool
     within: tuple[Atom, ...]  # one or two
-    denied: tuple[Atom, ...] = ()  # denies of the rules that allow it
-    allowed: tuple[Atom, ...] = ()  # allows of the other rules: there the answer was, or stays, yes …
-    but_denied: tuple[Atom, ...] = ()  # … unless one of these denies of theirs is about it too
+    denied: tuple[Atom, ...] = ()  # denies of the rules that allow the access
+    allowed: tuple[Atom, ...] = ()  # allows of the other rules, which allow it too …
+    but_denied: tuple[Atom, ...] = ()  # … unless one of their denies matches
 
     def includes(self, target: Target) -> bool:
-        """Whether the answer to this question changes so."""
+        """Whether the decision about this target changes in this region."""
         if not all(atom.includes(target) for atom in self.within) or _any(self.denied, target):
             return False
         return not _any(self.allowed, target) or _any(self.but_denied, target)
 
     @property
     def action(self) -> Action:
-        """What is gained or lost."""
+        """The action gained or lost."""
         return self.within[0].action
 
 
 def diff(old: PolicySet, new: PolicySet) -> tuple[Change, ...]:
-    """All changes from the old rules to the new: what is gained, then what is lost."""
+    """All changes from the old rules to the new ones: gains, then losses."""
     before, after = _Atoms(old), _Atoms(new)
     return (*_allowed_only(after, before, gains=True), *_allowed_only(before, after, gains=False))
 
 
 def render(changes: Iterable[Change]) -> list[str]:
-    """The lines that an operator reads; actions with the same region stand together."""
+    """The changes as lines for an operator; actions with the same region share a line."""
     together: defaultdict[tuple[str, ...], list[Action]] = defaultdict(list)
     for change in changes:
         together[_lines(change)].append(change.action)
@@ -71,7 +71,7 @@ class _Atoms:
 
 
 def _allowed_only(allowing: _Atoms, denying: _Atoms, *, gains: bool) -> list[Change]:
-    """Where `allowing` says yes and `denying` says no."""
+    """The regions that `allowing` allows and `denying` does not."""
     new_denies = denying.denies - allowing.denies
     changes = []
     for atom in in_order(allowing.allows - denying.allows):
@@ -92,7 +92,7 @@ def _allowed_only(allowing: _Atoms, denying: _Atoms, *, gains: bool) -> list[Cha
 
 
 def _narrower(atom: Atom, deny: Atom) -> tuple[Atom, ...]:
-    """Both, or the one that lies within the other."""
+    """Both atoms, or only the narrower one if it lies within the other."""
     if atom_covers(deny, atom):
         return (atom,)
     return (deny,) if atom_covers(atom, deny) else (atom, deny)

@@ -1,4 +1,4 @@
-"""The way to a decision, as a value that can be printed: the rule that decided, and those that nearly did."""
+"""Explanations of decisions: the rule that decided, and the rules that almost matched."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from authproxy.policy.request import RequestFacts
 from authproxy.policy.serve_time import decide_in_full
 from authproxy.principal import Principal
 
-# More would bury the ones that help.
+# More would hide the useful ones.
 MAX_NEAR = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A rule that would have allowed the access if one thing about it had been otherwise."""
+    """A rule that would have allowed the access but for one mismatch."""
 
     rule: Rule
     why_not: str
@@ -24,13 +24,13 @@ class Near:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The decision about one access that is a single action, and how it came about."""
+    """The decision about a single action, and how it was reached."""
 
     principal: Principal
     access: Access
     decision: Decision
     tag: str | None = None
-    near: tuple[Near, ...] = ()  # empty where the access is allowed
+    near: tuple[Near, ...] = ()  # empty if the access is allowed
 
 
 def explain(
@@ -42,12 +42,12 @@ def explain(
     now: float | None = None,
     request: RequestFacts | None = None,
 ) -> tuple[Explanation, ...]:
-    """Explain an access, action by action where it asks for `*`. All else as for `decide_in_full`."""
+    """Explain an access, action by action for `*`. The other arguments are those of `decide_in_full`."""
     return tuple(_explain_single(policies, principal, single, tag, now, request) for single in expand(access))
 
 
 def render(explanation: Explanation) -> list[str]:
-    """The lines that an operator reads."""
+    """The explanation as lines for an operator."""
     principal, decision = explanation.principal, explanation.decision
     verdict = decision.reason if decision.rule is not None else f"denied: {decision.reason}"
     tag = "" if explanation.tag is None else f" with tag {explanation.tag}"
@@ -69,7 +69,7 @@ def _explain_single(
     request: RequestFacts | None,
 ) -> Explanation:
     decision = decide_in_full(policies, principal, access, tag=tag, now=now, request=request)
-    # No rule allows what push hides; those that allow to push do.
+    # Rules do not allow what push includes; rules that allow push do.
     is_hidden = access.type == "repository" and access.action in HIDDEN_ACTIONS
     target = find_target(principal, access._replace(action=Action.PUSH.value) if is_hidden else access, tag)
     if decision.allowed or isinstance(target, str):
@@ -85,10 +85,10 @@ def _explain_single(
 
 
 def _why_not(rule: Rule, target: Target, now: float | None, request: RequestFacts | None) -> str | None:
-    """The one thing that kept an allowing rule from deciding, or None where more than one did."""
+    """The only mismatch that kept an allow rule from deciding; None if there is more than one."""
     principal = target.caller
     if (Action.CATALOG in rule.actions) != (target.action is Action.CATALOG):
-        return None  # a rule about repositories has nothing to do with the catalog
+        return None  # a rule about repositories never concerns the catalog
     reasons = []
     if not rule.subjects.include(principal):
         reasons.append(f"{principal.name or 'anonymous'} is not among {rule.subjects}")
@@ -115,7 +115,7 @@ def _why_elsewhere(rule: Rule, principal: Principal) -> str:
 
 
 def _find_lack(glob: Glob, principal: Principal) -> str | None:
-    """Why a placeholder of the glob can stand for nothing, if one can't."""
+    """Why a placeholder of the glob has no value for this caller; None if each has one."""
     for placeholder in glob.placeholders:
         if placeholder.is_placeable(principal):
             continue

@@ -1,4 +1,4 @@
-"""What conditions are asked about: the names that may stand in one, and what they stand for in one decision."""
+"""The variables of conditions, and their values in one decision."""
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from authproxy.policy.request import RequestFacts
 from authproxy.principal import Principal
 
-# Each by its type in CEL.
+# Each with its CEL type.
 NAMES: Mapping[str, str] = MappingProxyType(
     {
         "identity.name": "string",
@@ -26,17 +26,17 @@ NAMES: Mapping[str, str] = MappingProxyType(
 
 
 class Question(NamedTuple):
-    """What is decided, and how it is asked."""
+    """The target and circumstances of one decision."""
 
     caller: Principal
     repository: str  # "" for the catalog
     action: str
-    now: float | None = None  # in seconds since 1970; None where the time is not to be known
-    request: RequestFacts | None = None  # None: there is none, as where an operator asks
+    now: float | None = None  # in seconds since 1970; None: unknown
+    request: RequestFacts | None = None  # None: no request, as when an operator asks
 
 
 class Facts:
-    """The facts of one question, each made once, where the first condition names it: few conditions need many."""
+    """The facts of one decision, each computed when the first condition reads it: most conditions read few."""
 
     __slots__ = ("_known", "_question")
 
@@ -45,7 +45,7 @@ class Facts:
         self._known: dict[str, Any] = {}
 
     def of(self, names: Iterable[str]) -> dict[str, Any]:
-        """Those that are known of these, by name."""
+        """The known facts among `names`, by name."""
         return {name: fact for name in names if (fact := self._find(name)) is not None}
 
     def _find(self, name: str) -> Any:
@@ -55,11 +55,11 @@ class Facts:
 
 
 def named_in(text: str) -> frozenset[str]:
-    """The names whose last word stands anywhere in an expression: all that it speaks of, and perhaps more."""
+    """The names whose last word occurs in an expression: all that it reads, perhaps more."""
     return frozenset(name for name in NAMES if name.rpartition(".")[2] in text)
 
 
-# None: not known.
+# None: unknown.
 _READ: Mapping[str, Callable[[Question], Any]] = MappingProxyType(
     {
         "identity.name": lambda question: question.caller.name,
@@ -77,7 +77,7 @@ _READ: Mapping[str, Callable[[Question], Any]] = MappingProxyType(
 
 
 def _to_cel(value: object) -> Any:
-    """A claim as the library takes it: JSON's types alone, and what is of another is nothing."""
+    """A claim with JSON's types only, as the library needs it; a value of another type becomes null."""
     match value:
         case None | bool() | int() | float() | str():
             return value

@@ -1,17 +1,17 @@
-"""Globs over repository names, with placeholders for what is known of the caller.
+"""Globs over repository names, with placeholders for attributes of the caller.
 
-    *                     any text within one path segment, none included
-    **                    any number of whole segments, none included: `team/**` is `team`, `team/app` and `team/a/b`
+    *                     any text within one path segment, including none
+    **                    any number of whole segments, including none: `team/**` is `team`, `team/app` and `team/a/b`
     {user}                the caller's name, within one segment
-    {user@example.org}    what stands before @example.org in the name of a caller whose name ends so, within one segment
+    {user@example.org}    the part before @example.org of a caller's name that ends so, within one segment
     {group}               any one of the caller's groups, within one segment
     {claims.NAME}         any one value of the caller's claim NAME, within one segment
-    {claims.NAME:path}    the same where a value may have several segments; a whole segment of the glob, once in it
-    else                  itself
+    {claims.NAME:path}    the same for a value of several segments; must be a whole segment of the glob, only once
+    other text            itself
 
-A placeholder is compared as literal text: a value with a `/`, a `*`, a capital or whatever else a repository name's
-segment cannot hold has no place. A glob is matched without regular expressions: nothing that a rule or a caller holds
-can become syntax, and matching never goes back over a choice, so its cost is bounded by the lengths. Why so:
+The value of a placeholder is compared as literal text: a value with a `/`, a `*`, a capital or another character that
+no segment of a repository name can have matches nothing. Matching uses no regular expressions, so no value can become
+syntax, and never backtracks, so its cost is bounded by the lengths. Why so:
 docs/decisions/0007-write-policies-as-rules.md.
 """
 
@@ -35,13 +35,13 @@ _CHARACTERS = re.compile(r"[a-z0-9._*-]*")
 
 
 class GlobInvalid(ValueError):
-    """A glob that no repository could match, or that is not what its author means. The text says which part."""
+    """A glob that no repository can match, or that does not mean what it seems to. The text names the part."""
 
 
 def placeable_name(name: str) -> str | None:
-    """A name as a placeholder places it: a single valid path component of a repository name, or else None.
+    """A name as a single path component of a repository name; None if it is not a valid one.
 
-    A name with a `/`, a `*`, a capital or whatever else no repository can hold has no place in any glob.
+    A name with a `/`, a `*`, a capital or another character that no repository name can have matches no placeholder.
     """
     return name if "/" not in name and _is_repository(name) else None
 
@@ -55,13 +55,13 @@ def _is_repository(name: str) -> bool:
 
 
 def match_pieces(pieces: Sequence[str], text: str) -> bool:
-    """Whether a text is these pieces, two or more, with any text between each two of them."""
+    """Whether a text consists of these pieces, two or more, with any text between them."""
     first, *middle, last = pieces
     if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
         return False
     at, end = len(first), len(text) - len(last)
     for piece in middle:
-        # The leftmost place is always right: what a later one leaves for the rest, this one leaves too.
+        # The leftmost match is always right: it leaves the most text for the remaining pieces.
         found = text.find(piece, at, end)
         if found < 0:
             return False
@@ -70,15 +70,15 @@ def match_pieces(pieces: Sequence[str], text: str) -> bool:
 
 
 class Placeholder(NamedTuple):
-    """What a placeholder stands for."""
+    """A placeholder."""
 
     kind: str  # user, group, claims
     claim: str = ""  # the claim's name
     is_path: bool = False  # a value may have several segments
-    domain: str = ""  # of a user: what stands behind the @ of the names that it is for; "": it is for whole names
+    domain: str = ""  # of a user: the domain after the @ of the names it applies to; "": whole names
 
     def values(self, caller: Principal) -> Collection[str]:
-        """All that it could stand for; not all of it needs to be placeable."""
+        """All values of the caller for it, placeable or not."""
         if caller.is_anonymous:
             return ()
         match self.kind:
@@ -90,16 +90,16 @@ class Placeholder(NamedTuple):
                 return claim_values(caller, self.claim)
 
     def value_of(self, name: str) -> str | None:
-        """What stands for a user of this name; None where it is not for such names."""
+        """The value for a user of this name; None if the placeholder does not apply to such names."""
         ending = f"@{self.domain}" if self.domain else ""
         return name.removesuffix(ending) if name.endswith(ending) else None
 
     def name_of(self, value: str) -> str:
-        """The name of the one user for whom this value stands."""
+        """The name of the only user with this value."""
         return f"{value}@{self.domain}" if self.domain else value
 
     def is_placeable(self, caller: Principal) -> bool:
-        """Whether the name of any repository could hold one of them."""
+        """Whether any repository name can contain one of the values."""
         return any(_is_repository(value) and (self.is_path or "/" not in value) for value in self.values(caller))
 
     def __str__(self) -> str:
@@ -110,9 +110,9 @@ class Placeholder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """One path segment of a glob: literal texts, and between each two of them a star, or the one placeholder."""
+    """One path segment of a glob: literal texts separated by stars, or by the one placeholder."""
 
-    pieces: tuple[str, ...]  # a single one where there is neither
+    pieces: tuple[str, ...]  # one piece without stars and placeholder
     placeholder: Placeholder | None = None  # then there are two pieces
 
     def matches(self, text: str, caller: Principal) -> bool:
@@ -128,12 +128,12 @@ class _Segment:
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """A pattern over repository names, checked and taken apart once."""
+    """A parsed and validated pattern over repository names."""
 
     text: str
-    _blocks: tuple[tuple[_Segment, ...], ...]  # runs of segments, and a `**` between each two of them
+    _blocks: tuple[tuple[_Segment, ...], ...]  # runs of segments, separated by `**`
     placeholders: tuple[Placeholder, ...] = ()
-    literal_head: str | None = None  # the first segment of everything that matches; None: names with different ones do
+    literal_head: str | None = None  # the first segment of every matching name; None: it varies
     literal_tail: str | None = None  # the last one, the same
 
     @classmethod
@@ -154,7 +154,7 @@ class Glob:
         return cls(text, tuple(map(tuple, blocks)), placeholders, head, tail)
 
     def for_user(self, name: str) -> "Glob | None":
-        """The same for the user of this name, which stands in its place; None where it matches nothing then."""
+        """The glob with the placeholder replaced for the user of this name; None if it matches nothing then."""
         users = [placeholder for placeholder in self.placeholders if placeholder.kind == "user"]
         text = self.text
         for placeholder in users:
@@ -167,7 +167,7 @@ class Glob:
         return Glob.parse(text) if len(text) <= MAX_REPOSITORY_LENGTH else None
 
     def matches(self, repository: Sequence[str], caller: Principal) -> bool:
-        """Whether the name of a repository, given as its segments, matches for a caller."""
+        """Whether a repository name, given as its segments, matches for a caller."""
         if not self.placeholders:
             return _match(self._blocks, repository, caller)
         if caller.is_anonymous:
@@ -175,11 +175,11 @@ class Glob:
         path = next((placeholder for placeholder in self.placeholders if placeholder.is_path), None)
         if path is None:
             return _match(self._blocks, repository, caller)
-        # Compared as literal segments, so a value that no repository name could hold matches none.
+        # Compared as literal segments, so a value that no repository name can have matches nothing.
         return any(_match(self._with_path(value), repository, caller) for value in path.values(caller))
 
     def fillers(self, repository: Sequence[str]) -> Iterator[tuple[Placeholder, str]]:
-        """What placeholders could stand for if they stand somewhere in this repository's name: more than do match."""
+        """The values that placeholders could have somewhere in this repository's name: a superset of the matches."""
         for segment in (segment for block in self._blocks for segment in block):
             if segment.placeholder is None:
                 continue
@@ -207,7 +207,7 @@ class Glob:
 
 
 def _literal(segment: Sequence[_Segment]) -> str | None:
-    """The text of a segment, if there is one and it stands for itself alone."""
+    """The text of a segment that is literal; None for any other segment."""
     return segment[0].pieces[0] if segment and len(segment[0].pieces) == 1 else None
 
 
@@ -231,7 +231,7 @@ def _match(blocks: tuple[tuple[_Segment, ...], ...], repository: Sequence[str], 
 
 
 def _fits(block: tuple[_Segment, ...], repository: Sequence[str], at: int, caller: Principal) -> bool:
-    # A plain loop: most blocks are one segment, and this is where a decision's time goes.
+    # A plain loop: most blocks are one segment, and this is the hot path of a decision.
     for i, segment in enumerate(block, at):  # noqa: SIM110
         if not segment.matches(repository[i], caller):
             return False
@@ -248,7 +248,7 @@ def _parse_segment(text: str) -> _Segment:
     if "**" in literal:
         raise GlobInvalid(f'"{text}" has ** beside other text; allowed: ** as a whole path segment, or one *')
     if found and "*" in text:
-        # Else `{user}-*` would give bob what is bob-smith's.
+        # Otherwise `{user}-*` would give bob the repositories of bob-smith.
         raise GlobInvalid(f'"{text}" has {found[0]} and * in one path segment; allowed: each in a segment of its own')
     if len(found) > 1:
         raise GlobInvalid(f'"{text}" has two placeholders in one path segment; allowed: one')

@@ -1,6 +1,6 @@
-"""Policy files → a PolicySet, and the cases that stand beside the rules: all files or none.
+"""Policy files → a PolicySet and the cases of the files: all files or none.
 
-What a file may say: `shape.py`.
+The schema of a file: `file_schema.py`.
 """
 
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ SUFFIXES = (".yaml", ".yml")
 
 
 class PolicyError(StartError):
-    """Policies that cannot be loaded: one line for each fault, `file:line: key: what is wrong; allowed: …`."""
+    """Policies that cannot be loaded: a line per fault, `file:line: key: what is wrong; allowed: …`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """All that the files say together."""
+    """The rules and cases of all files."""
 
     policies: PolicySet
     cases: tuple[Case, ...]
@@ -34,10 +34,10 @@ def load_policies(path: Path) -> PolicySet:
 
 
 def load_all(path: Path) -> Loaded:
-    """Load one file, or all files of a folder that end in .yaml or .yml and do not begin with a dot.
+    """Load one file, or the .yaml and .yml files of a folder, except hidden ones.
 
-    Subfolders are not read. Raises PolicyError where any file is at fault, two rules share a name, or there is no
-    file at all; an OSError is its cause where a file could not be read.
+    Subfolders are not read. Raises PolicyError if a file is wrong, two rules share a name, or there is no file; its
+    cause is an OSError if a file could not be read.
     """
     rules: list[Rule] = []
     cases: list[Case] = []
@@ -65,7 +65,7 @@ def _policy_files(path: Path) -> list[Path]:
         entries = sorted(path.iterdir())
     except OSError as exc:
         raise PolicyError(f"{path}: cannot be read: {exc.strerror}") from exc
-    # A link that leads nowhere is kept: leaving it out could leave out a deny.
+    # A dangling symbolic link is an error: skipping it could skip a deny.
     files = [file for file in entries if file.suffix in SUFFIXES and file.name[0] != "." and not file.is_dir()]
     if not files:
         raise PolicyError(f"{path}: holds no policy, so nobody could do anything; allowed: files named *.yaml or *.yml")

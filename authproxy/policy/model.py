@@ -1,4 +1,4 @@
-"""What a policy says: rules as frozen values, and the set of them that is in force.
+"""Policies: rules as frozen values, and the set of all current rules.
 
     PolicySet ── Rule ── actions     what: pull, push, delete, catalog; denied alone: create, overwrite
                       ├─ subjects    to whom: users, robots, groups, claims, any-robot, anonymous, signed-in, everyone
@@ -25,48 +25,48 @@ from authproxy.principal import Principal
 
 
 class Action(StrEnum):
-    """What can be allowed or denied."""
+    """An action that rules allow or deny."""
 
     PULL = "pull"
     PUSH = "push"
     DELETE = "delete"
     CATALOG = "catalog"
-    CREATE = "create"  # the first write into a repository that is not there
-    OVERWRITE = "overwrite"  # an existing tag gets another manifest
+    CREATE = "create"  # the first write to a repository that does not exist
+    OVERWRITE = "overwrite"  # moving an existing tag to another manifest
 
 
-# What `*` stands for, in a rule as in a scope: all that can be done with one repository. Listing the names of all of
-# them is no such thing, so a rule about `team/**` never opens or closes the catalog by the way.
+# The actions that `*` means, in rules and scopes: everything that can be done with one repository. Listing all names is
+# not among them, so a rule about `team/**` never opens or closes the catalog.
 REPOSITORY_ACTIONS = (Action.PULL, Action.PUSH, Action.DELETE)
 
-# What `push` hides: whoever may push may do these too, unless a rule denies them. No scope can ask for them.
+# Actions that `push` includes: allowed with push unless a rule denies them. Scopes cannot request them.
 HIDDEN_ACTIONS = (Action.CREATE, Action.OVERWRITE)
 
 
 class Effect(StrEnum):
-    """What a rule does where it matches. A deny always wins."""
+    """The effect of a matching rule. A deny always wins."""
 
     ALLOW = "allow"
     DENY = "deny"
 
 
 class Target(NamedTuple):
-    """What is asked for, parsed: one action, on one repository or on the registry."""
+    """A parsed request for one action, on one repository or on the registry."""
 
     action: Action
     repository: tuple[str, ...]  # path segments of a valid name; () for the catalog
-    caller: Principal  # who asks: what placeholders stand for
-    tag: str | None = None  # None: not known, as when a token is issued, or none, as of a blob
+    caller: Principal  # the caller, who gives placeholders their values
+    tag: str | None = None  # None: unknown, as when a token is issued, or none, as of a blob
 
 
 class SubjectKey(NamedTuple):
-    """One reason for a rule to be about a caller: their name, a group that they are in, a claim that they have.
+    """One attribute by which a rule matches a caller: name, group or claim.
 
-    A robot is a user too: a rule about the user `ci` means that account, one about the robot `ci` only if it is one.
+    A robot is a user too: a rule for the user `ci` matches that account; one for the robot `ci` only if it is a robot.
     """
 
     kind: str
-    name: str = ""  # of a claim its value
+    name: str = ""  # or a claim's value
     claim: str = ""  # the claim's name
 
     def __str__(self) -> str:
@@ -82,7 +82,7 @@ EVERYONE = SubjectKey("everyone")
 
 
 def subject_keys(principal: Principal) -> tuple[SubjectKey, ...]:
-    """All that a caller is."""
+    """All attributes of a caller by which rules can match."""
     if principal.is_anonymous:
         return (EVERYONE, ANONYMOUS)
     groups = (SubjectKey("group", name) for name in principal.groups)
@@ -95,12 +95,12 @@ def subject_keys(principal: Principal) -> tuple[SubjectKey, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Subjects:
-    """Whom a rule is about: everybody who is any of these."""
+    """The subjects of a rule: a caller with any of these attributes matches."""
 
     any_of: frozenset[SubjectKey]
 
     def include(self, principal: Principal) -> bool:
-        """Whether a caller is meant. Anonymous callers have neither name nor groups."""
+        """Whether a caller matches. Anonymous callers have neither name nor groups."""
         return not self.any_of.isdisjoint(subject_keys(principal))
 
     def __str__(self) -> str:
@@ -109,16 +109,16 @@ class Subjects:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a rule is about: repositories whose name matches any of the globs. The catalog needs none.
+    """The resources of a rule: repositories whose name matches any of the globs. The catalog needs none.
 
-    Of their tags those that match any of the others; all where there are none.
+    Tag globs restrict the rule to matching tags; without any, the rule is about all tags.
     """
 
     repositories: tuple[Glob, ...] = ()
     tags: tuple[TagGlob, ...] = ()
 
     def include(self, target: Target) -> bool:
-        """Whether the target's repository is meant."""
+        """Whether the target's repository matches."""
         return not target.repository or any(
             glob.matches(target.repository, target.caller) for glob in self.repositories
         )
@@ -143,14 +143,14 @@ class Rule:
     subjects: Subjects
     resources: Resources
     file: str
-    line: int  # counted from 1, where the entry begins
-    lifetime_s: int | None = None  # of an allow: tokens for what it allows are good for no longer
-    condition: Condition | None = None  # asked where all else matches
+    line: int  # where the entry begins, from 1
+    lifetime_s: int | None = None  # of an allow: the longest lifetime of its tokens
+    condition: Condition | None = None  # evaluated last
 
     def is_about(self, target: Target) -> bool:
         """Whether the target is among the rule's resources.
 
-        Where no tag is known, a rule about some tags allows (part of what it allows is allowed), and denies nothing.
+        If the tag is unknown, a rule about certain tags allows (some of them are allowed) and denies nothing.
         """
         if not self.resources.include(target):
             return False
@@ -167,7 +167,7 @@ class Rule:
 
     @property
     def summary(self) -> str:
-        """What the rule says, in one line: `allow pull, push to signed-in on {user}/**`."""
+        """The rule in one line: `allow pull, push to signed-in on {user}/**`."""
         actions = ", ".join(action for action in Action if action in self.actions)
         lifetime = "" if self.lifetime_s is None else f", for {format_duration(timedelta(seconds=self.lifetime_s))}"
         condition = "" if self.condition is None else f", when {self.condition}"
@@ -179,10 +179,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class PolicySet:
-    """All rules in force together. Their order says nothing.
+    """All current rules. Their order has no effect.
 
-    Filed by action, by the first or last path segment that a rule is about, and by subject, so that a decision tries
-    few of many, however many groups its caller is in.
+    Indexed by action, by the first or last path segment of a rule, and by subject, so that a decision tries few rules,
+    however many groups the caller has.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -197,13 +197,13 @@ class PolicySet:
 
     @property
     def is_decided_where_served(self) -> bool:
-        """Whether any rule is about tags, or about what `push` hides: no token can answer for these."""
+        """Whether any rule is about tags or about an action that `push` includes: tokens cannot express these."""
         return bool(self._served)
 
     def asks_for_tag(self, action: Action, repository: str) -> bool:
-        """Whether such a rule could be about this action there: of `push`, also one about what it hides.
+        """Whether such a rule could match this action there; for `push`, also one about an action it includes.
 
-        Cheap, for every request. Where it says no, what a token grants is all that there is to decide.
+        Cheap enough for every request. If False, the token decides alone.
         """
         if (corners := self._served.get(action)) is None:
             return False
@@ -211,7 +211,7 @@ class PolicySet:
         return not corners.isdisjoint(corners_of(first, last))
 
     def candidates(self, target: Target) -> Iterator[Rule]:
-        """Rules about this action and caller that could be about this repository, some perhaps more than once."""
+        """Rules about this action and caller that could match this repository, perhaps repeatedly."""
         action, repository = target.action, target.repository
         for corner in corners_of(repository[0], repository[-1]) if repository else (ANYWHERE,):
             if (shelf := self._filed.get((action, corner))) is not None:
@@ -219,7 +219,7 @@ class PolicySet:
 
 
 def _find_served(rules: Iterable[Rule]) -> dict[Action, frozenset[Corner]]:
-    """By action, where the rules lie that can be decided only where a request is served."""
+    """By action, the rules that can only be decided when a request is served."""
     found: dict[Action, set[Corner]] = {}
     for rule in rules:
         hidden = rule.actions.intersection(HIDDEN_ACTIONS)

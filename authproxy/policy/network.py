@@ -1,6 +1,6 @@
 """Addresses and networks in conditions: `request.address.inNetwork("10.0.0.0/8")`.
 
-A network is written in the condition itself, so that a wrong one is refused when the file loads.
+The network must be a literal in the condition, so that a wrong one is refused when the file loads.
 """
 
 import re
@@ -13,11 +13,11 @@ _CALL = re.compile(rf"""{FUNCTION}\s*\(\s*(?:"([^"\\]*)"|'([^'\\]*)')\s*\)""")
 
 
 class NetworkInvalid(ValueError):
-    """Not what the function takes. The text says what it takes."""
+    """A wrong argument of the function. The text says what it accepts."""
 
 
 def check_networks(expression: str) -> None:
-    """Raise NetworkInvalid where an expression asks for anything but networks that it names."""
+    """Raise NetworkInvalid if an argument in the expression is not a literal network."""
     calls = _CALL.findall(expression)
     if len(calls) != expression.count(FUNCTION):
         raise NetworkInvalid(f'{FUNCTION} takes one network in quotes; allowed: {FUNCTION}("10.0.0.0/8")')
@@ -26,9 +26,9 @@ def check_networks(expression: str) -> None:
 
 
 def is_in_network(address: str, network: str) -> bool:
-    """Whether an address lies in a network. Raises ValueError where one of them is none."""
+    """Whether an address lies in a network. Raises ValueError if one of them is invalid."""
     parsed = ip_address(address)
-    # What came over IPv4 to a socket of both kinds is ::ffff:a.b.c.d.
+    # An IPv4 peer of a dual-stack socket is ::ffff:a.b.c.d.
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
         parsed = parsed.ipv4_mapped
     return parsed in _parse_network(network)

@@ -1,6 +1,6 @@
-"""What other rules would have decided: decisions that were made once, asked again with all that they were made from.
+"""Replaying past decisions with other rules, from all the inputs that the audit log recorded.
 
-Where that is not all known, nothing is guessed: what cannot be told is said to be so.
+Nothing is guessed: a decision whose inputs were not all recorded is undecidable.
 """
 
 import re
@@ -14,34 +14,34 @@ from authproxy.policy.request import RequestFacts
 from authproxy.policy.serve_time import decide_in_full
 from authproxy.principal import Principal
 
-# How a condition names what it may know of a request. In a text it only looks so, and then less can be told.
+# How a condition refers to a request. A string that looks so counts too, which makes fewer decisions decidable.
 _ABOUT_REQUEST = re.compile(r"\brequest\s*\.")
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """One decision as it was made."""
+    """One past decision."""
 
-    at: float  # when, in seconds since 1970: conditions about the time are asked at this one
+    at: float  # in seconds since 1970; conditions about the time are evaluated at this moment
     principal: Principal
-    access: Access  # a single action; `create` and `overwrite` too, where a request was denied
+    access: Access  # a single action; also `create` or `overwrite` of a denied request
     allowed: bool
-    why: str  # what decided then, for a reader
-    client: str = ""  # the address that it came from, for a reader
-    request: RequestFacts | None = None  # how it came; None where that was not kept
-    tag: str | None = None  # the one that it was about, where that was known
+    why: str  # what decided then, for display
+    client: str = ""  # the client's address, for display
+    request: RequestFacts | None = None  # the facts of the request; None if they were not recorded
+    tag: str | None = None  # the tag concerned, if known
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A decision that would be another one now."""
+    """A decision that would be different now."""
 
     past: Past
     now: Decision
 
     @property
     def why(self) -> str:
-        """What decides now, for a reader, with what a rule that denies tells whom it refuses."""
+        """What decides now, for display, with the message of a rule that denies."""
         rule = self.now.rule
         if rule is None:
             return f"denied: {self.now.reason}"
@@ -51,24 +51,24 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """A decision that turns on something that was not kept."""
+    """A decision that depends on an input that was not recorded."""
 
     past: Past
-    rule: Rule  # whose condition asks for it
+    rule: Rule  # the rules whose conditions read it
 
     @property
     def why(self) -> str:
-        """For a reader."""
+        """For display."""
         return f"the condition of {self.rule} asks how the request came, which the line does not say"
 
 
 class Replay:
-    """Asks one set of rules."""
+    """Replays decisions with one set of rules."""
 
     def __init__(self, policies: PolicySet) -> None:
         self.policies = policies
         self._asking = {rule.place: rule for rule in policies.rules if _asks_about_request(rule)}
-        # What is decided lies between these two, whatever those conditions are.
+        # The decision lies between these two, whatever the result of those conditions.
         self._least = _assuming(policies, conditions_allow=False)
         self._most = _assuming(policies, conditions_allow=True)
 
@@ -76,7 +76,7 @@ class Replay:
         return f"Replay(rules={len(self.policies.rules)})"
 
     def ask(self, past: Past) -> Change | Untold | None:
-        """Decide again. None: it would be allowed, or denied, as it was, be it by another rule."""
+        """Decide again. None: the decision is the same, perhaps by another rule."""
         if past.request is not None or not self._asking:
             now = _decide(self.policies, past)
         else:
@@ -88,9 +88,9 @@ class Replay:
 
 
 def is_all(policies: PolicySet, access: Access) -> bool:
-    """Whether what a token says of this access is all that these rules decide about it.
+    """Whether the token alone decides about this access.
 
-    It is not where a rule is about tags, or about what `push` hides: that was asked later, with the token.
+    It does not if a rule is about tags or about an action that `push` includes: that was decided later, per request.
     """
     if access.type != "repository" or access.action not in REPOSITORY_ACTIONS:
         return True
@@ -106,7 +106,7 @@ def _asks_about_request(rule: Rule) -> bool:
 
 
 def _assuming(policies: PolicySet, *, conditions_allow: bool) -> PolicySet:
-    """The rules if conditions about the request said all that opens something, or all that does not."""
+    """The rules with all conditions about the request resolved to open as much as possible, or as little."""
     if not any(map(_asks_about_request, policies.rules)):
         return policies
     rules = (
@@ -118,7 +118,7 @@ def _assuming(policies: PolicySet, *, conditions_allow: bool) -> PolicySet:
 
 
 class _Kind(NamedTuple):
-    """Whose decisions are counted together, about what, and which way they change."""
+    """The key by which changes are counted: who, what, and the direction of the change."""
 
     name: str  # "" for anonymous callers
     source: str
@@ -129,7 +129,7 @@ class _Kind(NamedTuple):
 
 @dataclass(slots=True)
 class Group:
-    """Changes that are alike, and the first and the last of them in the order in which they came."""
+    """Equal changes, with the first and the last of them in order of input."""
 
     first: Change
     last: Change
@@ -137,7 +137,7 @@ class Group:
 
 
 class Tally:
-    """Changes, counted by who and what."""
+    """Changes counted by who and what."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -147,7 +147,7 @@ class Tally:
         return f"Tally(count={self.count}, groups={len(self._groups)})"
 
     def add(self, change: Change) -> None:
-        """Count one more."""
+        """Count a change."""
         self.count += 1
         past = change.past
         kind = _Kind(past.principal.name, past.principal.source, past.access, past.tag or "", past.allowed)
@@ -159,6 +159,6 @@ class Tally:
             group.count += 1
 
     def by_count(self) -> list[Group]:
-        """The groups, those that change most often first."""
+        """The groups, the most frequent first."""
         ordered = sorted(self._groups.items(), key=lambda item: (-item[1].count, item[0]))
         return [group for _, group in ordered]

@@ -1,7 +1,7 @@
-"""Globs over tags: `*` is any text, none included; all else is itself.
+"""Globs over tags: `*` matches any text, including none; everything else matches itself.
 
 OCI Distribution 1.1, "Pulling manifests", has the grammar of tags: at most 128 letters, digits, `.`, `_` and `-`, and
-none begins with a dot or a dash. Capitals differ from small letters. A tag has no slash, so `*` has nothing to stop at.
+no leading dot or dash. Matching is case-sensitive. A tag has no slash, so `*` matches everything.
 """
 
 import re
@@ -17,7 +17,7 @@ _TAG_GLOB = re.compile(r"[a-zA-Z0-9_*][a-zA-Z0-9._*-]*")
 
 @dataclass(frozen=True, slots=True)
 class TagGlob:
-    """A pattern over tags, checked and taken apart once."""
+    """A parsed and validated pattern over tags."""
 
     text: str
     _pieces: tuple[str, ...]  # the literal texts between the stars
