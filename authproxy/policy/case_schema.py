@@ -1,8 +1,8 @@
-"""The shape of a case in a policy file.
+"""The schema of a case in a policy file.
 
 tests:
   - who: {user: alice, groups: [devs]}        # or {robot: ci}, or {anonymous: true}
-    what: repository:team/app:pull,push       # a scope; each of its actions must be answered as expected
+    what: repository:team/app:pull,push       # a scope; each of its actions must get the expected decision
     expected: allow                           # or deny
     rule: team space                          # optional: the rule that decides
     why: Developers push to the team's space. # optional
@@ -44,7 +44,7 @@ Values: TypeAlias = Annotated[tuple[Line, ...], BeforeValidator(_as_list, json_s
 
 
 def parse_time(value: object) -> dt.datetime:
-    """A time as in RFC 3339, with its offset from UTC. Raises ValueError."""
+    """An RFC 3339 time with its offset from UTC. Raises ValueError."""
     try:
         time = dt.datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
@@ -87,7 +87,7 @@ class CallerEntry(Entry):
         return self
 
     def to_principal(self) -> Principal:
-        """The same as a value to decide about."""
+        """The principal of the case."""
         name = self.user or self.robot or ""
         claims = MappingProxyType(dict(self.claims))
         return Principal(name, frozenset(self.groups), claims, is_robot=self.robot is not None)
@@ -102,7 +102,7 @@ def parse_address(value: str) -> str:
 
 
 class RequestEntry(Entry):
-    """How it is asked. What is left out cannot be told."""
+    """The facts of the request. Conditions about a missing fact are undecidable."""
 
     address: Annotated[str, AfterValidator(parse_address)] = ""
     """The address of the client."""
@@ -110,12 +110,12 @@ class RequestEntry(Entry):
     """Whether the client speaks TLS."""
 
     def to_request(self) -> RequestFacts:
-        """The same as a value to decide by."""
+        """The frozen value for decisions."""
         return RequestFacts(self.address, self.tls)
 
 
 class CaseEntry(Entry):
-    """One case: who asks for what, and how the rules must answer."""
+    """One case: who requests what, and the expected decision."""
 
     who: CallerEntry
     """Who asks."""
@@ -141,7 +141,7 @@ class CaseEntry(Entry):
         return self
 
     def to_case(self, file: str, line: int) -> Case:
-        """The same as a value to run."""
+        """The frozen value to run."""
         return Case(
             principal=self.who.to_principal(),
             scope=self.what,

@@ -1,4 +1,4 @@
-"""The kinds of values that policy files are made of: names, flags, lists, one line of text."""
+"""The field types of policy files: names, flags, lists, single lines of text."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from authproxy.config.document.scalars import format_duration, parse_duration
 
-# Docker token authentication, "Token Response Fields": clients take less for a minute.
+# Docker token authentication, "Token Response Fields": clients treat shorter lifetimes as one minute.
 MIN_LIFETIME = timedelta(minutes=1)
 
 Item = TypeVar("Item", bound=Sequence[Any] | Mapping[str, Any])
@@ -21,28 +21,28 @@ class Entry(BaseModel):
 
 
 def not_empty(values: Item) -> Item:
-    """Refuse what lists nothing: it could be meant as all or as none."""
+    """Refuse an empty list: it could mean all or none."""
     if not values:
         raise ValueError("an empty list; allowed: at least one entry")
     return values
 
 
 def _only_true(value: object) -> object:
-    # `signed-in: false` could be meant as "only those who are not", which it would not be.
+    # `signed-in: false` could be read as "only anonymous callers", which it does not mean.
     if value != "true":
         raise ValueError("this says something only where it is true; allowed: true, or leave the key out")
     return True
 
 
 def one_line(value: str) -> str:
-    """Refuse what would not be one line in a log."""
+    """Refuse text that is not a single line in a log."""
     if not value or value != value.strip() or not value.isprintable():
         raise ValueError("this must be one line of text; allowed: printable characters, without spaces around them")
     return value
 
 
 def _exact_name(value: str) -> str:
-    # What looks like a pattern is none here: the rule would silently be about nobody.
+    # Patterns are not supported here: the rule would silently match nobody.
     if any(c in "*{}" for c in value):
         raise ValueError(f'"{value}" looks like a pattern; allowed: exact names (for all there is `everyone: true`)')
     return one_line(value)

@@ -1,19 +1,19 @@
-"""The shape of a policy file.
+"""The schema of a policy file.
 
     version: 1
     rules:
       - name: own space
         description: Everybody signed in may do everything below their own name.
-        allow: [pull, push, delete]               # or `deny:`, which also knows create and overwrite
+        allow: [pull, push, delete]               # or `deny:`, also of create and overwrite
         to: {signed-in: true}                     # any of users, robots, groups, claims, any-robot, anonymous, everyone
-        on: {repositories: ["{user}/**"]}         # and tags: ["v*"]; none where the action is catalog
+        on: {repositories: ["{user}/**"]}         # and tags: ["v*"]; omitted for catalog
         when: time < timestamp("2030-01-01T00:00:00Z")   # optional, a condition in CEL
         lifetime: 15m                             # optional, of an allow
 
-    tests:                                        # cases, see case_shape.py
+    tests:                                        # cases, see case_schema.py
       - {who: {user: alice}, what: "repository:bob/app:pull", expected: deny}
 
-Every key that is not known is refused: a typo must never become a rule about everybody.
+Unknown keys are refused: a typo must never become a rule about everyone.
 The reference: docs/reference/policies.md.
 """
 
@@ -99,14 +99,14 @@ When: TypeAlias = Annotated[Condition, PlainValidator(_parsed_condition, json_sc
 
 @dataclass(frozen=True, slots=True)
 class PolicyFile:
-    """What one file says."""
+    """The content of one file."""
 
     rules: tuple[Rule, ...]
     cases: tuple[Case, ...] = ()
 
 
 def parse_policy(document: Document) -> PolicyFile:
-    """The rules and cases of one file, in its order. Raises DocumentError with a line for each fault."""
+    """The rules and cases of one file, in order. Raises DocumentError with a line per fault."""
     entry = validate_document(document, FileEntry)
     return PolicyFile(
         tuple(rule.to_rule(document.name, document.line_of(("rules", i))) for i, rule in enumerate(entry.rules)),
@@ -115,7 +115,7 @@ def parse_policy(document: Document) -> PolicyFile:
 
 
 def _one_claim(values: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    # Of two, one reader would take "both", another "either".
+    # With two keys, one reader would understand "both", another "either".
     if len(values) != 1:
         raise ValueError(f"{len(values)} claims; allowed: one claim with its values")
     return values
@@ -160,7 +160,7 @@ class SubjectsEntry(Entry):
         return self
 
     def to_subjects(self) -> Subjects:
-        """The same as a value to decide by."""
+        """The frozen value for decisions."""
         flags = (
             (ANONYMOUS, self.anonymous),
             (ANY_ROBOT, self.any_robot),
@@ -175,7 +175,7 @@ class SubjectsEntry(Entry):
 
 
 class ResourcesEntry(Entry):
-    """What a rule is about."""
+    """The resources of a rule."""
 
     repositories: Globs
     """Globs over repository names, of which one must match; "**" is all of them."""
@@ -225,7 +225,7 @@ class RuleEntry(Entry):
         return self
 
     def to_rule(self, file: str, line: int) -> Rule:
-        """The same as a value to decide by."""
+        """The frozen value for decisions."""
         actions: tuple[str, ...] = self.allow or self.deny
         return Rule(
             name=self.name,

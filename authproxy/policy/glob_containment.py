@@ -1,11 +1,11 @@
-"""How two globs, and two kinds of callers, stand to each other. Sound, not complete.
+"""Containment and overlap of globs and of subject keys. Sound, not complete.
 
-`covers` says yes only where it is certain: everything that the inner one matches, for whatever caller, the outer one
-matches too. `may_meet` says no only where it is certain: no repository matches both for one caller. What tools say
-about rules rests on these; decisions never do.
+`covers` is True only if it is certain that the outer glob matches everything that the inner one does, for every caller.
+`may_meet` is False only if it is certain that no repository matches both for one caller. Tools use these to compare
+rules; decisions never do.
 
-A glob is compared by its text, segment by segment. Where the inner one has a star or a placeholder, that is a letter of
-its own which only a star, or the same placeholder, takes: what holds for it holds for all that it can stand for.
+Globs are compared as texts, segment by segment. A star or placeholder of the inner glob is a special letter that only a
+star, or the same placeholder, matches: what is true of it is true of all its values.
 """
 
 from functools import cache
@@ -13,16 +13,16 @@ from functools import cache
 from authproxy.policy.glob import PLACEHOLDER, Glob, match_pieces, placeable_name
 from authproxy.policy.model import ANONYMOUS, ANY_ROBOT, EVERYONE, SIGNED_IN, SubjectKey
 
-# The kinds of callers of whom one name is known.
+# The kinds of subject keys with one name.
 NAMED = ("user", "robot")
 
 _ANY_SEGMENTS = "**"
 _STAR_LETTER = "\0"
-_PRIVATE = 0xE000  # Unicode's private letters: none can stand in a glob
+_PRIVATE = 0xE000  # Unicode's private use area: no glob can contain it
 
 
 def covers(outer: Glob, inner: Glob) -> bool:
-    """Whether all that `inner` matches is matched by `outer`, whoever the caller is."""
+    """Whether `outer` matches everything that `inner` does, for every caller."""
     wide, narrow = _segments(outer), _segments(inner)
     if not any(map(_is_several, wide)):
         return len(wide) == len(narrow) and all(map(text_covers, wide, narrow))
@@ -58,7 +58,7 @@ def may_meet(one: Glob, other: Glob) -> bool:
 
 
 def text_covers(outer: str, inner: str) -> bool:
-    """The same of one path segment each, or of globs over tags, which have none."""
+    """The same for single path segments, or for globs over tags."""
     if _is_several(inner):
         return inner == outer
     pieces = _opaque(outer).split("*")
@@ -67,7 +67,7 @@ def text_covers(outer: str, inner: str) -> bool:
 
 
 def texts_may_meet(one: str, other: str) -> bool:
-    """The same of one path segment each, or of globs over tags."""
+    """The same for single path segments, or for globs over tags."""
     left, right = (PLACEHOLDER.sub("*", segment) for segment in (one, other))
     if "*" not in left and "*" not in right:
         return left == right
@@ -79,7 +79,7 @@ def texts_may_meet(one: str, other: str) -> bool:
 
 
 def key_covers(outer: SubjectKey, inner: SubjectKey) -> bool:
-    """Whether everybody who is `inner` is `outer` too."""
+    """Whether every caller with `inner` has `outer` too."""
     if outer in (inner, EVERYONE):
         return True
     if inner.kind == "robot" and outer in (ANY_ROBOT, SubjectKey("user", inner.name)):
@@ -88,7 +88,7 @@ def key_covers(outer: SubjectKey, inner: SubjectKey) -> bool:
 
 
 def keys_may_meet(one: SubjectKey, other: SubjectKey) -> bool:
-    """Whether somebody could be both."""
+    """Whether a caller could have both."""
     if one.kind in NAMED and other.kind in NAMED:
         return one.name == other.name
     pair = {one, other}
@@ -96,21 +96,21 @@ def keys_may_meet(one: SubjectKey, other: SubjectKey) -> bool:
 
 
 def glob_for(glob: Glob, key: SubjectKey) -> Glob | None:
-    """The glob as it is for the callers that a key means: a user's name in its place; None where it matches nothing."""
+    """The glob for the callers of a key, with a user's name filled in; None if it matches nothing."""
     if key == ANONYMOUS and glob.placeholders:
         return None
     return glob.for_user(key.name) if key.kind in NAMED else glob
 
 
 def is_matchable(glob: Glob) -> bool:
-    """Whether the name of any repository could match: a segment such as `.*` has none."""
-    # The letter x between two texts fits wherever anything does.
+    """Whether any repository name can match: none can match a segment such as `.*`."""
+    # The letter x fits between any two texts where anything fits.
     plain = (PLACEHOLDER.sub("x", segment).replace("*", "x") for segment in _segments(glob) if segment != _ANY_SEGMENTS)
     return all(placeable_name(segment) is not None for segment in plain)
 
 
 def _is_several(segment: str) -> bool:
-    """Whether it may stand for several segments: `**`, or a placeholder of a path."""
+    """Whether it can match several segments: `**`, or a path placeholder."""
     return segment == _ANY_SEGMENTS or segment.endswith(":path}")
 
 
@@ -119,5 +119,5 @@ def _segments(glob: Glob) -> tuple[str, ...]:
 
 
 def _opaque(segment: str) -> str:
-    # A letter of a placeholder's name must never be taken for the same letter of a text.
+    # A letter of a placeholder's name must never count as the same letter of a text.
     return PLACEHOLDER.sub(lambda match: "".join(chr(_PRIVATE + ord(c)) for c in match[0]), segment)

@@ -1,7 +1,7 @@
-"""The JSON Schema of a policy file (draft 2020-12), by which editors complete and check what is written.
+"""The JSON Schema of a policy file (draft 2020-12), for completion and checks in editors.
 
-Made from the same models that read the file. It is a little stricter than they are: in YAML `no` and `12` are texts for
-us, and no strings for an editor, which asks for quotes.
+Made from the models that read the file. It is slightly stricter: `no` and `12` in YAML are texts for us, but not
+strings for an editor, which asks for quotes.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""The report of cases as JUnit XML, which CI systems show: one suite for each file, one test case for each case.
+"""The results of cases as JUnit XML for CI systems: one suite per file, one test case per case.
 
-There is no specification; the elements here are those that all readers know (testsuites, testsuite, testcase, failure).
+There is no specification; these are the elements that all readers support (testsuites, testsuite, testcase, failure).
 """
 
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""The policies of a running server: asked at any time, swapped in one piece when their files change."""
+"""The policies of a running server: always available, replaced atomically when their files change."""
 
 import time
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 class Policies(Reloaded[PolicySet]):
     """What is in force now, from `path`: a policy file or a folder of them.
 
-    Raises PolicyError where nothing loads at the start. From then on there is always something in force.
+    Raises PolicyError if they do not load at the start. Later the last good policies stay in force.
     """
 
     part: ClassVar = "policies"
@@ -36,13 +36,13 @@ class Policies(Reloaded[PolicySet]):
         super().__init__(path, pattern="*.y*ml")
 
     def decide(self, principal: Principal, access: Access, request: RequestFacts | None = None) -> Decision:
-        """Decide one access by the rules in force."""
+        """Decide one access by the current rules."""
         return decide(self.current, principal, access, now=self._now(), request=request)
 
     def decided(
         self, principal: Principal, accesses: Iterable[Access], request: RequestFacts | None = None
     ) -> tuple[tuple[Access, Decision], ...]:
-        """Each single action that `accesses` stand for, once and in their order, and what the same rules say of it."""
+        """Each distinct single action of `accesses`, in order, with its decision by one version of the rules."""
         policies, now = self.current, self._now()
         singles = dict.fromkeys(single for access in accesses for single in expand(access))
         return tuple([(single, decide(policies, principal, single, now=now, request=request)) for single in singles])
@@ -50,18 +50,18 @@ class Policies(Reloaded[PolicySet]):
     def granted(
         self, principal: Principal, accesses: Iterable[Access], request: RequestFacts | None = None
     ) -> frozenset[Access]:
-        """Those of `accesses` that are allowed, all decided by the same rules.
+        """The allowed accesses, all decided by one version of the rules.
 
-        `*` on a repository is answered with the single actions that are allowed, and is itself never granted.
+        `*` on a repository becomes the allowed single actions and is never granted itself.
         """
         return frozenset(access for access, decision in self.decided(principal, accesses, request) if decision.allowed)
 
     def carried(self, principal: Principal, accesses: Iterable[Access]) -> Carried:
-        """What a token for these accesses must carry of its caller, for `decide_served` to decide as for the caller."""
+        """The caller's attributes that a token for these accesses must carry for `decide_served`."""
         return carried(self.current, principal, accesses)
 
     def asks_for_tag(self, action: Action, repository: str) -> bool:
-        """Whether there is more to decide about this action there than a token says. Cheap, for every request."""
+        """Whether a rule must be evaluated for this action when it is served. Cheap enough for every request."""
         return self.current.asks_for_tag(action, repository)
 
     def decide_served(
@@ -72,7 +72,7 @@ class Policies(Reloaded[PolicySet]):
         tag: str | None,
         request: RequestFacts | None = None,
     ) -> Decision:
-        """Decide one action of a request by the rules in force: see `served.decide_served`."""
+        """Decide one action of a request by the current rules: see `served.decide_served`."""
         return decide_served(self.current, principal, action, repository, tag=tag, now=self._now(), request=request)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Rules taken apart: an atom is one action, for one kind of callers, on one glob. Tools compare rules by these."""
+"""Rules split into atoms: one action, one subject key, one glob. Tools compare rules atom by atom."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -19,25 +19,25 @@ from authproxy.policy.tags import TagGlob
 
 
 class Atom(NamedTuple):
-    """One action of a rule, for one kind of its callers, on one of its globs (None: on the catalog) and of its tags.
+    """One action, subject key and glob of a rule (None: the catalog), with one of its tag globs.
 
-    A condition is opaque here: only its text is compared.
+    Conditions are opaque: only their texts are compared.
     """
 
     action: Action
     key: SubjectKey
     glob: Glob | None
-    when: str = ""  # "" where there is no condition
+    when: str = ""  # "" without a condition
     tag: TagGlob | None = None  # None: all tags
-    untagged: bool = True  # whether it also means requests of which no tag is known: see Rule.is_about
+    untagged: bool = True  # whether it also matches requests without a known tag: see Rule.is_about
 
     @property
     def head(self) -> str | None:
-        """The first path segment of all that is meant; None where there are several, and for the catalog."""
+        """The first path segment of every match; None if it varies, and for the catalog."""
         return self.glob.literal_head if self.glob else None
 
     def includes(self, target: Target) -> bool:
-        """Whether what is asked for is meant, if the condition holds."""
+        """Whether the atom matches the target if its condition is true."""
         if self.action is not target.action or self.key not in subject_keys(target.caller):
             return False
         if not (self.untagged if target.tag is None else self.tag is None or self.tag.matches(target.tag)):
@@ -50,7 +50,7 @@ class Atom(NamedTuple):
 
 
 def atoms(rule: Rule) -> Iterator[Atom]:
-    """What a rule is about, one by one, without what can never match."""
+    """The atoms of a rule, without those that can never match."""
     when = "" if rule.condition is None else rule.condition.text
     tags = rule.resources.tags or (None,)
     untagged = not rule.resources.tags or rule.effect is Effect.ALLOW
@@ -65,20 +65,20 @@ def atoms(rule: Rule) -> Iterator[Atom]:
 
 
 def atom_covers(outer: Atom, inner: Atom) -> bool:
-    """Whether whatever is meant by `inner` is meant by `outer` too. Yes only where it is certain."""
+    """Whether `outer` matches everything that `inner` does. True only if it is certain."""
     if outer.action is not inner.action or not key_covers(outer.key, inner.key):
         return False
     if outer.when not in ("", inner.when) or not _tags_cover(outer, inner):
         return False
     if outer.glob is None or inner.glob is None:
         return outer.glob is inner.glob
-    # What holds for all who are signed in holds for one user with the name in its place.
+    # What is true for all signed-in users is true for one user with the name filled in.
     placed = glob_for(outer.glob, inner.key)
     return placed is not None and covers(placed, inner.glob)
 
 
 def atoms_may_meet(one: Atom, other: Atom) -> bool:
-    """Whether something could be meant by both. No only where it is certain."""
+    """Whether something could match both. False only if it is certain."""
     if one.action is not other.action or not keys_may_meet(one.key, other.key):
         return False
     if not (one.untagged and other.untagged) and not _tags_may_meet(one, other):
@@ -87,7 +87,7 @@ def atoms_may_meet(one: Atom, other: Atom) -> bool:
 
 
 def in_order(several: Iterable[Atom]) -> tuple[Atom, ...]:
-    """By action, caller and glob, none twice."""
+    """Sorted by action, subject and glob, without duplicates."""
     order = list(Action)
     return tuple(
         sorted(

@@ -1,7 +1,7 @@
-"""What can be decided only where a request is served: about tags, and about what `push` hides.
+"""Decisions that need the request: about tags, and about the actions that `push` includes.
 
-A token says `push` and no more. Which tag is written, whether it is there already and whether the repository is, shows
-in the request. Why so: docs/decisions/0023-serve-time-rules.md.
+A token just says `push`. The tag, and whether the tag and the repository exist, are known when the request is served.
+Why so: docs/decisions/0023-serve-time-rules.md.
 """
 
 from authproxy.access import Access
@@ -21,10 +21,10 @@ def decide_served(
     now: float | None,
     request: RequestFacts | None = None,
 ) -> Decision:
-    """Decide one action of a request that a token, or a password, has opened the repository to.
+    """Decide one action of a request that a token or password has authorised for the repository.
 
-    `repository` is a valid name. `tag` is None where the request names none (a blob, a manifest by its digest).
-    `create` and `overwrite` are allowed where no rule denies them: whether the caller may push is another question.
+    `repository` is a valid name. `tag` is None if the request has none (a blob, a manifest by digest).
+    `create` and `overwrite` are allowed unless a rule denies them; whether the caller may push is decided elsewhere.
     `now` and `request` as for `decide`.
     """
     decision = decide_target(policies, Target(action, tuple(repository.split("/")), principal, tag), now, request)
@@ -42,7 +42,7 @@ def decide_in_full(
     now: float | None = None,
     request: RequestFacts | None = None,
 ) -> Decision:
-    """Decide one access as its token and its request together do: what `push` hides needs `push` too."""
+    """Decide one access as token and request together do: an action that `push` includes needs `push` too."""
     if access.type != "repository" or access.action not in HIDDEN_ACTIONS:
         return decide(policies, principal, access, tag=tag, now=now, request=request)
     pushing = decide(policies, principal, access._replace(action=Action.PUSH.value), tag=tag, now=now, request=request)

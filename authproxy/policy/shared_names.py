@@ -1,8 +1,8 @@
-"""Names that open to their bearers what rules keep for others: `{user}/**`, and a user called `public`.
+"""User and group names that collide with other rules: `{user}/**`, and a user called `public`.
 
-A placeholder gives each name a space of its own. Where the name is a text of another rule's glob, that rule is about
-the same space: a user of this name may do there what they may do at home. The same holds for groups, and for two users
-for whom two placeholders stand with one value. Denies give nothing, so they are left out.
+A placeholder gives each name its own namespace. If another rule's glob contains the name as literal text, both rules
+are about the same namespace: a user of this name gets its rights there. The same is true of groups, and of two users
+for whom two placeholders have the same value. Denies grant nothing, so they are left out.
 """
 
 from collections.abc import Collection, Iterator
@@ -12,16 +12,16 @@ from authproxy.policy.glob import Glob, Placeholder, placeable_name
 from authproxy.policy.glob_containment import NAMED, may_meet
 from authproxy.policy.model import Action, Effect, PolicySet, Rule
 
-# A name that no rule mentions: a rule that is about a repository for this one too is not about it because of a name.
+# A name that no rule mentions: a rule that matches for it too does not match because of a name.
 _NOBODY = "x0--nobody--0x"
 
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """A space that a rule gives to a name, and what else is about it."""
+    """A namespace that a rule gives to a name, and what else matches it."""
 
     rule: Rule
-    space: str  # the glob with the name in its place
+    space: str  # the glob with the name filled in
     kind: str  # user, group
     name: str
     other: str  # a rule, or a user or group
@@ -35,9 +35,9 @@ class Sharing:
 def find_shared_names(
     policies: PolicySet, *, users: Collection[str], groups: Collection[str], asked: Collection[str] | None = None
 ) -> Iterator[Sharing]:
-    """Each space that is not its name's alone, one finding for a name and rule.
+    """Each namespace that is shared, one finding per name and rule.
 
-    `users` and `groups` are all that there are; `asked` those of both that are looked at, all by default.
+    `users` and `groups` are all that exist; `asked` are the names to examine, all by default.
     """
     allows = [rule for rule in policies.rules if rule.effect is Effect.ALLOW and rule.resources.repositories]
     for rule in allows:
@@ -64,7 +64,7 @@ def _find_other(
     users: Collection[str],
     groups: Collection[str],
 ) -> str | None:
-    """The first that is about the space too, and would not be if the name were another."""
+    """The first rule that matches the namespace too, and only because of the name."""
     placeholder = next(one for one in glob.placeholders if one.kind == kind)
     value = _value_of(placeholder, name)
     elsewhere = _placed(glob, kind, placeholder.name_of(_NOBODY) if kind == "user" else _NOBODY)
@@ -97,7 +97,7 @@ def _value_of(placeholder: Placeholder, name: str) -> str:
 
 
 def _may_be_about(rule: Rule, kind: str, name: str) -> bool:
-    """Whether somebody of this name could be among the rule's subjects."""
+    """Whether a caller of this name could match the rule's subjects."""
     named = [key for key in rule.subjects.any_of if key.kind in NAMED]
     if kind != "user" or len(named) < len(rule.subjects.any_of):
         return True
@@ -105,5 +105,5 @@ def _may_be_about(rule: Rule, kind: str, name: str) -> bool:
 
 
 def _is_about_users_alone(rule: Rule) -> bool:
-    """Whether a rule opens what it is about to users by their names: the owner of a space may have asked for that."""
+    """Whether a rule is only for users by name: the owner of a namespace may have wanted that."""
     return all(key.kind in NAMED for key in rule.subjects.any_of)

@@ -1,7 +1,7 @@
-"""What of a caller a token carries, so that rules that are decided where a request is served decide as for the caller.
+"""Selects the caller's attributes to embed in a token, so that rules at serve time decide as with the full principal.
 
-A token has no room for all groups and claims, and few of them matter. Rather too much than too little is carried: what
-is decided with it is what would be decided with the whole caller.
+A token has no room for all groups and claims, and few of them matter. The selection may include too many attributes and
+never too few.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,29 +17,29 @@ from authproxy.principal import Principal
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """The part of a caller that is carried; the name is the token's subject."""
+    """The embedded attributes of a caller; the name is the token's subject."""
 
     groups: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    source: str = ""  # "" also where no rule asks for it
-    is_robot: bool = False  # as the source
+    source: str = ""  # "" also if no rule needs it
+    is_robot: bool = False  # like the source
 
     def to_principal(self, name: str) -> Principal:
-        """The caller to decide about where the token comes back; "" is the anonymous one."""
+        """The principal for decisions about requests with the token; "" is anonymous."""
         return Principal(name, self.groups, self.claims, self.source, is_robot=self.is_robot)
 
 
 NOTHING = Carried()
 
-# What a rule may be about of a caller that the subject of a token does not say.
+# The attributes that rules can match besides the subject of a token.
 _CARRIED = ("group", "claim", "robot", "any-robot")
 
 
 def carried(policies: PolicySet, principal: Principal, accesses: Iterable[Access]) -> Carried:
-    """What a token for these accesses carries of a caller: what the rules speak of that may be asked once more.
+    """The attributes for a token with these accesses: those in rules that may be evaluated again at serve time.
 
-    Those are the rules about each repository to which one about tags, or about what `push` hides, could apply; and with
-    the catalog, which is cut down to what the caller may pull, all rules about pulling.
+    These are the rules about each repository that a rule about tags, or about an action that `push` includes, could
+    match; and for the catalog, which is filtered by what the caller may pull, all rules about pulling.
     """
     if principal.is_anonymous:
         return NOTHING
@@ -64,7 +64,7 @@ def _hidden(target: Target) -> Iterator[Target]:
 
 
 class _Needs:
-    """What of one caller the rules that were added speak of."""
+    """The attributes of one caller that the added rules mention."""
 
     def __init__(self, principal: Principal) -> None:
         self._principal = principal
@@ -75,10 +75,10 @@ class _Needs:
         self._needs_robot = False
 
     def add(self, rule: Rule, target: Target | None) -> None:
-        """A rule that may be asked about this target, or, None, about any repository."""
+        """Add a rule that may be evaluated for this target; None: for any repository."""
         keys = rule.subjects.any_of & self._keys
         if not keys or (target is not None and not rule.resources.include(target)):
-            return  # it is not about the caller, and with less of the caller it still is not
+            return  # the rule does not match the caller, and does not with fewer attributes either
         if all(key.kind in _CARRIED for key in keys):
             self._add_keys(keys)
         for glob in rule.resources.repositories:

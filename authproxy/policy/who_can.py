@@ -1,4 +1,4 @@
-"""Who may do one thing: each kind of caller that the rules, the users files or the repository's own name speak of."""
+"""Who may perform an action: every kind of caller in the rules, the users files or the repository's name."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from authproxy.policy.serve_time import decide_in_full
 from authproxy.principal import ANONYMOUS as NOBODY
 from authproxy.principal import Principal
 
-# No source gives this name, and no glob can hold it.
+# No source has this name, and no glob can match it.
 _SOMEBODY = "\0"
 
 
@@ -32,9 +32,9 @@ class Answers:
 
 
 def who_can(policies: PolicySet, access: Access, users: Iterable[Principal], *, tag: str | None = None) -> Answers:
-    """Ask for all kinds of callers. `users` are those that are known; `tag` as for `decide_in_full`.
+    """Decide for all kinds of callers. `users` are the known users; `tag` as for `decide_in_full`.
 
-    Where everybody who is signed in may, only those who may not are named beside them.
+    If all signed-in callers may, only the exceptions are listed beside them.
     """
     known = {user.name: user for user in users}
     keys = {*_named(policies), *_placed(policies, access)}
@@ -55,14 +55,14 @@ def who_can(policies: PolicySet, access: Access, users: Iterable[Principal], *, 
 
 
 def _without_those_of_all(answers: list[Answer]) -> tuple[Answer, ...]:
-    """Those who may; where everybody signed in may, no user, group or claim beside them."""
+    """The allowed callers; without users, groups and claims if all signed-in callers are allowed."""
     allowed = tuple(answer for answer in answers if answer.decision.allowed)
     is_for_all = any(answer.who == SIGNED_IN for answer in allowed)
     return tuple(answer for answer in allowed if answer.who in (ANONYMOUS, SIGNED_IN) or not is_for_all)
 
 
 def _with_conditions_failing(policies: PolicySet) -> PolicySet:
-    """The least that the rules allow: conditional denies deny, conditional allows don't allow."""
+    """The least that the rules can allow: conditional denies apply, conditional allows do not."""
     return PolicySet(
         tuple(
             replace(rule, condition=None)
@@ -73,13 +73,13 @@ def _with_conditions_failing(policies: PolicySet) -> PolicySet:
 
 
 def _with_conditions_holding(policies: PolicySet) -> PolicySet:
-    """The most that the rules allow."""
+    """The most that the rules can allow."""
     kept = (rule for rule in policies.rules if rule.condition is None or rule.effect is Effect.ALLOW)
     return PolicySet(tuple(replace(rule, condition=None) for rule in kept))
 
 
 def _as_known(key: SubjectKey, known: Mapping[str, Principal]) -> SubjectKey:
-    """A user of whom it is known that it is a robot is asked for as one, once."""
+    """A user known to be a robot is listed as one, once."""
     is_robot = key.kind == "user" and key.name in known and known[key.name].is_robot
     return SubjectKey("robot", key.name) if is_robot else key
 
@@ -104,7 +104,7 @@ def _named(policies: PolicySet) -> Iterator[SubjectKey]:
 
 
 def _placed(policies: PolicySet, access: Access) -> Iterator[SubjectKey]:
-    """Callers whose name, group or claim stands in the repository's name where a rule has a placeholder."""
+    """Callers whose name, group or claim is in the repository's name at the place of a placeholder."""
     if access.type != "repository":
         return
     segments = access.name.split("/")
