@@ -8,6 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import structlog
+from xdist.remote import Producer  # type: ignore[import-untyped]
 
 # `tests.support` and `benchmarks` are found in the clone. Behind everything else, so that `authproxy` is the installed
 # one: the built wheel under `make test`, which tests/house/test_environment.py checks.
@@ -16,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from tests.support.binaries import refuse_unlisted
 from tests.support.default_ports import refuse_default_ports
 from tests.support.plain_log import log_plainly
+from tests.support.schedule import ByGroup, processes, rank
 from tests.support.server import Server
 
 # The same examples in every run, so that a red run is about the change; few for `make check`, the library's number
@@ -33,6 +35,22 @@ log_plainly()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make test` has time for a server for each row of the protocol's tables; `make check` has not."""
     parser.addoption("--over-https", action="store_true", help="the protocol's tables against real servers too")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """`-n auto`: one process for each core where tests compute, more where they wait for servers."""
+    return processes() if config.getoption("--over-https") else None
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByGroup | None:
+    """Keep together what shares servers, the longest first, wherever a file's tests must not be torn apart."""
+    return ByGroup(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order in which groups are taken up."""
+    items.sort(key=lambda item: rank(item.nodeid))
 
 
 def pytest_collection(session: pytest.Session) -> None:

@@ -1,8 +1,8 @@
 """The registry that the clients meet: once on our own core, once in front of a real `docker-registry`."""
 
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -11,26 +11,39 @@ from tests.support.peers import running_docker_registry
 from tests.support.people import ALICE, BOB, FROZEN_RULE
 from tests.support.server import Server, running_server
 
-# Two seconds are promised; the rest is for a busy machine.
-RELOADED_WITHIN_S = 10.0
+
+@pytest.fixture(scope="session")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Our own core."""
+    with _running(tmp_path_factory.mktemp("core"), {}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """We in front of a `docker-registry`."""
+    folder = tmp_path_factory.mktemp("upstream")
+    with (
+        running_docker_registry(folder / "peer") as url,
+        _running(folder, {"REGISTRY_UPSTREAM_URL": url}) as running,
+    ):
+        yield running
 
 
 @pytest.fixture(scope="session", params=["core", "upstream"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The running server, with users alice and bob beside the admin."""
-    folder = tmp_path_factory.mktemp(request.param)
-    settings = {}
-    with ExitStack() as stack:
-        if request.param == "upstream":
-            settings["REGISTRY_UPSTREAM_URL"] = stack.enter_context(running_docker_registry(folder / "peer"))
-        running = stack.enter_context(running_server(folder / "server", settings))
+def server(request: pytest.FixtureRequest) -> Server:
+    """The running server, with users alice and bob beside the admin: each of the two, which go on side by side."""
+    running: Server = request.getfixturevalue(request.param)
+    return running
+
+
+@contextmanager
+def _running(folder: Path, settings: Mapping[str, str]) -> Iterator[Server]:
+    with running_server(folder / "server", settings) as running:
         (running.folder / "policies" / "frozen.yaml").write_text(FROZEN_RULE)
         for user in (ALICE, BOB):
             running.add_user(user.name, user.password)
-        deadline = time.monotonic() + RELOADED_WITHIN_S
-        while "policies loaded" not in running.output:
-            assert time.monotonic() < deadline, running.output
-            time.sleep(0.05)
+        running.wait_until(lambda: "policies loaded" in running.output)
         yield running
 
 

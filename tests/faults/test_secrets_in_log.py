@@ -41,7 +41,7 @@ def test_nothing_that_opens_anything_is_in_the_log(tmp_path: Path, form: str) ->
         "REGISTRY_HTTP_DEBUG": f'{{addr: "{debug}", prometheus: {{enabled: true}}}}',
     }
     user = (OPERATOR.name, OPERATOR.password)
-    with running_server(tmp_path / "server", settings) as server, server.client() as client:
+    with running_server(tmp_path / "server", settings, is_cold=True) as server, server.client() as client:
         answer = client.get("/token?scope=repository:a:pull,push", auth=user)
         token = answer.json()["token"]
         for authorization in (f"Bearer {token}", f"Bearer {MADE_UP}", "Bearer", "nonsense " + WRONG):

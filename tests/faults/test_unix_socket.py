@@ -1,5 +1,6 @@
 """`http.net: unix`: a server behind a socket file, which is there while it serves and outlives only a kill."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -43,12 +44,12 @@ def serving(folder: Path, workers: int) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # workers too: they hold the pipe
         process.communicate()
 
 
 def ask(folder: Path, method: str = "GET", path: str = "/v2/") -> httpx.Response:
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(folder / "registry.sock"))) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(folder / "registry.sock")), timeout=60) as client:
         return client.request(method, f"http://asked{path}")
 
 

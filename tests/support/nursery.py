@@ -1,69 +1,103 @@
-"""A program that has imported `authproxy` already and makes servers of itself: each is there in a tenth of a second.
+"""A program that has imported `authproxy` already and becomes the command: each start takes a tenth of the time.
 
-It takes orders on standard input, one JSON object a line, and answers each with the process id of the new server:
+It reads orders from the socket that is its standard input, one JSON object a packet, and answers each with one:
 
-    {"arguments": ["serve", …], "folder": …, "variables": {…}, "log": …}
+    {"argv": [...], "folder": ..., "variables": {...}, "own_group": ...}  with three descriptors  ->  {"pid": ...}
+    {"ended": pid}                                                                              ->  {"code": ...}
 
-A server is a fork that becomes the command: folder, variables, standard output and all. At the end of its input it
-waits for the servers, which whoever ordered them has told to stop, and says how each ended: {pid: exit code}.
+A process is a fork that becomes the command: arguments, folder, variables, standard descriptors, exit code and all.
+It stays a zombie until it is asked for. The program ends where its input does.
 """
 
+import atexit
+import gc
+import importlib
 import json
 import os
+import pkgutil
+import socket
 import sys
-import traceback
+import threading
+import time
 from typing import Any, NoReturn
 
-# Imported before the first fork: this is what a start takes its time for.
-from authproxy import app, cli
-from authproxy import quickstart as embedded
-from authproxy.config import load
-from authproxy.server import processes as server
-
-PRELOADED = (app, cli, embedded, load, server)
+MAX_ORDER_BYTES = 1 << 20
 
 
-def raise_servers() -> None:
+def import_everything() -> None:
+    """What a start takes its time for."""
+    import authproxy
+
+    for module in pkgutil.walk_packages(authproxy.__path__, "authproxy."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    gc.collect()
+    gc.freeze()  # a fork's collector would copy every page of it
+
+
+def serve(orders: socket.socket) -> None:
     """Follow orders until there are no more."""
-    started: list[int] = []
-    for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            become(json.loads(line))
-        started.append(pid)
-        say(pid)
-    say({pid: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in started})
+    while True:
+        packet, descriptors, _, _ = socket.recv_fds(orders, MAX_ORDER_BYTES, 3)
+        if not packet:
+            return
+        order = json.loads(packet)
+        if "ended" in order:
+            answer = {"code": os.waitstatus_to_exitcode(os.waitpid(order["ended"], 0)[1])}
+        else:
+            pid = os.fork()
+            if pid == 0:
+                orders.close()
+                become(order, descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            answer = {"pid": pid}
+        orders.sendall(json.dumps(answer).encode())
 
 
-def become(order: dict[str, Any]) -> NoReturn:
+def become(order: dict[str, Any], descriptors: list[int]) -> NoReturn:
     """Be the command, as the shell would have started it."""
     code = 1
     try:
+        if order["own_group"]:
+            os.setpgid(0, 0)
+        for number, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
         os.chdir(order["folder"])
         os.environ.clear()
         os.environ.update(order["variables"])
-        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        for number in (1, 2):
-            os.dup2(log, number)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        sys.argv = ["authproxy", *order["arguments"]]
-        cli.main()
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        time.tzset()
+        sys.argv = order["argv"]
+        # Worker processes begin by running the main file of their parent, under another name.
+        sys.modules["__main__"].__file__ = order["argv"][0]
+        code = run_command()
     except BaseException:  # noqa: BLE001 - a fork must not go on as the nursery, whatever went wrong
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())
     finally:
+        # What the interpreter does at its end, but for taking the modules apart.
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
-def say(answer: object) -> None:
-    """One line to whoever gives the orders."""
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+def run_command() -> int:
+    """The console script: its exit code."""
+    from authproxy.cli import main
+
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
 
 
 if __name__ == "__main__":
-    raise_servers()
+    import_everything()
+    with socket.socket(fileno=os.dup(0)) as orders:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        serve(orders)

@@ -1,19 +1,14 @@
 """The whole application over real HTTP for the protocol's tables: TLS, tokens, a server of its own for each test."""
 
 import datetime as dt
-import json
 import os
 import re
-import signal
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -23,11 +18,12 @@ from authproxy.quickstart import PASSWORD_VARIABLE, Layout, prepare
 from authproxy.route import parse_route
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
+from tests.support import warm
 from tests.support.program import environment
 from tests.support.registry import BASE_URL
 from tests.support.server import ADMIN_PASSWORD, OPERATOR
 
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = STOPPED_WITHIN_S = 30.0
 LISTENING = re.compile(r"listening on https://127\.0\.0\.1:([0-9]+)")
 # What the embedded default calls itself in its tokens.
 ISSUER = SERVICE = "authproxy"
@@ -70,14 +66,7 @@ class Nursery:
         prepare(layout, {PASSWORD_VARIABLE: ADMIN_PASSWORD}, now=dt.datetime.now(dt.UTC))
         self.issuer = Issuer(KeyRing.open(layout.data / "keys"), ISSUER, SERVICE, 3600)
         self.trust = ssl.create_default_context(cafile=str(layout.certs / "ca.pem"))
-        # -P: it shall find the installed package, which is the built wheel in `make test`, and not the tree beside it.
-        self._program = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("nursery.py"))],
-            env=environment(folder),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._started: list[warm.Process] = []
 
     @contextmanager
     def server(self, root: Path, settings: Mapping[str, str] | None = None) -> Iterator[Served]:
@@ -89,29 +78,27 @@ class Nursery:
             REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY=str(root),
             **(settings or {}),
         )
-        pid = self._order(
-            {"arguments": ["serve", "--embedded"], "folder": str(self.folder), "variables": variables, "log": str(log)}
-        )
-        served = Served(_wait_for_port(pid, log), root, log, self)
+        with Path(os.devnull).open("rb") as nothing, log.open("ab") as output:
+            process = warm.start(
+                (warm.AUTHPROXY, "serve", "--embedded"),
+                folder=self.folder,
+                env=variables,
+                stdin=nothing,
+                stdout=output,
+                stderr=output,
+            )
+        self._started.append(process)
+        served = Served(_wait_for_port(process, log), root, log, self)
         try:
             yield served
         finally:
-            os.kill(pid, signal.SIGTERM)
+            process.terminate()
         for word in ("Traceback", "event=fault"):
             assert word not in served.output, served.output
 
     def close(self) -> None:
         """Wait until all servers have ended, each of them well."""
-        said, _ = self._program.communicate(timeout=READY_WITHIN_S)
-        assert self._program.returncode == 0
-        assert set(json.loads(said).values()) <= {0}, said
-
-    def _order(self, order: Mapping[str, Any]) -> int:
-        assert self._program.stdin is not None
-        assert self._program.stdout is not None
-        self._program.stdin.write(json.dumps(order) + "\n")
-        self._program.stdin.flush()
-        return int(self._program.stdout.readline())
+        assert {process.wait(STOPPED_WITHIN_S) for process in self._started} <= {0}
 
 
 class Tokens(httpx.Auth):
@@ -154,11 +141,11 @@ async def _check_version(response: httpx.Response) -> None:
     assert response.headers["Docker-Distribution-API-Version"] == "registry/2.0", response
 
 
-def _wait_for_port(pid: int, log: Path) -> int:
+def _wait_for_port(process: warm.Process, log: Path) -> int:
     deadline = time.monotonic() + READY_WITHIN_S
     while True:
-        has_ended = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
-        said = log.read_text(encoding="utf-8") if log.exists() else ""
+        has_ended = process.poll() is not None
+        said = log.read_text(encoding="utf-8")
         if found := LISTENING.search(said):
             return int(found[1])
         assert not has_ended, f"the server did not start:\n{said}"

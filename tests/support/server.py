@@ -8,7 +8,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,16 +15,17 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from itertools import cycle
 from pathlib import Path
+from typing import IO
 
 import httpx
 
 from authproxy.files.watcher import LOOK_EVERY_S
 from authproxy.principal import Principal
 from authproxy.quickstart import ADMINS
+from tests.support import warm
 from tests.support.program import environment, succeed
 
-# The command of the environment that runs the tests: in `make test` it is the built wheel's.
-AUTHPROXY = str(Path(sys.executable).parent / "authproxy")
+AUTHPROXY = warm.AUTHPROXY
 ADMIN = "admin"
 ADMIN_PASSWORD = "an admin's password, long enough"
 # As the rules of the embedded default know them.
@@ -88,7 +88,8 @@ class Server:
 
     `arguments` of the command: the embedded default, or a configuration file. `settings` are environment variables
     (`REGISTRY_…`) that come on top; `has_tls` says what they make of it. What it says is appended to `authproxy.log`.
-    `through`: a program and its arguments that starts the command behind them in its own place.
+    `through`: a program and its arguments that starts the command behind them in its own place. `is_cold`: start it as
+    its users do, where the test is about the process; else it becomes of one that has imported everything (`warm.py`).
     """
 
     def __init__(
@@ -100,8 +101,10 @@ class Server:
         arguments: Sequence[str] = ("--embedded",),
         has_tls: bool = True,
         through: Sequence[str] = (),
+        is_cold: bool = False,
     ) -> None:
         self.folder = folder
+        self.is_cold = is_cold
         self.through = through
         self.has_tls = has_tls
         self.arguments = arguments
@@ -111,7 +114,7 @@ class Server:
             "REGISTRY_HTTP_ADDR": f"127.0.0.1:{self.port}",
         } | dict(settings or {})
         self.log = folder / "authproxy.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: warm.Process | subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
         return f"<Server {self.host} in {self.folder}>"
@@ -145,15 +148,7 @@ class Server:
         """Start it and wait until it serves. Raises AssertionError with its words where it does not."""
         assert self.process is None, "it runs already"
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self.through, AUTHPROXY, "serve", *self.arguments],
-                cwd=self.folder,
-                env=environment(self.folder, **self.settings),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                process_group=0,  # so that `kill_group` ends its workers in the same moment, and nobody else
-            )
+            self.process = self._start(log)
         deadline = time.monotonic() + READY_WITHIN_S
         while not self._serves():
             assert self.process.poll() is None, f"the server ended with {self.process.returncode}:\n{self.output}"
@@ -247,6 +242,19 @@ class Server:
             client.headers["Authorization"] = f"Bearer {answer.json()['token']}"
             yield client
 
+    def _start(self, log: IO[bytes]) -> "warm.Process | subprocess.Popen[bytes]":
+        """The process, of a group of its own, so that `kill_group` ends its workers in the same moment, nobody else."""
+        command = [*self.through, AUTHPROXY, "serve", *self.arguments]
+        env = environment(self.folder, **self.settings)
+        with Path(os.devnull).open("rb") as nothing:
+            if warm.is_ours(command, env) and not self.is_cold:
+                return warm.start(
+                    command, folder=self.folder, env=env, stdin=nothing, stdout=log, stderr=log, own_group=True
+                )
+            return subprocess.Popen(
+                command, cwd=self.folder, env=env, stdin=nothing, stdout=log, stderr=log, process_group=0
+            )
+
     def _serves(self) -> bool:
         return speaks_tls(self.port) if self.has_tls else speaks_http(self.port)
 
@@ -259,10 +267,11 @@ def running_server(
     arguments: Sequence[str] = ("--embedded",),
     has_tls: bool = True,
     through: Sequence[str] = (),
+    is_cold: bool = False,
 ) -> Iterator[Server]:
     """A server for the length of a block. It has to stop in good order, unless the block killed it itself."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = Server(folder, settings, arguments=arguments, has_tls=has_tls, through=through)
+    server = Server(folder, settings, arguments=arguments, has_tls=has_tls, through=through, is_cold=is_cold)
     try:
         server.start()
         yield server
