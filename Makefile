@@ -36,9 +36,9 @@ unit: $(VENV)/.dev ## the third part of check: unit tests and protocol tables
 	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/pytest -q -n auto --hypothesis-profile=quick \
 	    -o tmp_path_retention_policy=failed tests/unit tests/protocol
 
-# The unit tests and the protocol's tables are part of the run on the wheel, so they do not run on the tree as well. The
-# processes are two for each core, since these tests wait for servers half of their time; what shares a server stays
-# together (tests/support/schedule.py).
+# The unit tests and the protocol's tables are part of the run on the wheel, so they do not run on the tree as well. There
+# are more processes than cores, since these tests also wait for servers; what shares a server stays together
+# (tests/support/schedule.py).
 test: packages style types $(TESTENV)/.wheel wheelhouse base ## everything, on the built wheel, with real clients and registries (as root)
 	$(TESTENV)/bin/pytest -q -n auto --dist loadgroup --over-https tests
 

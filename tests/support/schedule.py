@@ -25,8 +25,9 @@ ORDER = (
     "tests/house",
     "tests/unit",
 )
-# With real servers the tests wait for other processes and for intervals half of their time.
-PROCESSES_PER_CORE = 2
+# With real servers the tests wait for other processes and for intervals a third of their time. More would be quicker
+# still and make passwords wait longer than a server lets them.
+PROCESSES_PER_CORE = 1.5
 
 
 def group_of(nodeid: str) -> str:
@@ -42,7 +43,7 @@ def rank(nodeid: str) -> int:
 
 def processes() -> int:
     """How many test processes run the long tests side by side."""
-    return PROCESSES_PER_CORE * len(os.sched_getaffinity(0))
+    return round(PROCESSES_PER_CORE * len(os.sched_getaffinity(0)))
 
 
 class ByGroup(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types

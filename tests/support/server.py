@@ -194,6 +194,7 @@ class Server:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.process = None
+        self._wait_until_port_is_free()  # workers end when they do, and a warm start is quicker
 
     def add_user(self, name: str, password: str, *groups: str) -> None:
         """Make a user with the command beside the running server, and wait until the server knows them."""
@@ -241,6 +242,17 @@ class Server:
             assert answer.status_code == httpx.codes.OK, answer.text
             client.headers["Authorization"] = f"Bearer {answer.json()['token']}"
             yield client
+
+    def _wait_until_port_is_free(self) -> None:
+        deadline = time.monotonic() + STOPPED_WITHIN_S
+        while True:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                with suppress(OSError):
+                    probe.bind(("127.0.0.1", self.port))
+                    return
+            assert time.monotonic() < deadline, f"port {self.port} is still taken:\n{self.output}"
+            time.sleep(0.02)
 
     def _start(self, log: IO[bytes]) -> "warm.Process | subprocess.Popen[bytes]":
         """The process, of a group of its own, so that `kill_group` ends its workers in the same moment, nobody else."""

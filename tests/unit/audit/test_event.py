@@ -1,12 +1,15 @@
 """An event as an audit line has it: everything that decided, and nothing secret."""
 
+import dataclasses
 import json
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from authproxy.access import Access, parse_scopes
 from authproxy.audit.event import Event, Kind, Verdict, from_fields, record_nothing, to_fields
@@ -123,8 +126,14 @@ def test_only_the_word_true_allows() -> None:
     assert [verdict.allowed for verdict in from_fields(fields).verdicts] == [False]
 
 
-def test_a_record_of_nothing_takes_everything() -> None:
-    record_nothing(CUT_DOWN)
+def test_a_record_of_nothing_takes_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with capture_logs() as logged:
+        for kind in Kind:
+            record_nothing(dataclasses.replace(CUT_DOWN, kind=kind))
+    assert (logged, capfd.readouterr(), list(tmp_path.iterdir())) == ([], ("", ""), [])
 
 
 names = st.text("abc/-", min_size=1, max_size=12)

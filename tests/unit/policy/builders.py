@@ -60,7 +60,7 @@ def make_rule(
 # A small world, so that rules and questions often meet.
 NAMES = ("a", "b", "team", "a-b", "a@x.org", "b@y.org")
 GROUPS = ("devs", "ops", "a")
-SEGMENTS = ("a", "b", "team", "a-b", "x")
+SEGMENTS = ("a", "b", "team", "a-b", "b-a", "x")
 CLAIMS = ("a", "b", "a/b", "team/x", "x/", "*")
 GLOB_SEGMENTS = (
     *SEGMENTS,

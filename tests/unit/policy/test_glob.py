@@ -8,7 +8,7 @@ from authproxy.errors import NameInvalid
 from authproxy.policy.glob import Glob, GlobInvalid, placeable_name
 from authproxy.principal import Principal
 from authproxy.reference import parse_repository
-from tests.unit.policy.builders import GLOB_SEGMENTS, NAMES, globs, principals, repositories
+from tests.unit.policy.builders import CLAIMS, GLOB_SEGMENTS, GROUPS, NAMES, SEGMENTS, globs, principals, repositories
 
 
 def matches(glob: str, repository: str, user: str = "") -> bool:
@@ -278,8 +278,12 @@ def test_whatever_matches_has_the_literal_head_and_tail(glob: str, repository: s
 
 
 def test_generated_segments_are_all_allowed() -> None:
+    """And each meets the small world that the properties are about: one that never matched would check nothing."""
+    callers = [Principal(name, frozenset(GROUPS), {"project": CLAIMS}) for name in NAMES]
     for segment in GLOB_SEGMENTS:
-        Glob.parse(segment)
+        glob = Glob.parse(segment)
+        assert str(glob) == segment
+        assert any(glob.matches([name], caller) for name in SEGMENTS for caller in callers), segment
 
 
 def test_many_stars_on_a_long_name_do_not_explode() -> None:

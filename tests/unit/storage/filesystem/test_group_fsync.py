@@ -1,5 +1,5 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,35 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What was synced and how, alone or by the kernel's queue; it happens as well."""
+    jobs: list[tuple[int, int]] = []
+    ask = syncs._Queue._call
+
+    def call(queue: syncs._Queue, number: int, *arguments: object) -> int:
+        taken = ask(queue, number, *arguments)
+        if number == queue._numbers.submit:
+            for place in range(taken):
+                _, _, _, operation, _, descriptor = syncs._REQUEST.unpack_from(
+                    queue._requests, place * syncs._REQUEST.size
+                )
+                jobs.append((operation, descriptor))
+        return taken
+
+    def alone(operation: int, sync: Callable[[int], None]) -> Callable[[int], None]:
+        def run(descriptor: int) -> None:
+            sync(descriptor)
+            jobs.append((operation, descriptor))
+
+        return run
+
+    monkeypatch.setattr(syncs._Queue, "_call", call)
+    monkeypatch.setattr(os, "fsync", alone(syncs._FSYNC, os.fsync))
+    monkeypatch.setattr(os, "fdatasync", alone(syncs._FDATASYNC, os.fdatasync))
+    return jobs
+
+
+@pytest.fixture
 def files(tmp_path: Path) -> Iterator[list[int]]:
     opened = [os.open(tmp_path / str(number), os.O_RDWR | os.O_CREAT) for number in range(2 * syncs.MAX_AT_ONCE + 1)]
     for file in opened:
@@ -42,8 +71,9 @@ def folder(tmp_path: Path) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, syncs.MAX_AT_ONCE, 2 * syncs.MAX_AT_ONCE + 1])
-def test_any_number_is_synced(way: str, files: list[int], folder: int, count: int) -> None:
+def test_any_number_is_synced(way: str, done: list[tuple[int, int]], files: list[int], folder: int, count: int) -> None:
     syncs.sync_all(files[:count], [folder])
+    assert done == [*((syncs._FDATASYNC, file) for file in files[:count]), (syncs._FSYNC, folder)]
 
 
 def test_a_disk_that_fails_is_an_error_and_the_next_sync_is_right(way: str, files: list[int], folder: int) -> None:
