@@ -37,7 +37,7 @@ def open_registries(
 ) -> "Registries":
     """Registries by what the options say; a password is read now. It is for the one registry of `hosts`."""
     from authproxy.images.registries import Registries
-    from authproxy.registry_client.docker_credentials import Login
+    from authproxy.registry_client.docker_config import Login
     from authproxy.registry_client.trust import Trust
 
     login = None

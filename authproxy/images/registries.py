@@ -10,7 +10,7 @@ from authproxy.images.mount_candidates import Neighbours
 from authproxy.images.repository import RemoteRepository
 from authproxy.oci.image_name import ImageName, parse_image_name
 from authproxy.registry_client.client import RegistryClient, open_registry
-from authproxy.registry_client.docker_credentials import Login, StoredLogins
+from authproxy.registry_client.docker_config import Login, StoredLogins
 from authproxy.registry_client.errors import RemoteError
 from authproxy.registry_client.trust import Trust
 

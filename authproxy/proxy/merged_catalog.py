@@ -9,7 +9,7 @@ from authproxy import asgi
 from authproxy.content import ContentFor
 from authproxy.pagination import LOOK, Page, find_shown, next_link, to_json
 from authproxy.proxy.content import CATALOG
-from authproxy.proxy.rename import Renaming
+from authproxy.proxy.renaming import Renaming
 from authproxy.proxy.stream import watched
 
 # Entries of a page, where the client names no size.

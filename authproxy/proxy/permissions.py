@@ -14,7 +14,7 @@ from authproxy.pagination import find_shown, next_link, parse_page, to_json
 from authproxy.permissions import PERMISSIONS, Permissions
 from authproxy.proxy.content import UpstreamContent
 from authproxy.proxy.merged_catalog import DEFAULT_PAGE, Share, answer_catalog
-from authproxy.proxy.rename import Renaming
+from authproxy.proxy.renaming import Renaming
 from authproxy.reference import Tag
 from authproxy.route import Kind, Route
 from authproxy.tag_protection import check_create, check_delete, check_overwrite, find_immutable

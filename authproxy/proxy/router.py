@@ -16,7 +16,7 @@ from authproxy.permissions import PERMISSIONS, Permissions
 from authproxy.proxy.content import UpstreamContent
 from authproxy.proxy.merged_catalog import DEFAULT_PAGE, Share, answer_catalog
 from authproxy.proxy.mount import mount_from, without_mount
-from authproxy.proxy.rename import Renaming
+from authproxy.proxy.renaming import Renaming
 from authproxy.reference import Repository
 from authproxy.route import Kind, Route
 

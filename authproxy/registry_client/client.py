@@ -13,8 +13,8 @@ import httpx
 
 from authproxy.access import Access
 from authproxy.clock import Clock
-from authproxy.registry_client.bounded_body import IDENTITY, BadBody, discard, read_body
-from authproxy.registry_client.docker_credentials import Login
+from authproxy.http.client.bounded_body import IDENTITY, BadBody, discard, read_body
+from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import ANONYMOUS, RemoteError
 from authproxy.registry_client.host import authority_of
 from authproxy.registry_client.retry import find_cause, is_lasting, pause_s, persist

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import httpx
 
 from authproxy.registry_client.client import open_registry
-from authproxy.registry_client.docker_credentials import Login
+from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import RemoteError, refused
 from authproxy.registry_client.trust import Trust
 

@@ -15,9 +15,9 @@ import httpx
 
 from authproxy.access import Access, format_scopes
 from authproxy.clock import Clock
+from authproxy.http.client.bounded_body import BadBody, read_body
 from authproxy.http.client.challenge import parse_challenge
-from authproxy.registry_client.bounded_body import BadBody, read_body
-from authproxy.registry_client.docker_credentials import Login
+from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import RemoteError, refused
 from authproxy.registry_client.retry import persist
 

@@ -13,8 +13,7 @@ from authproxy.errors import StartError
 from authproxy.metrics.families import UPLOADS_PURGED
 from authproxy.metrics.metrics import Metrics
 from authproxy.proxy.permissions import EnforcePermissions
-from authproxy.proxy.rename import Renaming
-from authproxy.proxy.renaming import Renamed
+from authproxy.proxy.renaming import Renamed, Renaming
 from authproxy.proxy.router import Branch, Switch
 from authproxy.registry.core import Core
 from authproxy.registry.options import ManifestRules, Pattern, Platform, Rules

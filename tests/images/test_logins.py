@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from authproxy.registry_client.docker_credentials import StoredLogins
+from authproxy.registry_client.docker_config import StoredLogins
 from tests.images.conftest import HTPASSWD_PASSWORD, HTPASSWD_USER, Images, Registry
 from tests.support.binaries import binary
 from tests.support.daemon import Daemon

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from authproxy.images.registries import Registries
-from authproxy.registry_client.docker_credentials import Login
+from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import RemoteError
 from authproxy.registry_client.trust import Trust
 from tests.images.conftest import Images, Registry

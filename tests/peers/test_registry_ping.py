@@ -22,8 +22,8 @@ from typer.testing import CliRunner, Result
 
 from authproxy.cli import app
 from authproxy.errors import StartError
-from authproxy.registry_client.docker_credentials import Login, find_login
-from authproxy.registry_client.docker_credentials_store import store_login
+from authproxy.registry_client.docker_config import Login, find_login
+from authproxy.registry_client.docker_config_edit import store_login
 from authproxy.token.distribution_export import make_bundle
 from authproxy.token.jose_header import HeaderStyle
 from authproxy.token.keyring import KeyRing

@@ -11,8 +11,7 @@ import httpx
 import pytest
 
 from authproxy import asgi
-from authproxy.proxy.rename import Renaming
-from authproxy.proxy.renaming import Renamed
+from authproxy.proxy.renaming import Renamed, Renaming
 from authproxy.proxy.router import Branch, Switch
 from authproxy.registry.options import Rules
 from authproxy.storage.driver import Driver

@@ -45,8 +45,8 @@ def login(
 
     Exit code: 0 it is kept, 1 the registry refuses it or cannot be asked, and nothing is kept, 2 the command is wrong.
     """
-    from authproxy.registry_client.docker_credentials import Login
-    from authproxy.registry_client.docker_credentials_store import store_login
+    from authproxy.registry_client.docker_config import Login
+    from authproxy.registry_client.docker_config_edit import store_login
     from authproxy.registry_client.errors import RemoteError
     from authproxy.registry_client.login_check import sign_in
     from authproxy.registry_client.trust import Trust
@@ -79,7 +79,7 @@ def logout(registry: Registry) -> None:
 
     Exit code: 0 none is kept any more, 1 it cannot be removed, 2 the command is wrong.
     """
-    from authproxy.registry_client.docker_credentials_store import erase_login
+    from authproxy.registry_client.docker_config_edit import erase_login
     from authproxy.registry_client.errors import RemoteError
 
     host = parse_registry(registry)

@@ -16,7 +16,7 @@ from authproxy.doctor.response import ACCEPTED, OK, UNAUTHORIZED, VERSION, Answe
 from authproxy.doctor.tokens.challenge import BEARER, Wanted, find_wanted
 from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authority
 from authproxy.registry_client.client import open_registry
-from authproxy.registry_client.docker_credentials import Login, find_login
+from authproxy.registry_client.docker_config import Login, find_login
 from authproxy.registry_client.errors import RemoteError
 from authproxy.registry_client.host import authority_of
 from authproxy.registry_client.trust import Trust

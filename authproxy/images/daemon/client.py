@@ -9,9 +9,9 @@ from typing import IO, Any
 import httpx
 
 from authproxy.errors import DigestInvalid
+from authproxy.http.client.bounded_body import BadBody, read_body
 from authproxy.images.daemon.errors import DaemonError, refused, unreachable
 from authproxy.images.daemon.local import LocalImage
-from authproxy.registry_client.bounded_body import BadBody, read_body
 
 # The daemon writes an image to its own disk before the first byte of an export comes.
 ANSWER_WITHIN_S = 600.0

@@ -6,7 +6,7 @@ from authproxy.images.copying import Copier
 from authproxy.images.registries import Registries
 from authproxy.images.transfer import Silent
 from authproxy.oci.image_name import parse_image_name
-from authproxy.registry_client.docker_credentials import Login
+from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import RemoteError
 from authproxy.registry_client.trust import Trust
 

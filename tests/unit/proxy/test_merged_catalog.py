@@ -14,7 +14,7 @@ from authproxy import asgi
 from authproxy.pagination import parse_page
 from authproxy.proxy.content import UpstreamContent
 from authproxy.proxy.merged_catalog import Share, answer_catalog
-from authproxy.proxy.rename import Renaming
+from authproxy.proxy.renaming import Renaming
 from tests.support.registry import BASE_URL, BareEdge, code_of
 
 Order = Callable[[str], str]

@@ -12,8 +12,7 @@ from authproxy import asgi
 from authproxy.errors import Denied, GatewayFailed
 from authproxy.permissions import Permissions, Verb
 from authproxy.proxy.permissions import EnforcePermissions
-from authproxy.proxy.rename import Renaming
-from authproxy.proxy.renaming import Renamed
+from authproxy.proxy.renaming import Renamed, Renaming
 from authproxy.proxy.router import Branch, Switch
 from authproxy.reference import Tag
 from authproxy.registry.core import Core

@@ -10,7 +10,7 @@ import pytest
 from authproxy.access import pull
 from authproxy.registry_client import retry as again
 from authproxy.registry_client.client import MAX_ANSWER_BYTES, RegistryClient, open_registry
-from authproxy.registry_client.docker_credentials import Login
+from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import RemoteError, refused
 from authproxy.registry_client.trust import Trust, is_loopback, tls_context
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from authproxy.access import pull, push
 from authproxy.registry_client import retry as again
-from authproxy.registry_client.docker_credentials import Login
+from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import RemoteError
 from authproxy.registry_client.tokens import Authorizer, format_basic, may_tell
 

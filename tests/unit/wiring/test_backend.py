@@ -10,8 +10,7 @@ from authproxy.errors import StartError
 from authproxy.health.checks import Checks
 from authproxy.metrics.metrics import Metrics
 from authproxy.proxy.permissions import EnforcePermissions
-from authproxy.proxy.rename import Renaming
-from authproxy.proxy.renaming import Renamed
+from authproxy.proxy.renaming import Renamed, Renaming
 from authproxy.proxy.router import Switch
 from authproxy.proxy.upstream import Upstream
 from authproxy.registry.core import Core

@@ -17,7 +17,7 @@ from typing import Any
 
 from authproxy.files.atomic import locked_folder, make_private_folder, write_private
 from authproxy.oci.image_name import DOCKER_HUB
-from authproxy.registry_client.docker_credentials import (
+from authproxy.registry_client.docker_config import (
     HUB_KEY,
     TOKEN_USER,
     Login,

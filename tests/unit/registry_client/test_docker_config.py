@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authproxy.registry_client import docker_credentials as login
-from authproxy.registry_client.docker_credentials import Login, StoredLogins, find_login
+from authproxy.registry_client import docker_config as login
+from authproxy.registry_client.docker_config import Login, StoredLogins, find_login
 from authproxy.registry_client.errors import RemoteError
 
 HOST = "registry.example.org:5000"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from authproxy.registry_client.docker_credentials import Login, find_login
-from authproxy.registry_client.docker_credentials_store import Stored, erase_login, store_login
+from authproxy.registry_client.docker_config import Login, find_login
+from authproxy.registry_client.docker_config_edit import Stored, erase_login, store_login
 from authproxy.registry_client.errors import RemoteError
 from tests.support.program import run
 
@@ -65,8 +65,8 @@ def add_helper(environment: Mapping[str, str], name: str) -> Path:
 CHILD = """
 import json, os, sys
 from authproxy.registry_client.errors import RemoteError
-from authproxy.registry_client.docker_credentials import Login, find_login
-from authproxy.registry_client.docker_credentials_store import erase_login, store_login
+from authproxy.registry_client.docker_config import Login, find_login
+from authproxy.registry_client.docker_config_edit import erase_login, store_login
 
 def act(what, host, *login):
     match what:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from authproxy.registry_client.bounded_body import MAX_DISCARDED_BYTES, BadBody, discard, read_body
+from authproxy.http.client.bounded_body import MAX_DISCARDED_BYTES, BadBody, discard, read_body
 
 TEXT = b"what a registry says " * 100
 
