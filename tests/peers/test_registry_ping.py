@@ -385,11 +385,11 @@ def test_nothing_is_wrong_with_ours(ours: Server) -> None:
     for words in (
         f"ok       tls: the certificate of {ours.url} is for localhost, ",
         f"ok       auth: it asks for tokens of {ours.url}/token (service 'authproxy')",
-        f"ok      realm: {ours.url}/token gives tokens to anybody, for what anybody may; they last 300 s",
-        "ok      login: the stored login of admin is taken",
-        "ok      anonymous: team/app is for those who log in",
-        "ok      location: uploads stay at the host, scheme and port that were asked",
-        "ok      clock: ",
+        f"ok       realm: {ours.url}/token gives tokens to anybody, for what anybody may; they last 300 s",
+        "ok       login: the stored login of admin is taken",
+        "ok       anonymous: team/app is for those who log in",
+        "ok       location: uploads stay at the host, scheme and port that were asked",
+        "ok       clock: ",
     ):
         assert words in said.stdout, said.stdout
 
