@@ -33,7 +33,7 @@ from authproxy.edge.stale_files import RefuseStaleFiles
 from authproxy.edge.untrusted_peers import UntrustedPeers
 from authproxy.errors import EndpointUnknown, RegistryError, Unsupported
 from authproxy.health.gate import Gate
-from authproxy.log import setup as log
+from authproxy.log.configure import LEVELS, configure_log, event_renderer, writer
 from authproxy.log.once import LogOnce
 from authproxy.metrics.families import CERTIFICATE_EXPIRATION, HEALTH_CHECK_UP
 from authproxy.metrics.metrics import Metrics
@@ -62,7 +62,7 @@ def create(
     `http.debug.addr`, and in `shared_folder` they share what they count and what they have said (None: there is one
     worker).
     """
-    log.configure(settings.log)
+    configure_log(settings.log)
     counted = shared_folder if settings.http.debug.prometheus.enabled else None
     parts = Parts(Metrics(counted), make_checks(settings), LogOnce(shared_folder))
     if tls is not None:
@@ -119,8 +119,8 @@ def _layers(
 def _sinks(settings: Settings, parts: Parts) -> list[Callable[[Served], None]]:
     """Who is told what became of each request."""
     sinks: list[Callable[[Served], None]] = []
-    if log.LEVELS[settings.log.level] <= log.LEVELS["info"] and not settings.log.accesslog.disabled:
-        access_log = AccessLog(log.event_renderer(EVENT, TEXTS, NUMBERS), log.writer())
+    if LEVELS[settings.log.level] <= LEVELS["info"] and not settings.log.accesslog.disabled:
+        access_log = AccessLog(event_renderer(EVENT, TEXTS, NUMBERS), writer())
         parts.closers.append(access_log.close)
         sinks.append(access_log.record)
     if settings.http.debug.prometheus.enabled:

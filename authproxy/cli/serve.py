@@ -43,7 +43,7 @@ def serve(
     one with _FILE behind it names: REGISTRY_HTTP_SECRET_FILE.
     """
     from authproxy.config.load import load, load_values
-    from authproxy.log import setup as log
+    from authproxy.log.configure import configure_log
     from authproxy.log.line_writer import hold_standard_descriptors
     from authproxy.quickstart import Layout, prepare
     from authproxy.server.privileges import find_foreign_storage, step_down
@@ -54,7 +54,7 @@ def serve(
         raise StartError("--embedded reads no configuration file: give one of the two")
     layout = Layout(Path())
     loaded = load_values(layout.values(), "embedded default", os.environ) if embedded else load(config, os.environ)
-    log.configure(loaded.settings.log)
+    configure_log(loaded.settings.log)
     _say(f"configuration: {loaded.origin}")
     for warning in loaded.warnings:
         _say(f"authproxy: warning: {warning}", err=True)

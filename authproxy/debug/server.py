@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 
 from authproxy.asgi import App
-from authproxy.log.setup import tell_of_fault
+from authproxy.log.configure import log_task_fault
 from authproxy.server.uvicorn_config import plain_config
 
 # How long an answer in flight may take to end when the process stops. A scrape takes milliseconds.
@@ -29,7 +29,7 @@ async def serve_debug(app: App, sockets: Sequence[socket.socket]) -> AsyncIterat
         return
     server = _Server(plain_config(app, http="httptools", lifespan="off", timeout_graceful_shutdown=DRAIN_S))
     serving = asyncio.create_task(server.serve(list(sockets)), name="debug server")
-    serving.add_done_callback(tell_of_fault)
+    serving.add_done_callback(log_task_fault)
     try:
         yield
     finally:

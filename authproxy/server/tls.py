@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 
 import structlog
 
-from authproxy.certificates import KeyPair, check_not_expired, make_tls, read_leaf, read_pair
 from authproxy.clock import Clock
 from authproxy.errors import StartError
 from authproxy.files.reload import DoesNotLoad, Reloaded
+from authproxy.server.tls_context import KeyPair, check_not_expired, make_tls, read_leaf, read_pair
 
 log = structlog.get_logger(__name__)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from authproxy.files.reload import Reloadable
 from authproxy.files.watcher import Watch
 from authproxy.health.checks import Checks
+from authproxy.log.configure import writer
 from authproxy.log.once import LogOnce
-from authproxy.log.setup import writer
 from authproxy.metrics.families import LOG_LINES_LOST, RELOAD_FAILURES, RELOAD_LAST_LOOK, TASK_RESTARTS
 from authproxy.metrics.metrics import Metrics
 from authproxy.server.drain import Drain

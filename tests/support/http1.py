@@ -16,10 +16,11 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from authproxy.asgi import App
-from authproxy.certificates import load_tls, make_certificates
+from authproxy.certificates import make_certificates
 from authproxy.http.server.connection import Connection
 from authproxy.http.server.loop import Loop
 from authproxy.http.server.options import DEFAULT, Options
+from authproxy.server.tls_context import load_tls
 
 T = TypeVar("T")
 T_THREAD = TypeVar("T_THREAD", bound="LoopThread")

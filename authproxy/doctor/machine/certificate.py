@@ -10,7 +10,6 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from authproxy.certificates import load_tls
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.handshake import SOON, Refusal, judge_refusal, left_of, names_of
 from authproxy.doctor.machine.files import find_read_fault
@@ -18,6 +17,7 @@ from authproxy.doctor.machine.installation import Installation, name_of
 from authproxy.errors import StartError
 from authproxy.registry_client.errors import RemoteError
 from authproxy.registry_client.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of
+from authproxy.server.tls_context import load_tls
 
 # More than a handshake has in either direction.
 MAX_TURNS = 10

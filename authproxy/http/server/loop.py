@@ -14,7 +14,7 @@ from typing import Any, Final
 from authproxy.budget import client_network, max_connections
 from authproxy.http.server.connection_limit import Admission, Place
 from authproxy.http.server.options import DEFAULT, Options
-from authproxy.http.server.preamble import AwaitPreamble
+from authproxy.http.server.proxy_protocol import AwaitPreamble
 from authproxy.http.server.tls import TlsTransport
 from authproxy.http.server.transport import SocketTransport
 from authproxy.log.alarms import sound

@@ -12,10 +12,10 @@ import pytest
 import structlog.testing
 from cryptography import x509
 
-from authproxy.certificates import read_pair
 from authproxy.errors import StartError
 from authproxy.files.reload import DoesNotLoad
 from authproxy.server.tls import SETTLES_WITHIN_S, LiveTls
+from authproxy.server.tls_context import read_pair
 from tests.support.certificates import Made, make, unverifying
 
 

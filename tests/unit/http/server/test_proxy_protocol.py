@@ -12,8 +12,7 @@ from structlog.testing import capture_logs
 
 from authproxy.asgi import Receive, Scope, Send, respond
 from authproxy.http.server.options import Options
-from authproxy.http.server.preamble import WITHIN_S
-from authproxy.http.server.proxy_protocol import MAX_BINARY_BYTES, Peer, Preamble, parse_preamble
+from authproxy.http.server.proxy_protocol import MAX_BINARY_BYTES, WITHIN_S, Peer, Preamble, parse_preamble
 from tests.support.http1 import Serving, Tls, read_all, running
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
