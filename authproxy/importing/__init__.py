@@ -1,5 +1,5 @@
-"""Rules of other systems, written anew in our language: what carries over exactly, and a finding for what does not.
+"""Translates access rules of other systems: what translates exactly becomes rules, the rest becomes findings.
 
-An importer reads a file, decides nothing by itself and writes nothing: it answers with rules, cases and findings. What
-cannot be said in our language is left out on the side of less: an imported policy never allows what the old one denied.
+An importer reads a file and returns rules, cases and findings; it writes nothing. What our language cannot express is
+translated to less access: an imported policy never allows what the old one denied.
 """

@@ -1,6 +1,6 @@
-"""What a pattern says, as an expression in CEL: the conditions of imported rules.
+"""Patterns as CEL expressions: the conditions of imported rules.
 
-CEL's `matches` is RE2, searched: what docker_auth and Go take for a regular expression means the same there.
+CEL's `matches` searches with RE2, so regular expressions of docker_auth and Go mean the same.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,11 +12,11 @@ from authproxy.importing.shapes import LocalPart, Shape, Wild, is_literal, quote
 NAME = "identity.name"
 GROUPS = "identity.groups"
 REPOSITORY = "resource.repository"
-_GROUP = "group"  # the variable that goes through the groups
+_GROUP = "group"  # the variable that iterates over the groups
 
 
 def literal(text: str) -> str:
-    """A string of CEL: raw where a reader would otherwise count backslashes."""
+    """A CEL string literal; raw if it contains backslashes."""
     if "\\" in text and '"' not in text and text.isprintable():
         return f'r"{text}"'
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
@@ -24,7 +24,7 @@ def literal(text: str) -> str:
 
 
 def is_any_of(variable: str, texts: Iterable[str]) -> str:
-    """That a variable is one of these texts."""
+    """A test that a variable is one of these texts."""
     first, *others = sorted(texts)
     if not others:
         return f"{variable} == {literal(first)}"
@@ -32,12 +32,12 @@ def is_any_of(variable: str, texts: Iterable[str]) -> str:
 
 
 def account_test(pattern: Pattern) -> str:
-    """That the caller's name matches."""
+    """A test that the caller's name matches."""
     return _test(NAME, pattern)
 
 
 def name_test(pattern: Pattern) -> str:
-    """That the repository's name matches. Raises Unsayable."""
+    """A test that the repository's name matches. Raises Unsayable."""
     if not pattern.has_placeholder:
         return _test(REPOSITORY, pattern)
     tests = [_placed(shape, pattern) for shape in pattern.shapes or ()]
@@ -45,7 +45,7 @@ def name_test(pattern: Pattern) -> str:
 
 
 def label_test(label: str, pattern: Pattern, labels: Labels) -> str:
-    """That one of the caller's groups stands for a value that matches."""
+    """A test that the label value of one of the caller's groups matches."""
     if pattern.literals is not None and len(pattern.literals) == 1:
         (value,) = pattern.literals
         return f"{literal(labels.group(label, value))} in {GROUPS}"
@@ -53,14 +53,14 @@ def label_test(label: str, pattern: Pattern, labels: Labels) -> str:
 
 
 def network_test(network: str) -> str:
-    """That the request came from a network."""
+    """A test that the client's address is in a network."""
     return f"request.address.inNetwork({literal(network)})"
 
 
 def negated(tests: Sequence[str]) -> str:
-    """That not all of these hold; "" where there are none, which always do."""
+    """A test that not all of these are true; "" for none, which is never so."""
     inner = " && ".join(tests)
-    # A call, or what stands in brackets already.
+    # A call, or an expression already in parentheses.
     if len(tests) == 1 and inner.endswith(")") and " " not in inner.partition("(")[0]:
         return f"!{inner}"
     return inner and f"!({inner})"

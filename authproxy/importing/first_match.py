@@ -1,14 +1,14 @@
-"""An ordered list, where the first entry that matches decides, as rules whose order says nothing.
+"""Translates an ordered first-match list into rules without an order.
 
-Each entry that gives something becomes a rule which allows it where no earlier entry matches that gives less:
+Each entry that grants something becomes an allow rule, except where an earlier entry that grants less matches:
 
     1. {name: team/secret} []                →
     2. {name: team/*}      [pull]            → allow pull on team/*, when it is not team/secret
     3. {}                  [pull]            → allow pull on **, when it is not team/secret
 
-An earlier entry that gives at least as much need not be asked for: where both match, both rules allow what the list
-does. So most lists become rules without conditions. What cannot be said of an entry is taken on the side of less: the
-entry itself gives nothing, and a later one gives nothing wherever the rest of it matches.
+An earlier entry that grants at least as much needs no exception: if both match, both rules allow what the list does. So
+most lists become rules without conditions. Parts of an entry that cannot be expressed reduce access: the entry itself
+grants nothing, and later entries grant nothing wherever the rest of it matches.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,45 +26,45 @@ from authproxy.importing.report import Finding, Kind
 from authproxy.policy.condition import MAX_LENGTH
 from authproxy.policy.model import Action
 
-# Pairs of entries that are compared, for all entries together: some ten seconds. The rest gives nothing.
+# Pairs of entries to compare in total: some ten seconds. Entries beyond the bound grant nothing.
 MAX_COMPARED = 250_000
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one entry is in our language."""
+    """The translation of one entry."""
 
     entry: Entry
     to: dict[str, Any]
     repositories: tuple[str, ...]
     when: tuple[str, ...]
-    lessened: tuple[str, ...] = ()  # where it allows less than it did, and why
+    lessened: tuple[str, ...] = ()  # why it allows less than before, if it does
 
     @property
     def allow(self) -> tuple[Action, ...]:
-        """The actions, in their usual order."""
+        """The actions in their usual order."""
         return tuple(action for action in Action if action in self.entry.allowed)
 
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """A list of entries for one kind of thing, and what is known of those who ask."""
+    """The entries for one type of resource, and what is known of the callers."""
 
     entries: Sequence[Entry]
     labels: Labels
-    has_anonymous: bool  # callers without credentials get as far as to be asked about
+    has_anonymous: bool  # anonymous callers are evaluated at all
     is_catalog: bool = False
     _names: Ends = field(init=False, repr=False, compare=False)
     _accounts: Ends = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Of a name that is narrow more may match than is known.
+        # A narrow name may match more than is known.
         names = [None if entry.is_narrow else entry.name for entry in self.entries]
         object.__setattr__(self, "_names", Ends(names))
         object.__setattr__(self, "_accounts", Ends([entry.account for entry in self.entries]))
 
     def say(self) -> Iterator[Said | Finding]:
-        """The rules in the order of the list, and between them what does not carry over, or is odd."""
+        """The rules in the order of the list, and findings about untranslatable or odd entries."""
         compared = 0
         for i, entry in enumerate(self.entries):
             if not entry.allowed:
@@ -97,7 +97,7 @@ class List:
                 yield Finding(entry.line, Kind.NOTHING if exc.is_for_sure else Kind.LEFT, str(exc))
 
     def _related(self, number: int) -> list[Entry]:
-        """The earlier entries that could match first, as far as the ends of their patterns tell."""
+        """The earlier entries that could match first, judged by the ends of their patterns."""
         entry = self.entries[number]
         by_name = self._names.related(None if entry.is_narrow else entry.name)
         by_account = self._accounts.related(entry.account)
@@ -128,7 +128,7 @@ class List:
             repositories = tuple(str(glob) for glob in globs) if globs is not None else ("**",)
         if entry.network is not None:
             conditions.append(network_test(entry.network))
-        tests = dict.fromkeys(conditions)  # in their order, none twice
+        tests = dict.fromkeys(conditions)  # in order, without duplicates
         length, lessened = len(" && ".join(tests)), []
         for test, why in self._exceptions(entry, earlier):
             length += 0 if test in tests else len(f" && {test}")
@@ -158,14 +158,14 @@ class List:
         return {everybody if account.matches("") else "signed-in": True}, [account_test(account), *tests]
 
     def _groups(self, entry: Entry) -> list[str]:
-        """The groups of the first label, where it is no pattern."""
+        """The groups of the first label if it is not a pattern."""
         for label, pattern in entry.labels.items():
             groups = [self.labels.group(label, value) for value in pattern.literals or ()]
             return sorted(groups) if all(map(is_nameable, groups)) else []
         return []
 
     def _exceptions(self, entry: Entry, earlier: Sequence[Entry]) -> Iterator[tuple[str, str]]:
-        """A test for each earlier entry that takes something away, and why it takes more than it did, if it does."""
+        """A test for each earlier entry that removes access, and why it removes more than before, if it does."""
         for other in earlier:
             if entry.allowed <= other.allowed:
                 continue
@@ -178,7 +178,7 @@ class List:
             yield test, f"allows less here: {why}" if why else ""
 
     def _test(self, rest: Rest, other: Entry) -> tuple[str, str]:
-        """That an earlier entry does not match, "" where it always does; and what of it could not be said."""
+        """A test that an earlier entry does not match ("": it always does), and its inexpressible parts."""
         tests: list[str] = []
         unsaid = list(other.unsayable)
         if rest.account is not None:
@@ -198,7 +198,7 @@ class List:
 
 
 class Unreachable(Exception):
-    """An entry that comes to nothing: an earlier one always matches first, as far as can be said."""
+    """An unreachable entry: an earlier one always matches first, as far as known."""
 
     def __init__(self, sentence: str, *, is_for_sure: bool) -> None:
         super().__init__(sentence)

@@ -1,4 +1,4 @@
-"""What an importer answers: rules, cases and users as texts of our files, and what it found."""
+"""The result of an importer: rules, cases and users as texts of our files, and findings."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,29 +10,29 @@ from authproxy.importing.report import Finding
 
 
 def is_nameable(name: str) -> bool:
-    """Whether a rule can name a user or a group so: what looks like a pattern is refused there."""
+    """Whether a rule can use this user or group name: names that look like patterns are refused."""
     return bool(name) and name == name.strip() and name.isprintable() and not any(c in "*{}" for c in name)
 
 
 def one_line(text: str) -> str:
-    """A text as names and descriptions hold it: in one line, without control characters."""
+    """A text for names and descriptions: one line, without control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedRule:
-    """One rule as it will stand in the file."""
+    """One rule of the new file."""
 
     name: str
     description: str
-    to: Mapping[str, Any]  # as `to:` in a policy file
-    allow: tuple[str, ...] = ()  # one of this and the next
+    to: Mapping[str, Any]  # the `to:` of a policy file
+    allow: tuple[str, ...] = ()  # either this or the next one
     deny: tuple[str, ...] = ()
-    repositories: tuple[str, ...] = ()  # globs; none where the action is catalog
-    when: tuple[str, ...] = ()  # in CEL: all must hold
+    repositories: tuple[str, ...] = ()  # globs; none for the catalog action
+    when: tuple[str, ...] = ()  # CEL; all must be true
 
     def to_lines(self) -> Iterator[str]:
-        """The same as the file has it."""
+        """The lines of the file."""
         yield f"name: {_flow(self.name)}"
         if self.description:
             yield f"description: {_flow(one_line(self.description))}"
@@ -50,7 +50,7 @@ class ImportedRule:
 
 @dataclass(frozen=True, slots=True)
 class ImportedUser:
-    """What the old file knew of a user."""
+    """A user of the old file."""
 
     name: str
     line: int
@@ -60,12 +60,12 @@ class ImportedUser:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """All that came of one file."""
+    """The result of importing one file."""
 
-    source: str  # the file's name, as it was given
+    source: str  # the file name as given
     system: str  # docker_auth, zot
     rules: tuple[ImportedRule, ...]
-    cases: tuple[Mapping[str, Any], ...] = ()  # as `tests:` in a policy file
+    cases: tuple[Mapping[str, Any], ...] = ()  # the `tests:` of a policy file
     users: tuple[ImportedUser, ...] = ()
     findings: tuple[Finding, ...] = ()
 
@@ -85,7 +85,7 @@ def to_policy(imported: Imported) -> str:
 
 
 def to_users(users: Iterable[ImportedUser]) -> str:
-    """The users file: groups, and the passwords that came along."""
+    """The users file: groups, and imported password hashes."""
     lines = ["users:"]
     for user in users:
         fields = [f"groups: {_flow(list(user.groups))}"] if user.groups else []
@@ -95,12 +95,12 @@ def to_users(users: Iterable[ImportedUser]) -> str:
 
 
 def _item(lines: Iterable[str]) -> str:
-    """An item of a list that is indented by two."""
+    """A list item, indented by two."""
     first, *others = lines
     return "\n".join([f"  - {first}", *(f"    {line}" for line in others)])
 
 
 def _flow(value: Any) -> str:
-    """A value in one line, as YAML."""
+    """A value as one line of YAML."""
     text = yaml.safe_dump(value, sort_keys=False, default_flow_style=True, allow_unicode=True, width=float("inf"))
     return text.removesuffix("\n").removesuffix("\n...")

@@ -1,7 +1,7 @@
-"""Patterns filed by the literal text at their two ends, so that a long list is not compared pair by pair.
+"""An index of patterns by their literal prefixes and suffixes, which avoids comparing a long list pair by pair.
 
-Two patterns have a text in common only where the literal beginning of one begins the other's, and the same at the end.
-What is found this way may be too much, never too little.
+Two patterns can match a common text only if one literal prefix is a prefix of the other, and likewise the suffixes. The
+index may return too many patterns and never too few.
 """
 
 from bisect import bisect_left
@@ -14,7 +14,7 @@ _LAST = chr(0x10FFFF)
 
 
 class Filed:
-    """Texts with the numbers of their owners: found by what they begin, or by what begins them."""
+    """Texts with the numbers of their owners, found by prefix in both directions."""
 
     def __init__(self, texts: Iterable[tuple[str, int]]) -> None:
         self._sorted = sorted(texts)
@@ -23,7 +23,7 @@ class Filed:
             self._exact.setdefault(text, []).append(number)
 
     def related(self, texts: Iterable[str]) -> list[int]:
-        """The numbers of all texts that begin one of these, or that one of these begins; in order, none twice."""
+        """The distinct numbers, in order, of all texts that are a prefix of one of these or have one as a prefix."""
         found: set[int] = set()
         for text in texts:
             found.update(self.beginning(text))
@@ -32,35 +32,35 @@ class Filed:
         return sorted(found)
 
     def beginning(self, text: str) -> set[int]:
-        """The numbers of all texts that this one begins with."""
+        """The numbers of all texts that are a prefix of this one."""
         return {number for end in range(len(text) + 1) for number in self._exact.get(text[:end], ())}
 
 
 class Ends:
-    """Patterns, None for one that matches everything, filed by both of their ends."""
+    """Patterns indexed by both ends; None matches everything."""
 
     def __init__(self, patterns: Sequence[Pattern | None]) -> None:
         self._first = Filed((text, i) for i, pattern in enumerate(patterns) for text in beginnings(pattern))
         self._last = Filed((text[::-1], i) for i, pattern in enumerate(patterns) for text in endings(pattern))
 
     def related(self, pattern: Pattern | None) -> list[int]:
-        """The numbers, in order, of all that may have a text in common with this one."""
+        """The numbers, in order, of all patterns that may match a common text with this one."""
         by_first = self._first.related(beginnings(pattern))
         by_last = self._last.related(text[::-1] for text in endings(pattern))
         return by_first if len(by_first) <= len(by_last) else by_last
 
     def matching(self, text: str) -> set[int]:
-        """The numbers of all that may match a text."""
+        """The numbers of all patterns that may match a text."""
         return self._first.beginning(text) & self._last.beginning(text[::-1])
 
 
 def beginnings(pattern: Pattern | None) -> tuple[str, ...]:
-    """Literal texts of which each that a pattern matches begins with one."""
+    """Literal prefixes: every match of the pattern begins with one of them."""
     return _ends(pattern, 0)
 
 
 def endings(pattern: Pattern | None) -> tuple[str, ...]:
-    """Literal texts of which each that a pattern matches ends with one."""
+    """Literal suffixes: every match of the pattern ends with one of them."""
     return _ends(pattern, -1)
 
 

@@ -1,4 +1,4 @@
-"""Foreign files, node by node: what must be a map, a list or a text, else a sentence with file, line and fix."""
+"""Reads files of other systems node by node; a wrong node raises a sentence with file, line and fix."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def read_foreign(path: Path) -> Document:
     """Read a YAML or JSON file. Raises DocumentError."""
     text = read_text(path)
     if text.lstrip().startswith("{"):
-        # JSON is YAML but for tabs, which stand between its words alone, and for pairs of escapes for one character.
+        # JSON is YAML except for tabs between tokens and surrogate pairs of escapes.
         text = _ESCAPE.sub(_one_character, text.replace("\t", " "))
     return parse_document(text, str(path))
 
@@ -42,12 +42,12 @@ def _checked(text: str, place: Place) -> str:
 
 
 def wrong(node: Node, what: str) -> DocumentError:
-    """The error that says what is wrong with a node."""
+    """The error about a wrong node."""
     return DocumentError(f"{node.place}: {what}")
 
 
 def entries_of(node: Node | None, key: str) -> dict[str, Entry]:
-    """The entries of a map by key; none where there is no node, or nothing in it."""
+    """The entries of a map by key; empty if the node is missing or empty."""
     match node:
         case None | TextNode(text=None):
             return {}
@@ -58,7 +58,7 @@ def entries_of(node: Node | None, key: str) -> dict[str, Entry]:
 
 
 def items_of(node: Node | None, key: str) -> tuple[Node, ...]:
-    """The items of a list; none where there is no node, or nothing in it."""
+    """The items of a list; empty if the node is missing or empty."""
     match node:
         case None | TextNode(text=None):
             return ()
@@ -74,12 +74,12 @@ def texts_of(node: Node | None, key: str) -> tuple[str, ...]:
 
 
 def text_of(node: Node, key: str) -> str:
-    """A text; an empty value is none."""
+    """A text; None for an empty value."""
     if isinstance(node, TextNode) and node.text is not None:
         return _checked(node.text, node.place)
     raise wrong(node, f"{key}: this is no text; allowed: one value")
 
 
 def value_of(entries: dict[str, Entry], key: str) -> Node | None:
-    """The node of a key, if it is there."""
+    """The node of a key; None if it is missing."""
     return entries[key].value if key in entries else None

@@ -1,6 +1,6 @@
-"""How two entries of an ordered list stand to each other: what of the earlier is to be asked where the later matches.
+"""Overlap of two entries of an ordered list: which parts of the earlier one need a test where the later one matches.
 
-Sound, not complete: what is not known for certain is asked.
+Sound, not complete: what is not certain is tested.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from authproxy.reference import parse_repository
 
 
 class Stand(Enum):
-    """How often an earlier entry matches where a later one does."""
+    """Whether an earlier entry matches where a later one does: always, sometimes or never."""
 
     NEVER = auto()
     SOMETIMES = auto()
@@ -27,13 +27,13 @@ class Stand(Enum):
 
 @dataclass(frozen=True)
 class Repositories:
-    """A pattern over the names of repositories, None for all of them, as far as globs can say it."""
+    """A pattern over repository names (None: all), as far as globs can express it."""
 
     pattern: Pattern | None
 
     @cached_property
     def globs(self) -> tuple[Glob, ...] | None:
-        """Globs of ours that match the very same names, none where none matches; None where there are none such."""
+        """Equivalent globs; empty if nothing matches, None if globs cannot express the pattern."""
         if self.pattern is None:
             return (Glob.parse("**"),)
         if self.pattern.shapes is None:
@@ -53,7 +53,7 @@ class Repositories:
 
     @property
     def names(self) -> frozenset[str] | None:
-        """All names, where they can be listed."""
+        """All matching names if they are finitely many."""
         if self.pattern is None or self.pattern.literals is None:
             return None
         return frozenset(filter(is_repository, self.pattern.literals))
@@ -61,12 +61,12 @@ class Repositories:
 
 @lru_cache(maxsize=16_384)
 def repositories_of(pattern: Pattern | None) -> Repositories:
-    """The same value for the same pattern, so that its globs are found once."""
+    """Cached by pattern, so that its globs are computed once."""
     return Repositories(pattern)
 
 
 def is_repository(text: str) -> bool:
-    """Whether a text can be the name of a repository."""
+    """Whether a text is a valid repository name."""
     try:
         parse_repository(text)
     except NameInvalid:
@@ -75,7 +75,7 @@ def is_repository(text: str) -> bool:
 
 
 def accounts(later: Pattern | None, earlier: Pattern | None, *, has_anonymous: bool) -> Stand:
-    """How often the earlier account matches where the later one does."""
+    """Whether the earlier account matches where the later one does."""
     if earlier is None or earlier.is_everything or earlier == later:
         return Stand.ALWAYS
     if later is not None and later.literals is not None:
@@ -91,7 +91,7 @@ def accounts(later: Pattern | None, earlier: Pattern | None, *, has_anonymous: b
 
 
 def names(later: Pattern | None, earlier: Pattern | None) -> Stand:
-    """How often the earlier name matches where the later one does, for the same caller."""
+    """Whether the earlier name matches where the later one does, for the same caller."""
     if earlier is None or earlier == later:
         return Stand.ALWAYS
     wide, narrow = repositories_of(earlier), repositories_of(later)
@@ -114,7 +114,7 @@ def _by_globs(wide: Repositories, narrow: Repositories) -> Stand:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What is still to be asked of an earlier entry where a later one matches. Nothing: it always matches there."""
+    """The parts of an earlier entry to test where a later one matches. None of them: it always matches there."""
 
     account: Pattern | None = None
     name: Pattern | None = None
@@ -123,7 +123,7 @@ class Rest:
 
 
 def rest_of(earlier: Entry, *, within: Entry, has_anonymous: bool) -> Rest | None:
-    """What of an earlier entry is to be asked within a later one; None where both never match."""
+    """The parts of an earlier entry to test within a later one; None if they never both match."""
     of_account = accounts(within.account, earlier.account, has_anonymous=has_anonymous)
     before, after = earlier.name, within.name
     only = _only_account(within)
@@ -134,7 +134,7 @@ def rest_of(earlier: Entry, *, within: Entry, has_anonymous: bool) -> Rest | Non
         return None
     return Rest(
         earlier.account if of_account is Stand.SOMETIMES else None,
-        # What could match more than is known is taken to match everything.
+        # A name that may match more than is known counts as matching everything.
         before if of_name is Stand.SOMETIMES and not earlier.is_narrow else None,
         tuple((label, pattern) for label, pattern in earlier.labels.items() if within.labels.get(label) != pattern),
         None if earlier.network == within.network else earlier.network,

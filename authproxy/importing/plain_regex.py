@@ -1,12 +1,12 @@
-r"""Regular expressions that are plain enough to be read as shapes: `^team/.*$`, `^(dev|prod)/[^/]+$`, `.+`.
+r"""Regular expressions simple enough to be parsed as shapes: `^team/.*$`, `^(dev|prod)/[^/]+$`, `.+`.
 
-    ^ $ \A \z              anchors, at the two ends alone; without them any text stands there
+    ^ $ \A \z              anchors, only at the ends; without an anchor any text may be there
     .* .+ [^/]* [^/]+      wildcards
     (a|b) (?:a|b)          alternatives, each literal
     \. \- \/               the character itself
-    else                   letters, digits and what has no meaning of its own
+    other                  letters, digits and characters without a special meaning
 
-Anything else is no shape, and stays the expression that it is.
+Any other expression has no shape and stays a regular expression.
 """
 
 import re
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from authproxy.importing.shapes import Shape, Token, Wild, join
 
-# Alternatives multiply. Past this a reader is better off with the expression.
+# Alternatives multiply. Past this bound the expression is easier to read.
 MAX_SHAPES = 24
 
 _TOKEN = re.compile(
@@ -37,7 +37,7 @@ _ALTERNATIVE = re.compile(r"(?:[^\\|]|\\.)+", re.DOTALL)
 
 
 def parse_plain_regex(text: str) -> tuple[Shape, ...] | None:
-    """The shapes that an expression, which is searched, matches between them; None where it is not that plain."""
+    """The shapes that together match the same as an expression, which is searched; None if it is not that simple."""
     body = text.removeprefix("^") if text.startswith("^") else text.removeprefix("\\A")
     is_open_left = body == text
     is_open_right = True
@@ -63,7 +63,7 @@ def _sequences(body: str) -> list[list[Token]] | None:
     while at < len(body):
         found = _TOKEN.match(body, at)
         if found is None or body[found.end() : found.end() + 1] in ("*", "+", "?", "{"):
-            # A quantifier behind a literal is about its last character alone.
+            # A quantifier after a literal applies to its last character only.
             return None
         at = found.end()
         choices = list(_choices(found))
@@ -83,12 +83,12 @@ def _choices(found: re.Match[str]) -> Iterator[Token]:
 
 
 def _merged(shape: Shape) -> Shape:
-    """Any text beside any text is one, of one character or more where either is."""
+    """Merge adjacent wildcards: two become one, of at least one character if either is."""
     merged: list[Token] = []
     for token in shape:
         before = merged[-1] if merged else None
         if token in (Wild.ANY, Wild.SOME) and before in (Wild.ANY, Wild.SOME):
-            # Some beside some would be two characters or more: what no shape says is not made one.
+            # Two of at least one character would be two or more characters, which no shape expresses.
             if token is before is Wild.SOME:
                 merged.append(token)
             else:

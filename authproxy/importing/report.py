@@ -1,4 +1,4 @@
-"""What an importer has to say beside the rules: what did not carry over, and what was dangerous where it came from."""
+"""Findings of an importer: what was not translated, and what was dangerous in the source."""
 
 import json
 from collections.abc import Iterable
@@ -7,23 +7,23 @@ from typing import NamedTuple
 
 
 class Kind(StrEnum):
-    """Why something is said."""
+    """The kind of a finding."""
 
-    LEFT = "left behind"  # the new rules allow less than the old ones, or something has to be done by hand
-    NOTHING = "gives nothing"  # it matched nothing where it came from, so nothing is lost; its author may not know
-    DANGER = "dangerous"  # it carries over as it was, and its author may have meant something else
+    LEFT = "left behind"  # the new rules allow less than the old ones, or manual work is needed
+    NOTHING = "gives nothing"  # it matched nothing in the source, so nothing is lost; its author may not know
+    DANGER = "dangerous"  # it is imported unchanged, and its author may have meant something else
 
 
 class Finding(NamedTuple):
-    """One thing that an operator should read, by the line it is about."""
+    """One message to the operator about a line of the file."""
 
-    line: int  # from 1, in the file that was read; 0: all of it
+    line: int  # from 1; 0: the whole file
     kind: Kind
     sentence: str
 
 
 def render_text(source: str, findings: Iterable[Finding]) -> list[str]:
-    """A line for each: `auth.yml:12: left behind: …`."""
+    """One line per finding: `auth.yml:12: left behind: …`."""
     return [f"{place(source, one.line)}: {one.kind}: {one.sentence}" for one in findings]
 
 

@@ -1,8 +1,7 @@
-"""Shapes of texts: what a glob or a plain regular expression of another system says, taken apart once.
+"""Shapes: parsed globs and simple regular expressions of other systems.
 
-A shape is a run of tokens, each a literal text or a wildcard. The same shape can be said as a regular expression, and
-often as one of our globs, which is what a reader wants. The notations that shapes are read from: `path_match.py` and
-`plain_regex.py`.
+A shape is a sequence of tokens, each a literal text or a wildcard. It can be written as a regular expression and often
+as one of our globs, which is easier to read. `path_match.py` and `plain_regex.py` parse their notations into shapes.
 """
 
 import re
@@ -15,7 +14,7 @@ from authproxy.policy.glob import Glob, GlobInvalid, placeable_name
 
 
 class Wild(StrEnum):
-    """What stands for more than itself."""
+    """A wildcard."""
 
     CHARACTER = "one character, no slash"
     STAR = "any text without a slash, none included"
@@ -28,19 +27,19 @@ class Wild(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """One character of a class, written as regular expressions write it: `[a-z]`."""
+    """One character of a class, in the notation of regular expressions: `[a-z]`."""
 
     regex: str
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPart:
-    """What stands before `@domain` in the caller's name; nothing for a caller whose name ends otherwise."""
+    """The part before `@domain` of the caller's name; matches nothing for names that end otherwise."""
 
     domain: str
 
     def of(self, name: str) -> str | None:
-        """The part of this name, where it can be one segment of a repository's name."""
+        """The local part of this name if it is a valid segment of a repository name."""
         value = name.removesuffix(f"@{self.domain}")
         return value if value != name and placeable_name(value) is not None else None
 
@@ -50,7 +49,7 @@ Shape: TypeAlias = tuple[Token, ...]
 
 _PLACEHOLDERS = (Wild.USER, Wild.GROUP)
 
-# A text within a file has no line ends, so a dot is as good as any character.
+# Texts have no line ends, so a dot matches any character.
 _REGEX = {
     Wild.CHARACTER: "[^/]",
     Wild.STAR: "[^/]*",
@@ -62,7 +61,7 @@ _SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
 
 
 def join(tokens: Iterable[Token]) -> Shape:
-    """A shape of these tokens, with literal texts that touch made one, and stars that touch made one."""
+    """A shape of these tokens, with adjacent literals and adjacent stars merged."""
     shape: list[Token] = []
     for token in tokens:
         if token == "":
@@ -76,32 +75,32 @@ def join(tokens: Iterable[Token]) -> Shape:
 
 
 def is_literal(token: object) -> bool:
-    """Whether a token stands for itself."""
+    """Whether a token is a literal text."""
     return isinstance(token, str) and not isinstance(token, Wild)
 
 
 def literal_of(shape: Shape) -> str | None:
-    """The one text that a shape is, or None where it is several."""
+    """The only text that a shape matches; None if there are several."""
     return "".join(str(token) for token in shape) if all(map(is_literal, shape)) else None
 
 
 def is_placeholder(token: Token) -> bool:
-    """Whether a token depends on who asks."""
+    """Whether a token depends on the caller."""
     return token in _PLACEHOLDERS or isinstance(token, LocalPart)
 
 
 def has_placeholder(shape: Shape) -> bool:
-    """Whether a shape depends on who asks."""
+    """Whether a shape depends on the caller."""
     return any(map(is_placeholder, shape))
 
 
 def quote(text: str) -> str:
-    """A regular expression, RE2's, for a text that is to stand for itself."""
+    """An RE2 regular expression for a literal text."""
     return _SPECIAL.sub(lambda found: "\\" + found[0], text)
 
 
 def to_regex(shape: Sequence[Token]) -> str:
-    """What a shape without placeholders is, as a regular expression without anchors."""
+    """A shape without placeholders as a regular expression without anchors."""
     return "".join(_token_regex(token) for token in shape)
 
 
@@ -118,9 +117,9 @@ def _token_regex(token: Token) -> str:
 
 
 def to_glob(shape: Shape) -> str | None:
-    """One of our globs that matches the very same repositories for every caller, or None where none is known to.
+    """An equivalent glob of ours; None if none is known.
 
-    A repository name has no empty segment: so what stands for a whole segment stands for one character or more.
+    Repository names have no empty segments, so a wildcard for a whole segment matches at least one character.
     """
     text = _glob_text(shape)
     if text is None:
@@ -150,13 +149,13 @@ def _glob_text(shape: Shape) -> str | None:
 
 
 def _within_segments(token: Token, *, is_whole: bool) -> str | None:  # noqa: PLR0911 - a row for each kind of token
-    """What holds no slash but its own: `is_whole` says whether it is all of a segment."""
+    """Tokens that match no slash beyond their literals; `is_whole` says whether they fill a segment."""
     match token:
         case Wild.STAR:
             return "*"
         case Wild.PLUS:
             return "*" if is_whole else None
-        # Beside other text a placeholder would not be the same: a name such as "-x" can end a segment, but be none.
+        # Beside other text a placeholder means something else: a name such as "-x" can end a segment, but not be one.
         case Wild.USER if is_whole:
             return "{user}"
         case Wild.GROUP if is_whole:
@@ -170,7 +169,7 @@ def _within_segments(token: Token, *, is_whole: bool) -> str | None:  # noqa: PL
 
 
 def _neighbour(shape: Shape, at: int) -> str:
-    """The literal text beside a token; "" at an end of the shape, and "*" for what is not literal."""
+    """The literal text beside a token; "" at an end of the shape, "*" for a wildcard."""
     if not 0 <= at < len(shape):
         return ""
     token = shape[at]

@@ -1,1 +1,1 @@
-"""docker_auth's configuration as rules of ours."""
+"""Imports docker_auth's configuration."""

@@ -1,11 +1,11 @@
-"""docker_auth's `acl:`, read: a list of entries of which the first that matches decides.
+"""Reads docker_auth's `acl:`, a list of entries of which the first match decides.
 
     acl:
       - match: {account: "/.+/", name: "${account}/*"}
-        actions: ["*"]                # exactly this: all that is asked for; [] nothing
+        actions: ["*"]                # exactly this: all requested actions; []: none
         comment: Own space.
 
-Here the texts alone are read; what they match is found out in `entry.py`.
+This module reads the texts only; `entry.py` interprets them.
 """
 
 from collections.abc import Mapping
@@ -19,20 +19,20 @@ _FIELDS = ("account", "type", "name", "service", "ip")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One entry as it is written."""
+    """One entry as written in the file."""
 
     line: int
-    fields: Mapping[str, str]  # of account, type, name, service and ip those that are there
+    fields: Mapping[str, str]  # the present ones of account, type, name, service and ip
     labels: Mapping[str, str]
     actions: tuple[str, ...]
     comment: str
-    unknown: tuple[str, ...]  # keys of `match` that docker_auth passes over
-    empty: tuple[str, ...]  # keys without a value, which it takes as not there
-    beside: tuple[str, ...] = ()  # keys beside `match`, which it passes over
+    unknown: tuple[str, ...]  # keys of `match` that docker_auth ignores
+    empty: tuple[str, ...]  # keys without a value, which it treats as absent
+    beside: tuple[str, ...] = ()  # keys beside `match`, which it ignores
 
 
 def read_acl(node: Node | None) -> tuple[Written, ...]:
-    """The entries in their order. Raises DocumentError where docker_auth would not start, or fall over."""
+    """The entries in order. Raises DocumentError if docker_auth would not start, or would crash."""
     return tuple(_written(item) for item in items_of(node, "acl"))
 
 

@@ -1,6 +1,6 @@
-"""Cases for imported rules: for each rule a caller and a repository that it is about, as the old list decides them.
+"""Test cases for imported rules: for each rule a matching caller and repository, decided by the old list.
 
-The old list is read entry by entry here, not through the rules that came of it: so the cases say something of these.
+The old list is evaluated entry by entry, independently of the translated rules, so that the cases verify these.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,13 +20,13 @@ _ANYBODY = "somebody"
 
 
 class Caller(NamedTuple):
-    """Who asks, in a case."""
+    """The caller of a case."""
 
     name: str
     groups: tuple[str, ...] = ()
 
     def to_who(self) -> dict[str, Any]:
-        """As `who:` in a policy file."""
+        """The `who:` of a policy file."""
         if not self.name:
             return {"anonymous": True}
         return {"user": self.name} | ({"groups": list(self.groups)} if self.groups else {})
@@ -41,9 +41,9 @@ def make_cases(
     *,
     has_anonymous: bool,
 ) -> Iterator[dict[str, Any]]:
-    """Cases as `tests:` has them, for each entry for which a caller and a repository are found.
+    """Cases for `tests:`, one for each entry with a known caller and repository.
 
-    `rules` has the names of the rules that entries became, `callers` are the users that are known.
+    `rules` maps entries to the names of their rules; `callers` are the known users.
     """
     names = {id(entry): name for entry, name in rules}
     judge = _Judge(entries, labels)
@@ -58,9 +58,9 @@ def make_cases(
                 break
 
 
-# Callers and repositories that are tried for an entry beside those of its own: a case is worth a moment, not a minute.
+# Other callers and repositories to try for an entry: a bound on the time for one case.
 _MAX_GENERAL = 8
-# Entries that are asked whether they match, for all cases together: a few seconds.
+# Entries to evaluate for all cases together: a few seconds.
 MAX_TRIED = 200_000
 
 
@@ -90,7 +90,7 @@ def _questions(
         if isinstance(token, LocalPart)
     ]
     for caller in [*own, Caller(_ANYBODY, groups), *known]:
-        if "/" in caller.name:  # of these the rules know nothing: nobody is called so here
+        if "/" in caller.name:  # no rule mentions these names
             continue
         if all(map(is_nameable, caller.groups)) and (is_nameable(caller.name) if caller.name else not caller.groups):
             for repository in dict.fromkeys([*_samples(entry.name, caller.name), *general]):
@@ -101,7 +101,7 @@ _SAMPLE = {Wild.CHARACTER: "x", Wild.STAR: "app", Wild.PLUS: "app", Wild.ANY: "a
 
 
 def _samples(pattern: Pattern | None, user: str) -> Iterator[str]:
-    """Names of repositories that a pattern could match; not all of them need to."""
+    """Repository names that a pattern might match."""
     if pattern is None:
         yield "team/app"
     for shape in (pattern.shapes or ()) if pattern else ():
@@ -119,7 +119,7 @@ def _sample(token: Token, user: str) -> Token:
 
 
 class _Judge:
-    """The list as it is: its first entry that matches."""
+    """Evaluates the old list: the first match decides."""
 
     def __init__(self, entries: Sequence[Entry], labels: Labels) -> None:
         self._entries = entries
@@ -129,7 +129,7 @@ class _Judge:
         self._left = MAX_TRIED
 
     def first(self, caller: Caller, repository: str) -> Entry | None:
-        """The entry that decides; None where none does, where it cannot be told which, or where too much was tried."""
+        """The deciding entry; None if no entry matches, the match is unknown, or the bound is reached."""
         for i in sorted(self._names.matching(repository) & self._accounts.matching(caller.name)):
             entry = self._entries[i]
             self._left -= 1
@@ -153,6 +153,6 @@ class _Judge:
         placed = name.placed(Wild.USER, caller.name)
         if not placed.has_placeholder:
             return placed.matches(repository)
-        # A value with a slash has an entry of its own.
+        # A value with a slash has its own entry.
         groups = (group for group in caller.groups if placeable_name(group) is not None)
         return any(placed.placed(Wild.GROUP, group).matches(repository) for group in groups)

@@ -1,4 +1,4 @@
-"""What in an entry of docker_auth's ACL is seldom what its author meant. It carries over as it is, and is told."""
+"""Warnings about entries of docker_auth's ACL that rarely mean what was intended. They are imported unchanged."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _WHOLE = ((Wild.ANY,), (Wild.SOME,))
 
 
 def dangers_in(written: Written, *, has_anonymous: bool) -> Iterator[str]:
-    """A sentence for each thing."""
+    """A sentence for each warning."""
     yield from _subjects(written, has_anonymous=has_anonymous)
     yield from _actions(written)
     patterns = [*written.fields.items(), *((f"label {key}", text) for key, text in written.labels.items())]
@@ -36,7 +36,7 @@ def dangers_in(written: Written, *, has_anonymous: bool) -> Iterator[str]:
 
 
 def nothings_in(written: Written, *, has_anonymous: bool) -> Iterator[str]:
-    """A sentence for each thing by which the entry matches nothing, there as here."""
+    """A sentence for each reason why the entry matches nothing, in docker_auth and here."""
     if written.actions and written.fields.get("account") == "" and not has_anonymous:
         yield 'is about callers without credentials, but no user "" is there: it matches nobody'
     for key, text in [*written.fields.items(), *((f"label {key}", text) for key, text in written.labels.items())]:

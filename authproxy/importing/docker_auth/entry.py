@@ -1,4 +1,4 @@
-"""What an entry of docker_auth's ACL matches, and what it gives, for one kind of thing that can be asked for."""
+"""Interprets entries of docker_auth's ACL: what each matches and grants, for one type of resource."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,23 +16,23 @@ from authproxy.policy.glob import placeable_name
 from authproxy.policy.model import REPOSITORY_ACTIONS, Action
 
 _ALL = ("*",)
-# Of the values of several labels in one name: each is an entry of its own.
+# Combinations of the values of several labels in one name: each becomes an entry.
 _MAX_CHOICES = 1000
 
 
 class World(NamedTuple):
-    """One kind of thing that can be asked for."""
+    """One type of resource."""
 
     type: str
-    name: str | None  # the only one of its kind; None: any repository
+    name: str | None  # the only resource of its type; None: any repository
     actions: tuple[Action, ...]
 
     def scope(self, repository: str, actions: Iterable[Action]) -> str:
-        """What a client asks for."""
+        """The scope that a client requests."""
         return f"{self.type}:{repository}:{','.join(actions)}" if self.name is None else f"{self.type}:{self.name}:*"
 
     def granted(self, actions: tuple[str, ...]) -> frozenset[Action]:
-        """What a list of docker_auth's actions gives of it. `*` beside others is no more than the word `*`."""
+        """The actions that a list of docker_auth grants. `*` beside other actions is just the literal action `*`."""
         if self.name is not None:
             return frozenset(self.actions if "*" in actions else ())
         return frozenset(self.actions if actions == _ALL else (action for action in self.actions if action in actions))
@@ -44,29 +44,29 @@ CATALOG = World("registry", "catalog", (Action.CATALOG,))
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry in one world. What is None matches everything."""
+    """One entry for one type of resource. None matches everything."""
 
     line: int
     account: Pattern | None
     name: Pattern | None
     labels: Mapping[str, Pattern]
-    network: str | None  # that the address lies in
+    network: str | None  # the network of the address
     allowed: frozenset[Action]
     comment: str
-    unsayable: tuple[str, ...] = ()  # what else has to match, and cannot be said
-    is_narrow: bool = False  # the name may match more than is known here, by labels that other sources give
+    unsayable: tuple[str, ...] = ()  # further conditions that cannot be expressed
+    is_narrow: bool = False  # the name may match more, through labels of other sources
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads entries for one world."""
+    """Interprets entries for one type of resource."""
 
     world: World
     labels: Labels
-    service: str | None = None  # whom tokens are for; None where nobody said
+    service: str | None = None  # the service of the tokens; None: unknown
 
     def entries(self, written: Written) -> Iterator[Entry]:
-        """What an entry says of this world: several where the values of a label are known; none where it says nothing.
+        """The entry for this type: several if the values of a label are known, none if it does not apply.
 
         Raises ValueError for a regular expression that docker_auth would refuse.
         """
@@ -84,7 +84,7 @@ class Reader:
             yield from self._entry(_without_name(written), (f"name: {written.fields['name']}: {why}",))
             return
         if self.labels.is_single:
-            # A value that is one plain segment is what our {group} stands for.
+            # A value that is a single plain segment corresponds to our {group}.
             for entry in self._entry(written):
                 yield replace(entry, is_narrow=not self.labels.are_all_known)
         elif not self.labels.are_all_known:
@@ -95,7 +95,7 @@ class Reader:
                 yield from self._entry_of_values(written, {label: value})
 
     def _entries_of_several(self, written: Written, names: Sequence[str]) -> Iterator[Entry]:
-        """The entries for a name with several labels in it: one for each choice of their values."""
+        """The entries for a name with several labels: one for each combination of their values."""
         known = [sorted(self.labels.known.get(label, ())) for label in names]
         why = ""
         if self.labels.has_anonymous:
@@ -113,12 +113,12 @@ class Reader:
             yield from self._entry_of_values(written, dict(zip(names, values, strict=True)))
 
     def _entry_of_values(self, written: Written, values: Mapping[str, str]) -> Iterator[Entry]:
-        """The entry for users with these values of labels, which docker_auth puts in as they are."""
+        """The entry for users with these label values, which docker_auth substitutes unescaped."""
         text = re.sub(r"\$\{labels:([^{}]+)\}", lambda found: values[found[1]], written.fields["name"])
         try:
             yield from self._entry(replace(written, fields={**written.fields, "name": text}), values=values)
         except ValueError:
-            return  # no regular expression with this value in it: it matches nothing there
+            return  # not a regular expression with this value: it matches nothing in docker_auth
 
     def _entry(
         self, written: Written, also: tuple[str, ...] = (), *, values: Mapping[str, str] = MappingProxyType({})
@@ -126,7 +126,7 @@ class Reader:
         unsayable = [*also, *(f"{key}: no key that docker_auth knows" for key in written.unknown)]
         patterns: dict[str, Pattern] = {}
         for key, text in written.fields.items():
-            if key != "ip" and (key != "account" or text != "${account}"):  # which is always so
+            if key != "ip" and (key != "account" or text != "${account}"):  # always true
                 self._parse(key, text, patterns, unsayable, domain=domain_of(written.fields.get("account", "")))
         if not self._is_of_this_type(patterns, unsayable) or not self._is_of_this_name(patterns, unsayable):
             return
@@ -161,7 +161,7 @@ class Reader:
         return True
 
     def _is_of_this_name(self, patterns: dict[str, Pattern], unsayable: list[str]) -> bool:
-        """Whether a name that is the only one of its type can match; it is not asked for again then."""
+        """Whether the only name of its type can match; the name is not compared again then."""
         if self.world.name is None or (name := patterns.pop("name", None)) is None:
             return True
         if not name.has_placeholder:
@@ -190,7 +190,7 @@ class Reader:
 
 
 def parse_network(text: str) -> str:
-    """A network as our conditions take it: docker_auth passes over what stands behind the mask. Raises ValueError."""
+    """A network for our conditions, without the host bits that docker_auth ignores. Raises ValueError."""
     network = ip_network(text, strict=False)
     if isinstance(network, IPv6Network) and (mapped := network.network_address.ipv4_mapped) is not None:
         return str(ip_network(f"{mapped}/{max(network.prefixlen - 96, 0)}", strict=False))
@@ -202,10 +202,10 @@ def _without_name(written: Written) -> Written:
 
 
 def labels_in(text: str) -> tuple[str, ...]:
-    """The labels whose values are put into a text."""
+    """The labels whose values are substituted in a text."""
     return tuple(re.findall(r"\$\{labels:([^{}]+)\}", text))
 
 
 def _is_plain(value: str) -> bool:
-    """Whether a value is the same put into a glob, into a regular expression and in the place of {group}."""
+    """Whether a value means the same in a glob, in a regular expression and as {group}."""
     return placeable_name(value) is not None and "." not in value

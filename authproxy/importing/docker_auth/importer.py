@@ -1,7 +1,8 @@
-"""docker_auth's configuration → rules: its `acl`, and of its `users` what the rules need.
+"""docker_auth's configuration → rules: its `acl`, and the parts of its `users` that the rules need.
 
-Read as cesanta/docker_auth does: the ACL in `acl.py`, its patterns in `pattern.py`, its order in `first_match.py`.
-Callers without credentials are asked about there only where `users` has an entry "", so else no rule is about them.
+Interpreted as cesanta/docker_auth does: the ACL in `acl.py`, its patterns in `pattern.py`, its order in
+`first_match.py`. docker_auth evaluates anonymous callers only if `users` has an entry ""; otherwise no rule is about
+them.
 """
 
 import json
@@ -41,14 +42,14 @@ _AUTHENTICATORS = (
 class _User:
     """An entry of `users`."""
 
-    name: str  # "": callers without credentials
+    name: str  # "": anonymous callers
     line: int
     labels: Mapping[str, tuple[str, ...]]
     hashed: str | None
 
 
 def import_docker_auth(path: Path, *, service: str | None = None) -> Imported:
-    """Read a configuration; `service` is whom tokens are for, which some entries may ask. Raises DocumentError."""
+    """Import a configuration; `service` is the service of the tokens, which entries may match. Raises DocumentError."""
     root = read_foreign(path).root
     top = entries_of(root, "the file")
     written = read_acl(value_of(top, "acl"))
@@ -129,7 +130,7 @@ def _entries(written: Sequence[Written], reader: Reader, path: Path) -> list[Ent
 
 
 def _named(said: Sequence[tuple[World, Said]], source: str) -> Iterator[ImportedRule]:
-    """Each as a rule whose name no other has."""
+    """The entries as rules with unique names."""
     taken: dict[str, int] = {}
     for world, one in said:
         name = f"{one_line(Path(source).name)} line {one.entry.line}" + (" catalog" if world is CATALOG else "")
@@ -153,7 +154,7 @@ def _named(said: Sequence[tuple[World, Said]], source: str) -> Iterator[Imported
 def _users(node: Node | None) -> Iterator[_User]:
     for name, value in entries_of(node, "users").items():
         if isinstance(value.value, TextNode) and value.value.text is None:
-            continue  # no such user, for docker_auth
+            continue  # docker_auth has no such user
         fields = entries_of(value.value, f"users.{name}")
         password = value_of(fields, "password")
         hashed = None if password is None else text_of(password, "password")
@@ -182,7 +183,7 @@ def _about_users(users: Sequence[_User]) -> Iterator[Finding]:
 
 
 def _about_unknown(top: Mapping[str, Value]) -> Iterator[Finding]:
-    """Keys that docker_auth does not know: what was meant by them is not in force there, and not here."""
+    """Findings about keys unknown to docker_auth: they have no effect there or here."""
     known = {"server", "token", "users", "acl", *_AUTHORIZERS, *_AUTHENTICATORS}
     for key, value in top.items():
         if key not in known:

@@ -1,7 +1,7 @@
-"""Labels of docker_auth as groups of ours.
+"""Labels of docker_auth as our groups.
 
-A user has several values for a label; here a caller is in groups. Where the ACL speaks of one label alone its values
-are the groups: `labels: {group: [admins]}` is the group admins. Where it speaks of more, a group is `label:value`.
+A user of docker_auth has several values per label; our caller has groups. If the ACL uses only one label, its values
+are the groups: `labels: {group: [admins]}` is the group admins. If it uses more, a group is `label:value`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,28 +13,28 @@ from authproxy.importing.shapes import quote, to_regex
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The labels that an ACL speaks of."""
+    """The labels that an ACL uses."""
 
     used: frozenset[str]
-    known: Mapping[str, frozenset[str]]  # the values that the file's own users have
-    are_all_known: bool  # no other source gives any
-    has_anonymous: bool  # callers without credentials have some
+    known: Mapping[str, frozenset[str]]  # the values of the file's own users
+    are_all_known: bool  # no other source has labels
+    has_anonymous: bool  # anonymous callers have labels
 
     @property
     def is_single(self) -> bool:
-        """Whether a group is named as the value alone."""
+        """Whether a group is named by the value alone."""
         return len(self.used) == 1
 
     def group(self, label: str, value: str) -> str:
-        """The group that stands for a value."""
+        """The group for a value."""
         return value if self.is_single else f"{label}:{value}"
 
     def groups_of(self, labels: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-        """The groups of a user with these labels, sorted; labels that no entry asks for are none."""
+        """The groups of a user with these labels, sorted, without labels that no entry uses."""
         return tuple(sorted({self.group(key, value) for key in labels if key in self.used for value in labels[key]}))
 
     def why_unsayable(self, label: str, pattern: Pattern) -> str:
-        """Why no rule can ask for it, or nothing where one can."""
+        """Why no rule can match the value; empty if one can."""
         if self.has_anonymous:
             return "callers without credentials have labels there, and are in no group here"
         if pattern.has_placeholder:
@@ -46,7 +46,7 @@ class Labels:
         return ""
 
     def group_regex(self, label: str, pattern: Pattern) -> str:
-        """The regular expression, searched, that says which groups have a value that matches."""
+        """A regular expression, searched, for the groups whose value matches."""
         if self.is_single:
             assert pattern.regex is not None
             return pattern.regex

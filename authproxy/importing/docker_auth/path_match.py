@@ -1,12 +1,12 @@
-r"""Globs as Go's `path.Match` reads them: docker_auth's patterns.
+r"""Globs of Go's `path.Match`, which docker_auth's patterns are.
 
-    *          any text without a slash, none included; `**` is no more than that
-    ?          one character, no slash
-    [a-z]      one character of a class, `[^a-z]` one outside of it: a slash too
+    *          any text without a slash, including none; `**` means the same
+    ?          one character except a slash
+    [a-z]      one character of a class, `[^a-z]` one outside it, even a slash
     \c         the character c
-    else       itself
+    other      itself
 
-A glob matches a whole text. One that is malformed matches nothing, which `path.Match` says only when it is asked.
+A glob matches a whole text. A malformed one matches nothing; `path.Match` reports it only when it is evaluated.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from authproxy.importing.shapes import OneOf, Shape, Token, Wild, join
 
 
 class Malformed(ValueError):
-    """A glob that matches nothing. The text says why."""
+    """A malformed glob, which matches nothing. The text says why."""
 
 
 def parse_path_match(text: str) -> Shape:
@@ -47,7 +47,7 @@ def _tokens(text: str) -> Iterator[Token]:
 
 
 def _character_class(text: str, at: int) -> tuple[str, int]:
-    """The class that begins behind its bracket, as a regular expression, and where it ends."""
+    """The character class after its bracket as a regular expression, and its end."""
     is_negated = text[at : at + 1] == "^"
     at += is_negated
     ranges: list[str] = []
@@ -56,7 +56,7 @@ def _character_class(text: str, at: int) -> tuple[str, int]:
         high = low
         if text[at : at + 1] == "-":
             high, at = _class_character(text, at + 1)
-        # A range that runs backwards has no character in it, which RE2 would refuse.
+        # An inverted range is empty; RE2 would refuse it.
         if low <= high:
             ranges.append(f"\\x{{{ord(low):x}}}-\\x{{{ord(high):x}}}" if low != high else f"\\x{{{ord(low):x}}}")
         else:

@@ -1,8 +1,8 @@
-"""Patterns of docker_auth: over accounts, names, types, services and the values of labels.
+"""Patterns of docker_auth: over accounts, names, types, services and label values.
 
-A text that begins and ends with a slash is a regular expression, which is searched; any other is a glob. `${account}`
-and its like are put in first. What cannot be said of a caller here is `Unsayable`, and the entry that holds it does
-not carry over.
+A text that begins and ends with a slash is a regular expression, which is searched; any other text is a glob. Variables
+such as `${account}` are substituted first. A pattern that our rules cannot express raises `Unsayable`, and its entry is
+not imported.
 """
 
 import re
@@ -29,26 +29,26 @@ from authproxy.importing.shapes import (
 )
 
 _PLACEHOLDER = re.compile(r"\$\{(?P<name>account|type|name|service|labels:(?P<label>[^{}]+)|[^{}]+:[0-9]+)\}")
-# Unicode's private letters stand for a placeholder while a pattern is taken apart.
+# Letters of Unicode's private use area stand for placeholders while a pattern is parsed.
 _LETTERS = {"\ue000": Wild.USER, "\ue001": Wild.GROUP}
 _LOCAL_PART = "\ue002"
 _LETTER = re.compile("([\ue000\ue001\ue002])")
-# The pattern of an account whose first group is all that stands before one domain.
+# The pattern of an account whose first group is the part before one domain.
 _OF_A_DOMAIN = re.compile(r"/\^\([^()]+\)@(?P<domain>(?:[A-Za-z0-9-]|\\?\.)+)\$/")
 _LEAST_REGEX = 3  # characters: `//` is a glob
 
 
 class Unsayable(ValueError):
-    """Something that a rule of ours cannot say. The text says what and why."""
+    """Something that our rules cannot express. The text says what and why."""
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """One pattern, read: its shapes where it is plain enough for them, else the expression that it is."""
+    """A parsed pattern: its shapes if it is simple enough, else its regular expression."""
 
-    text: str  # as it is written
-    shapes: tuple[Shape, ...] | None  # it matches what any of them does; () is nothing at all
-    regex: str | None  # RE2, searched; None where a placeholder stands in it
+    text: str  # as written
+    shapes: tuple[Shape, ...] | None  # a text matches if any shape does; () matches nothing
+    regex: str | None  # RE2, searched; None if it contains a placeholder
 
     @cached_property
     def _compiled(self) -> Compiled:
@@ -56,17 +56,17 @@ class Pattern:
         return compile_pattern(self.regex)
 
     def matches(self, text: str) -> bool:
-        """Whether a text is matched. Only for a pattern without placeholders."""
+        """Whether a text matches. Only for a pattern without placeholders."""
         return self._compiled.search(text) is not None
 
     @property
     def has_placeholder(self) -> bool:
-        """Whether it depends on who asks."""
+        """Whether it depends on the caller."""
         return self.regex is None
 
     @cached_property
     def literals(self) -> frozenset[str] | None:
-        """All that it matches, where that is so many texts; None where it is more."""
+        """The texts that it matches if they are finitely many; None if not."""
         if self.shapes is None:
             return None
         texts = [literal_of(shape) for shape in self.shapes]
@@ -74,16 +74,16 @@ class Pattern:
 
     @property
     def is_everything(self) -> bool:
-        """Whether it matches every account: none has a slash in its name."""
+        """Whether it matches every account: account names have no slash."""
         return self.shapes is not None and not {(Wild.ANY,), (Wild.STAR,)}.isdisjoint(self.shapes)
 
     @property
     def is_nonempty(self) -> bool:
-        """Whether it matches every account but the empty one, which is nobody's, and that one not."""
+        """Whether it matches every account except the empty one, which is the anonymous caller."""
         return self.shapes is not None and set(self.shapes) <= {(Wild.SOME,), (Wild.PLUS,)} and bool(self.shapes)
 
     def placed(self, placeholder: Wild, text: str) -> Self:
-        """The same with a text in the place of a placeholder, of a user's name also in that of its local part."""
+        """The pattern with a text in place of a placeholder; for a user name also in place of its local part."""
         if self.shapes is None or not any(map(has_placeholder, self.shapes)):
             return self
 
@@ -98,7 +98,7 @@ class Pattern:
         return type(self)(self.text, shapes, _to_search(shapes))
 
     def needs(self, text: str) -> bool:
-        """Whether nothing without this text is matched, for certain."""
+        """Whether certainly every match contains this text."""
         return self.shapes is not None and all(
             any(is_literal(token) and text in str(token) for token in shape) for shape in self.shapes
         )
@@ -110,17 +110,17 @@ def exactly(text: str) -> Pattern:
 
 
 def domain_of(account: str) -> str | None:
-    """The domain of accounts of which `${account:1}` is the local part: `/^(.+)@example.org$/`; None: of no domain."""
+    """The domain of the accounts with the local part `${account:1}`: `/^(.+)@example.org$/`; None: no domain."""
     found = _OF_A_DOMAIN.fullmatch(account)
     return found["domain"].replace("\\", "") if found else None
 
 
 def parse_pattern(text: str, *, known: Mapping[str, str], domain: str | None = None) -> Pattern:
-    """Read a pattern; `known` has what `${type}` and `${service}` stand for, as far as that is known.
+    """Parse a pattern; `known` has the known values of `${type}` and `${service}`.
 
-    `domain` is that of the accounts of which `${account:1}` is the local part, if it is that.
+    `domain` is the domain of accounts whose local part is `${account:1}`, if that is what it means.
 
-    Raises Unsayable; ValueError where it is a regular expression that docker_auth itself would refuse.
+    Raises Unsayable, and ValueError for a regular expression that docker_auth itself would refuse.
     """
     filled = _with_letters(text, known, domain)
     is_regex = len(filled) >= _LEAST_REGEX and filled[0] == filled[-1] == "/"
@@ -157,10 +157,10 @@ def _to_search(shapes: tuple[Shape, ...]) -> str | None:
 
 
 def _with_letters(text: str, known: Mapping[str, str], domain: str | None) -> str:
-    """The text with what is known put in, and a letter of its own for each placeholder that depends on who asks."""
+    """The text with known values substituted, and a special letter for each placeholder of the caller."""
     if _LETTER.search(text):
         raise Unsayable(f'"{text}" has a private letter of Unicode in it')
-    # Put into a regular expression a dot of the name would stand for any character.
+    # Substituted into a regular expression, a dot of the name would match any character.
     has_local_part = domain is not None and not text.startswith("/")
     for found in _PLACEHOLDER.finditer(text):
         if text[: found.start()].endswith("\\"):

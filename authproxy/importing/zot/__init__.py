@@ -1,1 +1,1 @@
-"""zot's access control as rules of ours."""
+"""Imports zot's access control."""

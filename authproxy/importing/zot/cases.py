@@ -1,4 +1,4 @@
-"""Cases for rules that came from zot: for each grant one of its callers and a repository, as zot decides them."""
+"""Test cases for rules imported from zot: for each grant a caller and a repository, decided by zot's rules."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _ANYBODY = "somebody"
 def make_cases(
     control: AccessControl, globs: Mapping[str, ZotGlob | None], *, has_catalog: bool
 ) -> Iterator[dict[str, Any]]:
-    """Cases as `tests:` has them; `globs` by their texts. Grants with conditions, and beside them, have none."""
+    """Cases for `tests:`; `globs` by their texts. Grants with conditions, and grants beside them, get no case."""
     for section in control.sections:
         glob = globs[section.text]
         deciding = [*section.grants, *([control.admin] if control.admin else [])]
@@ -51,7 +51,7 @@ def _cases(grant: Grant, deciding: list[Grant], repository: str) -> Iterator[dic
         is_theirs = name in one.users or set(groups) & set(one.groups)
         if is_theirs or (one.is_for_signed_in if name else one.is_for_anonymous):
             given |= one.actions
-    # Whoever may create but not update pushes tags that are new: what is the same in every state is that none changes.
+    # A caller who may create but not update pushes new tags only: in every state, no tag may be changed.
     keeps_tags = "create" in given and "update" not in given
     asked = {theirs: ours for theirs, ours in _ACTIONS.items() if not (keeps_tags and theirs == "create")}
     who = {"anonymous": True} if not name else {"user": name} | ({"groups": groups} if groups else {})

@@ -1,4 +1,4 @@
-"""Conditions of zot, in CEL over `req`, with our names in them: those that mean the same here."""
+"""Translates zot's conditions, CEL over `req`, to our variables if they mean the same."""
 
 import re
 
@@ -11,14 +11,14 @@ _NAMES = {
     "req.user.username": "identity.name",
     "req.user.groups": "identity.groups",
 }
-# Texts in quotes are kept; a name is taken as far as it goes, calls of methods left out.
+# Quoted strings are kept; a name is matched as far as it goes, without method calls.
 _WORD = re.compile(
     r"""(?P<text>[rR]?\"(?:[^"\\]|\\.)*\"|[rR]?'(?:[^'\\]|\\.)*')|(?P<name>\breq(?:\.[A-Za-z_]\w*(?!\w*\s*\())*)"""
 )
 
 
 def translate(expression: str) -> str:
-    """The same condition for our rules. Raises Unsayable."""
+    """The translated condition. Raises Unsayable."""
 
     def word(found: re.Match[str]) -> str:
         if found["text"] is not None:

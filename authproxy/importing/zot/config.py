@@ -1,4 +1,4 @@
-"""zot's `http.accessControl`, read.
+"""Reads zot's `http.accessControl`.
 
 "accessControl": {
   "groups": {"devs": {"users": ["ann"]}},
@@ -12,8 +12,7 @@
   "adminPolicy": {"users": ["admin"], "actions": ["read", "create", "update", "delete"]}
 }
 
-zot 1.x has the globs straight below `accessControl`, beside `adminPolicy`. Keys that are not read are reported, with
-their lines.
+zot 1.x has the globs directly below `accessControl`, beside `adminPolicy`. Unread keys are reported with their lines.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -24,10 +23,9 @@ from authproxy.config.kubernetes_wrapper import check_not_wrapped
 from authproxy.importing.nodes import entries_of, items_of, text_of, texts_of, value_of
 from authproxy.importing.report import Finding, Kind
 
-# Sections of `http.auth` that know users; an htpasswd file is an identity source here as it is.
+# Sections of `http.auth` with users; an htpasswd file works here as an identity source unchanged.
 _SOURCES = ("ldap", "openid", "bearer", "apikey", "mtls")
-# Keys by the section that they stand in, in small letters. Of those that have no place in rules, only the last three of
-# `http` say who may do what.
+# Keys by section, in lower case. Of those without an equivalent in rules, only the last three of `http` concern access.
 _OF_ACCESS_CONTROL = ("repositories", "groups", "adminpolicy", "metrics")
 _OF_SECTION = ("policies", "defaultpolicy", "anonymouspolicy")
 _OF_GRANT = ("users", "groups", "actions", "conditions")
@@ -60,7 +58,7 @@ _OF_AUTH = (
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Some actions for some callers."""
+    """Actions for callers."""
 
     line: int
     actions: frozenset[str]
@@ -68,12 +66,12 @@ class Grant:
     groups: tuple[str, ...] = ()
     is_for_signed_in: bool = False  # defaultPolicy
     is_for_anonymous: bool = False  # anonymousPolicy
-    conditions: tuple[str, ...] = ()  # in CEL over zot's `req`: all must hold
+    conditions: tuple[str, ...] = ()  # CEL over zot's `req`; all must be true
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What stands below one glob; of several that match a repository the one with the longest text counts."""
+    """The section of one glob; of several that match a repository, the longest one decides."""
 
     text: str
     line: int
@@ -82,11 +80,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class AccessControl:
-    """All of it."""
+    """The whole section."""
 
     sections: tuple[Section, ...]
     admin: Grant | None
-    groups: dict[str, tuple[int, tuple[str, ...]]]  # the line and the users of each
+    groups: dict[str, tuple[int, tuple[str, ...]]]  # line and users of each group
     findings: tuple[Finding, ...]
 
 
@@ -133,7 +131,7 @@ def read_access_control(document: Document) -> AccessControl:
 
 
 def _unread(keys: Mapping[str, Entry], known: Collection[str], where: str) -> Iterator[Finding]:
-    """A finding for each key that is not read here: what it says about access would be lost without a word."""
+    """A finding for each unread key, so that nothing about access is lost silently."""
     for key, entry in keys.items():
         if key not in known:
             what = f"{where}.{key}" if where else key
@@ -187,5 +185,5 @@ def _left(http: dict[str, Entry], control: dict[str, Entry]) -> Iterator[Finding
 
 
 def _keys(node: Node | None, key: str) -> dict[str, Entry]:
-    """The entries of a map by key in small letters: zot passes over case."""
+    """The entries of a map by lower-case key: zot ignores case."""
     return {name.lower(): entry for name, entry in entries_of(node, key).items()}

@@ -1,4 +1,4 @@
-r"""Globs as zot reads them, by the doublestar library (bmatcuk/doublestar, v4).
+r"""Globs of zot, which uses the doublestar library (bmatcuk/doublestar, v4).
 
 **         as a whole segment: any number of segments, none included; beside other text no more than *
 *  ?       any text, one character, without a slash
@@ -19,19 +19,19 @@ from authproxy.policy.glob import Glob, GlobInvalid
 from authproxy.policy.glob_containment import is_matchable
 
 _BRACES = re.compile(r"\{([^{}\\/*]*)\}")
-# What a class may hold so that RE2 reads it as doublestar does.
+# Classes that RE2 and doublestar read alike.
 _CLASS = re.compile(r"\[([!^]?)((?:[A-Za-z0-9]-[A-Za-z0-9]|[A-Za-z0-9._])+-?)\]")
-# A text, perhaps with stars, that has a character which no repository's name has, such as a capital.
+# A text, perhaps with stars, with a character that no repository name has, such as a capital.
 _NO_NAME = re.compile(r"[^?\[\\]*[^a-z0-9._*/?\[\\-][^?\[\\]*")
 _MAX_ALTERNATIVES = 50
 
 
 @dataclass(frozen=True)
 class ZotGlob:
-    """One glob, read. Raises Unsayable, when it is made, for what is not read here."""
+    """A parsed glob. Creating one raises Unsayable for unsupported syntax."""
 
     text: str
-    regexes: tuple[str, ...]  # without anchors; it matches what any of them does
+    regexes: tuple[str, ...]  # without anchors; a text matches if any of them does
 
     @classmethod
     def parse(cls, text: str) -> "ZotGlob":
@@ -40,7 +40,7 @@ class ZotGlob:
 
     @property
     def regex(self) -> str:
-        """The same, searched."""
+        """The glob as a regular expression, searched."""
         return f"^{self.regexes[0]}$" if len(self.regexes) == 1 else f"^(?:{'|'.join(self.regexes)})$"
 
     @cached_property
@@ -53,7 +53,7 @@ class ZotGlob:
 
     @cached_property
     def globs(self) -> tuple[Glob, ...] | None:
-        """Globs of ours that match the very same names; None where there are none such."""
+        """Equivalent globs of ours; None if there are none."""
         globs: list[Glob] = []
         for text in _alternatives(self.text):
             if _NO_NAME.fullmatch(text) or "" in text.split("/"):
@@ -68,12 +68,12 @@ class ZotGlob:
 
 
 def literal_head(text: str) -> str:
-    """The text that everything which a glob matches begins with, for certain."""
+    """A literal prefix of every match."""
     return re.split(r"[*?\[{\\]", text, maxsplit=1)[0]
 
 
 def _alternatives(text: str) -> list[str]:
-    """The glob without braces: several of them. Raises Unsayable."""
+    """The globs that braces expand to. Raises Unsayable."""
     if any("{" in segment and "**" in segment for segment in text.split("/")):
         raise Unsayable(f'"{text}" has alternatives beside **')
     texts = [text]

@@ -1,8 +1,8 @@
 """zot's access control → rules.
 
-Of the globs that match a repository the one with the longest text decides alone, and `adminPolicy` beside it: so what
-stands below a glob becomes allow rules that exclude longer globs. zot's `create` is our push, and who may create but
-not `update` may not overwrite a tag: a deny of overwrite says so. Nothing else denies.
+Of the globs that match a repository only the longest one decides, together with `adminPolicy`: so the section of a glob
+becomes allow rules that exclude longer globs. zot's `create` is our push; a caller with `create` but not `update` may
+not overwrite tags, which becomes a deny of overwrite. Nothing else denies.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ _KNOWN = {*_ACTIONS, "update"}
 
 @dataclass(frozen=True, slots=True)
 class _Where:
-    """The repositories that one section decides about: by globs, but for what conditions exclude."""
+    """The repositories of one section: globs, minus what conditions exclude."""
 
     repositories: tuple[str, ...]
     tests: tuple[str, ...]
@@ -39,13 +39,13 @@ class _Where:
 
 @dataclass(slots=True)
 class _Writer:
-    """Writes the rules of one configuration, and gathers what there is to say about them."""
+    """Writes the rules of one configuration and collects findings."""
 
     control: AccessControl
     file: str
     findings: list[Finding] = field(default_factory=list)
     rules: list[ImportedRule] = field(default_factory=list)
-    globs: dict[str, ZotGlob | None] = field(default_factory=dict)  # by their texts; None: not to be said
+    globs: dict[str, ZotGlob | None] = field(default_factory=dict)  # by text; None: inexpressible
 
     def write(self) -> None:
         """All rules."""
@@ -65,19 +65,19 @@ class _Writer:
         self._catalog()
 
     def left(self, line: int, sentence: str) -> None:
-        """Something that does not carry over."""
+        """Add a finding about something not translated."""
         self.findings.append(Finding(line, Kind.LEFT, sentence))
 
     def danger(self, line: int, sentence: str) -> None:
-        """Something that carries over, and is seldom meant."""
+        """Add a finding about something translated that is rarely meant."""
         self.findings.append(Finding(line, Kind.DANGER, sentence))
 
     def nothing(self, line: int, sentence: str) -> None:
-        """Something that decided nothing where it came from."""
+        """Add a finding about something without effect in the source."""
         self.findings.append(Finding(line, Kind.NOTHING, sentence))
 
     def _where(self, section: Section) -> _Where | None:
-        """What a section decides about; None where it decides nothing."""
+        """The repositories of a section; None if it never decides."""
         glob = self.globs[section.text]
         if glob is None:
             return None
@@ -94,7 +94,7 @@ class _Writer:
         return _Where(tuple(map(str, glob.globs)), tuple(tests))
 
     def _takes_all(self, section: Section, other: Section) -> bool:
-        """Whether a section never decides, since another one is longer and matches all that it does."""
+        """Whether a section never decides because a longer one covers it."""
         own, wins = self.globs[section.text], self.globs[other.text]
         if own is None or own.globs is None or wins is None or wins.globs is None:
             return False
@@ -106,7 +106,7 @@ class _Writer:
         return False
 
     def _exception(self, section: Section, own: ZotGlob, other: Section) -> str:
-        """The test that another section, as long or longer, does not match; "" where it never does."""
+        """A test that another section of the same length or longer does not match; "" if it never does."""
         wins = self.globs[other.text]
         if wins is None:
             return _but_for_head(section, other)
@@ -130,7 +130,7 @@ class _Writer:
             self._grant(grant, where, can_limit=can_limit)
 
     def _limit(self, section: Section, where: _Where) -> bool:
-        """Deny overwriting to those who have no `update`. Whether that can be said."""
+        """Deny overwriting to callers without `update`. Returns whether that is expressible."""
         grants = [*section.grants, *([self.control.admin] if self.control.admin else [])]
         updaters = [test for grant in grants if "update" in grant.actions for test in self._subject_tests(grant)]
         tests = (*where.tests, *([f"!({' || '.join(updaters)})"] if updaters else []))
@@ -209,7 +209,7 @@ class _Writer:
         )
 
     def _catalog(self) -> None:
-        """Zot lists to everybody what they may read; here the list is cut down where it is served."""
+        """Zot lists to everyone what they may read; our catalog is filtered when it is served."""
         readers = [rule.to for rule in self.rules if "pull" in rule.allow]
         if readers:
             to = {"signed-in": True} | ({"anonymous": True} if any("anonymous" in one for one in readers) else {})
@@ -228,7 +228,7 @@ def _why_none(text: str) -> str:
 
 
 def _but_for_head(section: Section, other: Section) -> str:
-    """What excludes a glob that is not to be said: all that begins as it does."""
+    """The exclusion of an inexpressible glob: everything with the same prefix."""
     head = literal_head(other.text)
     if not head:
         raise Unsayable(f"{section.text} allows nothing here: {other.text} is longer, and could match all of it")
