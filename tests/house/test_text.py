@@ -19,6 +19,10 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
 # A file of the package as the pages name it: `edge/accesslog.py`, `app.py`.
 MODULE = re.compile(r"`(?:authproxy/)?((?:[a-z_]+/)*[a-z_]+\.py)`")
 
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+WALK = re.compile(r"^## Walk: (.+)\n((?:(?!## ).*\n)+)", re.MULTILINE)
+STEP = re.compile(r"^\d+\. .*(?:\n   .*)*", re.MULTILINE)
+
 
 def files(*kinds: str) -> list[Path]:
     """Our own files: those at the top and below the folders that people write in."""
@@ -61,7 +65,17 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-def test_modules_that_the_architecture_names_exist() -> None:
-    named = set(MODULE.findall((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")))
-    assert named, "the page names the files of one push"
-    assert {name for name in named if not (ROOT / "authproxy" / name).is_file()} == set()
+@pytest.mark.parametrize("page", files(".md"), ids=name_of)
+def test_modules_that_a_page_names_by_their_path_exist(page: Path) -> None:
+    named = {name for name in MODULE.findall(page.read_text(encoding="utf-8")) if "/" in name or page == ARCHITECTURE}
+    places = (ROOT / "authproxy", ROOT)
+    assert {name for name in named if not any((place / name).is_file() for place in places)} == set()
+
+
+def test_each_step_of_a_walk_names_a_file() -> None:
+    walks = WALK.findall(ARCHITECTURE.read_text(encoding="utf-8"))
+    assert {title for title, _ in walks} == {"one push", "one token", "one copy", "one value from YAML to its use"}
+    for title, text in walks:
+        steps = STEP.findall(text)
+        assert len(steps) > 3, title
+        assert [step for step in steps if not MODULE.search(step) and "next walk" not in step] == [], title

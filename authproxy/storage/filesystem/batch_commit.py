@@ -6,7 +6,7 @@ order; then the folders that they came into are synced. What a crash in the midd
 docs/explanation/durability.md, and why the files have no name until then in
 docs/decisions/0048-write-into-files-without-a-name.md. A file that has a folder for itself comes with it, where its
 place has no folder yet: one folder less to make and to remove, which is costly
-(docs/decisions/0017-make-and-remove-no-file-in-vain.md).
+(docs/decisions/0017-create-and-remove-no-needless-file.md).
 """
 
 import errno

@@ -2,7 +2,7 @@
 
 A push that makes a file only to remove it a moment later is dear: ext4 does not hand out again what was removed within
 the last minutes, and whoever makes a file looks through all of that first. Sessions that begin in the same second
-therefore share a file, by hard links. Measured: docs/decisions/0017-make-and-remove-no-file-in-vain.md.
+therefore share a file, by hard links. Measured: docs/decisions/0017-create-and-remove-no-needless-file.md.
 """
 
 import os
