@@ -1,7 +1,6 @@
 """What a registry answered, whoever asked it, and what shows in any answer of one."""
 
 import email.utils
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import httpx
 
 from authproxy.doctor.finding import Finding, Level
+from authproxy.http.client.token import read_fields
 
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, TOO_MANY = 200, 401, 403, 404, 405, 429
 ACCEPTED = 202
@@ -50,11 +50,7 @@ class Answer:
     @property
     def fields(self) -> Mapping[str, Any]:
         """The JSON object in its body; an empty one where there is none."""
-        try:
-            found = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return read_fields(self.body)
 
 
 async def read_answer(client: httpx.AsyncClient, request: httpx.Request) -> Answer:

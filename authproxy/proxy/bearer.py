@@ -1,48 +1,31 @@
 """Bearer tokens for the upstream: fetched from its realm, or made by us. Each is used again until it ends."""
 
 import asyncio
-import json
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpx
 
-from authproxy.access import Access, format_scopes
+from authproxy.access import Access
 from authproxy.bounded_cache import Bounded
 from authproxy.clock import Clock
 from authproxy.errors import GatewayFailed
 from authproxy.http.client.address import Address
-from authproxy.http.client.challenge import Challenge, may_ask, parse_challenge
+from authproxy.http.client.bounded_body import IDENTITY, BadBody
+from authproxy.http.client.challenge import Challenge, may_send_password, parse_challenge
+from authproxy.http.client.token import USED_FOR, Token, ask_token_server, read_token, token_request
 from authproxy.proxy.credentials import FixedBasic
 
-# Docker token authentication: without `expires_in` a token is good for a minute.
-DEFAULT_LIFETIME_S = 60
-
-# Whatever a token server says: past it the token is fetched again.
-MAX_LIFETIME_S = 24 * 60 * 60
-
-# A token is used for so much of its life: what is sent now is verified a moment later, by another clock.
-USED_FOR = 0.8
-
-# One that was refused when it was younger, in seconds, would be no better if it were new.
+# A token refused at this age, in seconds, or younger: a new one would be refused too.
 FRESH_FOR_S = 2.0
 
 REMEMBERED_BYTES = 4 * 1024 * 1024
-MAX_ANSWER_BYTES = 256 * 1024
 TIMEOUT_S = 30
 
 OK, UNAUTHORIZED = 200, 401
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token, and for how many seconds from now it is good."""
-
-    text: str = field(repr=False)
-    lifetime_s: float
 
 
 class Minter(Protocol):
@@ -95,7 +78,7 @@ class Bearer:
 
     async def _bring(self, key: tuple[Access, ...]) -> bytes:
         token = await self._get(key)
-        if not token.text.isascii() or not token.text.isprintable():
+        if not token.fits_header:
             raise GatewayFailed("the upstream registry's token server answered with a token that no header can hold")
         now = self._now()
         value = f"Bearer {token.text}".encode()
@@ -112,7 +95,7 @@ def minted_bearer(minter: Minter, now: Clock) -> Bearer:
     return Bearer(mint, now)
 
 
-class Realm:
+class TokenServer:
     """Fetches tokens from where the upstream's challenge says, as `login` or as nobody.
 
     The password goes to the upstream's own hosts and to `allowed`, and nowhere else. `tls`, which may show a
@@ -137,88 +120,59 @@ class Realm:
         self._challenge: Challenge | None = None
 
     async def fetch(self, needs: Sequence[Access]) -> Token:
-        """A token for this. Raises GatewayFailed where none is to be had."""
+        """A token for this. Raises GatewayFailed if the token server gives none."""
         if self._challenge is None:
             self._challenge = await self._find_challenge()
-        challenge = self._challenge
-        query = [("scope", scope) for scope in format_scopes(needs)]
-        if challenge.service is not None:
-            query.insert(0, ("service", challenge.service))
-        headers = {} if self._login is None else {"Authorization": self._login.value.decode()}
+        login = None if self._login is None else self._login.value.decode()
         try:
-            status, _, body = await self._get(challenge.realm, headers, query)
+            answer = await self._ask(token_request(self._challenge, needs, login))
         except _Unanswered as exc:
             raise GatewayFailed("the upstream registry's token server cannot be reached") from exc
-        if status == OK and (token := read_token(body)) is not None:
+        if answer.status_code == OK and (token := read_token(answer.content)) is not None:
             return token
         self._challenge = None  # perhaps it has moved
-        if status == UNAUTHORIZED:
+        if answer.status_code == UNAUTHORIZED:
             raise GatewayFailed("the upstream registry's token server does not take the credentials it is sent")
-        raise GatewayFailed(f"the upstream registry's token server gave no token (HTTP {status})")
+        raise GatewayFailed(f"the upstream registry's token server gave no token (HTTP {answer.status_code})")
 
     async def _find_challenge(self) -> Challenge:
         """Ask `/v2/` without credentials, at one address after the other."""
         for address in self._addresses:
             with suppress(_Unanswered):
-                status, headers, _ = await self._get(f"{address.url}/v2/", {})
-                challenge = parse_challenge(headers.get_list("www-authenticate"))
-                if status != UNAUTHORIZED or challenge is None:
+                answer = await self._ask(httpx.Request("GET", f"{address.url}/v2/", headers=IDENTITY))
+                challenge = parse_challenge(answer.headers.get_list("www-authenticate"))
+                if answer.status_code != UNAUTHORIZED or challenge is None:
                     raise GatewayFailed(
-                        f"the upstream registry asks for no token (HTTP {status}): set authorization to strip or basic"
+                        f"the upstream registry asks for no token (HTTP {answer.status_code}): set authorization to"
+                        " strip or basic"
                     )
-                if not may_ask(challenge.realm, self._addresses, self._allowed):
-                    raise GatewayFailed(
-                        "the upstream registry sends us to a token server that is not its own: name it in realms"
-                    )
-                return challenge
+                return check_realm(challenge, self._addresses, self._allowed)
         raise GatewayFailed("the upstream registry cannot be asked where its tokens come from")
 
-    async def _get(
-        self, text: str, headers: dict[str, str], query: Sequence[tuple[str, str]] = ()
-    ) -> tuple[int, httpx.Headers, bytes]:
-        try:
-            url = httpx.URL(text).copy_merge_params(httpx.QueryParams(tuple(query)))
-        except httpx.InvalidURL as exc:
-            raise GatewayFailed("the upstream registry's token server is at an address that is none") from exc
-        is_own = any(url.host == address.host for address in self._addresses) and self._tls is not None
+    async def _ask(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.raw_host.decode("ascii")
+        is_own = any(host == address.host for address in self._addresses) and self._tls is not None
         tls = self._tls if is_own and self._tls is not None else self._foreign_tls
-        name = {"sni_hostname": self._server_name} if is_own and self._server_name else {}
-        # Never unpacked: what is short on the wire may be long in memory before it can be counted.
-        headers = {**headers, "Accept-Encoding": "identity"}
-        body = bytearray()
+        if is_own and self._server_name:
+            request.extensions["sni_hostname"] = self._server_name
         try:
             async with (
                 asyncio.timeout(TIMEOUT_S),
                 httpx.AsyncClient(verify=tls, trust_env=False, timeout=TIMEOUT_S) as client,
-                client.stream("GET", url, headers=headers, extensions=name) as answer,
             ):
-                async for piece in answer.aiter_raw():
-                    body += piece
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise GatewayFailed("the upstream registry's token server answered with far too much")
+                return await ask_token_server(client, request)
+        except BadBody as exc:
+            raise GatewayFailed(f"the upstream registry's token server answered with {exc}") from exc
         except (TimeoutError, httpx.HTTPError) as exc:
             raise _Unanswered from exc
-        return answer.status_code, answer.headers, bytes(body)
+
+
+def check_realm(challenge: Challenge, registry: Sequence[Address], allowed: Collection[str]) -> Challenge:
+    """The challenge, if its realm may have the password. Raises GatewayFailed. Without a password the same holds."""
+    if not may_send_password(challenge.realm, registry, allowed):
+        raise GatewayFailed("the upstream registry sends us to a token server that is not its own: name it in realms")
+    return challenge
 
 
 class _Unanswered(Exception):
     """Nobody answered: another address may."""
-
-
-def read_token(body: bytes) -> Token | None:
-    """The answer of a token server: `token`, or OAuth2's `access_token`, with `expires_in` in seconds."""
-    try:
-        answer: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    match answer:
-        case {"token": str(text)} if text:
-            pass
-        case {"access_token": str(text)} if text:
-            pass
-        case _:
-            return None
-    lifetime = answer.get("expires_in")
-    if not isinstance(lifetime, int | float) or isinstance(lifetime, bool) or lifetime != lifetime:  # noqa: PLR0124 - NaN
-        lifetime = DEFAULT_LIFETIME_S
-    return Token(text, float(min(max(lifetime, 0), MAX_LIFETIME_S)))

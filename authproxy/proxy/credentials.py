@@ -3,7 +3,6 @@
 It is sent to the addresses of the upstream alone, never to where an answer redirects.
 """
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -11,6 +10,7 @@ from typing import ClassVar, Protocol
 from authproxy.access import Access
 from authproxy.errors import StartError
 from authproxy.files.reload import Reloaded
+from authproxy.http.client.challenge import format_basic
 
 # A password is no book; a file that is, is the wrong one.
 _MAX_PASSWORD_BYTES = 16 * 1024
@@ -56,7 +56,7 @@ class FixedBasic(Reloaded[bytes]):
         return False
 
     def _load(self) -> bytes:
-        return basic(self._username, read_password(self._file))
+        return format_basic(self._username, read_password(self._file)).encode()
 
 
 def read_password(path: Path) -> str:
@@ -72,8 +72,3 @@ def read_password(path: Path) -> str:
     if not password or not password.isprintable() or len(content) > _MAX_PASSWORD_BYTES:
         raise StartError(f"upstream.passwordfile: {path} must hold one line, the password")
     return password
-
-
-def basic(username: str, password: str) -> bytes:
-    """RFC 7617 §2, in UTF-8."""
-    return b"Basic " + base64.b64encode(f"{username}:{password}".encode())

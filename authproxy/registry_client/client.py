@@ -13,7 +13,8 @@ import httpx
 
 from authproxy.access import Access
 from authproxy.clock import Clock
-from authproxy.http.client.bounded_body import IDENTITY, BadBody, discard, read_body
+from authproxy.http.client.address import DEFAULT_PORTS, Address
+from authproxy.http.client.bounded_body import IDENTITY, BadBody, discard, read_answer
 from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import ANONYMOUS, RemoteError
 from authproxy.registry_client.host import authority_of
@@ -126,7 +127,8 @@ class RegistryClient:
         answer = await self._transmit(method, url, sent, content)
         if answer.status_code != UNAUTHORIZED or not is_ours:
             return answer
-        value = await self._authorizer.answer(answer.headers.get_list("www-authenticate"), needs, refused=known)
+        challenges = answer.headers.get_list("www-authenticate")
+        value = await self._authorizer.answer(_address_of(url), challenges, needs, refused=known)
         if value is None or not isinstance(content, bytes | None):
             return answer
         await answer.aclose()
@@ -136,17 +138,11 @@ class RegistryClient:
     async def read(self, answer: httpx.Response) -> httpx.Response:
         """The same answer with its content, which is bounded. Raises TransportError."""
         try:
-            content = await read_body(answer, MAX_ANSWER_BYTES)
+            whole = await read_answer(answer, MAX_ANSWER_BYTES)
         except BadBody as error:
             raise RemoteError(f"{self.host} answers with {error}, to {answer.url}") from error
-        headers = [pair for pair in answer.headers.raw if pair[0].lower() != b"transfer-encoding"]
-        return httpx.Response(
-            answer.status_code,
-            headers=headers,
-            content=content,
-            request=answer.request,
-            extensions={ANONYMOUS: self._is_anonymous and answer.status_code == UNAUTHORIZED},
-        )
+        whole.extensions[ANONYMOUS] = self._is_anonymous and answer.status_code == UNAUTHORIZED
+        return whole
 
     async def pages(
         self, url: httpx.URL, needs: Sequence[Access], what: str, *, headers: Mapping[str, str] | None = None
@@ -241,6 +237,10 @@ class RegistryClient:
             else:
                 return secure
         return plain
+
+
+def _address_of(url: httpx.URL) -> Address:
+    return Address(url.scheme, url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS[url.scheme])
 
 
 @asynccontextmanager

@@ -29,7 +29,9 @@ class Direct(httpx.AsyncBaseTransport):
         url = request.url
         if url.scheme not in DEFAULT_PORTS or not url.host:
             raise httpx.UnsupportedProtocol(f"{url.scheme}://{url.host} cannot be asked")
-        pool = self._pool(Address(url.scheme, url.host, url.port or DEFAULT_PORTS[url.scheme]))
+        # `url.host` is decoded from its xn-- form; the system would encode it by other rules, to another host (ß, ss).
+        host = url.raw_host.decode("ascii")
+        pool = self._pool(Address(url.scheme, host, url.port or DEFAULT_PORTS[url.scheme]))
         headers = [(name.lower(), value) for name, value in request.headers.raw]
         assert isinstance(request.stream, httpx.AsyncByteStream)
         has_body = request.headers.get("content-length", "0") != "0"

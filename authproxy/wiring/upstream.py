@@ -11,11 +11,12 @@ from authproxy.config.settings import Token as TokenSection
 from authproxy.errors import StartError
 from authproxy.http.client.address import parse_addresses
 from authproxy.http.client.tls import TlsFiles, open_tls
+from authproxy.http.client.token import Token
 from authproxy.metrics.families import UPSTREAM_FAILURES, UPSTREAM_IN_FLIGHT, UPSTREAM_UP
 from authproxy.metrics.metrics import Metrics
 from authproxy.principal import Principal
 from authproxy.proxy.balancer import HealthCheck
-from authproxy.proxy.bearer import Bearer, Realm, Token, minted_bearer
+from authproxy.proxy.bearer import Bearer, TokenServer, minted_bearer
 from authproxy.proxy.credentials import Credentials, FixedBasic
 from authproxy.proxy.upstream import Upstream
 from authproxy.token.issuer import Issuer
@@ -66,8 +67,10 @@ def _make_credentials(section: Section, parts: Parts, token: TokenSection | None
         case "bearer":
             addresses = parse_addresses(section.urls)
             tls = open_tls(addresses[0].scheme, _tls_files(section))
-            realm = Realm(addresses, tls=tls, server_name=section.servername, login=login, allowed=section.realms)
-            return Bearer(realm.fetch, time.monotonic)
+            server = TokenServer(
+                addresses, tls=tls, server_name=section.servername, login=login, allowed=section.realms
+            )
+            return Bearer(server.fetch, time.monotonic)
         case "mint":
             if token is None:
                 raise StartError("upstream.authorization: mint signs with token.keys; write token, or another value")

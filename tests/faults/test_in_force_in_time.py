@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from authproxy.proxy.credentials import basic
+from authproxy.http.client.challenge import format_basic
 from tests.support.edge import Recorder
 from tests.support.program import environment, succeed
 from tests.support.server import AUTHPROXY, Server, running_server, wait_until_steady
@@ -159,7 +159,7 @@ def test_the_htpasswd_of_distributions_configuration_and_the_upstreams_password(
                 before = len(upstream.heads)
                 assert status("two") == httpx.codes.OK
                 assert len(upstream.heads) > before
-                return upstream.header("Authorization") == [basic("front", word).decode()]
+                return upstream.header("Authorization") == [format_basic("front", word)]
 
             assert (status("one"), status("two")) == (httpx.codes.OK, httpx.codes.UNAUTHORIZED)
             users.write_text(hashed("erin", "two"))

@@ -111,7 +111,7 @@ async def _ask_zot(bare: Bare) -> Product | None:
 
 
 async def _look_at_realm(pinged: Pinged, bare: Bare, address: Address, wanted: Wanted) -> bool:
-    misplaced = realm.judge_place(pinged.host, address, wanted)
+    misplaced = realm.judge_place(address, wanted)
     if misplaced is not None:
         pinged.say(misplaced)
         return False
@@ -122,8 +122,8 @@ async def _look_at_realm(pinged: Pinged, bare: Bare, address: Address, wanted: W
         pinged.say(Finding(Level.FAILED, "realm", what, "start the token server, or mend the registry's realm"))
         return False
     pinged.say(judged.finding)
-    if judged.token is not None and judged.token.isascii() and judged.token.isprintable():
-        answer = await bare.ask("GET", "/v2/", {"Authorization": f"Bearer {judged.token}"})
+    if judged.token is not None and judged.token.fits_header:
+        answer = await bare.ask("GET", "/v2/", {"Authorization": f"Bearer {judged.token.text}"})
         pinged.say(realm.judge_token(wanted, answer))
     return judged.finding.level is not Level.FAILED
 

@@ -9,7 +9,8 @@ from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.response import FORBIDDEN, OK, UNAUTHORIZED, Answer
 from authproxy.doctor.tokens.challenge import Wanted
 from authproxy.http.client.address import Address
-from authproxy.registry_client.tokens import DEFAULT_LIFETIME_S, may_tell
+from authproxy.http.client.challenge import Challenge, may_send_password, shared_domain
+from authproxy.http.client.token import DEFAULT_LIFETIME_S, Token, read_token, token_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +18,14 @@ class Judged:
     """What is said of it, and the token that it gives to anybody, if it does."""
 
     finding: Finding
-    token: str | None = field(default=None, repr=False)
+    token: Token | None = field(default=None, repr=False)
 
 
-def judge_place(host: str, address: Address, wanted: Wanted) -> Finding | None:
+def judge_place(address: Address, wanted: Wanted) -> Finding | None:
     """What is wrong with where it is. Nobody is asked yet."""
     realm = wanted.realm
     try:
-        urlsplit(realm)  # it refuses what httpx takes for a host
+        urlsplit(realm)  # it refuses some hosts that httpx accepts
         url = httpx.URL(realm)
     except (ValueError, httpx.InvalidURL):
         url = httpx.URL("")
@@ -34,7 +35,7 @@ def judge_place(host: str, address: Address, wanted: Wanted) -> Finding | None:
     if url.scheme == "http" and address.scheme == "https":
         what = f"its realm {realm} is plain HTTP: passwords can be read on the way there"
         return Finding(Level.FAILED, "realm", what, f"write https:{realm.partition(':')[2]} as its realm")
-    if not may_tell(realm, host):
+    if not may_send_password(realm, [address], domain=shared_domain(address.host)):
         what = f"its realm {realm} is not its own: clients that mind keep their password, others send it there"
         return Finding(Level.FAILED, "realm", what, "put it on the registry's host, or on one of the same domain")
     return None
@@ -42,8 +43,7 @@ def judge_place(host: str, address: Address, wanted: Wanted) -> Finding | None:
 
 def question(wanted: Wanted) -> str:
     """The realm, asked for a token without credentials and for nothing."""
-    fields = {} if wanted.service is None else {"service": wanted.service}
-    return str(httpx.URL(wanted.realm).copy_merge_params(fields))
+    return str(token_request(Challenge(wanted.realm, wanted.service), ()).url)
 
 
 def judge_answer(wanted: Wanted, answer: Answer) -> Judged:
@@ -55,8 +55,8 @@ def judge_answer(wanted: Wanted, answer: Answer) -> Judged:
     if answer.status != OK:
         what = f"{realm} answered {answer.status}: no token is to be had"
         return Judged(Finding(Level.FAILED, "realm", what, "see the token server's log, and the realm's path"))
-    token = answer.fields.get("token") or answer.fields.get("access_token")
-    if not isinstance(token, str):
+    token = read_token(answer.body)
+    if token is None:
         kind = answer.headers.get("Content-Type", "nothing that has a type").partition(";")[0]
         what = f"{realm} answered 200 with {kind}, in which there is no token"
         return Judged(Finding(Level.FAILED, "realm", what, "the realm has to lead to a token server: see its path"))

@@ -7,7 +7,7 @@ from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.response import OK, Answer
 from authproxy.doctor.tokens.challenge import BASIC, BEARER, Wanted, find_wanted
 from authproxy.doctor.upstream.site import Site
-from authproxy.http.client.challenge import may_ask
+from authproxy.http.client.challenge import may_send_password
 
 EXPLAIN = "`authproxy doctor --registry ITS-CONFIG` says why"
 
@@ -88,7 +88,7 @@ def _judge_open(site: Site) -> Finding:
 
 
 def _judge_realm(site: Site, wanted: Wanted) -> Finding | None:
-    if may_ask(wanted.realm, site.addresses, site.section.realms):
+    if may_send_password(wanted.realm, site.addresses, site.section.realms):
         return None
     what = f"it sends us to {wanted.realm} for tokens, which is not its own host; nobody is asked there unnamed"
     return Finding(Level.FAILED, "auth", what, f"{site.place('realms')}: [{_base(wanted.realm)}], where that is right")
@@ -131,7 +131,7 @@ def _remedy(site: Site, wanted: Wanted, clients: Clients) -> str:
         return f"{key}: mint, with service: {wanted.service}"
     ours = f"mint, with service: {wanted.service}, where it verifies our tokens"
     login = "username and passwordfile where it serves nobody else"
-    is_known = may_ask(wanted.realm, site.addresses, site.section.realms)
+    is_known = may_send_password(wanted.realm, site.addresses, site.section.realms)
     named = "" if is_known else f", and realms: [{_base(wanted.realm)}]"
     return f"{key}: bearer, with {login}{named}; or {ours}"
 

@@ -13,7 +13,7 @@ from authproxy.doctor.upstream.questions import Presents
 from authproxy.doctor.upstream.site import Site
 from authproxy.errors import StartError
 from authproxy.http.client.tls import TlsFiles, open_tls
-from authproxy.proxy.bearer import Bearer, Realm
+from authproxy.proxy.bearer import Bearer, TokenServer
 from authproxy.proxy.credentials import FixedBasic
 
 
@@ -49,8 +49,8 @@ def open_presents(site: Site, ours: Ours | None) -> Presents | Finding | None:
                 files = TlsFiles(section.ca, section.certificate, section.key, section.servername)
                 tls = open_tls(site.addresses[0].scheme, files)
                 name, login = section.servername, _login(site)
-                realm = Realm(site.addresses, tls=tls, server_name=name, login=login, allowed=section.realms)
-                return Bearer(realm.fetch, time.monotonic)
+                server = TokenServer(site.addresses, tls=tls, server_name=name, login=login, allowed=section.realms)
+                return Bearer(server.fetch, time.monotonic)
             case _:
                 return None if ours is None else _our_tokens(site, ours)
     except StartError as exc:

@@ -40,6 +40,13 @@ async def read_body(answer: httpx.Response, max_bytes: int) -> bytes:
         await answer.aclose()
 
 
+async def read_answer(answer: httpx.Response, max_bytes: int) -> httpx.Response:
+    """A streamed answer as one with its content. Raises BadBody, TransportError."""
+    content = await read_body(answer, max_bytes)
+    headers = [pair for pair in answer.headers.raw if pair[0].lower() != b"transfer-encoding"]
+    return httpx.Response(answer.status_code, headers=headers, content=content, request=answer.request)
+
+
 async def discard(answer: httpx.Response) -> None:
     """Close a streamed answer; a short body is read, so that its connection can be used again. Raises nothing."""
     answer.headers.pop("content-encoding", None)  # or httpx would unpack it

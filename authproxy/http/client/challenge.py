@@ -1,20 +1,36 @@
-"""`WWW-Authenticate` of the upstream, and whether its realm may be told our password."""
+"""`WWW-Authenticate` of a registry: what it asks for, and whether the realm that it names may have our password."""
 
+import base64
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from authproxy.http.client.address import Address, split_authority
+import httpx
+
+from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authority
 
 # RFC 9110 §11.6.1: `Bearer realm="…",service="…"`; a quoted text may have a backslash before any character.
 _PARAMETER = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))')
 _ESCAPED = re.compile(r"\\(.)")
 
+# Visible ASCII but the backslash, which some parsers read as a slash.
+_PLAIN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+
+# A DNS name or an IPv4 address, perhaps with the root's dot; an IPv6 address without a zone.
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?\.?|[0-9a-f:.]*:[0-9a-f:.]*")
+
+# Of a name's last label: it makes the name an IPv4 address (WHATWG URL, "ends in a number").
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+# `co.uk`, `com.au`, `or.jp`, `gov.br`: suffixes below a country's.
+_COUNTRY_LETTERS = 2
+_MAX_SUFFIX_LETTERS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Where tokens are to be had, and what for (Docker token authentication)."""
+    """A token server and the service to name to it (Docker token authentication)."""
 
     realm: str
     service: str | None
@@ -35,36 +51,70 @@ def parse_challenge(values: Iterable[str]) -> Challenge | None:
     return None
 
 
-def may_ask(realm: str, addresses: Sequence[Address], allowed: Collection[str]) -> bool:
-    """Whether a realm is the upstream's own, or one that the operator named (`scheme://host[:port]`).
+def format_basic(user: str, password: str) -> str:
+    """The value of `Authorization` for a user and a password: RFC 7617 §2, in UTF-8."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
-    Its own are its hosts, on any port, and what is below a name of theirs. Never http for an https upstream: who holds
-    the line would read the password (CVE-2020-15157 and its kin: a registry that names a realm of somebody else).
+
+def may_send_password(
+    realm: str, registry: Sequence[Address], allowed: Collection[str] = (), *, domain: str = ""
+) -> bool:
+    """Whether the password for a registry may be sent to the realm that its challenge names.
+
+    Over https: to the registry's hosts and to names below them, on any port. Over http: only to a host that is itself
+    a registry's address over http. Beyond these, to `allowed`, each `scheme://host[:port]`, and over https to
+    `domain` and names below it (see `shared_domain`). Never to a URL that two parsers could read differently.
+
+    CVE-2020-15157 and its kin: a registry that names a foreign realm collects passwords. Decision 0057.
     """
-    if _base(realm) is None:
+    place = _parse_place(realm)
+    if place is None:
         return False
-    if _base(realm) in {_base(url) for url in allowed}:
+    if place in {_parse_place(url) for url in allowed}:
         return True
-    parts = urlsplit(realm)
-    host = parts.hostname or ""
-    return any(
-        (parts.scheme == "https" or address.scheme == "http")
-        and (host == address.host or (_is_name(address.host) and host.endswith(f".{address.host}")))
-        for address in addresses
-    )
+    if place.scheme == "http":
+        return any(address.scheme == "http" and address.host == place.host for address in registry)
+    return any(_is_at_or_below(place.host, host) for host in (*(address.host for address in registry), domain) if host)
 
 
-def _base(url: str) -> tuple[str, tuple[str, int]] | None:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
+def shared_domain(host: str) -> str:
+    """The domain directly above a host, if it belongs to one owner as far as its shape shows; else "".
+
+    `auth.docker.io` may serve `registry-1.docker.io`: `docker.io`. But `org` and `co.uk` belong to many owners. Which
+    longer suffixes do (`github.io`), only a list that changes could say.
+    """
+    if not _has_names_below(host):
+        return ""
+    first, *rest = host.removesuffix(".").partition(".")[2].split(".")
+    is_suffix = not rest or (len(rest) == 1 and len(rest[0]) == _COUNTRY_LETTERS and len(first) <= _MAX_SUFFIX_LETTERS)
+    return "" if is_suffix else ".".join([first, *rest])
+
+
+def _parse_place(url: str) -> Address | None:
+    """Scheme, host and port of a URL; None if it is malformed, names a user, or would be requested elsewhere."""
+    if not _PLAIN.fullmatch(url):
         return None
-    if parts.scheme not in ("http", "https") or not url.isascii() or not url.isprintable() or "\\" in url:
+    try:
+        parts, requested = urlsplit(url), httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        return None
+    if parts.scheme not in DEFAULT_PORTS:
         return None
     authority = split_authority(parts.netloc, parts.scheme)
-    return None if authority is None else (parts.scheme, authority)
+    if authority is None or not _HOST.fullmatch(authority[0]) or parts.port == 0:
+        return None
+    # httpx is what sends the request: it must mean the same place.
+    port = requested.port or DEFAULT_PORTS[parts.scheme]
+    if (requested.scheme, requested.raw_host.decode("ascii").lower(), port) != (parts.scheme, *authority):
+        return None
+    return Address(parts.scheme, *authority)
 
 
-def _is_name(host: str) -> bool:
-    """Whether what ends in this host is below it: of `10.0.0.1`, `::1` and `localhost` nothing is."""
-    return "." in host and ":" not in host and not host.rpartition(".")[2].isdigit()
+def _is_at_or_below(host: str, name: str) -> bool:
+    return host == name or (_has_names_below(name) and host.endswith(f".{name}"))
+
+
+def _has_names_below(host: str) -> bool:
+    """Whether `x.host` belongs to the owner of `host`: not if that is `10.0.0.1`, `::1` or `localhost`."""
+    _, dot, last = host.removesuffix(".").rpartition(".")
+    return bool(dot) and ":" not in host and not _NUMBER.fullmatch(last)

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,10 +13,13 @@ import pytest
 from authproxy.access import Access, pull, push
 from authproxy.errors import GatewayFailed
 from authproxy.http.client.address import parse_addresses
-from authproxy.proxy.bearer import Bearer, Realm, Token, read_token
+from authproxy.http.client.challenge import Challenge
+from authproxy.http.client.token import Token, read_token
+from authproxy.proxy.bearer import Bearer, TokenServer, check_realm
 from authproxy.proxy.credentials import FixedBasic
 from authproxy.proxy.upstream import Upstream
-from tests.support.upstream import Connection, FakeUpstream, fake_upstream, front_door
+from tests.support.realms import ALLOWED, REALMS, Realm
+from tests.support.upstream import Connection, FakeUpstream, answering, fake_upstream, front_door
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -75,8 +79,9 @@ class Setting:
         self.clock = clock
 
     async def ask(self, method: str, path: str, **options: object) -> int:
-        realm = Realm(parse_addresses([self.fake.url]), tls=None, **options)  # type: ignore[arg-type]  # a test's own
-        return await self.ask_with(Bearer(realm.fetch, self.clock), method, path)
+        addresses = parse_addresses([self.fake.url])
+        server = TokenServer(addresses, tls=None, **options)  # type: ignore[arg-type]  # a test's own
+        return await self.ask_with(Bearer(server.fetch, self.clock), method, path)
 
     async def ask_with(self, bearer: Bearer, *calls: str) -> int:
         backend = Upstream(self.fake.url, credentials=bearer)
@@ -87,7 +92,7 @@ class Setting:
             return status
 
     def bearer(self) -> Bearer:
-        return Bearer(Realm(parse_addresses([self.fake.url]), tls=None).fetch, self.clock)
+        return Bearer(TokenServer(parse_addresses([self.fake.url]), tls=None).fetch, self.clock)
 
 
 @pytest.fixture
@@ -176,6 +181,27 @@ async def test_password_is_not_told_to_somebody_elses_realm(setting: Setting, tm
         assert [who for _, who in evil.asked] == [login.value.decode()]
 
 
+@pytest.mark.parametrize("row", REALMS, ids=attrgetter("what"))
+def test_realm_is_asked_by_the_one_rule(row: Realm) -> None:
+    challenge, registry = Challenge(row.realm, None), parse_addresses([row.registry])
+    if row.proxy:
+        assert check_realm(challenge, registry, ALLOWED) == challenge
+    else:
+        with pytest.raises(GatewayFailed, match="name it in realms"):
+            check_realm(challenge, registry, ALLOWED)
+
+
+async def test_redirect_of_the_realm_is_not_followed(setting: Setting, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("s3cret")
+    evil = Registry()
+    async with fake_upstream(evil) as other:
+        moved = f"HTTP/1.1 307 X\r\nLocation: {other.url}/token\r\nContent-Length: 0\r\n\r\n".encode()
+        async with fake_upstream(answering(moved)) as realm:
+            setting.registry.realm = f"{realm.url}/token"
+            assert await setting.ask("GET", "/v2/", login=FixedBasic("robot", tmp_path / "password")) == 502
+    assert evil.asked == []
+
+
 async def test_registry_that_asks_for_nothing_is_told(setting: Setting) -> None:
     async def open_door(connection: Connection) -> None:
         await connection.read_request()
@@ -183,13 +209,13 @@ async def test_registry_that_asks_for_nothing_is_told(setting: Setting) -> None:
 
     async with fake_upstream(open_door) as fake:
         with pytest.raises(GatewayFailed, match="asks for no token"):
-            await Realm(parse_addresses([fake.url]), tls=None).fetch(())
+            await TokenServer(parse_addresses([fake.url]), tls=None).fetch(())
 
 
 async def test_realm_is_found_at_the_next_address_where_the_first_is_down(setting: Setting) -> None:
     async with fake_upstream(setting.registry) as gone:
         pass
-    realm = Realm(parse_addresses([gone.url, setting.fake.url]), tls=None)
+    realm = TokenServer(parse_addresses([gone.url, setting.fake.url]), tls=None)
     assert (await realm.fetch(())).text == "t1"
 
 

@@ -1,5 +1,6 @@
 """httpx over our own HTTP, against a server that does what its behaviour says."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 
@@ -23,6 +24,21 @@ async def test_requests_go_out_with_their_bodies_and_answers_come_back() -> None
             answer = await http.post(f"{server.url}/v2/?a=b%2Fc", content=content)
             assert (answer.status_code, answer.text) == (200, "hello")
         assert len(server.connections) == 1
+
+
+async def test_international_host_is_connected_to_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded and encoded again, xn--strae-oqa.example would be strasse.example, which belongs to somebody else."""
+    asked: list[object] = []
+
+    async def look_up(_loop: object, host: object, *_args: object, **_options: object) -> list[object]:
+        asked.append(host)
+        raise OSError("no such host")
+
+    monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", look_up)
+    async with client() as http:
+        with pytest.raises(httpx.ConnectError):
+            await http.get("http://xn--strae-oqa.example/v2/")
+    assert asked == ["xn--strae-oqa.example"]
 
 
 async def test_answer_in_the_middle_of_a_body_is_read_and_ends_the_sending() -> None:

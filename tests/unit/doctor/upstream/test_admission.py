@@ -10,9 +10,11 @@ import pytest
 
 from authproxy.config.sections.upstream import Upstream
 from authproxy.config.settings import Mode
+from authproxy.doctor.finding import Level
 from authproxy.doctor.response import Answer
 from authproxy.doctor.upstream.admission import Clients, judge_challenge, judge_entry
 from authproxy.doctor.upstream.site import Site
+from tests.support.realms import ALLOWED, REALMS, Realm
 
 OUR_REALM = "https://registry.example.org/token"
 OPEN, NOTHING = Answer(200, httpx.Headers()), Answer(401, httpx.Headers())
@@ -100,3 +102,14 @@ def test_what_is_refused_is_told_with_what_to_change(kind: str, without: Answer,
     assert words in f"{finding.what} → {finding.fix}"
     taken = judge_entry(site(kind), OPEN, without, Clients(Mode.ISSUE, OUR_REALM))
     assert (taken.level.value, taken.what.startswith("it takes ")) == ("ok", True)
+
+
+@pytest.mark.parametrize("row", REALMS, ids=attrgetter("what"))
+def test_realm_is_judged_as_the_proxy_does(row: Realm) -> None:
+    section = {"url": row.registry, "authorization": "bearer", "realms": ALLOWED} | LOGIN
+    upstream = Site("upstream", Upstream.model_validate(section), "config.yml", {})
+    quoted = row.realm.replace("\\", r"\\")
+    answer = Answer(401, httpx.Headers({b"WWW-Authenticate": f'Bearer realm="{quoted}"'.encode()}))
+    finding = judge_challenge(upstream, answer, Clients(Mode.OPEN))
+    assert (finding is None) is row.proxy
+    assert finding is None or (finding.level, finding.check) == (Level.FAILED, "auth")
