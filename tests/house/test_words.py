@@ -50,6 +50,7 @@ ROOTS = (
     "docs/explanation/security.md",
     "docs/explanation/durability.md",
     "CONTRIBUTING.md",
+    "deploy",
     "docs/reference/doctor.md",
     "docs/reference/images.md",
     "docs/reference/proxy.md",
