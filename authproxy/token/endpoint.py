@@ -1,13 +1,12 @@
 """`/token` over HTTP.
 
-Plain ASGI endpoints inside the FastAPI application: no framework reads a parameter here, so its own answer to a
-malformed one (422, at which clients give up) can never occur.
+A plain ASGI endpoint, which the web application mounts: no framework parses the parameters, so its own response to a
+malformed one (422, at which clients give up) can't occur.
 """
 
 from typing import ClassVar
 
 import structlog
-from starlette.routing import BaseRoute, Route
 
 from authproxy.asgi import (
     CLIENT_VIEW,
@@ -21,7 +20,7 @@ from authproxy.asgi import (
     respond,
     send_whole,
 )
-from authproxy.authorization import TOKEN_PATH, basic_challenge
+from authproxy.authorization import basic_challenge
 from authproxy.client_view import UNKNOWN
 from authproxy.errors import CredentialsRefused, TokenRequestInvalid, Unsupported
 from authproxy.token.anonymous_cache import AnonymousAnswers, Answered
@@ -37,11 +36,6 @@ _HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-stor
 
 # Several times what the scopes of the largest push take.
 MAX_FORM_BYTES = 64 * 1024
-
-
-def token_routes(service: TokenService, audit: TokenAudit | None = None) -> list[BaseRoute]:
-    """`/token`. `audit` is told of every answer."""
-    return [Route(TOKEN_PATH, TokenEndpoint(service, audit))]
 
 
 class TokenEndpoint:

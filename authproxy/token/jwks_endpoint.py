@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from starlette.routing import BaseRoute, Route
-
 from authproxy.asgi import CLIENT_VIEW, Receive, Scope, Send, find_header, respond
 from authproxy.authorization import TOKEN_PATH
 from authproxy.client_view import ClientView
@@ -48,20 +46,14 @@ class Issued:
     gives_refresh: bool = True
 
 
-def discovery_routes(keys: PublicKeys, issued: Issued) -> list[BaseRoute]:
-    """Both documents."""
+def jwks_endpoint(keys: PublicKeys) -> "DocumentEndpoint":
+    """`JWKS_PATH`: the same to everybody."""
+    return DocumentEndpoint(lambda _scope: keys.jwks(), keys)
 
-    def key_set(scope: Scope) -> Mapping[str, Any]:
-        del scope  # the same to everybody
-        return keys.jwks()
 
-    def configuration(scope: Scope) -> Mapping[str, Any]:
-        return describe(scope[CLIENT_VIEW], issued, keys.jwks())
-
-    return [
-        Route(JWKS_PATH, DocumentEndpoint(key_set, keys)),
-        Route(CONFIGURATION_PATH, DocumentEndpoint(configuration, keys)),
-    ]
+def configuration_endpoint(keys: PublicKeys, issued: Issued) -> "DocumentEndpoint":
+    """`CONFIGURATION_PATH`, with URLs on the host that the client asked."""
+    return DocumentEndpoint(lambda scope: describe(scope[CLIENT_VIEW], issued, keys.jwks()), keys)
 
 
 def describe(view: ClientView, issued: Issued, jwks: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,10 @@
-"""Who may come in: the layers before the backend by mode, and what they lean on: keys, users, policies."""
+"""Who may enter: the layers before the backend and the endpoints beside it, by mode; keys, users and policies."""
 
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias
-
-from fastapi import FastAPI
+from typing import NamedTuple, TypeAlias
 
 from authproxy.asgi import App
 from authproxy.audit.event import Record
@@ -26,17 +24,19 @@ from authproxy.identity.source import Source, htpasswd_source, users_source
 from authproxy.metrics.logins import CountedLogins
 from authproxy.policy.policies import Policies
 from authproxy.token.audit import TokenAudit
-from authproxy.token.endpoint import token_routes
 from authproxy.token.foreign import ForeignKeys
 from authproxy.token.grant import TokenService
 from authproxy.token.issuer import Issuer
 from authproxy.token.jose_header import HeaderStyle
-from authproxy.token.jwks_endpoint import Issued, discovery_routes
+from authproxy.token.jwks_endpoint import Issued
 from authproxy.token.keyring import KeyRing
 from authproxy.token.misplaced_refresh_token import WithoutMisplaced
 from authproxy.token.refresh import RefreshTokens
 from authproxy.token.revocations import NobodyRevoked, RevocationFolder, Revocations
 from authproxy.token.verifier import foreign_verifier, own_verifier
+from authproxy.web.discovery import discovery_endpoints
+from authproxy.web.endpoint import Endpoint
+from authproxy.web.token import token_endpoints
 from authproxy.wiring.audit import make_audit
 from authproxy.wiring.lifespan import Parts
 from authproxy.wiring.policy import EveryUserEverything, PolicyJudge, PolicyPermissions, PolicyReasons
@@ -47,38 +47,46 @@ Layer: TypeAlias = Callable[[App], App]
 LEAST_SESSION_S = 3600
 
 
-def make_gate(settings: Settings, parts: Parts, pages: FastAPI, fallback_secret: bytes) -> list[Layer]:
-    """What stands before the backend, by mode; where we issue tokens, `pages` gets the routes for it."""
+class AuthWiring(NamedTuple):
+    """The layers before the backend, outermost first, and the endpoints beside it."""
+
+    layers: list[Layer]
+    endpoints: Sequence[Endpoint] = ()
+
+
+def make_auth(settings: Settings, parts: Parts, fallback_secret: bytes) -> AuthWiring:
+    """Layers and endpoints of the mode. Only a server that issues tokens has endpoints."""
     if settings.audit is None:
-        return _layers_by_mode(settings, parts, pages, fallback_secret, None)
+        return _by_mode(settings, parts, fallback_secret, None)
     record = make_audit(settings.audit, parts)
-    return [partial(AuditRefusals, record=record), *_layers_by_mode(settings, parts, pages, fallback_secret, record)]
+    wiring = _by_mode(settings, parts, fallback_secret, record)
+    return wiring._replace(layers=[partial(AuditRefusals, record=record), *wiring.layers])
 
 
-def _layers_by_mode(
-    settings: Settings, parts: Parts, pages: FastAPI, fallback_secret: bytes, record: Record | None
-) -> list[Layer]:
+def _by_mode(settings: Settings, parts: Parts, fallback_secret: bytes, record: Record | None) -> AuthWiring:
     match settings:
         case Settings(mode=Mode.OPEN):
-            return [ParseRoute]
+            return AuthWiring([ParseRoute])
         case Settings(mode=Mode.SILLY, auth=Auth(silly=AuthSilly() as silly)):
-            return [partial(AcceptAnything, challenge=BearerChallenge(silly.service, silly.realm))]
+            return AuthWiring([partial(AcceptAnything, challenge=BearerChallenge(silly.service, silly.realm))])
         case Settings(mode=Mode.BASIC, auth=Auth(htpasswd=AuthHtpasswd() as htpasswd)):
             provision_htpasswd(htpasswd.path)
             policies = _policies(settings, parts)
             granting = EveryUserEverything() if policies is None else PolicyJudge(policies)
             basic = BasicAccess(_directory(settings, parts, key=fallback_secret), granting)
             challenge = BasicChallenge(htpasswd.realm)
-            return _authorizing(settings, fallback_secret, challenge=challenge, basic=basic, policies=policies)
+            layers = _authorizing(settings, fallback_secret, challenge=challenge, basic=basic, policies=policies)
+            return AuthWiring(layers)
         case Settings(mode=Mode.VERIFY, auth=Auth(token=AuthToken() as token)):
             keys = ForeignKeys(rootcertbundle=token.rootcertbundle, jwks=token.jwks, algorithms=token.signingalgorithms)
             parts.reloadables.append(keys)
-            return _authorizing(
+            layers = _authorizing(
                 settings,
                 fallback_secret,
                 challenge=_foreign_challenge(token),
                 verifier=foreign_verifier(keys, issuer=token.issuer, service=token.service),
             )
+            return AuthWiring(layers)
         case Settings(mode=Mode.ISSUE, token=Token() as token):
             keyring = KeyRing.open(token.keys, algorithm=token.algorithm, style=_header_style(token))
             parts.reloadables.append(keyring)
@@ -88,9 +96,11 @@ def _layers_by_mode(
             assert policies is not None  # where tokens are issued there are policies
             judge, revocations = PolicyJudge(policies), _revocations(token, parts)
             service = _token_service(token, keyring, directory, judge, refresh, revocations)
-            pages.routes.extend(token_routes(service, TokenAudit(record) if record is not None else None))
-            pages.routes.extend(discovery_routes(keyring, Issued(token.issuer, token.realm, token.refresh)))
-            return _authorizing(
+            endpoints = [
+                *token_endpoints(service, TokenAudit(record) if record is not None else None),
+                *discovery_endpoints(keyring, Issued(token.issuer, token.realm, token.refresh)),
+            ]
+            layers = _authorizing(
                 settings,
                 keyring.secret("sessions"),
                 challenge=BearerChallenge(token.service, token.realm),
@@ -100,6 +110,7 @@ def _layers_by_mode(
                 users=directory,
                 policies=policies,
             )
+            return AuthWiring(layers, endpoints)
         case _:
             raise AssertionError(f"a mode without its section: {settings.mode}")
 

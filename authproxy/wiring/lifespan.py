@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from authproxy.asgi import App, Receive, Scope, Send
 from authproxy.files.reload import Reloadable
 from authproxy.files.watcher import Watch
 from authproxy.health.checks import Checks
@@ -12,6 +13,7 @@ from authproxy.log.once import LogOnce
 from authproxy.metrics.families import LOG_LINES_LOST, RELOAD_FAILURES, RELOAD_LAST_LOOK, TASK_RESTARTS
 from authproxy.metrics.metrics import Metrics
 from authproxy.server.drain import Drain
+from authproxy.server.systemd import READY, notify
 from authproxy.supervised import Runner, supervised
 
 
@@ -60,3 +62,29 @@ class Parts:
 
     def _count_restart(self, name: str) -> None:
         self.metrics.count(TASK_RESTARTS, name)
+
+
+class Lifespan:
+    """The outermost layer: starts and ends what runs beside the requests, and passes only HTTP on."""
+
+    def __init__(self, app: App, parts: Parts) -> None:
+        self.app = app
+        self.parts = parts
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass requests on, without a frame of its own."""
+        match scope["type"]:
+            case "http":
+                return self.app(scope, receive, send)
+            case "lifespan":
+                return self._live(receive, send)
+            case other:
+                raise RuntimeError(f"{other} is not served")
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()  # startup
+        async with self.parts.running():
+            await send({"type": "lifespan.startup.complete"})
+            notify(READY)  # by each worker: the first that serves counts
+            await receive()  # shutdown
+        await send({"type": "lifespan.shutdown.complete"})

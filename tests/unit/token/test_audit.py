@@ -14,8 +14,8 @@ from authproxy.audit.event import Event, Kind, to_fields
 from authproxy.client_view import ClientView
 from authproxy.principal import Principal
 from authproxy.token.audit import TokenAudit
-from authproxy.token.endpoint import token_routes
-from tests.support.pages import make_pages
+from authproxy.web.app import WebApplication
+from authproxy.web.token import token_endpoints
 from tests.support.token_server import World
 
 PASSWORD = "wonderland"
@@ -28,7 +28,7 @@ def told() -> list[Event]:
 
 @pytest.fixture
 async def client(world: World, told: list[Event]) -> AsyncIterator[AsyncClient]:
-    pages = make_pages(token_routes(world.service, TokenAudit(told.append)))
+    pages = WebApplication(token_endpoints(world.service, TokenAudit(told.append)))
 
     async def named(scope: Scope, receive: Receive, send: Send) -> None:
         scope[CLIENT_VIEW] = ClientView("https", "registry", "10.0.0.7")

@@ -14,9 +14,9 @@ from httpx import Response as Answer
 from authproxy.access import format_scopes, from_claim
 from authproxy.identity.accounts import set_password
 from authproxy.principal import Principal
-from authproxy.token.endpoint import token_routes
 from authproxy.token.refresh import RefreshTokens
-from tests.support.pages import make_pages
+from authproxy.web.app import WebApplication
+from authproxy.web.token import token_endpoints
 from tests.support.token_server import World
 from tests.support.tokens import START, read
 
@@ -31,7 +31,7 @@ ALICE = basic("alice", "wonderland")
 @pytest.fixture
 async def client(world: World) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(
-        transport=ASGITransport(make_pages(token_routes(world.service))), base_url="https://registry"
+        transport=ASGITransport(WebApplication(token_endpoints(world.service))), base_url="https://registry"
     ) as client:
         yield client
 
@@ -294,7 +294,7 @@ async def test_without_refresh_tokens_none_is_given_and_none_is_taken(world: Wor
     service = replace(world.service, gives_refresh=False)
     earlier = world.refresh.issue(Principal("alice", stamp="s"))
     async with AsyncClient(
-        transport=ASGITransport(make_pages(token_routes(service))), base_url="https://registry"
+        transport=ASGITransport(WebApplication(token_endpoints(service))), base_url="https://registry"
     ) as client:
         answer = await client.get("/token?offline_token=true", headers=ALICE)
         assert (answer.status_code, "refresh_token" in answer.json()) == (200, False)

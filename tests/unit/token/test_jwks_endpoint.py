@@ -9,10 +9,11 @@ from httpx import ASGITransport, AsyncClient
 
 from authproxy.asgi import CLIENT_VIEW, Receive, Scope, Send
 from authproxy.client_view import ClientView
-from authproxy.token.jwks_endpoint import CONFIGURATION_PATH, JWKS_PATH, Issued, discovery_routes, is_named
+from authproxy.token.jwks_endpoint import CONFIGURATION_PATH, JWKS_PATH, Issued, is_named
 from authproxy.token.keyring import KeyRing
 from authproxy.token.rotation import KNOWN_TO_ALL_S, retire, rotate
-from tests.support.pages import make_pages
+from authproxy.web.app import WebApplication
+from authproxy.web.discovery import discovery_endpoints
 from tests.support.tokens import START, FakeClock
 
 PATHS = pytest.mark.parametrize("path", [JWKS_PATH, CONFIGURATION_PATH])
@@ -31,7 +32,7 @@ def ring(tmp_path: Path, clock: FakeClock) -> KeyRing:
 
 @asynccontextmanager
 async def serving(ring: KeyRing, issued: Issued) -> AsyncIterator[AsyncClient]:
-    pages = make_pages(discovery_routes(ring, issued))
+    pages = WebApplication(discovery_endpoints(ring, issued))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope[CLIENT_VIEW] = ORIGIN_ASKED
