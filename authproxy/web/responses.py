@@ -8,8 +8,8 @@ Response: TypeAlias = dict[str, Any]
 REQUEST_ID = {"X-Request-Id": {"description": "The request's name in the logs.", "schema": {"type": "string"}}}
 
 
-def respond_with(description: str, schema: str | None = None, **headers: str) -> Response:
-    """A response with a JSON body of a named schema (None: no body).
+def respond_with(description: str, *schemas: str, **headers: str) -> Response:
+    """A response with a JSON body of one of the named schemas (none: no body).
 
     `headers`: their descriptions by name, with `_` for `-`. They are always there.
     """
@@ -18,8 +18,10 @@ def respond_with(description: str, schema: str | None = None, **headers: str) ->
         for name, about in headers.items()
     }
     response: Response = {"description": description, "headers": {**REQUEST_ID, **always}}
-    if schema is not None:
-        response["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    if schemas:
+        references = [{"$ref": f"#/components/schemas/{schema}"} for schema in schemas]
+        schema = references[0] if len(references) == 1 else {"oneOf": references}
+        response["content"] = {"application/json": {"schema": schema}}
     return response
 
 

@@ -25,7 +25,11 @@ def _responses(schema: str) -> dict[str, Any]:
             Cache_Control="`no-store`",
             Pragma="`no-cache`",
         ),
-        "400": respond_with("A missing or malformed field, another service, or a limit exceeded.", "TokenErrors"),
+        "400": respond_with(
+            "A field is missing or malformed, for another service, or over a limit; or a proxy's headers are wrong.",
+            "TokenErrors",
+            "Errors",
+        ),
         "401": respond_with(
             "A wrong password, an unknown user, or a refresh token that is no longer valid.",
             "TokenErrors",
