@@ -1,14 +1,16 @@
 """Blobs: GET, HEAD, DELETE /v2/<name>/blobs/<digest> (OCI Distribution 1.1, "Pulling blobs")."""
 
+from typing import NamedTuple
+
 from authproxy import asgi
 from authproxy.content import Content
 from authproxy.digest import Digest
 from authproxy.errors import BlobUnknown
 from authproxy.registry import preconditions as conditions
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.links import EMPTY, stored_blobs, to_link
+from authproxy.registry.links import EMPTY, sizes_of, stored_blobs, to_link
 from authproxy.registry.ranges import parse_range
-from authproxy.registry.response_cache import Answer, Answers
+from authproxy.registry.response_cache import CachedResponse, ResponseCache
 from authproxy.storage import layout
 from authproxy.storage.driver import PIECE_BYTES, Driver, NotFound, Reader
 from authproxy.tag_protection import check_delete
@@ -23,13 +25,13 @@ class Blobs:
     def __init__(self, driver: Driver, content: Content) -> None:
         self._driver = driver
         self._content = content
-        self._answers = Answers()
+        self._cache = ResponseCache()
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with a blob, a part of it, or its headers. Stops where the client goes away."""
         is_whole = exchange.is_head or exchange.header(b"range") is None  # RFC 9110 §14.2: Range is for GET alone
-        if is_whole and (answer := self._answers.find((exchange.repository, exchange.digest))):
-            await answer.send(exchange)
+        if is_whole and (response := self._cache.find((exchange.repository, exchange.digest))):
+            await response.send(exchange)
             return
         # The content under a digest never changes, so whoever has it needs no second look.
         headers = [
@@ -39,11 +41,17 @@ class Blobs:
         ]
         stored = await self._find(exchange)
         try:
+            if exchange.is_head or not is_whole:
+                await self._answer_by_size(exchange, headers, stored, is_whole=is_whole)
+                return
             async with self._driver.open_reader(layout.blob(stored)) as reader:
-                is_there = reader.size > 0 or stored == EMPTY  # see links.sizes_of
-                if is_there and (not is_whole or reader.size > SMALL_BYTES):
-                    await _answer_large(exchange, headers, reader)
+                if reader.size > SMALL_BYTES:
+                    if conditions.is_unchanged(exchange, exchange.digest):
+                        await exchange.answer(304, headers)
+                    else:
+                        await _send(exchange, _frame(exchange, headers, reader.size), reader)
                     return
+                is_there = reader.size > 0 or stored == EMPTY  # see links.sizes_of
         except NotFound:
             is_there = False
         if not is_there:
@@ -66,50 +74,75 @@ class Blobs:
             raise _unknown(exchange)
         return stored[exchange.digest]
 
+    async def _answer_by_size(
+        self, exchange: Exchange, headers: list[tuple[str, str]], stored: Digest, *, is_whole: bool
+    ) -> None:
+        """Answer HEAD, or a part of a blob: what is opened, if anything, depends on the size. Raises NotFound."""
+        [size] = await sizes_of(self._driver, [stored])
+        if size is None:
+            raise NotFound
+        if is_whole and size <= SMALL_BYTES:
+            await self._answer_small(exchange, headers, stored)
+            return
+        if conditions.is_unchanged(exchange, exchange.digest):
+            await exchange.answer(304, headers)
+            return
+        frame = _frame(exchange, headers, size)
+        if exchange.is_head:
+            length = ("Content-Length", str(len(frame.part)))
+            await asgi.respond(exchange.send, frame.status, [*frame.headers, length])
+            return
+        async with self._driver.open_reader(layout.blob(stored), frame.part.start, len(frame.part)) as reader:
+            await _send(exchange, frame, reader)
+
     async def _answer_small(self, exchange: Exchange, headers: list[tuple[str, str]], stored: Digest) -> None:
         [content] = await self._driver.read([layout.blob(stored)])
         if content is None:
             raise _unknown(exchange)
         headers = [*headers, ("Accept-Ranges", "bytes")]
-        answer = Answer(content, "application/octet-stream", digest=exchange.digest, headers=headers)
+        response = CachedResponse(content, "application/octet-stream", digest=exchange.digest, headers=headers)
         # By its second name a blob is stored under another digest, so that this does not find it.
         held = (layout.layer_link(exchange.repository, exchange.digest), to_link(exchange.digest))
         question = (exchange.repository, exchange.digest)
-        self._answers.keep(question, answer, self._driver.still([held, (layout.blob(exchange.digest), content)]))
-        await answer.send(exchange)
+        self._cache.put(question, response, self._driver.content_check([held, (layout.blob(exchange.digest), content)]))
+        await response.send(exchange)
 
 
 def _unknown(exchange: Exchange) -> BlobUnknown:
     return BlobUnknown(detail={"digest": str(exchange.digest)})
 
 
-def _frame(exchange: Exchange, headers: list[tuple[str, str]], size: int) -> tuple[int, range, list[tuple[str, str]]]:
-    """The status, the offsets and the headers of an answer that has content."""
+class _Frame(NamedTuple):
+    """Of a response that has content: its status, which bytes of the blob it brings, its headers without the length."""
+
+    status: int
+    part: range
+    headers: list[tuple[str, str]]
+
+
+def _frame(exchange: Exchange, headers: list[tuple[str, str]], size: int) -> _Frame:
     common = [*headers, ("Content-Type", "application/octet-stream"), ("Accept-Ranges", "bytes")]
     counts = not exchange.is_head and conditions.may_be_partial(exchange, exchange.digest)
     part = parse_range(exchange.header(b"range") if counts else None, size)
     if part is None:
-        return 200, range(size), common
-    return 206, part, [*common, ("Content-Range", f"bytes {part[0]}-{part[-1]}/{size}")]
+        return _Frame(200, range(size), common)
+    return _Frame(206, part, [*common, ("Content-Range", f"bytes {part[0]}-{part[-1]}/{size}")])
 
 
-async def _answer_large(exchange: Exchange, headers: list[tuple[str, str]], reader: Reader) -> None:
-    if conditions.is_unchanged(exchange, exchange.digest):
-        await exchange.answer(304, headers)
-        return
-    status, part, headers = _frame(exchange, headers, reader.size)
-    start = [*headers, ("Content-Length", str(len(part)))]
-    if exchange.is_head:
-        await asgi.respond(exchange.send, status, start)
-        return
+async def _send(exchange: Exchange, frame: _Frame, reader: Reader) -> None:
+    """Send what a frame describes. Raises NotFound, before anything was sent."""
+    part = frame.part
+    pieces = reader.pieces(part.start, len(part))
     if len(part) <= PIECE_BYTES:
-        content = b"".join([piece async for piece in reader.pieces(part.start, len(part))])
-        await exchange.answer(status, headers, content)
+        await exchange.answer(frame.status, frame.headers, b"".join([piece async for piece in pieces]))
         return
     async with asgi.watch_disconnect(exchange.receive) as gone:
-        await exchange.send({"type": "http.response.start", "status": status, "headers": asgi.encode_headers(start)})
-        rest = len(part)
-        async for piece in reader.pieces(part.start, len(part)):
+        first = await anext(pieces)  # from here on the content stays readable
+        headers = asgi.encode_headers([*frame.headers, ("Content-Length", str(len(part)))])
+        await exchange.send({"type": "http.response.start", "status": frame.status, "headers": headers})
+        rest = len(part) - len(first)
+        await exchange.send({"type": "http.response.body", "body": first, "more_body": rest > 0})
+        async for piece in pieces:
             if gone.is_set():
                 raise asgi.ClientDisconnected
             rest -= len(piece)

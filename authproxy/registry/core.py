@@ -21,7 +21,7 @@ from authproxy.registry.manifests import Manifests
 from authproxy.registry.mount_sources import Holders
 from authproxy.registry.options import Rules
 from authproxy.registry.referrers import Referrers
-from authproxy.registry.response_cache import Answer
+from authproxy.registry.response_cache import CachedResponse
 from authproxy.registry.sessions import Sessions
 from authproxy.registry.tags import Tags
 from authproxy.registry.uploads import Uploads
@@ -80,7 +80,7 @@ class Core:
         return handler(exchange)
 
 
-_BASE = Answer(b"{}", "application/json")
+_BASE = CachedResponse(b"{}", "application/json")
 
 
 def _base(exchange: Exchange) -> Awaitable[None]:

@@ -22,7 +22,7 @@ from authproxy.registry.manifest_checks import (
 )
 from authproxy.registry.options import ManifestRules
 from authproxy.registry.referrers import make_entry, to_note
-from authproxy.registry.response_cache import Answer, Answers
+from authproxy.registry.response_cache import CachedResponse, ResponseCache
 from authproxy.registry.tags import Tags, tag_links
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
@@ -40,20 +40,20 @@ class Manifests:
         self._tags = tags
         self._rules = rules
         self._content = content
-        self._answers = Answers()
+        self._cache = ResponseCache()
         self._media_types: dict[Digest, str] = {}
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with the bytes as they were pushed, whatever `Accept` says."""
         question = (exchange.repository, exchange.reference)
-        answer = self._answers.find(question)
-        if answer is None:
+        response = self._cache.find(question)
+        if response is None:
             digest = await self._resolve(exchange)
             content = await self._read(exchange, digest)
             headers = [("Docker-Content-Digest", str(digest)), ("ETag", conditions.etag(digest))]
-            answer = Answer(content, self._media_type(digest, content), digest=digest, headers=headers)
-            self._answers.keep(question, answer, self._driver.still(_made_of(exchange, digest, content)))
-        await answer.send(exchange)
+            response = CachedResponse(content, self._media_type(digest, content), digest=digest, headers=headers)
+            self._cache.put(question, response, self._driver.content_check(_made_of(exchange, digest, content)))
+        await response.send(exchange)
 
     async def put(self, exchange: Exchange) -> None:
         """Take a manifest whose content is all here. By digest, `?tag=` (repeated) names tags to set with it."""
@@ -135,16 +135,16 @@ class Manifests:
         """
         stored, digest = names[0], names[-1]
         link = to_link(stored)
-        writes: list[tuple[layout.StorePath, bytes]] = []
-        if await self._driver.read([layout.blob(stored)]) != [content]:  # not there, or damaged
-            writes.append((layout.blob(stored), content))
-        writes += [(layout.revision_link(repository, name), link) for name in names]
+        # Not there, or damaged: it is written.
+        blob = [] if await self._driver.read([layout.blob(stored)]) == [content] else [(layout.blob(stored), content)]
+        revisions = [(layout.revision_link(repository, name), link) for name in names]
+        history, pointers = tag_links(repository, tags, digest)
+        # After the revisions: a deletion at the same moment relies on it (`_forget_referrer`).
+        listed = list(history)
         if manifest.subject is not None:
             entry = make_entry(manifest.media_type, digest, len(content), manifest.listed_with)
-            writes.append((layout.referrer_link(repository, manifest.subject, digest), to_note(stored, entry)))
-        for tag in tags:
-            writes += tag_links(repository, tag, digest)
-        await self._driver.write_all(writes)
+            listed.insert(0, (layout.referrer_link(repository, manifest.subject, digest), to_note(stored, entry)))
+        await self._driver.write_all([group for group in (blob, revisions, listed, pointers) if group])
 
     async def _set_immutable(
         self, repository: Repository, digest: Digest, names: Sequence[Digest], immutable: Mapping[Tag, Denied]

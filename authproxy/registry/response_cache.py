@@ -1,7 +1,7 @@
-"""Answers that were made before and are still right: most requests ask for the same few manifests, lists and blobs.
+"""Responses that are kept and sent again: most requests ask for the same few manifests, lists and blobs.
 
-An answer is kept with a test by the storage that what it was made of has not changed, and is sent again as long as
-that holds. So it can't go stale: what was deleted, or a tag that was set anew, is seen with the next request.
+A response is kept with a test by the storage that what it was made of has not changed, and is sent again as long as
+that holds. So it can't go stale: a deletion, or a tag that was moved, shows in the next request.
 """
 
 from collections.abc import Awaitable, Hashable, Sequence
@@ -11,17 +11,17 @@ from authproxy.bounded_cache import Bounded
 from authproxy.digest import Digest
 from authproxy.registry import preconditions as conditions
 from authproxy.registry.exchange import Exchange
-from authproxy.storage.driver import Still
+from authproxy.storage.driver import IsCurrent
 
-# All that is kept, in bytes; and what an entry takes beside its content.
+# All that is kept, in bytes; and what an entry takes besides its content.
 MAX_BYTES = 32 * 1024 * 1024
 ENTRY_BYTES = 3000
 
 
-class Answer:
-    """A whole answer with its headers. With a `digest` it is content that this names, and may be known to the client.
+class CachedResponse:
+    """A whole response with its headers. With a `digest`, it is the content of that digest, which a client may have.
 
-    `headers` go out with the word that it has not changed too (RFC 9110 §15.4.5).
+    `headers` are sent with 304 too (RFC 9110 §15.4.5).
     """
 
     __slots__ = ("_about", "_content", "_digest", "_headers")
@@ -41,26 +41,26 @@ class Answer:
         return len(self._content)
 
     def send(self, exchange: Exchange) -> Awaitable[None]:
-        """Answer with 200 or, where the request's conditions say so, without content."""
+        """Answer with 200 or, if the request's conditions say so, with 304."""
         if self._digest is not None and conditions.is_unchanged(exchange, self._digest):
             return exchange.answer(304, self._about)
         return asgi.send_whole(exchange.send, 200, self._headers, b"" if exchange.is_head else self._content)
 
 
-class Answers:
-    """A bounded number of answers, each under the question that it answers."""
+class ResponseCache:
+    """A bounded number of responses, each under the question that it answers."""
 
     def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
-        self._kept: Bounded[Hashable, tuple[Still, Answer]] = Bounded(max_bytes)  # the one kept longest goes first
+        self._kept: Bounded[Hashable, tuple[IsCurrent, CachedResponse]] = Bounded(max_bytes)  # oldest goes first
 
-    def find(self, question: Hashable) -> Answer | None:
-        """The answer, where it is still right."""
+    def find(self, question: Hashable) -> CachedResponse | None:
+        """The response, if it is still right."""
         kept = self._kept.get(question)
         return kept[1] if kept is not None and kept[0]() else None
 
-    def keep(self, question: Hashable, answer: Answer, still: Still | None) -> None:
-        """Keep an answer as long as `still` holds; None: it is not to be kept."""
-        if still is None:
+    def put(self, question: Hashable, response: CachedResponse, is_current: IsCurrent | None) -> None:
+        """Keep a response as long as `is_current` holds. None: the storage can't tell, so it is not kept."""
+        if is_current is None:
             self._kept.pop(question)
         else:
-            self._kept.put(question, (still, answer), ENTRY_BYTES + answer.size)
+            self._kept.put(question, (is_current, response), ENTRY_BYTES + response.size)

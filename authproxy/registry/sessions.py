@@ -39,21 +39,28 @@ class Sessions:
         self._running: OrderedDict[layout.StorePath, RunningDigest] = OrderedDict()
 
     @asynccontextmanager
-    async def create(self, repository: Repository, algorithms: Collection[str]) -> AsyncIterator[tuple[UUID, Upload]]:
-        """Open a new session that hashes with `algorithms`; sha256 is always one of them."""
+    async def create(
+        self, repository: Repository, algorithms: Collection[str], *, target: layout.StorePath | None = None
+    ) -> AsyncIterator[tuple[UUID, Upload]]:
+        """Open a new session that hashes with `algorithms`; sha256 is always one of them. `target`: see `Driver`."""
         session = self._new_id()
         path = layout.upload(repository, session)
-        async with self._driver.create_upload(path, started=self._now()) as upload:
+        async with self._driver.create_upload(path, started=self._now(), target=target) as upload:
             upload.adopt(RunningDigest({"sha256", *algorithms}))
             yield session, upload
         self._remember(path, upload)
 
     @asynccontextmanager
-    async def open(self, repository: Repository, session: str) -> AsyncIterator[Upload]:
-        """Take up a session. Raises BlobUploadUnknown, and UploadBusy where another request holds it for long."""
+    async def open(
+        self, repository: Repository, session: str, *, target: layout.StorePath | None = None
+    ) -> AsyncIterator[Upload]:
+        """Continue a session. `target`: see `Driver`.
+
+        Raises BlobUploadUnknown, and UploadBusy if another request has it for long, or has written to it meanwhile.
+        """
         path = _path(repository, session)
         try:
-            async with self._driver.open_upload(path, wait_s=WAIT_S) as upload:
+            async with self._driver.open_upload(path, wait_s=WAIT_S, target=target) as upload:
                 running = self._running.pop(path, None)
                 if running is not None:
                     upload.adopt(running)

@@ -12,10 +12,10 @@ from authproxy.pagination import Page, find_shown, in_pieces, next_link, parse_p
 from authproxy.reference import Repository, Tag
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import find_digest, is_known, to_link
-from authproxy.registry.response_cache import Answer, Answers
+from authproxy.registry.response_cache import CachedResponse, ResponseCache
 from authproxy.registry.tag_list import TagNames
 from authproxy.storage import layout
-from authproxy.storage.driver import Driver, Still
+from authproxy.storage.driver import Driver, IsCurrent, WriteGroup
 
 # The longest list, in bytes, that is kept as it was answered; and the longest `last`, in characters: that of a tag.
 KEPT_BYTES = 1024 * 1024
@@ -23,11 +23,11 @@ MAX_TAG = 128
 
 
 class _Pointing(NamedTuple):
-    """The tags of a repository by what they point at, for as long as `still` says so."""
+    """The tags of a repository by what they point at, for as long as `is_current` says so."""
 
     repository: Repository
     tags: Mapping[Digest, Sequence[tuple[Tag, bytes]]]
-    still: Still
+    is_current: IsCurrent
 
 
 class Tags:
@@ -39,7 +39,7 @@ class Tags:
     def __init__(self, driver: Driver, *, max_page: int) -> None:
         self._driver = driver
         self._names = TagNames(driver)
-        self._answers = Answers()
+        self._cache = ResponseCache()
         self._max_page = max_page
         self._pointing: _Pointing | None = None  # of the repository that was cleaned up last
 
@@ -54,29 +54,30 @@ class Tags:
         if permissions is not None and permissions.concern("pull"):
             names = in_pieces(partial(self._find_names, repository), page.last)
             found = await find_shown(names, permissions.shows_tag, page)
-            await (await self._answer(exchange, page, found))[0].send(exchange)
+            response, _ = await self._make_response(exchange, page, found)
+            await response.send(exchange)
             return
         question = (repository, page)
-        answer = self._answers.find(question)
-        if answer is not None:
-            await answer.send(exchange)
+        kept = self._cache.find(question)
+        if kept is not None:
+            await kept.send(exchange)
             return
-        still = self._driver.unchanged(layout.tags(repository))
+        is_current = self._driver.folder_check(layout.tags(repository))
         found = await self._names.find(repository, after=page.last, limit=page.with_next)
-        answer, is_for_all = await self._answer(exchange, page, found)
+        response, is_for_all = await self._make_response(exchange, page, found)
         # Of a list of none more than its folder decides: see `is_known`.
-        if found and is_for_all and len(page.last) <= MAX_TAG and answer.size <= KEPT_BYTES:
-            self._answers.keep(question, answer, still)
-        await answer.send(exchange)
+        if found and is_for_all and len(page.last) <= MAX_TAG and response.size <= KEPT_BYTES:
+            self._cache.put(question, response, is_current)
+        await response.send(exchange)
 
-    async def _answer(self, exchange: Exchange, page: Page, found: Sequence[Tag]) -> tuple[Answer, bool]:
-        """The answer, and whether it is the same for every client: a link names the host that this one asked."""
+    async def _make_response(self, exchange: Exchange, page: Page, found: Sequence[Tag]) -> tuple[CachedResponse, bool]:
+        """The response, and whether it is the same for every client: a link names the host that this one asked."""
         repository = exchange.repository
         if not found and not await is_known(self._driver, repository):
             raise NameUnknown(detail={"name": repository})
         shown, link = next_link(exchange.view, f"/v2/{repository}/tags/list", page, found)
         body = f'{{"name":"{repository}","tags":{to_json(shown)}}}'.encode()
-        return Answer(body, "application/json", headers=link), not link
+        return CachedResponse(body, "application/json", headers=link), not link
 
     async def _find_names(self, repository: Repository, after: str, limit: int) -> list[Tag]:
         return await self._names.find(repository, after=after, limit=limit)
@@ -102,15 +103,15 @@ class Tags:
         Reading every link is slow, and the only way: not every program that sets a tag keeps its history. Who cleans up
         deletes one manifest after the other: what was read last counts until a tag changes, and for a second at most.
         """
-        if self._pointing is not None and self._pointing.repository == repository and self._pointing.still():
+        if self._pointing is not None and self._pointing.repository == repository and self._pointing.is_current():
             return self._pointing.tags
-        still = self._driver.unchanged(layout.tags(repository))
+        is_current = self._driver.folder_check(layout.tags(repository))
         found: defaultdict[Digest, list[tuple[Tag, bytes]]] = defaultdict(list)
         async with aclosing(self.links(repository)) as links:
             async for tag, link in links:
                 if (digest := find_digest(link)) is not None:
                     found[digest].append((tag, link))
-        self._pointing = _Pointing(repository, found, still)
+        self._pointing = None if is_current is None else _Pointing(repository, found, is_current)
         return found
 
     def links(self, repository: Repository) -> AsyncGenerator[tuple[Tag, bytes], None]:
@@ -119,8 +120,8 @@ class Tags:
 
     async def set_new(self, repository: Repository, tag: Tag, digest: Digest) -> bool:
         """Set a tag that nobody has set yet. False: somebody has, be it at the same moment."""
-        *before, (path, link) = tag_links(repository, tag, digest)
-        await self._driver.write_all(before)
+        history, [(path, link)] = tag_links(repository, [tag], digest)
+        await self._driver.write_all([history])
         return await self._driver.replace(path, link, expected=None)
 
     async def _drop(self, repository: Repository, tag: Tag, expected: bytes | None) -> bool:
@@ -131,7 +132,10 @@ class Tags:
         return removed
 
 
-def tag_links(repository: Repository, tag: Tag, digest: Digest) -> list[tuple[layout.StorePath, bytes]]:
-    """What sets a tag. Its history first: whoever sees the tag finds it there."""
+def tag_links(repository: Repository, tags: Sequence[Tag], digest: Digest) -> tuple[WriteGroup, WriteGroup]:
+    """What sets tags: first their history, then the tags. Whoever sees a tag finds its history."""
     link = to_link(digest)
-    return [(layout.tag_index_link(repository, tag, digest), link), (layout.tag_current(repository, tag), link)]
+    return (
+        [(layout.tag_index_link(repository, tag, digest), link) for tag in tags],
+        [(layout.tag_current(repository, tag), link) for tag in tags],
+    )

@@ -68,7 +68,8 @@ class Uploads:
         digest = _parse_digest_parameter(exchange, "digest")
         if digest is None:
             raise DigestInvalid("the last request of an upload names the content: ?digest=sha256:…")
-        async with self._sessions.open(exchange.repository, _session(exchange)) as upload:
+        session = _session(exchange)
+        async with self._sessions.open(exchange.repository, session, target=_find_target(digest)) as upload:
             await _take_body(exchange, upload, self._patience_s)
             await self._finish(exchange, upload, digest)
 
@@ -85,7 +86,8 @@ class Uploads:
         await exchange.answer(204)
 
     async def _take_whole(self, exchange: Exchange, digest: Digest) -> None:
-        async with self._sessions.create(exchange.repository, {digest.algorithm}) as (_, upload):
+        target = _find_target(digest)
+        async with self._sessions.create(exchange.repository, {digest.algorithm}, target=target) as (_, upload):
             try:
                 await _take_body(exchange, upload, self._patience_s)
                 await self._finish(exchange, upload, digest)
@@ -100,7 +102,7 @@ class Uploads:
         stored = await self._holders.find_stored(mount)
         if stored is None:
             return False
-        await self._driver.write_all(list(blob_links(exchange.repository, mount.digest, stored).items()))
+        await self._driver.write_all([list(blob_links(exchange.repository, mount.digest, stored).items())])
         self._holders.saw(mount.digest, exchange.repository)
         await exchange.answer(201, _blob_headers(exchange, mount.digest))
         return True
@@ -114,6 +116,11 @@ class Uploads:
         await upload.commit(layout.blob(stored), blob_links(exchange.repository, digest, stored))
         self._holders.saw(digest, exchange.repository)
         await exchange.answer(201, _blob_headers(exchange, digest))
+
+
+def _find_target(digest: Digest) -> layout.StorePath | None:
+    """Where a blob that a client names will be stored. None: under a digest that is known when it has come."""
+    return layout.blob(digest) if digest.algorithm == "sha256" else None
 
 
 async def _take_body(exchange: Exchange, upload: Upload, patience_s: float) -> None:

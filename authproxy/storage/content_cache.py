@@ -7,7 +7,7 @@ from typing import NamedTuple
 from authproxy.bounded_cache import Bounded
 from authproxy.clock import Clock
 from authproxy.storage.change_marks import Changes
-from authproxy.storage.driver import Still
+from authproxy.storage.driver import IsCurrent
 
 # All that is remembered, in bytes, each entry with about as much as Python needs for it; and the largest single one.
 MAX_BYTES = 64 * 1024 * 1024
@@ -51,7 +51,7 @@ class Remembered:
             self._entries.put(path, entry, ENTRY_BYTES + len(content))
         return content
 
-    def still(self, contents: Sequence[tuple[str, bytes]]) -> Still | None:
+    def content_check(self, contents: Sequence[tuple[str, bytes]]) -> IsCurrent | None:
         """A test whether all these contents are remembered as they are now. None: not even now."""
         marks: list[tuple[int, int]] = []
         until = math.inf
@@ -71,7 +71,7 @@ class Remembered:
 
         return test
 
-    def unchanged(self, folder: str) -> Still:
+    def folder_check(self, folder: str) -> IsCurrent:
         """A test whether nobody of ours has changed anything in a folder from now on, for FOLDER_S."""
         place, now, marks = self._changes.place(folder), self._now, self._changes.marks
         mark, until = marks[place], self._now() + FOLDER_S

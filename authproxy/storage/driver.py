@@ -1,12 +1,13 @@
 """The seam below the registry: what any storage has to do, and when what is written is safe.
 
 Two kinds of content live here. Small content (links, manifests) is written whole and read whole. Large content comes
-through an Upload, known by its session, and is read in pieces by a Reader. Neither needs a rename or a lock of its
-caller, so that a bucket fits as well as a folder: see docs/decisions/0004-keep-storage-behind-one-protocol.md.
+through an Upload, which is known by its session, and leaves in pieces through a Reader. Neither asks for a rename, a
+folder or a lock, so a bucket fits as well as a folder. See docs/decisions/0004-keep-storage-behind-one-protocol.md and,
+for what a bucket needs, docs/decisions/0034-shape-the-driver-for-buckets.md.
 
 NotFound        there is nothing at this path, or no such session
-StorageFull     an answer 503: no space, or the quota is used up
-UploadBusy      an answer 503: somebody else is writing to this session
+StorageFull     answered with 503: no space, or the quota is used up
+UploadBusy      answered with 503: another request is writing to this session
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -20,21 +21,26 @@ from authproxy.errors import Unavailable
 from authproxy.storage.layout import StorePath
 from authproxy.storage.running_digest import RunningDigest
 
-# What one read brings, in bytes. Measured: over TLS 64 KiB and 1 MiB pieces are both a sixth slower.
+# The longest piece of a read, in bytes. Measured: over TLS pieces of 64 KiB and of 1 MiB are both a sixth slower.
 PIECE_BYTES = 256 * 1024
 
-# Small content is at most this long, in bytes: a manifest (4 MiB) and then some.
+# The longest small content, in bytes: a manifest (4 MiB) and then some.
 MAX_SMALL_BYTES = 8 * 1024 * 1024
 
+# What an upload may hold in memory, in bytes: as much as one part of a bucket's multipart upload, and the next one.
+MAX_BUFFERED_BYTES = 64 * 1024 * 1024
 
 # For a commit of content that nothing names yet.
 NO_LINKS: Mapping[StorePath, bytes] = MappingProxyType({})
 
-# Bytes as they come in.
+# Bytes as they arrive.
 Piece: TypeAlias = bytes | bytearray | memoryview
 
-# Whether what was read is still there.
-Still: TypeAlias = Callable[[], bool]
+# Small contents to put, whose order among each other doesn't matter.
+WriteGroup: TypeAlias = Sequence[tuple[StorePath, bytes]]
+
+# A quick test whether what was read is still what the storage holds.
+IsCurrent: TypeAlias = Callable[[], bool]
 
 
 class NotFound(Exception):
@@ -42,13 +48,13 @@ class NotFound(Exception):
 
 
 class StorageFull(Unavailable):
-    """The storage takes no more; nothing half-written is left."""
+    """The storage accepts no more content. Nothing half-written is left."""
 
     message = "the registry's storage is full"
 
 
 class UploadBusy(Unavailable):
-    """Another request, of this process or another, is writing to the same session and did not end in time."""
+    """Another request, in this process or another, has the session or has written to it meanwhile."""
 
     message = "another request is writing to this upload session"
 
@@ -57,23 +63,32 @@ class UploadBusy(Unavailable):
 
 
 class Reader(Protocol):
-    """Stored content, open for reading. It stays readable while it is open, even where it is deleted or replaced."""
+    """Stored content, open for reading.
+
+    From its first piece on it stays readable, even if the content is deleted or replaced.
+    """
 
     size: int  # bytes in all
 
     def pieces(self, first: int, length: int) -> AsyncIterator[bytes | bytearray]:
-        """`length` bytes from offset `first` on, in pieces of PIECE_BYTES and a last shorter one.
+        """`length` bytes from offset `first` on, in pieces of at most PIECE_BYTES.
 
-        A piece is the caller's: nobody else will touch it again. Never blocks the event loop. Raises OSError where the
-        content ends before (it was damaged).
+        A piece belongs to the caller: nobody else touches it again. Never blocks the event loop. Raises NotFound if
+        the content was deleted or replaced between opening it and the first piece, and OSError if the content is
+        shorter than it should be (it was damaged).
         """
 
 
 class Upload(Protocol):
-    """One session, held by one request alone until it is left. What was accepted stays for the next request.
+    """One session, open for one request. What was accepted stays for the next request.
 
-    Leaving it (done, failed or cancelled) hands what was accepted to the storage, where it outlives this process; it
-    is durable, and visible to others, only from `commit` on.
+    Two requests never mix their bytes in one session. A storage with locks refuses the second one when it opens the
+    session; any other finds out later, at the latest at `commit` or when the session is left, and raises UploadBusy for
+    one of the two: what that request has sent is dropped.
+
+    Leaving the session (done, failed or cancelled) hands what was accepted to the storage, where it outlives this
+    process; it is durable, and visible to others, only from `commit` on. Raises UploadBusy, and NotFound if the session
+    was removed meanwhile.
     """
 
     @property
@@ -86,35 +101,37 @@ class Upload(Protocol):
 
     @property
     def running(self) -> RunningDigest:
-        """The digest so far: hand it to `adopt` in the next request, and what it has seen is not read again."""
+        """The digest so far. Hand it to `adopt` in the next request, and what it has seen is not read again."""
 
     def adopt(self, running: RunningDigest) -> None:
-        """Go on with the running digest of this session's first bytes. One that has seen more than there is, is not it.
+        """Continue the running digest of this session's first bytes. One that has seen more bytes than that is ignored.
 
-        Where others have written since, `digests` reads what it has missed.
+        If other processes have written since, `digests` reads what it has missed.
         """
 
     async def write(self, piece: Piece) -> None:
         """Append. Waits while the storage is behind: this is the back-pressure. Cancelled: `size` says what was kept.
 
-        A large piece is used where it is: leave it as it is until `digests` or `commit` has returned, or the session
-        is left. Memory is bounded, whatever the size of the upload. Raises StorageFull, here or when the session is
-        left: it is dropped then, so that what can't be completed does not go on filling the storage.
+        A large piece is not copied: don't change it until `digests` or `commit` has returned, or the session is left.
+        Holds at most MAX_BUFFERED_BYTES in memory, whatever the size of the upload. Raises StorageFull, here or when
+        the session is left: the session is dropped then, so that content that can't be completed doesn't fill the
+        storage. May raise UploadBusy.
         """
 
     async def digests(self, algorithms: Collection[str]) -> dict[str, Digest]:
-        """The digests of everything so far. Reads again what no running digest has followed."""
+        """The digests of everything so far. Reads again what no running digest has seen."""
 
     async def commit(self, target: StorePath, links: Mapping[StorePath, bytes] = NO_LINKS) -> None:
-        """Make the content visible at `target` in one atomic step, then each link, in order; all durable on return.
+        """Make the content visible at `target` in one atomic step, then the links, in any order; all durable on return.
 
-        It takes the place of whatever is there, so that content which became damaged is right again; who reads the old
-        goes on reading it. May be repeated. Cancelled: it happens wholly or not at all. Raises StorageFull, before
-        anything has become visible.
+        `target` is the one that the session was opened with, if any. The content takes the place of what is there, so
+        that damaged content is right again; who is reading the old content goes on reading it. May be repeated.
+        Cancelled: it happens completely or not at all. Raises StorageFull, UploadBusy and NotFound, before anything
+        has become visible.
         """
 
     async def abort(self) -> None:
-        """Drop the session and what came. May be repeated."""
+        """Drop the session and its content. May be repeated."""
 
 
 class Driver(Protocol):
@@ -123,17 +140,18 @@ class Driver(Protocol):
     async def read(self, paths: Sequence[StorePath]) -> list[bytes | None]:
         """Small contents, in the order of `paths`; None where there is none, or it is over MAX_SMALL_BYTES."""
 
-    def still(self, contents: Sequence[tuple[StorePath, bytes]]) -> Still | None:
-        """A quick test, for later, whether reading these paths would still bring these contents.
+    def content_check(self, contents: WriteGroup) -> IsCurrent | None:
+        """A test, for later, whether reading these paths would still bring these contents.
 
-        It holds no longer than `read` would go on bringing them: another program's change may go unnoticed for as long
-        as there. None: it can't be told without reading; so it may be where a content has not been read lately.
+        It holds no longer than `read` itself would bring them: another program's change may go unnoticed for as long
+        as there. None if there is no quick way to tell, and where a content has not been read lately.
         """
 
-    def unchanged(self, folder: StorePath) -> Still:
-        """A quick test, for later, whether what stands up to three levels below a folder is as it is now.
+    def folder_check(self, folder: StorePath) -> IsCurrent | None:
+        """A test, for later, whether all that a folder of tags holds is as it is now. Take it before you read.
 
-        It holds for a second at most: within that another program's change may go unnoticed. Take it before you look.
+        It holds for a second at most: within that, another program's change may go unnoticed. None if there is no quick
+        way to tell, as in a bucket.
         """
 
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
@@ -142,56 +160,70 @@ class Driver(Protocol):
     async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
         """The names right below a folder that are greater than `after`, at most `limit`, in bytewise order.
 
-        Bytewise by name: `a-b` comes behind `a`, though `a-b/` stands before `a/` in a bucket. Empty where there is
-        no such folder: a folder exists as long as something is in it.
+        Bytewise by name: `a-b` comes after `a`, although the key `a-b/` comes before `a/` in a bucket. Empty if there
+        is no such folder: a folder exists as long as something is in it.
         """
 
     async def write(self, path: StorePath, content: bytes) -> None:
-        """Put small content, durable on return. Others see the old or the new, never a part.
+        """Put small content, durable on return. Others see the old or the new content, never a part of it.
 
-        Cancelled: it may still happen, wholly. Raises StorageFull.
+        Cancelled: it may still happen, completely. Raises StorageFull.
         """
 
-    async def write_all(self, contents: Sequence[tuple[StorePath, bytes]]) -> None:
-        """Put several small contents, each as `write` does; they become visible in the order given.
+    async def write_all(self, groups: Sequence[WriteGroup]) -> None:
+        """Put several small contents, each as `write` does. Cheaper than one `write` after the other.
 
-        Cheaper than one `write` after the other: all are durable on return, and none may be before.
+        A group becomes visible after those before it, in any order within itself; a path occurs at most once in a
+        group. All are durable on return, and the last group is so only after the others.
         """
 
     async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
-        """`write`, where the path holds `expected` now (None: nothing); otherwise False, and nothing is done.
+        """`write` if the path holds `expected` now (None: nothing). Otherwise False, and nothing is done.
 
-        Compared and put in one step, whoever else writes: of two callers that expect the same one wins.
+        Compared and put in one step, whoever else writes: of two callers that expect the same content one wins.
         """
 
     async def delete(self, path: StorePath, *, expected: bytes | None = None) -> bool:
-        """Remove one content, durably; with `expected`, only where it holds exactly that. False: nothing was removed.
+        """Remove one content, durably; with `expected`, only if it holds exactly that. False: nothing was removed.
 
-        Folders that become empty go too.
+        Compared and removed in one step: content that another caller puts there meanwhile stays. Folders that become
+        empty are removed too.
         """
 
     async def delete_tree(self, folder: StorePath) -> bool:
         """Remove all below a folder, piece by piece and durably. False: there was nothing. May be repeated."""
 
-    def open_reader(self, path: StorePath) -> AbstractAsyncContextManager[Reader]:
-        """Open content for reading. Raises NotFound."""
+    def open_reader(
+        self, path: StorePath, first: int = 0, length: int | None = None
+    ) -> AbstractAsyncContextManager[Reader]:
+        """Open content for reading. Raises NotFound.
 
-    def create_upload(self, session: StorePath, *, started: datetime) -> AbstractAsyncContextManager[Upload]:
-        """Open a new session. It outlives the process, not a power cut: the client then begins anew.
-
-        When it began is to be read at `layout.upload_started` as long as there is the session. `started` is in UTC.
-
-        Raises StorageFull.
+        `first` and `length` (None: to the end) say which bytes will be read, so that the read may begin at once; others
+        may be read as well.
         """
 
-    def open_upload(self, session: StorePath, *, wait_s: float) -> AbstractAsyncContextManager[Upload]:
-        """Take up a session again. Where somebody else holds it, waits up to `wait_s` seconds.
+    def create_upload(
+        self, session: StorePath, *, started: datetime, target: StorePath | None = None
+    ) -> AbstractAsyncContextManager[Upload]:
+        """Open a new session. It outlives the process, not a power cut: the client then starts again.
 
-        Raises NotFound, UploadBusy.
+        `layout.upload_started` holds when it began, for as long as the session exists. `started` is in UTC. `target`:
+        see `open_upload`. Raises StorageFull.
+        """
+
+    def open_upload(
+        self, session: StorePath, *, wait_s: float, target: StorePath | None = None
+    ) -> AbstractAsyncContextManager[Upload]:
+        """Continue a session. If another request has it, waits up to `wait_s` seconds, where the storage has locks.
+
+        `target`: where the content will go, if the caller knows it and means to commit in this request. It may be
+        written there from the start, which saves a copy at `commit`. What this request sends may then be lost if it
+        ends without a commit, and `digests` brings only what its running digest has followed. Raises NotFound,
+        UploadBusy.
         """
 
     async def upload_size(self, session: StorePath) -> int:
-        """What a session holds, in bytes, without taking it. Raises NotFound."""
+        """What a session holds, in bytes, without opening it. Raises NotFound."""
 
     async def close(self) -> None:
-        """Wait for what is under way and let go of threads and connections. The driver is of no use afterwards."""
+        """Wait for what is in progress and release threads and connections. The driver can't be used afterwards."""

@@ -1,206 +1,195 @@
-"""The driver in memory: for tests, and for registries that may forget. It has no rename, as a bucket has none."""
+"""The driver in memory: for tests, and for registries that may forget. It behaves as one on a bucket does.
+
+So whatever runs on it doesn't lean on renames, folders, locks or several writes in one step.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
+from heapq import heappop, heappush
+from itertools import islice
 
-from authproxy.digest import Digest
-from authproxy.storage.driver import MAX_SMALL_BYTES, NO_LINKS, PIECE_BYTES, NotFound, Piece, Still, UploadBusy
+from authproxy.storage.driver import MAX_SMALL_BYTES, PIECE_BYTES, IsCurrent, NotFound, WriteGroup
 from authproxy.storage.layout import STARTED_FORMAT, UPLOAD_STARTED, StorePath
-from authproxy.storage.running_digest import RunningDigest
+from authproxy.storage.memory_bucket import Bucket, ConditionFailed, StoredObject
+from authproxy.storage.memory_upload import MemoryUpload, create_record, recorded_size
 
-
-@dataclass(slots=True)
-class _Session:
-    data: bytearray = field(default_factory=bytearray)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+# Each round of a conditional request needs one more writer at just that moment.
+ATTEMPTS = 16
 
 
 class MemoryReader:
-    """See `driver.Reader`."""
+    """See `driver.Reader`. The request begins with the first piece."""
 
-    def __init__(self, content: bytes) -> None:
-        self.size = len(content)
-        self._content = content
+    def __init__(self, bucket: Bucket, path: StorePath, opened: StoredObject) -> None:
+        self.size = len(opened.content)
+        self._bucket = bucket
+        self._path = path
+        self._etag = opened.etag
 
     async def pieces(self, first: int, length: int) -> AsyncIterator[bytes]:
         """See `driver.Reader`."""
+        found = self._bucket.get(self._path)
+        if found is None or found.etag != self._etag:
+            raise NotFound
         for offset in range(first, first + length, PIECE_BYTES):
-            yield self._content[offset : min(offset + PIECE_BYTES, first + length)]
-
-
-class MemoryUpload:
-    """See `driver.Upload`."""
-
-    def __init__(self, driver: "MemoryDriver", session: StorePath, data: bytearray) -> None:
-        self.running = RunningDigest()
-        self.is_finished = False
-        self._driver = driver
-        self._session = session
-        self._data = data
-
-    @property
-    def size(self) -> int:
-        """See `driver.Upload`."""
-        return len(self._data)
-
-    def adopt(self, running: RunningDigest) -> None:
-        """See `driver.Upload`."""
-        if running.offset <= self.size:
-            self.running = running
-
-    async def write(self, piece: Piece) -> None:
-        """See `driver.Upload`."""
-        follows = self.running.offset == len(self._data)
-        self._data += piece
-        if follows:
-            await asyncio.to_thread(self.running.update, memoryview(piece))
-
-    async def digests(self, algorithms: Collection[str]) -> dict[str, Digest]:
-        """See `driver.Upload`."""
-        await asyncio.to_thread(self.running.update, bytes(self._data[self.running.offset :]))
-        if lacking := self.running.lacking(algorithms):
-            fresh = RunningDigest(lacking)
-            await asyncio.to_thread(fresh.update, bytes(self._data))
-            self.running.join(fresh)
-        found = {algorithm: self.running.find(algorithm) for algorithm in algorithms}
-        return {algorithm: digest for algorithm, digest in found.items() if digest is not None}
-
-    async def commit(self, target: StorePath, links: Mapping[StorePath, bytes] = NO_LINKS) -> None:
-        """See `driver.Upload`."""
-        if not self.is_finished:
-            self._driver.finish(self._session, [(target, bytes(self._data)), *links.items()])
-            self.is_finished = True
-
-    async def abort(self) -> None:
-        """See `driver.Upload`."""
-        if not self.is_finished:
-            self._driver.drop(self._session)
-            self.is_finished = True
+            yield found.content[offset : min(offset + PIECE_BYTES, first + length)]
 
 
 class MemoryDriver:
     """See `driver.Driver`. What is durable here is what the process remembers."""
 
     def __init__(self) -> None:
-        self._content: dict[StorePath, bytes] = {}
-        self._sessions: dict[StorePath, _Session] = {}
+        self._bucket = Bucket()
 
     async def read(self, paths: Sequence[StorePath]) -> list[bytes | None]:
         """See `driver.Driver`."""
-        found = [self._content.get(path) for path in paths]
-        return [content if content is not None and len(content) <= MAX_SMALL_BYTES else None for content in found]
+        found = [self._bucket.get(path) for path in paths]
+        return [
+            stored.content if stored is not None and len(stored.content) <= MAX_SMALL_BYTES else None
+            for stored in found
+        ]
 
-    def still(self, contents: Sequence[tuple[StorePath, bytes]]) -> Still | None:
+    def content_check(self, contents: WriteGroup) -> IsCurrent | None:
+        """See `driver.Driver`. In a process's own memory it costs no request."""
+
+        def is_current(path: StorePath, content: bytes) -> bool:
+            found = self._bucket.get(path)
+            return found is not None and found.content == content
+
+        return lambda: all(is_current(path, content) for path, content in contents)
+
+    def folder_check(self, folder: StorePath) -> None:  # noqa: ARG002 - a bucket has no folders
         """See `driver.Driver`."""
-        return lambda: all(self._content.get(path) == content for path, content in contents)
-
-    def unchanged(self, folder: StorePath) -> Still:
-        """See `driver.Driver`."""
-        inside = f"{folder}/"
-
-        def look() -> dict[StorePath, bytes]:
-            return {path: content for path, content in self._content.items() if path.startswith(inside)}
-
-        before = look()
-        return lambda: look() == before
+        return
 
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
         """See `driver.Driver`."""
-        return [len(self._content[path]) if path in self._content else None for path in paths]
+        found = [self._bucket.get(path) for path in paths]
+        return [None if stored is None else len(stored.content) for stored in found]
 
     async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
         """See `driver.Driver`."""
+        # What comes after a name, bytewise, has a key greater than it without a slash: `a-b/` comes before `a/`.
         prefix = f"{folder}/"
-        names = {path[len(prefix) :].partition("/")[0] for path in self._content if path.startswith(prefix)}
-        return sorted(name for name in names if name > after)[:limit]
+        names = _in_order(self._bucket.list_names(prefix, f"{prefix}{after}"))
+        return list(islice((name for name in names if name > after), limit))
 
     async def write(self, path: StorePath, content: bytes) -> None:
         """See `driver.Driver`."""
-        self._content[path] = content
+        self._bucket.put(path, content)
 
-    async def write_all(self, contents: Sequence[tuple[StorePath, bytes]]) -> None:
-        """See `driver.Driver`."""
-        self._content.update(contents)
+    async def write_all(self, groups: Sequence[WriteGroup]) -> None:
+        """See `driver.Driver`. Others may read and write between any two."""
+        for group in groups:
+            for path, content in group:
+                self._bucket.put(path, content)
+                await asyncio.sleep(0)
 
     async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
         """See `driver.Driver`."""
-        if self._content.get(path) != expected:
+        found = self._bucket.get(path)
+        if (None if found is None else found.content) != expected:
             return False
-        self._content[path] = content
+        await asyncio.sleep(0)  # others may write between the two requests
+        try:
+            self._bucket.put(path, content, if_match=None if found is None else found.etag, if_absent=found is None)
+        except ConditionFailed:
+            return False
         return True
 
     async def delete(self, path: StorePath, *, expected: bytes | None = None) -> bool:
         """See `driver.Driver`."""
-        if expected is not None and self._content.get(path) != expected:
-            return False
-        return self._content.pop(path, None) is not None
+        for _ in range(ATTEMPTS):
+            found = self._bucket.get(path)
+            if found is None or (expected is not None and found.content != expected):
+                return False
+            await asyncio.sleep(0)
+            try:
+                self._bucket.delete(path, if_match=found.etag)
+            except ConditionFailed:
+                continue
+            return True
+        return False
 
     async def delete_tree(self, folder: StorePath) -> bool:
         """See `driver.Driver`."""
-        below = [path for path in self._content if path.startswith(f"{folder}/")]
-        for path in below:
-            del self._content[path]
+        below = list(self._bucket.list_keys(f"{folder}/"))
+        for key in below:
+            self._bucket.delete(key)
+            await asyncio.sleep(0)
         return bool(below)
 
     @asynccontextmanager
-    async def open_reader(self, path: StorePath) -> AsyncIterator[MemoryReader]:
+    async def open_reader(
+        self,
+        path: StorePath,
+        first: int = 0,  # noqa: ARG002 - nothing is read ahead
+        length: int | None = None,  # noqa: ARG002
+    ) -> AsyncIterator[MemoryReader]:
         """See `driver.Driver`."""
-        if path not in self._content:
+        found = self._bucket.get(path)
+        if found is None:
             raise NotFound
-        yield MemoryReader(self._content[path])
+        yield MemoryReader(self._bucket, path, found)
 
     @asynccontextmanager
-    async def create_upload(self, session: StorePath, *, started: datetime) -> AsyncIterator[MemoryUpload]:
+    async def create_upload(
+        self, session: StorePath, *, started: datetime, target: StorePath | None = None
+    ) -> AsyncIterator[MemoryUpload]:
         """See `driver.Driver`."""
-        self._sessions[session] = _Session()
-        self._content[_started_at(session)] = started.strftime(STARTED_FORMAT).encode()
-        async with self.open_upload(session, wait_s=0.0) as upload:
+        self._bucket.put(f"{session}/{UPLOAD_STARTED}", started.strftime(STARTED_FORMAT).encode())
+        create_record(self._bucket, session)
+        async with self.open_upload(session, wait_s=0.0, target=target) as upload:
             yield upload
 
     @asynccontextmanager
-    async def open_upload(self, session: StorePath, *, wait_s: float) -> AsyncIterator[MemoryUpload]:
-        """See `driver.Driver`."""
-        held = self._find_session(session)
-        if held.lock.locked():
-            try:
-                await asyncio.wait_for(held.lock.acquire(), wait_s)
-            except TimeoutError:
-                raise UploadBusy from None
-        else:
-            await held.lock.acquire()
+    async def open_upload(
+        self,
+        session: StorePath,
+        *,
+        wait_s: float,  # noqa: ARG002 - there is no lock to wait for
+        target: StorePath | None = None,
+    ) -> AsyncIterator[MemoryUpload]:
+        """See `driver.Driver`. Two requests may open one session: the second to leave or commit it is refused."""
+        upload = MemoryUpload(self._bucket, session, target)
         try:
-            self._find_session(session)  # who held it may have ended it
-            yield MemoryUpload(self, session, held.data)
+            yield upload
         finally:
-            held.lock.release()
+            upload.close()
 
     async def upload_size(self, session: StorePath) -> int:
         """See `driver.Driver`."""
-        return len(self._find_session(session).data)
+        return recorded_size(self._bucket, session)
 
     async def close(self) -> None:
         """See `driver.Driver`."""
-        self._content.clear()
-        self._sessions.clear()
-
-    def finish(self, session: StorePath, contents: Iterable[tuple[StorePath, bytes]]) -> None:
-        """Make an upload's content and its links visible, and end its session."""
-        self._content.update(contents)
-        self.drop(session)
-
-    def drop(self, session: StorePath) -> None:
-        """End a session."""
-        self._sessions.pop(session, None)
-        self._content.pop(_started_at(session), None)
-
-    def _find_session(self, session: StorePath) -> _Session:
-        if session not in self._sessions:
-            raise NotFound
-        return self._sessions[session]
+        self._bucket = Bucket()
 
 
-def _started_at(session: StorePath) -> StorePath:
-    return StorePath(f"{session}/{UPLOAD_STARTED}")
+def _in_order(listed: Iterator[str]) -> Iterator[str]:
+    """Names in bytewise order, of what a bucket lists by key: `a-b/` is listed before `a/`, and `a` comes before `a-b`.
+
+    So a name waits until no shorter one that it begins with can follow.
+    """
+    waiting: list[str] = []
+    for entry in listed:
+        while waiting and not _may_still_follow(waiting[0], entry):
+            yield from _pop(waiting)
+        heappush(waiting, entry.removesuffix("/"))
+    while waiting:
+        yield from _pop(waiting)
+
+
+def _may_still_follow(name: str, entry: str) -> bool:
+    """Whether, after `entry`, a name may be listed that `name` begins with."""
+    return any(character < "/" and f"{name[:length]}/" >= entry for length, character in enumerate(name) if length)
+
+
+def _pop(waiting: list[str]) -> Iterator[str]:
+    """The least name, once, even where it is both a key and a prefix."""
+    name = heappop(waiting)
+    while waiting and waiting[0] == name:
+        heappop(waiting)
+    yield name

@@ -202,7 +202,7 @@ async def test_the_catalog_names_what_may_be_seen(
     around: type[EnforcePermissions] | None, query: str, expected: list[str], following: str | None
 ) -> None:
     driver = MemoryDriver()
-    await driver.write_all([(layout.layer_link(Repository(name), Digest.of(b"")), b"") for name in NAMES])
+    await driver.write_all([[(layout.layer_link(Repository(name), Digest.of(b"")), b"") for name in NAMES]])
     async with connect(driver, permissions=Rules("create", hidden="hidden/*"), around=around) as client:
         answer = await client.get(f"/v2/_catalog{query}")
     assert answer.json() == {"repositories": expected}

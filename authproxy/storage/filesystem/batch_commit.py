@@ -128,13 +128,14 @@ class Batch:
                 self._rename(draft)
         return True
 
-    def settle(self, *, last_apart: bool = False) -> None:
-        """Make the names durable under which the files are now; the last one, if told so, only after the others."""
+    def settle(self, *, apart: int = 0) -> None:
+        """Make durable the names that the files have now; those of the last `apart` files only after the others."""
         folders = list(dict.fromkeys([*self._changed, *(draft.changed for draft in self._drafts)]))
-        if last_apart and len(folders) > 1:
-            last = folders.pop()
-            durable.sync(folders=folders)
-            folders = [last]
+        last = {draft.changed for draft in self._drafts[len(self._drafts) - apart :]}
+        last -= {draft.changed for draft in self._drafts[: len(self._drafts) - apart]}.union(self._changed)
+        if last and len(last) < len(folders):
+            durable.sync(folders=[folder for folder in folders if folder not in last])
+            folders = [folder for folder in folders if folder in last]
         durable.sync(folders=folders)
 
     def _write(self, draft: Draft, content: bytes) -> None:

@@ -14,7 +14,7 @@ from authproxy.errors import StartError
 from authproxy.files.atomic import make_private_folder
 from authproxy.storage.change_marks import Changes
 from authproxy.storage.content_cache import Remembered
-from authproxy.storage.driver import MAX_SMALL_BYTES, NotFound, Still, UploadBusy
+from authproxy.storage.driver import MAX_SMALL_BYTES, IsCurrent, NotFound, UploadBusy, WriteGroup
 from authproxy.storage.filesystem import durable
 from authproxy.storage.filesystem.batch_commit import Batch
 from authproxy.storage.filesystem.listings import FolderLists
@@ -77,13 +77,13 @@ class FilesystemDriver:
                 return [self._read_at_once(path) for path in paths]
         return await self._workers.run(lambda: [_read_small(self._at(path)) for path in paths])
 
-    def still(self, contents: Sequence[tuple[StorePath, bytes]]) -> Still | None:
+    def content_check(self, contents: WriteGroup) -> IsCurrent | None:
         """See `driver.Driver`."""
-        return self._remembered.still(contents)
+        return self._remembered.content_check(contents)
 
-    def unchanged(self, folder: StorePath) -> Still:
-        """See `driver.Driver`."""
-        return self._remembered.unchanged(folder)
+    def folder_check(self, folder: StorePath) -> IsCurrent:
+        """See `driver.Driver`. It sees changes up to three levels below the folder."""
+        return self._remembered.folder_check(folder)
 
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
         """See `driver.Driver`."""
@@ -98,11 +98,11 @@ class FilesystemDriver:
 
     async def write(self, path: StorePath, content: bytes) -> None:
         """See `driver.Driver`."""
-        await self.write_all([(path, content)])
+        await self.write_all([[(path, content)]])
 
-    async def write_all(self, contents: Sequence[tuple[StorePath, bytes]]) -> None:
+    async def write_all(self, groups: Sequence[WriteGroup]) -> None:
         """See `driver.Driver`."""
-        await self._workers.run(partial(self._write_all, contents))
+        await self._workers.run(partial(self._write_all, groups))
 
     async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
         """See `driver.Driver`."""
@@ -117,8 +117,13 @@ class FilesystemDriver:
         return await self._workers.run(partial(self._delete_tree, folder))
 
     @asynccontextmanager
-    async def open_reader(self, path: StorePath) -> AsyncIterator[FileReader]:
-        """See `driver.Driver`."""
+    async def open_reader(
+        self,
+        path: StorePath,
+        first: int = 0,  # noqa: ARG002 - nothing is read ahead
+        length: int | None = None,  # noqa: ARG002
+    ) -> AsyncIterator[FileReader]:
+        """See `driver.Driver`. An open file stays readable from now on, and nothing is read ahead."""
         try:
             descriptor = open_cached(self._at(path))
         except NotCached:
@@ -128,13 +133,25 @@ class FilesystemDriver:
         finally:
             os.close(descriptor)
 
-    def create_upload(self, session: StorePath, *, started: datetime) -> AbstractAsyncContextManager[FileUpload]:
+    def create_upload(
+        self,
+        session: StorePath,
+        *,
+        started: datetime,
+        target: StorePath | None = None,  # noqa: ARG002 - a rename at the end needs no target before
+    ) -> AbstractAsyncContextManager[FileUpload]:
         """See `driver.Driver`."""
         job = partial(create_session, self._at(session), started.strftime(STARTED_FORMAT), self._beginnings)
         return self._holding(lambda: self._workers.run(job, discard=Session.close))
 
-    def open_upload(self, session: StorePath, *, wait_s: float) -> AbstractAsyncContextManager[FileUpload]:
-        """See `driver.Driver`."""
+    def open_upload(
+        self,
+        session: StorePath,
+        *,
+        wait_s: float,
+        target: StorePath | None = None,  # noqa: ARG002
+    ) -> AbstractAsyncContextManager[FileUpload]:
+        """See `driver.Driver`. Sessions are locked: a second writer is refused here."""
         return self._holding(lambda: self._wait_for_session(self._at(session), wait_s))
 
     async def upload_size(self, session: StorePath) -> int:
@@ -183,15 +200,16 @@ class FilesystemDriver:
         """Where something is, as text: a join of pathlib costs as much as opening the file."""
         return f"{self._base}/{path}"
 
-    def _write_all(self, contents: Sequence[tuple[StorePath, bytes]]) -> None:
+    def _write_all(self, groups: Sequence[WriteGroup]) -> None:
         with Batch(self._base, self._locks, self._changes) as batch:
-            for path, content in contents:
-                batch.add(path, content)
+            for group in groups:
+                for path, content in group:
+                    batch.add(path, content)
             batch.sync()
             batch.place()
             # A tag that moves must not be at its new place for good before what it points at is: not every file
             # system keeps the order of renames over a power cut.
-            batch.settle(last_apart=True)
+            batch.settle(apart=len(groups[-1]) if len(groups) > 1 else 0)
 
     def _replace(self, path: StorePath, content: bytes, expected: bytes | None) -> bool:
         def is_expected() -> bool:

@@ -74,7 +74,7 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     digests = [Digest.of(bytes([number])) for number in range(3)]
     for digest in digests:
         await driver.write(layout.blob(digest), b"x")
-        await driver.write_all(list(blob_links(A, digest, digest).items()))
+        await driver.write_all([list(blob_links(A, digest, digest).items())])
         seen.saw(digest, A)
     assert [await seen.find_stored(Mount(digest, None)) for digest in digests] == [None, *digests[1:]]
     for number in range(holders.MAX_HOLDERS):
@@ -86,5 +86,5 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_a_link_without_content_is_no_holder() -> None:
     driver = MemoryDriver()
-    await driver.write_all(list(blob_links(A, DIGEST, DIGEST).items()))
+    await driver.write_all([list(blob_links(A, DIGEST, DIGEST).items())])
     assert await Holders(driver).find_stored(Mount(parse_digest(HELLO), (A,))) is None

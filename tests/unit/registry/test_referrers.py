@@ -113,7 +113,7 @@ class PushedMeanwhile(MemoryDriver):
 
     async def delete(self, path: layout.StorePath, *, expected: bytes | None = None) -> bool:
         if "_referrers" in path:
-            await self.write_all(list(self.again.items()))
+            await self.write_all([list(self.again.items())])
         return await super().delete(path, expected=expected)
 
 

@@ -27,7 +27,7 @@ class Counted(FilesystemDriver):
     async def tag(self, repository: Repository, **tags: Digest) -> None:
         """Set tags."""
         for name, digest in tags.items():
-            await self.write_all(tag_links(repository, Tag(name), digest))
+            await self.write_all(tag_links(repository, [Tag(name)], digest))
 
 
 @pytest.fixture

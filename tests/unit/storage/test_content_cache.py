@@ -99,14 +99,14 @@ def test_a_test_for_later_holds_until_a_change_or_two_seconds(tmp_path: Path) ->
     for path in ("a", "b"):
         known.read(path, shelf)
     both = [("a", b"1"), ("b", b"2")]
-    still = known.still(both)
+    still = known.content_check(both)
     assert still is not None
     assert still()
     clock.seconds += 2.1
     assert not still()
     for path in ("a", "b"):
         known.read(path, shelf)
-    still = known.still(both)
+    still = known.content_check(both)
     assert still is not None
     changes.tell("b")
     assert not still()
@@ -115,17 +115,17 @@ def test_a_test_for_later_holds_until_a_change_or_two_seconds(tmp_path: Path) ->
 def test_there_is_no_test_for_what_was_not_read_or_read_otherwise(tmp_path: Path) -> None:
     known, _, _ = remembered(tmp_path)
     known.read("a", Shelf(a=b"1"))
-    assert known.still([("b", b"2")]) is None
-    assert known.still([("a", b"an older content")]) is None
+    assert known.content_check([("b", b"2")]) is None
+    assert known.content_check([("a", b"an older content")]) is None
 
 
 def test_a_folder_is_unchanged_until_something_in_it_changes_or_a_second_has_passed(tmp_path: Path) -> None:
     known, changes, clock = remembered(tmp_path)
-    unchanged = known.unchanged("a/_manifests/tags")
+    unchanged = known.folder_check("a/_manifests/tags")
     assert unchanged()
     changes.tell("a/_manifests/tags/v1/current/link")
     assert not unchanged()
-    unchanged = known.unchanged("a/_manifests/tags")
+    unchanged = known.folder_check("a/_manifests/tags")
     clock.seconds += 1.1
     assert not unchanged()
 

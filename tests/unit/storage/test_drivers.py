@@ -18,7 +18,6 @@ from authproxy.reference import Repository, Tag
 from authproxy.storage import layout
 from authproxy.storage.driver import MAX_SMALL_BYTES, PIECE_BYTES, Driver, NotFound, Upload, UploadBusy
 from authproxy.storage.filesystem.driver import FilesystemDriver
-from authproxy.storage.filesystem.write_buffer import BUFFER_BYTES, DIRECT_BYTES
 from authproxy.storage.memory import MemoryDriver
 from authproxy.storage.running_digest import RunningDigest
 
@@ -26,7 +25,8 @@ APP = Repository("team/app")
 SESSION = layout.upload(APP, UUID(int=1))
 STARTED = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 V1 = layout.tag_current(APP, Tag("v1"))
-LARGE = bytes(range(256)) * (2 * BUFFER_BYTES // 256) + b"and a bit"
+# Longer than any driver's buffer, piece or part.
+LARGE = bytes(range(256)) * (4 * PIECE_BYTES // 256) + b"and a bit"
 
 
 @pytest.fixture(params=["filesystem", "memory"])
@@ -175,19 +175,43 @@ async def test_a_reader_brings_exactly_what_was_asked(driver: Driver, first: int
     assert await load(driver, path, first, length) == LARGE[first : first + length]
 
 
-async def test_pieces_are_of_the_size_that_was_measured_best(driver: Driver) -> None:
+async def test_pieces_are_no_longer_than_they_may_be(driver: Driver) -> None:
     path = await store(driver, LARGE)
     async with driver.open_reader(path) as reader:
         assert reader.size == len(LARGE)
         sizes = [len(piece) async for piece in reader.pieces(0, reader.size)]
-    assert sizes == [PIECE_BYTES] * (len(LARGE) // PIECE_BYTES) + [len(LARGE) % PIECE_BYTES]
+    assert sum(sizes) == len(LARGE)
+    assert max(sizes) <= PIECE_BYTES
 
 
-async def test_a_reader_goes_on_where_its_content_is_deleted(driver: Driver) -> None:
+@pytest.mark.parametrize(("first", "length"), [(0, None), (5, 7), (0, 0)], ids=["all", "a part", "nothing"])
+async def test_more_may_be_read_than_was_said_when_it_was_opened(
+    driver: Driver, first: int, length: int | None
+) -> None:
+    path = await store(driver, LARGE)
+    async with driver.open_reader(path, first, length) as reader:
+        assert reader.size == len(LARGE)
+        assert b"".join([piece async for piece in reader.pieces(1, len(LARGE) - 2)]) == LARGE[1:-1]
+
+
+async def test_a_reader_goes_on_from_its_first_piece_where_its_content_is_deleted(driver: Driver) -> None:
+    path = await store(driver, LARGE)
+    async with driver.open_reader(path) as reader:
+        pieces = reader.pieces(0, reader.size)
+        first = await anext(pieces)
+        await driver.delete(path)
+        assert first + b"".join([piece async for piece in pieces]) == LARGE
+
+
+async def test_what_is_deleted_before_its_first_piece_is_read_whole_or_not_found(driver: Driver) -> None:
     path = await store(driver, LARGE)
     async with driver.open_reader(path) as reader:
         await driver.delete(path)
-        assert b"".join([piece async for piece in reader.pieces(0, reader.size)]) == LARGE
+        try:
+            found = b"".join([piece async for piece in reader.pieces(0, reader.size)])
+        except NotFound:
+            found = LARGE
+    assert found == LARGE
 
 
 @given(cuts=st.lists(st.integers(0, len(LARGE)), max_size=12))
@@ -302,7 +326,8 @@ async def test_an_algorithm_that_nobody_has_followed_is_computed_beside_the_othe
 async def test_pieces_of_any_kind_and_size_come_in_order(
     driver: Driver, kind: type[bytes | bytearray | memoryview]
 ) -> None:
-    sizes = [1, DIRECT_BYTES, 2, 3, DIRECT_BYTES - 1, 2 * DIRECT_BYTES, DIRECT_BYTES, 4]
+    large = PIECE_BYTES
+    sizes = [1, large, 2, 3, large - 1, 2 * large, large, 4]
     edges = [0, *itertools.accumulate(sizes)]
     content = os.urandom(edges[-1])
     async with driver.create_upload(SESSION, started=STARTED) as upload:
@@ -360,14 +385,16 @@ async def test_content_that_is_there_already_stays(driver: Driver) -> None:
     await is_gone(driver, SESSION)
 
 
-@pytest.mark.parametrize("damaged", [b"hel", b"hallo"], ids=["too short", "other bytes"])
+@pytest.mark.parametrize("damaged", [LARGE[:-1], LARGE[:-1] + b"x"], ids=["too short", "other bytes"])
 async def test_content_that_was_damaged_is_replaced(driver: Driver, damaged: bytes) -> None:
-    target = layout.blob(Digest.of(b"hello"))
+    target = layout.blob(Digest.of(LARGE))
     await driver.write(target, damaged)
     async with driver.open_reader(target) as reader:
-        await store(driver, b"hello")
-        assert b"".join([piece async for piece in reader.pieces(0, reader.size)]) == damaged
-    assert await load(driver, target) == b"hello"
+        pieces = reader.pieces(0, reader.size)
+        first = await anext(pieces)
+        await store(driver, LARGE)
+        assert first + b"".join([piece async for piece in pieces]) == damaged
+    assert await load(driver, target) == LARGE
 
 
 async def test_a_commit_brings_its_links(driver: Driver) -> None:
@@ -382,9 +409,85 @@ async def test_a_commit_brings_its_links(driver: Driver) -> None:
 async def test_several_are_put_together(driver: Driver) -> None:
     v2 = layout.tag_current(APP, Tag("v2"))
     await driver.write(V1, b"old")
-    await driver.write_all([(V1, b"one"), (v2, b"two"), (V1, b"the last counts")])
+    await driver.write_all([[(V1, b"one"), (v2, b"two")], [(V1, b"the last counts")]])
     assert await driver.read([V1, v2]) == [b"the last counts", b"two"]
     await driver.write_all([])
+
+
+async def test_a_group_is_visible_when_the_next_one_is(driver: Driver) -> None:
+    groups = [[(layout.tag_current(APP, Tag(f"{group}-{n}")), b"x") for n in range(3)] for group in range(3)]
+    paths = [[path for path, _ in group] for group in groups]
+    writing = asyncio.create_task(driver.write_all(groups))
+    is_done = False
+    while not is_done:
+        is_done = writing.done()  # before the look: the last look sees all
+        # From the last to the first: what is written between the looks can only make the earlier ones more complete.
+        seen = [await driver.sizes(group) for group in reversed(paths)]
+        for later, earlier in itertools.pairwise(seen):
+            assert later == [None] * 3 or earlier == [1, 1, 1]
+        await asyncio.sleep(0)
+    await writing
+    assert [await driver.sizes(group) for group in paths] == [[1, 1, 1]] * 3
+
+
+TARGET = layout.blob(Digest.of(LARGE))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", LARGE], ids=["nothing", "small", "large"])
+@pytest.mark.parametrize("is_opened_again", [False, True], ids=["new", "opened again"])
+async def test_content_whose_target_is_known_from_the_start(
+    driver: Driver, content: bytes, *, is_opened_again: bool
+) -> None:
+    target = layout.blob(Digest.of(content))
+    if is_opened_again:
+        async with driver.create_upload(SESSION, started=STARTED):
+            pass
+        opening = driver.open_upload(SESSION, wait_s=1, target=target)
+    else:
+        opening = driver.create_upload(SESSION, started=STARTED, target=target)
+    async with opening as upload:
+        await upload.write(content)
+        assert upload.size == len(content)
+        assert await driver.sizes([target]) == [None]
+        assert await upload.digests(["sha256"]) == {"sha256": Digest.of(content)}
+        await upload.commit(target, {V1: b"a link"})
+    assert await load(driver, target) == content
+    assert await driver.read([V1]) == [b"a link"]
+    await is_gone(driver, SESSION)
+
+
+async def test_a_target_that_becomes_known_with_the_last_chunk(driver: Driver) -> None:
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        await upload.write(LARGE[:-3])
+    async with driver.open_upload(SESSION, wait_s=1, target=TARGET) as upload:
+        await upload.write(LARGE[-3:])
+        assert await upload.digests(["sha256"]) == {"sha256": Digest.of(LARGE)}
+        await upload.commit(TARGET)
+    assert await load(driver, TARGET) == LARGE
+
+
+@pytest.mark.parametrize("content", [b"hello", LARGE], ids=["small", "large"])
+async def test_an_upload_to_a_known_target_that_breaks_off_can_be_done_again(driver: Driver, content: bytes) -> None:
+    target = layout.blob(Digest.of(content))
+    async with driver.create_upload(SESSION, started=STARTED, target=target) as upload:
+        await upload.write(content[:-1])
+    kept = await driver.upload_size(SESSION)
+    assert kept in (0, len(content) - 1)
+    assert await driver.sizes([target]) == [None]
+    async with driver.open_upload(SESSION, wait_s=1, target=target) as upload:
+        assert upload.size == kept
+        await upload.write(content[kept:])
+        assert await upload.digests(["sha256"]) == {"sha256": Digest.of(content)}
+        await upload.commit(target)
+    assert await load(driver, target) == content
+
+
+async def test_an_upload_to_a_known_target_that_is_aborted_leaves_nothing(driver: Driver) -> None:
+    async with driver.create_upload(SESSION, started=STARTED, target=TARGET) as upload:
+        await upload.write(LARGE)
+        await upload.abort()
+    await is_gone(driver, SESSION)
+    assert await driver.sizes([TARGET]) == [None]
 
 
 async def test_eight_that_push_the_same_content_end_with_one(driver: Driver) -> None:
@@ -396,49 +499,77 @@ async def test_eight_that_push_the_same_content_end_with_one(driver: Driver) -> 
         await is_gone(driver, session)
 
 
-async def test_a_session_is_written_by_one_at_a_time(driver: Driver) -> None:
-    async with driver.create_upload(SESSION, started=STARTED):
-        with pytest.raises(UploadBusy):
-            async with driver.open_upload(SESSION, wait_s=0):
-                pass
-        with pytest.raises(UploadBusy):
-            async with driver.open_upload(SESSION, wait_s=0.05):
-                pass
+async def write_beside(driver: Driver, content: bytes) -> None:
+    """A second request on the session."""
+    async with driver.open_upload(SESSION, wait_s=0) as upload:
+        await upload.write(content)
 
 
-async def test_the_second_writer_comes_when_the_first_has_left(driver: Driver) -> None:
-    async def second() -> bytes:
-        async with driver.open_upload(SESSION, wait_s=10) as upload:
-            assert upload.size == 3
-            await upload.write(b"lo")
-        return b"done"
+@pytest.mark.parametrize("before", [b"", b"hel", LARGE], ids=["empty", "small", "large"])
+@pytest.mark.parametrize("content", [b"lo", LARGE], ids=["small", "large"])
+async def test_of_two_that_write_to_a_session_one_is_refused(driver: Driver, before: bytes, content: bytes) -> None:
+    """At the latest when it leaves; and what the session holds is never of both."""
 
+    async def write(own: bytes) -> None:
+        async with driver.open_upload(SESSION, wait_s=0) as upload:
+            await upload.write(own)
+            seconds.extend(await asyncio.gather(write_beside(driver, content), return_exceptions=True))
+            await upload.write(own)
+
+    seconds: list[BaseException | None] = []
     async with driver.create_upload(SESSION, started=STARTED) as upload:
-        waiting = asyncio.create_task(second())
-        await asyncio.sleep(0)
-        await upload.write(b"hel")
-    assert await waiting == b"done"
-    assert await driver.upload_size(SESSION) == 5
+        await upload.write(before)
+    [first] = await asyncio.gather(write(b"x"), return_exceptions=True)
+    [second] = seconds
+    assert sorted([first is None, second is None]) == [False, True]
+    assert isinstance(first or second, UploadBusy)
+    expected = before + (b"xx" if first is None else content)
+    async with driver.open_upload(SESSION, wait_s=0) as upload:
+        assert await upload.digests(["sha256"]) == {"sha256": Digest.of(expected)}
 
 
-@pytest.mark.parametrize("end", ["commit", "abort"])
-async def test_the_second_writer_finds_no_session_where_the_first_has_ended_it(driver: Driver, end: str) -> None:
-    async def second() -> None:
-        async with driver.open_upload(SESSION, wait_s=10):
-            pass
+@pytest.mark.parametrize("target", [None, TARGET], ids=["target unknown", "target known"])
+async def test_a_second_writer_is_refused_at_the_latest_at_commit(
+    driver: Driver, target: layout.StorePath | None
+) -> None:
+    async def push() -> None:
+        async with driver.open_upload(SESSION, wait_s=0, target=target) as upload:
+            await upload.write(LARGE)
+            second.extend(await asyncio.gather(write_beside(driver, b"of another"), return_exceptions=True))
+            await upload.commit(TARGET)
 
-    async def finish(upload: Upload) -> None:
-        if end == "commit":
-            await upload.commit(layout.blob(Digest.of(b"")))
-        else:
+    second: list[BaseException | None] = []
+    async with driver.create_upload(SESSION, started=STARTED):
+        pass
+    [first] = await asyncio.gather(push(), return_exceptions=True)
+    assert sorted([first is None, second[0] is None]) == [False, True]
+    assert isinstance(first or second[0], UploadBusy)
+    if first is None:
+        assert await load(driver, TARGET) == LARGE
+    else:
+        assert await driver.sizes([TARGET]) == [None]
+        assert await driver.upload_size(SESSION) == len(b"of another")
+
+
+async def test_a_request_whose_session_is_ended_by_another_is_refused_or_the_other_is(driver: Driver) -> None:
+    async def abort() -> None:
+        async with driver.open_upload(SESSION, wait_s=0) as upload:
             await upload.abort()
 
-    async with driver.create_upload(SESSION, started=STARTED) as upload:
-        waiting = asyncio.create_task(second())
-        await asyncio.sleep(0)
-        await finish(upload)
-    with pytest.raises(NotFound):
-        await waiting
+    async def write() -> None:
+        async with driver.create_upload(SESSION, started=STARTED) as upload:
+            await upload.write(LARGE)
+            other.extend(await asyncio.gather(abort(), return_exceptions=True))
+
+    other: list[BaseException | None] = []
+    [own] = await asyncio.gather(write(), return_exceptions=True)
+    if other == [None]:
+        assert isinstance(own, NotFound)
+        await is_gone(driver, SESSION)
+    else:
+        assert own is None
+        assert isinstance(other[0], UploadBusy)
+        assert await driver.upload_size(SESSION) == len(LARGE)
 
 
 async def test_no_session_is_not_found(driver: Driver) -> None:

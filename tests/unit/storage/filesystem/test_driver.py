@@ -18,7 +18,7 @@ from authproxy.digest import Digest
 from authproxy.errors import StartError, Unavailable
 from authproxy.reference import Repository, Tag
 from authproxy.storage import layout
-from authproxy.storage.driver import PIECE_BYTES, NotFound, StorageFull, UploadBusy
+from authproxy.storage.driver import PIECE_BYTES, NotFound, StorageFull, Upload, UploadBusy
 from authproxy.storage.filesystem import driver as filesystem
 from authproxy.storage.filesystem import durable
 from authproxy.storage.filesystem import group_fsync as syncs
@@ -102,6 +102,53 @@ async def test_what_is_written_into_a_tree_while_it_is_deleted_stays(
     monkeypatch.setattr(os, "rmdir", write_and_remove)
     assert await driver.delete_tree(layout.tag_index(APP, Tag("v1")))
     assert files(tmp_path) == {new}
+
+
+async def test_a_session_is_written_by_one_at_a_time(driver: FilesystemDriver) -> None:
+    async with driver.create_upload(SESSION, started=STARTED):
+        with pytest.raises(UploadBusy):
+            async with driver.open_upload(SESSION, wait_s=0):
+                pass
+        with pytest.raises(UploadBusy):
+            async with driver.open_upload(SESSION, wait_s=0.05):
+                pass
+
+
+async def test_the_second_writer_comes_when_the_first_has_left(driver: FilesystemDriver) -> None:
+    async def second() -> bytes:
+        async with driver.open_upload(SESSION, wait_s=10) as upload:
+            assert upload.size == 3
+            await upload.write(b"lo")
+        return b"done"
+
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        waiting = asyncio.create_task(second())
+        await asyncio.sleep(0)
+        await upload.write(b"hel")
+    assert await waiting == b"done"
+    assert await driver.upload_size(SESSION) == 5
+
+
+@pytest.mark.parametrize("end", ["commit", "abort"])
+async def test_the_second_writer_finds_no_session_where_the_first_has_ended_it(
+    driver: FilesystemDriver, end: str
+) -> None:
+    async def second() -> None:
+        async with driver.open_upload(SESSION, wait_s=10):
+            pass
+
+    async def finish(upload: Upload) -> None:
+        if end == "commit":
+            await upload.commit(layout.blob(Digest.of(b"")))
+        else:
+            await upload.abort()
+
+    async with driver.create_upload(SESSION, started=STARTED) as upload:
+        waiting = asyncio.create_task(second())
+        await asyncio.sleep(0)
+        await finish(upload)
+    with pytest.raises(NotFound):
+        await waiting
 
 
 async def test_a_second_process_waits_for_the_session(driver: FilesystemDriver, tmp_path: Path) -> None:
@@ -255,7 +302,7 @@ async def test_what_several_are_put_into_is_synced_once_and_the_last_after_the_o
 ) -> None:
     paths = [layout.StorePath(f"{layout.ROOT}/{name}") for name in ("x/a", "x/b", "y/c")]
     disk = Disk(monkeypatch)
-    await driver.write_all([(path, b"content") for path in paths])
+    await driver.write_all([[(path, b"content") for path in paths[:2]], [(paths[2], b"content")]])
     assert disk.steps == ["sync new new new v2/", "name a", "name b", "name c", "sync x/", "sync y/"]
 
 
