@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,7 @@ from authproxy.registry.core import Core
 from authproxy.registry.options import Rules
 from authproxy.registry.sessions import Sessions
 from authproxy.storage.driver import PIECE_BYTES, UploadBusy
+from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 from tests.support.registry import Pipe, connect, push_blob, sha256
 
@@ -67,9 +69,9 @@ async def test_a_download_waits_for_its_client(driver: MemoryDriver) -> None:
     assert len(pipe.sent) == 5
 
 
-async def test_a_busy_session_is_unavailable_after_a_while(
-    driver: MemoryDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_busy_session_is_unavailable_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where sessions are locked."""
+    driver = FilesystemDriver(tmp_path, threads=1)
     monkeypatch.setattr(sessions_module, "WAIT_S", 0.01)
     session = UUID(int=3)
     sessions = Sessions(driver, now=lambda: NOW, new_id=lambda: session)
@@ -78,6 +80,29 @@ async def test_a_busy_session_is_unavailable_after_a_while(
         with pytest.raises(UploadBusy, match="another request") as raised:
             await Core(driver, Rules(delete_enabled=True))(pipe.scope, pipe.receive, pipe.send)
     assert raised.value.status == 503
+    await driver.close()
+
+
+async def test_of_two_requests_that_write_to_one_session_the_later_one_is_unavailable(driver: MemoryDriver) -> None:
+    """Where they aren't locked; and its bytes are dropped."""
+    sessions = Sessions(driver, now=lambda: NOW, new_id=lambda: UUID(int=3))
+    async with sessions.create(APP, ()) as (session, _):
+        pass
+
+    async def write(pipe: Pipe) -> None:
+        await Core(driver, Rules(delete_enabled=True))(pipe.scope, pipe.receive, pipe.send)
+
+    first, second = (Pipe("PATCH", f"/v2/{APP}/blobs/uploads/{session}") for _ in range(2))
+    first.feed(b"the later one", more=True)
+    waiting = asyncio.create_task(write(first))
+    await asyncio.sleep(0)
+    second.feed(b"hello", more=False)
+    await write(second)
+    first.feed(b"", more=False)
+    with pytest.raises(UploadBusy, match="another request"):
+        await waiting
+    assert second.sent[0]["status"] == 202
+    assert await sessions.size(APP, str(session)) == len(b"hello")
 
 
 async def test_the_oldest_running_digest_is_forgotten_first(

@@ -60,11 +60,25 @@ async def test_a_dry_run_tells_and_removes_nothing(driver: Driver) -> None:
     assert await is_there(driver, old)
 
 
-async def test_what_a_request_is_writing_to_stays(driver: Driver) -> None:
+async def test_what_a_request_is_writing_to_stays(tmp_path: Path) -> None:
+    driver = FilesystemDriver(tmp_path, threads=4)
     old = await begin(driver, APP, 1, OLD)
     async with driver.open_upload(layout.upload(APP, old.session), wait_s=0):
         assert await purge_uploads(driver, older_than=NOW, dry_run=False) == []
     assert await is_there(driver, old)
+    await driver.close()
+
+
+async def test_without_locks_a_request_that_writes_to_what_is_removed_is_told() -> None:
+    driver = MemoryDriver()
+    old = await begin(driver, APP, 1, OLD)
+    upload = driver.open_upload(layout.upload(APP, old.session), wait_s=0)
+    writing = await upload.__aenter__()
+    await writing.write(b" and more")
+    assert await purge_uploads(driver, older_than=NOW, dry_run=False) == [old]
+    with pytest.raises(NotFound):
+        await upload.__aexit__(None, None, None)
+    assert not await is_there(driver, old)
 
 
 @pytest.mark.parametrize("text", [b"", b"yesterday", b"2024-01-02T03:04:05", b"\xff"], ids=repr)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from authproxy.digest import Digest
 from authproxy.reference import Repository, Tag
 from authproxy.storage import layout
-from authproxy.storage.driver import MAX_SMALL_BYTES, PIECE_BYTES, Driver, NotFound, Upload, UploadBusy
+from authproxy.storage.driver import MAX_SMALL_BYTES, PIECE_BYTES, Driver, NotFound, UploadBusy
 from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 from authproxy.storage.running_digest import RunningDigest
