@@ -9,11 +9,10 @@ from typing import Any
 import httpx
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from authproxy.identity.accounts import add_user
-from authproxy.quickstart import PASSWORD_VARIABLE, Layout, prepare
+from authproxy.quickstart import Layout, prepare
 from authproxy.token.revocations import revoke
+from tests.support.cheap_users import add_cheap_users
 from tests.support.people import BOB, OPERATOR
-from tests.support.server import ADMIN_PASSWORD
 
 TOKEN, KEYS, CONFIGURATION = "/token", "/.well-known/jwks.json", "/.well-known/openid-configuration"
 PATHS = (TOKEN, KEYS, CONFIGURATION)
@@ -97,9 +96,9 @@ CASES: Sequence[Case] = (
 
 def make_home(folder: Path) -> Layout:
     """What a server serves: an operator, and a user whose tokens are revoked."""
+    add_cheap_users(folder, [REVOKED])
     layout = Layout(folder)
-    prepare(layout, {PASSWORD_VARIABLE: ADMIN_PASSWORD}, now=dt.datetime.now(dt.UTC))
-    add_user(layout.htpasswd, layout.users, BOB.name, BOB.password, [])
+    prepare(layout, {}, now=dt.datetime.now(dt.UTC))
     revoke(layout.data / "state", BOB.name, dt.datetime.now(dt.UTC) + dt.timedelta(days=1))
     return layout
 
