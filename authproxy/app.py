@@ -1,7 +1,7 @@
 """Settings in, the ASGI application out: joins what `wiring/` makes of the settings.
 
-Observe → StripPrefix → ErrorResponses → Gate → DecideClientView → Paths ─┬─ /v2/… → Authorize → SignSessions → backend
-                                                                          └─ else  → web: /token, /.well-known/…
+Observe → StripPrefix → ErrorResponses → HealthGate → DecideClientView → Paths ┬─ /v2/… → Authorize → SignSessions → backend
+                                                                               └─ else  → web: /token, /.well-known/…
 """
 
 import socket
@@ -18,13 +18,13 @@ from authproxy.edge.clean_path import RedirectToCleanPath
 from authproxy.edge.cors import AnswerPreflights
 from authproxy.edge.errors import ErrorResponses
 from authproxy.edge.forwarded import DecideClientView
-from authproxy.edge.maintenance import Maintenance, MaintenanceMode
-from authproxy.edge.observe import Observe, Served
+from authproxy.edge.maintenance import MaintenanceFile, MaintenanceMode
+from authproxy.edge.observe import Observe, ServedRequest
 from authproxy.edge.prefix import StripPrefix
-from authproxy.edge.probes import LIVE_PATH, READY_PATH, Page, Probes, make_pages
+from authproxy.edge.probes import LIVE_PATH, READY_PATH, ProbeResponse, Probes, make_pages
 from authproxy.edge.stale_files import RefuseStaleFiles
 from authproxy.edge.untrusted_peers import UntrustedPeers
-from authproxy.health.gate import Gate
+from authproxy.health.gate import HealthGate
 from authproxy.log.configure import LEVELS, configure_log, event_renderer, writer
 from authproxy.log.once import LogOnce
 from authproxy.metrics.families import CERTIFICATE_EXPIRATION, HEALTH_CHECK_UP
@@ -81,7 +81,10 @@ def _keep_fresh(tls: LiveTls, parts: Parts) -> None:
 
 
 def _layers(
-    settings: Settings, parts: Parts, maintenance: Maintenance | None, probes: Mapping[str, Callable[[], Page]]
+    settings: Settings,
+    parts: Parts,
+    maintenance: MaintenanceFile | None,
+    probes: Mapping[str, Callable[[], ProbeResponse]],
 ) -> list[Layer]:
     """What stands before everything, outermost first: the order in which a request meets them."""
     prefix = settings.http.prefix.rstrip("/")
@@ -93,7 +96,7 @@ def _layers(
         *([AnswerPreflights] if settings.http.cors else []),
         partial(Probes, pages=probes),
         *([partial(MaintenanceMode, maintenance=maintenance)] if maintenance else []),
-        *([partial(Gate, health=parts.checks)] if parts.checks else []),
+        *([partial(HealthGate, health=parts.checks)] if parts.checks else []),
         *([partial(RefuseStaleFiles, watch=parts.watch)] if parts.takes_access_away else []),
         partial(
             DecideClientView,
@@ -107,9 +110,9 @@ def _layers(
     ]
 
 
-def _sinks(settings: Settings, parts: Parts) -> list[Callable[[Served], None]]:
+def _sinks(settings: Settings, parts: Parts) -> list[Callable[[ServedRequest], None]]:
     """Who is told what became of each request."""
-    sinks: list[Callable[[Served], None]] = []
+    sinks: list[Callable[[ServedRequest], None]] = []
     if LEVELS[settings.log.level] <= LEVELS["info"] and not settings.log.accesslog.disabled:
         access_log = AccessLog(event_renderer(EVENT, TEXTS, NUMBERS), writer())
         parts.closers.append(access_log.close)
@@ -119,7 +122,7 @@ def _sinks(settings: Settings, parts: Parts) -> list[Callable[[Served], None]]:
     return sinks
 
 
-def _debug_pages(settings: Settings, parts: Parts, probes: Mapping[str, Callable[[], Page]]) -> App:
+def _debug_pages(settings: Settings, parts: Parts, probes: Mapping[str, Callable[[], ProbeResponse]]) -> App:
     parts.metrics.watch(HEALTH_CHECK_UP, parts.checks.standing)
     shown = settings.http.debug.prometheus
     beside = {path: probes[path] for path in (LIVE_PATH, READY_PATH)}

@@ -20,7 +20,7 @@ from authproxy.principal import ANONYMOUS, Principal
 FEW = 8
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """What happened."""
 
     TOKEN_ISSUED = "token issued"  # noqa: S105 - with all that was asked
@@ -46,7 +46,7 @@ class Verdict:
 class Event:
     """One decision. What does not apply stays empty."""
 
-    kind: Kind
+    kind: EventKind
     principal: Principal = ANONYMOUS
     client: str = ""  # the client's address, after forwarded headers from trusted peers
     scheme: str = ""  # "https" or "http", as the client spoke it
@@ -112,7 +112,7 @@ def from_fields(fields: Mapping[str, Any]) -> Event:
     """The event that `to_fields` wrote. Raises ValueError where the fields are not such a line's."""
     try:
         return Event(
-            kind=Kind(fields["kind"]),
+            kind=EventKind(fields["kind"]),
             principal=Principal(
                 _text(fields, "user"),
                 groups=frozenset(_texts(fields, "groups")),

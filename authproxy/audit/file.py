@@ -24,7 +24,7 @@ from authproxy.audit.chain import LineInvalid, Link, parse_line
 from authproxy.audit.sink import SinkFailed
 from authproxy.errors import StartError
 from authproxy.files.atomic import open_own, sync_folder
-from authproxy.files.owner_rights import Place, rights_at
+from authproxy.files.owner_rights import OwnedPath, rights_at
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +125,7 @@ class FileSink:
             self._reopen()
             sync_folder(self._path.parent)
 
-    def _cut_torn_line(self, place: Place) -> None:
+    def _cut_torn_line(self, place: OwnedPath) -> None:
         """A machine that died in the middle of a line left a piece of it, which is none."""
         with os.fdopen(open_own(place, self._path.name, os.O_RDWR), "r+b") as file:
             size = file.seek(0, os.SEEK_END)
@@ -177,7 +177,7 @@ def list_folder(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
 
 
-def _take_slot(place: Place) -> tuple[Path, int]:
+def _take_slot(place: OwnedPath) -> tuple[Path, int]:
     for number in range(1, MAX_WRITERS + 1):
         slot = _slot(place.path, number)
         handle = open_own(place, f".{slot.name}.lock", os.O_RDWR)

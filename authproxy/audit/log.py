@@ -13,8 +13,8 @@ from collections import deque
 import structlog
 
 from authproxy.audit.chain import Link, new_writer, seal
-from authproxy.audit.event import Event, Kind, to_fields
-from authproxy.audit.sink import LinesRefused, Sink, SinkFailed
+from authproxy.audit.event import Event, EventKind, to_fields
+from authproxy.audit.sink import AuditSink, LinesRefused, SinkFailed
 from authproxy.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -30,13 +30,13 @@ RETRY_S, MAX_RETRY_S = 1.0, 30.0
 CLOSE_S = 5.0
 
 
-class Audit:
+class AuditLog:
     """One chain of lines into one sink. `now` is in seconds since 1970.
 
     Nothing is opened and no thread runs before the first event: an application may be made only to see whether it can.
     """
 
-    def __init__(self, sink: Sink, *, now: Clock = time.time, max_waiting: int = MAX_WAITING) -> None:
+    def __init__(self, sink: AuditSink, *, now: Clock = time.time, max_waiting: int = MAX_WAITING) -> None:
         self._sink = sink
         self._now = now
         self._max_waiting = max_waiting
@@ -157,7 +157,9 @@ class Audit:
     def _seal(self, link: Link) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
         if lost := self.lost - self._told:
-            batch.insert(0, (self._now(), Event(Kind.LINES_LOST, reason=f"{lost} lines before this one were lost")))
+            batch.insert(
+                0, (self._now(), Event(EventKind.LINES_LOST, reason=f"{lost} lines before this one were lost"))
+            )
             self._told += lost
         for moment, event in batch:
             try:

@@ -15,7 +15,7 @@ from authproxy.audit.event import Event, from_fields
 _PIECE = 64 * 1024
 
 
-class Entry(NamedTuple):
+class AuditEntry(NamedTuple):
     """One line as it stands in its file, and what it says."""
 
     raw: bytes
@@ -33,19 +33,19 @@ def read_raw(path: Path) -> Iterator[bytes]:
         yield from file
 
 
-def parse_all(raws: Iterable[bytes]) -> Iterator[Entry]:
+def parse_all(raws: Iterable[bytes]) -> Iterator[AuditEntry]:
     """Those of the lines that are audit lines; whether the others should be there, `verify` says."""
     for raw in raws:
         with suppress(LineInvalid):
-            yield Entry(raw, parse_line(raw))
+            yield AuditEntry(raw, parse_line(raw))
 
 
-def read_merged(paths: Sequence[Path]) -> Iterator[Entry]:
+def read_merged(paths: Sequence[Path]) -> Iterator[AuditEntry]:
     """The audit lines of several files in the order of time, none of them held in memory. Raises OSError."""
     return heapq.merge(*(parse_all(read_raw(path)) for path in paths), key=lambda entry: entry.time)
 
 
-def parse_event(entry: Entry) -> tuple[float, Event]:
+def parse_event(entry: AuditEntry) -> tuple[float, Event]:
     """When, in seconds since 1970, and what. Raises ValueError where that is not what a line of ours says."""
     event = from_fields(entry.line.fields)
     moment = dt.datetime.fromisoformat(entry.time)

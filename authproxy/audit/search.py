@@ -7,22 +7,22 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from authproxy.access import parse_scopes
-from authproxy.audit.event import Kind
+from authproxy.audit.event import EventKind
 from authproxy.audit.log import rfc3339
 from authproxy.config.document.scalars import parse_duration
 
 # Kinds of lines by which somebody got less than they wanted.
-DENIALS = frozenset({Kind.TOKEN_CUT_DOWN, Kind.LOGIN_REFUSED, Kind.REQUEST_DENIED})
+DENIALS = frozenset({EventKind.TOKEN_CUT_DOWN, EventKind.LOGIN_REFUSED, EventKind.REQUEST_DENIED})
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LineFilter:
     """What a line must be; None asks for nothing. Times are as lines have them."""
 
     user: str | None = None  # "" is whoever had no credentials
     repository: str | None = None  # `*` stands for anything, `/` included
     client: str | None = None
-    kind: Kind | None = None
+    kind: EventKind | None = None
     request_id: str | None = None
     jti: str | None = None  # of a token: its issue, and requests with it that were denied
     since: str | None = None

@@ -18,7 +18,7 @@ class LinesRefused(SinkFailed):
         self.count = count
 
 
-class Sink(Protocol):
+class AuditSink(Protocol):
     """One place that keeps lines. All is called in one thread of its own, and may block as long as it takes."""
 
     name: str  # in the configuration: file, stdout, syslog, webhook
@@ -47,14 +47,14 @@ class MemorySink:
         self._last = last
 
     def open(self) -> Link | None:
-        """See Sink."""
+        """See AuditSink."""
         return self._last
 
     def write(self, lines: Sequence[bytes]) -> int:
-        """See Sink."""
+        """See AuditSink."""
         self.lines += lines
         return len(lines)
 
     def close(self) -> None:
-        """See Sink."""
+        """See AuditSink."""
         self.is_closed = True

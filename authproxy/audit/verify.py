@@ -12,7 +12,7 @@ from typing import NamedTuple
 from authproxy.audit.chain import GENESIS, Line, LineInvalid, parse_line
 
 
-class Place(NamedTuple):
+class LinePlace(NamedTuple):
     """Where a line stands: file, and number counted from 1."""
 
     file: str
@@ -23,10 +23,10 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ChainFault:
     """One thing that is wrong."""
 
-    place: Place | None  # None: it is about something that is not there
+    place: LinePlace | None  # None: it is about something that is not there
     text: str
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Fault:
 class Read(NamedTuple):
     """One line and its place."""
 
-    place: Place
+    place: LinePlace
     line: Line
 
 
@@ -54,10 +54,10 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ChainReport:
     """The answer. `passed_over` are lines that hold no JSON, such as what else went to standard output."""
 
-    faults: tuple[Fault, ...]
+    faults: tuple[ChainFault, ...]
     chains: tuple[Chain, ...]
     lines: int
     passed_over: int
@@ -76,12 +76,12 @@ class _File:
     """What one file says."""
 
     stretches: dict[str, _Stretch] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[ChainFault] = field(default_factory=list)
     lines: int = 0
     passed_over: int = 0
 
 
-def verify(files: Iterable[tuple[str, Iterable[bytes]]], heads: Collection[str] = ()) -> Report:
+def verify(files: Iterable[tuple[str, Iterable[bytes]]], heads: Collection[str] = ()) -> ChainReport:
     """Verify files, each a name and its lines, in any order. `heads` are hashes that must be among the lines."""
     missing = set(heads)
     read = [_read_file(name, raws, missing) for name, raws in files]
@@ -97,23 +97,23 @@ def verify(files: Iterable[tuple[str, Iterable[bytes]]], heads: Collection[str] 
             faults += _compare(before.last, after.first)
         chains.append(Chain(several[0].first, several[-1].last))
     faults += [
-        Fault(None, f"no line has the hash {head}: the tail was cut, or its file is not among these")
+        ChainFault(None, f"no line has the hash {head}: the tail was cut, or its file is not among these")
         for head in sorted(missing)
     ]
-    return Report(tuple(faults), tuple(chains), sum(f.lines for f in read), sum(f.passed_over for f in read))
+    return ChainReport(tuple(faults), tuple(chains), sum(f.lines for f in read), sum(f.passed_over for f in read))
 
 
 def _read_file(name: str, raws: Iterable[bytes], missing: set[str]) -> _File:
     file = _File()
     for number, raw in enumerate(raws, start=1):
-        place = Place(name, number)
+        place = LinePlace(name, number)
         if b"{" not in raw:
             file.passed_over += 1
             continue
         try:
             line = parse_line(raw)
         except LineInvalid as exc:
-            file.faults.append(Fault(place, str(exc)))
+            file.faults.append(ChainFault(place, str(exc)))
             continue
         file.lines += 1
         here = Read(place, line)
@@ -129,23 +129,23 @@ def _read_file(name: str, raws: Iterable[bytes], missing: set[str]) -> _File:
     return file
 
 
-def _check_alone(here: Read) -> Iterator[Fault]:
+def _check_alone(here: Read) -> Iterator[ChainFault]:
     line = here.line
     if not line.is_sound:
-        yield Fault(here.place, "this line was changed: its hash is that of another content")
+        yield ChainFault(here.place, "this line was changed: its hash is that of another content")
     elif line.link.sequence == 1 and line.previous != GENESIS:
-        yield Fault(here.place, f"the first line of {line.link.writer} names one before it")
+        yield ChainFault(here.place, f"the first line of {line.link.writer} names one before it")
 
 
-def _compare(before: Read, after: Read) -> Iterator[Fault]:
+def _compare(before: Read, after: Read) -> Iterator[ChainFault]:
     """What is wrong where one line of a writer follows another."""
     step = after.line.link.sequence - before.line.link.sequence
     if step > 1:
-        yield Fault(after.place, f"{_lines(step - 1)} missing before this one (writer {after.line.link.writer})")
+        yield ChainFault(after.place, f"{_lines(step - 1)} missing before this one (writer {after.line.link.writer})")
     elif step < 1:
-        yield Fault(after.place, f"this line belongs before {before.place}: swapped, repeated or put in")
+        yield ChainFault(after.place, f"this line belongs before {before.place}: swapped, repeated or put in")
     elif after.line.previous != before.line.link.hash:
-        yield Fault(after.place, f"this line does not follow {before.place}: one of them was changed or put in")
+        yield ChainFault(after.place, f"this line does not follow {before.place}: one of them was changed or put in")
 
 
 def _lines(count: int) -> str:

@@ -26,8 +26,8 @@ def record_change(change: str, config: Path | None) -> None:
     Without a configuration that is the one beside the embedded default's other files, where they are in this folder.
     The change has been made: a log that can't be written is a warning. Names may be in the sentence, secrets never.
     """
-    from authproxy.audit.event import Event, Kind
-    from authproxy.audit.log import Audit
+    from authproxy.audit.event import Event, EventKind
+    from authproxy.audit.log import AuditLog
     from authproxy.errors import StartError
     from authproxy.principal import Principal
     from authproxy.wiring.audit import make_sinks
@@ -35,10 +35,10 @@ def record_change(change: str, config: Path | None) -> None:
     section = _find_section(config)
     if section is None:
         return
-    event = Event(Kind.ADMIN_CHANGE, Principal(_who(), source="shell"), reason=change)
+    event = Event(EventKind.ADMIN_CHANGE, Principal(_who(), source="shell"), reason=change)
     try:
         # The standard output that a server's lines go to is not the one of this command.
-        audits = [Audit(sink) for sink in make_sinks(section) if sink.name != "stdout"]
+        audits = [AuditLog(sink) for sink in make_sinks(section) if sink.name != "stdout"]
     except StartError as exc:
         typer.echo(f"authproxy: warning: the change is not in the audit log: {exc}", err=True)
         return

@@ -6,20 +6,20 @@ from typing import NamedTuple
 
 from authproxy.config.document.schema import leaves
 from authproxy.config.settings import Settings
-from authproxy.files.pem import MAX_BYTES, Wanted, find_fault
+from authproxy.files.pem import MAX_BYTES, PemContent, find_fault
 
 # By the first and the last word of a key: `upstreams.0.ca` is of the section `upstreams`.
 _WANTED = {
-    ("auth", "rootcertbundle"): Wanted.CERTIFICATES,
-    ("auth", "jwks"): Wanted.KEY_SET,
-    ("http", "certificate"): Wanted.CERTIFICATES,
-    ("http", "key"): Wanted.PRIVATE_KEY,
-    ("upstream", "ca"): Wanted.CERTIFICATES,
-    ("upstream", "certificate"): Wanted.CERTIFICATES,
-    ("upstream", "key"): Wanted.PRIVATE_KEY,
-    ("upstreams", "ca"): Wanted.CERTIFICATES,
-    ("upstreams", "certificate"): Wanted.CERTIFICATES,
-    ("upstreams", "key"): Wanted.PRIVATE_KEY,
+    ("auth", "rootcertbundle"): PemContent.CERTIFICATES,
+    ("auth", "jwks"): PemContent.KEY_SET,
+    ("http", "certificate"): PemContent.CERTIFICATES,
+    ("http", "key"): PemContent.PRIVATE_KEY,
+    ("upstream", "ca"): PemContent.CERTIFICATES,
+    ("upstream", "certificate"): PemContent.CERTIFICATES,
+    ("upstream", "key"): PemContent.PRIVATE_KEY,
+    ("upstreams", "ca"): PemContent.CERTIFICATES,
+    ("upstreams", "certificate"): PemContent.CERTIFICATES,
+    ("upstreams", "key"): PemContent.PRIVATE_KEY,
 }
 
 

@@ -15,7 +15,7 @@ METRICS_PATH = "/metrics"
 NO_PROBES: Mapping[str, Callable[[], tuple[int, str]]] = MappingProxyType({})
 
 
-class Health(Protocol):
+class HealthChecks(Protocol):
     """Knows what fails."""
 
     @property
@@ -33,7 +33,7 @@ class Exposition(Protocol):
 
 
 def debug_pages(
-    health: Health | None,
+    health: HealthChecks | None,
     metrics: Exposition | None,
     *,
     metrics_path: str = METRICS_PATH,
@@ -58,7 +58,7 @@ Page = Callable[[], Awaitable[tuple[int, str, bytes]]]
 class _Health:
     """200 and `{}`, or 503 with the failing checks and their reasons, as CNCF Distribution answers."""
 
-    def __init__(self, health: Health | None) -> None:
+    def __init__(self, health: HealthChecks | None) -> None:
         self.health = health
 
     async def answer(self) -> tuple[int, str, bytes]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from authproxy.asgi import CLIENT_VIEW, GRANT, REQUEST_ID
-from authproxy.edge.observe import Served
+from authproxy.edge.observe import ServedRequest
 from authproxy.log.excerpt import excerpt
 from authproxy.log.line_writer import LineWriter
 
@@ -29,7 +29,7 @@ class AccessLog:
         self._lines: list[str] = []
         self._is_closed = False
 
-    def record(self, served: Served) -> None:
+    def record(self, served: ServedRequest) -> None:
         """A sink of `Observe`."""
         scope = served.scope
         view, grant = scope.get(CLIENT_VIEW), scope.get(GRANT)

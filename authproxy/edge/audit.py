@@ -2,7 +2,7 @@
 
 from authproxy.access import Grant
 from authproxy.asgi import GRANT, ROUTE, App, Receive, Scope, Send
-from authproxy.audit.event import Event, Kind, Record, Verdict, came_from
+from authproxy.audit.event import Event, EventKind, Record, Verdict, came_from
 from authproxy.authorization import Basic, Credentials
 from authproxy.edge.authorize import credentials_of
 from authproxy.errors import Denied, RegistryError, Unauthorized
@@ -36,7 +36,7 @@ def _event(scope: Scope, credentials: Credentials, error: RegistryError) -> Even
     route: Route | None = scope.get(ROUTE)
     is_login = grant is None and isinstance(credentials, Basic)
     return Event(
-        Kind.LOGIN_REFUSED if is_login else Kind.REQUEST_DENIED,
+        EventKind.LOGIN_REFUSED if is_login else EventKind.REQUEST_DENIED,
         _who(credentials, grant),
         **came_from(scope),
         asked=route.needs if route is not None else (),

@@ -27,7 +27,7 @@ from authproxy.asgi import (
 )
 from authproxy.authorization import Basic, Bearer, Credentials, Malformed, parse_authorization
 from authproxy.client_view import ClientView
-from authproxy.edge.challenge import BearerError, Challenge
+from authproxy.edge.challenge import BearerError, ChallengeMaker
 from authproxy.edge.signed_sessions import SessionSigner
 from authproxy.edge.unauthorized import unauthorized
 from authproxy.errors import CredentialsRefused, Denied, NameInvalid, RegistryError, Unauthorized
@@ -44,7 +44,7 @@ MAX_MOUNT_SOURCES = 32
 _CREDENTIALS = "authproxy.credentials"
 
 
-class Verifier(Protocol):
+class TokenVerifier(Protocol):
     """Reads bearer tokens."""
 
     def verify(self, bearer: Bearer) -> Grant:
@@ -61,7 +61,7 @@ class Authenticator(Protocol):
         """
 
 
-class Policies(Protocol):
+class AccessPolicies(Protocol):
     """Decides what a caller may do."""
 
     def granted(self, principal: Principal, accesses: Iterable[Access], view: ClientView) -> frozenset[Access]:
@@ -93,7 +93,7 @@ class Reasons(Protocol):
 class BasicAccess:
     """Name and password, sent straight to /v2/: decided for each request by the same policies as a token."""
 
-    def __init__(self, authenticator: Authenticator, policies: Policies) -> None:
+    def __init__(self, authenticator: Authenticator, policies: AccessPolicies) -> None:
         self.authenticator = authenticator
         self.policies = policies
 
@@ -129,9 +129,9 @@ class Authorize:
         self,
         app: App,
         *,
-        challenge: Challenge,
+        challenge: ChallengeMaker,
         sessions: SessionSigner,
-        verifier: Verifier | None = None,
+        verifier: TokenVerifier | None = None,
         basic: BasicAccess | None = None,
         reasons: Reasons | None = None,
         users: Users | None = None,

@@ -22,7 +22,7 @@ BearerError: TypeAlias = Literal["invalid_token", "insufficient_scope"] | None
 _NOT_IN_DESCRIPTION = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 
 
-class Challenge(Protocol):
+class ChallengeMaker(Protocol):
     """Makes the header's value for one request."""
 
     def __call__(

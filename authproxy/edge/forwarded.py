@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from authproxy.asgi import CLIENT_VIEW, App, Receive, Scope, Send, facts, find_header
 from authproxy.budget import MAX_FORWARDED_PARTS
 from authproxy.client_view import DEFAULT_PORTS, ClientView
-from authproxy.edge.forwarded_header import Hop, list_elements, parse_address, parse_forwarded, parse_scheme
+from authproxy.edge.forwarded_header import ForwardedHop, list_elements, parse_address, parse_forwarded, parse_scheme
 from authproxy.edge.untrusted_peers import UntrustedPeers
 from authproxy.errors import ForwardedInvalid, NameInvalid
 
@@ -40,7 +40,7 @@ _LAST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _ForwardedClaims:
     """What headers of one kind say, as far as they are believed. None, or an empty chain: they do not say."""
 
     chain: tuple[str, ...] = ()  # addresses, the client first
@@ -73,7 +73,7 @@ def decide_client_view(
     sent cannot be read or contradicts itself.
     """
     authority = find_header(headers, b"host") or own_authority
-    told = _Told()
+    told = _ForwardedClaims()
     if is_trusted(peer, trusted):
         _check_size(headers)
         forwarded = _read_forwarded(headers, trusted)
@@ -156,7 +156,7 @@ def _own_authority(scope: Scope) -> str:
     return f"{host}:{port}" if port else host
 
 
-def _read_x_headers(headers: Pairs, trusted: Sequence[Network], proxies: int) -> _Told:
+def _read_x_headers(headers: Pairs, trusted: Sequence[Network], proxies: int) -> _ForwardedClaims:
     """Of each header that names no chain the element that the outermost trusted proxy wrote.
 
     `proxies` is how many of them stand before the peer by `Forwarded`, for a request without X-Forwarded-For.
@@ -170,7 +170,7 @@ def _read_x_headers(headers: Pairs, trusted: Sequence[Network], proxies: int) ->
     port, port_from = _step_back(headers, b"x-forwarded-port", proxies)
     if port_from < max(scheme_from, authority_from) or not _is_port(port):
         port = None  # that of a nearer proxy is the port of another listener
-    return _Told(chain, parse_scheme(scheme or ""), authority, port, proxies)
+    return _ForwardedClaims(chain, parse_scheme(scheme or ""), authority, port, proxies)
 
 
 def _count_proxies(chain: Sequence[str], elements: int, trusted: Sequence[Network]) -> int:
@@ -202,9 +202,9 @@ def _read_chain(headers: Pairs, trusted: Sequence[Network], addresses: Sequence[
     return (real,) if real else ()
 
 
-def _read_forwarded(headers: Pairs, trusted: Sequence[Network]) -> _Told:
+def _read_forwarded(headers: Pairs, trusted: Sequence[Network]) -> _ForwardedClaims:
     """What the outermost trusted proxy says; what it leaves out, the next one."""
-    hops: list[Hop] = []
+    hops: list[ForwardedHop] = []
     try:
         for name, value in headers:
             if name == b"forwarded":
@@ -215,7 +215,7 @@ def _read_forwarded(headers: Pairs, trusted: Sequence[Network]) -> _Told:
     # The proxy that wrote the first address that is not believed on was trusted itself.
     outermost = len(chain) if chain and not is_trusted(chain[0], trusted) else len(chain) + 1
     written = hops[-outermost:]
-    return _Told(
+    return _ForwardedClaims(
         chain,
         next((hop.scheme for hop in written if hop.scheme), None),
         next((hop.authority for hop in written if hop.authority), None),
@@ -235,14 +235,14 @@ def _believed(nearest_first: Iterable[str | None], trusted: Sequence[Network]) -
     return tuple(believed)
 
 
-def _join(one: _Told, other: _Told, scheme: str, host: str) -> _Told:
+def _join(one: _ForwardedClaims, other: _ForwardedClaims, scheme: str, host: str) -> _ForwardedClaims:
     """What both kinds say together, for a connection of `scheme` on which `host` was asked for."""
     scheme = _agreed("scheme", one.scheme, other.scheme) or scheme
     port = other.port if other.port != DEFAULT_PORTS[scheme] else None
     named = _with_port(other.authority or (port and (one.authority or host)), port)
     _agreed("host", _without_default_port(one.authority, scheme), _without_default_port(named, scheme))
     _agreed("client", one.client, other.client)
-    return _Told(one.chain or other.chain, scheme, one.authority or named)
+    return _ForwardedClaims(one.chain or other.chain, scheme, one.authority or named)
 
 
 def _agreed(what: str, one: str | None, other: str | None) -> str | None:

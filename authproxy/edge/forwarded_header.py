@@ -21,7 +21,7 @@ _ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True)
-class Hop:
+class ForwardedHop:
     """One element of `Forwarded`: what one proxy says of the side that it was asked from. None: it does not say."""
 
     address: str | None = None
@@ -29,12 +29,12 @@ class Hop:
     authority: str | None = None
 
 
-def parse_forwarded(value: str) -> tuple[Hop, ...]:
+def parse_forwarded(value: str) -> tuple[ForwardedHop, ...]:
     """The elements of one `Forwarded` header in their order, the nearest proxy's last.
 
     Raises ValueError for one that is malformed: where an element ends, and so who wrote it, nobody can tell then.
     """
-    hops: list[Hop] = []
+    hops: list[ForwardedHop] = []
     pairs: dict[str, str] = {}
     at = 0
     while at < len(value):
@@ -81,8 +81,8 @@ def list_elements(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[s
     return [element for part in joined.split(",") if (element := part.strip())]
 
 
-def _hop(pairs: dict[str, str]) -> Hop:
-    return Hop(
+def _hop(pairs: dict[str, str]) -> ForwardedHop:
+    return ForwardedHop(
         address=parse_address(pairs.get("for", "")),
         scheme=parse_scheme(pairs.get("proto", "")),
         authority=pairs.get("host", "").lower() or None,

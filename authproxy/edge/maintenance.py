@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 MAX_MESSAGE_CHARACTERS = 1000
 
 
-class Maintenance(Reloaded[str | None]):
+class MaintenanceFile(Reloaded[str | None]):
     """The file, as it was when it was last looked at.
 
     `current` is the reason that clients get: the file's text, or `message` if it has none or cannot be read; None
@@ -68,7 +68,7 @@ class Maintenance(Reloaded[str | None]):
 class MaintenanceMode:
     """Pass on while there is no maintenance, else raise Unavailable."""
 
-    def __init__(self, app: App, maintenance: Maintenance) -> None:
+    def __init__(self, app: App, maintenance: MaintenanceFile) -> None:
         self.app = app
         self.maintenance = maintenance
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from authproxy.asgi import App, Message, Receive, Scope, Send
 
 
-class Served(NamedTuple):
+class ServedRequest(NamedTuple):
     """One request that has ended, however it ended."""
 
     scope: Scope
@@ -20,7 +20,7 @@ class Served(NamedTuple):
 class Observe:
     """Tell `sinks` about every request. A sink is quick and does not raise."""
 
-    def __init__(self, app: App, *, sinks: Sequence[Callable[[Served], None]]) -> None:
+    def __init__(self, app: App, *, sinks: Sequence[Callable[[ServedRequest], None]]) -> None:
         self.app = app
         self.sinks = tuple(sinks)
 
@@ -46,6 +46,6 @@ class Observe:
         try:
             await self.app(scope, count_received, count_sent)
         finally:
-            served = Served(scope, status, sent, received, time.perf_counter() - begun)
+            served = ServedRequest(scope, status, sent, received, time.perf_counter() - begun)
             for sink in self.sinks:
                 sink(served)

@@ -21,19 +21,19 @@ ROOT_PATH, LIVE_PATH, READY_PATH = "/", "/livez", "/readyz"
 Reasons: TypeAlias = Callable[[], Sequence[str]]
 
 
-class Page(NamedTuple):
+class ProbeResponse(NamedTuple):
     """Status and text."""
 
     status: int
     text: str = ""
 
 
-def make_pages(reasons: Reasons) -> Mapping[str, Callable[[], Page]]:
+def make_pages(reasons: Reasons) -> Mapping[str, Callable[[], ProbeResponse]]:
     """The pages by their paths."""
     return MappingProxyType(
         {
-            ROOT_PATH: lambda: Page(503 if reasons() else 200),
-            LIVE_PATH: lambda: Page(200, "alive\n"),
+            ROOT_PATH: lambda: ProbeResponse(503 if reasons() else 200),
+            LIVE_PATH: lambda: ProbeResponse(200, "alive\n"),
             READY_PATH: lambda: _ready(reasons()),
         }
     )
@@ -42,7 +42,7 @@ def make_pages(reasons: Reasons) -> Mapping[str, Callable[[], Page]]:
 class Probes:
     """Answer the pages, pass on everything else."""
 
-    def __init__(self, app: App, pages: Mapping[str, Callable[[], Page]]) -> None:
+    def __init__(self, app: App, pages: Mapping[str, Callable[[], ProbeResponse]]) -> None:
         self.app = app
         self.pages = pages
 
@@ -53,13 +53,13 @@ class Probes:
         return self.app(scope, receive, send)
 
 
-def _ready(reasons: Sequence[str]) -> Page:
+def _ready(reasons: Sequence[str]) -> ProbeResponse:
     if not reasons:
-        return Page(200, "ready\n")
-    return Page(503, "".join(f"not ready: {reason}\n" for reason in reasons))
+        return ProbeResponse(200, "ready\n")
+    return ProbeResponse(503, "".join(f"not ready: {reason}\n" for reason in reasons))
 
 
-async def _answer(make: Callable[[], Page], scope: Scope, send: Send) -> None:
+async def _answer(make: Callable[[], ProbeResponse], scope: Scope, send: Send) -> None:
     method = scope["method"]
     if method not in ("GET", "HEAD"):
         raise Unsupported(f"{method} is not supported here", headers=[("Allow", "GET, HEAD")])

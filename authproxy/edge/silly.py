@@ -4,7 +4,7 @@ Whoever sends any `Authorization` header may do everything; who sends none is to
 """
 
 from authproxy.asgi import CLIENT_VIEW, ROUTE, App, Receive, Scope, Send, find_header
-from authproxy.edge.challenge import Challenge
+from authproxy.edge.challenge import ChallengeMaker
 from authproxy.errors import Unauthorized
 from authproxy.route import parse_route
 
@@ -12,7 +12,7 @@ from authproxy.route import parse_route
 class AcceptAnything:
     """Parse the route, and want a header; what is in it does not matter."""
 
-    def __init__(self, app: App, *, challenge: Challenge) -> None:
+    def __init__(self, app: App, *, challenge: ChallengeMaker) -> None:
         self.app = app
         self.challenge = challenge
 

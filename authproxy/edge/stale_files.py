@@ -10,7 +10,7 @@ RETRY_AFTER_S = 5
 MESSAGE = "this node cannot read its users, policies, keys or revocations, and serves nobody until it can"
 
 
-class Watch(Protocol):
+class FileWatch(Protocol):
     """Knows when everything through which access is taken away was looked at."""
 
     def is_blind(self) -> bool:
@@ -20,7 +20,7 @@ class Watch(Protocol):
 class RefuseStaleFiles:
     """Pass on while the node sees, else raise Unavailable: clients keep their logins, and come again."""
 
-    def __init__(self, app: App, watch: Watch) -> None:
+    def __init__(self, app: App, watch: FileWatch) -> None:
         self.app = app
         self.is_blind = watch.is_blind
 

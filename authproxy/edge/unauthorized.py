@@ -5,12 +5,12 @@ Its `WWW-Authenticate` is made in `challenge.py`, the response by the writer of 
 
 from authproxy.access import Access
 from authproxy.client_view import ClientView
-from authproxy.edge.challenge import BearerError, Challenge
+from authproxy.edge.challenge import BearerError, ChallengeMaker
 from authproxy.errors import Unauthorized
 
 
 def unauthorized(
-    challenge: Challenge, view: ClientView, needs: tuple[Access, ...], error: BearerError, message: str
+    challenge: ChallengeMaker, view: ClientView, needs: tuple[Access, ...], error: BearerError, message: str
 ) -> Unauthorized:
     """The error to raise: a message, the challenge for `needs`, and those once more as `detail`, as CNCF Distribution.
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from authproxy.files.owner_rights import Place, acts_as_another, own_rights, rights_at
+from authproxy.files.owner_rights import OwnedPath, acts_as_another, own_rights, rights_at
 
 # Another process may make or remove what we are about to open: how often we look again.
 _ATTEMPTS = 16
@@ -96,7 +96,7 @@ def locked_folder(path: Path) -> Iterator[None]:
             os.close(handle)
 
 
-def open_own(place: Place, name: str, flags: int) -> int:
+def open_own(place: OwnedPath, name: str, flags: int) -> int:
     """Open or make a file beside `place`, for its owner alone. Called within its `rights_at`.
 
     No symbolic link is followed and only a regular file is opened; a file that this call has made belongs to the owner
@@ -128,7 +128,7 @@ def open_own(place: Place, name: str, flags: int) -> int:
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
-def check_own(handle: int, place: Place, path: Path | None = None) -> None:
+def check_own(handle: int, place: OwnedPath, path: Path | None = None) -> None:
     """Raise OSError where an open file is no regular one, or another name of a file that lies elsewhere.
 
     Other names count where root works with its own rights in a folder that others may write to.

@@ -46,7 +46,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class OwnedPath:
     """Where a path leads. `account` None: nobody but root decides that."""
 
     path: Path  # without symbolic links; what is missing at its end is missing
@@ -55,7 +55,7 @@ class Place:
 
 
 @contextmanager
-def rights_at(path: Path) -> Iterator[Place]:
+def rights_at(path: Path) -> Iterator[OwnedPath]:
     """Do what a block does to the file or folder at `path` with the rights of the account that decides where it leads.
 
     That is the owner of the nearest folder that isn't root's. For everybody but root, and inside another such block,
@@ -64,7 +64,7 @@ def rights_at(path: Path) -> Iterator[Place]:
     that names the account which was refused.
     """
     if os.geteuid() != 0 or acts_as_another():
-        yield Place(Path(os.path.realpath(path)), None)
+        yield OwnedPath(Path(os.path.realpath(path)), None)
         return
     place = find_place(path)
     if place.account is None or not _become(place.account):
@@ -95,14 +95,14 @@ def own_rights() -> Iterator[None]:
         _setfsuid(uid)
 
 
-def find_place(path: Path) -> Place:
+def find_place(path: Path) -> OwnedPath:
     """Walk a path as the kernel does, and find who decides what it leads to. Raises OSError.
 
     The owner of the last folder that isn't root's counts. A link is worth what its maker is: root's own, where it names
     an absolute path, leads there as if that had been said in the first place; any other gives its maker's rights alone,
     no matter who owns the place that it leads to.
     """
-    walk = _Walk(path)
+    walk = _PathWalk(path)
     while walk.ahead:
         name = walk.ahead.pop()
         if name == "..":
@@ -118,10 +118,10 @@ def find_place(path: Path) -> Place:
             walk.follow(here, status)
         else:
             walk.enter(here, status)
-    return Place(walk.at, walk.account, walk.is_shared)
+    return OwnedPath(walk.at, walk.account, walk.is_shared)
 
 
-class _Walk:
+class _PathWalk:
     """How far a path has been walked, without links, and what that says."""
 
     def __init__(self, path: Path) -> None:

@@ -33,7 +33,7 @@ _KINDS = {
 }
 
 
-class Wanted(Enum):
+class PemContent(Enum):
     """What a file has to hold, and what to do where it holds something else."""
 
     CERTIFICATES = "certificates in PEM (-----BEGIN CERTIFICATE-----)"
@@ -41,7 +41,7 @@ class Wanted(Enum):
     KEY_SET = 'a key set in JSON ({"keys": […]})'
 
 
-def find_fault(content: bytes, wanted: Wanted) -> str | None:
+def find_fault(content: bytes, wanted: PemContent) -> str | None:
     """What is wrong with a file's content: the end of a sentence that begins with its path. None: it is right."""
     found = describe(content)
     if _CHECKS[wanted](content):
@@ -116,23 +116,23 @@ def _is_key_set(content: bytes) -> bool:
 
 
 _CHECKS = {
-    Wanted.CERTIFICATES: _are_certificates,
-    Wanted.PRIVATE_KEY: _is_private_key,
-    Wanted.KEY_SET: _is_key_set,
+    PemContent.CERTIFICATES: _are_certificates,
+    PemContent.PRIVATE_KEY: _is_private_key,
+    PemContent.KEY_SET: _is_key_set,
 }
 _RIGHT = {
-    Wanted.CERTIFICATES: ("a certificate",),
-    Wanted.PRIVATE_KEY: ("a private key",),
-    Wanted.KEY_SET: ("a key set in JSON", "JSON"),
+    PemContent.CERTIFICATES: ("a certificate",),
+    PemContent.PRIVATE_KEY: ("a private key",),
+    PemContent.KEY_SET: ("a key set in JSON", "JSON"),
 }
 _FIXES = {
-    (Wanted.CERTIFICATES, "a certificate in DER"): "openssl x509 -inform der -in FILE -out FILE.pem writes it so",
-    (Wanted.CERTIFICATES, "a bare public key"): "name the certificate of that key; it says whose the key is",
-    (Wanted.CERTIFICATES, "a private key"): "name the certificate that was made with it, and keep the key private",
-    (Wanted.CERTIFICATES, "a PKCS #7 container"): "openssl pkcs7 -print_certs -in FILE -out FILE.pem takes them out",
-    (Wanted.CERTIFICATES, "a key set in JSON"): "auth.token.jwks is for key sets",
-    (Wanted.PRIVATE_KEY, "an encrypted private key"): "decrypt it: openssl pkey -in FILE -out server.key",
-    (Wanted.PRIVATE_KEY, "a private key in DER"): "openssl pkey -inform der -in FILE -out FILE.pem writes it so",
-    (Wanted.PRIVATE_KEY, "a certificate"): "certificate and key are two settings: are they swapped?",
-    (Wanted.KEY_SET, "a certificate"): "auth.token.rootcertbundle is for certificates",
+    (PemContent.CERTIFICATES, "a certificate in DER"): "openssl x509 -inform der -in FILE -out FILE.pem writes it so",
+    (PemContent.CERTIFICATES, "a bare public key"): "name the certificate of that key; it says whose the key is",
+    (PemContent.CERTIFICATES, "a private key"): "name the certificate that was made with it, and keep the key private",
+    (PemContent.CERTIFICATES, "a PKCS #7 container"): "openssl pkcs7 -print_certs -in FILE -out FILE.pem extracts them",
+    (PemContent.CERTIFICATES, "a key set in JSON"): "auth.token.jwks is for key sets",
+    (PemContent.PRIVATE_KEY, "an encrypted private key"): "decrypt it: openssl pkey -in FILE -out server.key",
+    (PemContent.PRIVATE_KEY, "a private key in DER"): "openssl pkey -inform der -in FILE -out FILE.pem writes it so",
+    (PemContent.PRIVATE_KEY, "a certificate"): "certificate and key are two settings: are they swapped?",
+    (PemContent.KEY_SET, "a certificate"): "auth.token.rootcertbundle is for certificates",
 }

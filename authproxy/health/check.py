@@ -45,18 +45,18 @@ class Check:
         """The time-out in seconds."""
         return (self.timeout or TIMEOUT).total_seconds()
 
-    def is_failing(self, standing: "Standing") -> bool:
+    def is_failing(self, standing: "CheckState") -> bool:
         """Whether the failures are enough to call it unhealthy."""
         return standing.failures >= max(self.threshold, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CheckState:
     """How a check stands: its failures in a row, and what the last one said."""
 
     failures: int = 0
     reason: str = ""
 
-    def after(self, failure: str | None) -> "Standing":
+    def after(self, failure: str | None) -> "CheckState":
         """How it stands after one more answer; None: all is well, whatever was before."""
-        return Standing() if failure is None else Standing(self.failures + 1, failure)
+        return CheckState() if failure is None else CheckState(self.failures + 1, failure)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import structlog
 
-from authproxy.health.check import Check, CheckFailed, Standing
+from authproxy.health.check import Check, CheckFailed, CheckState
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +26,7 @@ class Checks:
             names = itertools.chain([check.name], (f"{check.name} ({number})" for number in itertools.count(2)))
             name = next(name for name in names if name not in self._checks)
             self._checks[name] = replace(check, name=name)
-        self._standings = dict.fromkeys(self._checks, Standing())
+        self._standings = dict.fromkeys(self._checks, CheckState())
         self._failing: Mapping[str, str] = MappingProxyType({})
 
     def __repr__(self) -> str:

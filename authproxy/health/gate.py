@@ -13,7 +13,7 @@ from authproxy.errors import Unavailable
 DETAIL = "health check failed: please see /debug/health"
 
 
-class Health(Protocol):
+class FailingChecks(Protocol):
     """Knows what fails."""
 
     @property
@@ -21,10 +21,10 @@ class Health(Protocol):
         """The failing checks; empty: all is well."""
 
 
-class Gate:
+class HealthGate:
     """Pass on while all is well, else raise Unavailable."""
 
-    def __init__(self, app: App, health: Health) -> None:
+    def __init__(self, app: App, health: FailingChecks) -> None:
         self.app = app
         self.health = health
 

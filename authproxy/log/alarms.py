@@ -22,7 +22,7 @@ MAX_FAULTS = 256
 
 
 @dataclass(slots=True)
-class _Told:
+class _LastLine:
     at: float
     repeated: int = 0
 
@@ -32,7 +32,7 @@ class Alarms:
 
     def __init__(self, now: Clock = time.monotonic) -> None:
         self._now = now
-        self._told: OrderedDict[tuple[str, str], _Told] = OrderedDict()
+        self._told: OrderedDict[tuple[str, str], _LastLine] = OrderedDict()
         self._lock = threading.Lock()
 
     def sound(self, event: str, *, reason: str, **about: object) -> None:
@@ -43,7 +43,7 @@ class Alarms:
             if told is not None and now - told.at < EVERY_S:
                 told.repeated += 1
                 return
-            self._told[key] = _Told(now)
+            self._told[key] = _LastLine(now)
             self._told.move_to_end(key)
             if len(self._told) > MAX_FAULTS:
                 self._told.popitem(last=False)

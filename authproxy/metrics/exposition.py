@@ -13,7 +13,7 @@ from prometheus_client.utils import floatToGoString
 
 from authproxy import __version__
 from authproxy.metrics.families import BUILD_INFO, FAMILIES
-from authproxy.metrics.numbers import Family, Kind, Numbers
+from authproxy.metrics.numbers import Family, MetricKind, Numbers
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -51,13 +51,13 @@ class _Collector(Collector):
 
 
 def _metric(family: Family, rows: list[tuple[tuple[str, ...], list[float]]]) -> Metric:
-    if family.kind is Kind.HISTOGRAM:
+    if family.kind is MetricKind.HISTOGRAM:
         histogram = HistogramMetricFamily(family.name, family.about, labels=family.labels)
         bounds = [*map(floatToGoString, family.buckets), "+Inf"]
         for labels, (*counts, total) in rows:
             histogram.add_metric(labels, list(zip(bounds, itertools.accumulate(counts), strict=True)), total)
         return histogram
-    kind = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
+    kind = CounterMetricFamily if family.kind is MetricKind.COUNTER else GaugeMetricFamily
     single = kind(family.name, family.about, labels=family.labels)
     for labels, (value,) in rows:
         single.add_metric(labels, value)

@@ -4,101 +4,101 @@ Those that begin with `registry_http_` are CNCF Distribution's, with its labels,
 `handler.go`), so that its dashboards and alarms go on. `process_` is what every Prometheus client library has.
 """
 
-from authproxy.metrics.numbers import Family, Kind
+from authproxy.metrics.numbers import Family, MetricKind
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
 _BYTES = tuple(1024 * 2**power for power in range(22))  # 1 KiB to 2 GiB
 
 REQUESTS = Family(
     "registry_http_requests_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Requests that have ended, by what was asked for and how it was answered.",
     ("handler", "method", "code"),
 )
 DURATION = Family(
     "registry_http_request_duration_seconds",
-    Kind.HISTOGRAM,
+    MetricKind.HISTOGRAM,
     "From the head of a request to the end of its answer.",
     ("handler", "method"),
     _SECONDS,
 )
 REQUEST_SIZE = Family(
     "registry_http_request_size_bytes",
-    Kind.HISTOGRAM,
+    MetricKind.HISTOGRAM,
     "Bytes of the bodies that came in.",
     ("handler",),
     _BYTES,
 )
 RESPONSE_SIZE = Family(
     "registry_http_response_size_bytes",
-    Kind.HISTOGRAM,
+    MetricKind.HISTOGRAM,
     "Bytes of the bodies that went out.",
     ("handler",),
     _BYTES,
 )
-IN_FLIGHT = Family("registry_http_in_flight_requests", Kind.GAUGE, "Requests that are being answered now.")
+IN_FLIGHT = Family("registry_http_in_flight_requests", MetricKind.GAUGE, "Requests that are being answered now.")
 TOKEN_ANSWERS = Family(
     "authproxy_token_answers_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Answers of /token, by how they went.",
     ("result",),
     shown=(("granted",), ("refused",), ("malformed",), ("throttled",), ("failed",)),
 )
 LOGINS = Family(
     "authproxy_logins_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Names and passwords that were checked, at /token or with a request itself.",
     ("result",),
     shown=(("accepted",), ("refused",), ("throttled",)),
 )
 UPLOADS_PURGED = Family(
     "authproxy_uploads_purged_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Upload sessions that were given up and have been removed.",
     shown=((),),
 )
 AUDIT_LINES = Family(
     "authproxy_audit_lines_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Lines of the audit log, by where they go and whether they are kept.",
     ("sink", "result"),
 )
 HEALTH_CHECK_UP = Family(
     "authproxy_health_check_up",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "Whether a health check is well: 1, or 0 where it fails in any worker.",
     ("check",),
     lowest=True,
 )
 CERTIFICATE_EXPIRATION = Family(
     "authproxy_certificate_expiration_timestamp_seconds",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "When the certificate that serves expires, in seconds since 1970; of several workers the earliest.",
     ("path",),
     lowest=True,
 )
 UPSTREAM_UP = Family(
     "authproxy_upstream_up",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "Whether an address of an upstream is asked: 1, or 0 where it is left out in any worker.",
     ("address",),
     lowest=True,
 )
 UPSTREAM_IN_FLIGHT = Family(
     "authproxy_upstream_in_flight_requests",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "Requests to an address of an upstream that are being answered now.",
     ("address",),
 )
 UPSTREAM_FAILURES = Family(
     "authproxy_upstream_failures_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Requests that an address of an upstream did not answer, or with 502, 503 or 504.",
     ("address",),
 )
 RELOAD_LAST_LOOK = Family(
     "authproxy_reload_last_success_timestamp_seconds",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "When a part that is read again as it changes was looked at last, in seconds since 1970; of the worker that is"
     " furthest behind.",
     ("part",),
@@ -106,54 +106,56 @@ RELOAD_LAST_LOOK = Family(
 )
 RELOAD_FAILURES = Family(
     "authproxy_reload_failures_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Looks at a part that failed: its files could not be read, or do not load.",
     ("part",),
 )
 TASK_RESTARTS = Family(
     "authproxy_task_restarts_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Tasks beside the requests that ended and were begun again.",
     ("task",),
 )
 LOG_LINES_LOST = Family(
     "authproxy_log_lines_lost_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Lines of the log that could not be written.",
     shown=((),),
 )
-CONNECTIONS = Family("authproxy_connections", Kind.GAUGE, "Clients' connections that are open now, of all workers.")
-MAX_CONNECTIONS = Family("authproxy_max_connections", Kind.GAUGE, "The most that may be open, of all workers.")
+CONNECTIONS = Family(
+    "authproxy_connections", MetricKind.GAUGE, "Clients' connections that are open now, of all workers."
+)
+MAX_CONNECTIONS = Family("authproxy_max_connections", MetricKind.GAUGE, "The most that may be open, of all workers.")
 CONNECTIONS_ENDED = Family(
     "authproxy_connections_ended_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Connections that were ended to make room for new ones, by what they did.",
     ("reason",),
     shown=(("idle",), ("slow",)),
 )
 CONNECTIONS_REFUSED = Family(
     "authproxy_connections_refused_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "New connections that were closed at once, by what was used up.",
     ("reason",),
     shown=(("share",), ("budget",)),
 )
-WORKERS = Family("authproxy_workers", Kind.GAUGE, "Worker processes that serve.")
+WORKERS = Family("authproxy_workers", MetricKind.GAUGE, "Worker processes that serve.")
 BUILD_INFO = Family(
     "authproxy_build_info",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "Always 1; the labels say what is running.",
     ("version", "python"),
     lowest=True,
 )
-CPU_SECONDS = Family("process_cpu_seconds_total", Kind.COUNTER, "Time on the processor, of all workers.")
-RESIDENT_MEMORY = Family("process_resident_memory_bytes", Kind.GAUGE, "Memory in use, of all workers.")
-VIRTUAL_MEMORY = Family("process_virtual_memory_bytes", Kind.GAUGE, "Memory addressed, of all workers.")
-OPEN_FDS = Family("process_open_fds", Kind.GAUGE, "Open file descriptors, of all workers.")
-MAX_FDS = Family("process_max_fds", Kind.GAUGE, "The most that may be open, of all workers.")
+CPU_SECONDS = Family("process_cpu_seconds_total", MetricKind.COUNTER, "Time on the processor, of all workers.")
+RESIDENT_MEMORY = Family("process_resident_memory_bytes", MetricKind.GAUGE, "Memory in use, of all workers.")
+VIRTUAL_MEMORY = Family("process_virtual_memory_bytes", MetricKind.GAUGE, "Memory addressed, of all workers.")
+OPEN_FDS = Family("process_open_fds", MetricKind.GAUGE, "Open file descriptors, of all workers.")
+MAX_FDS = Family("process_max_fds", MetricKind.GAUGE, "The most that may be open, of all workers.")
 START_TIME = Family(
     "process_start_time_seconds",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "When the oldest worker started, in seconds since 1970.",
     lowest=True,
 )

@@ -38,7 +38,7 @@ SERVER_FAULT = "5"
 _SECONDS, _RECEIVED, _SENT = DURATION.buckets, REQUEST_SIZE.buckets, RESPONSE_SIZE.buckets
 
 
-class Served(Protocol):
+class EndedRequest(Protocol):
     """A request that has ended."""
 
     @property
@@ -62,7 +62,7 @@ class Served(Protocol):
         """How long it took."""
 
 
-class _Entry:
+class _RequestCounts:
     """All requests with one handler, method and status."""
 
     __slots__ = ("durations", "received", "received_bytes", "seconds", "sent", "sent_bytes")
@@ -78,10 +78,10 @@ class HttpCounts:
     """Counts requests. `record` is called on the event loop; `numbers` may be in another thread."""
 
     def __init__(self) -> None:
-        self._entries: dict[tuple[object, str, int], _Entry] = {}
+        self._entries: dict[tuple[object, str, int], _RequestCounts] = {}
         self.begun = 0  # those that have ended too
 
-    def record(self, served: Served) -> None:
+    def record(self, served: EndedRequest) -> None:
         """Count one request."""
         scope = served.scope
         route = scope.get(ROUTE)
@@ -96,10 +96,10 @@ class HttpCounts:
         entry.sent[bisect_left(_SENT, sent) if sent else 0] += 1
         entry.sent_bytes += sent
 
-    def _add(self, key: tuple[object, str, int]) -> _Entry:
+    def _add(self, key: tuple[object, str, int]) -> _RequestCounts:
         """The entry of a key seen for the first time. A client's inventions share one, so that memory is bounded."""
         what, method, status = key
-        return self._entries.setdefault((what, method if method in METHODS else OTHER_METHOD, status), _Entry())
+        return self._entries.setdefault((what, method if method in METHODS else OTHER_METHOD, status), _RequestCounts())
 
     @property
     def total(self) -> int:

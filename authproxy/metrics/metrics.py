@@ -11,7 +11,7 @@ import structlog
 from authproxy.asgi import App
 from authproxy.metrics.exposition import CONTENT_TYPE, about_this_process, render
 from authproxy.metrics.families import FAMILIES, WORKERS
-from authproxy.metrics.http import CountBegun, HttpCounts, Served
+from authproxy.metrics.http import CountBegun, EndedRequest, HttpCounts
 from authproxy.metrics.numbers import Family, Numbers, lasting, merge
 from authproxy.metrics.slots import Slot
 
@@ -42,7 +42,7 @@ class Metrics:
         self._before: Numbers = {}  # counted by those whose place this worker took
         self._one_at_a_time = threading.Lock()  # numbers that were taken first must not be written last
         # The way of a request leads here: no frame of our own in between.
-        self.record: Callable[[Served], None] = self._http.record
+        self.record: Callable[[EndedRequest], None] = self._http.record
 
     @property
     def is_shared(self) -> bool:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TypeAlias
 
 
-class Kind(Enum):
+class MetricKind(Enum):
     """What Prometheus makes of a family."""
 
     COUNTER = "counter"  # only grows: also that of a process which has died
@@ -20,7 +20,7 @@ class Family:
     """One metric. Its numbers are one value, or for a histogram a count for each bucket and past them, then the sum."""
 
     name: str
-    kind: Kind
+    kind: MetricKind
     about: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()  # upper bounds, themselves included
@@ -48,7 +48,7 @@ def merge(families: Mapping[str, Family], several: Iterable[Numbers]) -> Numbers
 
 def lasting(families: Mapping[str, Family], numbers: Numbers) -> Numbers:
     """What counts on when the process has ended: all but the gauges."""
-    return {key: values for key, values in numbers.items() if families[key[0]].kind is not Kind.GAUGE}
+    return {key: values for key, values in numbers.items() if families[key[0]].kind is not MetricKind.GAUGE}
 
 
 def dump(numbers: Numbers) -> bytes:

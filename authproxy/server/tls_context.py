@@ -15,7 +15,7 @@ from pathlib import Path
 from cryptography import x509
 
 from authproxy.errors import StartError
-from authproxy.files.pem import Wanted, find_fault
+from authproxy.files.pem import PemContent, find_fault
 from authproxy.files.text import FileIsUtf16, without_mark
 
 # RFC 9325 §4.2: ephemeral keys and AEAD alone, where OpenSSL's own list still has CBC. Those of TLS 1.3 are all good.
@@ -51,7 +51,7 @@ def read_leaf(pair: KeyPair) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(pair.certificate)
     except ValueError as exc:
-        fault = find_fault(pair.certificate, Wanted.CERTIFICATES) or f"is not a PEM certificate: {exc}"
+        fault = find_fault(pair.certificate, PemContent.CERTIFICATES) or f"is not a PEM certificate: {exc}"
         raise StartError(f"http.tls.certificate: {pair.certificate_file} {fault}") from exc
 
 
@@ -84,7 +84,7 @@ def make_tls(pair: KeyPair) -> ssl.SSLContext:
             raise StartError(
                 f"http.tls.key: {key} does not fit the certificate {certificate}: name the key it was made with"
             ) from None
-        if (fault := find_fault(pair.key, Wanted.PRIVATE_KEY)) is not None:
+        if (fault := find_fault(pair.key, PemContent.PRIVATE_KEY)) is not None:
             raise StartError(f"http.tls.key: {key} {fault}") from None
         raise StartError(
             f"http.tls: {certificate} and {key} must be a PEM certificate and its PEM key ({exc})"

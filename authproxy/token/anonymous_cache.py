@@ -25,7 +25,7 @@ MAX_QUERY_BYTES = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class CachedAnswer:
     """A question as it was read, and its answer as it was sent."""
 
     request: TokenRequest
@@ -34,20 +34,20 @@ class Answered:
     body: bytes
 
 
-class AnonymousAnswers:
+class AnonymousCache:
     """For one event loop. `now` counts seconds and never goes back."""
 
     def __init__(self, *, now: Clock = time.monotonic, max_answers: int = MAX_ANSWERS) -> None:
         self._now = now
         self._max_answers = max_answers
-        self._held: dict[Question, tuple[float, Answered]] = {}  # until when; the first is the next to go
+        self._held: dict[Question, tuple[float, CachedAnswer]] = {}  # until when; the first is the next to go
 
-    def find(self, question: Question) -> Answered | None:
+    def find(self, question: Question) -> CachedAnswer | None:
         """The answer that was given a moment ago."""
         held = self._held.get(question)
         return held[1] if held is not None and self._now() < held[0] else None
 
-    def hold(self, question: Question, answered: Answered) -> None:
+    def hold(self, question: Question, answered: CachedAnswer) -> None:
         """Let this answer serve the same question."""
         if len(question[2]) > MAX_QUERY_BYTES:
             return

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from authproxy.asgi import Scope
-from authproxy.audit.event import Event, Kind, Record, came_from
+from authproxy.audit.event import Event, EventKind, Record, came_from
 from authproxy.principal import Principal
 from authproxy.token.grant import TokenAnswer
 from authproxy.token.request import TokenRequest
@@ -20,7 +20,7 @@ class TokenAudit:
         is_whole = all(verdict.allowed for verdict in answer.verdicts)
         self.record(
             Event(
-                Kind.TOKEN_ISSUED if is_whole else Kind.TOKEN_CUT_DOWN,
+                EventKind.TOKEN_ISSUED if is_whole else EventKind.TOKEN_CUT_DOWN,
                 answer.principal,
                 **came_from(scope),
                 asked=request.accesses,
@@ -35,7 +35,7 @@ class TokenAudit:
         """A login was refused; the name is only what was claimed. None: the request could not be read."""
         self.record(
             Event(
-                Kind.LOGIN_REFUSED,
+                EventKind.LOGIN_REFUSED,
                 Principal(request.user if request else ""),
                 **came_from(scope),
                 asked=request.accesses if request else (),

@@ -23,7 +23,7 @@ from authproxy.asgi import (
 from authproxy.authorization import basic_challenge
 from authproxy.client_view import UNKNOWN
 from authproxy.errors import CredentialsRefused, TokenRequestInvalid, Unsupported
-from authproxy.token.anonymous_cache import AnonymousAnswers, Answered
+from authproxy.token.anonymous_cache import AnonymousCache, CachedAnswer
 from authproxy.token.audit import TokenAudit
 from authproxy.token.grant import TokenAnswer, TokenService
 from authproxy.token.jws import to_json
@@ -46,7 +46,7 @@ class TokenEndpoint:
     def __init__(self, service: TokenService, audit: TokenAudit | None = None) -> None:
         self.service = service
         self.audit = audit
-        self._anonymous = AnonymousAnswers()
+        self._anonymous = AnonymousCache()
         # RFC 9110 §11.6.1: every 401 has a challenge. No client answers this one by itself: they come here with what
         # they have, and the challenge that sends them here is the one of /v2/.
         self._challenge = ("WWW-Authenticate", basic_challenge(service.service))
@@ -64,7 +64,7 @@ class TokenEndpoint:
             self.audit.answered(scope, answered.request, answered.answer)
         await send_whole(send, 200, list(answered.headers), b"" if method == "HEAD" else answered.body)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answered:
+    async def _answer(self, scope: Scope, receive: Receive) -> CachedAnswer:
         """The answer to a request, or what the same anonymous question was answered a moment ago."""
         if scope["method"] == "POST" or find_header(scope["headers"], b"authorization") is not None:
             return await self._answer_anew(scope, receive)
@@ -75,7 +75,7 @@ class TokenEndpoint:
             self._anonymous.hold(question, answered)
         return answered
 
-    async def _answer_anew(self, scope: Scope, receive: Receive) -> Answered:
+    async def _answer_anew(self, scope: Scope, receive: Receive) -> CachedAnswer:
         request: TokenRequest | None = None
         try:
             request = await self._parse(scope, receive)
@@ -86,7 +86,7 @@ class TokenEndpoint:
             if self.audit is not None:
                 self.audit.refused(scope, request, reason)
             raise CredentialsRefused(str(exc), detail=exc.detail, headers=[*exc.headers, self._challenge]) from exc
-        return Answered(request, answer, *_as_json(answer))
+        return CachedAnswer(request, answer, *_as_json(answer))
 
     async def _parse(self, scope: Scope, receive: Receive) -> TokenRequest:
         headers = scope["headers"]

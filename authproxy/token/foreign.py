@@ -21,7 +21,7 @@ import structlog
 from cryptography import x509
 
 from authproxy.errors import StartError
-from authproxy.files.pem import Wanted, find_fault
+from authproxy.files.pem import PemContent, find_fault
 from authproxy.files.reload import Reloaded
 from authproxy.files.text import read_content
 from authproxy.token.certificate_chain import verify_chain
@@ -137,7 +137,7 @@ def _read_bundle(path: Path) -> tuple[x509.Certificate, ...]:
     try:
         return tuple(x509.load_pem_x509_certificates(content))
     except ValueError as exc:
-        fault = find_fault(content, Wanted.CERTIFICATES) or f"is not a bundle of PEM certificates: {exc}"
+        fault = find_fault(content, PemContent.CERTIFICATES) or f"is not a bundle of PEM certificates: {exc}"
         raise StartError(f"auth.token.rootcertbundle: {path} {fault}") from exc
 
 
@@ -151,7 +151,7 @@ def _named_by_bundle(certificates: Iterable[x509.Certificate]) -> Iterable[tuple
 
 def _read_jwks(path: Path) -> dict[str, PublicKey]:
     read = _read("jwks", path)
-    if (fault := find_fault(read, Wanted.KEY_SET)) is not None:
+    if (fault := find_fault(read, PemContent.KEY_SET)) is not None:
         raise StartError(f"auth.token.jwks: {path} {fault}")
     try:
         content = json.loads(read)

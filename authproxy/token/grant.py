@@ -36,8 +36,8 @@ class Identities(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What the policies say to a wish, all of it by the same rules."""
+class TokenDecision:
+    """What the policies say to requested accesses, all of it by the same rules."""
 
     granted: tuple[Access, ...]  # what is allowed of it: see `within`
     holder: Principal  # as much of the caller as a rule may ask of the token later
@@ -45,11 +45,11 @@ class Judgement:
     verdicts: tuple[Verdict, ...] = ()  # on each single action, and why
 
 
-class Judge(Protocol):
+class TokenPolicies(Protocol):
     """Decides what a caller may do."""
 
-    def judge(self, principal: Principal, accesses: tuple[Access, ...], view: ClientView) -> Judgement:
-        """Judge a wish that came from there."""
+    def decide(self, principal: Principal, accesses: tuple[Access, ...], view: ClientView) -> TokenDecision:
+        """What the caller gets of `accesses`, asked for from `view`."""
 
 
 class AccessTokens(Protocol):
@@ -94,7 +94,7 @@ class TokenService:
 
     service: str
     identities: Identities
-    judge: Judge
+    policies: TokenPolicies
     issuer: AccessTokens
     refresh: RefreshTokens
     revocations: Revocations = field(default_factory=NobodyRevoked)
@@ -108,8 +108,8 @@ class TokenService:
         if request.service is not None and request.service != self.service:
             raise TokenRequestInvalid(f"this service is not served here; served: {self.service}")
         principal, proved_at = await self._identify(request, view.client)
-        judgement = self.judge.judge(principal, request.accesses, view)
-        issued = self.issuer.issue(judgement.holder, judgement.granted, judgement.lifetime_s)
+        decision = self.policies.decide(principal, request.accesses, view)
+        issued = self.issuer.issue(decision.holder, decision.granted, decision.lifetime_s)
         if self.revocations.refuses(principal.name, issued.issued_at):
             message = f"the tokens of {principal.name} are being revoked; come back in {LEARNED_WITHIN_S} seconds"
             raise TooManyRequests(message, retry_after_s=LEARNED_WITHIN_S)
@@ -120,7 +120,7 @@ class TokenService:
             )
         wants_refresh = self.gives_refresh and request.offline and not principal.is_anonymous
         refresh_token = self.refresh.issue(principal, proved_at) if wants_refresh else None
-        return TokenAnswer(issued, judgement.granted, refresh_token, request.shows_scope, principal, judgement.verdicts)
+        return TokenAnswer(issued, decision.granted, refresh_token, request.shows_scope, principal, decision.verdicts)
 
     async def _identify(self, request: TokenRequest, client: str) -> tuple[Principal, int | None]:
         """Who asks, and when their password was proved (None: now)."""

@@ -4,7 +4,7 @@ Reading proves nothing: `parse_jws` takes a token apart, `check_claims` judges w
 a token is refused is a class of its own, for the log; outside it is just `invalid_token`.
 
     InvalidToken (access.py)
-    ├── Malformed          no token at all, or one that two readers could understand in two ways
+    ├── MalformedToken          no token at all, or one that two readers could understand in two ways
     ├── UntrustedKey       signed by nobody we trust, or with an algorithm that is not the key's
     ├── BadSignature       the key did not sign this
     ├── WrongClaim         another issuer, audience or kind of token
@@ -40,7 +40,7 @@ to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
 
-class Malformed(InvalidToken):
+class MalformedToken(InvalidToken):
     """Not a token in compact form, or one whose JSON has doubled members."""
 
 
@@ -100,13 +100,13 @@ class Expected:
 
 
 def parse_jws(text: str) -> Jws:
-    """Take a token apart. Raises Malformed."""
+    """Take a token apart. Raises MalformedToken."""
     match = _COMPACT.fullmatch(text) if len(text) <= MAX_TOKEN_LENGTH else None
     if match is None:
-        raise Malformed("not a token in compact form")
+        raise MalformedToken("not a token in compact form")
     header = _load_object(match[1])
     if "crit" in header:  # RFC 7515 §4.1.11: extensions that must be understood; we know none
-        raise Malformed("the header has crit")
+        raise MalformedToken("the header has crit")
     return Jws(header, _load_object(match[2]), f"{match[1]}.{match[2]}".encode(), _decode(match[3]))
 
 
@@ -129,8 +129,8 @@ def to_base64url(content: bytes) -> bytes:
 def check_claims(claims: Mapping[str, Any], expected: Expected, now: float) -> tuple[Grant, float]:
     """What verified claims grant, and until when (seconds since 1970, leeway included).
 
-    RFC 7519 §4.1. Raises WrongClaim, OutOfTime, Malformed where a claim has another type than it must, and ExpiredToken
-    where all is well but the time.
+    RFC 7519 §4.1. Raises WrongClaim, OutOfTime, MalformedToken if a claim has the wrong type, and ExpiredToken if only
+    the time is over.
     """
     if claims.get("iss") != expected.issuer:
         raise WrongClaim(f"iss is {claims.get('iss')!r}")
@@ -142,12 +142,12 @@ def check_claims(claims: Mapping[str, Any], expected: Expected, now: float) -> t
         raise OutOfTime("not yet valid")
     subject = claims.get("sub", "")
     if not isinstance(subject, str):
-        raise Malformed("sub is no text")
+        raise MalformedToken("sub is no text")
     try:
         holder = holder_from_claim(subject, claims.get(HOLDER))
         grant = Grant(subject, from_claim(claims.get("access")), holder, _text(claims, "jti"))
     except ValueError as exc:
-        raise Malformed(str(exc)) from exc
+        raise MalformedToken(str(exc)) from exc
     if now >= until:
         raise ExpiredToken(grant)
     return grant, until
@@ -162,13 +162,13 @@ def _text(claims: Mapping[str, Any], name: str) -> str:
 def _time(claims: Mapping[str, Any], name: str, default: float | None) -> float:
     value = claims.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Malformed(f"{name} is missing or no number")
+        raise MalformedToken(f"{name} is missing or no number")
     try:
         moment = float(value)
     except OverflowError:
         moment = math.inf
     if moment == math.inf:  # JSON's 1e999
-        raise Malformed(f"{name} is no time")
+        raise MalformedToken(f"{name} is no time")
     return moment
 
 
@@ -178,9 +178,9 @@ def _load_object(segment: str) -> dict[str, Any]:
             _decode(segment).decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError) as exc:
-        raise Malformed(f"not JSON as it must be: {exc}") from exc
+        raise MalformedToken(f"not JSON as it must be: {exc}") from exc
     if not isinstance(content, dict):
-        raise Malformed("not a JSON object")
+        raise MalformedToken("not a JSON object")
     return content
 
 
@@ -200,7 +200,7 @@ def _decode(segment: str) -> bytes:
     try:
         content = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except (binascii.Error, ValueError) as exc:
-        raise Malformed("not base64url") from exc
+        raise MalformedToken("not base64url") from exc
     if to_base64url(content).decode("ascii") != segment:  # stray bits at the end: the same token in several spellings
-        raise Malformed("not base64url in its one form")
+        raise MalformedToken("not base64url in its one form")
     return content

@@ -25,7 +25,7 @@ class Recognizer(Protocol):
         """Whether this is one that we signed, be it good or not."""
 
 
-class WithoutMisplaced:
+class RefuseMisplacedRefreshTokens:
     """The same identities; what cannot be a password is refused with the reason before it is checked."""
 
     def __init__(self, identities: Identities, refresh_tokens: Recognizer) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from authproxy.access import InvalidToken
 from authproxy.clock import Clock
 from authproxy.principal import Principal
-from authproxy.token.jws import BadSignature, Malformed, WrongClaim, encode_segment, parse_jws, seal, to_json
+from authproxy.token.jws import BadSignature, MalformedToken, WrongClaim, encode_segment, parse_jws, seal, to_json
 
 _HEADER = {"alg": "HS256", "typ": "authproxy-refresh"}
 
@@ -69,7 +69,7 @@ class RefreshTokens:
             case {"sub": str(subject), "stamp": str(stamp), "iat": int(issued_at)} if subject:
                 return Refresh(subject, stamp, issued_at)
             case _:
-                raise Malformed("a refresh token without its claims")
+                raise MalformedToken("a refresh token without its claims")
 
     def is_ours(self, text: str) -> bool:
         """Whether this is a token that we signed, be it good or not."""

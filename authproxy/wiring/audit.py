@@ -6,8 +6,8 @@ from functools import partial
 
 from authproxy.audit.event import Event, Record
 from authproxy.audit.file import FileSink, check_place
-from authproxy.audit.log import Audit
-from authproxy.audit.sink import Sink
+from authproxy.audit.log import AuditLog
+from authproxy.audit.sink import AuditSink
 from authproxy.audit.stdout import StdoutSink
 from authproxy.audit.syslog import SyslogSink
 from authproxy.audit.webhook import WebhookSink
@@ -20,7 +20,7 @@ from authproxy.wiring.lifespan import Parts
 
 def make_audit(section: Section, parts: Parts) -> Record:
     """A record that every sink of the section gets. Raises StartError where a file could not be made."""
-    audits = [Audit(sink) for sink in make_sinks(section)]
+    audits = [AuditLog(sink) for sink in make_sinks(section)]
     parts.closers.extend(partial(asyncio.to_thread, audit.close) for audit in audits)
     parts.metrics.watch(AUDIT_LINES, partial(_count, audits))
     if len(audits) == 1:
@@ -28,7 +28,7 @@ def make_audit(section: Section, parts: Parts) -> Record:
     return partial(_record_everywhere, audits)
 
 
-def make_sinks(section: Section) -> Iterator[Sink]:
+def make_sinks(section: Section) -> Iterator[AuditSink]:
     """The sinks of a section, none of them open. Raises StartError where a file could not be made."""
     if section.file is not None:
         check_place(section.file.path)
@@ -47,12 +47,12 @@ def _syslog(section: AuditSyslog) -> SyslogSink:
     return SyslogSink((address.host, address.port) if isinstance(address, Address) else address)
 
 
-def _record_everywhere(audits: list[Audit], event: Event) -> None:
+def _record_everywhere(audits: list[AuditLog], event: Event) -> None:
     for audit in audits:
         audit.record(event)
 
 
-def _count(audits: list[Audit]) -> dict[tuple[str, ...], float]:
+def _count(audits: list[AuditLog]) -> dict[tuple[str, ...], float]:
     return {
         (audit.name, result): count
         for audit in audits

@@ -12,8 +12,8 @@ from authproxy.config.sections.auth import Auth, AuthHtpasswd, AuthSilly, AuthTo
 from authproxy.config.sections.storage import UploadPurging
 from authproxy.config.settings import Mode, Settings, Token
 from authproxy.edge.audit import AuditRefusals
-from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute, Users, Verifier
-from authproxy.edge.challenge import BasicChallenge, BearerChallenge, Challenge
+from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute, TokenVerifier, Users
+from authproxy.edge.challenge import BasicChallenge, BearerChallenge, ChallengeMaker
 from authproxy.edge.signed_sessions import SessionSigner, SignSessions
 from authproxy.edge.silly import AcceptAnything
 from authproxy.edge.tag_rules import EnforceTagRules
@@ -30,7 +30,7 @@ from authproxy.token.issuer import Issuer
 from authproxy.token.jose_header import HeaderStyle
 from authproxy.token.jwks_endpoint import Issued
 from authproxy.token.keyring import KeyRing
-from authproxy.token.misplaced_refresh_token import WithoutMisplaced
+from authproxy.token.misplaced_refresh_token import RefuseMisplacedRefreshTokens
 from authproxy.token.refresh import RefreshTokens
 from authproxy.token.revocations import NobodyRevoked, RevocationFolder, Revocations
 from authproxy.token.verifier import foreign_verifier, own_verifier
@@ -39,7 +39,7 @@ from authproxy.web.endpoint import Endpoint
 from authproxy.web.token import token_endpoints
 from authproxy.wiring.audit import make_audit
 from authproxy.wiring.lifespan import Parts
-from authproxy.wiring.policy import EveryUserEverything, PolicyJudge, PolicyPermissions, PolicyReasons
+from authproxy.wiring.policy import EveryUserEverything, PolicyEvaluator, PolicyPermissions, PolicyReasons
 
 Layer: TypeAlias = Callable[[App], App]
 
@@ -72,7 +72,7 @@ def _by_mode(settings: Settings, parts: Parts, fallback_secret: bytes, record: R
         case Settings(mode=Mode.BASIC, auth=Auth(htpasswd=AuthHtpasswd() as htpasswd)):
             provision_htpasswd(htpasswd.path)
             policies = _policies(settings, parts)
-            granting = EveryUserEverything() if policies is None else PolicyJudge(policies)
+            granting = EveryUserEverything() if policies is None else PolicyEvaluator(policies)
             basic = BasicAccess(_directory(settings, parts, key=fallback_secret), granting)
             challenge = BasicChallenge(htpasswd.realm)
             layers = _authorizing(settings, fallback_secret, challenge=challenge, basic=basic, policies=policies)
@@ -94,8 +94,8 @@ def _by_mode(settings: Settings, parts: Parts, fallback_secret: bytes, record: R
             directory = _directory(settings, parts, key=keyring.secret("stamps"), refresh=refresh)
             policies = _policies(settings, parts)
             assert policies is not None  # where tokens are issued there are policies
-            judge, revocations = PolicyJudge(policies), _revocations(token, parts)
-            service = _token_service(token, keyring, directory, judge, refresh, revocations)
+            evaluator, revocations = PolicyEvaluator(policies), _revocations(token, parts)
+            service = _token_service(token, keyring, directory, evaluator, refresh, revocations)
             endpoints = [
                 *token_endpoints(service, TokenAudit(record) if record is not None else None),
                 *discovery_endpoints(keyring, Issued(token.issuer, token.realm, token.refresh)),
@@ -105,7 +105,7 @@ def _by_mode(settings: Settings, parts: Parts, fallback_secret: bytes, record: R
                 keyring.secret("sessions"),
                 challenge=BearerChallenge(token.service, token.realm),
                 verifier=own_verifier(keyring, issuer=token.issuer, service=token.service, revocations=revocations),
-                basic=BasicAccess(directory, judge),
+                basic=BasicAccess(directory, evaluator),
                 reasons=PolicyReasons(directory, policies),
                 users=directory,
                 policies=policies,
@@ -125,14 +125,14 @@ def _token_service(
     token: Token,
     keyring: KeyRing,
     directory: CountedLogins,
-    judge: PolicyJudge,
+    evaluator: PolicyEvaluator,
     refresh: RefreshTokens,
     revocations: Revocations,
 ) -> TokenService:
     return TokenService(
         service=token.service,
         identities=directory,
-        judge=judge,
+        policies=evaluator,
         issuer=Issuer(
             keyring, token.issuer, token.service, int(token.lifetime.total_seconds()), style=_header_style(token)
         ),
@@ -165,7 +165,9 @@ def _directory(settings: Settings, parts: Parts, *, key: bytes, refresh: Refresh
             sources.append(users_source(identity.users.path, passwords=passwords, key=key, once=parts.once))
     directory = Directory(sources, passwords=passwords, key=key)
     parts.reloadables.append(directory)
-    return CountedLogins(directory if refresh is None else WithoutMisplaced(directory, refresh), parts.metrics)
+    return CountedLogins(
+        directory if refresh is None else RefuseMisplacedRefreshTokens(directory, refresh), parts.metrics
+    )
 
 
 def _policies(settings: Settings, parts: Parts) -> Policies | None:
@@ -180,8 +182,8 @@ def _authorizing(
     settings: Settings,
     secret: bytes,
     *,
-    challenge: Challenge,
-    verifier: Verifier | None = None,
+    challenge: ChallengeMaker,
+    verifier: TokenVerifier | None = None,
     basic: BasicAccess | None = None,
     reasons: PolicyReasons | None = None,
     users: Users | None = None,

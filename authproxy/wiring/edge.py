@@ -6,7 +6,7 @@ from authproxy.config.sections.cors import Cors as CorsSection
 from authproxy.config.sections.http import Http
 from authproxy.edge.cors import Cors
 from authproxy.edge.headers import CommonHeaders
-from authproxy.edge.maintenance import Maintenance
+from authproxy.edge.maintenance import MaintenanceFile
 from authproxy.wiring.lifespan import Parts
 
 # What is served is what its type says; a browser must not take a blob for a page of ours (WHATWG Fetch §3.6).
@@ -20,13 +20,13 @@ def make_headers(http: Http) -> CommonHeaders:
     return CommonHeaders(everywhere, by_path, _cors(http.cors) if http.cors is not None else None)
 
 
-def make_maintenance(http: Http, parts: Parts) -> Maintenance | None:
+def make_maintenance(http: Http, parts: Parts) -> MaintenanceFile | None:
     """The file that turns everybody away, looked at again and again; None where there is none in the configuration."""
     section = http.maintenance
     if section is None:
         return None
     retry_after_s = math.ceil(section.retryafter.total_seconds())
-    maintenance = Maintenance(section.file, message=section.message, retry_after_s=retry_after_s)
+    maintenance = MaintenanceFile(section.file, message=section.message, retry_after_s=retry_after_s)
     parts.reloadables.append(maintenance)
     return maintenance
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from authproxy.config.sections.health import HttpCheck, TcpCheck
 from authproxy.config.settings import Settings
-from authproxy.edge.maintenance import Maintenance
+from authproxy.edge.maintenance import MaintenanceFile
 from authproxy.edge.probes import Reasons
 from authproxy.health.check import Check
 from authproxy.health.check_kinds import file_check, http_check, look_at_folder, storage_check, tcp_check
@@ -52,7 +52,7 @@ def _tcp(row: TcpCheck) -> Check:
     return tcp_check(row.addr.host, row.addr.port, interval=row.interval, timeout=row.timeout, threshold=row.threshold)
 
 
-def make_reasons(parts: Parts, maintenance: Maintenance | None) -> Reasons:
+def make_reasons(parts: Parts, maintenance: MaintenanceFile | None) -> Reasons:
     """Asked for each probe: cheap, and about this process alone."""
 
     def reasons() -> Sequence[str]:

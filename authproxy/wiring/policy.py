@@ -1,6 +1,6 @@
 """The rules in force, as the other parts ask them.
 
-PolicyJudge          `/token` and passwords: what a caller gets of what it asks for
+PolicyEvaluator          `/token` and passwords: what a caller gets of what it asks for
 EveryUserEverything  the same where the configuration has no policies
 PolicyReasons        the edge: why a token lacks something
 PolicyPermissions    the edge and the backend: what is decided only where a request is served
@@ -23,7 +23,7 @@ from authproxy.policy.request import RequestFacts
 from authproxy.principal import ANONYMOUS, Principal
 from authproxy.reference import Repository, Tag, parse_repository
 from authproxy.route import Kind, Route
-from authproxy.token.grant import Judgement, within
+from authproxy.token.grant import TokenDecision, within
 
 # What is remembered, in bytes; and what an entry takes, for itself and for each access.
 MAX_BYTES = 16 * 1024 * 1024
@@ -46,43 +46,43 @@ _ASKED: dict[tuple[Kind, str], tuple[Action, ...]] = {
 _TLS = {"https": True, "http": False}
 
 
-class PolicyJudge:
-    """Judges by the rules in force.
+class PolicyEvaluator:
+    """Evaluates the rules in force for `/token` and for Basic authentication.
 
-    The same wish of the same caller is judged once, as long as the rules stay and none has a condition: those may turn
-    on the time and on the request. A source hands out one value for a caller while its files stay as they are.
+    Decides once for the same caller and accesses while the rules stay and none has a condition: conditions may depend
+    on the time and the request. A source returns the same value for a caller while its files stay as they are.
     """
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
-        self._rules = policies.current  # by which `_judged` was judged
+        self._rules = policies.current  # by which `_decided` was made
         # By the identity of the caller and the wish; with the caller, so that no other value takes that identity.
-        self._judged: Bounded[tuple[int, tuple[Access, ...]], tuple[Principal, Judgement]] = Bounded(MAX_BYTES)
+        self._decided: Bounded[tuple[int, tuple[Access, ...]], tuple[Principal, TokenDecision]] = Bounded(MAX_BYTES)
 
     def granted(self, principal: Principal, accesses: Iterable[Access], view: ClientView) -> frozenset[Access]:
-        """See `edge.authorize.Policies`."""
+        """See `edge.authorize.AccessPolicies`."""
         return self._policies.granted(principal, accesses, request_facts(view))
 
-    def judge(self, principal: Principal, accesses: tuple[Access, ...], view: ClientView) -> Judgement:
-        """See `token.grant.Judge`."""
+    def decide(self, principal: Principal, accesses: tuple[Access, ...], view: ClientView) -> TokenDecision:
+        """See `token.grant.TokenPolicies`."""
         if self._policies.current is not self._rules:
             self._rules = self._policies.current
-            self._judged = Bounded(MAX_BYTES)
+            self._decided = Bounded(MAX_BYTES)
         if self._rules.has_conditions:
-            return self._judge(principal, accesses, view)
+            return self._decide(principal, accesses, view)
         question = id(principal), accesses
-        if (known := self._judged.get(question)) is not None:
+        if (known := self._decided.get(question)) is not None:
             return known[1]
-        judgement = self._judge(principal, accesses, view)
-        self._judged.put(question, (principal, judgement), ENTRY_BYTES * (1 + len(accesses)))
-        return judgement
+        decision = self._decide(principal, accesses, view)
+        self._decided.put(question, (principal, decision), ENTRY_BYTES * (1 + len(accesses)))
+        return decision
 
-    def _judge(self, principal: Principal, accesses: tuple[Access, ...], view: ClientView) -> Judgement:
+    def _decide(self, principal: Principal, accesses: tuple[Access, ...], view: ClientView) -> TokenDecision:
         decided = self._policies.decided(principal, accesses, request_facts(view))
         allowed = [(access, decision) for access, decision in decided if decision.allowed]
         granted = within(accesses, frozenset([access for access, _ in allowed]))
         lifetimes = [decision.lifetime_s for _, decision in allowed if decision.lifetime_s is not None]
-        return Judgement(
+        return TokenDecision(
             granted,
             self._policies.carried(principal, granted).to_principal(principal.name),
             min(lifetimes, default=None),
@@ -94,7 +94,7 @@ class EveryUserEverything:
     """The policies of a registry that has none: who has a password may do everything, as in CNCF Distribution."""
 
     def granted(self, principal: Principal, accesses: Iterable[Access], view: ClientView) -> frozenset[Access]:
-        """See `edge.authorize.Policies`."""
+        """See `edge.authorize.AccessPolicies`."""
         del view
         if principal.is_anonymous:
             return frozenset()

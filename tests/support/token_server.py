@@ -11,10 +11,10 @@ from authproxy.identity.directory import Directory
 from authproxy.identity.passwords import Passwords
 from authproxy.identity.source import htpasswd_source, users_source
 from authproxy.principal import Principal
-from authproxy.token.grant import Judgement, TokenService, within
+from authproxy.token.grant import TokenDecision, TokenService, within
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing
-from authproxy.token.misplaced_refresh_token import WithoutMisplaced
+from authproxy.token.misplaced_refresh_token import RefuseMisplacedRefreshTokens
 from authproxy.token.refresh import RefreshTokens
 from authproxy.token.revocations import RevocationFolder
 from authproxy.token.verifier import Verifier, own_verifier
@@ -26,7 +26,7 @@ HASHES = {name: hash_password(password, 4) for name, password in (("alice", "won
 class OwnSpace:
     """Policies: everybody their own name, signed-in users pull `public`, anonymous callers pull `open`."""
 
-    def judge(self, principal: Principal, accesses: tuple[Access, ...], view: ClientView) -> Judgement:
+    def decide(self, principal: Principal, accesses: tuple[Access, ...], view: ClientView) -> TokenDecision:
         """Those of the wish that fit; nothing of the holder matters later but the name."""
         del view
 
@@ -40,7 +40,7 @@ class OwnSpace:
 
         verdicts = tuple(Verdict(access, fits(access), rule="own space") for access in accesses)
         allowed = frozenset(verdict.access for verdict in verdicts if verdict.allowed)
-        return Judgement(within(accesses, allowed), Principal(principal.name), verdicts=verdicts)
+        return TokenDecision(within(accesses, allowed), Principal(principal.name), verdicts=verdicts)
 
 
 @dataclass
@@ -73,7 +73,7 @@ class World:
         )
         self.state = self.folder / "state"
         self.revocations = RevocationFolder(self.state)
-        identities = WithoutMisplaced(self.directory, self.refresh)
+        identities = RefuseMisplacedRefreshTokens(self.directory, self.refresh)
         self.service = TokenService("registry", identities, OwnSpace(), self.issuer, self.refresh, self.revocations)
 
     def verifier(self) -> Verifier:

@@ -12,8 +12,8 @@ from authproxy.cli.audit.files import Since, Until, find_files, parse_option, te
 from authproxy.cli.examples import examples
 
 if TYPE_CHECKING:
-    from authproxy.audit.read import Entry, Growing
-    from authproxy.audit.verify import Report
+    from authproxy.audit.read import AuditEntry, Growing
+    from authproxy.audit.verify import ChainReport
 
 # How long `tail --follow` waits between two looks, in seconds.
 LOOK_EVERY_S = 0.5
@@ -127,18 +127,18 @@ def search(
 
     Exit code 0: there are some; 1: there are none; 2: the log cannot be read.
     """
-    from authproxy.audit.event import Kind
+    from authproxy.audit.event import EventKind
     from authproxy.audit.read import read_merged
-    from authproxy.audit.search import Wanted
+    from authproxy.audit.search import LineFilter
 
-    if kind is not None and kind not in set(Kind):
-        raise typer.BadParameter(f'"{kind}" is no kind; allowed: {", ".join(Kind)}', param_hint="--kind")
+    if kind is not None and kind not in set(EventKind):
+        raise typer.BadParameter(f'"{kind}" is no kind; allowed: {", ".join(EventKind)}', param_hint="--kind")
     now = time.time()
-    wanted = Wanted(
+    wanted = LineFilter(
         user=user,
         repository=repository,
         client=client,
-        kind=Kind(kind) if kind is not None else None,
+        kind=EventKind(kind) if kind is not None else None,
         request_id=request_id,
         jti=jti,
         since=parse_option(since, now, "--since"),
@@ -156,14 +156,14 @@ def _find_newest(files: list[Path] | None, config: Path | None) -> list[Path]:
     return [path for path in find_files(files, config) if files or not path.suffix[1:].isdecimal()]
 
 
-def _news(growing: "dict[Path, Growing]") -> "list[Entry]":
+def _news(growing: "dict[Path, Growing]") -> "list[AuditEntry]":
     from authproxy.audit.read import parse_all
 
     news = [entry for file in growing.values() for entry in parse_all(file.more())]
     return sorted(news, key=lambda entry: entry.time)
 
 
-def _show(entries: "Iterable[Entry]", *, as_json: bool) -> int:
+def _show(entries: "Iterable[AuditEntry]", *, as_json: bool) -> int:
     from authproxy.audit.search import render
 
     count = 0
@@ -172,7 +172,7 @@ def _show(entries: "Iterable[Entry]", *, as_json: bool) -> int:
     return count
 
 
-def _summary(report: "Report") -> Iterator[str]:
+def _summary(report: "ChainReport") -> Iterator[str]:
     if report.passed_over:
         yield f"passed over: {report.passed_over} lines that are not of the log"
     for chain in report.chains:

@@ -14,7 +14,7 @@ from authproxy.cli.policy.files import ConfigOption, load_settings, policies_pat
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from authproxy.audit.read import Entry
+    from authproxy.audit.read import AuditEntry
 
 # More faults of a log are counted and not named: `authproxy audit verify` names them all.
 MAX_FAULTS = 10
@@ -100,8 +100,8 @@ def _warn_of_faults(files: "Sequence[Path]") -> None:
         )
 
 
-def _within(entries: "Iterable[Entry]", since: str | None, until: str | None) -> "Iterator[Entry]":
-    from authproxy.audit.search import Wanted
+def _within(entries: "Iterable[AuditEntry]", since: str | None, until: str | None) -> "Iterator[AuditEntry]":
+    from authproxy.audit.search import LineFilter
 
-    wanted = Wanted(since=since, until=until)
+    wanted = LineFilter(since=since, until=until)
     return (entry for entry in entries if wanted.includes(entry.line.fields))

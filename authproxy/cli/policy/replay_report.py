@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from authproxy.audit.event import Event, Kind, Verdict
+from authproxy.audit.event import Event, EventKind, Verdict
 from authproxy.audit.log import rfc3339
-from authproxy.audit.read import Entry, parse_event
+from authproxy.audit.read import AuditEntry, parse_event
 from authproxy.audit.search import shown
 from authproxy.policy.replay import Change, Past, Replay, Tally, Untold, is_all
 from authproxy.policy.request import RequestFacts
@@ -37,7 +37,7 @@ class Replayed:
         """Whether every decision was told, and is the same."""
         return not self.changes.count and not self.untold
 
-    def take(self, entries: Iterable[Entry]) -> Iterator[Change]:
+    def take(self, entries: Iterable[AuditEntry]) -> Iterator[Change]:
         """Decide all anew, and count; each change as it is found."""
         for entry in entries:
             self.lines += 1
@@ -68,7 +68,7 @@ class Replayed:
         """All of a caller. Of one who came with a token a line has the name, and that of the token has the rest."""
         if not event.token_id:
             return event.principal
-        if event.kind is not Kind.REQUEST_DENIED:
+        if event.kind is not EventKind.REQUEST_DENIED:
             self.holders[event.token_id] = event.principal
             if len(self.holders) > MAX_HOLDERS:
                 del self.holders[next(iter(self.holders))]
@@ -85,7 +85,7 @@ def to_lines(replayed: Replayed, *, with_groups: bool) -> Iterator[str]:
             yield from _then_and_now(group.last)
     for reason, count in replayed.untold.most_common():
         yield f"cannot be told: {shown(reason)} ({count})"
-    if lost := replayed.aside[Kind.LINES_LOST]:
+    if lost := replayed.aside[EventKind.LINES_LOST]:
         yield f"note: lines were lost {lost} times while this log was written; what was in them is not here"
     if replayed.beyond:
         yield f"note: {replayed.beyond} decisions leave more to rules about tags, create and overwrite, not seen here"

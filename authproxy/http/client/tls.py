@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from authproxy.errors import StartError
-from authproxy.files.pem import Wanted, find_fault
+from authproxy.files.pem import PemContent, find_fault
 from authproxy.files.text import read_content
 
 
@@ -60,7 +60,7 @@ def _load_ca(context: ssl.SSLContext, ca: Path) -> None:
         read_content(ca)  # OpenSSL passes over a byte order mark, and says of UTF-16 that nothing is in it
         context.load_verify_locations(ca)
     except ssl.SSLError as exc:
-        fault = find_fault(ca.read_bytes(), Wanted.CERTIFICATES)
+        fault = find_fault(ca.read_bytes(), PemContent.CERTIFICATES)
         fault = fault or f"holds no certificate in PEM form: {exc.reason or exc}"
         raise StartError(f"upstream.ca: {ca} {fault}") from exc
     except OSError as exc:
@@ -78,8 +78,8 @@ def _show_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> 
         context.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as exc:
         for name, path, wanted in (
-            ("certificate", certificate, Wanted.CERTIFICATES),
-            ("key", key, Wanted.PRIVATE_KEY),
+            ("certificate", certificate, PemContent.CERTIFICATES),
+            ("key", key, PemContent.PRIVATE_KEY),
         ):
             if (fault := find_fault(path.read_bytes(), wanted)) is not None:
                 raise StartError(f"upstream.{name}: {path} {fault}") from exc

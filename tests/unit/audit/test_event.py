@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from authproxy.access import Access, parse_scopes
-from authproxy.audit.event import Event, Kind, Verdict, from_fields, record_nothing, to_fields
+from authproxy.audit.event import Event, EventKind, Verdict, from_fields, record_nothing, to_fields
 from authproxy.log.excerpt import MAX_TEXT
 from authproxy.principal import Principal
 
@@ -26,7 +26,7 @@ ALICE = Principal(
 )
 PULL, PUSH = parse_scopes(["repository:team/app:pull,push"])
 CUT_DOWN = Event(
-    Kind.TOKEN_CUT_DOWN,
+    EventKind.TOKEN_CUT_DOWN,
     ALICE,
     client="10.0.0.7",
     scheme="https",
@@ -74,23 +74,23 @@ def test_a_stamp_is_never_a_field() -> None:
 
 
 def test_empty_fields_are_left_out() -> None:
-    assert to_fields(Event(Kind.TOKEN_ISSUED)) == {"kind": "token issued"}
+    assert to_fields(Event(EventKind.TOKEN_ISSUED)) == {"kind": "token issued"}
 
 
 def test_a_text_of_a_client_is_cut() -> None:
-    fields = to_fields(Event(Kind.LOGIN_REFUSED, Principal("x" * 5000), path="/" * 5000))
+    fields = to_fields(Event(EventKind.LOGIN_REFUSED, Principal("x" * 5000), path="/" * 5000))
     assert [len(fields["user"]), len(fields["path"])] == [MAX_TEXT + 1, MAX_TEXT + 1]
 
 
 def test_an_access_that_was_cut_is_still_one() -> None:
     access = Access("repository", "x" * 5000, "pull")
-    again = from_fields(to_fields(Event(Kind.TOKEN_CUT_DOWN, verdicts=(Verdict(access, allowed=False),))))
+    again = from_fields(to_fields(Event(EventKind.TOKEN_CUT_DOWN, verdicts=(Verdict(access, allowed=False),))))
     assert [verdict.access for verdict in again.verdicts] == [access._replace(name="x" * MAX_TEXT + "…")]
 
 
 def test_claims_that_json_cannot_say_become_text() -> None:
     claims: dict[Any, Any] = {1: float("inf"), "set": {"b", "a"}, "pair": (1, None), "odd": b"x"}
-    fields = to_fields(Event(Kind.TOKEN_ISSUED, Principal("a", claims=claims)))
+    fields = to_fields(Event(EventKind.TOKEN_ISSUED, Principal("a", claims=claims)))
     assert fields["claims"] == {"1": "inf", "set": ["a", "b"], "pair": [1, None], "odd": "b'x'"}
 
 
@@ -131,7 +131,7 @@ def test_a_record_of_nothing_takes_everything(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with capture_logs() as logged:
-        for kind in Kind:
+        for kind in EventKind:
             record_nothing(dataclasses.replace(CUT_DOWN, kind=kind))
     assert (logged, capfd.readouterr(), list(tmp_path.iterdir())) == ([], ("", ""), [])
 
@@ -141,7 +141,9 @@ names = st.text("abc/-", min_size=1, max_size=12)
 
 @given(st.lists(st.builds(Access, st.just("repository"), names, st.sampled_from(["pull", "push", "*"])), max_size=4))
 def test_all_that_was_asked_is_read_back(accesses: list[Access]) -> None:
-    event = Event(Kind.TOKEN_ISSUED, asked=tuple(accesses), verdicts=tuple(Verdict(a, allowed=True) for a in accesses))
+    event = Event(
+        EventKind.TOKEN_ISSUED, asked=tuple(accesses), verdicts=tuple(Verdict(a, allowed=True) for a in accesses)
+    )
     again = from_fields(json.loads(json.dumps(to_fields(event))))
     assert set(again.asked) == set(accesses)
     assert [verdict.access for verdict in again.verdicts] == accesses

@@ -12,13 +12,13 @@ import pytest
 
 from authproxy.audit import log as module
 from authproxy.audit.chain import Link, parse_line
-from authproxy.audit.event import Event, Kind
-from authproxy.audit.log import Audit, rfc3339
+from authproxy.audit.event import Event, EventKind
+from authproxy.audit.log import AuditLog, rfc3339
 from authproxy.audit.sink import LinesRefused, MemorySink, SinkFailed
 from authproxy.principal import Principal
 
 NOW = 1_767_323_045.678901
-ISSUED = Event(Kind.TOKEN_ISSUED, Principal("alice"))
+ISSUED = Event(EventKind.TOKEN_ISSUED, Principal("alice"))
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def fields_of(sink: MemorySink) -> list[dict[str, Any]]:
 
 def test_events_become_a_chain_with_the_time_at_which_they_came() -> None:
     sink = MemorySink()
-    audit = Audit(sink, now=itertools.count(NOW).__next__)
+    audit = AuditLog(sink, now=itertools.count(NOW).__next__)
     audit.record(ISSUED)
     audit.record(ISSUED)
     audit.close()
@@ -79,7 +79,7 @@ def test_events_become_a_chain_with_the_time_at_which_they_came() -> None:
 
 def test_a_chain_goes_on_where_the_sink_says_that_it_ends() -> None:
     sink = MemorySink(Link("earlier", 41, "f" * 64))
-    audit = Audit(sink)
+    audit = AuditLog(sink)
     audit.record(ISSUED)
     audit.close()
     line = parse_line(sink.lines[0])
@@ -88,14 +88,14 @@ def test_a_chain_goes_on_where_the_sink_says_that_it_ends() -> None:
 
 def test_nothing_runs_before_the_first_event() -> None:
     before = threading.active_count()
-    audit = Audit(MemorySink())
+    audit = AuditLog(MemorySink())
     assert threading.active_count() == before
     audit.close()
 
 
 def test_recording_never_waits_for_a_sink_and_what_finds_no_place_is_counted_and_told() -> None:
     sink = BlockedSink()
-    audit = Audit(sink, max_waiting=2)
+    audit = AuditLog(sink, max_waiting=2)
     audit.record(ISSUED)
     assert sink.is_writing.wait(10)  # the first is on its way; two more may wait
     for _ in range(5):
@@ -115,7 +115,7 @@ def test_recording_never_waits_for_a_sink_and_what_finds_no_place_is_counted_and
 
 def test_a_sink_that_fails_is_told_once_and_tried_again_with_the_same_bytes(capfd: pytest.CaptureFixture[str]) -> None:
     sink = FailingSink(SinkFailed("the disk is full"))
-    audit = Audit(sink)
+    audit = AuditLog(sink)
     audit.record(ISSUED)
     assert sink.tried.wait(10)
     sink.tried.clear()
@@ -130,7 +130,7 @@ def test_a_sink_that_fails_is_told_once_and_tried_again_with_the_same_bytes(capf
 
 def test_a_fault_of_the_sink_itself_ends_nothing() -> None:
     sink = FailingSink(ZeroDivisionError())
-    audit = Audit(sink)
+    audit = AuditLog(sink)
     audit.record(ISSUED)
     assert sink.tried.wait(10)
     sink.may_go_on.set()
@@ -147,7 +147,7 @@ def test_a_log_that_fails_with_the_sink_ends_nothing(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module.log, "error", fail)
     monkeypatch.setattr(module.log, "warning", fail)
     sink = FailingSink(SinkFailed("full"))
-    audit = Audit(sink)
+    audit = AuditLog(sink)
     for _ in range(3):
         audit.record(ISSUED)
     assert sink.tried.wait(10)
@@ -164,8 +164,8 @@ def test_lines_that_are_refused_for_good_are_lost_and_those_behind_them_are_not(
             return super().write(lines[:1])
 
     sink = Choosy()
-    audit = Audit(sink)
-    audit.record(Event(Kind.TOKEN_ISSUED, Principal("mallory")))
+    audit = AuditLog(sink)
+    audit.record(Event(EventKind.TOKEN_ISSUED, Principal("mallory")))
     audit.record(ISSUED)
     audit.close()
     assert [fields["user"] for fields in fields_of(sink)] == ["alice"]
@@ -176,8 +176,8 @@ def test_an_event_without_a_line_is_lost_and_those_behind_it_are_not() -> None:
     circle: dict[str, Any] = {}
     circle["circle"] = circle
     sink = MemorySink()
-    audit = Audit(sink)
-    audit.record(Event(Kind.TOKEN_ISSUED, Principal("odd", claims=circle)))
+    audit = AuditLog(sink)
+    audit.record(Event(EventKind.TOKEN_ISSUED, Principal("odd", claims=circle)))
     audit.record(ISSUED)
     audit.close()
     assert [fields["user"] for fields in fields_of(sink)] == ["alice"]
@@ -186,14 +186,14 @@ def test_an_event_without_a_line_is_lost_and_those_behind_it_are_not() -> None:
 
 def test_the_end_does_not_wait_for_a_sink_that_never_takes_anything() -> None:
     sink = FailingSink(SinkFailed("nobody there"))
-    audit = Audit(sink)
+    audit = AuditLog(sink)
     audit.record(ISSUED)
     audit.close()
     assert (audit.written, audit.lost, sink.is_closed) == (0, 1, True)
 
 
 def test_what_is_recorded_after_the_end_is_counted_as_lost() -> None:
-    audit = Audit(MemorySink())
+    audit = AuditLog(MemorySink())
     audit.close()
     audit.record(ISSUED)
     assert audit.lost == 1
@@ -205,9 +205,9 @@ def test_a_time_is_rfc_3339_with_microseconds() -> None:
 
 def test_no_line_holds_what_a_principal_keeps_to_itself() -> None:
     sink = MemorySink()
-    audit = Audit(sink)
+    audit = AuditLog(sink)
     audit.record(
-        Event(Kind.LOGIN_REFUSED, Principal("alice", stamp="hunter2"), reason="incorrect username or password")
+        Event(EventKind.LOGIN_REFUSED, Principal("alice", stamp="hunter2"), reason="incorrect username or password")
     )
     audit.close()
     assert "hunter2" not in json.dumps(fields_of(sink))

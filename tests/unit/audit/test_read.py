@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from authproxy.audit.chain import Link, seal
-from authproxy.audit.event import Event, Kind, to_fields
+from authproxy.audit.event import Event, EventKind, to_fields
 from authproxy.audit.read import Growing, parse_all, parse_event, read_merged
 
 
@@ -40,9 +40,9 @@ def test_files_are_merged_by_time_and_what_is_no_line_is_left_out(tmp_path: Path
 
 
 def test_a_line_is_an_event_at_its_time() -> None:
-    fields = {"time": "2026-01-02T03:04:05.678901Z", **to_fields(Event(Kind.ADMIN_CHANGE, reason="a change"))}
+    fields = {"time": "2026-01-02T03:04:05.678901Z", **to_fields(Event(EventKind.ADMIN_CHANGE, reason="a change"))}
     (entry,) = parse_all([seal(fields, Link("w"))[0]])
-    assert parse_event(entry) == (1_767_323_045.678901, Event(Kind.ADMIN_CHANGE, reason="a change"))
+    assert parse_event(entry) == (1_767_323_045.678901, Event(EventKind.ADMIN_CHANGE, reason="a change"))
 
 
 @pytest.mark.parametrize("time", ["", "noon", "2026-01-02T03:04:05"])

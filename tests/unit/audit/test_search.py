@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from authproxy.audit.event import Kind
-from authproxy.audit.search import Wanted, parse_moment, render
+from authproxy.audit.event import EventKind
+from authproxy.audit.search import LineFilter, parse_moment, render
 
 NOW = 1_767_323_045.0  # 2026-01-02T03:04:05Z
 
@@ -27,45 +27,45 @@ CUT_DOWN: dict[str, Any] = {
 }
 
 FOUND = {
-    "nothing in particular": Wanted(),
-    "the user": Wanted(user="alice"),
-    "the repository": Wanted(repository="team/app"),
-    "a pattern": Wanted(repository="team/*"),
-    "the client": Wanted(client="10.0.0.7"),
-    "the kind": Wanted(kind=Kind.TOKEN_CUT_DOWN),
-    "denials": Wanted(is_denial=True),
-    "the request": Wanted(request_id="r-1"),
-    "the token": Wanted(jti="t-1"),
-    "since that very moment": Wanted(since="2026-01-02T03:04:05.678901Z"),
-    "until later": Wanted(until="2026-01-02T03:04:05.678902Z"),
+    "nothing in particular": LineFilter(),
+    "the user": LineFilter(user="alice"),
+    "the repository": LineFilter(repository="team/app"),
+    "a pattern": LineFilter(repository="team/*"),
+    "the client": LineFilter(client="10.0.0.7"),
+    "the kind": LineFilter(kind=EventKind.TOKEN_CUT_DOWN),
+    "denials": LineFilter(is_denial=True),
+    "the request": LineFilter(request_id="r-1"),
+    "the token": LineFilter(jti="t-1"),
+    "since that very moment": LineFilter(since="2026-01-02T03:04:05.678901Z"),
+    "until later": LineFilter(until="2026-01-02T03:04:05.678902Z"),
 }
 NOT_FOUND = {
-    "another user": Wanted(user="bob"),
-    "nobody": Wanted(user=""),
-    "a part of a name": Wanted(repository="team"),
-    "another client": Wanted(client="10.0.0.8"),
-    "another kind": Wanted(kind=Kind.TOKEN_ISSUED),
-    "another request": Wanted(request_id="r-2"),
-    "another token": Wanted(jti="t-2"),
-    "since later": Wanted(since="2026-01-02T03:04:05.678902Z"),
-    "until that very moment": Wanted(until="2026-01-02T03:04:05.678901Z"),
-    "one of two": Wanted(user="alice", repository="other"),
+    "another user": LineFilter(user="bob"),
+    "nobody": LineFilter(user=""),
+    "a part of a name": LineFilter(repository="team"),
+    "another client": LineFilter(client="10.0.0.8"),
+    "another kind": LineFilter(kind=EventKind.TOKEN_ISSUED),
+    "another request": LineFilter(request_id="r-2"),
+    "another token": LineFilter(jti="t-2"),
+    "since later": LineFilter(since="2026-01-02T03:04:05.678902Z"),
+    "until that very moment": LineFilter(until="2026-01-02T03:04:05.678901Z"),
+    "one of two": LineFilter(user="alice", repository="other"),
 }
 
 
 @pytest.mark.parametrize("wanted", FOUND.values(), ids=FOUND)
-def test_a_line_that_matches_is_found(wanted: Wanted) -> None:
+def test_a_line_that_matches_is_found(wanted: LineFilter) -> None:
     assert wanted.includes(CUT_DOWN)
 
 
 @pytest.mark.parametrize("wanted", NOT_FOUND.values(), ids=NOT_FOUND)
-def test_a_line_that_does_not_match_is_not_found(wanted: Wanted) -> None:
+def test_a_line_that_does_not_match_is_not_found(wanted: LineFilter) -> None:
     assert not wanted.includes(CUT_DOWN)
 
 
 def test_a_line_without_a_user_is_that_of_an_anonymous_caller() -> None:
-    assert Wanted(user="").includes({"kind": "token issued"})
-    assert not Wanted(is_denial=True).includes({"kind": "token issued"})
+    assert LineFilter(user="").includes({"kind": "token issued"})
+    assert not LineFilter(is_denial=True).includes({"kind": "token issued"})
 
 
 MOMENTS = {
@@ -114,4 +114,4 @@ def test_a_denied_request_for_people() -> None:
 def test_a_line_that_somebody_spoilt_is_still_shown(broken: Any) -> None:
     fields = {"time": broken, "kind": "token issued", "asked": broken, "granted": broken, "decisions": broken}
     assert "token issued" in render(fields)
-    assert not Wanted(repository="team/app").includes(fields)
+    assert not LineFilter(repository="team/app").includes(fields)

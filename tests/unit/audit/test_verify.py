@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.audit.chain import GENESIS, Link, parse_line, seal
-from authproxy.audit.verify import Report, verify
+from authproxy.audit.verify import ChainReport, verify
 
 
 def chain(count: int, writer: str = "w") -> list[bytes]:
@@ -109,7 +109,7 @@ def test_chains_of_several_writers_may_lie_in_one_file() -> None:
 
 
 def test_what_else_went_to_standard_output_is_passed_over() -> None:
-    report: Report = verify([("log", [b"listening on https://localhost:5000\n", *LINES])])
+    report: ChainReport = verify([("log", [b"listening on https://localhost:5000\n", *LINES])])
     assert (report.faults, report.passed_over) == ((), 1)
 
 

@@ -5,7 +5,7 @@ import io
 
 from authproxy.asgi import REQUEST_ID
 from authproxy.edge.accesslog import GATHER_S, AccessLog
-from authproxy.edge.observe import Served
+from authproxy.edge.observe import ServedRequest
 from authproxy.log.line_writer import LineWriter
 
 
@@ -13,8 +13,8 @@ def render(texts: tuple[str, ...], status: int, sent: int, ms: float, request_id
     return f"{texts} {status} {sent} {ms} {request_id}"
 
 
-def served(path: str) -> Served:
-    return Served({"method": "GET", "path": path, REQUEST_ID: "r-1"}, 200, 3, 0, 0.00123)
+def served(path: str) -> ServedRequest:
+    return ServedRequest({"method": "GET", "path": path, REQUEST_ID: "r-1"}, 200, 3, 0, 0.00123)
 
 
 LINES = [f"('', '', 'GET', '{path}') 200 3 1.2 r-1\n" for path in ("/a", "/b", "/c")]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from authproxy.edge.maintenance import MAX_MESSAGE_CHARACTERS, Maintenance
+from authproxy.edge.maintenance import MAX_MESSAGE_CHARACTERS, MaintenanceFile
 from authproxy.errors import StartError
 from tests.support.application import serving
 
@@ -53,18 +53,18 @@ async def test_a_preflight_is_answered_during_maintenance(tmp_path: Path) -> Non
 
 
 def test_a_file_that_cannot_be_read_is_there_all_the_same(tmp_path: Path) -> None:
-    assert Maintenance(tmp_path, message="wait", retry_after_s=1).reason == "wait"
-    assert Maintenance(tmp_path / "a" / "b", message="wait", retry_after_s=1).reason is None
+    assert MaintenanceFile(tmp_path, message="wait", retry_after_s=1).reason == "wait"
+    assert MaintenanceFile(tmp_path / "a" / "b", message="wait", retry_after_s=1).reason is None
 
 
 def test_a_path_that_cannot_be_looked_at_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "circle").symlink_to("circle")
     with pytest.raises(StartError, match=r"http\.maintenance\.file: cannot tell whether .*/circle is there"):
-        Maintenance(tmp_path / "circle", message="wait", retry_after_s=1)
+        MaintenanceFile(tmp_path / "circle", message="wait", retry_after_s=1)
 
 
 def test_a_long_text_is_cut(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\xff" * 5000)
-    reason = Maintenance(tmp_path / "file", message="wait", retry_after_s=1).reason
+    reason = MaintenanceFile(tmp_path / "file", message="wait", retry_after_s=1).reason
     assert reason is not None
     assert len(reason) == MAX_MESSAGE_CHARACTERS

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from authproxy.cli import app
 from authproxy.errors import StartError
-from authproxy.files.pem import Wanted, describe, find_fault
+from authproxy.files.pem import PemContent, describe, find_fault
 from authproxy.token.foreign import ForeignKeys
 from tests.support.certificates import make_chain
 
@@ -62,31 +62,31 @@ def test_what_a_file_holds(content: bytes, what: str) -> None:
 @pytest.mark.parametrize(
     ("content", "wanted"),
     [
-        (MADE.certificate, Wanted.CERTIFICATES),
-        (b"# authorities\n" + MADE.certificate + MADE.authority, Wanted.CERTIFICATES),
-        (MADE.key + MADE.certificate, Wanted.CERTIFICATES),
-        (MADE.key, Wanted.PRIVATE_KEY),
-        (SET, Wanted.KEY_SET),
+        (MADE.certificate, PemContent.CERTIFICATES),
+        (b"# authorities\n" + MADE.certificate + MADE.authority, PemContent.CERTIFICATES),
+        (MADE.key + MADE.certificate, PemContent.CERTIFICATES),
+        (MADE.key, PemContent.PRIVATE_KEY),
+        (SET, PemContent.KEY_SET),
     ],
 )
-def test_the_right_file_has_no_fault(content: bytes, wanted: Wanted) -> None:
+def test_the_right_file_has_no_fault(content: bytes, wanted: PemContent) -> None:
     assert find_fault(content, wanted) is None
 
 
 FAULTS = [
-    (PUBLIC, Wanted.CERTIFICATES, "holds a bare public key, where certificates in PEM", "name the certificate"),
-    (MADE.key, Wanted.CERTIFICATES, "holds a private key, where", "keep the key private"),
-    (DER, Wanted.CERTIFICATES, "holds a certificate in DER, where", "openssl x509 -inform der"),
-    (MADE.certificate[:400], Wanted.CERTIFICATES, "damaged or only half written", ""),
-    (MADE.certificate, Wanted.PRIVATE_KEY, "holds a certificate, where", "are they swapped?"),
-    (ENCRYPTED, Wanted.PRIVATE_KEY, "holds an encrypted private key, where", "openssl pkey"),
-    (MADE.certificate, Wanted.KEY_SET, "holds a certificate, where", "auth.token.rootcertbundle"),
-    (b"", Wanted.KEY_SET, "holds nothing, where", ""),
+    (PUBLIC, PemContent.CERTIFICATES, "holds a bare public key, where certificates in PEM", "name the certificate"),
+    (MADE.key, PemContent.CERTIFICATES, "holds a private key, where", "keep the key private"),
+    (DER, PemContent.CERTIFICATES, "holds a certificate in DER, where", "openssl x509 -inform der"),
+    (MADE.certificate[:400], PemContent.CERTIFICATES, "damaged or only half written", ""),
+    (MADE.certificate, PemContent.PRIVATE_KEY, "holds a certificate, where", "are they swapped?"),
+    (ENCRYPTED, PemContent.PRIVATE_KEY, "holds an encrypted private key, where", "openssl pkey"),
+    (MADE.certificate, PemContent.KEY_SET, "holds a certificate, where", "auth.token.rootcertbundle"),
+    (b"", PemContent.KEY_SET, "holds nothing, where", ""),
 ]
 
 
 @pytest.mark.parametrize(("content", "wanted", "what", "fix"), FAULTS, ids=[row[2] for row in FAULTS])
-def test_what_is_said_of_another(content: bytes, wanted: Wanted, what: str, fix: str) -> None:
+def test_what_is_said_of_another(content: bytes, wanted: PemContent, what: str, fix: str) -> None:
     fault = find_fault(content, wanted)
     assert fault is not None
     assert what in fault

@@ -4,15 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from authproxy.health.check import Check, Standing
+from authproxy.health.check import Check, CheckState
 
 
 async def nothing() -> None:
     """A probe that finds all well."""
 
 
-def standing_after(*answers: str | None) -> Standing:
-    standing = Standing()
+def standing_after(*answers: str | None) -> CheckState:
+    standing = CheckState()
     for answer in answers:
         standing = standing.after(answer)
     return standing

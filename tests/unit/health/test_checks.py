@@ -12,7 +12,7 @@ from authproxy.asgi import Receive, Scope, Send, respond
 from authproxy.edge.errors import ErrorResponses
 from authproxy.health.check import Check, CheckFailed
 from authproxy.health.checks import Checks
-from authproxy.health.gate import Gate
+from authproxy.health.gate import HealthGate
 
 QUICK = timedelta(milliseconds=1)
 WITHIN_S = 30.0
@@ -134,7 +134,7 @@ class Standings:
 
 async def test_the_gate_answers_503_while_anything_fails() -> None:
     health = Standings()
-    transport = httpx.ASGITransport(ErrorResponses(Gate(hello, health)))
+    transport = httpx.ASGITransport(ErrorResponses(HealthGate(hello, health)))
     async with httpx.AsyncClient(transport=transport, base_url="https://registry") as client:
         assert (await client.get("/v2/")).text == "hello"
         health.failing = {"/etc/down": "SECRET"}

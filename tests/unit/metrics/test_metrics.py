@@ -15,7 +15,7 @@ from authproxy.errors import TooManyRequests
 from authproxy.metrics.families import FAMILIES, HEALTH_CHECK_UP, UPLOADS_PURGED
 from authproxy.metrics.logins import CountedLogins
 from authproxy.metrics.metrics import Metrics
-from authproxy.metrics.numbers import Kind
+from authproxy.metrics.numbers import MetricKind
 from authproxy.principal import Principal
 from tests.support.binaries import ROOT
 
@@ -221,5 +221,5 @@ def test_no_metric_is_described_that_is_not_there() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_names_follow_prometheus(*, family: Any) -> None:
-    assert (family.kind is Kind.COUNTER) == family.name.endswith("_total")
-    assert (family.kind is Kind.HISTOGRAM) == bool(family.buckets)
+    assert (family.kind is MetricKind.COUNTER) == family.name.endswith("_total")
+    assert (family.kind is MetricKind.HISTOGRAM) == bool(family.buckets)

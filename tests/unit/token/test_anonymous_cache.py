@@ -7,7 +7,7 @@ import pytest
 
 from authproxy.access import pull
 from authproxy.asgi import Message, Scope
-from authproxy.token.anonymous_cache import MAX_QUERY_BYTES, AnonymousAnswers, Answered
+from authproxy.token.anonymous_cache import MAX_QUERY_BYTES, AnonymousCache, CachedAnswer
 from authproxy.token.audit import TokenAudit
 from authproxy.token.endpoint import TokenEndpoint
 from authproxy.token.grant import TokenAnswer
@@ -27,13 +27,13 @@ class Time:
         return self.now
 
 
-def answered() -> Answered:
-    return Answered(TokenRequest(), TokenAnswer(IssuedToken("t", 300, 0, "id"), ()), [], b"")
+def answered() -> CachedAnswer:
+    return CachedAnswer(TokenRequest(), TokenAnswer(IssuedToken("t", 300, 0, "id"), ()), [], b"")
 
 
 def test_an_answer_serves_the_same_question_for_one_second() -> None:
     time = Time()
-    answers = AnonymousAnswers(now=time)
+    answers = AnonymousCache(now=time)
     answers.hold(("10.0.0.1", "https", b"a"), first := answered())
     time.now = 0.9
     assert answers.find(("10.0.0.1", "https", b"a")) is first
@@ -46,20 +46,20 @@ def test_an_answer_serves_the_same_question_for_one_second() -> None:
     [("10.0.0.2", "https", b"a"), ("10.0.0.1", "http", b"a"), ("10.0.0.1", "https", b"b"), ("10.0.0.1", "https", b"")],
 )
 def test_another_question_is_another_one(question: tuple[str, str, bytes]) -> None:
-    answers = AnonymousAnswers(now=Time())
+    answers = AnonymousCache(now=Time())
     answers.hold(("10.0.0.1", "https", b"a"), answered())
     assert answers.find(question) is None
 
 
 def test_answers_are_bounded_and_the_oldest_goes_first() -> None:
-    answers = AnonymousAnswers(now=Time(), max_answers=2)
+    answers = AnonymousCache(now=Time(), max_answers=2)
     for query in (b"a", b"b", b"a", b"c"):
         answers.hold(("", "", query), answered())
     assert [answers.find(("", "", query)) is None for query in (b"a", b"b", b"c")] == [False, True, False]
 
 
 def test_a_question_longer_than_any_clients_is_not_held() -> None:
-    answers = AnonymousAnswers(now=Time())
+    answers = AnonymousCache(now=Time())
     answers.hold(("", "", b"a" * (MAX_QUERY_BYTES + 1)), answered())
     assert answers.find(("", "", b"a" * (MAX_QUERY_BYTES + 1))) is None
 

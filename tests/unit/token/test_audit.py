@@ -10,7 +10,7 @@ from httpx import ASGITransport, AsyncClient
 
 from authproxy.access import format_scopes
 from authproxy.asgi import CLIENT_VIEW, REQUEST_ID, Receive, Scope, Send
-from authproxy.audit.event import Event, Kind, to_fields
+from authproxy.audit.event import Event, EventKind, to_fields
 from authproxy.client_view import ClientView
 from authproxy.principal import Principal
 from authproxy.token.audit import TokenAudit
@@ -46,7 +46,11 @@ async def test_a_token_for_all_that_was_asked(client: AsyncClient, told: list[Ev
     (event,) = told
     claims = jwt.decode(answer.json()["token"], options={"verify_signature": False})
     assert (event.token_id, event.lifetime_s) == (claims["jti"], 300)
-    assert (event.kind, event.principal.name, sorted(event.principal.groups)) == (Kind.TOKEN_ISSUED, "alice", ["team"])
+    assert (event.kind, event.principal.name, sorted(event.principal.groups)) == (
+        EventKind.TOKEN_ISSUED,
+        "alice",
+        ["team"],
+    )
     assert (event.principal.source, event.request_id) == ("htpasswd", "r-1")
     assert (event.client, event.scheme) == ("10.0.0.7", "https")
     assert format_scopes(event.asked) == format_scopes(event.granted) == ["repository:alice/app:pull,push"]
@@ -56,13 +60,13 @@ async def test_a_token_for_all_that_was_asked(client: AsyncClient, told: list[Ev
 async def test_a_token_for_less(client: AsyncClient, told: list[Event]) -> None:
     await client.get("/token", params={"scope": "repository:bob/app:push"}, auth=("alice", PASSWORD))
     (event,) = told
-    assert (event.kind, event.granted) == (Kind.TOKEN_CUT_DOWN, ())
+    assert (event.kind, event.granted) == (EventKind.TOKEN_CUT_DOWN, ())
     assert [verdict.allowed for verdict in event.verdicts] == [False]
 
 
 async def test_an_anonymous_token_without_a_scope_is_issued_whole(client: AsyncClient, told: list[Event]) -> None:
     await client.get("/token")
-    assert [(event.kind, event.principal.name) for event in told] == [(Kind.TOKEN_ISSUED, "")]
+    assert [(event.kind, event.principal.name) for event in told] == [(EventKind.TOKEN_ISSUED, "")]
 
 
 async def test_a_refused_login_has_the_name_that_was_claimed_and_no_source(
@@ -71,14 +75,14 @@ async def test_a_refused_login_has_the_name_that_was_claimed_and_no_source(
     answer = await client.get("/token", auth=("alice", "wrong"))
     assert answer.status_code == 401
     (event,) = told
-    assert (event.kind, event.principal) == (Kind.LOGIN_REFUSED, Principal("alice"))
+    assert (event.kind, event.principal) == (EventKind.LOGIN_REFUSED, Principal("alice"))
     assert event.reason
 
 
 async def test_a_login_that_cannot_be_read_is_refused_without_a_name(client: AsyncClient, told: list[Event]) -> None:
     answer = await client.get("/token", headers={"Authorization": "Bearer hunter2"})
     assert answer.status_code == 401
-    assert [(event.kind, event.principal.name) for event in told] == [(Kind.LOGIN_REFUSED, "")]
+    assert [(event.kind, event.principal.name) for event in told] == [(EventKind.LOGIN_REFUSED, "")]
 
 
 async def test_no_secret_of_any_request_or_answer_is_in_a_line(client: AsyncClient, told: list[Event]) -> None:

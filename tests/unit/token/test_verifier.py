@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from authproxy.access import Grant, InvalidToken, pull
 from authproxy.authorization import Bearer
 from authproxy.principal import Principal
-from authproxy.token.jws import Malformed, parse_jws
+from authproxy.token.jws import MalformedToken, parse_jws
 from authproxy.token.keyring import KeyRing
 from authproxy.token.verifier import Verifier
 from tests.support.token_server import World
@@ -119,7 +119,7 @@ def test_a_refused_token_is_not_remembered_as_good(world: World) -> None:
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_token_or_refused_as_none(text: str) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedToken):
         parse_jws(text)
 
 

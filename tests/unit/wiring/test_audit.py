@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from authproxy.audit.chain import parse_line
-from authproxy.audit.event import Event, Kind
+from authproxy.audit.event import Event, EventKind
 from authproxy.audit.verify import verify
 from authproxy.config.sections.audit import Audit as Section
 from authproxy.errors import StartError
@@ -53,7 +53,7 @@ async def test_every_sink_gets_every_event_and_its_counts_are_metrics(
     monkeypatch.setattr("sys.stdout", said)
     parts = Parts(Metrics(), Checks(()))
     record = make_audit(section(file={"path": str(tmp_path / "audit.log")}, stdout="true"), parts)
-    record(Event(Kind.ADMIN_CHANGE, reason="a change"))
+    record(Event(EventKind.ADMIN_CHANGE, reason="a change"))
     for close in parts.closers:
         await close()
     said.close()

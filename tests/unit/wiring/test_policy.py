@@ -13,14 +13,14 @@ from authproxy.client_view import UNKNOWN, ClientView
 from authproxy.policy.policies import Policies
 from authproxy.principal import ANONYMOUS, Principal
 from authproxy.token.request import TokenRequest
-from authproxy.wiring.policy import EveryUserEverything, PolicyJudge
+from authproxy.wiring.policy import EveryUserEverything, PolicyEvaluator
 from tests.support.token_server import World
 from tests.support.tokens import START, read
 
 STAR = Access("repository", "a", "*")
 WRITTEN = "version: 1\nrules:\n"
 
-Judging: TypeAlias = Callable[[str], PolicyJudge]
+Evaluating: TypeAlias = Callable[[str], PolicyEvaluator]
 
 
 @pytest.fixture
@@ -29,30 +29,30 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def judging(tmp_path: Path) -> Judging:
-    def judge(rules: str) -> PolicyJudge:
+def evaluating(tmp_path: Path) -> Evaluating:
+    def evaluator(rules: str) -> PolicyEvaluator:
         path = tmp_path / "rules.yaml"
         path.write_text(WRITTEN + rules, encoding="utf-8")
-        return PolicyJudge(Policies(path))
+        return PolicyEvaluator(Policies(path))
 
-    return judge
+    return evaluator
 
 
-def test_a_wish_is_judged_action_by_action_with_the_rule_or_the_reason(judging: Judging, tmp_path: Path) -> None:
-    judge = judging("""\
+def test_a_wish_is_judged_action_by_action_with_the_rule_or_the_reason(evaluating: Evaluating, tmp_path: Path) -> None:
+    evaluator = evaluating("""\
   - {name: own space, allow: [pull, push], to: {users: [alice]}, on: {repositories: ["{user}/**"]}}
 """)
     wish = (*parse_scopes(["repository:alice/app:*,pull", "repository:bob/app:pull"]), CATALOG)
-    judgement = judge.judge(Principal("alice"), wish, UNKNOWN)
+    decision = evaluator.decide(Principal("alice"), wish, UNKNOWN)
     place = f'{tmp_path}/rules.yaml:3 "own space"'
-    assert [(str(v.access), v.allowed, v.rule, v.reason) for v in judgement.verdicts] == [
+    assert [(str(v.access), v.allowed, v.rule, v.reason) for v in decision.verdicts] == [
         ("repository:alice/app:pull", True, place, ""),
         ("repository:alice/app:push", True, place, ""),
         ("repository:alice/app:delete", False, "", "no rule allows it"),
         ("repository:bob/app:pull", False, "", "no rule allows it"),
         ("registry:catalog:*", False, "", "no rule allows it"),
     ]
-    assert judgement.granted == (pull("alice/app"), push("alice/app"))
+    assert decision.granted == (pull("alice/app"), push("alice/app"))
 
 
 LIFETIMES = """\
@@ -72,8 +72,8 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("accesses", "lifetime_s"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
-async def test_lifetime(world: World, judging: Judging, accesses: list[Access], lifetime_s: int) -> None:
-    service = replace(world.service, judge=judging(LIFETIMES))
+async def test_lifetime(world: World, evaluating: Evaluating, accesses: list[Access], lifetime_s: int) -> None:
+    service = replace(world.service, policies=evaluating(LIFETIMES))
     request = TokenRequest(service=None, accesses=tuple(accesses), credentials=Basic("alice", "wonderland"))
     answer = await service.answer(request)
     assert answer.issued.expires_in == lifetime_s
@@ -87,22 +87,24 @@ def test_another_caller_another_wish_and_other_rules_are_judged_anew(tmp_path: P
     path = tmp_path / "rules.yaml"
     path.write_text(WRITTEN + OPEN.format(name='"{user}"', more=""), encoding="utf-8")
     policies = Policies(path)
-    judge = PolicyJudge(policies)
+    evaluator = PolicyEvaluator(policies)
     wish = (pull("a"), pull("b"))
     names = ("a", "b", "a", "b")
-    assert [judge.judge(Principal(name), wish, UNKNOWN).granted for name in names] == [(pull(name),) for name in names]
+    assert [evaluator.decide(Principal(name), wish, UNKNOWN).granted for name in names] == [
+        (pull(name),) for name in names
+    ]
     known = Principal("a")
-    assert judge.judge(known, wish, UNKNOWN) is judge.judge(known, wish, UNKNOWN)
-    assert judge.judge(known, (pull("b"),), UNKNOWN).granted == ()
+    assert evaluator.decide(known, wish, UNKNOWN) is evaluator.decide(known, wish, UNKNOWN)
+    assert evaluator.decide(known, (pull("b"),), UNKNOWN).granted == ()
     path.write_text(WRITTEN + OPEN.format(name="b", more=""), encoding="utf-8")
     policies.refresh()
-    assert judge.judge(known, wish, UNKNOWN).granted == (pull("b"),)
+    assert evaluator.decide(known, wish, UNKNOWN).granted == (pull("b"),)
 
 
-def test_where_a_rule_has_a_condition_every_request_is_judged(judging: Judging) -> None:
-    judge = judging(OPEN.format(name="a", more=""", when: 'request.address == "10.0.0.1"'"""))
+def test_where_a_rule_has_a_condition_every_request_is_judged(evaluating: Evaluating) -> None:
+    evaluator = evaluating(OPEN.format(name="a", more=""", when: 'request.address == "10.0.0.1"'"""))
     views = [ClientView("https", "h", f"10.0.0.{number}") for number in (1, 2, 1)]
-    allowed = [judge.judge(ANONYMOUS, (pull("a"),), view).granted for view in views]
+    allowed = [evaluator.decide(ANONYMOUS, (pull("a"),), view).granted for view in views]
     assert allowed == [(pull("a"),), (), (pull("a"),)]
 
 
@@ -138,10 +140,10 @@ HOLDERS: list[tuple[str, str, tuple[Access, ...], frozenset[str]]] = [
 
 @pytest.mark.parametrize(("rules", "accesses", "groups"), [row[1:] for row in HOLDERS], ids=[row[0] for row in HOLDERS])
 async def test_a_token_carries_the_groups_that_a_later_rule_names(
-    world: World, judging: Judging, rules: str, accesses: tuple[Access, ...], groups: frozenset[str]
+    world: World, evaluating: Evaluating, rules: str, accesses: tuple[Access, ...], groups: frozenset[str]
 ) -> None:
-    judgement = judging(f"  - {rules}\n").judge(Principal("alice", DEVS), accesses, UNKNOWN)
-    token = world.issuer.issue(judgement.holder, judgement.granted).token
+    decision = evaluating(f"  - {rules}\n").decide(Principal("alice", DEVS), accesses, UNKNOWN)
+    token = world.issuer.issue(decision.holder, decision.granted).token
     holder = world.verifier().verify(Bearer(token)).holder
     assert holder == Principal("alice", groups)
     assert ("authproxy" in read(token, 1)) == bool(groups)

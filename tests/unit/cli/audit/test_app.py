@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from authproxy.access import parse_scopes
-from authproxy.audit.event import Event, Kind
+from authproxy.audit.event import Event, EventKind
 from authproxy.audit.file import FileSink
-from authproxy.audit.log import Audit
+from authproxy.audit.log import AuditLog
 from authproxy.cli.audit.app import app
 from authproxy.principal import Principal
 
@@ -28,7 +28,7 @@ audit: {file: {path: audit.log}}
 
 
 def write(events: list[Event], *, at: float = NOW) -> None:
-    audit = Audit(FileSink(Path("audit.log"), max_bytes=1_000_000, keep=3), now=lambda: at)
+    audit = AuditLog(FileSink(Path("audit.log"), max_bytes=1_000_000, keep=3), now=lambda: at)
     for event in events:
         audit.record(event)
     audit.close()
@@ -41,11 +41,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("config.yml").write_text(CONFIG, encoding="utf-8")
     write(
         [
-            Event(Kind.TOKEN_ISSUED, Principal("alice", source="htpasswd"), asked=APP, granted=APP, token_id="t-1"),
-            Event(Kind.LOGIN_REFUSED, Principal("bob"), client="10.0.0.7", reason="incorrect username or password"),
+            Event(
+                EventKind.TOKEN_ISSUED, Principal("alice", source="htpasswd"), asked=APP, granted=APP, token_id="t-1"
+            ),
+            Event(
+                EventKind.LOGIN_REFUSED, Principal("bob"), client="10.0.0.7", reason="incorrect username or password"
+            ),
         ]
     )
-    write([Event(Kind.TOKEN_CUT_DOWN, asked=APP, request_id="r-1")], at=NOW + 60)
+    write([Event(EventKind.TOKEN_CUT_DOWN, asked=APP, request_id="r-1")], at=NOW + 60)
     return tmp_path
 
 
@@ -64,7 +68,7 @@ def test_a_whole_log_is_told_with_its_head() -> None:
 
 def test_the_files_are_those_of_the_configuration() -> None:
     Path("audit.log").rename("audit.log.1")
-    write([Event(Kind.ADMIN_CHANGE, reason="a change")])
+    write([Event(EventKind.ADMIN_CHANGE, reason="a change")])
     result = ask("verify", "--config", "config.yml")
     assert (result.exit_code, result.output.splitlines()[-1]) == (0, "4 lines: whole")
 
@@ -131,7 +135,7 @@ def test_the_tail_is_followed_until_somebody_ends_it(monkeypatch: pytest.MonkeyP
         nonlocal looks
         looks += 1
         if looks == 1:
-            write([Event(Kind.ADMIN_CHANGE, Principal("root"))])
+            write([Event(EventKind.ADMIN_CHANGE, Principal("root"))])
         elif looks == 2:
             Path("audit-2.log").write_bytes(Path("audit.log").read_bytes().splitlines(keepends=True)[1])
         else:

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from authproxy.access import parse_scopes
-from authproxy.audit.event import Event, Kind, Verdict
+from authproxy.audit.event import Event, EventKind, Verdict
 from authproxy.audit.file import FileSink
-from authproxy.audit.log import Audit
+from authproxy.audit.log import AuditLog
 from authproxy.cli import app
 from authproxy.identity.accounts import add_user
 from authproxy.principal import Principal
@@ -49,7 +49,7 @@ THEN = 'policies/rules.yaml:3 "team"'
 
 
 def write(events: list[Event], *, log: str = "data/audit.log", at: float = NOW, max_bytes: int = 1_000_000) -> None:
-    audit = Audit(FileSink(Path(log), max_bytes=max_bytes, keep=9), now=lambda: at)
+    audit = AuditLog(FileSink(Path(log), max_bytes=max_bytes, keep=9), now=lambda: at)
     for event in events:
         audit.record(event)
     audit.close()
@@ -58,7 +58,7 @@ def write(events: list[Event], *, log: str = "data/audit.log", at: float = NOW, 
 def allowed(*accesses: str, who: Principal = ALICE) -> Event:
     asked = parse_scopes(accesses)
     verdicts = tuple(Verdict(access, allowed=True, rule=THEN) for access in asked)
-    return Event(Kind.TOKEN_ISSUED, who, client="10.0.0.7", asked=asked, granted=asked, verdicts=verdicts)
+    return Event(EventKind.TOKEN_ISSUED, who, client="10.0.0.7", asked=asked, granted=asked, verdicts=verdicts)
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def test_each_change_by_itself_in_the_order_of_time() -> None:
 
 
 def test_json_has_all_of_it() -> None:
-    write([allowed("repository:team/app:push"), Event(Kind.LOGIN_REFUSED, Principal("bob"), reason="wrong")])
+    write([allowed("repository:team/app:push"), Event(EventKind.LOGIN_REFUSED, Principal("bob"), reason="wrong")])
     result = replay("new", "--json")
     assert (result.exit_code, json.loads(result.output)) == (
         1,
@@ -191,7 +191,7 @@ def test_a_line_of_another_version_cannot_be_told() -> None:
     assert (result.exit_code, result.stdout.splitlines()) == (
         1,
         [
-            "cannot be told: a line cannot be read: 'token lent' is not a valid Kind (1)",
+            "cannot be told: a line cannot be read: 'token lent' is not a valid EventKind (1)",
             "1 lines, 0 decisions: 0 would change, 1 cannot be told",
         ],
     )
@@ -217,7 +217,7 @@ def test_how_a_request_came_is_told_by_its_line_and_where_it_is_not_that_is_said
 
 def denied(jti: str) -> Event:
     verdicts = (Verdict(PUSH._replace(action="overwrite"), allowed=False, rule=THEN, tag="v1"),)
-    return Event(Kind.REQUEST_DENIED, Principal("alice"), token_id=jti, verdicts=verdicts)
+    return Event(EventKind.REQUEST_DENIED, Principal("alice"), token_id=jti, verdicts=verdicts)
 
 
 def test_a_denied_request_is_asked_with_the_groups_of_its_token() -> None:
@@ -244,7 +244,9 @@ def test_a_denied_request_whose_token_has_no_line_cannot_be_told() -> None:
 
 
 def test_lines_that_were_lost_are_said() -> None:
-    write([Event(Kind.LINES_LOST, reason="3 lines before this one were lost"), allowed("repository:team/app:pull")])
+    write(
+        [Event(EventKind.LINES_LOST, reason="3 lines before this one were lost"), allowed("repository:team/app:pull")]
+    )
     assert replay().output.startswith("note: lines were lost 1 times while this log was written")
 
 
