@@ -90,9 +90,8 @@ def test_another_caller_another_wish_and_other_rules_are_judged_anew(tmp_path: P
     evaluator = PolicyEvaluator(policies)
     wish = (pull("a"), pull("b"))
     names = ("a", "b", "a", "b")
-    assert [evaluator.decide(Principal(name), wish, UNKNOWN).granted for name in names] == [
-        (pull(name),) for name in names
-    ]
+    granted = [evaluator.decide(Principal(name), wish, UNKNOWN).granted for name in names]
+    assert granted == [(pull(name),) for name in names]
     known = Principal("a")
     assert evaluator.decide(known, wish, UNKNOWN) is evaluator.decide(known, wish, UNKNOWN)
     assert evaluator.decide(known, (pull("b"),), UNKNOWN).granted == ()
