@@ -1,7 +1,7 @@
 """Settings in, the ASGI application out: joins what `wiring/` makes of the settings.
 
-Observe → StripPrefix → ErrorResponses → HealthGate → DecideClientView → Paths ┬─ /v2/… → Authorize → SignSessions → backend
-                                                                               └─ else  → web: /token, /.well-known/…
+Observe → StripPrefix → ErrorResponses → HealthGate → DecideClientView → Paths ─┬─ /v2/…: Authorize → SignSessions → …
+                                                                                └─ else: web (/token, /.well-known/…)
 """
 
 import socket
