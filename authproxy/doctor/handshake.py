@@ -23,7 +23,7 @@ _ABOUT_OURS = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_HANDSHAKE
 _NO_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE")
 
 
-class Refusal(Enum):
+class CertificateFault(Enum):
     """Why a certificate does not verify."""
 
     ENDED = "ended"
@@ -33,10 +33,10 @@ class Refusal(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedCertificate:
     """A certificate that does not verify, and the sentence about it."""
 
-    why: Refusal
+    why: CertificateFault
     what: str
 
 
@@ -75,19 +75,21 @@ def unverifying() -> ssl.SSLContext:
 
 def judge_refusal(
     error: ssl.SSLCertVerificationError, whose: str, name: str, seen: x509.Certificate | None, trust: str
-) -> Refused:
+) -> RefusedCertificate:
     """`whose`: "the certificate of https://…". `name` was asked for. `trust` does not know an unknown authority."""
     if error.verify_code == _EXPIRED:
         ended = "" if seen is None else f" on {seen.not_valid_after_utc:%Y-%m-%d}"
-        return Refused(Refusal.ENDED, f"{whose} has ended{ended}")
+        return RefusedCertificate(CertificateFault.ENDED, f"{whose} has ended{ended}")
     if error.verify_code == _NOT_YET_VALID:
         begins = "" if seen is None else f": on {seen.not_valid_before_utc:%Y-%m-%d}"
-        return Refused(Refusal.NOT_YET, f"{whose} is not good yet{begins}")
+        return RefusedCertificate(CertificateFault.NOT_YET, f"{whose} is not good yet{begins}")
     if error.verify_code in (_OTHER_NAME, _OTHER_ADDRESS):
         names = ", ".join(names_of(seen)) or "nobody"
-        return Refused(Refusal.OTHER_NAME, f"{whose} is for {names}, and not for {name}")
+        return RefusedCertificate(CertificateFault.OTHER_NAME, f"{whose} is for {names}, and not for {name}")
     issuer = "" if seen is None else f", {seen.issuer.rfc4514_string()},"
-    return Refused(Refusal.UNKNOWN_AUTHORITY, f"{whose} is of an authority{issuer} that {trust} does not know")
+    return RefusedCertificate(
+        CertificateFault.UNKNOWN_AUTHORITY, f"{whose} is of an authority{issuer} that {trust} does not know"
+    )
 
 
 def names_of(certificate: x509.Certificate | None) -> list[str]:

@@ -35,7 +35,7 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RegistryResponse:
     """What the registry answered. `body` has its first MAX_BYTES."""
 
     status: int
@@ -53,7 +53,7 @@ class Answer:
         return read_fields(self.body)
 
 
-async def read_answer(client: httpx.AsyncClient, request: httpx.Request) -> Answer:
+async def read_answer(client: httpx.AsyncClient, request: httpx.Request) -> RegistryResponse:
     """Send a request, and read no more than MAX_BYTES of what comes; redirects are not followed. Raises HTTPError."""
     response = await client.send(request, stream=True)
     try:
@@ -62,7 +62,7 @@ async def read_answer(client: httpx.AsyncClient, request: httpx.Request) -> Answ
             body += piece
             if len(body) >= MAX_BYTES:
                 break
-        return Answer(response.status_code, response.headers, bytes(body[:MAX_BYTES]))
+        return RegistryResponse(response.status_code, response.headers, bytes(body[:MAX_BYTES]))
     finally:
         await response.aclose()
 
@@ -74,7 +74,7 @@ def why_no_answer(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def looks_like_registry(answer: Answer) -> bool:
+def looks_like_registry(answer: RegistryResponse) -> bool:
     """Whether a registry may have answered so to `/v2/`."""
     if VERSION in answer.headers:
         return True

@@ -12,10 +12,10 @@ import structlog
 
 from authproxy.clock import Clock
 from authproxy.http.client.address import Address
-from authproxy.http.client.connection import Request
+from authproxy.http.client.connection import UpstreamRequest
 from authproxy.http.client.errors import Busy, Unreachable, Unsendable, UpstreamError
-from authproxy.http.client.pool import Answer, Pool
-from authproxy.proxy.outliers import Standing, choose
+from authproxy.http.client.pool import Pool, UpstreamResponse
+from authproxy.proxy.outliers import AddressHealth, choose
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class HealthCheck:
     threshold: int = 3
 
 
-class State(NamedTuple):
+class AddressState(NamedTuple):
     """How an address does, for who watches us."""
 
     url: str
@@ -47,20 +47,20 @@ class State(NamedTuple):
     failed: int  # requests that it did not answer, or with 502, 503 or 504
 
 
-class Places:
+class Balancer:
     """Where an upstream is: a pool for each address, one or more."""
 
     def __init__(self, pools: Sequence[Pool], now: Clock) -> None:
         self._pools = tuple(pools)
-        self._standings = [Standing()] * len(pools)
+        self._standings = [AddressHealth()] * len(pools)
         self._failed = [0] * len(pools)
         self._now = now
         self._turn = 0
 
     def __repr__(self) -> str:
-        return f"<Places {', '.join(pool.address.url for pool in self._pools)}>"
+        return f"<Balancer {', '.join(pool.address.url for pool in self._pools)}>"
 
-    async def ask(self, request: Request) -> tuple[Address, Answer]:
+    async def ask(self, request: UpstreamRequest) -> tuple[Address, UpstreamResponse]:
         """Send a request to one of the addresses; which, and what it answered. Raises UpstreamError.
 
         Another one is asked where nothing can have been sent, and for what may be repeated also where no answer came
@@ -87,11 +87,11 @@ class Places:
                 return pool.address, answer
             answer.close()
 
-    def states(self) -> tuple[State, ...]:
+    def states(self) -> tuple[AddressState, ...]:
         """How each address does now. May be called in any thread."""
         now = self._now()
         return tuple(
-            State(pool.address.url, not standing.is_out(now), pool.in_flight, failed)
+            AddressState(pool.address.url, not standing.is_out(now), pool.in_flight, failed)
             for pool, standing, failed in zip(self._pools, self._standings, self._failed, strict=True)
         )
 
@@ -150,14 +150,16 @@ class Places:
     def _note_health(self, index: int, *, is_well: bool, reason: str | None) -> None:
         before, url = self._standings[index], self._pools[index].address.url
         if is_well and not before.is_well:
-            self._standings[index] = Standing()  # what requests met before is over too
+            self._standings[index] = AddressHealth()  # what requests met before is over too
             log.warning("address is well again", upstream=url)
         elif not is_well and before.is_well:
-            self._standings[index] = Standing(before.failures, before.ejections, before.ejected_until, is_well=False)
+            self._standings[index] = AddressHealth(
+                before.failures, before.ejections, before.ejected_until, is_well=False
+            )
             log.error("address is not well", upstream=url, reason=reason)
 
 
-def _may_go_elsewhere(request: Request, error: UpstreamError) -> bool:
+def _may_go_elsewhere(request: UpstreamRequest, error: UpstreamError) -> bool:
     """Whether a request that failed at one address can do no harm at another."""
     return isinstance(error, Unreachable) or (request.is_repeatable and not isinstance(error, Busy | Unsendable))
 
@@ -165,7 +167,7 @@ def _may_go_elsewhere(request: Request, error: UpstreamError) -> bool:
 async def _ask_about_health(pool: Pool, check: HealthCheck) -> str | None:
     """What is wrong with an address, or None."""
     address = pool.address
-    request = Request("GET", address.target(check.path.encode(), b""), [(b"host", address.authority.encode())])
+    request = UpstreamRequest("GET", address.target(check.path.encode(), b""), [(b"host", address.authority.encode())])
     try:
         async with asyncio.timeout(check.timeout_s):
             answer = await pool.ask(request)

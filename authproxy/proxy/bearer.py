@@ -36,7 +36,7 @@ class Minter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _CachedToken:
     value: bytes = field(repr=False)
     since: float
     until: float
@@ -51,7 +51,7 @@ class Bearer:
     def __init__(self, get: Callable[[Sequence[Access]], Awaitable[Token]], now: Clock) -> None:
         self._get = get
         self._now = now
-        self._known: Bounded[Hashable, _Known] = Bounded(REMEMBERED_BYTES)
+        self._known: Bounded[Hashable, _CachedToken] = Bounded(REMEMBERED_BYTES)
         self._coming: dict[Hashable, asyncio.Lock] = {}
 
     async def authorization(self, needs: Sequence[Access]) -> bytes:
@@ -82,7 +82,7 @@ class Bearer:
             raise GatewayFailed("the upstream registry's token server answered with a token that no header can hold")
         now = self._now()
         value = f"Bearer {token.text}".encode()
-        self._known.put(key, _Known(value, now, now + USED_FOR * token.lifetime_s), len(value) + 200)
+        self._known.put(key, _CachedToken(value, now, now + USED_FOR * token.lifetime_s), len(value) + 200)
         return value
 
 

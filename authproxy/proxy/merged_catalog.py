@@ -17,7 +17,7 @@ DEFAULT_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class CatalogPart:
     """What one registry adds: of `base` and all below it (by the clients' names; "" is all) those that `owns` takes."""
 
     content: ContentFor
@@ -44,7 +44,7 @@ class Share:
 
 
 async def answer_catalog(
-    shares: Sequence[Share],
+    shares: Sequence[CatalogPart],
     scope: asgi.Scope,
     receive: asgi.Receive,
     send: asgi.Send,

@@ -12,7 +12,7 @@ LAST_EJECTION_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AddressHealth:
     """What requests and health checks have found out about one address."""
 
     failures: int = 0  # of requests, in a row
@@ -20,11 +20,11 @@ class Standing:
     ejected_until: float = 0.0
     is_well: bool = True  # as far as health checks say, where there are any
 
-    def after_success(self) -> "Standing":
+    def after_success(self) -> "AddressHealth":
         """A request was answered."""
-        return Standing(is_well=self.is_well) if self.failures or self.ejections else self
+        return AddressHealth(is_well=self.is_well) if self.failures or self.ejections else self
 
-    def after_failure(self, now: float) -> "Standing":
+    def after_failure(self, now: float) -> "AddressHealth":
         """A request was not answered. One more is enough for an address that has just been given another chance."""
         failures = self.failures + 1
         if failures < EJECT_AFTER and not self.ejections:
@@ -39,7 +39,9 @@ class Standing:
         return not self.is_well or now < self.ejected_until
 
 
-def choose(standings: Sequence[Standing], in_flight: Sequence[int], now: float, tried: Collection[int]) -> int | None:
+def choose(
+    standings: Sequence[AddressHealth], in_flight: Sequence[int], now: float, tried: Collection[int]
+) -> int | None:
     """The address to ask, by its index, or None where all have been tried.
 
     The one with the fewest requests in flight of those that are not out; where all are out, the one that comes back

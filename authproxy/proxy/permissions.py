@@ -13,7 +13,7 @@ from authproxy.errors import ContentTooLarge
 from authproxy.pagination import find_shown, next_link, parse_page, to_json
 from authproxy.permissions import PERMISSIONS, Permissions
 from authproxy.proxy.content import UpstreamContent
-from authproxy.proxy.merged_catalog import DEFAULT_PAGE, Share, answer_catalog
+from authproxy.proxy.merged_catalog import DEFAULT_PAGE, CatalogPart, answer_catalog
 from authproxy.proxy.renaming import Renaming
 from authproxy.reference import Tag
 from authproxy.route import Kind, Route
@@ -99,7 +99,7 @@ async def _answer_catalog(
     app: asgi.App, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send, permissions: Permissions
 ) -> None:
     page = parse_page(scope[asgi.ROUTE], default=DEFAULT_PAGE).at_most(MAX_PAGE)
-    everything = Share(partial(UpstreamContent, app), "", Renaming(), lambda _: True)
+    everything = CatalogPart(partial(UpstreamContent, app), "", Renaming(), lambda _: True)
     await answer_catalog([everything], scope, receive, send, permissions.shows_repository, page)
 
 

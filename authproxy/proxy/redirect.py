@@ -14,11 +14,11 @@ from authproxy.asgi import Headers
 from authproxy.digest import Digest
 from authproxy.errors import GatewayFailed
 from authproxy.http.client.address import Address, split_authority
-from authproxy.http.client.connection import Request, Timeouts
+from authproxy.http.client.connection import Timeouts, UpstreamRequest
 from authproxy.http.client.errors import UpstreamError
-from authproxy.http.client.pool import Answer, Pool
+from authproxy.http.client.pool import Pool, UpstreamResponse
 from authproxy.proxy.redirect_targets import may_be_storage
-from authproxy.proxy.verified_blob import Checked
+from authproxy.proxy.verified_blob import VerifiedBlob
 
 # RFC 9110 §15.4, those that have a Location to ask instead.
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -50,7 +50,7 @@ _DESCRIBING = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Hop:
+class RedirectHop:
     """Where a request goes."""
 
     address: Address  # without a prefix
@@ -58,7 +58,7 @@ class Hop:
     host: str = ""  # as the URL writes it: signed addresses are signed with that `Host`
 
 
-def find_hop(status: int, headers: Headers, asked: Hop) -> Hop | None:
+def find_hop(status: int, headers: Headers, asked: RedirectHop) -> RedirectHop | None:
     """Where an answer redirects to, or None where it is none.
 
     Raises GatewayFailed for what is no http address, and for http after https.
@@ -76,7 +76,7 @@ def find_hop(status: int, headers: Headers, asked: Hop) -> Hop | None:
     if asked.address.scheme == "https" and parts.scheme == "http":
         raise GatewayFailed("the upstream registry redirects from https to http, where anybody could listen")
     address = Address(parts.scheme, *authority)
-    return Hop(
+    return RedirectHop(
         address, address.target((parts.path or "/").encode("latin-1"), parts.query.encode("latin-1")), parts.netloc
     )
 
@@ -85,7 +85,7 @@ def _unusable() -> GatewayFailed:
     return GatewayFailed("the upstream registry redirects to something that is no address of a storage")
 
 
-class Storage:
+class RedirectFollower:
     """Follows redirects away from `own`, the upstream's addresses. `tls` verifies https storages.
 
     With `named` to these storages alone, wherever they are; else to any that may be one by its IP address.
@@ -105,13 +105,15 @@ class Storage:
         for pool in self._pools.values():
             pool.close()
 
-    async def follow(self, request: Request, answer: Answer, asked: Address, digest: Digest) -> Answer:
+    async def follow(
+        self, request: UpstreamRequest, answer: UpstreamResponse, asked: Address, digest: Digest
+    ) -> UpstreamResponse:
         """The answer behind a redirect; one that is none, or leads back to the upstream, stays as it is.
 
         It takes `answer` over. `digest` is the blob's: a whole one is checked on its way. Raises GatewayFailed,
         UpstreamError.
         """
-        here, is_away = Hop(asked, request.target), False
+        here, is_away = RedirectHop(asked, request.target), False
         for _ in range(MAX_HOPS + 1):
             async with _closed_on_error(answer):
                 hop = find_hop(answer.status, answer.headers, here)
@@ -131,7 +133,7 @@ class Storage:
             here, is_away = hop, True
             headers = [(b"host", hop.host.encode()), *_kept(request.headers, _ASKED_WITH)]
             answer = await self._pool(hop.address).ask(
-                Request(request.method, hop.target, headers, transfer=request.transfer)
+                UpstreamRequest(request.method, hop.target, headers, transfer=request.transfer)
             )
         answer.close()
         raise GatewayFailed(f"the upstream registry redirects more than {MAX_HOPS} times")
@@ -148,7 +150,7 @@ class Storage:
         return pool
 
 
-def _described(request: Request, answer: Answer, digest: Digest) -> Answer:
+def _described(request: UpstreamRequest, answer: UpstreamResponse, digest: Digest) -> UpstreamResponse:
     """The storage's answer as a registry would have given it. Raises GatewayFailed where it has another status.
 
     Only a whole blob is said to have its digest, since only that is checked.
@@ -159,7 +161,7 @@ def _described(request: Request, answer: Answer, digest: Digest) -> Answer:
     if request.method != "GET" or answer.status != OK:
         return answer
     answer.headers.append((b"docker-content-digest", str(digest).encode()))
-    return Checked(answer, digest)
+    return VerifiedBlob(answer, digest)
 
 
 def _kept(headers: Sequence[tuple[bytes, bytes]], names: Collection[bytes]) -> Headers:
@@ -167,7 +169,7 @@ def _kept(headers: Sequence[tuple[bytes, bytes]], names: Collection[bytes]) -> H
 
 
 @asynccontextmanager
-async def _closed_on_error(answer: Answer) -> AsyncIterator[None]:
+async def _closed_on_error(answer: UpstreamResponse) -> AsyncIterator[None]:
     try:
         yield
     except BaseException:

@@ -1,6 +1,6 @@
 """A backend below other names: requests go in with its names, and answers come out with the clients'.
 
-Renamed are the path on its way in; `Location`, `Link`, the name in a list of tags and the words of errors on their way
+Renamed are: the path on its way in; `Location`, `Link`, the name in a list of tags and the words of errors on their way
 out. A challenge stays as it is: it is about a token for the registry behind us, which knows its own names alone.
 """
 
@@ -108,7 +108,7 @@ class Names:
                 return said
 
 
-class Renamed:
+class RenamedBackend:
     """Serve requests for repositories with `app`, which calls them otherwise."""
 
     def __init__(self, app: asgi.App, renaming: Renaming) -> None:
@@ -123,7 +123,7 @@ class Renamed:
         if inner is None:
             raise NameUnknown(detail={"name": route.repository})
         names, view = Names(route.repository, inner), scope[asgi.CLIENT_VIEW]
-        answer = _Answer(names, view, route, send)
+        answer = _RenamedResponse(names, view, route, send)
         try:
             await self.app(_renamed(scope, route, names), receive, answer.send)
         except RegistryError as error:
@@ -159,7 +159,7 @@ def _readdressed(name: str, value: str, names: Names, view: ClientView) -> str:
             return value
 
 
-class _Answer:
+class _RenamedResponse:
     """One answer on its way out. What has to be read first is held back; all else passes piece by piece."""
 
     def __init__(self, names: Names, view: ClientView, route: Route, send: asgi.Send) -> None:

@@ -14,7 +14,7 @@ from authproxy.errors import NameUnknown, PaginationNumberInvalid
 from authproxy.pagination import parse_page
 from authproxy.permissions import PERMISSIONS, Permissions
 from authproxy.proxy.content import UpstreamContent
-from authproxy.proxy.merged_catalog import DEFAULT_PAGE, Share, answer_catalog
+from authproxy.proxy.merged_catalog import DEFAULT_PAGE, CatalogPart, answer_catalog
 from authproxy.proxy.mount import mount_from, without_mount
 from authproxy.proxy.renaming import Renaming
 from authproxy.reference import Repository
@@ -42,7 +42,7 @@ class Branch:
         return not self.base or name == self.base or name.startswith(f"{self.base}/")
 
 
-class Switch:
+class Router:
     """Hand each request to the branch with the longest base that holds its repository.
 
     `max_entries` are the most that a page of the catalog has.
@@ -93,9 +93,9 @@ class Switch:
         shares = [self._share(branch) for branch in self.branches if branch.is_listed]
         await answer_catalog(shares, scope, receive, send, shows, page)
 
-    def _share(self, branch: Branch) -> Share:
+    def _share(self, branch: Branch) -> CatalogPart:
         content = branch.content or partial(UpstreamContent, branch.registry)
-        return Share(content, branch.base, branch.renaming, lambda name: self._find(name) is branch)
+        return CatalogPart(content, branch.base, branch.renaming, lambda name: self._find(name) is branch)
 
 
 def _everything(_: str) -> bool:

@@ -63,7 +63,7 @@ async def relay(
     return {"type": "http.response.body", "body": last}
 
 
-class Exchange:
+class ClientWatch:
     """Ends what the current task waits for, whatever it is, when the client goes away or `end` is called.
 
     `watch` begins to look, for requests whose body has been read or does not matter. As a context it turns its own
@@ -131,7 +131,7 @@ class Exchange:
 @asynccontextmanager
 async def watched(scope: asgi.Scope, receive: asgi.Receive) -> AsyncIterator[None]:
     """An exchange of which nothing but the end matters. Raises ClientDisconnected when the client goes away."""
-    with Exchange(scope, receive) as exchange:
+    with ClientWatch(scope, receive) as exchange:
         exchange.watch()
         try:
             yield

@@ -17,14 +17,14 @@ from authproxy.asgi import Headers
 from authproxy.digest import Digest
 from authproxy.errors import GatewayFailed, RegistryError
 from authproxy.http.client.address import Address, parse_address, parse_addresses
-from authproxy.http.client.connection import Request, Timeouts, encode_fields
+from authproxy.http.client.connection import Timeouts, UpstreamRequest, encode_fields
 from authproxy.http.client.errors import Busy, Unsendable, UpstreamError, gateway_error, refused_credentials
-from authproxy.http.client.pool import Answer, Pool
-from authproxy.http.client.request_queue import Caller, Shares
+from authproxy.http.client.pool import Pool, UpstreamResponse
+from authproxy.http.client.request_queue import Caller, CallerQueues
 from authproxy.http.client.slow_clients import Transfer
 from authproxy.http.client.tls import TlsFiles, open_storage_tls, open_tls
 from authproxy.log.alarms import sound
-from authproxy.proxy.balancer import HealthCheck, Places, State
+from authproxy.proxy.balancer import AddressState, Balancer, HealthCheck
 from authproxy.proxy.credentials import Credentials
 from authproxy.proxy.headers import (
     Relocate,
@@ -37,9 +37,9 @@ from authproxy.proxy.headers import (
 from authproxy.proxy.location import Relocation
 from authproxy.proxy.media_type import sent_type
 from authproxy.proxy.mount import accesses
-from authproxy.proxy.redirect import Storage
+from authproxy.proxy.redirect import RedirectFollower
 from authproxy.proxy.request_target import sent_path, sent_query
-from authproxy.proxy.stream import Exchange, RequestBody, relay
+from authproxy.proxy.stream import ClientWatch, RequestBody, relay
 from authproxy.route import Kind, Route
 
 log = structlog.get_logger(__name__)
@@ -72,12 +72,12 @@ class Upstream:
         self._credentials = credentials
         files, waits = tls or TlsFiles(), timeouts or Timeouts()
         self._places = _open_places(self.addresses, files, waits)
-        self._shares = Shares(budget.UPSTREAM_CONNECTIONS * len(self.addresses))
+        self._shares = CallerQueues(budget.UPSTREAM_CONNECTIONS * len(self.addresses))
         self._wait_s = waits.pool_s
-        self._storage: Storage | None = None
+        self._storage: RedirectFollower | None = None
         if follows_redirects:
             named = [parse_address(storage) for storage in storages]
-            self._storage = Storage(self.addresses, open_storage_tls(files), waits, named)
+            self._storage = RedirectFollower(self.addresses, open_storage_tls(files), waits, named)
 
     def __repr__(self) -> str:
         return f"<Upstream {', '.join(address.url for address in self.addresses)}>"
@@ -88,7 +88,7 @@ class Upstream:
         if self._storage is not None:
             self._storage.close()
 
-    def states(self) -> tuple[State, ...]:
+    def states(self) -> tuple[AddressState, ...]:
         """How each address does now. May be called in any thread."""
         return self._places.states()
 
@@ -102,7 +102,7 @@ class Upstream:
         Raises GatewayFailed, GatewayTimedOut or Unavailable; after the start of the answer too, so that the server
         ends the connection instead of a body that only looks complete. Raises ClientDisconnected.
         """
-        with Exchange(scope, receive) as exchange:
+        with ClientWatch(scope, receive) as exchange:
             try:
                 is_with_body = has_body(scope["headers"])
                 if not is_with_body:
@@ -121,7 +121,9 @@ class Upstream:
                     await exchange.stop_watching()
         await send(last)
 
-    async def _pass_on(self, request: Request, transfer: Transfer, scope: asgi.Scope, send: asgi.Send) -> asgi.Message:
+    async def _pass_on(
+        self, request: UpstreamRequest, transfer: Transfer, scope: asgi.Scope, send: asgi.Send
+    ) -> asgi.Message:
         """Pass on a request that has no body, and its answer but for the last message."""
         address, answer = await self._ask(request, scope[asgi.ROUTE])
         try:
@@ -131,7 +133,7 @@ class Upstream:
             answer.close()
 
     async def _send_on(
-        self, exchange: Exchange, transfer: Transfer, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
+        self, exchange: ClientWatch, transfer: Transfer, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
     ) -> asgi.Message:
         """The same for one that has a body."""
         async with aclosing(RequestBody(receive, exchange.watch, transfer)) as body:
@@ -143,10 +145,10 @@ class Upstream:
                     exchange.watch(drops_rest=True)  # refused early
                 return await self._relay(request, answer, transfer, send, start, length)
 
-    def _request(self, scope: asgi.Scope, transfer: Transfer) -> Request:
+    def _request(self, scope: asgi.Scope, transfer: Transfer) -> UpstreamRequest:
         """A client says the same in request after request: what its headers become is worked out once."""
         if scope["method"] not in ("GET", "HEAD") or _is_of_a_part(scope):
-            return Request(scope["method"], self._target(scope), self._headers(scope), transfer=transfer)
+            return UpstreamRequest(scope["method"], self._target(scope), self._headers(scope), transfer=transfer)
         # Of reading requests it depends on nothing but the facts' own headers, and on where the request came from.
         facts, view = asgi.facts(scope), scope[asgi.CLIENT_VIEW]
         known_view, headers, fields = facts.get(self) or (None, [], b"")
@@ -154,13 +156,13 @@ class Upstream:
             headers = self._headers(scope)
             fields = encode_fields(headers)
             facts[self] = view, headers, fields
-        return Request(scope["method"], self._target(scope), headers, fields=fields, transfer=transfer)
+        return UpstreamRequest(scope["method"], self._target(scope), headers, fields=fields, transfer=transfer)
 
-    def _request_with(self, body: RequestBody, transfer: Transfer, scope: asgi.Scope) -> Request:
+    def _request_with(self, body: RequestBody, transfer: Transfer, scope: asgi.Scope) -> UpstreamRequest:
         headers, waits = self._headers(scope), expects_continue(scope["headers"])
         if waits:
             headers.append((b"expect", b"100-continue"))
-        return Request(scope["method"], self._target(scope), headers, body, waits, transfer=transfer)
+        return UpstreamRequest(scope["method"], self._target(scope), headers, body, waits, transfer=transfer)
 
     def _target(self, scope: asgi.Scope) -> bytes:
         query = sent_query(scope[asgi.ROUTE], scope["query_string"])
@@ -175,7 +177,7 @@ class Upstream:
             headers, scope[asgi.CLIENT_VIEW], content_type, pass_authorization=self.pass_authorization
         )
 
-    async def _ask(self, request: Request, route: Route) -> tuple[Address, Answer]:
+    async def _ask(self, request: UpstreamRequest, route: Route) -> tuple[Address, UpstreamResponse]:
         try:
             if self._credentials is None:
                 address, answer = await self._places.ask(request)
@@ -193,8 +195,8 @@ class Upstream:
         return address, answer
 
     async def _ask_as_ourselves(
-        self, credentials: Credentials, request: Request, needs: Sequence[Access]
-    ) -> tuple[Address, Answer]:
+        self, credentials: Credentials, request: UpstreamRequest, needs: Sequence[Access]
+    ) -> tuple[Address, UpstreamResponse]:
         """With our credentials; once more with new ones where they were refused, and no body has been sent."""
         address, answer = await self._places.ask(_signed(request, await credentials.authorization(needs)))
         if answer.status != UNAUTHORIZED or not credentials.forget(needs) or request.body is not None:
@@ -203,7 +205,7 @@ class Upstream:
         return await self._places.ask(_signed(request, await credentials.authorization(needs)))
 
     def _start(
-        self, request: Request, answer: Answer, address: Address, scope: asgi.Scope
+        self, request: UpstreamRequest, answer: UpstreamResponse, address: Address, scope: asgi.Scope
     ) -> tuple[asgi.Message, int | None]:
         """The message that starts the client's answer, and the length of its body, if it is known."""
         if not self.pass_authorization and _is_challenge(answer):
@@ -224,8 +226,8 @@ class Upstream:
 
     async def _relay(
         self,
-        request: Request,
-        answer: Answer,
+        request: UpstreamRequest,
+        answer: UpstreamResponse,
         transfer: Transfer,
         send: asgi.Send,
         start: asgi.Message,
@@ -247,7 +249,9 @@ class Upstream:
             broken = GatewayFailed("the upstream registry broke off in the middle of its answer")
             raise self._failed(broken, request, exc) from exc
 
-    def _failed(self, error: RegistryError, request: Request, cause: BaseException | None = None) -> RegistryError:
+    def _failed(
+        self, error: RegistryError, request: UpstreamRequest, cause: BaseException | None = None
+    ) -> RegistryError:
         # The path without its query: that may hold the key to an upload session.
         log.warning(
             "upstream failed",
@@ -260,21 +264,21 @@ class Upstream:
         return error
 
 
-def _open_places(addresses: Sequence[Address], files: TlsFiles, timeouts: Timeouts) -> Places:
+def _open_places(addresses: Sequence[Address], files: TlsFiles, timeouts: Timeouts) -> Balancer:
     tls = open_tls(addresses[0].scheme, files)
     pools = [Pool(address, tls, timeouts, server_name=files.server_name) for address in addresses]
-    return Places(pools, time.monotonic)
+    return Balancer(pools, time.monotonic)
 
 
-def _signed(request: Request, authorization: bytes) -> Request:
+def _signed(request: UpstreamRequest, authorization: bytes) -> UpstreamRequest:
     return replace(request, headers=[*request.headers, (b"authorization", authorization)], fields=None)
 
 
-def _reads_blob(request: Request, route: Route) -> bool:
+def _reads_blob(request: UpstreamRequest, route: Route) -> bool:
     return route.kind is Kind.BLOB and request.is_repeatable
 
 
-def _is_challenge(answer: Answer) -> bool:
+def _is_challenge(answer: UpstreamResponse) -> bool:
     return answer.status == UNAUTHORIZED or (
         answer.status == FORBIDDEN and any(name.lower() == b"www-authenticate" for name, _ in answer.headers)
     )

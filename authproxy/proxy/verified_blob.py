@@ -4,19 +4,19 @@ import asyncio
 
 from authproxy.digest import Digest, new_hasher
 from authproxy.http.client.errors import WrongContent
-from authproxy.http.client.pool import Answer
+from authproxy.http.client.pool import UpstreamResponse
 
 # Below it, in bytes, handing a piece to a thread takes longer than hashing it.
 WORTH_A_THREAD_BYTES = 64 * 1024
 
 
-class Checked(Answer):
+class VerifiedBlob(UpstreamResponse):
     """Another answer with its body checked. One piece is held back, while a thread hashes it.
 
     Iterating, and `rest`, raise WrongContent where the body is not what the digest says.
     """
 
-    def __init__(self, answer: Answer, digest: Digest) -> None:
+    def __init__(self, answer: UpstreamResponse, digest: Digest) -> None:
         super().__init__(answer.status, answer.headers, *answer.hand_over())
         self._digest = digest
         self._hasher = new_hasher(digest.algorithm)

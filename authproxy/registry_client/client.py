@@ -20,7 +20,7 @@ from authproxy.registry_client.errors import ANONYMOUS, RemoteError
 from authproxy.registry_client.host import authority_of
 from authproxy.registry_client.retry import find_cause, is_lasting, pause_s, persist
 from authproxy.registry_client.tokens import Authorizer
-from authproxy.registry_client.transport import TIMEOUTS, Direct
+from authproxy.registry_client.transport import TIMEOUTS, PooledTransport
 from authproxy.registry_client.trust import Trust, is_loopback, tls_context
 
 # Answers that are read whole: manifests (registries take 4 MiB, a few more) and pages of names.
@@ -260,7 +260,7 @@ def _open_client(host: str, tls: ssl.SSLContext) -> httpx.AsyncClient:
     """Connections of our own; httpx's where the usual variables name a proxy and the registry is not this machine."""
     timeout = httpx.Timeout(TIMEOUTS.read_s, connect=TIMEOUTS.connect_s)
     if is_loopback(host) or not getproxies().keys() & {"http", "https", "all"}:
-        return httpx.AsyncClient(transport=Direct(tls), headers=IDENTITY, timeout=timeout, trust_env=False)
+        return httpx.AsyncClient(transport=PooledTransport(tls), headers=IDENTITY, timeout=timeout, trust_env=False)
     try:
         return httpx.AsyncClient(verify=tls, headers=IDENTITY, timeout=timeout)
     except ValueError as error:

@@ -13,14 +13,14 @@ OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
+class CheckedLogin:
     """A login that was not refused. Not `was_asked`: the registry asks nobody who they are, so it may be wrong."""
 
     login: Login  # what to keep: an identity token in the password's place, where the token server gave one
     was_asked: bool
 
 
-async def sign_in(host: str, login: Login, trust: Trust) -> SignedIn:
+async def sign_in(host: str, login: Login, trust: Trust) -> CheckedLogin:
     """Ask for `/v2/` with a login. Raises RemoteError where it is refused, or the registry cannot be asked."""
     hint = f"; what is wrong: authproxy registry ping {host}"
     async with open_registry(host, login, trust) as registry:
@@ -41,7 +41,7 @@ async def sign_in(host: str, login: Login, trust: Trust) -> SignedIn:
         kept = login
         if registry.identity_token:
             kept = replace(login, password="", identity_token=registry.identity_token)
-        return SignedIn(kept, "authorization" in answer.request.headers)
+        return CheckedLogin(kept, "authorization" in answer.request.headers)
 
 
 def _wrong(host: str, login: Login) -> RemoteError:

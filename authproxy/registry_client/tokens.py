@@ -36,7 +36,7 @@ from authproxy.registry_client.retry import persist
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class _CachedToken:
     text: str = field(repr=False)
     until: float
 
@@ -52,7 +52,7 @@ class Authorizer:
         self.wants_identity = False  # to be told an identity token too, with a token for the login's password
         self.identity_token = ""  # what was told then
         self._basic: str | None = None  # what needs no token server: a password, or the registry's own token
-        self._tokens: dict[tuple[Access, ...], _Token] = {}
+        self._tokens: dict[tuple[Access, ...], _CachedToken] = {}
         self._fetching: defaultdict[tuple[Access, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def find(self, needs: Sequence[Access]) -> str | None:
@@ -94,7 +94,7 @@ class Authorizer:
                 f"{self._host} sends us for a token to {realm[:200]!r}, which is not its own: the password stays here"
             )
 
-    async def _fetch(self, challenge: Challenge, needs: Sequence[Access]) -> _Token:
+    async def _fetch(self, challenge: Challenge, needs: Sequence[Access]) -> _CachedToken:
         what = f"a token from {challenge.realm}"
         try:
             request = self._request(challenge, needs)
@@ -111,7 +111,7 @@ class Authorizer:
         if self.wants_identity and token.identity:
             self.identity_token = token.identity
         # Docker token authentication: clients may use any token for a minute.
-        return _Token(token.text, self._now() + USED_FOR * max(DEFAULT_LIFETIME_S, token.lifetime_s))
+        return _CachedToken(token.text, self._now() + USED_FOR * max(DEFAULT_LIFETIME_S, token.lifetime_s))
 
     def _request(self, challenge: Challenge, needs: Sequence[Access]) -> httpx.Request:
         login = self._login

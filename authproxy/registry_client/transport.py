@@ -9,15 +9,15 @@ from collections.abc import AsyncIterator
 import httpx
 
 from authproxy.http.client.address import DEFAULT_PORTS, Address
-from authproxy.http.client.connection import Request, Timeouts
+from authproxy.http.client.connection import Timeouts, UpstreamRequest
 from authproxy.http.client.errors import ConnectTimedOut, TimedOut, Unreachable, UpstreamError
-from authproxy.http.client.pool import Answer, Pool
+from authproxy.http.client.pool import Pool, UpstreamResponse
 
 # A registry may have to move an upload of gigabytes within its storage before it says that it has it.
 TIMEOUTS = Timeouts(connect_s=30, read_s=300, write_s=300)
 
 
-class Direct(httpx.AsyncBaseTransport):
+class PooledTransport(httpx.AsyncBaseTransport):
     """Connections to any host, with one TLS context for all of them. A body has a `Content-Length`."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
@@ -37,7 +37,7 @@ class Direct(httpx.AsyncBaseTransport):
         has_body = request.headers.get("content-length", "0") != "0"
         body = aiter(request.stream) if has_body else None
         try:
-            answer = await pool.ask(Request(request.method, url.raw_path, headers, body))
+            answer = await pool.ask(UpstreamRequest(request.method, url.raw_path, headers, body))
         except UpstreamError as error:
             raise _transport_error(error) from error
         return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer))
@@ -54,7 +54,7 @@ class Direct(httpx.AsyncBaseTransport):
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: UpstreamResponse) -> None:
         self._answer = answer
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

@@ -13,8 +13,8 @@ from authproxy.errors import StartError
 from authproxy.metrics.families import UPLOADS_PURGED
 from authproxy.metrics.metrics import Metrics
 from authproxy.proxy.permissions import EnforcePermissions
-from authproxy.proxy.renaming import Renamed, Renaming
-from authproxy.proxy.router import Branch, Switch
+from authproxy.proxy.renaming import RenamedBackend, Renaming
+from authproxy.proxy.router import Branch, Router
 from authproxy.registry.core import Core
 from authproxy.registry.options import ManifestRules, Pattern, Platform, Rules
 from authproxy.registry.upload_purge import FIRST_WITHIN_S, PurgeUploads
@@ -47,7 +47,7 @@ def _make_switch(settings: Settings, parts: Parts) -> App:
             )
             made.append((same, registry))
         renaming = Renaming(entry.rename.strip or "", entry.rename.add or "")
-        app = Renamed(registry, renaming) if renaming else registry
+        app = RenamedBackend(registry, renaming) if renaming else registry
         app = app if entry.backend else _restricted(app, settings)
         branches.append(
             Branch(entry.base, app, registry, renaming, is_listed=entry.catalog, content=_content_of(registry))
@@ -56,7 +56,7 @@ def _make_switch(settings: Settings, parts: Parts) -> App:
         case [Branch(base="", renaming=Renaming(strip="", add=""), app=app, is_listed=True)]:
             return app
         case _:
-            return Switch(branches, max_entries=settings.catalog.maxentries)
+            return Router(branches, max_entries=settings.catalog.maxentries)
 
 
 def _content_of(registry: App) -> ContentFor | None:

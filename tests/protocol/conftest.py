@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from authproxy import asgi
-from authproxy.proxy.renaming import Renamed, Renaming
-from authproxy.proxy.router import Branch, Switch
+from authproxy.proxy.renaming import RenamedBackend, Renaming
+from authproxy.proxy.router import Branch, Router
 from authproxy.registry.options import Rules
 from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem.driver import FilesystemDriver
@@ -119,4 +119,4 @@ def _around(place: str) -> Callable[[asgi.App], asgi.App] | None:
 
 def _renamed(core: asgi.App) -> asgi.App:
     renaming = Renaming(add="mirror/")
-    return Switch([Branch("", Renamed(core, renaming), core, renaming)], max_entries=1000)
+    return Router([Branch("", RenamedBackend(core, renaming), core, renaming)], max_entries=1000)

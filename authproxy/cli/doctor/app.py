@@ -118,7 +118,7 @@ def _look_at_upstreams(
 ) -> Level:
     from authproxy.cli.doctor.upstream import look_at_upstreams
     from authproxy.config.document.scalars import parse_url
-    from authproxy.doctor.upstream.examine import Wishes
+    from authproxy.doctor.upstream.examine import UpstreamOptions
     from authproxy.errors import NameInvalid
     from authproxy.reference import parse_repository
 
@@ -132,7 +132,7 @@ def _look_at_upstreams(
         known_as = parse_url(hosts[0]) if hosts else None
     except ValueError as exc:
         raise StartError(f"--host {hosts[0]}: {exc}") from exc
-    return look_at_upstreams(config, Wishes(may_write=write, repository=name), known_as, as_json=as_json)
+    return look_at_upstreams(config, UpstreamOptions(may_write=write, repository=name), known_as, as_json=as_json)
 
 
 def _refuse_in_vain(given: Mapping[str, object], other: str) -> None:

@@ -13,9 +13,9 @@ from authproxy.cli.doctor.findings import line_of, row_of
 from authproxy.cli.doctor.our_tokens import read_ours
 from authproxy.cli.settings import find_settings
 from authproxy.doctor.finding import Finding, Level, conclude
-from authproxy.doctor.tokens.examine import Opinion, Ours, examine, overall, signing_now, versions_of
+from authproxy.doctor.tokens.examine import Ours, VersionVerdict, examine, overall, signing_now, versions_of
 from authproxy.doctor.tokens.live import ask
-from authproxy.doctor.tokens.registry import Registry, read_registry, read_variables
+from authproxy.doctor.tokens.registry import RegistryConfig, read_registry, read_variables
 from authproxy.doctor.tokens.version import VERSIONS, Version
 from authproxy.errors import StartError
 
@@ -59,7 +59,7 @@ def _named(name: str) -> Sequence[Version]:
     return [version for version in VERSIONS if version.name == name]
 
 
-def _read_registry(asked: Asked) -> Registry:
+def _read_registry(asked: Asked) -> RegistryConfig:
     try:
         variables = {} if asked.env_file is None else read_variables(asked.env_file)
     except (OSError, UnicodeDecodeError) as exc:
@@ -74,7 +74,7 @@ def _ask(url: str, ours: Ours, ca: Path | None, now: float) -> tuple[Finding, ..
     return tuple(ask(url, token, ca, now))
 
 
-def _in_words(registry: Path, opinions: Sequence[Opinion], answers: Sequence[Finding]) -> str:
+def _in_words(registry: Path, opinions: Sequence[VersionVerdict], answers: Sequence[Finding]) -> str:
     lines: list[str] = []
     for findings, alike in groupby(opinions, key=lambda opinion: opinion.findings):  # versions that say the same
         names = " and ".join(opinion.version for opinion in alike)
@@ -87,7 +87,7 @@ def _in_words(registry: Path, opinions: Sequence[Opinion], answers: Sequence[Fin
     return "\n".join(lines)
 
 
-def _as_json(registry: Path, opinions: Sequence[Opinion], answers: Sequence[Finding], verdict: Level) -> str:
+def _as_json(registry: Path, opinions: Sequence[VersionVerdict], answers: Sequence[Finding], verdict: Level) -> str:
     content = {
         "registry": str(registry),
         "verdict": verdict.value,

@@ -15,7 +15,7 @@ from authproxy.cli.settings import find_loaded, realm_of
 from authproxy.config.settings import Settings
 from authproxy.doctor.finding import Finding, Level, conclude
 from authproxy.doctor.upstream.admission import Clients
-from authproxy.doctor.upstream.examine import Wishes, examine
+from authproxy.doctor.upstream.examine import UpstreamOptions, examine
 from authproxy.doctor.upstream.presented import needs_our_keys
 from authproxy.doctor.upstream.site import Site, sites_of
 
@@ -33,7 +33,7 @@ class Report:
         return conclude(self.findings)
 
 
-def look_at_upstreams(config: Path | None, wishes: Wishes, host: str | None, *, as_json: bool) -> Level:
+def look_at_upstreams(config: Path | None, wishes: UpstreamOptions, host: str | None, *, as_json: bool) -> Level:
     """Ask every upstream of our configuration, print what was found, and say it all in one word. Raises StartError.
 
     `host`: scheme and host by which clients know us, where `http.host` does not say.

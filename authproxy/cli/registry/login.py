@@ -13,7 +13,7 @@ from authproxy.cli.registry_options import Ca, PlainHttp
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
-    from authproxy.registry_client.login_check import SignedIn
+    from authproxy.registry_client.login_check import CheckedLogin
 
 LOGIN_EXAMPLES = examples(
     "authproxy registry login registry.example.org -u alice",
@@ -100,7 +100,7 @@ def parse_registry(text: str) -> str:
         raise typer.BadParameter(str(error), param_hint="HOST") from None
 
 
-def _tell_doubts(host: str, signed_in: "SignedIn") -> None:
+def _tell_doubts(host: str, signed_in: "CheckedLogin") -> None:
     if not signed_in.was_asked:
         tell(Exception(f"warning: {host} asks nobody who they are, so the password was not tried"))
 

@@ -13,7 +13,7 @@ from authproxy.cli.registry.login import Registry, parse_registry
 from authproxy.cli.registry_options import Ca, PlainHttp
 
 if TYPE_CHECKING:
-    from authproxy.doctor.ping.examine import Pinged
+    from authproxy.doctor.ping.examine import PingReport
     from authproxy.reference import Repository
 
 EXAMPLES = examples(
@@ -42,12 +42,12 @@ def ping(
     Exit code: 0 ok, 1 a check failed, 2 the command is wrong.
     """
     from authproxy.doctor.finding import Level, conclude
-    from authproxy.doctor.ping.examine import Wishes
+    from authproxy.doctor.ping.examine import PingOptions
     from authproxy.doctor.ping.examine import ping as look
     from authproxy.registry_client.trust import Trust
 
     host = parse_registry(registry)
-    wishes = Wishes(write, None if repository is None else _parse_repository(repository))
+    wishes = PingOptions(write, None if repository is None else _parse_repository(repository))
     pinged = asyncio.run(look(host, Trust(ca, plain_http), wishes, os.environ, time.time()))
     verdict = conclude(pinged.findings)
     typer.echo(_as_json(pinged, verdict.value) if as_json else _in_words(pinged, verdict.value))
@@ -64,7 +64,7 @@ def _parse_repository(text: str) -> "Repository":
         raise typer.BadParameter(f"{text}: {error}", param_hint="--repository") from None
 
 
-def _in_words(pinged: "Pinged", verdict: str) -> str:
+def _in_words(pinged: "PingReport", verdict: str) -> str:
     from authproxy.cli.doctor.findings import line_of
 
     kind = "" if pinged.product is None else f" ({pinged.product})"
@@ -72,7 +72,7 @@ def _in_words(pinged: "Pinged", verdict: str) -> str:
     return "\n".join([first, *map(line_of, pinged.findings)])
 
 
-def _as_json(pinged: "Pinged", verdict: str) -> str:
+def _as_json(pinged: "PingReport", verdict: str) -> str:
     from authproxy.cli.doctor.findings import row_of
 
     product, wanted = pinged.product, pinged.wanted

@@ -12,7 +12,7 @@ from authproxy.server.privileges import VARIABLE, acting_as, parse_account
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ServingAccount:
     """Who has the ports, who uses the files, and what to call the latter; None: whoever runs this."""
 
     ports: tuple[int, int] | None
@@ -39,7 +39,7 @@ class Account:
         return nullcontext() if self.files is None else acting_as(*self.files, self.groups)
 
 
-def find_account(named: str | None, environ: Mapping[str, str]) -> Account:
+def find_account(named: str | None, environ: Mapping[str, str]) -> ServingAccount:
     """`named`: a user's name, or UID:GID. Raises StartError where there is no such, or only root may ask so."""
     if named is not None:
         if os.geteuid() != 0:
@@ -47,13 +47,13 @@ def find_account(named: str | None, environ: Mapping[str, str]) -> Account:
                 f"--as {named}: only root can look at things as somebody else; run this as {named}, or by sudo"
             )
         uid, gid, groups = _parse(named)
-        return _tried(Account((uid, gid), (uid, gid), named, groups))
+        return _tried(ServingAccount((uid, gid), (uid, gid), named, groups))
     if (stated := environ.get(VARIABLE)) and os.geteuid() == 0:
-        return _tried(Account(None, parse_account(stated), f"{stated} ({VARIABLE})", hands_over=True))
-    return Account(None, None, _own_name())
+        return _tried(ServingAccount(None, parse_account(stated), f"{stated} ({VARIABLE})", hands_over=True))
+    return ServingAccount(None, None, _own_name())
 
 
-def _tried(account: Account) -> Account:
+def _tried(account: ServingAccount) -> ServingAccount:
     """Raises StartError where root has given up what changing accounts takes, as in some containers."""
     try:
         with account.as_server:

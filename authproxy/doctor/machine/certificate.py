@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.handshake import SOON, Refusal, judge_refusal, left_of, names_of
+from authproxy.doctor.handshake import SOON, CertificateFault, judge_refusal, left_of, names_of
 from authproxy.doctor.machine.files import find_read_fault
 from authproxy.doctor.machine.installation import Installation, name_of
 from authproxy.errors import StartError
@@ -128,7 +128,7 @@ def _judge_names(
             yield from _judge_trust(installation, file, host, leaf, served)
         else:
             refused = judge_refusal(error, str(file), name, leaf, "its own key")
-            is_name = refused.why is Refusal.OTHER_NAME
+            is_name = refused.why is CertificateFault.OTHER_NAME
             fix = (
                 f"have one made for {name}, too"
                 if is_name

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.machine.account import Account
+from authproxy.doctor.machine.account import ServingAccount
 from authproxy.doctor.machine.certificate import check_certificate
 from authproxy.doctor.machine.clock import check_clock
 from authproxy.doctor.machine.files import check_files
@@ -13,10 +13,10 @@ from authproxy.doctor.machine.names import check_names
 from authproxy.doctor.machine.policies import check_policies
 from authproxy.doctor.machine.ports import check_ports
 from authproxy.doctor.machine.space import check_space
-from authproxy.doctor.machine.users import People, check_users
+from authproxy.doctor.machine.users import KnownUsers, check_users
 
 
-def examine(installation: Installation, account: Account) -> Sequence[Finding]:
+def examine(installation: Installation, account: ServingAccount) -> Sequence[Finding]:
     """What will not work. Ports are had by who starts the server, files are used by who serves."""
     findings = [account.judge(), *_check_configuration(installation)]
     if account.files is not None:
@@ -46,7 +46,7 @@ def _check_configuration(installation: Installation) -> Iterator[Finding]:
 
 
 def _check_rest(installation: Installation) -> Iterator[Finding]:
-    people = People()
+    people = KnownUsers()
     yield from check_files(installation)
     yield from check_certificate(installation)
     yield from check_names(installation)

@@ -6,7 +6,7 @@ from authproxy.config.settings import Mode
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.machine.files import find_read_fault
 from authproxy.doctor.machine.installation import Installation
-from authproxy.doctor.machine.users import People
+from authproxy.doctor.machine.users import KnownUsers
 from authproxy.errors import StartError
 from authproxy.policy.cases import run_cases
 from authproxy.policy.check import check
@@ -15,7 +15,7 @@ from authproxy.policy.model import Effect, Rule, SubjectKey
 from authproxy.policy.shared_names import find_shared_names
 
 
-def check_policies(installation: Installation, people: People) -> Iterator[Finding]:
+def check_policies(installation: Installation, people: KnownUsers) -> Iterator[Finding]:
     """`people` are those whom the server knows."""
     settings = installation.settings
     if settings.policies is None:
@@ -37,7 +37,7 @@ def check_policies(installation: Installation, people: People) -> Iterator[Findi
     yield from _judge(loaded, people)
 
 
-def _judge(loaded: Loaded, people: People) -> Iterator[Finding]:
+def _judge(loaded: Loaded, people: KnownUsers) -> Iterator[Finding]:
     rules = loaded.policies.rules
     groups, robots = (people.groups, people.robots) if people.is_known else (None, None)
     in_vain = check(loaded.policies, loaded.cases, groups=groups, robots=robots)
@@ -67,11 +67,11 @@ def _judge(loaded: Loaded, people: People) -> Iterator[Finding]:
         yield Finding(Level.OK, "policies", f"{len(rules)} rules, none in vain{cases}")
 
 
-def _has_somebody(rule: Rule, people: People) -> bool:
+def _has_somebody(rule: Rule, people: KnownUsers) -> bool:
     return not people.is_known or any(_is_somebody(key, people) for key in rule.subjects.any_of)
 
 
-def _is_somebody(key: SubjectKey, people: People) -> bool:
+def _is_somebody(key: SubjectKey, people: KnownUsers) -> bool:
     match key.kind:
         case "user":
             return key.name in people.names

@@ -15,7 +15,7 @@ from authproxy.identity.users import read_users
 
 
 @dataclass(slots=True)
-class People:
+class KnownUsers:
     """What the files say together. Not `is_known`: one of them cannot be read."""
 
     names: set[str] = field(default_factory=set)
@@ -38,7 +38,7 @@ class People:
                 self.shut_out.add(name)
 
 
-def check_users(installation: Installation, people: People) -> Iterator[Finding]:
+def check_users(installation: Installation, people: KnownUsers) -> Iterator[Finding]:
     """Tell of the files, and gather into `people` what they say."""
     settings = installation.settings
     if not settings.sources:
@@ -65,7 +65,7 @@ def _files_of(installation: Installation, source: Identity) -> Iterator[tuple[st
         yield ("auth.htpasswd.path" if is_theirs else "identities"), source.htpasswd.path
 
 
-def _read(installation: Installation, source: Identity, people: People, provided: Path | None) -> Iterator[Finding]:
+def _read(installation: Installation, source: Identity, people: KnownUsers, provided: Path | None) -> Iterator[Finding]:
     for key, path in _files_of(installation, source):
         if find_closed(path) is not None and (fault := find_read_fault(installation, key, path)) is not None:
             people.is_known = False

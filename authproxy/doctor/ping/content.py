@@ -5,7 +5,7 @@ from contextlib import suppress
 import httpx
 
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.response import ACCEPTED, FORBIDDEN, NOT_ALLOWED, NOT_FOUND, OK, UNAUTHORIZED, Answer
+from authproxy.doctor.response import ACCEPTED, FORBIDDEN, NOT_ALLOWED, NOT_FOUND, OK, UNAUTHORIZED, RegistryResponse
 from authproxy.errors import NameInvalid
 from authproxy.reference import parse_repository
 
@@ -32,7 +32,7 @@ _FORWARDED = (
 )
 
 
-def judge_catalog(base: httpx.URL, answer: Answer) -> Finding:
+def judge_catalog(base: httpx.URL, answer: RegistryResponse) -> Finding:
     """The answer to `/v2/_catalog?n=1`."""
     if answer.status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED):
         what = f"its catalog is not to be had ({answer.status}); nothing but lists of all images needs it"
@@ -49,14 +49,14 @@ def judge_catalog(base: httpx.URL, answer: Answer) -> Finding:
     return Finding(Level.OK, "catalog", f"its catalog can be read, {count}")
 
 
-def repositories_of(answer: Answer) -> list[str] | None:
+def repositories_of(answer: RegistryResponse) -> list[str] | None:
     """The names in a catalog."""
     found = answer.fields.get("repositories", 0) if answer.status == OK else 0
     names = [] if found is None else found  # Go's way to write an empty one
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
-def first_repository(catalog: Answer) -> str | None:
+def first_repository(catalog: RegistryResponse) -> str | None:
     """A repository that the catalog names; what is no name at all is left out."""
     for name in repositories_of(catalog) or ():
         with suppress(NameInvalid):
@@ -64,14 +64,14 @@ def first_repository(catalog: Answer) -> str | None:
     return None
 
 
-def judge_anonymous(answer: Answer, repository: str) -> Finding:
+def judge_anonymous(answer: RegistryResponse, repository: str) -> Finding:
     """A repository's tags, asked for without a login."""
     if answer.status == OK:
         return Finding(Level.OK, "anonymous", f"anybody may pull {repository}, without a login")
     return Finding(Level.OK, "anonymous", f"{repository} is for those who log in ({answer.status})")
 
 
-def judge_referrers(answer: Answer, repository: str) -> Finding:
+def judge_referrers(answer: RegistryResponse, repository: str) -> Finding:
     """The answer to `/v2/<repository>/referrers/<digest>`: OCI Distribution 1.1, "Listing Referrers"."""
     if answer.status == OK and answer.fields.get("mediaType") == OCI_INDEX:
         return Finding(Level.OK, "referrers", "it lists referrers: signatures and attestations are found at once")
@@ -85,7 +85,7 @@ def judge_referrers(answer: Answer, repository: str) -> Finding:
     return Finding(Level.WARNING, "referrers", what, "--repository NAME: one that is there")
 
 
-def judge_upload(base: httpx.URL, answer: Answer, repository: str) -> Finding:
+def judge_upload(base: httpx.URL, answer: RegistryResponse, repository: str) -> Finding:
     """The answer to the begin of an upload."""
     location = answer.headers.get("Location")
     if answer.status in (UNAUTHORIZED, FORBIDDEN):
@@ -132,7 +132,7 @@ def _port(url: httpx.URL) -> int | None:
     return url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-def _is_about_the_name(answer: Answer) -> bool:
+def _is_about_the_name(answer: RegistryResponse) -> bool:
     """Whether a 404 says that the repository is not there, and not that the question is unknown."""
     errors = answer.fields.get("errors")
     return isinstance(errors, list) and any("NAME" in str(error) for error in errors)

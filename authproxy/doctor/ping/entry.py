@@ -9,16 +9,16 @@ from authproxy.doctor.response import (
     TOO_MANY,
     UNAUTHORIZED,
     VERSION,
-    Answer,
+    RegistryResponse,
     looks_like_registry,
 )
-from authproxy.doctor.tokens.challenge import BASIC, BEARER, Wanted
+from authproxy.doctor.tokens.challenge import BASIC, BEARER, AuthRequirement
 from authproxy.http.client.address import Address
 
 API = "registry/2.0"
 
 
-def judge_registry(address: Address, answer: Answer) -> Finding:
+def judge_registry(address: Address, answer: RegistryResponse) -> Finding:
     """Whether it is a registry that answered."""
     asked, status = f"{address.url}/v2/", answer.status
     if answer.wants_tls:
@@ -40,7 +40,7 @@ def judge_registry(address: Address, answer: Answer) -> Finding:
     return Finding(Level.OK, "registry", f"{asked} answered {status}")
 
 
-def judge_version(answer: Answer) -> Finding:
+def judge_version(answer: RegistryResponse) -> Finding:
     """Its version header."""
     version = answer.headers.get(VERSION)
     if version is None:
@@ -52,7 +52,7 @@ def judge_version(answer: Answer) -> Finding:
     return Finding(Level.OK, "headers", f"{VERSION}: {API}")
 
 
-def judge_auth(answer: Answer, wanted: Wanted | None) -> Finding:
+def judge_auth(answer: RegistryResponse, wanted: AuthRequirement | None) -> Finding:
     """What it asks its callers for."""
     if answer.status == OK:
         return Finding(Level.OK, "auth", "it asks nobody who they are, at /v2/ at least")

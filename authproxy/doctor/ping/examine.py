@@ -10,10 +10,10 @@ from authproxy.access import CATALOG, delete, pull, push
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.ping import content, entry, realm
 from authproxy.doctor.ping.product import ZOT_PATH, Product, guess, judge_zot
-from authproxy.doctor.ping.questions import Asking, Bare, open_bare
-from authproxy.doctor.ping.reach import Reach, no_client_certificate, reach
-from authproxy.doctor.response import ACCEPTED, OK, UNAUTHORIZED, VERSION, Answer, NoAnswer, judge_clock
-from authproxy.doctor.tokens.challenge import BEARER, Wanted, find_wanted
+from authproxy.doctor.ping.questions import AnonymousClient, AuthorizedClient, open_bare
+from authproxy.doctor.ping.reach import Reachability, no_client_certificate, reach
+from authproxy.doctor.response import ACCEPTED, OK, UNAUTHORIZED, VERSION, NoAnswer, RegistryResponse, judge_clock
+from authproxy.doctor.tokens.challenge import BEARER, AuthRequirement, find_wanted
 from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authority
 from authproxy.registry_client.client import open_registry
 from authproxy.registry_client.docker_config import Login, find_login
@@ -26,7 +26,7 @@ NOBODYS = "authproxy-ping/sample"
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class PingOptions:
     """What the user asked for. `repository` is one that the registry has."""
 
     may_write: bool = False
@@ -34,13 +34,13 @@ class Wishes:
 
 
 @dataclass(slots=True)
-class Pinged:
+class PingReport:
     """What was found, while it is found."""
 
     host: str
     address: str
     product: Product | None = None
-    wanted: Wanted | None = None
+    wanted: AuthRequirement | None = None
     findings: list[Finding] = field(default_factory=list)
 
     def say(self, *findings: Finding | None) -> None:
@@ -48,10 +48,10 @@ class Pinged:
         self.findings += filter(None, findings)
 
 
-async def ping(host: str, trust: Trust, wishes: Wishes, environment: Mapping[str, str], now: float) -> Pinged:
+async def ping(host: str, trust: Trust, wishes: PingOptions, environment: Mapping[str, str], now: float) -> PingReport:
     """Look at a registry. `environment` says where docker's logins are; `now`: seconds since 1970."""
     address = _address_of(host)
-    pinged = Pinged(host, address.url)
+    pinged = PingReport(host, address.url)
     reached = await reach(host, address, trust, now)
     pinged.say(*reached.findings)
     if reached.address is None:
@@ -72,7 +72,7 @@ def _address_of(host: str) -> Address:
     return Address("https", name, port)
 
 
-async def _enter(pinged: Pinged, bare: Bare, address: Address, trust: Trust) -> Answer | None:
+async def _enter(pinged: PingReport, bare: AnonymousClient, address: Address, trust: Trust) -> RegistryResponse | None:
     """The answer to `/v2/` without credentials, where a registry gave it."""
     try:
         answer = await bare.ask("GET", "/v2/")
@@ -90,7 +90,7 @@ async def _enter(pinged: Pinged, bare: Bare, address: Address, trust: Trust) -> 
     return answer
 
 
-async def _look_at_auth(pinged: Pinged, bare: Bare, address: Address, answer: Answer) -> bool:
+async def _look_at_auth(pinged: PingReport, bare: AnonymousClient, address: Address, answer: RegistryResponse) -> bool:
     """Say what is asked for, and where tokens come from. Whether a client gets any further."""
     wanted = pinged.wanted = find_wanted(answer.headers.get_list("WWW-Authenticate")) if answer.status != OK else None
     pinged.product = guess(answer, wanted)
@@ -103,14 +103,14 @@ async def _look_at_auth(pinged: Pinged, bare: Bare, address: Address, answer: An
     return await _look_at_realm(pinged, bare, address, wanted)
 
 
-async def _ask_zot(bare: Bare) -> Product | None:
+async def _ask_zot(bare: AnonymousClient) -> Product | None:
     try:
         return judge_zot(await bare.ask("GET", ZOT_PATH))
     except NoAnswer:
         return None
 
 
-async def _look_at_realm(pinged: Pinged, bare: Bare, address: Address, wanted: Wanted) -> bool:
+async def _look_at_realm(pinged: PingReport, bare: AnonymousClient, address: Address, wanted: AuthRequirement) -> bool:
     misplaced = realm.judge_place(address, wanted)
     if misplaced is not None:
         pinged.say(misplaced)
@@ -129,7 +129,13 @@ async def _look_at_realm(pinged: Pinged, bare: Bare, address: Address, wanted: W
 
 
 async def _go_on(
-    pinged: Pinged, reached: Reach, trust: Trust, wishes: Wishes, environment: Mapping[str, str], *, is_usable: bool
+    pinged: PingReport,
+    reached: Reachability,
+    trust: Trust,
+    wishes: PingOptions,
+    environment: Mapping[str, str],
+    *,
+    is_usable: bool,
 ) -> None:
     """What a client meets that goes on from here, with the stored login where there is one."""
     if not is_usable or not reached.is_trusted:
@@ -139,7 +145,7 @@ async def _go_on(
     try:
         login = await asyncio.to_thread(find_login, pinged.host, environment)
         async with open_registry(pinged.host, login, trust, base=_base_of(reached)) as registry:
-            asking = Asking(registry)
+            asking = AuthorizedClient(registry)
             if not await _log_in(pinged, asking, login):
                 return
             async for finding in _look_at_content(pinged, asking, reached, trust, wishes):
@@ -148,7 +154,7 @@ async def _go_on(
         pinged.say(Finding(Level.FAILED, "login", str(error), "see its log"))
 
 
-async def _log_in(pinged: Pinged, asking: Asking, login: Login | None) -> bool:
+async def _log_in(pinged: PingReport, asking: AuthorizedClient, login: Login | None) -> bool:
     again = f"authproxy registry login {pinged.host}"
     if login is None:
         if pinged.wanted is not None:
@@ -172,12 +178,12 @@ async def _log_in(pinged: Pinged, asking: Asking, login: Login | None) -> bool:
     return False
 
 
-def _base_of(reached: Reach) -> httpx.URL | None:
+def _base_of(reached: Reachability) -> httpx.URL | None:
     return None if reached.address is None else httpx.URL(f"{reached.address.url}/")
 
 
 async def _look_at_content(
-    pinged: Pinged, asking: Asking, reached: Reach, trust: Trust, wishes: Wishes
+    pinged: PingReport, asking: AuthorizedClient, reached: Reachability, trust: Trust, wishes: PingOptions
 ) -> AsyncIterator[Finding]:
     base = await asking.registry.address("/v2/")
     catalog = await asking.ask("GET", f"{content.CATALOG}?n=1", CATALOG)
@@ -195,18 +201,18 @@ async def _look_at_content(
         yield finding
 
 
-async def _look_as_anybody(host: str, reached: Reach, trust: Trust, repository: str | None) -> Finding:
+async def _look_as_anybody(host: str, reached: Reachability, trust: Trust, repository: str | None) -> Finding:
     if repository is None:
         return content.NOBODY_TRIED
     async with open_registry(host, None, trust, base=_base_of(reached)) as registry:
         try:
-            answer = await Asking(registry).ask("GET", f"/v2/{repository}/tags/list?n=1", pull(repository))
+            answer = await AuthorizedClient(registry).ask("GET", f"/v2/{repository}/tags/list?n=1", pull(repository))
         except NoAnswer as error:
             return Finding(Level.OK, "anonymous", f"{repository} is for those who log in: {error}")
     return content.judge_anonymous(answer, repository)
 
 
-async def _upload(asking: Asking, repository: str) -> AsyncIterator[Finding]:
+async def _upload(asking: AuthorizedClient, repository: str) -> AsyncIterator[Finding]:
     path = f"/v2/{repository}/blobs/uploads/"
     base = await asking.registry.address("/v2/")
     needs = pull(repository), push(repository)
@@ -226,5 +232,5 @@ async def _upload(asking: Asking, repository: str) -> AsyncIterator[Finding]:
             yield Finding(Level.WARNING, "location", what, "it is empty; the registry removes it with old uploads")
 
 
-def _clock_is_right(answer: Answer) -> Finding | None:
+def _clock_is_right(answer: RegistryResponse) -> Finding | None:
     return Finding(Level.OK, "clock", "its clock and ours agree") if "Date" in answer.headers else None

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from authproxy.doctor.response import OK, VERSION, Answer
-from authproxy.doctor.tokens.challenge import Wanted
+from authproxy.doctor.response import OK, VERSION, RegistryResponse
+from authproxy.doctor.tokens.challenge import AuthRequirement
 
 # Answers to everybody with what zot is (its extension mgmt); others answer 401 or 404.
 ZOT_PATH = "/v2/_zot/ext/mgmt"
@@ -26,7 +26,7 @@ class Product:
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
+class ProductSign:
     """`shown` is what is looked at: `service` or `realm` of the challenge, or the name of a header."""
 
     product: str
@@ -35,29 +35,29 @@ class Sign:
 
 
 SIGNS = (
-    Sign("Docker Hub", "service", r"registry\.docker\.io"),
-    Sign("GitHub Container Registry", "service", r"(.*\.)?ghcr\.io|containers\..*"),
-    Sign("Quay", "realm", r"https?://[^/]+/v2/auth"),
-    Sign("GitLab", "realm", r"https?://[^/]+/jwt/auth"),
-    Sign("Harbor", "service", r"harbor-registry"),
-    Sign("Gitea or Forgejo", "service", r"container_registry"),
-    Sign("Amazon ECR", "service", r"ecr(-public)?\.amazonaws\.com|public\.ecr\.aws"),
-    Sign("Amazon ECR", "basic realm", r"https://[^/]+\.amazonaws\.com(\.cn)?/?"),
-    Sign("Azure Container Registry", "service", r".+\.azurecr\.(io|us|cn)"),
-    Sign("Google Artifact Registry", "service", r"(.+\.)?(pkg\.dev|gcr\.io)"),
-    Sign("Sonatype Nexus", "Server", r"Nexus/.*"),
-    Sign("Sonatype Nexus", "basic realm", r"Sonatype Nexus Repository Manager"),
-    Sign("JFrog Artifactory", "Server", r"Artifactory.*"),
-    Sign("JFrog Artifactory", "X-JFrog-Version", r".*"),
-    Sign("authproxy", "service", r"authproxy"),
+    ProductSign("Docker Hub", "service", r"registry\.docker\.io"),
+    ProductSign("GitHub Container Registry", "service", r"(.*\.)?ghcr\.io|containers\..*"),
+    ProductSign("Quay", "realm", r"https?://[^/]+/v2/auth"),
+    ProductSign("GitLab", "realm", r"https?://[^/]+/jwt/auth"),
+    ProductSign("Harbor", "service", r"harbor-registry"),
+    ProductSign("Gitea or Forgejo", "service", r"container_registry"),
+    ProductSign("Amazon ECR", "service", r"ecr(-public)?\.amazonaws\.com|public\.ecr\.aws"),
+    ProductSign("Amazon ECR", "basic realm", r"https://[^/]+\.amazonaws\.com(\.cn)?/?"),
+    ProductSign("Azure Container Registry", "service", r".+\.azurecr\.(io|us|cn)"),
+    ProductSign("Google Artifact Registry", "service", r"(.+\.)?(pkg\.dev|gcr\.io)"),
+    ProductSign("Sonatype Nexus", "Server", r"Nexus/.*"),
+    ProductSign("Sonatype Nexus", "basic realm", r"Sonatype Nexus Repository Manager"),
+    ProductSign("JFrog Artifactory", "Server", r"Artifactory.*"),
+    ProductSign("JFrog Artifactory", "X-JFrog-Version", r".*"),
+    ProductSign("authproxy", "service", r"authproxy"),
     # Our requests' ids are twenty hexadecimal digits.
-    Sign("authproxy", "X-Request-ID", r"[0-9a-f]{20}"),
+    ProductSign("authproxy", "X-Request-ID", r"[0-9a-f]{20}"),
     # Go's own spelling of the header, and the type that Distribution writes; registries made from it do the same.
-    Sign("CNCF Distribution, or a registry made from it", "Content-Type", r"application/json; charset=utf-8"),
+    ProductSign("CNCF Distribution, or a registry made from it", "Content-Type", r"application/json; charset=utf-8"),
 )
 
 
-def guess(answer: Answer, wanted: Wanted | None) -> Product | None:
+def guess(answer: RegistryResponse, wanted: AuthRequirement | None) -> Product | None:
     """What answered so to `/v2/`."""
     shown = dict(_shown(answer, wanted))
     if VERSION not in answer.headers:
@@ -69,14 +69,14 @@ def guess(answer: Answer, wanted: Wanted | None) -> Product | None:
     return None
 
 
-def judge_zot(answer: Answer) -> Product | None:
+def judge_zot(answer: RegistryResponse) -> Product | None:
     """What the answer to ZOT_PATH says."""
     if answer.status == OK and "distSpecVersion" in answer.fields:
         return Product("zot", f"its answer to {ZOT_PATH}")
     return None
 
 
-def _shown(answer: Answer, wanted: Wanted | None) -> Iterator[tuple[str, str]]:
+def _shown(answer: RegistryResponse, wanted: AuthRequirement | None) -> Iterator[tuple[str, str]]:
     for sign in SIGNS:
         if (value := answer.headers.get(sign.shown)) is not None:
             yield sign.shown, value

@@ -10,7 +10,7 @@ import httpx
 
 from authproxy.access import Access
 from authproxy.doctor.handshake import wants_certificate
-from authproxy.doctor.response import Answer, NoAnswer, read_answer, why_no_answer
+from authproxy.doctor.response import NoAnswer, RegistryResponse, read_answer, why_no_answer
 from authproxy.http.client.address import Address
 from authproxy.registry_client.client import RegistryClient
 from authproxy.registry_client.errors import RemoteError
@@ -20,13 +20,13 @@ TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Bare:
+class AnonymousClient:
     """Asks as it stands: adds nothing, answers no challenge, follows nothing."""
 
     base: httpx.URL
     client: httpx.AsyncClient
 
-    async def ask(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> Answer:
+    async def ask(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> RegistryResponse:
         """One request, to a path of the registry or to an address. Raises NoAnswer."""
         try:
             request = self.client.build_request(method, self.base.join(url), headers=headers)
@@ -39,22 +39,22 @@ class Bare:
 
 
 @asynccontextmanager
-async def open_bare(address: Address, tls: ssl.SSLContext | None) -> AsyncIterator[Bare]:
+async def open_bare(address: Address, tls: ssl.SSLContext | None) -> AsyncIterator[AnonymousClient]:
     """Bare questions to an address, for the length of a block."""
     headers = {"accept-encoding": "identity"}
     async with httpx.AsyncClient(
         verify=tls or ssl.create_default_context(), timeout=TIMEOUT_S, headers=headers, trust_env=False
     ) as client:
-        yield Bare(httpx.URL(address.url), client)
+        yield AnonymousClient(httpx.URL(address.url), client)
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class AuthorizedClient:
     """Asks as a client does, with tokens or a password where they are asked for."""
 
     registry: RegistryClient
 
-    async def ask(self, method: str, path: str, *needs: Access) -> Answer:
+    async def ask(self, method: str, path: str, *needs: Access) -> RegistryResponse:
         """One request. Raises NoAnswer, also where a token cannot be had."""
         try:
             async with asyncio.timeout(2 * TIMEOUT_S):
@@ -66,4 +66,4 @@ class Asking:
             raise NoAnswer(str(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:  # the latter of a redirect
             raise NoAnswer(why_no_answer(error)) from error
-        return Answer(response.status_code, response.headers, response.content)
+        return RegistryResponse(response.status_code, response.headers, response.content)

@@ -9,7 +9,7 @@ from cryptography import x509
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.handshake import (
     SOON,
-    Refusal,
+    CertificateFault,
     find_peer,
     handshake,
     judge_refusal,
@@ -34,7 +34,7 @@ MAX_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Reachability:
     """What came of it. `tls` is what requests go on with, None for plain HTTP; `address` is None where none can."""
 
     findings: tuple[Finding, ...]
@@ -43,7 +43,7 @@ class Reach:
     is_trusted: bool = False  # clients would go on: the certificate verifies, or plain HTTP is meant
 
 
-async def reach(host: str, address: Address, trust: Trust, now: float) -> Reach:
+async def reach(host: str, address: Address, trust: Trust, now: float) -> Reachability:
     """Connect to a registry by TLS; over plain HTTP where it doesn't speak TLS, as `remote.client` does.
 
     `address` is where TLS is expected, `now` seconds since 1970.
@@ -57,15 +57,15 @@ async def reach(host: str, address: Address, trust: Trust, now: float) -> Reach:
         return _unreachable(address, error)
     reached = _accepts(address, peer)
     found = await _shake_hands(host, address, trust, now)
-    return Reach((reached, *found.findings), found.address, found.tls, found.is_trusted)
+    return Reachability((reached, *found.findings), found.address, found.tls, found.is_trusted)
 
 
-async def _reach_plain(host: str, address: Address) -> Reach:
+async def _reach_plain(host: str, address: Address) -> Reachability:
     try:
         peer = await find_peer(address.host, address.port)
     except (OSError, TimeoutError) as error:
         return _unreachable(address, error)
-    return Reach((_accepts(address, peer), _judge_plain(host, was_said=True)), address, is_trusted=True)
+    return Reachability((_accepts(address, peer), _judge_plain(host, was_said=True)), address, is_trusted=True)
 
 
 def _plain_address(host: str) -> Address:
@@ -78,30 +78,34 @@ def _accepts(address: Address, peer: str) -> Finding:
     return Finding(Level.OK, "address", f"{shown} accepts connections")
 
 
-def _unreachable(address: Address, error: Exception) -> Reach:
+def _unreachable(address: Address, error: Exception) -> Reachability:
     what = f"{address.authority} cannot be reached: {why_unreachable(error)}"
-    return Reach((Finding(Level.FAILED, "address", what, "see that it runs there, and that nothing is in the way"),))
+    return Reachability(
+        (Finding(Level.FAILED, "address", what, "see that it runs there, and that nothing is in the way"),)
+    )
 
 
-async def _shake_hands(host: str, address: Address, trust: Trust, now: float) -> Reach:
+async def _shake_hands(host: str, address: Address, trust: Trust, now: float) -> Reachability:
     try:
         context = tls_context(host, trust)
     except RemoteError as error:
-        return Reach((Finding(Level.FAILED, "tls", str(error), "a PEM file of certificates that you may read"),))
+        return Reachability((Finding(Level.FAILED, "tls", str(error), "a PEM file of certificates that you may read"),))
     try:
         certificate = await handshake(address.host, address.port, context, address.host)
     except ssl.SSLCertVerificationError as error:
         seen = await look(address.host, address.port, address.host)
-        return Reach((_judge_refusal(host, address, trust, error, seen),), address, unverifying())
+        return Reachability((_judge_refusal(host, address, trust, error, seen),), address, unverifying())
     except ssl.SSLError as error:
         return _judge_alert(host, address, trust, error)
     except (OSError, TimeoutError) as error:
         if trust.plain_http:
             return _go_on_plain(host, address, trust)
         what = f"{address.url} broke off in the handshake of TLS: {why_unreachable(error)}"
-        return Reach((Finding(Level.FAILED, "tls", what, "see its log; --plain-http where it speaks no TLS"),))
+        return Reachability((Finding(Level.FAILED, "tls", what, "see its log; --plain-http where it speaks no TLS"),))
     by = await _find_voucher(host, address, trust)
-    return Reach((_judge_certificate(host, address, trust, certificate, by, now),), address, context, is_trusted=True)
+    return Reachability(
+        (_judge_certificate(host, address, trust, certificate, by, now),), address, context, is_trusted=True
+    )
 
 
 async def _find_voucher(host: str, address: Address, trust: Trust) -> Path | None:
@@ -140,10 +144,10 @@ def _judge_refusal(
     known = "this machine" if not files else "this machine, with " + ", ".join(map(str, files)) + ","
     refused = judge_refusal(error, f"the certificate of {address.url}", address.host, seen, known)
     fixes = {
-        Refusal.ENDED: "renew it there",
-        Refusal.NOT_YET: "see that both clocks are right",
-        Refusal.OTHER_NAME: "ask it by a name in it, or have one made for this name",
-        Refusal.UNKNOWN_AUTHORITY: _trust_it(host, trust, error),
+        CertificateFault.ENDED: "renew it there",
+        CertificateFault.NOT_YET: "see that both clocks are right",
+        CertificateFault.OTHER_NAME: "ask it by a name in it, or have one made for this name",
+        CertificateFault.UNKNOWN_AUTHORITY: _trust_it(host, trust, error),
     }
     return Finding(Level.FAILED, "tls", refused.what, fixes[refused.why])
 
@@ -157,19 +161,19 @@ def _trust_it(host: str, trust: Trust, error: ssl.SSLCertVerificationError) -> s
     return here
 
 
-def _judge_alert(host: str, address: Address, trust: Trust, error: ssl.SSLError) -> Reach:
+def _judge_alert(host: str, address: Address, trust: Trust, error: ssl.SSLError) -> Reachability:
     if wants_certificate(error):
-        return Reach((no_client_certificate(host, address, trust),))
+        return Reachability((no_client_certificate(host, address, trust),))
     if not speaks_no_tls(error):
         what = f"{address.url} refuses TLS: {error.reason or error}"
-        return Reach((Finding(Level.FAILED, "tls", what, "see its log"),))
+        return Reachability((Finding(Level.FAILED, "tls", what, "see its log"),))
     return _go_on_plain(host, address, trust)
 
 
-def _go_on_plain(host: str, address: Address, trust: Trust) -> Reach:
+def _go_on_plain(host: str, address: Address, trust: Trust) -> Reachability:
     plain = Address("http", address.host, address.port)
     is_meant = trust.plain_http or is_loopback(host)
-    return Reach((_judge_plain(host, was_said=trust.plain_http),), plain, is_trusted=is_meant)
+    return Reachability((_judge_plain(host, was_said=trust.plain_http),), plain, is_trusted=is_meant)
 
 
 def no_client_certificate(host: str, address: Address, trust: Trust) -> Finding:

@@ -6,22 +6,22 @@ from urllib.parse import urlsplit
 import httpx
 
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.response import FORBIDDEN, OK, UNAUTHORIZED, Answer
-from authproxy.doctor.tokens.challenge import Wanted
+from authproxy.doctor.response import FORBIDDEN, OK, UNAUTHORIZED, RegistryResponse
+from authproxy.doctor.tokens.challenge import AuthRequirement
 from authproxy.http.client.address import Address
 from authproxy.http.client.challenge import Challenge, may_send_password, shared_domain
 from authproxy.http.client.token import DEFAULT_LIFETIME_S, Token, read_token, token_request
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedToken:
     """What is said of it, and the token that it gives to anybody, if it does."""
 
     finding: Finding
     token: Token | None = field(default=None, repr=False)
 
 
-def judge_place(address: Address, wanted: Wanted) -> Finding | None:
+def judge_place(address: Address, wanted: AuthRequirement) -> Finding | None:
     """What is wrong with where it is. Nobody is asked yet."""
     realm = wanted.realm
     try:
@@ -41,29 +41,31 @@ def judge_place(address: Address, wanted: Wanted) -> Finding | None:
     return None
 
 
-def question(wanted: Wanted) -> str:
+def question(wanted: AuthRequirement) -> str:
     """The realm, asked for a token without credentials and for nothing."""
     return str(token_request(Challenge(wanted.realm, wanted.service), ()).url)
 
 
-def judge_answer(wanted: Wanted, answer: Answer) -> Judged:
+def judge_answer(wanted: AuthRequirement, answer: RegistryResponse) -> JudgedToken:
     """What it answered to nobody."""
     realm = wanted.realm
     if answer.status in (UNAUTHORIZED, FORBIDDEN):
         what = f"{realm} gives tokens to those who log in, and to nobody else ({answer.status})"
-        return Judged(Finding(Level.OK, "realm", what))
+        return JudgedToken(Finding(Level.OK, "realm", what))
     if answer.status != OK:
         what = f"{realm} answered {answer.status}: no token is to be had"
-        return Judged(Finding(Level.FAILED, "realm", what, "see the token server's log, and the realm's path"))
+        return JudgedToken(Finding(Level.FAILED, "realm", what, "see the token server's log, and the realm's path"))
     token = read_token(answer.body)
     if token is None:
         kind = answer.headers.get("Content-Type", "nothing that has a type").partition(";")[0]
         what = f"{realm} answered 200 with {kind}, in which there is no token"
-        return Judged(Finding(Level.FAILED, "realm", what, "the realm has to lead to a token server: see its path"))
-    return Judged(_judge_lifetime(realm, answer.fields.get("expires_in")), token)
+        return JudgedToken(
+            Finding(Level.FAILED, "realm", what, "the realm has to lead to a token server: see its path")
+        )
+    return JudgedToken(_judge_lifetime(realm, answer.fields.get("expires_in")), token)
 
 
-def judge_token(wanted: Wanted, answer: Answer) -> Finding | None:
+def judge_token(wanted: AuthRequirement, answer: RegistryResponse) -> Finding | None:
     """`/v2/` asked with a token that the realm gives to anybody. None: that is as it should be."""
     if answer.status in (OK, UNAUTHORIZED, FORBIDDEN):
         return None

@@ -9,7 +9,7 @@ BASIC, BEARER = "basic", "bearer"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AuthRequirement:
     """The kinds of credentials, any of which will do. `realm` and `service` are those of tokens."""
 
     schemes: tuple[str, ...]  # in lower case
@@ -21,11 +21,11 @@ class Wanted:
         return " or ".join(words.get(scheme, f"credentials of the kind {scheme!r}") for scheme in self.schemes)
 
 
-def find_wanted(challenges: Sequence[str]) -> Wanted | None:
+def find_wanted(challenges: Sequence[str]) -> AuthRequirement | None:
     """Read the `WWW-Authenticate` headers of an answer, one challenge in each; None where they ask for nothing."""
     schemes = [word.lower() for word, _, _ in (value.strip().partition(" ") for value in challenges) if word]
     tokens = parse_challenge(challenges)
     usable = tuple(dict.fromkeys(scheme for scheme in schemes if scheme != BEARER or tokens is not None))
     if not usable:
         return None
-    return Wanted(usable) if tokens is None else Wanted(usable, tokens.realm, tokens.service)
+    return AuthRequirement(usable) if tokens is None else AuthRequirement(usable, tokens.realm, tokens.service)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from authproxy.access import Access, pull
 from authproxy.doctor.finding import Finding, Level, conclude
-from authproxy.doctor.tokens.registry import Registry
+from authproxy.doctor.tokens.registry import RegistryConfig
 from authproxy.doctor.tokens.start import check_start
 from authproxy.doctor.tokens.token import check_token
 from authproxy.doctor.tokens.version import VERSIONS, Version
@@ -35,7 +35,7 @@ class Ours:
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
+class VersionVerdict:
     """What one version says."""
 
     version: str
@@ -58,17 +58,17 @@ class _OneKey:
         return self.key
 
 
-def versions_of(registry: Registry) -> tuple[Version, ...]:
+def versions_of(registry: RegistryConfig) -> tuple[Version, ...]:
     """The versions that this configuration may be of."""
     return tuple(version for version in VERSIONS if version.is_3 or not registry.is_3)
 
 
-def examine(ours: Ours, registry: Registry, versions: Sequence[Version], now: float) -> list[Opinion]:
+def examine(ours: Ours, registry: RegistryConfig, versions: Sequence[Version], now: float) -> list[VersionVerdict]:
     """What each version says. `now`: seconds since 1970."""
-    return [Opinion(version.name, tuple(_examine(ours, registry, version, now))) for version in versions]
+    return [VersionVerdict(version.name, tuple(_examine(ours, registry, version, now))) for version in versions]
 
 
-def overall(opinions: Sequence[Opinion]) -> Level:
+def overall(opinions: Sequence[VersionVerdict]) -> Level:
     """What can be said without knowing the version."""
     verdicts = {opinion.verdict for opinion in opinions}
     return verdicts.pop() if len(verdicts) == 1 else Level.UNKNOWN
@@ -89,7 +89,7 @@ def signing_now(ours: Ours, now: float, accesses: Collection[Access] = SAMPLE) -
     return sample_token(ours, signing, now, accesses)
 
 
-def _examine(ours: Ours, registry: Registry, version: Version, now: float) -> Iterator[Finding]:
+def _examine(ours: Ours, registry: RegistryConfig, version: Version, now: float) -> Iterator[Finding]:
     yield from (faults := list(check_start(registry, version)))
     if registry.kind != "token":
         return
@@ -104,7 +104,7 @@ def _examine(ours: Ours, registry: Registry, version: Version, now: float) -> It
     yield from _check_realm(ours, registry)
 
 
-def _check_key(ours: Ours, key: RingKey, registry: Registry, version: Version, now: float) -> Iterator[Finding]:
+def _check_key(ours: Ours, key: RingKey, registry: RegistryConfig, version: Version, now: float) -> Iterator[Finding]:
     if ours.style.has_certificates and not key.certificates:
         yield Finding(
             Level.FAILED,
@@ -117,7 +117,7 @@ def _check_key(ours: Ours, key: RingKey, registry: Registry, version: Version, n
 
 
 def _check_others(
-    ours: Ours, keys: Sequence[RingKey], registry: Registry, version: Version, now: float
+    ours: Ours, keys: Sequence[RingKey], registry: RegistryConfig, version: Version, now: float
 ) -> Iterator[Finding]:
     """Keys that wait: a registry that does not know them by then refuses every token from then on."""
     for key in keys:
@@ -131,7 +131,7 @@ def _check_others(
         )
 
 
-def _check_realm(ours: Ours, registry: Registry) -> Iterator[Finding]:
+def _check_realm(ours: Ours, registry: RegistryConfig) -> Iterator[Finding]:
     """Where clients are sent. It decides no verdict, since one host may have several names."""
     theirs = registry.texts["realm"]
     if registry.is_redirecting:

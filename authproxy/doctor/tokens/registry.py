@@ -22,7 +22,7 @@ PATH = ("auth", "token")
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableFile:
     """A file that is not here, or is not what it should be."""
 
     why: str
@@ -30,7 +30,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
+class RegistryConfig:
     """What a registry verifies tokens with. A text is None where its key is missing or holds no text."""
 
     document: Document
@@ -38,9 +38,9 @@ class Registry:
     texts: Mapping[str, str | None]  # realm, service, issuer
     is_redirecting: bool | None  # autoredirect; None where it is neither true nor false
     bundle: str | None  # the path, as the configuration has it
-    certificates: tuple[x509.Certificate, ...] | Unreadable
+    certificates: tuple[x509.Certificate, ...] | UnreadableFile
     jwks: str | None
-    named_keys: Mapping[str, PublicKey] | Unreadable  # by kid
+    named_keys: Mapping[str, PublicKey] | UnreadableFile  # by kid
     algorithms: tuple[str, ...] | None  # None: nothing is written, so the version's own list holds
 
     def place(self, key: str) -> str:
@@ -55,7 +55,7 @@ class Registry:
 
 def read_registry(
     path: Path, variables: Mapping[str, str], *, bundle: Path | None = None, jwks: Path | None = None
-) -> Registry:
+) -> RegistryConfig:
     """Read a configuration, under the REGISTRY_* variables that the registry is started with.
 
     `bundle` and `jwks` stand for the files that the configuration names, where those lie elsewhere on this machine.
@@ -63,7 +63,7 @@ def read_registry(
     """
     document, _ = apply_overrides(read_document(path), variables)
     named_bundle, named_jwks = _text(document, "rootcertbundle"), _text(document, "jwks")
-    return Registry(
+    return RegistryConfig(
         document=document,
         kind=_kind(document),
         texts={key: _text(document, key) for key in ("realm", "service", "issuer")},
@@ -120,37 +120,37 @@ def _algorithms(document: Document) -> tuple[str, ...] | None:
             return ("",)
 
 
-def _read_bundle(path: Path) -> tuple[x509.Certificate, ...] | Unreadable:
+def _read_bundle(path: Path) -> tuple[x509.Certificate, ...] | UnreadableFile:
     content = _read(path)
-    if isinstance(content, Unreadable):
+    if isinstance(content, UnreadableFile):
         return content
     if b"-----BEGIN CERTIFICATE-----" not in content:
         return ()
     try:
         return tuple(x509.load_pem_x509_certificates(content))
     except ValueError as exc:
-        return Unreadable(f"{path} holds something that is no certificate: {exc}", is_absent=False)
+        return UnreadableFile(f"{path} holds something that is no certificate: {exc}", is_absent=False)
 
 
-def _read_jwks(named: str, given: Path | None) -> Mapping[str, PublicKey] | Unreadable:
+def _read_jwks(named: str, given: Path | None) -> Mapping[str, PublicKey] | UnreadableFile:
     """The keys by the name that each has in the set: a name is not computed where it is missing."""
     if given is None and "://" in named:
-        return Unreadable(f"{named} is a URL, which nothing is fetched from here", is_absent=True)
+        return UnreadableFile(f"{named} is a URL, which nothing is fetched from here", is_absent=True)
     path = given or Path(named)
     content = _read(path)
-    if isinstance(content, Unreadable):
+    if isinstance(content, UnreadableFile):
         return content
     try:
         members: list[dict[str, Any]] = json.loads(content)["keys"]
         return {str(member.get("kid", "")): key for member in members if (key := from_jwk(member)) is not None}
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
-        return Unreadable(f'{path} is no key set, {{"keys": […]}}: {exc!r}', is_absent=False)
+        return UnreadableFile(f'{path} is no key set, {{"keys": […]}}: {exc!r}', is_absent=False)
 
 
-def _read(path: Path) -> bytes | Unreadable:
+def _read(path: Path) -> bytes | UnreadableFile:
     try:
         return read_content(path)
     except FileIsUtf16 as exc:
-        return Unreadable(str(exc), is_absent=False)
+        return UnreadableFile(str(exc), is_absent=False)
     except OSError as exc:
-        return Unreadable(f"{path} cannot be read here: {exc.strerror}", is_absent=True)
+        return UnreadableFile(f"{path} cannot be read here: {exc.strerror}", is_absent=True)

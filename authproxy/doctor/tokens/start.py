@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.tokens.registry import Registry, Unreadable
+from authproxy.doctor.tokens.registry import RegistryConfig, UnreadableFile
 from authproxy.doctor.tokens.version import Version
 from authproxy.token.jwk import ALGORITHMS
 
@@ -14,7 +14,7 @@ HMAC = ("HS256", "HS384", "HS512")
 EXPORT = "authproxy key export --for distribution"
 
 
-def check_start(registry: Registry, version: Version) -> Iterator[Finding]:
+def check_start(registry: RegistryConfig, version: Version) -> Iterator[Finding]:
     """What keeps a registry of this version from starting, or from knowing any key."""
     if registry.kind != "token":
         yield _other_kind(registry)
@@ -36,7 +36,7 @@ def check_start(registry: Registry, version: Version) -> Iterator[Finding]:
         yield from _check_algorithms(registry)
 
 
-def _other_kind(registry: Registry) -> Finding:
+def _other_kind(registry: RegistryConfig) -> Finding:
     place = registry.document.place_of(("auth",))
     if registry.kind is None:
         what = "the registry has no section auth.token: it asks nobody for a token, and serves everybody"
@@ -45,8 +45,8 @@ def _other_kind(registry: Registry) -> Finding:
     return Finding(Level.FAILED, "auth", what, f"{place}: auth: {{token: …}}; `{EXPORT}` prints the section")
 
 
-def _check_files(registry: Registry, version: Version) -> Iterator[Finding]:
-    if isinstance(registry.certificates, Unreadable):
+def _check_files(registry: RegistryConfig, version: Version) -> Iterator[Finding]:
+    if isinstance(registry.certificates, UnreadableFile):
         yield _unreadable(registry.certificates, "rootcertbundle", registry)
     elif registry.bundle is None and not version.is_3:
         yield Finding(
@@ -71,7 +71,7 @@ def _check_files(registry: Registry, version: Version) -> Iterator[Finding]:
         )
     if not version.is_3:
         return
-    if isinstance(registry.named_keys, Unreadable):
+    if isinstance(registry.named_keys, UnreadableFile):
         yield _unreadable(registry.named_keys, "jwks", registry)
     elif registry.bundle is None and not registry.named_keys:
         yield Finding(
@@ -82,7 +82,7 @@ def _check_files(registry: Registry, version: Version) -> Iterator[Finding]:
         )
 
 
-def _unreadable(file: Unreadable, key: str, registry: Registry) -> Finding:
+def _unreadable(file: UnreadableFile, key: str, registry: RegistryConfig) -> Finding:
     if not file.is_absent:
         return Finding(Level.FAILED, key, f"{file.why}, so the registry does not start", f"{registry.place(key)}")
     option = "--bundle" if key == "rootcertbundle" else "--jwks"
@@ -94,7 +94,7 @@ def _unreadable(file: Unreadable, key: str, registry: Registry) -> Finding:
     )
 
 
-def _check_algorithms(registry: Registry) -> Iterator[Finding]:
+def _check_algorithms(registry: RegistryConfig) -> Iterator[Finding]:
     for name in registry.algorithms or ():
         if name not in (*ALGORITHMS, *HMAC):
             yield Finding(

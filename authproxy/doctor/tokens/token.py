@@ -13,7 +13,7 @@ import jwt
 from cryptography import x509
 
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.tokens.registry import Registry, Unreadable
+from authproxy.doctor.tokens.registry import RegistryConfig, UnreadableFile
 from authproxy.doctor.tokens.start import EXPORT
 from authproxy.doctor.tokens.version import Version
 from authproxy.token.certificate_chain import verify_chain
@@ -29,7 +29,7 @@ class _Key:
     finding: Finding
 
 
-def check_token(token: str, registry: Registry, version: Version, now: float) -> Iterator[Finding]:
+def check_token(token: str, registry: RegistryConfig, version: Version, now: float) -> Iterator[Finding]:
     """What the registry looks at in a token, a line each. `now`: seconds since 1970."""
     jws = parse_jws(token)
     yield _check_claim(jws, registry, claim="iss", key="issuer")
@@ -51,7 +51,7 @@ def check_token(token: str, registry: Registry, version: Version, now: float) ->
         )
 
 
-def _check_claim(jws: Jws, registry: Registry, *, claim: str, key: str) -> Finding:
+def _check_claim(jws: Jws, registry: RegistryConfig, *, claim: str, key: str) -> Finding:
     ours, theirs = jws.claims[claim], registry.texts[key]
     if theirs is None:
         return Finding(Level.FAILED, key, f"tokens say {ours!r}, and nothing is written there", registry.place(key))
@@ -65,7 +65,7 @@ def _check_claim(jws: Jws, registry: Registry, *, claim: str, key: str) -> Findi
     )
 
 
-def _check_algorithm(name: str, registry: Registry, version: Version) -> Finding:
+def _check_algorithm(name: str, registry: RegistryConfig, version: Version) -> Finding:
     if name not in version.algorithms:
         return Finding(
             Level.FAILED,
@@ -83,14 +83,14 @@ def _check_algorithm(name: str, registry: Registry, version: Version) -> Finding
     return Finding(Level.OK, "algorithm", name)
 
 
-def _find_key(jws: Jws, registry: Registry, version: Version, now: float) -> _Key | Finding:
+def _find_key(jws: Jws, registry: RegistryConfig, version: Version, now: float) -> _Key | Finding:
     if "x5c" in jws.header:
         return _find_by_certificate(jws, registry, now)
     return _find_by_name(jws, registry, version)
 
 
-def _find_by_certificate(jws: Jws, registry: Registry, now: float) -> _Key | Finding:
-    if isinstance(registry.certificates, Unreadable):
+def _find_by_certificate(jws: Jws, registry: RegistryConfig, now: float) -> _Key | Finding:
+    if isinstance(registry.certificates, UnreadableFile):
         return Finding(Level.UNKNOWN, "key", "tokens bring a certificate (x5c), and the bundle cannot be read here")
     if not registry.certificates:
         return Finding(
@@ -128,10 +128,10 @@ def _find_by_certificate(jws: Jws, registry: Registry, now: float) -> _Key | Fin
     return _Key(public, Finding(Level.OK, "key", f"its certificate (x5c) leads to the bundle, and is good until {day}"))
 
 
-def _find_by_name(jws: Jws, registry: Registry, version: Version) -> _Key | Finding:
+def _find_by_name(jws: Jws, registry: RegistryConfig, version: Version) -> _Key | Finding:
     kid = str(jws.header["kid"])
     files = (registry.certificates, registry.named_keys) if version.is_3 else (registry.certificates,)
-    if any(isinstance(file, Unreadable) for file in files):
+    if any(isinstance(file, UnreadableFile) for file in files):
         return Finding(Level.UNKNOWN, "key", f"tokens name their key, {kid}, and what the registry has is not here")
     known = _names(registry, version)
     if kid in known:
@@ -153,19 +153,19 @@ _CERTIFY = (
 )
 
 
-def _names(registry: Registry, version: Version) -> dict[str, PublicKey]:
-    assert not isinstance(registry.certificates, Unreadable)
+def _names(registry: RegistryConfig, version: Version) -> dict[str, PublicKey]:
+    assert not isinstance(registry.certificates, UnreadableFile)
     found: dict[str, PublicKey] = {}
     for certificate in registry.certificates:
         key = certificate.public_key()
         if isinstance(key, PUBLIC_KEYS) and (name := version.name_in_bundle(key)):
             found[name] = key
-    if version.is_3 and not isinstance(registry.named_keys, Unreadable):
+    if version.is_3 and not isinstance(registry.named_keys, UnreadableFile):
         found |= registry.named_keys
     return found
 
 
-def _why_unknown(registry: Registry, version: Version) -> str:
+def _why_unknown(registry: RegistryConfig, version: Version) -> str:
     known = sorted(_names(registry, version))
     if known:
         return f"the registry knows {', '.join(known)}"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from authproxy.config.settings import Mode
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.response import OK, Answer
-from authproxy.doctor.tokens.challenge import BASIC, BEARER, Wanted, find_wanted
+from authproxy.doctor.response import OK, RegistryResponse
+from authproxy.doctor.tokens.challenge import BASIC, BEARER, AuthRequirement, find_wanted
 from authproxy.doctor.upstream.site import Site
 from authproxy.http.client.challenge import may_send_password
 
@@ -28,7 +28,7 @@ class Clients:
     realm: str | None = None
 
 
-def judge_challenge(site: Site, answer: Answer, clients: Clients) -> Finding | None:
+def judge_challenge(site: Site, answer: RegistryResponse, clients: Clients) -> Finding | None:
     """What the answer to `/v2/` without credentials tells. None: what is presented has to be tried."""
     kind = site.section.authorization
     if answer.status == OK:
@@ -46,7 +46,7 @@ def judge_challenge(site: Site, answer: Answer, clients: Clients) -> Finding | N
     return Finding(Level.FAILED, "auth", what, _remedy(site, wanted, clients))
 
 
-def judge_entry(site: Site, answer: Answer, without: Answer, clients: Clients) -> Finding:
+def judge_entry(site: Site, answer: RegistryResponse, without: RegistryResponse, clients: Clients) -> Finding:
     """`answer` is that to `/v2/` with what is presented, `without` that to nothing."""
     section, wanted = site.section, wanted_by(without)
     match section.authorization:
@@ -64,14 +64,14 @@ def judge_entry(site: Site, answer: Answer, without: Answer, clients: Clients) -
     return Finding(Level.FAILED, "auth", f"it refuses {who} ({answer.status}){asked}", fix)
 
 
-def no_credentials(site: Site, why: str, without: Answer) -> Finding:
+def no_credentials(site: Site, why: str, without: RegistryResponse) -> Finding:
     """The token that should be presented could not be had. `without` is the answer to nothing."""
     wanted = wanted_by(without)
     login = f"{site.place('username')} and passwordfile: somebody whom that token server knows"
     return Finding(Level.FAILED, "auth", f"{why}; it asks for {wanted}", f"{login}, or see its log")
 
 
-def wanted_by(answer: Answer) -> Wanted | None:
+def wanted_by(answer: RegistryResponse) -> AuthRequirement | None:
     """What the answer asks for."""
     return find_wanted(answer.headers.get_list("WWW-Authenticate"))
 
@@ -87,14 +87,14 @@ def _judge_open(site: Site) -> Finding:
     return Finding(Level.WARNING, "auth", what, f"{site.place('authorization')}: strip")
 
 
-def _judge_realm(site: Site, wanted: Wanted) -> Finding | None:
+def _judge_realm(site: Site, wanted: AuthRequirement) -> Finding | None:
     if may_send_password(wanted.realm, site.addresses, site.section.realms):
         return None
     what = f"it sends us to {wanted.realm} for tokens, which is not its own host; nobody is asked there unnamed"
     return Finding(Level.FAILED, "auth", what, f"{site.place('realms')}: [{_base(wanted.realm)}], where that is right")
 
 
-def _judge_passed(site: Site, wanted: Wanted, clients: Clients) -> Finding | None:
+def _judge_passed(site: Site, wanted: AuthRequirement, clients: Clients) -> Finding | None:
     match clients.mode:
         case Mode.ISSUE if BEARER in wanted.schemes:
             return None
@@ -121,7 +121,7 @@ def _brought(clients: Clients) -> str:
             return "anything"
 
 
-def _remedy(site: Site, wanted: Wanted, clients: Clients) -> str:
+def _remedy(site: Site, wanted: AuthRequirement, clients: Clients) -> str:
     key = site.place("authorization")
     if BEARER not in wanted.schemes:
         if BASIC in wanted.schemes:
@@ -142,7 +142,7 @@ def _base(realm: str) -> str:
     return f"{scheme}://{rest.partition('/')[0]}"
 
 
-def _why_not_ours(site: Site, wanted: Wanted | None) -> str:
+def _why_not_ours(site: Site, wanted: AuthRequirement | None) -> str:
     service = site.section.service
     if service is not None and wanted is not None and wanted.service not in (None, service):
         return f"{site.place('service')}: {wanted.service}"

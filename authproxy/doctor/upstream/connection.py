@@ -7,7 +7,7 @@ from cryptography import x509
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.handshake import (
     SOON,
-    Refusal,
+    CertificateFault,
     find_peer,
     handshake,
     judge_refusal,
@@ -87,10 +87,10 @@ def _judge_refusal(
     name = site.server_name(address)
     refused = judge_refusal(error, f"the certificate of {address.url}", name, seen, authorities)
     fixes = {
-        Refusal.ENDED: "renew it there",
-        Refusal.NOT_YET: "see that both clocks are right",
-        Refusal.OTHER_NAME: f"{site.place('servername')}: the name in it, where that is right",
-        Refusal.UNKNOWN_AUTHORITY: f"{site.place('ca')}: a PEM file with the certificate of that authority",
+        CertificateFault.ENDED: "renew it there",
+        CertificateFault.NOT_YET: "see that both clocks are right",
+        CertificateFault.OTHER_NAME: f"{site.place('servername')}: the name in it, where that is right",
+        CertificateFault.UNKNOWN_AUTHORITY: f"{site.place('ca')}: a PEM file with the certificate of that authority",
     }
     return Finding(Level.FAILED, "tls", refused.what, fixes[refused.why])
 

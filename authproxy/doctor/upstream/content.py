@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from authproxy.client_view import ClientView
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.response import FORBIDDEN, NOT_ALLOWED, NOT_FOUND, OK, UNAUTHORIZED, Answer
+from authproxy.doctor.response import FORBIDDEN, NOT_ALLOWED, NOT_FOUND, OK, UNAUTHORIZED, RegistryResponse
 from authproxy.doctor.upstream.locations import is_led_astray
 from authproxy.doctor.upstream.site import Site
 from authproxy.http.client.address import Address
@@ -16,13 +16,13 @@ CATALOG = "/v2/_catalog"
 NOTHINGS_DIGEST = f"sha256:{'0' * 64}"
 
 
-def first_repository(catalog: Answer) -> str | None:
+def first_repository(catalog: RegistryResponse) -> str | None:
     """A repository that the catalog names."""
     names = _names(catalog, "repositories") if catalog.status == OK else None
     return names[0] if names else None
 
 
-def judge_catalog(site: Site, address: Address, view: ClientView, answer: Answer) -> Iterator[Finding]:
+def judge_catalog(site: Site, address: Address, view: ClientView, answer: RegistryResponse) -> Iterator[Finding]:
     """The answer to `/v2/_catalog?n=1`."""
     if answer.status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED):
         what = f"its catalog is not to be had ({answer.status}); nor will ours be, and nothing else needs it"
@@ -31,7 +31,9 @@ def judge_catalog(site: Site, address: Address, view: ClientView, answer: Answer
     yield from _judge_list(site, address, view, answer, check="catalog", key="repositories")
 
 
-def judge_tags(site: Site, address: Address, view: ClientView, answer: Answer, repository: str) -> Iterator[Finding]:
+def judge_tags(
+    site: Site, address: Address, view: ClientView, answer: RegistryResponse, repository: str
+) -> Iterator[Finding]:
     """The answer to `/v2/<repository>/tags/list?n=1`."""
     if answer.status == NOT_FOUND:
         return  # a repository without tags is in catalogs of CNCF Distribution
@@ -42,7 +44,7 @@ def judge_tags(site: Site, address: Address, view: ClientView, answer: Answer, r
     yield from _judge_list(site, address, view, answer, check="tags", key="tags", of=f" of {repository}")
 
 
-def judge_delete(answer: Answer) -> Finding:
+def judge_delete(answer: RegistryResponse) -> Finding:
     """The answer to the delete of a manifest that is nowhere."""
     match answer.status:
         case 405:
@@ -62,7 +64,14 @@ def judge_delete(answer: Answer) -> Finding:
 
 
 def _judge_list(
-    site: Site, address: Address, view: ClientView, answer: Answer, *, check: str, key: str, of: str = ""
+    site: Site,
+    address: Address,
+    view: ClientView,
+    answer: RegistryResponse,
+    *,
+    check: str,
+    key: str,
+    of: str = "",
 ) -> Iterator[Finding]:
     target = f"{CATALOG}?n=1"
     names = _names(answer, key) if answer.status == OK else None
@@ -84,7 +93,7 @@ def _judge_list(
         yield Finding(Level.OK, check, f"its list{of} has {count}, too few to show whether it knows pages")
 
 
-def _names(answer: Answer, key: str) -> list[str] | None:
+def _names(answer: RegistryResponse, key: str) -> list[str] | None:
     try:
         found = json.loads(answer.body)[key]
     except (ValueError, KeyError, TypeError, RecursionError):

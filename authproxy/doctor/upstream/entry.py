@@ -9,7 +9,7 @@ from authproxy.doctor.response import (
     TOO_MANY,
     UNAUTHORIZED,
     VERSION,
-    Answer,
+    RegistryResponse,
     looks_like_registry,
 )
 from authproxy.doctor.upstream.site import Site
@@ -19,7 +19,7 @@ from authproxy.http.client.address import Address
 _WANTS_CERTIFICATE = b"No required SSL certificate was sent"
 
 
-def judge_registry(site: Site, address: Address, answer: Answer) -> Finding:
+def judge_registry(site: Site, address: Address, answer: RegistryResponse) -> Finding:
     """Whether it is a registry that speaks there."""
     if (fault := _find_fault(site, address, answer)) is not None:
         return fault
@@ -30,12 +30,12 @@ def judge_registry(site: Site, address: Address, answer: Answer) -> Finding:
     return Finding(Level.OK, "registry", f"{asked} is one ({VERSION}: {version})")
 
 
-def wants_certificate(answer: Answer) -> bool:
+def wants_certificate(answer: RegistryResponse) -> bool:
     """Whether it was refused for lack of a client certificate, which nginx says in HTTP."""
     return _WANTS_CERTIFICATE in answer.body
 
 
-def _find_fault(site: Site, address: Address, answer: Answer) -> Finding | None:
+def _find_fault(site: Site, address: Address, answer: RegistryResponse) -> Finding | None:
     asked, url, status = f"{address.url}/v2/", site.place("url"), answer.status
     if answer.wants_tls:
         secure = f"https://{address.url.partition('://')[2]}"

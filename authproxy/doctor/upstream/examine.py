@@ -6,26 +6,28 @@ from dataclasses import dataclass, replace
 
 from authproxy.access import CATALOG, delete, pull, push
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.response import ACCEPTED, OK, Answer, NoAnswer, judge_clock
+from authproxy.doctor.response import ACCEPTED, OK, NoAnswer, RegistryResponse, judge_clock
 from authproxy.doctor.tokens.examine import Ours
 from authproxy.doctor.upstream import content, entry, locations
 from authproxy.doctor.upstream.admission import Clients, judge_challenge, judge_entry, no_credentials
 from authproxy.doctor.upstream.connection import check_address, check_certificate, no_client_certificate, trust
 from authproxy.doctor.upstream.presented import open_presents
-from authproxy.doctor.upstream.questions import NoCredentials, Questions, client_view, open_client
+from authproxy.doctor.upstream.questions import NoCredentials, UpstreamClient, client_view, open_client
 from authproxy.doctor.upstream.site import Site
 from authproxy.http.client.address import Address
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class UpstreamOptions:
     """What the operator asked for. `repository` is one that the upstream has, by its name there."""
 
     may_write: bool = False
     repository: str | None = None
 
 
-async def examine(site: Site, clients: Clients, ours: Ours | None, wishes: Wishes, now: float) -> tuple[Finding, ...]:
+async def examine(
+    site: Site, clients: Clients, ours: Ours | None, wishes: UpstreamOptions, now: float
+) -> tuple[Finding, ...]:
     """What is right and wrong with it. `ours` where `needs_our_keys`.
 
     `now`: seconds since 1970. Takes as long as TIMEOUT_S for each of about ten questions at the most.
@@ -34,7 +36,7 @@ async def examine(site: Site, clients: Clients, ours: Ours | None, wishes: Wishe
 
 
 async def _examine(
-    site: Site, clients: Clients, ours: Ours | None, wishes: Wishes, now: float
+    site: Site, clients: Clients, ours: Ours | None, wishes: UpstreamOptions, now: float
 ) -> AsyncIterator[Finding]:
     tls = trust(site)
     if isinstance(tls, Finding):
@@ -48,7 +50,7 @@ async def _examine(
         if any(finding.level is Level.FAILED for finding in found):
             continue
         async with open_client(tls) as client:
-            questions = Questions(address, client_view(site.public), client, site.server_name(address))
+            questions = UpstreamClient(address, client_view(site.public), client, site.server_name(address))
             entered = await _enter(site, questions, now)
             for finding in entered.findings:
                 yield finding
@@ -69,10 +71,10 @@ class _Entered:
     """The answer to `/v2/` without credentials, where a registry gave it, and what is said of it."""
 
     findings: tuple[Finding, ...]
-    answer: Answer | None = None
+    answer: RegistryResponse | None = None
 
 
-async def _enter(site: Site, questions: Questions, now: float) -> _Entered:
+async def _enter(site: Site, questions: UpstreamClient, now: float) -> _Entered:
     address = questions.address
     try:
         answer = await questions.ask("GET", "/v2/")
@@ -90,7 +92,12 @@ async def _enter(site: Site, questions: Questions, now: float) -> _Entered:
 
 
 async def _ask_registry(
-    site: Site, questions: Questions, answer: Answer, clients: Clients, ours: Ours | None, wishes: Wishes
+    site: Site,
+    questions: UpstreamClient,
+    answer: RegistryResponse,
+    clients: Clients,
+    ours: Ours | None,
+    wishes: UpstreamOptions,
 ) -> AsyncIterator[Finding]:
     try:
         judged, questions = await _present(site, questions, answer, clients, ours)
@@ -111,8 +118,12 @@ async def _ask_registry(
 
 
 async def _present(
-    site: Site, questions: Questions, answer: Answer, clients: Clients, ours: Ours | None
-) -> tuple[Finding, Questions]:
+    site: Site,
+    questions: UpstreamClient,
+    answer: RegistryResponse,
+    clients: Clients,
+    ours: Ours | None,
+) -> tuple[Finding, UpstreamClient]:
     """Whether we get in, and the questions that do."""
     judged = judge_challenge(site, answer, clients)
     if judged is not None:
@@ -127,7 +138,7 @@ async def _present(
         return no_credentials(site, str(exc), answer), questions
 
 
-async def _ask_content(site: Site, questions: Questions, wishes: Wishes) -> AsyncIterator[Finding]:
+async def _ask_content(site: Site, questions: UpstreamClient, wishes: UpstreamOptions) -> AsyncIterator[Finding]:
     async for finding in _ask_lists(site, questions, wishes):
         yield finding
     yield content.judge_delete(await _delete_nothing(site, questions))
@@ -138,7 +149,7 @@ async def _ask_content(site: Site, questions: Questions, wishes: Wishes) -> Asyn
         yield finding
 
 
-async def _ask_lists(site: Site, questions: Questions, wishes: Wishes) -> AsyncIterator[Finding]:
+async def _ask_lists(site: Site, questions: UpstreamClient, wishes: UpstreamOptions) -> AsyncIterator[Finding]:
     address, view = questions.address, questions.view
     catalog = await questions.ask("GET", content.CATALOG, "n=1", needs=[CATALOG])
     for finding in content.judge_catalog(site, address, view, catalog):
@@ -151,12 +162,12 @@ async def _ask_lists(site: Site, questions: Questions, wishes: Wishes) -> AsyncI
         yield finding
 
 
-async def _delete_nothing(site: Site, questions: Questions) -> Answer:
+async def _delete_nothing(site: Site, questions: UpstreamClient) -> RegistryResponse:
     path = f"/v2/{site.sample}/manifests/{content.NOTHINGS_DIGEST}"
     return await questions.ask("DELETE", path, needs=[delete(site.sample)])
 
 
-async def _upload(site: Site, questions: Questions, repository: str) -> AsyncIterator[Finding]:
+async def _upload(site: Site, questions: UpstreamClient, repository: str) -> AsyncIterator[Finding]:
     path = f"/v2/{repository}/blobs/uploads/"
     # CNCF Distribution wants `delete` of who cancels an upload.
     needs = [pull(repository), push(repository), delete(repository)]

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from authproxy.client_view import ClientView
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.response import ACCEPTED, Answer
+from authproxy.doctor.response import ACCEPTED, RegistryResponse
 from authproxy.doctor.upstream.site import Site
 from authproxy.http.client.address import Address
 from authproxy.proxy.location import Relocation
@@ -26,7 +26,9 @@ def is_led_astray(location: str, view: ClientView) -> bool:
     return bool(parts.netloc) and (parts.scheme, parts.netloc) != (view.scheme, view.authority)
 
 
-def judge_upload(site: Site, address: Address, view: ClientView, answer: Answer, *, asked: str) -> Iterator[Finding]:
+def judge_upload(
+    site: Site, address: Address, view: ClientView, answer: RegistryResponse, *, asked: str
+) -> Iterator[Finding]:
     """The answer to the begin of an upload. `asked`: the path of the request."""
     if answer.status != ACCEPTED or "Location" not in answer.headers:
         yield _judge_refusal(answer)
@@ -70,7 +72,7 @@ def _past_us(site: Site, view: ClientView, shown: str) -> Finding:
     return Finding(Level.FAILED, "location", what, fix)
 
 
-def _judge_refusal(answer: Answer) -> Finding:
+def _judge_refusal(answer: RegistryResponse) -> Finding:
     match answer.status:
         case 401 | 403:
             what, fix = "it lets nobody push", "let what authproxy presents there push, where that is meant"

@@ -9,7 +9,7 @@ from authproxy.clock import Clock
 from authproxy.config.settings import Mode
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.tokens.examine import Ours, signing_now
-from authproxy.doctor.upstream.questions import Presents
+from authproxy.doctor.upstream.questions import CredentialSource
 from authproxy.doctor.upstream.site import Site
 from authproxy.errors import StartError
 from authproxy.http.client.tls import TlsFiles, open_tls
@@ -35,7 +35,7 @@ def needs_our_keys(site: Site, mode: Mode) -> bool:
     return authorization == "mint" or (authorization == "pass" and mode is Mode.ISSUE)
 
 
-def open_presents(site: Site, ours: Ours | None) -> Presents | Finding | None:
+def open_presents(site: Site, ours: Ours | None) -> CredentialSource | Finding | None:
     """What requests bring; None where that is nothing, or only a client has it. `ours` where our keys are needed.
 
     A finding where it cannot be had.

@@ -13,7 +13,7 @@ import httpx
 from authproxy.access import Access
 from authproxy.client_view import ClientView
 from authproxy.doctor.handshake import wants_certificate
-from authproxy.doctor.response import Answer, NoAnswer, read_answer, why_no_answer
+from authproxy.doctor.response import NoAnswer, RegistryResponse, read_answer, why_no_answer
 from authproxy.errors import RegistryError
 from authproxy.http.client.address import Address
 from authproxy.proxy.headers import request_headers
@@ -25,7 +25,7 @@ TIMEOUT_S = 15.0
 NOBODYS_HOST = "authproxy-doctor.example"
 
 
-class Presents(Protocol):
+class CredentialSource(Protocol):
     """What proves us there; the proxy's credentials are such."""
 
     async def authorization(self, needs: Sequence[Access]) -> bytes:
@@ -37,7 +37,7 @@ class NoCredentials(NoAnswer):
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
+class UpstreamClient:
     """Asks one address. Requests bring what `presents` says, where there is such.
 
     `server_name` is what TLS asks for. Headers are those of the proxy, on behalf of a client at `view`.
@@ -47,9 +47,9 @@ class Questions:
     view: ClientView
     client: httpx.AsyncClient
     server_name: str
-    presents: Presents | None = None
+    presents: CredentialSource | None = None
 
-    async def ask(self, method: str, path: str, query: str = "", *, needs: Sequence[Access] = ()) -> Answer:
+    async def ask(self, method: str, path: str, query: str = "", *, needs: Sequence[Access] = ()) -> RegistryResponse:
         """One request, which needs this; redirects are not followed. Raises NoAnswer, NoCredentials."""
         own = [(b"accept-encoding", b"identity")]
         if method == "POST":
@@ -74,7 +74,7 @@ class Questions:
         except (httpx.HTTPError, OSError) as exc:  # where a server refuses us after the handshake, ssl's own
             raise NoAnswer(why_no_answer(exc), wants_certificate=wants_certificate(exc)) from exc
 
-    async def _authorization(self, presents: Presents, needs: Sequence[Access]) -> bytes:
+    async def _authorization(self, presents: CredentialSource, needs: Sequence[Access]) -> bytes:
         try:
             return await presents.authorization(needs)
         except RegistryError as exc:

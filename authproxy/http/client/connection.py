@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from authproxy.asgi import Headers
 from authproxy.http.client.errors import TimedOut, Unsendable
 from authproxy.http.client.network import HasAnswered, Wire
-from authproxy.http.client.parser import FIRST_FINAL, AnswerParser, Head
+from authproxy.http.client.parser import FIRST_FINAL, ResponseHead, ResponseParser
 from authproxy.http.client.slow_clients import Transfer
 
 # RFC 9110 §10.1.1: who waits for 100 (Continue) goes on without it after a while, for servers that never say it.
@@ -27,7 +27,7 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Request:
+class UpstreamRequest:
     """What goes out, byte for byte: `headers` frame the body by `content-length` or `transfer-encoding: chunked`.
 
     With `expects_continue` the body is not asked for before the upstream wants it. `body` None: there is none. `fields`
@@ -49,20 +49,20 @@ class Request:
         return self.method in ("GET", "HEAD") and self.body is None
 
 
-class Connection:
+class UpstreamConnection:
     """Asks, and reads the answer. One request at a time."""
 
     def __init__(self, wire: Wire, timeouts: Timeouts) -> None:
         self.wire = wire
         self.idle_since = 0.0
         self._timeouts = timeouts
-        self._parser: AnswerParser | None = None
+        self._parser: ResponseParser | None = None
         self._is_sent = False
 
-    async def ask(self, request: Request) -> Head:
+    async def ask(self, request: UpstreamRequest) -> ResponseHead:
         """Send a request, or as much of it as the upstream wants; the answer's head. Raises UpstreamError."""
         self._is_sent = False
-        self._parser = parser = AnswerParser(request.method)
+        self._parser = parser = ResponseParser(request.method)
         self.wire.begin_request()
         try:
             self.wire.send(_head(request))
@@ -109,7 +109,9 @@ class Connection:
             and not parser.pieces
         )
 
-    async def _send_body(self, request: Request, body: AsyncIterator[bytes | bytearray], parser: AnswerParser) -> None:
+    async def _send_body(
+        self, request: UpstreamRequest, body: AsyncIterator[bytes | bytearray], parser: ResponseParser
+    ) -> None:
         write_s = self._timeouts.write_s
         if request.expects_continue:
             await self._await_leave(parser)
@@ -123,7 +125,7 @@ class Connection:
         elif sent != length:
             raise Unsendable(f"the body has {sent} bytes and not {length}")
 
-    async def _await_leave(self, parser: AnswerParser) -> None:
+    async def _await_leave(self, parser: ResponseParser) -> None:
         """Wait until the upstream wants the body, or answers without. Raises HasAnswered where it refuses."""
         with suppress(TimedOut):
             while parser.head is None and not parser.may_go_on:
@@ -138,7 +140,7 @@ def encode_fields(headers: Headers) -> bytes:
     return b"".join([b"%b: %b\r\n" % pair for pair in headers])
 
 
-def _head(request: Request) -> bytes:
+def _head(request: UpstreamRequest) -> bytes:
     fields = encode_fields(request.headers) if request.fields is None else request.fields
     head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), request.target, fields)
     # Whatever a header was made of, it must not become two (CWE-113).

@@ -8,7 +8,7 @@ UpstreamError                     the client sees
 ├── BrokeOff                      502  the connection ended too soon
 │   └── WentStale                 502  an idle one, before the answer to its next request
 ├── NotHttp                       502  what came is no HTTP
-├── Misled                        502  a redirect leads to an address that no storage has
+├── UnsafeRedirect                502  a redirect leads to an address that no storage has
 ├── WrongContent                  502  the storage sent something else than the blob
 └── Unsendable                    502  what a client sent would not be HTTP any more if it went on
 
@@ -67,7 +67,7 @@ class NotHttp(UpstreamError):
     message = "the upstream registry did not answer in HTTP"
 
 
-class Misled(UpstreamError):
+class UnsafeRedirect(UpstreamError):
     """A redirect leads to this machine, or to where only its neighbours may ask."""
 
     message = (

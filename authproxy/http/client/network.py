@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from authproxy.http.client.errors import (
     BrokeOff,
     ConnectTimedOut,
-    Misled,
     TimedOut,
     Unreachable,
+    UnsafeRedirect,
     UpstreamError,
     WentStale,
 )
@@ -275,7 +275,7 @@ async def open_wire(
     """A connection, encrypted if `tls` is given: `server_name`, else `host`, is then the name in the certificate.
 
     `timeout` is for all of it, in seconds. Raises Unreachable (the certificate's fault, too), ConnectTimedOut, and
-    Misled where `may_connect` does not take the peer's IP address: nothing has been sent to it then.
+    UnsafeRedirect where `may_connect` does not take the peer's IP address: nothing has been sent to it then.
     """
     with _timing(ConnectTimedOut):
         try:
@@ -285,7 +285,7 @@ async def open_wire(
                 _, wire = await asyncio.get_running_loop().create_connection(Wire, host, port)
                 if may_connect is not None and not may_connect(wire.peer):
                     wire.abort()
-                    raise Misled(f"{host} is at {wire.peer}")
+                    raise UnsafeRedirect(f"{host} is at {wire.peer}")
                 if tls is not None:
                     await wire.encrypt(tls, server_name or host)
                 return wire

@@ -21,18 +21,18 @@ CONTINUE, SWITCHING_PROTOCOLS = 100, 101
 _WITHOUT_BODY = (204, 304)
 
 
-class Head(NamedTuple):
+class ResponseHead(NamedTuple):
     """Status and headers as they came, names in the upstream's spelling."""
 
     status: int
     headers: Headers
 
 
-class AnswerParser:
+class ResponseParser:
     """Reads one answer to a request with this method. Feed it pieces until `is_complete`; take what is in `pieces`."""
 
     def __init__(self, method: str) -> None:
-        self.head: Head | None = None
+        self.head: ResponseHead | None = None
         self.pieces: deque[bytes] = deque()
         self.is_complete = False
         self.has_excess = False  # something came behind the answer's end
@@ -124,7 +124,7 @@ class AnswerParser:
         self.keeps_alive = self._parser.should_keep_alive()
         self._decide_framing(status, headers)
         if self._fault is None:
-            self.head = Head(status, headers)
+            self.head = ResponseHead(status, headers)
 
     def on_body(self, data: bytes) -> None:
         """A part of the body, without what stands around a chunk."""

@@ -13,10 +13,10 @@ from typing import Self
 from authproxy import budget
 from authproxy.asgi import Headers
 from authproxy.http.client.address import Address
-from authproxy.http.client.connection import Connection, Request, Timeouts
+from authproxy.http.client.connection import Timeouts, UpstreamConnection, UpstreamRequest
 from authproxy.http.client.errors import Busy, WentStale
 from authproxy.http.client.network import open_wire
-from authproxy.http.client.request_queue import Room
+from authproxy.http.client.request_queue import RequestQueue
 from authproxy.http.client.slow_clients import Transfer
 
 MAX_IDLE_CONNECTIONS = 32
@@ -50,20 +50,20 @@ class Pool:
         self._tls = tls
         self._server_name = server_name
         self._timeouts = timeouts
-        self._room = Room(budget.UPSTREAM_CONNECTIONS)
-        self._idle: deque[Connection] = deque()  # the longest idle first
-        self._lent: dict[Connection, Transfer | None] = {}  # with what each is lent for
+        self._room = RequestQueue(budget.UPSTREAM_CONNECTIONS)
+        self._idle: deque[UpstreamConnection] = deque()  # the longest idle first
+        self._lent: dict[UpstreamConnection, Transfer | None] = {}  # with what each is lent for
 
     def __repr__(self) -> str:
         return f"<Pool {self.address.url}, {len(self._lent)} lent, {len(self._idle)} idle>"
 
-    async def ask(self, request: Request) -> "Answer":
+    async def ask(self, request: UpstreamRequest) -> "UpstreamResponse":
         """Send a request. Raises UpstreamError.
 
         One that may be repeated is, once and on a new connection, where an idle one turned out to be closed.
         """
         self.in_flight += 1
-        connection: Connection | None = None
+        connection: UpstreamConnection | None = None
         try:
             connection = await self._take(request.transfer, may_reuse=True)
             try:
@@ -80,7 +80,7 @@ class Pool:
             if connection is not None:
                 self._give_back(connection)
             raise
-        return Answer(*head, connection, self)
+        return UpstreamResponse(*head, connection, self)
 
     def close(self) -> None:
         """Close every connection, lent or idle."""
@@ -88,7 +88,7 @@ class Pool:
             connection.wire.abort()
         self._idle.clear()
 
-    async def _take(self, transfer: Transfer | None, *, may_reuse: bool) -> Connection:
+    async def _take(self, transfer: Transfer | None, *, may_reuse: bool) -> UpstreamConnection:
         try:
             await self._room.enter(transfer, self._timeouts.pool_s)
         except TimeoutError as exc:
@@ -101,7 +101,7 @@ class Pool:
         self._lent[connection] = transfer
         return connection
 
-    def _give_back(self, connection: Connection) -> None:
+    def _give_back(self, connection: UpstreamConnection) -> None:
         """End the loan: kept if the last answer was read to its end, else closed at once."""
         self._room.leave(self._lent.pop(connection))
         now = asyncio.get_running_loop().time()
@@ -113,7 +113,7 @@ class Pool:
         while self._idle and now - self._idle[0].idle_since > IDLE_FOR_S:
             self._idle.popleft().wire.abort()
 
-    def _find_idle(self) -> Connection | None:
+    def _find_idle(self) -> UpstreamConnection | None:
         # The last one used first: it is the least likely to be closed just now.
         now = asyncio.get_running_loop().time()
         while self._idle:
@@ -123,10 +123,10 @@ class Pool:
             connection.wire.abort()
         return None
 
-    def _has_expired(self, connection: Connection, now: float) -> bool:
+    def _has_expired(self, connection: UpstreamConnection, now: float) -> bool:
         return now - connection.idle_since > IDLE_FOR_S or connection.wire.is_readable()
 
-    async def _open(self) -> Connection:
+    async def _open(self) -> UpstreamConnection:
         wire = await open_wire(
             self.address.host,
             self.address.port,
@@ -135,23 +135,23 @@ class Pool:
             timeout=self._timeouts.connect_s,
             may_connect=self._may_connect,
         )
-        return Connection(wire, self._timeouts)
+        return UpstreamConnection(wire, self._timeouts)
 
 
-class Answer:
+class UpstreamResponse:
     """An answer, and the loan of its connection. It has to be closed, once or more.
 
     Iterated over it gives its body, piece by piece as the socket does. Raises UpstreamError where that breaks off.
     """
 
-    def __init__(self, status: int, headers: Headers, connection: Connection, pool: Pool) -> None:
+    def __init__(self, status: int, headers: Headers, connection: UpstreamConnection, pool: Pool) -> None:
         self.status = status
         self.headers = headers
-        self._connection: Connection | None = connection
+        self._connection: UpstreamConnection | None = connection
         self._pool = pool
 
     def __repr__(self) -> str:
-        return f"<Answer {self.status}>"
+        return f"<UpstreamResponse {self.status}>"
 
     def __aiter__(self) -> Self:
         return self
@@ -168,7 +168,7 @@ class Answer:
         assert self._connection is not None
         return self._connection.rest()
 
-    def hand_over(self) -> tuple[Connection, Pool]:
+    def hand_over(self) -> tuple[UpstreamConnection, Pool]:
         """The loan itself, for another answer to close."""
         assert self._connection is not None
         connection, self._connection = self._connection, None

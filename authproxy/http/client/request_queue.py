@@ -12,7 +12,7 @@ from authproxy.http.client.slow_clients import Transfer
 LOOK_EVERY_S = 1.0
 
 
-class Room:
+class RequestQueue:
     """A number of places, given in the order of asking. While anybody waits for one, stalled transfers are ended."""
 
     def __init__(self, places: int) -> None:
@@ -78,7 +78,7 @@ class Caller(NamedTuple):
         return cls("", budget.client_network(scope[asgi.CLIENT_VIEW].client), is_guest=grant is not None)
 
 
-class Shares:
+class CallerQueues:
     """The requests in flight to one upstream, which has `places` for them, by caller.
 
     One caller has a part of the places, and so have all guests together.
@@ -86,12 +86,12 @@ class Shares:
 
     def __init__(self, places: int) -> None:
         self._places = max(int(places * budget.CALLER_SHARE), 1)
-        self._rooms: dict[Caller, tuple[Room, int]] = {}  # with how many are inside or wait
-        self._guests = Room(max(int(places * budget.GUESTS_SHARE), 1))
+        self._rooms: dict[Caller, tuple[RequestQueue, int]] = {}  # with how many are inside or wait
+        self._guests = RequestQueue(max(int(places * budget.GUESTS_SHARE), 1))
 
     async def enter(self, caller: Caller, transfer: Transfer, timeout_s: float) -> None:
         """Take one of the caller's places. Raises TooManyRequests where none came free in time."""
-        room, users = self._rooms.get(caller) or (Room(self._places), 0)
+        room, users = self._rooms.get(caller) or (RequestQueue(self._places), 0)
         self._rooms[caller] = room, users + 1
         try:
             await room.enter(transfer, timeout_s)

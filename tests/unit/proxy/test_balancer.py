@@ -8,17 +8,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from authproxy.http.client.address import parse_addresses
-from authproxy.http.client.connection import Request, Timeouts
+from authproxy.http.client.connection import Timeouts, UpstreamRequest
 from authproxy.http.client.errors import BrokeOff, NotHttp, Unreachable, UpstreamError
 from authproxy.http.client.pool import Pool
-from authproxy.proxy.balancer import HealthCheck, Places
+from authproxy.proxy.balancer import Balancer, HealthCheck
 from authproxy.proxy.outliers import EJECT_AFTER, FIRST_EJECTION_S
 from tests.support.upstream import PATIENCE_S, Behaviour, Connection, FakeUpstream, answering, fake_upstream
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
-GET = Request("GET", b"/v2/", [(b"host", b"a")])
-POST = Request("POST", b"/v2/a/blobs/uploads/", [(b"host", b"a"), (b"content-length", b"0")])
+GET = UpstreamRequest("GET", b"/v2/", [(b"host", b"a")])
+POST = UpstreamRequest("POST", b"/v2/a/blobs/uploads/", [(b"host", b"a"), (b"content-length", b"0")])
 
 
 async def hang_up(connection: Connection) -> None:
@@ -33,8 +33,8 @@ class Clock:
 
 
 @asynccontextmanager
-async def places_at(urls: list[str], clock: Clock | None = None) -> AsyncIterator[Places]:
-    places = Places([Pool(address, None, Timeouts()) for address in parse_addresses(urls)], clock or Clock())
+async def places_at(urls: list[str], clock: Clock | None = None) -> AsyncIterator[Balancer]:
+    places = Balancer([Pool(address, None, Timeouts()) for address in parse_addresses(urls)], clock or Clock())
     yield places
     places.close()
 
@@ -50,7 +50,7 @@ async def free_url() -> str:
         return fake.url
 
 
-async def ask(places: Places, request: Request = GET) -> tuple[int, int]:
+async def ask(places: Balancer, request: UpstreamRequest = GET) -> tuple[int, int]:
     """The status, and the port that gave it."""
     address, answer = await places.ask(request)
     async for _ in answer:
@@ -84,7 +84,7 @@ async def test_question_that_one_does_not_answer_goes_to_another(fault: Behaviou
 
 
 @pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
-async def test_what_found_no_connection_goes_to_another(request_: Request) -> None:
+async def test_what_found_no_connection_goes_to_another(request_: UpstreamRequest) -> None:
     async with upstreams(answering(OK)) as fakes, places_at([await free_url(), fakes[0].url]) as places:
         assert {await ask(places, request_) for _ in range(4)} == {(200, fakes[0].port)}
 
@@ -146,7 +146,7 @@ async def test_health_checks_take_one_out_and_bring_it_back() -> None:
                 asked.set()
             await connection.send(answer)
 
-    async def wait_until(places: Places, *, is_well: bool) -> None:
+    async def wait_until(places: Balancer, *, is_well: bool) -> None:
         async with asyncio.timeout(PATIENCE_S):
             while places._standings[0].is_well is not is_well:
                 asked.clear()

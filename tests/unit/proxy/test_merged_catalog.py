@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from authproxy import asgi
 from authproxy.pagination import parse_page
 from authproxy.proxy.content import UpstreamContent
-from authproxy.proxy.merged_catalog import Share, answer_catalog
+from authproxy.proxy.merged_catalog import CatalogPart, answer_catalog
 from authproxy.proxy.renaming import Renaming
 from tests.support.registry import BASE_URL, BareEdge, code_of
 
@@ -53,7 +53,7 @@ class Listing:
         await asgi.respond(send, 200, link, json.dumps({"repositories": behind[:limit]}).encode())
 
 
-async def listed(shares: Sequence[Share], n: int = 3) -> list[str]:
+async def listed(shares: Sequence[CatalogPart], n: int = 3) -> list[str]:
     """The whole merged catalog, page by page along its links."""
 
     async def merged(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
@@ -72,8 +72,8 @@ async def listed(shares: Sequence[Share], n: int = 3) -> list[str]:
     return found
 
 
-def everything(registry: asgi.App, renaming: Renaming | None = None, base: str = "") -> Share:
-    return Share(
+def everything(registry: asgi.App, renaming: Renaming | None = None, base: str = "") -> CatalogPart:
+    return CatalogPart(
         partial(UpstreamContent, registry),
         base,
         renaming or Renaming(),

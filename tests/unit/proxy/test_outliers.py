@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authproxy.proxy.outliers import EJECT_AFTER, FIRST_EJECTION_S, LAST_EJECTION_S, Standing, choose
+from authproxy.proxy.outliers import EJECT_AFTER, FIRST_EJECTION_S, LAST_EJECTION_S, AddressHealth, choose
 
 NOW = 1000.0
-WELL = Standing()
-OUT = Standing(ejections=1, ejected_until=NOW + 5)
-LONG_OUT = Standing(ejections=4, ejected_until=NOW + 50)
-BACK = Standing(ejections=1, ejected_until=NOW)
-ILL = Standing(is_well=False)
+WELL = AddressHealth()
+OUT = AddressHealth(ejections=1, ejected_until=NOW + 5)
+LONG_OUT = AddressHealth(ejections=4, ejected_until=NOW + 50)
+BACK = AddressHealth(ejections=1, ejected_until=NOW)
+ILL = AddressHealth(is_well=False)
 
 
 class Choice(NamedTuple):
     what: str
-    standings: list[Standing]
+    standings: list[AddressHealth]
     in_flight: list[int]
     chosen: int | None
     tried: frozenset[int] = frozenset()
@@ -44,7 +44,7 @@ def test_choice(row: Choice) -> None:
     assert choose(row.standings, row.in_flight, NOW, row.tried) == row.chosen
 
 
-def fail(standing: Standing, times: int, now: float = NOW) -> Standing:
+def fail(standing: AddressHealth, times: int, now: float = NOW) -> AddressHealth:
     for _ in range(times):
         standing = standing.after_failure(now)
     return standing
@@ -78,7 +78,7 @@ def test_return_that_goes_well_forgets_everything() -> None:
 
 
 def test_request_that_goes_well_does_not_overrule_health_checks() -> None:
-    assert Standing(failures=1, is_well=False).after_success().is_out(NOW)
+    assert AddressHealth(failures=1, is_well=False).after_success().is_out(NOW)
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1000)), max_size=50))

@@ -13,14 +13,14 @@ from authproxy.errors import GatewayFailed
 from authproxy.http.client.address import Address
 from authproxy.http.client.connection import Timeouts
 from authproxy.http.client.tls import TlsFiles
-from authproxy.proxy.redirect import MAX_HOPS, MAX_POOLS, Hop, Storage, find_hop
+from authproxy.proxy.redirect import MAX_HOPS, MAX_POOLS, RedirectFollower, RedirectHop, find_hop
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import Connection, answering, fake_upstream, front_door
 
 CONTENT = bytes(range(250)) * 400
 DIGEST = str(Digest.of(CONTENT))
 BLOB = f"/v2/a/blobs/{DIGEST}"
-ASKED = Hop(Address("https", "registry", 443), b"/v2/a/blobs/x")
+ASKED = RedirectHop(Address("https", "registry", 443), b"/v2/a/blobs/x")
 
 HOPS = [
     ("absolute", "https://s3/b/x?Sig=%2f%3D", ("https", "s3", 443), b"/b/x?Sig=%2f%3D"),
@@ -299,7 +299,7 @@ async def test_storage_is_verified_and_sees_no_certificate_of_ours(tmp_path: Pat
 
 
 async def test_pools_of_many_storages_are_bounded() -> None:
-    storage = Storage([], ssl.create_default_context(), Timeouts())
+    storage = RedirectFollower([], ssl.create_default_context(), Timeouts())
     first = storage._pool(Address("http", "0", 80))
     first.in_flight = 1
     for number in range(3 * MAX_POOLS):

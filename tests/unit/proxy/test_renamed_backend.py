@@ -10,7 +10,7 @@ from authproxy import asgi
 from authproxy.access import pull
 from authproxy.errors import BlobUnknown, GatewayFailed, NameUnknown, RangeInvalid
 from authproxy.proxy import renaming as renamed
-from authproxy.proxy.renaming import Renamed, Renaming
+from authproxy.proxy.renaming import RenamedBackend, Renaming
 from tests.support.registry import BASE_URL, Pipe, sha256
 
 RENAMING = Renaming("library/", "mirror/")
@@ -51,7 +51,7 @@ async def ask(
 ) -> tuple[Sequence[asgi.Message], asgi.Scope]:
     """What comes back, and what the backend was asked."""
     backend, pipe = Backend(*messages), request(method, path, headers)
-    await Renamed(backend, RENAMING)(pipe.scope, pipe.receive, pipe.send)
+    await RenamedBackend(backend, RENAMING)(pipe.scope, pipe.receive, pipe.send)
     return pipe.sent, backend.scope
 
 
@@ -81,7 +81,7 @@ async def test_a_request_goes_in_by_the_inner_name(method: str, rest: str) -> No
 
 async def test_who_noted_the_request_reads_the_clients_name_afterwards() -> None:
     pipe = request("GET", "/v2/library/nginx/tags/list")
-    await Renamed(Backend(), RENAMING)(pipe.scope, pipe.receive, pipe.send)
+    await RenamedBackend(Backend(), RENAMING)(pipe.scope, pipe.receive, pipe.send)
     assert pipe.scope["path"] == "/v2/library/nginx/tags/list"
     assert pipe.scope[asgi.ROUTE].needs == (pull("library/nginx"),)
 
@@ -191,7 +191,7 @@ async def test_an_error_that_is_raised_speaks_of_the_clients_name() -> None:
 
     pipe = request("PATCH", "/v2/library/nginx/blobs/uploads/1")
     with pytest.raises(RangeInvalid, match=r"^library/nginx has more$") as caught:
-        await Renamed(out_of_order, RENAMING)(pipe.scope, pipe.receive, pipe.send)
+        await RenamedBackend(out_of_order, RENAMING)(pipe.scope, pipe.receive, pipe.send)
     assert caught.value.detail == ["library/nginx"]
     assert caught.value.headers == (("Location", f"{BASE_URL}/v2/library/nginx/blobs/uploads/1"), ("A", "b"))
 
@@ -203,4 +203,4 @@ async def test_an_error_without_words_keeps_its_own() -> None:
 
     pipe = request("GET", f"/v2/library/nginx/blobs/{BLOB}")
     with pytest.raises(BlobUnknown, match=BlobUnknown.message):
-        await Renamed(unknown, RENAMING)(pipe.scope, pipe.receive, pipe.send)
+        await RenamedBackend(unknown, RENAMING)(pipe.scope, pipe.receive, pipe.send)

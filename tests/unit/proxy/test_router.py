@@ -12,8 +12,8 @@ from authproxy import asgi
 from authproxy.errors import Denied, GatewayFailed
 from authproxy.permissions import Permissions, Verb
 from authproxy.proxy.permissions import EnforcePermissions
-from authproxy.proxy.renaming import Renamed, Renaming
-from authproxy.proxy.router import Branch, Switch
+from authproxy.proxy.renaming import RenamedBackend, Renaming
+from authproxy.proxy.router import Branch, Router
 from authproxy.reference import Tag
 from authproxy.registry.core import Core
 from authproxy.registry.options import Rules
@@ -47,12 +47,12 @@ class World:
         def around(core: asgi.App) -> asgi.App:
             mirror, other = self.cores["mirror"], self.cores["other"]
             branches = [
-                Branch("library", EnforcePermissions(Renamed(mirror, LIBRARY)), mirror, LIBRARY),
+                Branch("library", EnforcePermissions(RenamedBackend(mirror, LIBRARY)), mirror, LIBRARY),
                 Branch("shared", mirror, mirror),
                 Branch("other", other, other),
                 *more,
             ]
-            return Switch([*branches, *([Branch("", core, core)] if default else [])], max_entries=1000)
+            return Router([*branches, *([Branch("", core, core)] if default else [])], max_entries=1000)
 
         return await self.stack.enter_async_context(
             connect(self.drivers["core"], permissions=permissions, around=around)

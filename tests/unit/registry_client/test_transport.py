@@ -8,14 +8,14 @@ import httpx
 import pytest
 
 from authproxy.registry_client.retry import find_cause
-from authproxy.registry_client.transport import Direct
+from authproxy.registry_client.transport import PooledTransport
 from tests.support.upstream import Connection, answering, fake_upstream
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
 def client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=Direct(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)), trust_env=False)
+    return httpx.AsyncClient(transport=PooledTransport(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)), trust_env=False)
 
 
 async def test_requests_go_out_with_their_bodies_and_answers_come_back() -> None:

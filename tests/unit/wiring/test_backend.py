@@ -10,8 +10,8 @@ from authproxy.errors import StartError
 from authproxy.health.checks import Checks
 from authproxy.metrics.metrics import Metrics
 from authproxy.proxy.permissions import EnforcePermissions
-from authproxy.proxy.renaming import Renamed, Renaming
-from authproxy.proxy.router import Switch
+from authproxy.proxy.renaming import RenamedBackend, Renaming
+from authproxy.proxy.router import Router
 from authproxy.proxy.upstream import Upstream
 from authproxy.registry.core import Core
 from authproxy.wiring.backend import make_backend
@@ -72,7 +72,7 @@ async def test_several_registries_are_one_where_they_differ_in_names_alone() -> 
             {"match": "team/**", "backend": "core", "rename": {"strip": "team/"}},
         ],
     )
-    assert isinstance(backend, Switch)
+    assert isinstance(backend, Router)
     assert backend.max_entries == 1000
     by_base = {branch.base: branch for branch in backend.branches}
     registries = {base: branch.registry for base, branch in by_base.items()}
@@ -81,7 +81,7 @@ async def test_several_registries_are_one_where_they_differ_in_names_alone() -> 
     assert isinstance(registries[""], Core)
     assert isinstance(registries["other"], Upstream)
     assert by_base["library"].renaming == Renaming("library/", "mirror/")
-    assert isinstance(by_base["library"].app, Renamed)
+    assert isinstance(by_base["library"].app, RenamedBackend)
     assert by_base["shared"].app is registries["shared"]
     assert list(parts.runners) == ["purge uploads"]
 
@@ -99,7 +99,7 @@ async def test_one_entry_for_everything_is_that_registry_itself(entry: dict[str,
 )
 async def test_one_entry_for_less_or_for_other_names_is_chosen(entry: dict[str, Any]) -> None:
     backend, _ = await parts_of(upstreams=[entry | {"url": "http://127.0.0.1:5001"}])
-    assert isinstance(backend, Switch)
+    assert isinstance(backend, Router)
     assert [branch.is_listed for branch in backend.branches] == ["catalog" not in entry]
 
 

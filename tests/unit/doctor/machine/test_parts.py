@@ -15,13 +15,13 @@ from authproxy.doctor.machine.names import check_names
 from authproxy.doctor.machine.policies import check_policies
 from authproxy.doctor.machine.ports import check_ports
 from authproxy.doctor.machine.space import GIB, MIB, check_space, judge_space
-from authproxy.doctor.machine.users import People, check_users
+from authproxy.doctor.machine.users import KnownUsers, check_users
 from tests.support.machine import HASH, POLICY, Machine, amiss
 
 
 def judge_people(machine: Machine) -> list[Finding]:
     """What is said of users and policies."""
-    people = People()
+    people = KnownUsers()
     installation = machine.installation()
     return [*check_users(installation, people), *check_policies(installation, people)]
 

@@ -15,7 +15,7 @@ from authproxy.cli.doctor.findings import line_of
 from authproxy.doctor import handshake
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.ping import questions
-from authproxy.doctor.ping.examine import Wishes, ping
+from authproxy.doctor.ping.examine import PingOptions, ping
 from authproxy.registry_client.trust import Trust
 from tests.support.upstream import Connection, FakeUpstream, answering, fake_upstream
 
@@ -27,11 +27,11 @@ def answer(status: int, body: str = "", **headers: str) -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status} x", *lines, f"Content-Length: {len(body)}", "", body]).encode()
 
 
-async def look(fake: FakeUpstream, trust: Trust | None = None, wishes: Wishes | None = None) -> dict[str, Finding]:
+async def look(fake: FakeUpstream, trust: Trust | None = None, wishes: PingOptions | None = None) -> dict[str, Finding]:
     """The findings by check."""
     host = f"127.0.0.1:{fake.port}"
     trust = trust or Trust(plain_http=True)
-    pinged = await ping(host, trust, wishes or Wishes(), {"HOME": "/nowhere"}, NOW)
+    pinged = await ping(host, trust, wishes or PingOptions(), {"HOME": "/nowhere"}, NOW)
     return {finding.check: finding for finding in pinged.findings}
 
 
@@ -121,7 +121,7 @@ async def test_plain_http_on_another_machine_is_wrong_until_it_is_said(monkeypat
         await answering(answer(200, "{}"))(connection)
 
     async with fake_upstream(behave) as fake:
-        found = await look(fake, Trust(), Wishes(may_write=True))
+        found = await look(fake, Trust(), PingOptions(may_write=True))
         said = await look(fake, Trust(plain_http=True))
     assert (found["tls"].level, found["registry"].level) == (Level.FAILED, Level.OK)
     assert '"insecure-registries": ["127.0.0.1:' in found["tls"].fix
@@ -157,7 +157,7 @@ async def test_an_upload_that_stays_is_told_of() -> None:
 
     async with fake_upstream(behave) as fake:
         pinged = await ping(
-            f"127.0.0.1:{fake.port}", Trust(plain_http=True), Wishes(may_write=True), {"HOME": "/nowhere"}, NOW
+            f"127.0.0.1:{fake.port}", Trust(plain_http=True), PingOptions(may_write=True), {"HOME": "/nowhere"}, NOW
         )
     said = [finding.what for finding in pinged.findings if finding.check == "location"]
     assert said == [
@@ -195,7 +195,7 @@ async def test_whatever_is_answered_something_is_said_of_it(status: int, headers
             await connection.send(answer(status, body, **headers))
 
     async with fake_upstream(behave) as fake:
-        found = await look(fake, wishes=Wishes(may_write=True, repository="team/app"))
+        found = await look(fake, wishes=PingOptions(may_write=True, repository="team/app"))
     assert found["registry"].what
 
 
@@ -228,7 +228,7 @@ async def test_referrers_are_an_index_or_not_there(status: int, body: object, le
             await connection.send(answer(status if is_asked else 200, json.dumps(body) if is_asked else "{}"))
 
     async with fake_upstream(behave) as fake:
-        found = (await look(fake, wishes=Wishes(repository="team/app")))["referrers"]
+        found = (await look(fake, wishes=PingOptions(repository="team/app")))["referrers"]
     assert found.level is level
     assert words in found.what
 

@@ -2,7 +2,7 @@ import httpx
 import pytest
 
 from authproxy.doctor.ping.product import guess, judge_zot
-from authproxy.doctor.response import Answer
+from authproxy.doctor.response import RegistryResponse
 from authproxy.doctor.tokens.challenge import find_wanted
 
 VERSION = {"Docker-Distribution-Api-Version": "registry/2.0"}
@@ -36,7 +36,7 @@ SHOWN = {
 @pytest.mark.parametrize("name", SHOWN)
 def test_a_registry_is_known_by_what_it_shows(name: str) -> None:
     headers = httpx.Headers(SHOWN[name])
-    product = guess(Answer(401, headers), find_wanted(headers.get_list("WWW-Authenticate")))
+    product = guess(RegistryResponse(401, headers), find_wanted(headers.get_list("WWW-Authenticate")))
     assert product is not None
     assert product.name == name
     assert product.because.startswith("its ")
@@ -48,14 +48,14 @@ def test_a_registry_is_known_by_what_it_shows(name: str) -> None:
     ids=["nothing", "the version", "a type that many send", "a service of its own"],
 )
 def test_what_shows_nothing_is_not_guessed_at(headers: dict[str, str]) -> None:
-    answer = Answer(401, httpx.Headers(headers))
+    answer = RegistryResponse(401, httpx.Headers(headers))
     assert guess(answer, find_wanted(answer.headers.get_list("WWW-Authenticate"))) is None
 
 
 def test_zot_says_what_it_is() -> None:
-    assert judge_zot(Answer(200, httpx.Headers(), b'{"distSpecVersion":"1.1.1"}')) is not None
+    assert judge_zot(RegistryResponse(200, httpx.Headers(), b'{"distSpecVersion":"1.1.1"}')) is not None
 
 
 @pytest.mark.parametrize(("status", "body"), [(200, b"{}"), (200, b"[]"), (200, b"<"), (404, b"")])
 def test_who_does_not_say_so_is_not_zot(status: int, body: bytes) -> None:
-    assert judge_zot(Answer(status, httpx.Headers(), body)) is None
+    assert judge_zot(RegistryResponse(status, httpx.Headers(), body)) is None

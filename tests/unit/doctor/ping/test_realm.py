@@ -7,8 +7,8 @@ import pytest
 
 from authproxy.doctor.finding import Level
 from authproxy.doctor.ping.realm import judge_answer, judge_place
-from authproxy.doctor.response import Answer
-from authproxy.doctor.tokens.challenge import BEARER, Wanted
+from authproxy.doctor.response import RegistryResponse
+from authproxy.doctor.tokens.challenge import BEARER, AuthRequirement
 from authproxy.http.client.address import parse_address
 from authproxy.http.client.token import MAX_ANSWER_BYTES
 from tests.support.realms import REALMS, Realm
@@ -16,12 +16,14 @@ from tests.support.realms import REALMS, Realm
 
 @pytest.mark.parametrize("row", REALMS, ids=attrgetter("what"))
 def test_place_is_judged_as_a_registry_client_does(row: Realm) -> None:
-    finding = judge_place(parse_address(row.registry), Wanted((BEARER,), row.realm))
+    finding = judge_place(parse_address(row.registry), AuthRequirement((BEARER,), row.realm))
     assert (finding is None) is row.client
     assert finding is None or (finding.level, finding.check) == (Level.FAILED, "realm")
 
 
 def test_token_in_an_answer_that_no_client_reads_to_its_end_is_none() -> None:
     body = b'{"token": "%s"}' % (b"x" * MAX_ANSWER_BYTES)
-    judged = judge_answer(Wanted((BEARER,), "https://r.example/token"), Answer(200, httpx.Headers(), body))
+    judged = judge_answer(
+        AuthRequirement((BEARER,), "https://r.example/token"), RegistryResponse(200, httpx.Headers(), body)
+    )
     assert (judged.finding.level, judged.token) == (Level.FAILED, None)

@@ -1,6 +1,6 @@
 import pytest
 
-from authproxy.doctor.tokens.challenge import Wanted, find_wanted
+from authproxy.doctor.tokens.challenge import AuthRequirement, find_wanted
 
 TOKENS = 'Bearer realm="https://auth.example/token",service="registry"'
 
@@ -8,19 +8,19 @@ TOKENS = 'Bearer realm="https://auth.example/token",service="registry"'
 @pytest.mark.parametrize(
     ("challenges", "wanted"),
     [
-        (['Basic realm="Registry"'], Wanted(("basic",))),
-        (["basic"], Wanted(("basic",))),
-        ([TOKENS], Wanted(("bearer",), "https://auth.example/token", "registry")),
-        (['Bearer realm="https://auth.example"'], Wanted(("bearer",), "https://auth.example", None)),
-        ([TOKENS, "Basic realm=x"], Wanted(("bearer", "basic"), "https://auth.example/token", "registry")),
-        (["Negotiate"], Wanted(("negotiate",))),
+        (['Basic realm="Registry"'], AuthRequirement(("basic",))),
+        (["basic"], AuthRequirement(("basic",))),
+        ([TOKENS], AuthRequirement(("bearer",), "https://auth.example/token", "registry")),
+        (['Bearer realm="https://auth.example"'], AuthRequirement(("bearer",), "https://auth.example", None)),
+        ([TOKENS, "Basic realm=x"], AuthRequirement(("bearer", "basic"), "https://auth.example/token", "registry")),
+        (["Negotiate"], AuthRequirement(("negotiate",))),
         (["Bearer"], None),
         (["", " "], None),
         ([], None),
     ],
     ids=repr,
 )
-def test_what_is_asked_for(challenges: list[str], wanted: Wanted | None) -> None:
+def test_what_is_asked_for(challenges: list[str], wanted: AuthRequirement | None) -> None:
     assert find_wanted(challenges) == wanted
 
 

@@ -11,17 +11,21 @@ import pytest
 from authproxy.config.sections.upstream import Upstream
 from authproxy.config.settings import Mode
 from authproxy.doctor.finding import Level
-from authproxy.doctor.response import Answer
+from authproxy.doctor.response import RegistryResponse
 from authproxy.doctor.upstream.admission import Clients, judge_challenge, judge_entry
 from authproxy.doctor.upstream.site import Site
 from tests.support.realms import ALLOWED, REALMS, Realm
 
 OUR_REALM = "https://registry.example.org/token"
-OPEN, NOTHING = Answer(200, httpx.Headers()), Answer(401, httpx.Headers())
-BASIC = Answer(401, httpx.Headers({"WWW-Authenticate": 'Basic realm="x"'}))
-TOKENS = Answer(401, httpx.Headers({"WWW-Authenticate": 'Bearer realm="https://auth.example/token",service="s"'}))
-OURS = Answer(401, httpx.Headers({"WWW-Authenticate": f'Bearer realm="{OUR_REALM}",service="authproxy"'}))
-ITS_OWN = Answer(401, httpx.Headers({"WWW-Authenticate": 'Bearer realm="https://auth.registry.example/token"'}))
+OPEN, NOTHING = RegistryResponse(200, httpx.Headers()), RegistryResponse(401, httpx.Headers())
+BASIC = RegistryResponse(401, httpx.Headers({"WWW-Authenticate": 'Basic realm="x"'}))
+TOKENS = RegistryResponse(
+    401, httpx.Headers({"WWW-Authenticate": 'Bearer realm="https://auth.example/token",service="s"'})
+)
+OURS = RegistryResponse(401, httpx.Headers({"WWW-Authenticate": f'Bearer realm="{OUR_REALM}",service="authproxy"'}))
+ITS_OWN = RegistryResponse(
+    401, httpx.Headers({"WWW-Authenticate": 'Bearer realm="https://auth.registry.example/token"'})
+)
 LOGIN: dict[str, Any] = {"username": "alice", "passwordfile": Path("password")}
 KINDS: dict[str, dict[str, Any]] = {
     "strip": {},
@@ -44,7 +48,7 @@ class Case:
     what: str
     kind: str
     mode: Mode
-    answer: Answer
+    answer: RegistryResponse
     level: str | None
     words: str = ""
 
@@ -96,7 +100,7 @@ def test_what_is_sent_is_compared_with_what_is_asked_for(case: Case) -> None:
         ("pass", TOKENS, "it asks for tokens of https://auth.example/token (service 's') → `authproxy doctor --reg"),
     ],
 )
-def test_what_is_refused_is_told_with_what_to_change(kind: str, without: Answer, words: str) -> None:
+def test_what_is_refused_is_told_with_what_to_change(kind: str, without: RegistryResponse, words: str) -> None:
     finding = judge_entry(site(kind), NOTHING, without, Clients(Mode.ISSUE, OUR_REALM))
     assert finding.level.value == "failed"
     assert words in f"{finding.what} → {finding.fix}"
@@ -109,7 +113,7 @@ def test_realm_is_judged_as_the_proxy_does(row: Realm) -> None:
     section = {"url": row.registry, "authorization": "bearer", "realms": ALLOWED} | LOGIN
     upstream = Site("upstream", Upstream.model_validate(section), "config.yml", {})
     quoted = row.realm.replace("\\", r"\\")
-    answer = Answer(401, httpx.Headers({b"WWW-Authenticate": f'Bearer realm="{quoted}"'.encode()}))
+    answer = RegistryResponse(401, httpx.Headers({b"WWW-Authenticate": f'Bearer realm="{quoted}"'.encode()}))
     finding = judge_challenge(upstream, answer, Clients(Mode.OPEN))
     assert (finding is None) is row.proxy
     assert finding is None or (finding.level, finding.check) == (Level.FAILED, "auth")

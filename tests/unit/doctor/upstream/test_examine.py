@@ -56,9 +56,9 @@ def running(answers: Mapping[str, bytes]) -> AbstractAsyncContextManager[FakeUps
     return fake_upstream(registry(answers))
 
 
-async def look(url: str, wishes: examine.Wishes | None = None) -> list[Finding]:
+async def look(url: str, wishes: examine.UpstreamOptions | None = None) -> list[Finding]:
     site = Site("upstream", Upstream(url=url), "config.yml", {"upstream.url": "config.yml:3"})
-    wishes = wishes or examine.Wishes(may_write=True)
+    wishes = wishes or examine.UpstreamOptions(may_write=True)
     return list(await examine.examine(site, Clients(Mode.OPEN), None, wishes, NOW))
 
 
@@ -179,21 +179,21 @@ async def test_its_own_address_is_put_right_by_us_and_the_upload_is_cancelled_th
 
 async def test_nothing_is_written_where_nobody_allows_it() -> None:
     async with fake_upstream(behave := _Recording()) as fake:
-        findings = await look(fake.url, examine.Wishes())
+        findings = await look(fake.url, examine.UpstreamOptions())
     assert findings[-1].fix == "--write begins an upload there, and cancels it"
     assert [line for line in behave.lines if not line.startswith("GET ")] == [DELETE]
 
 
 async def test_a_repository_that_is_named_is_asked_for_its_tags_and_takes_the_upload() -> None:
     async with fake_upstream(behave := _Recording()) as fake:
-        await look(fake.url, examine.Wishes(may_write=True, repository="mine/app"))
+        await look(fake.url, examine.UpstreamOptions(may_write=True, repository="mine/app"))
     assert "GET /v2/mine/app/tags/list?n=1" in behave.lines
     assert "POST /v2/mine/app/blobs/uploads/" in behave.lines
 
 
 async def test_it_is_asked_with_the_headers_that_the_proxy_sends() -> None:
     async with fake_upstream(behave := _Recording()) as fake:
-        await look(fake.url, examine.Wishes())
+        await look(fake.url, examine.UpstreamOptions())
     head = behave.heads[0].lower()
     assert b"\r\nhost: authproxy-doctor.example\r\n" in head
     assert b"\r\nx-forwarded-proto: https\r\n" in head

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.http.client.errors import BrokeOff, NotHttp, UpstreamError
-from authproxy.http.client.parser import MAX_HEAD, AnswerParser
+from authproxy.http.client.parser import MAX_HEAD, ResponseParser
 
 SAYS = b"HTTP/1.1 200 OK\r\n"
 
@@ -50,9 +50,9 @@ GOOD = [
 ]
 
 
-def read(answer: bytes, method: str, cuts: list[int], *, ends: bool) -> tuple[AnswerParser, bytes]:
+def read(answer: bytes, method: str, cuts: list[int], *, ends: bool) -> tuple[ResponseParser, bytes]:
     """Parse an answer that comes in pieces; the parser, and the body."""
-    parser = AnswerParser(method)
+    parser = ResponseParser(method)
     edges = [0, *sorted(cuts), len(answer)]
     for begin, end in pairwise(edges):
         if begin < end:
@@ -142,7 +142,7 @@ def test_end_in_the_middle_is_told(cut: int) -> None:
 
 @given(st.lists(st.binary()))
 def test_any_bytes_are_an_answer_or_an_error_of_ours(pieces: list[bytes]) -> None:
-    parser = AnswerParser("GET")
+    parser = ResponseParser("GET")
     for piece in pieces:
         parser.feed(piece)
     try:

@@ -8,7 +8,7 @@ from authproxy import asgi, budget
 from authproxy.access import Grant
 from authproxy.client_view import ClientView
 from authproxy.errors import RegistryError, TooManyRequests
-from authproxy.http.client.request_queue import Caller, Room, Shares
+from authproxy.http.client.request_queue import Caller, CallerQueues, RequestQueue
 from authproxy.http.client.slow_clients import Transfer
 
 AT_ONCE_S = 0.01
@@ -19,7 +19,7 @@ def transfer() -> Transfer:
     return Transfer(lambda _: None, lambda: 0.0)
 
 
-async def enters(shares: Shares, caller: Caller) -> bool:
+async def enters(shares: CallerQueues, caller: Caller) -> bool:
     try:
         await shares.enter(caller, transfer(), AT_ONCE_S)
     except TooManyRequests as refused:
@@ -30,13 +30,13 @@ async def enters(shares: Shares, caller: Caller) -> bool:
 
 
 async def test_one_caller_takes_a_part_and_leaves_the_rest_to_others() -> None:
-    shares = Shares(12)
+    shares = CallerQueues(12)
     assert [await enters(shares, ALICE) for _ in range(4)] == [True] * 3 + [False]
     assert [await enters(shares, BOB) for _ in range(4)] == [True] * 3 + [False]
 
 
 async def test_who_leaves_makes_room_for_who_waits() -> None:
-    shares = Shares(4)
+    shares = CallerQueues(4)
     first = transfer()
     await shares.enter(ALICE, first, AT_ONCE_S)
     waiting = asyncio.create_task(shares.enter(ALICE, transfer(), 20))
@@ -47,14 +47,14 @@ async def test_who_leaves_makes_room_for_who_waits() -> None:
 
 
 async def test_guests_of_any_number_leave_room_for_those_who_log_in() -> None:
-    shares = Shares(8)
+    shares = CallerQueues(8)
     guests = [Caller("", f"192.0.2.{number}", is_guest=True) for number in range(8)]
     assert [await enters(shares, guest) for guest in guests] == [True] * 6 + [False] * 2
     assert await enters(shares, ALICE)
 
 
 async def test_nothing_is_kept_of_who_has_gone() -> None:
-    shares = Shares(4)
+    shares = CallerQueues(4)
     for number in range(20):
         guest, made = Caller("", f"192.0.2.{number}", is_guest=True), transfer()
         await shares.enter(guest, made, AT_ONCE_S)
@@ -73,7 +73,7 @@ async def test_nothing_is_kept_of_who_has_gone() -> None:
 
 async def test_a_stalled_transfer_ends_when_somebody_waits_and_not_before() -> None:
     now = 0.0
-    room = Room(1)
+    room = RequestQueue(1)
     ended: list[RegistryError] = []
     stalled = Transfer(ended.append, lambda: now)
     await room.enter(stalled, AT_ONCE_S)
