@@ -9,7 +9,7 @@ from contextlib import aclosing
 from authproxy.content import Content, Reference
 from authproxy.digest import Digest
 from authproxy.errors import Denied
-from authproxy.oci.dependencies import read_mentions
+from authproxy.oci.dependencies import read_dependencies
 from authproxy.permissions import Permissions
 from authproxy.reference import Tag
 
@@ -71,10 +71,10 @@ async def check_delete(
         references, unread = unread, []
         async with aclosing(content.read_manifests(repository, references)) as manifests:
             async for reference, manifest in manifests:
-                mentions = read_mentions(manifest)
-                if _is_one_of(names, reference, manifest) or not mentions.blobs.isdisjoint(names):
+                needs = read_dependencies(manifest)
+                if _is_one_of(names, reference, manifest) or not needs.blobs.isdisjoint(names):
                     raise needed[reference]
-                for inner in mentions.manifests - needed.keys():
+                for inner in needs.manifests - needed.keys():
                     needed[inner] = needed[reference]
                     unread.append(inner)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from authproxy.images.model import Platform
     from authproxy.images.registries import Registries
     from authproxy.oci.image_name import ImageName
+    from authproxy.oci.manifest import Platform
 
 User = Annotated[
     str | None,
@@ -119,7 +119,7 @@ def plain_file(text: str, hint: str) -> None:
 
 def parse_platform(text: str | None) -> "Platform | None":
     """The platform on the command line. Raises BadParameter."""
-    from authproxy.images.model import Platform
+    from authproxy.oci.manifest import Platform
 
     try:
         return None if text is None else Platform.parse(text)

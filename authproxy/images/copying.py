@@ -9,13 +9,13 @@ from authproxy.digest import Digest
 from authproxy.images.archive.names import is_place, renamed
 from authproxy.images.endpoints import Interrupted, Missing
 from authproxy.images.listing import find_repositories, tags
-from authproxy.images.model import Manifest, Platform
 from authproxy.images.pattern import is_pattern, means
 from authproxy.images.referrers import digest_tags, find_attached
 from authproxy.images.registries import Registries
 from authproxy.images.repository import RemoteRepository
 from authproxy.images.transfer import MoveError, Progress, choose_platform, gather, move_image
 from authproxy.oci.image_name import ImageName, parse_image_name, split_host
+from authproxy.oci.manifest import Manifest, Platform
 from authproxy.registry_client.errors import RemoteError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from authproxy.digest import Digest
 from authproxy.images.endpoints import Missing, Source
-from authproxy.images.model import Descriptor, Manifest, Platform, platform_of_config
 from authproxy.images.transfer import MAX_DEPTH
+from authproxy.oci.manifest import Descriptor, Manifest, Platform, platform_of_config
 
 # A configuration is a few KB; what is larger is an artifact's content.
 MAX_CONFIG_BYTES = 4 << 20

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol, runtime_checkable
 
 from authproxy.digest import Digest
-from authproxy.images.model import Descriptor, Manifest
+from authproxy.oci.manifest import Descriptor, Manifest
 
 
 class Missing(Exception):

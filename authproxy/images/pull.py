@@ -6,9 +6,9 @@ import platform as machine
 from authproxy.images.archive.output import Form
 from authproxy.images.archive.staging import Staging
 from authproxy.images.endpoints import Source
-from authproxy.images.model import Manifest, Platform
 from authproxy.images.transfer import Moved, Progress, choose_platform, move_image
 from authproxy.oci.image_name import ImageName
+from authproxy.oci.manifest import Manifest, Platform
 
 # Go's names of what Python's platform calls a machine.
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}

@@ -17,8 +17,8 @@ from authproxy.images.archive.opening import find_archives, open_archive
 from authproxy.images.daemon.client import Daemon
 from authproxy.images.daemon.local import choose
 from authproxy.images.endpoints import Destination, Interrupted, Missing, Source
-from authproxy.images.model import Manifest
 from authproxy.images.transfer import MoveError, Progress, move_image
+from authproxy.oci.manifest import Manifest
 from authproxy.registry_client.errors import RemoteError
 
 

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 from authproxy.digest import Digest
 from authproxy.images.endpoints import Missing
-from authproxy.images.model import Descriptor, Manifest
 from authproxy.images.transfer import MoveError
+from authproxy.oci.manifest import Descriptor, Manifest
+from authproxy.oci.media_types import OCI_INDEX
 
 # Of one image: a signature of an attestation of an SBOM is three deep, and a tool signs a release once or twice.
 MAX_DEPTH = 8
@@ -31,7 +32,6 @@ JOBS = 4
 
 # OCI Distribution 1.1, "Referrers Tag Schema": of a digest's hex, no more letters than these.
 MAX_TAG_HEX = 64
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 _ALGORITHMS = ("sha256-", "sha512-")
 
 
@@ -78,15 +78,12 @@ def with_referrer(before: Manifest | None, manifest: Manifest) -> bytes | None:
     listed: list[Any] = [] if before is None else json.loads(before.content).get("manifests") or []
     if before is not None and any(child.digest == manifest.digest for child in before.children):
         return None
-    descriptor: dict[str, Any] = {
+    descriptor = {
         "mediaType": manifest.media_type,
         "digest": str(manifest.digest),
         "size": len(manifest.content),
+        **manifest.listed_with,
     }
-    if artifact_type := manifest.artifact_type or (manifest.config and manifest.config.media_type):
-        descriptor["artifactType"] = artifact_type
-    if manifest.annotations:
-        descriptor["annotations"] = dict(manifest.annotations)
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*listed, descriptor]}
     return json.dumps(index, separators=(",", ":")).encode()
 

@@ -7,13 +7,13 @@ import httpx
 
 from authproxy.access import delete, pull, push
 from authproxy.digest import Digest, parse_digest
-from authproxy.errors import DigestInvalid
+from authproxy.errors import DigestInvalid, ManifestInvalid
 from authproxy.images.endpoints import Missing
-from authproxy.images.model import Descriptor, Manifest, UnreadableManifest
 from authproxy.images.mount_candidates import Neighbours
-from authproxy.images.referrers import OCI_INDEX, referrers_tag, with_referrer
+from authproxy.images.referrers import referrers_tag, with_referrer
 from authproxy.images.upload import Upload, is_mounted, open_upload
-from authproxy.registry.manifest_checks import IMAGES, INDEXES
+from authproxy.oci.manifest import Descriptor, Manifest
+from authproxy.oci.media_types import MANIFESTS, OCI_INDEX
 from authproxy.registry_client.client import RegistryClient
 from authproxy.registry_client.errors import RemoteError, refused
 from authproxy.registry_client.retry import pause_s
@@ -21,7 +21,7 @@ from authproxy.registry_client.retry import pause_s
 OK, CREATED, ACCEPTED, NO_CONTENT, PARTIAL = 200, 201, 202, 204, 206
 FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 403, 404, 405
 
-_ACCEPTED = {"Accept": ", ".join((*IMAGES, *INDEXES))}
+_ACCEPTED = {"Accept": ", ".join(MANIFESTS)}
 
 SUBJECT = "oci-subject"
 _UNKNOWN_PATH = frozenset({NOT_FOUND, NOT_ALLOWED, 501})
@@ -73,7 +73,7 @@ class RemoteRepository:
         media_type = answer.headers.get("content-type", "").partition(";")[0]
         try:
             return Manifest.read(answer.content, media_type or None, digest)
-        except UnreadableManifest as error:
+        except ManifestInvalid as error:
             raise RemoteError(f"{what}: {error}") from error
 
     async def blob(self, descriptor: Descriptor, start: int = 0) -> AsyncIterator[bytes]:
@@ -110,7 +110,7 @@ class RemoteRepository:
 
     async def has(self, descriptor: Descriptor) -> bool:
         """See Destination."""
-        kind = "manifests" if descriptor.media_type in (*IMAGES, *INDEXES) else "blobs"
+        kind = "manifests" if descriptor.media_type in MANIFESTS else "blobs"
         url = await self._url(f"{kind}/{descriptor.digest}")
         answer = await self._registry.ask("HEAD", url, self._needs, headers={"Accept": descriptor.media_type})
         # Storage that a registry sends us to may let nobody but readers in; who cannot tell is sent the blob.
@@ -223,7 +223,7 @@ class RemoteRepository:
                 raise refused(answer, self._name(digest))
             try:
                 found += Manifest.read(answer.content).children
-            except UnreadableManifest as error:
+            except ManifestInvalid as error:
                 raise RemoteError(f"{self._name(digest)}: its referrers cannot be read: {error}") from error
             if len(found) > MAX_LISTED:
                 raise RemoteError(f"{self._name(digest)}: the registry lists more than {MAX_LISTED} referrers")

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from authproxy.digest import Digest
-from authproxy.images.model import Descriptor, Manifest
 from authproxy.images.repository import RemoteRepository
 from authproxy.images.transfer import MoveError
+from authproxy.oci.manifest import Descriptor, Manifest
 
 
 @dataclass(frozen=True, slots=True)

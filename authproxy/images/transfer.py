@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 
 from authproxy.digest import Digest, Hasher, new_hasher
 from authproxy.images.endpoints import Destination, Interrupted, Mounts, Source
-from authproxy.images.model import Descriptor, Manifest, Platform
+from authproxy.oci.manifest import Descriptor, Manifest, Platform
 
 # Blobs at the same time. A registry's disk and the line are busy with fewer; small layers wait for answers.
 JOBS = 4

@@ -12,7 +12,7 @@ import httpx
 
 from authproxy.access import Access
 from authproxy.images.endpoints import Interrupted
-from authproxy.images.model import Descriptor
+from authproxy.oci.manifest import Descriptor
 from authproxy.registry_client.client import UNAUTHORIZED, RegistryClient
 from authproxy.registry_client.errors import RemoteError, refused
 from authproxy.registry_client.retry import PASSING

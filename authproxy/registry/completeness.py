@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from authproxy.digest import Digest
 from authproxy.errors import ManifestBlobUnknown, SizeInvalid
+from authproxy.oci.manifest import Descriptor
 from authproxy.reference import Repository
 from authproxy.registry.links import sizes_of, stored_blobs, stored_manifests
 from authproxy.registry.manifest_admission import Needed
-from authproxy.registry.manifest_checks import Descriptor
 from authproxy.storage.driver import Driver
 
 # Digests that an error's detail names.

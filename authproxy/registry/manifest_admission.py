@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from authproxy.errors import Denied, ManifestInvalid
-from authproxy.registry.manifest_checks import IMAGES, INDEXES, NON_DISTRIBUTABLE, Descriptor, Manifest
+from authproxy.oci.manifest import Descriptor, Manifest
+from authproxy.oci.media_types import DOCKER_CONFIG, DOCKER_PLUGIN, MANIFESTS, OCI_CONFIG
 from authproxy.registry.options import ManifestRules
 
 # The layers that runtimes unpack. Some fetch any of these from its `urls` first, wherever they lead; what the `urls`
@@ -14,9 +15,9 @@ _UNPACKED = ("application/vnd.docker.image.rootfs.", "application/vnd.oci.image.
 
 # CNCF Distribution's classes of repositories, by the media type of an image's config.
 _CLASSES = {
-    "application/vnd.docker.container.image.v1+json": "image",
-    "application/vnd.docker.plugin.v1+json": "plugin",
-    "application/vnd.oci.image.config.v1+json": "image",
+    DOCKER_CONFIG: "image",
+    DOCKER_PLUGIN: "plugin",
+    OCI_CONFIG: "image",
 }
 
 
@@ -37,11 +38,11 @@ def decide_needed(manifest: Manifest, rules: ManifestRules) -> Needed:
     for layer in manifest.layers:
         if layer.media_type.startswith(_UNPACKED):
             _check_urls(layer, rules)
-    entries = tuple(entry for entry in manifest.manifests if _has_to_be_here(entry, rules))
+    entries = tuple(entry for entry in manifest.children if _has_to_be_here(entry, rules))
     return Needed(
         blobs=tuple(_blobs(manifest)),
-        manifests=tuple(entry for entry in entries if entry.media_type in (*IMAGES, *INDEXES)),
-        either=tuple(entry for entry in entries if entry.media_type not in (*IMAGES, *INDEXES)),
+        manifests=tuple(entry for entry in entries if entry.media_type in MANIFESTS),
+        either=tuple(entry for entry in entries if entry.media_type not in MANIFESTS),
     )
 
 
@@ -49,7 +50,7 @@ def _blobs(manifest: Manifest) -> Iterator[Descriptor]:
     if manifest.config is not None:
         yield manifest.config
     for layer in manifest.layers:
-        if not (layer.media_type in NON_DISTRIBUTABLE and layer.urls):
+        if not layer.is_elsewhere:
             yield layer
 
 
@@ -58,7 +59,7 @@ def _has_to_be_here(entry: Descriptor, rules: ManifestRules) -> bool:
         return False
     if rules.index_platforms == "all" or not rules.platform_list:
         return True
-    return entry.platform in rules.platform_list
+    return entry.platform is not None and any(wanted.is_met_by(entry.platform) for wanted in rules.platform_list)
 
 
 def _check_class(manifest: Manifest, rules: ManifestRules) -> None:

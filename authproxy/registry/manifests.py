@@ -6,20 +6,15 @@ from authproxy import asgi
 from authproxy.content import Content
 from authproxy.digest import Digest
 from authproxy.errors import ContentTooLarge, Denied, DigestInvalid, ManifestInvalid, ManifestUnknown
+from authproxy.oci.manifest import Manifest, find_subject, media_type_of
+from authproxy.oci.media_types import OCI_IMAGE
 from authproxy.reference import Repository, Tag, parse_tag
 from authproxy.registry import preconditions as conditions
 from authproxy.registry.completeness import check_complete
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import digest_of, read_manifests, to_link
 from authproxy.registry.manifest_admission import decide_needed
-from authproxy.registry.manifest_checks import (
-    MAX_BYTES,
-    OCI_IMAGE,
-    Manifest,
-    find_subject,
-    media_type_of,
-    parse_manifest,
-)
+from authproxy.registry.manifest_checks import MAX_BYTES, parse_manifest
 from authproxy.registry.options import ManifestRules
 from authproxy.registry.referrers import make_entry, to_note
 from authproxy.registry.response_cache import CachedResponse, ResponseCache
@@ -66,7 +61,7 @@ class Manifests:
             tags = list(dict.fromkeys(parse_tag(value) for name, value in exchange.route.query if name == "tag"))
         else:
             tags = [reference]
-        manifest = parse_manifest(content, exchange.header(b"content-type"))
+        manifest = parse_manifest(content, exchange.header(b"content-type"), digest)
         stored = digest if digest.algorithm == "sha256" else await digest_of(content, "sha256")
         names = list(dict.fromkeys((stored, digest)))
         await check_create(self._content, exchange.permissions, exchange.repository)
@@ -75,7 +70,7 @@ class Manifests:
         needed = decide_needed(manifest, self._rules)
         await check_complete(self._driver, exchange.repository, needed, check_sizes=self._rules.enabled)
         movable = [tag for tag in tags if tag not in immutable]
-        await self._store(exchange.repository, content, names, manifest, movable)
+        await self._store(exchange.repository, names, manifest, movable)
         await self._set_immutable(exchange.repository, digest, names, immutable)
         named = tags if isinstance(reference, Digest) else []
         await exchange.answer(
@@ -84,7 +79,7 @@ class Manifests:
                 ("Location", exchange.location(f"manifests/{digest}")),
                 ("Docker-Content-Digest", str(digest)),
                 *(("OCI-Tag", tag) for tag in named),
-                *([("OCI-Subject", str(manifest.subject))] if manifest.subject is not None else ()),
+                *([("OCI-Subject", str(manifest.subject.digest))] if manifest.subject is not None else ()),
             ],
         )
 
@@ -124,16 +119,15 @@ class Manifests:
     async def _store(
         self,
         repository: Repository,
-        content: bytes,
         names: Sequence[Digest],
         manifest: Manifest,
         tags: Sequence[Tag],
     ) -> None:
         """Content first, then the links to it, tags last: what is visible is complete, and what is tagged is listed.
 
-        `names` are its digests: the one that it is stored under is the first, the one that it was pushed by the last.
+        `names` are its digests: the first is the one that it is stored under.
         """
-        stored, digest = names[0], names[-1]
+        stored, digest, content = names[0], manifest.digest, manifest.content
         link = to_link(stored)
         # Not there, or damaged: it is written.
         blob = [] if await self._driver.read([layout.blob(stored)]) == [content] else [(layout.blob(stored), content)]
@@ -143,7 +137,8 @@ class Manifests:
         listed = list(history)
         if manifest.subject is not None:
             entry = make_entry(manifest.media_type, digest, len(content), manifest.listed_with)
-            listed.insert(0, (layout.referrer_link(repository, manifest.subject, digest), to_note(stored, entry)))
+            path = layout.referrer_link(repository, manifest.subject.digest, digest)
+            listed.insert(0, (path, to_note(stored, entry)))
         await self._driver.write_all([group for group in (blob, revisions, listed, pointers) if group])
 
     async def _set_immutable(

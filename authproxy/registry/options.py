@@ -1,8 +1,9 @@
 """What an operator decides about the core, as values: what it takes, how long its lists are. No I/O, no settings."""
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
+from authproxy.oci.manifest import Platform
 from authproxy.route import Kind
 
 
@@ -11,13 +12,6 @@ class Pattern(Protocol):
 
     def search(self, text: str, /) -> object | None:
         """Something true where the expression matches anywhere in the text."""
-
-
-class Platform(NamedTuple):
-    """What an entry of an index runs on, as its `platform` says: ("amd64", "linux")."""
-
-    architecture: str
-    os: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,16 @@ from contextlib import aclosing, suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from authproxy.budget import MAX_LISTED_BYTES
+from authproxy.budget import MAX_LISTED_BYTES, MAX_MANIFEST_PARTS
 from authproxy.digest import HEX_LENGTH, Digest, parse_digest
 from authproxy.errors import DigestInvalid, ManifestInvalid
+from authproxy.oci.manifest import describe_referrer, find_digest, infer_media_type, parse_object
+from authproxy.oci.media_types import OCI_INDEX
 from authproxy.pagination import parse_page
 from authproxy.reference import Repository, Tag
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import read_manifests, sizes_of, stored_manifests, to_link
-from authproxy.registry.manifest_checks import MAX_BYTES, OCI_INDEX, describe_referrer, infer_media_type, parse_object
+from authproxy.registry.manifest_checks import MAX_BYTES
 from authproxy.registry.tags import Tags
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
@@ -158,18 +160,11 @@ class Referrers:
             return []
         contents = await read_manifests(self._driver, repository, [digest])
         try:
-            entries = parse_object(contents[digest]).get("manifests")
+            entries = parse_object(contents[digest], max_parts=MAX_MANIFEST_PARTS).get("manifests")
         except (KeyError, ManifestInvalid):
             return []
-        found: list[Digest] = []
-        for entry in entries if isinstance(entries, list) else ():
-            match entry:
-                case {"digest": str(text)}:
-                    with suppress(DigestInvalid):
-                        found.append(parse_digest(text))
-                case _:
-                    pass
-        return found
+        found = map(find_digest, entries if isinstance(entries, list) else ())
+        return [digest for digest in found if digest is not None]
 
 
 class ReferrersPage:
@@ -212,7 +207,7 @@ def fallback_tag(subject: Digest) -> Tag:
 def describe(content: bytes, digest: Digest, subject: Digest) -> Entry | None:
     """The entry for a stored manifest; None where it does not refer to `subject`, or is no manifest of ours."""
     try:
-        body = parse_object(content)
+        body = parse_object(content, max_parts=MAX_MANIFEST_PARTS)
         media_type = infer_media_type(body)
         match body.get("subject"):
             case {"digest": str(named)} if named == str(subject):

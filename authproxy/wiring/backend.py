@@ -12,11 +12,12 @@ from authproxy.content import ContentFor
 from authproxy.errors import StartError
 from authproxy.metrics.families import UPLOADS_PURGED
 from authproxy.metrics.metrics import Metrics
+from authproxy.oci.manifest import Platform
 from authproxy.proxy.permissions import EnforcePermissions
 from authproxy.proxy.renaming import RenamedBackend, Renaming
 from authproxy.proxy.router import Branch, Router
 from authproxy.registry.core import Core
-from authproxy.registry.options import ManifestRules, Pattern, Platform, Rules
+from authproxy.registry.options import ManifestRules, Pattern, Rules
 from authproxy.registry.upload_purge import FIRST_WITHIN_S, PurgeUploads
 from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem.driver import FilesystemDriver
@@ -129,7 +130,7 @@ def _manifest_rules(validation: Validation, classes: tuple[str, ...]) -> Manifes
     return ManifestRules(
         enabled=validation.is_on,
         index_platforms=indexes.platforms,
-        platform_list=tuple(Platform(listed.architecture, listed.os) for listed in indexes.platformlist),
+        platform_list=tuple(Platform(listed.os, listed.architecture) for listed in indexes.platformlist),
         allowed_urls=_allowed(validation.manifests.urls),
         denied_urls=tuple(map(compile_pattern, validation.manifests.urls.deny)),
         classes=frozenset(classes) or None,

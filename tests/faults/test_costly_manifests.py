@@ -12,7 +12,8 @@ import pytest
 
 from authproxy.budget import MAX_DESCRIPTORS, MAX_LISTED_BYTES, MAX_MANIFEST_PARTS
 from authproxy.digest import Digest
-from authproxy.registry.manifest_checks import MAX_BYTES, OCI_IMAGE, OCI_INDEX
+from authproxy.oci.media_types import OCI_IMAGE, OCI_INDEX
+from authproxy.registry.manifest_checks import MAX_BYTES
 from tests.support.image import push_blob
 from tests.support.server import Server, running_server
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authproxy.registry import manifest_checks as manifest
+from authproxy.oci import media_types
 from tests.support.fuzz import (
     BODIES,
     DIGESTS,
@@ -49,7 +49,7 @@ class Target:
     def prepare(self) -> None:
         """Something to ask for."""
         assert self.client.ask("POST", f"…/blobs/uploads/?digest={HELLO}", body=b"hello").status == 201
-        put = self.client.ask("PUT", "…/manifests/v1", f"Content-Type: {manifest.OCI_IMAGE}", body=image(b"hello"))
+        put = self.client.ask("PUT", "…/manifests/v1", f"Content-Type: {media_types.OCI_IMAGE}", body=image(b"hello"))
         assert put.status == 201
 
     def ask(self, all_asked: list[Asked], *, has_token: bool = True) -> None:

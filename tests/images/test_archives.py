@@ -19,7 +19,7 @@ from authproxy.images.archive.writing import gathering, write_archive
 from authproxy.images.daemon.address import find_socket
 from authproxy.images.daemon.client import open_daemon
 from authproxy.images.daemon.local import choose
-from authproxy.images.model import Descriptor
+from authproxy.oci.manifest import Descriptor
 from tests.images.conftest import Images, Registry
 from tests.support.binaries import binary
 from tests.support.daemon import GREETING, Daemon, Docker

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from authproxy.registry.manifest_checks import OCI_INDEX
+from authproxy.oci.media_types import OCI_INDEX
 from tests.support.binaries import binary
 from tests.support.image import MANIFEST_TYPE, Image, make_image, write_layout
 from tests.support.program import environment, succeed

@@ -1,6 +1,6 @@
 """Rows that change nothing: paths, blobs, manifests and lists, as far as they are read."""
 
-from authproxy.registry.manifest_checks import OCI_IMAGE, OCI_INDEX
+from authproxy.oci.media_types import OCI_IMAGE, OCI_INDEX
 from tests.peers.row import ABSENT, NOWHERE, A, both, page, ranged, row
 from tests.peers.stock import ACCEPT
 from tests.support.registry import sha512

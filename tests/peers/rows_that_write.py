@@ -1,6 +1,6 @@
 """Rows that write: upload sessions, mounts, manifests and deletes, and what is to be read after them."""
 
-from authproxy.registry.manifest_checks import OCI_IMAGE
+from authproxy.oci.media_types import OCI_IMAGE
 from tests.peers.differences import GONE_BY_ALL_NAMES
 from tests.peers.row import ABSENT, NOWHERE, A, put, row, session
 from tests.peers.stock import ACCEPT, BLOBS, MANIFESTS, REFUSED

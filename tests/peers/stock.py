@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from authproxy.registry.manifest_checks import DOCKER_IMAGE, DOCKER_LIST, MAX_BYTES, OCI_IMAGE, OCI_INDEX
+from authproxy.oci.media_types import DOCKER_IMAGE, DOCKER_LIST, OCI_IMAGE, OCI_INDEX
+from authproxy.registry.manifest_checks import MAX_BYTES
 from tests.peers.call import Call
 from tests.peers.twins import Twins
 from tests.support.registry import descriptor, sha256

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from authproxy.registry.manifest_checks import OCI_IMAGE
+from authproxy.oci.media_types import OCI_IMAGE
 from tests.peers.clients import Skopeo, write_index_layout
 from tests.peers.shown import Shown, look
 from tests.support.binaries import binary

@@ -3,7 +3,7 @@
 import pytest
 from httpx import AsyncClient
 
-from authproxy.registry import manifest_checks as manifest
+from authproxy.oci import media_types
 from authproxy.registry.options import Rules
 from authproxy.storage.driver import Driver
 from tests.support.app import CONFIG, DIGEST, IMAGE, LONG, MANIFESTS, NO_DIGEST, OCI, push_app
@@ -65,7 +65,7 @@ async def test_deleting_a_manifest_leaves_that_of_another_repository(pushed: Asy
 @BY_DIGEST
 async def test_deleting_an_index_leaves_its_images(pushed: AsyncClient) -> None:
     content = index([IMAGE])
-    await push_manifest(pushed, "team/app", "list", content, manifest.OCI_INDEX)
+    await push_manifest(pushed, "team/app", "list", content, media_types.OCI_INDEX)
     await check(pushed, Call("", "DELETE", MANIFESTS + sha256(content), 202))
     await check(pushed, Call("", "GET", f"{MANIFESTS}v1", 200, content=IMAGE))
 

@@ -4,8 +4,8 @@ import pytest
 from httpx import AsyncClient
 
 from authproxy.digest import Digest, parse_digest
+from authproxy.oci import media_types
 from authproxy.reference import Repository, Tag
-from authproxy.registry import manifest_checks as manifest
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 from tests.support.app import CONFIG, DIGEST, IMAGE, LAYER, LONG, MANIFESTS, NO_DIGEST, push_app
@@ -13,14 +13,14 @@ from tests.support.registry import Call, check, image, name_of, push_manifest, s
 
 APP = Repository("team/app")
 HEADERS = {
-    "Content-Type": manifest.OCI_IMAGE,
+    "Content-Type": media_types.OCI_IMAGE,
     "Content-Length": str(len(IMAGE)),
     "Docker-Content-Digest": DIGEST,
     "ETag": f'"{DIGEST}"',
 }
-OCI_TYPE = {"Content-Type": manifest.OCI_IMAGE}
+OCI_TYPE = {"Content-Type": media_types.OCI_IMAGE}
 SAME = f'"{DIGEST}"'
-ACCEPTS_ANOTHER = {"Accept": f"{manifest.DOCKER_LIST}, {manifest.OCI_INDEX};q=0.5"}
+ACCEPTS_ANOTHER = {"Accept": f"{media_types.DOCKER_LIST}, {media_types.OCI_INDEX};q=0.5"}
 
 
 def found(what: str, reference: str, method: str = "GET", **headers: str) -> Call:

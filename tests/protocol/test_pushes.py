@@ -7,7 +7,8 @@ import pytest
 from httpx import AsyncClient
 
 from authproxy.digest import Digest
-from authproxy.registry import manifest_checks as manifest
+from authproxy.oci import media_types
+from authproxy.registry import manifest_checks
 from authproxy.route import MAX_QUERY_FIELDS
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
@@ -15,12 +16,12 @@ from tests.support.app import CONFIG, DIGEST, IMAGE, LAYER, LONG, MANIFESTS, OCI
 from tests.support.registry import BASE_URL, Call, check, image, index, name_of, sha256, sha512, under
 
 FOREIGN = {
-    "mediaType": manifest.NON_DISTRIBUTABLE[0],
+    "mediaType": media_types.NON_DISTRIBUTABLE[0],
     "digest": sha256(b"elsewhere"),
     "size": 9,
     "urls": ["https://example.com/layer"],
 }
-SUBJECT = {"mediaType": manifest.OCI_IMAGE, "digest": sha256(b"not there yet"), "size": 13}
+SUBJECT = {"mediaType": media_types.OCI_IMAGE, "digest": sha256(b"not there yet"), "size": 13}
 SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 
 
@@ -30,7 +31,7 @@ def with_fields(content: bytes, **fields: object) -> bytes:
     return json.dumps({key: value for key, value in body.items() if value is not None}).encode()
 
 
-def put(what: str, body: bytes, reference: str = "v2", media_type: str = manifest.OCI_IMAGE) -> Call:
+def put(what: str, body: bytes, reference: str = "v2", media_type: str = media_types.OCI_IMAGE) -> Call:
     return Call(what, "PUT", MANIFESTS + reference, 201, {"Content-Type": media_type}, body)
 
 
@@ -41,7 +42,7 @@ def refused(
     status: int = 400,
     *,
     reference: str = "v2",
-    media_type: str = manifest.OCI_IMAGE,
+    media_type: str = media_types.OCI_IMAGE,
 ) -> Call:
     return Call(what, "PUT", MANIFESTS + reference, status, {"Content-Type": media_type}, body, code)
 
@@ -56,15 +57,21 @@ TAKEN = [
         put("without layers", image(CONFIG)),
         put("the layers null", json.dumps(json.loads(image(CONFIG)) | {"layers": None}).encode()),
         put("with unknown fields and its own white space", json.dumps(json.loads(IMAGE) | {"x": 1}, indent=7).encode()),
-        put("with parameters in Content-Type", IMAGE, media_type=f"{manifest.OCI_IMAGE}; charset=utf-8"),
-        put("a Content-Type in capitals", IMAGE, media_type=manifest.OCI_IMAGE.upper()),
+        put("with parameters in Content-Type", IMAGE, media_type=f"{media_types.OCI_IMAGE}; charset=utf-8"),
+        put("a Content-Type in capitals", IMAGE, media_type=media_types.OCI_IMAGE.upper()),
         put("without a mediaType", with_fields(IMAGE, mediaType=None)),
         put("a layer twice", image(CONFIG, [LAYER, LAYER])),
-        put("an image of Docker", image(CONFIG, mediaType=manifest.DOCKER_IMAGE), media_type=manifest.DOCKER_IMAGE),
-        put("an index", index([IMAGE]), media_type=manifest.OCI_INDEX),
-        put("an empty index", index(), media_type=manifest.OCI_INDEX),
-        put("an index without a mediaType", with_fields(index([IMAGE]), mediaType=None), media_type=manifest.OCI_INDEX),
-        put("a list of Docker", index([IMAGE], mediaType=manifest.DOCKER_LIST), media_type=manifest.DOCKER_LIST),
+        put(
+            "an image of Docker", image(CONFIG, mediaType=media_types.DOCKER_IMAGE), media_type=media_types.DOCKER_IMAGE
+        ),
+        put("an index", index([IMAGE]), media_type=media_types.OCI_INDEX),
+        put("an empty index", index(), media_type=media_types.OCI_INDEX),
+        put(
+            "an index without a mediaType",
+            with_fields(index([IMAGE]), mediaType=None),
+            media_type=media_types.OCI_INDEX,
+        ),
+        put("a list of Docker", index([IMAGE], mediaType=media_types.DOCKER_LIST), media_type=media_types.DOCKER_LIST),
     ),
     *under("OCI 1.1-dev Digests", put("by sha512", IMAGE, LONG)),
     *under(
@@ -88,12 +95,16 @@ REFUSED = [
             index([b"absent"]),
             "MANIFEST_BLOB_UNKNOWN",
             404,
-            media_type=manifest.OCI_INDEX,
+            media_type=media_types.OCI_INDEX,
         ),
         refused(
-            "a blob in place of a manifest", index([LAYER]), "MANIFEST_BLOB_UNKNOWN", 404, media_type=manifest.OCI_INDEX
+            "a blob in place of a manifest",
+            index([LAYER]),
+            "MANIFEST_BLOB_UNKNOWN",
+            404,
+            media_type=media_types.OCI_INDEX,
         ),
-        refused("a byte more than 4 MiB", b" " * (manifest.MAX_BYTES + 1), "SIZE_INVALID", 413),
+        refused("a byte more than 4 MiB", b" " * (manifest_checks.MAX_BYTES + 1), "SIZE_INVALID", 413),
     ),
     *under(
         "OCI 1.1 Error Codes",
@@ -121,14 +132,14 @@ REFUSED = [
     ),
     *under(
         "OCI Image 1.1 CVE-2021-41190",
-        refused("an image sent as an index", IMAGE, media_type=manifest.OCI_INDEX),
+        refused("an image sent as an index", IMAGE, media_type=media_types.OCI_INDEX),
         refused("an index sent as an image", index([IMAGE])),
         refused("an image with a list of manifests", with_fields(IMAGE, manifests=[])),
-        refused("an index with layers", with_fields(index(), layers=[]), media_type=manifest.OCI_INDEX),
+        refused("an index with layers", with_fields(index(), layers=[]), media_type=media_types.OCI_INDEX),
         refused(
             "an index with a config",
             with_fields(index(), config=json.loads(IMAGE)["config"]),
-            media_type=manifest.OCI_INDEX,
+            media_type=media_types.OCI_INDEX,
         ),
         refused("neither says what it is", with_fields(IMAGE, mediaType=None, manifests=[])),
     ),
@@ -174,7 +185,7 @@ async def test_what_is_missing_is_named(pushed: AsyncClient) -> None:
 @pytest.mark.section("OCI 1.1 Pushing Manifests with Subject")
 @pytest.mark.parametrize(
     ("content", "media_type"),
-    [(image(CONFIG, subject=SUBJECT), manifest.OCI_IMAGE), (index(subject=SUBJECT), manifest.OCI_INDEX)],
+    [(image(CONFIG, subject=SUBJECT), media_types.OCI_IMAGE), (index(subject=SUBJECT), media_types.OCI_INDEX)],
     ids=["image", "index"],
 )
 async def test_a_subject_need_not_be_there_and_is_named(pushed: AsyncClient, content: bytes, media_type: str) -> None:
@@ -186,7 +197,7 @@ async def test_a_subject_need_not_be_there_and_is_named(pushed: AsyncClient, con
 @pytest.mark.section("CVE-2017-11468")
 async def test_a_stream_that_is_too_large_is_refused(pushed: AsyncClient) -> None:
     async def stream() -> AsyncIterator[bytes]:
-        for _ in range(manifest.MAX_BYTES // 65536 + 1):  # the client sends it all before it reads the answer
+        for _ in range(manifest_checks.MAX_BYTES // 65536 + 1):  # the client sends it all before it reads the answer
             yield b" " * 65536
 
     answer = await pushed.put(f"{MANIFESTS}v2", content=stream(), headers=OCI)
@@ -195,7 +206,7 @@ async def test_a_stream_that_is_too_large_is_refused(pushed: AsyncClient) -> Non
 
 @pytest.mark.section("OCI 1.1 Pushing Manifests")
 async def test_as_large_as_can_be(pushed: AsyncClient) -> None:
-    body = IMAGE + b" " * (manifest.MAX_BYTES - len(IMAGE))
+    body = IMAGE + b" " * (manifest_checks.MAX_BYTES - len(IMAGE))
     await check(pushed, Call("", "PUT", f"{MANIFESTS}large", 201, OCI, body))
     await check(pushed, Call("", "GET", f"{MANIFESTS}large", 200, content=body))
 

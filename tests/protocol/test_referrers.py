@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from authproxy.digest import parse_digest
+from authproxy.oci import media_types
 from authproxy.reference import Repository
-from authproxy.registry import manifest_checks as manifest
 from authproxy.registry import referrers
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
@@ -29,7 +29,7 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 
 def refers_to(subject: bytes = SUBJECT, digest: str | None = None) -> dict[str, Any]:
     """The `subject` that names a manifest."""
-    return descriptor(subject, manifest.OCI_IMAGE) | ({"digest": digest} if digest else {})
+    return descriptor(subject, media_types.OCI_IMAGE) | ({"digest": digest} if digest else {})
 
 
 SIGNATURE = image(CONFIG, subject=refers_to(), artifactType="application/signature", annotations={"who": "alice"})
@@ -38,7 +38,7 @@ SBOMS = index(subject=refers_to(), artifactType="application/sbom")
 INDEX = index(subject=refers_to(), annotations={})
 
 
-def entry(content: bytes, artifact_type: str | None, media_type: str = manifest.OCI_IMAGE, **more: Any) -> Any:
+def entry(content: bytes, artifact_type: str | None, media_type: str = media_types.OCI_IMAGE, **more: Any) -> Any:
     """What the list says of a referrer."""
     found = descriptor(content, media_type, **more)
     return found | ({"artifactType": artifact_type} if artifact_type else {})
@@ -48,8 +48,8 @@ ENTRIES = sorted(
     [
         entry(SIGNATURE, "application/signature", annotations={"who": "alice"}),
         entry(PLAIN, OCI_CONFIG),
-        entry(SBOMS, "application/sbom", manifest.OCI_INDEX),
-        entry(INDEX, None, manifest.OCI_INDEX),
+        entry(SBOMS, "application/sbom", media_types.OCI_INDEX),
+        entry(INDEX, None, media_types.OCI_INDEX),
     ],
     key=lambda found: str(found["digest"]),
 )
@@ -72,7 +72,7 @@ async def listed(client: httpx.AsyncClient, subject: str = "", query: str = "") 
     answer = await client.get(path_of(subject, query))
     assert answer.status_code == 200, answer.text
     document = answer.json()
-    assert (document["schemaVersion"], document["mediaType"]) == (2, manifest.OCI_INDEX)
+    assert (document["schemaVersion"], document["mediaType"]) == (2, media_types.OCI_INDEX)
     entries = document["manifests"]
     assert isinstance(entries, list)
     return entries
@@ -88,14 +88,14 @@ async def pushed(registry: httpx.AsyncClient) -> httpx.AsyncClient:
 
 
 def index_of(entries: list[Any]) -> dict[str, Any]:
-    return {"schemaVersion": 2, "mediaType": manifest.OCI_INDEX, "manifests": entries}
+    return {"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": entries}
 
 
 def of_type(artifact_type: str) -> dict[str, Any]:
     return index_of([found for found in ENTRIES if found.get("artifactType") == artifact_type])
 
 
-IS_INDEX = {"Content-Type": manifest.OCI_INDEX, "OCI-Filters-Applied": None, "Link": None}
+IS_INDEX = {"Content-Type": media_types.OCI_INDEX, "OCI-Filters-Applied": None, "Link": None}
 FILTERED = IS_INDEX | {"OCI-Filters-Applied": "artifactType"}
 LISTS = [
     Call("all", "GET", path_of(), 200, answers=IS_INDEX, json=index_of(ENTRIES)),
@@ -219,7 +219,7 @@ async def test_a_push_names_the_subject(registry: httpx.AsyncClient, content: by
 
 @PUSHING
 async def test_a_refused_push_is_no_referrer(registry: httpx.AsyncClient) -> None:
-    headers = {"Content-Type": manifest.OCI_IMAGE}
+    headers = {"Content-Type": media_types.OCI_IMAGE}
     answer = await registry.put(MANIFESTS + sha256(PLAIN), content=PLAIN, headers=headers)
     assert (answer.status_code, "oci-subject" in answer.headers) == (404, False)
     assert await listed(registry) == []

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from authproxy.registry import manifest_checks as manifest
+from authproxy.oci import media_types
 from tests.support.registry import image, sha256
 from tests.support.served import Nursery, Served
 from tests.support.wire import ConnectionEnded, request
@@ -33,7 +33,7 @@ def client(server: Served, request: pytest.FixtureRequest) -> Client:
     made = Client(server, f"wire/{abs(hash(request.node.name))}")
     config = image(b"hello")
     assert made.ask("POST", f"…/blobs/uploads/?digest={HELLO}", body=b"hello").status == 201
-    assert made.ask("PUT", "…/manifests/v1", f"Content-Type: {manifest.OCI_IMAGE}", body=config).status == 201
+    assert made.ask("PUT", "…/manifests/v1", f"Content-Type: {media_types.OCI_IMAGE}", body=config).status == 201
     return made
 
 
@@ -321,7 +321,7 @@ def test_a_body_without_end_is_not_read_without_end(client: Client) -> None:
     """The answer is there after 4 MiB; a client that goes on all the same is cut off."""
     piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
     with client.open() as wire:
-        wire.send(client.request("PUT", "…/manifests/v9", f"Content-Type: {manifest.OCI_IMAGE}", CHUNKED))
+        wire.send(client.request("PUT", "…/manifests/v9", f"Content-Type: {media_types.OCI_IMAGE}", CHUNKED))
         with pytest.raises(ConnectionEnded):
             wire.send(*[piece] * 100_000)
     assert client.ask("GET", "…/manifests/v9").status == 404

@@ -2,14 +2,14 @@
 
 from httpx import AsyncClient
 
-from authproxy.registry import manifest_checks as manifest
+from authproxy.oci import media_types
 from tests.support.registry import image, push_blob, push_manifest, sha256, sha512
 
 CONFIG, LAYER = b"{}", b"a layer"
 IMAGE = image(CONFIG, [LAYER])
 DIGEST, LONG = sha256(IMAGE), sha512(IMAGE)
 MANIFESTS = "/v2/team/app/manifests/"
-OCI = {"Content-Type": manifest.OCI_IMAGE}
+OCI = {"Content-Type": media_types.OCI_IMAGE}
 NO_DIGEST: dict[str, str | None] = {"Docker-Content-Digest": None, "ETag": None}
 
 

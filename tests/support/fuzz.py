@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from authproxy import errors
 from authproxy.errors import RegistryError
-from authproxy.registry import manifest_checks as manifest
+from authproxy.oci import media_types
 from tests.support.registry import image, index, sha256, sha512
 from tests.support.wire import Answer
 
@@ -67,7 +67,7 @@ QUERIES = st.lists(FIELDS, max_size=4).map("&".join).map(lambda query: query.rep
 
 RANGES = st.builds("{}{}-{}".format, st.sampled_from(["bytes=", "bytes ", "", "lines="]), NUMBERS, NUMBERS)
 TYPES = st.sampled_from(
-    [*manifest.IMAGES, *manifest.INDEXES, "application/json", "", ";", "text/plain; charset=x", "a/b/c"]
+    [*media_types.IMAGES, *media_types.INDEXES, "application/json", "", ";", "text/plain; charset=x", "a/b/c"]
 )
 VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=40)
 HEADERS = st.one_of(

@@ -17,8 +17,8 @@ from authproxy.access import Grant
 from authproxy.client_view import ClientView
 from authproxy.edge.signed_sessions import FIELD, SessionSigner, SignSessions
 from authproxy.errors import RegistryError
+from authproxy.oci import media_types
 from authproxy.permissions import PERMISSIONS, Permissions
-from authproxy.registry import manifest_checks as manifest
 from authproxy.registry.core import Core
 from authproxy.registry.options import Rules
 from authproxy.route import parse_route
@@ -164,7 +164,7 @@ def image(config: bytes, layers: Iterable[bytes] = (), **more: Any) -> bytes:
     """The bytes of an OCI image manifest."""
     body = {
         "schemaVersion": 2,
-        "mediaType": manifest.OCI_IMAGE,
+        "mediaType": media_types.OCI_IMAGE,
         "config": descriptor(config, "application/vnd.oci.image.config.v1+json"),
         "layers": [descriptor(layer, "application/vnd.oci.image.layer.v1.tar") for layer in layers],
     }
@@ -173,13 +173,13 @@ def image(config: bytes, layers: Iterable[bytes] = (), **more: Any) -> bytes:
 
 def index(manifests: Iterable[bytes] = (), **more: Any) -> bytes:
     """The bytes of an OCI image index."""
-    entries = [descriptor(entry, manifest.OCI_IMAGE) for entry in manifests]
-    body = {"schemaVersion": 2, "mediaType": manifest.OCI_INDEX, "manifests": entries}
+    entries = [descriptor(entry, media_types.OCI_IMAGE) for entry in manifests]
+    body = {"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": entries}
     return json.dumps(body | more).encode()
 
 
 async def push_manifest(
-    client: httpx.AsyncClient, repository: str, reference: str, content: bytes, media_type: str = manifest.OCI_IMAGE
+    client: httpx.AsyncClient, repository: str, reference: str, content: bytes, media_type: str = media_types.OCI_IMAGE
 ) -> str:
     """Push a manifest whose content is there; its digest as the answer names it."""
     path = f"/v2/{repository}/manifests/{reference}"

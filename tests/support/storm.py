@@ -10,7 +10,7 @@ import time
 
 import httpx
 
-from authproxy.registry.manifest_checks import OCI_IMAGE
+from authproxy.oci.media_types import OCI_IMAGE
 from tests.support.ledger import Name
 from tests.support.registry import descriptor, sha256
 from tests.support.storm_client import REPOSITORIES, Client, Interrupted, Weather, pull

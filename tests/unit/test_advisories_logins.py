@@ -10,7 +10,7 @@ import typer
 
 from authproxy.cli import app
 from authproxy.identity.bcrypt_hash import find_problem, hash_password
-from authproxy.registry.manifest_checks import OCI_IMAGE
+from authproxy.oci.media_types import OCI_IMAGE
 from tests.support.registry import image, push_blob, push_manifest, sha256
 from tests.support.tokens import read
 from tests.support.whole import PASSWORDS, RULES, basic, bearer, whole

@@ -10,10 +10,10 @@ from authproxy.access import Grant
 from authproxy.client_view import UNKNOWN
 from authproxy.content import Content, Reference
 from authproxy.digest import Digest, parse_digest
+from authproxy.oci.media_types import OCI_INDEX
 from authproxy.proxy.content import UpstreamContent
 from authproxy.reference import Tag
 from authproxy.registry.core import Core
-from authproxy.registry.manifest_checks import OCI_INDEX
 from authproxy.storage.memory import MemoryDriver
 from tests.support.registry import DELETES, connect, image, index, push_blob, push_image, push_manifest, sha256, sha512
 

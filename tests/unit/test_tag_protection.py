@@ -13,10 +13,10 @@ from httpx import AsyncClient
 
 from authproxy.digest import Digest
 from authproxy.errors import Denied
+from authproxy.oci.media_types import OCI_IMAGE, OCI_INDEX
 from authproxy.permissions import Verb
 from authproxy.proxy.permissions import EnforcePermissions
 from authproxy.reference import Repository, Tag
-from authproxy.registry.manifest_checks import OCI_IMAGE, OCI_INDEX
 from authproxy.storage import layout
 from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver

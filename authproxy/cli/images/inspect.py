@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from authproxy.images.details import Details, Variant
-    from authproxy.images.model import Descriptor
     from authproxy.images.registries import Registries
     from authproxy.oci.image_name import ImageName
+    from authproxy.oci.manifest import Descriptor
 
 EXAMPLES = examples(
     "authproxy images inspect r.example.org/team/app:v1",

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from authproxy.digest import Digest
-    from authproxy.images.model import Descriptor
     from authproxy.images.transfer import Progress
+    from authproxy.oci.manifest import Descriptor
 
 SHOWN_HEX = 12
 

@@ -28,9 +28,9 @@ from authproxy.images.archive.output import Form, Target, parse_target
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from authproxy.images.model import Platform
     from authproxy.images.registries import Registries
     from authproxy.oci.image_name import ImageName
+    from authproxy.oci.manifest import Platform
 
 EXAMPLES = examples(
     "authproxy images pull r.example.org/team/app:v1 -o app.tar",

@@ -1,12 +1,11 @@
 """Whether a layout can be pushed as it is: all that it lists is there, in the form that a registry should get."""
 
 from authproxy.images.archive.layout import LayoutArchive
-from authproxy.images.model import Manifest
+from authproxy.oci.manifest import Manifest
+from authproxy.oci.media_types import DOCKER_TAR, OCI_TAR
 
 # Layers that are plain tars: registries take them, and everybody who pulls moves two to three times the bytes.
-PLAIN_LAYERS = frozenset(
-    {"application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"},
-)
+PLAIN_LAYERS = frozenset({OCI_TAR, DOCKER_TAR})
 
 
 def is_ready(layout: LayoutArchive) -> bool:

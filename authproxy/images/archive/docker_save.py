@@ -18,11 +18,8 @@ from authproxy.images.archive.docker_manifest import MANIFEST_JSON, SavedConfig,
 from authproxy.images.archive.members import Member, Members, need
 from authproxy.images.archive.packing import is_gzip, pack_layer
 from authproxy.images.endpoints import Missing
-from authproxy.images.model import Descriptor, Manifest
-
-MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
-CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
-LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+from authproxy.oci.manifest import Descriptor, Manifest
+from authproxy.oci.media_types import DOCKER_CONFIG, DOCKER_IMAGE, DOCKER_TAR_GZIP
 
 # What layers are packed to, by the digest of their plain tar: one for all archives of a command, so that a layer that
 # many share is packed once.
@@ -69,7 +66,7 @@ class DockerArchive:
         packed = await self._pack_all(dict.fromkeys(plain))
         self._files[config.digest] = need(self._members, image.config, MANIFEST_JSON)
         content = _manifest(config, [packed[layer] for layer in plain])
-        return Manifest.read(content, MANIFEST_TYPE, Digest.of(content))
+        return Manifest.read(content, DOCKER_IMAGE, Digest.of(content))
 
     async def blob(self, descriptor: Descriptor, start: int = 0) -> AsyncIterator[bytes]:
         """A blob of a manifest that was made here. Raises ArchiveError, Missing."""
@@ -110,7 +107,7 @@ class DockerArchive:
         async with self._turns:
             packed = await asyncio.to_thread(pack_layer, member, diff_id, Path(self._spool.name))
         self._files[packed.digest] = packed.file
-        return Descriptor(LAYER_TYPE, packed.digest, packed.size)
+        return Descriptor(DOCKER_TAR_GZIP, packed.digest, packed.size)
 
 
 def _merged(images: tuple[SavedImage, ...]) -> tuple[SavedImage, ...]:
@@ -126,8 +123,8 @@ def _manifest(config: SavedConfig, layers: Iterable[Descriptor]) -> bytes:
     """Docker's image manifest, schema 2: the same bytes for the same image."""
     manifest = {
         "schemaVersion": 2,
-        "mediaType": MANIFEST_TYPE,
-        "config": _descriptor(Descriptor(CONFIG_TYPE, config.digest, len(config.content))),
+        "mediaType": DOCKER_IMAGE,
+        "config": _descriptor(Descriptor(DOCKER_CONFIG, config.digest, len(config.content))),
         "layers": [_descriptor(layer) for layer in layers],
     }
     return json.dumps(manifest, separators=(",", ":")).encode()

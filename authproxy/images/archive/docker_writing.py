@@ -16,12 +16,11 @@ from authproxy.images.archive.layout import blob_name
 from authproxy.images.archive.members import Member, need
 from authproxy.images.archive.staging import Staging
 from authproxy.images.archive.tar_writing import TarWriter, Writable
-from authproxy.images.model import Manifest
+from authproxy.oci.manifest import Manifest
+from authproxy.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
 
 # What docker takes as the configuration of an image; anything else is an artifact, which it cannot load.
-CONFIG_TYPES = frozenset(
-    {"application/vnd.docker.container.image.v1+json", "application/vnd.oci.image.config.v1+json"},
-)
+CONFIG_TYPES = frozenset({DOCKER_CONFIG, OCI_CONFIG})
 
 
 def write_docker_archive(stage: Staging, out: Writable) -> None:

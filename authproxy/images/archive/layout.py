@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from authproxy.digest import Digest, parse_digest
+from authproxy.errors import ManifestInvalid
 from authproxy.images.archive.archive import ArchivedImage
-from authproxy.images.archive.members import MAX_JSON_BYTES, Member, Members, need
+from authproxy.images.archive.members import MAX_JSON_BYTES, Members, need
 from authproxy.images.endpoints import Missing
-from authproxy.images.model import Descriptor, Manifest, UnreadableManifest
+from authproxy.oci.manifest import Descriptor, Manifest
 
 INDEX_JSON = "index.json"
 OCI_LAYOUT = "oci-layout"
@@ -55,7 +55,7 @@ class LayoutArchive:
             raise member.fault(f"has the digest {actual}, not the one that its name says")
         try:
             manifest = Manifest.read(content, self._media_types.get(digest), digest)
-        except UnreadableManifest as error:
+        except ManifestInvalid as error:
             raise member.fault(f"cannot be read: {error}") from error
         self._media_types.update((child.digest, child.media_type) for child in manifest.children)
         return manifest
@@ -90,14 +90,10 @@ def _read_entries(members: Members) -> tuple[Descriptor, ...]:
     entries = index.get("manifests") if isinstance(index, dict) else None
     if not isinstance(entries, list):
         raise member.fault("has no list of manifests")
-    return tuple(_entry(entry, member) for entry in entries)
-
-
-def _entry(value: Any, member: Member) -> Descriptor:
     try:
-        return Descriptor.from_json(value)
-    except UnreadableManifest as error:
-        raise member.fault(f"has an entry that is no descriptor: {error}") from error
+        return tuple(Descriptor.from_json(entry, f"manifests[{place}]") for place, entry in enumerate(entries))
+    except ManifestInvalid as error:
+        raise member.fault(f"cannot be read: {error}") from error
 
 
 def _images(entries: tuple[Descriptor, ...]) -> tuple[ArchivedImage, ...]:

@@ -7,8 +7,8 @@ from authproxy.images.archive.layout import CONTAINERD_NAME, INDEX_JSON, OCI_LAY
 from authproxy.images.archive.members import need
 from authproxy.images.archive.staging import Staging
 from authproxy.images.archive.tar_writing import TarWriter, Writable
+from authproxy.oci.media_types import OCI_INDEX
 
-INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 BLOBS = "blobs"
 
 
@@ -44,7 +44,7 @@ def _files(stage: Staging) -> dict[str, bytes]:
         }
         for name, manifest in stage.named.items()
     ]
-    index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries}
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
     return {OCI_LAYOUT: _json({"imageLayoutVersion": "1.0.0"}), INDEX_JSON: _json(index)}
 
 

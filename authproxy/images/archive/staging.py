@@ -14,7 +14,7 @@ from authproxy.images.archive.folder import FolderMembers
 from authproxy.images.archive.layout import blob_name
 from authproxy.images.archive.members import PIECE_BYTES
 from authproxy.images.archive.room import Room
-from authproxy.images.model import Descriptor, Manifest
+from authproxy.oci.manifest import Descriptor, Manifest
 
 
 class Staging:

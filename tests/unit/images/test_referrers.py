@@ -8,17 +8,17 @@ import pytest
 from authproxy.digest import Digest
 from authproxy.images import referrers
 from authproxy.images.endpoints import Missing
-from authproxy.images.model import Descriptor, Manifest
 from authproxy.images.referrers import (
     MAX_DEPTH,
     MAX_REFERRERS,
-    OCI_INDEX,
     digest_tags,
     find_attached,
     referrers_tag,
     with_referrer,
 )
 from authproxy.images.transfer import MoveError
+from authproxy.oci.manifest import Descriptor, Manifest
+from authproxy.oci.media_types import OCI_INDEX
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 

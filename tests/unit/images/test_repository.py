@@ -11,9 +11,9 @@ import pytest
 from authproxy.digest import Digest
 from authproxy.images import repository, upload
 from authproxy.images.endpoints import Interrupted, Missing
-from authproxy.images.model import Descriptor, Manifest
 from authproxy.images.mount_candidates import Neighbours
 from authproxy.images.repository import RemoteRepository
+from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.registry_client import retry as again
 from authproxy.registry_client.errors import RemoteError
 from tests.support import registry as support

@@ -9,8 +9,8 @@ import pytest
 from authproxy.digest import Digest
 from authproxy.images import transfer as move
 from authproxy.images.endpoints import Interrupted, Missing
-from authproxy.images.model import Descriptor, Manifest, Platform
 from authproxy.images.transfer import How, MoveError, choose_platform, move_image
+from authproxy.oci.manifest import Descriptor, Manifest, Platform
 from tests.unit.images.archive.saves import (
     IMAGE_TYPE,
     INDEX_TYPE,

@@ -12,8 +12,9 @@ import pytest
 
 import authproxy
 from authproxy.errors import ContentTooLarge, DigestInvalid, ManifestInvalid, PaginationNumberInvalid, RegistryError
+from authproxy.oci import media_types
 from authproxy.reference import Repository
-from authproxy.registry import manifest_checks as manifest
+from authproxy.registry import manifest_checks
 from authproxy.registry.core import Core
 from authproxy.registry.links import find_digest
 from authproxy.registry.manifest_checks import parse_manifest
@@ -41,16 +42,16 @@ HELLO = sha256(b"hello")
 
 
 async def test_cve_2017_11468_a_manifest_without_end_is_not_gathered() -> None:
-    pipe = Pipe("PUT", "/v2/a/manifests/v1", {"Content-Type": manifest.OCI_IMAGE})
-    pieces = 3 * manifest.MAX_BYTES // 65536
+    pipe = Pipe("PUT", "/v2/a/manifests/v1", {"Content-Type": media_types.OCI_IMAGE})
+    pieces = 3 * manifest_checks.MAX_BYTES // 65536
     pipe.feed(*[bytes(65536)] * pieces)
     with pytest.raises(ContentTooLarge):
         await Core(MemoryDriver(), DELETES)(pipe.scope, pipe.receive, pipe.send)
-    assert pieces - pipe.incoming.qsize() <= manifest.MAX_BYTES // 65536 + 1
+    assert pieces - pipe.incoming.qsize() <= manifest_checks.MAX_BYTES // 65536 + 1
 
 
-@pytest.mark.parametrize("media_type", [manifest.OCI_IMAGE, manifest.OCI_INDEX, None])
-@pytest.mark.parametrize("says", [manifest.OCI_IMAGE, manifest.OCI_INDEX, None])
+@pytest.mark.parametrize("media_type", [media_types.OCI_IMAGE, media_types.OCI_INDEX, None])
+@pytest.mark.parametrize("says", [media_types.OCI_IMAGE, media_types.OCI_INDEX, None])
 def test_cve_2021_41190_what_could_be_read_as_image_and_as_index_is_neither(
     media_type: str | None, says: str | None
 ) -> None:
@@ -141,13 +142,13 @@ PATHS = [
 
 @pytest.mark.parametrize("digest", PATHS)
 def test_cve_2024_3727_a_digest_is_never_a_path(digest: str) -> None:
-    entry = {"mediaType": manifest.OCI_IMAGE, "digest": digest, "size": 1}
+    entry = {"mediaType": media_types.OCI_IMAGE, "digest": digest, "size": 1}
     a_list, an_image = json.loads(index()), json.loads(image(b"{}"))
     for body in (an_image | {"config": entry}, an_image | {"layers": [entry]}, an_image | {"subject": entry}):
         with pytest.raises(ManifestInvalid):
-            parse_manifest(json.dumps(body).encode(), manifest.OCI_IMAGE)
+            parse_manifest(json.dumps(body).encode(), media_types.OCI_IMAGE)
     with pytest.raises(ManifestInvalid):
-        parse_manifest(json.dumps(a_list | {"manifests": [entry]}).encode(), manifest.OCI_INDEX)
+        parse_manifest(json.dumps(a_list | {"manifests": [entry]}).encode(), media_types.OCI_INDEX)
     assert find_digest(digest.encode()) is None
     for path in (f"/v2/a/blobs/{digest}", f"/v2/a/manifests/{digest}", f"/v2/a/referrers/{digest}"):
         with pytest.raises(RegistryError):
@@ -162,6 +163,6 @@ async def test_a_manifest_is_read_as_its_media_type_alone_says() -> None:
         await push_blob(registry, "a", b"{}")
         content = image(b"{}")
         await push_manifest(registry, "a", "v1", content)
-        for accept in (manifest.OCI_INDEX, manifest.DOCKER_LIST, "*/*"):
-            answers = {"Content-Type": manifest.OCI_IMAGE}
+        for accept in (media_types.OCI_INDEX, media_types.DOCKER_LIST, "*/*"):
+            answers = {"Content-Type": media_types.OCI_IMAGE}
             await check(registry, Call("", "GET", "/v2/a/manifests/v1", 200, {"Accept": accept}, answers=answers))

@@ -9,7 +9,7 @@ import pytest
 import re2  # type: ignore[import-untyped]  # it ships without types
 
 from authproxy.digest import Digest
-from authproxy.registry.manifest_checks import NON_DISTRIBUTABLE, OCI_IMAGE, OCI_INDEX
+from authproxy.oci.media_types import NON_DISTRIBUTABLE, OCI_IMAGE, OCI_INDEX
 from authproxy.registry.options import ManifestRules, Rules
 from authproxy.storage import layout
 from authproxy.storage.memory import MemoryDriver

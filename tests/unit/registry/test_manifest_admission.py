@@ -8,25 +8,20 @@ import re2  # type: ignore[import-untyped]  # it ships without types
 
 from authproxy.digest import Digest
 from authproxy.errors import Denied, ManifestInvalid
+from authproxy.oci.manifest import Descriptor, Manifest, Platform
+from authproxy.oci.media_types import DOCKER_IMAGE, NON_DISTRIBUTABLE, OCI_IMAGE, OCI_INDEX
 from authproxy.registry.manifest_admission import Needed, decide_needed
-from authproxy.registry.manifest_checks import (
-    DOCKER_IMAGE,
-    NON_DISTRIBUTABLE,
-    OCI_IMAGE,
-    OCI_INDEX,
-    Descriptor,
-    Manifest,
-)
-from authproxy.registry.options import ManifestRules, Platform
+from authproxy.registry.options import ManifestRules
 
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 PLUGIN = "application/vnd.docker.plugin.v1+json"
 TAR = "application/vnd.oci.image.layer.v1.tar+gzip"
-AMD64, ARM64 = Platform("amd64", "linux"), Platform("arm64", "linux")
+AMD64, ARM64, ARM64_V8 = Platform("linux", "amd64"), Platform("linux", "arm64"), Platform("linux", "arm64", "v8")
+DIGEST = Digest.of(b"of the manifest")
 
 
 def descriptor(name: str, media_type: str = OCI_IMAGE, *urls: str, platform: Platform | None = None) -> Descriptor:
-    return Descriptor(media_type, Digest.of(name.encode()), len(name), urls, platform)
+    return Descriptor(media_type, Digest.of(name.encode()), len(name), platform, urls=urls)
 
 
 CONFIG = descriptor("config", OCI_CONFIG)
@@ -35,16 +30,16 @@ FOREIGN = descriptor("foreign", NON_DISTRIBUTABLE[0], "https://example.com/forei
 
 
 def image(*layers: Descriptor, config: Descriptor = CONFIG) -> Manifest:
-    return Manifest(OCI_IMAGE, config, layers)
+    return Manifest(OCI_IMAGE, b"", DIGEST, config, layers)
 
 
 FIRST, SECOND, ANY = (
     descriptor("first", platform=AMD64),
-    descriptor("second", DOCKER_IMAGE, platform=ARM64),
+    descriptor("second", DOCKER_IMAGE, platform=ARM64_V8),
     descriptor("attestation"),
 )
 CACHED = descriptor("cached", TAR)
-INDEX = Manifest(OCI_INDEX, manifests=(FIRST, SECOND, ANY))
+INDEX = Manifest(OCI_INDEX, b"", DIGEST, children=(FIRST, SECOND, ANY))
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ TAKEN = [
     Taken("an index", INDEX, Needed(manifests=(FIRST, SECOND, ANY))),
     Taken(
         "a cache of BuildKit",
-        Manifest(OCI_INDEX, manifests=(CACHED, FIRST)),
+        Manifest(OCI_INDEX, b"", DIGEST, children=(CACHED, FIRST)),
         Needed(manifests=(FIRST,), either=(CACHED,)),
     ),
     Taken("an index, unchecked", INDEX, Needed(), ManifestRules(index_platforms="none")),

@@ -5,7 +5,7 @@ from operator import attrgetter
 import httpx
 import pytest
 
-from authproxy.registry.manifest_checks import OCI_IMAGE
+from authproxy.oci.media_types import OCI_IMAGE
 from authproxy.registry.options import Rules
 from authproxy.route import METHODS, Kind
 from authproxy.storage.memory import MemoryDriver

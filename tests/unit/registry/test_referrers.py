@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.digest import Digest
+from authproxy.oci.media_types import DOCKER_IMAGE, OCI_IMAGE, OCI_INDEX
 from authproxy.reference import Repository
-from authproxy.registry.manifest_checks import DOCKER_IMAGE, OCI_IMAGE, OCI_INDEX
 from authproxy.registry.referrers import describe, fallback_tag, find_entry, to_note
 from authproxy.storage import layout
 from authproxy.storage.memory import MemoryDriver

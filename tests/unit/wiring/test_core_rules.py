@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from authproxy.config.load import load_values
-from authproxy.registry.options import ManifestRules, Platform, Rules
+from authproxy.oci.manifest import Platform
+from authproxy.registry.options import ManifestRules, Rules
 from authproxy.wiring.backend import core_rules
 
 
@@ -37,7 +38,7 @@ def test_every_key_is_a_rule() -> None:
         manifests=ManifestRules(
             enabled=False,
             index_platforms="list",
-            platform_list=(Platform("amd64", "linux"),),
+            platform_list=(Platform("linux", "amd64"),),
             allowed_urls=None,
             classes=frozenset({"image"}),
         ),

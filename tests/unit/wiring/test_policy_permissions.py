@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from authproxy.identity.accounts import add_user
-from authproxy.registry.manifest_checks import OCI_IMAGE
+from authproxy.oci.media_types import OCI_IMAGE
 from tests.support.application import serving
 from tests.support.registry import code_of, image, sha256
 

@@ -10,7 +10,7 @@ from authproxy.images.archive.archive import Archive
 from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.opening import open_archive
 from authproxy.images.endpoints import Missing
-from authproxy.images.model import Descriptor, Manifest
+from authproxy.oci.manifest import Descriptor, Manifest
 from tests.unit.images.archive.saves import Files, Link, as_json, config_of, docker_save, write_folder, write_tar
 
 ONE, TWO = b"one" * 100_000, b"two" * 100_000

@@ -9,7 +9,7 @@ from authproxy.images.archive.archive import Archive
 from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.opening import find_archives, open_archive
 from authproxy.images.endpoints import Missing
-from authproxy.images.model import Descriptor
+from authproxy.oci.manifest import Descriptor
 from tests.unit.images.archive.saves import (
     GZIP_TYPE,
     IMAGE_TYPE,
@@ -83,7 +83,11 @@ DAMAGED: list[tuple[str, Files, str]] = [
     ("a layer cut off", {LAYER_FILE: LAYER[:-1]}, f"{LAYER_FILE}: has {len(LAYER) - 1} bytes, and the manifest says"),
     ("no layer", {LAYER_FILE: Link("nothing")}, f"{LAYER_FILE}: is missing, though a manifest names it"),
     ("an index that is none", {"index.json": b"[]"}, "index.json: has no list of manifests"),
-    ("an entry that is none", {"index.json": b'{"manifests": [1]}'}, "index.json: has an entry that is no descriptor"),
+    (
+        "an entry that is none",
+        {"index.json": b'{"manifests": [1]}'},
+        r"index.json: cannot be read: manifests\[0\] is no",
+    ),
     ("a version of tomorrow", {"oci-layout": b'{"imageLayoutVersion": "2.0"}'}, "oci-layout: says version '2.0'"),
 ]
 

@@ -14,7 +14,7 @@ from authproxy.images.archive.opening import open_archive
 from authproxy.images.archive.output import Form, Target, parse_target
 from authproxy.images.archive.staging import Staging
 from authproxy.images.archive.writing import gathering, write_archive
-from authproxy.images.model import Descriptor, Manifest
+from authproxy.oci.manifest import Descriptor, Manifest
 from tests.unit.images.archive.saves import (
     IMAGE_TYPE,
     INDEX_TYPE,

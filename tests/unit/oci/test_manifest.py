@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from authproxy.digest import Digest
-from authproxy.images.model import Descriptor, Manifest, Platform, UnreadableManifest, platform_of_config
+from authproxy.errors import ManifestInvalid
+from authproxy.oci.manifest import Descriptor, Manifest, Platform, find_subject, media_type_of, platform_of_config
+from authproxy.oci.media_types import OCI_IMAGE, OCI_INDEX
 
-OCI_IMAGE = "application/vnd.oci.image.manifest.v1+json"
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": str(Digest.of(b"c")), "size": 1}
 LAYER = {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": str(Digest.of(b"l")), "size": 1}
 
@@ -41,16 +41,16 @@ REFUSED = [
     ("schema 1 by its type", as_json(), "application/vnd.docker.distribution.manifest.v1+prettyjws", "schema 1"),
     ("another type", as_json(mediaType="text/html"), None, "is no manifest"),
     ("an index given as an image", as_json(mediaType=OCI_INDEX, manifests=[]), OCI_IMAGE, "was given as"),
-    ("no configuration", as_json(layers=[]), None, "a descriptor needs"),
-    ("a digest that is none", as_json(config=CONFIG | {"digest": "md5:x"}), None, "a digest is sha256"),
-    ("a negative size", as_json(config=CONFIG | {"size": -1}), None, "a descriptor needs"),
+    ("no configuration", as_json(layers=[]), None, "config is no descriptor: it needs"),
+    ("a digest that is none", as_json(config=CONFIG | {"digest": "md5:x"}), None, "config: a digest is sha256"),
+    ("a negative size", as_json(config=CONFIG | {"size": -1}), None, "config is no descriptor: it needs"),
     ("layers that are no list", as_json(config=CONFIG, layers={}), None, "layers is not a list"),
 ]
 
 
 @pytest.mark.parametrize(("content", "media_type", "words"), [row[1:] for row in REFUSED], ids=[r[0] for r in REFUSED])
 def test_manifest_is_refused(content: bytes, media_type: str | None, words: str) -> None:
-    with pytest.raises(UnreadableManifest, match=words):
+    with pytest.raises(ManifestInvalid, match=words):
         Manifest.read(content, media_type)
 
 
@@ -80,8 +80,8 @@ def test_platform_is_met(wanted: str, offered: str, *, is_met: bool) -> None:
 
 def test_a_layer_for_others_may_be_elsewhere() -> None:
     foreign = {"mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "urls": ["https://x/"]}
-    assert Descriptor.from_json(LAYER | foreign).is_elsewhere
-    assert not Descriptor.from_json(LAYER | {"urls": ["https://x/"]}).is_elsewhere
+    assert Descriptor.from_json(LAYER | foreign, "layers[0]").is_elsewhere
+    assert not Descriptor.from_json(LAYER | {"urls": ["https://x/"]}, "layers[0]").is_elsewhere
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,30 @@ def test_a_layer_for_others_may_be_elsewhere() -> None:
 )
 def test_configuration_tells_the_platform(content: bytes, platform: str) -> None:
     assert str(platform_of_config(content)) == platform
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"mediaType": "application/x"}, "application/x"),
+        ({"manifests": []}, OCI_INDEX),
+        ({"layers": []}, OCI_IMAGE),
+        ({"mediaType": ""}, OCI_IMAGE),
+        ({}, OCI_IMAGE),
+    ],
+)
+def test_the_media_type_of_what_is_stored(body: dict[str, Any], expected: str) -> None:
+    assert media_type_of(json.dumps(body).encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (as_json(subject=LAYER), Digest.of(b"l")),
+        (as_json(config=CONFIG), None),
+        (as_json(subject={"digest": LAYER["digest"]}), None),
+        (b"no JSON", None),
+    ],
+)
+def test_the_subject_of_what_is_stored(content: bytes, expected: Digest | None) -> None:
+    assert find_subject(content) == expected
