@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
 
-    from authproxy.identity.entry import Entry
+    from authproxy.identity.user_entry import UserEntry
 
 # What the embedded default has made since its first start.
 DEFAULT_HTPASSWD = Path("data/htpasswd")
@@ -199,16 +199,16 @@ def _lines(numbers: "Sequence[int]") -> str:
     return f"line{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
 
 
-def _groups_of(entries: "Mapping[str, Entry]", name: str) -> str:
+def _groups_of(entries: "Mapping[str, UserEntry]", name: str) -> str:
     return ",".join(sorted(entries[name].groups)) if name in entries and entries[name].groups else "-"
 
 
-def _state_of(entry: "Entry | None", has_htpasswd_password: bool) -> str:
+def _state_of(entry: "UserEntry | None", has_htpasswd_password: bool) -> str:
     states = ["robot" if entry is not None and entry.is_robot else "", _access_of(entry, has_htpasswd_password)]
     return ", ".join(filter(None, states))
 
 
-def _access_of(entry: "Entry | None", has_htpasswd_password: bool) -> str:
+def _access_of(entry: "UserEntry | None", has_htpasswd_password: bool) -> str:
     from authproxy.identity.expiry import format_expiry
 
     if entry is not None and entry.disabled:

@@ -57,7 +57,8 @@ class Authenticator(Protocol):
     async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
         """Who they are, asked from the address `client`, or None.
 
-        Raises TooManyRequests where checking can't be done in time, CredentialsRefused where there is a reason to tell.
+        Raises TooManyRequests if checking can't be done in time; Unavailable if a source of users cannot be asked;
+        CredentialsRefused with a reason for the client.
         """
 
 
@@ -72,7 +73,7 @@ class Users(Protocol):
     """Knows who still exists."""
 
     async def find(self, name: str) -> Principal | None:
-        """The enabled user as of now, or None."""
+        """The enabled user as of now, or None. Raises Unavailable if a source of users cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from authproxy.errors import StartError
 from authproxy.files.atomic import locked, make_private_folder, read_private, write_private
 from authproxy.files.text import without_mark
 from authproxy.identity.bcrypt_hash import DEFAULT_COST, MAX_COST, MIN_COST, find_problem, hash_password
-from authproxy.identity.entry import Entry
 from authproxy.identity.htpasswd import Htpasswd, load_htpasswd
 from authproxy.identity.names import find_name_problem
+from authproxy.identity.user_entry import UserEntry
 from authproxy.identity.users import parse_users
 from authproxy.identity.users_edit import with_user, without_user
 
@@ -41,7 +41,7 @@ def add_user(
     hashed = _hash(password, cost)
     if users is not None and (wanted or expires is not None or is_robot):
 
-        def welcome(entry: Entry) -> Entry:
+        def welcome(entry: UserEntry) -> UserEntry:
             return replace(
                 entry,
                 groups=entry.groups | wanted,
@@ -135,14 +135,14 @@ def load_or_empty(htpasswd: Path) -> Htpasswd:
     return load_htpasswd(htpasswd) if htpasswd.exists() else Htpasswd()
 
 
-def read_groups(users: Path | None) -> dict[str, Entry]:
+def read_groups(users: Path | None) -> dict[str, UserEntry]:
     """The entries of a users file by name; none where there is no file. Raises StartError where it cannot be read."""
     if users is None or not users.exists():
         return {}
     return dict(parse_users(parse_document(_read_text(users), str(users))))
 
 
-def _change_standing(htpasswd: Path, users: Path | None, name: str, change: Callable[[Entry], Entry]) -> None:
+def _change_standing(htpasswd: Path, users: Path | None, name: str, change: Callable[[UserEntry], UserEntry]) -> None:
     if users is None:
         raise _no_users_file()
     if name not in load_or_empty(htpasswd).names and name not in read_groups(users):
@@ -150,9 +150,9 @@ def _change_standing(htpasswd: Path, users: Path | None, name: str, change: Call
     _change_entry(users, name, change)
 
 
-def _change_entry(users: Path, name: str, change: Callable[[Entry], Entry]) -> None:
+def _change_entry(users: Path, name: str, change: Callable[[UserEntry], UserEntry]) -> None:
     def edit(text: str) -> str:
-        entry = parse_users(parse_document(text, str(users))).get(name, Entry(name))
+        entry = parse_users(parse_document(text, str(users))).get(name, UserEntry(name))
         return with_user(text, change(entry), str(users))
 
     _change_users(users, edit)

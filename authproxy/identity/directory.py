@@ -1,8 +1,12 @@
-"""All identity sources as one: who logs in, who still exists, in which groups."""
+"""All identity sources as one: who logs in, who still exists, in which groups.
+
+See docs/decisions/0035-let-sources-be-unreachable.md.
+"""
 
 import hmac
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import is_
 from typing import ClassVar
@@ -10,62 +14,90 @@ from typing import ClassVar
 from authproxy.clock import Clock
 from authproxy.files.reload import DoesNotLoad
 from authproxy.identity.bcrypt_hash import DEFAULT_COST
-from authproxy.identity.entry import Entry
 from authproxy.identity.passwords import Passwords
-from authproxy.identity.source import Answer, Source
+from authproxy.identity.source import LocalUsers, Source, SourceAnswer, SourceUnavailable
+from authproxy.identity.user_entry import UserEntry
+from authproxy.log.alarms import sound
 from authproxy.principal import Principal
 
 
 class Directory:
-    """An ordered list of sources. The first that has a password for a name decides; groups of all of them add up.
+    """Two ordered lists of sources: local users are asked first, so that an outage locks none of them out.
 
-    Who is a robot by any of them is one. A user whom any source calls disabled, or expired at `now` (seconds since
-    1970), does not exist for `authenticate` and `find`. `key` is the same on every node and worker, or an unknown user
-    could be told from a known one by asking twice.
+    The first source that knows the name decides. If one that may know it is unavailable, nobody decides: a later source
+    could let in another person of that name. Groups of the source and of all local entries add up.
+
+    A user is a robot if any of them says so. A user whom any local entry calls disabled, or expired at `now` (seconds
+    since 1970), does not exist for `authenticate` and `find`. `key` is the same on every node and worker, or an unknown
+    user could be told from a known one by asking twice.
     """
 
     part: ClassVar = "users"
     takes_access_away: ClassVar = True
 
-    def __init__(self, sources: Sequence[Source], *, passwords: Passwords, key: bytes, now: Clock = time.time) -> None:
-        self._sources = tuple(sources)
+    def __init__(
+        self,
+        local: Sequence[LocalUsers],
+        remote: Sequence[Source] = (),
+        *,
+        passwords: Passwords,
+        key: bytes,
+        now: Clock = time.time,
+    ) -> None:
+        self._local = tuple(local)
+        self._remote = tuple(remote)
         self._passwords = passwords
         self._key = key
         self._now = now
         self._completed: dict[str, _Completed] = {}  # of users who were asked for
 
     async def authenticate(self, name: str, password: str, client: str = "") -> Principal | None:
-        """Who this is, or None. Raises TooManyRequests where passwords cannot be checked in time.
+        """Who this is, or None.
+
+        Raises TooManyRequests where passwords cannot be checked in time, SourceUnavailable where a source that may know
+        the name cannot be asked.
 
         `client` is the address that asks: addresses take turns where many passwords wait.
 
-        Every refusal of a name with a password takes one bcrypt, whether the name exists or not.
+        With local users every refusal of a name with a password takes one bcrypt, whether the name exists or not.
         """
         if not name or not password:
             return None
-        for source in self._sources:
+        for source in self._local:
             match await source.authenticate(name, password, client):
                 case Principal() as principal:
                     return self._complete(principal)
-                case Answer.REFUSED:
+                case SourceAnswer.REFUSED:
                     return None
-                case Answer.UNKNOWN:
+                case SourceAnswer.UNKNOWN:
                     continue
-        await self._passwords.waste(name, password, self._cost_for_unknown(name), client)
+        if (known := await self._authenticate_remotely(name, password, client)) is not None:
+            return self._complete(known)
+        if self._local:
+            await self._passwords.waste(name, password, self._cost_for_unknown(name), client)
         return None
 
     async def find(self, name: str) -> Principal | None:
-        """The user as of now, or None. Takes no password, so it proves nothing about who asks."""
-        for source in self._sources:
-            principal = await source.find(name) if name else None
-            if principal is not None:
+        """The user as of now, or None. Takes no password, so it proves nothing about who asks.
+
+        Raises SourceUnavailable as `authenticate` does.
+        """
+        if not name:
+            return None
+        for source in self._local:
+            if (principal := await source.find(name)) is not None:
                 return self._complete(principal)
+        for remote in self._remote:
+            with _sounding(remote):
+                found = await remote.find(name)
+            if found is not None:
+                return self._complete(found)
         return None
 
     def refresh(self) -> None:
         """See `files.reload.Reloadable`. Every source is read, whatever the others do."""
         faults: list[Exception] = []
-        for source in self._sources:
+        for source in self._local:
             try:
                 source.refresh()
             except Exception as exc:  # noqa: BLE001 - raised below
@@ -73,9 +105,22 @@ class Directory:
         if faults:  # what could not be read counts for more than what is wrong
             raise min(faults, key=lambda fault: isinstance(fault, DoesNotLoad))
 
+    async def _authenticate_remotely(self, name: str, password: str, client: str) -> Principal | None:
+        for source in self._remote:
+            with _sounding(source):
+                answer = await source.authenticate(name, password, client)
+            match answer:
+                case Principal():
+                    return answer
+                case SourceAnswer.REFUSED:
+                    return None
+                case SourceAnswer.UNKNOWN:
+                    continue
+        return None
+
     def _complete(self, principal: Principal) -> Principal | None:
-        """The principal as all sources together know it, or None where one of them shuts the user out."""
-        entries = [entry for source in self._sources if (entry := source.find_entry(principal.name)) is not None]
+        """The principal with what all local entries add, or None where one of them shuts the user out."""
+        entries = [entry for source in self._local if (entry := source.find_entry(principal.name)) is not None]
         now = self._now()
         if any(entry.is_shut_out(now) for entry in entries):
             return None
@@ -92,11 +137,21 @@ class Directory:
 
     def _cost_for_unknown(self, name: str) -> int:
         """The cost that this name's entry would have had: always the same for a name, spread as the real ones are."""
-        costs = sorted(cost for source in self._sources for cost in source.costs)
+        costs = sorted(cost for source in self._local for cost in source.costs)
         if not costs:
             return DEFAULT_COST
         digest = hmac.digest(self._key, b"cost of\n" + name.encode("utf-8", "surrogatepass"), "sha256")
         return costs[int.from_bytes(digest[:8], "big") % len(costs)]
+
+
+@contextmanager
+def _sounding(source: Source) -> Iterator[None]:
+    """Tell the log of an outage: clients see no more than that there is one."""
+    try:
+        yield
+    except SourceUnavailable as exc:
+        sound("identity source unavailable", reason=exc.reason, source=source.kind)
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +160,7 @@ class _Completed:
 
     principal: Principal
     before: Principal
-    entries: list[Entry]
+    entries: list[UserEntry]
 
-    def was_made_of(self, before: Principal, entries: list[Entry]) -> bool:
+    def was_made_of(self, before: Principal, entries: list[UserEntry]) -> bool:
         return self.before is before and len(self.entries) == len(entries) and all(map(is_, self.entries, entries))

@@ -18,7 +18,7 @@ from authproxy.errors import StartError
 from authproxy.files.atomic import locked, make_private_folder, read_private, write_private
 from authproxy.files.text import without_mark
 from authproxy.identity.bcrypt_hash import find_cost, hash_password
-from authproxy.identity.entry import Entry
+from authproxy.identity.user_entry import UserEntry
 from authproxy.log.once import LogOnce
 
 log = structlog.get_logger(__name__)
@@ -55,13 +55,13 @@ class Htpasswd:
         return (text if text.endswith("\n") or not text else text + "\n").encode("utf-8", "surrogateescape")
 
     @property
-    def entries(self) -> Mapping[str, Entry]:
+    def entries(self) -> Mapping[str, UserEntry]:
         """The users that can log in, by name."""
-        found: dict[str, Entry] = {}
+        found: dict[str, UserEntry] = {}
         for name, numbers in self._lines_by_name().items():
             hashed = _split(self.lines[numbers[0] - 1])[1]  # the first counts, even where it cannot be used
             if find_cost(hashed) is not None:
-                found[name] = Entry(name, hashed)
+                found[name] = UserEntry(name, hashed)
         return MappingProxyType(found)
 
     @property
@@ -139,7 +139,7 @@ class Htpasswd:
         return found
 
 
-def read_htpasswd(path: Path, *, once: LogOnce | None = None) -> Mapping[str, Entry]:
+def read_htpasswd(path: Path, *, once: LogOnce | None = None) -> Mapping[str, UserEntry]:
     """The users of a file. Raises StartError where it cannot be read.
 
     A warning for each of its remarks: at every reading, or with `once` when it is about others than before.

@@ -1,169 +1,73 @@
-"""Where users come from: the Protocol of a source, and the source that is a file.
+"""Where users come from: what every source can do, and what a source of local users can do besides.
 
-A source answers one of three things to a name and a password, because of several sources the first that knows the name
-decides: a principal; `REFUSED`, it knows the name and the password is wrong; `UNKNOWN`, ask the next.
+Asked for a name and a password, a source gives one of four answers, because the first source that knows the name
+decides: a principal; `REFUSED`, it knows the name and the password is wrong; `UNKNOWN`, the next source is asked; or it
+raises `SourceUnavailable`, and then nobody decides.
 """
 
-import hmac
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from enum import Enum
-from functools import partial
-from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-import structlog
-
-from authproxy.files.reload import Reloaded
-from authproxy.identity.bcrypt_hash import MAX_PASSWORD_BYTES, find_cost, is_cut, is_unprovable
-from authproxy.identity.entry import Entry
-from authproxy.identity.htpasswd import read_htpasswd
-from authproxy.identity.passwords import Passwords
-from authproxy.identity.users import read_users
-from authproxy.log.once import LogOnce
+from authproxy.errors import Unavailable
+from authproxy.identity.user_entry import UserEntry
 from authproxy.principal import Principal
 
-log = structlog.get_logger(__name__)
+RETRY_AFTER_S = 5
 
 
-class Answer(Enum):
-    """What a source says where it does not say who it is."""
+class SourceUnavailable(Unavailable):
+    """A source that may know the name cannot be asked now: 503 with `Retry-After`, at `/token` and at `/v2/`.
+
+    The log gets `reason`, which may name hosts; clients do not.
+    """
+
+    message = "the users of this registry cannot be looked up at the moment"
+
+    def __init__(self, reason: str, *, retry_after_s: int = RETRY_AFTER_S) -> None:
+        super().__init__(headers=[("Retry-After", str(retry_after_s))])
+        self.reason = reason
+
+
+class SourceAnswer(Enum):
+    """What a source answers if it has no principal for a name and a password."""
 
     REFUSED = "refused"
     UNKNOWN = "unknown"
 
 
 class Source(Protocol):
-    """One place that knows users."""
+    """One place that knows users: a file, or a service that may be out of reach."""
+
+    kind: str  # `Principal.source` of its users, and its name in the log
+
+    async def authenticate(self, name: str, password: str, client: str = "") -> Principal | SourceAnswer:
+        """Who this is; `client` is the address that asks.
+
+        Raises TooManyRequests if passwords cannot be checked in time. Raises SourceUnavailable if the source cannot be
+        asked and may know the name; a name that it cannot know (of another prefix, say) is UNKNOWN all the same.
+        REFUSED and UNKNOWN take the same time, or time tells which names exist.
+        """
+
+    async def find(self, name: str) -> Principal | None:
+        """The user as of now, without a password; None if nobody logs in here under this name.
+
+        Raises SourceUnavailable as `authenticate` does.
+        """
+
+
+class LocalUsers(Source, Protocol):
+    """A source that is at hand: it is always available, and what it says of a user holds for users of any source.
+
+    UNKNOWN takes no time, whatever the password: `Directory` adds the time.
+    """
 
     @property
     def costs(self) -> Sequence[int]:
         """The bcrypt cost of each password here, sorted: what an unknown user has to look like. Empty: no bcrypt."""
 
-    async def authenticate(self, name: str, password: str, client: str = "") -> Principal | Answer:
-        """Who this is, asked from the address `client`. Raises TooManyRequests.
-
-        UNKNOWN has taken no time, whatever the password.
-        """
-
-    async def find(self, name: str) -> Principal | None:
-        """The user as of now, without a password, or None where nobody logs in here under this name."""
-
-    def find_entry(self, name: str) -> Entry | None:
-        """Groups, and whether the user is shut out, as said here for users of any source; or None."""
+    def find_entry(self, name: str) -> UserEntry | None:
+        """The user's groups, and whether the user is shut out; None if nothing is said here."""
 
     def refresh(self) -> None:
         """Read again what has changed. Raises as `files.reload.Reloadable`."""
-
-
-ReadEntries: TypeAlias = Callable[[Path], Mapping[str, Entry]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """What a file holds, and what was made of it."""
-
-    entries: Mapping[str, Entry]
-    costs: tuple[int, ...]
-    principals: dict[str, Principal] = field(default_factory=dict)  # of users who were asked for
-
-
-class FileSource(Reloaded[_Loaded]):
-    """Users of a file that is read whole and swapped in one step.
-
-    `kind` goes into principals and stamps; with `once` one of several processes warns for all. A user's stamp is a
-    keyed hash of name and password entry: it changes with the password, and tells nobody anything about it. Raises
-    StartError where the file does not load.
-    """
-
-    def __init__(
-        self,
-        kind: str,
-        path: Path,
-        read: ReadEntries,
-        *,
-        passwords: Passwords,
-        key: bytes,
-        once: LogOnce | None = None,
-    ) -> None:
-        self._once = once or LogOnce()
-        self.kind = kind
-        self.path = path
-        self._read = read
-        self._passwords = passwords
-        self._key = key
-        super().__init__(path)
-
-    def __repr__(self) -> str:
-        return f"FileSource({self.kind!r}, {str(self.path)!r})"
-
-    @property
-    def costs(self) -> Sequence[int]:
-        """See Source."""
-        return self.current.costs
-
-    async def authenticate(self, name: str, password: str, client: str = "") -> Principal | Answer:
-        """See Source."""
-        loaded = self.current
-        entry = loaded.entries.get(name)
-        if entry is None or entry.hashed is None:
-            return Answer.UNKNOWN
-        is_right = await self._passwords.verify(name, password, entry.hashed, client)
-        if is_cut(password):
-            self._tell_of_cut(name, password, is_right=is_right)
-        return self._principal(loaded, entry, entry.hashed) if is_right else Answer.REFUSED
-
-    async def find(self, name: str) -> Principal | None:
-        """See Source."""
-        loaded = self.current
-        entry = loaded.entries.get(name)
-        return None if entry is None or entry.hashed is None else self._principal(loaded, entry, entry.hashed)
-
-    def find_entry(self, name: str) -> Entry | None:
-        """See Source."""
-        return self.current.entries.get(name)
-
-    def _tell_of_cut(self, name: str, password: str, *, is_right: bool) -> None:
-        """Say once for each user what became of a password that is longer than bcrypt reads."""
-        if is_right:
-            what = f"of a password only the first {MAX_PASSWORD_BYTES} bytes were compared, as bcrypt reads no more"
-        elif is_unprovable(password):
-            what = (
-                f"a password of more than {MAX_PASSWORD_BYTES} bytes was refused: it begins as JSON, a token or a PEM"
-                " file does, and bcrypt reads no more than that beginning"
-            )
-        else:
-            return
-        if self._once.claim(f"{self.path}: {name}: {what}"):
-            log.warning(what, file=str(self.path), user=name, fix=f"authproxy user password {name}")
-
-    def _load(self) -> _Loaded:
-        entries = self._read(self.path)
-        found = (find_cost(entry.hashed) for entry in entries.values() if entry.hashed is not None)
-        return _Loaded(entries, tuple(sorted(cost for cost in found if cost is not None)))
-
-    def _changed(self) -> None:
-        log.info("users reloaded", file=str(self.path), users=len(self.current.entries))
-
-    def _principal(self, loaded: _Loaded, entry: Entry, hashed: str) -> Principal:
-        """The user, the same value each time as long as the file stays as it is."""
-        if (known := loaded.principals.get(entry.name)) is not None:
-            return known
-        stamp = hmac.digest(
-            self._key, f"{self.kind}\n{entry.name}\n{hashed}".encode("utf-8", "surrogatepass"), "sha256"
-        )
-        principal = Principal(
-            entry.name, entry.groups, source=self.kind, stamp=stamp[:16].hex(), is_robot=entry.is_robot
-        )
-        loaded.principals[entry.name] = principal
-        return principal
-
-
-def htpasswd_source(path: Path, *, passwords: Passwords, key: bytes, once: LogOnce | None = None) -> FileSource:
-    """The users of an htpasswd file; `once` as for `read_htpasswd`. Raises StartError."""
-    return FileSource("htpasswd", path, partial(read_htpasswd, once=once), passwords=passwords, key=key, once=once)
-
-
-def users_source(path: Path, *, passwords: Passwords, key: bytes, once: LogOnce | None = None) -> FileSource:
-    """The users of a users.yaml file. Raises StartError."""
-    return FileSource("users", path, read_users, passwords=passwords, key=key, once=once)

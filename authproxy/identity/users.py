@@ -19,9 +19,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from authproxy.config.document.messages import validate_document
 from authproxy.config.document.tree import Document, read_document
 from authproxy.identity.bcrypt_hash import MAX_COST, MIN_COST, find_cost
-from authproxy.identity.entry import Entry
 from authproxy.identity.expiry import parse_expiry
 from authproxy.identity.names import find_name_problem
+from authproxy.identity.user_entry import UserEntry
 
 
 def _checked_name(name: str) -> str:
@@ -82,12 +82,12 @@ class UsersFile(BaseModel):
     """The users by name. Empty by default."""
 
 
-def read_users(path: Path) -> Mapping[str, Entry]:
+def read_users(path: Path) -> Mapping[str, UserEntry]:
     """The users of a file. Raises StartError that names file, line and key."""
     return parse_users(read_document(path))
 
 
-def parse_users(document: Document) -> Mapping[str, Entry]:
+def parse_users(document: Document) -> Mapping[str, UserEntry]:
     """The users of a file that has been read; an empty one has none. Raises StartError as `read_users` does."""
     if document.to_plain() is None:
         return MappingProxyType({})
@@ -95,6 +95,6 @@ def parse_users(document: Document) -> Mapping[str, Entry]:
     return MappingProxyType({name: _to_entry(name, item or UserItem()) for name, item in users.items()})
 
 
-def _to_entry(name: str, item: UserItem) -> Entry:
+def _to_entry(name: str, item: UserItem) -> UserEntry:
     hashed = item.password.get_secret_value() if item.password else None
-    return Entry(name, hashed, frozenset(item.groups), item.disabled, item.expires, item.robot)
+    return UserEntry(name, hashed, frozenset(item.groups), item.disabled, item.expires, item.robot)

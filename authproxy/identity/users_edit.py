@@ -11,14 +11,14 @@ import yaml
 
 from authproxy.config.document.tree import parse_document
 from authproxy.errors import StartError
-from authproxy.identity.entry import Entry
 from authproxy.identity.expiry import to_scalar
+from authproxy.identity.user_entry import UserEntry
 from authproxy.identity.users import parse_users
 
 _INDENT = "  "
 
 
-def with_user(text: str, entry: Entry, name_of_file: str) -> str:
+def with_user(text: str, entry: UserEntry, name_of_file: str) -> str:
     """The file's text with this user as `entry` says. Raises StartError where the file cannot be read or edited."""
     before = parse_users(parse_document(text, name_of_file))
     wanted = {**before, entry.name: entry}
@@ -66,7 +66,7 @@ def _find_users(text: str) -> tuple[yaml.Node, yaml.Node] | None:
     return next((pair for pair in root.value if pair[0].value == "users"), None)
 
 
-def _with_section(text: str, wanted: Mapping[str, Entry]) -> str:
+def _with_section(text: str, wanted: Mapping[str, UserEntry]) -> str:
     """The whole section written anew: where it is missing, empty, or in braces."""
     lines = [f"{_INDENT}{_dump(entry)}" for entry in wanted.values()]
     section = "users:\n" + "\n".join(lines) if lines else "users: {}"
@@ -90,7 +90,7 @@ def _end_of_line(text: str, index: int) -> int:
     return len(text) if end < 0 else end
 
 
-def _dump(entry: Entry) -> str:
+def _dump(entry: UserEntry) -> str:
     """The user on one line: `alice: {groups: [team]}`."""
     item: dict[str, Any] = {"groups": sorted(entry.groups)}
     if entry.is_robot:
@@ -107,7 +107,7 @@ def _dump(entry: Entry) -> str:
     return line[1:-1]  # the braces of the outer mapping
 
 
-def _checked(text: str, wanted: Mapping[str, Entry], name_of_file: str) -> str:
+def _checked(text: str, wanted: Mapping[str, UserEntry], name_of_file: str) -> str:
     if parse_users(parse_document(text, name_of_file)) != wanted:
         raise StartError(f"{name_of_file}: cannot be edited by this command as it is written; edit it by hand")
     return text

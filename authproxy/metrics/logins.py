@@ -14,7 +14,8 @@ class Identities(Protocol):
     async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
         """Who this is, asked from the address `client`, or None.
 
-        Raises TooManyRequests, and CredentialsRefused where there is a reason to tell.
+        Raises TooManyRequests; Unavailable if a source of users cannot be asked; CredentialsRefused with a reason for
+        the client.
         """
 
     async def find(self, name: str) -> Principal | None:

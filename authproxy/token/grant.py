@@ -28,11 +28,12 @@ class Identities(Protocol):
     async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
         """Who this is, asked from the address `client`, or None.
 
-        Raises TooManyRequests, and CredentialsRefused where there is a reason to tell.
+        Raises TooManyRequests; Unavailable if a source of users cannot be asked; CredentialsRefused with a reason for
+        the client.
         """
 
     async def find(self, name: str) -> Principal | None:
-        """The enabled user as of now, or None."""
+        """The enabled user as of now, or None. Raises Unavailable as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class TokenService:
     async def answer(self, request: TokenRequest, view: ClientView = UNKNOWN) -> TokenAnswer:
         """Answer one request that came from there. A grant smaller than the wish, be it empty, is no error.
 
-        Raises CredentialsRefused, TokenRequestInvalid, TooManyRequests.
+        Raises CredentialsRefused, TokenRequestInvalid, TooManyRequests, Unavailable.
         """
         if request.service is not None and request.service != self.service:
             raise TokenRequestInvalid(f"this service is not served here; served: {self.service}")

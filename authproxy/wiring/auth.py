@@ -10,7 +10,7 @@ from authproxy.asgi import App
 from authproxy.audit.event import Record
 from authproxy.config.sections.auth import Auth, AuthHtpasswd, AuthSilly, AuthToken
 from authproxy.config.sections.storage import UploadPurging
-from authproxy.config.settings import Mode, Settings, Token
+from authproxy.config.settings import HtpasswdSource, Identity, Mode, Settings, Token, UsersSource
 from authproxy.edge.audit import AuditRefusals
 from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute, TokenVerifier, Users
 from authproxy.edge.challenge import BasicChallenge, BearerChallenge, ChallengeMaker
@@ -18,9 +18,10 @@ from authproxy.edge.signed_sessions import SessionSigner, SignSessions
 from authproxy.edge.silly import AcceptAnything
 from authproxy.edge.tag_rules import EnforceTagRules
 from authproxy.identity.directory import Directory
+from authproxy.identity.file_source import htpasswd_source, users_source
 from authproxy.identity.htpasswd import provision_htpasswd
 from authproxy.identity.passwords import Passwords
-from authproxy.identity.source import Source, htpasswd_source, users_source
+from authproxy.identity.source import LocalUsers
 from authproxy.metrics.logins import CountedLogins
 from authproxy.policy.policies import Policies
 from authproxy.token.audit import TokenAudit
@@ -157,17 +158,22 @@ def _revocations(token: Token, parts: Parts) -> Revocations:
 def _directory(settings: Settings, parts: Parts, *, key: bytes, refresh: RefreshTokens | None = None) -> CountedLogins:
     passwords = Passwords()
     parts.closers.append(passwords.close)
-    sources: list[Source] = []
-    for identity in settings.sources:
-        if identity.htpasswd is not None:
-            sources.append(htpasswd_source(identity.htpasswd.path, passwords=passwords, key=key, once=parts.once))
-        if identity.users is not None:
-            sources.append(users_source(identity.users.path, passwords=passwords, key=key, once=parts.once))
-    directory = Directory(sources, passwords=passwords, key=key)
+    local = [_local_users(identity, passwords, key, parts) for identity in settings.sources]
+    directory = Directory(local, passwords=passwords, key=key)
     parts.reloadables.append(directory)
     return CountedLogins(
         directory if refresh is None else RefuseMisplacedRefreshTokens(directory, refresh), parts.metrics
     )
+
+
+def _local_users(identity: Identity, passwords: Passwords, key: bytes, parts: Parts) -> LocalUsers:
+    match identity:
+        case Identity(htpasswd=HtpasswdSource(path=path)):
+            return htpasswd_source(path, passwords=passwords, key=key, once=parts.once)
+        case Identity(users=UsersSource(path=path)):
+            return users_source(path, passwords=passwords, key=key, once=parts.once)
+        case _:
+            raise AssertionError(f"an identity source of no kind: {identity}")
 
 
 def _policies(settings: Settings, parts: Parts) -> Policies | None:

@@ -8,8 +8,8 @@ from authproxy.audit.event import Verdict
 from authproxy.client_view import ClientView
 from authproxy.identity.bcrypt_hash import check_password, hash_password
 from authproxy.identity.directory import Directory
+from authproxy.identity.file_source import htpasswd_source, users_source
 from authproxy.identity.passwords import Passwords
-from authproxy.identity.source import htpasswd_source, users_source
 from authproxy.principal import Principal
 from authproxy.token.grant import TokenDecision, TokenService, within
 from authproxy.token.issuer import Issuer

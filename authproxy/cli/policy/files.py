@@ -11,7 +11,7 @@ from authproxy.errors import StartError
 
 if TYPE_CHECKING:
     from authproxy.config.settings import Settings
-    from authproxy.identity.entry import Entry
+    from authproxy.identity.user_entry import UserEntry
 
 # Where the embedded default keeps them.
 DEFAULT_POLICIES = Path("policies")
@@ -49,7 +49,7 @@ def policies_path(settings: "Settings | None", config: Path | None) -> Path:
     return settings.policies.path
 
 
-def read_users_files(settings: "Settings | None") -> list[Mapping[str, "Entry"]]:
+def read_users_files(settings: "Settings | None") -> list[Mapping[str, "UserEntry"]]:
     """The users of each users file that is at hand. Raises StartError."""
     from authproxy.identity.users import read_users
 

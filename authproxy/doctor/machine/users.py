@@ -9,8 +9,8 @@ from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.machine.files import find_closed, find_read_fault
 from authproxy.doctor.machine.installation import Installation
 from authproxy.errors import StartError
-from authproxy.identity.entry import Entry
 from authproxy.identity.htpasswd import load_htpasswd
+from authproxy.identity.user_entry import UserEntry
 from authproxy.identity.users import read_users
 
 
@@ -25,7 +25,7 @@ class KnownUsers:
     shut_out: set[str] = field(default_factory=set)
     is_known: bool = True
 
-    def add(self, entries: Mapping[str, Entry], now: float) -> None:
+    def add(self, entries: Mapping[str, UserEntry], now: float) -> None:
         """What one more file says."""
         for name, entry in entries.items():
             self.names.add(name)

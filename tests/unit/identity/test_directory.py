@@ -12,8 +12,9 @@ from authproxy.files.reload import DoesNotLoad
 from authproxy.identity.accounts import add_user, remove_user, set_expiry, set_password
 from authproxy.identity.bcrypt_hash import check_password, find_cost, hash_password
 from authproxy.identity.directory import Directory
+from authproxy.identity.file_source import htpasswd_source, users_source
 from authproxy.identity.passwords import Passwords
-from authproxy.identity.source import Answer, htpasswd_source, users_source
+from authproxy.identity.source import SourceAnswer
 from authproxy.log.once import LogOnce
 from authproxy.principal import Principal
 from tests.support.tokens import START, FakeClock
@@ -273,8 +274,8 @@ async def test_a_password_that_is_cut_is_told_once_for_each_user_and_never_shown
     with capture_logs() as logs:
         for _ in range(2):
             assert isinstance(await source.authenticate("ann", secret), Principal)
-            assert await source.authenticate("bob", token) is Answer.REFUSED
-            assert await source.authenticate("eve", "y" + secret) is Answer.REFUSED
+            assert await source.authenticate("bob", token) is SourceAnswer.REFUSED
+            assert await source.authenticate("eve", "y" + secret) is SourceAnswer.REFUSED
     assert [entry["user"] for entry in logs] == ["ann", "bob"]
     assert "only the first 72 bytes" in logs[0]["event"]
     assert "begins as JSON, a token or a PEM file" in logs[1]["event"]

@@ -5,7 +5,7 @@ import pytest
 
 from authproxy.config.document.tree import parse_document
 from authproxy.errors import StartError
-from authproxy.identity.entry import Entry
+from authproxy.identity.user_entry import UserEntry
 from authproxy.identity.users import parse_users, read_users
 
 HASH = "$2y$04$jarkjdyN4syBOFAUG5Wke.Vp4AvfLekncelXMKIMRHArULM5lpa/6"  # secret
@@ -17,21 +17,21 @@ HASH = "$2y$04$jarkjdyN4syBOFAUG5Wke.Vp4AvfLekncelXMKIMRHArULM5lpa/6"  # secret
         ("", {}),
         ("users:\n", {}),
         ("users: {}\n", {}),
-        ("users: {alice: }\n", {"alice": Entry("alice")}),
+        ("users: {alice: }\n", {"alice": UserEntry("alice")}),
         (
             "users: {alice: {groups: [team, ops], disabled: yes}}\n",
-            {"alice": Entry("alice", None, frozenset({"team", "ops"}), disabled=True)},
+            {"alice": UserEntry("alice", None, frozenset({"team", "ops"}), disabled=True)},
         ),
         (
             "users: {alice: {expires: 2026-12-31}}\n",
-            {"alice": Entry("alice", expires=dt.datetime(2027, 1, 1, tzinfo=dt.UTC))},
+            {"alice": UserEntry("alice", expires=dt.datetime(2027, 1, 1, tzinfo=dt.UTC))},
         ),
-        ("users: {ci: {robot: true}}\n", {"ci": Entry("ci", is_robot=True)}),
-        (f"users:\n  ci:\n    password: {HASH}\n", {"ci": Entry("ci", HASH)}),
-        ("users: {5000: {groups: [no]}}\n", {"5000": Entry("5000", None, frozenset({"no"}))}),
+        ("users: {ci: {robot: true}}\n", {"ci": UserEntry("ci", is_robot=True)}),
+        (f"users:\n  ci:\n    password: {HASH}\n", {"ci": UserEntry("ci", HASH)}),
+        ("users: {5000: {groups: [no]}}\n", {"5000": UserEntry("5000", None, frozenset({"no"}))}),
     ],
 )
-def test_users_as_written(text: str, users: dict[str, Entry]) -> None:
+def test_users_as_written(text: str, users: dict[str, UserEntry]) -> None:
     assert parse_users(parse_document(text, "users.yaml")) == users
 
 
@@ -59,7 +59,7 @@ def test_a_hash_is_not_shown_in_errors_or_reprs() -> None:
     with pytest.raises(StartError) as raised:
         parse_users(parse_document("users: {a: {password: hunter2, x: 1}}", "users.yaml"))
     assert "hunter2" not in str(raised.value)
-    assert HASH not in repr(Entry("a", HASH))
+    assert HASH not in repr(UserEntry("a", HASH))
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from authproxy.config.document.tree import parse_document
 from authproxy.errors import StartError
-from authproxy.identity.entry import Entry
+from authproxy.identity.user_entry import UserEntry
 from authproxy.identity.users import parse_users
 from authproxy.identity.users_edit import with_user, without_user
 
-ALICE = Entry("alice", None, frozenset({"ops", "team"}))
+ALICE = UserEntry("alice", None, frozenset({"ops", "team"}))
 WRITTEN = """\
 # who is who
 users:
@@ -96,7 +96,7 @@ def test_any_names_that_were_put_in_are_read_again_and_can_be_taken_out(
 ) -> None:
     text, wanted = "# kept\n", {}
     for name, groups, disabled, expires in users:
-        wanted[name] = Entry(name, None, groups, disabled, expires)
+        wanted[name] = UserEntry(name, None, groups, disabled, expires)
         text = with_user(text, wanted[name], "users.yaml")
         assert parse_users(parse_document(text, "users.yaml")) == wanted
     for name in list(wanted):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class UserEntry:
     """A line of an htpasswd file, or an item of users.yaml."""
 
     name: str
