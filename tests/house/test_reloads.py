@@ -25,7 +25,7 @@ RELOAD = SOURCE / "files" / "reload.py"
 TIMES = {"st_mtime", "st_mtime_ns", "st_ctime", "st_ctime_ns"}
 ELSEWHERE = SOURCE / "storage"  # content that other programs write: docs/decisions/0013
 # Classes that are refreshed and are not `Reloaded`: the users of all sources, and the Protocols of a part and a source.
-OF_OTHERS = {"Directory", "Source", "Reloadable"}
+OF_OTHERS = {"Directory", "LocalUsers", "Reloadable"}
 
 
 @cache
