@@ -23,7 +23,7 @@ _LINKS = ("writer", "sequence", "previous", "hash")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where one writer's chain stands: what its next line continues."""
+    """The end of one writer's chain: what its next line continues."""
 
     writer: str
     sequence: int = 0  # of the last line; 0: there is none yet
@@ -88,6 +88,6 @@ def _without_doubles(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise LineInvalid(f"the key {key!r} stands twice")
+            raise LineInvalid(f"the key {key!r} appears twice")
         found[key] = value
     return found

@@ -79,7 +79,7 @@ Record: TypeAlias = Callable[[Event], None]
 
 
 def record_nothing(event: Event) -> None:
-    """The record of whoever keeps no audit log."""
+    """The record function if no audit log is kept."""
     del event
 
 

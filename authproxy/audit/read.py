@@ -16,7 +16,7 @@ _PIECE = 64 * 1024
 
 
 class AuditEntry(NamedTuple):
-    """One line as it stands in its file, and what it says."""
+    """One line as in its file, and parsed."""
 
     raw: bytes
     line: Line

@@ -17,10 +17,10 @@ DENIALS = frozenset({EventKind.TOKEN_CUT_DOWN, EventKind.LOGIN_REFUSED, EventKin
 
 @dataclass(frozen=True, slots=True)
 class LineFilter:
-    """What a line must be; None asks for nothing. Times are as lines have them."""
+    """The conditions on a line; None: no condition. Times as in the lines."""
 
-    user: str | None = None  # "" is whoever had no credentials
-    repository: str | None = None  # `*` stands for anything, `/` included
+    user: str | None = None  # "": callers without credentials
+    repository: str | None = None  # `*` matches anything, `/` included
     client: str | None = None
     kind: EventKind | None = None
     request_id: str | None = None

@@ -24,7 +24,7 @@ class AuditSink(Protocol):
     name: str  # in the configuration: file, stdout, syslog, webhook
 
     def open(self) -> Link | None:
-        """Get ready; where the last line that is kept stands, or None for a new chain. Raises SinkFailed."""
+        """Get ready. Returns the position of the last line kept, or None for a new chain. Raises SinkFailed."""
 
     def write(self, lines: Sequence[bytes]) -> int:
         """Keep lines, each with its end of line: how many of the first ones were, at least one.

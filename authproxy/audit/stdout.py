@@ -20,7 +20,7 @@ class StdoutSink:
         self._handle = handle
 
     def open(self) -> Link | None:
-        """A new chain: what was told can't be read again."""
+        """A new chain: lines written cannot be read back."""
         return None
 
     def write(self, lines: Sequence[bytes]) -> int:

@@ -25,7 +25,7 @@ TIMEOUT_S = 5.0
 class SyslogSink:
     """`address` is the path of a Unix socket (`/dev/log`), or host and port for UDP.
 
-    A name is looked up anew after a failure. A datagram of UDP that gets lost is noticed by `audit verify` alone.
+    A name is looked up again after a failure. Only `audit verify` notices a lost UDP datagram.
     """
 
     name = "syslog"
@@ -39,7 +39,7 @@ class SyslogSink:
         self._head = f"{host or '-'} authproxy {os.getpid()} audit -"
 
     def open(self) -> Link | None:
-        """A new chain: what was told can't be read again."""
+        """A new chain: lines sent cannot be read back."""
         return None
 
     def write(self, lines: Sequence[bytes]) -> int:

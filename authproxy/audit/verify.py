@@ -1,7 +1,7 @@
 """Is an audit log whole? Lines that were changed, left out, swapped or put in, and a tail that was cut.
 
 What can't be told from the lines alone: that the newest lines are missing (for that one needs a head, the hash of a
-line that was the last one once), that the oldest are (rotation removes them), and that all of it was written anew.
+line that was the last one once), that the oldest are (rotation removes them), and that all of it was rewritten.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -13,7 +13,7 @@ from authproxy.audit.chain import GENESIS, Line, LineInvalid, parse_line
 
 
 class LinePlace(NamedTuple):
-    """Where a line stands: file, and number counted from 1."""
+    """The position of a line: file, and number counted from 1."""
 
     file: str
     number: int

@@ -1,4 +1,4 @@
-"""What the audit log is told of requests below /v2/: those that were refused, and logins that came with them."""
+"""Audit events of requests below /v2/: refused requests, and logins that came with them."""
 
 from authproxy.access import Grant
 from authproxy.asgi import GRANT, ROUTE, App, Receive, Scope, Send

@@ -1,4 +1,4 @@
-"""`WWW-Authenticate`: what a client without sufficient credentials is told to do (RFC 9110 §11.6.1).
+"""`WWW-Authenticate`: tells a client without sufficient credentials what to do (RFC 9110 §11.6.1).
 
 Bearer as Docker token authentication has it, `error` by RFC 6750 §3.1. It is always sent with 401 and never with 403,
 and it names the repository in the path. Where no credentials came, or useless ones, it names the source of a mount too,
@@ -28,7 +28,7 @@ class ChallengeMaker(Protocol):
     def __call__(
         self, view: ClientView, needs: Sequence[Access], error: BearerError = None, description: str = ""
     ) -> str:
-        """What to get, where, and, with an `error`, why what was sent did not do."""
+        """What to get, where, and, with an `error`, why the credentials sent are not enough."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class Cors:
 class AnswerPreflights:
     """Answer what a browser asks before the request itself. It carries no credentials, so it comes before all checks.
 
-    What is allowed stands in the headers that every answer gets.
+    The headers that every response gets say what is allowed.
     """
 
     def __init__(self, app: App) -> None:

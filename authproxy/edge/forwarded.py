@@ -67,7 +67,7 @@ def decide_client_view(
 ) -> ClientView:
     """The client's view of a request.
 
-    `scheme` is that of the connection, `own_authority` what stands in for a missing Host (HTTP/1.0). `public_url`
+    `scheme` is that of the connection, `own_authority` what replaces a missing Host (HTTP/1.0). `public_url`
     (`http.host`) wins over everything, and its path over `prefix` (`http.prefix` without the slash at its end): so it
     is in CNCF Distribution. Raises NameInvalid where the host is none, ForwardedInvalid where what a trusted proxy
     sent cannot be read or contradicts itself.
@@ -97,7 +97,7 @@ def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
 
 
 class DecideClientView:
-    """Put the request's ClientView into its scope. `untrusted_peers` warns of claims that nobody believes."""
+    """Put the request's ClientView into its scope. `untrusted_peers` warns of claims by peers that are not trusted."""
 
     def __init__(
         self,

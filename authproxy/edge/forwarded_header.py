@@ -45,7 +45,7 @@ def parse_forwarded(value: str) -> tuple[ForwardedHop, ...]:
         if match[1]:
             name = match[1].lower()
             if name in pairs:
-                raise ValueError(f"{name} stands twice in one element")
+                raise ValueError(f"{name} appears twice in one element")
             pairs[name] = match[2] or _ESCAPED.sub(r"\1", match[3] or "")
         if match[4] != ";" and pairs:
             hops.append(_hop(pairs))
@@ -54,7 +54,7 @@ def parse_forwarded(value: str) -> tuple[ForwardedHop, ...]:
 
 
 def parse_address(text: str) -> str | None:
-    """An address, with a port or without, in its shortest form; None for what is none, such as `unknown`.
+    """An address, with a port or without, in its shortest form; None for anything else, such as `unknown`.
 
     IPv4 seen by an IPv6 socket (::ffff:a.b.c.d) is IPv4. A zone (`%eth0`) means nothing on another machine.
     """

@@ -1,4 +1,4 @@
-"""Headers that every answer gets, whoever made it: a handler, the upstream, or the writer of errors."""
+"""Headers that every response gets, made by a handler, the upstream or the writer of errors."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType

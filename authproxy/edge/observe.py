@@ -1,4 +1,4 @@
-"""What became of each request: measured once, told to whoever wants to know (the access log, the metrics)."""
+"""The outcome of each request: measured once and passed to every sink (the access log, the metrics)."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence

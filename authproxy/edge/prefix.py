@@ -1,4 +1,4 @@
-"""`http.prefix`: everything stands below a path that is taken off here, so that nobody behind knows of it.
+"""`http.prefix`: the path prefix of every request, removed here; the layers behind never see it.
 
 What goes out has it again: `ClientView.location` and the token realm add it.
 """
@@ -33,6 +33,6 @@ class StripPrefix:
         if scope["path"] in self.beside:
             await self.app(scope, receive, send)
             return
-        error = EndpointUnknown(f"everything here stands below {self.prefix}/", detail=scope["path"][:300])
+        error = EndpointUnknown(f"everything here is below {self.prefix}/", detail=scope["path"][:300])
         status, headers, body = render(error)
         await respond(send, status, headers, b"" if scope["method"] == "HEAD" else body)

@@ -124,7 +124,7 @@ class SignSessions:
 
         try:
             await self.app(scope, receive, add_field)
-        except RegistryError as error:  # a chunk out of order is told where the session is
+        except RegistryError as error:  # the error about a chunk out of order has the session's Location
             error.headers = tuple(
                 (name, self._sign_location(value, view, claim) if name.lower() == "location" else value)
                 for name, value in error.headers
@@ -146,7 +146,7 @@ class SignSessions:
             )
             raise BlobUploadInvalid(f"{NOT_SIGNED_HERE}; begin the upload again")
         if not self.signer.was_opened_by(claim, subject):
-            raise BlobUploadInvalid("somebody else opened this upload session")
+            raise BlobUploadInvalid("another user opened this upload session")
         if now >= claim.end:
             raise BlobUploadUnknown("the upload session has ended by its age")
         return claim

@@ -1,6 +1,6 @@
 """`auth.silly`: no protection, as CNCF Distribution has it for tests.
 
-Whoever sends any `Authorization` header may do everything; who sends none is told to, with a Bearer challenge.
+Any `Authorization` header allows everything; a request without one gets a 401 with a Bearer challenge.
 """
 
 from authproxy.asgi import CLIENT_VIEW, ROUTE, App, Receive, Scope, Send, find_header
@@ -10,7 +10,7 @@ from authproxy.route import parse_route
 
 
 class AcceptAnything:
-    """Parse the route, and want a header; what is in it does not matter."""
+    """Parse the route and require the header, whatever its content."""
 
     def __init__(self, app: App, *, challenge: ChallengeMaker) -> None:
         self.app = app

@@ -48,7 +48,7 @@ class Reloaded(ABC, Generic[T]):
 
     wrong_counts_as_unread: ClassVar = False  # True: content that is wrong may mean anything, so it is no DoesNotLoad
 
-    current: T  # in force now; whoever holds it keeps one consistent state
+    current: T  # in force now; a reference to it stays consistent
 
     def __init__(self, *paths: Path, pattern: str = "*", begin_with: Callable[[], T] | None = None) -> None:
         self._paths = paths

@@ -26,7 +26,7 @@ Probe: TypeAlias = Callable[[], Awaitable[None]]
 class Check:
     """A probe, how often it is asked, how long it may take, and how many failures in a row make it unhealthy.
 
-    An interval or a time-out of nothing stands for the default, and so does a threshold below 1.
+    An interval or timeout of zero means the default, as does a threshold below 1.
     """
 
     name: str
@@ -52,11 +52,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class CheckState:
-    """How a check stands: its failures in a row, and what the last one said."""
+    """The state of a check: its failures in a row, and the reason of the last one."""
 
     failures: int = 0
     reason: str = ""
 
     def after(self, failure: str | None) -> "CheckState":
-        """How it stands after one more answer; None: all is well, whatever was before."""
+        """The state after one more result; None: the check passed."""
         return CheckState() if failure is None else CheckState(self.failures + 1, failure)

@@ -9,12 +9,12 @@ from typing import Protocol
 from authproxy.asgi import App, Receive, Scope, Send
 from authproxy.errors import Unavailable
 
-# CNCF Distribution's `detail`. What fails, and why, is told on the debug port alone.
+# CNCF Distribution's `detail`. Only the debug port says what fails and why.
 DETAIL = "health check failed: please see /debug/health"
 
 
 class FailingChecks(Protocol):
-    """Knows what fails."""
+    """Knows which checks fail."""
 
     @property
     def failing(self) -> Mapping[str, str]:

@@ -132,7 +132,7 @@ def _json_renderer(
 
 
 def _apart(static: Mapping[str, str], taken: tuple[str, ...]) -> dict[str, str]:
-    """The operator's fields; one that has the name of ours is told as `fields.<name>`, as CNCF Distribution does."""
+    """The operator's fields; one with a name of ours is written as `fields.<name>`, as CNCF Distribution does."""
     return {f"fields.{key}" if key in taken else key: value for key, value in static.items()}
 
 

@@ -1,4 +1,4 @@
-"""Logins, counted where all of them pass: in front of whoever knows the users."""
+"""Counts logins where all of them pass: in front of the user directory."""
 
 from typing import Protocol
 

@@ -50,7 +50,7 @@ class Metrics:
         return self._folder is not None
 
     def count_begun(self, app: App) -> App:
-        """The layer for the outermost place, where `record` is told of every request that passes it."""
+        """The outermost layer; `record` gets every request that passes it."""
         return CountBegun(app, self._http)
 
     def count(self, family: Family, *labels: str, by: float = 1.0) -> None:

@@ -25,7 +25,7 @@ class Slot:
         self._folder = folder
         self._name = name
         self._lock = lock
-        self.left_behind = _read(folder / f"{name}.json")  # by whoever had it before
+        self.left_behind = _read(folder / f"{name}.json")  # by its previous owner
 
     @classmethod
     def take(cls, folder: Path) -> "Slot":
@@ -53,7 +53,7 @@ class Slot:
                 yield _read(path), _is_held(path.with_suffix(".lock"))
 
     def close(self) -> None:
-        """Leave the slot, with its numbers, to whoever comes next."""
+        """Release the slot with its numbers to the next owner."""
         os.close(self._lock)
 
 

@@ -1,4 +1,4 @@
-"""What systemd is told of a service of `Type=notify`: see sd_notify(3), "Description".
+"""Notifies systemd as a service of `Type=notify`: see sd_notify(3), "Description".
 
 A datagram to the socket that NOTIFY_SOCKET names; where there is none, nobody wants to know.
 """
@@ -16,7 +16,7 @@ def notify(state: str, environ: Mapping[str, str] = os.environ) -> None:
     path = environ.get("NOTIFY_SOCKET", "")
     if not path.startswith(("/", "@")):
         return
-    # An @ stands for the NUL that abstract names begin with: unix(7).
+    # An @ replaces the NUL that abstract names begin with: unix(7).
     address = "\0" + path[1:] if path.startswith("@") else path
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.sendto(state.encode(), address)

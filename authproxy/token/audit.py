@@ -1,4 +1,4 @@
-"""What the audit log is told of requests for tokens. Neither the token nor what proved the caller has a place in it."""
+"""Audit events of requests for tokens. They hold neither the token nor the caller's credentials."""
 
 from dataclasses import dataclass
 

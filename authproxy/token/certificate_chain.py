@@ -23,7 +23,7 @@ from authproxy.token.jws import UntrustedKey
 def verify_chain(chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], now: datetime) -> float:
     """Until when (seconds since 1970) the first certificate of a chain is trusted. Raises UntrustedKey.
 
-    A leaf that itself stands in the bundle needs no issuer.
+    A leaf that is itself in the bundle needs no issuer.
     """
     leaf = chain[0]
     if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:

@@ -50,8 +50,8 @@ def lasting(style: HeaderStyle) -> str:
     if style.has_certificates:
         return "a registry needs it once, also when keys change"
     return (
-        "a registry needs it anew, and has to be started again, whenever a key is added, before that one signs;"
-        " with token.x5c: leaf it needs it once"
+        "after a key is added, and before that key signs, a registry needs the new bundle and a restart;"
+        " with token.x5c: leaf it needs the bundle once"
     )
 
 

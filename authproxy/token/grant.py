@@ -137,7 +137,7 @@ class TokenService:
                 return await self._renew(token)
 
     async def _renew(self, token: str) -> tuple[Principal, int]:
-        """Whom a refresh token stands for, read anew: groups may have changed, the password must not have."""
+        """The user of a refresh token, looked up again: groups may have changed, the password must not have."""
         if not self.gives_refresh:
             raise CredentialsRefused("refresh tokens are switched off here; sign in again with name and password")
         try:

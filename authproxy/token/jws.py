@@ -188,7 +188,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # RFC 7515 §4, RFC 7519 §4: names must be unique, or the reader may take the last. Two readers could differ.
     content = dict(pairs)
     if len(content) != len(pairs):
-        raise ValueError("a member stands twice")
+        raise ValueError("a member appears twice")
     return content
 
 

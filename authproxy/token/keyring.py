@@ -141,7 +141,7 @@ def find_signing(keys: Mapping[str, RingKey], now: float) -> RingKey | None:
 
 
 def key_set(keys: Mapping[str, RingKey], now: float, style: HeaderStyle) -> dict[str, Any]:
-    """See KeyRing.jwks. Where tokens name keys by libtrust's fingerprint, each stands there by both of its names."""
+    """See KeyRing.jwks. If tokens name keys by libtrust's fingerprint, each key is listed under both names."""
     return {
         "keys": [
             {**to_jwk(key.public), "kid": name, "alg": key.algorithm, "use": "sig"}

@@ -150,7 +150,7 @@ class _Fields:
         values = self._values.get(name, [])
         # RFC 6749 §3.2: a parameter stands once. Two different values are two requests in one; equal ones do no harm.
         if len(set(values)) > 1:
-            raise TokenRequestInvalid(f"{name} stands there with different values")
+            raise TokenRequestInvalid(f"{name} appears more than once, with different values")
         return values[0] if values else None
 
 

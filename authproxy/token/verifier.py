@@ -45,7 +45,7 @@ class TrustedKeys(Protocol):
 class Verifier:
     """Verifies bearer tokens, and remembers those that were good until they expire, or keys or revocations change.
 
-    `types` are the values of the header `typ` that are taken; None stands for a header without it.
+    `types` are the values of the header `typ` that are taken; None means a header without it.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The section `audit` → who is told of each decision, and where the lines go."""
+"""The section `audit` → the record function for decisions, and the sinks of its lines."""
 
 import asyncio
 from collections.abc import Iterator

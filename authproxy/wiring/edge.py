@@ -1,4 +1,4 @@
-"""The section `http` → what answers have in common, whoever makes them, and who is turned away."""
+"""The section `http` → the headers of every response, and the maintenance mode."""
 
 import math
 
@@ -21,7 +21,7 @@ def make_headers(http: Http) -> CommonHeaders:
 
 
 def make_maintenance(http: Http, parts: Parts) -> MaintenanceFile | None:
-    """The file that turns everybody away, looked at again and again; None where there is none in the configuration."""
+    """The file whose existence turns maintenance on; None if the configuration names none."""
     section = http.maintenance
     if section is None:
         return None

@@ -131,7 +131,7 @@ class PolicyReasons:
 
 
 class PolicyPermissions:
-    """Finds the permissions of whoever makes a request, by the rules in force."""
+    """Finds the permissions of a request's caller, by the rules in force."""
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies

@@ -64,7 +64,7 @@ REFUSED = {
     "another text": (b"listening on https://localhost:5000\n", "not an audit line"),
     "a torn line": (b'{"user":"al', "not JSON"),
     "other JSON": (b'{"user":"alice"}', "it lacks one of writer"),
-    "a key twice": (b'{"user":"alice","user":"bob"}', "the key 'user' stands twice"),
+    "a key twice": (b'{"user":"alice","user":"bob"}', "the key 'user' appears twice"),
     "no UTF-8": (b'{"user":"\xff"}', "not JSON"),
     "depth": (b'{"a":' + b"[" * 100_000, "nested too deeply"),
     "a text for the number": (b'{"writer":"w","sequence":"1","previous":"","hash":""}', "it lacks one of"),

@@ -301,7 +301,7 @@ CONTRADICTIONS: dict[str, dict[str, str]] = {
     "malformed by quotes that end in the next element": {"forwarded": 'for="6.6.6.6, for="[fd00::1]"'},
     "malformed by a name without a value": {"forwarded": "for, for=1.2.3.4"},
     "malformed by a value without quotes": {"forwarded": "for=a b"},
-    "stands twice in one element": {"forwarded": "for=1.2.3.4;for=6.6.6.6"},
+    "appears twice in one element": {"forwarded": "for=1.2.3.4;for=6.6.6.6"},
 }
 
 

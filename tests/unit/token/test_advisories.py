@@ -119,9 +119,9 @@ def test_doubled_members_in_claims_or_header(world: World) -> None:
     """Two readers could take two different values: RFC 7515 §4, RFC 7519 §4."""
     private = world.keyring.signing().private
     claims = json.dumps(CLAIMS).replace('"sub": "admin"', '"sub": "alice", "sub": "admin"')
-    refuse(world, forge(header(world), claims.encode(), private), "stands twice")
+    refuse(world, forge(header(world), claims.encode(), private), "appears twice")
     head = json.dumps(header(world)).replace('"alg"', '"alg": "none", "alg"')
-    refuse(world, forge(head.encode(), CLAIMS, private, sign_as="ES256"), "stands twice")
+    refuse(world, forge(head.encode(), CLAIMS, private, sign_as="ES256"), "appears twice")
 
 
 @pytest.mark.parametrize("typ", ["jwt", "at+jwt", "JOSE", None, 7, "authproxy-refresh"])
