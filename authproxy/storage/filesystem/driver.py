@@ -22,7 +22,6 @@ from authproxy.storage.filesystem.locks import Locks
 from authproxy.storage.filesystem.nonblocking import NotCached, open_cached, read_cached, size_cached
 from authproxy.storage.filesystem.reader import FileReader
 from authproxy.storage.filesystem.session import Session, create_session, find_size, take_session, take_session_cached
-from authproxy.storage.filesystem.startedat import Beginnings
 from authproxy.storage.filesystem.thread_pool import Workers
 from authproxy.storage.filesystem.upload import FileUpload
 from authproxy.storage.filesystem.write_buffer import Buffers
@@ -35,10 +34,9 @@ LOOK_AGAIN_S = 0.02
 MAX_AT_ONCE = 16
 MAX_BYTES_AT_ONCE = 64 * 1024
 
-# Lock files, marks and when the newest session began, beside the layout: nothing else that is ours alone is there.
+# Lock files and marks, beside the layout: nothing else that is ours alone is there.
 LOCKS = ".authproxy/locks"
 CHANGES = ".authproxy/changes"
-BEGINNING = ".authproxy/startedat"
 
 # How long what another program changed may go unnoticed, in seconds.
 FOREIGN_S = 2.0
@@ -61,7 +59,6 @@ class FilesystemDriver:
             _check_writable(root)
         self._locks = Locks(root / LOCKS)
         self._changes = Changes(root / CHANGES, read_only=read_only)
-        self._beginnings = Beginnings(f"{root}/{BEGINNING}")
         self._remembered = Remembered(self._changes, foreign_s=FOREIGN_S, now=time.monotonic)
         self._buffers = Buffers()
         self._workers = Workers(threads, self._base)
@@ -141,7 +138,7 @@ class FilesystemDriver:
         target: StorePath | None = None,  # noqa: ARG002 - a rename at the end needs no target before
     ) -> AbstractAsyncContextManager[FileUpload]:
         """See `driver.Driver`."""
-        job = partial(create_session, self._at(session), started.strftime(STARTED_FORMAT), self._beginnings)
+        job = partial(create_session, self._at(session), started.strftime(STARTED_FORMAT))
         return self._holding(lambda: self._workers.run(job, discard=Session.close))
 
     def open_upload(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from authproxy.storage.driver import NotFound
 from authproxy.storage.filesystem import durable
 from authproxy.storage.filesystem.nonblocking import open_to_write_cached, size_cached
-from authproxy.storage.filesystem.startedat import Beginnings
 from authproxy.storage.layout import UPLOAD_DATA, UPLOAD_STARTED
 
 
@@ -36,10 +35,10 @@ class Session:
         os.close(self.descriptor)
 
 
-def create_session(folder: str, started: str, beginnings: Beginnings) -> Session:
+def create_session(folder: str, started: str) -> Session:
     """Make a session's folder, which is not synced: it outlives the process, not a power cut. Blocks.
 
-    Those above it become durable, because the content's link will stand there.
+    The folders above it become durable, because the content's link will be there.
     """
     if changed := durable.make_folders(folder)[:-1]:
         durable.sync(folders=changed)
@@ -51,7 +50,7 @@ def create_session(folder: str, started: str, beginnings: Beginnings) -> Session
         raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        beginnings.write(f"{folder}/{UPLOAD_STARTED}", started)
+        _write_new(f"{folder}/{UPLOAD_STARTED}", started.encode())
     except BaseException:  # nobody would ever come back to it
         os.close(descriptor)
         drop_session(folder)
@@ -113,3 +112,11 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _write_new(path: str, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        os.write(descriptor, content)
+    finally:
+        os.close(descriptor)
