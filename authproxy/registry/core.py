@@ -18,7 +18,7 @@ from authproxy.registry.catalog import Catalog
 from authproxy.registry.content import CoreContent
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.manifests import Manifests
-from authproxy.registry.mount_sources import Holders
+from authproxy.registry.mount_sources import MountSources
 from authproxy.registry.options import Rules
 from authproxy.registry.referrers import Referrers
 from authproxy.registry.response_cache import CachedResponse
@@ -47,7 +47,7 @@ class Core:
         blobs = Blobs(driver, self.content)
         manifests = Manifests(driver, tags, self.content, rules.manifests)
         referrers = Referrers(driver, tags)
-        uploads = Uploads(driver, Sessions(driver, now=now, new_id=new_id), Holders(driver), self.content)
+        uploads = Uploads(driver, Sessions(driver, now=now, new_id=new_id), MountSources(driver), self.content)
         catalog = Catalog(driver, rules.max_catalog_entries)
         handlers: dict[tuple[Kind, str], Handler] = {
             (Kind.BASE, "GET"): _base,

@@ -13,7 +13,7 @@ MAX_BLOBS = 4096
 MAX_HOLDERS = 4
 
 
-class Holders:
+class MountSources:
     """Finds a blob in the repositories that a mount may take it from.
 
     A mount that leaves the choice to an open registry is looked up among the blobs that this process has linked

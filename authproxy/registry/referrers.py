@@ -46,7 +46,7 @@ _HEAD = f'{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":['.encode()
 _END = b"]}"
 
 
-class Entry(NamedTuple):
+class ReferrerEntry(NamedTuple):
     """What the list says of a manifest."""
 
     digest: Digest
@@ -54,11 +54,11 @@ class Entry(NamedTuple):
     descriptor: bytes  # as JSON: it goes into answers as it is
 
 
-class Found(NamedTuple):
+class LookedAt(NamedTuple):
     """What was looked at."""
 
     digest: Digest
-    entry: Entry | None  # None: it doesn't belong to the list
+    entry: ReferrerEntry | None  # None: it doesn't belong to the list
     read_bytes: int
 
 
@@ -91,7 +91,7 @@ class Referrers:
 
     async def _entries(
         self, repository: Repository, subject: Digest, after: Digest | None
-    ) -> AsyncGenerator[Found, None]:
+    ) -> AsyncGenerator[LookedAt, None]:
         """What the list says of manifests that the referrers are among: those behind `after`, in order."""
         listed = await self._listed_by_clients(repository, subject)
         for algorithm in sorted(HEX_LENGTH):
@@ -108,7 +108,7 @@ class Referrers:
 
     async def _look(
         self, repository: Repository, subject: Digest, digests: Sequence[Digest]
-    ) -> AsyncGenerator[Found, None]:
+    ) -> AsyncGenerator[LookedAt, None]:
         """Those of a batch that the repository holds."""
         notes = await self._driver.read([layout.referrer_link(repository, subject, digest) for digest in digests])
         noted = {
@@ -122,9 +122,9 @@ class Referrers:
             contents = await read_manifests(self._driver, repository, [name for name in digests if name not in noted])
         for digest in digests:
             if digest in held:
-                yield Found(digest, *noted[digest])
+                yield LookedAt(digest, *noted[digest])
             elif (content := contents.get(digest)) is not None:
-                yield Found(digest, describe(content, digest, subject), len(content))
+                yield LookedAt(digest, describe(content, digest, subject), len(content))
                 if len(content) > LARGE_BYTES:
                     await asyncio.sleep(0)
 
@@ -179,7 +179,7 @@ class ReferrersPage:
         self._looked_at = 0
         self._read_bytes = 0
 
-    def take(self, found: Found) -> bool:
+    def take(self, found: LookedAt) -> bool:
         """Show a manifest if it belongs to the list. False: nothing more fits, the next page begins with this one."""
         if self._looked_at >= MAX_LOOKED_AT or self._read_bytes >= MAX_READ_BYTES:
             return False
@@ -204,7 +204,7 @@ def fallback_tag(subject: Digest) -> Tag:
     return Tag(f"{subject.algorithm}-{subject.hex[:64]}")
 
 
-def describe(content: bytes, digest: Digest, subject: Digest) -> Entry | None:
+def describe(content: bytes, digest: Digest, subject: Digest) -> ReferrerEntry | None:
     """The entry for a stored manifest; None where it does not refer to `subject`, or is no manifest of ours."""
     try:
         body = parse_object(content, max_parts=MAX_MANIFEST_PARTS)
@@ -218,7 +218,7 @@ def describe(content: bytes, digest: Digest, subject: Digest) -> Entry | None:
         return None
 
 
-def make_entry(media_type: str, digest: Digest, size: int, listed_with: Mapping[str, Any]) -> Entry:
+def make_entry(media_type: str, digest: Digest, size: int, listed_with: Mapping[str, Any]) -> ReferrerEntry:
     """The descriptor that a list shows of a manifest. Raises ManifestInvalid for more than MAX_LISTED_BYTES."""
     artifact_type, annotations = listed_with.get("artifactType"), listed_with.get("annotations", {})
     texts = (media_type, artifact_type or "", *annotations, *annotations.values())
@@ -226,7 +226,7 @@ def make_entry(media_type: str, digest: Digest, size: int, listed_with: Mapping[
     found = {"mediaType": media_type, "digest": str(digest), "size": size, **listed_with}
     descriptor = json.dumps(found, separators=(",", ":")).encode()
     _check_listed_length(len(descriptor))
-    return Entry(digest, artifact_type, descriptor)
+    return ReferrerEntry(digest, artifact_type, descriptor)
 
 
 def _check_listed_length(length: int) -> None:
@@ -237,17 +237,17 @@ def _check_listed_length(length: int) -> None:
         )
 
 
-def to_note(stored: Digest, entry: Entry) -> bytes:
+def to_note(stored: Digest, entry: ReferrerEntry) -> bytes:
     """What a referrer's link holds: where the manifest is stored, its artifact type, and its entry, a line for each."""
     return b"\n".join((to_link(stored), json.dumps(entry.artifact_type).encode(), entry.descriptor))
 
 
-def find_entry(note: bytes | None, digest: Digest) -> Entry | None:
+def find_entry(note: bytes | None, digest: Digest) -> ReferrerEntry | None:
     """The entry in a referrer's link. None where it holds none: an earlier version wrote the digest alone."""
     match (note or b"").split(b"\n"):
         case [_, artifact_type, descriptor] if descriptor.endswith(b"}") and str(digest).encode() in descriptor:
             with suppress(ValueError):
-                return Entry(digest, json.loads(artifact_type), descriptor)
+                return ReferrerEntry(digest, json.loads(artifact_type), descriptor)
         case _:
             pass
     return None

@@ -10,7 +10,7 @@ from authproxy.digest import HEX_LENGTH, Digest, parse_digest
 from authproxy.errors import DigestInvalid, RangeInvalid, RequestTimedOut, SizeInvalid
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import blob_links
-from authproxy.registry.mount_sources import Holders
+from authproxy.registry.mount_sources import MountSources
 from authproxy.registry.ranges import format_received, parse_chunk_range
 from authproxy.registry.sessions import Sessions
 from authproxy.storage import layout
@@ -28,7 +28,7 @@ class Uploads:
         self,
         driver: Driver,
         sessions: Sessions,
-        holders: Holders,
+        holders: MountSources,
         content: Content,
         *,
         patience_s: float = PATIENCE_S,

@@ -21,7 +21,7 @@ _BYTES = 8 * MARKS
 FOLDERS = 3
 
 
-class Changes:
+class ChangeMarks:
     """The marks of one storage. `file` is made where it is missing; where it can't be, the marks are this process's.
 
     `read_only`: it isn't made, and `tell` may not be called.

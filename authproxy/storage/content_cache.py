@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from authproxy.bounded_cache import Bounded
 from authproxy.clock import Clock
-from authproxy.storage.change_marks import Changes
+from authproxy.storage.change_marks import ChangeMarks
 from authproxy.storage.driver import IsCurrent
 
 # All that is remembered, in bytes, each entry with about as much as Python needs for it; and the largest single one.
@@ -18,20 +18,20 @@ ENTRY_BYTES = 500
 FOLDER_S = 1.0
 
 
-class _Entry(NamedTuple):
+class _CachedContent(NamedTuple):
     mark: int
     until: float
     content: bytes
 
 
-class Remembered:
+class ContentCache:
     """The contents of paths, as long as nobody of ours has changed them, and for `foreign_s` seconds at most."""
 
-    def __init__(self, changes: Changes, *, foreign_s: float, now: Clock, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, changes: ChangeMarks, *, foreign_s: float, now: Clock, max_bytes: int = MAX_BYTES) -> None:
         self._changes = changes
         self._foreign_s = foreign_s
         self._now = now
-        self._entries: Bounded[str, _Entry] = Bounded(max_bytes)  # the one read longest ago goes first
+        self._entries: Bounded[str, _CachedContent] = Bounded(max_bytes)  # the one read longest ago goes first
 
     def find(self, path: str) -> bytes | None:
         """What is remembered and still right."""
@@ -47,7 +47,7 @@ class Remembered:
         if content is None or len(content) > MAX_ENTRY_BYTES:
             self._entries.pop(path)
         else:
-            entry = _Entry(mark, self._now() + self._foreign_s, content)
+            entry = _CachedContent(mark, self._now() + self._foreign_s, content)
             self._entries.put(path, entry, ENTRY_BYTES + len(content))
         return content
 

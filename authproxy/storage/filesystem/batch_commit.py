@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
-from authproxy.storage.change_marks import Changes
+from authproxy.storage.change_marks import ChangeMarks
 from authproxy.storage.filesystem import durable
 from authproxy.storage.filesystem.locks import Locks
 from authproxy.storage.layout import ROOT, StorePath
@@ -69,7 +69,7 @@ class Batch:
         batch.settle()  # from here on for good
     """
 
-    def __init__(self, root: str, locks: Locks, changes: Changes) -> None:
+    def __init__(self, root: str, locks: Locks, changes: ChangeMarks) -> None:
         self._root = root
         self._locks = locks
         self._changes = changes

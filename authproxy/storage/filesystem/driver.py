@@ -12,8 +12,8 @@ from pathlib import Path
 
 from authproxy.errors import StartError
 from authproxy.files.atomic import make_private_folder
-from authproxy.storage.change_marks import Changes
-from authproxy.storage.content_cache import Remembered
+from authproxy.storage.change_marks import ChangeMarks
+from authproxy.storage.content_cache import ContentCache
 from authproxy.storage.driver import MAX_SMALL_BYTES, IsCurrent, NotFound, UploadBusy, WriteGroup
 from authproxy.storage.filesystem import durable
 from authproxy.storage.filesystem.batch_commit import Batch
@@ -22,7 +22,7 @@ from authproxy.storage.filesystem.locks import Locks
 from authproxy.storage.filesystem.nonblocking import NotCached, open_cached, read_cached, size_cached
 from authproxy.storage.filesystem.reader import FileReader
 from authproxy.storage.filesystem.session import Session, create_session, find_size, take_session, take_session_cached
-from authproxy.storage.filesystem.thread_pool import Workers
+from authproxy.storage.filesystem.thread_pool import ThreadPool
 from authproxy.storage.filesystem.upload import FileUpload
 from authproxy.storage.filesystem.write_buffer import Buffers
 from authproxy.storage.layout import ROOT, STARTED_FORMAT, UPLOAD_DATA, StorePath
@@ -58,10 +58,10 @@ class FilesystemDriver:
         else:
             _check_writable(root)
         self._locks = Locks(root / LOCKS)
-        self._changes = Changes(root / CHANGES, read_only=read_only)
-        self._remembered = Remembered(self._changes, foreign_s=FOREIGN_S, now=time.monotonic)
+        self._changes = ChangeMarks(root / CHANGES, read_only=read_only)
+        self._remembered = ContentCache(self._changes, foreign_s=FOREIGN_S, now=time.monotonic)
         self._buffers = Buffers()
-        self._workers = Workers(threads, self._base)
+        self._workers = ThreadPool(threads, self._base)
         self._lists = FolderLists(self._workers)
 
     def __repr__(self) -> str:

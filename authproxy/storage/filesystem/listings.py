@@ -20,7 +20,7 @@ from typing import NamedTuple
 from authproxy.bounded_cache import Bounded
 from authproxy.storage.driver import NotFound
 from authproxy.storage.filesystem.nonblocking import NotCached, stat_folder_cached
-from authproxy.storage.filesystem.thread_pool import Workers
+from authproxy.storage.filesystem.thread_pool import ThreadPool
 
 # A change shows for sure where it comes this long after the one before, in nanoseconds. Linux stamps files by its tick,
 # 10 ms at the most.
@@ -83,7 +83,7 @@ class FolderLists:
     """
 
     def __init__(
-        self, workers: Workers, *, max_bytes: int = MAX_BYTES, now_ns: Callable[[], int] = time.time_ns
+        self, workers: ThreadPool, *, max_bytes: int = MAX_BYTES, now_ns: Callable[[], int] = time.time_ns
     ) -> None:
         self._workers = workers
         self._now_ns = now_ns

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from authproxy.storage.driver import PIECE_BYTES
-from authproxy.storage.filesystem.thread_pool import Workers
+from authproxy.storage.filesystem.thread_pool import ThreadPool
 
 
 class FileReader:
     """An open file. A piece that is in memory costs no hand-over; any other is read where it may block."""
 
-    def __init__(self, descriptor: int, size: int, workers: Workers) -> None:
+    def __init__(self, descriptor: int, size: int, workers: ThreadPool) -> None:
         self.size = size
         self._descriptor = descriptor
         self._workers = workers

@@ -22,7 +22,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _Jobs: TypeAlias = SimpleQueue[Callable[[], object] | None]
 
 
-class Workers:
+class ThreadPool:
     """A bounded pool of threads. Faults of the machine leave it as answers that a client understands.
 
     `folder` is what its jobs are about, for the log.
@@ -91,7 +91,7 @@ class Workers:
 class Lane:
     """Jobs that belong together: one at a time, in order. A job's error is raised to whoever comes next, each time."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: ThreadPool) -> None:
         self._workers = workers
         self._job: asyncio.Future[Any] | None = None
 

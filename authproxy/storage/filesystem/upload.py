@@ -6,14 +6,14 @@ from contextlib import suppress
 from functools import partial
 
 from authproxy.digest import Digest
-from authproxy.storage.change_marks import Changes
+from authproxy.storage.change_marks import ChangeMarks
 from authproxy.storage.driver import NO_LINKS, Piece, StorageFull
 from authproxy.storage.filesystem import durable
 from authproxy.storage.filesystem.batch_commit import Batch, Draft
 from authproxy.storage.filesystem.locks import Locks
 from authproxy.storage.filesystem.session import Session, drop_session
-from authproxy.storage.filesystem.thread_pool import Lane, Workers
-from authproxy.storage.filesystem.write_buffer import Buffers, Gather
+from authproxy.storage.filesystem.thread_pool import Lane, ThreadPool
+from authproxy.storage.filesystem.write_buffer import Buffers, WriteBuffer
 from authproxy.storage.layout import ROOT, UPLOAD_STARTED, StorePath
 from authproxy.storage.running_digest import RunningDigest
 
@@ -34,7 +34,7 @@ class FileUpload:
     """See `driver.Upload`."""
 
     def __init__(
-        self, session: Session, root: str, locks: Locks, changes: Changes, workers: Workers, buffers: Buffers
+        self, session: Session, root: str, locks: Locks, changes: ChangeMarks, workers: ThreadPool, buffers: Buffers
     ) -> None:
         self.running = RunningDigest()
         self._session = session
@@ -46,7 +46,7 @@ class FileUpload:
         self._aborted = False
         self._workers = workers
         self._lane = Lane(workers)
-        self._gather = Gather(self._lane, buffers, self._append)
+        self._gather = WriteBuffer(self._lane, buffers, self._append)
 
     @property
     def size(self) -> int:

@@ -36,7 +36,7 @@ class Buffers:
             self._spare.append(buffer)
 
 
-class Gather:
+class WriteBuffer:
     """Appends pieces to whatever `consume` writes to; `consume` runs in the lane's threads, in order."""
 
     def __init__(self, lane: Lane, buffers: Buffers, consume: Callable[[memoryview], None]) -> None:

@@ -10,7 +10,7 @@ from authproxy.reference import Repository
 from authproxy.registry import mount_sources as holders
 from authproxy.registry.core import Core
 from authproxy.registry.links import blob_links
-from authproxy.registry.mount_sources import Holders
+from authproxy.registry.mount_sources import MountSources
 from authproxy.registry.options import Rules
 from authproxy.route import Mount
 from authproxy.storage import layout
@@ -70,7 +70,7 @@ async def test_only_the_sources_that_the_edge_allows_are_looked_at(
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holders, "MAX_BLOBS", 2)
     driver = MemoryDriver()
-    seen = Holders(driver)
+    seen = MountSources(driver)
     digests = [Digest.of(bytes([number])) for number in range(3)]
     for digest in digests:
         await driver.write(layout.blob(digest), b"x")
@@ -87,4 +87,4 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_link_without_content_is_no_holder() -> None:
     driver = MemoryDriver()
     await driver.write_all([list(blob_links(A, DIGEST, DIGEST).items())])
-    assert await Holders(driver).find_stored(Mount(parse_digest(HELLO), (A,))) is None
+    assert await MountSources(driver).find_stored(Mount(parse_digest(HELLO), (A,))) is None

@@ -13,7 +13,7 @@ from authproxy.errors import RequestTimedOut
 from authproxy.reference import Repository
 from authproxy.registry.content import CoreContent
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.mount_sources import Holders
+from authproxy.registry.mount_sources import MountSources
 from authproxy.registry.sessions import Sessions
 from authproxy.registry.tags import Tags
 from authproxy.registry.uploads import Uploads
@@ -107,7 +107,7 @@ async def test_a_client_that_stalls_loses_its_request_and_keeps_its_session(driv
     pipe.feed(b"hel")
     exchange = Exchange(pipe.scope[ROUTE], pipe.scope[CLIENT_VIEW], pipe.scope["headers"], pipe.receive, pipe.send)
     uploads = Uploads(
-        driver, sessions, Holders(driver), CoreContent(driver, Tags(driver, max_page=10)), patience_s=0.02
+        driver, sessions, MountSources(driver), CoreContent(driver, Tags(driver, max_page=10)), patience_s=0.02
     )
     with pytest.raises(RequestTimedOut, match="nothing came for 0 seconds") as raised:
         await uploads.patch(exchange)

@@ -3,8 +3,8 @@
 import multiprocessing
 from pathlib import Path
 
-from authproxy.storage.change_marks import MARKS, Changes
-from authproxy.storage.content_cache import ENTRY_BYTES, MAX_ENTRY_BYTES, Remembered
+from authproxy.storage.change_marks import MARKS, ChangeMarks
+from authproxy.storage.content_cache import ENTRY_BYTES, MAX_ENTRY_BYTES, ContentCache
 from authproxy.storage.filesystem.driver import FOREIGN_S, FilesystemDriver
 from authproxy.storage.layout import StorePath
 
@@ -31,9 +31,9 @@ class Shelf:
         return self.contents.get(path)
 
 
-def remembered(tmp_path: Path, *, max_bytes: int = 10_000) -> tuple[Remembered, Changes, Clock]:
-    changes, clock = Changes(tmp_path / "changes"), Clock()
-    return Remembered(changes, foreign_s=2.0, now=clock, max_bytes=max_bytes), changes, clock
+def remembered(tmp_path: Path, *, max_bytes: int = 10_000) -> tuple[ContentCache, ChangeMarks, Clock]:
+    changes, clock = ChangeMarks(tmp_path / "changes"), Clock()
+    return ContentCache(changes, foreign_s=2.0, now=clock, max_bytes=max_bytes), changes, clock
 
 
 def test_what_was_read_is_found_until_it_changes(tmp_path: Path) -> None:
@@ -131,14 +131,14 @@ def test_a_folder_is_unchanged_until_something_in_it_changes_or_a_second_has_pas
 
 
 def test_every_mark_changes_where_anything_may_have(tmp_path: Path) -> None:
-    changes = Changes(tmp_path / "changes")
+    changes = ChangeMarks(tmp_path / "changes")
     before = [changes.mark(str(number)) for number in range(MARKS)]
     changes.tell_all()
     assert not any(mark == changes.mark(str(number)) for number, mark in enumerate(before))
 
 
 def tell(file: Path) -> None:
-    Changes(file).tell("a")
+    ChangeMarks(file).tell("a")
 
 
 def test_a_change_is_told_to_other_processes(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_change_is_told_to_other_processes(tmp_path: Path) -> None:
 
 
 def test_where_no_file_can_be_made_the_marks_are_this_process_s(tmp_path: Path) -> None:
-    changes = Changes(tmp_path / "missing" / "changes")
+    changes = ChangeMarks(tmp_path / "missing" / "changes")
     before = changes.mark("a")
     changes.tell("a")
     assert changes.mark("a") != before

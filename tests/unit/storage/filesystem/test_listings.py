@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from authproxy.storage.filesystem import listings as folder_lists
 from authproxy.storage.filesystem.listings import SETTLES_AFTER_COARSE_NS, SETTLES_AFTER_NS, FolderLists, Stamp
 from authproxy.storage.filesystem.nonblocking import NotCached
-from authproxy.storage.filesystem.thread_pool import Workers
+from authproxy.storage.filesystem.thread_pool import ThreadPool
 
 ALL = 1000
 
@@ -28,8 +28,8 @@ def much_later() -> int:
 
 
 @pytest.fixture
-async def workers() -> AsyncIterator[Workers]:
-    made = Workers(4)
+async def workers() -> AsyncIterator[ThreadPool]:
+    made = ThreadPool(4)
     yield made
     await made.close()
 
@@ -60,7 +60,7 @@ async def all_names(lists: FolderLists, folder: str) -> list[str]:
     return await lists.names(folder, "", ALL)
 
 
-async def test_a_page_begins_behind_a_name_that_need_not_be_there(workers: Workers, tmp_path: Path) -> None:
+async def test_a_page_begins_behind_a_name_that_need_not_be_there(workers: ThreadPool, tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "a.b", "a", ".half-written", "B", "a-b", "a0")
     lists = FolderLists(workers, now_ns=much_later)
     for _ in range(2):
@@ -70,7 +70,7 @@ async def test_a_page_begins_behind_a_name_that_need_not_be_there(workers: Worke
         assert await lists.names(folder, "", 0) == []
 
 
-async def test_what_is_no_folder_has_no_names(workers: Workers, tmp_path: Path) -> None:
+async def test_what_is_no_folder_has_no_names(workers: ThreadPool, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     lists = FolderLists(workers)
     assert await all_names(lists, str(tmp_path / "missing")) == []
@@ -78,7 +78,7 @@ async def test_what_is_no_folder_has_no_names(workers: Workers, tmp_path: Path) 
 
 
 async def test_an_unchanged_folder_is_listed_once_and_nobody_waits_for_it(
-    workers: Workers, tmp_path: Path, scans: Counter[str]
+    workers: ThreadPool, tmp_path: Path, scans: Counter[str]
 ) -> None:
     folder = folder_of(tmp_path, "v1")
     lists = FolderLists(workers, now_ns=much_later)
@@ -119,7 +119,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_what_another_program_changes_shows_at_once(workers: Workers, tmp_path: Path, change: str) -> None:
+async def test_what_another_program_changes_shows_at_once(workers: ThreadPool, tmp_path: Path, change: str) -> None:
     folder = folder_of(tmp_path, "v1", "v2")
     lists = FolderLists(workers, now_ns=much_later)
     assert await all_names(lists, folder) == ["v1", "v2"]
@@ -149,7 +149,7 @@ def test_a_stamp_settles(stamp: Stamp, now: int, *, expected: bool) -> None:
 
 
 async def test_two_changes_within_one_tick_are_both_seen(
-    workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workers: ThreadPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stamp stays what it is; only the time since it can tell."""
     folder = folder_of(tmp_path, "v1")
@@ -164,7 +164,7 @@ async def test_two_changes_within_one_tick_are_both_seen(
 
 
 async def test_a_fresh_folder_is_listed_again_until_it_has_settled(
-    workers: Workers, tmp_path: Path, scans: Counter[str]
+    workers: ThreadPool, tmp_path: Path, scans: Counter[str]
 ) -> None:
     folder = folder_of(tmp_path, "v1")
     now = changed = os.stat(folder).st_ctime_ns  # noqa: PTH116 - not a disk that could be slow
@@ -195,7 +195,7 @@ class Gate:
 
 
 async def test_who_asks_during_a_scan_sees_what_was_changed_before_asking(
-    workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workers: ThreadPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = folder_of(tmp_path, "v1")
     gate = Gate(monkeypatch)
@@ -212,7 +212,7 @@ async def test_who_asks_during_a_scan_sees_what_was_changed_before_asking(
 
 @pytest.mark.parametrize(("now_ns", "expected"), [(much_later, 1), (time.time_ns, 2)], ids=["settled", "fresh"])
 async def test_those_who_ask_at_once_share_a_scan(
-    workers: Workers, tmp_path: Path, scans: Counter[str], now_ns: Callable[[], int], expected: int
+    workers: ThreadPool, tmp_path: Path, scans: Counter[str], now_ns: Callable[[], int], expected: int
 ) -> None:
     """Fresh: the first is under way when the others ask, and might have missed something; they share a second."""
     folder = folder_of(tmp_path, "v1")
@@ -222,7 +222,7 @@ async def test_those_who_ask_at_once_share_a_scan(
 
 
 async def test_who_gives_up_leaves_the_scan_to_the_others(
-    workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workers: ThreadPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = folder_of(tmp_path, "v1")
     gate = Gate(monkeypatch)
@@ -238,7 +238,7 @@ async def test_who_gives_up_leaves_the_scan_to_the_others(
 
 
 async def test_a_scan_that_fails_is_everybodys_error_and_is_not_remembered(
-    workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workers: ThreadPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_folder: str) -> list[str]:
         raise PermissionError
@@ -252,7 +252,7 @@ async def test_a_scan_that_fails_is_everybodys_error_and_is_not_remembered(
     assert await all_names(lists, folder) == ["v1"]
 
 
-async def test_those_used_last_are_kept(workers: Workers, tmp_path: Path, scans: Counter[str]) -> None:
+async def test_those_used_last_are_kept(workers: ThreadPool, tmp_path: Path, scans: Counter[str]) -> None:
     a, b, c = (folder_of(tmp_path, "v1", name=name) for name in "abc")
     lists = FolderLists(workers, max_bytes=2 * 600, now_ns=much_later)
     for folder in (a, b, a, c, a, b):
@@ -261,7 +261,7 @@ async def test_those_used_last_are_kept(workers: Workers, tmp_path: Path, scans:
 
 
 async def test_a_listing_over_the_bound_is_not_kept_and_costs_the_others_nothing(
-    workers: Workers, tmp_path: Path, scans: Counter[str]
+    workers: ThreadPool, tmp_path: Path, scans: Counter[str]
 ) -> None:
     many = [f"v{number:03}" for number in range(100)]
     small, large = folder_of(tmp_path, "v1", name="small"), folder_of(tmp_path, *many, name="large")
@@ -273,7 +273,7 @@ async def test_a_listing_over_the_bound_is_not_kept_and_costs_the_others_nothing
 
 
 async def test_where_the_kernel_does_not_tell_a_thread_looks(
-    workers: Workers, tmp_path: Path, scans: Counter[str], monkeypatch: pytest.MonkeyPatch
+    workers: ThreadPool, tmp_path: Path, scans: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def not_cached(_folder: str) -> os.stat_result:
         raise NotCached
@@ -300,7 +300,7 @@ STEPS = st.lists(
 @given(steps=STEPS)
 @settings(deadline=None)
 async def test_any_changes_in_any_order_show_as_in_a_fresh_look(steps: list[tuple[str, str]]) -> None:
-    workers = Workers(2)
+    workers = ThreadPool(2)
     lists = FolderLists(workers)
     with TemporaryDirectory() as root:
         for step, name in steps:

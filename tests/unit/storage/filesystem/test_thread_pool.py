@@ -11,12 +11,12 @@ import pytest
 
 from authproxy.errors import Unavailable
 from authproxy.storage.driver import StorageFull
-from authproxy.storage.filesystem.thread_pool import Workers
+from authproxy.storage.filesystem.thread_pool import ThreadPool
 
 
 @pytest.fixture
-async def workers() -> AsyncIterator[Workers]:
-    made = Workers(2)
+async def workers() -> AsyncIterator[ThreadPool]:
+    made = ThreadPool(2)
     yield made
     await made.close()
 
@@ -38,7 +38,7 @@ def fail(number: int) -> None:
     raise OSError(number, os.strerror(number))
 
 
-async def test_no_more_threads_than_allowed_and_every_job_is_done(workers: Workers) -> None:
+async def test_no_more_threads_than_allowed_and_every_job_is_done(workers: ThreadPool) -> None:
     held = Held()
     jobs = [workers.submit(held.job) for _ in range(5)]
     held.go.set()
@@ -46,7 +46,7 @@ async def test_no_more_threads_than_allowed_and_every_job_is_done(workers: Worke
     assert len(held.names) <= 2
 
 
-async def test_one_after_the_other_needs_one_thread(workers: Workers) -> None:
+async def test_one_after_the_other_needs_one_thread(workers: ThreadPool) -> None:
     names = {await workers.run(lambda: threading.current_thread().name) for _ in range(5)}
     assert len(names) == 1
 
@@ -63,14 +63,14 @@ async def test_one_after_the_other_needs_one_thread(workers: Workers) -> None:
     ids=["no space", "quota", "read-only", "a broken disk", "another"],
 )
 async def test_an_error_is_raised_to_who_waits_and_the_thread_goes_on(
-    workers: Workers, number: int, answer: type[Exception]
+    workers: ThreadPool, number: int, answer: type[Exception]
 ) -> None:
     with pytest.raises(answer):
         await workers.run(lambda: fail(number))
     assert await workers.run(lambda: "next") == "next"
 
 
-async def test_what_nobody_took_is_discarded(workers: Workers) -> None:
+async def test_what_nobody_took_is_discarded(workers: ThreadPool) -> None:
     held = Held()
     discarded: asyncio.Queue[str] = asyncio.Queue()
     task = asyncio.create_task(workers.run(held.job, discard=discarded.put_nowait))
@@ -83,7 +83,7 @@ async def test_what_nobody_took_is_discarded(workers: Workers) -> None:
 
 
 async def test_closing_waits_for_what_has_begun() -> None:
-    workers, held = Workers(1), Held()
+    workers, held = ThreadPool(1), Held()
     job = workers.submit(held.job)
     closing = asyncio.create_task(workers.close())
     await asyncio.sleep(0)
@@ -94,7 +94,7 @@ async def test_closing_waits_for_what_has_begun() -> None:
 
 
 async def test_threads_end_with_a_pool_that_nobody_has() -> None:
-    workers = Workers(1)
+    workers = ThreadPool(1)
     thread = await workers.run(threading.current_thread)
     del workers
     gc.collect()
@@ -103,7 +103,7 @@ async def test_threads_end_with_a_pool_that_nobody_has() -> None:
 
 
 def test_a_job_may_outlive_the_event_loop_that_wanted_it() -> None:
-    workers, held = Workers(1), Held()
+    workers, held = ThreadPool(1), Held()
 
     async def begin() -> None:
         workers.submit(held.job)
