@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from authproxy.images.archive.archive import Archive
-from authproxy.images.archive.completeness import is_ready
 from authproxy.images.archive.docker_manifest import MANIFEST_JSON
 from authproxy.images.archive.docker_save import DockerArchive, PackedLayers
 from authproxy.images.archive.errors import ArchiveError
@@ -15,9 +14,14 @@ from authproxy.images.archive.layout import INDEX_JSON, LayoutArchive
 from authproxy.images.archive.members import Members
 from authproxy.images.archive.tar_index import open_tar
 from authproxy.images.archive.unpacking import open_plain
+from authproxy.oci.manifest import Manifest
+from authproxy.oci.media_types import DOCKER_TAR, OCI_TAR
 
 # Names that files of images have. Others in a folder are none of ours.
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
+
+# Layers that are plain tars: registries take them, and everybody who pulls moves two to three times the bytes.
+PLAIN_LAYERS = frozenset({OCI_TAR, DOCKER_TAR})
 
 
 @contextmanager
@@ -48,13 +52,35 @@ def _open(members: Members, known: PackedLayers) -> Archive:
         layout = LayoutArchive(members)
         # docker 25 and later write both: a layout that docker's old store has made up has plain layers, and one out of
         # containerd's may list platforms that were never pulled.
-        if not is_docker or is_ready(layout):
+        if not is_docker or _is_ready(layout):
             return layout
     if is_docker:
         return DockerArchive(members, known)
     raise ArchiveError(
         members.path,
         f"is no archive of images: it has neither docker save's {MANIFEST_JSON} nor an image layout's {INDEX_JSON}",
+    )
+
+
+def _is_ready(layout: LayoutArchive) -> bool:
+    """Whether every manifest and blob is there and every layer packed. Raises ArchiveError where one is damaged."""
+    pending = [image.identity for image in layout.images]
+    seen = set(pending)
+    while pending:
+        digest = pending.pop()
+        manifest = layout.find_manifest(digest)
+        if manifest is None or not _has_good_blobs(layout, manifest):
+            return False
+        new = {child.digest for child in manifest.children} - seen
+        seen |= new
+        pending += new
+    return True
+
+
+def _has_good_blobs(layout: LayoutArchive, manifest: Manifest) -> bool:
+    return all(
+        blob.media_type not in PLAIN_LAYERS and (blob.is_elsewhere or layout.has(blob.digest))
+        for blob in manifest.blobs
     )
 
 
