@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from authproxy.images.archive.errors import ArchiveError
-from authproxy.images.archive.members import Member
-from authproxy.images.archive.paths import parse_member_name
+from authproxy.images.archive.members import Member, parse_member_name
 
 
 @dataclass(frozen=True, slots=True)

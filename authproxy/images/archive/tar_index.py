@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from authproxy.images.archive.errors import ArchiveError
-from authproxy.images.archive.members import Member
-from authproxy.images.archive.paths import parse_member_name, resolve_link
+from authproxy.images.archive.members import Member, parse_member_name, resolve_link
 
 # `docker save` writes four members a layer: this is a thousand images of a hundred layers, a quarter of them shared.
 MAX_MEMBERS = 300_000
