@@ -19,8 +19,6 @@ _NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
 
 # How servers say that they want a certificate of the client: TLS 1.3 has a word for it, others use these.
 _ABOUT_OURS = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_HANDSHAKE_FAILURE", "ALERT_UNKNOWN_CA")
-# How OpenSSL says that what came was no TLS at all.
-_NO_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE")
 
 
 class CertificateFault(Enum):
@@ -117,11 +115,6 @@ def wants_certificate(error: BaseException) -> bool:
             return True
         seen = seen.__cause__ or seen.__context__
     return False
-
-
-def speaks_no_tls(error: ssl.SSLError) -> bool:
-    """Whether what came was no TLS at all."""
-    return any(word in str(error) for word in _NO_TLS)
 
 
 def why_unreachable(error: Exception) -> str:

@@ -15,6 +15,7 @@ from authproxy.access import Access
 from authproxy.clock import Clock
 from authproxy.http.client.address import DEFAULT_PORTS, Address
 from authproxy.http.client.bounded_body import IDENTITY, BadBody, discard, read_answer
+from authproxy.http.client.tls import speaks_no_tls
 from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import ANONYMOUS, RemoteError
 from authproxy.registry_client.host import authority_of
@@ -26,9 +27,6 @@ from authproxy.registry_client.trust import Trust, is_loopback, tls_context
 # Answers that are read whole: manifests (registries take 4 MiB, a few more) and pages of names.
 MAX_ANSWER_BYTES = 16 << 20
 BAD_REQUEST, UNAUTHORIZED = 400, 401
-
-# What OpenSSL says of an answer that is no TLS.
-_NO_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE")
 
 MAX_REDIRECTS = 20
 
@@ -185,8 +183,8 @@ class RegistryClient:
                 f" put that into {self._trust.certificates}/{self.host}/ca.crt, where docker looks too"
             )
         cause = find_cause(error, ssl.SSLError)
-        speaks_no_tls = cause is not None and any(word in str(cause) for word in _NO_TLS)
-        hint = "; --plain-http where it speaks HTTP alone" if speaks_no_tls and not self._trust.plain_http else ""
+        is_plain = cause is not None and speaks_no_tls(cause)
+        hint = "; --plain-http where it speaks HTTP alone" if is_plain and not self._trust.plain_http else ""
         return RemoteError(f"{self.host} cannot be reached: {str(error) or type(error).__name__}{hint}")
 
     def _is_ours(self, url: httpx.URL) -> bool:

@@ -16,12 +16,12 @@ from authproxy.doctor.handshake import (
     left_of,
     look,
     names_of,
-    speaks_no_tls,
     unverifying,
     wants_certificate,
     why_unreachable,
 )
 from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authority
+from authproxy.http.client.tls import speaks_no_tls
 from authproxy.registry_client.errors import RemoteError
 from authproxy.registry_client.host import authority_of
 from authproxy.registry_client.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of

@@ -13,14 +13,13 @@ from authproxy.doctor.handshake import (
     judge_refusal,
     left_of,
     look,
-    speaks_no_tls,
     wants_certificate,
     why_unreachable,
 )
 from authproxy.doctor.upstream.site import Site
 from authproxy.errors import StartError
 from authproxy.http.client.address import Address
-from authproxy.http.client.tls import TlsFiles, open_tls
+from authproxy.http.client.tls import TlsFiles, open_tls, speaks_no_tls
 
 
 def trust(site: Site) -> ssl.SSLContext | Finding | None:

@@ -8,6 +8,9 @@ from authproxy.errors import StartError
 from authproxy.files.pem import PemContent, find_fault
 from authproxy.files.text import read_content
 
+# How OpenSSL reports an answer that is not TLS.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE")
+
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
@@ -87,3 +90,8 @@ def _show_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> 
             f"upstream.certificate, upstream.key: {certificate} and {key} are no pair in PEM form, or the key is "
             f"encrypted: {exc.reason or exc}"
         ) from exc
+
+
+def speaks_no_tls(error: BaseException) -> bool:
+    """Whether a handshake failed because the answer was not TLS."""
+    return any(word in str(error) for word in _NOT_TLS)
