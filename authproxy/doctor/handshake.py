@@ -11,7 +11,7 @@ from enum import Enum
 from cryptography import x509
 
 TIMEOUT_S = 10.0
-# Less than this is left to whoever renews certificates by hand.
+# Certificates that are renewed by hand get a warning below this.
 SOON = dt.timedelta(days=14)
 
 # What X.509 verification found (X509_verify_cert_error_string(3)).
@@ -48,7 +48,7 @@ async def find_peer(host: str, port: int) -> str:
 
 
 async def handshake(host: str, port: int, tls: ssl.SSLContext, name: str) -> x509.Certificate:
-    """The certificate that is shown to whoever asks for this name. Raises OSError (ssl's among them), TimeoutError."""
+    """The certificate that the server presents for this name. Raises OSError (ssl's among them), TimeoutError."""
     async with asyncio.timeout(TIMEOUT_S):
         _, writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname=name)
     certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)

@@ -1,4 +1,4 @@
-"""What a registry answered, whoever asked it, and what shows in any answer of one."""
+"""What a registry answered to any of the doctors, and what every such answer shows."""
 
 import email.utils
 from collections.abc import Mapping
@@ -84,7 +84,7 @@ def looks_like_registry(answer: RegistryResponse) -> bool:
 
 
 def judge_clock(headers: httpx.Headers, now: float) -> Finding | None:
-    """A clock that is off, told where it matters: to whoever verifies tokens. `now`: seconds since 1970."""
+    """A finding if the registry's clock is off by more than verifiers of tokens forgive. `now`: seconds since 1970."""
     try:
         ahead_s = email.utils.parsedate_to_datetime(headers["Date"]).timestamp() - now
     except (KeyError, ValueError):

@@ -23,7 +23,7 @@ class Credentials(Protocol):
         """The header's value for a request that needs this. Raises GatewayFailed where none can be had."""
 
     def forget(self, needs: Sequence[Access]) -> bool:
-        """The upstream did not take it: whether asking anew may bring another one."""
+        """The upstream refused it. Returns whether a new request may bring another one."""
 
 
 class FixedBasic(Reloaded[bytes]):

@@ -190,7 +190,7 @@ class Upstream:
                 where = ", ".join(each.url for each in self.addresses)
                 sound("upstream lost", reason=exc.message, upstream=where, cause=repr(exc))
             raise self._failed(gateway_error(exc), request, exc) from exc
-        except RegistryError as exc:  # no credentials are to be had, or a redirect leads nowhere
+        except RegistryError as exc:  # no credentials are available, or a redirect leads nowhere
             raise self._failed(exc, request, exc.__cause__) from exc
         return address, answer
 

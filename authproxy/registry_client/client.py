@@ -115,7 +115,7 @@ class RegistryClient:
     ) -> httpx.Response:
         """Send a request, and once more with what a 401 asks for. Raises TransportError.
 
-        A stream cannot be sent once more: the 401 is the answer, and whoever sends the next one is authorized for it.
+        A stream cannot be sent once more: the 401 is the answer, and the next request is sent with the credentials.
         """
         is_ours = self._is_ours(url)
         sent = dict(headers or {})
@@ -188,7 +188,7 @@ class RegistryClient:
         return RemoteError(f"{self.host} cannot be reached: {str(error) or type(error).__name__}{hint}")
 
     def _is_ours(self, url: httpx.URL) -> bool:
-        # Whoever else a registry sends us to is told nothing, and nothing is told where others can listen.
+        # Credentials go to the registry's own address only, never to a host or scheme that it redirects to.
         base = self._base
         return base is not None and (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
 

@@ -150,5 +150,5 @@ def _entry(login: Login) -> dict[str, str]:
 def _auths(config: dict[str, Any], path: Path) -> dict[str, Any]:
     auths = config.setdefault("auths", {})
     if not isinstance(auths, dict):
-        raise RemoteError(f"{path}: auths is no JSON object; mend it, and log in again")
+        raise RemoteError(f"{path}: auths is not a JSON object; correct it, and log in again")
     return auths

@@ -43,7 +43,7 @@ def pause_s(attempt: int, retry_after: str | None) -> float:
 
 
 def is_lasting(error: BaseException) -> bool:
-    """Whether the same request would fail in the same way: no such host, a certificate that is not believed."""
+    """Whether the same request would fail in the same way: no such host, a certificate that is not trusted."""
     cause = find_cause(error, OSError)
     return isinstance(cause, ssl.SSLCertVerificationError) or (
         isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN

@@ -1,4 +1,4 @@
-"""How a registry is reached: its scheme, and whose certificate is believed."""
+"""How a registry is reached: its scheme, and which certificates are trusted."""
 
 import ssl
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ def tls_context(host: str, trust: Trust) -> ssl.SSLContext:
 
 
 def authority_files(host: str, trust: Trust) -> list[Path]:
-    """The files of authorities that are believed for this host besides the system's."""
+    """The files of authorities that are trusted for this host besides the system's."""
     return ([trust.ca] if trust.ca else []) + sorted((trust.certificates / host).glob("*.crt"))
 
 

@@ -13,7 +13,7 @@ from authproxy.server.privileges import VARIABLE, acting_as, parse_account
 
 @dataclass(frozen=True, slots=True)
 class ServingAccount:
-    """Who has the ports, who uses the files, and what to call the latter; None: whoever runs this."""
+    """Who has the ports, who uses the files, and what to call the latter; None: the account that runs this."""
 
     ports: tuple[int, int] | None
     files: tuple[int, int] | None

@@ -93,7 +93,7 @@ def _judge_dates(file: Path, leaf: x509.Certificate, now: float) -> Finding:
         return Finding(Level.FAILED, "certificate", what, "see that the clock is right, or wait")
     if left < SOON:
         what = f"{file} is good until {until}, which is soon; the server does not start with one that has ended"
-        return Finding(Level.WARNING, "certificate", what, "renew it; it is read anew while the server runs")
+        return Finding(Level.WARNING, "certificate", what, "renew it; a running server reads the new one")
     return Finding(Level.OK, "certificate", f"{file} fits its key, and is good until {until}, {left.days} days")
 
 
@@ -105,7 +105,7 @@ def _judge_order(file: Path, chain: Sequence[x509.Certificate]) -> Iterator[Find
             what = (
                 f"certificate {number} in {file}, {issuer.subject.rfc4514_string()}, has not signed the one before it"
             )
-            fix = "order: the server's own, then whoever signed it, and so on; leave out what does not belong to them"
+            fix = "order: the server's own, then its issuer's, and so on; leave out what does not belong to them"
             yield Finding(Level.FAILED, "chain", what, fix)
             return
 

@@ -20,7 +20,7 @@ _SECRETS = (".key", ".passwordfile")
 
 
 def check_files(installation: Installation) -> Iterator[Finding]:
-    """Folders that are written, then files that are read; what is in order is told in one line for each kind."""
+    """Folders that are written, then files that are read; what is in order takes one line for each kind."""
     written = dict(_written(installation))
     faults = [fault for key, path in written.items() if (fault := _find_write_fault(installation, key, path))]
     yield from faults

@@ -13,7 +13,7 @@ def check_keys(installation: Installation) -> Iterator[Finding]:
     """Nothing of it where tokens are not ours."""
     token = installation.settings.token
     if token is None or find_closed(token.keys) is not None:
-        return  # that it is closed is told of with the other folders
+        return  # the check of folders reports that it is closed
     place = installation.place("token.keys")
     try:
         keys = read_ring(token.keys, installation.now) if token.keys.is_dir() and any(token.keys.iterdir()) else {}

@@ -61,7 +61,7 @@ def _judge(loaded: Loaded, people: KnownUsers) -> Iterator[Finding]:
     report = run_cases(loaded.policies, loaded.cases)
     for outcome in report.failed:
         what = f"a case fails: {outcome.case.place}: {outcome.case}: {'; '.join(outcome.faults)}"
-        yield Finding(Level.FAILED, "policies", what, "authproxy policy test; mend the rule, or the case")
+        yield Finding(Level.FAILED, "policies", what, "authproxy policy test; correct the rule, or the case")
     cases = f", {len(loaded.cases)} cases hold" if loaded.cases and not report.failed else ""
     if not in_vain and not shared and not report.failed and allowing:
         yield Finding(Level.OK, "policies", f"{len(rules)} rules, none in vain{cases}")

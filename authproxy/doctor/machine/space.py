@@ -40,12 +40,12 @@ def judge_space(where: str, free_bytes: int, free_files: int | None) -> Finding:
         return Finding(Level.FAILED, "space", f"the disk of {where} is full: {room} are left, so pushes fail", fix)
     if free_files is not None and free_files < NOTHING_FILES:
         what = f"the disk of {where} has room for {free_files} files more (inodes), so pushes fail"
-        return Finding(Level.FAILED, "space", what, "remove files, or make the file system anew with more inodes")
+        return Finding(Level.FAILED, "space", what, "remove files, or recreate the file system with more inodes")
     if free_bytes < LITTLE_BYTES:
         return Finding(Level.WARNING, "space", f"the disk of {where} has but {room} left", fix)
     if free_files is not None and free_files < LITTLE_FILES:
         what = f"the disk of {where} has room for but {free_files} files more (inodes)"
-        return Finding(Level.WARNING, "space", what, "remove files, or make the file system anew with more inodes")
+        return Finding(Level.WARNING, "space", what, "remove files, or recreate the file system with more inodes")
     files = "" if free_files is None else f", and for {free_files} files"
     return Finding(Level.OK, "space", f"the disk of {where} has room for {room}{files}")
 

@@ -87,7 +87,7 @@ def _read(installation: Installation, source: Identity, people: KnownUsers, prov
         what, _, fix = str(error).partition("; ")
         key, _ = next(_files_of(installation, source))
         yield Finding(
-            Level.FAILED, "users", what, fix or f"{installation.place(key)}: mend it; see authproxy user --help"
+            Level.FAILED, "users", what, fix or f"{installation.place(key)}: correct it; see authproxy user --help"
         )
         return
     people.add(file.entries, installation.now)

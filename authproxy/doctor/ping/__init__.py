@@ -1,5 +1,5 @@
 """What a registry is, seen as its clients see it: which auth it wants, and what is right and wrong with its answers.
 
 Asking stands apart from judging. Nothing is written there unless the user says so, and then it is cancelled. A password
-goes only where the registry's certificate is believed, and to no realm but its own.
+goes only where the registry's certificate is trusted, and to no realm but its own.
 """

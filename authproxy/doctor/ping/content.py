@@ -35,7 +35,7 @@ _FORWARDED = (
 def judge_catalog(base: httpx.URL, answer: RegistryResponse) -> Finding:
     """The answer to `/v2/_catalog?n=1`."""
     if answer.status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED):
-        what = f"its catalog is not to be had ({answer.status}); nothing but lists of all images needs it"
+        what = f"its catalog is not available ({answer.status}); nothing but lists of all images needs it"
         return Finding(Level.WARNING, "catalog", what)
     names = repositories_of(answer)
     if names is None:

@@ -119,7 +119,7 @@ async def _look_at_realm(pinged: PingReport, bare: AnonymousClient, address: Add
         judged = realm.judge_answer(wanted, await bare.ask("GET", realm.question(wanted)))
     except NoAnswer as error:
         what = f"{wanted.realm} gave no answer: {error}"
-        pinged.say(Finding(Level.FAILED, "realm", what, "start the token server, or mend the registry's realm"))
+        pinged.say(Finding(Level.FAILED, "realm", what, "start the token server, or correct the registry's realm"))
         return False
     pinged.say(judged.finding)
     if judged.token is not None and judged.token.fits_header:

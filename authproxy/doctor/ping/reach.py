@@ -26,7 +26,7 @@ from authproxy.registry_client.errors import RemoteError
 from authproxy.registry_client.host import authority_of
 from authproxy.registry_client.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of
 
-# X509_verify_cert_error_string(3): whoever signed the last certificate that was sent is not known.
+# X509_verify_cert_error_string(3): the issuer of the last certificate that was sent is unknown.
 _INCOMPLETE = (20, 21)
 
 # How much of a certificate's names is shown.

@@ -127,7 +127,7 @@ def _check_others(
             Level.WARNING,
             "next key",
             f"{key.kid} signs from {format_moment(key.signs_from)} on, and the registry would refuse its tokens",
-            "give the registry the keys anew, and start it again before then: `authproxy key export`",
+            "give the registry the keys again, and restart it before then: `authproxy key export`",
         )
 
 

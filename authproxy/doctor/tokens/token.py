@@ -47,7 +47,7 @@ def check_token(token: str, registry: RegistryConfig, version: Version, now: flo
             Level.FAILED,
             "signature",
             "the token's signature does not fit that key: another key has our key's name there",
-            f"give the registry the keys anew: `{EXPORT}`",
+            f"give the registry the keys again: `{EXPORT}`",
         )
 
 
@@ -108,7 +108,7 @@ def _find_by_certificate(jws: Jws, registry: RegistryConfig, now: float) -> _Key
         return Finding(
             Level.FAILED,
             "key",
-            f"the certificate that tokens bring (x5c) is not believed: {exc}",
+            f"the certificate that tokens bring (x5c) is not trusted: {exc}",
             f"{registry.bundle}: put the file there that `{EXPORT}` writes, and start the registry again",
         )
     public = chain[0].public_key()
@@ -140,7 +140,7 @@ def _find_by_name(jws: Jws, registry: RegistryConfig, version: Version) -> _Key 
         finding = Finding(
             Level.WARNING,
             "key",
-            f"{kid} is in {where} today; before a new key signs it has to get the file anew, and as a rule a restart",
+            f"{kid} is in {where} today; before a new key signs it needs the new file, and as a rule a restart",
             "token.x5c: leaf in our configuration, and our authority as the bundle, spare that",
         )
         return _Key(known[kid], finding)

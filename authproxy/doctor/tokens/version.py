@@ -42,5 +42,5 @@ VERSIONS = (
     Version("3.0", is_3=True, algorithms=frozenset(ALGORITHMS), name_in_bundle=_rsa_alone),
     Version("3.1", is_3=True, algorithms=frozenset(ALGORITHMS), name_in_bundle=_rsa_and_ec),
 )
-# Keys below auth.token that only 3.x reads: whoever wrote one has a 3.x.
+# Keys below auth.token that only 3.x reads: a configuration with one is of a 3.x.
 KEYS_OF_3 = ("jwks", "jwksrefreshinterval", "signingalgorithms", "autoredirectpath")

@@ -25,7 +25,7 @@ def first_repository(catalog: RegistryResponse) -> str | None:
 def judge_catalog(site: Site, address: Address, view: ClientView, answer: RegistryResponse) -> Iterator[Finding]:
     """The answer to `/v2/_catalog?n=1`."""
     if answer.status in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED):
-        what = f"its catalog is not to be had ({answer.status}); nor will ours be, and nothing else needs it"
+        what = f"its catalog is not available ({answer.status}); nor will ours be, and nothing else needs it"
         yield Finding(Level.WARNING, "catalog", what)
         return
     yield from _judge_list(site, address, view, answer, check="catalog", key="repositories")

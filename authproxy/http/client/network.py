@@ -3,7 +3,7 @@
 An upstream may refuse an upload long before its end (no such repository, too large) and close. Who sends first and
 reads afterwards would block on the full socket, or lose the answer with the reset connection. Here the answer is read
 as it comes, and ends the sending. Pieces are as large as the socket gives them (256 KiB), and a connection that died
-while it was idle is told from one that broke in the middle.
+while it was idle is distinguished from one that broke in the middle.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ _STATUS_AT = 9
 
 
 class HasAnswered(Exception):
-    """Sending on is in vain: the upstream has refused, or the connection is gone. The answer is still to be read."""
+    """Sending more is no use: the upstream has refused, or the connection is gone. The answer is still to be read."""
 
 
 def refuses(answer: bytes) -> bool:
@@ -224,7 +224,7 @@ class Wire(asyncio.BufferedProtocol):
         return self._waiter
 
     def _wake(self) -> None:
-        """Let whoever waits go on: at once, but where TLS is in the middle of something."""
+        """Let the waiting task go on: at once, but where TLS is in the middle of something."""
         waiter = self._waiter
         if waiter is None or waiter.done():
             return
@@ -237,7 +237,7 @@ class Wire(asyncio.BufferedProtocol):
     def _set_alarm(self, timeout: float | None) -> None:
         """Whoever waits from now on waits until `timeout` seconds from now, or for ever.
 
-        A timer for each wait would cost more than all else about it: there is one, which looks anew when it goes off
+        A timer for each wait would cost more than all else about it: there is one, which looks again when it goes off
         too soon, and most never do.
         """
         if timeout is None:

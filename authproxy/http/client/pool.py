@@ -1,6 +1,6 @@
 """Connections to one address: a bounded number, used again where they were left whole, closed where they were not.
 
-Connections are lent: whoever takes one gives it back, in one step that cannot be interrupted. So a request that is
+Connections are lent: a borrower gives its connection back, in one step that cannot be interrupted. So a request that is
 cancelled, at whatever moment, costs no place. See docs/decisions/0026-speak-http-with-the-upstream.md.
 """
 

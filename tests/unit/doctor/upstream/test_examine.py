@@ -106,7 +106,7 @@ CASES = [
         "failed",
         ["credentials of the kind 'negotiate'"],
     ),
-    Case("no catalog", {CATALOG: answer(404)}, "catalog", "warning", ["is not to be had (404)"]),
+    Case("no catalog", {CATALOG: answer(404)}, "catalog", "warning", ["is not available (404)"]),
     Case("a catalog that is no list", {CATALOG: answer(200, "{}")}, "catalog", "failed", ["cannot be read"]),
     Case("a catalog of null", {CATALOG: answer(200, '{"repositories": null}')}, "catalog", "ok", ["no name"]),
     Case("a catalog of one", {CATALOG: answer(200, ONE)}, "catalog", "ok", ["one name, too few"]),
