@@ -226,7 +226,7 @@ def test_without_certificates_in_tokens_the_bundle_has_one_for_each_key(
     bundle = x509.load_pem_x509_certificates(Path("authproxy-bundle.pem").read_bytes())
     keys = read_ring(Path("data/keys"), time.time()).values()
     assert [certificate.public_key() for certificate in bundle] == [key.public for key in keys]
-    assert "needs it anew" in said.splitlines()[0]
+    assert "needs the new bundle and a restart" in said.splitlines()[0]
     assert lines_for(served, said)["rootcertbundle"].endswith("/authproxy-bundle.pem")
     assert f"# CNCF Distribution {other}, config.yml: no, it knows keys by another name" in said
 
