@@ -4,11 +4,13 @@ import datetime as dt
 import os
 import re
 import ssl
+import subprocess
 import time
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -66,11 +68,16 @@ class Nursery:
         prepare(layout, {PASSWORD_VARIABLE: ADMIN_PASSWORD}, now=dt.datetime.now(dt.UTC))
         self.issuer = Issuer(KeyRing.open(layout.data / "keys"), ISSUER, SERVICE, 3600)
         self.trust = ssl.create_default_context(cafile=str(layout.certs / "ca.pem"))
-        self._started: list[warm.Process] = []
+        self._started: list[warm.Process | subprocess.Popen[bytes]] = []
 
     @contextmanager
-    def server(self, root: Path, settings: Mapping[str, str] | None = None) -> Iterator[Served]:
-        """A server over a storage folder for the length of a block. It must not have met a fault of its own."""
+    def server(
+        self, root: Path, settings: Mapping[str, str] | None = None, *, program: Sequence[str] = (warm.AUTHPROXY,)
+    ) -> Iterator[Served]:
+        """A server over a storage folder for the length of a block. It must not have met a fault of its own.
+
+        `program` is what `serve` is an argument of.
+        """
         log = root.with_name(f"{root.name}.{time.monotonic_ns()}.log")
         variables = environment(
             self.folder,
@@ -79,14 +86,7 @@ class Nursery:
             **(settings or {}),
         )
         with Path(os.devnull).open("rb") as nothing, log.open("ab") as output:
-            process = warm.start(
-                (warm.AUTHPROXY, "serve", "--embedded"),
-                folder=self.folder,
-                env=variables,
-                stdin=nothing,
-                stdout=output,
-                stderr=output,
-            )
+            process = _start((*program, "serve", "--embedded"), self.folder, variables, nothing, output)
         self._started.append(process)
         served = Served(_wait_for_port(process, log), root, log, self)
         try:
@@ -141,7 +141,15 @@ async def _check_version(response: httpx.Response) -> None:
     assert response.headers["Docker-Distribution-API-Version"] == "registry/2.0", response
 
 
-def _wait_for_port(process: warm.Process, log: Path) -> int:
+def _start(
+    command: Sequence[str], folder: Path, variables: Mapping[str, str], stdin: IO[bytes], output: IO[bytes]
+) -> warm.Process | subprocess.Popen[bytes]:
+    if warm.is_ours(command, variables):
+        return warm.start(command, folder=folder, env=variables, stdin=stdin, stdout=output, stderr=output)
+    return subprocess.Popen(command, cwd=folder, env=variables, stdin=stdin, stdout=output, stderr=output)
+
+
+def _wait_for_port(process: warm.Process | subprocess.Popen[bytes], log: Path) -> int:
     deadline = time.monotonic() + READY_WITHIN_S
     while True:
         has_ended = process.poll() is not None
