@@ -19,7 +19,8 @@ from authproxy.errors import StartError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from authproxy.config.settings import Settings, Token
+    from authproxy.config.sections.token import Token
+    from authproxy.config.settings import Settings
     from authproxy.token.jose_header import HeaderStyle
     from authproxy.token.keyfiles import RingKey
 

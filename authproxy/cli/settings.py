@@ -9,7 +9,8 @@ from authproxy.errors import StartError
 
 if TYPE_CHECKING:
     from authproxy.config.load import Loaded
-    from authproxy.config.settings import Settings, Token
+    from authproxy.config.sections.token import Token
+    from authproxy.config.settings import Settings
 
 
 def find_settings(config: Path | None) -> "Settings":

@@ -14,8 +14,9 @@ from authproxy.config.document.messages import Fault, dotted, explain, faulty
 from authproxy.config.document.schema import below, leaves, section_of
 from authproxy.config.document.tree import Document, KeyPath, MapNode, Place, Plain, TextNode, read_document
 from authproxy.config.kubernetes_wrapper import check_not_wrapped
+from authproxy.config.mode import Mode
 from authproxy.config.overrides import CONFIGURATION_PATH, apply_overrides
-from authproxy.config.settings import Mode, Settings
+from authproxy.config.settings import Settings
 from authproxy.errors import StartError
 
 # Where the images of CNCF Distribution 3.x and 2.8 keep theirs.
@@ -138,8 +139,8 @@ def _warnings(document: Document, settings: Settings, not_as_written: list[str],
         warnings.append(f"no such key, so without effect: {', '.join(unknown)}")
     if settings.http.debug.prometheus.enabled and settings.http.debug.addr is None:
         warnings.append(f"{document.name}: http.debug.prometheus: no metrics without http.debug.addr; write one")
-    if settings.has_core and settings.storage is not None and settings.storage.inmemory is not None:
-        warnings.append(f"{document.name}: storage.inmemory: everything is lost when the server ends")
+    if settings.has_core and settings.storage is not None and not settings.storage.outlives_the_process:
+        warnings.append(f"{document.name}: storage.{settings.storage.kind}: everything is lost when the server ends")
     if settings.mode is Mode.OPEN and settings.auth is None:
         warnings.append(
             f"{document.name}: neither auth nor token: anybody may read, write and delete;"

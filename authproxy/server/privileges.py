@@ -52,10 +52,10 @@ def step_down(settings: Settings, environ: Mapping[str, str]) -> str | None:
 
 def find_foreign_storage(settings: Settings) -> str | None:
     """A warning where root serves a storage folder that another account may lead elsewhere; None where it doesn't."""
-    storage = settings.storage
-    if os.geteuid() != 0 or not settings.has_core or storage is None or storage.filesystem is None:
+    if os.geteuid() != 0:
         return None
-    account = find_place(storage.filesystem.rootdirectory).account
+    accounts = (find_place(folder).account for folder in settings.storage_folders.values())
+    account = next((account for account in accounts if account is not None), None)
     if account is None:
         return None
     return (
@@ -74,9 +74,7 @@ def parse_account(named: str, said_by: str = VARIABLE) -> tuple[int, int]:
 
 def _written(settings: Settings) -> tuple[Path, ...]:
     """The folders that the server writes to, and the file of the audit log."""
-    folders: list[Path] = []
-    if settings.has_core and settings.storage is not None and settings.storage.filesystem is not None:
-        folders.append(settings.storage.filesystem.rootdirectory)
+    folders = list(settings.storage_folders.values())
     if settings.token is not None:
         folders += [folder for folder in (settings.token.keys, settings.token.state) if folder is not None]
     if settings.audit is not None and settings.audit.file is not None:

@@ -8,9 +8,12 @@ from typing import NamedTuple, TypeAlias
 
 from authproxy.asgi import App
 from authproxy.audit.event import Record
+from authproxy.config.mode import Mode
 from authproxy.config.sections.auth import Auth, AuthHtpasswd, AuthSilly, AuthToken
+from authproxy.config.sections.identities import HtpasswdSource, Identity, UsersSource
 from authproxy.config.sections.storage import UploadPurging
-from authproxy.config.settings import HtpasswdSource, Identity, Mode, Settings, Token, UsersSource
+from authproxy.config.sections.token import Token
+from authproxy.config.settings import Settings
 from authproxy.edge.audit import AuditRefusals
 from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute, TokenVerifier, Users
 from authproxy.edge.challenge import BasicChallenge, BearerChallenge, ChallengeMaker

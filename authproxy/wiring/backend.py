@@ -4,10 +4,11 @@ import re
 
 from authproxy.asgi import App
 from authproxy.config.document.regex import compile_pattern
-from authproxy.config.sections.storage import Storage, UploadPurging
+from authproxy.config.sections.storage import Filesystem, InMemory, Storage, UploadPurging
+from authproxy.config.sections.token import Token
 from authproxy.config.sections.upstreams import UpstreamEntry
 from authproxy.config.sections.validation import Urls, Validation
-from authproxy.config.settings import Settings, Token
+from authproxy.config.settings import Settings
 from authproxy.content import ContentFor
 from authproxy.errors import StartError
 from authproxy.metrics.families import UPLOADS_PURGED
@@ -104,13 +105,14 @@ def _purge(driver: Driver, row: UploadPurging, metrics: Metrics) -> PurgeUploads
 
 
 def _make_driver(storage: Storage) -> Driver:
-    if storage.filesystem is not None:
-        return FilesystemDriver(
-            storage.filesystem.rootdirectory,
-            threads=storage.filesystem.maxthreads,
-            read_only=storage.maintenance.readonly.enabled,
-        )
-    return MemoryDriver()
+    match storage:
+        case Storage(filesystem=Filesystem() as row):
+            read_only = storage.maintenance.readonly.enabled
+            return FilesystemDriver(row.rootdirectory, threads=row.maxthreads, read_only=read_only)
+        case Storage(inmemory=InMemory()):
+            return MemoryDriver()
+        case _:
+            raise AssertionError(f"a storage without its driver: {storage.kind}")
 
 
 def core_rules(settings: Settings) -> Rules:

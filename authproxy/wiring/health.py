@@ -30,8 +30,10 @@ def make_checks(settings: Settings) -> Checks:
 def _storage(settings: Settings) -> Iterator[Check]:
     """A folder is looked at. Memory always answers, and what lies behind an upstream is nothing of ours."""
     row, storage = settings.health.storagedriver, settings.storage
-    if row.enabled and settings.has_core and storage is not None and storage.filesystem is not None:
-        root, is_read_only = storage.filesystem.rootdirectory, storage.maintenance.readonly.enabled
+    if not row.enabled or storage is None:
+        return
+    is_read_only = storage.maintenance.readonly.enabled
+    for root in settings.storage_folders.values():
         # What a start makes is missing where nothing may be made, in a folder that nobody has pushed to.
         look = partial(look_at_folder, root if is_read_only else root / ROOT, for_writing=not is_read_only)
         yield storage_check(look, interval=row.interval, threshold=row.threshold)

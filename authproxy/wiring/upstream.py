@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from authproxy.access import Access
+from authproxy.config.sections.token import Token as TokenSection
 from authproxy.config.sections.upstream import Upstream as Section
 from authproxy.config.sections.upstream import UpstreamHealth
-from authproxy.config.settings import Token as TokenSection
 from authproxy.errors import StartError
 from authproxy.http.client.address import parse_addresses
 from authproxy.http.client.tls import TlsFiles, open_tls

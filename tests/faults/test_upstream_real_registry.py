@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import bcrypt
 import httpx
 
+from authproxy.config.sections.token import Token
 from authproxy.config.sections.upstream import Upstream as Section
-from authproxy.config.settings import Token
 from authproxy.health.checks import Checks
 from authproxy.metrics.metrics import Metrics
 from authproxy.proxy.upstream import Upstream

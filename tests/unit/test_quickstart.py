@@ -9,7 +9,7 @@ import pytest
 
 from authproxy.config.document.scalars import Address
 from authproxy.config.load import load_values
-from authproxy.config.settings import Mode
+from authproxy.config.mode import Mode
 from authproxy.errors import StartError
 from authproxy.identity.bcrypt_hash import check_password
 from authproxy.identity.htpasswd import load_htpasswd

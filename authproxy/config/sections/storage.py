@@ -2,13 +2,21 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, model_validator
 
 from authproxy.config.document.messages import conflict
 from authproxy.config.document.scalars import Boolean, Count, Duration, NonNegativeDuration, format_duration
 from authproxy.config.document.schema import Section
+
+if TYPE_CHECKING:
+    from authproxy.config.settings import Settings
+
+StorageKind = Literal["filesystem", "inmemory"]
+STORAGE_KINDS: tuple[StorageKind, ...] = get_args(StorageKind)
+# Drivers whose content only one process sees, and only while it runs.
+LOCAL_TO_A_PROCESS: tuple[StorageKind, ...] = ("inmemory",)
 
 # A shorter interval would do nothing but look.
 MIN_INTERVAL = timedelta(seconds=1)
@@ -87,8 +95,46 @@ class Storage(Section):
 
     maintenance: Maintenance = Maintenance()
 
+    @property
+    def kind(self) -> StorageKind | None:
+        """The driver that is named; None if none is."""
+        return next((kind for kind in STORAGE_KINDS if getattr(self, kind) is not None), None)
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The folders of this machine that the content is in, by the key that names each; a bucket has none."""
+        if self.filesystem is None:
+            return {}
+        return {"storage.filesystem.rootdirectory": self.filesystem.rootdirectory}
+
+    @property
+    def outlives_the_process(self) -> bool:
+        """Whether content is still there when the server starts again, and is the same for all its workers."""
+        return self.kind not in LOCAL_TO_A_PROCESS
+
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if self.filesystem is not None and self.inmemory is not None:
-            raise conflict("one driver only; remove the other", ("filesystem",), ("inmemory",))
+        named = [(kind,) for kind in STORAGE_KINDS if getattr(self, kind) is not None]
+        if len(named) > 1:
+            raise conflict("one driver only; remove the other", *named)
         return self
+
+
+def check_storage(settings: "Settings") -> None:
+    """The core needs `storage` with a driver; memory excludes more than one worker."""
+    if not settings.has_core:
+        return
+    storage = settings.storage
+    if storage is None and settings.upstreams:
+        core = next(place for place, entry in enumerate(settings.upstreams) if entry.backend)
+        raise conflict("the core keeps its content in storage; write that section", ("upstreams", core, "backend"))
+    if storage is None:
+        raise conflict("neither says where content lies; write one of them", ("storage",), ("upstream",))
+    if storage.kind is None:
+        raise conflict("no driver is named; write filesystem: {rootdirectory: FOLDER}", ("storage",))
+    if not storage.outlives_the_process and settings.http.workers > 1:
+        raise conflict(
+            "each worker would have a memory of its own; write workers: 1, or use storage.filesystem",
+            ("storage", storage.kind),
+            ("http", "workers"),
+        )

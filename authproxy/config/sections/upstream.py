@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, PlainValidator, model_validator
 
@@ -10,6 +10,9 @@ from authproxy.config.document.messages import conflict
 from authproxy.config.document.scalars import BaseUrl, Count, parse_base_url
 from authproxy.config.document.schema import Section
 from authproxy.config.sections.health import Period
+
+if TYPE_CHECKING:
+    from authproxy.config.settings import Settings
 
 
 def _read_urls(value: Any) -> str | tuple[str, ...]:
@@ -148,3 +151,22 @@ class Upstream(Section):
         if self.authorization == "mint" and self.service is None:
             raise conflict("it needs service, whom the tokens are for; write it", ("authorization",))
         return self
+
+
+def check_upstream(settings: "Settings") -> None:
+    """Another registry excludes what restricts our own: it would restrict nothing there."""
+    if settings.upstream is None and not any(entry.url for entry in settings.upstreams):
+        return
+    without_effect: list[tuple[str, ...]] = []
+    if not settings.has_core and settings.storage is not None and settings.storage.maintenance.readonly.enabled:
+        without_effect.append(("storage", "maintenance", "readonly"))
+    if settings.validation.manifests.urls.allow or settings.validation.manifests.urls.deny:
+        without_effect.append(("validation", "manifests", "urls"))
+    if settings.policy.repository.classes:
+        without_effect.append(("policy", "repository", "classes"))
+    if without_effect:
+        raise conflict(
+            "what is pushed goes to the upstream unseen; remove this, and restrict it there",
+            *without_effect,
+            ("upstreams" if settings.upstreams else "upstream",),
+        )

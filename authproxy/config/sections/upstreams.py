@@ -1,7 +1,7 @@
 """`upstreams`: several registries behind this edge, the core perhaps among them. All of it is ours."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
 from pydantic import model_validator
 
@@ -11,6 +11,9 @@ from authproxy.config.document.schema import Section, fields_of
 from authproxy.config.sections.upstream import Upstream, Urls
 from authproxy.errors import NameInvalid
 from authproxy.reference import parse_repository
+
+if TYPE_CHECKING:
+    from authproxy.config.settings import Settings
 
 EVERYTHING = "**"
 _BELOW = "/**"
@@ -115,7 +118,7 @@ class UpstreamEntry(Upstream, Matching):
         return self
 
 
-def check_entries(entries: Sequence[UpstreamEntry]) -> None:
+def _check_entries(entries: Sequence[UpstreamEntry]) -> None:
     """Raise the error of a configuration in which two entries match the same."""
     seen: dict[str, int] = {}
     for place, entry in enumerate(entries):
@@ -131,3 +134,14 @@ def check_entries(entries: Sequence[UpstreamEntry]) -> None:
 def keeps_in_storage(entries: Sequence[UpstreamEntry]) -> bool:
     """Whether the core is among them."""
     return any(entry.backend == "core" for entry in entries)
+
+
+def check_upstreams(settings: "Settings") -> None:
+    """`upstreams` excludes `upstream`, and no two entries match the same."""
+    if settings.upstream is not None and settings.upstreams:
+        raise conflict(
+            "these exclude each other; write the first as an entry of the other, with match: '**'",
+            ("upstream",),
+            ("upstreams",),
+        )
+    _check_entries(settings.upstreams)

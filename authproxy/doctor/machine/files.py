@@ -52,10 +52,9 @@ def find_read_fault(installation: Installation, key: str, path: Path) -> Finding
 
 
 def _written(installation: Installation) -> Iterator[tuple[str, Path]]:
-    settings, storage = installation.settings, installation.settings.storage
-    is_served = settings.has_core and storage is not None and not storage.maintenance.readonly.enabled
-    if is_served and storage is not None and storage.filesystem is not None:
-        yield "storage.filesystem.rootdirectory", storage.filesystem.rootdirectory
+    settings = installation.settings
+    if settings.storage is not None and not settings.storage.maintenance.readonly.enabled:
+        yield from settings.storage_folders.items()
     if settings.token is not None:
         yield "token.keys", settings.token.keys
         if settings.token.state is not None:

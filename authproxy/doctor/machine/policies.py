@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from authproxy.config.settings import Mode
+from authproxy.config.mode import Mode
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.machine.files import find_read_fault
 from authproxy.doctor.machine.installation import Installation

@@ -52,8 +52,7 @@ def judge_space(where: str, free_bytes: int, free_files: int | None) -> Finding:
 
 def _written(installation: Installation) -> Iterator[tuple[str, Path]]:
     settings = installation.settings
-    if settings.has_core and settings.storage is not None and settings.storage.filesystem is not None:
-        yield "storage.filesystem.rootdirectory", settings.storage.filesystem.rootdirectory
+    yield from settings.storage_folders.items()
     if settings.audit is not None and settings.audit.file is not None:
         yield "audit.file.path", settings.audit.file.path
     if settings.token is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from authproxy.config.settings import Identity
+from authproxy.config.sections.identities import Identity
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.machine.files import find_closed, find_read_fault
 from authproxy.doctor.machine.installation import Installation

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from authproxy.config.settings import Mode
+from authproxy.config.mode import Mode
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.response import OK, RegistryResponse
 from authproxy.doctor.tokens.challenge import BASIC, BEARER, AuthRequirement, find_wanted

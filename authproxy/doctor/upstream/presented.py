@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from authproxy.access import Access
 from authproxy.clock import Clock
-from authproxy.config.settings import Mode
+from authproxy.config.mode import Mode
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.tokens.examine import Ours, signing_now
 from authproxy.doctor.upstream.questions import CredentialSource

@@ -5,7 +5,7 @@ import pytest
 
 from authproxy.config.document.scalars import Address
 from authproxy.config.load import find_file, load, load_values
-from authproxy.config.settings import Mode
+from authproxy.config.mode import Mode
 from authproxy.errors import StartError
 
 SMALL = "version: 0.1\nstorage: filesystem\nauth: none\n"

@@ -6,11 +6,15 @@ from pydantic import ValidationError
 
 from authproxy.config.document.messages import validate_document
 from authproxy.config.document.tree import parse_document
+from authproxy.config.mode import Mode
 from authproxy.config.sections.auth import Auth, AuthHtpasswd
 from authproxy.config.sections.http import Http
+from authproxy.config.sections.identities import HtpasswdSource, Identity, UsersSource
+from authproxy.config.sections.policies import Policies
 from authproxy.config.sections.storage import Filesystem, Storage
+from authproxy.config.sections.token import Token
 from authproxy.config.sections.upstream import Upstream
-from authproxy.config.settings import HtpasswdSource, Identity, Mode, Policies, Settings, Token, UsersSource
+from authproxy.config.settings import Settings
 
 BASE = "version: 0.1\nstorage: {filesystem: {}}\n"
 HTPASSWD = "auth: {htpasswd: {realm: r, path: first}}\n"

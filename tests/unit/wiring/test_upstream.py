@@ -7,8 +7,8 @@ import pytest
 
 from authproxy.access import pull
 from authproxy.authorization import Bearer
+from authproxy.config.sections.token import Token
 from authproxy.config.sections.upstream import Upstream as Section
-from authproxy.config.settings import Token
 from authproxy.errors import StartError
 from authproxy.health.checks import Checks
 from authproxy.metrics.metrics import Metrics

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from authproxy.config.mode import Mode
 from authproxy.config.sections.upstream import Upstream
-from authproxy.config.settings import Mode
 from authproxy.doctor.finding import Level
 from authproxy.doctor.response import RegistryResponse
 from authproxy.doctor.upstream.admission import Clients, judge_challenge, judge_entry

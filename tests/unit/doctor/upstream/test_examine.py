@@ -10,8 +10,8 @@ from operator import attrgetter
 
 import pytest
 
+from authproxy.config.mode import Mode
 from authproxy.config.sections.upstream import Upstream
-from authproxy.config.settings import Mode
 from authproxy.doctor import handshake
 from authproxy.doctor import response as answers
 from authproxy.doctor.finding import Finding

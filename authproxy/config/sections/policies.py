@@ -1,0 +1,37 @@
+"""`policies`: who may do what. All of it is ours."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from authproxy.config.document.messages import conflict
+from authproxy.config.document.schema import Section
+from authproxy.config.mode import Mode
+
+if TYPE_CHECKING:
+    from authproxy.config.settings import Settings
+
+
+class Policies(Section):
+    """Who may do what. Needs `token` or `auth.htpasswd`."""
+
+    path: Path
+    """A policy file, or a folder of which every `*.yaml` is one. A change is in force within two seconds."""
+
+
+# Sections without effect unless callers are asked who they are.
+NEED_KNOWN_CALLERS = ("identities", "policies", "audit")
+# Sections about users of ours: without effect where another token server knows the users.
+NEED_OWN_USERS = ("identities", "policies")
+
+
+def check_known_callers(settings: "Settings") -> None:
+    """What is about callers needs a mode in which they are known here."""
+    if settings.mode in (Mode.OPEN, Mode.SILLY) and (unused := _present(settings, NEED_KNOWN_CALLERS)):
+        raise conflict("without token or auth.htpasswd nobody is asked who they are; add one of them", *unused)
+    if settings.mode is Mode.VERIFY and (unused := _present(settings, NEED_OWN_USERS)):
+        raise conflict("auth.token leaves users and their rights to another token server; remove this", *unused)
+
+
+def _present(settings: "Settings", names: Iterable[str]) -> list[tuple[str]]:
+    return [(name,) for name in names if getattr(settings, name)]

@@ -1,0 +1,76 @@
+"""`token`: our own token server. All of it is ours."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator
+
+from authproxy.config.document.messages import conflict
+from authproxy.config.document.scalars import Boolean, Duration, Url, format_duration
+from authproxy.config.document.schema import Section
+
+if TYPE_CHECKING:
+    from authproxy.config.settings import Settings
+
+# Clients take a token without expires_in for one of 60 seconds, and Docker's specification names 60 as the least.
+MIN_LIFETIME = timedelta(seconds=60)
+
+
+def _long_enough(value: timedelta) -> timedelta:
+    if value < MIN_LIFETIME:
+        raise ValueError(f"too short; allowed: {format_duration(MIN_LIFETIME)} or more")
+    return value
+
+
+class Token(Section):
+    """Our own token server at `/token`. Not together with `auth.token`; needs `policies`."""
+
+    issuer: str = "authproxy"
+    """The issuer (`iss`) of the tokens. Default `authproxy`."""
+
+    service: str = "authproxy"
+    """The audience (`aud`) of the tokens, and the `service` of the challenge. Default `authproxy`."""
+
+    realm: Url | None = None
+    """The URL of `/token` that the challenge names. Default: `/token` on the host that the client asked."""
+
+    lifetime: Annotated[Duration, AfterValidator(_long_enough)] = timedelta(minutes=5)
+    """How long a token is good, as a duration such as `5m`. Default `5m`; at least `1m`, since clients take less for a
+    minute. A removed user can still use a token for this long."""
+
+    refresh: Boolean = True
+    """Whether `docker login` and others that ask for one get a refresh token, which they store in the place of the
+    password. Default `true`. With `false` they store the password, clients that know no such tokens can use what they
+    stored, and refresh tokens that were given out before are refused: everybody signs in once more."""
+
+    algorithm: Literal["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "EdDSA"] = "ES256"
+    """What a key that is made signs with: the first one, and those of `authproxy key rotate`; keys that there are keep
+    theirs. Default `ES256`. CNCF Distribution 2.8 verifies no `EdDSA`."""
+
+    kid: Literal["rfc7638", "libtrust"] = "rfc7638"
+    """How tokens name the key that signed them: by its RFC 7638 thumbprint, or by libtrust's fingerprint, for CNCF
+    Distribution 2.8 without `x5c`. Default `rfc7638`. Both are understood here."""
+
+    x5c: Literal["none", "leaf", "chain"] = "none"
+    """The certificates in a token's header, for registries that verify by a `rootcertbundle`: `none`, the key's own
+    (`leaf`), or that and the authority's (`chain`). Default `none`. The authority `ca.pem` is made in `token.keys`; a
+    registry that holds it goes on verifying when keys change. Who has `jwks` alone refuses tokens with them.
+    """
+
+    keys: Path
+    """The folder of the signing keys, shared by all nodes. It is made, with a first key, where it is missing."""
+
+    state: Path | None = None
+    """The folder of what `authproxy token revoke` says, shared by all nodes. It is made where it is missing. Default:
+    none, and tokens cannot be revoked."""
+
+
+def check_token(settings: "Settings") -> None:
+    """`token` excludes every `auth` but `auth.htpasswd`, and needs `policies`."""
+    if settings.token is None:
+        return
+    if settings.auth is not None and settings.auth.htpasswd is None:
+        raise conflict("these exclude each other; remove one of them", ("token",), ("auth", settings.auth.kind))
+    if settings.policies is None:
+        raise conflict("token needs policies, which say who may do what; write policies: {path: …}", ("token",))
