@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from authproxy.config.aside import set_aside
 from authproxy.config.deprecated import modernize
 from authproxy.config.document.edit import from_values
 from authproxy.config.document.messages import Fault, dotted, explain, faulty
@@ -17,6 +16,7 @@ from authproxy.config.kubernetes_wrapper import check_not_wrapped
 from authproxy.config.mode import Mode
 from authproxy.config.overrides import CONFIGURATION_PATH, apply_overrides
 from authproxy.config.settings import Settings
+from authproxy.config.unsupported import set_aside
 from authproxy.errors import StartError
 
 # Where the images of CNCF Distribution 3.x and 2.8 keep theirs.

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from authproxy.config.aside import is_set_aside, may_follow
 from authproxy.config.document.edit import placed, with_value
 from authproxy.config.document.messages import dotted
 from authproxy.config.document.schema import at, below, fields_of, is_path, is_scalar, section_of
@@ -30,6 +29,7 @@ from authproxy.config.document.tree import (
 )
 from authproxy.config.document.tree import parse_document as parse
 from authproxy.config.settings import Settings
+from authproxy.config.unsupported import is_set_aside, may_follow
 
 PREFIX = "REGISTRY_"
 IN_FILE = "_FILE"

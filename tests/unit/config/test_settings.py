@@ -99,3 +99,24 @@ HEADERS = {"a space in the name": "{'a b': [x]}", "a line end in the value": '{X
 def test_a_header_that_would_break_an_answer_is_refused(headers: str) -> None:
     with pytest.raises(Exception, match=r"config.yml:3: http.headers: .*header"):
         settings(f"{BASE}http: {{headers: {headers}}}\n")
+
+
+STORAGES = {
+    "a folder": ("storage: {filesystem: {rootdirectory: data}}\n", "filesystem", ["data"], True),
+    "memory": ("storage: {inmemory: {}}\n", "inmemory", [], False),
+    "a folder that no core uses": ("storage: {filesystem: {}}\nupstream: {url: http://a}\n", "filesystem", [], True),
+}
+
+
+@pytest.mark.parametrize(("text", "kind", "folders", "outlives"), STORAGES.values(), ids=STORAGES)
+def test_the_storage_says_what_it_is(text: str, kind: str, folders: list[str], outlives: bool) -> None:  # noqa: FBT001
+    loaded = settings("version: 0.1\n" + text)
+    assert loaded.storage is not None
+    assert (loaded.storage.kind, loaded.storage.outlives_the_process) == (kind, outlives)
+    assert list(map(str, loaded.storage_folders.values())) == folders
+
+
+def test_an_identity_is_of_one_kind_of_any_number() -> None:
+    for kinds in ({}, {"htpasswd": HtpasswdSource(path=Path("a")), "users": UsersSource(path=Path("b"))}):
+        with pytest.raises(ValidationError, match="each entry takes exactly one of: htpasswd, users"):
+            Identity.model_validate(kinds)

@@ -3,13 +3,12 @@ from operator import attrgetter
 
 import pytest
 
-from authproxy.config.aside import GROUPS, is_set_aside, set_aside
 from authproxy.config.deprecated import RENAMED
 from authproxy.config.document.edit import from_values
 from authproxy.config.document.schema import at
 from authproxy.config.document.tree import Document, Place, Plain
 from authproxy.config.settings import Settings
-from authproxy.config.unsupported import LATER, Later
+from authproxy.config.unsupported import GROUPS, LATER, Later, is_set_aside, set_aside
 
 # CNCF Distribution 2.8 and 3.x, "Configuring a registry": every key of its list, `name{below,below}` for several.
 DISTRIBUTION = """
