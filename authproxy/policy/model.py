@@ -19,7 +19,7 @@ from authproxy.config.document.scalars import format_duration
 from authproxy.policy.claims import claim_values
 from authproxy.policy.condition import Condition
 from authproxy.policy.glob import Glob
-from authproxy.policy.rule_index import ANYWHERE, Corner, Shelf, corners_of, file_rules, find_corner
+from authproxy.policy.rule_index import ANYWHERE, RuleBucket, RuleIndex, buckets_of, file_rules, find_bucket
 from authproxy.policy.tags import TagGlob
 from authproxy.principal import Principal
 
@@ -123,9 +123,9 @@ class Resources:
             glob.matches(target.repository, target.caller) for glob in self.repositories
         )
 
-    def corners(self) -> frozenset[Corner]:
+    def buckets(self) -> frozenset[RuleBucket]:
         """A literal text for each glob by which it can be filed."""
-        return frozenset(map(find_corner, self.repositories)) or frozenset([ANYWHERE])
+        return frozenset(map(find_bucket, self.repositories)) or frozenset([ANYWHERE])
 
     def __str__(self) -> str:
         repositories = ", ".join(glob.text for glob in self.repositories) or "the registry"
@@ -186,8 +186,8 @@ class PolicySet:
     """
 
     rules: tuple[Rule, ...] = ()
-    _filed: Mapping[tuple[Action, Corner], Shelf] = field(init=False, repr=False, compare=False)
-    _served: Mapping[Action, frozenset[Corner]] = field(init=False, repr=False, compare=False)
+    _filed: Mapping[tuple[Action, RuleBucket], RuleIndex] = field(init=False, repr=False, compare=False)
+    _served: Mapping[Action, frozenset[RuleBucket]] = field(init=False, repr=False, compare=False)
     has_conditions: bool = field(init=False, repr=False, compare=False)  # whether any rule has one
 
     def __post_init__(self) -> None:
@@ -205,25 +205,25 @@ class PolicySet:
 
         Cheap enough for every request. If False, the token decides alone.
         """
-        if (corners := self._served.get(action)) is None:
+        if (buckets := self._served.get(action)) is None:
             return False
         first, last = repository.partition("/")[0], repository.rpartition("/")[2]
-        return not corners.isdisjoint(corners_of(first, last))
+        return not buckets.isdisjoint(buckets_of(first, last))
 
     def candidates(self, target: Target) -> Iterator[Rule]:
         """Rules about this action and caller that could match this repository, perhaps repeatedly."""
         action, repository = target.action, target.repository
-        for corner in corners_of(repository[0], repository[-1]) if repository else (ANYWHERE,):
-            if (shelf := self._filed.get((action, corner))) is not None:
-                yield from shelf.about(target.caller)
+        for bucket in buckets_of(repository[0], repository[-1]) if repository else (ANYWHERE,):
+            if (index := self._filed.get((action, bucket))) is not None:
+                yield from index.about(target.caller)
 
 
-def _find_served(rules: Iterable[Rule]) -> dict[Action, frozenset[Corner]]:
+def _find_served(rules: Iterable[Rule]) -> dict[Action, frozenset[RuleBucket]]:
     """By action, the rules that can only be decided when a request is served."""
-    found: dict[Action, set[Corner]] = {}
+    found: dict[Action, set[RuleBucket]] = {}
     for rule in rules:
         hidden = rule.actions.intersection(HIDDEN_ACTIONS)
         actions = rule.actions if rule.resources.tags else hidden
         for action in {*actions, Action.PUSH} if hidden else actions:
-            found.setdefault(action, set()).update(rule.resources.corners())
-    return {action: frozenset(corners) for action, corners in found.items()}
+            found.setdefault(action, set()).update(rule.resources.buckets())
+    return {action: frozenset(buckets) for action, buckets in found.items()}

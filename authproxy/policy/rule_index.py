@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     from authproxy.policy.model import Action, Rule, SubjectKey
 
 
-class Corner(NamedTuple):
+class RuleBucket(NamedTuple):
     """The first or the last path segment of all that a glob matches; neither where names with different ones do."""
 
     first: str
     last: str
 
 
-ANYWHERE = Corner("", "")
+ANYWHERE = RuleBucket("", "")
 
 
-def find_corner(glob: Glob) -> Corner:
+def find_bucket(glob: Glob) -> RuleBucket:
     """Where all that a glob matches is filed."""
     if glob.literal_head is not None:
-        return Corner(glob.literal_head, "")
-    return ANYWHERE if glob.literal_tail is None else Corner("", glob.literal_tail)
+        return RuleBucket(glob.literal_head, "")
+    return ANYWHERE if glob.literal_tail is None else RuleBucket("", glob.literal_tail)
 
 
-def corners_of(first: str, last: str) -> tuple[Corner, Corner, Corner]:
+def buckets_of(first: str, last: str) -> tuple[RuleBucket, RuleBucket, RuleBucket]:
     """Where everything is filed that could be about a repository with these first and last path segments."""
-    return (ANYWHERE, Corner(first, ""), Corner("", last))
+    return (ANYWHERE, RuleBucket(first, ""), RuleBucket("", last))
 
 
 @dataclass(slots=True)
-class Shelf:
+class RuleIndex:
     """Rules by what they are about of a caller."""
 
     everyone: list["Rule"] = field(default_factory=list)
@@ -93,13 +93,13 @@ class Shelf:
                 yield from by_value[value]
 
 
-def file_rules(rules: Iterable["Rule"]) -> dict[tuple["Action", Corner], Shelf]:
+def file_rules(rules: Iterable["Rule"]) -> dict[tuple["Action", RuleBucket], RuleIndex]:
     """File rules, each wherever one of its globs belongs."""
-    filed: dict[tuple[Action, Corner], Shelf] = {}
+    filed: dict[tuple[Action, RuleBucket], RuleIndex] = {}
     for rule in rules:
         for action in rule.actions:
-            for corner in rule.resources.corners():
-                shelf = filed.setdefault((action, corner), Shelf())
+            for bucket in rule.resources.buckets():
+                index = filed.setdefault((action, bucket), RuleIndex())
                 for key in rule.subjects.any_of:
-                    shelf.add(key, rule)
+                    index.add(key, rule)
     return filed
