@@ -129,9 +129,11 @@ PROMISES = [
         f"The htpasswd file; bcrypt entries only. {CHANGE}",
         (FILES_OF_DISTRIBUTION,),
     ),
-    Promise("authproxy/config/settings.py", f"The htpasswd file; bcrypt entries only. {CHANGE}", (HTPASSWD,)),
-    Promise("authproxy/config/settings.py", f"The users file (YAML). {CHANGE}", (DISABLED, GROUPS)),
-    Promise("authproxy/config/settings.py", f"a folder of which every `*.yaml` is one. {CHANGE}", (POLICY,)),
+    Promise(
+        "authproxy/config/sections/identities.py", f"The htpasswd file; bcrypt entries only. {CHANGE}", (HTPASSWD,)
+    ),
+    Promise("authproxy/config/sections/identities.py", f"The users file (YAML). {CHANGE}", (DISABLED, GROUPS)),
+    Promise("authproxy/config/sections/policies.py", f"a folder of which every `*.yaml` is one. {CHANGE}", (POLICY,)),
     Promise("authproxy/config/sections/upstream.py", f"the password of `username`. {CHANGE}", (FILES_OF_DISTRIBUTION,)),
     Promise(
         "authproxy/token/anonymous_cache.py", "everything is still in force within two seconds", (POLICY, ANONYMOUS)
