@@ -1,10 +1,10 @@
 """What a stored manifest depends on. Nobody has checked it: another program may have written it."""
 
+import json
 from typing import Any, NamedTuple
 
 from authproxy.digest import Digest
-from authproxy.errors import ManifestInvalid
-from authproxy.oci.manifest import find_digest, parse_object
+from authproxy.oci.manifest import find_digest
 
 
 class Dependencies(NamedTuple):
@@ -15,10 +15,16 @@ class Dependencies(NamedTuple):
 
 
 def read_dependencies(content: bytes) -> Dependencies:
-    """Read a manifest's bytes. A manifest that cannot be read depends on nothing."""
+    """Read a manifest's bytes. A manifest that cannot be read depends on nothing.
+
+    Read as leniently as JSON allows: these digests are kept, and another program may have stored a manifest that our
+    registry would refuse.
+    """
     try:
-        body = parse_object(content)
-    except ManifestInvalid:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return Dependencies()
+    if not isinstance(body, dict):
         return Dependencies()
     return Dependencies(
         _digests([body.get("config"), *_entries(body.get("layers"))]), _digests(_entries(body.get("manifests")))

@@ -6,12 +6,14 @@ Read as any registry or archive may hold them. `registry/manifest_checks.py` dec
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, cast
 
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid, ManifestInvalid
 from authproxy.oci.media_types import INDEXES, MANIFESTS, NON_DISTRIBUTABLE, OCI_IMAGE, OCI_INDEX, SCHEMA_1
 
+# The fields of most descriptors: without others there is nothing more to read.
+_USUAL_FIELDS = frozenset({"mediaType", "digest", "size", "platform"})
 # What costs time to parse.
 _PARTS = (b"{", b"[", b",")
 
@@ -59,8 +61,8 @@ class Descriptor:
         `place` says where in the manifest it is, for the error: `layers[0]`.
         """
         match value:
-            case {"mediaType": str(media_type), "digest": str(text), "size": int(size), **more} if (
-                size >= 0 and not isinstance(size, bool)
+            case {"mediaType": str(media_type), "digest": str(text), "size": int(size)} if size >= 0 and not isinstance(
+                size, bool
             ):
                 pass
             case _:
@@ -69,15 +71,17 @@ class Descriptor:
             digest = parse_digest(text)
         except DigestInvalid as error:
             raise ManifestInvalid(f"{place}: {error}", detail=error.detail) from None
-        if not more:
-            return cls(media_type, digest, size)
-        urls, artifact_type = more.get("urls"), more.get("artifactType")
+        assert isinstance(value, dict)
+        platform = _find_platform(value["platform"]) if "platform" in value else None
+        if value.keys() <= _USUAL_FIELDS:
+            return cls(media_type, digest, size, platform)
+        urls, artifact_type = value.get("urls"), value.get("artifactType")
         return cls(
             media_type,
             digest,
             size,
-            _find_platform(more.get("platform")),
-            _texts(more.get("annotations")),
+            platform,
+            _texts(value.get("annotations")),
             tuple(url for url in urls if isinstance(url, str)) if isinstance(urls, list) else (),
             artifact_type if isinstance(artifact_type, str) else None,
         )
@@ -254,8 +258,8 @@ def _descriptors(body: dict[str, Any], key: str) -> tuple[Descriptor, ...]:
 
 def _find_platform(value: object) -> Platform | None:
     match value:
-        case {"architecture": str(architecture), "os": str(system), **more}:
-            variant = more.get("variant")
+        case {"architecture": str(architecture), "os": str(system)}:
+            variant = cast("dict[str, Any]", value).get("variant")
             return Platform(system, architecture, variant if isinstance(variant, str) else "")
         case _:
             return None

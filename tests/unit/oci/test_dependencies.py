@@ -43,3 +43,16 @@ def test_anything_else_names_nothing(content: bytes) -> None:
 
 def test_what_is_nested_without_end_names_nothing() -> None:
     assert read_dependencies(b"[" * 100_000) == Dependencies()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f'{{"config": {{"digest": "{ONE}"}}, "n": NaN}}'.encode(),
+        f'{{"config": {{"digest": "{ONE}"}}}}'.encode("utf-8-sig"),
+        f'{{"config": {{"digest": "{ONE}"}}}}'.encode("utf-16"),
+    ],
+    ids=["a number that is not JSON", "a byte order mark", "UTF-16"],
+)
+def test_what_our_registry_would_refuse_is_read_nonetheless(content: bytes) -> None:
+    assert read_dependencies(content) == Dependencies(frozenset({ONE}))
