@@ -42,7 +42,7 @@ ROOTS = (
     "CHANGELOG.md",
     "docs/architecture.md",
     "docs/glossary.md",
-    "docs/decisions/README.md",
+    "docs/decisions",
     "docs/how-to",
     "docs/tutorial",
     "docs/explanation",
