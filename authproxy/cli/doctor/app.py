@@ -102,10 +102,10 @@ def doctor(
             names = [host.partition("://")[2].rstrip("/") or host for host in hosts or []]
             verdict = look_at_ourselves(config, names, account, as_json=as_json)
         else:
-            from authproxy.cli.doctor.registry import Asked, look_at_registry
+            from authproxy.cli.doctor.registry import OtherRegistry, look_at_registry
 
             name = None if version is None else version.value
-            asked = Asked(registry, name, bundle, jwks, env_file, live, ca)
+            asked = OtherRegistry(registry, name, bundle, jwks, env_file, live, ca)
             verdict = look_at_registry(asked, config, as_json=as_json)
     except StartError as error:
         tell(error)

@@ -27,7 +27,7 @@ IN_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OtherRegistry:
     """What the operator said of the other registry. `version` None: every one that it may be."""
 
     registry: Path
@@ -39,7 +39,7 @@ class Asked:
     ca: Path | None = None
 
 
-def look_at_registry(asked: Asked, config: Path | None, *, as_json: bool) -> Level:
+def look_at_registry(asked: OtherRegistry, config: Path | None, *, as_json: bool) -> Level:
     """Read its configuration, print what was found, and say it all in one word. Raises StartError."""
     now = time.time()
     theirs = _read_registry(asked)
@@ -59,7 +59,7 @@ def _named(name: str) -> Sequence[Version]:
     return [version for version in VERSIONS if version.name == name]
 
 
-def _read_registry(asked: Asked) -> RegistryConfig:
+def _read_registry(asked: OtherRegistry) -> RegistryConfig:
     try:
         variables = {} if asked.env_file is None else read_variables(asked.env_file)
     except (OSError, UnicodeDecodeError) as exc:

@@ -21,7 +21,7 @@ from authproxy.doctor.upstream.site import Site, sites_of
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class UpstreamReport:
     """What was found about one upstream."""
 
     site: Site
@@ -44,7 +44,7 @@ def look_at_upstreams(config: Path | None, wishes: UpstreamOptions, host: str | 
     clients = _clients(loaded.settings, host)
     has_ours = any(needs_our_keys(site, clients.mode) for site in sites)
     ours = read_ours(loaded.settings, now) if has_ours else None
-    reports = [Report(site, asyncio.run(examine(site, clients, ours, wishes, now))) for site in sites]
+    reports = [UpstreamReport(site, asyncio.run(examine(site, clients, ours, wishes, now))) for site in sites]
     verdict = conclude([finding for report in reports for finding in report.findings])
     typer.echo(_as_json(loaded.origin, reports, verdict) if as_json else _in_words(loaded.origin, reports))
     return verdict
@@ -58,7 +58,7 @@ def _clients(settings: Settings, host: str | None) -> Clients:
     return Clients(settings.mode)
 
 
-def _in_words(origin: str, reports: Sequence[Report]) -> str:
+def _in_words(origin: str, reports: Sequence[UpstreamReport]) -> str:
     lines: list[str] = []
     for report in reports:
         where = ", ".join(address.url for address in report.site.addresses)
@@ -67,7 +67,7 @@ def _in_words(origin: str, reports: Sequence[Report]) -> str:
     return "\n".join(lines)
 
 
-def _as_json(origin: str, reports: Sequence[Report], verdict: Level) -> str:
+def _as_json(origin: str, reports: Sequence[UpstreamReport], verdict: Level) -> str:
     content = {
         "config": origin,
         "verdict": verdict.value,

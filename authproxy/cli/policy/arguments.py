@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from authproxy.policy.request import RequestFacts
 
 
-class Asked(NamedTuple):
+class AskedAccess(NamedTuple):
     """What is asked for, and with which tag; None: with none."""
 
     accesses: tuple["Access", ...]
     tag: str | None
 
 
-def parse_explained(scope: str, repository: str) -> Asked:
+def parse_explained(scope: str, repository: str) -> AskedAccess:
     """`repository:team/app:pull,push`, or `pull,push` and `team/app:v1`. Raises typer.BadParameter."""
     if repository or scope == "catalog":
         return _parse_actions(scope, repository, "SCOPE")
@@ -30,7 +30,7 @@ def parse_explained(scope: str, repository: str) -> Asked:
             " or an action with a repository behind it, such as push team/app:v1",
             param_hint="SCOPE",
         )
-    return Asked(parse_scopes([scope]), None)
+    return AskedAccess(parse_scopes([scope]), None)
 
 
 def parse_who(action: str, repository: str) -> tuple["Access", str | None]:
@@ -64,7 +64,7 @@ def parse_request(address: str | None, *, tls: bool | None) -> "RequestFacts":
         raise typer.BadParameter(str(exc), param_hint="--address") from None
 
 
-def _parse_actions(actions: str, repository: str, hint: str) -> Asked:
+def _parse_actions(actions: str, repository: str, hint: str) -> AskedAccess:
     from authproxy.access import CATALOG, Access
     from authproxy.errors import NameInvalid, TagInvalid
     from authproxy.policy.model import HIDDEN_ACTIONS, REPOSITORY_ACTIONS
@@ -73,13 +73,13 @@ def _parse_actions(actions: str, repository: str, hint: str) -> Asked:
     if actions == "catalog":
         if repository:
             raise typer.BadParameter("the catalog has no repository; leave it out", param_hint="REPOSITORY")
-        return Asked((CATALOG,), None)
+        return AskedAccess((CATALOG,), None)
     known = (*REPOSITORY_ACTIONS, *HIDDEN_ACTIONS)
     if unknown := next((action for action in actions.split(",") if action not in known), None):
         raise typer.BadParameter(f'"{unknown}" is no action; allowed: {", ".join(known)}, catalog', param_hint=hint)
     name, colon, tag = repository.partition(":")
     try:
         accesses = tuple(Access("repository", parse_repository(name), action) for action in actions.split(","))
-        return Asked(accesses, parse_tag(tag) if colon else None)
+        return AskedAccess(accesses, parse_tag(tag) if colon else None)
     except (NameInvalid, TagInvalid) as exc:
         raise typer.BadParameter(f'"{repository}" is not one: {exc}', param_hint="REPOSITORY") from None

@@ -35,7 +35,7 @@ Users: TypeAlias = Annotated[
     Path | None, typer.Option(help="Write the users and their groups to this users file.", show_default=False)
 ]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
-Report: TypeAlias = Annotated[Format, typer.Option(help="How the report on standard error is written.")]
+ReportFormat: TypeAlias = Annotated[Format, typer.Option(help="How the report on standard error is written.")]
 
 
 @app.callback()
@@ -61,7 +61,7 @@ def docker_auth(
         str | None, typer.Option(help="What `service` is in its tokens, where entries ask for it.")
     ] = None,
     force: Force = False,
-    report: Report = Format.TEXT,
+    report: ReportFormat = Format.TEXT,
 ) -> None:
     """Write docker_auth's `acl` as rules that decide the same.
 
@@ -85,7 +85,7 @@ def zot(
     output: Output = None,
     users: Users = None,
     force: Force = False,
-    report: Report = Format.TEXT,
+    report: ReportFormat = Format.TEXT,
 ) -> None:
     """Write zot's `accessControl` as rules that decide the same.
 
@@ -156,7 +156,7 @@ def _unwritten(users: "Iterable[ImportedUser]") -> "Iterator[Finding]":
 
 @contextmanager
 def _told() -> "Iterator[None]":
-    """What cannot be read or written is told in a line, with exit code 2."""
+    """Report a file that cannot be read or written in one line, with exit code 2."""
     try:
         yield
     except OSError as exc:
