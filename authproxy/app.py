@@ -86,7 +86,7 @@ def _layers(
     maintenance: MaintenanceFile | None,
     probes: Mapping[str, Callable[[], ProbeResponse]],
 ) -> list[Layer]:
-    """What stands before everything, outermost first: the order in which a request meets them."""
+    """The layers before every endpoint, outermost first: the order in which a request meets them."""
     prefix = settings.http.prefix.rstrip("/")
     return [
         *([parts.metrics.count_begun] if settings.http.debug.prometheus.enabled else []),
@@ -111,7 +111,7 @@ def _layers(
 
 
 def _sinks(settings: Settings, parts: Parts) -> list[Callable[[ServedRequest], None]]:
-    """Who is told what became of each request."""
+    """The sinks that receive the result of each request."""
     sinks: list[Callable[[ServedRequest], None]] = []
     if LEVELS[settings.log.level] <= LEVELS["info"] and not settings.log.accesslog.disabled:
         access_log = AccessLog(event_renderer(EVENT, TEXTS, NUMBERS), writer())

@@ -68,7 +68,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line. What the operator has to mend is said in a line, with exit code 1 and no traceback.
+    """Run the command line. Errors that the operator can fix are one line, with exit code 1 and no traceback.
 
     `authproxy CONFIG.yml` is `authproxy serve CONFIG.yml`: so CNCF Distribution's container image is called.
     """

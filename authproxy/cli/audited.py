@@ -1,4 +1,4 @@
-"""What a command changes is told twice: to whoever runs it, and to the audit log."""
+"""Reports each change of a command twice: to the operator, and to the audit log."""
 
 import getpass
 import os

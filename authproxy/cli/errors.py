@@ -1,4 +1,4 @@
-"""What the operator has to mend, on standard error: each line says who speaks."""
+"""Errors for the operator, on standard error: each line starts with the program's name."""
 
 import typer
 

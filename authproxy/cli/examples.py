@@ -1,4 +1,4 @@
-"""What stands below the help of a command: how it is called, one example a line.
+"""The examples below the help of a command, one a line.
 
 tests/unit/cli/test_help.py holds that each command has some, and that each of them is a command that there is.
 """

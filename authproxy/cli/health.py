@@ -11,7 +11,7 @@ from authproxy.cli.examples import examples
 from authproxy.errors import StartError
 
 UNHEALTHY = 1
-UNSAID = 2
+UNKNOWN = 2
 
 
 EXAMPLES = examples("authproxy health config.yml", "authproxy health --embedded --timeout 2")
@@ -43,7 +43,7 @@ def health(
         loaded = load_values(layout.values(), "embedded default", os.environ) if embedded else load(config, os.environ)
     except StartError as error:
         tell(error)
-        raise typer.Exit(UNSAID) from None
+        raise typer.Exit(UNKNOWN) from None
     if fault := find_fault(loaded.settings, timeout):
         typer.echo(f"authproxy: {fault}", err=True)
         raise typer.Exit(UNHEALTHY)

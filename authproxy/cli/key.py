@@ -175,7 +175,7 @@ def _hand_over(settings: "Settings", token: "Token", keys: "Mapping[str, RingKey
     verification = Verification(realm, token.service, token.issuer, algorithms, style)
     typer.echo(configuration_lines(verification, output.name))
     if "//HOST/" in realm:
-        typer.echo("# HOST is what clients call authproxy; it stands here where http.host and token.realm are not set")
+        typer.echo("# HOST is what clients call authproxy; replace it, or set http.host or token.realm")
 
 
 def _rows(keys: "Mapping[str, RingKey]", now: float) -> list[dict[str, Any]]:

@@ -57,9 +57,7 @@ def _read_password(*, password_stdin: bool) -> str:
     if password_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise typer.BadParameter(
-            "nobody is there to ask for the password: say --password-stdin as well", param_hint="--user"
-        )
+        raise typer.BadParameter("standard input is not a terminal; use --password-stdin", param_hint="--user")
     return getpass("Password: ")  # on the terminal, whatever standard output is
 
 

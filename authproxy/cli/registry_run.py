@@ -40,7 +40,7 @@ class Report:
         sys.stderr.write("".join(f"authproxy: {line}\n" for line in words.splitlines()))
 
     def _write(self, line: str) -> None:
-        # Not by typer, which looks for the file below sys.stdout: bars stand there, and lines belong above them.
+        # Not by typer, which writes to the file below sys.stdout: progress bars are there, lines go above them.
         out = sys.stderr if self._err else sys.stdout
         out.write(f"{line}\n")
         out.flush()

@@ -40,7 +40,7 @@ def check_started(config: Path | None, made: Path) -> None:
 def token_of(settings: "Settings", named: str = "--config CONFIG") -> "Token":
     """The section of a configuration whose keys sign tokens. Raises StartError where there is none, or no keys yet.
 
-    `named`: how a command is told of another configuration.
+    `named`: the option that names another configuration.
     """
     if settings.token is None:
         raise StartError("there is no token section in the configuration, so no key signs; write token: {keys: FOLDER}")

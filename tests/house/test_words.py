@@ -3,7 +3,9 @@
 To hold another place to the list, add its root to ROOTS once it has none of them.
 """
 
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,8 +57,14 @@ ROOTS = (
     "docs/reference/proxy.md",
     "docs/reference/registry.md",
     "docs/reference/token-endpoint.md",
+    "authproxy/app.py",
+    "authproxy/cli",
+    "authproxy/quickstart.py",
+    "authproxy/web",
 )
 KINDS = {".md", ".py", ".yaml", ".yml", ".service"}
+# Of Python code only these count: names follow other rules.
+PROSE = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 # What a program prints is quoted letter for letter.
 QUOTED = re.compile(r"^( *)```.*?^\1```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 
@@ -76,11 +84,26 @@ def test_a_root_is_in_plain_english(root: str) -> None:
 
 def hits(file: Path) -> Iterator[str]:
     """Where a file has a word of the list: `path:line: word: what to say instead`."""
-    text = QUOTED.sub(lambda quoted: re.sub(r"[^\n]", " ", quoted[0]), file.read_text(encoding="utf-8"))
+    text = file.read_text(encoding="utf-8")
+    text = QUOTED.sub(lambda quoted: re.sub(r"[^\n]", " ", quoted[0]), prose(text) if file.suffix == ".py" else text)
     for words, pattern in WORDS.items():
         for found in pattern.finditer(text):
             number = text.count("\n", 0, found.start()) + 1
             yield f"{file.relative_to(ROOT)}:{number}: {' '.join(found[0].split())!r}: {BANNED[words]}"
+
+
+def prose(code: str) -> str:
+    """The comments and string literals of Python code, docstrings included, in their places; all else is blank."""
+    source = code.splitlines(keepends=True)
+    kept = [re.sub(r"[^\n]", " ", line) for line in source]
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        if token.type not in PROSE:
+            continue
+        (first, start), (last, end) = token.start, token.end
+        for row in range(first - 1, last):
+            begin, stop = start if row == first - 1 else 0, end if row == last - 1 else len(source[row])
+            kept[row] = kept[row][:begin] + source[row][begin:stop] + kept[row][stop:]
+    return "".join(kept)
 
 
 def test_words_are_found_across_lines_and_not_in_quotations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,3 +111,10 @@ def test_words_are_found_across_lines_and_not_in_quotations(tmp_path: Path, monk
     page = tmp_path / "page.md"
     page.write_text("Done in\nvain, and `in vain`.\n```\nanew\n```\nIt is Told.\nrenewed, untold\n")
     assert [hit.partition(":")[2].partition(": ")[0] for hit in hits(page)] == ["1", "6"]
+
+
+def test_of_python_code_only_comments_and_strings_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.house.test_words.ROOT", tmp_path)
+    module = tmp_path / "module.py"
+    module.write_text('"""Done in\nvain."""\nunsaid = 1\nx = f"{x} anew"  # it is told\n')
+    assert sorted(hit.partition(":")[2].partition(": ")[0] for hit in hits(module)) == ["1", "4", "4"]

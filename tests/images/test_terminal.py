@@ -136,7 +136,7 @@ def test_delete_asks_and_deletes_only_where_somebody_says_yes(person: Images, he
     code, out, shown = answered(person, "n\n", "delete", name)
     assert (code, out) == (1, "")
     assert f"to delete {held.host}/terminal/asked: v1 ({image.digest})" in shown
-    assert "nothing was deleted: nobody said yes" in shown
+    assert "nothing was deleted: not confirmed" in shown
     assert "terminal/asked:v1" in person.list(held)
     code, out, _ = answered(person, "y\n", "delete", name)
     assert (code, out) == (0, f"deleted {name} {image.digest}\n")

@@ -414,7 +414,7 @@ def test_a_registry_that_asks_nobody_takes_any_login_and_it_is_said(tmp_path: Pa
     with OPEN(Site(tmp_path)) as url:
         result = log_in(url, "anything")
     assert result.exit_code == 0
-    assert "asks nobody who they are, so the password was not tried" in result.stderr
+    assert "does not ask for credentials, so the password was not tried" in result.stderr
 
 
 def test_what_is_no_registry_takes_no_login(tmp_path: Path) -> None:

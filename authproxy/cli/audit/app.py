@@ -109,10 +109,8 @@ def tail(
 def search(
     files: Files = None,
     *,
-    user: Annotated[str | None, typer.Option(help='A user\'s name; "" is whoever had no credentials.')] = None,
-    repository: Annotated[
-        str | None, typer.Option(help="A repository that was asked for; * stands for anything: team/*.")
-    ] = None,
+    user: Annotated[str | None, typer.Option(help='A user\'s name; "" is a caller without credentials.')] = None,
+    repository: Annotated[str | None, typer.Option(help="A requested repository; * matches anything: team/*.")] = None,
     client: Annotated[str | None, typer.Option(help="An address that it came from.")] = None,
     kind: Annotated[str | None, typer.Option(help="A kind of line: token issued, login refused, …")] = None,
     request_id: Annotated[str | None, typer.Option(help="The X-Request-ID of an answer.")] = None,

@@ -52,7 +52,7 @@ def telling_faults() -> Iterator[None]:
     """What cannot be read is said in a line, with exit code 2."""
     try:
         yield
-    except BrokenPipeError:  # whoever read the output has seen enough: the command line ends in silence
+    except BrokenPipeError:  # the reader closed the pipe: end without a message
         raise
     except OSError as exc:
         typer.echo(f"authproxy: {exc.filename}: cannot be read: {exc.strerror}", err=True)

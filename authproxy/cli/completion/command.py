@@ -28,7 +28,7 @@ def completion(
 ) -> None:
     """Print the script by which a shell completes commands, options and their values.
 
-    It asks nobody when it completes: make it anew where authproxy has been upgraded.
+    The script never calls authproxy: generate it again after an upgrade.
     """
     from authproxy.cli.completion import bash as completion_bash
     from authproxy.cli.completion import fish as completion_fish

@@ -22,7 +22,7 @@ for name, command, examples in (
     ("tag", images_tag.tag, images_tag.EXAMPLES),
     ("delete", images_delete.delete, images_delete.EXAMPLES),
 ):
-    # A paragraph is a line for whoever breaks it to the terminal's width.
+    # Each paragraph is one line, which the terminal's width then breaks.
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     app.command(name, help="\n\n".join(text.replace("\n", " ") for text in paragraphs), epilog=examples)(command)
 

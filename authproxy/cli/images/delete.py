@@ -63,7 +63,9 @@ def delete(
     for name in [_parse(text, by_rules=rules is not None) for text in names]:
         wanted.setdefault((name.host, name.repository), []).append(name)
     if not (yes or dry_run or sys.stdin.isatty()):
-        raise typer.BadParameter("nobody is there to ask: say --yes, or --dry-run", param_hint="--yes")
+        raise typer.BadParameter(
+            "standard input is not a terminal, so nobody can confirm; use --yes or --dry-run", param_hint="--yes"
+        )
     hosts = [host for host, _ in wanted]
     registries = open_registries(user, ca, *hosts, password_stdin=password_stdin, plain_http=plain_http)
     report = Report(as_json=as_json)
@@ -185,7 +187,7 @@ class _Cleaner:
             return self._yes and not self._is_dry
         if ask(f"Delete {len(doomed)} image{'s' if len(doomed) > 1 else ''}? [y/N] "):
             return True
-        self._report.fail(self.place, "nothing was deleted: nobody said yes")
+        self._report.fail(self.place, "nothing was deleted: not confirmed")
         return False
 
     async def _delete(self, repository: "RemoteRepository", doomed: "tuple[Doomed, ...]") -> None:

@@ -71,7 +71,7 @@ def explain(
 
     Ask for a scope as clients write it (repository:team/app:push), or for actions: push team/app:v1.
 
-    Exit code 0: all of it is allowed; 1: something is denied; 2: it cannot be told.
+    Exit code 0: all of it is allowed; 1: something is denied; 2: unknown, a file cannot be read.
     """
     from authproxy.policy.explain import explain, render
     from authproxy.policy.load import load_policies
@@ -102,9 +102,9 @@ def decide_cases(
     junit: Annotated[Path | None, typer.Option(help="Write the outcome to this file too, as JUnit XML.")] = None,
     strict: Annotated[bool, typer.Option(help="Fail too where a rule decides in no case.")] = False,
 ) -> None:
-    """Decide the cases that stand beside the rules, and name the rules that decide in none.
+    """Decide the cases written beside the rules, and name the rules that decide in none.
 
-    Exit code 0: all cases hold; 1: some fail; 2: it cannot be told, there are no cases.
+    Exit code 0: all cases hold; 1: some fail; 2: a file cannot be read, or there are no cases.
     """
     from authproxy.policy.cases import run_cases
     from authproxy.policy.junit import to_junit
@@ -139,7 +139,7 @@ def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
 
     A rule has no effect where it never matches, where others cover it, or where its subjects do not exist.
 
-    Exit code 0: there are none; 1: some were found; 2: it cannot be told.
+    Exit code 0: there are none; 1: some were found; 2: unknown, a file cannot be read.
     """
     from authproxy.policy.check import check
     from authproxy.policy.load import load_all
@@ -159,7 +159,7 @@ def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
     for finding in (*findings, *shared):
         typer.echo(str(finding))
     if not findings:
-        typer.echo(f"{len(loaded.policies.rules)} rules: nothing is in vain")
+        typer.echo(f"{len(loaded.policies.rules)} rules: every one has an effect")
     raise typer.Exit(1 if findings or shared else 0)
 
 
@@ -180,7 +180,7 @@ def who_can(
 ) -> None:
     """Say who may do something: users, groups and claims that rules, users files or the repository's name speak of.
 
-    Exit code 0: somebody may; 1: nobody may; 2: it cannot be told.
+    Exit code 0: somebody may; 1: nobody may; 2: unknown, a file cannot be read.
     """
     from authproxy.policy.load import load_policies
     from authproxy.policy.who_can import who_can
@@ -209,7 +209,7 @@ def diff(
 ) -> None:
     """Say who gains (+) and who loses (-) what, on which repositories.
 
-    Exit code 0: nobody; 1: somebody does; 2: it cannot be told.
+    Exit code 0: nobody; 1: somebody does; 2: unknown, a file cannot be read.
     """
     from authproxy.policy.diff import diff, render
     from authproxy.policy.load import load_policies
@@ -235,7 +235,7 @@ app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """What cannot be read is told in a line, with exit code 2."""
+    """Report a file that cannot be read in one line, with exit code 2."""
     try:
         yield
     except StartError as exc:

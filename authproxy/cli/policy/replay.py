@@ -46,9 +46,9 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --each an object a line.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Decide anew what an audit log has decisions about, each at its own time, and say which would be others.
+    """Decide the requests of an audit log again, each at its own time, and report the decisions that would change.
 
-    Exit code 0: none would; 1: some would, or cannot be told; 2: the log or the policies cannot be read.
+    Exit code 0: none would; 1: some would, or are unknown; 2: the log or the policies cannot be read.
     """
     from authproxy.audit.read import read_merged
     from authproxy.cli.policy.replay_report import Replayed, change_lines, change_to_json, to_json, to_lines
@@ -82,7 +82,7 @@ def _expand(named: "Sequence[Path] | None", config: Path | None) -> list[Path]:
 
     found: dict[Path, None] = {}
     for path in named or ():
-        # What is not there is told where it is read.
+        # A missing file is reported when it is read.
         found.update(dict.fromkeys(list_folder(path) if path.is_dir() else list_files(path) or [path]))
     return list(found) if named else find_files(None, config)
 

@@ -1,4 +1,4 @@
-"""What came of replaying a log: counted as it is read, then told in lines or as JSON."""
+"""The result of replaying a log: counted while it is read, then printed as text or JSON."""
 
 import json
 from collections import Counter
@@ -21,24 +21,24 @@ HOLDER_UNKNOWN = "a request was denied whose token has no line here, so the call
 
 @dataclass(slots=True)
 class Replayed:
-    """Lines of a log, decided anew by `rules`."""
+    """Lines of a log, decided again by `rules`."""
 
     rules: Replay
     lines: int = 0
     decisions: int = 0
     changes: Tally = field(default_factory=Tally)
-    untold: Counter[str] = field(default_factory=Counter)  # why a line or a decision cannot be told
+    untold: Counter[str] = field(default_factory=Counter)  # why the new decision is unknown
     aside: Counter[str] = field(default_factory=Counter)  # kinds of lines that hold no decision of rules
     holders: dict[str, Principal] = field(default_factory=dict)  # by the `jti` of their tokens, the last at the end
     beyond: int = 0  # decisions that say less than all that these rules are about
 
     @property
     def is_as_it_was(self) -> bool:
-        """Whether every decision was told, and is the same."""
+        """Whether every decision could be repeated and is the same."""
         return not self.changes.count and not self.untold
 
     def take(self, entries: Iterable[AuditEntry]) -> Iterator[Change]:
-        """Decide all anew, and count; each change as it is found."""
+        """Decide all lines again and count them; yields each change as it is found."""
         for entry in entries:
             self.lines += 1
             try:
@@ -84,14 +84,14 @@ def to_lines(replayed: Replayed, *, with_groups: bool) -> Iterator[str]:
             yield f"{_who(group.last.past.principal)}  {_what(group.last.past)}  {often}"
             yield from _then_and_now(group.last)
     for reason, count in replayed.untold.most_common():
-        yield f"cannot be told: {shown(reason)} ({count})"
+        yield f"unknown: {shown(reason)} ({count})"
     if lost := replayed.aside[EventKind.LINES_LOST]:
         yield f"note: lines were lost {lost} times while this log was written; what was in them is not here"
     if replayed.beyond:
         yield f"note: {replayed.beyond} decisions leave more to rules about tags, create and overwrite, not seen here"
     yield (
         f"{replayed.lines} lines, {replayed.decisions} decisions: {replayed.changes.count} would change,"
-        f" {sum(replayed.untold.values())} cannot be told"
+        f" {sum(replayed.untold.values())} unknown"
     )
 
 

@@ -15,10 +15,10 @@ from authproxy.cli.completion.tree import Command, Value, read_tree
 INTRODUCTION = """\
 # Commands
 
-Every command that there is, as `authproxy … --help` tells of it. This page is made from the code:
+Every command that there is, as `authproxy … --help` describes it. This page is made from the code:
 `python -m authproxy.cli.reference.commands`. How shells complete them: [completion](../how-to/complete-commands.md).
 
-- Exit code 0 is success, 1 a failure that one sentence tells of, and 2 a command that is wrong, or a question that
+- Exit code 0 is success, 1 a failure, which one sentence describes, and 2 a command that is wrong, or a question that
   cannot be answered; commands that give the codes another meaning say so.
 - Results are on standard output, all else on standard error; `--json` is for programs.
 - `authproxy CONFIG.yml` is `authproxy serve CONFIG.yml`: so CNCF Distribution's container image is called.

@@ -40,13 +40,13 @@ This page is made from the code: `python -m authproxy.cli.reference.configuratio
 `REGISTRY_` and the path of a key in upper case, `_` between its parts, replaces the key: `REGISTRY_HTTP_ADDR=:5001`,
 `REGISTRY_IDENTITIES_0_HTPASSWD_PATH=users`. The value is YAML: `REGISTRY_AUTH="{htpasswd: {realm: r, path: p}}"` works,
 and `REGISTRY_HTTP_ADDR='"[::1]:5000"'` needs its inner quotes. Variables are applied in the order of their names; the
-index of a list may be the next one that it does not have yet. Names that are no key are told in a warning.
+index of a list may be the next one that it does not have yet. A warning names variables that match no key.
 
 ## Values in files
 
 `_FILE` behind the name of a variable names a file that holds the value, as for a Docker secret:
 `REGISTRY_HTTP_SECRET_FILE=/run/secrets/http_secret`. The content is taken letter for letter without its last newline;
-for a list or a map it is YAML, and sections take no file. So a secret need not stand in the environment, where
+for a list or a map it is YAML, and sections take no file. So a secret need not be in the environment, where
 `docker inspect` shows it.
 
 - A variable together with its `_FILE` is an error, and so is a file that is empty or cannot be read.
@@ -62,7 +62,7 @@ for a list or a map it is YAML, and sections take no file. So a secret need not 
 | neither `auth` nor `token`, or `auth: none` | open | nobody is asked; without `auth: none` a warning says so |
 | `auth.htpasswd` | basic | Basic credentials on every request; every user may do everything unless `policies` is set |
 | `auth.token` | verify | tokens of another token server |
-| `auth.silly` | silly | whoever sends any `Authorization` header may do everything; for tests |
+| `auth.silly` | silly | a client that sends any `Authorization` header may do everything; for tests |
 | `token` (and `auth.htpasswd` as one more identity source) | issue | our own tokens, by `policies` |
 
 `token` together with `auth.token` is an error, and so is a section that would have no effect in its mode: `policies` or
@@ -74,7 +74,7 @@ for a list or a map it is YAML, and sections take no file. So a secret need not 
 _LATER_INTRODUCTION = """\
 ## Keys of CNCF Distribution that are not in force here
 
-`authproxy config check` names those that a file has. A row stands for the key and everything below it. A value that
+`authproxy config check` names those that a file has. A row covers the key and everything below it. A value that
 asks for nothing that is not so anyway, such as `http2: {disabled: true}`, is passed over in silence.
 
 ### These stop the start

@@ -102,7 +102,7 @@ def parse_registry(text: str) -> str:
 
 def _tell_doubts(host: str, signed_in: "CheckedLogin") -> None:
     if not signed_in.was_asked:
-        tell(Exception(f"warning: {host} asks nobody who they are, so the password was not tried"))
+        tell(Exception(f"warning: {host} does not ask for credentials, so the password was not tried"))
 
 
 def _ask_user(*, from_terminal: bool) -> str:

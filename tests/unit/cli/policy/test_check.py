@@ -17,7 +17,7 @@ def check(*arguments: str) -> Result:
 
 def test_the_default_policy_is_clean() -> None:
     result = check()
-    assert (result.exit_code, result.output) == (0, "4 rules: nothing is in vain\n")
+    assert (result.exit_code, result.output) == (0, "4 rules: every one has an effect\n")
 
 
 def test_a_group_that_no_users_file_knows_is_a_finding(folder: Path) -> None:

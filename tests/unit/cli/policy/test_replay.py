@@ -86,7 +86,7 @@ def test_what_would_change_is_told_by_who_and_what() -> None:
             f"alice (htpasswd)  repository:team/app:push  2 times, {TIME} to 2026-01-02T03:05:05.678901Z",
             '    then allowed by policies/rules.yaml:3 "team"',
             '    now  denied by new/rules.yaml:8 "freeze": Nothing is released before Monday.',
-            "2 lines, 3 decisions: 2 would change, 0 cannot be told",
+            "2 lines, 3 decisions: 2 would change, 0 unknown",
         ],
     )
 
@@ -94,7 +94,7 @@ def test_what_would_change_is_told_by_who_and_what() -> None:
 def test_the_same_rules_change_nothing() -> None:
     write([allowed("repository:team/app:pull,push")])
     result = replay()
-    assert (result.exit_code, result.output) == (0, "1 lines, 2 decisions: 0 would change, 0 cannot be told\n")
+    assert (result.exit_code, result.output) == (0, "1 lines, 2 decisions: 0 would change, 0 unknown\n")
 
 
 def test_each_change_by_itself_in_the_order_of_time() -> None:
@@ -104,7 +104,7 @@ def test_each_change_by_itself_in_the_order_of_time() -> None:
     assert result.output.splitlines()[::3] == [
         f"{TIME}  alice (htpasswd) from 10.0.0.7  repository:team/b:push",
         "2026-01-02T03:05:05.678901Z  alice (htpasswd) from 10.0.0.7  repository:team/app:push",
-        "2 lines, 2 decisions: 2 would change, 0 cannot be told",
+        "2 lines, 2 decisions: 2 would change, 0 unknown",
     ]
     rows = [json.loads(line) for line in replay("new", "--each", "--json").output.splitlines()]
     assert [(row["time"], row["user"], row["client"], row["access"]) for row in rows] == [
@@ -166,7 +166,7 @@ def test_a_span_of_time() -> None:
     for at in (0, 60, 120):
         write([allowed("repository:team/app:push")], at=NOW + at)
     result = replay("new", "--since", "2026-01-02T03:05:00Z", "--until", "2026-01-02T03:06:00Z")
-    assert result.output.splitlines()[-1] == "1 lines, 1 decisions: 1 would change, 0 cannot be told"
+    assert result.output.splitlines()[-1] == "1 lines, 1 decisions: 1 would change, 0 unknown"
 
 
 def test_a_broken_chain_is_said_and_the_log_is_read_all_the_same() -> None:
@@ -176,7 +176,7 @@ def test_a_broken_chain_is_said_and_the_log_is_read_all_the_same() -> None:
     result = replay("new")
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (
         1,
-        "14 lines, 14 decisions: 14 would change, 0 cannot be told",
+        "14 lines, 14 decisions: 14 would change, 0 unknown",
     )
     warnings = result.stderr.splitlines()
     assert warnings[0].startswith("authproxy: warning: data/audit.log:1: this line was changed")
@@ -191,8 +191,8 @@ def test_a_line_of_another_version_cannot_be_told() -> None:
     assert (result.exit_code, result.stdout.splitlines()) == (
         1,
         [
-            "cannot be told: a line cannot be read: 'token lent' is not a valid EventKind (1)",
-            "1 lines, 0 decisions: 0 would change, 1 cannot be told",
+            "unknown: a line cannot be read: 'token lent' is not a valid EventKind (1)",
+            "1 lines, 0 decisions: 0 would change, 1 unknown",
         ],
     )
 
@@ -209,8 +209,8 @@ def test_how_a_request_came_is_told_by_its_line_and_where_it_is_not_that_is_said
             f"alice (htpasswd)  repository:team/app:push  once, {TIME}",
             f"    then allowed by {THEN}",
             "    now  denied: no rule allows it",
-            f"cannot be told: {why} (1)",
-            "3 lines, 3 decisions: 1 would change, 1 cannot be told",
+            f"unknown: {why} (1)",
+            "3 lines, 3 decisions: 1 would change, 1 unknown",
         ],
     )
 
@@ -229,7 +229,7 @@ def test_a_denied_request_is_asked_with_the_groups_of_its_token() -> None:
             f"alice (htpasswd)  repository:team/app:overwrite of v1  once, {TIME}",
             f"    then denied by {THEN}",
             f"    now  allowed by {THEN}",
-            "2 lines, 2 decisions: 1 would change, 0 cannot be told",
+            "2 lines, 2 decisions: 1 would change, 0 unknown",
         ],
     )
 
@@ -239,7 +239,7 @@ def test_a_denied_request_whose_token_has_no_line_cannot_be_told() -> None:
     result = replay()
     assert (result.exit_code, result.output.splitlines()[0]) == (
         1,
-        "cannot be told: a request was denied whose token has no line here, so the caller's groups are not known (1)",
+        "unknown: a request was denied whose token has no line here, so the caller's groups are not known (1)",
     )
 
 
@@ -318,7 +318,7 @@ async def test_what_a_server_decided_is_the_same_by_its_own_rules_and_another_by
     log_plainly()
     same = replay()
     assert (same.exit_code, same.stderr) == (0, "")
-    assert same.output.splitlines()[-1] == "14 lines, 18 decisions: 0 would change, 0 cannot be told"
+    assert same.output.splitlines()[-1] == "14 lines, 18 decisions: 0 would change, 0 unknown"
     other = replay("new")
     assert other.exit_code == 1
     changes = [line for line in other.output.splitlines() if line.startswith("alice")]
