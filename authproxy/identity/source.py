@@ -24,7 +24,7 @@ class SourceUnavailable(Unavailable):
 
     message = "the users of this registry cannot be looked up at the moment"
 
-    def __init__(self, reason: str, *, retry_after_s: int = RETRY_AFTER_S) -> None:
+    def __init__(self, reason: str = "", *, retry_after_s: int = RETRY_AFTER_S) -> None:
         super().__init__(headers=[("Retry-After", str(retry_after_s))])
         self.reason = reason
 
