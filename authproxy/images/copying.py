@@ -19,7 +19,7 @@ from authproxy.oci.manifest import Manifest, Platform
 from authproxy.registry_client.errors import RemoteError
 
 
-class Outcome(StrEnum):
+class CopyOutcome(StrEnum):
     """What became of an image."""
 
     COPIED = "copied"
@@ -32,7 +32,7 @@ class Copied:
     """One image at its destination: what became of it, and how many bytes of blobs went over the line for it."""
 
     name: str
-    outcome: Outcome
+    outcome: CopyOutcome
     digest: Digest
     moved_bytes: int = 0
     referrers: int = 0  # manifests that belong to it (signatures, SBOMs) and were copied with it, or would be
@@ -89,17 +89,17 @@ class Copier:
             manifest = await choose_platform(source, manifest, self.platform)
         target = self._target(name)
         repository, tag = await self.registries.to_push(target, name)
-        outcome, moved_bytes = Outcome.PLANNED, 0
+        outcome, moved_bytes = CopyOutcome.PLANNED, 0
         manifests: Sequence[Manifest]
         if await repository.find_digest(tag) == manifest.digest:
             repository.learn(manifest)
-            outcome = Outcome.THERE
+            outcome = CopyOutcome.THERE
             manifests = await gather(source, manifest) if self.has_referrers else ()
         elif self.is_dry:
             manifests = await gather(source, manifest) if self.has_referrers else ()
         else:
             moved = await move_image(source, repository, manifest, tag, turns=self.turns, progress=self.progress)
-            outcome, moved_bytes, manifests = Outcome.COPIED, moved.moved_bytes, moved.manifests
+            outcome, moved_bytes, manifests = CopyOutcome.COPIED, moved.moved_bytes, moved.manifests
         if not self.has_referrers:
             return Copied(target, outcome, manifest.digest, moved_bytes)
         try:

@@ -33,7 +33,7 @@ class Repository(Source, Destination, Protocol):
 Locate = Callable[[str], Awaitable[tuple[Repository, str]]]
 
 
-class Outcome(StrEnum):
+class PushOutcome(StrEnum):
     """What became of a name."""
 
     PUSHED = "pushed"
@@ -46,7 +46,7 @@ class Pushed:
     """One name: what became of it, under which digest, and how many bytes of blobs went over the line for it."""
 
     name: str
-    outcome: Outcome
+    outcome: PushOutcome
     digest: Digest | None = None  # None where it is only planned: packing its layers would tell
     moved_bytes: int = 0
 
@@ -171,14 +171,14 @@ class Pusher:
         except FAULTS as error:
             return Failed(name, str(error))
         if digest is not None:
-            return Pushed(name, Outcome.THERE, digest)
-        return Pushed(name, Outcome.PLANNED) if self.is_dry else None
+            return Pushed(name, PushOutcome.THERE, digest)
+        return Pushed(name, PushOutcome.PLANNED) if self.is_dry else None
 
     async def _push(self, archive: Archive, image: ArchivedImage, name: str) -> Pushed:
         repository, tag = await self.locate(name)
         manifest = await archive.manifest(image.reference)
         moved = await move_image(archive, repository, manifest, tag, turns=self.turns, progress=self.progress)
-        return Pushed(name, Outcome.PUSHED, manifest.digest, moved.moved_bytes)
+        return Pushed(name, PushOutcome.PUSHED, manifest.digest, moved.moved_bytes)
 
 
 async def find_same(repository: Repository, tag: str, identity: Digest) -> Digest | None:

@@ -22,7 +22,7 @@ from authproxy.importing.expressions import account_test, label_test, name_test,
 from authproxy.importing.imported import is_nameable
 from authproxy.importing.literal_index import Ends
 from authproxy.importing.overlap import Rest, repositories_of, rest_of
-from authproxy.importing.report import Finding, Kind
+from authproxy.importing.report import Kind, Remark
 from authproxy.policy.condition import MAX_LENGTH
 from authproxy.policy.model import Action
 
@@ -63,24 +63,24 @@ class List:
         object.__setattr__(self, "_names", Ends(names))
         object.__setattr__(self, "_accounts", Ends([entry.account for entry in self.entries]))
 
-    def say(self) -> Iterator[Said | Finding]:
+    def say(self) -> Iterator[Said | Remark]:
         """The rules in the order of the list, and findings about untranslatable or odd entries."""
         compared = 0
         for i, entry in enumerate(self.entries):
             if not entry.allowed:
                 continue
             if entry.unsayable:
-                yield Finding(
+                yield Remark(
                     entry.line, Kind.LEFT, f"allows nothing here, since it asks for {'; '.join(entry.unsayable)}"
                 )
                 continue
             if self._is_about_nobody(entry):
-                yield Finding(entry.line, Kind.NOTHING, self._why_nobody(entry))
+                yield Remark(entry.line, Kind.NOTHING, self._why_nobody(entry))
                 continue
             earlier = self._related(i)
             compared += len(earlier)
             if compared > MAX_COMPARED:
-                yield Finding(
+                yield Remark(
                     entry.line,
                     Kind.LEFT,
                     f"allows nothing here: the list is too long to be compared, after {MAX_COMPARED} pairs of"
@@ -90,11 +90,11 @@ class List:
             try:
                 said = self._said(entry, earlier)
                 yield said
-                yield from (Finding(entry.line, Kind.LEFT, sentence) for sentence in said.lessened)
+                yield from (Remark(entry.line, Kind.LEFT, sentence) for sentence in said.lessened)
             except Unsayable as exc:
-                yield Finding(entry.line, Kind.LEFT, f"allows nothing here: {exc}")
+                yield Remark(entry.line, Kind.LEFT, f"allows nothing here: {exc}")
             except Unreachable as exc:
-                yield Finding(entry.line, Kind.NOTHING if exc.is_for_sure else Kind.LEFT, str(exc))
+                yield Remark(entry.line, Kind.NOTHING if exc.is_for_sure else Kind.LEFT, str(exc))
 
     def _related(self, number: int) -> list[Entry]:
         """The earlier entries that could match first, judged by the ends of their patterns."""

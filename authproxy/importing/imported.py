@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from authproxy.importing.report import Finding
+from authproxy.importing.report import Remark
 
 
 def is_nameable(name: str) -> bool:
@@ -67,7 +67,7 @@ class Imported:
     rules: tuple[ImportedRule, ...]
     cases: tuple[Mapping[str, Any], ...] = ()  # the `tests:` of a policy file
     users: tuple[ImportedUser, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Remark, ...] = ()
 
 
 def to_policy(imported: Imported) -> str:

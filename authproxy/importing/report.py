@@ -14,7 +14,7 @@ class Kind(StrEnum):
     DANGER = "dangerous"  # it is imported unchanged, and its author may have meant something else
 
 
-class Finding(NamedTuple):
+class Remark(NamedTuple):
     """One message to the operator about a line of the file."""
 
     line: int  # from 1; 0: the whole file
@@ -22,12 +22,12 @@ class Finding(NamedTuple):
     sentence: str
 
 
-def render_text(source: str, findings: Iterable[Finding]) -> list[str]:
+def render_text(source: str, findings: Iterable[Remark]) -> list[str]:
     """One line per finding: `auth.yml:12: left behind: …`."""
     return [f"{place(source, one.line)}: {one.kind}: {one.sentence}" for one in findings]
 
 
-def render_json(source: str, findings: Iterable[Finding]) -> str:
+def render_json(source: str, findings: Iterable[Remark]) -> str:
     """`{"source", "findings": [{"line", "kind", "sentence"}]}`, where kind is one of Kind's values."""
     entries = [{"line": one.line or None, "kind": str(one.kind), "sentence": one.sentence} for one in findings]
     return json.dumps({"source": source, "findings": entries}, indent=2, ensure_ascii=False)

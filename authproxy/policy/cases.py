@@ -37,7 +37,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CaseResult:
     """The result of a case: `faults` has a sentence for each action with another decision or another deciding rule."""
 
     case: Case
@@ -48,11 +48,11 @@ class Outcome:
 class Report:
     """The results of all cases, in order, and the rules that decided none of them."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[CaseResult, ...]
     untested: tuple[Rule, ...]
 
     @property
-    def failed(self) -> tuple[Outcome, ...]:
+    def failed(self) -> tuple[CaseResult, ...]:
         """The cases that failed."""
         return tuple(outcome for outcome in self.outcomes if outcome.faults)
 
@@ -71,7 +71,7 @@ def run_cases(policies: PolicySet, cases: Iterable[Case]) -> Report:
             deciding.update(rule.name for rule in decision.rules)
             if fault := _find_fault(case, decision):
                 faults.append(f"{access.action}: {fault}")
-        outcomes.append(Outcome(case, tuple(faults)))
+        outcomes.append(CaseResult(case, tuple(faults)))
     return Report(tuple(outcomes), tuple(rule for rule in policies.rules if rule.name not in deciding))
 
 

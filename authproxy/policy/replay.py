@@ -33,7 +33,7 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangedDecision:
     """A decision that would be different now."""
 
     past: Past
@@ -75,7 +75,7 @@ class Replay:
     def __repr__(self) -> str:
         return f"Replay(rules={len(self.policies.rules)})"
 
-    def ask(self, past: Past) -> Change | Untold | None:
+    def ask(self, past: Past) -> ChangedDecision | Untold | None:
         """Decide again. None: the decision is the same, perhaps by another rule."""
         if past.request is not None or not self._asking:
             now = _decide(self.policies, past)
@@ -84,7 +84,7 @@ class Replay:
             if now.allowed is not most.allowed:
                 deciding = (rule.place for rule in (*now.rules, *most.rules))
                 return Untold(past, next(self._asking[place] for place in deciding if place in self._asking))
-        return None if now.allowed is past.allowed else Change(past, now)
+        return None if now.allowed is past.allowed else ChangedDecision(past, now)
 
 
 def is_all(policies: PolicySet, access: Access) -> bool:
@@ -131,8 +131,8 @@ class _Kind(NamedTuple):
 class Group:
     """Equal changes, with the first and the last of them in order of input."""
 
-    first: Change
-    last: Change
+    first: ChangedDecision
+    last: ChangedDecision
     count: int = 1
 
 
@@ -146,7 +146,7 @@ class Tally:
     def __repr__(self) -> str:
         return f"Tally(count={self.count}, groups={len(self._groups)})"
 
-    def add(self, change: Change) -> None:
+    def add(self, change: ChangedDecision) -> None:
         """Count a change."""
         self.count += 1
         past = change.past

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from authproxy.importing.imported import Imported, ImportedUser
-    from authproxy.importing.report import Finding
+    from authproxy.importing.report import Remark
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -125,11 +125,11 @@ def _write(imported: "Imported", output: Path | None, users: Path | None, *, for
     raise typer.Exit(1 if any(finding.kind is Kind.LEFT for finding in findings) else 0)
 
 
-def _refused(users: "Iterable[ImportedUser]") -> "Iterator[Finding]":
+def _refused(users: "Iterable[ImportedUser]") -> "Iterator[Remark]":
     """Users that no users file of ours can hold as they are."""
     from authproxy.identity.bcrypt_hash import find_cost
     from authproxy.identity.names import find_name_problem
-    from authproxy.importing.report import Finding, Kind
+    from authproxy.importing.report import Kind, Remark
 
     for user in users:
         problem = find_name_problem(user.name)
@@ -138,12 +138,12 @@ def _refused(users: "Iterable[ImportedUser]") -> "Iterator[Finding]":
         if any(group != group.strip() or not group.isprintable() for group in user.groups) or "" in user.groups:
             problem = problem or "a label's value is not one line of text, as a group is"
         if problem:
-            yield Finding(user.line, Kind.LEFT, f"the user {json.dumps(user.name, ensure_ascii=False)}: {problem}")
+            yield Remark(user.line, Kind.LEFT, f"the user {json.dumps(user.name, ensure_ascii=False)}: {problem}")
 
 
-def _unwritten(users: "Iterable[ImportedUser]") -> "Iterator[Finding]":
+def _unwritten(users: "Iterable[ImportedUser]") -> "Iterator[Remark]":
     """What is to be done for the groups that the rules name, where no users file is written."""
-    from authproxy.importing.report import Finding, Kind
+    from authproxy.importing.report import Kind, Remark
 
     members: defaultdict[str, list[str]] = defaultdict(list)
     for user in users:
@@ -151,7 +151,7 @@ def _unwritten(users: "Iterable[ImportedUser]") -> "Iterator[Finding]":
             members[group].append(user.name)
     for group, names in sorted(members.items()):
         sentence = f"the group {group} has to be given to {', '.join(sorted(names))}; --users FILE writes a users file"
-        yield Finding(0, Kind.LEFT, sentence)
+        yield Remark(0, Kind.LEFT, sentence)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from authproxy.audit.event import Event, EventKind, Verdict
 from authproxy.audit.log import rfc3339
 from authproxy.audit.read import AuditEntry, parse_event
 from authproxy.audit.search import shown
-from authproxy.policy.replay import Change, Past, Replay, Tally, Untold, is_all
+from authproxy.policy.replay import ChangedDecision, Past, Replay, Tally, Untold, is_all
 from authproxy.policy.request import RequestFacts
 from authproxy.principal import Principal
 
@@ -37,7 +37,7 @@ class Replayed:
         """Whether every decision could be repeated and is the same."""
         return not self.changes.count and not self.untold
 
-    def take(self, entries: Iterable[AuditEntry]) -> Iterator[Change]:
+    def take(self, entries: Iterable[AuditEntry]) -> Iterator[ChangedDecision]:
         """Decide all lines again and count them; yields each change as it is found."""
         for entry in entries:
             self.lines += 1
@@ -56,7 +56,7 @@ class Replayed:
                     continue
                 past = _past(at, event, principal, verdict)
                 match self.rules.ask(past):
-                    case Change() as change:
+                    case ChangedDecision() as change:
                         self.changes.add(change)
                         yield change
                     case Untold() as untold:
@@ -95,7 +95,7 @@ def to_lines(replayed: Replayed, *, with_groups: bool) -> Iterator[str]:
     )
 
 
-def change_lines(change: Change) -> Iterator[str]:
+def change_lines(change: ChangedDecision) -> Iterator[str]:
     """One change by itself."""
     past = change.past
     place = f" from {shown(past.client)}" if past.client else ""
@@ -125,7 +125,7 @@ def to_json(replayed: Replayed) -> str:
     return json.dumps(content, indent=2)
 
 
-def change_to_json(change: Change) -> str:
+def change_to_json(change: ChangedDecision) -> str:
     """One change as an object in a line."""
     past = change.past
     return json.dumps({"time": _when(past), "client": past.client, **_fields(change)})
@@ -140,7 +140,7 @@ def _past(at: float, event: Event, principal: Principal, verdict: Verdict) -> Pa
     return Past(at, principal, verdict.access, verdict.allowed, why, event.client, request, tag)
 
 
-def _fields(change: Change) -> dict[str, Any]:
+def _fields(change: ChangedDecision) -> dict[str, Any]:
     past = change.past
     return {
         "user": past.principal.name,
@@ -152,7 +152,7 @@ def _fields(change: Change) -> dict[str, Any]:
     }
 
 
-def _then_and_now(change: Change) -> Iterator[str]:
+def _then_and_now(change: ChangedDecision) -> Iterator[str]:
     yield f"    then {shown(change.past.why)}"
     yield f"    now  {shown(change.why)}"
 

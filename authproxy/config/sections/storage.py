@@ -73,7 +73,7 @@ class ReadOnly(Section):
     """Whether every write is refused with 405, while pulls go on. Default `false`."""
 
 
-class Maintenance(Section):
+class StorageMaintenance(Section):
     """Looking after the storage."""
 
     uploadpurging: UploadPurging = UploadPurging()
@@ -93,7 +93,7 @@ class Storage(Section):
 
     delete: Delete = Delete()
 
-    maintenance: Maintenance = Maintenance()
+    maintenance: StorageMaintenance = StorageMaintenance()
 
     @property
     def kind(self) -> StorageKind | None:

@@ -21,7 +21,7 @@ from authproxy.importing.docker_auth.labels import Labels
 from authproxy.importing.first_match import List, Said
 from authproxy.importing.imported import Imported, ImportedRule, ImportedUser, one_line
 from authproxy.importing.nodes import entries_of, read_foreign, text_of, texts_of, value_of
-from authproxy.importing.report import Finding, Kind, place
+from authproxy.importing.report import Kind, Remark, place
 
 SYSTEM = "docker_auth"
 
@@ -71,24 +71,22 @@ def import_docker_auth(path: Path, *, service: str | None = None) -> Imported:
     findings = [*_about_users(users), *_about_unknown(top), *_about_keys(top, used)]
     for one in written:
         findings += [
-            Finding(
+            Remark(
                 one.line, Kind.LEFT, f"{key}: no key of an entry: docker_auth passes over it; see what it should say"
             )
             for key in one.beside
         ]
-        findings += [Finding(one.line, Kind.DANGER, text) for text in dangers_in(one, has_anonymous=has_anonymous)]
-        findings += [Finding(one.line, Kind.NOTHING, text) for text in nothings_in(one, has_anonymous=has_anonymous)]
+        findings += [Remark(one.line, Kind.DANGER, text) for text in dangers_in(one, has_anonymous=has_anonymous)]
+        findings += [Remark(one.line, Kind.NOTHING, text) for text in nothings_in(one, has_anonymous=has_anonymous)]
     read = {entry.line for entries in lists.values() for entry in entries}
     findings += [
-        Finding(
-            one.line, Kind.NOTHING, "matches neither a repository nor the catalog: see its type, service and labels"
-        )
+        Remark(one.line, Kind.NOTHING, "matches neither a repository nor the catalog: see its type, service and labels")
         for one in written
         if one.line not in read
     ]
     for world, entries in lists.items():
         for outcome in List(entries, labels, has_anonymous, is_catalog=world is CATALOG).say():
-            if isinstance(outcome, Finding):
+            if isinstance(outcome, Remark):
                 findings.append(outcome)
             else:
                 said.append((world, outcome))
@@ -174,35 +172,35 @@ def _labels_of(written: Sequence[Written]) -> Iterator[str]:
             yield from labels_in(text)
 
 
-def _about_users(users: Sequence[_User]) -> Iterator[Finding]:
+def _about_users(users: Sequence[_User]) -> Iterator[Remark]:
     for user in users:
         if user.name and user.hashed is None:
-            yield Finding(
+            yield Remark(
                 user.line, Kind.DANGER, f"the user {user.name} has no password, so there any password is right"
             )
 
 
-def _about_unknown(top: Mapping[str, Value]) -> Iterator[Finding]:
+def _about_unknown(top: Mapping[str, Value]) -> Iterator[Remark]:
     """Findings about keys unknown to docker_auth: they have no effect there or here."""
     known = {"server", "token", "users", "acl", *_AUTHORIZERS, *_AUTHENTICATORS}
     for key, value in top.items():
         if key not in known:
-            yield Finding(value.place.line, Kind.LEFT, f"{key}: no key that docker_auth knows; see what it should say")
+            yield Remark(value.place.line, Kind.LEFT, f"{key}: no key that docker_auth knows; see what it should say")
     for name, user in entries_of(value_of(dict(top), "users"), "users").items():
         if isinstance(user.value, MapNode):
             for key, value in user.value.entries.items():
                 if key not in ("password", "labels"):
                     what = f"users.{json.dumps(name, ensure_ascii=False)}.{key}"
-                    yield Finding(
+                    yield Remark(
                         value.place.line, Kind.LEFT, f"{what}: no key that docker_auth knows; see what it says"
                     )
 
 
-def _about_keys(top: Mapping[str, Value], used: frozenset[str]) -> Iterator[Finding]:
+def _about_keys(top: Mapping[str, Value], used: frozenset[str]) -> Iterator[Remark]:
     for key, what in _AUTHORIZERS.items():
         if key in top:
-            yield Finding(top[key].place.line, Kind.LEFT, f"{key}: {what}")
+            yield Remark(top[key].place.line, Kind.LEFT, f"{key}: {what}")
     for key in _AUTHENTICATORS:
         if key in top:
             labels = f", and the groups that stand for the labels {', '.join(sorted(used))}" if used else ""
-            yield Finding(top[key].place.line, Kind.LEFT, f"{key}: its users need an identity source here{labels}")
+            yield Remark(top[key].place.line, Kind.LEFT, f"{key}: its users need an identity source here{labels}")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from authproxy.config.document.tree import Document, DocumentError, Entry, MapNode, Node
 from authproxy.config.kubernetes_wrapper import check_not_wrapped
 from authproxy.importing.nodes import entries_of, items_of, text_of, texts_of, value_of
-from authproxy.importing.report import Finding, Kind
+from authproxy.importing.report import Kind, Remark
 
 # Sections of `http.auth` with users; an htpasswd file works here as an identity source unchanged.
 _SOURCES = ("ldap", "openid", "bearer", "apikey", "mtls")
@@ -85,12 +85,12 @@ class AccessControl:
     sections: tuple[Section, ...]
     admin: Grant | None
     groups: dict[str, tuple[int, tuple[str, ...]]]  # line and users of each group
-    findings: tuple[Finding, ...]
+    findings: tuple[Remark, ...]
 
 
 def read_access_control(document: Document) -> AccessControl:
     """Read a configuration. Raises DocumentError."""
-    unread: list[Finding] = []
+    unread: list[Remark] = []
     file = _keys(document.root, "the file")
     http = _keys(value_of(file, "http"), "http")
     node = value_of(http, "accesscontrol")
@@ -130,17 +130,17 @@ def read_access_control(document: Document) -> AccessControl:
     return AccessControl(sections, admin, groups, (*_left(http, control), *unread))
 
 
-def _unread(keys: Mapping[str, Entry], known: Collection[str], where: str) -> Iterator[Finding]:
+def _unread(keys: Mapping[str, Entry], known: Collection[str], where: str) -> Iterator[Remark]:
     """A finding for each unread key, so that nothing about access is lost silently."""
     for key, entry in keys.items():
         if key not in known:
             what = f"{where}.{key}" if where else key
-            yield Finding(
+            yield Remark(
                 entry.place.line, Kind.LEFT, f"{what}: a key that is not read here: see what it says of access"
             )
 
 
-def _grants(node: Node, unread: list[Finding]) -> Iterator[Grant]:
+def _grants(node: Node, unread: list[Remark]) -> Iterator[Grant]:
     keys = _keys(node, "repositories")
     unread += _unread(keys, _OF_SECTION, "repositories")
     yield from (_grant(item, unread) for item in items_of(value_of(keys, "policies"), "policies"))
@@ -154,7 +154,7 @@ def _grants(node: Node, unread: list[Finding]) -> Iterator[Grant]:
             )
 
 
-def _grant(node: Node, unread: list[Finding]) -> Grant:
+def _grant(node: Node, unread: list[Remark]) -> Grant:
     keys = _keys(node, "policies")
     unread += _unread(keys, _OF_GRANT, "policies")
     conditions: list[str] = []
@@ -173,13 +173,13 @@ def _grant(node: Node, unread: list[Finding]) -> Grant:
     )
 
 
-def _left(http: dict[str, Entry], control: dict[str, Entry]) -> Iterator[Finding]:
+def _left(http: dict[str, Entry], control: dict[str, Entry]) -> Iterator[Remark]:
     auth = _keys(value_of(http, "auth"), "auth")
     for key in _SOURCES:
         if key in auth:
-            yield Finding(auth[key].place.line, Kind.LEFT, f"auth.{key}: its users need an identity source here")
+            yield Remark(auth[key].place.line, Kind.LEFT, f"auth.{key}: its users need an identity source here")
     if "metrics" in control:
-        yield Finding(
+        yield Remark(
             control["metrics"].place.line, Kind.LEFT, "metrics: who may read them is no matter of policies here"
         )
 

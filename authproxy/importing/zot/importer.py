@@ -15,7 +15,7 @@ from authproxy.importing.docker_auth.pattern import Unsayable
 from authproxy.importing.expressions import GROUPS, NAME, REPOSITORY, is_any_of, literal
 from authproxy.importing.imported import Imported, ImportedRule, ImportedUser, is_nameable, one_line
 from authproxy.importing.nodes import read_foreign
-from authproxy.importing.report import Finding, Kind
+from authproxy.importing.report import Kind, Remark
 from authproxy.importing.zot.cases import make_cases
 from authproxy.importing.zot.conditions import translate
 from authproxy.importing.zot.config import AccessControl, Grant, Section, read_access_control
@@ -43,7 +43,7 @@ class _Writer:
 
     control: AccessControl
     file: str
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Remark] = field(default_factory=list)
     rules: list[ImportedRule] = field(default_factory=list)
     globs: dict[str, ZotGlob | None] = field(default_factory=dict)  # by text; None: inexpressible
 
@@ -66,15 +66,15 @@ class _Writer:
 
     def left(self, line: int, sentence: str) -> None:
         """Add a finding about something not translated."""
-        self.findings.append(Finding(line, Kind.LEFT, sentence))
+        self.findings.append(Remark(line, Kind.LEFT, sentence))
 
     def danger(self, line: int, sentence: str) -> None:
         """Add a finding about something translated that is rarely meant."""
-        self.findings.append(Finding(line, Kind.DANGER, sentence))
+        self.findings.append(Remark(line, Kind.DANGER, sentence))
 
     def nothing(self, line: int, sentence: str) -> None:
         """Add a finding about something without effect in the source."""
-        self.findings.append(Finding(line, Kind.NOTHING, sentence))
+        self.findings.append(Remark(line, Kind.NOTHING, sentence))
 
     def _where(self, section: Section) -> _Where | None:
         """The repositories of a section; None if it never decides."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from authproxy.access import CATALOG, Access, pull, push
 from authproxy.policy.decide import decide, expand
 from authproxy.policy.model import Action, Effect, PolicySet, Resources, Rule, SubjectKey
-from authproxy.policy.replay import Change, Past, Replay, Tally, Untold, is_all
+from authproxy.policy.replay import ChangedDecision, Past, Replay, Tally, Untold, is_all
 from authproxy.policy.request import RequestFacts
 from authproxy.policy.tags import TagGlob
 from authproxy.principal import Principal
@@ -29,7 +29,7 @@ def test_a_decision_that_changes_tells_both_reasons() -> None:
     old = PolicySet((make_rule(1),))
     new = PolicySet((make_rule(1), make_rule(2, effect=Effect.DENY, to=(SubjectKey("group", "devs"),))))
     change = Replay(new).ask(made(old, ALICE, push("team/app")))
-    assert isinstance(change, Change)
+    assert isinstance(change, ChangedDecision)
     assert change.past.why == 'allowed by policies/test.yaml:1 "rule 1"'
     assert change.why == 'denied by policies/test.yaml:2 "rule 2"'
 
@@ -41,7 +41,7 @@ def test_another_rule_with_the_same_answer_is_no_change() -> None:
 
 def test_where_no_rule_allows_it_any_more_that_is_the_reason() -> None:
     change = Replay(PolicySet(())).ask(made(PolicySet((make_rule(1),)), ALICE, push("team/app")))
-    assert isinstance(change, Change)
+    assert isinstance(change, ChangedDecision)
     assert change.why == "denied: no rule allows it"
 
 
@@ -50,7 +50,7 @@ def test_a_condition_about_the_time_is_asked_at_that_of_the_decision() -> None:
     assert Replay(from_eight).ask(made(from_eight, ALICE, pull("a"), EIGHT)) is None
     assert Replay(from_eight).ask(made(from_eight, ALICE, pull("a"), EIGHT - 1)) is None
     change = Replay(from_eight).ask(Past(EIGHT - 1, ALICE, pull("a"), allowed=True, why="then"))
-    assert isinstance(change, Change)
+    assert isinstance(change, ChangedDecision)
 
 
 @given(st.lists(builders.rules(conditions=builders.CONDITIONS), max_size=6), builders.principals, builders.accesses)
@@ -70,7 +70,7 @@ def test_a_change_is_where_the_rules_decide_otherwise(
         change = Replay(after).ask(made(before, principal, single))
         decisions = [decide(policies, principal, single, now=EIGHT) for policies in (before, after)]
         assert (change is not None) == (decisions[0].allowed is not decisions[1].allowed)
-        assert change is None or (isinstance(change, Change) and change.now == decisions[1])
+        assert change is None or (isinstance(change, ChangedDecision) and change.now == decisions[1])
 
 
 OFFICE = 'request.address.inNetwork("10.0.0.0/8") && request.tls'
@@ -84,7 +84,7 @@ def test_a_condition_about_the_request_is_asked_with_that_of_the_decision() -> N
         RequestFacts("192.0.2.1", tls=True),
     ]
     pasts = [Past(EIGHT, ALICE, pull("a"), allowed=True, why="then", request=request) for request in asked]
-    assert [isinstance(Replay(office).ask(past), Change) for past in pasts] == [False, True, True]
+    assert [isinstance(Replay(office).ask(past), ChangedDecision) for past in pasts] == [False, True, True]
 
 
 def test_where_the_request_was_not_kept_what_turns_on_it_cannot_be_told() -> None:
@@ -119,13 +119,13 @@ def test_a_denied_request_is_asked_again_with_its_tag() -> None:
     tagged = replace(STAYS, resources=Resources(STAYS.resources.repositories, (TagGlob.parse("v*"),)))
     pasts = [Past(EIGHT, ALICE, OVERWRITE, allowed=False, why="then", tag=tag) for tag in ("v1", "dev")]
     answers = [Replay(PolicySet((make_rule(1), tagged))).ask(past) for past in pasts]
-    assert [isinstance(answer, Change) for answer in answers] == [False, True]
+    assert [isinstance(answer, ChangedDecision) for answer in answers] == [False, True]
 
 
 def test_what_push_hides_needs_push_too() -> None:
     past = Past(EIGHT, ALICE, OVERWRITE, allowed=False, why="then", tag="v1")
     assert Replay(PolicySet(())).ask(past) is None
-    assert isinstance(Replay(PolicySet((make_rule(1),))).ask(past), Change)
+    assert isinstance(Replay(PolicySet((make_rule(1),))).ask(past), ChangedDecision)
 
 
 TAGGED = PolicySet(
@@ -156,7 +156,7 @@ def test_changes_are_counted_by_who_and_what_and_way() -> None:
     asked = [(ALICE, push("a"), 3.0), (bob, push("a"), 4.0), (ALICE, push("a"), 5.0), (ALICE, CATALOG, 6.0)]
     for who, access, at in asked:
         change = Replay(nothing).ask(Past(at, who, access, allowed=True, why="then"))
-        assert isinstance(change, Change)
+        assert isinstance(change, ChangedDecision)
         tally.add(change)
     groups = tally.by_count()
     assert tally.count == 4
