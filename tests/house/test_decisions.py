@@ -38,9 +38,8 @@ def test_a_decision_is_amended_by_a_later_one(page: Path) -> None:
         assert page.name[:4] < number == target[:4]
 
 
-def test_no_number_is_given_twice() -> None:
-    numbers = [page.name[:4] for page in PAGES]
-    assert len(set(numbers)) == len(numbers)
+def test_numbers_have_no_gap_and_none_is_given_twice() -> None:
+    assert [int(page.name[:4]) for page in PAGES] == list(range(1, len(PAGES) + 1))
 
 
 def test_the_index_lists_every_decision_with_its_title_and_status() -> None:

@@ -112,7 +112,7 @@ class Shelf:
         return Call("PUT", path, headers={"Content-Type": document.media_type}, body=document.content)
 
     def fill(self) -> None:
-        """What the rows of tests/peers/rows.py read."""
+        """What the rows of tests/peers/rows_that_read.py read."""
         self.twins.begin(*REPOSITORIES)
         self.pushed.clear()
         for blob in BLOBS:

@@ -77,7 +77,11 @@ WRONG = [
     ("delete", "localhost:5000/a --yes", "say which image: a tag or a digest, or rules"),
     ("delete", "localhost:5000/a:v1 --keep 3 --yes", "rules are for a whole repository: leave out its tag"),
     ("delete", "localhost:5000/a --older-than 3y --yes", "'3y' is no age: 12h, 30d or 8w"),
-    ("delete", "localhost:5000/a:v1", "use --yes or --dry-run"),
+    (
+        "delete",
+        "localhost:5000/a:v1",
+        "standard input is not a terminal, so nobody can confirm; use --yes or --dry-run",
+    ),
 ]
 
 
