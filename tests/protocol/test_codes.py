@@ -13,6 +13,7 @@ from authproxy import errors
 from authproxy.asgi import Receive, Scope, Send
 from authproxy.edge.errors import ErrorResponses
 from authproxy.errors import RegistryError, TokenError
+from authproxy.identity.source import SourceUnavailable
 from authproxy.route import METHODS, parse_route
 from authproxy.storage.driver import StorageFull, UploadBusy
 from tests.support.registry import Call
@@ -68,6 +69,7 @@ ROWS = [
     Row(errors.Unsupported, "UNSUPPORTED", 405, OCI),
     Row(StorageFull, "UNAVAILABLE", 503, CNCF),
     Row(UploadBusy, "UNAVAILABLE", 503, CNCF),
+    Row(SourceUnavailable, "UNAVAILABLE", 503, CNCF),
 ]
 
 # Codes that no table can ask the core for, and what makes them where it is tested.
