@@ -206,4 +206,4 @@ class Unreachable(Exception):
 
 
 def _in_vain(earlier: Entry) -> str:
-    return f"is there in vain: the entry of line {earlier.line} matches first wherever this one does, and gives less"
+    return f"has no effect: the entry of line {earlier.line} matches first wherever this one does, and gives less"

@@ -33,7 +33,7 @@ class Blobs:
         if is_whole and (response := self._cache.find((exchange.repository, exchange.digest))):
             await response.send(exchange)
             return
-        # The content under a digest never changes, so whoever has it needs no second look.
+        # The content under a digest never changes, so a client that has it need not ask again.
         headers = [
             ("Docker-Content-Digest", str(exchange.digest)),
             ("ETag", conditions.etag(exchange.digest)),

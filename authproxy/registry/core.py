@@ -32,7 +32,7 @@ Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
 
 
 class Core:
-    """Blobs, manifests, referrers, tags and the catalog of one storage. The driver is closed by whoever made it."""
+    """Blobs, manifests, referrers, tags and the catalog of one storage. The caller closes the driver."""
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class ManifestRules:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the core does for everybody, whoever asks."""
+    """What the core does for every caller."""
 
     delete_enabled: bool = False
     """Manifests, tags and blobs can be deleted (`storage.delete.enabled`). Upload sessions always can be."""

@@ -133,7 +133,7 @@ class Tags:
 
 
 def tag_links(repository: Repository, tags: Sequence[Tag], digest: Digest) -> tuple[WriteGroup, WriteGroup]:
-    """What sets tags: first their history, then the tags. Whoever sees a tag finds its history."""
+    """The writes that set tags: their history first, so that a reader of a tag always finds its history."""
     link = to_link(digest)
     return (
         [(layout.tag_index_link(repository, tag, digest), link) for tag in tags],

@@ -180,7 +180,7 @@ class Driver(Protocol):
     async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
         """`write` if the path holds `expected` now (None: nothing). Otherwise False, and nothing is done.
 
-        Compared and put in one step, whoever else writes: of two callers that expect the same content one wins.
+        Compares and puts in one atomic step: of two callers that expect the same content only one wins.
         """
 
     async def delete(self, path: StorePath, *, expected: bytes | None = None) -> bool:

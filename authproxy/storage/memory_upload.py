@@ -110,7 +110,7 @@ class MemoryUpload:
         """See `driver.Upload`. Nothing is waited for, so that it can't be cancelled in the middle."""
         if self.is_finished:
             return
-        try:  # whoever removes the record has the session
+        try:  # the request that removes the record owns the session
             self._bucket.delete(f"{self._session}/{RECORD}", if_match=self._etag)
         except ConditionFailed:
             raise self._lost() from None

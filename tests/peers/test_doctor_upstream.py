@@ -345,7 +345,7 @@ CASES: Sequence[Case] = [
         distribution(),
         FINE,
         {"auth": "warning"},
-        ["a name and a password is presented in vain"],
+        ["a name and a password is sent without effect"],
         by_password,
     ),
     Case(

@@ -1,1 +1,1 @@
-"""YAML documents and their values, whoever reads them: places, typed scalars, and faults as one sentence each."""
+"""YAML documents for every reader of YAML: values with their lines, typed scalars, and a sentence for each fault."""

@@ -89,7 +89,7 @@ class Cors(Section):
 
     credentials: Boolean = False
     """Whether browsers may send cookies and passwords that they hold by themselves. Default `false`, which does for
-    pages that send a token of theirs. Not together with `*`: every page could act for whoever is logged in."""
+    pages that send a token of theirs. Not together with `*`: every page could act for the user who is logged in."""
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:

@@ -88,7 +88,7 @@ class RepositoryPolicy(Section):
 
 
 class Policy(Section):
-    """What may be pushed, whoever pushes. Who may do what stands in `policies`."""
+    """What may be pushed, by any caller. `policies` say who may do what."""
 
     repository: RepositoryPolicy = RepositoryPolicy()
 

@@ -34,7 +34,7 @@ def check_keys(installation: Installation) -> Iterator[Finding]:
     loose = [path for path in token.keys.iterdir() if path.suffix == ".pem" and path.stat().st_mode & 0o077]
     private = [path for path in loose if b"PRIVATE" in path.read_bytes()]
     if private:
-        what = f"{private[0]} can be read by others: whoever has it signs tokens for everything"
+        what = f"{private[0]} can be read by other accounts, which could sign tokens for everything"
         yield Finding(
             Level.FAILED, "keys", what, f"chmod 600 {private[0]}; where somebody may have it: authproxy key rotate"
         )

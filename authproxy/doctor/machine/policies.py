@@ -64,7 +64,7 @@ def _judge(loaded: Loaded, people: KnownUsers) -> Iterator[Finding]:
         yield Finding(Level.FAILED, "policies", what, "authproxy policy test; correct the rule, or the case")
     cases = f", {len(loaded.cases)} cases hold" if loaded.cases and not report.failed else ""
     if not in_vain and not shared and not report.failed and allowing:
-        yield Finding(Level.OK, "policies", f"{len(rules)} rules, none in vain{cases}")
+        yield Finding(Level.OK, "policies", f"{len(rules)} rules, each with an effect{cases}")
 
 
 def _has_somebody(rule: Rule, people: KnownUsers) -> bool:

@@ -79,11 +79,13 @@ def wanted_by(answer: RegistryResponse) -> AuthRequirement | None:
 def _judge_open(site: Site) -> Finding:
     match site.section.authorization:
         case "strip":
-            return Finding(Level.OK, "auth", "it lets in whoever reaches it; see that authproxy alone does")
+            return Finding(
+                Level.OK, "auth", "it accepts every client that reaches it; make sure that only authproxy can"
+            )
         case "pass":
             what = "it asks nobody who they are, and gets the credentials of our clients all the same"
         case kind:
-            what = f"it asks nobody who they are, so {_SENT[kind][0]} is presented in vain"
+            what = f"it asks for no credentials, so {_SENT[kind][0]} is sent without effect"
     return Finding(Level.WARNING, "auth", what, f"{site.place('authorization')}: strip")
 
 

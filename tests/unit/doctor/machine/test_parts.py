@@ -141,7 +141,7 @@ BROKEN = [
         open_keys,
         "keys",
         Level.FAILED,
-        "whoever has it signs tokens",
+        "other accounts, which could sign tokens for everything",
         "chmod 600 ",
         keys,
     ),

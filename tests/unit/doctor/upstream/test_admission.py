@@ -54,12 +54,12 @@ class Case:
 
 
 CASES = [
-    Case("nothing to a registry for all", "strip", Mode.ISSUE, OPEN, "ok", "see that authproxy alone does"),
+    Case("nothing to a registry for all", "strip", Mode.ISSUE, OPEN, "ok", "make sure that only authproxy can"),
     Case("nothing to passwords", "strip", Mode.ISSUE, BASIC, "failed", "authorization: basic, with username"),
     Case("nothing to tokens", "strip", Mode.ISSUE, TOKENS, "failed", "and realms: [https://auth.example]; or mint"),
     Case("nothing to our tokens", "strip", Mode.ISSUE, OURS, "failed", "authorization: mint, with service: authproxy"),
     Case("nothing to silence", "strip", Mode.ISSUE, NOTHING, "failed", "without saying what it asks for"),
-    Case("a password in vain", "basic", Mode.ISSUE, OPEN, "warning", "presented in vain"),
+    Case("a password in vain", "basic", Mode.ISSUE, OPEN, "warning", "sent without effect"),
     Case("a password to passwords", "basic", Mode.ISSUE, BASIC, None),
     Case("a password to tokens", "basic", Mode.ISSUE, TOKENS, "failed", "authorization: bearer, with username"),
     Case("its tokens to its own", "bearer", Mode.ISSUE, ITS_OWN, None),

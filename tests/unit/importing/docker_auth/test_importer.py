@@ -128,7 +128,7 @@ FINDINGS = [
     (
         "- {match: {}, actions: []}\n- {match: {}, actions: [pull]}",
         Kind.NOTHING,
-        "is there in vain: the entry of line 4",
+        "has no effect: the entry of line 4",
     ),
 ]
 
