@@ -162,12 +162,12 @@ KILLED_BEFORE_NAMES = """
 import os, signal, sys
 from pathlib import Path
 from authproxy.storage.filesystem.batch_commit import Batch
-from authproxy.storage.change_marks import Changes
+from authproxy.storage.change_marks import ChangeMarks
 from authproxy.storage.layout import StorePath
 from authproxy.storage.filesystem.locks import Locks
 root = Path(sys.argv[1])
 (root / "locks").mkdir(parents=True)
-with Batch(str(root), Locks(root / "locks"), Changes(root / "changes")) as batch:
+with Batch(str(root), Locks(root / "locks"), ChangeMarks(root / "changes")) as batch:
     for name in ("blob/data", "current/link"):
         batch.add(StorePath(f"docker/registry/v2/{name}"), b"content")
     batch.sync()

@@ -126,7 +126,7 @@ def test_user_signs_in_with_a_password_from_standard_input(person: Images, regis
 
 def test_password_is_asked_of_a_terminal_alone(person: Images, guarded: Registry) -> None:
     done = person.process("list", "--user", "hugo", guarded.host)
-    assert (done.code, "say --password-stdin" in done.err) == (2, True)
+    assert (done.code, "use --password-stdin" in done.err) == (2, True)
     assert person.process("list", "--password-stdin", guarded.host).code == 2
 
 
