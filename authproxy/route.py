@@ -14,6 +14,8 @@ A name may itself contain the words `blobs`, `tags` or `manifests`; the last one
 
 import functools
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -29,7 +31,7 @@ from authproxy.errors import (
     TagInvalid,
     Unsupported,
 )
-from authproxy.reference import Repository, Tag, parse_reference, parse_repository
+from authproxy.reference import Repository, Tag, parse_reference, parse_repository, parse_tag
 
 # Far more fields than any client sends, including tags to set (`?tag=`). A longer query is an attack on memory.
 MAX_QUERY_FIELDS = 64
@@ -84,6 +86,18 @@ class Route:
     def parameter(self, name: str) -> str | None:
         """The first value of a query parameter, or None."""
         return next((value for key, value in self.query if key == name), None)
+
+    @property
+    def tags(self) -> tuple[Tag, ...]:
+        """The tags that a request for a manifest names: the one in its path, or those of a push by digest, `?tag=`.
+
+        Each once. A malformed `?tag=` is left out: the backend answers that.
+        """
+        if not isinstance(self.reference, Digest):
+            return () if self.reference is None else (self.reference,)
+        if (self.kind, self.method) != (Kind.MANIFEST, "PUT"):
+            return ()
+        return tuple(dict.fromkeys(_valid_tags(value for key, value in self.query if key == "tag")))
 
     def without_mount(self) -> "Route":
         """The same request as an ordinary start of an upload."""
@@ -191,6 +205,12 @@ def _parse_mount(route: Route) -> Mount | None:
         return Mount(parse_digest(digests[0]), tuple(parse_repository(source) for source in sources) or None)
     except (DigestInvalid, NameInvalid):
         return None
+
+
+def _valid_tags(texts: Iterable[str]) -> Iterator[Tag]:
+    for text in texts:
+        with suppress(TagInvalid):
+            yield parse_tag(text)
 
 
 def _checked(route: Route) -> Route:

@@ -5,17 +5,13 @@ A missing scope is 401 with a challenge, since a better token would help. A rule
 the tag exist already?) are left to the backend, which finds the caller's permissions in the scope: `tag_protection.py`.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from authproxy.access import Grant
 from authproxy.asgi import CLIENT_VIEW, GRANT, ROUTE, App, Receive, Scope, Send
 from authproxy.client_view import ClientView
-from authproxy.digest import Digest
-from authproxy.errors import TagInvalid
 from authproxy.permissions import PERMISSIONS, Permissions, Verb
-from authproxy.reference import Tag, parse_tag
 from authproxy.route import Kind, Route
 
 # The permissions of a caller for a request; None if no rule could restrict it.
@@ -46,17 +42,6 @@ def _check_tags(route: Route, permissions: Permissions) -> None:
     verb = _VERBS[route.method]
     if not permissions.concern(verb):
         return
-    for tag in _tags(route):
+    for tag in route.tags:
         if refusal := permissions.refusal(verb, tag):
             raise refusal
-
-
-def _tags(route: Route) -> Iterator[Tag]:
-    """The tags that a request for a manifest names: in its path, or beside a digest as `?tag=`."""
-    if route.reference is not None and not isinstance(route.reference, Digest):
-        yield route.reference
-        return
-    for name, value in route.query:
-        if name == "tag" and route.method == "PUT":
-            with suppress(TagInvalid):  # the backend answers that
-                yield parse_tag(value)

@@ -15,7 +15,6 @@ from authproxy.permissions import PERMISSIONS, Permissions
 from authproxy.proxy.content import UpstreamContent
 from authproxy.proxy.merged_catalog import DEFAULT_PAGE, CatalogPart, answer_catalog
 from authproxy.proxy.renaming import Renaming
-from authproxy.reference import Tag
 from authproxy.route import Kind, Route
 from authproxy.tag_protection import check_create, check_delete, check_overwrite, find_immutable
 
@@ -69,7 +68,7 @@ async def _check_overwrite(
     content: UpstreamContent, route: Route, receive: asgi.Receive, permissions: Permissions
 ) -> asgi.Receive:
     """Look at the tags that a manifest would move. The `receive` returned hands on what was read of it."""
-    immutable = find_immutable(permissions, _tags(route))
+    immutable = find_immutable(permissions, route.tags)
     if not immutable:
         return receive
     try:
@@ -86,13 +85,6 @@ async def _check_overwrite(
         return unread.pop() if unread else await receive()
 
     return receive_again
-
-
-def _tags(route: Route) -> list[Tag]:
-    """The tags that a push sets: the one in its path, or those beside a digest."""
-    if isinstance(route.reference, Digest):
-        return [Tag(value) for name, value in route.query if name == "tag"]
-    return [] if route.reference is None else [route.reference]
 
 
 async def _answer_catalog(

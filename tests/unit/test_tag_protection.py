@@ -222,3 +222,10 @@ async def test_tags_that_may_not_be_pulled_are_not_listed(connecting: Connect) -
         assert (await client.get("/v2/none/tags/list")).status_code == 404
     async with connecting(Rules("pull", tags="*")) as client:
         assert (await client.get("/v2/team/app/tags/list")).json()["tags"] == []
+
+
+@pytest.mark.parametrize("tag", ["-x", "../../other/manifests/v1", "v1%20"])
+async def test_a_malformed_tag_beside_a_digest_is_never_looked_for(connecting: Connect, tag: str) -> None:
+    async with connecting(Rules("overwrite", tags="*")) as client:
+        await push_blob(client, "team/app", CONFIG)
+        assert await put(client, f"{Digest.of(FIRST)}?tag={tag}", FIRST) == (400, "TAG_INVALID")
