@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from authproxy.images.archive.errors import ArchiveError
-from authproxy.images.archive.room import Room
+from authproxy.images.archive.free_space import Room
 from authproxy.images.archive.unpacking import open_plain
 
 # sys/mount.h

@@ -15,7 +15,8 @@ import zstandard
 from authproxy.images.archive.archive import Archive, ArchivedImage
 from authproxy.images.archive.opening import find_archives, open_archive
 from authproxy.images.archive.output import parse_target
-from authproxy.images.archive.writing import gathering, write_archive
+from authproxy.images.archive.staging import gathering
+from authproxy.images.archive.writing import write_archive
 from authproxy.images.daemon.address import find_socket
 from authproxy.images.daemon.client import open_daemon
 from authproxy.images.daemon.local import choose

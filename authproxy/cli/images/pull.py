@@ -115,7 +115,8 @@ async def _pull(
     platform: "Platform | None",
     turns: asyncio.Semaphore,
 ) -> list[tuple[str, str]]:
-    from authproxy.images.archive.writing import gathering, write_archive
+    from authproxy.images.archive.staging import gathering
+    from authproxy.images.archive.writing import write_archive
     from authproxy.images.pull import pull_image
 
     lines = []

@@ -6,13 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from authproxy.images.archive.archive import Archive
-from authproxy.images.archive.docker_manifest import MANIFEST_JSON
-from authproxy.images.archive.docker_save import DockerArchive, PackedLayers
+from authproxy.images.archive.docker_save import MANIFEST_JSON, DockerArchive, PackedLayers
 from authproxy.images.archive.errors import ArchiveError
-from authproxy.images.archive.folder import FolderMembers
 from authproxy.images.archive.layout import INDEX_JSON, LayoutArchive
-from authproxy.images.archive.members import Members
-from authproxy.images.archive.tar_index import open_tar
+from authproxy.images.archive.members import FolderMembers, Members
+from authproxy.images.archive.tar import open_tar
 from authproxy.images.archive.unpacking import open_plain
 from authproxy.oci.manifest import Manifest
 from authproxy.oci.media_types import DOCKER_TAR, OCI_TAR

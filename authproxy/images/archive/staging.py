@@ -5,15 +5,17 @@ Blobs come in any order and several at once, and a tar wants each with its size 
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from authproxy.images.archive.errors import ArchiveError
-from authproxy.images.archive.folder import FolderMembers
+from authproxy.images.archive.free_space import Room
 from authproxy.images.archive.layout import blob_name
-from authproxy.images.archive.members import PIECE_BYTES
-from authproxy.images.archive.room import Room
+from authproxy.images.archive.members import PIECE_BYTES, FolderMembers
+from authproxy.images.archive.output import Target
 from authproxy.oci.manifest import Descriptor, Manifest
 
 
@@ -90,3 +92,33 @@ class Staging:
             yield
         except OSError as error:
             raise ArchiveError(self.target, f"cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def gathering(target: Target) -> Iterator[Staging]:
+    """Where to gather the images of an archive, for the length of a block; `write_archive` writes them.
+
+    The folder is beside the target, so that its disk is the one that has to have the room, and goes with the block.
+    Raises ArchiveError.
+    """
+    path = target.path or Path(str(target))
+    beside = Path(tempfile.gettempdir()) if target.path is None else target.path.absolute().parent
+    _refuse_filled_folder(target)
+    try:
+        folder = Path(tempfile.mkdtemp(dir=beside, prefix=".authproxy-"))
+    except OSError as error:
+        raise ArchiveError(path, f"cannot be written in {beside}: {error.strerror}") from error
+    try:
+        yield Staging(folder, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refuse_filled_folder(target: Target) -> None:
+    path = target.path
+    if path is None:
+        return
+    if target.is_folder and path.is_dir() and any(path.iterdir()):
+        raise ArchiveError(path, "is a folder that is not empty: name a new one")
+    if target.is_folder and path.exists() and not path.is_dir():
+        raise ArchiveError(path, "is a file, and a folder was asked for")

@@ -15,8 +15,8 @@ from typing import BinaryIO, Protocol
 import zstandard
 
 from authproxy.images.archive.errors import ArchiveError
+from authproxy.images.archive.free_space import Room
 from authproxy.images.archive.members import PIECE_BYTES
-from authproxy.images.archive.room import Room
 
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"

@@ -1,43 +1,38 @@
-"""Writing an archive: gathered in a hidden folder beside it, and under its name only when it is whole."""
+"""Writes staged images as an archive: an OCI image layout (OCI Image 1.1, "Image Layout"), or what `docker load` takes.
+
+It gets its name only when it is complete.
+"""
 
 import gzip
+import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO, cast
 
 import zstandard
 
-from authproxy.images.archive.docker_writing import write_docker_archive
+from authproxy.digest import Digest, new_hasher
+from authproxy.images.archive.docker_save import MANIFEST_JSON, SavedImage, read_config
 from authproxy.images.archive.errors import ArchiveError
-from authproxy.images.archive.layout_writing import write_layout_files, write_layout_tar
+from authproxy.images.archive.layers import PlainLayer
+from authproxy.images.archive.layout import CONTAINERD_NAME, INDEX_JSON, OCI_LAYOUT, REF_NAME, blob_name
+from authproxy.images.archive.members import Member, need
 from authproxy.images.archive.output import Form, Target
 from authproxy.images.archive.staging import Staging
-from authproxy.images.archive.tar_writing import Writable
+from authproxy.images.archive.tar import TarWriter, Writable
+from authproxy.oci.manifest import Manifest
+from authproxy.oci.media_types import DOCKER_CONFIG, OCI_CONFIG, OCI_INDEX
 
+BLOBS = "blobs"
 
-@contextmanager
-def gathering(target: Target) -> Iterator[Staging]:
-    """Where to gather the images of an archive, for the length of a block; `write_archive` writes them.
-
-    The folder is beside the target, so that its disk is the one that has to have the room, and goes with the block.
-    Raises ArchiveError.
-    """
-    path = target.path or Path(str(target))
-    beside = Path(tempfile.gettempdir()) if target.path is None else target.path.absolute().parent
-    _refuse_filled_folder(target)
-    try:
-        folder = Path(tempfile.mkdtemp(dir=beside, prefix=".authproxy-"))
-    except OSError as error:
-        raise ArchiveError(path, f"cannot be written in {beside}: {error.strerror}") from error
-    try:
-        yield Staging(folder, path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+# What docker takes as the configuration of an image; anything else is an artifact, which it cannot load.
+CONFIG_TYPES = frozenset({DOCKER_CONFIG, OCI_CONFIG})
 
 
 def write_archive(stage: Staging, target: Target) -> None:
@@ -77,11 +72,108 @@ def _packing(packing: str | None, file: BinaryIO) -> Iterator[Writable]:
             yield cast("Writable", out)
 
 
-def _refuse_filled_folder(target: Target) -> None:
-    path = target.path
-    if path is None:
-        return
-    if target.is_folder and path.is_dir() and any(path.iterdir()):
-        raise ArchiveError(path, "is a folder that is not empty: name a new one")
-    if target.is_folder and path.exists() and not path.is_dir():
-        raise ArchiveError(path, "is a file, and a folder was asked for")
+def write_layout_files(stage: Staging) -> None:
+    """Make the folder itself a layout. Raises OSError."""
+    for name, content in _layout_files(stage).items():
+        (stage.folder / name).write_bytes(content)
+
+
+def write_layout_tar(stage: Staging, out: Writable) -> None:
+    """Write the layout as a tar. Raises OSError, ArchiveError."""
+    tar = TarWriter(out)
+    for name, content in _layout_files(stage).items():
+        tar.add(name, content)
+    for file in _blobs(stage.folder):
+        tar.copy(file, need(stage.members, file, INDEX_JSON))
+    tar.finish()
+
+
+def _blobs(folder: Path) -> list[str]:
+    return sorted(str(file.relative_to(folder)) for file in (folder / BLOBS).rglob("*") if file.is_file())
+
+
+def _layout_files(stage: Staging) -> dict[str, bytes]:
+    entries = [
+        {
+            "mediaType": manifest.media_type,
+            "digest": str(manifest.digest),
+            "size": len(manifest.content),
+            # Both are the whole name: images of one archive often have the same tag. containerd and docker load read
+            # the first, podman and skopeo the second.
+            "annotations": {CONTAINERD_NAME: name, REF_NAME: name},
+        }
+        for name, manifest in stage.named.items()
+    ]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    return {OCI_LAYOUT: _json({"imageLayoutVersion": "1.0.0"}), INDEX_JSON: _json(index)}
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def write_docker_archive(stage: Staging, out: Writable) -> None:
+    """Write all images. A layer that several share is written once, and unpacked on the disk first, one at a time.
+
+    Raises OSError; ArchiveError where an image is none that docker runs, or a layer is not what its configuration says.
+    """
+    archive = _DockerArchive(stage, TarWriter(out))
+    for name, manifest in stage.named.items():
+        archive.add(name, manifest)
+    archive.finish()
+
+
+@dataclass(slots=True)
+class _DockerArchive:
+    stage: Staging
+    tar: TarWriter
+    layers: set[Digest] = field(default_factory=set)  # that were written, by the digests of their plain tars
+    images: dict[Digest, SavedImage] = field(default_factory=dict)  # by the configuration's digest
+
+    def add(self, name: str, manifest: Manifest) -> None:
+        """Write what of an image has not been written yet."""
+        config = manifest.config
+        if config is None or config.media_type not in CONFIG_TYPES:
+            what = "an index of several platforms" if config is None else f"an artifact ({config.media_type})"
+            raise ArchiveError(self.stage.target, f"{name} is {what}, which docker load does not take: write it as OCI")
+        layers = tuple(blob_name(layer.digest) for layer in manifest.layers)
+        saved = read_config(self.stage.members, SavedImage(blob_name(config.digest), (), layers))
+        for layer, diff_id in zip(layers, saved.diff_ids, strict=True):
+            self._add_layer(layer, diff_id)
+        file = f"{config.digest.hex}.json"
+        before = self.images.get(config.digest)
+        if before is None:
+            self.tar.add(file, saved.content)
+        # docker gives names by tags alone; what was asked for by its digest is loaded without a name.
+        names = () if "@" in name else (name,)
+        self.images[config.digest] = SavedImage(
+            file, (before.names if before else ()) + names, tuple(f"{diff_id.hex}.tar" for diff_id in saved.diff_ids)
+        )
+
+    def finish(self) -> None:
+        """Write the list of images, and the end."""
+        images = [
+            {"Config": image.config, "RepoTags": image.names or None, "Layers": image.layers}
+            for image in self.images.values()
+        ]
+        self.tar.add(MANIFEST_JSON, json.dumps(images, separators=(",", ":")).encode())
+        self.tar.finish()
+
+    def _add_layer(self, blob: str, diff_id: Digest) -> None:
+        if diff_id in self.layers:
+            return
+        with self._unpacked(need(self.stage.members, blob, "its manifest"), diff_id) as plain:
+            self.tar.copy(f"{diff_id.hex}.tar", plain)
+        self.layers.add(diff_id)
+
+    @contextmanager
+    def _unpacked(self, member: Member, diff_id: Digest) -> Iterator[Member]:
+        layer = PlainLayer(member)
+        hasher = new_hasher(diff_id.algorithm)
+        with TemporaryFile(dir=self.stage.folder) as file:
+            for piece in layer.pieces():
+                hasher.update(piece)
+                file.write(piece)
+            file.flush()
+            layer.require(Digest(diff_id.algorithm, hasher.hexdigest()), diff_id)
+            yield Member(member.archive, member.name, file.tell(), 0, partial(os.dup, file.fileno()))

@@ -12,8 +12,8 @@ from authproxy.images.archive.archive import Archive
 from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.opening import open_archive
 from authproxy.images.archive.output import Form, Target, parse_target
-from authproxy.images.archive.staging import Staging
-from authproxy.images.archive.writing import gathering, write_archive
+from authproxy.images.archive.staging import Staging, gathering
+from authproxy.images.archive.writing import write_archive
 from authproxy.oci.manifest import Descriptor, Manifest
 from tests.unit.images.archive.saves import (
     IMAGE_TYPE,

@@ -1,12 +1,12 @@
-"""A tar as an archive: its headers are read once, into an index, and its contents where they lie."""
+"""A tar as an archive: read in place by an index of its headers, and written from its beginning to its end."""
 
 import os
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.members import Member, parse_member_name, resolve_link
@@ -19,6 +19,8 @@ MAX_HEADER_BYTES = 1 << 20
 MAX_HEADERS_BYTES = 512 << 20
 
 MAX_LINKS = 8
+
+FILE_MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +126,40 @@ class _Headers:
 
     def tell(self) -> int:
         return self._file.tell()
+
+
+class Writable(Protocol):
+    """What takes bytes: a file, standard output, what packs."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take all of it."""
+
+
+class TarWriter:
+    """Regular files, one after another, owned by root and made at the beginning of time.
+
+    A size of eight GiB or more does not fit POSIX's header; GNU's, which docker and all others read, holds it.
+    """
+
+    def __init__(self, out: Writable) -> None:
+        self._out = out
+
+    def add(self, name: str, content: bytes) -> None:
+        """A small file."""
+        self._add(name, len(content), [content])
+
+    def copy(self, name: str, member: Member) -> None:
+        """A file that lies elsewhere. Raises ArchiveError where it cannot be read."""
+        self._add(name, member.size, member.pieces())
+
+    def finish(self) -> None:
+        """Two empty blocks end it: pax(1), "ustar Interchange Format"."""
+        self._out.write(bytes(2 * tarfile.BLOCKSIZE))
+
+    def _add(self, name: str, size: int, pieces: Iterable[bytes]) -> None:
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = size, FILE_MODE
+        self._out.write(info.tobuf(tarfile.GNU_FORMAT))
+        for piece in pieces:
+            self._out.write(piece)
+        self._out.write(bytes(-size % tarfile.BLOCKSIZE))

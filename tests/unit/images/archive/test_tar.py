@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authproxy.images.archive import tar_index
+from authproxy.images.archive import tar
 from authproxy.images.archive.errors import ArchiveError
-from authproxy.images.archive.tar_index import TarMembers, open_tar
+from authproxy.images.archive.tar import TarMembers, open_tar
 from authproxy.images.archive.unpacking import open_plain
 
 
@@ -134,7 +134,7 @@ def test_a_header_that_claims_a_gigabyte_is_not_read(tmp_path: Path) -> None:
 
 
 def test_more_members_than_any_archive_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tar_index, "MAX_MEMBERS", 3)
+    monkeypatch.setattr(tar, "MAX_MEMBERS", 3)
     opened(tmp_path, tar_of(*[file_entry(str(number)) for number in range(3)])).close()
     with pytest.raises(ArchiveError, match="more than 3 members"):
         opened(tmp_path, tar_of(*[file_entry(str(number)) for number in range(4)]))

@@ -7,9 +7,8 @@ import zstandard
 
 from authproxy.digest import Digest
 from authproxy.images.archive.errors import ArchiveError
-from authproxy.images.archive.folder import FolderMembers
-from authproxy.images.archive.members import Member
-from authproxy.images.archive.packing import pack_layer
+from authproxy.images.archive.layers import pack_layer
+from authproxy.images.archive.members import FolderMembers, Member
 
 PLAIN = b"layer" * 1_000_000 + os.urandom(1_000_000)
 DIFF_ID = Digest.of(PLAIN)
