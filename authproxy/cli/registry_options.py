@@ -86,7 +86,7 @@ def parse_destination(text: str) -> tuple[str, str]:
 
     Raises BadParameter where it is neither.
     """
-    from authproxy.images.archive.names import is_place, renamed
+    from authproxy.images.names import is_place, renamed
 
     bare = plain_name(text, "DST")
     if "/" not in bare.rstrip("/"):

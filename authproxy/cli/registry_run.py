@@ -54,7 +54,7 @@ def printable(text: str) -> str:
 def remote_faults() -> tuple[type[Exception], ...]:
     """What ends one image and not the rest."""
     from authproxy.images.archive.errors import ArchiveError
-    from authproxy.images.daemon.errors import DaemonError
+    from authproxy.images.daemon import DaemonError
     from authproxy.images.endpoints import Interrupted, Missing
     from authproxy.images.transfer import MoveError
     from authproxy.registry_client.errors import RemoteError

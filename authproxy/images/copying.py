@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from authproxy.digest import Digest
-from authproxy.images.archive.names import is_place, renamed
 from authproxy.images.endpoints import Interrupted, Missing
 from authproxy.images.listing import find_repositories, tags
-from authproxy.images.pattern import is_pattern, means
+from authproxy.images.names import is_pattern, is_place, means, renamed
 from authproxy.images.referrers import digest_tags, find_attached
 from authproxy.images.registries import Registries
 from authproxy.images.repository import RemoteRepository
@@ -67,7 +66,7 @@ async def find_sources(registries: Registries, source: str) -> AsyncIterator[Ima
 
 @dataclass(frozen=True, slots=True)
 class Copier:
-    """Copies to one name, or below a place, as `archive.names` has it. What it does and would do are the same code.
+    """Copies to one name, or below a place, as `names` has it. What it does and would do are the same code.
 
     With `has_referrers` what belongs to an image is copied along: see `referrers`.
     """

@@ -10,7 +10,7 @@ import httpx
 
 from authproxy.access import CATALOG, Access, pull
 from authproxy.errors import NameInvalid, TagInvalid
-from authproxy.images.pattern import is_pattern
+from authproxy.images.names import is_pattern
 from authproxy.reference import parse_repository, parse_tag
 from authproxy.registry_client.client import RegistryClient
 from authproxy.registry_client.errors import RemoteError, refused

@@ -12,11 +12,10 @@ from authproxy.digest import Digest
 from authproxy.images.archive.archive import Archive, ArchivedImage
 from authproxy.images.archive.docker_save import PackedLayers
 from authproxy.images.archive.errors import ArchiveError
-from authproxy.images.archive.names import is_place, name_as, names_below
 from authproxy.images.archive.opening import find_archives, open_archive
-from authproxy.images.daemon.client import Daemon
-from authproxy.images.daemon.local import choose
+from authproxy.images.daemon import Daemon, choose
 from authproxy.images.endpoints import Destination, Interrupted, Missing, Source
+from authproxy.images.names import is_place, name_as, names_below
 from authproxy.images.transfer import MoveError, Progress, move_image
 from authproxy.oci.manifest import Manifest
 from authproxy.registry_client.errors import RemoteError

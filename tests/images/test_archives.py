@@ -17,9 +17,7 @@ from authproxy.images.archive.opening import find_archives, open_archive
 from authproxy.images.archive.output import parse_target
 from authproxy.images.archive.staging import gathering
 from authproxy.images.archive.writing import write_archive
-from authproxy.images.daemon.address import find_socket
-from authproxy.images.daemon.client import open_daemon
-from authproxy.images.daemon.local import choose
+from authproxy.images.daemon import choose, find_socket, open_daemon
 from authproxy.oci.manifest import Descriptor
 from tests.images.conftest import Images, Registry
 from tests.support.binaries import binary

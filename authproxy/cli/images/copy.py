@@ -65,8 +65,7 @@ def copy(
     registry of DST, and for that of SRC only where it is the same. Exit code: 0 all were copied, 1 something could not
     be, 2 the command is wrong.
     """
-    from authproxy.images.archive.names import is_place
-    from authproxy.images.pattern import is_pattern
+    from authproxy.images.names import is_pattern, is_place
 
     source = plain_name(source, "SRC")
     destination, host = parse_destination(destination)

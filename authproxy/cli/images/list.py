@@ -117,8 +117,8 @@ async def _names(
 ) -> AsyncIterator[Tagged]:
     """What is meant, in the registry's order; of a few repositories the first tags are read ahead."""
     from authproxy.images.listing import find_repositories, tag_pages
+    from authproxy.images.names import means
     from authproxy.images.ordered import in_order
-    from authproxy.images.pattern import means
 
     async def begin(repository: str) -> tuple[list[str], AsyncIterator[list[str]]]:
         pages = tag_pages(client, repository, may_be_missing=only is None)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import platform as machine
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +29,10 @@ from authproxy.images.archive.output import Form, Target, parse_target
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from authproxy.images.archive.staging import Staging
+    from authproxy.images.endpoints import Source
     from authproxy.images.registries import Registries
+    from authproxy.images.transfer import Moved, Progress
     from authproxy.oci.image_name import ImageName
     from authproxy.oci.manifest import Platform
 
@@ -37,6 +41,9 @@ EXAMPLES = examples(
     "authproxy images pull r.example.org/app r.example.org/db -o both.oci.tar",
     "authproxy images pull --docker r.example.org/team/app:v1",
 )
+
+# Go's names of what Python's platform calls a machine.
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 def pull(
@@ -117,14 +124,13 @@ async def _pull(
 ) -> list[tuple[str, str]]:
     from authproxy.images.archive.staging import gathering
     from authproxy.images.archive.writing import write_archive
-    from authproxy.images.pull import pull_image
 
     lines = []
     async with registries:
         with shown() as progress, gathering(target) as stage:
             for name in names:
                 source = await registries.to_pull(name)
-                moved = await pull_image(
+                moved = await _pull_image(
                     source, stage, name, form=target.form, platform=platform, turns=turns, progress=progress
                 )
                 lines.append((name.familiar, str(moved.manifest.digest)))
@@ -132,10 +138,41 @@ async def _pull(
     return lines
 
 
+async def _pull_image(
+    source: "Source",
+    stage: "Staging",
+    name: "ImageName",
+    *,
+    form: Form,
+    platform: "Platform | None",
+    turns: asyncio.Semaphore,
+    progress: "Progress",
+) -> "Moved":
+    """Stage one image under its familiar name: for one platform, or for all where the format can hold several.
+
+    Raises what the source, the transfer and the archive raise.
+    """
+    from authproxy.images.transfer import choose_platform, move_image
+
+    manifest = await source.manifest(name.digest or name.reference)
+    if form is Form.DOCKER and platform is None:
+        platform = _own_platform()
+    if platform is not None:
+        manifest = await choose_platform(source, manifest, platform)
+    return await move_image(source, stage, manifest, name.familiar, turns=turns, progress=progress)
+
+
+def _own_platform() -> "Platform":
+    """The platform that docker on this machine runs."""
+    from authproxy.oci.manifest import Platform
+
+    name = machine.machine()
+    return Platform("linux", _ARCHITECTURES.get(name, name))
+
+
 async def _load(archive: Path) -> None:
     from authproxy.images.archive.members import PIECE_BYTES
-    from authproxy.images.daemon.address import find_socket
-    from authproxy.images.daemon.client import open_daemon
+    from authproxy.images.daemon import find_socket, open_daemon
 
     async def pieces() -> "AsyncIterator[bytes]":
         with archive.open("rb") as file:

@@ -84,8 +84,7 @@ def _push_files(pusher: "Pusher", given: "Sequence[str]") -> "AsyncIterator[Push
 
 
 async def _push_local(pusher: "Pusher", patterns: "Sequence[str]") -> "AsyncIterator[Pushed | Failed]":
-    from authproxy.images.daemon.address import find_socket
-    from authproxy.images.daemon.client import open_daemon
+    from authproxy.images.daemon import find_socket, open_daemon
 
     async with open_daemon(find_socket(os.environ)) as daemon:
         async for outcome in pusher.push_local(daemon, patterns):

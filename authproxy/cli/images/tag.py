@@ -1,5 +1,6 @@
 """`authproxy images tag`: another name for an image in its registry, without moving a byte of it."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,8 +10,14 @@ from authproxy.cli.registry_options import Ca, Json, PasswordStdin, PlainHttp, U
 from authproxy.cli.registry_run import Report, run
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator
+
+    from authproxy.digest import Digest
     from authproxy.images.registries import Registries
+    from authproxy.images.repository import RemoteRepository
     from authproxy.oci.image_name import ImageName
+    from authproxy.oci.manifest import Descriptor, Manifest
 
 EXAMPLES = examples(
     "authproxy images tag r.example.org/app:v1.2.3 r.example.org/app:stable",
@@ -40,13 +47,43 @@ def tag(
 
 
 async def _tag(registries: "Registries", source: "ImageName", target: "ImageName", report: Report) -> None:
-    from authproxy.images.tagging import MountsOnly
     from authproxy.images.transfer import move_image
 
     async with registries:
         origin = await registries.to_pull(source)
         repository, new_tag = await registries.to_push(str(target), source)
         manifest = await origin.manifest(source.digest or source.reference)
-        destination = MountsOnly(repository, str(target))
+        destination = _MountsOnly(repository, str(target))
         await move_image(origin, destination, manifest, new_tag)
     report.say(f"tagged {target} {manifest.digest}", name=str(target), digest=str(manifest.digest))
+
+
+@dataclass(frozen=True, slots=True)
+class _MountsOnly:
+    """A Destination and Mounts that only accepts cross-repository mounts; it never uploads blob data."""
+
+    repository: "RemoteRepository"
+    name: str
+
+    async def has(self, descriptor: "Descriptor") -> bool:
+        return await self.repository.has(descriptor)
+
+    def turn(self, digest: "Digest") -> "asyncio.Lock":
+        return self.repository.turn(digest)
+
+    async def mount(self, descriptor: "Descriptor") -> bool:
+        return await self.repository.mount(descriptor)
+
+    async def put_blob(self, descriptor: "Descriptor", chunks: "AsyncIterator[bytes]", start: int = 0) -> None:
+        """Raises MoveError: a name costs no transfer."""
+        from authproxy.images.transfer import MoveError
+
+        del chunks, start
+        await self.repository.give_up(descriptor)
+        raise MoveError(
+            f"{self.name}: the registry does not hand {descriptor.digest} on from the other repository;"
+            " `authproxy images copy` moves it"
+        )
+
+    async def put_manifest(self, manifest: "Manifest", reference: str | None) -> None:
+        await self.repository.put_manifest(manifest, reference)

@@ -1,7 +1,24 @@
-"""Names that archives give their images, and what they are called in another registry."""
+"""Names of images on a command line: patterns as in a shell, and what an image is called at its destination."""
+
+from fnmatch import fnmatchcase
 
 from authproxy.images.archive.archive import ArchivedImage
 from authproxy.oci.image_name import DEFAULT_TAG, DOCKER_HUB, OFFICIAL, split_host
+
+_WILD = "*?["
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text means more than one name. The brackets of an IPv6 host are none of a pattern."""
+    return any(char in split_host(text)[1] for char in _WILD)
+
+
+def means(pattern: str, name: str) -> bool:
+    """Whether a pattern means a name with a tag.
+
+    `*`, `?` and `[…]` match slashes too; a pattern without a tag means every tag.
+    """
+    return fnmatchcase(name, pattern) or fnmatchcase(name.rpartition(":")[0], pattern)
 
 
 def renamed(name: str, place: str) -> str:
