@@ -1,1 +1,1 @@
-"""The token server: credentials and scopes in, signed tokens out; and the verifying of them with the same key ring."""
+"""The token server: credentials and scopes in, signed tokens out; and their verification with the same key ring."""

@@ -11,12 +11,12 @@ from authproxy.token.request import TokenRequest
 
 @dataclass(frozen=True, slots=True)
 class TokenAudit:
-    """Makes an event of each answer."""
+    """Records an event for each answer."""
 
     record: Record
 
     def answered(self, scope: Scope, request: TokenRequest, answer: TokenAnswer) -> None:
-        """A token was issued, for all that was asked or for less."""
+        """A token was issued, for all requested accesses or for some of them."""
         is_whole = all(verdict.allowed for verdict in answer.verdicts)
         self.record(
             Event(
@@ -32,7 +32,7 @@ class TokenAudit:
         )
 
     def refused(self, scope: Scope, request: TokenRequest | None, reason: str) -> None:
-        """A login was refused; the name is only what was claimed. None: the request could not be read."""
+        """A login was refused; its user name is unproven. `request` None: it could not be parsed."""
         self.record(
             Event(
                 EventKind.LOGIN_REFUSED,

@@ -1,13 +1,13 @@
-"""The authority that vouches for signing keys, for registries that verify by a bundle of certificates.
+"""The CA that certifies signing keys, for registries that verify tokens by a bundle of certificates.
 
     keys/
-      ca.pem      what a registry is given once, as its `rootcertbundle`
-      ca.key      what it signs with, mode 0600
+      ca.pem      its certificate: a registry gets it once, as its `rootcertbundle`
+      ca.key      its private key, mode 0600
       <kid>.crt   the certificate of one signing key
 
-A registry that holds `ca.pem` believes every key that brings a certificate of it (`x5c`), so keys change without the
-registry being told. The files are made when they are first asked for; an authority of the operator's own (EC or RSA,
-both files in PEM) is used where it lies there already.
+A registry that has `ca.pem` trusts every key whose certificate (`x5c`) this CA signed, so keys change without a change
+at the registry. The files are made when they are first needed; an operator's own CA (EC or RSA, both files in PEM) is
+used if it is already there.
 """
 
 import datetime as dt
@@ -30,16 +30,16 @@ CA_KEY = "ca.key"
 
 
 def find_chain(folder: Path, kid: str, public: PublicKey) -> tuple[bytes, ...]:
-    """The certificate of a key and the authority's, in DER; nothing where they are not there or don't belong together.
+    """The certificates of a key and of the authority, in DER; empty if one is missing or they don't belong together.
 
-    Raises StartError where a file is no certificate, and OSError.
+    Raises StartError if a file is not a certificate, and OSError.
     """
     leaf, authority = _find_certificate(folder / f"{kid}.crt"), _find_certificate(folder / CA)
     if leaf is None or authority is None or leaf.public_key() != public:
         return ()
     try:
         leaf.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):  # another name, kind of key, or key: of an earlier authority
+    except (ValueError, TypeError, InvalidSignature):  # another name, kind of key, or key: an earlier authority's
         return ()
     return leaf.public_bytes(Encoding.DER), authority.public_bytes(Encoding.DER)
 
@@ -50,27 +50,27 @@ def has_authority(folder: Path) -> bool:
 
 
 def make_authority(folder: Path, now: float) -> None:
-    """Make the authority where there is none. Raises OSError. The caller holds the ring's lock."""
+    """Make the authority if there is none. Raises OSError. The caller holds the ring's lock."""
     if has_authority(folder):
         return
-    key = ec.generate_private_key(ec.SECP256R1())  # whatever kind the signing keys are of: every verifier takes it
+    key = ec.generate_private_key(ec.SECP256R1())  # whatever the kind of the signing keys: every verifier accepts it
     certificate = certify_authority(key, "authproxy token CA", dt.datetime.fromtimestamp(now, dt.UTC))
     write_private(folder / CA_KEY, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    write_private(folder / CA, certificate.public_bytes(Encoding.PEM))  # last: it exists where both do
+    write_private(folder / CA, certificate.public_bytes(Encoding.PEM))  # last: where it exists, both do
 
 
 def certify_key(folder: Path, kid: str, public: PublicKey, now: float) -> None:
-    """Write a key's certificate, good for as long as the authority's own.
+    """Write a key's certificate, valid until the authority's own certificate expires.
 
-    Raises StartError where the authority cannot be used, and OSError. The caller holds the ring's lock.
+    Raises StartError if the authority cannot be used, and OSError. The caller holds the ring's lock.
     """
     authority, authority_key = _find_certificate(folder / CA), _read_authority_key(folder)
     if authority is None or authority.public_key() != authority_key.public_key():
-        raise StartError(f"token.keys: {folder / CA} does not fit {CA_KEY} beside it; put back the right ones")
+        raise StartError(f"token.keys: {folder / CA} does not match {CA_KEY} beside it; put back the right ones")
     if authority.not_valid_after_utc <= dt.datetime.fromtimestamp(now, dt.UTC):
         raise StartError(
-            f"token.keys: {folder / CA} is good no more since {authority.not_valid_after_utc.date()}; remove it and"
-            f" {CA_KEY} for another authority, which every registry then has to be given"
+            f"token.keys: {folder / CA} expired on {authority.not_valid_after_utc.date()}; remove it and {CA_KEY} to"
+            " get a new authority, and install that in every registry"
         )
     certificate = (
         x509.CertificateBuilder()
@@ -104,10 +104,10 @@ def _read_authority_key(folder: Path) -> ec.EllipticCurvePrivateKey | rsa.RSAPri
     except FileNotFoundError as exc:
         raise StartError(
             f"token.keys: {folder / CA} has no {CA_KEY} beside it, so no key can get a certificate; put it back,"
-            f" or remove {CA} for another authority, which every registry then has to be given"
+            f" or remove {CA} to get a new authority, and install that in every registry"
         ) from exc
     except (ValueError, TypeError) as exc:
         raise StartError(f"token.keys: {path} is not an unencrypted private key in PEM: {exc}") from exc
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        raise StartError(f"token.keys: {path} is of a kind that older registries don't know; use EC or RSA")
+        raise StartError(f"token.keys: {path} is a kind of key that older registries don't know; use EC or RSA")
     return key

@@ -1,7 +1,7 @@
-"""A certificate chain, verified against a bundle, for keys that sign tokens (RFC 5280 §6).
+"""Verifies the certificate chain of a key that signs tokens against a bundle (RFC 5280 §6).
 
-Token certificates are made by hand and carry neither host names nor key usages for the web, so the web's profile does
-not fit. What makes a chain safe stays: every issuer must be an authority, allowed to sign certificates, in its time.
+Token certificates are made by hand, without host names and key usages for the web, so the web's profile does not fit.
+What makes a chain safe is still required: every issuer must be a CA, allowed to sign certificates, and valid now.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ from authproxy.token.jws import UntrustedKey
 
 
 def verify_chain(chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], now: datetime) -> float:
-    """Until when (seconds since 1970) the first certificate of a chain is trusted. Raises UntrustedKey.
+    """Verify a chain, and return until when (seconds since 1970) its first certificate is trusted. Raises UntrustedKey.
 
-    A leaf that is itself in the bundle needs no issuer.
+    A leaf that is in the bundle needs no issuer.
     """
     leaf = chain[0]
     if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
@@ -31,7 +31,7 @@ def verify_chain(chain: Sequence[x509.Certificate], roots: Sequence[x509.Certifi
     if leaf in roots:
         return leaf.not_valid_after_utc.timestamp()
     if not roots:
-        raise UntrustedKey("there is x5c, and no rootcertbundle to verify it with")
+        raise UntrustedKey("the token has x5c, but there is no rootcertbundle to verify it with")
     builder = (
         PolicyBuilder().store(Store(list(roots))).time(now).extension_policies(ca_policy=_AUTHORITY, ee_policy=_LEAF)
     )
@@ -45,7 +45,7 @@ def verify_chain(chain: Sequence[x509.Certificate], roots: Sequence[x509.Certifi
 def _require_signing_certificates(policy: Policy, certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
     del policy, certificate
     if usage is not None and not usage.key_cert_sign:
-        raise ValueError("an issuer that may not sign certificates")
+        raise ValueError("an issuer is not allowed to sign certificates")
 
 
 _AUTHORITY = (

@@ -1,9 +1,9 @@
-"""What a registry of CNCF Distribution needs so that it takes our tokens: a bundle, and lines of its configuration.
+"""What a CNCF Distribution registry needs to accept our tokens: a bundle, and lines of its configuration.
 
-Where tokens bring their key's certificate (`token.x5c`), the bundle is the authority alone, and stays right when keys
-change. Where they don't, the bundle holds a certificate for each key; which version finds it there is a matter of the
-name that tokens call it by (`token.kid`), and of its kind: by a name 3.0 finds RSA keys alone (distribution#4683), and
-no 3.x finds Ed25519 keys.
+If tokens contain their key's certificate (`token.x5c`), the bundle is the authority alone, and stays right when keys
+change. Otherwise the bundle has a certificate for each key; which version finds it there depends on the key's name in
+tokens (`token.kid`) and on its kind: by name, 3.0 finds only RSA keys (distribution#4683), and no 3.x finds Ed25519
+keys.
 """
 
 from collections.abc import Collection, Iterable
@@ -16,17 +16,17 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from authproxy.token.jose_header import HeaderStyle
 from authproxy.token.keyfiles import RingKey
 
-# Where each version's image has its configuration.
+# The folder of the configuration in each version's image.
 FOLDERS = {"2.8": "/etc/docker/registry", "3.x": "/etc/distribution"}
-# How each version looks a key up without certificates in the token.
+# The key names by which each version finds a key if the token has no certificate.
 KIDS = {"2.8": "libtrust", "3.x": "rfc7638"}
-# The library that 2.8 verifies with knows keys of the kinds EC and RSA; another kind in a bundle stops its start.
+# The library of 2.8 knows EC and RSA keys only; with another kind in the bundle, it does not start.
 UNKNOWN_TO_2_8 = "EdDSA"
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a registry has to check tokens against. `algorithms` are those of all keys that there are or may come."""
+    """What a registry has to check tokens against. `algorithms`: those of all present and future keys."""
 
     realm: str
     service: str
@@ -36,7 +36,7 @@ class Verification:
 
 
 def make_bundle(keys: Iterable[RingKey], style: HeaderStyle) -> bytes:
-    """The certificates in PEM, each once. Every key must have its certificates."""
+    """The certificates in PEM, each once. Every key must have certificates."""
     if style.has_certificates:
         chosen = [key.certificates[1] for key in keys]
     else:
@@ -46,9 +46,9 @@ def make_bundle(keys: Iterable[RingKey], style: HeaderStyle) -> bytes:
 
 
 def lasting(style: HeaderStyle) -> str:
-    """How long a bundle is right, as a sentence."""
+    """When a registry needs a new bundle, as a sentence."""
     if style.has_certificates:
-        return "a registry needs it once, also when keys change"
+        return "a registry needs it once, even if keys change"
     return (
         "after a key is added, and before that key signs, a registry needs the new bundle and a restart;"
         " with token.x5c: leaf it needs the bundle once"
@@ -56,7 +56,7 @@ def lasting(style: HeaderStyle) -> str:
 
 
 def configuration_lines(verification: Verification, bundle_name: str) -> str:
-    """The section `auth` for each version, in YAML, under a comment that names the version; or why there is none."""
+    """The section `auth` for each version, in YAML, under a comment with the version; or why there is none."""
     return "\n".join(_lines(version, verification, bundle_name) for version in FOLDERS)
 
 
@@ -72,7 +72,7 @@ def _lines(version: str, verification: Verification, bundle_name: str) -> str:
     }
     note = ""
     if version != "2.8":
-        # From 3.x on a registry can be told which algorithms it takes; without that it takes more than there can be.
+        # From 3.x on the accepted algorithms can be set; by default they are more than our keys use.
         token = token | {"signingalgorithms": sorted(verification.algorithms)}
         if not verification.style.has_certificates and not all(name[:2] == "RS" for name in verification.algorithms):
             note = "# for 3.1 or later: 3.0 finds no EC key by its name, and needs token: {x5c: leaf}\n"

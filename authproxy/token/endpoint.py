@@ -1,7 +1,7 @@
 """`/token` over HTTP.
 
-A plain ASGI endpoint, which the web application mounts: no framework parses the parameters, so its own response to a
-malformed one (422, at which clients give up) can't occur.
+A plain ASGI endpoint, which the web application mounts: no framework parses the parameters, so a framework's own
+response to a malformed one (422, at which clients give up) can't occur.
 """
 
 from typing import ClassVar
@@ -34,12 +34,12 @@ log = structlog.get_logger(__name__)
 # RFC 6749 §5.1: an answer with a token must not be stored.
 _HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
 
-# Several times what the scopes of the largest push take.
+# Several times the scopes of the largest push.
 MAX_FORM_BYTES = 64 * 1024
 
 
 class TokenEndpoint:
-    """GET and POST of a token. Errors are raised: the application's one writer answers them."""
+    """GET and POST of a token. Errors are raised: `edge/errors.py` answers them."""
 
     ALLOWED: ClassVar = "GET, HEAD, POST, OPTIONS"
 
@@ -47,8 +47,8 @@ class TokenEndpoint:
         self.service = service
         self.audit = audit
         self._anonymous = AnonymousCache()
-        # RFC 9110 §11.6.1: every 401 has a challenge. No client answers this one by itself: they come here with what
-        # they have, and the challenge that sends them here is the one of /v2/.
+        # RFC 9110 §11.6.1: every 401 has a challenge. No client reacts to this one: clients send the credentials that
+        # they have, and are sent here by the challenge of /v2/.
         self._challenge = ("WWW-Authenticate", basic_challenge(service.service))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,17 +65,17 @@ class TokenEndpoint:
         await send_whole(send, 200, list(answered.headers), b"" if method == "HEAD" else answered.body)
 
     async def _answer(self, scope: Scope, receive: Receive) -> CachedAnswer:
-        """The answer to a request, or what the same anonymous question was answered a moment ago."""
+        """The answer to a request; for an anonymous one, perhaps a recent answer to the same request."""
         if scope["method"] == "POST" or find_header(scope["headers"], b"authorization") is not None:
-            return await self._answer_anew(scope, receive)
+            return await self._answer_uncached(scope, receive)
         view = scope.get(CLIENT_VIEW, UNKNOWN)
         question = view.client, view.scheme, scope["query_string"]
         if (answered := self._anonymous.find(question)) is None:
-            answered = await self._answer_anew(scope, receive)
+            answered = await self._answer_uncached(scope, receive)
             self._anonymous.hold(question, answered)
         return answered
 
-    async def _answer_anew(self, scope: Scope, receive: Receive) -> CachedAnswer:
+    async def _answer_uncached(self, scope: Scope, receive: Receive) -> CachedAnswer:
         request: TokenRequest | None = None
         try:
             request = await self._parse(scope, receive)

@@ -1,10 +1,10 @@
 """The keys of a foreign token server: `auth.token` of CNCF Distribution's configuration.
 
-    rootcertbundle   certificates in PEM: a token brings a chain to one of them (x5c), or names one's key (kid, jwk)
+    rootcertbundle   certificates in PEM: a token has a chain to one of them (x5c), or names the key of one (kid, jwk)
     jwks             a key set: a token names one of its keys (kid, jwk)
 
-A header is looked at in CNCF Distribution's order: x5c, jwk, kid; the first that is there decides. A `jwk` in a header
-proves nothing by itself: the key must be one of ours (CVE-2025-24976).
+A header is read in CNCF Distribution's order: x5c, jwk, kid; the first that is present decides. A `jwk` in a header
+proves nothing by itself: the key must be one of these files' keys (CVE-2025-24976).
 """
 
 import base64
@@ -39,13 +39,13 @@ from authproxy.token.verifier import TrustedKey
 
 log = structlog.get_logger(__name__)
 
-# Verifying each link takes time; honest chains are two or three long.
+# Verifying each link takes time; genuine chains have two or three certificates.
 MAX_CHAIN = 8
 
 
 @dataclass(frozen=True, slots=True)
 class _Trusted:
-    """What the files say."""
+    """The content of the files."""
 
     certificates: tuple[x509.Certificate, ...]
     by_name: Mapping[str, PublicKey]  # by the names that a `kid` may use; by RFC 7638 thumbprint always
@@ -54,8 +54,8 @@ class _Trusted:
 class ForeignKeys(Reloaded[_Trusted]):
     """`TrustedKeys` of a certificate bundle, a key set, or both; read again when the files change.
 
-    `algorithms` narrows what may sign (`auth.token.signingalgorithms`); empty: all that the keys can do, which never
-    includes HS* and none. Raises StartError that names the key of the configuration and the file.
+    `algorithms` restricts the accepted algorithms (`auth.token.signingalgorithms`); empty: all that the keys support,
+    never HS* or none. Raises StartError with the configuration key and the file.
     """
 
     part: ClassVar = "trusted keys"
@@ -94,7 +94,7 @@ class ForeignKeys(Reloaded[_Trusted]):
 
     def _use(self, key: object, until: float) -> TrustedKey:
         if not isinstance(key, PUBLIC_KEYS):
-            raise UntrustedKey("the certificate's key is of a kind that signs no tokens")
+            raise UntrustedKey("the certificate's key is a kind of key that cannot sign tokens")
         return TrustedKey(key, self._allowed.intersection(algorithms_of(key)), until)
 
     def _load(self) -> _Trusted:
@@ -109,7 +109,7 @@ class ForeignKeys(Reloaded[_Trusted]):
 
 
 def _name_of_key(header: Mapping[str, Any]) -> str:
-    """What to look up: the thumbprint of the key in the header, or the key's name."""
+    """The name to look up: the thumbprint of the key in the header, or its `kid`."""
     if "jwk" not in header:
         kid = header.get("kid")
         return kid if isinstance(kid, str) else ""
@@ -118,7 +118,7 @@ def _name_of_key(header: Mapping[str, Any]) -> str:
     except ValueError as exc:
         raise UntrustedKey(f"the header's jwk is malformed: {exc}") from exc
     if key is None:
-        raise UntrustedKey("the header's jwk is of no use for signatures")
+        raise UntrustedKey("the header's jwk cannot be used for signatures")
     return thumbprint(key)
 
 
@@ -129,7 +129,7 @@ def _parse_chain(value: object) -> list[x509.Certificate]:
     try:
         return [x509.load_der_x509_certificate(base64.b64decode(item, validate=True)) for item in value]
     except (ValueError, TypeError, binascii.Error) as exc:
-        raise UntrustedKey(f"x5c holds something that is no certificate: {exc}") from exc
+        raise UntrustedKey(f"x5c has an item that is not a certificate: {exc}") from exc
 
 
 def _read_bundle(path: Path) -> tuple[x509.Certificate, ...]:

@@ -1,4 +1,4 @@
-"""From a request to an answer: who asks, what the policies grant of the wish, and the token that says so."""
+"""From a token request to its answer: authenticates the caller, asks the policies, and issues the token."""
 
 import datetime as dt
 import functools
@@ -18,31 +18,31 @@ from authproxy.token.refresh import RefreshTokens
 from authproxy.token.request import Renewal, TokenRequest
 from authproxy.token.revocations import LEARNED_WITHIN_S, NobodyRevoked, Revocations
 
-# Proxies and servers take headers of 8 KiB, some less; the token shares them with the rest of a request.
+# Proxies and servers accept 8 KiB of headers, some less; the token shares them with the other headers of a request.
 MAX_TOKEN_BYTES = 6000
 
 
 class Identities(Protocol):
-    """Knows users."""
+    """Authenticates and finds users."""
 
     async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
-        """Who this is, asked from the address `client`, or None.
+        """The user with this name and password, or None. `client` is the address of the caller.
 
-        Raises TooManyRequests; Unavailable if a source of users cannot be asked; CredentialsRefused with a reason for
-        the client.
+        Raises TooManyRequests; Unavailable if an identity source cannot be asked; CredentialsRefused with a reason
+        that the client may see.
         """
 
     async def find(self, name: str) -> Principal | None:
-        """The enabled user as of now, or None. Raises Unavailable as well."""
+        """The user, if there is one that is enabled now, or None. Raises Unavailable as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenDecision:
-    """What the policies say to requested accesses, all of it by the same rules."""
+    """The policies' decision on requested accesses, all by the same rules."""
 
-    granted: tuple[Access, ...]  # what is allowed of it: see `within`
-    holder: Principal  # as much of the caller as a rule may ask of the token later
-    lifetime_s: int | None = None  # the most for a token that grants this; None: as long as any other
+    granted: tuple[Access, ...]  # the allowed part of the request: see `within`
+    holder: Principal  # the caller, with those attributes that a rule may need at a later request
+    lifetime_s: int | None = None  # the maximum for a token that grants this; None: no maximum of its own
     verdicts: tuple[Verdict, ...] = ()  # on each single action, and why
 
 
@@ -50,26 +50,26 @@ class TokenPolicies(Protocol):
     """Decides what a caller may do."""
 
     def decide(self, principal: Principal, accesses: tuple[Access, ...], view: ClientView) -> TokenDecision:
-        """What the caller gets of `accesses`, asked for from `view`."""
+        """Which of `accesses` the caller gets, at a request from `view`."""
 
 
 class AccessTokens(Protocol):
     """Signs access tokens."""
 
     def issue(self, holder: Principal, accesses: Iterable[Access], max_lifetime_s: int | None = None) -> IssuedToken:
-        """A signed token that tells this of its holder, good for no longer than that."""
+        """A signed token with these attributes of its holder, valid for at most that long."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenAnswer:
-    """What the client gets."""
+    """The answer to a client."""
 
     issued: IssuedToken
     granted: tuple[Access, ...]
     refresh_token: str | None = field(default=None, repr=False)
     shows_scope: bool = False
-    principal: Principal = field(default=ANONYMOUS, repr=False)  # who asked, for the audit log
-    verdicts: tuple[Verdict, ...] = ()  # why no more was granted, for the same
+    principal: Principal = field(default=ANONYMOUS, repr=False)  # the caller, for the audit log
+    verdicts: tuple[Verdict, ...] = ()  # why no more was granted, for the audit log
 
     def to_json(self) -> dict[str, Any]:
         """Docker token authentication, "Token Response Fields"; `scope` as in RFC 6749 §5.1."""
@@ -88,9 +88,9 @@ class TokenAnswer:
 
 @dataclass(frozen=True, slots=True)
 class TokenService:
-    """The token server without HTTP. `service` is the one audience that tokens are made for.
+    """The token server without HTTP. `service` is the audience of all its tokens.
 
-    `gives_refresh` False: no refresh token is given out, and none is taken.
+    `gives_refresh` False: no refresh token is issued, and none is accepted.
     """
 
     service: str
@@ -102,7 +102,7 @@ class TokenService:
     gives_refresh: bool = True
 
     async def answer(self, request: TokenRequest, view: ClientView = UNKNOWN) -> TokenAnswer:
-        """Answer one request that came from there. A grant smaller than the wish, be it empty, is no error.
+        """Answer one request. A grant that is smaller than the request, even empty, is no error.
 
         Raises CredentialsRefused, TokenRequestInvalid, TooManyRequests, Unavailable.
         """
@@ -124,7 +124,7 @@ class TokenService:
         return TokenAnswer(issued, decision.granted, refresh_token, request.shows_scope, principal, decision.verdicts)
 
     async def _identify(self, request: TokenRequest, client: str) -> tuple[Principal, int | None]:
-        """Who asks, and when their password was proved (None: now)."""
+        """The caller, and when the password was proved (None: now)."""
         match request.credentials:
             case None:
                 return ANONYMOUS, None
@@ -158,8 +158,8 @@ def _rfc3339(moment: int) -> str:
 
 
 def within(wanted: Sequence[Access], allowed: frozenset[Access]) -> tuple[Access, ...]:
-    """What is in the wish and allowed, in the order of the wish; a wish of `*` takes each action that is allowed."""
-    wish = Grant("", frozenset(wanted))
+    """The wanted accesses that are allowed, in their order; `*` means every allowed action."""
+    request = Grant("", frozenset(wanted))
     order = {access: place for place, access in enumerate(wanted)}
-    found = (access for access in allowed if wish.covers(access))
+    found = (access for access in allowed if request.covers(access))
     return tuple(sorted(found, key=lambda access: (order.get(access, len(order)), access)))

@@ -1,10 +1,10 @@
-"""The claim `authproxy` of an access token: what its holder is beside a name, as far as a rule may ask it later.
+"""The claim `authproxy` of an access token: attributes of its holder that a rule needs at a later request.
 
     {"source": "ldap", "groups": ["devs"], "claims": {"project_path": "team/app"}, "robot": true}
 
-Where a request is served there are rules to decide that a scope cannot say. They are about this holder, so the token
-carries what they name of them, and nothing where they name nothing. `{"cut": true}` stands for a holder of whom they
-name more than a token can hold: such rules cannot be decided, and allow nothing.
+Some rules are decided only when a request is served, because a scope cannot express them. The token carries those
+attributes of the holder that these rules name, and no claim if they name none. `{"cut": true}`: they name more than a
+token can hold; such rules cannot be decided, and allow nothing.
 """
 
 import json
@@ -24,7 +24,7 @@ MAX_BYTES = 2048
 
 
 def to_claim(holder: Principal) -> dict[str, Any]:
-    """What a token says of its holder. Empty: nothing but the name, which is its subject."""
+    """The claim for a holder. Empty: the token has only the holder's name, as its subject."""
     claim: dict[str, Any] = {}
     if holder.source:
         claim["source"] = holder.source
@@ -41,7 +41,7 @@ def to_claim(holder: Principal) -> dict[str, Any]:
 
 
 def from_claim(subject: str, claim: object) -> Principal | None:
-    """The holder of a verified token; None where it does not say all of them that a rule may ask."""
+    """The holder of a verified token; None if attributes that a rule may need were cut or are malformed."""
     match claim:
         case None:
             return Principal(subject)

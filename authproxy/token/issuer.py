@@ -1,4 +1,4 @@
-"""Access tokens: an accesses list, signed (Docker token authentication, "Token Authentication Implementation")."""
+"""Access tokens: a signed list of accesses (Docker token authentication, "Token Authentication Implementation")."""
 
 import random
 import time
@@ -16,32 +16,32 @@ from authproxy.token.holder_claim import to_claim as holder_to_claim
 from authproxy.token.jose_header import PLAIN, HeaderStyle, NamedKey
 from authproxy.token.jws import encode_segment, seal, to_json
 
-# Docker token authentication: for compatibility with older clients, a token must never be returned with less.
+# Docker token authentication: for compatibility with older clients, no token may have a shorter lifetime.
 MIN_LIFETIME_S = 60
-# A registry whose clock is a little behind must not find a fresh token "not yet valid".
+# So that a registry whose clock is a little behind does not find a fresh token "not yet valid".
 EARLIER_S = 10
 
-# RFC 7519 §4.1.7: a `jti` has to be unlike all others, not secret; asking the system for each costs more than the rest.
+# RFC 7519 §4.1.7: a `jti` has to be unique, not secret; to ask the system for each costs more than everything else.
 ID_BITS = 96
 _random_bits = random.Random().getrandbits  # noqa: S311 - no secret
 
-# What is remembered of claims, in bytes, and what an entry takes beside its text.
-MAX_SAID_BYTES = 8 * 1024 * 1024
-SAID_BYTES = 1000
+# The size of the cache of encoded claims, in bytes, and of an entry without its text.
+MAX_CACHED_BYTES = 8 * 1024 * 1024
+ENTRY_BYTES = 1000
 
 
 class SigningKey(NamedKey, Protocol):
     """A private key and its names."""
 
     def sign(self, content: bytes) -> bytes:
-        """The signature, as it stands in a token."""
+        """The signature, in the form that a token has it."""
 
 
 class SigningKeys(Protocol):
     """The ring, as far as an issuer needs it."""
 
     def signing(self) -> SigningKey:
-        """The key that signs now. Raises Unavailable where there is none."""
+        """The key that signs now. Raises Unavailable if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class IssuedToken:
     token: str = field(repr=False)
     expires_in: int
     issued_at: int
-    id: str  # its `jti`: by this a line of the audit log names it
+    id: str  # its `jti`, which the audit log names it by
 
 
 class Issuer:
-    """Signs access tokens. Raises StartError where the lifetime is shorter than the protocol allows."""
+    """Signs access tokens. Raises StartError if the lifetime is shorter than the protocol allows."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Issuer:
         style: HeaderStyle = PLAIN,
     ) -> None:
         if lifetime_s < MIN_LIFETIME_S:
-            raise StartError(f"token.lifetime: {lifetime_s} s is too short; the least is {MIN_LIFETIME_S}s")
+            raise StartError(f"token.lifetime: {lifetime_s} s is too short; the minimum is {MIN_LIFETIME_S}s")
         self.issuer = issuer
         self.service = service
         self.lifetime_s = lifetime_s
@@ -76,28 +76,28 @@ class Issuer:
         self._now = now
         self._style = style
         self._header: tuple[SigningKey | None, bytes] = (None, b"")  # of the key that signed last
-        # What does not change from token to token, by the holder's identity and what is granted; with the holder, so
-        # that no other value takes that identity.
-        self._said: Bounded[tuple[int, tuple[Access, ...]], tuple[Principal, str]] = Bounded(MAX_SAID_BYTES)
+        # The claims that do not change from token to token, by the holder's id() and the accesses; with the holder, so
+        # that no other object gets that id().
+        self._cached: Bounded[tuple[int, tuple[Access, ...]], tuple[Principal, str]] = Bounded(MAX_CACHED_BYTES)
 
     def issue(self, holder: Principal, accesses: Iterable[Access], max_lifetime_s: int | None = None) -> IssuedToken:
-        """A token for what has been granted; it tells all of its holder that this value does.
+        """A token for the granted accesses, with all attributes of `holder`.
 
-        It is good for the issuer's lifetime, or for `max_lifetime_s` where that is less (60 or more).
+        It is valid for the issuer's lifetime, or for `max_lifetime_s` (60 or more) if that is less.
         """
         lifetime_s = self.lifetime_s if max_lifetime_s is None else min(self.lifetime_s, max_lifetime_s)
         key = self._keys.signing()
         now = int(self._now())
         token_id = f"{_random_bits(ID_BITS):024x}"
-        said = self._say(holder, tuple(accesses))
+        lasting = self._lasting_claims(holder, tuple(accesses))
         times = f'"exp":{now + lifetime_s},"nbf":{now - EARLIER_S},"iat":{now}'
-        claims = f'{said},{times},"jti":"{token_id}"}}'.encode()
+        claims = f'{lasting},{times},"jti":"{token_id}"}}'.encode()
         return IssuedToken(seal(self._header_of(key), claims, key.sign), lifetime_s, now, token_id)
 
-    def _say(self, holder: Principal, accesses: tuple[Access, ...]) -> str:
-        """The claims but those of one token alone, as JSON without its last brace."""
-        subject = id(holder), accesses
-        if (known := self._said.get(subject)) is not None:
+    def _lasting_claims(self, holder: Principal, accesses: tuple[Access, ...]) -> str:
+        """The claims that do not change from token to token, as JSON without its last brace."""
+        key = id(holder), accesses
+        if (known := self._cached.get(key)) is not None:
             return known[1]
         claims: dict[str, Any] = {
             "iss": self.issuer,
@@ -105,11 +105,11 @@ class Issuer:
             "aud": self.service,
             "access": to_claim(accesses),
         }
-        if told := holder_to_claim(holder):
-            claims[HOLDER] = told
-        said = to_json(claims)[:-1]
-        self._said.put(subject, (holder, said), SAID_BYTES + len(said))
-        return said
+        if attributes := holder_to_claim(holder):
+            claims[HOLDER] = attributes
+        encoded = to_json(claims)[:-1]
+        self._cached.put(key, (holder, encoded), ENTRY_BYTES + len(encoded))
+        return encoded
 
     def _header_of(self, key: SigningKey) -> bytes:
         known, header = self._header

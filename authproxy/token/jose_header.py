@@ -1,8 +1,8 @@
-"""What a token's header says about the key that signed it: every verifier looks for something else.
+"""How a token's header names the key that signed it: verifiers differ in what they look for.
 
-CNCF Distribution looks at `x5c` first, then `kid`. 2.8 names keys by libtrust's fingerprint, 3.x and everybody else by
-the RFC 7638 thumbprint. Who verifies by a bundle of certificates needs `x5c` (RFC 7515 §4.1.6); who verifies by a key
-set alone (3.x with `jwks`) refuses every token that has it.
+CNCF Distribution looks at `x5c` first, then `kid`. 2.8 names keys by libtrust's fingerprint, 3.x and all others by the
+RFC 7638 thumbprint. A verifier with a bundle of certificates needs `x5c` (RFC 7515 §4.1.6); a verifier with only a key
+set (3.x with `jwks`) refuses every token that has it.
 """
 
 import base64
@@ -16,7 +16,7 @@ _CERTIFICATES: dict[X5cStyle, int] = {"none": 0, "leaf": 1, "chain": 2}
 
 
 class NamedKey(Protocol):
-    """A signing key and everything that it can be known by."""
+    """A signing key, with all its names."""
 
     @property
     def kid(self) -> str:
@@ -32,19 +32,19 @@ class NamedKey(Protocol):
 
     @property
     def certificates(self) -> tuple[bytes, ...]:
-        """Its certificate and the authority's, in DER; empty where it has none."""
+        """Its certificate and the authority's, in DER; empty if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderStyle:
-    """How the header names the key (`token.kid`), and which certificates it has (`token.x5c`)."""
+    """How headers name the key (`token.kid`), and which certificates they have (`token.x5c`)."""
 
     kid: KidStyle = "rfc7638"
     x5c: X5cStyle = "none"
 
     @property
     def has_certificates(self) -> bool:
-        """Whether every key that signs needs a certificate."""
+        """Whether every signing key needs a certificate."""
         return self.x5c != "none"
 
     def header_of(self, key: NamedKey) -> dict[str, Any]:
@@ -56,10 +56,10 @@ class HeaderStyle:
         }
         if self.has_certificates:
             chain = key.certificates[: _CERTIFICATES[self.x5c]]
-            assert chain, "the ring gives every key a certificate where the header has one"
+            assert chain, "the ring gives every key a certificate if the header has one"
             header["x5c"] = [base64.b64encode(certificate).decode("ascii") for certificate in chain]
         return header
 
 
-# The smallest header, which every verifier takes that goes by our key set.
+# The smallest header; every verifier that uses our key set accepts it.
 PLAIN = HeaderStyle()

@@ -1,4 +1,4 @@
-"""Public keys: which algorithms they take, their names, and how they stand in a key set (RFC 7517, RFC 7638)."""
+"""Public keys: their algorithms, their names, and their form in a key set (RFC 7517, RFC 7638)."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ ALGORITHMS = (*_RSA, *_BY_CURVE.values(), "EdDSA")
 
 
 def algorithms_of(key: object) -> tuple[str, ...]:
-    """The algorithms that a key may be used with, the usual one first; none where it is of no use for tokens."""
+    """The algorithms that a key may be used with, the usual one first; empty if it cannot be used for tokens."""
     match key:
         case ec.EllipticCurvePublicKey() if key.curve.name in _BY_CURVE:
             return (_BY_CURVE[key.curve.name],)
@@ -35,7 +35,7 @@ def algorithms_of(key: object) -> tuple[str, ...]:
 
 
 def to_jwk(key: PublicKey) -> dict[str, Any]:
-    """The members that make the key: `{"kty", …}`."""
+    """The members that define the key: `{"kty", …}`."""
     match key:
         case ec.EllipticCurvePublicKey():
             content = ECAlgorithm.to_jwk(key, as_dict=True)
@@ -47,9 +47,9 @@ def to_jwk(key: PublicKey) -> dict[str, Any]:
 
 
 def from_jwk(content: object) -> PublicKey | None:
-    """The public key of a member of a key set, or None where it is of no use for signatures.
+    """The public key of a member of a key set, or None if it cannot be used for signatures.
 
-    Symmetric keys are of no use: what verifies with one can also sign with it. Raises ValueError where it is malformed.
+    Symmetric keys are not used: a verifier could also sign with one. Raises ValueError if it is malformed.
     """
     if not isinstance(content, dict):
         raise ValueError("a key is a JSON object")  # noqa: TRY004 - one kind of error for everything malformed
@@ -72,13 +72,13 @@ def from_jwk(content: object) -> PublicKey | None:
 
 
 def thumbprint(key: PublicKey) -> str:
-    """RFC 7638: what CNCF Distribution 3.x, and we, name a key by."""
+    """The name of a key by RFC 7638, as CNCF Distribution 3.x and we use it."""
     text = json.dumps(to_jwk(key), separators=(",", ":"), sort_keys=True)
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
 def libtrust_fingerprint(key: PublicKey) -> str:
-    """What CNCF Distribution 2.8 names a key by: twelve groups of four letters, `ABCD:…`."""
+    """The name of a key in CNCF Distribution 2.8: twelve groups of four letters, `ABCD:…`."""
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     text = base64.b32encode(hashlib.sha256(der).digest()[:30]).decode()
     return ":".join(text[at : at + 4] for at in range(0, len(text), 4))

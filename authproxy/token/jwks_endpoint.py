@@ -1,11 +1,11 @@
-"""What verifiers and clients may find out by themselves: the key set, and where it is.
+"""Discovery for verifiers and clients: the key set, and where it is.
 
     /.well-known/jwks.json              the public keys (RFC 7517 §5)
-    /.well-known/openid-configuration   where they are, and what signs (OpenID Connect Discovery 1.0 §3)
+    /.well-known/openid-configuration   their URL, and the algorithms (OpenID Connect Discovery 1.0 §3)
 
-The second one says what is so and no more: we are no OpenID provider, but libraries that verify tokens of one find
-issuer, key set and algorithms there. Verifiers that compare the issuer with where they read this need `token.issuer`
-to be the URL of this host.
+The second one has only members that are true of us: we are no OpenID provider, but libraries that verify a provider's
+tokens find issuer, key set and algorithms there. For verifiers that compare the issuer with the URL of this document,
+`token.issuer` must be the URL of this host.
 """
 
 import hashlib
@@ -28,18 +28,18 @@ CLAIMS = ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "access")
 
 
 class PublicKeys(Protocol):
-    """The ring, as far as strangers may see it."""
+    """The public part of the ring."""
 
     def jwks(self) -> dict[str, Any]:
         """The public keys that verify, as a key set."""
 
     def settled_s(self) -> float:
-        """For how many seconds from now nothing changes by itself: no key begins to sign, none is retired."""
+        """Seconds until the next change that is already set: a key begins to sign, or is retired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """What our tokens say, and where they are given out (None: at `/token` on the host that was asked) and how."""
+    """The issuer of our tokens, and the URL (None: `/token` on the requested host) and grant types for getting them."""
 
     issuer: str
     realm: str | None = None
@@ -47,17 +47,17 @@ class Issued:
 
 
 def jwks_endpoint(keys: PublicKeys) -> "DocumentEndpoint":
-    """`JWKS_PATH`: the same to everybody."""
+    """`JWKS_PATH`: the same for every client."""
     return DocumentEndpoint(lambda _scope: keys.jwks(), keys)
 
 
 def configuration_endpoint(keys: PublicKeys, issued: Issued) -> "DocumentEndpoint":
-    """`CONFIGURATION_PATH`, with URLs on the host that the client asked."""
+    """`CONFIGURATION_PATH`, with URLs on the host of the request."""
     return DocumentEndpoint(lambda scope: describe(scope[CLIENT_VIEW], issued, keys.jwks()), keys)
 
 
 def describe(view: ClientView, issued: Issued, jwks: Mapping[str, Any]) -> dict[str, Any]:
-    """Members of OpenID Connect Discovery and RFC 8414 §2; those that would be empty are left out (§3.2)."""
+    """Members of OpenID Connect Discovery and RFC 8414 §2, without those that would be empty (§3.2)."""
     base = view.base_url + view.prefix
     return {
         "issuer": issued.issuer,
@@ -71,7 +71,7 @@ def describe(view: ClientView, issued: Issued, jwks: Mapping[str, Any]) -> dict[
 
 
 class DocumentEndpoint:
-    """A public JSON document that may be kept for a while, and asked for again by its tag."""
+    """A public JSON document that may be cached for a while, and revalidated by its ETag."""
 
     ALLOWED: ClassVar = "GET, HEAD, OPTIONS"
 
@@ -93,7 +93,7 @@ class DocumentEndpoint:
     async def _answer(self, scope: Scope, send: Send, *, has_body: bool) -> None:
         body = json.dumps(self.content(scope), separators=(",", ":"), ensure_ascii=False).encode()
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        # What is kept must not outlive the moment at which another key signs or one is retired.
+        # A cached copy must not outlive the moment at which another key signs or one is retired.
         max_age_s = int(min(JWKS_MAX_AGE_S, self.keys.settled_s()))
         headers = [("Cache-Control", f"public, max-age={max_age_s}"), ("ETag", tag)]
         if is_named(find_header(scope["headers"], b"if-none-match"), tag):

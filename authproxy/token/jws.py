@@ -1,11 +1,11 @@
-"""Signed tokens in their compact form, read strictly and written fast (RFC 7515 §3.1, RFC 7519).
+"""Signed tokens in compact form, parsed strictly and written fast (RFC 7515 §3.1, RFC 7519).
 
-Reading proves nothing: `parse_jws` takes a token apart, `check_claims` judges what a verified one says. A reason that
-a token is refused is a class of its own, for the log; outside it is just `invalid_token`.
+Parsing proves nothing: `parse_jws` takes a token apart, `check_claims` checks the claims of a verified one. Each reason
+for a refusal has its own class, for the log; clients see just `invalid_token`.
 
     InvalidToken (access.py)
-    ├── MalformedToken          no token at all, or one that two readers could understand in two ways
-    ├── UntrustedKey       signed by nobody we trust, or with an algorithm that is not the key's
+    ├── MalformedToken     not a token, or one that two readers could understand in two ways
+    ├── UntrustedKey       signed by a key that is not trusted, or with an algorithm that is not the key's
     ├── BadSignature       the key did not sign this
     ├── WrongClaim         another issuer, audience or kind of token
     ├── OutOfTime          not yet valid
@@ -27,21 +27,21 @@ from authproxy.log.excerpt import excerpt
 from authproxy.token.holder_claim import CLAIM as HOLDER
 from authproxy.token.holder_claim import from_claim as holder_from_claim
 
-# Longer ones are refused before anything is computed: a header of 32 KiB is more than servers and proxies take.
+# Longer ones are refused before anything is computed: servers and proxies refuse headers of 32 KiB.
 MAX_TOKEN_LENGTH = 32 * 1024
 
-# Of a refusal's reason: how many characters of the token's key name it shows, and how many trusted keys.
+# How many characters of the token's kid, and how many trusted keys, the reason of a refusal shows.
 MAX_KID = 100
-MAX_TOLD = 8
+MAX_SHOWN_KEYS = 8
 
 to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
-# RFC 7515 §2: base64url without padding. One of the three segments may not be empty in a signed token.
+# RFC 7515 §2: base64url without padding. In a signed token, none of the three segments is empty.
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
 
 class MalformedToken(InvalidToken):
-    """Not a token in compact form, or one whose JSON has doubled members."""
+    """Not a token in compact form, or one whose JSON has duplicate members."""
 
 
 class UntrustedKey(InvalidToken):
@@ -49,27 +49,27 @@ class UntrustedKey(InvalidToken):
 
 
 def unknown_key(kid: object, trusted: Mapping[str, object]) -> UntrustedKey:
-    """The refusal of a token whose header names no key that is trusted. `trusted`: keys by each of their names.
+    """The refusal of a token whose header names no trusted key. `trusted`: keys by each of their names.
 
-    It is for the log, where an operator compares: a key has two names, its RFC 7638 thumbprint and libtrust's.
+    For operators, in the log: a key has two names, its RFC 7638 thumbprint and libtrust's fingerprint.
     """
     names: dict[int, list[str]] = {}
     for name, key in trusted.items():
         names.setdefault(id(key), []).append(name)
-    told = [" or ".join(of_one) for of_one in names.values()]
-    more = f", and {len(told) - MAX_TOLD} more" if len(told) > MAX_TOLD else ""
-    known = f"trusted are: {', '.join(told[:MAX_TOLD])}{more}" if told else "no key is trusted"
+    keys = [" or ".join(of_one) for of_one in names.values()]
+    more = f", and {len(keys) - MAX_SHOWN_KEYS} more" if len(keys) > MAX_SHOWN_KEYS else ""
+    known = f"trusted keys: {', '.join(keys[:MAX_SHOWN_KEYS])}{more}" if keys else "no key is trusted"
     if kid is None:
         return UntrustedKey(f"the token's header names no key (kid); {known}")
     return UntrustedKey(f"kid {excerpt(repr(kid), MAX_KID)} is not trusted; {known}")
 
 
 class BadSignature(InvalidToken):
-    """The signature does not fit."""
+    """The signature does not match."""
 
 
 class WrongClaim(InvalidToken):
-    """A claim or header that makes it somebody else's token, or another kind of token."""
+    """A claim or header shows that the token is from another issuer, for another audience, or of another kind."""
 
 
 class OutOfTime(InvalidToken):
@@ -77,7 +77,7 @@ class OutOfTime(InvalidToken):
 
 
 class Revoked(InvalidToken):
-    """Issued to its subject before the moment from which on its tokens are good again."""
+    """Issued to its subject before the time of a revocation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +86,13 @@ class Jws:
 
     header: Mapping[str, Any]
     claims: Mapping[str, Any]
-    signed: bytes  # what the signature is over
+    signed: bytes  # the bytes that the signature covers
     signature: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a token's claims must say. `leeway_s` is what clocks may differ by."""
+    """What a token's claims must say. `leeway_s`: by how much clocks may differ."""
 
     issuer: str
     audience: str
@@ -111,12 +111,12 @@ def parse_jws(text: str) -> Jws:
 
 
 def encode_segment(content: Mapping[str, Any]) -> bytes:
-    """A header or claims as they stand in a token."""
+    """A header or claims, encoded as a segment of a token."""
     return to_base64url(to_json(content).encode())
 
 
 def seal(header: bytes, claims: bytes, sign: Callable[[bytes], bytes]) -> str:
-    """A token of an encoded header, claims as JSON, and what `sign` makes of both."""
+    """A token of an encoded header, claims as JSON, and the signature of `sign` over both."""
     signed = header + b"." + to_base64url(claims)
     return (signed + b"." + to_base64url(sign(signed))).decode("ascii")
 
@@ -129,8 +129,8 @@ def to_base64url(content: bytes) -> bytes:
 def check_claims(claims: Mapping[str, Any], expected: Expected, now: float) -> tuple[Grant, float]:
     """What verified claims grant, and until when (seconds since 1970, leeway included).
 
-    RFC 7519 §4.1. Raises WrongClaim, OutOfTime, MalformedToken if a claim has the wrong type, and ExpiredToken if only
-    the time is over.
+    RFC 7519 §4.1. Raises WrongClaim, OutOfTime, MalformedToken if a claim has the wrong type, and ExpiredToken if the
+    token is expired and otherwise good.
     """
     if claims.get("iss") != expected.issuer:
         raise WrongClaim(f"iss is {claims.get('iss')!r}")
@@ -142,7 +142,7 @@ def check_claims(claims: Mapping[str, Any], expected: Expected, now: float) -> t
         raise OutOfTime("not yet valid")
     subject = claims.get("sub", "")
     if not isinstance(subject, str):
-        raise MalformedToken("sub is no text")
+        raise MalformedToken("sub is not a string")
     try:
         holder = holder_from_claim(subject, claims.get(HOLDER))
         grant = Grant(subject, from_claim(claims.get("access")), holder, _text(claims, "jti"))
@@ -154,7 +154,7 @@ def check_claims(claims: Mapping[str, Any], expected: Expected, now: float) -> t
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:
-    """A claim that nothing turns on; "" where it is missing or no text."""
+    """A claim that decides nothing; "" if it is missing or not a string."""
     value = claims.get(name)
     return value if isinstance(value, str) else ""
 
@@ -162,13 +162,13 @@ def _text(claims: Mapping[str, Any], name: str) -> str:
 def _time(claims: Mapping[str, Any], name: str, default: float | None) -> float:
     value = claims.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise MalformedToken(f"{name} is missing or no number")
+        raise MalformedToken(f"{name} is missing or not a number")
     try:
         moment = float(value)
     except OverflowError:
         moment = math.inf
     if moment == math.inf:  # JSON's 1e999
-        raise MalformedToken(f"{name} is no time")
+        raise MalformedToken(f"{name} is not a time")
     return moment
 
 
@@ -178,14 +178,14 @@ def _load_object(segment: str) -> dict[str, Any]:
             _decode(segment).decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError) as exc:
-        raise MalformedToken(f"not JSON as it must be: {exc}") from exc
+        raise MalformedToken(f"malformed JSON: {exc}") from exc
     if not isinstance(content, dict):
         raise MalformedToken("not a JSON object")
     return content
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # RFC 7515 §4, RFC 7519 §4: names must be unique, or the reader may take the last. Two readers could differ.
+    # RFC 7515 §4, RFC 7519 §4: names must be unique, or a reader may take the last one. Two readers could differ.
     content = dict(pairs)
     if len(content) != len(pairs):
         raise ValueError("a member appears twice")
@@ -201,6 +201,6 @@ def _decode(segment: str) -> bytes:
         content = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except (binascii.Error, ValueError) as exc:
         raise MalformedToken("not base64url") from exc
-    if to_base64url(content).decode("ascii") != segment:  # stray bits at the end: the same token in several spellings
-        raise MalformedToken("not base64url in its one form")
+    if to_base64url(content).decode("ascii") != segment:  # stray bits at the end: one token in several spellings
+        raise MalformedToken("not base64url in canonical form")
     return content

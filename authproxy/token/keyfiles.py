@@ -1,11 +1,11 @@
-"""The files of a key ring: one key read from its two files, one key made.
+"""Reads and makes the files of one key of a key ring.
 
     keys/
       <kid>.pem     the private key, PKCS #8, mode 0600
-      <kid>.crt     its certificate, where there is an authority (authority.py)
-      <kid>.json    {"alg", "created", "signs_from", "retired"}: times in RFC 3339; a key is there once this file is
+      <kid>.crt     its certificate, if there is an authority (authority.py)
+      <kid>.json    {"alg", "created", "signs_from", "retired"}: times in RFC 3339; a key exists once this file does
 
-`alg` says what an RSA key signs with (RS256 where it is missing); every other kind of key has one algorithm only.
+`alg` is the algorithm of an RSA key (RS256 if it is missing); every other kind of key has only one algorithm.
 A key is named by its RFC 7638 thumbprint.
 """
 
@@ -25,7 +25,7 @@ from authproxy.token.authority import certify_key, find_chain, has_authority
 from authproxy.token.jwk import PublicKey, algorithms_of, libtrust_fingerprint, thumbprint
 from authproxy.token.signature import PrivateKey, sign
 
-# NIST SP 800-131A takes 2048 bits; longer keys take several times as long to sign each token.
+# NIST SP 800-131A accepts 2048 bits; longer keys take several times as long to sign each token.
 RSA_BITS = 2048
 
 _CURVES: dict[str, type[ec.EllipticCurve]] = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
@@ -42,7 +42,7 @@ class RingKey:
     created: float
     signs_from: float
     retired: float | None
-    certificates: tuple[bytes, ...]  # its own and the authority's, in DER; empty where it has none
+    certificates: tuple[bytes, ...]  # its own and the authority's, in DER; empty if it has none
     private: PrivateKey = field(repr=False)
 
     def sign(self, content: bytes) -> bytes:
@@ -50,21 +50,21 @@ class RingKey:
         return sign(self.private, self.algorithm, content)
 
     def is_retired(self, now: float) -> bool:
-        """Whether tokens that it signed are no longer believed."""
+        """Whether tokens that it signed are no longer accepted."""
         return self.retired is not None and now >= self.retired
 
     def may_sign(self, now: float) -> bool:
-        """Whether its time has come and is not over."""
+        """Whether its `signs_from` has passed and it is not retired."""
         return self.signs_from <= now and not self.is_retired(now)
 
 
 def metadata_files(folder: Path) -> list[Path]:
-    """The files that say which keys there are."""
+    """The metadata files of a ring, one for each key."""
     return sorted(folder.glob("[!.]*.json"))
 
 
 def make_key(folder: Path, algorithm: str, *, created: float, signs_from: float) -> RingKey:
-    """Add a key, with a certificate where there is an authority. Raises StartError, OSError.
+    """Add a key, with a certificate if there is an authority. Raises StartError, OSError.
 
     The caller holds the ring's lock.
     """
@@ -79,13 +79,13 @@ def make_key(folder: Path, algorithm: str, *, created: float, signs_from: float)
 
 
 def write_retired(folder: Path, kid: str, moment: float) -> None:
-    """Say from when on a key is retired. Raises OSError. The caller holds the ring's lock, and has read the key."""
+    """Set when a key is retired. Raises OSError. The caller holds the ring's lock, and has read the key."""
     path = folder / f"{kid}.json"
     _write_metadata(path, {**json.loads(read_private(path)), "retired": _write_moment(moment)})
 
 
 def read_key(metadata: Path) -> RingKey:
-    """The key of a metadata file. Raises StartError that names the file and what to do, and OSError."""
+    """Read the key of a metadata file. Raises StartError with the file and the fix, and OSError."""
     pem = metadata.with_suffix(".pem")
     try:
         content = json.loads(read_private(metadata))
@@ -122,7 +122,7 @@ def read_key(metadata: Path) -> RingKey:
 
 
 def _generate(algorithm: str) -> tuple[PrivateKey, str]:
-    """A key and its name, which never begins with a dash: on a command line that would be an option."""
+    """A key and its name, which never begins with a dash: a command would take that for an option."""
     while True:
         if algorithm in _CURVES:
             private: PrivateKey = ec.generate_private_key(_CURVES[algorithm]())
@@ -143,7 +143,7 @@ def _read_private(metadata: Path, pem: Path) -> PrivateKey:
     except FileNotFoundError as exc:
         raise StartError(f"token.keys: {metadata} has no {pem.name} beside it; put it back or remove both") from exc
     if not isinstance(private, PrivateKey):
-        raise StartError(f"token.keys: {pem} is of a kind that signs no tokens; use P-256, RSA or Ed25519")
+        raise StartError(f"token.keys: {pem} is a kind of key that cannot sign tokens; use P-256, RSA or Ed25519")
     return private
 
 
@@ -157,7 +157,7 @@ def format_moment(moment: float) -> str:
 
 
 def _write_moment(moment: float) -> str:
-    return format_moment(math.ceil(moment))  # never earlier than meant: a wait must not become shorter
+    return format_moment(math.ceil(moment))  # never earlier than intended: a wait must not become shorter
 
 
 def _read_moment(text: str) -> float:

@@ -2,11 +2,11 @@
 
     keys/
       <kid>.pem, .crt, .json   a key: see keyfiles.py
-      ca.pem, ca.key           the authority of the certificates, where they are used: see authority.py
-      secret                   what keyed hashes are derived from, in hex
+      ca.pem, ca.key           the CA of the certificates, if they are used: see authority.py
+      secret                   keys of keyed hashes are derived from it; in hex
 
-The newest key whose `signs_from` has come signs, one that is about to be retired only where there is no other; every
-key that is not retired verifies. A name in a token can only ever be looked up among these keys.
+The newest key whose `signs_from` has passed signs; one whose retirement is set signs only if there is no other. Every
+key that is not retired verifies. A name in a token is only ever looked up among these keys.
 """
 
 import hmac
@@ -35,14 +35,14 @@ log = structlog.get_logger(__name__)
 
 SECRET = "secret"  # noqa: S105 - the name of the file
 MIN_SECRET_BYTES = 32
-# What signs where nothing else is configured: small tokens, quick to sign, taken by every registry.
+# The default: its tokens are small, quick to sign, and accepted by every registry.
 DEFAULT_ALGORITHM = "ES256"
-# How long verifiers may keep the key set; a key that is added signs only after this and more (rotation.py).
+# How long verifiers may cache the key set; an added key signs only after this time and more (rotation.py).
 JWKS_MAX_AGE_S = 300
 
 
 class KeyRing(Reloaded[Mapping[str, RingKey]]):
-    """The keys of a folder by kid, read again when it changes; the secret is read only at the start. Made by `open`."""
+    """The keys of a folder by kid, read again when it changes; the secret is read only at the start. See `open`."""
 
     part: ClassVar = "keys"
     takes_access_away: ClassVar = True
@@ -63,12 +63,12 @@ class KeyRing(Reloaded[Mapping[str, RingKey]]):
         style: HeaderStyle = PLAIN,
         now: Clock = time.time,
     ) -> "KeyRing":
-        """The ring of a folder. Where it has no key yet, one that signs at once, and the secret, are made.
+        """Open the ring of a folder. If it has no key yet, make one that signs at once; if it has no secret, make it.
 
-        So are an authority and certificates where `style` has them in the headers of tokens.
+        If `style` puts certificates into headers, make an authority and certificates too.
 
-        Several processes may open it at once: one makes what is missing. Raises StartError where a file cannot be
-        read, written or understood.
+        Several processes may open it at once: one makes what is missing. Raises StartError if a file cannot be read,
+        written or parsed.
         """
         try:
             make_private_folder(folder)
@@ -93,7 +93,7 @@ class KeyRing(Reloaded[Mapping[str, RingKey]]):
         return self.current
 
     def signing(self) -> RingKey:
-        """The key that signs now. Raises Unavailable where the last one was retired."""
+        """The key that signs now. Raises Unavailable if the last one is retired."""
         now = self._now()
         key = find_signing(self.current, now)
         if key is None:
@@ -101,7 +101,7 @@ class KeyRing(Reloaded[Mapping[str, RingKey]]):
         return key
 
     def select(self, header: Mapping[str, Any], now: float) -> TrustedKey:
-        """See TrustedKeys. `kid`, either name, is looked up among the ring's keys; nothing else is looked at."""
+        """See TrustedKeys. Uses only `kid`, which may be either name of a key."""
         kid = header.get("kid")
         key = self._by_name.get(kid) if isinstance(kid, str) else None
         if key is None or key.is_retired(now):
@@ -109,11 +109,11 @@ class KeyRing(Reloaded[Mapping[str, RingKey]]):
         return TrustedKey(key.public, frozenset({key.algorithm}), float("inf") if key.retired is None else key.retired)
 
     def jwks(self) -> dict[str, Any]:
-        """The public keys that verify, as a key set (RFC 7517 §5): also those that will sign later."""
+        """The public keys that verify, as a key set (RFC 7517 §5), including those that will sign later."""
         return key_set(self.current, self._now(), self._style)
 
     def settled_s(self) -> float:
-        """For how many seconds from now nothing changes by itself: no key begins to sign, none is retired."""
+        """Seconds until the next change that is already set: a key begins to sign, or is retired."""
         now = self._now()
         moments = [moment for key in self.current.values() for moment in (key.signs_from, key.retired) if moment]
         return min((moment - now for moment in moments if moment > now), default=math.inf)
@@ -127,7 +127,7 @@ class KeyRing(Reloaded[Mapping[str, RingKey]]):
         keys = read_ring(self.folder, now)
         if self._style.has_certificates:
             keys = certified_ring(self.folder, keys, now)
-        self._by_name = _by_name(keys)  # before the keys are in force: what signs must be known
+        self._by_name = _by_name(keys)  # before the keys are in force: a key that signs must also verify
         return keys
 
     def _changed(self) -> None:
@@ -135,7 +135,7 @@ class KeyRing(Reloaded[Mapping[str, RingKey]]):
 
 
 def find_signing(keys: Mapping[str, RingKey], now: float) -> RingKey | None:
-    """Which key signs, or None. Tokens of a key whose end is set might outlive it, so it is the last choice."""
+    """The key that signs, or None. A key whose retirement is set is the last choice: its tokens might outlive it."""
     able = [key for key in keys.values() if key.may_sign(now)]
     return max(able, key=lambda key: (key.retired is None, key.signs_from, key.kid), default=None)
 
@@ -166,11 +166,11 @@ def certified_ring(folder: Path, keys: Mapping[str, RingKey], now: float) -> Map
 
 
 def read_ring(folder: Path, now: float) -> Mapping[str, RingKey]:
-    """All keys of a folder by kid. Raises StartError, also where none of them signs, and OSError."""
+    """Read all keys of a folder, by kid. Raises StartError, also if none of them signs, and OSError."""
     keys = {path.stem: read_key(path) for path in metadata_files(folder)}
     if find_signing(keys, now) is None:
         raise StartError(
-            f"token.keys: no key in {folder} signs now; one must have a signs_from that has come and not be retired"
+            f"token.keys: no key in {folder} signs now; one must have a signs_from in the past and not be retired"
         )
     return MappingProxyType(keys)
 

@@ -1,10 +1,10 @@
-"""What clients send as a password after somebody else's login: a refresh token of ours, or nothing.
+"""Refuses a refresh token, or nothing, sent as a password by a client that reads another client's login.
 
 `docker login` stores an identity token, which is our refresh token, and no password. Clients that read its file without
-knowing such tokens send the token as a password, or an empty one. Neither is worth a bcrypt, and both deserve a reason.
+knowing such tokens send the token as a password, or an empty one. Neither needs a bcrypt, and both get a reason.
 
-The reason is no oracle. A password is called a refresh token only where our own signature is right, so the reader of
-the answer holds a token that we gave out. Whether its user still exists, or it is still good, makes no difference.
+The reason is no oracle. A password is called a refresh token only if our own signature on it is right, so the caller
+already has a token that we issued. Whether its user still exists, or it is still valid, makes no difference.
 """
 
 from typing import Protocol
@@ -14,19 +14,19 @@ from authproxy.principal import Principal
 from authproxy.token.grant import Identities
 
 _FIX = "sign in with this client itself, by name and password"
-REFRESH_TOKEN = f"this is a refresh token of ours, sent as a password, as docker login stored it; {_FIX}"
-EMPTY = f"the password is empty, as clients send it that find a docker login without one; {_FIX}"
+REFRESH_TOKEN = f"the password is a refresh token, as docker login stored it; {_FIX}"
+EMPTY = f"the password is empty, as sent by clients that find a docker login without one; {_FIX}"
 
 
 class Recognizer(Protocol):
-    """Knows refresh tokens."""
+    """Recognizes refresh tokens."""
 
     def is_ours(self, text: str) -> bool:
-        """Whether this is one that we signed, be it good or not."""
+        """Whether we signed this token, valid or not."""
 
 
 class RefuseMisplacedRefreshTokens:
-    """The same identities; what cannot be a password is refused with the reason before it is checked."""
+    """Identities that refuse, before any check and with the reason, what cannot be a password."""
 
     def __init__(self, identities: Identities, refresh_tokens: Recognizer) -> None:
         self._identities = identities

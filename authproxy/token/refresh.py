@@ -1,8 +1,8 @@
-"""Refresh tokens: what `docker login` keeps in the place of a password.
+"""Refresh tokens, which `docker login` stores instead of a password.
 
-Keyed hashes with a secret of the ring, in the form of a token: nobody holds a key that would verify one as anything
-else, here or at a foreign registry, and its `typ` and `aud` are no access token's. Bound to subject, service and the
-identity's stamp; never to a client id, for what one client stored another one uses.
+Their signature is a keyed hash with a secret of the ring: no key, here or at another registry, verifies one as anything
+else, and `typ` and `aud` differ from those of access tokens. They are bound to subject, service and the identity's
+stamp; never to a client id, because one client uses what another one stored.
 See docs/decisions/0008-refresh-tokens-and-stamps.md.
 """
 
@@ -20,7 +20,7 @@ _HEADER = {"alg": "HS256", "typ": "authproxy-refresh"}
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """What a refresh token says: it was given to this user, when the credentials had this stamp."""
+    """The content of a refresh token: its user, and the stamp of their credentials when it was issued."""
 
     subject: str
     stamp: str
@@ -28,7 +28,7 @@ class Refresh:
 
 
 class RefreshTokens:
-    """Signs and reads them. `secret` is the same on every node and after every start."""
+    """Signs and reads refresh tokens. `secret` is the same on every node and after every start."""
 
     def __init__(self, secret: bytes, *, issuer: str, service: str, now: Clock = time.time) -> None:
         self._secret = secret
@@ -41,8 +41,7 @@ class RefreshTokens:
     def issue(self, principal: Principal, proved_at: int | None = None) -> str:
         """A refresh token for a caller whose credentials were proved at that time (None: just now).
 
-        It does not expire by itself. One that is given out for another one keeps the other's time, or a revocation
-        could be outrun by renewing.
+        It does not expire by itself. A renewed one keeps the time of the first, or renewing would undo a revocation.
         """
         claims = {
             "iss": self._issuer,
@@ -54,7 +53,7 @@ class RefreshTokens:
         return seal(self._header, to_json(claims).encode(), self._sign)
 
     def read(self, token: str) -> Refresh:
-        """What a token of ours says. Whether the user is still the same is for the caller to ask.
+        """The content of one of our tokens. The caller checks that the user still has this stamp.
 
         Raises InvalidToken.
         """
@@ -62,7 +61,7 @@ class RefreshTokens:
         if jws.header != _HEADER:
             raise WrongClaim("not a refresh token")
         if not hmac.compare_digest(jws.signature, self._sign(jws.signed)):
-            raise BadSignature("the signature does not fit")
+            raise BadSignature("the signature does not match")
         if (jws.claims.get("iss"), jws.claims.get("aud")) != (self._issuer, self._audience):
             raise WrongClaim("a refresh token of another issuer or service")
         match jws.claims:
@@ -72,8 +71,8 @@ class RefreshTokens:
                 raise MalformedToken("a refresh token without its claims")
 
     def is_ours(self, text: str) -> bool:
-        """Whether this is a token that we signed, be it good or not."""
-        if not text.startswith(self._start):  # every other text is recognized without work
+        """Whether we signed this token, valid or not."""
+        if not text.startswith(self._start):  # any other text is recognized without work
             return False
         try:
             self.read(text)

@@ -1,4 +1,4 @@
-"""A request for a token, parsed once: GET as Docker's token authentication has it, POST as its OAuth2 page has it."""
+"""A token request, parsed once: GET by Docker's token authentication, POST by its OAuth2 page."""
 
 import functools
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A refresh token in the place of a password, unverified."""
+    """A refresh token instead of a password, unverified."""
 
     token: str = field(repr=False)
 
@@ -28,7 +28,7 @@ Credentials: TypeAlias = Basic | Renewal | None
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What somebody wants: which accesses, by which credentials (None: anonymous)."""
+    """The requested accesses, and the caller's credentials (None: anonymous)."""
 
     accesses: tuple[Access, ...] = ()
     credentials: Credentials = None
@@ -38,7 +38,7 @@ class TokenRequest:
 
     @property
     def user(self) -> str:
-        """The name that was sent, for the log; "" where there is none."""
+        """The user name in the credentials, for the log; "" if there is none."""
         return self.credentials.user if isinstance(self.credentials, Basic) else ""
 
 
@@ -47,7 +47,7 @@ def parse_get(query: bytes, authorization: str | None) -> TokenRequest:
     question = _parse_question(query) if len(query) > MAX_REMEMBERED else _parse_remembered(query)
     credentials = parse_authorization(authorization)
     if credentials is not None and not isinstance(credentials, Basic):
-        raise CredentialsRefused("these credentials are of no use here: send a user name and password as Basic")
+        raise CredentialsRefused("these credentials are not supported here: send a user name and password as Basic")
     if credentials is not None and question.account and question.account != credentials.user:
         raise CredentialsRefused("account is not the user of the credentials")
     return TokenRequest(
@@ -59,7 +59,7 @@ def parse_get(query: bytes, authorization: str | None) -> TokenRequest:
 
 
 class _Question(NamedTuple):
-    """The query of a GET: all of a request but who asks."""
+    """The query of a GET: a request without its credentials."""
 
     accesses: tuple[Access, ...]
     service: str | None
@@ -77,7 +77,7 @@ def _parse_question(query: bytes) -> _Question:
     )
 
 
-# Longest query, in bytes, that is remembered: clients ask for the same few repositories all day.
+# The longest query, in bytes, that is cached: clients ask for the same few repositories all day.
 MAX_REMEMBERED = 512
 _parse_remembered = functools.lru_cache(maxsize=4096)(_parse_question)
 
@@ -97,7 +97,7 @@ def parse_post(content_type: str | None, body: bytes) -> TokenRequest:
 
 
 def _parse_scopes(texts: Sequence[str]) -> tuple[Access, ...]:
-    """Read scopes. Raises TokenRequestInvalid for too many of them before each is looked at: that takes its time."""
+    """Read scopes. Raises TokenRequestInvalid for too many of them, before the slow parsing of each."""
     actions = sum(len(text.split()) + text.count(",") for text in texts)
     if actions > MAX_ACTIONS:
         raise TokenRequestInvalid(
@@ -119,7 +119,7 @@ def _parse_grant(fields: "_Fields") -> Basic | Renewal:
 
 
 class _Fields:
-    """Decoded fields of a query or a form. Raises TokenRequestInvalid where it cannot be decoded."""
+    """Decoded fields of a query or a form. Raises TokenRequestInvalid if it cannot be decoded."""
 
     def __init__(self, content: bytes) -> None:
         try:
@@ -132,11 +132,11 @@ class _Fields:
             _refuse(f"at most {MAX_FIELDS} fields are read")
 
     def every(self, name: str) -> Sequence[str]:
-        """All values of a field that may stand several times."""
+        """All values of a field that may be repeated."""
         return self._values.get(name, ())
 
     def find(self, name: str) -> str | None:
-        """The value of a field, or None where it is missing or empty."""
+        """The value of a field, or None if it is missing or empty."""
         return self._single(name) or None
 
     def need(self, name: str) -> str:
@@ -148,7 +148,7 @@ class _Fields:
 
     def _single(self, name: str) -> str | None:
         values = self._values.get(name, [])
-        # RFC 6749 §3.2: a parameter stands once. Two different values are two requests in one; equal ones do no harm.
+        # RFC 6749 §3.2: a parameter appears once. Two different values are two requests in one; equal ones do no harm.
         if len(set(values)) > 1:
             raise TokenRequestInvalid(f"{name} appears more than once, with different values")
         return values[0] if values else None

@@ -1,9 +1,9 @@
-"""Tokens that are refused before their time: "nothing issued to this subject before T", in a folder of all nodes.
+"""Revocations: "nothing issued to this subject before T is accepted", in a folder that all nodes share.
 
     state/revoked/<hash of the subject>.json     {"subject": "alice", "before": "2027-01-15T08:00:00Z"}
 
-A file for each subject, so that two nodes that write at once never undo each other. Removing a file takes its
-revocation back. See docs/decisions/0018-revoke-by-time-of-issue.md.
+There is a file for each subject, so that two nodes that write at once never undo each other. To remove a file is to
+undo its revocation. See docs/decisions/0018-revoke-by-time-of-issue.md.
 """
 
 import datetime as dt
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 FOLDER = "revoked"
 _PATTERN = "[!.]*.json"
-# How long a node may take to see a change: two looks of `watch`.
+# How long a node may take to see a change: twice `watcher.LOOK_EVERY_S`.
 LEARNED_WITHIN_S = 2
 
 
@@ -37,7 +37,7 @@ class Revocations(Protocol):
         """Another object whenever an answer of `refuses` may have changed."""
 
     def refuses(self, subject: str, issued_at: float) -> bool:
-        """Whether what was issued to `subject` at that time (seconds since 1970) is good no more."""
+        """Whether tokens issued to `subject` at that time (seconds since 1970) are revoked."""
 
 
 class NobodyRevoked:
@@ -79,8 +79,8 @@ class RevocationFolder(Reloaded[Mapping[str, float]]):
         return issued_at < self.current.get(subject, -math.inf)
 
     def _look(self) -> object:
-        if not self.folder.is_dir():  # which looks like one without a revocation
-            raise StartError(f"token.state: the folder {self.folder} has gone; put it back, or restart the server")
+        if not self.folder.is_dir():  # otherwise it would look like one without a revocation
+            raise StartError(f"token.state: the folder {self.folder} is gone; put it back, or restart the server")
         return super()._look()
 
     def _load(self) -> Mapping[str, float]:
@@ -91,9 +91,9 @@ class RevocationFolder(Reloaded[Mapping[str, float]]):
 
 
 def revoke(state: Path, subject: str, before: dt.datetime) -> dt.datetime:
-    """Refuse what was issued to `subject` before this moment. Durable on return; in force when nodes have looked.
+    """Refuse what was issued to `subject` before this moment. Durable on return; in force once nodes have read it.
 
-    What was revoked already stays revoked: returns the later of both moments, in full seconds. Raises StartError.
+    An earlier revocation is never weakened: returns the later of both moments, in full seconds. Raises StartError.
     """
     folder = state / FOLDER
     _make(folder)
@@ -140,5 +140,5 @@ def _read_file(path: Path) -> tuple[str, float]:
             " revoke again: authproxy token revoke SUBJECT"
         ) from exc
     if not isinstance(subject, str) or before.tzinfo is None:
-        raise StartError(f"token.state: {path} has a subject that is no text, or a time without a zone")
+        raise StartError(f"token.state: {path} has a subject that is not a string, or a time without a zone")
     return subject, before.timestamp()

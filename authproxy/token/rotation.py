@@ -1,7 +1,7 @@
-"""Keys come and go: when a new one signs, and until when tokens of an old one are believed.
+"""Key rotation: when a new key signs, and until when tokens of an old one are accepted.
 
-No node may sign with a key that another cannot know. A new key waits until every node has looked at the folder, and
-until every key set that a verifier fetched before that has ended its time. An old key signs no more as soon as its end
+No node may sign with a key that a verifier may not know yet. A new key waits until every node has read the folder, and
+until every key set that a verifier fetched before that has expired. An old key stops signing as soon as its retirement
 is set, and verifies until the last token that it can have signed has expired.
 """
 
@@ -16,17 +16,17 @@ from authproxy.token.keyfiles import RingKey, format_moment, make_key, write_ret
 from authproxy.token.keyring import JWKS_MAX_AGE_S, SECRET, find_signing, read_ring
 from authproxy.token.verifier import OWN_LEEWAY_S
 
-# Every node looks at the folder once a second; read and in force within twice that (files/watcher.py).
+# Every node checks the folder once a second; a change is in force within twice that (files/watcher.py).
 RELOADED_WITHIN_S = 2.0
-# Until all of our own nodes know a change, by whichever clock: they differ by no more than the verifier's leeway.
+# Until all of our own nodes know a change; their clocks differ by no more than the verifier's leeway.
 KNOWN_TO_NODES_S = RELOADED_WITHIN_S + OWN_LEEWAY_S
-# Until everybody knows it who reads the key set: the last old one is handed out by the last node that hears of it.
+# Until all readers of the key set know it too: the last node to learn of it may have served the old set until then.
 KNOWN_TO_ALL_S = KNOWN_TO_NODES_S + JWKS_MAX_AGE_S
 
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """A key whose end is set, and which one signs."""
+    """A key whose retirement is set, and the key that signs from now on."""
 
     kid: str
     moment: int  # seconds since 1970: from then on its tokens are refused
@@ -36,8 +36,8 @@ class Retired:
 def rotate(folder: Path, algorithm: str, *, now: float, for_nodes_alone: bool = False) -> RingKey:
     """Add the key that signs next. Raises StartError, OSError.
 
-    It signs when everybody can know it; `for_nodes_alone`: when our own nodes do, which verifiers that keep a key set
-    find out too late.
+    It signs once all verifiers can know it; `for_nodes_alone`: once our own nodes do, which is too early for verifiers
+    that cache the key set.
     """
     wait_s = KNOWN_TO_NODES_S if for_nodes_alone else KNOWN_TO_ALL_S
     with locked(folder / SECRET):
@@ -46,7 +46,7 @@ def rotate(folder: Path, algorithm: str, *, now: float, for_nodes_alone: bool = 
 
 
 def retire(folder: Path, kid: str, *, now: float, after_s: float) -> Retired:
-    """Set the end of a key, `after_s` from now (0: at once). Raises StartError, OSError."""
+    """Retire a key `after_s` from now (0: at once). Raises StartError, OSError."""
     with locked(folder / SECRET):
         retired = decide_retirement(read_ring(folder, now), kid, now=now, after_s=after_s)
         write_retired(folder, kid, retired.moment)
@@ -54,18 +54,18 @@ def retire(folder: Path, kid: str, *, now: float, after_s: float) -> Retired:
 
 
 def outlives(lifetime_s: float) -> float:
-    """After how many seconds no token is left of a key that signs no more, where tokens live this long."""
+    """Seconds until all tokens of a key that stopped signing have expired, given the lifetime of tokens."""
     return KNOWN_TO_NODES_S + lifetime_s + OWN_LEEWAY_S
 
 
 def decide_retirement(keys: Mapping[str, RingKey], kid: str, *, now: float, after_s: float) -> Retired:
-    """Whether a key may go, and when. Raises StartError where it is unknown, gone, or the only one that signs."""
+    """Decide when a key retires. Raises StartError if it is unknown, already retired, or the only one that signs."""
     key = keys.get(kid)
     if key is None:
-        raise StartError(f"there is no key {kid} in the ring; authproxy key list shows those that there are")
+        raise StartError(f"there is no key {kid} in the ring; authproxy key list shows all keys")
     moment = math.floor(now) if after_s <= 0 else math.ceil(now + after_s)
     if key.retired is not None and key.retired <= moment:
-        raise StartError(f"{kid} is retired from {format_moment(key.retired)} on already")
+        raise StartError(f"{kid} is already retired from {format_moment(key.retired)} on")
     rest = {name: other for name, other in keys.items() if name != kid and other.retired is None}
     successor = find_signing(rest, now)
     if successor is None:

@@ -1,7 +1,7 @@
-"""Signatures as they stand in a token (RFC 7518 §3.3, §3.4; RFC 8037 §3.1).
+"""Signatures in the form that tokens have them (RFC 7518 §3.3, §3.4; RFC 8037 §3.1).
 
-Tokens are verified by PyJWT. They are signed here: half of what its `sign` takes goes into checks of a key that has
-been checked when it was loaded, and a token costs little more than its signature.
+PyJWT verifies tokens, but does not sign them: half the time of its `sign` goes into checks of a key that was checked
+when it was loaded, and a token costs little more than its signature.
 """
 
 from typing import TypeAlias, cast
@@ -23,8 +23,8 @@ _LENGTHS = {"ES256": 32, "ES384": 48, "ES512": 66}
 
 
 def sign(key: PrivateKey, algorithm: str, content: bytes) -> bytes:
-    """The signature. `algorithm` is one of the key's own: see `jwk.algorithms_of`."""
-    # By the algorithm: to ask an abstract class for its instances takes a tenth of a signature.
+    """The signature over `content`. `algorithm` must be one of the key's: see `jwk.algorithms_of`."""
+    # Chosen by the algorithm: isinstance() with an abstract class takes a tenth of the time of a signature.
     if algorithm in _ECDSA:
         length = _LENGTHS[algorithm]
         der = cast("ec.EllipticCurvePrivateKey", key).sign(content, _ECDSA[algorithm])

@@ -1,4 +1,4 @@
-"""Tokens verified: whose keys are trusted is asked of a `TrustedKeys`, everything else is the same for all of them."""
+"""Verifies tokens. A `TrustedKeys` decides which keys are trusted; everything else is the same for all issuers."""
 
 import math
 import time
@@ -15,7 +15,7 @@ from authproxy.token.jwk import PublicKey
 from authproxy.token.jws import BadSignature, Expected, Revoked, UntrustedKey, WrongClaim, check_claims, parse_jws
 from authproxy.token.revocations import NobodyRevoked, Revocations
 
-# Nodes that share a key ring share a clock source as a rule; what they differ by beyond that is a fault to be seen.
+# Nodes that share a key ring usually share a clock source; a larger difference is a fault that should be noticed.
 OWN_LEEWAY_S = 10.0
 # CNCF Distribution's.
 FOREIGN_LEEWAY_S = 60.0
@@ -24,7 +24,7 @@ MAX_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class TrustedKey:
-    """A key that may have signed, and with which algorithms; `until` (seconds since 1970) it is trusted."""
+    """A key and its accepted algorithms; it is trusted `until` then (seconds since 1970)."""
 
     public: PublicKey
     algorithms: frozenset[str]
@@ -32,20 +32,20 @@ class TrustedKey:
 
 
 class TrustedKeys(Protocol):
-    """The keys whose tokens are believed."""
+    """The keys whose tokens are accepted."""
 
     @property
     def version(self) -> object:
-        """Another object whenever the set of keys has changed."""
+        """A different object whenever the set of keys has changed."""
 
     def select(self, header: Mapping[str, Any], now: float) -> TrustedKey:
-        """The trusted key that a header points at. Raises UntrustedKey. Never fetches what a header names."""
+        """The trusted key that a header names. Raises UntrustedKey. Never fetches anything that a header names."""
 
 
 class Verifier:
-    """Verifies bearer tokens, and remembers those that were good until they expire, or keys or revocations change.
+    """Verifies bearer tokens, and caches valid ones until they expire, or keys or revocations change.
 
-    `types` are the values of the header `typ` that are taken; None means a header without it.
+    `types`: the accepted values of the header `typ`; None is a header without it.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class Verifier:
         name = bearer.fingerprint
         if (known := self._remembered.get(name)) is not None and now < known[1]:
             return known[0]
-        grant, until = self._verify_anew(bearer.token, now)
+        grant, until = self._verify_uncached(bearer.token, now)
         self._remembered.pop(name, None)
         self._remembered[name] = (grant, until)
         if len(self._remembered) > self._max_remembered:
             del self._remembered[next(iter(self._remembered))]
         return grant
 
-    def _verify_anew(self, token: str, now: float) -> tuple[Grant, float]:
+    def _verify_uncached(self, token: str, now: float) -> tuple[Grant, float]:
         jws = parse_jws(token)
         kind = jws.header.get("typ")
         if not isinstance(kind, str | None) or kind not in self._types:
@@ -95,25 +95,25 @@ class Verifier:
         if not isinstance(name, str) or name not in key.algorithms:
             raise UntrustedKey(f"alg is {name!r}, which is not this key's")
         if not jwt.get_algorithm_by_name(name).verify(jws.signed, key.public, jws.signature):
-            raise BadSignature("the signature does not fit")
-        self._check_revocations(jws.claims)  # first: an expired token may still be good for its upload session
+            raise BadSignature("the signature does not match")
+        self._check_revocations(jws.claims)  # first: an expired token may still be accepted for its upload session
         grant, until = check_claims(jws.claims, self._expected, now)
         return grant, min(until, key.until)
 
     def _check_revocations(self, claims: Mapping[str, Any]) -> None:
         subject, issued_at = claims.get("sub", ""), claims.get("iat")
         if not isinstance(subject, str):
-            return  # no token at all: `check_claims` says so
+            return  # malformed: `check_claims` refuses it
         if not isinstance(issued_at, int | float):
-            issued_at = -math.inf  # older than anything: one that does not say when it was issued proves nothing
+            issued_at = -math.inf  # older than anything: without its time of issue a token proves nothing
         if self._revocations.refuses(subject, issued_at):
-            raise Revoked(f"what was issued to {subject} so long ago is revoked")
+            raise Revoked(f"tokens issued to {subject} at that time are revoked")
 
 
 def own_verifier(
     keys: TrustedKeys, *, issuer: str, service: str, revocations: Revocations | None = None, now: Clock = time.time
 ) -> Verifier:
-    """For tokens that our own issuer signed."""
+    """A verifier of tokens that our own issuer signed."""
     return Verifier(
         keys,
         expected=Expected(issuer, service, OWN_LEEWAY_S),
@@ -124,7 +124,7 @@ def own_verifier(
 
 
 def foreign_verifier(keys: TrustedKeys, *, issuer: str, service: str, now: Clock = time.time) -> Verifier:
-    """For tokens of another token server, as CNCF Distribution takes them; `at+jwt` is RFC 9068's."""
+    """A verifier of another token server's tokens, as CNCF Distribution accepts them; `at+jwt` is RFC 9068's."""
     return Verifier(
         keys,
         expected=Expected(issuer, service, FOREIGN_LEEWAY_S),

@@ -6,7 +6,7 @@ from tests.support.people import OPERATOR
 from tests.support.server import running_server
 
 OFFLINE = {"offline_token": "true", "service": "authproxy"}
-AS_PASSWORD = "this is a refresh token of ours, sent as a password"
+AS_PASSWORD = "the password is a refresh token, as docker login stored it"
 
 
 def test_the_answer_and_the_log_say_what_was_sent(tmp_path: Path) -> None:

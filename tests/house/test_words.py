@@ -60,6 +60,7 @@ ROOTS = (
     "authproxy/app.py",
     "authproxy/cli",
     "authproxy/quickstart.py",
+    "authproxy/token",
     "authproxy/web",
 )
 KINDS = {".md", ".py", ".yaml", ".yml", ".service"}

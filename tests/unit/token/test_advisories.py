@@ -80,18 +80,18 @@ def test_a_key_that_the_header_brings_along(world: World) -> None:
 )
 def test_a_kid_is_only_ever_looked_up(world: World, kid: object) -> None:
     """A path, a query or nothing in the name of the key: it is no address of anything."""
-    refuse(world, forge(header(world, kid=kid), CLAIMS, FOREIGN), "trusted are: ")
-    refuse(world, forge(header(world, kid=kid, alg="HS256"), CLAIMS, b""), "trusted are: ")
+    refuse(world, forge(header(world, kid=kid), CLAIMS, FOREIGN), "trusted keys: ")
+    refuse(world, forge(header(world, kid=kid, alg="HS256"), CLAIMS, b""), "trusted keys: ")
 
 
 def test_a_foreign_key_under_our_name(world: World) -> None:
-    refuse(world, forge(header(world), CLAIMS, FOREIGN), "signature does not fit")
+    refuse(world, forge(header(world), CLAIMS, FOREIGN), "signature does not match")
 
 
 def test_a_signature_of_zeros(world: World) -> None:
     """CVE-2022-21449."""
     token = f"{segment(header(world))}.{segment(CLAIMS)}.{segment(bytes(64))}"
-    refuse(world, token, "signature does not fit")
+    refuse(world, token, "signature does not match")
 
 
 def test_a_signature_as_der_or_of_another_length(world: World) -> None:
@@ -229,7 +229,7 @@ def test_a_token_of_a_ring_with_the_same_names_elsewhere(world: World) -> None:
     folder.mkdir()
     other = World(folder)
     token = Issuer(other.keyring, "issuer", "registry", 300, other.clock).issue(Principal("admin"), []).token
-    refuse(world, token, "trusted are: ")
+    refuse(world, token, "trusted keys: ")
 
 
 def test_no_secret_is_in_a_repr(world: World) -> None:

@@ -225,7 +225,7 @@ def broken_certificate(folder: Path) -> None:
     ("damage", "message"),
     [
         (no_key, "ca.pem has no ca.key beside it"),
-        (another_key, "ca.pem does not fit ca.key"),
+        (another_key, "ca.pem does not match ca.key"),
         (key_of_another_kind, "use EC or RSA"),
         (broken_key, "ca.key is not an unencrypted private key"),
         (broken_authority, "ca.pem is not a certificate in PEM"),
@@ -245,5 +245,5 @@ def test_a_damaged_authority_stops_the_start_in_one_sentence(
 def test_an_authority_whose_time_is_over_vouches_for_no_new_key(folder: Path, clock: FakeClock) -> None:
     folder.mkdir()
     make_authority(folder, clock.now - 11 * 366 * 86_400)
-    with pytest.raises(StartError, match=r"ca\.pem is good no more since .*; remove it and ca\.key"):
+    with pytest.raises(StartError, match=r"ca\.pem expired on .*; remove it and ca\.key"):
         make_key(folder, "ES256", created=clock.now, signs_from=clock.now)

@@ -259,7 +259,7 @@ async def test_what_get_handed_out_is_good_for_post(client: AsyncClient, world: 
     assert (await renew(client, refresh)).status_code == 200
 
 
-MISPLACED = "a refresh token of ours, sent as a password"
+MISPLACED = "the password is a refresh token"
 
 
 @pytest.mark.parametrize("user", ["alice", "bob", "nobody", "", "<token>"])

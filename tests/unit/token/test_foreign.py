@@ -241,7 +241,7 @@ def test_a_key_that_is_not_trusted_is_told_with_both_names_of_those_that_are(fil
     ]:
         with pytest.raises(InvalidToken) as refused:
             verifier.verify(Bearer(text))
-        assert str(refused.value) == f"{begins}; trusted are: {trusted}"
+        assert str(refused.value) == f"{begins}; trusted keys: {trusted}"
 
 
 @pytest.mark.parametrize("text", [row[1] for row in REFUSED], ids=[row[0] for row in REFUSED])

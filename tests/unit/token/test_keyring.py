@@ -242,7 +242,7 @@ def not_yet(folder: Path) -> None:
         (break_pem, "not an unencrypted private key"),
         (remove_pem, "put it back or remove both"),
         (rename_key, "must be named after its key"),
-        (exchange_agreement, "of a kind that signs no tokens"),
+        (exchange_agreement, "kind of key that cannot sign tokens"),
         (small_rsa, "too small"),
         (wrong_algorithm, "this key can do ES256"),
         (forget_zone, "RFC 3339"),

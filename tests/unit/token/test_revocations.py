@@ -151,7 +151,7 @@ def test_what_cannot_be_read_revokes_as_before_and_fails_each_look(
 def test_an_empty_folder_that_has_gone_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
     folder = RevocationFolder(tmp_path)
     (tmp_path / FOLDER).rmdir()
-    with pytest.raises(StartError, match="has gone"):
+    with pytest.raises(StartError, match="is gone"):
         folder.refresh()
 
 

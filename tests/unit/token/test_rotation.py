@@ -121,7 +121,7 @@ def test_retired_at_once_its_tokens_are_refused_at_once(
     clock.now += KNOWN_TO_NODES_S
     retired = retire(folder, old, now=clock(), after_s=0)
     nodes[1].ring.refresh()
-    with pytest.raises(InvalidToken, match="trusted are: "):
+    with pytest.raises(InvalidToken, match="trusted keys: "):
         nodes[1].verify(token)
     assert retired.signing == nodes[1].ring.signing().kid
 
@@ -165,7 +165,7 @@ def refuse_an_unknown_one(folder: Path, own: str) -> str:
         (refuse_the_only_key, "is the only key that signs; add one first"),
         (refuse_the_one_whose_successor_waits, r"until 2027-01-15T08:05:12Z"),
         (refuse_the_one_beside_a_key_that_ends, "is the only key that signs; add one first"),
-        (refuse_what_is_retired, "is retired from 2027-01-15T08:00:10Z on already"),
+        (refuse_what_is_retired, "is already retired from 2027-01-15T08:00:10Z on"),
         (refuse_an_unknown_one, "there is no key"),
     ],
 )
