@@ -57,9 +57,9 @@ def remote_faults() -> tuple[type[Exception], ...]:
     from authproxy.images.daemon import DaemonError
     from authproxy.images.endpoints import Interrupted, Missing
     from authproxy.images.transfer import MoveError
-    from authproxy.registry_client.errors import RemoteError
+    from authproxy.registry_client.errors import RegistryClientError
 
-    return ArchiveError, DaemonError, Interrupted, Missing, MoveError, RemoteError
+    return ArchiveError, DaemonError, Interrupted, Missing, MoveError, RegistryClientError
 
 
 def run(work: Coroutine[Any, Any, None], report: Report, what: str) -> None:

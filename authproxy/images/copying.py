@@ -15,7 +15,7 @@ from authproxy.images.repository import RemoteRepository
 from authproxy.images.transfer import MoveError, Progress, choose_platform, gather, move_image
 from authproxy.oci.image_name import ImageName, parse_image_name, split_host
 from authproxy.oci.manifest import Manifest, Platform
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 
 
 class CopyOutcome(StrEnum):
@@ -40,26 +40,26 @@ class Copied:
 async def find_sources(registries: Registries, source: str) -> AsyncIterator[ImageName]:
     """The images that a name, which is one, or a pattern, `host/pattern`, means.
 
-    Raises RemoteError; for a repository that cannot be listed at the end, after the images of the others.
+    Raises RegistryClientError; for a repository that cannot be listed at the end, after the images of the others.
     """
     if not is_pattern(source):
         yield parse_image_name(source)
         return
     host, pattern = split_host(source)
     if host is None:
-        raise RemoteError(f"{source!r}: a pattern begins behind a registry: example.org/{source}")
+        raise RegistryClientError(f"{source!r}: a pattern begins behind a registry: example.org/{source}")
     named = pattern.rpartition(":")[0]
     client = await registries.open(host, "" if is_pattern(named) else named)
-    faults: list[RemoteError] = []
+    faults: list[RegistryClientError] = []
     async for repository in find_repositories(client, pattern):
         try:
             async for tag in tags(client, repository):
                 if means(pattern, f"{repository}:{tag}"):
                     yield parse_image_name(f"{host}/{repository}:{tag}")
-        except RemoteError as error:
+        except RegistryClientError as error:
             faults.append(error)
     if len(faults) > 1:
-        raise RemoteError(f"{faults[0]}; {len(faults) - 1} more repositories could not be listed")
+        raise RegistryClientError(f"{faults[0]}; {len(faults) - 1} more repositories could not be listed")
     if faults:
         raise faults[0]
 
@@ -103,7 +103,7 @@ class Copier:
             return Copied(target, outcome, manifest.digest, moved_bytes)
         try:
             count, more_bytes = await self._copy_referrers(name, source, repository, manifests)
-        except (RemoteError, MoveError, Missing, Interrupted) as error:
+        except (RegistryClientError, MoveError, Missing, Interrupted) as error:
             raise MoveError(f"{outcome}, but not all of its signatures and other referrers: {error}") from error
         return Copied(target, outcome, manifest.digest, moved_bytes + more_bytes, count)
 
@@ -146,10 +146,14 @@ class Copier:
         own = f"{name.host}/{name.repository}:{name.tag}" if name.tag is not None else str(name)
         if is_place(self.destination):
             if name.tag is None:
-                raise RemoteError(f"{name}: a digest has no name to keep; say which it is to have as the destination")
+                raise RegistryClientError(
+                    f"{name}: a digest has no name to keep; say which it is to have as the destination"
+                )
             return renamed(own, self.destination)
         if ":" in self.destination.rpartition("/")[2]:
             return self.destination
         if name.tag is None:
-            raise RemoteError(f"{name}: a digest has no tag to keep; say {self.destination}:TAG as the destination")
+            raise RegistryClientError(
+                f"{name}: a digest has no tag to keep; say {self.destination}:TAG as the destination"
+            )
         return f"{self.destination}:{name.tag}"

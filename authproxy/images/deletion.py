@@ -13,7 +13,7 @@ from authproxy.digest import Digest
 from authproxy.images.details import read_details
 from authproxy.images.endpoints import Missing
 from authproxy.images.repository import RemoteRepository
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 
 # Questions to one registry at the same time.
 JOBS = 8
@@ -66,7 +66,7 @@ def _doom(digest: Digest, meant: Sequence[str], all_tags: Mapping[str, Digest]) 
 
 
 async def look_up(repository: RemoteRepository, tags: Sequence[str]) -> dict[str, Digest]:
-    """What each tag names. A tag that has gone meanwhile is left out. Raises RemoteError."""
+    """What each tag names. A tag that has gone meanwhile is left out. Raises RegistryClientError."""
     turns = asyncio.Semaphore(JOBS)
 
     async def find(tag: str) -> Digest | None:
@@ -88,7 +88,7 @@ async def date(
         async with turns:
             try:
                 return (await read_details(repository, digest)).created
-            except (Missing, RemoteError) as error:
+            except (Missing, RegistryClientError) as error:
                 faults[digest] = str(error)
                 return None
 
@@ -98,7 +98,7 @@ async def date(
 
 
 async def delete(repository: RemoteRepository, doomed: Doomed) -> str | None:
-    """Delete, and look. Why it is not gone, in a sentence; None where it is. Raises RemoteError."""
+    """Delete, and look. Why it is not gone, in a sentence; None where it is. Raises RegistryClientError."""
     await repository.delete(doomed.digest)
     if await repository.find_digest(doomed.digest) is not None:
         return f"the registry said that {doomed.digest} is deleted, and still has it"

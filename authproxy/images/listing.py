@@ -13,7 +13,7 @@ from authproxy.errors import NameInvalid, TagInvalid
 from authproxy.images.names import is_pattern
 from authproxy.reference import parse_repository, parse_tag
 from authproxy.registry_client.client import RegistryClient
-from authproxy.registry_client.errors import RemoteError, refused
+from authproxy.registry_client.errors import RegistryClientError, refused
 
 # Entries that are asked for at a time; registries that give fewer say where to go on.
 PAGE = 500
@@ -24,7 +24,7 @@ MAX_SHOWN = 100
 
 
 async def repositories(registry: RegistryClient) -> AsyncIterator[str]:
-    """The names of a registry, in its order. Raises RemoteError.
+    """The names of a registry, in its order. Raises RegistryClientError.
 
     ghcr.io and Docker Hub list none.
     """
@@ -38,7 +38,7 @@ async def repositories(registry: RegistryClient) -> AsyncIterator[str]:
 async def find_repositories(registry: RegistryClient, pattern: str | None) -> AsyncIterator[str]:
     """Those that have what a pattern may mean: just the one that it names, where only the tag is open.
 
-    So registries that list no repositories can be asked for one. Raises RemoteError.
+    So registries that list no repositories can be asked for one. Raises RegistryClientError.
     """
     repository = (pattern or "").rpartition(":")[0]
     if repository and not is_pattern(repository):
@@ -49,14 +49,14 @@ async def find_repositories(registry: RegistryClient, pattern: str | None) -> As
 
 
 async def tags(registry: RegistryClient, repository: str) -> AsyncIterator[str]:
-    """The tags of a repository, in the registry's order; none where there is no such repository. Raises RemoteError."""
+    """The tags of a repository in the registry's order; empty if it does not exist. Raises RegistryClientError."""
     async for names in tag_pages(registry, repository, may_be_missing=True):
         for name in names:
             yield name
 
 
 async def tag_pages(registry: RegistryClient, repository: str, *, may_be_missing: bool) -> AsyncIterator[list[str]]:
-    """The same page by page, empty ones left out. Raises RemoteError.
+    """The same page by page, empty ones left out. Raises RegistryClientError.
 
     `may_be_missing`: that there is no such repository is no fault, as of one that is deleted while it is listed. A name
     out of a catalog may be anything; so may a tag, and those that are valid come before the fault is raised.
@@ -64,7 +64,9 @@ async def tag_pages(registry: RegistryClient, repository: str, *, may_be_missing
     try:
         path = f"/v2/{parse_repository(repository)}/tags/list"
     except NameInvalid as error:
-        raise RemoteError(f"{registry.host}: {repository[:MAX_SHOWN]!r} is no name of a repository: {error}") from None
+        raise RegistryClientError(
+            f"{registry.host}: {repository[:MAX_SHOWN]!r} is no name of a repository: {error}"
+        ) from None
     what = f"{registry.host}/{repository}: its tags"
     needs = (pull(repository),)
     async for names in _pages(registry, path, needs, "tags", what, may_be_missing=may_be_missing):
@@ -72,7 +74,7 @@ async def tag_pages(registry: RegistryClient, repository: str, *, may_be_missing
         if tags:
             yield tags
         if invalid is not None:
-            raise RemoteError(f"{what}: {invalid[:MAX_SHOWN]!r} is no tag")
+            raise RegistryClientError(f"{what}: {invalid[:MAX_SHOWN]!r} is no tag")
 
 
 async def _pages(
@@ -89,7 +91,7 @@ async def _pages(
         if answer.status_code == NOT_FOUND and may_be_missing:
             return
         if answer.status_code != OK:
-            raise RemoteError(f"{refused(answer, what)}{hint}", answer.status_code)
+            raise RegistryClientError(f"{refused(answer, what)}{hint}", answer.status_code)
         yield _names(answer, key, what)
 
 
@@ -110,7 +112,7 @@ def _names(answer: httpx.Response, key: str, what: str) -> Sequence[str]:
         body: Any = answer.json()
         names = body[key] or ()
     except (ValueError, RecursionError, LookupError, TypeError):
-        raise RemoteError(f"{what}: the answer is no list of names") from None
+        raise RegistryClientError(f"{what}: the answer is no list of names") from None
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise RemoteError(f"{what}: the answer is no list of names")
+        raise RegistryClientError(f"{what}: the answer is no list of names")
     return names

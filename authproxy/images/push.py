@@ -18,7 +18,7 @@ from authproxy.images.endpoints import Destination, Interrupted, Missing, Source
 from authproxy.images.names import is_place, name_as, names_below
 from authproxy.images.transfer import MoveError, Progress, move_image
 from authproxy.oci.manifest import Manifest
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 
 
 class Repository(Source, Destination, Protocol):
@@ -59,7 +59,7 @@ class Failed:
 
 
 # What ends one image and not the rest.
-FAULTS = (ArchiveError, Interrupted, Missing, MoveError, RemoteError)
+FAULTS = (ArchiveError, Interrupted, Missing, MoveError, RegistryClientError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from authproxy.images.repository import RemoteRepository
 from authproxy.oci.image_name import ImageName, parse_image_name
 from authproxy.registry_client.client import RegistryClient, open_registry
 from authproxy.registry_client.docker_config import Login, StoredLogins
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 from authproxy.registry_client.trust import Trust
 
 
@@ -42,29 +42,29 @@ class Registries:
         await self._stack.__aexit__(kind, error, trace)
 
     async def to_pull(self, name: ImageName) -> RemoteRepository:
-        """The repository of a name, to read from. Raises RemoteError."""
+        """The repository of a name, to read from. Raises RegistryClientError."""
         return await self.repository(name.host, name.repository)
 
     async def to_push(self, text: str, origin: ImageName | None = None) -> tuple[RemoteRepository, str]:
-        """The repository of a name, to write to, and the tag there. Raises RemoteError, also where it is no name.
+        """The repository of a name, to write to, and the tag. Raises RegistryClientError, also for an invalid name.
 
         `origin` is where the image comes from: in the same registry its blobs can be mounted.
         """
         try:
             name = parse_image_name(text)
         except ValueError as error:
-            raise RemoteError(str(error)) from None
+            raise RegistryClientError(str(error)) from None
         registry = await self.open(name.host, name.repository)
         neighbours = self._neighbours.setdefault(name.host, Neighbours())
         beside = origin.repository if origin is not None and origin.host == name.host else None
         return RemoteRepository(registry, name.repository, neighbours, origin=beside), name.reference
 
     async def repository(self, host: str, repository: str) -> RemoteRepository:
-        """A repository of a registry, to read from and delete in. Raises RemoteError."""
+        """A repository of a registry, to read from and delete in. Raises RegistryClientError."""
         return RemoteRepository(await self.open(host, repository), repository)
 
     async def open(self, host: str, repository: str = "") -> RegistryClient:
-        """A registry by its name, with the login that is stored for it or for the repository. Raises RemoteError."""
+        """A registry, with the login that is stored for it or for the repository. Raises RegistryClientError."""
         async with self._opening:
             login = await self._find_login(host, repository)
             if (host, login) not in self._opened:

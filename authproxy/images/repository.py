@@ -15,7 +15,7 @@ from authproxy.images.upload import Upload, is_mounted, open_upload
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.oci.media_types import MANIFESTS, OCI_INDEX
 from authproxy.registry_client.client import RegistryClient
-from authproxy.registry_client.errors import RemoteError, refused
+from authproxy.registry_client.errors import RegistryClientError, refused
 from authproxy.registry_client.retry import pause_s
 
 OK, CREATED, ACCEPTED, NO_CONTENT, PARTIAL = 200, 201, 202, 204, 206
@@ -34,7 +34,7 @@ MAX_LISTED = 10_000
 
 
 class RemoteRepository:
-    """Images of one repository, to be read, and with `neighbours` written too. Every method raises RemoteError.
+    """Images of one repository, to be read, and with `neighbours` written too. Every method raises RegistryClientError.
 
     `origin` is a repository of the same registry that may have what nobody knows a place of.
     """
@@ -69,12 +69,12 @@ class RemoteRepository:
             raise refused(answer, what)
         digest = reference if isinstance(reference, Digest) else None
         if digest is not None and Digest.of(answer.content, digest.algorithm) != digest:
-            raise RemoteError(f"{what}: the registry sent another manifest, {Digest.of(answer.content)}")
+            raise RegistryClientError(f"{what}: the registry sent another manifest, {Digest.of(answer.content)}")
         media_type = answer.headers.get("content-type", "").partition(";")[0]
         try:
             return Manifest.read(answer.content, media_type or None, digest)
         except ManifestInvalid as error:
-            raise RemoteError(f"{what}: {error}") from error
+            raise RegistryClientError(f"{what}: {error}") from error
 
     async def blob(self, descriptor: Descriptor, start: int = 0) -> AsyncIterator[bytes]:
         """See Source: gone on with where it broke off."""
@@ -94,7 +94,9 @@ class RemoteRepository:
                         useful, skipped = piece[skipped:], max(skipped - len(piece), 0)
                         start += len(useful)
                         if start > descriptor.size:
-                            raise RemoteError(f"{what}: more than the {descriptor.size} bytes of its manifest came")
+                            raise RegistryClientError(
+                                f"{what}: more than the {descriptor.size} bytes of its manifest came"
+                            )
                         if useful:
                             yield useful
                 except httpx.TransportError as error:
@@ -105,7 +107,7 @@ class RemoteRepository:
                 return
             broken = 1 if start > before else broken + 1
             if broken > RESUMES:
-                raise RemoteError(f"{what}: it broke off at {start} of {descriptor.size} bytes: {why}")
+                raise RegistryClientError(f"{what}: it broke off at {start} of {descriptor.size} bytes: {why}")
             await asyncio.sleep(pause_s(broken, None))
 
     async def has(self, descriptor: Descriptor) -> bool:
@@ -191,7 +193,9 @@ class RemoteRepository:
             except Missing:
                 before = None
             if before is not None and not before.is_index:
-                raise RemoteError(f"{self._name(tag)} should list referrers, but is another kind: {before.media_type}")
+                raise RegistryClientError(
+                    f"{self._name(tag)} should list referrers, but is another kind: {before.media_type}"
+                )
             content = with_referrer(before, manifest)
             if content is not None:
                 await self.put_manifest(Manifest.read(content, OCI_INDEX), tag)
@@ -224,9 +228,9 @@ class RemoteRepository:
             try:
                 found += Manifest.read(answer.content).children
             except ManifestInvalid as error:
-                raise RemoteError(f"{self._name(digest)}: its referrers cannot be read: {error}") from error
+                raise RegistryClientError(f"{self._name(digest)}: its referrers cannot be read: {error}") from error
             if len(found) > MAX_LISTED:
-                raise RemoteError(f"{self._name(digest)}: the registry lists more than {MAX_LISTED} referrers")
+                raise RegistryClientError(f"{self._name(digest)}: the registry lists more than {MAX_LISTED} referrers")
         return tuple(found)
 
     async def delete(self, digest: Digest) -> None:
@@ -237,7 +241,7 @@ class RemoteRepository:
         what = self._name(digest)
         answer = await self._registry.ask("DELETE", await self._url(f"manifests/{digest}"), self._deletes)
         if answer.status_code == NOT_ALLOWED:
-            raise RemoteError(
+            raise RegistryClientError(
                 f"{what}: the registry deletes nothing (CNCF Distribution and authproxy: storage.delete.enabled)",
                 answer.status_code,
             )
@@ -261,4 +265,4 @@ class RemoteRepository:
 async def _blob_fault(answer: httpx.Response, what: str) -> Exception:
     if answer.status_code == NOT_FOUND:
         return Missing(f"{what}: the registry has no such blob")
-    return RemoteError(f"{what}: HTTP {answer.status_code}", answer.status_code)
+    return RegistryClientError(f"{what}: HTTP {answer.status_code}", answer.status_code)

@@ -14,7 +14,7 @@ from authproxy.access import Access
 from authproxy.images.endpoints import Interrupted
 from authproxy.oci.manifest import Descriptor
 from authproxy.registry_client.client import UNAUTHORIZED, RegistryClient
-from authproxy.registry_client.errors import RemoteError, refused
+from authproxy.registry_client.errors import RegistryClientError, refused
 from authproxy.registry_client.retry import PASSING
 
 CREATED, ACCEPTED, NO_CONTENT = 201, 202, 204
@@ -58,7 +58,7 @@ class Upload:
         self.goes_on = False
 
     async def take(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int) -> None:
-        """Take a blob from `start` on, and close the session. Raises Interrupted, RemoteError."""
+        """Take a blob from `start` on, and close the session. Raises Interrupted, RegistryClientError."""
         self.goes_on = False
         if descriptor.size <= MAX_AT_ONCE_BYTES:
             await self._send("PUT", self._closing(descriptor), descriptor.size, chunks)
@@ -106,7 +106,7 @@ class Upload:
         await asyncio.sleep(SETTLE_S)
         try:
             answer = await self._registry.ask("GET", self._url, self._needs)
-        except RemoteError:
+        except RegistryClientError:
             return 0
         found = _RANGE.fullmatch(answer.headers.get("range", ""))
         if answer.status_code != NO_CONTENT or found is None:
@@ -126,4 +126,4 @@ def _location(answer: httpx.Response, before: httpx.URL) -> httpx.URL:
     try:
         return before.join(answer.headers.get("location", ""))
     except httpx.InvalidURL as error:
-        raise RemoteError(f"the registry names an upload by an address that is none: {error}") from error
+        raise RegistryClientError(f"the registry names an upload by an address that is none: {error}") from error

@@ -17,7 +17,7 @@ from authproxy.http.client.address import DEFAULT_PORTS, Address
 from authproxy.http.client.bounded_body import IDENTITY, BadBody, discard, read_answer
 from authproxy.http.client.tls import speaks_no_tls
 from authproxy.registry_client.docker_config import Login
-from authproxy.registry_client.errors import ANONYMOUS, RemoteError
+from authproxy.registry_client.errors import ANONYMOUS, RegistryClientError
 from authproxy.registry_client.host import authority_of
 from authproxy.registry_client.retry import find_cause, is_lasting, pause_s, persist
 from authproxy.registry_client.tokens import Authorizer
@@ -42,7 +42,7 @@ TLS_WITHIN_S = 5.0
 class RegistryClient:
     """One registry. `host` is as in names of images, `base` where it is known to answer.
 
-    Every method raises RemoteError.
+    Every method raises RegistryClientError.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class RegistryClient:
         try:
             whole = await read_answer(answer, MAX_ANSWER_BYTES)
         except BadBody as error:
-            raise RemoteError(f"{self.host} answers with {error}, to {answer.url}") from error
+            raise RegistryClientError(f"{self.host} answers with {error}, to {answer.url}") from error
         whole.extensions[ANONYMOUS] = self._is_anonymous and answer.status_code == UNAUTHORIZED
         return whole
 
@@ -155,9 +155,9 @@ class RegistryClient:
         while following is not None:
             mark = blake2b(str(following).encode(), digest_size=16).digest()
             if mark in seen:
-                raise RemoteError(f"{what}: the registry sends us in a circle, back to {following}")
+                raise RegistryClientError(f"{what}: the registry sends us in a circle, back to {following}")
             if len(seen) == MAX_PAGES:
-                raise RemoteError(f"{what}: the registry still names a next page after {MAX_PAGES}")
+                raise RegistryClientError(f"{what}: the registry still names a next page after {MAX_PAGES}")
             seen.add(mark)
             answer = await self.ask("GET", following, needs, headers=headers)
             if answer.status_code == BAD_REQUEST and "n" in following.params:  # the page size is too large for this one
@@ -173,19 +173,19 @@ class RegistryClient:
         try:
             return self._base.copy_with(raw_path=answer.url.join(link).raw_path)
         except httpx.InvalidURL as error:
-            raise RemoteError(f"{self.host} names the next page by an invalid address: {error}") from error
+            raise RegistryClientError(f"{self.host} names the next page by an invalid address: {error}") from error
 
-    def unreachable(self, error: httpx.TransportError) -> RemoteError:
+    def unreachable(self, error: httpx.TransportError) -> RegistryClientError:
         """No answer, in words."""
         if isinstance(find_cause(error, ssl.SSLCertVerificationError), ssl.SSLCertVerificationError):
-            return RemoteError(
+            return RegistryClientError(
                 f"{self.host} shows a certificate that is not believed ({error}): name its authority by --ca FILE, or"
                 f" put that into {self._trust.certificates}/{self.host}/ca.crt, where docker looks too"
             )
         cause = find_cause(error, ssl.SSLError)
         is_plain = cause is not None and speaks_no_tls(cause)
         hint = "; --plain-http where it speaks HTTP alone" if is_plain and not self._trust.plain_http else ""
-        return RemoteError(f"{self.host} cannot be reached: {str(error) or type(error).__name__}{hint}")
+        return RegistryClientError(f"{self.host} cannot be reached: {str(error) or type(error).__name__}{hint}")
 
     def _is_ours(self, url: httpx.URL) -> bool:
         # Credentials go to the registry's own address only, never to a host or scheme that it redirects to.
@@ -208,8 +208,10 @@ class RegistryClient:
         except httpx.TransportError:
             raise
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RemoteError(f"{self.host} sends us nowhere: {error}") from error
-        raise RemoteError(f"{self.host} sends us nowhere: through more than {MAX_REDIRECTS} redirects, to {url}")
+            raise RegistryClientError(f"{self.host} sends us nowhere: {error}") from error
+        raise RegistryClientError(
+            f"{self.host} sends us nowhere: through more than {MAX_REDIRECTS} redirects, to {url}"
+        )
 
     async def _find_base(self) -> httpx.URL:
         """HTTPS; HTTP where that is not answered, on this machine, as docker does, or where it was said."""
@@ -247,7 +249,7 @@ async def open_registry(
 ) -> AsyncIterator[RegistryClient]:
     """A registry for the length of a block. Nothing is asked yet; without `base` the first request finds its scheme.
 
-    Raises RemoteError.
+    Raises RegistryClientError.
     """
     tls = tls_context(host, trust)
     async with _open_client(host, tls) as client:
@@ -262,4 +264,6 @@ def _open_client(host: str, tls: ssl.SSLContext) -> httpx.AsyncClient:
     try:
         return httpx.AsyncClient(verify=tls, headers=IDENTITY, timeout=timeout)
     except ValueError as error:
-        raise RemoteError(f"a proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names is none: {error}") from error
+        raise RegistryClientError(
+            f"a proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names is none: {error}"
+        ) from error

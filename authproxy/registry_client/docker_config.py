@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from authproxy.oci.image_name import DOCKER_HUB, HUB_NAMES
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 
 # Under which docker stores Docker Hub's login.
 HUB_KEY = "https://index.docker.io/v1/"
@@ -50,7 +50,7 @@ class StoredLogins:
         self._helped: dict[tuple[str, str], Login | None] = {}
 
     def find(self, host: str, repository: str = "") -> Login | None:
-        """The login for a registry, or for one of its repositories. None where there is none. Raises RemoteError."""
+        """The login for a registry or one of its repositories, if any. Raises RegistryClientError."""
         for index, (origin, read) in enumerate(self._sources):
             if index == len(self._configs):
                 self._configs.append(read())
@@ -81,7 +81,7 @@ class StoredLogins:
 
 
 def find_login(host: str, environment: Mapping[str, str]) -> Login | None:
-    """The login stored for a registry. None where there is none. Raises RemoteError; for a thread."""
+    """The login stored for a registry. None where there is none. Raises RegistryClientError; for a thread."""
     return StoredLogins(environment).find(host)
 
 
@@ -113,13 +113,13 @@ def _sources(environment: Mapping[str, str]) -> list[tuple[str, Callable[[], dic
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """What a file of logins holds; nothing where it is not there, or empty. Raises RemoteError."""
+    """What a file of logins holds; nothing where it is not there, or empty. Raises RegistryClientError."""
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        raise RemoteError(f"{path}: the stored logins cannot be read: {error}") from error
+        raise RegistryClientError(f"{path}: the stored logins cannot be read: {error}") from error
     return _parse(content, path)
 
 
@@ -127,9 +127,9 @@ def _parse(content: bytes, origin: Path | str) -> dict[str, Any]:
     try:
         config = json.loads(content) if content.strip() else {}  # a byte order mark is passed over
     except (ValueError, RecursionError) as error:
-        raise RemoteError(f"{origin}: the stored logins cannot be read: {error}") from error
+        raise RegistryClientError(f"{origin}: the stored logins cannot be read: {error}") from error
     if not isinstance(config, dict):
-        raise RemoteError(f"{origin}: the stored logins are no JSON object")
+        raise RegistryClientError(f"{origin}: the stored logins are no JSON object")
     return config
 
 
@@ -169,13 +169,13 @@ def host_of(key: str) -> str | None:
 
 
 def _from_entry(entry: object, what: str) -> Login | None:
-    """The login of an entry; None where it is empty, as where a helper keeps it. Raises RemoteError."""
+    """The login of an entry; None where it is empty, as where a helper keeps it. Raises RegistryClientError."""
     if not isinstance(entry, dict):
         return None
     texts = {key: field_of(entry, key) or "" for key in ("auth", "username", "password", "identitytoken")}
     token = field_of(entry, "registrytoken") or ""
     if not all(isinstance(text, str) for text in (*texts.values(), token)):
-        raise RemoteError(f"{what} is damaged: what is no text stands in it; log in again")
+        raise RegistryClientError(f"{what} is damaged: what is no text stands in it; log in again")
     if texts["identitytoken"]:
         return Login("", identity_token=str(texts["identitytoken"]))
     if token:
@@ -189,17 +189,17 @@ def _decode(auth: str, what: str) -> Login | None:
     try:
         text = base64.b64decode(auth.replace("\r", "").replace("\n", ""), validate=True).decode()
     except ValueError:  # binascii.Error and UnicodeDecodeError are
-        raise RemoteError(f"{what} is damaged: its auth is not base64 of USER:PASSWORD; log in again") from None
+        raise RegistryClientError(f"{what} is damaged: its auth is not base64 of USER:PASSWORD; log in again") from None
     user, colon, password = text.partition(":")
     if not colon:
-        raise RemoteError(f"{what} is damaged: its auth has no colon between user and password; log in again")
+        raise RegistryClientError(f"{what} is damaged: its auth has no colon between user and password; log in again")
     return Login(user, password.strip("\0")) if user else None
 
 
 def run_helper(
     helper: str, action: str, told: str, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a credential helper to its end; `told` is its standard input. Raises RemoteError."""
+    """Run a credential helper to its end; `told` is its standard input. Raises RegistryClientError."""
     program = f"docker-credential-{helper}"
     try:
         # The helper's name is the user's own setting, and no shell reads it.
@@ -212,11 +212,11 @@ def run_helper(
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise RemoteError(f"{program}, which docker's configuration names, cannot be asked: {error}") from error
+        raise RegistryClientError(f"{program}, which docker's configuration names, cannot be asked: {error}") from error
 
 
 def ask_helper(helper: str, key: str, environment: Mapping[str, str]) -> Login | None:
-    """The login that a credential helper keeps. Raises RemoteError where it cannot be asked."""
+    """The login that a credential helper keeps. Raises RegistryClientError where it cannot be asked."""
     done = run_helper(helper, "get", key, environment)
     try:
         found = json.loads(done.stdout) if done.returncode == 0 else None
@@ -233,4 +233,6 @@ def ask_helper(helper: str, key: str, environment: Mapping[str, str]) -> Login |
     if done.returncode == 0 or "credentials not found" in words:
         return None
     said = "".join(char for char in words[:MAX_WORDS] if char.isprintable()) or f"exit code {done.returncode}"
-    raise RemoteError(f"docker-credential-{helper}, which docker's configuration names, has no login for {key}: {said}")
+    raise RegistryClientError(
+        f"docker-credential-{helper}, which docker's configuration names, has no login for {key}: {said}"
+    )

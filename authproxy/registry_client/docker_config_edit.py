@@ -28,7 +28,7 @@ from authproxy.registry_client.docker_config import (
     read_config,
     run_helper,
 )
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 
 MODE = 0o600
 MAX_WORDS = 300
@@ -43,7 +43,7 @@ class StoredLogin:
 
 
 def store_login(host: str, login: Login, environment: Mapping[str, str]) -> StoredLogin:
-    """Keep a login for a registry, in place of the one that is there. Raises RemoteError; for a thread."""
+    """Keep a login for a registry, in place of the one that is there. Raises RegistryClientError; for a thread."""
     path, key = config_file(environment), HUB_KEY if host == DOCKER_HUB else host
     with _changing(path) as before:
         stated = find_helper(before, key)
@@ -60,7 +60,7 @@ def store_login(host: str, login: Login, environment: Mapping[str, str]) -> Stor
 
 
 def erase_login(host: str, environment: Mapping[str, str]) -> bool:
-    """Forget the login for a registry, under each of its names. Whether there was one. Raises RemoteError."""
+    """Forget the login for a registry, under each of its names. Whether there was one. Raises RegistryClientError."""
     path = config_file(environment)
     if not path.exists():
         return False
@@ -95,7 +95,7 @@ def _changing(path: Path) -> Iterator[dict[str, Any]]:
         with locked_folder(path):
             yield read_config(path)
     except OSError as error:
-        raise RemoteError(f"{error.filename or path}: the login cannot be changed: {error.strerror}") from error
+        raise RegistryClientError(f"{error.filename or path}: the login cannot be changed: {error.strerror}") from error
 
 
 def _write(path: Path, config: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ def _write(path: Path, config: dict[str, Any]) -> None:
     try:
         text = json.dumps(config, indent="\t", allow_nan=False)
     except ValueError:
-        raise RemoteError(f"{path}: holds a number that cannot be written again; nothing was changed") from None
+        raise RegistryClientError(f"{path}: holds a number that cannot be written again; nothing was changed") from None
     if path.exists():
         path.chmod(MODE)
     write_private(path, text.encode())
@@ -126,13 +126,13 @@ def _hand_over(helper: str, key: str, login: Login, environment: Mapping[str, st
     told = json.dumps({"ServerURL": key, "Username": user, "Secret": secret})
     done = run_helper(helper, "store", told, environment)
     if done.returncode != 0:
-        raise RemoteError(f"docker-credential-{helper} does not store the login: {_words(done, secret)}")
+        raise RegistryClientError(f"docker-credential-{helper} does not store the login: {_words(done, secret)}")
 
 
 def _take_back(helper: str, key: str, environment: Mapping[str, str]) -> None:
     done = run_helper(helper, "erase", key, environment)
     if done.returncode != 0:
-        raise RemoteError(f"docker-credential-{helper} does not erase the login: {_words(done)}")
+        raise RegistryClientError(f"docker-credential-{helper} does not erase the login: {_words(done)}")
 
 
 def _words(done: subprocess.CompletedProcess[bytes], secret: str = "") -> str:
@@ -150,5 +150,5 @@ def _entry(login: Login) -> dict[str, str]:
 def _auths(config: dict[str, Any], path: Path) -> dict[str, Any]:
     auths = config.setdefault("auths", {})
     if not isinstance(auths, dict):
-        raise RemoteError(f"{path}: auths is not a JSON object; correct it, and log in again")
+        raise RegistryClientError(f"{path}: auths is not a JSON object; correct it, and log in again")
     return auths

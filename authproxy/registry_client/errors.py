@@ -8,7 +8,7 @@ MAX_WORDS = 300
 ANONYMOUS = "authproxy.anonymous"
 
 
-class RemoteError(Exception):
+class RegistryClientError(Exception):
     """A registry that cannot be asked, or refuses: one sentence that names it. `status` is None without an answer."""
 
     def __init__(self, sentence: str, status: int | None = None) -> None:
@@ -16,7 +16,7 @@ class RemoteError(Exception):
         self.status = status
 
 
-def refused(answer: httpx.Response, what: str) -> RemoteError:
+def refused(answer: httpx.Response, what: str) -> RegistryClientError:
     """The registry's own words about it: OCI Distribution 1.1, "Error Codes". The answer's body has been read."""
     try:
         error = answer.json()["errors"][0]
@@ -26,4 +26,4 @@ def refused(answer: httpx.Response, what: str) -> RemoteError:
     printable = "".join(char for char in words[:MAX_WORDS] if char.isprintable())
     hint = " (nobody is signed in: docker login, or --user)" if answer.extensions.get(ANONYMOUS) else ""
     text = f"{what}: HTTP {answer.status_code}{' ' + printable if printable else ''}{hint}"
-    return RemoteError(text, answer.status_code)
+    return RegistryClientError(text, answer.status_code)

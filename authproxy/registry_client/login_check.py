@@ -6,7 +6,7 @@ import httpx
 
 from authproxy.registry_client.client import open_registry
 from authproxy.registry_client.docker_config import Login
-from authproxy.registry_client.errors import RemoteError, refused
+from authproxy.registry_client.errors import RegistryClientError, refused
 from authproxy.registry_client.trust import Trust
 
 OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
@@ -21,7 +21,7 @@ class CheckedLogin:
 
 
 async def sign_in(host: str, login: Login, trust: Trust) -> CheckedLogin:
-    """Ask for `/v2/` with a login. Raises RemoteError where it is refused, or the registry cannot be asked."""
+    """Ask for `/v2/` with a login. Raises RegistryClientError where it is refused, or the registry cannot be asked."""
     hint = f"; what is wrong: authproxy registry ping {host}"
     async with open_registry(host, login, trust) as registry:
         registry.want_identity()
@@ -29,11 +29,13 @@ async def sign_in(host: str, login: Login, trust: Trust) -> CheckedLogin:
             url = await registry.address("/v2/")
             answer = await registry.read(await registry.send_once("GET", url, ()))
         except httpx.TransportError as error:
-            raise RemoteError(f"{host} cannot be reached: {str(error) or type(error).__name__}{hint}") from error
-        except RemoteError as error:
+            raise RegistryClientError(
+                f"{host} cannot be reached: {str(error) or type(error).__name__}{hint}"
+            ) from error
+        except RegistryClientError as error:
             if error.status in (UNAUTHORIZED, FORBIDDEN):
                 raise _wrong(host, login) from None
-            raise RemoteError(f"{error}{hint}", error.status) from None
+            raise RegistryClientError(f"{error}{hint}", error.status) from None
         if answer.status_code == UNAUTHORIZED:
             raise _wrong(host, login)
         if answer.status_code != OK:
@@ -44,5 +46,7 @@ async def sign_in(host: str, login: Login, trust: Trust) -> CheckedLogin:
         return CheckedLogin(kept, "authorization" in answer.request.headers)
 
 
-def _wrong(host: str, login: Login) -> RemoteError:
-    return RemoteError(f"{host} refuses the login of {login.user!r}: the name or the password is wrong", UNAUTHORIZED)
+def _wrong(host: str, login: Login) -> RegistryClientError:
+    return RegistryClientError(
+        f"{host} refuses the login of {login.user!r}: the name or the password is wrong", UNAUTHORIZED
+    )

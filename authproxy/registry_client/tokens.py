@@ -31,7 +31,7 @@ from authproxy.http.client.token import (
     token_request,
 )
 from authproxy.registry_client.docker_config import Login
-from authproxy.registry_client.errors import RemoteError, refused
+from authproxy.registry_client.errors import RegistryClientError, refused
 from authproxy.registry_client.retry import persist
 
 
@@ -63,10 +63,10 @@ class Authorizer:
     async def answer(
         self, registry: Address, challenges: Sequence[str], needs: Sequence[Access], refused: str | None = None
     ) -> str | None:
-        """The header's value that answers a 401. None where there is nothing to answer with. Raises RemoteError.
+        """The header's value that answers a 401; None if there is no credential for it. Raises RegistryClientError.
 
-        `registry` is where the 401 came from, `refused` the value that was sent. Requests that
-        are refused at the same time are answered by one new token.
+        `registry` is the address that sent the 401, `refused` the value that was sent. Requests that are refused at
+        the same time share one new token.
         """
         challenge = parse_challenge(challenges)
         if self._login is not None and self._login.registry_token:  # it is used as it stands, and never renewed
@@ -90,7 +90,7 @@ class Authorizer:
 
     def _check_realm(self, realm: str, registry: Address) -> None:
         if not may_send_password(realm, [registry], domain=shared_domain(registry.host)):
-            raise RemoteError(
+            raise RegistryClientError(
                 f"{self._host} sends us for a token to {realm[:200]!r}, which is not its own: the password stays here"
             )
 
@@ -100,14 +100,14 @@ class Authorizer:
             request = self._request(challenge, needs)
             answer = await persist(lambda: ask_token_server(self._client, request))
         except BadBody as error:
-            raise RemoteError(f"{what} is not available: it answers with {error}") from error
+            raise RegistryClientError(f"{what} is not available: it answers with {error}") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RemoteError(f"{what} is not available: {str(error) or type(error).__name__}") from error
+            raise RegistryClientError(f"{what} is not available: {str(error) or type(error).__name__}") from error
         if answer.status_code != httpx.codes.OK:
             raise refused(answer, what)
         token = read_token(answer.content)
         if token is None or not token.fits_header:
-            raise RemoteError(f"{what} is not available: the answer has none")
+            raise RegistryClientError(f"{what} is not available: the answer has none")
         if self.wants_identity and token.identity:
             self.identity_token = token.identity
         # Docker token authentication: clients may use any token for a minute.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 
 # docker reads them for each host: https://docs.docker.com/engine/security/certificates/
 CERTIFICATES = Path("/etc/docker/certs.d")
@@ -22,7 +22,7 @@ class Trust:
 
 
 def tls_context(host: str, trust: Trust) -> ssl.SSLContext:
-    """The system's authorities, those of `ca`, and docker's for this host. Raises RemoteError."""
+    """The system's authorities, those of `ca`, and docker's for this host. Raises RegistryClientError."""
     return tls_context_of(host, trust, authority_files(host, trust))
 
 
@@ -32,7 +32,10 @@ def authority_files(host: str, trust: Trust) -> list[Path]:
 
 
 def tls_context_of(host: str, trust: Trust, authorities: Iterable[Path]) -> ssl.SSLContext:
-    """The system's authorities and some files', with docker's client certificates for this host. Raises RemoteError."""
+    """Trusts the system's authorities and `authorities`, with docker's client certificates for this host.
+
+    Raises RegistryClientError.
+    """
     context = ssl.create_default_context()
     folder = trust.certificates / host
     file = folder
@@ -45,7 +48,7 @@ def tls_context_of(host: str, trust: Trust, authorities: Iterable[Path]) -> ssl.
         why = (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or error
         place = trust.ca or folder
         detail = why if file == place else f"{file.name}: {why}"
-        raise RemoteError(f"{place}: a certificate cannot be read: {detail}") from error
+        raise RegistryClientError(f"{place}: a certificate cannot be read: {detail}") from error
     return context
 
 

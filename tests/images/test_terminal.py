@@ -15,7 +15,7 @@ import pytest
 
 from authproxy.images.registries import Registries
 from authproxy.registry_client.docker_config import Login
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 from authproxy.registry_client.trust import Trust
 from tests.images.conftest import Images, Registry
 from tests.support.fault_proxy import Fault, fault_proxy
@@ -246,7 +246,7 @@ async def test_authority_in_dockers_folder_of_certificates_is_believed(ours: Reg
             if found:
                 assert await repository.find_digest("v1") is None
             else:
-                with pytest.raises(RemoteError, match="is not believed"):
+                with pytest.raises(RegistryClientError, match="is not believed"):
                     await repository.find_digest("v1")
 
 

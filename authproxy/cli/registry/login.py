@@ -47,7 +47,7 @@ def login(
     """
     from authproxy.registry_client.docker_config import Login
     from authproxy.registry_client.docker_config_edit import store_login
-    from authproxy.registry_client.errors import RemoteError
+    from authproxy.registry_client.errors import RegistryClientError
     from authproxy.registry_client.login_check import sign_in
     from authproxy.registry_client.trust import Trust
 
@@ -59,7 +59,7 @@ def login(
     try:
         signed_in = asyncio.run(sign_in(host, Login(name, password), Trust(ca, plain_http)))
         stored = store_login(host, signed_in.login, os.environ)
-    except RemoteError as error:
+    except RegistryClientError as error:
         raise StartError(str(error)) from error
     _tell_doubts(host, signed_in)
     if stored.helper is None:
@@ -80,12 +80,12 @@ def logout(registry: Registry) -> None:
     Exit code: 0 none is kept any more, 1 it cannot be removed, 2 the command is wrong.
     """
     from authproxy.registry_client.docker_config_edit import erase_login
-    from authproxy.registry_client.errors import RemoteError
+    from authproxy.registry_client.errors import RegistryClientError
 
     host = parse_registry(registry)
     try:
         was_there = erase_login(host, os.environ)
-    except RemoteError as error:
+    except RegistryClientError as error:
         raise StartError(str(error)) from error
     typer.echo(f"logged out of {host}" if was_there else f"not logged in to {host}")
 

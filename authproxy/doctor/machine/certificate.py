@@ -15,7 +15,7 @@ from authproxy.doctor.handshake import SOON, CertificateFault, judge_refusal, le
 from authproxy.doctor.machine.files import find_read_fault
 from authproxy.doctor.machine.installation import Installation, name_of
 from authproxy.errors import StartError
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 from authproxy.registry_client.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of
 from authproxy.server.tls_context import load_tls
 
@@ -152,7 +152,7 @@ def _judge_trust(
         if files and _find_refusal(served, tls_context(host, trust), name) is None:
             yield Finding(Level.OK, "docker", f"docker on this machine trusts it for {host}, by {folder}")
             return
-    except RemoteError as error:
+    except RegistryClientError as error:
         yield Finding(Level.FAILED, "docker", str(error), f"PEM files of authorities alone in {folder}")
         return
     copy = f"mkdir -p {folder} && cp {_authority_beside(file)} {folder}/ca.crt, on each machine that pulls"

@@ -17,7 +17,7 @@ from authproxy.doctor.tokens.challenge import BEARER, AuthRequirement, find_want
 from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authority
 from authproxy.registry_client.client import open_registry
 from authproxy.registry_client.docker_config import Login, find_login
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 from authproxy.registry_client.host import authority_of
 from authproxy.registry_client.trust import Trust
 
@@ -150,7 +150,7 @@ async def _go_on(
                 return
             async for finding in _look_at_content(pinged, asking, reached, trust, wishes):
                 pinged.say(finding)
-    except (RemoteError, NoAnswer) as error:
+    except (RegistryClientError, NoAnswer) as error:
         pinged.say(Finding(Level.FAILED, "login", str(error), "see its log"))
 
 

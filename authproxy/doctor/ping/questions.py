@@ -13,7 +13,7 @@ from authproxy.doctor.handshake import wants_certificate
 from authproxy.doctor.response import NoAnswer, RegistryResponse, read_answer, why_no_answer
 from authproxy.http.client.address import Address
 from authproxy.registry_client.client import RegistryClient
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 
 # For a whole answer; a registry that takes longer keeps its clients waiting too.
 TIMEOUT_S = 15.0
@@ -62,7 +62,7 @@ class AuthorizedClient:
                 response = await self.registry.read(await self.registry.send_once(method, url, needs))
         except TimeoutError as error:
             raise NoAnswer(f"nothing came within {2 * TIMEOUT_S:.0f} s") from error
-        except RemoteError as error:
+        except RegistryClientError as error:
             raise NoAnswer(str(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:  # the latter of a redirect
             raise NoAnswer(why_no_answer(error)) from error

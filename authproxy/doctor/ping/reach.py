@@ -22,7 +22,7 @@ from authproxy.doctor.handshake import (
 )
 from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authority
 from authproxy.http.client.tls import speaks_no_tls
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 from authproxy.registry_client.host import authority_of
 from authproxy.registry_client.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of
 
@@ -88,7 +88,7 @@ def _unreachable(address: Address, error: Exception) -> Reachability:
 async def _shake_hands(host: str, address: Address, trust: Trust, now: float) -> Reachability:
     try:
         context = tls_context(host, trust)
-    except RemoteError as error:
+    except RegistryClientError as error:
         return Reachability((Finding(Level.FAILED, "tls", str(error), "a PEM file of certificates that you may read"),))
     try:
         certificate = await handshake(address.host, address.port, context, address.host)

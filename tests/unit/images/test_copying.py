@@ -7,7 +7,7 @@ from authproxy.images.registries import Registries
 from authproxy.images.transfer import Silent
 from authproxy.oci.image_name import parse_image_name
 from authproxy.registry_client.docker_config import Login
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 from authproxy.registry_client.trust import Trust
 
 HEX = "0" * 64
@@ -40,7 +40,7 @@ def test_image_goes_to(source: str, destination: str, target: str) -> None:
     [("c.d/", "say which it is to have"), ("c.d", "say which it is to have"), ("c.d/app", "say c.d/app:TAG")],
 )
 def test_digest_has_no_name_to_keep(destination: str, why: str) -> None:
-    with pytest.raises(RemoteError, match=why):
+    with pytest.raises(RegistryClientError, match=why):
         copier(destination)._target(parse_image_name(f"a.b/app@sha256:{HEX}"))
 
 

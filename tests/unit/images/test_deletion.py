@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from authproxy.digest import Digest
 from authproxy.images.deletion import Doomed, Tagged, choose_old, date, delete, find_doomed, look_up
 from authproxy.registry.options import Rules
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 from tests.support.registry import image, push_blob, push_image, push_manifest
 from tests.unit.images.registry import core, faked, to_push
 
@@ -76,7 +76,7 @@ async def test_registry_that_deletes_nothing_is_a_fault() -> None:
     async with core(Rules()) as (registry, http):
         await push_image(http, "a", "v1")
         there = to_push(registry, "a")
-        with pytest.raises(RemoteError, match="deletes nothing"):
+        with pytest.raises(RegistryClientError, match="deletes nothing"):
             await delete(there, find_doomed([("v1", (await look_up(there, ["v1"]))["v1"])], {})[0])
 
 

@@ -7,7 +7,7 @@ import pytest
 from authproxy.images.listing import find_repositories, repositories, tag_pages, tags
 from authproxy.registry_client import client
 from authproxy.registry_client.client import RegistryClient
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 from tests.support.registry import HOST, push_image
 from tests.unit.images.registry import core, faked
 
@@ -39,7 +39,7 @@ async def test_our_core_is_listed() -> None:
         assert [name async for name in repositories(registry)] == ["a/c", "b"]
         assert [tag async for tag in tags(registry, "b")] == ["v1", "v2"]
         assert [tag async for tag in tags(registry, "gone")] == []
-        with pytest.raises(RemoteError, match="HTTP 404 NAME_UNKNOWN"):
+        with pytest.raises(RegistryClientError, match="HTTP 404 NAME_UNKNOWN"):
             await anext(tag_pages(registry, "gone", may_be_missing=False))
 
 
@@ -71,19 +71,19 @@ async def test_registry_that_sends_in_a_circle_is_left() -> None:
         return httpx.Response(200, json={"tags": ["x"]}, headers=link)
 
     registry = faked(answer)
-    with pytest.raises(RemoteError, match="sends us in a circle"):
+    with pytest.raises(RegistryClientError, match="sends us in a circle"):
         [tag async for tag in tags(registry, "a")]
 
 
 @pytest.mark.parametrize("status", [403, 404, 405])
 async def test_registry_without_a_catalog_says_what_to_do(status: int) -> None:
-    with pytest.raises(RemoteError, match=f"HTTP {status}; where a registry does not list.*{HOST}/REPOSITORY"):
+    with pytest.raises(RegistryClientError, match=f"HTTP {status}; where a registry does not list.*{HOST}/REPOSITORY"):
         await anext(repositories(faked(lambda _: httpx.Response(status))))
 
 
 @pytest.mark.parametrize("body", ["<html>", "[]", "{}", '{"tags": "v1"}', '{"tags": [1]}', "null"])
 async def test_what_is_no_list_is_told(body: str) -> None:
-    with pytest.raises(RemoteError, match=rf"{HOST}/a: its tags: the answer is no list of names"):
+    with pytest.raises(RegistryClientError, match=rf"{HOST}/a: its tags: the answer is no list of names"):
         await anext(tags(faked(lambda _: httpx.Response(200, text=body)), "a"))
 
 
@@ -102,7 +102,7 @@ async def test_name_of_a_catalog_that_is_none_is_told_and_never_asked_for(name: 
         asked.append(request.url)
         return httpx.Response(200, json={"tags": []})
 
-    with pytest.raises(RemoteError, match=f"{HOST}: .* is no name of a repository"):
+    with pytest.raises(RegistryClientError, match=f"{HOST}: .* is no name of a repository"):
         [tag async for tag in tags(faked(answer), name)]
     assert asked == []
 
@@ -110,7 +110,7 @@ async def test_name_of_a_catalog_that_is_none_is_told_and_never_asked_for(name: 
 async def test_tag_that_is_none_is_told_after_those_that_are() -> None:
     pages = tags(paged("v1", "v\n2", "v3", size=9), "a")
     assert [await anext(pages), await anext(pages)] == ["v1", "v3"]
-    with pytest.raises(RemoteError, match=rf"{HOST}/a: its tags: 'v\\n2' is no tag"):
+    with pytest.raises(RegistryClientError, match=rf"{HOST}/a: its tags: 'v\\n2' is no tag"):
         await anext(pages)
 
 
@@ -155,7 +155,7 @@ async def test_pages_without_end_are_left(monkeypatch: pytest.MonkeyPatch) -> No
         asked += 1
         return httpx.Response(200, json={"tags": []}, headers={"link": f'<?p={asked}>; rel="next"'})
 
-    with pytest.raises(RemoteError, match="still names a next page after 20"):
+    with pytest.raises(RegistryClientError, match="still names a next page after 20"):
         [tag async for tag in tags(faked(answer), "a")]
     assert asked == 20
 
@@ -171,5 +171,5 @@ async def test_any_link_is_followed_here_or_told(link: str) -> None:
         assert asked < 5
         return httpx.Response(200, json={"tags": []}, headers=[(b"link", f'{link}; rel="next"'.encode())])
 
-    with suppress(RemoteError):
+    with suppress(RegistryClientError):
         [tag async for tag in tags(faked(answer), "a")]

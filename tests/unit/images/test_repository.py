@@ -15,7 +15,7 @@ from authproxy.images.mount_candidates import Neighbours
 from authproxy.images.repository import RemoteRepository
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.registry_client import retry as again
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 from tests.support import registry as support
 from tests.support.registry import HOST, push_image
 from tests.unit.images.registry import core, faked, to_push
@@ -216,7 +216,7 @@ async def test_upload_that_is_refused_says_why() -> None:
         errors = {"errors": [{"code": "DENIED", "message": "quota is used up"}]}
         return httpx.Response(403, json=errors)
 
-    with pytest.raises(RemoteError, match="HTTP 403 DENIED: quota is used up"):
+    with pytest.raises(RegistryClientError, match="HTTP 403 DENIED: quota is used up"):
         await to_push(faked(answer), "a").put_blob(BLOB, pieces(CONTENT))
 
 
@@ -245,7 +245,9 @@ async def test_blob_that_broke_off_is_read_on(*, cleanly: bool, knows_ranges: bo
 
 async def test_blob_that_gets_no_further_is_given_up() -> None:
     there = to_push(faked(lambda _: httpx.Response(200, stream=BreaksOff(b"", cleanly=False))), "a")
-    with pytest.raises(RemoteError, match=rf"{HOST}/a@{BLOB.digest}: it broke off at 0 of {len(CONTENT)} bytes"):
+    with pytest.raises(
+        RegistryClientError, match=rf"{HOST}/a@{BLOB.digest}: it broke off at 0 of {len(CONTENT)} bytes"
+    ):
         await read(there, BLOB)
 
 
@@ -266,13 +268,13 @@ UNREADABLE: list[tuple[str, bytes, str, str]] = [
 @pytest.mark.parametrize(("content", "kind", "why"), [row[1:] for row in UNREADABLE], ids=[r[0] for r in UNREADABLE])
 async def test_manifest_that_is_not_read_says_why(content: bytes, kind: str, why: str) -> None:
     there = to_push(faked(lambda _: httpx.Response(200, content=content, headers={"content-type": kind})), "a")
-    with pytest.raises(RemoteError, match=why):
+    with pytest.raises(RegistryClientError, match=why):
         await there.manifest("v1")
 
 
 async def test_manifest_with_another_digest_than_was_asked_for_is_refused() -> None:
     there = to_push(faked(lambda _: httpx.Response(200, content=support.image(b""))), "a")
-    with pytest.raises(RemoteError, match="the registry sent another manifest"):
+    with pytest.raises(RegistryClientError, match="the registry sent another manifest"):
         await there.manifest(DIGEST)
 
 
@@ -304,7 +306,7 @@ async def test_list_of_referrers_without_end_is_left(monkeypatch: pytest.MonkeyP
         content = support.index([support.image(str(asked).encode())])
         return httpx.Response(200, content=content, headers={"link": f'<{request.url.path}?page={asked}>; rel="next"'})
 
-    with pytest.raises(RemoteError, match="lists more than 50 referrers"):
+    with pytest.raises(RegistryClientError, match="lists more than 50 referrers"):
         await to_push(faked(answer), "a").referrers(DIGEST)
     assert asked == 51
 
@@ -332,7 +334,7 @@ REFUSED: list[tuple[str, Callable[[RemoteRepository], object]]] = [
 
 @pytest.mark.parametrize("ask", [row[1] for row in REFUSED], ids=[row[0] for row in REFUSED])
 async def test_refusal_names_the_place_and_the_status(ask: Callable[[RemoteRepository], AsyncIterator[None]]) -> None:
-    with pytest.raises(RemoteError, match=rf"^{HOST}/a[:@].*: HTTP 403") as caught:
+    with pytest.raises(RegistryClientError, match=rf"^{HOST}/a[:@].*: HTTP 403") as caught:
         await ask(to_push(faked(lambda _: httpx.Response(403)), "a"))  # type: ignore[misc]
     assert caught.value.status == 403
 
@@ -348,7 +350,7 @@ async def test_blob_whose_storage_lets_nobody_look_is_sent() -> None:
 
 
 async def test_registry_that_deletes_nothing_says_what_to_do() -> None:
-    with pytest.raises(RemoteError, match=r"storage\.delete\.enabled"):
+    with pytest.raises(RegistryClientError, match=r"storage\.delete\.enabled"):
         await to_push(faked(lambda _: httpx.Response(405)), "a").delete(DIGEST)
 
 

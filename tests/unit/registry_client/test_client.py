@@ -11,7 +11,7 @@ from authproxy.access import pull
 from authproxy.registry_client import retry as again
 from authproxy.registry_client.client import MAX_ANSWER_BYTES, RegistryClient, open_registry
 from authproxy.registry_client.docker_config import Login
-from authproxy.registry_client.errors import RemoteError, refused
+from authproxy.registry_client.errors import RegistryClientError, refused
 from authproxy.registry_client.trust import Trust, is_loopback, tls_context
 
 NEEDS = (pull("a"),)
@@ -117,13 +117,13 @@ async def test_redirect_to_storage_goes_without_the_token() -> None:
 
 async def test_circle_of_redirects_is_told() -> None:
     registry = Registry(lambda: httpx.Response(307, headers={"location": "/v2/a/tags/list"}))
-    with pytest.raises(RemoteError, match=r"a\.b sends us nowhere"):
+    with pytest.raises(RegistryClientError, match=r"a\.b sends us nowhere"):
         await registry.get()
 
 
 async def test_answer_without_end_is_not_gathered() -> None:
     registry = Registry(lambda: httpx.Response(200, content=bytes(MAX_ANSWER_BYTES + 1)))
-    with pytest.raises(RemoteError, match="more than 16777216 bytes"):
+    with pytest.raises(RegistryClientError, match="more than 16777216 bytes"):
         await registry.get()
 
 
@@ -135,7 +135,7 @@ def failed(cause: OSError) -> httpx.ConnectError:
 
 async def test_certificate_that_is_not_believed_is_told_with_what_to_do_and_no_reason_for_http() -> None:
     registry = Registry(lambda: failed(ssl.SSLCertVerificationError("unknown authority")), host="localhost:5000")
-    with pytest.raises(RemoteError) as caught:
+    with pytest.raises(RegistryClientError) as caught:
         await registry.get()
     assert "--ca FILE" in str(caught.value)
     assert "/etc/docker/certs.d/localhost:5000/ca.crt" in str(caught.value)
@@ -144,7 +144,7 @@ async def test_certificate_that_is_not_believed_is_told_with_what_to_do_and_no_r
 
 async def test_registry_that_speaks_no_tls_is_told_with_the_option() -> None:
     registry = Registry(lambda: failed(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")))
-    with pytest.raises(RemoteError, match="--plain-http where it speaks HTTP alone"):
+    with pytest.raises(RegistryClientError, match="--plain-http where it speaks HTTP alone"):
         await registry.get()
 
 
@@ -178,7 +178,7 @@ async def test_http_is_spoken_where_https_is_not(met: Turn, host: str, tries: in
     client = RegistryClient(host, http, None, Trust(plain_http=host == ELSEWHERE), lambda: 0.0)
     try:
         base = await client.address("/")
-    except RemoteError as error:
+    except RegistryClientError as error:
         assert "cannot be reached" in str(error)
         assert scheme is None
     else:
@@ -212,17 +212,17 @@ def test_this_machine_is_told_from_others(host: str, *, is_ours: bool) -> None:
 
 
 def test_certificate_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RemoteError, match=f"{tmp_path}/none.pem: a certificate cannot be read"):
+    with pytest.raises(RegistryClientError, match=f"{tmp_path}/none.pem: a certificate cannot be read"):
         tls_context("a.b", Trust(tmp_path / "none.pem"))
     (tmp_path / "a.b").mkdir()
     (tmp_path / "a.b" / "ca.crt").write_text("no certificate")
-    with pytest.raises(RemoteError, match=f"{tmp_path}/a.b: a certificate cannot be read"):
+    with pytest.raises(RegistryClientError, match=f"{tmp_path}/a.b: a certificate cannot be read"):
         tls_context("a.b", Trust(certificates=tmp_path))
 
 
 async def test_proxy_of_the_usual_variables_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "gopher://proxy")
-    with pytest.raises(RemoteError, match="a proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names is none"):
+    with pytest.raises(RegistryClientError, match="a proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names is none"):
         async with open_registry("a.b", None, Trust()):
             pass
     async with open_registry("localhost:1", None, Trust()) as client:

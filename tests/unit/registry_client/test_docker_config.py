@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from authproxy.registry_client import docker_config as login
 from authproxy.registry_client.docker_config import Login, StoredLogins, find_login
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 
 HOST = "registry.example.org:5000"
 
@@ -97,13 +97,15 @@ DAMAGED = [
 @pytest.mark.parametrize(("entry", "why"), [row[1:] for row in DAMAGED], ids=[row[0] for row in DAMAGED])
 def test_damaged_entry_is_told_by_its_file_and_key(tmp_path: Path, entry: Any, why: str) -> None:
     environment = write(tmp_path, {"auths": {HOST: entry}})
-    with pytest.raises(RemoteError, match=rf"{tmp_path}/.docker/config.json: the login for {HOST} is damaged.*{why}"):
+    with pytest.raises(
+        RegistryClientError, match=rf"{tmp_path}/.docker/config.json: the login for {HOST} is damaged.*{why}"
+    ):
         find_login(HOST, environment)
 
 
 @given(st.recursive(st.none() | st.text(max_size=9), lambda inner: st.dictionaries(st.text(max_size=9), inner)))
 def test_whatever_an_entry_holds_is_a_login_or_none_or_told(entry: object) -> None:
-    with suppress(RemoteError):
+    with suppress(RegistryClientError):
         found = login._from_entry(entry if isinstance(entry, dict) else {"auth": entry}, "file")
         assert found is None or isinstance(found, Login)
 
@@ -209,7 +211,7 @@ def test_docker_config_and_podmans_file_are_looked_at_in_this_order(tmp_path: Pa
 @pytest.mark.parametrize("content", ["{", "[]", "null"])
 def test_file_that_is_none_is_told_by_its_path(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(RemoteError, match=f"{tmp_path}/config.json: the stored logins"):
+    with pytest.raises(RegistryClientError, match=f"{tmp_path}/config.json: the stored logins"):
         find_login(HOST, {"DOCKER_CONFIG": str(tmp_path)})
 
 
@@ -246,7 +248,7 @@ def test_what_a_helper_does_not_have_is_looked_for_in_the_file(tmp_path: Path, m
 
 def test_helper_that_fails_is_told_in_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Helper(monkeypatch, "the keychain is locked\x1b[31m\n", 1)
-    with pytest.raises(RemoteError) as caught:
+    with pytest.raises(RegistryClientError) as caught:
         find_login(HOST, write(tmp_path, {"credsStore": "all"}))
     assert str(caught.value) == (
         "docker-credential-all, which docker's configuration names, has no login for "
@@ -259,5 +261,7 @@ def test_helper_that_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytes
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr(subprocess, "run", missing)
-    with pytest.raises(RemoteError, match="docker-credential-all, which docker's configuration names, cannot be asked"):
+    with pytest.raises(
+        RegistryClientError, match="docker-credential-all, which docker's configuration names, cannot be asked"
+    ):
         find_login(HOST, write(tmp_path, {"credsStore": "all"}))

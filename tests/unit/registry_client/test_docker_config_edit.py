@@ -10,7 +10,7 @@ import pytest
 
 from authproxy.registry_client.docker_config import Login, find_login
 from authproxy.registry_client.docker_config_edit import StoredLogin, erase_login, store_login
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 from tests.support.program import run
 
 HOST = "registry.example.org:5000"
@@ -64,7 +64,7 @@ def add_helper(environment: Mapping[str, str], name: str) -> Path:
 # process may not start.
 CHILD = """
 import json, os, sys
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 from authproxy.registry_client.docker_config import Login, find_login
 from authproxy.registry_client.docker_config_edit import erase_login, store_login
 
@@ -80,16 +80,16 @@ def act(what, host, *login):
 
 try:
     print(json.dumps([act(*words) for words in json.load(sys.stdin)]))
-except RemoteError as error:
+except RegistryClientError as error:
     sys.exit(str(error))
 """
 
 
 def act(environment: Mapping[str, str], *steps: tuple[str, ...]) -> list[Any]:
-    """What comes of some steps in a process of its own. Raises RemoteError as they do."""
+    """What comes of some steps in a process of its own. Raises RegistryClientError as they do."""
     done = run(sys.executable, "-P", "-c", CHILD, env=environment, stdin=json.dumps(steps))
     if done.code:
-        raise RemoteError(done.err)
+        raise RegistryClientError(done.err)
     results: list[Any] = json.loads(done.out)
     return results
 
@@ -176,7 +176,9 @@ def test_a_helper_that_refuses_is_told_of_without_the_secret(environment: dict[s
     kept.mkdir()
     (kept / "fail").touch()
     write(config, {"credsStore": "test"})
-    with pytest.raises(RemoteError, match="docker-credential-test does not store the login: cannot keep") as failed:
+    with pytest.raises(
+        RegistryClientError, match="docker-credential-test does not store the login: cannot keep"
+    ) as failed:
         act(environment, ("store", HOST, "alice", "s3cret"))
     assert "s3cret" not in str(failed.value)
     assert json.loads(config.read_text()) == {"credsStore": "test"}
@@ -184,7 +186,7 @@ def test_a_helper_that_refuses_is_told_of_without_the_secret(environment: dict[s
 
 def test_a_helper_that_is_not_there_is_named(environment: dict[str, str], config: Path) -> None:
     write(config, {"credsStore": "absent"})
-    with pytest.raises(RemoteError, match="docker-credential-absent, which docker's configuration names"):
+    with pytest.raises(RegistryClientError, match="docker-credential-absent, which docker's configuration names"):
         act(environment, ("store", HOST, "alice", "x"))
 
 
@@ -214,7 +216,7 @@ def test_a_file_that_cannot_be_understood_stays_as_it_is(
 ) -> None:
     config.parent.mkdir()
     config.write_text(content)
-    with pytest.raises(RemoteError, match=r"config\.json: "):
+    with pytest.raises(RegistryClientError, match=r"config\.json: "):
         store_login(HOST, ALICE, environment)
     assert config.read_text() == content
 

@@ -12,7 +12,7 @@ from authproxy.http.client.challenge import format_basic
 from authproxy.http.client.token import MAX_ANSWER_BYTES
 from authproxy.registry_client import retry as again
 from authproxy.registry_client.docker_config import Login
-from authproxy.registry_client.errors import RemoteError
+from authproxy.registry_client.errors import RegistryClientError
 from authproxy.registry_client.tokens import Authorizer
 from tests.support.realms import REALMS, Realm
 
@@ -100,7 +100,7 @@ async def test_basic_is_answered_with_the_password_and_never_with_an_identity_to
 async def test_foreign_realm_is_refused_and_anonymous_asks_there() -> None:
     server = Server(token("one"))
     challenge = 'Bearer realm="https://evil.org/token"'
-    with pytest.raises(RemoteError, match="the password stays here"):
+    with pytest.raises(RegistryClientError, match="the password stays here"):
         await server.authorizer(Login("alice", "secret")).answer(REGISTRY, [challenge], NEEDS)
     assert server.asked == []
     assert await server.authorizer(None).answer(REGISTRY, [challenge], NEEDS) == "Bearer one"
@@ -122,7 +122,7 @@ LOGINS = [Login("alice", "secret"), Login("", identity_token="secret")]
 @pytest.mark.parametrize("row", [row for row in REALMS if not row.client], ids=attrgetter("what"))
 async def test_foreign_realm_is_not(row: Realm, login: Login) -> None:
     server = Server(token("one"))
-    with pytest.raises(RemoteError, match="the password stays here"):
+    with pytest.raises(RegistryClientError, match="the password stays here"):
         await server.authorizer(login).answer(parse_address(row.registry), [challenge_to(row)], NEEDS)
     assert server.asked == []
 
@@ -133,14 +133,14 @@ def challenge_to(row: Realm) -> str:
 
 async def test_redirect_of_a_realm_is_not_followed() -> None:
     server = Server(httpx.Response(307, headers={"location": "https://evil.org/token"}), token("evil's"))
-    with pytest.raises(RemoteError, match="HTTP 307"):
+    with pytest.raises(RegistryClientError, match="HTTP 307"):
         await server.authorizer(Login("alice", "secret")).answer(REGISTRY, [CHALLENGE], NEEDS)
     assert [request.url.host for request in server.asked] == [HOST]
 
 
 async def test_answer_that_is_too_large_is_refused() -> None:
     server = Server(token("x" * MAX_ANSWER_BYTES))
-    with pytest.raises(RemoteError, match=f"more than {MAX_ANSWER_BYTES} bytes"):
+    with pytest.raises(RegistryClientError, match=f"more than {MAX_ANSWER_BYTES} bytes"):
         await server.authorizer(None).answer(REGISTRY, [CHALLENGE], NEEDS)
 
 
@@ -172,7 +172,7 @@ ANSWERS: list[tuple[str, Callable[[], httpx.Response], str]] = [
 @pytest.mark.parametrize(("answer", "why"), [row[1:] for row in ANSWERS], ids=[row[0] for row in ANSWERS])
 async def test_no_token_is_told_without_the_password(answer: Callable[[], httpx.Response], why: str) -> None:
     server = Server(answer())
-    with pytest.raises(RemoteError) as caught:
+    with pytest.raises(RegistryClientError) as caught:
         await server.authorizer(Login("alice", "secret")).answer(REGISTRY, [CHALLENGE], NEEDS)
     assert why in str(caught.value)
     assert "secret" not in str(caught.value)
