@@ -1,1 +1,1 @@
-"""Where content lives: drivers behind one Protocol, and the layout of paths that CNCF Distribution shares with us."""
+"""The storage of content: drivers behind one Protocol, and the layout of paths, which is CNCF Distribution's."""

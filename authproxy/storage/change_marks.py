@@ -1,9 +1,9 @@
-"""What changed, told between all processes that serve one folder: so that what each remembers is right at once.
+"""Marks of changes, shared by all processes that serve one folder, so that each knows at once when its cache is stale.
 
-A file of marks, mapped into the memory of every worker. Whoever changes something puts a new mark at the path's place
-before its caller learns that it is done; whoever remembers something keeps the mark that was there before it looked.
-While the mark is the same nothing of ours has changed the path. Another program leaves no marks: what is remembered
-counts for a short time only. So it is on a network share, which maps no memory between machines.
+A file of marks, mapped into the memory of every worker. A writer puts a new mark at the path's place before its caller
+learns that it is done; a cache keeps the mark that was there before it read. While the mark is the same, no process of
+ours has changed the path. Other programs set no marks, nor do other machines on a network share, which maps no memory
+between them: so cached content also expires after a short time.
 """
 
 import mmap
@@ -13,7 +13,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-# Paths share marks by their checksum: a change makes everybody look again at what shares its mark, which does no harm.
+# Paths share marks by their checksum: after a change, all paths with its mark are read again, which does no harm.
 MARKS = 4096
 _BYTES = 8 * MARKS
 
@@ -22,9 +22,9 @@ FOLDERS = 3
 
 
 class ChangeMarks:
-    """The marks of one storage. `file` is made where it is missing; where it can't be, the marks are this process's.
+    """The marks of one storage. `file` is created if missing; where it can't be, the marks are this process's alone.
 
-    `read_only`: it isn't made, and `tell` may not be called.
+    `read_only`: the file isn't created, and `renew` and `renew_all` may not be called.
     """
 
     def __init__(self, file: Path, *, read_only: bool = False) -> None:
@@ -33,28 +33,28 @@ class ChangeMarks:
         self.marks = memoryview(self._map).cast("Q")
 
     def place(self, path: str) -> int:
-        """Where in `marks` the mark of a path is."""
+        """The index of a path's mark in `marks`."""
         return zlib.crc32(path.encode()) % MARKS
 
     def mark(self, path: str) -> int:
         """The mark of a path, to be compared with one read later."""
         return self.marks[self.place(path)]
 
-    def tell(self, path: str) -> None:
-        """What is at a path has changed, and so have the folders that it stands in, as far up as a tag's does."""
+    def renew(self, path: str) -> None:
+        """Give a path that has changed a new mark, and also FOLDERS of the folders that it is in."""
         mark = secrets.randbits(64)
         self.marks[self.place(path)] = mark
         for _ in range(FOLDERS):
             path = path.rpartition("/")[0]
             self.marks[self.place(path)] = mark
 
-    def tell_all(self) -> None:
-        """Anything may have changed."""
+    def renew_all(self) -> None:
+        """Give every path a new mark: anything may have changed."""
         self._map[:] = secrets.token_bytes(8) * MARKS
 
 
 def _open_to_read(file: Path) -> mmap.mmap:
-    with suppress(OSError, ValueError):  # ValueError: it is shorter than that
+    with suppress(OSError, ValueError):  # ValueError: the file is too short
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         try:
             return mmap.mmap(descriptor, _BYTES, prot=mmap.PROT_READ)
@@ -67,7 +67,7 @@ def _open_map(file: Path) -> mmap.mmap:
     with suppress(OSError):
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            # Its room is taken now: a mark put into a hole of a full disk would kill the process (SIGBUS).
+            # Allocated now: a mark written into a hole of the file on a full disk would kill the process (SIGBUS).
             os.posix_fallocate(descriptor, 0, _BYTES)
             return mmap.mmap(descriptor, _BYTES)
         finally:

@@ -1,4 +1,4 @@
-"""Small contents read before: links, manifests, configurations. Bounded, and never older than they may be."""
+"""A cache of small contents: links, manifests, configurations. Bounded in size, and in age."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,12 +9,12 @@ from authproxy.clock import Clock
 from authproxy.storage.change_marks import ChangeMarks
 from authproxy.storage.driver import IsCurrent
 
-# All that is remembered, in bytes, each entry with about as much as Python needs for it; and the largest single one.
+# In bytes: the whole cache, the largest content in it, and about what Python needs for an entry besides the content.
 MAX_BYTES = 64 * 1024 * 1024
 MAX_ENTRY_BYTES = 1024 * 1024
 ENTRY_BYTES = 500
 
-# How long a folder is taken to be unchanged, in seconds. Who looked at it may have remembered a part for as long.
+# How long a folder is taken to be unchanged, in seconds. A reader of it may have cached a part for as long.
 FOLDER_S = 1.0
 
 
@@ -25,7 +25,7 @@ class _CachedContent(NamedTuple):
 
 
 class ContentCache:
-    """The contents of paths, as long as nobody of ours has changed them, and for `foreign_s` seconds at most."""
+    """The contents of paths, until a process of ours changes them, and for `foreign_s` seconds at most."""
 
     def __init__(self, changes: ChangeMarks, *, foreign_s: float, now: Clock, max_bytes: int = MAX_BYTES) -> None:
         self._changes = changes
@@ -34,15 +34,15 @@ class ContentCache:
         self._entries: Bounded[str, _CachedContent] = Bounded(max_bytes)  # the one read longest ago goes first
 
     def find(self, path: str) -> bytes | None:
-        """What is remembered and still right."""
+        """The cached content, if it is still right."""
         entry = self._entries.get(path)
         if entry is not None and entry.mark == self._changes.mark(path) and self._now() < entry.until:
             return entry.content
         return None
 
     def read(self, path: str, read: Callable[[str], bytes | None]) -> bytes | None:
-        """What `read` brings, remembered. What is not there is not."""
-        mark = self._changes.mark(path)  # before it is read: a change in between shows
+        """Read and cache. None (there is no content) is not cached."""
+        mark = self._changes.mark(path)  # before reading, so that a change in between shows
         content = read(path)
         if content is None or len(content) > MAX_ENTRY_BYTES:
             self._entries.pop(path)
@@ -52,7 +52,7 @@ class ContentCache:
         return content
 
     def content_check(self, contents: Sequence[tuple[str, bytes]]) -> IsCurrent | None:
-        """A test whether all these contents are remembered as they are now. None: not even now."""
+        """A test whether all these contents are still cached and right. None: they aren't cached now."""
         marks: list[tuple[int, int]] = []
         until = math.inf
         for path, content in contents:
@@ -72,7 +72,7 @@ class ContentCache:
         return test
 
     def folder_check(self, folder: str) -> IsCurrent:
-        """A test whether nobody of ours has changed anything in a folder from now on, for FOLDER_S."""
+        """A test, for FOLDER_S, whether no process of ours has changed anything in a folder from now on."""
         place, now, marks = self._changes.place(folder), self._now, self._changes.marks
         mark, until = marks[place], self._now() + FOLDER_S
         return lambda: marks[place] == mark and now() < until

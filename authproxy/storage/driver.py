@@ -1,11 +1,11 @@
-"""The seam below the registry: what any storage has to do, and when what is written is safe.
+"""The interface between the registry and its storage: what a driver must do, and when written content is durable.
 
 Two kinds of content live here. Small content (links, manifests) is written whole and read whole. Large content comes
-through an Upload, which is known by its session, and leaves in pieces through a Reader. Neither asks for a rename, a
+through an Upload, which is identified by its session, and leaves in pieces through a Reader. Neither needs a rename, a
 folder or a lock, so a bucket fits as well as a folder. See docs/decisions/0004-keep-storage-behind-one-protocol.md and,
 for what a bucket needs, docs/decisions/0034-shape-the-driver-for-buckets.md.
 
-NotFound        there is nothing at this path, or no such session
+NotFound        there is no content at this path, or no such session
 StorageFull     answered with 503: no space, or the quota is used up
 UploadBusy      answered with 503: another request is writing to this session
 """
@@ -24,37 +24,37 @@ from authproxy.storage.running_digest import RunningDigest
 # The longest piece of a read, in bytes. Measured: over TLS pieces of 64 KiB and of 1 MiB are both a sixth slower.
 PIECE_BYTES = 256 * 1024
 
-# The longest small content, in bytes: a manifest (4 MiB) and then some.
+# The longest small content, in bytes: more than any manifest (4 MiB).
 MAX_SMALL_BYTES = 8 * 1024 * 1024
 
 # What an upload may hold in memory, in bytes: as much as one part of a bucket's multipart upload, and the next one.
 MAX_BUFFERED_BYTES = 64 * 1024 * 1024
 
-# For a commit of content that nothing names yet.
+# For a commit that adds no links.
 NO_LINKS: Mapping[StorePath, bytes] = MappingProxyType({})
 
 # Bytes as they arrive.
 Piece: TypeAlias = bytes | bytearray | memoryview
 
-# Small contents to put, whose order among each other doesn't matter.
+# Small contents to put, in any order.
 WriteGroup: TypeAlias = Sequence[tuple[StorePath, bytes]]
 
-# A quick test whether what was read is still what the storage holds.
+# A quick test whether the storage still holds what was read.
 IsCurrent: TypeAlias = Callable[[], bool]
 
 
 class NotFound(Exception):
-    """There is nothing at this path, or no such session."""
+    """There is no content at this path, or no such session."""
 
 
 class StorageFull(Unavailable):
-    """The storage accepts no more content. Nothing half-written is left."""
+    """The storage accepts no more content. No incomplete content is left."""
 
     message = "the registry's storage is full"
 
 
 class UploadBusy(Unavailable):
-    """Another request, in this process or another, has the session or has written to it meanwhile."""
+    """Another request, in this process or another, holds the session or has written to it meanwhile."""
 
     message = "another request is writing to this upload session"
 
@@ -65,7 +65,7 @@ class UploadBusy(Unavailable):
 class Reader(Protocol):
     """Stored content, open for reading.
 
-    From its first piece on it stays readable, even if the content is deleted or replaced.
+    After the first piece it stays readable, even if the content is deleted or replaced.
     """
 
     size: int  # bytes in all
@@ -73,22 +73,22 @@ class Reader(Protocol):
     def pieces(self, first: int, length: int) -> AsyncIterator[bytes | bytearray]:
         """`length` bytes from offset `first` on, in pieces of at most PIECE_BYTES.
 
-        A piece belongs to the caller: nobody else touches it again. Never blocks the event loop. Raises NotFound if
-        the content was deleted or replaced between opening it and the first piece, and OSError if the content is
-        shorter than it should be (it was damaged).
+        A piece belongs to the caller and is not reused. Never blocks the event loop. Raises NotFound if the content was
+        deleted or replaced between opening it and the first piece, and OSError if the content is shorter than it should
+        be (it was damaged).
         """
 
 
 class Upload(Protocol):
-    """One session, open for one request. What was accepted stays for the next request.
+    """One session, open for one request. Accepted bytes stay for the next request.
 
     Two requests never mix their bytes in one session. A storage with locks refuses the second one when it opens the
-    session; any other finds out later, at the latest at `commit` or when the session is left, and raises UploadBusy for
-    one of the two: what that request has sent is dropped.
+    session; any other storage notices later, at the latest at `commit` or when the session is left, and raises
+    UploadBusy for one of the two: the bytes of that request are dropped.
 
-    Leaving the session (done, failed or cancelled) hands what was accepted to the storage, where it outlives this
-    process; it is durable, and visible to others, only from `commit` on. Raises UploadBusy, and NotFound if the session
-    was removed meanwhile.
+    Leaving the session (done, failed or cancelled) hands the accepted bytes to the storage, where they outlive this
+    process; they are durable, and visible to others, only after `commit`. Raises UploadBusy, and NotFound if the
+    session was removed meanwhile.
     """
 
     @property
@@ -97,16 +97,16 @@ class Upload(Protocol):
 
     @property
     def is_finished(self) -> bool:
-        """Committed or aborted: there is no session any more."""
+        """Committed or aborted: the session no longer exists."""
 
     @property
     def running(self) -> RunningDigest:
-        """The digest so far. Hand it to `adopt` in the next request, and what it has seen is not read again."""
+        """The digest so far. Pass it to `adopt` in the next request, and the bytes it has seen are not read again."""
 
     def adopt(self, running: RunningDigest) -> None:
-        """Continue the running digest of this session's first bytes. One that has seen more bytes than that is ignored.
+        """Continue a running digest of this session's first bytes. Ignored if it has seen more bytes than there are.
 
-        If other processes have written since, `digests` reads what it has missed.
+        If other processes have written since, `digests` reads the bytes that it has missed.
         """
 
     async def write(self, piece: Piece) -> None:
@@ -114,20 +114,19 @@ class Upload(Protocol):
 
         A large piece is not copied: don't change it until `digests` or `commit` has returned, or the session is left.
         Holds at most MAX_BUFFERED_BYTES in memory, whatever the size of the upload. Raises StorageFull, here or when
-        the session is left: the session is dropped then, so that content that can't be completed doesn't fill the
+        the session is left: the session is then dropped, so that content that can't be completed doesn't fill the
         storage. May raise UploadBusy.
         """
 
     async def digests(self, algorithms: Collection[str]) -> dict[str, Digest]:
-        """The digests of everything so far. Reads again what no running digest has seen."""
+        """The digests of everything so far. Reads the bytes that no running digest has seen."""
 
     async def commit(self, target: StorePath, links: Mapping[StorePath, bytes] = NO_LINKS) -> None:
         """Make the content visible at `target` in one atomic step, then the links, in any order; all durable on return.
 
-        `target` is the one that the session was opened with, if any. The content takes the place of what is there, so
-        that damaged content is right again; who is reading the old content goes on reading it. May be repeated.
-        Cancelled: it happens completely or not at all. Raises StorageFull, UploadBusy and NotFound, before anything
-        has become visible.
+        `target` is the one that the session was opened with, if any. The content replaces any content there, which
+        repairs damaged content; a reader of the old content goes on reading it. May be repeated. Cancelled: it happens
+        completely or not at all. Raises StorageFull, UploadBusy and NotFound, before anything has become visible.
         """
 
     async def abort(self) -> None:
@@ -138,92 +137,92 @@ class Driver(Protocol):
     """A storage. Its methods may be called concurrently, and by several processes over the same storage."""
 
     async def read(self, paths: Sequence[StorePath]) -> list[bytes | None]:
-        """Small contents, in the order of `paths`; None where there is none, or it is over MAX_SMALL_BYTES."""
+        """Small contents, in the order of `paths`; None where there is no content, or more than MAX_SMALL_BYTES."""
 
     def content_check(self, contents: WriteGroup) -> IsCurrent | None:
-        """A test, for later, whether reading these paths would still bring these contents.
+        """A test, for later, whether reading these paths would still return these contents.
 
-        It holds no longer than `read` itself would bring them: another program's change may go unnoticed for as long
-        as there. None if there is no quick way to tell, and where a content has not been read lately.
+        It holds no longer than `read` itself would return them: another program's change may go unnoticed for as long
+        as there. None if there is no quick test, or a content has not been read lately.
         """
 
     def folder_check(self, folder: StorePath) -> IsCurrent | None:
-        """A test, for later, whether all that a folder of tags holds is as it is now. Take it before you read.
+        """A test, for later, whether a folder of tags is unchanged in all that it holds. Take it before you read.
 
         It holds for a second at most: within that, another program's change may go unnoticed. None if there is no quick
-        way to tell, as in a bucket.
+        test, as in a bucket.
         """
 
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
-        """Sizes in bytes, in the order of `paths`; None where there is nothing."""
+        """Sizes in bytes, in the order of `paths`; None where there is no content."""
 
     async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
-        """The names right below a folder that are greater than `after`, at most `limit`, in bytewise order.
+        """The names directly below a folder that are greater than `after`, at most `limit`, in bytewise order.
 
         Bytewise by name: `a-b` comes after `a`, although the key `a-b/` comes before `a/` in a bucket. Empty if there
-        is no such folder: a folder exists as long as something is in it.
+        is no such folder: a folder exists as long as it has content.
         """
 
     async def write(self, path: StorePath, content: bytes) -> None:
-        """Put small content, durable on return. Others see the old or the new content, never a part of it.
+        """Write small content, durable on return. Others see the old or the new content, never a part of it.
 
         Cancelled: it may still happen, completely. Raises StorageFull.
         """
 
     async def write_all(self, groups: Sequence[WriteGroup]) -> None:
-        """Put several small contents, each as `write` does. Cheaper than one `write` after the other.
+        """Write several small contents, each as `write` does. Cheaper than one `write` after the other.
 
         A group becomes visible after those before it, in any order within itself; a path occurs at most once in a
-        group. All are durable on return, and the last group is so only after the others.
+        group. All are durable on return, and the last group becomes durable only after the others.
         """
 
     async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
-        """`write` if the path holds `expected` now (None: nothing). Otherwise False, and nothing is done.
+        """`write` if the path holds `expected` now (None: no content). Otherwise return False and write nothing.
 
-        Compares and puts in one atomic step: of two callers that expect the same content only one wins.
+        Compares and writes in one atomic step: of two callers that expect the same content only one succeeds.
         """
 
     async def delete(self, path: StorePath, *, expected: bytes | None = None) -> bool:
         """Remove one content, durably; with `expected`, only if it holds exactly that. False: nothing was removed.
 
-        Compared and removed in one step: content that another caller puts there meanwhile stays. Folders that become
+        Compares and removes in one step: content that another caller writes there meanwhile stays. Folders that become
         empty are removed too.
         """
 
     async def delete_tree(self, folder: StorePath) -> bool:
-        """Remove all below a folder, piece by piece and durably. False: there was nothing. May be repeated."""
+        """Remove everything below a folder, one by one and durably. False: it was empty. May be repeated."""
 
     def open_reader(
         self, path: StorePath, first: int = 0, length: int | None = None
     ) -> AbstractAsyncContextManager[Reader]:
         """Open content for reading. Raises NotFound.
 
-        `first` and `length` (None: to the end) say which bytes will be read, so that the read may begin at once; others
-        may be read as well.
+        `first` and `length` (None: to the end) say which bytes will be read, so that the driver may begin at once;
+        other bytes may be read as well.
         """
 
     def create_upload(
         self, session: StorePath, *, started: datetime, target: StorePath | None = None
     ) -> AbstractAsyncContextManager[Upload]:
-        """Open a new session. It outlives the process, not a power cut: the client then starts again.
+        """Open a new session. It outlives the process, but not a power cut: the client then starts again.
 
-        `layout.upload_started` holds when it began, for as long as the session exists. `started` is in UTC. `target`:
-        see `open_upload`. Raises StorageFull.
+        `layout.upload_started` holds the time when it began, for as long as the session exists. `started` is in UTC.
+        `target`: see `open_upload`. Raises StorageFull.
         """
 
     def open_upload(
         self, session: StorePath, *, wait_s: float, target: StorePath | None = None
     ) -> AbstractAsyncContextManager[Upload]:
-        """Continue a session. If another request has it, waits up to `wait_s` seconds, where the storage has locks.
+        """Continue a session. If another request holds it, waits up to `wait_s` seconds, where the storage has locks.
 
         `target`: where the content will go, if the caller knows it and means to commit in this request. It may be
-        written there from the start, which saves a copy at `commit`. What this request sends may then be lost if it
-        ends without a commit, and `digests` brings only what its running digest has followed. Raises NotFound,
+        written there from the start, which saves a copy at `commit`. The bytes of this request may then be lost if it
+        ends without a commit, and `digests` returns only those that its running digest has followed. Raises NotFound,
         UploadBusy.
         """
 
     async def upload_size(self, session: StorePath) -> int:
-        """What a session holds, in bytes, without opening it. Raises NotFound."""
+        """The size of a session's content in bytes, without opening the session. Raises NotFound."""
 
     async def close(self) -> None:
-        """Wait for what is in progress and release threads and connections. The driver can't be used afterwards."""
+        """Wait for running operations, then release threads and connections. The driver can't be used afterwards."""

@@ -7,15 +7,15 @@
         ├── _manifests/
         │   ├── revisions/<algorithm>/<hex>/link                    a manifest that it holds
         │   └── tags/<tag>/
-        │       ├── current/link                                    what the tag points at
-        │       └── index/<algorithm>/<hex>/link                    what it ever pointed at
+        │       ├── current/link                                    the digest that the tag points at
+        │       └── index/<algorithm>/<hex>/link                    a digest that it has ever pointed at
         ├── _referrers/<algorithm>/<hex>/<algorithm>/<hex>/link     a manifest whose subject is the digest before it
         └── _uploads/<session>/{data, startedat}                    an upload that is under way
 
 A link holds a digest as text, without a newline. Content is stored under its sha256 digest; the link of a sha512
 digest holds the sha256 digest. `_referrers` is ours alone: CNCF Distribution skips it, and its links hold more
-(registry/referrers.py). No other module makes a StorePath, and every argument here is a parsed value: what a client
-sent can't leave the tree.
+(registry/referrers.py). No other module makes a StorePath, and every argument here is a parsed value: no client input
+can lead out of the tree.
 """
 
 from typing import NewType
@@ -33,16 +33,16 @@ ROOT = StorePath("docker/registry/v2")
 UPLOAD_DATA = "data"
 UPLOAD_STARTED = "startedat"
 
-# When a session began is written in UTC, as RFC 3339.
+# The time when a session began: RFC 3339, in UTC.
 STARTED_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
-# Folders of a repository that say that it exists: it holds blobs, or manifests.
+# A repository exists where it has one of these folders: it holds blobs, or manifests.
 LAYERS = "_layers"
 MANIFESTS = "_manifests"
 
 
 def blob(digest: Digest) -> StorePath:
-    """Where content is."""
+    """The content of a digest."""
     return StorePath(f"{ROOT}/blobs/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}/data")
 
 
@@ -52,17 +52,17 @@ def repositories() -> StorePath:
 
 
 def repository(name: Repository) -> StorePath:
-    """The folder of one repository, and of those whose names go on behind a slash."""
+    """The folder of one repository, and of those whose names continue after a slash."""
     return StorePath(f"{ROOT}/repositories/{name}")
 
 
 def layer_link(name: Repository, digest: Digest) -> StorePath:
-    """The link that says: this repository holds this blob."""
+    """The link by which this repository holds this blob."""
     return StorePath(f"{repository(name)}/{LAYERS}/{digest.algorithm}/{digest.hex}/link")
 
 
 def revision_link(name: Repository, digest: Digest) -> StorePath:
-    """The link that says: this repository holds this manifest."""
+    """The link by which this repository holds this manifest."""
     return StorePath(f"{repository(name)}/{MANIFESTS}/revisions/{digest.algorithm}/{digest.hex}/link")
 
 
@@ -92,7 +92,7 @@ def referrers(name: Repository, subject: Digest, algorithm: str) -> StorePath:
 
 
 def referrer_link(name: Repository, subject: Digest, referrer: Digest) -> StorePath:
-    """The link that says: this manifest was pushed with this subject."""
+    """The link that records that this manifest was pushed with this subject."""
     return StorePath(f"{referrers(name, subject, referrer.algorithm)}/{referrer.hex}/link")
 
 
@@ -102,10 +102,10 @@ def uploads(name: Repository) -> StorePath:
 
 
 def upload(name: Repository, session: UUID) -> StorePath:
-    """The folder of an upload's session: what drivers know a session by."""
+    """The folder of an upload's session, by which drivers identify it."""
     return StorePath(f"{uploads(name)}/{session}")
 
 
 def upload_started(name: Repository, session: UUID) -> StorePath:
-    """When a session began: RFC 3339, in UTC."""
+    """The file with the time when a session began: see STARTED_FORMAT."""
     return StorePath(f"{upload(name, session)}/{UPLOAD_STARTED}")

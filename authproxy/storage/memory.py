@@ -1,6 +1,6 @@
-"""The driver in memory: for tests, and for registries that may forget. It behaves as one on a bucket does.
+"""The driver in memory: for tests, and for registries that may lose their content. It behaves as one on a bucket does.
 
-So whatever runs on it doesn't lean on renames, folders, locks or several writes in one step.
+So code that works on it needs no renames, folders, locks or several writes in one step.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from authproxy.storage.layout import STARTED_FORMAT, UPLOAD_STARTED, StorePath
 from authproxy.storage.memory_bucket import Bucket, ConditionFailed, StoredObject
 from authproxy.storage.memory_upload import MemoryUpload, create_record, recorded_size
 
-# Each round of a conditional request needs one more writer at just that moment.
+# Each further attempt at a conditional request needs one more concurrent writer.
 ATTEMPTS = 16
 
 
@@ -38,7 +38,7 @@ class MemoryReader:
 
 
 class MemoryDriver:
-    """See `driver.Driver`. What is durable here is what the process remembers."""
+    """See `driver.Driver`. Durable here means: for as long as the process lives."""
 
     def __init__(self) -> None:
         self._bucket = Bucket()
@@ -71,7 +71,7 @@ class MemoryDriver:
 
     async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
         """See `driver.Driver`."""
-        # What comes after a name, bytewise, has a key greater than it without a slash: `a-b/` comes before `a/`.
+        # A name that is bytewise after another has a key greater than that name without a slash: `a-b/` is before `a/`.
         prefix = f"{folder}/"
         names = _in_order(self._bucket.list_names(prefix, f"{prefix}{after}"))
         return list(islice((name for name in names if name > after), limit))
@@ -169,9 +169,9 @@ class MemoryDriver:
 
 
 def _in_order(listed: Iterator[str]) -> Iterator[str]:
-    """Names in bytewise order, of what a bucket lists by key: `a-b/` is listed before `a/`, and `a` comes before `a-b`.
+    """Sort into bytewise order what a bucket lists by key: it lists `a-b/` before `a/`, but `a` comes before `a-b`.
 
-    So a name waits until no shorter one that it begins with can follow.
+    So a name waits until none of its own beginnings can follow.
     """
     waiting: list[str] = []
     for entry in listed:
@@ -183,12 +183,12 @@ def _in_order(listed: Iterator[str]) -> Iterator[str]:
 
 
 def _may_still_follow(name: str, entry: str) -> bool:
-    """Whether, after `entry`, a name may be listed that `name` begins with."""
+    """Whether a beginning of `name` may be listed after `entry`."""
     return any(character < "/" and f"{name[:length]}/" >= entry for length, character in enumerate(name) if length)
 
 
 def _pop(waiting: list[str]) -> Iterator[str]:
-    """The least name, once, even where it is both a key and a prefix."""
+    """The smallest name, once, even where it is both a key and a prefix."""
     name = heappop(waiting)
     while waiting and waiting[0] == name:
         heappop(waiting)

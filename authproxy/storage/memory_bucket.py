@@ -1,4 +1,4 @@
-"""A bucket in memory: objects by key, with what S3 offers and nothing that it lacks.
+"""A bucket in memory: objects by key, with the operations that S3 offers and no others.
 
 It has no rename, no folders and no locks. Single requests are atomic, and nothing spans two of them. It offers what
 the driver of a real bucket can use: conditions by ETag, lists in the order of keys, parts of a minimum size, copies
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-# All parts of an upload but the last are at least this long, in bytes (S3: 5 MiB), and there are at most so many.
+# The minimum length of each part of an upload but the last, in bytes (S3: 5 MiB), and the maximum number of parts.
 MIN_PART_BYTES = 256 * 1024
 MAX_PARTS = 10_000
 
-# What one request lists, names or keys.
+# The most names or keys that one request lists.
 MAX_KEYS = 1000
 
 
@@ -25,13 +25,13 @@ class ConditionFailed(Exception):
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object as it is now; a PUT puts another one in its place."""
+    """One version of an object; a PUT replaces it."""
 
     content: bytes
 
     @cached_property
     def etag(self) -> str:
-        """What conditions compare. Equal contents have equal ETags."""
+        """The value that conditions compare. Equal contents have equal ETags."""
         return hashlib.md5(self.content, usedforsecurity=False).hexdigest()
 
 
@@ -63,7 +63,7 @@ class Bucket:
         return self._store(key, content)
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
-        """DELETE; of what is not there it is no error. Raises ConditionFailed."""
+        """DELETE; no error where there is no object. Raises ConditionFailed."""
         found = self._objects.get(key)
         self._check(found, if_match)
         if found is not None:
@@ -71,7 +71,7 @@ class Bucket:
             del self._keys[bisect_left(self._keys, key)]
 
     def list_keys(self, prefix: str) -> Iterator[str]:
-        """All keys with a prefix, in order, page by page: what changes meanwhile may be in it or not."""
+        """All keys with a prefix, in order, page by page: changes made meanwhile may or may not show."""
         after = ""
         while True:
             first = max(bisect_left(self._keys, prefix), bisect_right(self._keys, after))
@@ -82,7 +82,7 @@ class Bucket:
             after = page[-1]
 
     def list_names(self, folder: str, start_after: str) -> Iterator[str]:
-        """What follows `folder` in the keys greater than `start_after`, up to a "/" and with it: in the order of keys.
+        """The keys below `folder` greater than `start_after`, without `folder`, each cut after its first "/"; in order.
 
         `ListObjectsV2` with the delimiter "/": its common prefixes and keys.
         """
@@ -94,7 +94,7 @@ class Bucket:
             at = bisect_left(self._keys, f"{folder}{name}0") if slash else bisect_right(self._keys, key)
 
     def create_multipart(self, key: str) -> int:
-        """Begin an upload in parts. Its id."""
+        """Begin a multipart upload, and return its id."""
         self._last_multipart += 1
         self._multiparts[self._last_multipart] = _Multipart(key)
         return self._last_multipart
@@ -104,11 +104,11 @@ class Bucket:
         self._multiparts[multipart].parts[number] = content
 
     def copy_part(self, multipart: int, number: int, source: str) -> None:
-        """Take an object of the bucket as a part. Raises KeyError where it is gone."""
+        """Copy an object of the bucket into a part. Raises KeyError where it is gone."""
         self.upload_part(multipart, number, self._objects[source].content)
 
     def complete_multipart(self, multipart: int) -> None:
-        """Make the object of all parts, in the order of their numbers, visible at the key."""
+        """Join all parts in the order of their numbers, and make them visible at the key."""
         upload = self._multiparts[multipart]
         parts = [upload.parts[number] for number in sorted(upload.parts)]
         assert 0 < len(parts) <= MAX_PARTS, len(parts)
@@ -117,7 +117,7 @@ class Bucket:
         self._store(upload.key, b"".join(parts))
 
     def abort_multipart(self, multipart: int) -> None:
-        """Drop an upload with its parts."""
+        """Drop a multipart upload with its parts."""
         self._multiparts.pop(multipart, None)
 
     def _store(self, key: str, content: bytes) -> StoredObject:

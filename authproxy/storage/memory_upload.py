@@ -1,9 +1,9 @@
-"""An upload into the bucket in memory: parts as objects of their own, and a record that says which belong to it.
+"""An upload into the bucket in memory: parts as objects of their own, and a record that lists them.
 
-The record is swapped by its ETag, when the session is left and when it is committed: of two requests that write to one
-session the later one finds it changed. The parts' names hold the writer's nonce, so nobody overwrites another's.
-Bytes of an unfinished multipart upload can't be read, which a digest may need, so they become one at `commit` only, by
-copies within the bucket. Where the target is known from the start, no copy is needed: the parts go there at once.
+The record is replaced by its ETag when the session is left, and removed by it at `commit`: of two requests that write
+to one session the later one finds it changed. The parts' names contain the writer's nonce, so no writer overwrites
+another's. Bytes of an unfinished multipart upload can't be read, which a digest may need, so the parts become one only
+at `commit`, by copies within the bucket. Where the target is known from the start, the parts go there without a copy.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from authproxy.storage.running_digest import RunningDigest
 # Below the folder of a session.
 RECORD = "session.json"
 
-# Parts grow with the upload, so that their number has a bound: a part is at least this fraction of what is there.
+# Parts grow with the upload, to bound their number: a part has at least 1/GROWTH of the bytes so far.
 GROWTH = 1000
 
 
@@ -36,7 +36,7 @@ def create_record(bucket: Bucket, session: StorePath) -> None:
 
 
 def recorded_size(bucket: Bucket, session: StorePath) -> int:
-    """What a session holds, in bytes. Raises NotFound."""
+    """The size of a session's content in bytes. Raises NotFound."""
     record = bucket.get(f"{session}/{RECORD}")
     if record is None:
         raise NotFound
@@ -68,7 +68,7 @@ class MemoryUpload:
         self._in_place_bytes = 0
         self._nonce = secrets.token_hex(8)
         self._own_keys: list[str] = []
-        self._tail = bytearray()  # what is too short for a part
+        self._tail = bytearray()  # too short for a part
         self._old_tail: str | None = None
         if self._parts and self._parts[-1].size < MIN_PART_BYTES:
             self._old_tail, _ = self._parts.pop()
@@ -107,7 +107,7 @@ class MemoryUpload:
         return {algorithm: digest for algorithm, digest in found.items() if digest is not None}
 
     async def commit(self, target: StorePath, links: Mapping[StorePath, bytes] = NO_LINKS) -> None:
-        """See `driver.Upload`. Nothing is waited for, so that it can't be cancelled in the middle."""
+        """See `driver.Upload`. Waits for nothing, so that it can't be cancelled in the middle."""
         if self.is_finished:
             return
         try:  # the request that removes the record owns the session
@@ -128,10 +128,10 @@ class MemoryUpload:
             self.is_finished = True
 
     def close(self) -> None:
-        """Leave the session: what was accepted is recorded, for the next request. Raises UploadBusy, NotFound."""
+        """Leave the session: the accepted bytes are recorded for the next request. Raises UploadBusy, NotFound."""
         if self.is_finished or not self._has_changed:
             return
-        if self._multipart is not None:  # nobody could read it
+        if self._multipart is not None:  # its parts can't be read
             self._drop_multipart()
             return
         if self._tail:
@@ -180,8 +180,8 @@ class MemoryUpload:
             self._bucket.abort_multipart(self._multipart)
 
     def _catch_up(self, running: RunningDigest) -> None:
-        """Show a digest what it has not seen."""
-        offset = self._in_place_bytes  # these it has seen when they came
+        """Update a digest with the bytes that it has not seen."""
+        offset = self._in_place_bytes  # it has seen these when they arrived
         for content in self._contents():
             if running.offset < offset + len(content):
                 running.update(memoryview(content)[running.offset - offset :])
@@ -199,7 +199,7 @@ class MemoryUpload:
         return found.content
 
     def _lost(self) -> NotFound | UploadBusy:
-        """Another request has changed the session, or ended it: what came in this one is dropped."""
+        """Another request has changed or ended the session: drop the bytes of this one, and return the error."""
         self.is_finished = True
         self._drop_multipart()
         for key in self._own_keys:
@@ -212,7 +212,7 @@ def _size(parts: Collection[_Part]) -> int:
 
 
 def _to_record(parts: Collection[_Part]) -> bytes:
-    """The nonce makes each record another one, so that its ETag changes whenever it is written."""
+    """The nonce makes each record different, so that its ETag changes whenever it is written."""
     return json.dumps({"version": 1, "nonce": secrets.token_hex(8), "parts": [list(part) for part in parts]}).encode()
 
 

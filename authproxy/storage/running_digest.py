@@ -1,4 +1,4 @@
-"""A digest that is computed while content passes, and can be carried from one request to the next."""
+"""A digest that is computed while content arrives, and can be passed from one request to the next."""
 
 from collections.abc import Collection, Iterable
 
@@ -22,16 +22,16 @@ class RunningDigest:
         self.offset += len(data)
 
     def lacking(self, algorithms: Iterable[str]) -> list[str]:
-        """Those that were not asked for at the beginning."""
+        """Those algorithms that are not being computed."""
         return [algorithm for algorithm in algorithms if algorithm not in self._hashers]
 
     def find(self, algorithm: str) -> Digest | None:
-        """The digest of everything so far, or None where it was not asked for at the beginning."""
+        """The digest of everything so far, or None where the algorithm is not being computed."""
         hasher = self._hashers.get(algorithm)
         return None if hasher is None else Digest(algorithm, hasher.hexdigest())
 
     def find_after(self, data: bytes | bytearray | memoryview, algorithms: Collection[str]) -> dict[str, Digest]:
-        """What the digests will be when it has seen `data` too; those that it lacks are not in the answer."""
+        """The digests after `data` as well; without the algorithms that it would have to read everything for."""
         found: dict[str, Digest] = {}
         for algorithm in algorithms:
             if algorithm in self._hashers or not self.offset:
@@ -41,6 +41,6 @@ class RunningDigest:
         return found
 
     def join(self, other: "RunningDigest") -> None:
-        """Take over the hashes of another one that has seen the same bytes."""
+        """Add the hashes of another one that has seen the same bytes."""
         assert other.offset == self.offset
-        self._hashers |= other._hashers  # noqa: SLF001 - one of its own kind
+        self._hashers |= other._hashers  # noqa: SLF001 - the same class

@@ -61,6 +61,7 @@ ROOTS = (
     "authproxy/cli",
     "authproxy/quickstart.py",
     "authproxy/token",
+    "authproxy/storage",
     "authproxy/web",
 )
 KINDS = {".md", ".py", ".yaml", ".yml", ".service"}

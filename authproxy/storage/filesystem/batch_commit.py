@@ -1,12 +1,11 @@
-"""Several files put in their places together, durably, with as few syncs as that takes.
+"""Put several files in place together, durably, with as few syncs as possible.
 
-A sync costs what the disk takes to answer, nearly the same for one file as for ten at once. So first all folders are
-made and all contents written, into files without a name; then everything is synced; then the files get their names, in
-order; then the folders that they came into are synced. What a crash in the middle can leave is in
-docs/explanation/durability.md, and why the files have no name until then in
-docs/decisions/0048-write-into-files-without-a-name.md. A file that has a folder for itself comes with it, where its
-place has no folder yet: one folder less to make and to remove, which is costly
-(docs/decisions/0017-create-and-remove-no-needless-file.md).
+A sync takes as long as the disk needs to answer, nearly the same for one file as for ten at once. So first all folders
+are made and all contents written, into files without a name; then everything is synced; then the files get their names,
+in order; then their folders are synced. docs/explanation/durability.md says what a crash in the middle can leave, and
+docs/decisions/0048-write-into-files-without-a-name.md why the files have no name until then. A file that is alone in
+its folder is moved with it, where the target folder does not exist yet: one folder less to make and to remove, which is
+costly (docs/decisions/0017-create-and-remove-no-needless-file.md).
 """
 
 import errno
@@ -23,7 +22,7 @@ from authproxy.storage.layout import ROOT, StorePath
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _UNNAMED = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
-# File systems without such files say the first, kernels that don't know them the others.
+# The first from file systems without such files, the others from kernels without them.
 _NO_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
@@ -46,11 +45,11 @@ class Draft:
         self.path = path
         self.place = f"{root}/{path}"
         self.folder = os.path.dirname(self.place)
-        self.content = content  # None: somebody else has written it, and owns it as long as it is not in its place
+        self.content = content  # None: the caller has written it, and owns it until it is in its place
         self.descriptor = descriptor
         self.at = at
         self.is_placed = False
-        self.moves_folder = False  # it may come with the folder that it is in
+        self.moves_folder = False  # it may be moved with its folder
         self.has_moved_folder = False
 
     @property
@@ -60,13 +59,13 @@ class Draft:
 
 
 class Batch:
-    """Files on their way into the storage below `root`. Blocks: for a thread. Leaving it removes what is left of it.
+    """Files on their way into the storage below `root`. Blocks: for a thread. Leaving it discards unplaced files.
 
     with Batch(root, locks, changes) as batch:
-        batch.add(path, content)  # any number, in the order in which they shall become visible
+        batch.add(path, content)  # any number, in the order in which they become visible
         batch.sync()
-        batch.place()  # from here on they are there
-        batch.settle()  # from here on for good
+        batch.place()  # visible from here on
+        batch.settle()  # durable from here on
     """
 
     def __init__(self, root: str, locks: Locks, changes: ChangeMarks) -> None:
@@ -84,7 +83,7 @@ class Batch:
             if draft.content is not None:
                 _discard(draft)
             if draft.is_placed:
-                self._changes.tell(draft.path)
+                self._changes.renew(draft.path)
             else:
                 durable.prune(draft.folder, f"{self._root}/{ROOT}")
 
@@ -95,9 +94,9 @@ class Batch:
         self._write(draft, content)
 
     def adopt(self, path: StorePath, descriptor: int, at: str, *, with_folder: bool) -> Draft:
-        """Take a file that is written already. Whoever opened it closes it; where it is not placed it stays.
+        """Add a file that is already written. The caller closes it; if it is not placed, it stays where it is.
 
-        `with_folder`: the folder that it is in may become the folder of its place.
+        `with_folder`: its folder may be moved with it, and become the folder of its place.
         """
         draft = Draft(self._root, path, None, descriptor, at)
         draft.moves_folder = with_folder
@@ -114,9 +113,9 @@ class Batch:
         self._changed.clear()
 
     def place(self, condition: Callable[[], bool] = lambda: True) -> bool:
-        """Put all in place, in order. Small files each under the lock of their path, where `condition` is asked.
+        """Put all in place, in order. Each small file under the lock of its path, where `condition` is checked.
 
-        False: it did not hold, and nothing more was placed.
+        False: it did not hold, and no more files were placed.
         """
         for draft in self._drafts:
             if draft.content is None:
@@ -129,7 +128,7 @@ class Batch:
         return True
 
     def settle(self, *, apart: int = 0) -> None:
-        """Make durable the names that the files have now; those of the last `apart` files only after the others."""
+        """Make the new names durable; those of the last `apart` files only after the others."""
         folders = list(dict.fromkeys([*self._changed, *(draft.changed for draft in self._drafts)]))
         last = {draft.changed for draft in self._drafts[len(self._drafts) - apart :]}
         last -= {draft.changed for draft in self._drafts[: len(self._drafts) - apart]}.union(self._changed)
@@ -144,15 +143,15 @@ class Batch:
             try:
                 draft.at, draft.descriptor = _open_draft(draft.folder, draft.place)
                 break
-            except FileNotFoundError:  # somebody has removed the folder, which was empty
+            except FileNotFoundError:  # another process has removed the folder, which was empty
                 if not last:
                     raise
         durable.write_at(draft.descriptor, content, 0)
 
     def _move(self, draft: Draft) -> None:
         if draft.moves_folder:
-            # What speaks against it (most often: the folder is there, with an older copy) is nothing to the file alone,
-            # or will be said then.
+            # What prevents this (mostly: the folder exists, with an older copy) does not matter to the file alone, or
+            # is raised below.
             with suppress(OSError):
                 os.rename(os.path.dirname(draft.at), draft.folder)
                 draft.has_moved_folder = draft.is_placed = True
@@ -167,7 +166,7 @@ class Batch:
                 else:
                     _give_name(draft)
                 break
-            except FileNotFoundError:  # somebody has removed the folder, and with it all in it
+            except FileNotFoundError:  # another process has removed the folder with all its content
                 if not last:
                     raise
                 self._make_again(draft)
@@ -184,7 +183,7 @@ class Batch:
 
 
 def _open_draft(folder: str, place: str) -> tuple[str, int]:
-    """Where a new file is ("": nowhere yet), and its descriptor."""
+    """Open a new file: its path ("": it has no name yet) and its descriptor."""
     try:
         return "", os.open(folder, _UNNAMED, 0o666)
     except OSError as error:
@@ -197,12 +196,12 @@ def _open_draft(folder: str, place: str) -> tuple[str, int]:
 def _give_name(draft: Draft) -> None:
     """Put a file that has no name in its place, under the lock of its path."""
     unnamed = f"/proc/self/fd/{draft.descriptor}"
-    # Any `src_dir_fd` has Python call linkat, which follows the link that this is.
+    # With any `src_dir_fd` Python calls linkat, which follows this symbolic link.
     try:
         os.link(unnamed, draft.place, src_dir_fd=draft.descriptor)
     except FileExistsError:
-        # A name can't be given over another: a second one for as long as it takes to rename it. A process that
-        # was killed between the two left it, and no other uses it while we hold the lock.
+        # linkat can't replace a file, so it gets a temporary name and is renamed. A file under that name is from a
+        # process that was killed between the two; no other process uses it while we hold the lock.
         at = _beside(draft.place, "new")
         with suppress(FileNotFoundError):
             os.unlink(at)
@@ -211,7 +210,7 @@ def _give_name(draft: Draft) -> None:
 
 
 def _beside(place: str, mark: str) -> str:
-    """A leading dot and an ending of its own: our lists leave it out; CNCF Distribution looks for "link" and "data"."""
+    """A temporary name in the same folder: our lists skip a leading dot; CNCF Distribution reads "link" and "data"."""
     folder, _, name = place.rpartition("/")
     return f"{folder}/.{name}.{mark}.tmp"
 

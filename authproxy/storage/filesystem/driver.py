@@ -27,27 +27,27 @@ from authproxy.storage.filesystem.upload import FileUpload
 from authproxy.storage.filesystem.write_buffer import Buffers
 from authproxy.storage.layout import ROOT, STARTED_FORMAT, UPLOAD_DATA, StorePath
 
-# Between two looks whether a session has become free, in seconds.
-LOOK_AGAIN_S = 0.02
+# Time between two attempts to lock a session, in seconds.
+RETRY_LOCK_S = 0.02
 
-# What is read on the event loop where the kernel has it in memory: so many paths, about 10 µs each, and so many bytes.
+# Limits of reading on the event loop what the kernel has in memory: paths, about 10 µs each, and bytes of a content.
 MAX_AT_ONCE = 16
 MAX_BYTES_AT_ONCE = 64 * 1024
 
-# Lock files and marks, beside the layout: nothing else that is ours alone is there.
+# Lock files and marks, beside the layout: the only files here that are ours alone.
 LOCKS = ".authproxy/locks"
 CHANGES = ".authproxy/changes"
 
-# How long what another program changed may go unnoticed, in seconds.
+# How long a change by another program may go unnoticed, in seconds.
 FOREIGN_S = 2.0
 
 
 class FilesystemDriver:
     """See `driver.Driver`. `threads` bounds what runs at once: reads from the disk, writes, hashes.
 
-    `read_only`: nothing is made, written or tried out, and nobody may call a method that writes.
+    `read_only`: no folder or file is created or written, and methods that write may not be called.
 
-    Raises StartError where the folder can't be made or written; `read_only`: where it can't be listed.
+    Raises StartError where the folder can't be created or written; `read_only`: where it can't be listed.
     """
 
     def __init__(self, root: Path, *, threads: int = 16, read_only: bool = False) -> None:
@@ -59,7 +59,7 @@ class FilesystemDriver:
             _check_writable(root)
         self._locks = Locks(root / LOCKS)
         self._changes = ChangeMarks(root / CHANGES, read_only=read_only)
-        self._remembered = ContentCache(self._changes, foreign_s=FOREIGN_S, now=time.monotonic)
+        self._cache = ContentCache(self._changes, foreign_s=FOREIGN_S, now=time.monotonic)
         self._buffers = Buffers()
         self._workers = ThreadPool(threads, self._base)
         self._lists = FolderLists(self._workers)
@@ -76,11 +76,11 @@ class FilesystemDriver:
 
     def content_check(self, contents: WriteGroup) -> IsCurrent | None:
         """See `driver.Driver`."""
-        return self._remembered.content_check(contents)
+        return self._cache.content_check(contents)
 
     def folder_check(self, folder: StorePath) -> IsCurrent:
         """See `driver.Driver`. It sees changes up to three levels below the folder."""
-        return self._remembered.folder_check(folder)
+        return self._cache.folder_check(folder)
 
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
         """See `driver.Driver`."""
@@ -120,7 +120,7 @@ class FilesystemDriver:
         first: int = 0,  # noqa: ARG002 - nothing is read ahead
         length: int | None = None,  # noqa: ARG002
     ) -> AsyncIterator[FileReader]:
-        """See `driver.Driver`. An open file stays readable from now on, and nothing is read ahead."""
+        """See `driver.Driver`. An open file stays readable, and nothing is read ahead."""
         try:
             descriptor = open_cached(self._at(path))
         except NotCached:
@@ -135,7 +135,7 @@ class FilesystemDriver:
         session: StorePath,
         *,
         started: datetime,
-        target: StorePath | None = None,  # noqa: ARG002 - a rename at the end needs no target before
+        target: StorePath | None = None,  # noqa: ARG002 - a rename needs the target only at the end
     ) -> AbstractAsyncContextManager[FileUpload]:
         """See `driver.Driver`."""
         job = partial(create_session, self._at(session), started.strftime(STARTED_FORMAT))
@@ -178,7 +178,7 @@ class FilesystemDriver:
                 return session
             if asyncio.get_running_loop().time() >= deadline:
                 raise UploadBusy
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await asyncio.sleep(RETRY_LOCK_S)
 
     async def _take_session(self, folder: str) -> Session | None:
         try:
@@ -187,14 +187,14 @@ class FilesystemDriver:
             return await self._workers.run(partial(take_session, folder), discard=_close_session)
 
     def _read_at_once(self, path: StorePath) -> bytes | None:
-        found = self._remembered.find(path)
-        return self._remembered.read(path, self._read_cached) if found is None else found
+        found = self._cache.find(path)
+        return self._cache.read(path, self._read_cached) if found is None else found
 
     def _read_cached(self, path: str) -> bytes | None:
         return read_cached(self._at(path), MAX_BYTES_AT_ONCE)
 
     def _at(self, path: str) -> str:
-        """Where something is, as text: a join of pathlib costs as much as opening the file."""
+        """The path as text: a join of pathlib costs as much as opening the file."""
         return f"{self._base}/{path}"
 
     def _write_all(self, groups: Sequence[WriteGroup]) -> None:
@@ -204,8 +204,8 @@ class FilesystemDriver:
                     batch.add(path, content)
             batch.sync()
             batch.place()
-            # A tag that moves must not be at its new place for good before what it points at is: not every file
-            # system keeps the order of renames over a power cut.
+            # A tag must not be durable before the manifest that it points at: not every file system keeps the order of
+            # renames over a power cut.
             batch.settle(apart=len(groups[-1]) if len(groups) > 1 else 0)
 
     def _replace(self, path: StorePath, content: bytes, expected: bytes | None) -> bool:
@@ -228,13 +228,13 @@ class FilesystemDriver:
             try:
                 return durable.remove_file(self._at(path), self._at(ROOT))
             finally:
-                self._changes.tell(path)
+                self._changes.renew(path)
 
     def _delete_tree(self, folder: StorePath) -> bool:
         try:
             return durable.remove_tree(self._at(folder), self._at(ROOT))
         finally:
-            self._changes.tell_all()
+            self._changes.renew_all()
 
 
 def _check_writable(root: Path) -> None:
@@ -242,7 +242,7 @@ def _check_writable(root: Path) -> None:
         make_private_folder(root)
         for folder in (root / ROOT, root / LOCKS):
             folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()  # without a name: nobody else can put something in its place
+            tempfile.TemporaryFile(dir=folder).close()  # without a name, so no other user can replace it
     except OSError as error:
         raise StartError(
             f"storage.filesystem.rootdirectory: {root} can't be written ({error.strerror}: {error.filename}). Give the"

@@ -1,6 +1,6 @@
-"""Files and folders that are still there after a power cut: content synced, then its entry, then its folder's.
+"""Files and folders that survive a power cut: content synced, then its entry, then its folder's.
 
-Paths are text: on these ways a join of pathlib costs as much as the system call behind it.
+Paths are text: here a join of pathlib would cost as much as the system call.
 """
 
 import errno
@@ -11,21 +11,21 @@ from contextlib import suppress
 
 from authproxy.storage.filesystem import group_fsync as syncs
 
-# A folder that becomes empty is removed, and may vanish between our making and our using it. Each round needs one
-# more deletion at just that moment.
+# A folder that becomes empty is removed, so it may vanish between creating and using it. Each further attempt needs one
+# more concurrent deletion.
 ATTEMPTS = 16
 
 
 def make_folders(folder: str) -> list[str]:
-    """Make a folder and those that it stands in. The folders that got a new entry, which the caller has to sync."""
+    """Make a folder and its parents. Returns the folders that got a new entry, which the caller must sync."""
     for _ in range(ATTEMPTS - 1):
-        with suppress(FileNotFoundError):  # one of those above it vanished just then
+        with suppress(FileNotFoundError):  # a parent has just vanished
             return _make_folders(folder)
     return _make_folders(folder)
 
 
 def sync(files: Iterable[int] = (), folders: Iterable[str] = ()) -> None:
-    """Make durable, all at once, what open files hold and which entries folders have; one that is gone has none."""
+    """Make the content of open files and the entries of folders durable, all at once. Missing folders are skipped."""
     opened: list[int] = []
     try:
         for folder in dict.fromkeys(folders):
@@ -38,7 +38,7 @@ def sync(files: Iterable[int] = (), folders: Iterable[str] = ()) -> None:
 
 
 def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
-    """Write at an offset, in as many steps as the system takes."""
+    """Write all of `data` at an offset: one call may write only a part."""
     written = os.pwrite(descriptor, data, offset)
     if written < len(data):
         rest = memoryview(data)[written:]
@@ -49,14 +49,14 @@ def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
 
 
 def begin_write_back(descriptor: int, offset: int, length: int) -> None:
-    """Let the system begin to write a part of a file to the disk, without waiting for it."""
-    # Linux starts the writing of dirty pages on this advice, and drops only those that were clean before: what was
-    # just written stays in memory for whoever pulls it next.
+    """Have the system begin to write a part of a file to the disk, without waiting for it."""
+    # On this advice Linux starts to write dirty pages, and drops only those that were clean before: what was just
+    # written stays in memory for the next pull.
     os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
 
 
 def remove_file(path: str, stop: str) -> bool:
-    """Remove a file, and the folders above it that are empty then, up to `stop`. Durable. False: it was not there."""
+    """Remove a file, and the folders above it that become empty, below `stop`. Durable. False: there was no file."""
     try:
         os.unlink(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -66,27 +66,27 @@ def remove_file(path: str, stop: str) -> bool:
 
 
 def remove_tree(folder: str, stop: str) -> bool:
-    """Remove a folder with all below it, and those above that are empty then, up to `stop`. Durable.
+    """Remove a folder with all its content, and the folders above it that become empty, below `stop`. Durable.
 
-    What somebody else writes there meanwhile may stay.
+    Content that another process writes there meanwhile may stay. False: there was no folder.
     """
     if not os.path.exists(folder):
         return False
     try:
         shutil.rmtree(folder)
     except OSError as exc:
-        if exc.errno not in {errno.ENOENT, errno.ENOTEMPTY}:  # somebody else is removing it too, or writes there
+        if exc.errno not in {errno.ENOENT, errno.ENOTEMPTY}:  # another process is removing it too, or writes there
             raise
     sync(folders=[prune(os.path.dirname(folder), stop)])
     return True
 
 
 def prune(folder: str, stop: str) -> str:
-    """Remove a folder that is empty, and those above it that are empty then, up to `stop`. The first that stays."""
+    """Remove a folder if it is empty, and those above it that become empty, below `stop`. Returns the first kept."""
     while folder != stop:
         try:
             os.rmdir(folder)
-        except FileNotFoundError:  # never made, or somebody else was quicker
+        except FileNotFoundError:  # never made, or already removed by another process
             pass
         except OSError:  # not empty
             break

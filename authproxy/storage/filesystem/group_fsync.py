@@ -1,9 +1,9 @@
-"""Many files and folders made durable at once, where one after the other each would wait for a turn of the disk.
+"""Sync many files and folders at once: one after the other, each would wait for the disk.
 
-A file system with a journal commits in one step what several have asked for meanwhile. Python's calls ask for one and
-wait; Linux' asynchronous I/O asks for all (`io_submit`, which syncs from 4.18 on). Where the kernel, a sandbox or the
-architecture does not offer it, they are synced one after the other: the same result, later. Why, and what was
-measured: docs/decisions/0014-sync-many-files-at-once.md.
+A file system with a journal commits in one step all syncs that are requested meanwhile. Python's calls request one and
+wait; Linux' asynchronous I/O requests all (`io_submit`, which syncs from 4.18 on). Where the kernel, a sandbox or the
+architecture does not offer it, they are synced one after the other: the same result, later. Reasons and measurements:
+docs/decisions/0014-sync-many-files-at-once.md.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# So many are under way at once for one thread; more go in rounds.
+# Syncs of one thread that run at once; more run in rounds.
 MAX_AT_ONCE = 16
 
 # linux/aio_abi.h, little endian. Of a request: data, key, flags, operation, priority, descriptor; the rest is for reads
@@ -25,7 +25,7 @@ _FSYNC, _FDATASYNC = 2, 3
 
 
 class _Numbers(NamedTuple):
-    """What the system calls are called (asm/unistd.h)."""
+    """The numbers of the system calls (asm/unistd.h)."""
 
     setup: int
     getevents: int
@@ -38,7 +38,7 @@ _syscall.restype = ctypes.c_long
 
 
 def sync_all(files: Sequence[int], folders: Sequence[int]) -> None:
-    """Make durable what files hold and what entries folders have, all of them open. Blocks. Raises OSError."""
+    """Make the content of files and the entries of folders durable, given their descriptors. Blocks. Raises OSError."""
     jobs = [(_FDATASYNC, file) for file in files] + [(_FSYNC, folder) for folder in folders]
     queue = _own_queue() if len(jobs) > 1 else None
     if queue is None:
@@ -49,7 +49,7 @@ def sync_all(files: Sequence[int], folders: Sequence[int]) -> None:
 
 
 class _Queue:
-    """The requests of one thread to the kernel. The kernel's side of it ends with the process."""
+    """The requests of one thread to the kernel. The kernel frees its side when the process ends."""
 
     def __init__(self, numbers: _Numbers) -> None:
         self._numbers = numbers
@@ -63,24 +63,24 @@ class _Queue:
         self.is_open = made == 0
 
     def run(self, jobs: Sequence[tuple[int, int]]) -> None:
-        """Do all and wait for all, at most MAX_AT_ONCE. Raises the first error, when none is under way any more."""
+        """Run all and wait for all, at most MAX_AT_ONCE. Raises the first error, after all have ended."""
         for place, (operation, descriptor) in enumerate(jobs):
             _REQUEST.pack_into(self._requests, place * _REQUEST.size, place, 0, 0, operation, 0, descriptor)
         begun = max(0, self._call(self._numbers.submit, len(jobs), ctypes.byref(self._pointers)))
         errors = self._wait(begun)
-        _one_by_one(jobs[begun:])  # what the kernel did not take
+        _one_by_one(jobs[begun:])  # those that the kernel did not accept
         if errors:
             raise OSError(errors[0], os.strerror(errors[0]))
 
     def _wait(self, begun: int) -> list[int]:
         errors: list[int] = []
         while begun:
-            come = self._call(self._numbers.getevents, begun, begun, ctypes.byref(self._events), None)
-            for place in range(come):  # below 0 where a signal came: ask again
+            ended = self._call(self._numbers.getevents, begun, begun, ctypes.byref(self._events), None)
+            for place in range(ended):  # below 0 after a signal: wait again
                 _, _, result, _ = _EVENT.unpack_from(self._events, place * _EVENT.size)
                 if result < 0:
                     errors.append(-result)
-            begun -= max(0, come)
+            begun -= max(0, ended)
         return errors
 
     def _call(self, number: int, *arguments: object) -> int:
@@ -98,7 +98,7 @@ _own = _Own()
 
 
 def _own_queue() -> _Queue | None:
-    """This thread's queue; None where there is no such thing here."""
+    """This thread's queue; None where the system has none."""
     if not _own.is_known:
         _own.is_known = True
         if _NUMBERS is not None:

@@ -1,11 +1,11 @@
-"""Sorted listings of folders, remembered for as long as the folder's own stamp says that nothing has changed.
+"""Sorted listings of folders, cached for as long as the folder's stamp is unchanged.
 
-Whoever adds or removes an entry, this process or any other program, changes the folder's inode, time of change or both:
-so a listing is compared with the folder on every use and is right at once, for every worker. Why, and what it costs:
+Any process or program that adds or removes an entry changes the folder's inode, time of change or both: so a listing is
+compared with the folder on every use and is right at once, for every worker. Reasons and cost:
 docs/decisions/0013-remember-folder-listings-by-their-stamp.md.
 
 The stamps are no finer than the kernel's clock tick, so a folder that has just changed may change again and look the
-same. A listing taken so soon after a change answers those who were waiting for it, and nobody after them.
+same. A listing taken so soon after a change is for those who were waiting for it, and is not cached.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ from authproxy.storage.driver import NotFound
 from authproxy.storage.filesystem.nonblocking import NotCached, stat_folder_cached
 from authproxy.storage.filesystem.thread_pool import ThreadPool
 
-# A change shows for sure where it comes this long after the one before, in nanoseconds. Linux stamps files by its tick,
-# 10 ms at the most.
+# A change is certain to show if it is this long after the one before, in nanoseconds. Linux stamps files by its tick,
+# at most 10 ms.
 SETTLES_AFTER_NS = 50_000_000
 
-# The same for file systems that know no fractions of a second, FAT's two seconds included.
+# The same for file systems without fractions of a second, FAT's two seconds included.
 SETTLES_AFTER_COARSE_NS = 2_100_000_000
 
-# What all listings of a driver may take. Measured: 32 MiB hold 100,000 tags five times over.
+# The most that all listings of a driver may take. Measured: 32 MiB hold 100,000 tags five times over.
 MAX_BYTES = 32 * 1024 * 1024
 
-# So many new names are put into their places one by one; above it all are sorted. Measured with 100,000 names.
+# Up to this many new names are inserted one by one; more, and all are sorted. Measured with 100,000 names.
 MAX_INSERTED = 200
 
 # Estimated, in bytes: a listing without its names, and a name without its letters (a str, and its place in the list).
@@ -41,11 +41,11 @@ _NAME_BYTES = 57
 
 
 class Stamp(NamedTuple):
-    """What changes when a folder does."""
+    """The inode and times of a folder, which change when its entries do."""
 
     inode: int
     modified_ns: int
-    changed_ns: int  # unlike `modified_ns` nobody can set it back
+    changed_ns: int  # unlike `modified_ns` it can't be set back
 
     @classmethod
     def of(cls, status: os.stat_result) -> "Stamp":
@@ -53,7 +53,7 @@ class Stamp(NamedTuple):
         return cls(status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
     def is_settled(self, now_ns: int) -> bool:
-        """Whether any change from `now_ns` on makes another stamp than this."""
+        """Whether any change from `now_ns` on is certain to change the stamp."""
         last = max(self.modified_ns, self.changed_ns)
         is_coarse = self.changed_ns % 1_000_000_000 == 0
         return now_ns - last >= (SETTLES_AFTER_COARSE_NS if is_coarse else SETTLES_AFTER_NS)
@@ -65,7 +65,7 @@ class Listing:
 
     stamp: Stamp
     names: list[str]
-    is_settled: bool  # it holds for as long as the folder has this stamp
+    is_settled: bool  # right for as long as the folder has this stamp
     size_bytes: int
 
 
@@ -78,8 +78,8 @@ class _Scan:
 class FolderLists:
     """The listings of a driver's folders: those used last, up to `max_bytes` (estimated) in all.
 
-    `now_ns` is the clock that the file system stamps by. A server of files whose clock is behind ours by more than
-    SETTLES_AFTER_NS would make fresh changes look old: keep both in step.
+    `now_ns` is the clock of the file system's stamps. A file server whose clock is behind ours by more than
+    SETTLES_AFTER_NS would make recent changes look old: synchronize both.
     """
 
     def __init__(
@@ -94,17 +94,17 @@ class FolderLists:
     async def names(self, folder: str, after: str, limit: int) -> list[str]:
         """The names in a folder that are greater than `after`, at most `limit`, in order; none where it is missing.
 
-        Names with a leading dot are left out. Does not suspend where the kernel has the folder's stamp in memory and
-        the listing is still right.
+        Without names with a leading dot. Does not suspend where the kernel has the folder's stamp in memory and the
+        listing is still right.
         """
-        names = self._at_hand(folder)
+        names = self._find_current(folder)
         if names is None:
-            names = await self._scanned(folder)
+            names = await self._scan(folder)
         first = bisect_right(names, after) if after else 0
         return names[first : first + limit]
 
-    def _at_hand(self, folder: str) -> list[str] | None:
-        """What is known to be right now; None where only a scan can tell."""
+    def _find_current(self, folder: str) -> list[str] | None:
+        """The names, if they are known to be right now; None where that takes a scan."""
         try:
             stamp = Stamp.of(stat_folder_cached(folder))
         except NotFound:
@@ -118,10 +118,10 @@ class FolderLists:
         self._kept.touch(folder)
         return kept.names
 
-    async def _scanned(self, folder: str) -> list[str]:
-        """The names as a scan finds them that began after this was called, or as they prove to be at hand meanwhile.
+    async def _scan(self, folder: str) -> list[str]:
+        """The names by a scan that began after this call, or as cached by an earlier one if they are right.
 
-        All that wait for a folder share the next scan: one runs at a time.
+        All callers that wait for a folder share the next scan: one runs at a time.
         """
         begun_before = self._begun
         while True:
@@ -130,7 +130,7 @@ class FolderLists:
             if scan.number > begun_before:
                 listing = scan.done.result()
                 return listing.names if listing is not None else []
-            names = self._at_hand(folder)
+            names = self._find_current(folder)
             if names is not None:
                 return names
 
@@ -138,7 +138,7 @@ class FolderLists:
         self._begun += 1
         done = self._workers.submit(partial(scan_folder, folder, self._kept.get(folder), self._now_ns))
         scan = self._scans[folder] = _Scan(self._begun, done)
-        done.add_done_callback(partial(self._finish, folder))  # before anybody waits: what it keeps is there for them
+        done.add_done_callback(partial(self._finish, folder))  # first, so that those who wait find what it caches
         return scan
 
     def _finish(self, folder: str, done: asyncio.Future[Listing | None]) -> None:
@@ -154,7 +154,7 @@ class FolderLists:
 def scan_folder(folder: str, kept: Listing | None, now_ns: Callable[[], int]) -> Listing | None:
     """List a folder, unless `kept` is still right. None where there is no such folder. Blocks: for a thread."""
     try:
-        # In this order: what changes from here on is either in the names, or makes another stamp.
+        # In this order: a change from here on is either in the names, or changes the stamp.
         now = now_ns()
         stamp = Stamp.of(os.stat(folder))
         if kept is not None and kept.stamp == stamp:
@@ -168,9 +168,9 @@ def scan_folder(folder: str, kept: Listing | None, now_ns: Callable[[], int]) ->
 
 
 def _sorted(present: set[str], before: list[str]) -> list[str]:
-    """The names that are listed, in order. Mostly few have changed, and putting these in place is much quicker.
+    """The names to list, in order. Mostly few have changed, and inserting these is much quicker than sorting all.
 
-    A leading dot marks what is half-written, or foreign; no repository and no tag begins with one.
+    A leading dot marks incomplete or foreign files; no repository and no tag begins with one.
     """
     added = [name for name in present.difference(before) if not name.startswith(".")]
     if len(added) > MAX_INSERTED:

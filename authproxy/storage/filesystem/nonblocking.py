@@ -1,8 +1,8 @@
-"""Opening files on the event loop, as long as the kernel has all that it needs in memory.
+"""Open files on the event loop, as long as the kernel has all that it needs in memory.
 
-A hand-over to a thread costs about ten times as much as opening a small file whose path is cached. `openat2` with
-RESOLVE_CACHED (Linux 5.12) gives up where it would have to ask the disk, as `preadv2` with RWF_NOWAIT does for content:
-so neither blocks the loop. Where the kernel or a sandbox does not offer it, everything goes to a thread.
+Handing over to a thread costs about ten times as much as opening a small file whose path is cached. `openat2` with
+RESOLVE_CACHED (Linux 5.12) fails where it would have to wait for the disk, as `preadv2` with RWF_NOWAIT does for
+content: so neither blocks the loop. Where the kernel or a sandbox does not offer it, everything goes to a thread.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-# PyDLL keeps the interpreter's lock: the call is shorter than giving it away and waiting to get it back.
+# PyDLL keeps the interpreter's lock: the call is shorter than releasing the lock and waiting for it again.
 _syscall = ctypes.PyDLL(None, use_errno=True).syscall
 _syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
 _syscall.restype = ctypes.c_long
@@ -34,21 +34,21 @@ _HOW_SIZE = ctypes.sizeof(_READ)
 
 
 class NotCached(Exception):
-    """It would have to wait for the disk: for a thread."""
+    """It would have to wait for the disk: do it in a thread."""
 
 
 def open_cached(path: str | Path) -> int:
-    """A descriptor to read from. Raises NotFound where there surely is nothing, and NotCached."""
+    """A descriptor to read from. Raises NotFound where there certainly is no file, and NotCached."""
     return _open(path, _READ_AT)
 
 
 def open_to_write_cached(path: str | Path) -> int:
-    """A descriptor to read and write a file that is there. Raises as `open_cached` does."""
+    """A descriptor to read and write an existing file. Raises as `open_cached` does."""
     return _open(path, _WRITE_AT)
 
 
 def read_cached(path: str | Path, max_bytes: int) -> bytes | None:
-    """All of a small file; None where there is none. Raises NotCached, also where it is over `max_bytes`."""
+    """The content of a small file; None where there is no file. Raises NotCached, also where it is over `max_bytes`."""
     try:
         descriptor = open_cached(path)
     except NotFound:
@@ -61,14 +61,14 @@ def read_cached(path: str | Path, max_bytes: int) -> bytes | None:
         if size and os.preadv(descriptor, [content], 0, os.RWF_NOWAIT) != size:
             raise NotCached
         return bytes(content)
-    except OSError:  # EAGAIN, or a file system that can't tell
+    except OSError:  # EAGAIN, or a file system without RWF_NOWAIT
         raise NotCached from None
     finally:
         os.close(descriptor)
 
 
 def size_cached(path: str | Path) -> int | None:
-    """The size of a file in bytes; None where there is none. Raises NotCached."""
+    """The size of a file in bytes; None where there is no file. Raises NotCached."""
     try:
         descriptor = open_cached(path)
     except NotFound:
@@ -80,7 +80,7 @@ def size_cached(path: str | Path) -> int | None:
 
 
 def stat_folder_cached(path: str) -> os.stat_result:
-    """What the kernel knows about a folder. Raises NotFound where there surely is no folder, and NotCached."""
+    """The status of a folder. Raises NotFound where there certainly is no folder, and NotCached."""
     descriptor = _open(path, _FOLDER_AT)
     try:
         return os.fstat(descriptor)

@@ -1,4 +1,4 @@
-"""Reading a file in pieces: from the page cache on the event loop, from the disk in a thread."""
+"""Read a file in pieces: from the page cache on the event loop, from the disk in a thread."""
 
 import os
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from authproxy.storage.filesystem.thread_pool import ThreadPool
 
 
 class FileReader:
-    """An open file. A piece that is in memory costs no hand-over; any other is read where it may block."""
+    """An open file. A piece that is in memory is read at once; any other in a thread."""
 
     def __init__(self, descriptor: int, size: int, workers: ThreadPool) -> None:
         self.size = size
@@ -19,7 +19,7 @@ class FileReader:
     async def pieces(self, first: int, length: int) -> AsyncIterator[bytearray]:
         """See `driver.Reader`."""
         for offset in range(first, first + length, PIECE_BYTES):
-            # Its own for each piece: whoever sends it may have to keep it for a while.
+            # A new buffer for each piece: its sender may have to keep it for a while.
             piece = bytearray(min(PIECE_BYTES, first + length - offset))
             taken = self._read_at_once(piece, offset)
             if taken < len(piece):  # the rest is on the disk
@@ -29,15 +29,15 @@ class FileReader:
             yield piece
 
     def _read_at_once(self, piece: bytearray, offset: int) -> int:
-        """How many bytes could be read without waiting for the disk."""
+        """Read without waiting for the disk. Returns how many bytes were read."""
         try:
             return os.preadv(self._descriptor, [piece], offset, os.RWF_NOWAIT)
-        except OSError:  # EAGAIN: not in memory; EOPNOTSUPP: a file system that can't tell. The thread meets the others
+        except OSError:  # EAGAIN: not in memory; EOPNOTSUPP: no RWF_NOWAIT here. The thread gets any other error again
             return 0
 
 
 def _read_rest(descriptor: int, rest: memoryview, offset: int) -> None:
-    """Fill all of `rest`; the system may give less at a time. Raises OSError where the file ends before."""
+    """Fill all of `rest`: one call may read only a part. Raises OSError where the file ends before."""
     while rest:
         count = os.preadv(descriptor, [rest], offset)
         if not count:

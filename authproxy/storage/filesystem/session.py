@@ -1,4 +1,4 @@
-"""The folder of an upload's session: its data file, locked while a request writes to it, and when it began."""
+"""The folder of an upload's session: its data file, locked while a request writes to it, and the time it began."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ from authproxy.storage.layout import UPLOAD_DATA, UPLOAD_STARTED
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session's folder with its data file open, and locked for us alone."""
+    """A session's folder with its data file open and locked."""
 
     folder: str
     descriptor: int
@@ -23,11 +23,11 @@ class Session:
 
     @property
     def data(self) -> str:
-        """Where its bytes are."""
+        """The path of its data file."""
         return f"{self.folder}/{UPLOAD_DATA}"
 
     def is_plain(self) -> bool:
-        """Nothing but our own two files is in the folder: CNCF Distribution, where it took part, leaves more."""
+        """Whether the folder contains only our own two files: CNCF Distribution, if it served it, adds more."""
         return set(os.listdir(self.folder)) <= {UPLOAD_DATA, UPLOAD_STARTED}
 
     def close(self) -> None:
@@ -36,9 +36,9 @@ class Session:
 
 
 def create_session(folder: str, started: str) -> Session:
-    """Make a session's folder, which is not synced: it outlives the process, not a power cut. Blocks.
+    """Make a session's folder, which is not synced: it outlives the process, but not a power cut. Blocks.
 
-    The folders above it become durable, because the content's link will be there.
+    The folders above it become durable, because the content's link will be below them.
     """
     if changed := durable.make_folders(folder)[:-1]:
         durable.sync(folders=changed)
@@ -51,7 +51,7 @@ def create_session(folder: str, started: str) -> Session:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         _write_new(f"{folder}/{UPLOAD_STARTED}", started.encode())
-    except BaseException:  # nobody would ever come back to it
+    except BaseException:  # no client will ever continue it
         os.close(descriptor)
         drop_session(folder)
         raise
@@ -59,7 +59,7 @@ def create_session(folder: str, started: str) -> Session:
 
 
 def take_session(folder: str) -> Session | None:
-    """Open and lock a session. None: somebody else holds it. Blocks. Raises NotFound."""
+    """Open and lock a session. None: another request holds it. Blocks. Raises NotFound."""
     try:
         descriptor = os.open(f"{folder}/{UPLOAD_DATA}", os.O_RDWR | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -68,12 +68,12 @@ def take_session(folder: str) -> Session | None:
 
 
 def take_session_cached(folder: str) -> Session | None:
-    """`take_session`, which does not wait for the disk. Raises NotFound, NotCached."""
+    """`take_session` without waiting for the disk. Raises NotFound, NotCached."""
     return _lock(folder, open_to_write_cached(f"{folder}/{UPLOAD_DATA}"), size_cached)
 
 
 def drop_session(folder: str) -> None:
-    """Remove a session's folder. Not synced: one that comes back after a power cut does no harm."""
+    """Remove a session's folder. Not synced: a folder that reappears after a power cut does no harm."""
     try:
         for name in (UPLOAD_DATA, UPLOAD_STARTED):
             with suppress(FileNotFoundError):
@@ -84,7 +84,7 @@ def drop_session(folder: str) -> None:
 
 
 def find_size(path: str) -> int | None:
-    """The size of a file in bytes; None where there is none."""
+    """The size of a file in bytes; None where there is no file."""
     try:
         return os.stat(path).st_size
     except (FileNotFoundError, NotADirectoryError):
@@ -92,11 +92,11 @@ def find_size(path: str) -> int | None:
 
 
 def _lock(folder: str, descriptor: int, size_of: Callable[[str], int | None]) -> Session | None:
-    """Lock an open data file, or close it: None where somebody else holds it."""
+    """Lock an open data file, or close it: None where another request holds it."""
     is_ours, size = False, None
     try:
         is_ours = _try_lock(descriptor)
-        # Who held it may have moved the file into place, or dropped it, while we were opening it.
+        # Its holder may have moved the file into place, or dropped it, while we were opening it.
         size = size_of(f"{folder}/{UPLOAD_DATA}") if is_ours else None
     finally:
         if size is None:

@@ -1,4 +1,4 @@
-"""Threads for what blocks: a bounded pool for a driver, and a lane in it for the jobs of one upload."""
+"""Threads for blocking work: a bounded pool for a driver, and a lane in it for the jobs of one upload."""
 
 import asyncio
 import errno
@@ -18,21 +18,21 @@ T = TypeVar("T")
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
-# What a thread takes next; None ends it.
+# The jobs that threads take; None ends a thread.
 _Jobs: TypeAlias = SimpleQueue[Callable[[], object] | None]
 
 
 class ThreadPool:
-    """A bounded pool of threads. Faults of the machine leave it as answers that a client understands.
+    """A bounded pool of threads. It turns faults of the machine into errors that a client understands.
 
-    `folder` is what its jobs are about, for the log.
+    `folder` is the folder that its jobs work on, for the log.
 
-    For one event loop at a time. `concurrent.futures` does the same for twice the processor time: its futures can be
-    waited for from threads too, which nobody does here. The threads end with `close`, or when nobody has the pool.
+    For one event loop at a time. `concurrent.futures` does the same for twice the processor time: threads too can wait
+    for its futures, which is not needed here. The threads end with `close`, or when the pool is garbage-collected.
     """
 
     def __init__(self, threads: int, folder: str = "") -> None:
-        self._most = threads
+        self._max_threads = threads
         self._folder = folder
         self._threads: list[threading.Thread] = []
         self._under_way = 0
@@ -40,11 +40,11 @@ class ThreadPool:
         weakref.finalize(self, _stop, self._jobs, self._threads)
 
     def submit(self, job: Callable[[], T]) -> asyncio.Future[T]:
-        """Begin a job. Cancel nothing but your waiting for it: wait with `asyncio.wait`, or use `run`."""
+        """Begin a job. Never cancel its future: wait with `asyncio.wait`, or use `run`."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._under_way += 1
-        if self._under_way > len(self._threads) and len(self._threads) < self._most:
+        if self._under_way > len(self._threads) and len(self._threads) < self._max_threads:
             self._add_thread()
         self._jobs.put(
             partial(
@@ -57,7 +57,7 @@ class ThreadPool:
         return future
 
     async def run(self, job: Callable[[], T], *, discard: Callable[[T], object] | None = None) -> T:
-        """Do a job and wait for it. Cancelled: it ends by itself, and `discard` gets the result that nobody took."""
+        """Do a job and wait for it. Cancelled: the job runs to its end, and `discard` gets its result."""
         future = self.submit(job)
         try:
             return await asyncio.shield(future)
@@ -89,7 +89,7 @@ class ThreadPool:
 
 
 class Lane:
-    """Jobs that belong together: one at a time, in order. A job's error is raised to whoever comes next, each time."""
+    """Jobs that belong together: one at a time, in order. A job's error is raised by each later call too."""
 
     def __init__(self, workers: ThreadPool) -> None:
         self._workers = workers
@@ -97,7 +97,7 @@ class Lane:
 
     @property
     def is_idle(self) -> bool:
-        """No job is under way, and none has failed."""
+        """No job is running, and the last one has not failed."""
         return self._job is None or (self._job.done() and self._job.exception() is None)
 
     @property
@@ -106,33 +106,33 @@ class Lane:
         return self._job is not None and self._job.done() and self._job.exception() is not None
 
     async def start(self, job: Callable[[], object]) -> None:
-        """Begin a job once the one before has ended; don't wait for its end. Cancelled: it was not begun."""
+        """Begin a job once the one before has ended; don't wait for its end. Cancelled: it does not begin."""
         await self.settle()
         self._job = self._workers.submit(job)
 
     async def run(self, job: Callable[[], T]) -> T:
-        """Do a job once the one before has ended, and wait for it. Cancelled: it ends by itself."""
+        """Do a job once the one before has ended, and wait for it. Cancelled: a job that has begun runs to its end."""
         await self.settle()
         self._job = future = self._workers.submit(job)
         await asyncio.wait([future])
         return future.result()
 
     async def settle(self) -> None:
-        """Wait until no job is under way. Raises the last one's error."""
+        """Wait until no job is running. Raises the last one's error."""
         if self._job is not None:
             if not self._job.done():
                 await asyncio.wait([self._job])
             self._job.result()
 
     async def drain(self) -> None:
-        """Wait until no job is under way, and forget how the last one ended."""
+        """Wait until no job is running, and ignore how the last one ended."""
         if self._job is not None:
             await asyncio.wait([self._job])
             self._job.exception()
             self._job = None
 
     async def finally_do(self, release: Callable[[], None]) -> None:
-        """`drain`, then `release`, in every case: also where the waiting is cancelled."""
+        """`drain`, then `release`, even if the waiting is cancelled."""
         if self._job is None or self._job.done():
             release()
             return
@@ -142,7 +142,7 @@ class Lane:
 
 def _work(jobs: _Jobs) -> None:
     while (job := jobs.get()) is not None:
-        with suppress(RuntimeError):  # the event loop that wanted to know is closed
+        with suppress(RuntimeError):  # the event loop that waits for the result is closed
             job()
         del job  # it may hold the pool itself
 
@@ -158,16 +158,16 @@ def _stop(jobs: _Jobs, threads: list[threading.Thread]) -> None:
     threads.clear()
 
 
-def _do(job: Callable[[], T], folder: str, tell: Callable[[T | None, BaseException | None], object]) -> None:
+def _do(job: Callable[[], T], folder: str, report: Callable[[T | None, BaseException | None], object]) -> None:
     try:
-        result = _answering(job, folder)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, whoever waits gets it
-        tell(None, error)
+        result = _with_known_errors(job, folder)
+    except BaseException as error:  # noqa: BLE001 - any error goes to the caller that waits
+        report(None, error)
     else:
-        tell(result, None)
+        report(result, None)
 
 
-def _answering(job: Callable[[], T], folder: str) -> T:
+def _with_known_errors(job: Callable[[], T], folder: str) -> T:
     try:
         return job()
     except OSError as error:

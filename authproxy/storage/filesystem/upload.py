@@ -17,16 +17,16 @@ from authproxy.storage.filesystem.write_buffer import Buffers, WriteBuffer
 from authproxy.storage.layout import ROOT, UPLOAD_STARTED, StorePath
 from authproxy.storage.running_digest import RunningDigest
 
-# What one thread's job reads for a digest, in bytes, before it looks whether somebody still wants it; and in one step.
+# Bytes that one job of a thread reads for a digest, so that an upload that is left stops it; and bytes in one step.
 REHASH_BYTES = 64 * 1024 * 1024
 REHASH_STEP_BYTES = 1024 * 1024
 
-# What came of an upload at its end, in bytes, is hashed without a thread where it is no more.
+# The last bytes of an upload are hashed without a thread if there are no more than these.
 HASH_AT_ONCE_BYTES = 64 * 1024
 
-# After so many bytes the disk is asked to begin with them, so that little is left for the commit to wait for. Measured
+# After this many bytes the system is asked to begin writing them to disk, so that the commit waits for few. Measured
 # on 256 MiB: the commit takes 20 ms instead of 140, the whole upload a seventh less. On 32 MiB the last sync takes
-# 15 ms without it, 2 ms with 8 MiB and 0.2 ms with 4 MiB; below that the asking itself takes longer.
+# 15 ms without it, 2 ms with 8 MiB and 0.2 ms with 4 MiB; below that the call itself takes longer.
 WRITE_BACK_BYTES = 4 * 1024 * 1024
 
 
@@ -91,9 +91,9 @@ class FileUpload:
             await self._lane.run(self._remove)
 
     async def close(self) -> None:
-        """Leave the session: what was accepted goes to the file, then the next request may take it.
+        """Leave the session: accepted bytes are written to the file, then the next request may open it.
 
-        Raises again what a thread's job has raised.
+        Raises the error of a thread's job again.
         """
         try:
             if not self.is_finished:
@@ -106,7 +106,7 @@ class FileUpload:
 
     def _append(self, data: memoryview) -> None:
         durable.write_at(self._session.descriptor, data, self._written)
-        if self.running.offset == self._written:  # hashed right after, while it is in the processor's cache
+        if self.running.offset == self._written:  # hash it now, while it is in the processor's cache
             self.running.update(data)
         done = self._written // WRITE_BACK_BYTES * WRITE_BACK_BYTES
         self._written += len(data)
@@ -114,7 +114,7 @@ class FileUpload:
             durable.begin_write_back(self._session.descriptor, done, self._written - done)
 
     async def _hash_rest(self, algorithms: Collection[str]) -> dict[str, Digest]:
-        """Read what the running digest has not seen; all of it for algorithms that it lacks."""
+        """Read what the running digest has not seen; everything for algorithms that it does not compute."""
         await self._catch_up(self.running)
         if lacking := self.running.lacking(algorithms):
             fresh = RunningDigest(lacking)
@@ -137,7 +137,7 @@ class FileUpload:
             running.update(buffer[:count])
 
     def _place(self, rest: memoryview, target: StorePath, links: Mapping[StorePath, bytes]) -> None:
-        """Put the file in its place, with the rest of it. From the rename on it is there, whatever happens to us."""
+        """Append the rest of the file and put it in its place. After the rename it is there, even if we are killed."""
         if rest:
             self._append(rest)
         with Batch(self._root, self._locks, self._changes) as batch:
@@ -156,7 +156,7 @@ class FileUpload:
             batch.settle()
 
     def _leave(self, data: Draft) -> None:
-        """Remove what is left of the session."""
+        """Remove the remains of the session."""
         if data.has_moved_folder:
             with suppress(FileNotFoundError):
                 os.unlink(f"{data.folder}/{UPLOAD_STARTED}")

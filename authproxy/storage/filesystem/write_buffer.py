@@ -1,7 +1,7 @@
-"""Small pieces gathered into large buffers: a thread works on one while the event loop fills the other.
+"""Gather small pieces into large buffers: a thread works on one while the event loop fills the other.
 
-A hand-over to a thread costs the same for a byte as for half a megabyte, so pieces as they come from a socket are
-copied together once; a piece that is large itself is handed over as it is.
+Handing over to a thread costs the same for a byte as for half a megabyte, so pieces from a socket are copied together
+once; a piece that is large itself is handed over without a copy.
 """
 
 from collections.abc import Callable
@@ -10,28 +10,28 @@ from functools import partial
 from authproxy.storage.driver import Piece
 from authproxy.storage.filesystem.thread_pool import Lane
 
-# Two of them belong to an upload that is being written. Measured: 256 to 512 KiB are the quickest.
+# An upload has two while it is written. Measured: 256 to 512 KiB are the quickest.
 BUFFER_BYTES = 512 * 1024
 
-# A piece of so many bytes is worth a hand-over of its own, and more than copying it.
+# A piece of this many bytes is handed over on its own: copying it would cost more.
 DIRECT_BYTES = 256 * 1024
 
-# Buffers that wait for the next upload, in all of a driver.
+# Unused buffers that a driver keeps for the next upload.
 MAX_SPARE = 8
 
 
 class Buffers:
-    """Buffers to use again: fresh ones would have to be filled with zeros first."""
+    """Buffers to reuse: new ones would be filled with zeros first."""
 
     def __init__(self) -> None:
         self._spare: list[bytearray] = []
 
     def take(self) -> bytearray:
-        """A buffer of BUFFER_BYTES with anything in it."""
+        """A buffer of BUFFER_BYTES with arbitrary content."""
         return self._spare.pop() if self._spare else bytearray(BUFFER_BYTES)
 
     def give(self, buffer: bytearray) -> None:
-        """Hand one back. Nobody may use it any more."""
+        """Give one back. It may not be used any more."""
         if len(self._spare) < MAX_SPARE:
             self._spare.append(buffer)
 
@@ -46,17 +46,17 @@ class WriteBuffer:
         self._consume = consume
         self._filling: bytearray | None = None
         self._filled = 0
-        self._lent: bytearray | None = None  # with the thread, or back from it
+        self._lent: bytearray | None = None  # in use by the thread, or back from it
 
     @property
     def waiting(self) -> memoryview:
-        """What is gathered and not handed over. Good until the next call."""
+        """Gathered bytes that are not handed over yet. Valid until the next call."""
         return memoryview(self._filling)[: self._filled] if self._filling is not None else memoryview(b"")
 
     async def write(self, piece: Piece) -> None:
-        """Take a piece. Waits while the thread is a whole buffer behind. Cancelled: `accepted` says what was taken.
+        """Accept a piece. Waits while the thread is a whole buffer behind. Cancelled: `accepted` says how much was.
 
-        One of DIRECT_BYTES or more is not copied: it must stay as it is until `flush`, or its like, has returned.
+        A piece of DIRECT_BYTES or more is not copied: it must not change until `flush` or `take` has returned.
         """
         if len(piece) >= DIRECT_BYTES:
             if self._filled:
@@ -74,20 +74,20 @@ class WriteBuffer:
                 await self._hand_over()
 
     async def take(self) -> memoryview:
-        """Wait until all that was handed over is consumed, and get the rest, for a job that the caller starts next."""
+        """Wait until all that was handed over is consumed; returns the rest, for a job that the caller starts next."""
         await self._lane.settle()
         waiting = self.waiting
         self._filled = 0
         return waiting
 
     async def flush(self) -> None:
-        """Wait until everything taken has been consumed."""
+        """Wait until everything accepted is consumed."""
         if self._filled:
             await self._hand_over()
         await self._lane.settle()
 
     def release(self) -> None:
-        """Give the buffers back. No job may be under way."""
+        """Give the buffers back. No job may be running."""
         for buffer in (self._filling, self._lent):
             if buffer is not None:
                 self._buffers.give(buffer)
@@ -106,5 +106,5 @@ class WriteBuffer:
     async def _hand_over(self) -> None:
         assert self._filling is not None
         await self._lane.start(partial(self._consume, memoryview(self._filling)[: self._filled]))
-        # The lane had ended the job before, so the buffer that was lent is free to be filled.
+        # `start` waited for the job before, so the lent buffer is free again.
         self._filling, self._lent, self._filled = self._lent, self._filling, 0

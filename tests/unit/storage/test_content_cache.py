@@ -41,7 +41,7 @@ def test_what_was_read_is_found_until_it_changes(tmp_path: Path) -> None:
     assert known.find("a") is None
     assert known.read("a", Shelf(a=b"1")) == b"1"
     assert known.find("a") == b"1"
-    changes.tell("a")
+    changes.renew("a")
     assert known.find("a") is None
 
 
@@ -58,7 +58,7 @@ def test_a_change_while_it_is_read_makes_it_old(tmp_path: Path) -> None:
     known, changes, _ = remembered(tmp_path)
 
     def read(path: str) -> bytes:
-        changes.tell(path)
+        changes.renew(path)
         return b"from before"
 
     known.read("a", read)
@@ -108,7 +108,7 @@ def test_a_test_for_later_holds_until_a_change_or_two_seconds(tmp_path: Path) ->
         known.read(path, shelf)
     still = known.content_check(both)
     assert still is not None
-    changes.tell("b")
+    changes.renew("b")
     assert not still()
 
 
@@ -123,7 +123,7 @@ def test_a_folder_is_unchanged_until_something_in_it_changes_or_a_second_has_pas
     known, changes, clock = remembered(tmp_path)
     unchanged = known.folder_check("a/_manifests/tags")
     assert unchanged()
-    changes.tell("a/_manifests/tags/v1/current/link")
+    changes.renew("a/_manifests/tags/v1/current/link")
     assert not unchanged()
     unchanged = known.folder_check("a/_manifests/tags")
     clock.seconds += 1.1
@@ -133,18 +133,18 @@ def test_a_folder_is_unchanged_until_something_in_it_changes_or_a_second_has_pas
 def test_every_mark_changes_where_anything_may_have(tmp_path: Path) -> None:
     changes = ChangeMarks(tmp_path / "changes")
     before = [changes.mark(str(number)) for number in range(MARKS)]
-    changes.tell_all()
+    changes.renew_all()
     assert not any(mark == changes.mark(str(number)) for number, mark in enumerate(before))
 
 
-def tell(file: Path) -> None:
-    ChangeMarks(file).tell("a")
+def renew(file: Path) -> None:
+    ChangeMarks(file).renew("a")
 
 
 def test_a_change_is_told_to_other_processes(tmp_path: Path) -> None:
     known, _, _ = remembered(tmp_path)
     known.read("a", Shelf(a=b"1"))
-    process = multiprocessing.get_context("spawn").Process(target=tell, args=(tmp_path / "changes",))
+    process = multiprocessing.get_context("spawn").Process(target=renew, args=(tmp_path / "changes",))
     process.start()
     process.join(30)
     assert process.exitcode == 0
@@ -154,7 +154,7 @@ def test_a_change_is_told_to_other_processes(tmp_path: Path) -> None:
 def test_where_no_file_can_be_made_the_marks_are_this_process_s(tmp_path: Path) -> None:
     changes = ChangeMarks(tmp_path / "missing" / "changes")
     before = changes.mark("a")
-    changes.tell("a")
+    changes.renew("a")
     assert changes.mark("a") != before
 
 
