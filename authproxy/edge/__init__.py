@@ -1,1 +1,1 @@
-"""One pass over every request: who speaks, what is asked, may they, how it went. Cannot tell the backends apart."""
+"""One pass over every request: who asks, for what, may they, how it went. Does not know which backend is behind."""

@@ -1,4 +1,4 @@
-"""One line for each request: who, what, how it went. Queries and credentials are never in it."""
+"""The access log, one line per request: who, what, how it went. It never has queries or credentials."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,15 +13,15 @@ EVENT = "request"
 TEXTS = ("client", "user", "method", "path")
 NUMBERS = ("status", "bytes", "ms", "request_id")  # the id needs no quotes either
 
-# How long a line waits for others, in seconds.
+# How long a line waits for other lines, in seconds.
 GATHER_S = 0.02
 
-# The values of TEXTS in a tuple, then those of NUMBERS, to a line without its end.
+# From the values of TEXTS in a tuple, then those of NUMBERS, to a line without its line break.
 Renderer: TypeAlias = Callable[..., str]
 
 
 class AccessLog:
-    """Writes the lines of 20 ms together: a system call for each would cost more than the line."""
+    """Writes the lines of 20 ms together: a system call for each line would cost more than the line."""
 
     def __init__(self, render: Renderer, writer: LineWriter) -> None:
         self._render = render
@@ -41,12 +41,12 @@ class AccessLog:
                     excerpt(scope["method"]),
                     excerpt(scope["path"]),
                 ),
-                served.status,  # 0: the client went away before an answer
+                served.status,  # 0: the client disconnected before a response
                 served.sent,
                 round(served.seconds * 1000, 1),
                 scope.get(REQUEST_ID, ""),
             )
-        except Exception:  # noqa: BLE001 - the line is lost, not the connection that it is about
+        except Exception:  # noqa: BLE001 - better to lose the line than its connection
             self._writer.lose()
             return
         self._lines.append(line)
@@ -56,7 +56,7 @@ class AccessLog:
             asyncio.get_running_loop().call_later(GATHER_S, self._write)
 
     async def close(self) -> None:
-        """Write what was gathered; the lines of requests that end now, broken off, are written at once."""
+        """Write the waiting lines; from now on each line is written at once, for requests that are cut off."""
         self._is_closed = True
         self._write()
 

@@ -1,4 +1,4 @@
-"""Audit events of requests below /v2/: refused requests, and logins that came with them."""
+"""Audit events of requests below /v2/: refused requests, and refused logins."""
 
 from authproxy.access import Grant
 from authproxy.asgi import GRANT, ROUTE, App, Receive, Scope, Send
@@ -12,9 +12,9 @@ from authproxy.route import Route
 
 
 class AuditRefusals:
-    """Record what the layers behind refuse, and let it pass.
+    """Record the refusals of the inner layers, and raise them again.
 
-    A request without credentials is no refusal: that is how every client finds out where tokens are given.
+    A refused request without credentials is not recorded: every client learns in this way where to get tokens.
     """
 
     def __init__(self, app: App, *, record: Record) -> None:
@@ -22,7 +22,7 @@ class AuditRefusals:
         self.record = record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and look at what is raised."""
+        """Pass on, and record a refusal."""
         try:
             await self.app(scope, receive, send)
         except (Denied, Unauthorized) as exc:
@@ -42,7 +42,7 @@ def _event(scope: Scope, credentials: Credentials, error: RegistryError) -> Even
         asked=route.needs if route is not None else (),
         token_id=grant.token_id if grant is not None else "",
         verdicts=_verdicts(credentials, grant, route, error.__cause__),
-        # Why a token proves nothing is not the client's to know.
+        # The cause, why a token is invalid, is for operators; the client does not get it.
         reason=f"{error}: {error.__cause__}" if error.__cause__ else str(error),
         method=scope["method"],
         path=scope["path"],
@@ -50,7 +50,7 @@ def _event(scope: Scope, credentials: Credentials, error: RegistryError) -> Even
 
 
 def _who(credentials: Credentials, grant: Grant | None) -> Principal:
-    """All of a caller who brought a password. Of one with a token the name: groups are in the line of its issue."""
+    """The caller, complete if they sent a password. With a token, only the name: its issue's event has the groups."""
     if isinstance(credentials, Basic):
         return grant.holder if grant is not None and grant.holder is not None else Principal(credentials.user)
     return Principal(grant.subject if grant is not None else "")
@@ -59,7 +59,7 @@ def _who(credentials: Credentials, grant: Grant | None) -> Principal:
 def _verdicts(
     credentials: Credentials, grant: Grant | None, route: Route | None, cause: BaseException | None
 ) -> tuple[Verdict, ...]:
-    """What the policies said just now: of what no scope can say, and with a password, which has no token, of all."""
+    """The decisions made for this request: those that no scope can express; with a password, all of them."""
     if isinstance(cause, RefusedByRule):
         reason = "" if cause.rule else str(cause)
         return (Verdict(cause.access, allowed=False, rule=cause.rule, reason=reason, tag=cause.tag or ""),)

@@ -1,7 +1,7 @@
-"""Let through the requests whose credentials grant all that their route needs.
+"""Authorization: lets requests pass whose credentials grant all accesses that their route needs.
 
-One layer reads the route and checks the credentials, in this order: who asks must be known before anything about the
-path is answered, so that every path below /v2/ looks alike from outside.
+One layer parses the route and checks the credentials, and refuses bad credentials before it answers anything about the
+path, so that without credentials every path below /v2/ looks alike.
 """
 
 from collections.abc import Awaitable, Iterable, Sequence
@@ -37,28 +37,28 @@ from authproxy.route import Kind, Route, parse_route
 
 log = structlog.get_logger(__name__)
 
-# Repositories in which a mount that names none is looked for. Clients ask for one or two.
+# The maximum of repositories in which a mount without a source looks for its blob. Clients ask for one or two.
 MAX_MOUNT_SOURCES = 32
 
-# A fact of a request: what its Authorization header says.
+# A fact of a request: its parsed Authorization header.
 _CREDENTIALS = "authproxy.credentials"
 
 
 class TokenVerifier(Protocol):
-    """Reads bearer tokens."""
+    """Verifies bearer tokens."""
 
     def verify(self, bearer: Bearer) -> Grant:
-        """What its token grants. Raises InvalidToken, and ExpiredToken where only its time is over."""
+        """The token's grant. Raises InvalidToken; ExpiredToken if the token is expired and otherwise valid."""
 
 
 class Authenticator(Protocol):
-    """Knows users by name and password."""
+    """Authenticates users by name and password."""
 
     async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
-        """Who they are, asked from the address `client`, or None.
+        """The user with this name and password, or None. `client` is the address of the caller.
 
-        Raises TooManyRequests if checking can't be done in time; Unavailable if a source of users cannot be asked;
-        CredentialsRefused with a reason for the client.
+        Raises TooManyRequests if checking can't be done in time; Unavailable if an identity source cannot be asked;
+        CredentialsRefused with a reason that the client may see.
         """
 
 
@@ -66,40 +66,40 @@ class AccessPolicies(Protocol):
     """Decides what a caller may do."""
 
     def granted(self, principal: Principal, accesses: Iterable[Access], view: ClientView) -> frozenset[Access]:
-        """Those of `accesses` that the rules allow to a request from there."""
+        """Those of `accesses` that the rules allow for a request from `view`."""
 
 
 class Users(Protocol):
-    """Knows who still exists."""
+    """Finds users by name."""
 
     async def find(self, name: str) -> Principal | None:
-        """The enabled user as of now, or None. Raises Unavailable if a source of users cannot be asked."""
+        """The user, if enabled now, or None. Raises Unavailable if an identity source cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """What the rules in force deny of what a token lacks. Empty: a new token would hold it all."""
+    """The missing accesses that the rules in force deny. Empty: a new token would grant them all."""
 
     accesses: tuple[Access, ...]
     reason: str | None = None  # a sentence of the rule's author
 
 
 class Reasons(Protocol):
-    """Knows what somebody may not do, and why."""
+    """Explains why an access is denied."""
 
     async def deny(self, subject: str, lacking: Sequence[Access], view: ClientView) -> Denial:
-        """What of `lacking` the rules deny to this subject, "" being anonymous."""
+        """Those of `lacking` that the rules deny to this subject; "" is anonymous."""
 
 
 class BasicAccess:
-    """Name and password, sent straight to /v2/: decided for each request by the same policies as a token."""
+    """Name and password, sent directly to /v2/: the same policies as for tokens decide on each request."""
 
     def __init__(self, authenticator: Authenticator, policies: AccessPolicies) -> None:
         self.authenticator = authenticator
         self.policies = policies
 
     async def grant(self, credentials: Basic, wanted: Iterable[Access], view: ClientView) -> Grant | None:
-        """What of `wanted` the caller may do, or None where the password is wrong."""
+        """A grant of those of `wanted` that the caller may have, or None if the password is wrong."""
         principal = await self.authenticator.authenticate(credentials.user, credentials.password, view.client)
         if principal is None:
             return None
@@ -107,7 +107,7 @@ class BasicAccess:
 
 
 class ParseRoute:
-    """Put the request's Route into its scope; with no authorization behind it, this is an open registry."""
+    """Put the request's Route into its scope; used instead of `Authorize` in an open registry."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -121,9 +121,10 @@ class ParseRoute:
 class Authorize:
     """Check a request against its credentials and put Route and Grant into its scope.
 
-    `verifier` None: bearer tokens prove nothing here; `basic` None: passwords do not. The token that opened an upload
-    session is good for that session until it ends, however old the token is: a push never dies of its token's age. It
-    does once its subject is removed or disabled; `users` None: the tokens are another server's, which alone knows that.
+    `verifier` None: bearer tokens are not accepted; `basic` None: passwords are not. The token that opened an upload
+    session is accepted for that session until the session ends, even if the token expires: no push fails because its
+    token expired. It fails once its subject is removed or disabled, unless `users` is None: the tokens are another
+    server's, and only that server knows its users.
     """
 
     def __init__(
@@ -146,7 +147,7 @@ class Authorize:
         self.users = users
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Who, then what, then may they."""
+        """Parse the route, check the credentials, then compare what is granted with what is needed."""
         if scope["method"] == "OPTIONS":  # a CORS preflight carries no credentials
             await respond(send, 204, [("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")])
             return
@@ -154,7 +155,7 @@ class Authorize:
         refusal: RegistryError | None = None
         try:
             route = parse_route(scope["method"], scope["raw_path"], scope["query_string"])
-            scope[ROUTE] = route  # for those who note what became of a request that is refused
+            scope[ROUTE] = route  # for the layers that record a refusal
         except RegistryError as exc:
             refusal = exc
         credentials = credentials_of(scope)
@@ -166,7 +167,7 @@ class Authorize:
         if lacking := grant.lacks(route.needs):
             is_basic = isinstance(credentials, Basic)
             message = await self._say_why(grant, lacking, scope[CLIENT_VIEW], by_token=not is_basic)
-            if is_basic:  # decided just now by the policies: no better token would help
+            if is_basic:  # the policies decided just now: no token would grant more
                 raise Denied(message)
             raise self._unauthorized(scope[CLIENT_VIEW], route.needs, "insufficient_scope", message)
         if route.kind is Kind.UPLOADS:
@@ -174,11 +175,11 @@ class Authorize:
         await self.app(scope, receive, send)
 
     async def _say_why(self, grant: Grant, lacking: tuple[Access, ...], view: ClientView, *, by_token: bool) -> str:
-        if by_token and self.reasons is None:  # what its subject may do is another server's secret
+        if by_token and self.reasons is None:  # only the other server knows what the subject may do
             return f"this token does not allow you to {_in_words(lacking)}"
         denial = Denial(lacking) if self.reasons is None else await self.reasons.deny(grant.subject, lacking, view)
         if by_token and not denial.accesses:
-            return f"this token does not allow you to {_in_words(lacking)}, but a new one for that would"
+            return f"this token does not allow you to {_in_words(lacking)}, but a new token for that would"
         message = f"{grant.subject or 'anonymous'} may not {_in_words(denial.accesses or lacking)}"
         return f"{message}: {denial.reason}" if denial.reason else message
 
@@ -202,7 +203,7 @@ class Authorize:
             case Basic() if self.basic is not None:
                 return await self._log_in(self.basic, credentials, wanted, view)
             case Basic() | Bearer() | Malformed():
-                raise self._unauthorized(view, wanted, "invalid_token", "these credentials are of no use here")
+                raise self._unauthorized(view, wanted, "invalid_token", "these credentials are not supported here")
 
     async def _log_in(
         self, basic: BasicAccess, credentials: Basic, wanted: tuple[Access, ...], view: ClientView
@@ -218,13 +219,13 @@ class Authorize:
         return grant
 
     def _opened(self, scope: Scope, route: Route | None) -> bool:
-        """Whether the credentials opened the upload session that is asked for; `SignSessions` looks at all else."""
+        """Whether these credentials opened the upload session of the request; `SignSessions` checks everything else."""
         claim = self.sessions.read(route) if route is not None else None
         authorization = find_header(scope["headers"], b"authorization") or ""
         return claim is not None and self.sessions.was_opened_with(claim, authorization)
 
     async def _still_exists(self, subject: str) -> bool:
-        """Whether a subject was neither removed nor disabled since; that of an anonymous token always exists."""
+        """Whether a subject exists and is enabled. The subject of an anonymous token always is."""
         return not subject or self.users is None or await self.users.find(subject) is not None
 
     def _refused(self, reason: str, view: ClientView, needs: tuple[Access, ...]) -> Unauthorized:
@@ -238,7 +239,7 @@ class Authorize:
 
 
 def credentials_of(scope: Scope) -> Credentials:
-    """What the `Authorization` header of a request says, read once."""
+    """The credentials in the `Authorization` header of a request, parsed once."""
     known = facts(scope)
     if _CREDENTIALS not in known:
         known[_CREDENTIALS] = parse_authorization(find_header(scope["headers"], b"authorization"))
@@ -247,17 +248,17 @@ def credentials_of(scope: Scope) -> Credentials:
 
 
 def _wanted(route: Route) -> tuple[Access, ...]:
-    """What a request needs, and what it would like: to read the sources of a mount, without which it is an upload."""
+    """The accesses that a request needs, and `pull` on the sources of a mount, without which it is a plain upload."""
     sources = route.mount.sources or () if route.mount is not None else ()
     return (*route.needs, *map(pull, sources))
 
 
 def _allow_mount(scope: Scope, route: Route, grant: Grant) -> Route:
-    """Leave the mount of an upload in place only where its source may be pulled; a plain upload is always allowed.
+    """Keep the mount of an upload only if the caller may pull its source; a plain upload is always allowed.
 
-    One that names no source is left to a backend of our own, which gets the only sources that it may look in. The
-    query that a backend may forward has lost it: another registry can't know what this caller may pull. A source that
-    is not readable looks like one that does not exist (CVE-2024-39897).
+    A mount without a source is kept for our own backend, with the only sources in which it may look. It is removed
+    from the query that a backend may forward: another registry can't know what this caller may pull. A source that is
+    not readable looks like one that does not exist (CVE-2024-39897).
     """
     if route.mount and route.mount.sources and not grant.lacks(tuple(map(pull, route.mount.sources))):
         return route
@@ -269,11 +270,11 @@ def _allow_mount(scope: Scope, route: Route, grant: Grant) -> Route:
 
 
 def _readable(grant: Grant) -> tuple[Repository, ...]:
-    """The repositories that a grant names for pulling, in order; MAX_MOUNT_SOURCES at most."""
+    """The repositories that a grant allows to pull, sorted; at most MAX_MOUNT_SOURCES."""
     names = sorted({access.name for access in grant.allowed if access.type == "repository"})
     found: list[Repository] = []
     for name in names:
-        with suppress(NameInvalid):  # a foreign token server may name what is no repository here
+        with suppress(NameInvalid):  # a foreign token server may use names that are not valid here
             if grant.covers(pull(name)):
                 found.append(parse_repository(name))
     return tuple(found[:MAX_MOUNT_SOURCES])

@@ -1,9 +1,9 @@
 """`WWW-Authenticate`: tells a client without sufficient credentials what to do (RFC 9110 §11.6.1).
 
-Bearer as Docker token authentication has it, `error` by RFC 6750 §3.1. It is always sent with 401 and never with 403,
-and it names the repository in the path. Where no credentials came, or useless ones, it names the source of a mount too,
-for clients that ask for what a challenge says and no more (python-dxf). Not so with `insufficient_scope`: podman and
-skopeo read the scope then, and cannot parse two. See docs/decisions/0041-name-the-source-of-a-mount.md.
+Bearer by Docker token authentication, `error` by RFC 6750 §3.1. It is always sent with 401, never with 403, and names
+the repository in the path. If there are no credentials, or invalid ones, it also names the source of a mount, for
+clients that request only the scopes of a challenge (python-dxf). With `insufficient_scope` it does not: podman and
+skopeo then read the scope, and cannot parse two. See docs/decisions/0041-name-the-source-of-a-mount.md.
 """
 
 import re
@@ -15,7 +15,7 @@ from authproxy.access import Access, format_scopes
 from authproxy.authorization import TOKEN_PATH, basic_challenge, quoted_string
 from authproxy.client_view import ClientView
 
-# None where no credentials were sent. containerd and BuildKit take the scope of a later challenge only with `error`.
+# None if no credentials were sent. containerd and BuildKit use the scope of a later challenge only if it has `error`.
 BearerError: TypeAlias = Literal["invalid_token", "insufficient_scope"] | None
 
 # RFC 6750 §3: printable ASCII without the quote and the backslash.
@@ -28,23 +28,23 @@ class ChallengeMaker(Protocol):
     def __call__(
         self, view: ClientView, needs: Sequence[Access], error: BearerError = None, description: str = ""
     ) -> str:
-        """What to get, where, and, with an `error`, why the credentials sent are not enough."""
+        """The challenge: what to get, where, and, with an `error`, why the sent credentials are not enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class BearerChallenge:
-    """Get a token at `realm`, or, where it is None, at `path` on the very host that the client asked."""
+    """Get a token at `realm`, or, without one, at `path` on the host of the request."""
 
     service: str
     realm: str | None = None
-    path: str | None = None  # None: our own `/token`, below the prefix that the client asked below
+    path: str | None = None  # None: our own `/token`, below the prefix of the request
 
     def __call__(
         self, view: ClientView, needs: Sequence[Access], error: BearerError = None, description: str = ""
     ) -> str:
         """`Bearer realm="https://HOST/token",service="…",scope="repository:a:pull,push",error="insufficient_scope"`.
 
-        docker prints the description, and without it a stock sentence.
+        docker prints the description; without it, a stock sentence.
         """
         realm = self.realm or view.base_url + (self.path or view.prefix + TOKEN_PATH)
         fields = {"realm": realm, "service": self.service}

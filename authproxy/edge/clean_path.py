@@ -1,7 +1,7 @@
-"""Slashes too many in a path of the registry: a redirect to the path without them, as CNCF Distribution answers.
+"""Redirects a registry path with superfluous slashes to the path without them, as CNCF Distribution does.
 
-Only the clean path leads anywhere. Nobody behind sees the other one, so no rule can take the two for different things
-(CVE-2020-29662), and the redirect is the same whether anything is there or not.
+Only the clean path is served. No inner layer sees the other one, so no rule can treat the two differently
+(CVE-2020-29662), and the redirect is the same whether the path exists or not.
 """
 
 import re
@@ -18,7 +18,7 @@ _SLASHES = re.compile(rb"/{2,}")
 
 
 class RedirectToCleanPath:
-    """Answer GET and HEAD with 301 where the path without its superfluous slashes is one of the registry's.
+    """Answer GET and HEAD with 301 if the path without its superfluous slashes is one of the registry's.
 
     Other methods are not redirected: clients repeat them as GET (RFC 9110 §15.4.2).
     """
@@ -27,7 +27,7 @@ class RedirectToCleanPath:
         self.app = app
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Pass on what is clean, and what no redirect would help."""
+        """Redirect, or pass on."""
         path = scope["raw_path"]
         if (path[-1:] == b"/" or b"//" in path) and path != _BASE and scope["method"] in ("GET", "HEAD"):
             target = find_clean_path(scope["method"], path)
@@ -38,9 +38,9 @@ class RedirectToCleanPath:
 
 
 def find_clean_path(method: str, raw_path: bytes) -> bytes | None:
-    """The registry's path that this one means; None where it is clean already, or means none.
+    """The path without superfluous slashes; None if it has none, or is not a registry path without them.
 
-    What is found begins with `/v2/`, so that no `Location` made of it leads to another host (`//host/…`).
+    The result begins with `/v2/`, so that a `Location` made of it never leads to another host (`//host/…`).
     """
     clean = _SLASHES.sub(b"/", raw_path).rstrip(b"/")
     if clean + b"/" == _BASE:

@@ -1,7 +1,7 @@
-"""CORS: which web pages of other sites may ask here, and what they see of the answers.
+"""CORS: which web pages of other sites may send requests, and what they may read of the responses.
 
-The Fetch standard, "CORS protocol" (https://fetch.spec.whatwg.org/#http-cors-protocol). A browser keeps the rules, not
-we: a request from a page that may not ask is answered like any other, without the headers that would let it be read.
+The Fetch standard, "CORS protocol" (https://fetch.spec.whatwg.org/#http-cors-protocol). The browser enforces the rules,
+not we: a request from a page that is not allowed is answered like any other, without the headers that let it be read.
 """
 
 from collections.abc import Awaitable, Iterable
@@ -10,12 +10,12 @@ from authproxy.asgi import App, Headers, Receive, Scope, Send, encode_headers, f
 
 ANY = "*"
 
-# What a page that may not ask is told, and who is no page: that others are told more.
+# For a page that is not allowed, and for clients that are no page: the response depends on the origin.
 _NOTHING: Headers = [(b"vary", b"Origin")]
 
 
 class Cors:
-    """What `http.cors` says, as headers of answers. With `*` among `origins` every page may ask."""
+    """The headers that `http.cors` adds to responses. With `*` among `origins` every page is allowed."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Cors:
         )
 
     def complete(self, headers: Headers, scope: Scope) -> Headers:
-        """An answer's headers with ours in place of all that an upstream says about CORS."""
+        """The headers of a response, with ours instead of any CORS headers of an upstream."""
         known = facts(scope)
         allowed: Headers | None = known.get(self)
         if allowed is None:
@@ -53,7 +53,7 @@ class Cors:
         return [*kept, *allowed]
 
     def _decide(self, origin: str | None) -> Headers:
-        if ANY in self._origins:  # the same for everybody, so that nothing depends on who asked
+        if ANY in self._origins:  # the same for every request, so the response does not vary
             return [*encode_headers([("Access-Control-Allow-Origin", ANY)]), *self._shared]
         if origin is None or origin not in self._origins:
             return _NOTHING
@@ -61,7 +61,7 @@ class Cors:
 
 
 class AnswerPreflights:
-    """Answer what a browser asks before the request itself. It carries no credentials, so it comes before all checks.
+    """Answer a browser's preflight request. It has no credentials, so it is answered before all checks.
 
     The headers that every response gets say what is allowed.
     """

@@ -1,4 +1,4 @@
-"""What leaves the edge, and the one writer of errors.
+"""The one writer of errors, and the headers of every response.
 
 An exception becomes the protocol's JSON, in the registry's shape or the token server's.
 """
@@ -19,12 +19,12 @@ log = structlog.get_logger(__name__)
 
 
 def render(error: RegistryError) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Status, headers and body of an error's answer.
+    """Status, headers and body of the response to an error.
 
-    OCI Distribution 1.1, "Error Codes"; for `/token` the fields of RFC 6749 §5.2 stand beside the same list, because
-    docker prints only the list and OAuth2 clients only the fields. Of a refused login `details` says it once more: the
-    Docker daemon's `/auth` knows a 401 by this one text alone, and makes 500 of a list (distribution's client,
-    `parseHTTPErrorResponse`; moby, `translateV2AuthError`). Its text for `docker login` is the same.
+    OCI Distribution 1.1, "Error Codes"; for `/token` also the fields of RFC 6749 §5.2, because docker prints only the
+    list, and OAuth2 clients only the fields. A refused login has the message in `details` too: the Docker daemon's
+    `/auth` recognizes a 401 by this text alone, and makes 500 of a list (distribution's client,
+    `parseHTTPErrorResponse`; moby, `translateV2AuthError`). The text of `docker login` is the same.
     """
     entry = {"code": error.code, "message": str(error)}
     if error.detail is not None:
@@ -34,16 +34,16 @@ def render(error: RegistryError) -> tuple[int, list[tuple[str, str]], bytes]:
         content = {"error": error.error, "error_description": str(error), **content}
     if isinstance(error, CredentialsRefused):
         content["details"] = str(error)
-    # JSON that a client has sent may hold half a surrogate pair. The replacement is JSON's own way to write it.
+    # JSON that a client sent may have half a surrogate pair. The replacement is JSON's own escape for it.
     body = json.dumps(content, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *error.headers]
     return error.status, headers, body
 
 
 class ErrorResponses:
-    """Let only whole answers of the protocol out: what was raised behind is one, and each has the headers of all.
+    """Turn exceptions of the inner layers into responses of the protocol, and add the common headers to every response.
 
-    Once an answer has begun nothing is added: the connection ends instead.
+    If the response has already begun, nothing is added: the connection ends instead.
     """
 
     def __init__(self, app: App, *, headers: CommonHeaders | None = None) -> None:
@@ -51,13 +51,13 @@ class ErrorResponses:
         self.headers = headers or CommonHeaders({})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on; complete; catch."""
+        """Pass on, add headers, answer exceptions."""
         started = False
         request_id = (HEADER, name_request(scope).encode("ascii"))
 
         def complete(message: Message) -> Awaitable[None]:
             nonlocal started
-            if not started:  # an answer's first message is its start
+            if not started:  # the first message of a response is its start
                 started = True
                 message["headers"] = self.headers.complete(message["headers"], scope, request_id)
             return send(message)
@@ -70,7 +70,7 @@ class ErrorResponses:
             if started:
                 raise
             await _answer(scope, complete, error)
-        except Exception as error:  # whatever else: the client gets a well-formed 500, the log the cause
+        except Exception as error:  # anything else: the client gets a well-formed 500, the log the cause
             message = tell_machine_fault(error) if isinstance(error, OSError) else None
             reference = uuid.uuid4().hex[:12]
             if message is None or started:

@@ -1,15 +1,15 @@
-"""Whose address and which host a request has: the one function that believes forwarded headers, or does not.
+"""The client's address, scheme and host: the one place that decides which forwarded headers are trusted.
 
-Only peers in `http.trustedproxies` are believed, and of a chain of addresses only as far as trusted proxies wrote it:
-it is read from its end, where the nearest proxy appended, and the first address that is no trusted proxy is the client.
+Only peers in `http.trustedproxies` are trusted, and only the part of an address list that trusted proxies wrote: the
+list is read from its end, where the nearest proxy appended, and the first address of no trusted proxy is the client.
 
-`X-Forwarded-Proto`, `-Host` and `-Port` are lists that grow beside `X-Forwarded-For` where proxies append to them, as
-Apache does. So of each the element counts that stands as many steps before its end as trusted proxies stand in the
-addresses: the outermost one's. Of a shorter list, as proxies leave it that overwrite, the first element counts.
+`X-Forwarded-Proto`, `-Host` and `-Port` are lists that grow with `X-Forwarded-For` if proxies append to them, as Apache
+does. So of each list the element of the outermost trusted proxy counts: as many steps before the end as there are
+trusted proxies among the addresses. A shorter list is from proxies that overwrite: its first element counts.
 
-`X-Forwarded-For`, `-Proto`, `-Host` and `-Port` say the same as `Forwarded` (RFC 7239). A proxy that writes one kind
-passes the other on as the client sent it, and nobody can tell which is which: so what both say must be the same. What
-one of them says alone is believed. `X-Real-IP` counts where neither has a list of addresses.
+`X-Forwarded-For`, `-Proto`, `-Host` and `-Port` have the same content as `Forwarded` (RFC 7239). A proxy that writes
+one kind passes the other on as the client sent it, and we can't distinguish them: so values that both have must agree.
+A value that only one has is trusted. `X-Real-IP` counts if neither has a list of addresses.
 """
 
 import ipaddress
@@ -32,7 +32,7 @@ Pairs: TypeAlias = Sequence[tuple[bytes, bytes]]
 # The headers that are lists, one element for each proxy.
 _LISTS = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto"})
 
-# RFC 3986 §3.2 without user information: what may stand in a Location, a realm, and the Host sent upstream.
+# RFC 3986 §3.2 without user information: safe in a Location, a realm, and the Host sent upstream.
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 _HAS_PORT = re.compile(r".*:[0-9]+")
@@ -41,13 +41,13 @@ _LAST_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class _ForwardedClaims:
-    """What headers of one kind say, as far as they are believed. None, or an empty chain: they do not say."""
+    """The trusted values of one kind of headers. None, or an empty chain: not given."""
 
     chain: tuple[str, ...] = ()  # addresses, the client first
     scheme: str | None = None
     authority: str | None = None
     port: str | None = None  # for an authority without one
-    proxies: int = 0  # how many trusted proxies stand in the list of addresses, without the peer
+    proxies: int = 0  # how many trusted proxies are in the list of addresses, without the peer
 
     @property
     def client(self) -> str | None:
@@ -67,31 +67,29 @@ def decide_client_view(
 ) -> ClientView:
     """The client's view of a request.
 
-    `scheme` is that of the connection, `own_authority` what replaces a missing Host (HTTP/1.0). `public_url`
-    (`http.host`) wins over everything, and its path over `prefix` (`http.prefix` without the slash at its end): so it
-    is in CNCF Distribution. Raises NameInvalid where the host is none, ForwardedInvalid where what a trusted proxy
-    sent cannot be read or contradicts itself.
+    `scheme` is that of the connection, `own_authority` replaces a missing Host (HTTP/1.0). `public_url` (`http.host`)
+    overrides everything, and its path overrides `prefix` (`http.prefix` without the final slash), as in CNCF
+    Distribution. Raises NameInvalid if the host is not a host name, ForwardedInvalid if the headers of a trusted proxy
+    are malformed or contradict each other.
     """
     authority = find_header(headers, b"host") or own_authority
-    told = _ForwardedClaims()
+    claims = _ForwardedClaims()
     if is_trusted(peer, trusted):
         _check_size(headers)
         forwarded = _read_forwarded(headers, trusted)
-        told = _join(forwarded, _read_x_headers(headers, trusted, forwarded.proxies), scheme, authority)
-        scheme = told.scheme or scheme
-        authority = told.authority or authority
+        claims = _join(forwarded, _read_x_headers(headers, trusted, forwarded.proxies), scheme, authority)
+        scheme = claims.scheme or scheme
+        authority = claims.authority or authority
     if public_url:
         parts = urlsplit(public_url)
         scheme, authority, prefix = parts.scheme, parts.netloc, parts.path.rstrip("/")
     if _AUTHORITY.fullmatch(authority) is None:
-        raise NameInvalid(
-            "the Host header is not a host name, with a port or without", detail={"host": authority[:255]}
-        )
-    return ClientView(scheme, authority, told.client or peer, peer, told.chain, relative_locations, prefix)
+        raise NameInvalid("the Host header is not a host name with an optional port", detail={"host": authority[:255]})
+    return ClientView(scheme, authority, claims.client or peer, peer, claims.chain, relative_locations, prefix)
 
 
 def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    """Whether an address is one of a trusted proxy."""
+    """Whether an address is a trusted proxy's."""
     known = parse_address(address) if trusted else None
     return known is not None and any(ipaddress.ip_address(known) in network for network in trusted)
 
@@ -117,7 +115,7 @@ class DecideClientView:
         self.prefix = prefix
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Decide once; everybody behind reads the same value."""
+        """Decide once; all inner layers read the same value."""
         known = facts(scope)
         scope[CLIENT_VIEW] = known.get(self) or known.setdefault(self, self._decide(scope))
         return self.app(scope, receive, send)
@@ -141,12 +139,12 @@ class DecideClientView:
 
 
 def _check_size(headers: Pairs) -> None:
-    """Raise ForwardedInvalid for lists that no chain of proxies writes: their beginning is the client's own."""
+    """Raise ForwardedInvalid for lists that are too long for any chain of proxies: the client began them."""
     parts = sum(1 + value.count(b",") + value.count(b";") for name, value in headers if name in _LISTS)
     if parts > MAX_FORWARDED_PARTS:
         raise ForwardedInvalid(
-            f"the Forwarded and X-Forwarded-* headers have {parts} parts, and {MAX_FORWARDED_PARTS} at most are read: "
-            "the client made them up, or two proxies send the request to each other"
+            f"the Forwarded and X-Forwarded-* headers have {parts} parts, more than the limit of {MAX_FORWARDED_PARTS}:"
+            " the client made them up, or two proxies send the request to each other"
         )
 
 
@@ -157,9 +155,9 @@ def _own_authority(scope: Scope) -> str:
 
 
 def _read_x_headers(headers: Pairs, trusted: Sequence[Network], proxies: int) -> _ForwardedClaims:
-    """Of each header that names no chain the element that the outermost trusted proxy wrote.
+    """The address chain, and of each other header the element that the outermost trusted proxy wrote.
 
-    `proxies` is how many of them stand before the peer by `Forwarded`, for a request without X-Forwarded-For.
+    `proxies`: how many trusted proxies `Forwarded` has before the peer, for a request without X-Forwarded-For.
     """
     addresses = list_elements(headers, b"x-forwarded-for")
     chain = _read_chain(headers, trusted, addresses)
@@ -169,20 +167,20 @@ def _read_x_headers(headers: Pairs, trusted: Sequence[Network], proxies: int) ->
     authority, authority_from = _step_back(headers, b"x-forwarded-host", proxies)
     port, port_from = _step_back(headers, b"x-forwarded-port", proxies)
     if port_from < max(scheme_from, authority_from) or not _is_port(port):
-        port = None  # that of a nearer proxy is the port of another listener
+        port = None  # a nearer proxy's port is the port of another listener
     return _ForwardedClaims(chain, parse_scheme(scheme or ""), authority, port, proxies)
 
 
 def _count_proxies(chain: Sequence[str], elements: int, trusted: Sequence[Network]) -> int:
-    """How many of the addresses in a list are those of trusted proxies, each of which wrote the element before its own.
+    """How many addresses in a list are trusted proxies, each of which wrote the element before its own.
 
-    The first of all has nobody before it: it is a client, trusted or not.
+    The first element has none before it: it is a client, trusted or not.
     """
     return min(sum(is_trusted(address, trusted) for address in chain), max(elements - 1, 0))
 
 
 def _step_back(headers: Pairs, name: bytes, steps: int) -> tuple[str | None, int]:
-    """The element that many steps before the last, or else the first, and how many steps that was."""
+    """The element `steps` before the last, or else the first, and how many steps before the last it is."""
     elements = list_elements(headers, name)
     if not elements:
         return None, 0
@@ -195,15 +193,15 @@ def _is_port(text: str | None) -> bool:
 
 
 def _read_chain(headers: Pairs, trusted: Sequence[Network], addresses: Sequence[str]) -> tuple[str, ...]:
-    """The believed part of X-Forwarded-For, whose elements are `addresses`, from the client on."""
+    """The trusted part of X-Forwarded-For, whose elements are `addresses`, the client first."""
     if addresses or any(name == b"forwarded" for name, _ in headers):
-        return _believed(map(parse_address, reversed(addresses)), trusted)
+        return _trusted_part(map(parse_address, reversed(addresses)), trusted)
     real = parse_address(_last(headers, b"x-real-ip") or "")
     return (real,) if real else ()
 
 
 def _read_forwarded(headers: Pairs, trusted: Sequence[Network]) -> _ForwardedClaims:
-    """What the outermost trusted proxy says; what it leaves out, the next one."""
+    """The values of the outermost trusted proxy; those that it lacks, from the next one."""
     hops: list[ForwardedHop] = []
     try:
         for name, value in headers:
@@ -211,8 +209,8 @@ def _read_forwarded(headers: Pairs, trusted: Sequence[Network]) -> _ForwardedCla
                 hops.extend(parse_forwarded(value.decode("latin-1")))
     except ValueError as exc:
         raise ForwardedInvalid(f"the Forwarded header of the proxy in front is malformed: {exc}") from exc
-    chain = _believed((hop.address for hop in reversed(hops)), trusted)
-    # The proxy that wrote the first address that is not believed on was trusted itself.
+    chain = _trusted_part((hop.address for hop in reversed(hops)), trusted)
+    # The proxy that wrote the first address that is not a trusted proxy's was itself trusted.
     outermost = len(chain) if chain and not is_trusted(chain[0], trusted) else len(chain) + 1
     written = hops[-outermost:]
     return _ForwardedClaims(
@@ -223,20 +221,20 @@ def _read_forwarded(headers: Pairs, trusted: Sequence[Network]) -> _ForwardedCla
     )
 
 
-def _believed(nearest_first: Iterable[str | None], trusted: Sequence[Network]) -> tuple[str, ...]:
-    """Of a chain what trusted proxies wrote, the client first."""
-    believed: list[str] = []
+def _trusted_part(nearest_first: Iterable[str | None], trusted: Sequence[Network]) -> tuple[str, ...]:
+    """The part of a chain that trusted proxies wrote, the client first."""
+    chain: list[str] = []
     for address in nearest_first:
         if address is None:
-            break  # what stands before a word that is no address was not written by a proxy we know
-        believed.insert(0, address)
+            break  # elements before one that is not an address were not written by a known proxy
+        chain.insert(0, address)
         if not is_trusted(address, trusted):
             break
-    return tuple(believed)
+    return tuple(chain)
 
 
 def _join(one: _ForwardedClaims, other: _ForwardedClaims, scheme: str, host: str) -> _ForwardedClaims:
-    """What both kinds say together, for a connection of `scheme` on which `host` was asked for."""
+    """The values of both kinds joined, for a connection of `scheme` and a request to `host`."""
     scheme = _agreed("scheme", one.scheme, other.scheme) or scheme
     port = other.port if other.port != DEFAULT_PORTS[scheme] else None
     named = _with_port(other.authority or (port and (one.authority or host)), port)
@@ -248,13 +246,13 @@ def _join(one: _ForwardedClaims, other: _ForwardedClaims, scheme: str, host: str
 def _agreed(what: str, one: str | None, other: str | None) -> str | None:
     if one and other and one != other:
         raise ForwardedInvalid(
-            f"Forwarded and X-Forwarded-* name another {what} each: the proxy in front must write both or drop one"
+            f"Forwarded and X-Forwarded-* name a different {what}: the proxy in front must write both or drop one"
         )
     return one or other
 
 
 def _with_port(authority: str | None, port: str | None) -> str | None:
-    """A port that the authority itself names is the one that the client asked for."""
+    """The authority with `port`, unless it has a port of its own, which the client asked for."""
     return f"{authority}:{port}" if authority and port and not _HAS_PORT.fullmatch(authority) else authority
 
 

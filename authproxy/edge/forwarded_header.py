@@ -1,6 +1,6 @@
-"""What proxies write about the side that asked them: addresses in lists, and `Forwarded` (RFC 7239).
+"""Parsers of the headers that proxies write about their clients: lists of addresses, and `Forwarded` (RFC 7239).
 
-Here it is read; whom to believe is decided in `forwarded.py`.
+`forwarded.py` decides which of them to trust.
 """
 
 import ipaddress
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 _WITH_PORT = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::[0-9]{1,5})?")
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110 §5.6.2, no secret
-# RFC 7239 §4: pairs of an element are parted by ";", elements by ",". Colons and brackets need quotes there, which
-# some proxies forget.
+# RFC 7239 §4: ";" separates the pairs of an element, "," the elements. Colons and brackets need quotes, which some
+# proxies forget.
 _PAIR = re.compile(
     rf"""[ \t]*(?:({_TOKEN})=(?:([\[\]:!#$%&'*+.^_`|~0-9A-Za-z-]+)|"((?:[^"\\]|\\.)*)")[ \t]*)?([;,]|\Z)"""
 )
@@ -22,7 +22,7 @@ _ESCAPED = re.compile(r"\\(.)")
 
 @dataclass(frozen=True, slots=True)
 class ForwardedHop:
-    """One element of `Forwarded`: what one proxy says of the side that it was asked from. None: it does not say."""
+    """One element of `Forwarded`: what one proxy says about its client. None: not given."""
 
     address: str | None = None
     scheme: str | None = None
@@ -32,7 +32,7 @@ class ForwardedHop:
 def parse_forwarded(value: str) -> tuple[ForwardedHop, ...]:
     """The elements of one `Forwarded` header in their order, the nearest proxy's last.
 
-    Raises ValueError for one that is malformed: where an element ends, and so who wrote it, nobody can tell then.
+    Raises ValueError if it is malformed: it is then unknown where an element ends, and so which proxy wrote it.
     """
     hops: list[ForwardedHop] = []
     pairs: dict[str, str] = {}
@@ -40,7 +40,7 @@ def parse_forwarded(value: str) -> tuple[ForwardedHop, ...]:
     while at < len(value):
         match = _PAIR.match(value, at)
         if match is None:
-            raise ValueError(f"no pair and no end of one at character {at}")
+            raise ValueError(f"neither a pair nor a separator at character {at}")
         at = match.end()
         if match[1]:
             name = match[1].lower()
@@ -54,7 +54,7 @@ def parse_forwarded(value: str) -> tuple[ForwardedHop, ...]:
 
 
 def parse_address(text: str) -> str | None:
-    """An address, with a port or without, in its shortest form; None for anything else, such as `unknown`.
+    """An address, with or without a port, in its shortest form; None for anything else, such as `unknown`.
 
     IPv4 seen by an IPv6 socket (::ffff:a.b.c.d) is IPv4. A zone (`%eth0`) means nothing on another machine.
     """
@@ -76,7 +76,7 @@ def parse_scheme(text: str) -> str | None:
 
 
 def list_elements(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[str]:
-    """The elements of a header that is a list, of all its lines, the nearest proxy's last."""
+    """The elements of all lines of a list header, the nearest proxy's last."""
     joined = ",".join(value.decode("latin-1") for key, value in headers if key == name)
     return [element for part in joined.split(",") if (element := part.strip())]
 

@@ -1,4 +1,4 @@
-"""Headers that every response gets, made by a handler, the upstream or the writer of errors."""
+"""Headers that every response gets, whether a handler, an upstream or the writer of errors made it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -16,9 +16,9 @@ API_VERSION = ("Docker-Distribution-API-Version", "registry/2.0")
 
 
 class CommonHeaders:
-    """The API version below /v2/; what is configured (`http.headers`, `http.cors`) and the request's id everywhere.
+    """The API version below /v2/; the configured headers (`http.headers`, `http.cors`) and the request's id everywhere.
 
-    `by_path`: headers for the answers at a path and below it, in place of those with the same name for shorter paths.
+    `by_path`: headers for responses at a path and below it, instead of those with the same name for shorter paths.
     """
 
     def __init__(
@@ -26,14 +26,14 @@ class CommonHeaders:
     ) -> None:
         self._cors = cors
         self._everywhere = _Wanted.of(configured)
-        # The longest first: the first that covers a path is the one that counts.
+        # The longest first: the first that covers a path counts.
         self._by_path = [
             (path, path.removesuffix("/") + "/", _Wanted.of(*_covering(path, configured, by_path)))
             for path in sorted(by_path, key=len, reverse=True)
         ]
 
     def complete(self, headers: Headers, scope: Scope, request_id: tuple[bytes, bytes]) -> Headers:
-        """An answer's headers and those that it lacks. An id that an upstream gave makes way for ours."""
+        """A response's headers and those that it lacks. Our request id replaces an upstream's."""
         if self._cors is not None:
             headers = self._cors.complete(headers, scope)
         present = dict(headers)
@@ -52,7 +52,7 @@ class CommonHeaders:
 
 
 class _Wanted(NamedTuple):
-    """Headers, with the API version for the registry's paths."""
+    """Headers for the registry's paths, with the API version, and for all others."""
 
     registry: Headers
     elsewhere: Headers
@@ -66,7 +66,7 @@ class _Wanted(NamedTuple):
 
 
 def _covering(path: str, everywhere: Configured, by_path: Mapping[str, Configured]) -> Iterator[Configured]:
-    """What counts at a path, the shortest first."""
+    """The configured headers that apply at a path, the shortest path's first."""
     yield everywhere
     for shorter in sorted(by_path, key=len):
         if path == shorter or path.startswith(shorter.removesuffix("/") + "/"):

@@ -1,4 +1,4 @@
-"""`http.maintenance`: while a file exists, every request gets a 503 with a message and when to come back."""
+"""`http.maintenance`: while a file exists, every request gets a 503 with a message and a `Retry-After`."""
 
 from collections.abc import Awaitable
 from pathlib import Path
@@ -12,14 +12,14 @@ from authproxy.files.reload import Reloaded
 
 log = structlog.get_logger(__name__)
 
-# Of the file's text: a client prints it on one line.
+# The limit of the file's text: a client prints it on one line.
 MAX_MESSAGE_CHARACTERS = 1000
 
 
 class MaintenanceFile(Reloaded[str | None]):
-    """The file, as it was when it was last looked at.
+    """The file, as of the last check.
 
-    `current` is the reason that clients get: the file's text, or `message` if it has none or cannot be read; None
+    `current` is the message that clients get: the file's text, or `message` if it has none or cannot be read; None
     while there is no maintenance.
     """
 
@@ -27,7 +27,7 @@ class MaintenanceFile(Reloaded[str | None]):
     takes_access_away: ClassVar = False
 
     def __init__(self, file: Path, *, message: str, retry_after_s: int) -> None:
-        """Look at once, so that a start under maintenance serves nobody. Raises StartError if the look fails."""
+        """Check at once, so that a start during maintenance serves no request. Raises StartError if the check fails."""
         self.retry_after_s = retry_after_s
         self._file = file
         self._message = message
@@ -36,7 +36,7 @@ class MaintenanceFile(Reloaded[str | None]):
             super().__init__(file)
         except OSError as exc:
             raise StartError(
-                f"http.maintenance.file: cannot tell whether {file} is there: {exc.strerror}; name another path"
+                f"http.maintenance.file: cannot tell whether {file} exists: {exc.strerror}; name another path"
             ) from exc
 
         self._changed()
@@ -47,7 +47,7 @@ class MaintenanceFile(Reloaded[str | None]):
         return self.current
 
     def _look(self) -> object:
-        return object()  # equal to no other: the file is read at every look, since a chmod shows nowhere else
+        return object()  # equal to no other: the file is read at every check, because a chmod shows only then
 
     def _changed(self) -> None:
         is_on = self.current is not None
@@ -61,19 +61,19 @@ class MaintenanceFile(Reloaded[str | None]):
                 return file.read(MAX_MESSAGE_CHARACTERS).strip() or self._message
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (PermissionError, IsADirectoryError):  # it is there
+        except (PermissionError, IsADirectoryError):  # it exists
             return self._message
 
 
 class MaintenanceMode:
-    """Pass on while there is no maintenance, else raise Unavailable."""
+    """Pass on while there is no maintenance; otherwise raise Unavailable."""
 
     def __init__(self, app: App, maintenance: MaintenanceFile) -> None:
         self.app = app
         self.maintenance = maintenance
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Pass on, without a frame of its own."""
+        """Pass on without a coroutine of its own."""
         if (reason := self.maintenance.reason) is not None:
             raise Unavailable(reason, headers=[("Retry-After", str(self.maintenance.retry_after_s))])
         return self.app(scope, receive, send)

@@ -8,24 +8,24 @@ from authproxy.asgi import App, Message, Receive, Scope, Send
 
 
 class ServedRequest(NamedTuple):
-    """One request that has ended, however it ended."""
+    """One request that has ended, in whatever way."""
 
     scope: Scope
-    status: int  # 0: the client went away before an answer
-    sent: int  # bytes of the answer's body
-    received: int  # bytes of the request's body, as far as it was read
+    status: int  # 0: the client disconnected before a response
+    sent: int  # bytes of the response body
+    received: int  # bytes of the request body that were read
     seconds: float
 
 
 class Observe:
-    """Tell `sinks` about every request. A sink is quick and does not raise."""
+    """Pass every request's outcome to `sinks`. A sink must be quick and must not raise."""
 
     def __init__(self, app: App, *, sinks: Sequence[Callable[[ServedRequest], None]]) -> None:
         self.app = app
         self.sinks = tuple(sinks)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on; count what comes and goes."""
+        """Pass on, and count the bytes in both directions."""
         begun = time.perf_counter()
         status = sent = received = 0
 

@@ -1,6 +1,6 @@
-"""`http.prefix`: the path prefix of every request, removed here; the layers behind never see it.
+"""`http.prefix`: removes the path prefix of every request, so that the inner layers never see it.
 
-What goes out has it again: `ClientView.location` and the token realm add it.
+`ClientView.location` and the token realm add it to URLs in responses.
 """
 
 from collections.abc import Container
@@ -11,9 +11,9 @@ from authproxy.errors import EndpointUnknown
 
 
 class StripPrefix:
-    """Pass on what is asked below `prefix` ("/registry", without a slash at its end); the rest is 404.
+    """Pass on requests below `prefix` ("/registry", without a final slash); others get 404.
 
-    But for the paths that are `beside` it: they are passed on as they are.
+    Except those for the paths in `beside`: they are passed on unchanged.
     """
 
     def __init__(self, app: App, *, prefix: str, beside: Container[str] = ()) -> None:
@@ -22,9 +22,9 @@ class StripPrefix:
         self.beside = beside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take the prefix off, in the scope itself: the layers outside read there what those inside put in."""
+        """Remove the prefix in the scope itself, not in a copy: outer layers read what inner layers add to it."""
         raw_prefix = self.prefix.encode("ascii")
-        # Both, since they are two readings of one text: an escape in the prefix is not undone.
+        # Both must have it: a prefix with escapes (raw_path) is not accepted.
         if scope["path"].startswith(f"{self.prefix}/") and scope["raw_path"].startswith(raw_prefix + b"/"):
             scope["path"] = scope["path"].removeprefix(self.prefix)
             scope["raw_path"] = scope["raw_path"].removeprefix(raw_prefix)

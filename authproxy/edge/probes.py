@@ -1,11 +1,11 @@
-"""What load balancers and orchestrators ask on the registry's own port, without credentials.
+"""Probes for load balancers and orchestrators on the registry's own port, without credentials.
 
-    /         does this node serve? 200 or 503, empty: what AWS's and Google's balancers ask for by default
-    /readyz   the same, with the reasons: what Kubernetes calls readiness
+    /         does this node serve? 200 or 503, empty: the default probe of AWS's and Google's load balancers
+    /readyz   the same, with the reasons: Kubernetes' readiness
     /livez    does the process answer? Its dependencies don't count: a restart would not repair them
 
 All of them at the root and below `http.prefix`, by GET and HEAD, in HTTP/1.0 too. A page for browsers at `/`
-(`Accept: text/html`) has its place in `make_pages`.
+(`Accept: text/html`) would belong into `make_pages`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from authproxy.errors import Unsupported
 
 ROOT_PATH, LIVE_PATH, READY_PATH = "/", "/livez", "/readyz"
 
-# Why a node should get no requests now: a sentence for each cause. Anybody may read it: no paths, no addresses.
+# Why a node should get no requests now: a sentence for each cause. They are public: no paths, no addresses.
 Reasons: TypeAlias = Callable[[], Sequence[str]]
 
 
@@ -47,7 +47,7 @@ class Probes:
         self.pages = pages
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Pass on, without a frame of its own."""
+        """Answer a page, or pass on without a coroutine of its own."""
         if (page := self.pages.get(scope["path"])) is not None:
             return _answer(page, scope, send)
         return self.app(scope, receive, send)

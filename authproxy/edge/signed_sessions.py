@@ -1,13 +1,13 @@
-"""The signed session field in the `Location` of an upload: who opened the session, and until when it lives.
+"""The signed session field in the `Location` of an upload: who opened the session, and when it ends.
 
     _session=<end, seconds since 1970>.<credentials>.<opener>.<MAC>
 
-A push of many gigabytes outlives its token, so the address of a session carries who opened it and with which
-credentials, bound to its repository and its id. Credentials and opener are keyed hashes: an address reveals no token,
-password or name.
+A push of many gigabytes outlives its token, so the `Location` of a session records its opener and their credentials,
+bound to its repository and its id. Credentials and opener are keyed hashes: a `Location` reveals no token, password or
+name.
 
 The field is added to every `Location` of a session, whichever backend made it, and removed before a backend sees the
-request. So no session can be guessed, or used from another repository or by another user who may push there
+request. So no session can be guessed, or used in another repository or by another user who may push there
 (CVE-2026-32589).
 """
 
@@ -34,21 +34,21 @@ _VALUE = re.compile(r"([0-9]{1,15})\.([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{22})\.(
 
 NOT_SIGNED_HERE = (
     "another node or an earlier start of the server signed this Location, or it was changed on its way:"
-    " nodes that share a storage need the same http.secret, which outlives a start as well"
+    " nodes that share a storage need the same http.secret, which must be set to survive a restart"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SessionClaim:
-    """Until when a session may live, and whose it is."""
+    """When a session ends, and whose it is."""
 
     end: int  # seconds since 1970
-    credentials: str  # of the `Authorization` header that it was opened with
-    opener: str  # of the name of who opened it, "" for nobody in particular
+    credentials: str  # keyed hash of the `Authorization` header that opened it
+    opener: str  # keyed hash of the opener's name, which is "" for an anonymous one
 
 
 class SessionSigner:
-    """Makes and reads the field's value."""
+    """Signs and verifies the field's value."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -58,19 +58,19 @@ class SessionSigner:
         return SessionClaim(end, self._hash("credentials", authorization), self._hash("opener", subject))
 
     def was_opened_by(self, claim: SessionClaim, subject: str) -> bool:
-        """Whether it is this one's session."""
+        """Whether it is this subject's session."""
         return hmac.compare_digest(claim.opener, self._hash("opener", subject))
 
     def was_opened_with(self, claim: SessionClaim, authorization: str) -> bool:
-        """Whether these very credentials opened it."""
+        """Whether exactly these credentials opened it."""
         return hmac.compare_digest(claim.credentials, self._hash("credentials", authorization))
 
     def sign(self, repository: str, session: str, claim: SessionClaim) -> str:
-        """The value for one session of one repository."""
+        """The field's value for one session of one repository."""
         return f"{claim.end}.{claim.credentials}.{claim.opener}.{self._mac(repository, session, claim)}"
 
     def read(self, route: Route) -> SessionClaim | None:
-        """What was signed for the session that is asked for, or None where it was not: forged, or another session's."""
+        """The signed claim of the route's session, or None if it is missing, forged or another session's."""
         value = route.parameter(FIELD)
         if value is None or route.kind is not Kind.UPLOAD or route.repository is None or route.session is None:
             return None
@@ -90,9 +90,9 @@ class SessionSigner:
 
 
 class SignSessions:
-    """Add the signed field to the addresses of sessions that go out, take it off those that come in.
+    """Add the signed field to the `Location` of sessions in responses, and remove it from requests.
 
-    A session lives `lifetime_s` seconds: as long as the storage keeps one that was given up.
+    A session lives for `lifetime_s` seconds: as long as the storage keeps an abandoned one.
     """
 
     def __init__(self, app: App, *, signer: SessionSigner, lifetime_s: int, now: Clock) -> None:
@@ -102,7 +102,7 @@ class SignSessions:
         self.now = now
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """A session keeps its first claim, whichever token is used later."""
+        """Pass on, with the field removed and added. A session keeps its first claim, whichever token is used later."""
         answer = self._sign if scope[ROUTE].kind in (Kind.UPLOADS, Kind.UPLOAD) else self.app
         return answer(scope, receive, send)
 
@@ -124,7 +124,7 @@ class SignSessions:
 
         try:
             await self.app(scope, receive, add_field)
-        except RegistryError as error:  # the error about a chunk out of order has the session's Location
+        except RegistryError as error:  # the error for a chunk out of order has the session's Location
             error.headers = tuple(
                 (name, self._sign_location(value, view, claim) if name.lower() == "location" else value)
                 for name, value in error.headers
@@ -132,13 +132,13 @@ class SignSessions:
             raise
 
     def _claim_of(self, scope: Scope, route: Route) -> SessionClaim:
-        """That of the session, or a new one. Raises BlobUploadUnknown and BlobUploadInvalid."""
+        """The session's claim, or a new one. Raises BlobUploadUnknown and BlobUploadInvalid."""
         now, subject = self.now(), scope[GRANT].subject
         if route.kind is Kind.UPLOADS:
             authorization = find_header(scope["headers"], b"authorization") or ""
             return self.signer.claim(authorization, subject, int(now) + self.lifetime_s)
         if route.parameter(FIELD) is None:
-            raise BlobUploadUnknown("an upload session is found by its whole Location alone, query included")
+            raise BlobUploadUnknown("an upload session is found only by its whole Location, query included")
         claim = self.signer.read(route)
         if claim is None:
             log.info(
@@ -148,7 +148,7 @@ class SignSessions:
         if not self.signer.was_opened_by(claim, subject):
             raise BlobUploadInvalid("another user opened this upload session")
         if now >= claim.end:
-            raise BlobUploadUnknown("the upload session has ended by its age")
+            raise BlobUploadUnknown("the upload session has expired")
         return claim
 
     def _sign_location(self, location: str, view: ClientView, claim: SessionClaim) -> str:
@@ -158,7 +158,7 @@ class SignSessions:
                 return location  # a redirect to a storage service
             route = parse_route("GET", parts.path.removeprefix(view.prefix).encode("latin-1"), b"")
         except (RegistryError, ValueError):
-            return location  # some other address
+            return location  # not a session of ours
         if route.kind is not Kind.UPLOAD or route.repository is None or route.session is None:
             return location
         value = self.signer.sign(route.repository, route.session, claim)

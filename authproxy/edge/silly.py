@@ -1,4 +1,4 @@
-"""`auth.silly`: no protection, as CNCF Distribution has it for tests.
+"""`auth.silly`: no protection, for tests, as in CNCF Distribution.
 
 Any `Authorization` header allows everything; a request without one gets a 401 with a Bearer challenge.
 """

@@ -1,8 +1,8 @@
 """Rules about tags, which a token's scope cannot express: evaluated when the request is served.
 
-A missing scope is 401 with a challenge, since a better token would help. A rule that refuses whatever the token says is
-403 `DENIED` with its reason. Tags in the request are checked here. Rules that depend on what the registry holds (does
-the tag exist already?) are left to the backend, which finds the caller's permissions in the scope: `tag_protection.py`.
+A missing scope is 401 with a challenge, because a better token would help. A rule that refuses with any token is 403
+`DENIED` with its reason. Tags in the request are checked here. Rules that depend on the registry's content (does the
+tag exist already?) are left to the backend, which finds the caller's permissions in the scope: `tag_protection.py`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ _VERBS: dict[str, Verb] = {"GET": "pull", "HEAD": "pull", "PUT": "push", "DELETE
 
 
 class EnforceTagRules:
-    """Refuses requests whose tags a rule denies, and hands the caller's permissions to the backend with the others."""
+    """Refuses requests whose tags a rule denies, and passes the caller's permissions to the backend with all others."""
 
     def __init__(self, app: App, *, find: FindPermissions) -> None:
         self.app = app

@@ -1,6 +1,6 @@
-"""The 401: made here alone for requests whose credentials are missing, wrong or grant too little.
+"""The 401 of `Authorize`: credentials are missing, wrong or grant too little.
 
-Its `WWW-Authenticate` is made in `challenge.py`, the response by the writer of errors in `errors.py`.
+`challenge.py` makes its `WWW-Authenticate`, and the writer of errors in `errors.py` the response.
 """
 
 from authproxy.access import Access
@@ -12,9 +12,9 @@ from authproxy.errors import Unauthorized
 def unauthorized(
     challenge: ChallengeMaker, view: ClientView, needs: tuple[Access, ...], error: BearerError, message: str
 ) -> Unauthorized:
-    """The error to raise: a message, the challenge for `needs`, and those once more as `detail`, as CNCF Distribution.
+    """The error to raise: a message, the challenge for `needs`, and `needs` as `detail`, as in CNCF Distribution.
 
-    `error` says what is wrong with the credentials that were sent; None where none were, or where a login failed.
+    `error` says what is wrong with the credentials; None if none were sent, or if a login failed.
     """
     detail = [{"Type": access.type, "Name": access.name, "Action": access.action} for access in needs] or None
     return Unauthorized(message, challenge=challenge(view, needs, error, message), detail=detail)

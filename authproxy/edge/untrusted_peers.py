@@ -1,6 +1,6 @@
-"""What an untrusted peer claims about the client's side: dropped, with one warning for the operator.
+"""Warns the operator once of forwarded headers from a peer that is not trusted.
 
-TLS that ends in a proxy which nobody trusts is the usual fault of a first installation: the challenge then names an
+TLS that ends in a proxy that is not trusted is the usual fault of a first installation: the challenge then names an
 `http:` realm or the proxy's own name, clients fail, and no request looks wrong by itself.
 """
 
@@ -13,14 +13,14 @@ from authproxy.edge.forwarded_header import list_elements, parse_forwarded, pars
 
 log = structlog.get_logger(__name__)
 
-# Shown of a claim, in characters.
+# How much of a claim the warning shows, in characters.
 SHOWN_LENGTH = 255
 
 
 class UntrustedPeers:
-    """Warns once of each peer's claims, of MAX_DISBELIEVED_PEERS at most: anybody may send these headers.
+    """Warns once about each network of peers, at most MAX_DISBELIEVED_PEERS times: any client may send these headers.
 
-    `claim` says whether this process is the first of its server to log a message (`LogOnce.claim`).
+    `claim`: whether this process is the first of its server to log a message (`LogOnce.claim`).
     """
 
     def __init__(self, claim: Callable[[str], bool]) -> None:
@@ -28,7 +28,7 @@ class UntrustedPeers:
         self._peers: set[str] = set()
 
     def note(self, peer: str, headers: Sequence[tuple[bytes, bytes]], scheme: str, authority: str) -> None:
-        """A request whose client was answered as if it had asked `scheme` and `authority`."""
+        """Check a request that is answered with URLs of `scheme` and `authority`."""
         network = client_network(peer)
         if network in self._peers or len(self._peers) >= MAX_DISBELIEVED_PEERS:
             return
@@ -48,7 +48,7 @@ class UntrustedPeers:
 
 
 def find_claim(headers: Sequence[tuple[bytes, bytes]], scheme: str, authority: str) -> tuple[str, str] | None:
-    """The header by which a peer claims another scheme or host than the request itself has, and what it claims."""
+    """The header that names another scheme or host than the request itself, and its value."""
     schemes = list_elements(headers, b"x-forwarded-proto")
     if scheme == "http" and "https" in map(parse_scheme, schemes):
         return "X-Forwarded-Proto", ", ".join(schemes)
@@ -69,7 +69,7 @@ def _claims_https(forwarded: str) -> bool:
 
 
 def _fix(peer: str) -> str:
-    host = "set http.host to the URL that clients ask, https://registry.example.org"
+    host = "set http.host to the URL that clients use, such as https://registry.example.org"
     if not peer:
         return f"if this is your proxy: {host}"
     return f"if this is your proxy: add {peer} to http.trustedproxies, or {host}"

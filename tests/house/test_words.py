@@ -60,6 +60,7 @@ ROOTS = (
     "authproxy/app.py",
     "authproxy/cli",
     "authproxy/quickstart.py",
+    "authproxy/edge",
     "authproxy/token",
     "authproxy/storage",
     "authproxy/web",

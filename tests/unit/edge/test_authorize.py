@@ -295,7 +295,7 @@ class Rules:
         ("PUT", "pull", "alice may not push team/app: only CI may, not alice"),
         ("PUT", "none", "alice may not push team/app: only CI may, not alice"),
         ("DELETE", "pull", "alice may not delete team/app"),
-        ("GET", "none", "this token does not allow you to pull team/app, but a new one for that would"),
+        ("GET", "none", "this token does not allow you to pull team/app, but a new token for that would"),
     ],
 )
 async def test_who_is_denied_is_told_why(method: str, token: str, message: str) -> None:

@@ -59,7 +59,7 @@ def test_a_file_that_cannot_be_read_is_there_all_the_same(tmp_path: Path) -> Non
 
 def test_a_path_that_cannot_be_looked_at_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "circle").symlink_to("circle")
-    with pytest.raises(StartError, match=r"http\.maintenance\.file: cannot tell whether .*/circle is there"):
+    with pytest.raises(StartError, match=r"http\.maintenance\.file: cannot tell whether .*/circle exists"):
         MaintenanceFile(tmp_path / "circle", message="wait", retry_after_s=1)
 
 
