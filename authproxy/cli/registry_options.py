@@ -28,7 +28,7 @@ PlainHttp = Annotated[
     bool,
     typer.Option("--plain-http", help="Speak HTTP where HTTPS isn't answered. On this machine that needs no option."),
 ]
-Jobs = Annotated[int, typer.Option(min=1, max=32, help="How many blobs move at the same time.")]
+Jobs = Annotated[int, typer.Option(min=1, max=32, help="BlobOutcome many blobs move at the same time.")]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")]
 
 
@@ -86,13 +86,13 @@ def parse_destination(text: str) -> tuple[str, str]:
 
     Raises BadParameter where it is neither.
     """
-    from authproxy.images.names import is_place, renamed
+    from authproxy.images.names import is_prefix, name_below
 
     bare = plain_name(text, "DST")
     if "/" not in bare.rstrip("/"):
         host = parse_registry(text)
         return host, host
-    return bare, parse_name(renamed("any", bare) if is_place(bare) else bare).host
+    return bare, parse_name(name_below("any", bare) if is_prefix(bare) else bare).host
 
 
 def plain_name(text: str, hint: str) -> str:

@@ -56,10 +56,10 @@ def remote_faults() -> tuple[type[Exception], ...]:
     from authproxy.images.archive.errors import ArchiveError
     from authproxy.images.daemon import DaemonError
     from authproxy.images.endpoints import Interrupted, Missing
-    from authproxy.images.transfer import MoveError
+    from authproxy.images.transfer import TransferError
     from authproxy.registry_client.errors import RegistryClientError
 
-    return ArchiveError, DaemonError, Interrupted, Missing, MoveError, RegistryClientError
+    return ArchiveError, DaemonError, Interrupted, Missing, TransferError, RegistryClientError
 
 
 def run(work: Coroutine[Any, Any, None], report: Report, what: str) -> None:

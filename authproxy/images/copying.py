@@ -8,11 +8,11 @@ from enum import StrEnum
 from authproxy.digest import Digest
 from authproxy.images.endpoints import Interrupted, Missing
 from authproxy.images.listing import find_repositories, tags
-from authproxy.images.names import is_pattern, is_place, means, renamed
+from authproxy.images.names import is_pattern, is_prefix, matches, name_below
 from authproxy.images.referrers import digest_tags, find_attached
 from authproxy.images.registries import Registries
-from authproxy.images.repository import RemoteRepository
-from authproxy.images.transfer import MoveError, Progress, choose_platform, gather, move_image
+from authproxy.images.repository import RegistryRepository
+from authproxy.images.transfer import Progress, TransferError, choose_platform, collect_manifests, transfer_image
 from authproxy.oci.image_name import ImageName, parse_image_name, split_host
 from authproxy.oci.manifest import Manifest, Platform
 from authproxy.registry_client.errors import RegistryClientError
@@ -54,7 +54,7 @@ async def find_sources(registries: Registries, source: str) -> AsyncIterator[Ima
     async for repository in find_repositories(client, pattern):
         try:
             async for tag in tags(client, repository):
-                if means(pattern, f"{repository}:{tag}"):
+                if matches(pattern, f"{repository}:{tag}"):
                     yield parse_image_name(f"{host}/{repository}:{tag}")
         except RegistryClientError as error:
             faults.append(error)
@@ -93,22 +93,22 @@ class Copier:
         if await repository.find_digest(tag) == manifest.digest:
             repository.learn(manifest)
             outcome = CopyOutcome.THERE
-            manifests = await gather(source, manifest) if self.has_referrers else ()
+            manifests = await collect_manifests(source, manifest) if self.has_referrers else ()
         elif self.is_dry:
-            manifests = await gather(source, manifest) if self.has_referrers else ()
+            manifests = await collect_manifests(source, manifest) if self.has_referrers else ()
         else:
-            moved = await move_image(source, repository, manifest, tag, turns=self.turns, progress=self.progress)
+            moved = await transfer_image(source, repository, manifest, tag, turns=self.turns, progress=self.progress)
             outcome, moved_bytes, manifests = CopyOutcome.COPIED, moved.moved_bytes, moved.manifests
         if not self.has_referrers:
             return Copied(target, outcome, manifest.digest, moved_bytes)
         try:
             count, more_bytes = await self._copy_referrers(name, source, repository, manifests)
-        except (RegistryClientError, MoveError, Missing, Interrupted) as error:
-            raise MoveError(f"{outcome}, but not all of its signatures and other referrers: {error}") from error
+        except (RegistryClientError, TransferError, Missing, Interrupted) as error:
+            raise TransferError(f"{outcome}, but not all of its signatures and other referrers: {error}") from error
         return Copied(target, outcome, manifest.digest, moved_bytes + more_bytes, count)
 
     async def _copy_referrers(
-        self, name: ImageName, source: RemoteRepository, target: RemoteRepository, manifests: Sequence[Manifest]
+        self, name: ImageName, source: RegistryRepository, target: RegistryRepository, manifests: Sequence[Manifest]
     ) -> tuple[int, int]:
         """How many were not there yet, and the bytes of their blobs that moved."""
         tags = await self._digest_tags(name)
@@ -125,7 +125,7 @@ class Copier:
                 continue
             count += 1
             if not self.is_dry:
-                moved = await move_image(
+                moved = await transfer_image(
                     source, target, one.manifest, one.tag, turns=self.turns, progress=self.progress
                 )
                 moved_bytes += moved.moved_bytes
@@ -144,12 +144,12 @@ class Copier:
 
     def _target(self, name: ImageName) -> str:
         own = f"{name.host}/{name.repository}:{name.tag}" if name.tag is not None else str(name)
-        if is_place(self.destination):
+        if is_prefix(self.destination):
             if name.tag is None:
                 raise RegistryClientError(
                     f"{name}: a digest has no name to keep; say which it is to have as the destination"
                 )
-            return renamed(own, self.destination)
+            return name_below(own, self.destination)
         if ":" in self.destination.rpartition("/")[2]:
             return self.destination
         if name.tag is None:

@@ -17,7 +17,7 @@ import httpx
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid
 from authproxy.http.client.bounded_body import BadBody, read_body
-from authproxy.images.names import means
+from authproxy.images.names import matches
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 _UNIX = "unix://"
@@ -74,7 +74,7 @@ def choose(images: Sequence[LocalImage], patterns: Sequence[str]) -> tuple[Local
     """
     chosen = []
     for image in images:
-        names = tuple(name for name in image.names if not patterns or any(means(p, name) for p in patterns))
+        names = tuple(name for name in image.names if not patterns or any(matches(p, name) for p in patterns))
         if names:
             chosen.append(LocalImage(image.identity, names, image.size))
     return tuple(sorted(chosen, key=lambda image: image.names))

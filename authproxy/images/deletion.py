@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from authproxy.digest import Digest
 from authproxy.images.details import read_details
 from authproxy.images.endpoints import Missing
-from authproxy.images.repository import RemoteRepository
+from authproxy.images.repository import RegistryRepository
 from authproxy.registry_client.errors import RegistryClientError
 
 # Questions to one registry at the same time.
@@ -20,7 +20,7 @@ JOBS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Tagged:
+class DatedTag:
     """One tag: what it names, and when that was made, as far as it says."""
 
     tag: str
@@ -29,15 +29,15 @@ class Tagged:
 
 
 @dataclass(frozen=True, slots=True)
-class Doomed:
+class Deletion:
     """One manifest that is to go: the tags that were meant, and those that go with it."""
 
     digest: Digest
-    meant: tuple[str, ...]
+    tags: tuple[str, ...]
     shared: tuple[str, ...] = ()
 
 
-def choose_old(tagged: Collection[Tagged], keep: int, before: dt.datetime | None) -> tuple[Tagged, ...]:
+def choose_old(tagged: Collection[DatedTag], keep: int, before: dt.datetime | None) -> tuple[DatedTag, ...]:
     """All but the `keep` newest, and of those what was made before a moment. What has no date is never chosen.
 
     With neither (`keep` 0, `before` None) all are chosen, those without a date too.
@@ -49,23 +49,23 @@ def choose_old(tagged: Collection[Tagged], keep: int, before: dt.datetime | None
     return tuple(one for created, one in newest_first[keep:] if before is None or created < before)
 
 
-def find_doomed(meant: Iterable[tuple[str | None, Digest]], all_tags: Mapping[str, Digest]) -> tuple[Doomed, ...]:
+def plan_deletions(wanted: Iterable[tuple[str | None, Digest]], all_tags: Mapping[str, Digest]) -> tuple[Deletion, ...]:
     """What has to be deleted so that tags, or what has a digest and was named by it alone (None), are gone; in order.
 
     `all_tags`: every tag of the repository.
     """
     by_digest: dict[Digest, list[str]] = {}
-    for tag, digest in meant:
+    for tag, digest in wanted:
         by_digest.setdefault(digest, []).extend([] if tag is None else [tag])
-    return tuple(_doom(digest, names, all_tags) for digest, names in by_digest.items())
+    return tuple(_plan(digest, names, all_tags) for digest, names in by_digest.items())
 
 
-def _doom(digest: Digest, meant: Sequence[str], all_tags: Mapping[str, Digest]) -> Doomed:
-    shared = sorted(tag for tag, named in all_tags.items() if named == digest and tag not in meant)
-    return Doomed(digest, tuple(dict.fromkeys(meant)), tuple(shared))
+def _plan(digest: Digest, tags: Sequence[str], all_tags: Mapping[str, Digest]) -> Deletion:
+    shared = sorted(tag for tag, named in all_tags.items() if named == digest and tag not in tags)
+    return Deletion(digest, tuple(dict.fromkeys(tags)), tuple(shared))
 
 
-async def look_up(repository: RemoteRepository, tags: Sequence[str]) -> dict[str, Digest]:
+async def resolve_tags(repository: RegistryRepository, tags: Sequence[str]) -> dict[str, Digest]:
     """What each tag names. A tag that has gone meanwhile is left out. Raises RegistryClientError."""
     turns = asyncio.Semaphore(JOBS)
 
@@ -77,9 +77,9 @@ async def look_up(repository: RemoteRepository, tags: Sequence[str]) -> dict[str
     return {tag: digest for tag, digest in zip(tags, found, strict=True) if digest is not None}
 
 
-async def date(
-    repository: RemoteRepository, tags: Mapping[str, Digest]
-) -> tuple[tuple[Tagged, ...], dict[Digest, str]]:
+async def read_dates(
+    repository: RegistryRepository, tags: Mapping[str, Digest]
+) -> tuple[tuple[DatedTag, ...], dict[Digest, str]]:
     """The same with dates; each manifest is read once. Also which could not be read, and why: they have no date."""
     turns = asyncio.Semaphore(JOBS)
     faults: dict[Digest, str] = {}
@@ -94,15 +94,15 @@ async def date(
 
     digests = tuple(dict.fromkeys(tags.values()))
     moments = dict(zip(digests, await asyncio.gather(*map(find, digests)), strict=True))
-    return tuple(Tagged(tag, digest, moments[digest]) for tag, digest in tags.items()), faults
+    return tuple(DatedTag(tag, digest, moments[digest]) for tag, digest in tags.items()), faults
 
 
-async def delete(repository: RemoteRepository, doomed: Doomed) -> str | None:
+async def delete(repository: RegistryRepository, deletion: Deletion) -> str | None:
     """Delete, and look. Why it is not gone, in a sentence; None where it is. Raises RegistryClientError."""
-    await repository.delete(doomed.digest)
-    if await repository.find_digest(doomed.digest) is not None:
-        return f"the registry said that {doomed.digest} is deleted, and still has it"
-    left = await look_up(repository, (*doomed.meant, *doomed.shared))
-    if still := [tag for tag, digest in left.items() if digest == doomed.digest]:
-        return f"the registry has deleted {doomed.digest}, and still lists it as {', '.join(still)}"
+    await repository.delete(deletion.digest)
+    if await repository.find_digest(deletion.digest) is not None:
+        return f"the registry said that {deletion.digest} is deleted, and still has it"
+    left = await resolve_tags(repository, (*deletion.tags, *deletion.shared))
+    if still := [tag for tag, digest in left.items() if digest == deletion.digest]:
+        return f"the registry has deleted {deletion.digest}, and still lists it as {', '.join(still)}"
     return None

@@ -50,10 +50,10 @@ class Destination(Protocol):
 
 
 @runtime_checkable
-class Mounts(Protocol):
+class MountingDestination(Protocol):
     """A destination that can take a blob from a neighbour of its own without moving it."""
 
-    def turn(self, digest: Digest) -> asyncio.Lock:
+    def lock(self, digest: Digest) -> asyncio.Lock:
         """Held from the look for a blob until it is there: what several images share is moved for the first of them."""
 
     async def mount(self, descriptor: Descriptor) -> bool:

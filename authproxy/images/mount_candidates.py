@@ -6,12 +6,12 @@ from collections import defaultdict
 from authproxy.digest import Digest
 
 
-class Neighbours:
+class MountCandidates:
     """What the images of one command have taught about a registry's repositories."""
 
     def __init__(self) -> None:
         self._places: dict[Digest, str] = {}
-        self._turns: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def learn(self, digest: Digest, repository: str) -> None:
         """A repository has a blob."""
@@ -21,6 +21,6 @@ class Neighbours:
         """A repository that has it."""
         return self._places.get(digest)
 
-    def turn(self, digest: Digest) -> asyncio.Lock:
-        """See Mounts."""
-        return self._turns[digest]
+    def lock(self, digest: Digest) -> asyncio.Lock:
+        """See MountingDestination."""
+        return self._locks[digest]

@@ -13,7 +13,7 @@ def is_pattern(text: str) -> bool:
     return any(char in split_host(text)[1] for char in _WILD)
 
 
-def means(pattern: str, name: str) -> bool:
+def matches(pattern: str, name: str) -> bool:
     """Whether a pattern means a name with a tag.
 
     `*`, `?` and `[…]` match slashes too; a pattern without a tag means every tag.
@@ -21,7 +21,7 @@ def means(pattern: str, name: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(name.rpartition(":")[0], pattern)
 
 
-def renamed(name: str, place: str) -> str:
+def name_below(name: str, place: str) -> str:
     """The name below a place, `host[:port][/prefix]`: a registry in the name is replaced, and a tag is always there.
 
     `docker.io/library/app`, and `app`, are `place/app:latest`; `ghcr.io/team/app:v1` is `place/team/app:v1`.
@@ -35,22 +35,22 @@ def renamed(name: str, place: str) -> str:
     return f"{place.rstrip('/')}/{tagged}"
 
 
-def is_place(destination: str) -> bool:
+def is_prefix(destination: str) -> bool:
     """Whether a destination is where names go below: a registry alone, or what ends with a slash."""
     return destination.endswith("/") or "/" not in destination
 
 
 def names_below(image: ArchivedImage, place: str) -> tuple[str, ...]:
     """What an image is called below a place, each name once. Empty where the archive gives no repository."""
-    return tuple(dict.fromkeys(renamed(name, place) for name in image.names))
+    return tuple(dict.fromkeys(name_below(name, place) for name in image.names))
 
 
-def name_as(image: ArchivedImage, destination: str) -> str:
+def name_in_repository(image: ArchivedImage, destination: str) -> str:
     """What an image is called in one repository, `host/repository[:tag]`.
 
     Without a tag there it keeps its own, where it has just one, and is `latest` otherwise.
     """
     if ":" in destination.rpartition("/")[2]:
         return destination
-    tags = {renamed(name, "").rpartition(":")[2] for name in image.names} | set(image.tags)
+    tags = {name_below(name, "").rpartition(":")[2] for name in image.names} | set(image.tags)
     return f"{destination}:{tags.pop() if len(tags) == 1 else DEFAULT_TAG}"

@@ -10,13 +10,13 @@ from typing import Protocol
 
 from authproxy.digest import Digest
 from authproxy.images.archive.archive import Archive, ArchivedImage
-from authproxy.images.archive.docker_save import PackedLayers
+from authproxy.images.archive.docker_save import LayerCache
 from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.opening import find_archives, open_archive
 from authproxy.images.daemon import Daemon, choose
 from authproxy.images.endpoints import Destination, Interrupted, Missing, Source
-from authproxy.images.names import is_place, name_as, names_below
-from authproxy.images.transfer import MoveError, Progress, move_image
+from authproxy.images.names import is_prefix, name_in_repository, names_below
+from authproxy.images.transfer import Progress, TransferError, transfer_image
 from authproxy.oci.manifest import Manifest
 from authproxy.registry_client.errors import RegistryClientError
 
@@ -59,7 +59,7 @@ class Failed:
 
 
 # What ends one image and not the rest.
-FAULTS = (ArchiveError, Interrupted, Missing, MoveError, RegistryClientError)
+FAULTS = (ArchiveError, Interrupted, Missing, TransferError, RegistryClientError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Pusher:
 
     async def push_archives(self, paths: Sequence[Path]) -> AsyncIterator[Pushed | Failed]:
         """Push all images of archives, and of folders of archives."""
-        known: PackedLayers = {}
+        known: LayerCache = {}
         for path in paths:
             try:
                 found = find_archives(path)
@@ -95,7 +95,7 @@ class Pusher:
                     yield Failed(str(file), str(error))
 
     def _refuse_several(self, file: Path, count: int) -> None:
-        if count > 1 and not is_place(self.destination):
+        if count > 1 and not is_prefix(self.destination):
             raise ArchiveError(
                 file, f"{self.destination} is one repository, for one image: end it with / to keep the images' names"
             )
@@ -109,12 +109,12 @@ class Pusher:
         if not chosen:
             what = f"no image of such a name: {' '.join(patterns)}" if patterns else "no image that has a name"
             yield Failed("docker", f"the docker daemon holds {what}")
-        if not is_place(self.destination) and sum(len(image.names) for image in chosen) > 1:
+        if not is_prefix(self.destination) and sum(len(image.names) for image in chosen) > 1:
             yield Failed(
                 self.destination, "it is one repository, for one image: end it with / to keep the images' names"
             )
             return
-        known: PackedLayers = {}
+        known: LayerCache = {}
         for image in chosen:
             missing: list[str] = []
             for own in image.names:
@@ -129,7 +129,7 @@ class Pusher:
                     yield outcome
 
     async def _push_exported(
-        self, daemon: Daemon, names: Sequence[str], known: PackedLayers
+        self, daemon: Daemon, names: Sequence[str], known: LayerCache
     ) -> AsyncIterator[Pushed | Failed]:
         with NamedTemporaryFile(prefix="authproxy-", suffix=".tar") as file:
             try:
@@ -158,9 +158,9 @@ class Pusher:
                 yield Failed(name, str(error))
 
     def _target(self, image: ArchivedImage) -> tuple[str, ...]:
-        if is_place(self.destination):
+        if is_prefix(self.destination):
             return names_below(image, self.destination)
-        return (name_as(image, self.destination),)
+        return (name_in_repository(image, self.destination),)
 
     async def _before(self, name: str, identity: Digest) -> Pushed | Failed | None:
         """What is to be said of a name without a push. None where the push is to be done."""
@@ -176,7 +176,7 @@ class Pusher:
     async def _push(self, archive: Archive, image: ArchivedImage, name: str) -> Pushed:
         repository, tag = await self.locate(name)
         manifest = await archive.manifest(image.reference)
-        moved = await move_image(archive, repository, manifest, tag, turns=self.turns, progress=self.progress)
+        moved = await transfer_image(archive, repository, manifest, tag, turns=self.turns, progress=self.progress)
         return Pushed(name, PushOutcome.PUSHED, manifest.digest, moved.moved_bytes)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from authproxy.digest import Digest
 from authproxy.images.endpoints import Missing
-from authproxy.images.transfer import MoveError
+from authproxy.images.transfer import TransferError
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.oci.media_types import OCI_INDEX
 
@@ -35,7 +35,7 @@ MAX_TAG_HEX = 64
 _ALGORITHMS = ("sha256-", "sha512-")
 
 
-class Referred(Protocol):
+class ReferrersSource(Protocol):
     """A repository that says what refers to its manifests."""
 
     async def manifest(self, reference: str | Digest) -> Manifest:
@@ -60,13 +60,15 @@ def referrers_tag(digest: Digest) -> str:
 
 
 async def digest_tags(tags: AsyncIterable[str]) -> frozenset[str]:
-    """Those of a repository's tags that begin with a digest. Raises MoveError where they are too many to be held."""
+    """The tags that begin with a digest. Raises TransferError for more than MAX_DIGEST_TAGS."""
     found: set[str] = set()
     async for tag in tags:
         if tag.startswith(_ALGORITHMS):
             found.add(tag)
         if len(found) > MAX_DIGEST_TAGS:
-            raise MoveError(f"more than {MAX_DIGEST_TAGS} tags that begin with a digest; --no-referrers leaves them")
+            raise TransferError(
+                f"more than {MAX_DIGEST_TAGS} tags that begin with a digest; --no-referrers leaves them"
+            )
     return frozenset(found)
 
 
@@ -88,10 +90,12 @@ def with_referrer(before: Manifest | None, manifest: Manifest) -> bytes | None:
     return json.dumps(index, separators=(",", ":")).encode()
 
 
-async def find_attached(source: Referred, subjects: Iterable[Digest], tags: Collection[str]) -> tuple[Attached, ...]:
+async def find_attached(
+    source: ReferrersSource, subjects: Iterable[Digest], tags: Collection[str]
+) -> tuple[Attached, ...]:
     """All that belongs to some manifests, and to that in turn; each after what it belongs to.
 
-    `tags`: the repository's, as `digest_tags` has them. Raises MoveError where there is no end to it, and what the
+    `tags`: the repository's, as `digest_tags` has them. Raises TransferError where there is no end to it, and what the
     source raises.
     """
     found: dict[tuple[Digest, str | None], Attached] = {}
@@ -106,30 +110,32 @@ async def find_attached(source: Referred, subjects: Iterable[Digest], tags: Coll
             if one.manifest.digest not in seen:
                 following[one.manifest.digest] = None
         if len(found) > MAX_REFERRERS:
-            raise MoveError(f"more than {MAX_REFERRERS} manifests refer to it; --no-referrers leaves them")
+            raise TransferError(f"more than {MAX_REFERRERS} manifests refer to it; --no-referrers leaves them")
         if not following:
             return tuple(found.values())
         seen |= following.keys()
         level = tuple(following)
-    raise MoveError(f"its referrers have referrers, more than {MAX_DEPTH} deep; --no-referrers leaves them")
+    raise TransferError(f"its referrers have referrers, more than {MAX_DEPTH} deep; --no-referrers leaves them")
 
 
 @dataclass(slots=True)
 class _Finder:
-    source: Referred
+    source: ReferrersSource
     tags: Collection[str]
     turns: asyncio.Semaphore
     held_bytes: int = 0
 
     async def find(self, digest: Digest) -> list[Attached]:
-        """What belongs to one manifest. Raises MoveError."""
+        """What belongs to one manifest. Raises TransferError."""
         async with self.turns:
             tag = referrers_tag(digest)
             listed = [descriptor.digest for descriptor in await self.source.referrers(digest)]
             if tag in self.tags:  # written by a client before the registry listed referrers
                 listed += [child.digest for child in (await self.source.manifest(tag)).children]
             if len(listed) > MAX_REFERRERS:
-                raise MoveError(f"more than {MAX_REFERRERS} manifests refer to {digest}; --no-referrers leaves them")
+                raise TransferError(
+                    f"more than {MAX_REFERRERS} manifests refer to {digest}; --no-referrers leaves them"
+                )
             found = []
             for one in dict.fromkeys(listed):
                 try:
@@ -145,5 +151,5 @@ class _Finder:
         manifest = await self.source.manifest(reference)
         self.held_bytes += len(manifest.content)
         if self.held_bytes > MAX_BYTES:
-            raise MoveError(f"its referrers take more than {MAX_BYTES >> 20} MiB; --no-referrers leaves them")
+            raise TransferError(f"its referrers take more than {MAX_BYTES >> 20} MiB; --no-referrers leaves them")
         return manifest

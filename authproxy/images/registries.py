@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from authproxy.images.mount_candidates import Neighbours
-from authproxy.images.repository import RemoteRepository
+from authproxy.images.mount_candidates import MountCandidates
+from authproxy.images.repository import RegistryRepository
 from authproxy.oci.image_name import ImageName, parse_image_name
 from authproxy.registry_client.client import RegistryClient, open_registry
 from authproxy.registry_client.docker_config import Login, StoredLogins
@@ -29,7 +29,7 @@ class Registries:
         self._login_host = login_host
         self._stored = StoredLogins(environment)
         self._opened: dict[tuple[str, Login | None], RegistryClient] = {}
-        self._neighbours: dict[str, Neighbours] = {}
+        self._candidates: dict[str, MountCandidates] = {}
         self._opening = asyncio.Lock()
         self._stack = AsyncExitStack()
 
@@ -41,11 +41,11 @@ class Registries:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    async def to_pull(self, name: ImageName) -> RemoteRepository:
+    async def to_pull(self, name: ImageName) -> RegistryRepository:
         """The repository of a name, to read from. Raises RegistryClientError."""
         return await self.repository(name.host, name.repository)
 
-    async def to_push(self, text: str, origin: ImageName | None = None) -> tuple[RemoteRepository, str]:
+    async def to_push(self, text: str, origin: ImageName | None = None) -> tuple[RegistryRepository, str]:
         """The repository of a name, to write to, and the tag. Raises RegistryClientError, also for an invalid name.
 
         `origin` is where the image comes from: in the same registry its blobs can be mounted.
@@ -55,13 +55,13 @@ class Registries:
         except ValueError as error:
             raise RegistryClientError(str(error)) from None
         registry = await self.open(name.host, name.repository)
-        neighbours = self._neighbours.setdefault(name.host, Neighbours())
+        candidates = self._candidates.setdefault(name.host, MountCandidates())
         beside = origin.repository if origin is not None and origin.host == name.host else None
-        return RemoteRepository(registry, name.repository, neighbours, origin=beside), name.reference
+        return RegistryRepository(registry, name.repository, candidates, origin=beside), name.reference
 
-    async def repository(self, host: str, repository: str) -> RemoteRepository:
+    async def repository(self, host: str, repository: str) -> RegistryRepository:
         """A repository of a registry, to read from and delete in. Raises RegistryClientError."""
-        return RemoteRepository(await self.open(host, repository), repository)
+        return RegistryRepository(await self.open(host, repository), repository)
 
     async def open(self, host: str, repository: str = "") -> RegistryClient:
         """A registry, with the login that is stored for it or for the repository. Raises RegistryClientError."""

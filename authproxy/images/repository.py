@@ -9,7 +9,7 @@ from authproxy.access import delete, pull, push
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid, ManifestInvalid
 from authproxy.images.endpoints import Missing
-from authproxy.images.mount_candidates import Neighbours
+from authproxy.images.mount_candidates import MountCandidates
 from authproxy.images.referrers import referrers_tag, with_referrer
 from authproxy.images.upload import Upload, is_mounted, open_upload
 from authproxy.oci.manifest import Descriptor, Manifest
@@ -33,7 +33,7 @@ RESUMES = 5
 MAX_LISTED = 10_000
 
 
-class RemoteRepository:
+class RegistryRepository:
     """Images of one repository, to be read, and with `neighbours` written too. Every method raises RegistryClientError.
 
     `origin` is a repository of the same registry that may have what nobody knows a place of.
@@ -43,7 +43,7 @@ class RemoteRepository:
         self,
         registry: RegistryClient,
         repository: str,
-        neighbours: Neighbours | None = None,
+        candidates: MountCandidates | None = None,
         *,
         origin: str | None = None,
     ) -> None:
@@ -51,9 +51,9 @@ class RemoteRepository:
         self._repository = repository
         self._place = f"{registry.host}/{repository}"
         # Which token is asked for: all tokens of a repository are for the same, so that one is enough.
-        self._needs = (pull(repository),) if neighbours is None else (pull(repository), push(repository))
+        self._needs = (pull(repository),) if candidates is None else (pull(repository), push(repository))
         self._deletes = (*self._needs, delete(repository))
-        self._neighbours = neighbours or Neighbours()
+        self._candidates = candidates or MountCandidates()
         self._origin = origin
         self._uploads: dict[Digest, Upload] = {}  # that were begun and are gone on with
 
@@ -120,21 +120,21 @@ class RemoteRepository:
         if answer.status_code not in {OK, NOT_FOUND} and not is_elsewhere:
             raise refused(answer, self._name(descriptor.digest))
         if answer.status_code == OK:
-            self._neighbours.learn(descriptor.digest, self._repository)
+            self._candidates.learn(descriptor.digest, self._repository)
         return answer.status_code == OK
 
     def learn(self, manifest: Manifest) -> None:
         """It has this image: what that names can be mounted from here. Of an index only the children could tell."""
         for blob in manifest.blobs:
-            self._neighbours.learn(blob.digest, self._repository)
+            self._candidates.learn(blob.digest, self._repository)
 
-    def turn(self, digest: Digest) -> asyncio.Lock:
-        """See Mounts."""
-        return self._neighbours.turn(digest)
+    def lock(self, digest: Digest) -> asyncio.Lock:
+        """See MountingDestination."""
+        return self._candidates.lock(digest)
 
     async def mount(self, descriptor: Descriptor) -> bool:
-        """See Mounts: OCI Distribution 1.1, "Mounting a blob from another repository"."""
-        origin = self._neighbours.find(descriptor.digest) or self._origin
+        """See MountingDestination: OCI Distribution 1.1, "Mounting a blob from another repository"."""
+        origin = self._candidates.find(descriptor.digest) or self._origin
         if origin is None or origin == self._repository:
             return False
         query = {"mount": str(descriptor.digest), "from": origin}
@@ -161,9 +161,9 @@ class RemoteRepository:
         try:
             await upload.take(descriptor, chunks, start)
         finally:
-            if not upload.goes_on:
+            if not upload.can_resume:
                 del self._uploads[descriptor.digest]
-        self._neighbours.learn(descriptor.digest, self._repository)
+        self._candidates.learn(descriptor.digest, self._repository)
 
     async def give_up(self, descriptor: Descriptor) -> None:
         """End the upload that was begun for a blob, if one was."""
@@ -187,7 +187,7 @@ class RemoteRepository:
     async def _list_referrer(self, manifest: Manifest, subject: Digest) -> None:
         """Have the tag that lists the referrers of a manifest name this one too: "Referrers Tag Schema"."""
         tag = referrers_tag(subject)
-        async with self._neighbours.turn(subject):
+        async with self._candidates.lock(subject):
             try:
                 before = await self.manifest(tag)
             except Missing:

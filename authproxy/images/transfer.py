@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from authproxy.digest import Digest, Hasher, new_hasher
-from authproxy.images.endpoints import Destination, Interrupted, Mounts, Source
+from authproxy.images.endpoints import Destination, Interrupted, MountingDestination, Source
 from authproxy.oci.manifest import Descriptor, Manifest, Platform
 
 # Blobs at the same time. A registry's disk and the line are busy with fewer; small layers wait for answers.
@@ -31,11 +31,11 @@ MARK_BYTES = 16 << 20
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 
-class MoveError(Exception):
+class TransferError(Exception):
     """An image that cannot be moved as it is: one sentence."""
 
 
-class How(StrEnum):
+class BlobOutcome(StrEnum):
     """What became of a blob."""
 
     MOVED = "moved"
@@ -52,11 +52,11 @@ class Progress(Protocol):
     def advance(self, blob: Descriptor, count: int) -> None:
         """So many more bytes of it have been handed on."""
 
-    def end(self, blob: Descriptor, how: How) -> None:
+    def end(self, blob: Descriptor, outcome: BlobOutcome) -> None:
         """It is at the destination."""
 
 
-class Silent:
+class NoProgress:
     """Tells nobody."""
 
     def begin(self, blob: Descriptor) -> None:
@@ -65,25 +65,25 @@ class Silent:
     def advance(self, blob: Descriptor, count: int) -> None:
         """See Progress."""
 
-    def end(self, blob: Descriptor, how: How) -> None:
+    def end(self, blob: Descriptor, outcome: BlobOutcome) -> None:
         """See Progress."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class TransferResult:
     """What has been done: the manifest that got the name, and each blob with what became of it."""
 
     manifest: Manifest
-    blobs: dict[Descriptor, How]
+    blobs: dict[Descriptor, BlobOutcome]
     manifests: tuple[Manifest, ...] = ()  # it and its children
 
     @property
     def moved_bytes(self) -> int:
         """Bytes of the blobs that went from the one to the other."""
-        return sum(blob.size for blob, how in self.blobs.items() if how is How.MOVED)
+        return sum(blob.size for blob, outcome in self.blobs.items() if outcome is BlobOutcome.MOVED)
 
 
-async def move_image(
+async def transfer_image(
     source: Source,
     destination: Destination,
     manifest: Manifest,
@@ -92,17 +92,17 @@ async def move_image(
     turns: asyncio.Semaphore | None = None,
     progress: Progress | None = None,
     sleep: Sleep = asyncio.sleep,
-) -> Moved:
+) -> TransferResult:
     """Move a manifest and all that it needs, and give it a name there.
 
     Every blob comes before the manifests, and a child before its index, so that a destination never holds a name whose
     content is not there; what is there already is not moved, so one that was broken off goes on where it was.
-    `turns` bounds the blobs that move at once, JOBS without it. Raises MoveError, and what the source and the
+    `turns` bounds the blobs that move at once, JOBS without it. Raises TransferError, and what the source and the
     destination raise: the first fault ends the rest.
     """
-    manifests = await gather(source, manifest)
+    manifests = await collect_manifests(source, manifest)
     blobs = {blob.digest: blob for one in manifests for blob in one.blobs if not blob.is_elsewhere}
-    mover = _Mover(source, destination, turns or asyncio.Semaphore(JOBS), progress or Silent(), sleep)
+    mover = _BlobTransfer(source, destination, turns or asyncio.Semaphore(JOBS), progress or NoProgress(), sleep)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = {blob: group.create_task(mover.move(blob)) for blob in blobs.values()}
@@ -110,22 +110,22 @@ async def move_image(
         raise errors.exceptions[0] from None
     for one in manifests:
         await destination.put_manifest(one, name if one is manifest else None)
-    return Moved(manifest, {blob: task.result() for blob, task in tasks.items()}, tuple(manifests))
+    return TransferResult(manifest, {blob: task.result() for blob, task in tasks.items()}, tuple(manifests))
 
 
 async def choose_platform(source: Source, manifest: Manifest, platform: Platform) -> Manifest:
-    """The image for one platform: the child of an index, or the image itself. Raises MoveError, Missing."""
+    """The image for one platform: the child of an index, or the image itself. Raises TransferError, Missing."""
     if not manifest.is_index:
         return manifest
     for child in manifest.children:
         if child.platform is not None and platform.is_met_by(child.platform):
             return await source.manifest(child.digest)
     there = ", ".join(sorted({str(child.platform) for child in manifest.children if child.platform is not None}))
-    raise MoveError(f"it has no image for {platform}; it has {there or 'none that names its platform'}")
+    raise TransferError(f"it has no image for {platform}; it has {there or 'none that names its platform'}")
 
 
-async def gather(source: Source, root: Manifest) -> list[Manifest]:
-    """All manifests that belong to one, each once, children first. Raises MoveError, and what the source raises."""
+async def collect_manifests(source: Source, root: Manifest) -> list[Manifest]:
+    """All manifests that belong to one, each once, children first. Raises TransferError, and what the source raises."""
     found: dict[Digest, Manifest] = {}
     held_bytes = 0
 
@@ -133,9 +133,9 @@ async def gather(source: Source, root: Manifest) -> list[Manifest]:
         nonlocal held_bytes
         held_bytes += len(manifest.content)
         if depth > MAX_DEPTH:
-            raise MoveError(f"index {root.digest} has indexes in indexes, more than {MAX_DEPTH} deep")
+            raise TransferError(f"index {root.digest} has indexes in indexes, more than {MAX_DEPTH} deep")
         if held_bytes > MAX_MANIFEST_BYTES:
-            raise MoveError(f"index {root.digest} has manifests of more than {MAX_MANIFEST_BYTES >> 20} MiB in all")
+            raise TransferError(f"index {root.digest} has manifests of more than {MAX_MANIFEST_BYTES >> 20} MiB in all")
         for child in manifest.children:
             if child.digest not in found:
                 await visit(await source.manifest(child.digest), depth + 1)
@@ -146,29 +146,31 @@ async def gather(source: Source, root: Manifest) -> list[Manifest]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Mover:
+class _BlobTransfer:
     source: Source
     destination: Destination
     turns: asyncio.Semaphore
     progress: Progress
     sleep: Sleep
 
-    async def move(self, blob: Descriptor) -> How:
-        async with self._turn(blob), self.turns:
+    async def move(self, blob: Descriptor) -> BlobOutcome:
+        async with self._lock(blob), self.turns:
             self.progress.begin(blob)
-            how = await self._move(blob)
-            self.progress.end(blob, how)
-            return how
+            outcome = await self._move(blob)
+            self.progress.end(blob, outcome)
+            return outcome
 
-    def _turn(self, blob: Descriptor) -> AbstractAsyncContextManager[None]:
-        return self.destination.turn(blob.digest) if isinstance(self.destination, Mounts) else nullcontext()
+    def _lock(self, blob: Descriptor) -> AbstractAsyncContextManager[None]:
+        return (
+            self.destination.lock(blob.digest) if isinstance(self.destination, MountingDestination) else nullcontext()
+        )
 
-    async def _move(self, blob: Descriptor) -> How:
+    async def _move(self, blob: Descriptor) -> BlobOutcome:
         if await self.destination.has(blob):
-            return How.THERE
-        if isinstance(self.destination, Mounts) and await self.destination.mount(blob):
-            return How.MOUNTED
-        checked = _Checked(self.source, blob, self.progress)
+            return BlobOutcome.THERE
+        if isinstance(self.destination, MountingDestination) and await self.destination.mount(blob):
+            return BlobOutcome.MOUNTED
+        checked = _VerifiedBlob(self.source, blob, self.progress)
         start = attempt = 0
         while True:
             try:
@@ -181,13 +183,13 @@ class _Mover:
                 await self.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1))
                 self.progress.begin(blob)
                 if await self.destination.has(blob):  # what was lost may have been the answer alone
-                    return How.MOVED
+                    return BlobOutcome.MOVED
             else:
-                return How.MOVED
+                return BlobOutcome.MOVED
 
 
 @dataclass(slots=True)
-class _Checked:
+class _VerifiedBlob:
     """A blob's bytes, compared with its digest though they may be read in several attempts."""
 
     source: Source
@@ -196,14 +198,14 @@ class _Checked:
     marks: deque[tuple[int, Hasher]] = field(default_factory=deque)  # places that were passed, and the digest so far
 
     async def read(self, start: int) -> AsyncIterator[bytes]:
-        """From a place on that was read before, or 0. Raises MoveError in place of an end where it is another blob."""
+        """The bytes from `start` on, which is 0 or was read before. TransferError if size or digest differ."""
         blob = self.blob
         at, hasher = self._before(start)
         self.progress.advance(blob, at)
         async for piece in self.source.blob(blob, at):
             passed = at + len(piece)
             if passed > blob.size:
-                raise MoveError(f"blob {blob.digest} has more than the {blob.size} bytes that its manifest says")
+                raise TransferError(f"blob {blob.digest} has more than the {blob.size} bytes that its manifest says")
             hasher.update(piece)
             self.progress.advance(blob, len(piece))
             if passed > start:
@@ -213,7 +215,9 @@ class _Checked:
                 self.marks.append((at, hasher.copy()))
         actual = Digest(blob.digest.algorithm, hasher.hexdigest())
         if at != blob.size or actual != blob.digest:
-            raise MoveError(f"blob {blob.digest} came as {at} bytes with the digest {actual}; nothing of it is kept")
+            raise TransferError(
+                f"blob {blob.digest} came as {at} bytes with the digest {actual}; nothing of it is kept"
+            )
 
     def _before(self, start: int) -> tuple[int, Hasher]:
         while self.marks and self.marks[-1][0] > start:

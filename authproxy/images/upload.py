@@ -15,7 +15,7 @@ from authproxy.images.endpoints import Interrupted
 from authproxy.oci.manifest import Descriptor
 from authproxy.registry_client.client import UNAUTHORIZED, RegistryClient
 from authproxy.registry_client.errors import RegistryClientError, refused
-from authproxy.registry_client.retry import PASSING
+from authproxy.registry_client.retry import TRANSIENT
 
 CREATED, ACCEPTED, NO_CONTENT = 201, 202, 204
 NOT_FOUND, RANGE_INVALID = 404, 416
@@ -24,7 +24,7 @@ NOT_FOUND, RANGE_INVALID = 404, 416
 MAX_AT_ONCE_BYTES = 8 << 20
 
 # Answers to a body that say nothing about it: a token that has ended, an upload that is another's or gone.
-_TRY_AGAIN = PASSING | {UNAUTHORIZED, NOT_FOUND, RANGE_INVALID}
+_TRY_AGAIN = TRANSIENT | {UNAUTHORIZED, NOT_FOUND, RANGE_INVALID}
 
 # Of the answer to a question for an upload: `0-<last byte>`.
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
@@ -55,11 +55,11 @@ class Upload:
         self._needs = needs
         self._url = url
         self._what = what
-        self.goes_on = False
+        self.can_resume = False
 
     async def take(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int) -> None:
         """Take a blob from `start` on, and close the session. Raises Interrupted, RegistryClientError."""
-        self.goes_on = False
+        self.can_resume = False
         if descriptor.size <= MAX_AT_ONCE_BYTES:
             await self._send("PUT", self._closing(descriptor), descriptor.size, chunks)
             return
@@ -115,7 +115,7 @@ class Upload:
         if not 1 < kept < descriptor.size:  # `0-0` is what registries say of nothing
             return 0
         self._url = _location(answer, self._url)
-        self.goes_on = True
+        self.can_resume = True
         return kept
 
     def _closing(self, descriptor: Descriptor) -> httpx.URL:

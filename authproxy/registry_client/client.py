@@ -19,7 +19,7 @@ from authproxy.http.client.tls import speaks_no_tls
 from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import ANONYMOUS, RegistryClientError
 from authproxy.registry_client.host import authority_of
-from authproxy.registry_client.retry import find_cause, is_lasting, pause_s, persist
+from authproxy.registry_client.retry import find_cause, is_permanent, pause_s, send_with_retries
 from authproxy.registry_client.tokens import Authorizer
 from authproxy.registry_client.transport import TIMEOUTS, PooledTransport
 from authproxy.registry_client.trust import Trust, is_loopback, tls_context
@@ -63,9 +63,9 @@ class RegistryClient:
         self._base = base
         self._finding = asyncio.Lock()
 
-    def want_identity(self) -> None:
+    def request_identity_token(self) -> None:
         """Ask token servers for an identity token too, with each token for the login's password."""
-        self._authorizer.wants_identity = True
+        self._authorizer.wants_identity_token = True
 
     @property
     def identity_token(self) -> str:
@@ -86,7 +86,7 @@ class RegistryClient:
             return await self.read(await self.send_once(method, url, needs, **options))
 
         try:
-            return await persist(once)
+            return await send_with_retries(once)
         except httpx.TransportError as error:
             raise self.unreachable(error) from error
 
@@ -96,7 +96,7 @@ class RegistryClient:
     ) -> AsyncIterator[httpx.Response]:
         """The same, its body unread. A fault while it is read is the reader's."""
         try:
-            answer = await persist(lambda: self.send_once(method, url, needs, **options))
+            answer = await send_with_retries(lambda: self.send_once(method, url, needs, **options))
         except httpx.TransportError as error:
             raise self.unreachable(error) from error
         try:
@@ -227,7 +227,7 @@ class RegistryClient:
             except TimeoutError:
                 return plain
             except httpx.TransportError as error:
-                if is_lasting(error):
+                if is_permanent(error):
                     raise self.unreachable(error) from error
                 if self._trust.plain_http or isinstance(find_cause(error, ssl.SSLError), ssl.SSLError):
                     return plain

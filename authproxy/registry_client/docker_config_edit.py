@@ -35,14 +35,14 @@ MAX_WORDS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class StoredLogin:
+class LoginLocation:
     """Where a login went. `helper` keeps it; None: the file does, unencrypted."""
 
     path: Path
     helper: str | None
 
 
-def store_login(host: str, login: Login, environment: Mapping[str, str]) -> StoredLogin:
+def store_login(host: str, login: Login, environment: Mapping[str, str]) -> LoginLocation:
     """Keep a login for a registry, in place of the one that is there. Raises RegistryClientError; for a thread."""
     path, key = config_file(environment), HUB_KEY if host == DOCKER_HUB else host
     with _changing(path) as before:
@@ -56,7 +56,7 @@ def store_login(host: str, login: Login, environment: Mapping[str, str]) -> Stor
         # docker writes an empty entry for what a helper keeps: by it `docker logout` knows that there is one.
         _auths(config, path)[key] = {} if helper is not None else _entry(login)
         _write(path, config)
-    return StoredLogin(path, helper)
+    return LoginLocation(path, helper)
 
 
 def erase_login(host: str, environment: Mapping[str, str]) -> bool:

@@ -24,7 +24,7 @@ async def sign_in(host: str, login: Login, trust: Trust) -> CheckedLogin:
     """Ask for `/v2/` with a login. Raises RegistryClientError where it is refused, or the registry cannot be asked."""
     hint = f"; what is wrong: authproxy registry ping {host}"
     async with open_registry(host, login, trust) as registry:
-        registry.want_identity()
+        registry.request_identity_token()
         try:
             url = await registry.address("/v2/")
             answer = await registry.read(await registry.send_once("GET", url, ()))

@@ -13,21 +13,21 @@ FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 30.0
 
 # Answers that say nothing about the request: the same one may be sent again.
-PASSING = frozenset({429, 500, 502, 503, 504})
+TRANSIENT = frozenset({429, 500, 502, 503, 504})
 
 
-async def persist(send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+async def send_with_retries(send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
     """Send until an answer comes that is not only to wait; the last one, whatever it is. Raises TransportError."""
     for attempt in range(1, ATTEMPTS + 1):
         is_last = attempt == ATTEMPTS
         try:
             answer = await send()
         except httpx.TransportError as error:
-            if is_last or is_lasting(error):
+            if is_last or is_permanent(error):
                 raise
             await asyncio.sleep(pause_s(attempt, None))
             continue
-        if answer.status_code not in PASSING or is_last:
+        if answer.status_code not in TRANSIENT or is_last:
             return answer
         await answer.aclose()
         await asyncio.sleep(pause_s(attempt, answer.headers.get("retry-after")))
@@ -42,7 +42,7 @@ def pause_s(attempt: int, retry_after: str | None) -> float:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
 
-def is_lasting(error: BaseException) -> bool:
+def is_permanent(error: BaseException) -> bool:
     """Whether the same request would fail in the same way: no such host, a certificate that is not trusted."""
     cause = find_cause(error, OSError)
     return isinstance(cause, ssl.SSLCertVerificationError) or (

@@ -32,7 +32,7 @@ from authproxy.http.client.token import (
 )
 from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import RegistryClientError, refused
-from authproxy.registry_client.retry import persist
+from authproxy.registry_client.retry import send_with_retries
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Authorizer:
         self._login = login
         self._client = client
         self._now = now
-        self.wants_identity = False  # to be told an identity token too, with a token for the login's password
+        self.wants_identity_token = False  # to be told an identity token too, with a token for the login's password
         self.identity_token = ""  # what was told then
         self._basic: str | None = None  # what needs no token server: a password, or the registry's own token
         self._tokens: dict[tuple[Access, ...], _CachedToken] = {}
@@ -98,7 +98,7 @@ class Authorizer:
         what = f"a token from {challenge.realm}"
         try:
             request = self._request(challenge, needs)
-            answer = await persist(lambda: ask_token_server(self._client, request))
+            answer = await send_with_retries(lambda: ask_token_server(self._client, request))
         except BadBody as error:
             raise RegistryClientError(f"{what} is not available: it answers with {error}") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -108,7 +108,7 @@ class Authorizer:
         token = read_token(answer.content)
         if token is None or not token.fits_header:
             raise RegistryClientError(f"{what} is not available: the answer has none")
-        if self.wants_identity and token.identity:
+        if self.wants_identity_token and token.identity:
             self.identity_token = token.identity
         # Docker token authentication: clients may use any token for a minute.
         return _CachedToken(token.text, self._now() + USED_FOR * max(DEFAULT_LIFETIME_S, token.lifetime_s))
@@ -120,6 +120,6 @@ class Authorizer:
         if login.identity_token:
             return refresh_request(challenge, needs, login.identity_token)
         more = [("account", login.user)]
-        if self.wants_identity:
+        if self.wants_identity_token:
             more += [("client_id", CLIENT_ID), ("offline_token", "true")]
         return token_request(challenge, needs, format_basic(login.user, login.password), more)

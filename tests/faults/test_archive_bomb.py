@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from authproxy.images.archive.errors import ArchiveError
-from authproxy.images.archive.free_space import Room
+from authproxy.images.archive.free_space import FreeSpace
 from authproxy.images.archive.unpacking import open_plain
 
 # sys/mount.h
@@ -45,14 +45,14 @@ def test_bomb_leaves_room_to_others(
     path = tmp_path / "archive"
     path.write_bytes(pack())
     least_free: list[int] = []
-    take = Room.take
+    take = FreeSpace.take
 
-    def watched(room: Room, count: int) -> None:
+    def watched(room: FreeSpace, count: int) -> None:
         status = os.statvfs(small_disk)
         least_free.append(status.f_bavail * status.f_frsize)
         take(room, count)
 
-    monkeypatch.setattr(Room, "take", watched)
+    monkeypatch.setattr(FreeSpace, "take", watched)
     with pytest.raises(ArchiveError, match="it would leave less than 3 MiB of free space there; TMPDIR names another"):
         open_plain(path)
     assert min(least_free) > 3 << 20

@@ -15,7 +15,7 @@ import zstandard
 from authproxy.images.archive.archive import Archive, ArchivedImage
 from authproxy.images.archive.opening import find_archives, open_archive
 from authproxy.images.archive.output import parse_target
-from authproxy.images.archive.staging import gathering
+from authproxy.images.archive.staging import open_staging
 from authproxy.images.archive.writing import write_archive
 from authproxy.images.daemon import choose, find_socket, open_daemon
 from authproxy.oci.manifest import Descriptor
@@ -150,7 +150,7 @@ async def read(archive: Archive, blob: Descriptor) -> bytes:
 async def rewrite(source: Path, text: str, *names: str) -> None:
     """Write the one image of an archive into another, under these names."""
     target = parse_target(text, None, is_folder=False)
-    with open_archive(source) as archive, gathering(target) as stage:
+    with open_archive(source) as archive, open_staging(target) as stage:
         manifest = await archive.manifest(archive.images[0].reference)
         for blob in manifest.blobs:
             await stage.put_blob(blob, archive.blob(blob))

@@ -65,11 +65,11 @@ def copy(
     registry of DST, and for that of SRC only where it is the same. Exit code: 0 all were copied, 1 something could not
     be, 2 the command is wrong.
     """
-    from authproxy.images.names import is_pattern, is_place
+    from authproxy.images.names import is_pattern, is_prefix
 
     source = plain_name(source, "SRC")
     destination, host = parse_destination(destination)
-    if is_pattern(source) and not is_place(destination):
+    if is_pattern(source) and not is_prefix(destination):
         raise typer.BadParameter("several images need a registry, or a prefix that ends with /", param_hint="DST")
     if not is_pattern(source):
         parse_name(source)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from authproxy.digest import Digest
-    from authproxy.images.deletion import Doomed
+    from authproxy.images.deletion import Deletion
     from authproxy.images.registries import Registries
-    from authproxy.images.repository import RemoteRepository
+    from authproxy.images.repository import RegistryRepository
     from authproxy.oci.image_name import ImageName
 
 EXAMPLES = examples(
@@ -115,86 +115,86 @@ class _Cleaner:
 
     async def clean(self, what: "list[ImageName] | _Rules") -> None:
         """Find what goes, ask, delete. Raises what the registry raises."""
-        from authproxy.images.deletion import look_up
+        from authproxy.images.deletion import resolve_tags
         from authproxy.images.listing import tags
 
         repository = await self._registries.repository(self._host, self._repository)
         client = await self._registries.open(self._host)
-        all_tags = await look_up(repository, [tag async for tag in tags(client, self._repository)])
+        all_tags = await resolve_tags(repository, [tag async for tag in tags(client, self._repository)])
         if isinstance(what, _Rules):
-            doomed = await self._find_by_rules(repository, what, all_tags)
+            deletions = await self._find_by_rules(repository, what, all_tags)
         else:
-            doomed = await self._find_named(repository, what, all_tags)
-        if not doomed:
+            deletions = await self._find_named(repository, what, all_tags)
+        if not deletions:
             if not self._report.faults:
                 typer.echo(f"{self.place}: nothing to delete", err=True)
-        elif self._may(doomed):
-            await self._delete(repository, doomed)
+        elif self._may(deletions):
+            await self._delete(repository, deletions)
 
     async def _find_named(
-        self, repository: "RemoteRepository", names: "list[ImageName]", all_tags: "Mapping[str, Digest]"
-    ) -> "tuple[Doomed, ...]":
-        from authproxy.images.deletion import find_doomed
+        self, repository: "RegistryRepository", names: "list[ImageName]", all_tags: "Mapping[str, Digest]"
+    ) -> "tuple[Deletion, ...]":
+        from authproxy.images.deletion import plan_deletions
 
-        meant = []
+        wanted = []
         for name in names:
             digest = await repository.find_digest(name.digest or name.reference)
             if digest is None:
                 self._report.fail(str(name), "the registry has no such image")
             else:
-                meant.append((None if name.digest is not None or name.tag is None else str(name.tag), digest))
-        return find_doomed(meant, all_tags)
+                wanted.append((None if name.digest is not None or name.tag is None else str(name.tag), digest))
+        return plan_deletions(wanted, all_tags)
 
     async def _find_by_rules(
-        self, repository: "RemoteRepository", rules: _Rules, all_tags: "Mapping[str, Digest]"
-    ) -> "tuple[Doomed, ...]":
-        from authproxy.images.deletion import choose_old, date, find_doomed
+        self, repository: "RegistryRepository", rules: _Rules, all_tags: "Mapping[str, Digest]"
+    ) -> "tuple[Deletion, ...]":
+        from authproxy.images.deletion import choose_old, plan_deletions, read_dates
 
         matching = {
             tag: digest for tag, digest in all_tags.items() if rules.match is None or fnmatchcase(tag, rules.match)
         }
-        dated, faults = await date(repository, matching)
+        dated, faults = await read_dates(repository, matching)
         for digest, why in faults.items():
             self._report.fail(f"{self.place}@{digest}", f"{why}; it is kept")
-        found = find_doomed([(one.tag, one.digest) for one in choose_old(dated, rules.keep, rules.before)], all_tags)
+        found = plan_deletions([(one.tag, one.digest) for one in choose_old(dated, rules.keep, rules.before)], all_tags)
         free = []
-        for doomed in found:
-            if not doomed.shared and doomed.digest not in faults:
-                free.append(doomed)
-            elif doomed.shared:
-                name = f"{self.place}:{doomed.meant[0]}"
-                text = f"kept {name}: {', '.join(doomed.shared)} is the same image"
-                self._report.say(text, name=name, outcome="kept", digest=str(doomed.digest), shared=doomed.shared)
+        for deletion in found:
+            if not deletion.shared and deletion.digest not in faults:
+                free.append(deletion)
+            elif deletion.shared:
+                name = f"{self.place}:{deletion.tags[0]}"
+                text = f"kept {name}: {', '.join(deletion.shared)} is the same image"
+                self._report.say(text, name=name, outcome="kept", digest=str(deletion.digest), shared=deletion.shared)
         return tuple(free)
 
-    def _may(self, doomed: "tuple[Doomed, ...]") -> bool:
+    def _may(self, deletions: "tuple[Deletion, ...]") -> bool:
         """Show what would go, and ask."""
-        for one in doomed:
+        for one in deletions:
             also = f"; with it {', '.join(one.shared)}" if one.shared else ""
-            line = f"{self.place}: {', '.join(one.meant) or one.digest} ({one.digest}){also}"
+            line = f"{self.place}: {', '.join(one.tags) or one.digest} ({one.digest}){also}"
             if self._is_dry:
                 self._report.say(
                     f"would delete {line}",
                     name=self.place,
                     outcome="would be deleted",
                     digest=str(one.digest),
-                    tags=one.meant,
+                    tags=one.tags,
                     shared=one.shared,
                 )
             else:
                 typer.echo(printable(f"to delete {line}"), err=True)
         if self._is_dry or self._yes:
             return self._yes and not self._is_dry
-        if ask(f"Delete {len(doomed)} image{'s' if len(doomed) > 1 else ''}? [y/N] "):
+        if ask(f"Delete {len(deletions)} image{'s' if len(deletions) > 1 else ''}? [y/N] "):
             return True
         self._report.fail(self.place, "nothing was deleted: not confirmed")
         return False
 
-    async def _delete(self, repository: "RemoteRepository", doomed: "tuple[Doomed, ...]") -> None:
+    async def _delete(self, repository: "RegistryRepository", deletions: "tuple[Deletion, ...]") -> None:
         from authproxy.images.deletion import delete as delete_image
 
-        for one in doomed:
-            names = [f"{self.place}:{tag}" for tag in (*one.meant, *one.shared)] or [f"{self.place}@{one.digest}"]
+        for one in deletions:
+            names = [f"{self.place}:{tag}" for tag in (*one.tags, *one.shared)] or [f"{self.place}@{one.digest}"]
             try:
                 fault = await delete_image(repository, one)
             except remote_faults() as error:

@@ -117,7 +117,7 @@ async def _names(
 ) -> AsyncIterator[Tagged]:
     """What is meant, in the registry's order; of a few repositories the first tags are read ahead."""
     from authproxy.images.listing import find_repositories, tag_pages
-    from authproxy.images.names import means
+    from authproxy.images.names import matches
     from authproxy.images.ordered import in_order
 
     async def begin(repository: str) -> tuple[list[str], AsyncIterator[list[str]]]:
@@ -130,7 +130,7 @@ async def _names(
             page, pages = begun.result()
             while page:
                 for tag in page:
-                    if pattern is None or means(pattern, f"{repository}:{tag}"):
+                    if pattern is None or matches(pattern, f"{repository}:{tag}"):
                         yield Tagged(repository, tag)
                 page = await anext(pages, [])
         except remote_faults() as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from authproxy.images.transfer import How, Silent
+from authproxy.images.transfer import BlobOutcome, NoProgress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -34,7 +34,7 @@ class Bars:
         """See Progress."""
         self._rich.advance(self._bars[blob.digest], count)
 
-    def end(self, blob: "Descriptor", how: How) -> None:  # noqa: ARG002 - the image's own line says what was done
+    def end(self, blob: "Descriptor", outcome: BlobOutcome) -> None:  # noqa: ARG002 - the image's own line says what was done
         """See Progress."""
         self._remove(blob)
 
@@ -48,7 +48,7 @@ class Bars:
 def shown() -> Iterator["Progress"]:
     """Bars on standard error for the length of a block, where it is a terminal."""
     if not sys.stderr.isatty():
-        yield Silent()
+        yield NoProgress()
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn

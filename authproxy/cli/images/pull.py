@@ -24,7 +24,7 @@ from authproxy.cli.registry_options import (
     plain_file,
 )
 from authproxy.cli.registry_run import Report, run
-from authproxy.images.archive.output import Form, Target, parse_target
+from authproxy.images.archive.output import ArchiveFormat, Target, parse_target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from authproxy.images.archive.staging import Staging
     from authproxy.images.endpoints import Source
     from authproxy.images.registries import Registries
-    from authproxy.images.transfer import Moved, Progress
+    from authproxy.images.transfer import Progress, TransferResult
     from authproxy.oci.image_name import ImageName
     from authproxy.oci.manifest import Platform
 
@@ -54,7 +54,7 @@ def pull(
         typer.Option("--output", "-o", help="The file: NAME.tar, NAME.oci.tar, with .gz or .zst; NAME/; - for stdout."),
     ] = None,
     form: Annotated[
-        Form | None, typer.Option("--format", help="docker: what docker load takes. oci: an OCI image layout.")
+        ArchiveFormat | None, typer.Option("--format", help="docker: what docker load takes. oci: an OCI image layout.")
     ] = None,
     docker: Annotated[bool, typer.Option("--docker", help="Load them into the local docker daemon.")] = False,
     platform: Annotated[
@@ -79,7 +79,7 @@ def pull(
     if (output is None) != docker:
         raise typer.BadParameter("say where to: a file by -o, or --docker", param_hint="--output")
     target = None if output is None else _parse_output(output, form)
-    if docker and form is Form.OCI:
+    if docker and form is ArchiveFormat.OCI:
         raise typer.BadParameter("the docker daemon is given what docker load takes", param_hint="--format")
     hosts = [name.host for name in wanted]
     registries = open_registries(user, ca, *hosts, password_stdin=password_stdin, plain_http=plain_http)
@@ -110,7 +110,7 @@ async def _pull_to(
         return await _pull(registries, names, target, platform, turns)
     with tempfile.TemporaryDirectory(prefix="authproxy-") as folder:
         archive = Path(folder) / "images.tar"
-        lines = await _pull(registries, names, Target(archive, Form.DOCKER), platform, turns)
+        lines = await _pull(registries, names, Target(archive, ArchiveFormat.DOCKER), platform, turns)
         await _load(archive)
     return lines
 
@@ -122,12 +122,12 @@ async def _pull(
     platform: "Platform | None",
     turns: asyncio.Semaphore,
 ) -> list[tuple[str, str]]:
-    from authproxy.images.archive.staging import gathering
+    from authproxy.images.archive.staging import open_staging
     from authproxy.images.archive.writing import write_archive
 
     lines = []
     async with registries:
-        with shown() as progress, gathering(target) as stage:
+        with shown() as progress, open_staging(target) as stage:
             for name in names:
                 source = await registries.to_pull(name)
                 moved = await _pull_image(
@@ -143,23 +143,23 @@ async def _pull_image(
     stage: "Staging",
     name: "ImageName",
     *,
-    form: Form,
+    form: ArchiveFormat,
     platform: "Platform | None",
     turns: asyncio.Semaphore,
     progress: "Progress",
-) -> "Moved":
+) -> "TransferResult":
     """Stage one image under its familiar name: for one platform, or for all where the format can hold several.
 
     Raises what the source, the transfer and the archive raise.
     """
-    from authproxy.images.transfer import choose_platform, move_image
+    from authproxy.images.transfer import choose_platform, transfer_image
 
     manifest = await source.manifest(name.digest or name.reference)
-    if form is Form.DOCKER and platform is None:
+    if form is ArchiveFormat.DOCKER and platform is None:
         platform = _own_platform()
     if platform is not None:
         manifest = await choose_platform(source, manifest, platform)
-    return await move_image(source, stage, manifest, name.familiar, turns=turns, progress=progress)
+    return await transfer_image(source, stage, manifest, name.familiar, turns=turns, progress=progress)
 
 
 def _own_platform() -> "Platform":
@@ -183,7 +183,7 @@ async def _load(archive: Path) -> None:
         await daemon.load(pieces())
 
 
-def _parse_output(text: str, form: Form | None) -> Target:
+def _parse_output(text: str, form: ArchiveFormat | None) -> Target:
     plain_file(text, "--output")
     try:
         return parse_target(text, form, is_folder=Path(text).is_dir())

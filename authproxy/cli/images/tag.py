@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from authproxy.digest import Digest
     from authproxy.images.registries import Registries
-    from authproxy.images.repository import RemoteRepository
+    from authproxy.images.repository import RegistryRepository
     from authproxy.oci.image_name import ImageName
     from authproxy.oci.manifest import Descriptor, Manifest
 
@@ -47,40 +47,40 @@ def tag(
 
 
 async def _tag(registries: "Registries", source: "ImageName", target: "ImageName", report: Report) -> None:
-    from authproxy.images.transfer import move_image
+    from authproxy.images.transfer import transfer_image
 
     async with registries:
         origin = await registries.to_pull(source)
         repository, new_tag = await registries.to_push(str(target), source)
         manifest = await origin.manifest(source.digest or source.reference)
-        destination = _MountsOnly(repository, str(target))
-        await move_image(origin, destination, manifest, new_tag)
+        destination = _MountOnly(repository, str(target))
+        await transfer_image(origin, destination, manifest, new_tag)
     report.say(f"tagged {target} {manifest.digest}", name=str(target), digest=str(manifest.digest))
 
 
 @dataclass(frozen=True, slots=True)
-class _MountsOnly:
-    """A Destination and Mounts that only accepts cross-repository mounts; it never uploads blob data."""
+class _MountOnly:
+    """A MountingDestination that only accepts cross-repository mounts; it never uploads blob data."""
 
-    repository: "RemoteRepository"
+    repository: "RegistryRepository"
     name: str
 
     async def has(self, descriptor: "Descriptor") -> bool:
         return await self.repository.has(descriptor)
 
-    def turn(self, digest: "Digest") -> "asyncio.Lock":
-        return self.repository.turn(digest)
+    def lock(self, digest: "Digest") -> "asyncio.Lock":
+        return self.repository.lock(digest)
 
     async def mount(self, descriptor: "Descriptor") -> bool:
         return await self.repository.mount(descriptor)
 
     async def put_blob(self, descriptor: "Descriptor", chunks: "AsyncIterator[bytes]", start: int = 0) -> None:
-        """Raises MoveError: a name costs no transfer."""
-        from authproxy.images.transfer import MoveError
+        """Raises TransferError: a name costs no transfer."""
+        from authproxy.images.transfer import TransferError
 
         del chunks, start
         await self.repository.give_up(descriptor)
-        raise MoveError(
+        raise TransferError(
             f"{self.name}: the registry does not hand {descriptor.digest} on from the other repository;"
             " `authproxy images copy` moves it"
         )

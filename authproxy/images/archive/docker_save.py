@@ -30,7 +30,7 @@ from authproxy.oci.media_types import DOCKER_CONFIG, DOCKER_IMAGE, DOCKER_TAR_GZ
 MANIFEST_JSON = "manifest.json"
 # What layers are packed to, by the digest of their plain tar: one for all archives of a command, so that a layer that
 # many share is packed once.
-PackedLayers = MutableMapping[Digest, Descriptor]
+LayerCache = MutableMapping[Digest, Descriptor]
 
 _PlainLayer = tuple[str, Digest]  # a member's name, and the digest that it has to have
 
@@ -46,7 +46,7 @@ class SavedImage:
     layers: tuple[str, ...]
 
 
-def read_saved(members: Members) -> tuple[SavedImage, ...]:
+def read_manifest_json(members: Members) -> tuple[SavedImage, ...]:
     """The images in order. Raises ArchiveError where manifest.json is missing or not what docker writes."""
     member = need(members, MANIFEST_JSON, "the format of docker save")
     entries = member.read_json()
@@ -110,10 +110,12 @@ class DockerArchive:
     the registry.
     """
 
-    def __init__(self, members: Members, known: PackedLayers) -> None:
+    def __init__(self, members: Members, known: LayerCache) -> None:
         self._members = members
         self._known = known
-        self._saved = {image.config: (image, read_config(members, image)) for image in _merged(read_saved(members))}
+        self._saved = {
+            image.config: (image, read_config(members, image)) for image in _merged(read_manifest_json(members))
+        }
         self.images = tuple(
             ArchivedImage(image.config, image.names, (), config.digest) for image, config in self._saved.values()
         )

@@ -12,7 +12,7 @@ RESERVED_PART = 20  # of a small disk: a twentieth
 STEP_BYTES = 16 << 20
 
 
-class Room:
+class FreeSpace:
     """The room below one folder. For one writer."""
 
     def __init__(self, folder: Path) -> None:

@@ -18,7 +18,7 @@ import zstandard
 
 from authproxy.digest import Digest, new_hasher
 from authproxy.images.archive.errors import ArchiveError
-from authproxy.images.archive.free_space import Room
+from authproxy.images.archive.free_space import FreeSpace
 from authproxy.images.archive.members import PIECE_BYTES, Member
 from authproxy.images.archive.unpacking import GZIP, MAGIC_BYTES, unpacker
 
@@ -36,7 +36,9 @@ class PlainLayer:
 
     def pieces(self) -> Iterator[bytes]:
         """The plain tar's bytes. Raises ArchiveError where what packs them is damaged."""
-        source = unpacker(self.magic, cast("io.BufferedReader", io.BufferedReader(_Raw(self.member), PIECE_BYTES)))
+        source = unpacker(
+            self.magic, cast("io.BufferedReader", io.BufferedReader(_MemberReader(self.member), PIECE_BYTES))
+        )
         if source is None:
             yield from self.member.pieces()
             return
@@ -59,7 +61,7 @@ class PlainLayer:
             raise self.member.fault(f"has the digest {actual}, and its image's rootfs.diff_ids say {diff_id}")
 
 
-class _Raw(io.RawIOBase):
+class _MemberReader(io.RawIOBase):
     """A member's bytes as a file that is read once, from its beginning to its end."""
 
     def __init__(self, member: Member) -> None:
@@ -80,7 +82,7 @@ class _Raw(io.RawIOBase):
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class PackedLayer:
     """A packed layer in a file of ours, or the member itself where it was gzip already."""
 
     digest: Digest
@@ -93,7 +95,7 @@ def is_gzip(member: Member) -> bool:
     return PlainLayer(member).magic.startswith(GZIP)
 
 
-def pack_layer(member: Member, diff_id: Digest, folder: Path) -> Packed:
+def pack_layer(member: Member, diff_id: Digest, folder: Path) -> PackedLayer:
     """Pack a layer into a new file of `folder`, named after its digest, for a thread.
 
     Raises ArchiveError where the layer's plain tar is not the one that the configuration names by `diff_id`, or the
@@ -105,20 +107,20 @@ def pack_layer(member: Member, diff_id: Digest, folder: Path) -> Packed:
         hasher = hashlib.sha256()
         for piece in member.pieces():
             hasher.update(piece)
-        return Packed(Digest("sha256", hasher.hexdigest()), member.size, member)
+        return PackedLayer(Digest("sha256", hasher.hexdigest()), member.size, member)
     return _pack(plain, diff_id, folder)
 
 
-def _pack(plain: PlainLayer, diff_id: Digest, folder: Path) -> Packed:
+def _pack(plain: PlainLayer, diff_id: Digest, folder: Path) -> PackedLayer:
     unnamed = folder / f"packing-{os.urandom(8).hex()}"
     hasher = hashlib.sha256()
     size = 0
-    room = Room(folder)
+    free_space = FreeSpace(folder)
     try:
         with unnamed.open("xb") as file:
             for piece in _gzip(_checked(plain, diff_id)):
                 hasher.update(piece)
-                room.take(len(piece))
+                free_space.take(len(piece))
                 size += file.write(piece)
         digest = Digest("sha256", hasher.hexdigest())
         packed = unnamed.rename(folder / digest.hex)
@@ -130,7 +132,7 @@ def _pack(plain: PlainLayer, diff_id: Digest, folder: Path) -> Packed:
     except ArchiveError:
         unnamed.unlink(missing_ok=True)
         raise
-    return Packed(digest, size, _own_file(plain.member.archive, packed, size))
+    return PackedLayer(digest, size, _own_file(plain.member.archive, packed, size))
 
 
 def _checked(plain: PlainLayer, diff_id: Digest) -> Iterator[bytes]:

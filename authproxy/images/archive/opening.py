@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from authproxy.images.archive.archive import Archive
-from authproxy.images.archive.docker_save import MANIFEST_JSON, DockerArchive, PackedLayers
+from authproxy.images.archive.docker_save import MANIFEST_JSON, DockerArchive, LayerCache
 from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.layout import INDEX_JSON, LayoutArchive
 from authproxy.images.archive.members import FolderMembers, Members
@@ -23,7 +23,7 @@ PLAIN_LAYERS = frozenset({OCI_TAR, DOCKER_TAR})
 
 
 @contextmanager
-def open_archive(path: Path, known: PackedLayers | None = None) -> Iterator[Archive]:
+def open_archive(path: Path, known: LayerCache | None = None) -> Iterator[Archive]:
     """An archive for the length of a block: a file, packed or not, or a folder.
 
     `known` is what layers of other archives were packed to, and is filled. A packed file is unpacked first, and layers
@@ -44,7 +44,7 @@ def open_archive(path: Path, known: PackedLayers | None = None) -> Iterator[Arch
         archive.close()
 
 
-def _open(members: Members, known: PackedLayers) -> Archive:
+def _open(members: Members, known: LayerCache) -> Archive:
     is_docker = members.find(MANIFEST_JSON) is not None
     if members.find(INDEX_JSON) is not None:
         layout = LayoutArchive(members)

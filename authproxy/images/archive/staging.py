@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from authproxy.images.archive.errors import ArchiveError
-from authproxy.images.archive.free_space import Room
+from authproxy.images.archive.free_space import FreeSpace
 from authproxy.images.archive.layout import blob_name
 from authproxy.images.archive.members import PIECE_BYTES, FolderMembers
 from authproxy.images.archive.output import Target
@@ -59,35 +59,35 @@ class Staging:
     async def _write(self, file: Path, chunks: AsyncIterator[bytes]) -> None:
         held: list[bytes] = []
         held_bytes = 0
-        room = Room(self.folder)
-        with self._told():
+        free_space = FreeSpace(self.folder)
+        with self._as_archive_error():
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
             async for chunk in chunks:
                 held.append(chunk)
                 held_bytes += len(chunk)
                 if held_bytes >= PIECE_BYTES:
-                    await asyncio.to_thread(self._append, handle, held, room)
+                    await asyncio.to_thread(self._append, handle, held, free_space)
                     held, held_bytes = [], 0
-            await asyncio.to_thread(self._append, handle, held, room)
+            await asyncio.to_thread(self._append, handle, held, free_space)
         finally:
             os.close(handle)
 
-    def _append(self, handle: int, held: list[bytes], room: Room) -> None:
-        with self._told():
+    def _append(self, handle: int, held: list[bytes], free_space: FreeSpace) -> None:
+        with self._as_archive_error():
             rest = memoryview(b"".join(held))
-            room.take(len(rest))
+            free_space.take(len(rest))
             while rest:
                 rest = rest[os.write(handle, rest) :]
 
     def _place(self, unnamed: Path, descriptor: Descriptor) -> None:
-        with self._told():
+        with self._as_archive_error():
             file = self.folder / blob_name(descriptor.digest)
             file.parent.mkdir(parents=True, exist_ok=True)
             unnamed.rename(file)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _as_archive_error(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -95,7 +95,7 @@ class Staging:
 
 
 @contextmanager
-def gathering(target: Target) -> Iterator[Staging]:
+def open_staging(target: Target) -> Iterator[Staging]:
     """Where to gather the images of an archive, for the length of a block; `write_archive` writes them.
 
     The folder is beside the target, so that its disk is the one that has to have the room, and goes with the block.

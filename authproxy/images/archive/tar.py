@@ -24,7 +24,7 @@ FILE_MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _TarEntry:
     size: int
     offset: int
     target: str | None = None  # of a link: the member's name that it leads to
@@ -37,7 +37,7 @@ class TarMembers:
 
     path: Path
     file: BinaryIO
-    entries: Mapping[str, _Entry] = field(repr=False)
+    entries: Mapping[str, _TarEntry] = field(repr=False)
 
     def find(self, name: str) -> Member | None:
         """See Members. Of several members with one name the last holds, as when a tar is extracted."""
@@ -55,7 +55,7 @@ class TarMembers:
         """See Members."""
         self.file.close()
 
-    def _member(self, name: str, entry: _Entry) -> Member:
+    def _member(self, name: str, entry: _TarEntry) -> Member:
         if not entry.is_file:
             raise ArchiveError(self.path, "is no regular file", member=name)
         return Member(self.path, name, entry.size, entry.offset, partial(os.dup, self.file.fileno()))
@@ -70,12 +70,12 @@ def open_tar(file: BinaryIO, path: Path) -> TarMembers:
         raise
 
 
-def _index(file: BinaryIO, path: Path) -> dict[str, _Entry]:
-    entries: dict[str, _Entry] = {}
+def _index(file: BinaryIO, path: Path) -> dict[str, _TarEntry]:
+    entries: dict[str, _TarEntry] = {}
     length = os.fstat(file.fileno()).st_size
     file.seek(0)
     try:
-        with tarfile.open(fileobj=cast("BinaryIO", _Headers(file, path)), mode="r:") as archive:
+        with tarfile.open(fileobj=cast("BinaryIO", _HeaderReader(file, path)), mode="r:") as archive:
             count = 0
             while (info := archive.next()) is not None:
                 count += 1
@@ -93,19 +93,19 @@ def _index(file: BinaryIO, path: Path) -> dict[str, _Entry]:
     return entries
 
 
-def _entry(name: str, info: tarfile.TarInfo, path: Path, length: int) -> _Entry:
+def _entry(name: str, info: tarfile.TarInfo, path: Path, length: int) -> _TarEntry:
     if info.issym():
-        return _Entry(0, 0, target=resolve_link(name, info.linkname, path))
+        return _TarEntry(0, 0, target=resolve_link(name, info.linkname, path))
     if info.islnk():
-        return _Entry(0, 0, target=parse_member_name(info.linkname, path))
+        return _TarEntry(0, 0, target=parse_member_name(info.linkname, path))
     if not info.isreg() or info.issparse():
-        return _Entry(0, 0, is_file=False)
+        return _TarEntry(0, 0, is_file=False)
     if info.size < 0 or info.offset_data < 0 or info.offset_data + info.size > length:
         raise ArchiveError(path, f"says that it has {info.size} bytes, which are not all there", member=name)
-    return _Entry(info.size, info.offset_data)
+    return _TarEntry(info.size, info.offset_data)
 
 
-class _Headers:
+class _HeaderReader:
     """The file as tarfile sees it: it may seek anywhere, and read no more than headers take."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol
 import zstandard
 
 from authproxy.images.archive.errors import ArchiveError
-from authproxy.images.archive.free_space import Room
+from authproxy.images.archive.free_space import FreeSpace
 from authproxy.images.archive.members import PIECE_BYTES
 
 GZIP = b"\x1f\x8b"
@@ -99,10 +99,10 @@ class _Zstd:
 
 def _spool(packed: Readable, path: Path) -> BinaryIO:
     plain: BinaryIO = tempfile.TemporaryFile(prefix="authproxy-")  # noqa: SIM115 - handed to the caller, open
-    room = Room(Path(tempfile.gettempdir()))
+    free_space = FreeSpace(Path(tempfile.gettempdir()))
     try:
         while piece := packed.read(PIECE_BYTES):
-            room.take(len(piece))
+            free_space.take(len(piece))
             plain.write(piece)
         plain.flush()
     except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError) as error:

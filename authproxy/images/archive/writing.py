@@ -23,7 +23,7 @@ from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.layers import PlainLayer
 from authproxy.images.archive.layout import CONTAINERD_NAME, INDEX_JSON, OCI_LAYOUT, REF_NAME, blob_name
 from authproxy.images.archive.members import Member, need
-from authproxy.images.archive.output import Form, Target
+from authproxy.images.archive.output import ArchiveFormat, Target
 from authproxy.images.archive.staging import Staging
 from authproxy.images.archive.tar import TarWriter, Writable
 from authproxy.oci.manifest import Manifest
@@ -57,7 +57,7 @@ def write_archive(stage: Staging, target: Target) -> None:
 
 def _write(stage: Staging, target: Target, file: BinaryIO) -> None:
     with _packing(target.packing, file) as out:
-        (write_docker_archive if target.form is Form.DOCKER else write_layout_tar)(stage, out)
+        (write_docker_archive if target.form is ArchiveFormat.DOCKER else write_layout_tar)(stage, out)
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from authproxy.images.mount_candidates import Neighbours
-from authproxy.images.repository import RemoteRepository
+from authproxy.images.mount_candidates import MountCandidates
+from authproxy.images.repository import RegistryRepository
 from authproxy.registry.options import Rules
 from authproxy.registry_client.client import RegistryClient
 from authproxy.registry_client.trust import Trust
@@ -40,6 +40,6 @@ def faked(answer: Answer, host: str = HOST) -> RegistryClient:
     return RegistryClient(host, http, None, Trust(), lambda: 0.0)
 
 
-def to_push(registry: RegistryClient, name: str, neighbours: Neighbours | None = None) -> RemoteRepository:
+def to_push(registry: RegistryClient, name: str, candidates: MountCandidates | None = None) -> RegistryRepository:
     """A repository that is written to."""
-    return RemoteRepository(registry, name, neighbours or Neighbours())
+    return RegistryRepository(registry, name, candidates or MountCandidates())

@@ -4,7 +4,7 @@ import pytest
 
 from authproxy.images.copying import Copier
 from authproxy.images.registries import Registries
-from authproxy.images.transfer import Silent
+from authproxy.images.transfer import NoProgress
 from authproxy.oci.image_name import parse_image_name
 from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import RegistryClientError
@@ -27,7 +27,7 @@ TARGETS = [
 
 
 def copier(destination: str) -> Copier:
-    return Copier(Registries(Trust(), None, {}), destination, None, False, asyncio.Semaphore(1), Silent())
+    return Copier(Registries(Trust(), None, {}), destination, None, False, asyncio.Semaphore(1), NoProgress())
 
 
 @pytest.mark.parametrize(("source", "destination", "target"), TARGETS)

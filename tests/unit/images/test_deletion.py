@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.digest import Digest
-from authproxy.images.deletion import Doomed, Tagged, choose_old, date, delete, find_doomed, look_up
+from authproxy.images.deletion import DatedTag, Deletion, choose_old, delete, plan_deletions, read_dates, resolve_tags
 from authproxy.registry.options import Rules
 from authproxy.registry_client.errors import RegistryClientError
 from tests.support.registry import image, push_blob, push_image, push_manifest
@@ -15,8 +15,8 @@ from tests.unit.images.registry import core, faked, to_push
 
 DIGESTS = [Digest.of(bytes([number])) for number in range(5)]
 DAYS = [dt.datetime(2024, 1, day, tzinfo=dt.UTC) for day in range(1, 6)]
-TAGGED = [Tagged(f"v{number}", DIGESTS[number], DAYS[number]) for number in range(5)]
-UNDATED = Tagged("undated", DIGESTS[0])
+TAGGED = [DatedTag(f"v{number}", DIGESTS[number], DAYS[number]) for number in range(5)]
+UNDATED = DatedTag("undated", DIGESTS[0])
 
 CHOSEN: list[tuple[str, int, dt.datetime | None, list[str]]] = [
     ("all", 0, None, ["v0", "v1", "v2", "v3", "v4", "undated"]),
@@ -39,7 +39,7 @@ TAGS = st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from(DIGESTS))
 def test_the_newest_are_kept_whatever_the_rest_is(
     tags: dict[str, Digest], keep: int, before: dt.datetime | None, data: st.DataObject
 ) -> None:
-    tagged = [Tagged(tag, digest, data.draw(st.none() | st.sampled_from(DAYS))) for tag, digest in tags.items()]
+    tagged = [DatedTag(tag, digest, data.draw(st.none() | st.sampled_from(DAYS))) for tag, digest in tags.items()]
     chosen = choose_old(tagged, keep, before)
     dated = [one for one in tagged if one.created is not None]
     if keep or before:
@@ -49,16 +49,16 @@ def test_the_newest_are_kept_whatever_the_rest_is(
 
 @given(TAGS, st.data())
 def test_every_tag_of_what_goes_is_told(tags: dict[str, Digest], data: st.DataObject) -> None:
-    meant = data.draw(st.lists(st.sampled_from(sorted(tags)), unique=True)) if tags else []
-    found = find_doomed([(tag, tags[tag]) for tag in meant], tags)
-    told = [tag for doomed in found for tag in (*doomed.meant, *doomed.shared)]
-    gone = set(map(tags.get, meant))
+    wanted = data.draw(st.lists(st.sampled_from(sorted(tags)), unique=True)) if tags else []
+    found = plan_deletions([(tag, tags[tag]) for tag in wanted], tags)
+    told = [tag for deletion in found for tag in (*deletion.tags, *deletion.shared)]
+    gone = set(map(tags.get, wanted))
     assert sorted(told) == sorted(tag for tag, digest in tags.items() if digest in gone)
 
 
 def test_image_that_is_named_by_its_digest_takes_all_its_tags_along() -> None:
     tags = {"a": DIGESTS[0], "b": DIGESTS[0], "c": DIGESTS[1]}
-    assert find_doomed([(None, DIGESTS[0]), ("b", DIGESTS[0])], tags) == (Doomed(DIGESTS[0], ("b",), ("a",)),)
+    assert plan_deletions([(None, DIGESTS[0]), ("b", DIGESTS[0])], tags) == (Deletion(DIGESTS[0], ("b",), ("a",)),)
 
 
 async def test_deleted_image_is_gone_with_its_tags_and_others_are_not() -> None:
@@ -66,10 +66,10 @@ async def test_deleted_image_is_gone_with_its_tags_and_others_are_not() -> None:
         for tag in ("v1", "v2"):
             await push_image(http, "a", tag)
         there = to_push(registry, "a")
-        tags = await look_up(there, ["v1", "v2", "never"])
-        (doomed,) = find_doomed([("v1", tags["v1"])], tags)
-        assert await delete(there, doomed) is None
-        assert list(await look_up(there, ["v1", "v2"])) == ["v2"]
+        tags = await resolve_tags(there, ["v1", "v2", "never"])
+        (deletion,) = plan_deletions([("v1", tags["v1"])], tags)
+        assert await delete(there, deletion) is None
+        assert list(await resolve_tags(there, ["v1", "v2"])) == ["v2"]
 
 
 async def test_registry_that_deletes_nothing_is_a_fault() -> None:
@@ -77,7 +77,7 @@ async def test_registry_that_deletes_nothing_is_a_fault() -> None:
         await push_image(http, "a", "v1")
         there = to_push(registry, "a")
         with pytest.raises(RegistryClientError, match="deletes nothing"):
-            await delete(there, find_doomed([("v1", (await look_up(there, ["v1"]))["v1"])], {})[0])
+            await delete(there, plan_deletions([("v1", (await resolve_tags(there, ["v1"]))["v1"])], {})[0])
 
 
 @pytest.mark.parametrize(("still", "why"), [("digest", "and still has it"), ("tag", "and still lists it as v1")])
@@ -88,7 +88,7 @@ async def test_success_that_did_not_happen_is_not_reported(still: str, why: str)
         is_there = request.url.path.endswith("v1") == (still == "tag")
         return httpx.Response(200 if is_there else 404, headers={"docker-content-digest": str(DIGESTS[0])})
 
-    fault = await delete(to_push(faked(answer), "a"), Doomed(DIGESTS[0], ("v1",)))
+    fault = await delete(to_push(faked(answer), "a"), Deletion(DIGESTS[0], ("v1",)))
     assert fault is not None
     assert why in fault
 
@@ -99,8 +99,8 @@ async def test_what_cannot_be_read_has_no_date_and_says_why() -> None:
         await push_blob(http, "a", config)
         await push_manifest(http, "a", "v1", image(config))
         there = to_push(registry, "a")
-        tags = await look_up(there, ["v1"])
-        tagged, faults = await date(there, tags | {"lost": DIGESTS[0]})
+        tags = await resolve_tags(there, ["v1"])
+        tagged, faults = await read_dates(there, tags | {"lost": DIGESTS[0]})
     assert [(one.tag, one.created) for one in tagged] == [("v1", DAYS[1]), ("lost", None)]
     assert list(faults) == [DIGESTS[0]]
     assert choose_old(tagged, 0, DAYS[4]) == tagged[:1]

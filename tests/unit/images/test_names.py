@@ -2,7 +2,7 @@ import pytest
 
 from authproxy.digest import Digest
 from authproxy.images.archive.archive import ArchivedImage
-from authproxy.images.names import is_pattern, is_place, means, name_as, names_below, renamed
+from authproxy.images.names import is_pattern, is_prefix, matches, name_below, name_in_repository, names_below
 
 
 @pytest.mark.parametrize("text", ["a.b/*", "a.b/app:v?", "a.b/[ab]", "*/app", "[::1]:5000/*"])
@@ -27,14 +27,14 @@ def test_name_is_no_pattern(text: str) -> None:
     ],
 )
 def test_pattern_means(pattern: str, name: str) -> None:
-    assert means(pattern, name)
+    assert matches(pattern, name)
 
 
 @pytest.mark.parametrize(
     ("pattern", "name"), [("team", "team/app:v1"), ("team/app:v1", "team/app:v11"), ("TEAM/*", "team/app:v1")]
 )
 def test_pattern_does_not_mean(pattern: str, name: str) -> None:
-    assert not means(pattern, name)
+    assert not matches(pattern, name)
 
 
 PLACES = [
@@ -53,14 +53,14 @@ PLACES = [
 
 @pytest.mark.parametrize(("name", "place", "expected"), PLACES)
 def test_registry_in_a_name_is_replaced(name: str, place: str, expected: str) -> None:
-    assert renamed(name, place) == expected
+    assert name_below(name, place) == expected
 
 
 @pytest.mark.parametrize(
     ("destination", "expected"), [("host:5000", True), ("host/", True), ("host/a/", True), ("host/app", False)]
 )
 def test_destination_is_a_place_or_one_repository(destination: str, *, expected: bool) -> None:
-    assert is_place(destination) == expected
+    assert is_prefix(destination) == expected
 
 
 def image(names: tuple[str, ...] = (), tags: tuple[str, ...] = ()) -> ArchivedImage:
@@ -84,4 +84,4 @@ REPOSITORIES = [
 
 @pytest.mark.parametrize(("archived", "destination", "expected"), REPOSITORIES)
 def test_image_gets_a_tag_in_one_repository(archived: ArchivedImage, destination: str, expected: str) -> None:
-    assert name_as(archived, destination) == expected
+    assert name_in_repository(archived, destination) == expected

@@ -16,7 +16,7 @@ from authproxy.images.referrers import (
     referrers_tag,
     with_referrer,
 )
-from authproxy.images.transfer import MoveError
+from authproxy.images.transfer import TransferError
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.oci.media_types import OCI_INDEX
 
@@ -96,7 +96,7 @@ async def test_tags_of_the_digest_belong_to_it() -> None:
 
 async def test_list_of_tags_without_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(referrers, "MAX_DIGEST_TAGS", 50)
-    with pytest.raises(MoveError, match="more than 50 tags that begin with a digest; --no-referrers"):
+    with pytest.raises(TransferError, match="more than 50 tags that begin with a digest; --no-referrers"):
         await digest_tags(listed(f"sha256-{number}" for number in itertools.count()))
 
 
@@ -104,20 +104,20 @@ async def test_chain_without_end_is_left() -> None:
     chain = [IMAGE]
     for number in range(MAX_DEPTH + 2):
         chain.append(manifest(str(number), chain[-1]))
-    with pytest.raises(MoveError, match=f"more than {MAX_DEPTH} deep; --no-referrers"):
+    with pytest.raises(TransferError, match=f"more than {MAX_DEPTH} deep; --no-referrers"):
         await find_attached(Repository(*chain), [IMAGE.digest], frozenset())
 
 
 async def test_crowd_of_referrers_is_left() -> None:
     crowd = [manifest(str(number), IMAGE) for number in range(MAX_REFERRERS + 1)]
-    with pytest.raises(MoveError, match=f"more than {MAX_REFERRERS} manifests refer"):
+    with pytest.raises(TransferError, match=f"more than {MAX_REFERRERS} manifests refer"):
         await find_attached(Repository(*crowd), [IMAGE.digest], frozenset())
 
 
 async def test_referrers_that_are_large_together_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(referrers, "MAX_BYTES", 5000)
     crowd = [manifest(str(number), IMAGE, annotations={"a": "b" * 1000}) for number in range(5)]
-    with pytest.raises(MoveError, match="its referrers take more than"):
+    with pytest.raises(TransferError, match="its referrers take more than"):
         await find_attached(Repository(*crowd), [IMAGE.digest], frozenset())
 
 

@@ -11,8 +11,8 @@ import pytest
 from authproxy.digest import Digest
 from authproxy.images import repository, upload
 from authproxy.images.endpoints import Interrupted, Missing
-from authproxy.images.mount_candidates import Neighbours
-from authproxy.images.repository import RemoteRepository
+from authproxy.images.mount_candidates import MountCandidates
+from authproxy.images.repository import RegistryRepository
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.registry_client import retry as again
 from authproxy.registry_client.errors import RegistryClientError
@@ -38,7 +38,7 @@ async def pieces(content: bytes, breaks_at: int | None = None) -> AsyncIterator[
         yield content[start : start + 1000]
 
 
-async def read(source: RemoteRepository, blob: Descriptor, start: int = 0) -> bytes:
+async def read(source: RegistryRepository, blob: Descriptor, start: int = 0) -> bytes:
     return b"".join([piece async for piece in source.blob(blob, start)])
 
 
@@ -65,13 +65,13 @@ async def test_blob_and_manifest_come_back(monkeypatch: pytest.MonkeyPatch, at_o
 
 async def test_blob_of_a_neighbour_is_mounted_and_what_nobody_has_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "MAX_AT_ONCE_BYTES", 0)
-    neighbours = Neighbours()
+    candidates = MountCandidates()
     async with core() as (registry, _):
-        await to_push(registry, "first", neighbours).put_blob(BLOB, pieces(CONTENT))
-        second = to_push(registry, "second", neighbours)
+        await to_push(registry, "first", candidates).put_blob(BLOB, pieces(CONTENT))
+        second = to_push(registry, "second", candidates)
         assert await second.mount(BLOB)
         assert await read(second, BLOB) == CONTENT
-        third = RemoteRepository(registry, "third", Neighbours(), origin="elsewhere")
+        third = RegistryRepository(registry, "third", MountCandidates(), origin="elsewhere")
         assert not await third.mount(BLOB)
         await third.put_blob(BLOB, pieces(CONTENT))  # in the upload that the refused mount has opened
         assert await read(third, BLOB) == CONTENT
@@ -88,7 +88,7 @@ async def test_upload_of_a_refused_mount_is_used_or_given_up() -> None:
         return httpx.Response(201 if request.method == "PUT" else 204)
 
     for end in ("put", "give up"):
-        there = RemoteRepository(faked(answer), "a", Neighbours(), origin="b")
+        there = RegistryRepository(faked(answer), "a", MountCandidates(), origin="b")
         assert not await there.mount(BLOB)
         if end == "put":
             await there.put_blob(BLOB, pieces(CONTENT))
@@ -107,7 +107,7 @@ async def test_registry_that_knows_no_mounts_gets_the_blob(status: int) -> None:
             return httpx.Response(status)
         return httpx.Response(202 if request.method == "POST" else 201, headers={"location": "/v2/a/blobs/uploads/1"})
 
-    there = RemoteRepository(faked(answer), "a", Neighbours(), origin="b")
+    there = RegistryRepository(faked(answer), "a", MountCandidates(), origin="b")
     assert not await there.mount(BLOB)
     await there.put_blob(BLOB, pieces(CONTENT))
 
@@ -148,7 +148,7 @@ class Session:
         return httpx.Response(202, headers={"location": str(request.url)})
 
 
-async def interrupted(there: RemoteRepository, start: int) -> int:
+async def interrupted(there: RegistryRepository, start: int) -> int:
     with pytest.raises(Interrupted) as caught:
         await there.put_blob(BLOB, pieces(CONTENT[start:]), start)
     return caught.value.kept
@@ -321,7 +321,7 @@ async def test_referrers_of_an_older_registry_are_found_by_their_tag() -> None:
     assert await to_push(faked(lambda _: httpx.Response(404)), "a").referrers(DIGEST) == ()
 
 
-REFUSED: list[tuple[str, Callable[[RemoteRepository], object]]] = [
+REFUSED: list[tuple[str, Callable[[RegistryRepository], object]]] = [
     ("has", lambda there: there.has(BLOB)),
     ("manifest", lambda there: there.manifest("v1")),
     ("find", lambda there: there.find_digest("v1")),
@@ -333,7 +333,7 @@ REFUSED: list[tuple[str, Callable[[RemoteRepository], object]]] = [
 
 
 @pytest.mark.parametrize("ask", [row[1] for row in REFUSED], ids=[row[0] for row in REFUSED])
-async def test_refusal_names_the_place_and_the_status(ask: Callable[[RemoteRepository], AsyncIterator[None]]) -> None:
+async def test_refusal_names_the_place_and_the_status(ask: Callable[[RegistryRepository], AsyncIterator[None]]) -> None:
     with pytest.raises(RegistryClientError, match=rf"^{HOST}/a[:@].*: HTTP 403") as caught:
         await ask(to_push(faked(lambda _: httpx.Response(403)), "a"))  # type: ignore[misc]
     assert caught.value.status == 403
@@ -357,5 +357,5 @@ async def test_registry_that_deletes_nothing_says_what_to_do() -> None:
 async def test_image_that_our_core_holds_is_read() -> None:
     async with core() as (registry, http):
         digest = await push_image(http, "team/app", "v1")
-        found = await RemoteRepository(registry, "team/app").find_digest("v1")
+        found = await RegistryRepository(registry, "team/app").find_digest("v1")
         assert str(found) == digest

@@ -9,7 +9,7 @@ import pytest
 from authproxy.digest import Digest
 from authproxy.images import transfer as move
 from authproxy.images.endpoints import Interrupted, Missing
-from authproxy.images.transfer import How, MoveError, choose_platform, move_image
+from authproxy.images.transfer import BlobOutcome, TransferError, choose_platform, transfer_image
 from authproxy.oci.manifest import Descriptor, Manifest, Platform
 from tests.unit.images.archive.saves import (
     IMAGE_TYPE,
@@ -44,7 +44,7 @@ class Memory:
     names: dict[str, Digest] = field(default_factory=dict)
     neighbour: dict[Digest, bytes] = field(default_factory=dict)
     taken: list[Digest] = field(default_factory=list)
-    turns: defaultdict[Digest, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    locks: defaultdict[Digest, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     at_once: int = 0
     most_at_once: int = 0
 
@@ -78,8 +78,8 @@ class Memory:
         if reference is not None:
             self.names[reference] = manifest.digest
 
-    def turn(self, digest: Digest) -> asyncio.Lock:
-        return self.turns[digest]
+    def lock(self, digest: Digest) -> asyncio.Lock:
+        return self.locks[digest]
 
     async def mount(self, descriptor: Descriptor) -> bool:
         found = self.neighbour.get(descriptor.digest)
@@ -96,34 +96,38 @@ def source() -> Memory:
 
 async def test_all_platforms_move_children_first_and_each_blob_once(source: Memory) -> None:
     there = Memory()
-    moved = await move_image(source, there, await source.manifest("all"), "v1", turns=asyncio.Semaphore(3))
+    moved = await transfer_image(source, there, await source.manifest("all"), "v1", turns=asyncio.Semaphore(3))
     assert there.held == source.held
     assert there.names == {"v1": Digest.of(INDEX)}
     assert there.taken[-3:] == [Digest.of(AMD), Digest.of(ARM), Digest.of(INDEX)]
     assert len(there.taken) == len(set(there.taken))
-    assert set(moved.blobs.values()) == {How.MOVED}
+    assert set(moved.blobs.values()) == {BlobOutcome.MOVED}
     assert moved.moved_bytes == sum(map(len, (*LAYERS, CONFIG)))
     assert there.most_at_once == 3
 
 
 async def test_what_is_there_is_not_moved_again(source: Memory) -> None:
     there = Memory({Digest.of(LAYERS[0]): LAYERS[0]})
-    moved = await move_image(source, there, await source.manifest("all"), "v1")
-    assert [blob.digest for blob, how in moved.blobs.items() if how is How.THERE] == [Digest.of(LAYERS[0])]
-    again = await move_image(source, there, await source.manifest("all"), "v2")
-    assert (set(again.blobs.values()), again.moved_bytes) == ({How.THERE}, 0)
+    moved = await transfer_image(source, there, await source.manifest("all"), "v1")
+    assert [blob.digest for blob, outcome in moved.blobs.items() if outcome is BlobOutcome.THERE] == [
+        Digest.of(LAYERS[0])
+    ]
+    again = await transfer_image(source, there, await source.manifest("all"), "v2")
+    assert (set(again.blobs.values()), again.moved_bytes) == ({BlobOutcome.THERE}, 0)
 
 
 async def test_what_a_neighbour_has_is_mounted(source: Memory) -> None:
     there = Memory(neighbour={Digest.of(CONFIG): CONFIG})
-    moved = await move_image(source, there, await source.manifest("all"), "v1")
-    assert [blob.digest for blob, how in moved.blobs.items() if how is How.MOUNTED] == [Digest.of(CONFIG)]
+    moved = await transfer_image(source, there, await source.manifest("all"), "v1")
+    assert [blob.digest for blob, outcome in moved.blobs.items() if outcome is BlobOutcome.MOUNTED] == [
+        Digest.of(CONFIG)
+    ]
 
 
 async def test_images_at_the_same_time_move_what_they_share_once(source: Memory) -> None:
     there = Memory()
     index = await source.manifest("all")
-    both = await asyncio.gather(*(move_image(source, there, index, tag) for tag in ("v1", "v2")))
+    both = await asyncio.gather(*(transfer_image(source, there, index, tag) for tag in ("v1", "v2")))
     blobs = {Digest.of(content) for content in (*LAYERS, CONFIG)}
     assert sorted(digest for digest in there.taken if digest in blobs) == sorted(blobs)
     assert sum(moved.moved_bytes for moved in both) == sum(map(len, (*LAYERS, CONFIG)))
@@ -163,9 +167,9 @@ async def test_what_breaks_off_goes_on_where_the_destination_says(
     monkeypatch.setattr(move, "MARK_BYTES", mark_bytes)
     source, there = Memory({BLOB.digest: CONTENT, Digest.of(ONE_LAYER): ONE_LAYER}), Breaking()
     there.takes, there.keeps = 100, 61
-    moved = await move_image(source, there, Manifest.read(ONE_LAYER), "v1", sleep=no_pause)
+    moved = await transfer_image(source, there, Manifest.read(ONE_LAYER), "v1", sleep=no_pause)
     assert there.held[BLOB.digest] == CONTENT
-    assert (set(moved.blobs.values()), moved.moved_bytes) == ({How.MOVED}, len(CONTENT))
+    assert (set(moved.blobs.values()), moved.moved_bytes) == ({BlobOutcome.MOVED}, len(CONTENT))
 
 
 async def test_blob_whose_answer_was_lost_is_not_sent_again() -> None:
@@ -175,16 +179,16 @@ async def test_blob_whose_answer_was_lost_is_not_sent_again() -> None:
             raise Interrupted("the answer was lost")
 
     source, there = Memory({BLOB.digest: CONTENT}), Silent()
-    moved = await move_image(source, there, Manifest.read(ONE_LAYER), "v1", sleep=no_pause)
+    moved = await transfer_image(source, there, Manifest.read(ONE_LAYER), "v1", sleep=no_pause)
     assert there.taken == [BLOB.digest, moved.manifest.digest]
-    assert set(moved.blobs.values()) == {How.MOVED}
+    assert set(moved.blobs.values()) == {BlobOutcome.MOVED}
 
 
 async def test_what_never_gets_further_is_given_up() -> None:
     source, there = Memory({BLOB.digest: CONTENT}), Breaking()
     there.takes = 100
     with pytest.raises(Interrupted):
-        await move_image(source, there, Manifest.read(ONE_LAYER), "v1", sleep=no_pause)
+        await transfer_image(source, there, Manifest.read(ONE_LAYER), "v1", sleep=no_pause)
 
 
 @pytest.mark.parametrize(
@@ -193,8 +197,8 @@ async def test_what_never_gets_further_is_given_up() -> None:
 async def test_other_bytes_than_the_digest_says_end_it_before_the_name(source: Memory, content: bytes) -> None:
     source.held[Digest.of(LAYERS[0])] = content
     there = Memory()
-    with pytest.raises(MoveError, match=f"blob {Digest.of(LAYERS[0])}"):
-        await move_image(source, there, await source.manifest("all"), "v1")
+    with pytest.raises(TransferError, match=f"blob {Digest.of(LAYERS[0])}"):
+        await transfer_image(source, there, await source.manifest("all"), "v1")
     assert there.names == {}
     assert Digest.of(LAYERS[0]) not in there.held
 
@@ -204,5 +208,5 @@ async def test_one_platform_is_chosen(source: Memory) -> None:
     arm = await choose_platform(source, index, Platform.parse("linux/arm64"))
     assert arm.content == ARM
     assert await choose_platform(source, arm, Platform.parse("linux/amd64")) is arm
-    with pytest.raises(MoveError, match="no image for windows/amd64; it has linux/amd64, linux/arm64/v8"):
+    with pytest.raises(TransferError, match="no image for windows/amd64; it has linux/amd64, linux/arm64/v8"):
         await choose_platform(source, index, Platform.parse("windows/amd64"))

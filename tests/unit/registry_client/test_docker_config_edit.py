@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from authproxy.registry_client.docker_config import Login, find_login
-from authproxy.registry_client.docker_config_edit import StoredLogin, erase_login, store_login
+from authproxy.registry_client.docker_config_edit import LoginLocation, erase_login, store_login
 from authproxy.registry_client.errors import RegistryClientError
 from tests.support.program import run
 
@@ -105,7 +105,7 @@ def write(config: Path, content: Any, mode: int = 0o600) -> None:
 
 
 def test_a_login_is_found_again(environment: dict[str, str], config: Path) -> None:
-    assert store_login(HOST, ALICE, environment) == StoredLogin(config, None)
+    assert store_login(HOST, ALICE, environment) == LoginLocation(config, None)
     assert find_login(HOST, environment) == ALICE
     assert json.loads(config.read_text()) == {
         "auths": {HOST: {"auth": base64.b64encode("alice:a:secret with ü".encode()).decode()}}

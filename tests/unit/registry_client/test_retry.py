@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from authproxy.registry_client import retry as again
-from authproxy.registry_client.retry import ATTEMPTS, MAX_PAUSE_S, is_lasting, pause_s, persist
+from authproxy.registry_client.retry import ATTEMPTS, MAX_PAUSE_S, is_permanent, pause_s, send_with_retries
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ BROKEN = httpx.RemoteProtocolError("broke off")
 )
 async def test_what_passes_is_tried_again(turns: tuple[int | Exception, ...], status: int, sent: int) -> None:
     answers = Answers(*turns)
-    assert (await persist(answers.send)).status_code == status
+    assert (await send_with_retries(answers.send)).status_code == status
     assert answers.sent == sent
 
 
@@ -56,7 +56,7 @@ def caused(cause: OSError) -> httpx.TransportError:
 
 
 LASTING = [caused(ssl.SSLCertVerificationError("bad")), caused(socket.gaierror(socket.EAI_NONAME, "unknown"))]
-PASSING = [
+TRANSIENT = [
     BROKEN,
     caused(ConnectionResetError()),
     caused(ConnectionRefusedError()),
@@ -64,14 +64,14 @@ PASSING = [
 ]
 
 
-@pytest.mark.parametrize(("errors", "sent"), [(LASTING, 1), (PASSING, ATTEMPTS)], ids=["lasting", "passing"])
+@pytest.mark.parametrize(("errors", "sent"), [(LASTING, 1), (TRANSIENT, ATTEMPTS)], ids=["lasting", "passing"])
 async def test_what_would_fail_in_the_same_way_is_tried_once(errors: list[httpx.TransportError], sent: int) -> None:
     for error in errors:
         answers = Answers(error)
         with pytest.raises(httpx.TransportError):
-            await persist(answers.send)
+            await send_with_retries(answers.send)
         assert answers.sent == sent
-        assert is_lasting(error) is (sent == 1)
+        assert is_permanent(error) is (sent == 1)
 
 
 def test_pauses_grow_are_at_random_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,11 +30,11 @@ async def test_international_host_is_connected_to_as_it_is_written(monkeypatch: 
     """Decoded and encoded again, xn--strae-oqa.example would be strasse.example, which belongs to somebody else."""
     asked: list[object] = []
 
-    async def look_up(_loop: object, host: object, *_args: object, **_options: object) -> list[object]:
+    async def resolve_tags(_loop: object, host: object, *_args: object, **_options: object) -> list[object]:
         asked.append(host)
         raise OSError("no such host")
 
-    monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", look_up)
+    monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", resolve_tags)
     async with client() as http:
         with pytest.raises(httpx.ConnectError):
             await http.get("http://xn--strae-oqa.example/v2/")

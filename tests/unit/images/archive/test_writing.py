@@ -11,8 +11,8 @@ from authproxy.digest import Digest
 from authproxy.images.archive.archive import Archive
 from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.opening import open_archive
-from authproxy.images.archive.output import Form, Target, parse_target
-from authproxy.images.archive.staging import Staging, gathering
+from authproxy.images.archive.output import ArchiveFormat, Target, parse_target
+from authproxy.images.archive.staging import Staging, open_staging
 from authproxy.images.archive.writing import write_archive
 from authproxy.oci.manifest import Descriptor, Manifest
 from tests.unit.images.archive.saves import (
@@ -45,7 +45,7 @@ async def put(stage: Staging, name: str | None, manifest: bytes, *contents: byte
 
 
 async def written(target: Target, *names: str, layer: bytes = LAYER) -> None:
-    with gathering(target) as stage:
+    with open_staging(target) as stage:
         for name in names:
             await put(stage, name, image_manifest(CONFIG, layer), layer, CONFIG)
         write_archive(stage, target)
@@ -111,10 +111,10 @@ async def test_the_same_images_give_the_same_file(tmp_path: Path) -> None:
 async def test_an_index_is_kept_in_a_layout_and_refused_for_docker(tmp_path: Path) -> None:
     for name in ("x.oci.tar", "x.tar"):
         target = parse_target(f"{tmp_path}/{name}", None, is_folder=False)
-        with gathering(target) as stage:
+        with open_staging(target) as stage:
             await put(stage, None, IMAGE, LAYER, CONFIG)
             await put(stage, NAME, INDEX)
-            if target.form is Form.DOCKER:
+            if target.form is ArchiveFormat.DOCKER:
                 with pytest.raises(ArchiveError, match=f"{NAME} is an index of several platforms"):
                     write_archive(stage, target)
             else:
@@ -128,7 +128,7 @@ async def test_an_artifact_is_refused_for_docker(tmp_path: Path) -> None:
     target = parse_target(f"{tmp_path}/x.tar", None, is_folder=False)
     artifact = json.loads(IMAGE)
     artifact["config"]["mediaType"] = "application/vnd.oci.empty.v1+json"
-    with gathering(target) as stage:
+    with open_staging(target) as stage:
         await put(stage, NAME, as_json(artifact), LAYER, CONFIG)
         with pytest.raises(ArchiveError, match="is an artifact"):
             write_archive(stage, target)
@@ -136,7 +136,7 @@ async def test_an_artifact_is_refused_for_docker(tmp_path: Path) -> None:
 
 async def test_a_layer_that_is_another_than_the_configuration_says_is_refused(tmp_path: Path) -> None:
     target = parse_target(f"{tmp_path}/x.tar", None, is_folder=False)
-    with gathering(target) as stage:
+    with open_staging(target) as stage:
         await put(stage, NAME, image_manifest(CONFIG, b"other"), b"other", CONFIG)
         with pytest.raises(ArchiveError, match=r"rootfs\.diff_ids say"):
             write_archive(stage, target)
@@ -146,7 +146,7 @@ async def test_a_layer_that_is_another_than_the_configuration_says_is_refused(tm
 async def test_a_file_that_was_there_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"before")
     target = parse_target(f"{tmp_path}/x.tar", None, is_folder=False)
-    with pytest.raises(KeyboardInterrupt), gathering(target):
+    with pytest.raises(KeyboardInterrupt), open_staging(target):
         raise KeyboardInterrupt
     assert listed(tmp_path) == ["x.tar"]
     assert (tmp_path / "x.tar").read_bytes() == b"before"
@@ -159,7 +159,7 @@ async def test_a_blob_that_breaks_off_is_not_kept(tmp_path: Path) -> None:
         yield b"half"
         raise ConnectionResetError
 
-    with gathering(parse_target(f"{tmp_path}/x.tar", None, is_folder=False)) as stage:
+    with open_staging(parse_target(f"{tmp_path}/x.tar", None, is_folder=False)) as stage:
         blob = Descriptor("x", Digest.of(LAYER), len(LAYER))
         with pytest.raises(ConnectionResetError):
             await stage.put_blob(blob, broken())
@@ -191,29 +191,29 @@ async def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 NAMES = [
-    ("x.tar", None, Target(Path("x.tar"), Form.DOCKER)),
-    ("x.tar.gz", None, Target(Path("x.tar.gz"), Form.DOCKER, "gzip")),
-    ("x.TGZ", None, Target(Path("x.TGZ"), Form.DOCKER, "gzip")),
-    ("x.oci.tar.zst", None, Target(Path("x.oci.tar.zst"), Form.OCI, "zstd")),
-    ("x.oci", None, Target(Path("x.oci"), Form.OCI)),
-    ("x.tar", Form.OCI, Target(Path("x.tar"), Form.OCI)),
-    ("x.bin", Form.OCI, Target(Path("x.bin"), Form.OCI)),
-    ("x/", None, Target(Path("x"), Form.OCI, is_folder=True)),
-    ("-", None, Target(None, Form.DOCKER)),
-    ("-", Form.OCI, Target(None, Form.OCI)),
+    ("x.tar", None, Target(Path("x.tar"), ArchiveFormat.DOCKER)),
+    ("x.tar.gz", None, Target(Path("x.tar.gz"), ArchiveFormat.DOCKER, "gzip")),
+    ("x.TGZ", None, Target(Path("x.TGZ"), ArchiveFormat.DOCKER, "gzip")),
+    ("x.oci.tar.zst", None, Target(Path("x.oci.tar.zst"), ArchiveFormat.OCI, "zstd")),
+    ("x.oci", None, Target(Path("x.oci"), ArchiveFormat.OCI)),
+    ("x.tar", ArchiveFormat.OCI, Target(Path("x.tar"), ArchiveFormat.OCI)),
+    ("x.bin", ArchiveFormat.OCI, Target(Path("x.bin"), ArchiveFormat.OCI)),
+    ("x/", None, Target(Path("x"), ArchiveFormat.OCI, is_folder=True)),
+    ("-", None, Target(None, ArchiveFormat.DOCKER)),
+    ("-", ArchiveFormat.OCI, Target(None, ArchiveFormat.OCI)),
 ]
 
 
 @pytest.mark.parametrize(("text", "form", "target"), NAMES)
-def test_name_says_the_form(text: str, form: Form | None, target: Target) -> None:
+def test_name_says_the_form(text: str, form: ArchiveFormat | None, target: Target) -> None:
     assert parse_target(text, form, is_folder=False) == target
 
 
 @pytest.mark.parametrize(
     ("text", "form", "words"),
-    [("x", None, "its name says no format"), ("x/", Form.DOCKER, r"is a file, say x\.tar")],
+    [("x", None, "its name says no format"), ("x/", ArchiveFormat.DOCKER, r"is a file, say x\.tar")],
     ids=["no ending", "a folder for docker"],
 )
-def test_name_that_says_no_form_is_refused(text: str, form: Form | None, words: str) -> None:
+def test_name_that_says_no_form_is_refused(text: str, form: ArchiveFormat | None, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         parse_target(text, form, is_folder=False)
