@@ -66,7 +66,7 @@ class Descriptor:
             ):
                 pass
             case _:
-                _refuse(f"{place} is no descriptor: it needs a mediaType, a digest and a size in bytes")
+                _refuse(f"{place} is not a descriptor: it needs a mediaType, a digest and a size in bytes")
         try:
             digest = parse_digest(text)
         except DigestInvalid as error:

@@ -15,7 +15,7 @@ from authproxy.storage import layout
 from authproxy.storage.driver import PIECE_BYTES, Driver, NotFound, Reader
 from authproxy.tag_protection import check_delete
 
-# Blobs up to this length, in bytes, are answered in one go and remembered: configurations, signatures, empty layers.
+# Blobs up to this length, in bytes, are sent in one go and cached: configurations, signatures, empty layers.
 SMALL_BYTES = 64 * 1024
 
 
@@ -28,7 +28,7 @@ class Blobs:
         self._cache = ResponseCache()
 
     async def get(self, exchange: Exchange) -> None:
-        """Answer with a blob, a part of it, or its headers. Stops where the client goes away."""
+        """Answer with a blob, a part of it, or its headers. Stops when the client disconnects."""
         is_whole = exchange.is_head or exchange.header(b"range") is None  # RFC 9110 §14.2: Range is for GET alone
         if is_whole and (response := self._cache.find((exchange.repository, exchange.digest))):
             await response.send(exchange)
@@ -59,7 +59,7 @@ class Blobs:
         await self._answer_small(exchange, headers, stored)
 
     async def delete(self, exchange: Exchange) -> None:
-        """Take a blob from this repository. Others that hold it still do; a collector removes what nobody holds."""
+        """Remove a blob from this repository. Others keep it; a garbage collector removes content without links."""
         stored = await self._find(exchange)
         names = {exchange.digest, stored}
         await check_delete(self._content, exchange.permissions, exchange.repository, names)
@@ -68,7 +68,7 @@ class Blobs:
         await exchange.answer(202)
 
     async def _find(self, exchange: Exchange) -> Digest:
-        """Under which digest the blob is stored."""
+        """The digest under which the blob is stored."""
         stored = await stored_blobs(self._driver, exchange.repository, [exchange.digest])
         if exchange.digest not in stored:
             raise _unknown(exchange)
@@ -77,7 +77,7 @@ class Blobs:
     async def _answer_by_size(
         self, exchange: Exchange, headers: list[tuple[str, str]], stored: Digest, *, is_whole: bool
     ) -> None:
-        """Answer HEAD, or a part of a blob: what is opened, if anything, depends on the size. Raises NotFound."""
+        """Answer HEAD, or with a part of a blob: the size decides whether it is opened. Raises NotFound."""
         [size] = await sizes_of(self._driver, [stored])
         if size is None:
             raise NotFound
@@ -101,10 +101,10 @@ class Blobs:
             raise _unknown(exchange)
         headers = [*headers, ("Accept-Ranges", "bytes")]
         response = CachedResponse(content, "application/octet-stream", digest=exchange.digest, headers=headers)
-        # By its second name a blob is stored under another digest, so that this does not find it.
+        # By its sha512 digest a blob is stored under another one, so this check does not find it, and it is not cached.
         held = (layout.layer_link(exchange.repository, exchange.digest), to_link(exchange.digest))
-        question = (exchange.repository, exchange.digest)
-        self._cache.put(question, response, self._driver.content_check([held, (layout.blob(exchange.digest), content)]))
+        key = (exchange.repository, exchange.digest)
+        self._cache.put(key, response, self._driver.content_check([held, (layout.blob(exchange.digest), content)]))
         await response.send(exchange)
 
 
@@ -113,7 +113,7 @@ def _unknown(exchange: Exchange) -> BlobUnknown:
 
 
 class _Frame(NamedTuple):
-    """Of a response that has content: its status, which bytes of the blob it brings, its headers without the length."""
+    """A response with content: its status, the offsets of the blob's bytes in it, its headers without the length."""
 
     status: int
     part: range
@@ -122,15 +122,15 @@ class _Frame(NamedTuple):
 
 def _frame(exchange: Exchange, headers: list[tuple[str, str]], size: int) -> _Frame:
     common = [*headers, ("Content-Type", "application/octet-stream"), ("Accept-Ranges", "bytes")]
-    counts = not exchange.is_head and conditions.may_be_partial(exchange, exchange.digest)
-    part = parse_range(exchange.header(b"range") if counts else None, size)
+    may_be_partial = not exchange.is_head and conditions.may_be_partial(exchange, exchange.digest)
+    part = parse_range(exchange.header(b"range") if may_be_partial else None, size)
     if part is None:
         return _Frame(200, range(size), common)
     return _Frame(206, part, [*common, ("Content-Range", f"bytes {part[0]}-{part[-1]}/{size}")])
 
 
 async def _send(exchange: Exchange, frame: _Frame, reader: Reader) -> None:
-    """Send what a frame describes. Raises NotFound, before anything was sent."""
+    """Send the response of a frame. Raises NotFound before anything has been sent."""
     part = frame.part
     pieces = reader.pieces(part.start, len(part))
     if len(part) <= PIECE_BYTES:

@@ -18,7 +18,7 @@ class Catalog:
         self._max_entries = max_entries
 
     async def get(self, exchange: Exchange) -> None:
-        """Answer with a page of repositories in bytewise order; of those alone that the caller may know of."""
+        """Answer with a page of repositories in bytewise order: only those that the caller may see."""
         page = parse_page(exchange.route, default=min(DEFAULT_PAGE, self._max_entries))
         assert page.limit is not None
         if page.limit > self._max_entries:

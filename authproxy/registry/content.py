@@ -1,4 +1,4 @@
-"""What the core holds, asked without HTTP: see `content.Content`."""
+"""The core's content, read without HTTP: see `content.Content`."""
 
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from contextlib import aclosing
@@ -13,7 +13,7 @@ from authproxy.registry.repository_walk import find_repositories
 from authproxy.registry.tags import Tags
 from authproxy.storage.driver import Driver
 
-# Manifests that are read in one go.
+# Manifests that are read at once.
 BATCH = 8
 
 

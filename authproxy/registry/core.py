@@ -1,8 +1,8 @@
-"""The core: a registry of its own, as one ASGI application above any storage driver.
+"""The core: a complete registry, as one ASGI application above any storage driver.
 
-The edge has parsed the route, checked the access and decided the client's view; the core trusts these, the permissions
-of the caller where there are any, and nothing else in the scope. A handler answers, or raises a RegistryError that the
-edge writes.
+The edge has parsed the route, checked the access and decided the client view; the core trusts these, the caller's
+permissions if there are any, and nothing else in the scope. A handler answers, or raises a RegistryError that the edge
+turns into the response.
 """
 
 from collections.abc import Awaitable, Callable
@@ -71,7 +71,7 @@ class Core:
         }
 
     def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Awaitable[None]:
-        """Answer one request under /v2/. Raises RegistryError before an answer has begun, and ClientDisconnected."""
+        """Answer one request under /v2/. Raises RegistryError before a response has begun, and ClientDisconnected."""
         route = scope[asgi.ROUTE]
         exchange = Exchange(route, scope[asgi.CLIENT_VIEW], scope["headers"], receive, send, scope.get(PERMISSIONS))
         handler = self._handlers.get((route.kind, "GET" if route.method == "HEAD" else route.method))

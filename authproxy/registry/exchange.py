@@ -1,4 +1,4 @@
-"""One request that the core answers: its route, its headers, and the ways in and out."""
+"""One request to the core: its route, its headers, and how to read its body and answer it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from authproxy.permissions import Permissions
 from authproxy.reference import Repository, Tag
 from authproxy.route import Route
 
-# Answers that have no body and say nothing of its length (RFC 9110 §8.6).
+# Responses without a body and without its length (RFC 9110 §8.6).
 _WITHOUT_LENGTH = (204, 304)
 
 
 @dataclass(slots=True)  # one is made for each request, and a frozen one costs three times as much
 class Exchange:
-    """What a handler gets. It answers once, or raises a RegistryError before it has begun to."""
+    """The argument of a handler, which answers once, or raises a RegistryError before it has begun to."""
 
     route: Route
     view: ClientView
@@ -45,24 +45,24 @@ class Exchange:
 
     @property
     def is_head(self) -> bool:
-        """Answer with the headers of GET and no body."""
+        """Whether to answer with the headers of GET and no body."""
         return self.route.method == "HEAD"
 
     def header(self, name: bytes) -> str | None:
-        """The first value of a header, by its name in lower case."""
+        """The value of a header by its name in lower case: see `asgi.find_header`."""
         return asgi.find_header(self.headers, name)
 
     def content_length(self) -> int | None:
-        """What the client says that the body's length is; None where it doesn't know."""
+        """The length of the body as the client announces it; None where it doesn't."""
         value = self.header(b"content-length")
         return int(value) if value is not None and value.isascii() and value.isdecimal() else None
 
     def location(self, below_repository: str) -> str:
-        """A `Location` in this repository, on the host that the client asked."""
+        """A `Location` in this repository, on the host that the client requested."""
         return self.view.location(f"/v2/{self.repository}/{below_repository}")
 
     async def answer(self, status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> None:
-        """Send a whole small answer, with its length."""
+        """Send a small response at once, with its length."""
         pairs = list(headers)
         if status not in _WITHOUT_LENGTH:
             pairs.append(("Content-Length", str(len(body))))

@@ -1,7 +1,7 @@
-"""What a repository holds: links that name content, which is stored once for all repositories under its sha256.
+"""What a repository holds: links to content, which is stored once for all repositories under its sha256 digest.
 
-A sha512 digest is a second name: its link holds the sha256 digest. For blobs it counts only as long as the sha256
-link stands beside it, so that deleting a blob by either name deletes it by both.
+A sha512 digest is a second name: its link holds the sha256 digest. For blobs it counts only as long as the sha256 link
+exists too, so that deleting a blob by either name deletes it by both.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 from authproxy.storage.layout import StorePath
 
-# The digest of no bytes: the one content that an empty file holds rightly.
+# The digest of no bytes: the only content that an empty file may hold.
 EMPTY = Digest.of(b"")
 
 # Hashing less than this, in bytes, is quicker than handing it to a thread.
@@ -22,7 +22,7 @@ HASH_AT_ONCE_BYTES = 128 * 1024
 
 
 def find_digest(link: bytes | None) -> Digest | None:
-    """The digest that a link holds. None where there is no link, or it is damaged: both hold nothing."""
+    """The digest that a link holds. None where there is no link, or it is damaged."""
     if link is None:
         return None
     try:
@@ -32,19 +32,19 @@ def find_digest(link: bytes | None) -> Digest | None:
 
 
 def to_link(digest: Digest) -> bytes:
-    """What the link to a digest holds."""
+    """The content of a link to a digest."""
     return str(digest).encode()
 
 
 async def digest_of(content: bytes, algorithm: str) -> Digest:
-    """The digest of a manifest's bytes; of many bytes in a thread."""
+    """The digest of a manifest's bytes; computed in a thread if they are many."""
     if len(content) <= HASH_AT_ONCE_BYTES:
         return Digest.of(content, algorithm)
     return await asyncio.to_thread(Digest.of, content, algorithm)
 
 
 async def stored_blobs(driver: Driver, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, Digest]:
-    """Under which digest each blob that the repository holds is stored. Those that it lacks are not in the answer."""
+    """For each of these blobs that the repository holds, the digest under which it is stored."""
     links = await driver.read([layout.layer_link(repository, digest) for digest in digests])
     found = {digest: stored for digest, link in zip(digests, links, strict=True) if (stored := find_digest(link))}
     aliases = [digest for digest, stored in found.items() if stored != digest]
@@ -57,14 +57,14 @@ async def stored_blobs(driver: Driver, repository: Repository, digests: Sequence
 
 
 async def stored_manifests(driver: Driver, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, Digest]:
-    """Under which digest each manifest that the repository holds is stored."""
+    """For each of these manifests that the repository holds, the digest under which it is stored."""
     links = await driver.read([layout.revision_link(repository, digest) for digest in digests])
     return {digest: stored for digest, link in zip(digests, links, strict=True) if (stored := find_digest(link))}
 
 
 async def read_manifests(driver: Driver, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, bytes]:
-    """The bytes of those manifests that the repository holds and that are there."""
-    # Nearly always stored under this very digest, so links and contents are read in one go.
+    """The bytes of those manifests that the repository holds and whose content is stored."""
+    # They are nearly always stored under these digests, so links and contents are read at once.
     paths = [layout.revision_link(repository, digest) for digest in digests]
     read = await driver.read([*paths, *(layout.blob(digest) for digest in digests)])
     stored = [find_digest(link) for link in read[: len(digests)]]
@@ -72,29 +72,29 @@ async def read_manifests(driver: Driver, repository: Repository, digests: Sequen
     others = {digest: held for digest, held in zip(digests, stored, strict=True) if held and held != digest}
     if others:
         contents |= zip(others, await driver.read([layout.blob(held) for held in others.values()]), strict=True)
-    # Nothing is no manifest: an empty file is what a crash of another program left.
+    # An empty file is not a manifest: a crash of another program has left it.
     return {
         digest: content for digest, held in zip(digests, stored, strict=True) if held and (content := contents[digest])
     }
 
 
 async def sizes_of(driver: Driver, stored: Sequence[Digest]) -> list[int | None]:
-    """The sizes in bytes of stored contents; None where there is none.
+    """The sizes in bytes of stored contents; None where there is no content.
 
-    An empty file under any digest but that of nothing is what a crash of another program leaves of its content: it
-    counts as absent, so that clients push it again.
+    An empty file counts as absent, except under the digest of no bytes: a crash of another program has left it, and
+    clients should push the content again.
     """
     sizes = await driver.sizes([layout.blob(digest) for digest in stored])
     return [size if size or digest == EMPTY else None for digest, size in zip(stored, sizes, strict=True)]
 
 
 def blob_links(repository: Repository, digest: Digest, stored: Digest) -> dict[StorePath, bytes]:
-    """The links by which a repository holds stored content as a blob, by its second name too."""
+    """The links by which a repository holds stored content as a blob, under both of its digests."""
     return {layout.layer_link(repository, name): to_link(stored) for name in (stored, digest)}
 
 
 async def is_known(driver: Driver, repository: Repository) -> bool:
-    """A repository is what holds blobs or manifests (CNCF Distribution 2.8 knows it by the one, 3.x by the other)."""
-    # "_" stands before every lower-case letter: the folders of a repository come before those of longer names.
+    """Whether the repository exists: it holds blobs (the test of CNCF Distribution 2.8) or manifests (that of 3.x)."""
+    # "_" sorts before every lower-case letter: the folders of a repository come before those of longer names.
     names = await driver.list_names(layout.repository(repository), after="_", limit=8)
     return layout.LAYERS in names or layout.MANIFESTS in names

@@ -1,16 +1,23 @@
-"""Which manifests are taken, by the operator's rules, and what has to be here before them. Pure decisions, no I/O."""
+"""What a manifest must fulfil before it is stored: the operator's rules, and a repository that holds what it needs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from authproxy.errors import Denied, ManifestInvalid
+from authproxy.digest import Digest
+from authproxy.errors import Denied, ManifestBlobUnknown, ManifestInvalid, SizeInvalid
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.oci.media_types import DOCKER_CONFIG, DOCKER_PLUGIN, MANIFESTS, OCI_CONFIG
+from authproxy.reference import Repository
+from authproxy.registry.links import sizes_of, stored_blobs, stored_manifests
 from authproxy.registry.options import ManifestRules
+from authproxy.storage.driver import Driver
 
-# The layers that runtimes unpack. Some fetch any of these from its `urls` first, wherever they lead; what the `urls`
-# of other content mean is the business of those who made its media type.
+# Digests that an error's detail contains at most.
+MAX_NAMED = 100
+
+# The layers that runtimes unpack. Some runtimes fetch these from their `urls` first, wherever they lead; the meaning of
+# other content's `urls` is up to its media type.
 _UNPACKED = ("application/vnd.docker.image.rootfs.", "application/vnd.oci.image.layer.")
 
 # CNCF Distribution's classes of repositories, by the media type of an image's config.
@@ -23,27 +30,69 @@ _CLASSES = {
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What a repository has to hold before it takes a manifest."""
+    """What a repository must hold before it accepts a manifest."""
 
     blobs: tuple[Descriptor, ...] = ()
     manifests: tuple[Descriptor, ...] = ()
     either: tuple[Descriptor, ...] = ()
-    """Entries of an index whose media type is no manifest's, to be here as the one or the other: BuildKit keeps its
-    cache as an index of layers, which CNCF Distribution takes."""
+    """Entries of an index that are not manifests by their media type, needed as blobs or as manifests: BuildKit keeps
+    its cache as an index of layers, which CNCF Distribution accepts."""
 
 
 def decide_needed(manifest: Manifest, rules: ManifestRules) -> Needed:
-    """Let a manifest in, and say what it needs. Raises Denied for its class, ManifestInvalid for its urls."""
+    """Apply the operator's rules, and return what the manifest needs.
+
+    Raises Denied for its class, ManifestInvalid for its urls.
+    """
     _check_class(manifest, rules)
     for layer in manifest.layers:
         if layer.media_type.startswith(_UNPACKED):
             _check_urls(layer, rules)
-    entries = tuple(entry for entry in manifest.children if _has_to_be_here(entry, rules))
+    entries = tuple(entry for entry in manifest.children if _is_needed(entry, rules))
     return Needed(
         blobs=tuple(_blobs(manifest)),
         manifests=tuple(entry for entry in entries if entry.media_type in MANIFESTS),
         either=tuple(entry for entry in entries if entry.media_type not in MANIFESTS),
     )
+
+
+async def check_complete(driver: Driver, repository: Repository, needed: Needed, *, check_sizes: bool) -> None:
+    """Raise ManifestBlobUnknown where content is missing, SizeInvalid where its size differs from the descriptor's.
+
+    A size that differs is the client's mistake or a damaged file of ours; only reading the file would decide which, so
+    the message names both.
+    """
+    blobs = await stored_blobs(driver, repository, _digests((*needed.blobs, *needed.either)))
+    manifests = await stored_manifests(driver, repository, _digests((*needed.manifests, *needed.either)))
+    stored = list({*blobs.values(), *manifests.values()})
+    # A garbage collector may have removed the content and left the link.
+    sizes = dict(zip(stored, await sizes_of(driver, stored), strict=True))
+    both = blobs | manifests
+    held = (
+        *((entry, blobs.get(entry.digest)) for entry in needed.blobs),
+        *((entry, manifests.get(entry.digest)) for entry in needed.manifests),
+        *((entry, both.get(entry.digest)) for entry in needed.either),
+    )
+    found = [(entry, None if digest is None else sizes[digest]) for entry, digest in held]
+    if missing := _digests(entry for entry, size in found if size is None):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        entries = {entry.digest for entry in (*needed.manifests, *needed.either)}
+        hint = "; what an index needs is set by validation.manifests.indexes" if entries & set(missing) else ""
+        raise ManifestBlobUnknown(
+            f"the manifest names {missing[0]}{more}, which this repository lacks: push it first{hint}",
+            detail={"missing": [str(digest) for digest in missing[:MAX_NAMED]]},
+        )
+    for entry, size in found:
+        if check_sizes and size != entry.size:
+            raise SizeInvalid(
+                f"{entry.digest} has {size} bytes here, but the manifest says {entry.size}; if the manifest is right,"
+                " the stored content is damaged: push it again, after deleting it if the client skips existing content",
+                detail={"digest": str(entry.digest), "stored": size, "descriptor": entry.size},
+            )
+
+
+def _digests(entries: Iterable[Descriptor]) -> list[Digest]:
+    return list(dict.fromkeys(entry.digest for entry in entries))
 
 
 def _blobs(manifest: Manifest) -> Iterator[Descriptor]:
@@ -54,7 +103,7 @@ def _blobs(manifest: Manifest) -> Iterator[Descriptor]:
             yield layer
 
 
-def _has_to_be_here(entry: Descriptor, rules: ManifestRules) -> bool:
+def _is_needed(entry: Descriptor, rules: ManifestRules) -> bool:
     if not rules.enabled or rules.index_platforms == "none":
         return False
     if rules.index_platforms == "all" or not rules.platform_list:
@@ -68,19 +117,19 @@ def _check_class(manifest: Manifest, rules: ManifestRules) -> None:
     found = _CLASSES.get(manifest.config.media_type)
     if found is None or found not in rules.classes:
         what = f"images of class {found}" if found else f"images whose config is {manifest.config.media_type[:200]}"
-        raise Denied(f"this registry does not take {what} (policy.repository.classes)")
+        raise Denied(f"this registry does not accept {what} (policy.repository.classes)")
 
 
 def _check_urls(layer: Descriptor, rules: ManifestRules) -> None:
     for url in layer.urls:
         if not _is_web_address(url):
-            reason = "is no http or https address without a fragment"
+            reason = "is not an http or https address without a fragment"
         elif not rules.enabled or _is_allowed(url, rules):
             continue
         else:
             reason = "is not allowed here (validation.manifests.urls)"
         raise ManifestInvalid(
-            f"the layer {layer.digest} is said to be at {url[:200]}, which {reason}",
+            f"the layer {layer.digest} has the url {url[:200]}, which {reason}",
             detail={"digest": str(layer.digest), "url": url[:200]},
         )
 

@@ -1,4 +1,4 @@
-"""Which manifests our registry accepts: image manifests and indexes of OCI Image 1.1 and of Docker. No I/O."""
+"""The format of manifests that our registry accepts: images and indexes of OCI Image 1.1 and of Docker. No I/O."""
 
 from typing import Any, NoReturn
 
@@ -8,24 +8,24 @@ from authproxy.errors import ManifestInvalid
 from authproxy.oci.manifest import Descriptor, Manifest, infer_media_type, parse_object
 from authproxy.oci.media_types import IMAGES, INDEXES, MANIFESTS, OCI_ARTIFACT, SCHEMA_1
 
-# OCI Distribution 1.1, "Pushing Manifests": registries should take at least this much. In bytes.
+# The longest manifest, in bytes. OCI Distribution 1.1, "Pushing Manifests": registries should accept at least this.
 MAX_BYTES = 4 * 1024 * 1024
 
 # Obsolete manifests, and what to do instead.
 _OBSOLETE = {
-    **dict.fromkeys(SCHEMA_1, "push it again with a client of today"),
-    OCI_ARTIFACT: "OCI Image 1.1 has an image manifest with artifactType instead",
+    **dict.fromkeys(SCHEMA_1, "push it again with a current client"),
+    OCI_ARTIFACT: "OCI Image 1.1 uses an image manifest with artifactType instead",
 }
 
-# Other readers hold a size as an int64.
+# Other programs hold a size as an int64.
 _MAX_SIZE = 2**63 - 1
 
 
 def parse_manifest(content: bytes, content_type: str | None, digest: Digest | None = None) -> Manifest:
-    """Read a manifest that a client pushes. Raises ManifestInvalid with the reason.
+    """Parse a manifest that a client pushes. Raises ManifestInvalid with the reason.
 
-    `content_type` is the header as it came; its parameters are ignored. It has to agree with what the content says of
-    itself: a manifest that one reader takes for an image and another for an index hides one from the other
+    `content_type` is the header as received; its parameters are ignored. It must agree with the media type in the
+    content: a manifest that one reader takes for an image and another for an index hides one from the other
     (CVE-2021-41190). `digest` is the content's, if it is known.
     """
     body = parse_object(content, max_parts=MAX_MANIFEST_PARTS)
@@ -41,44 +41,44 @@ def parse_manifest(content: bytes, content_type: str | None, digest: Digest | No
 def _check_media_type(body: dict[str, Any], media_type: str, content_type: str | None) -> None:
     claimed = content_type.partition(";")[0].strip().lower() if content_type else None
     if fix := _OBSOLETE.get(claimed or media_type):
-        _refuse(f"{claimed or media_type} is no longer taken: {fix}", supported=[*MANIFESTS])
+        _refuse(f"{claimed or media_type} is no longer accepted: {fix}", supported=[*MANIFESTS])
     if repr(body.get("schemaVersion")) != "2":  # neither True nor 2.0, which other readers refuse
-        _refuse("schemaVersion has to be 2; images of schema 1 are converted by pushing them with a client of today")
+        _refuse("schemaVersion must be 2; to convert an image of schema 1, push it with a current client")
     if claimed and claimed != media_type:
         raise ManifestInvalid(
-            f"the manifest is {media_type[:200]}, but it was sent as {claimed[:200]}; where they differ, readers would"
-            " too",
+            f"the manifest is {media_type[:200]}, but its Content-Type is {claimed[:200]}: both must be the same, so"
+            " that all clients read it as the same kind",
             detail={"mediaType": media_type[:200], "contentType": claimed[:200]},
         )
 
 
 def _check_texts(body: dict[str, Any]) -> None:
-    """Refuse what a list of referrers could not show: one entry must not spoil the list for every reader."""
+    """Refuse values that would make a list of referrers invalid for every client."""
     if not isinstance(body.get("artifactType") or "", str):
         _refuse("artifactType is not text")
     annotations = body.get("annotations") or {}
     if not isinstance(annotations, dict) or not all(isinstance(value, str) for value in annotations.values()):
-        _refuse("annotations is not an object of texts")
+        _refuse("annotations must be an object whose values are all text")
 
 
 def _check_structure(body: dict[str, Any], media_type: str) -> None:
-    """Refuse what is both an image and an index or neither, and more descriptors than may be parsed."""
+    """Refuse a manifest that is both an image and an index, or neither, or has too many descriptors."""
     if media_type in INDEXES:
         if "layers" in body or "config" in body:
-            _refuse("it has layers or a config, which belong in an image, and is an index by its media type")
+            _refuse("its media type is an index, but it has layers or a config, which belong in an image")
         _check_length(body, "manifests")
     elif media_type in IMAGES:
         if "manifests" in body:
-            _refuse("it has manifests, which belong in an index, and is an image by its media type")
+            _refuse("its media type is an image, but it has manifests, which belong in an index")
         _check_length(body, "layers")
     else:
-        _refuse(f"mediaType {media_type[:200]!r} is none that this registry can check", supported=[*MANIFESTS])
+        _refuse(f"this registry does not support the mediaType {media_type[:200]!r}", supported=[*MANIFESTS])
 
 
 def _check_length(body: dict[str, Any], key: str) -> None:
     value = body.get(key)
     if isinstance(value, list) and len(value) > MAX_DESCRIPTORS:
-        _refuse(f"{key} has {len(value)} entries; this registry takes {MAX_DESCRIPTORS} in one manifest")
+        _refuse(f"{key} has {len(value)} entries; this registry accepts at most {MAX_DESCRIPTORS} in one manifest")
 
 
 def _check_descriptors(body: dict[str, Any], manifest: Manifest) -> None:
@@ -94,12 +94,12 @@ def _check_descriptors(body: dict[str, Any], manifest: Manifest) -> None:
 
 
 def _check_descriptor(entry: Any, descriptor: Descriptor | None, place: str) -> None:
-    """OCI Image 1.1, "Content Descriptors": a size that any reader can hold, and urls that are texts."""
+    """OCI Image 1.1, "Content Descriptors": a size that every program can hold, and urls that are texts."""
     if descriptor is None or descriptor.size > _MAX_SIZE:
-        _refuse(f"{place} is no descriptor: it needs a mediaType, a digest and a size in bytes")
+        _refuse(f"{place} is not a descriptor: it needs a mediaType, a digest and a size in bytes")
     urls = entry.get("urls")
     if urls and not (isinstance(urls, list) and len(urls) == len(descriptor.urls)):
-        _refuse(f"{place}: urls is not a list of texts")
+        _refuse(f"{place}: urls must be a list of texts")
 
 
 def _refuse(reason: str, **detail: Any) -> NoReturn:

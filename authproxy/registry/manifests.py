@@ -10,10 +10,9 @@ from authproxy.oci.manifest import Manifest, find_subject, media_type_of
 from authproxy.oci.media_types import OCI_IMAGE
 from authproxy.reference import Repository, Tag, parse_tag
 from authproxy.registry import preconditions as conditions
-from authproxy.registry.completeness import check_complete
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import digest_of, read_manifests, to_link
-from authproxy.registry.manifest_admission import decide_needed
+from authproxy.registry.manifest_admission import check_complete, decide_needed
 from authproxy.registry.manifest_checks import MAX_BYTES, parse_manifest
 from authproxy.registry.options import ManifestRules
 from authproxy.registry.referrers import make_entry, to_note
@@ -23,7 +22,7 @@ from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 from authproxy.tag_protection import check_create, check_delete, check_overwrite, find_immutable
 
-# Media types by digest: what a digest names never changes, so they are right for ever. A few hundred bytes each.
+# Cached media types, by digest. The content of a digest never changes, so they never expire. A few hundred bytes each.
 MAX_REMEMBERED = 10_000
 
 
@@ -40,18 +39,18 @@ class Manifests:
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with the bytes as they were pushed, whatever `Accept` says."""
-        question = (exchange.repository, exchange.reference)
-        response = self._cache.find(question)
+        key = (exchange.repository, exchange.reference)
+        response = self._cache.find(key)
         if response is None:
             digest = await self._resolve(exchange)
             content = await self._read(exchange, digest)
             headers = [("Docker-Content-Digest", str(digest)), ("ETag", conditions.etag(digest))]
             response = CachedResponse(content, self._media_type(digest, content), digest=digest, headers=headers)
-            self._cache.put(question, response, self._driver.content_check(_made_of(exchange, digest, content)))
+            self._cache.put(key, response, self._driver.content_check(_made_of(exchange, digest, content)))
         await response.send(exchange)
 
     async def put(self, exchange: Exchange) -> None:
-        """Take a manifest whose content is all here. By digest, `?tag=` (repeated) names tags to set with it."""
+        """Store a manifest whose content is complete. By digest, each `?tag=` names a tag to set with it."""
         content = await _read_body(exchange)
         reference = exchange.reference
         digest = await digest_of(content, reference.algorithm if isinstance(reference, Digest) else "sha256")
@@ -93,7 +92,7 @@ class Manifests:
         content = await self._read(exchange, exchange.reference)
         names = [await digest_of(content, algorithm) for algorithm in ("sha256", "sha512")]
         await check_delete(self._content, exchange.permissions, exchange.repository, names)
-        # Tags first: at no moment does one point at nothing.
+        # Tags first, so that none ever points at a missing manifest.
         await self._tags.remove_all(exchange.repository, names)
         for name in names:
             await self._driver.delete(layout.revision_link(exchange.repository, name))
@@ -110,7 +109,7 @@ class Manifests:
         return digest
 
     async def _read(self, exchange: Exchange, digest: Digest) -> bytes:
-        """A manifest's bytes. Raises ManifestUnknown where the repository does not hold it."""
+        """The bytes of a manifest. Raises ManifestUnknown where the repository does not hold it."""
         contents = await read_manifests(self._driver, exchange.repository, [digest])
         if digest not in contents:
             raise _unknown(exchange)
@@ -123,13 +122,13 @@ class Manifests:
         manifest: Manifest,
         tags: Sequence[Tag],
     ) -> None:
-        """Content first, then the links to it, tags last: what is visible is complete, and what is tagged is listed.
+        """Write the content, then the links, and the tags last: a visible manifest is complete, a tag has its history.
 
-        `names` are its digests: the first is the one that it is stored under.
+        `names` are its digests: it is stored under the first.
         """
         stored, digest, content = names[0], manifest.digest, manifest.content
         link = to_link(stored)
-        # Not there, or damaged: it is written.
+        # Written only if it is missing or damaged.
         blob = [] if await self._driver.read([layout.blob(stored)]) == [content] else [(layout.blob(stored), content)]
         revisions = [(layout.revision_link(repository, name), link) for name in names]
         history, pointers = tag_links(repository, tags, digest)
@@ -144,7 +143,7 @@ class Manifests:
     async def _set_immutable(
         self, repository: Repository, digest: Digest, names: Sequence[Digest], immutable: Mapping[Tag, Denied]
     ) -> None:
-        """Set each in one step that fails if the tag exists: of two pushers at the same moment only one sets it.
+        """Set each tag in one step that fails if it exists: of two concurrent pushes only one sets it.
 
         Raises the error of a tag that points at another manifest by then.
         """
@@ -153,7 +152,7 @@ class Manifests:
                 await check_overwrite(self._content, repository, {tag: refusal}, names)
 
     async def _forget_referrer(self, repository: Repository, subject: Digest | None, names: Sequence[Digest]) -> None:
-        """Remove the entries of a manifest that was deleted; of one that was pushed again meanwhile they stay."""
+        """Remove the entries of a deleted manifest. If it was pushed again meanwhile, they stay."""
         if subject is None:
             return
         for name in names:
@@ -161,7 +160,7 @@ class Manifests:
             [link] = await self._driver.read([path])
             if link is None or not await self._driver.delete(path):
                 continue
-            # A push writes the revision first, then the entry: whichever of us came last, both are there.
+            # A push writes the revision first, then the entry: if the revision is back, the entry must be there too.
             if await self._driver.sizes([layout.revision_link(repository, name)]) != [None]:
                 await self._driver.write(path, link)
 
@@ -170,7 +169,7 @@ class Manifests:
         if known is None:
             try:
                 known = media_type_of(content)
-            except ManifestInvalid:  # another program stored it; its bytes are the digest's all the same
+            except ManifestInvalid:  # stored by another program; it is the digest's content all the same
                 known = OCI_IMAGE
             if len(self._media_types) >= MAX_REMEMBERED:
                 self._media_types.clear()
@@ -189,9 +188,9 @@ async def _read_body(exchange: Exchange) -> bytes:
 
 
 def _made_of(exchange: Exchange, digest: Digest, content: bytes) -> list[tuple[layout.StorePath, bytes]]:
-    """What an answer depends on: the tag, that the repository holds the manifest, the manifest.
+    """What a response depends on: the tag, the link of the manifest's revision, and its content.
 
-    By its second name a manifest is stored under another digest, so that this does not find it: it is read each time.
+    By its sha512 digest a manifest is stored under another one: the check does not find it, and it is read each time.
     """
     link = to_link(digest)
     paths = [(layout.revision_link(exchange.repository, digest), link), (layout.blob(digest), content)]

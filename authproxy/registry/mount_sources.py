@@ -1,4 +1,4 @@
-"""Which repository a blob can be mounted from (OCI Distribution 1.1, "Mounting a blob from another repository")."""
+"""The repository from which to mount a blob (OCI Distribution 1.1, "Mounting a blob from another repository")."""
 
 from collections import OrderedDict
 
@@ -8,16 +8,16 @@ from authproxy.registry.links import sizes_of, stored_blobs
 from authproxy.route import Mount
 from authproxy.storage.driver import Driver
 
-# Blobs whose holders are remembered, and holders of each: a few hundred bytes a blob; the one longest unused goes.
+# Blobs whose holders are cached, and holders of each: a few hundred bytes a blob. The least recently used goes first.
 MAX_BLOBS = 4096
 MAX_HOLDERS = 4
 
 
 class MountSources:
-    """Finds a blob in the repositories that a mount may take it from.
+    """Finds a blob in the repositories that it may be mounted from.
 
-    A mount that leaves the choice to an open registry is looked up among the blobs that this process has linked
-    lately: a hint, which has to be true when it is used. A miss only costs the client an upload.
+    A mount without `from`, where every repository may be read, is looked up among the blobs that this process has
+    linked recently. That is a hint, which is checked before use; a miss only costs the client an upload.
     """
 
     def __init__(self, driver: Driver) -> None:
@@ -32,7 +32,7 @@ class MountSources:
             self._seen.popitem(last=False)
 
     async def find_stored(self, mount: Mount) -> Digest | None:
-        """Under which digest the blob is stored. None: no repository that was asked holds it."""
+        """The digest under which the blob is stored. None: none of the sources holds it."""
         sources = self._seen.get(mount.digest, ()) if mount.sources is None else mount.sources
         for source in sources:
             stored = (await stored_blobs(self._driver, source, [mount.digest])).get(mount.digest)

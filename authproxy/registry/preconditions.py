@@ -11,9 +11,9 @@ def etag(digest: Digest) -> str:
 
 
 def is_unchanged(exchange: Exchange, digest: Digest) -> bool:
-    """Whether `If-None-Match` names what we would send: then the answer is 304.
+    """Whether `If-None-Match` names this content: then the answer is 304.
 
-    Raises PreconditionFailed where `If-Match` names other content only, which comes first (§13.2.2).
+    `If-Match` is evaluated first (§13.2.2): raises PreconditionFailed where it names only other content.
     """
     match = none_match = None
     for name, value in exchange.headers:
@@ -27,7 +27,7 @@ def is_unchanged(exchange: Exchange, digest: Digest) -> bool:
 
 
 def _names(value: bytes, digest: Digest, *, weakly: bool) -> bool:
-    """Whether a list of entity tags has that of this content (§8.8.3.2). Some clients leave out its quotes."""
+    """Whether a list of entity tags contains this content's (§8.8.3.2). Some clients omit the quotes."""
     candidates = [candidate.strip() for candidate in value.decode("latin-1").split(",")]
     if weakly:
         candidates = [candidate.removeprefix("W/") for candidate in candidates]
@@ -35,6 +35,6 @@ def _names(value: bytes, digest: Digest, *, weakly: bool) -> bool:
 
 
 def may_be_partial(exchange: Exchange, digest: Digest) -> bool:
-    """Whether a `Range` counts: not where `If-Range` names other content than ours (§13.1.5)."""
+    """Whether to honour a `Range`: not where `If-Range` names other content than this (§13.1.5)."""
     value = exchange.header(b"if-range")
     return value is None or value == etag(digest)

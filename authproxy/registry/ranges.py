@@ -1,4 +1,4 @@
-"""Byte ranges: the part of a blob that a client wants, and the place of a chunk in an upload."""
+"""Byte ranges: the part of a blob that a client requests, and the place of a chunk in an upload."""
 
 import re
 
@@ -12,11 +12,11 @@ _CHUNK_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 
 
 def parse_range(value: str | None, size: int) -> range | None:
-    """The offsets that a `Range` header asks for, of content with `size` bytes. None: the whole, with 200.
+    """The offsets that a `Range` header requests, of content with `size` bytes. None: the whole content, with 200.
 
-    One range of bytes: "first-last", "first-" or "-suffix"; an end past the content is cut off. Another unit is left
-    out, and so are several ranges at once: RFC 9110 §14.2 lets a server answer with the whole.
-    Raises RangeInvalid where the range is malformed, runs backwards, or holds no byte of the content.
+    One range of bytes: "first-last", "first-" or "-suffix"; an end past the content is cut off. Other units and several
+    ranges at once are ignored: RFC 9110 §14.2 allows a server to answer with the whole content.
+    Raises RangeInvalid where the range is malformed, runs backwards, or contains no byte of the content.
     """
     if value is None or not value.lower().startswith("bytes=") or "," in value:
         return None
@@ -25,7 +25,7 @@ def parse_range(value: str | None, size: int) -> range | None:
         raise _unsatisfiable(value, size)
     if not match[1]:
         if size == 0 and int(match[2]):
-            return None  # §14.1.2: satisfiable, by the whole; Content-Range has no words for a part of nothing
+            return None  # §14.1.2: satisfiable, by the whole; Content-Range can't express a part of empty content
         found = range(max(0, size - int(match[2])), size)
     else:
         last = int(match[2]) if match[2] else size
@@ -38,7 +38,7 @@ def parse_range(value: str | None, size: int) -> range | None:
 
 
 def parse_chunk_range(value: str) -> range:
-    """Read the `Content-Range` of an upload chunk, "<first>-<last>": offsets in bytes, both inclusive.
+    """Parse the `Content-Range` of an upload chunk, "<first>-<last>": offsets in bytes, both inclusive.
 
     Unlike RFC 9110 §14.4 it has no unit and no total: OCI Distribution 1.1, "Pushing a blob in chunks".
     Raises RangeInvalid where it is malformed or runs backwards.
@@ -50,7 +50,7 @@ def parse_chunk_range(value: str) -> range:
 
 
 def format_received(size: int) -> str:
-    """The `Range` of an upload session: "0-<last byte>", and "0-0" where nothing has come."""
+    """The `Range` of an upload session: "0-<last byte>", and "0-0" where it is empty."""
     return f"0-{max(0, size - 1)}"
 
 

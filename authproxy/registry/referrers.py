@@ -1,10 +1,10 @@
 """Referrers: GET, HEAD /v2/<name>/referrers/<digest> (OCI Distribution 1.1, "Listing Referrers").
 
-A referrer is a manifest that has a `subject`. Its push leaves a note beside the revisions, with what the list says of
-it, so that a list parses no manifest: docs/decisions/0047-note-what-a-list-of-referrers-says.md. What clients listed
-under the fallback tag, before this registry or another served the list, is folded in; of these, and where an earlier
-version left the note, the manifest is read. A referrer is listed as long as the repository holds it and its content
-names the subject. See docs/decisions/0012-keep-referrers-beside-revisions.md.
+A referrer is a manifest that has a `subject`. Its push writes a note beside the revisions, with its entry for the list,
+so that a list parses no manifest: docs/decisions/0047-note-what-a-list-of-referrers-says.md. Entries that clients wrote
+under the fallback tag, before this registry or another served the list, are merged in; for these, and for notes of
+earlier versions, the manifest is read. A referrer is listed as long as the repository holds it and its content names
+the subject. See docs/decisions/0012-keep-referrers-beside-revisions.md.
 """
 
 import asyncio
@@ -28,18 +28,18 @@ from authproxy.registry.tags import Tags
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 
-# A page has no more entries than this, and no more bytes than a manifest may have: it is an index, and read as one.
+# The most entries of a page. It is an index, so it also has no more bytes than a manifest may have.
 MAX_PAGE = 1000
 
-# What one request looks at: manifests, and their bytes in all. Past it the page ends, however few it shows.
+# The most that one request examines: manifests, and their bytes in all. Then the page ends, however few it lists.
 MAX_LOOKED_AT = 5000
 MAX_READ_BYTES = 16 * 1024 * 1024
 
-# Names that one look into the storage brings, and manifests that are read in one go.
+# Names in one listing of the storage, and manifests that are read at once.
 LOOK = 1000
 BATCH = 8
 
-# After a manifest longer than this, in bytes, was parsed, other requests get a turn of the event loop.
+# After parsing a manifest longer than this, in bytes, other requests get a turn of the event loop.
 LARGE_BYTES = 64 * 1024
 
 _HEAD = f'{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":['.encode()
@@ -47,15 +47,15 @@ _END = b"]}"
 
 
 class ReferrerEntry(NamedTuple):
-    """What the list says of a manifest."""
+    """A manifest's entry in the list."""
 
     digest: Digest
     artifact_type: str | None
-    descriptor: bytes  # as JSON: it goes into answers as it is
+    descriptor: bytes  # JSON, sent unchanged
 
 
-class LookedAt(NamedTuple):
-    """What was looked at."""
+class Candidate(NamedTuple):
+    """A manifest that was examined for the list."""
 
     digest: Digest
     entry: ReferrerEntry | None  # None: it doesn't belong to the list
@@ -63,14 +63,14 @@ class LookedAt(NamedTuple):
 
 
 class Referrers:
-    """The referrers of all manifests, whether these are here or not."""
+    """The referrers of all manifests, whether these are stored or not."""
 
     def __init__(self, driver: Driver, tags: Tags) -> None:
         self._driver = driver
         self._tags = tags
 
     async def get(self, exchange: Exchange) -> None:
-        """Answer with an index of the referrers, in the order of their digests; of one artifact type where asked."""
+        """Answer with an index of the referrers in the order of their digests, filtered by artifact type on request."""
         asked = parse_page(exchange.route, default=MAX_PAGE).at_most(MAX_PAGE)
         assert asked.limit is not None
         after = parse_digest(asked.last) if asked.last else None
@@ -91,8 +91,8 @@ class Referrers:
 
     async def _entries(
         self, repository: Repository, subject: Digest, after: Digest | None
-    ) -> AsyncGenerator[LookedAt, None]:
-        """What the list says of manifests that the referrers are among: those behind `after`, in order."""
+    ) -> AsyncGenerator[Candidate, None]:
+        """The candidates for the list whose digests are greater than `after`, in order."""
         listed = await self._listed_by_clients(repository, subject)
         for algorithm in sorted(HEX_LENGTH):
             if after is not None and after.algorithm > algorithm:
@@ -104,12 +104,12 @@ class Referrers:
                     async with aclosing(self._look(repository, subject, batch)) as looked:
                         async for found in looked:
                             yield found
-                    await asyncio.sleep(0)  # what is in memory is read without waiting: let others come in between
+                    await asyncio.sleep(0)  # reads from memory don't suspend: give other requests a turn
 
     async def _look(
         self, repository: Repository, subject: Digest, digests: Sequence[Digest]
-    ) -> AsyncGenerator[LookedAt, None]:
-        """Those of a batch that the repository holds."""
+    ) -> AsyncGenerator[Candidate, None]:
+        """The candidates of a batch that the repository holds."""
         notes = await self._driver.read([layout.referrer_link(repository, subject, digest) for digest in digests])
         noted = {
             digest: (entry, len(note or b""))
@@ -122,14 +122,14 @@ class Referrers:
             contents = await read_manifests(self._driver, repository, [name for name in digests if name not in noted])
         for digest in digests:
             if digest in held:
-                yield LookedAt(digest, *noted[digest])
+                yield Candidate(digest, *noted[digest])
             elif (content := contents.get(digest)) is not None:
-                yield LookedAt(digest, describe(content, digest, subject), len(content))
+                yield Candidate(digest, describe(content, digest, subject), len(content))
                 if len(content) > LARGE_BYTES:
                     await asyncio.sleep(0)
 
     async def _find_held(self, repository: Repository, digests: Sequence[Digest]) -> set[Digest]:
-        """Those that the repository holds and whose content is there."""
+        """Those that the repository holds and whose content is stored."""
         if not digests:
             return set()
         stored = await stored_manifests(self._driver, repository, digests)
@@ -139,12 +139,12 @@ class Referrers:
     async def _digests(
         self, repository: Repository, subject: Digest, algorithm: str, listed: set[str], last: str
     ) -> AsyncGenerator[list[Digest], None]:
-        """Digests of one algorithm with hex digits greater than `last`: those of entries, and those `listed`."""
+        """Digests of one algorithm with hex digits greater than `last`: of the notes, and of `listed`; in order."""
         folder = layout.referrers(repository, subject, algorithm)
         while True:
             names = await self._driver.list_names(folder, after=last, limit=LOOK)
             is_full = len(names) == LOOK
-            # Of those that clients listed, the ones that stand between these; behind the last names, all others.
+            # Of those that clients listed, the ones up to the last name; all the rest if there are no more names.
             also = {name for name in listed if name > last and not (is_full and name > names[-1])}
             digests = _parse_all(algorithm, sorted({*names, *also}))
             for start in range(0, len(digests), BATCH):
@@ -168,19 +168,19 @@ class Referrers:
 
 
 class ReferrersPage:
-    """One page of a list while it is filled, by manifests in the order of their digests."""
+    """One page of a list, while it is filled with manifests in the order of their digests."""
 
     def __init__(self, artifact_type: str | None, limit: int) -> None:
-        self.artifact_type = artifact_type  # None: of any
+        self.artifact_type = artifact_type  # None: any
         self.limit = limit
         self.shown: list[bytes] = []
-        self.last: Digest | None = None  # what was looked at last
+        self.last: Digest | None = None  # the candidate examined last
         self._bytes = len(_HEAD) + len(_END) - 1  # each entry is counted with a comma, and the first has none
         self._looked_at = 0
         self._read_bytes = 0
 
-    def take(self, found: LookedAt) -> bool:
-        """Show a manifest if it belongs to the list. False: nothing more fits, the next page begins with this one."""
+    def take(self, found: Candidate) -> bool:
+        """Add a manifest if it belongs to the list. False: the page is full, and the next one begins with this one."""
         if self._looked_at >= MAX_LOOKED_AT or self._read_bytes >= MAX_READ_BYTES:
             return False
         entry = found.entry
@@ -197,15 +197,15 @@ class ReferrersPage:
 
 
 def fallback_tag(subject: Digest) -> Tag:
-    """Where clients list referrers themselves (OCI Distribution 1.1, "Referrers Tag Schema"): `<algorithm>-<hex>`.
+    """The tag under which clients list referrers themselves (OCI Distribution 1.1, "Referrers Tag Schema").
 
-    The hex digits are cut at 64, the algorithm at 32: no registered one is longer.
+    It is `<algorithm>-<hex>`. The hex digits are cut at 64, the algorithm at 32: no registered one is longer.
     """
     return Tag(f"{subject.algorithm}-{subject.hex[:64]}")
 
 
 def describe(content: bytes, digest: Digest, subject: Digest) -> ReferrerEntry | None:
-    """The entry for a stored manifest; None where it does not refer to `subject`, or is no manifest of ours."""
+    """The entry for a stored manifest; None where it does not refer to `subject`, or is not one that we accept."""
     try:
         body = parse_object(content, max_parts=MAX_MANIFEST_PARTS)
         media_type = infer_media_type(body)
@@ -214,15 +214,15 @@ def describe(content: bytes, digest: Digest, subject: Digest) -> ReferrerEntry |
                 return make_entry(media_type, digest, len(content), describe_referrer(body, media_type))
             case _:
                 return None
-    except ManifestInvalid:  # another program stored it
+    except ManifestInvalid:  # stored by another program
         return None
 
 
 def make_entry(media_type: str, digest: Digest, size: int, listed_with: Mapping[str, Any]) -> ReferrerEntry:
-    """The descriptor that a list shows of a manifest. Raises ManifestInvalid for more than MAX_LISTED_BYTES."""
+    """A manifest's entry for a list. Raises ManifestInvalid for more than MAX_LISTED_BYTES."""
     artifact_type, annotations = listed_with.get("artifactType"), listed_with.get("annotations", {})
     texts = (media_type, artifact_type or "", *annotations, *annotations.values())
-    _check_listed_length(sum(map(len, texts)))  # before JSON is written, which would take long for nothing
+    _check_listed_length(sum(map(len, texts)))  # before JSON is written, which would take long
     found = {"mediaType": media_type, "digest": str(digest), "size": size, **listed_with}
     descriptor = json.dumps(found, separators=(",", ":")).encode()
     _check_listed_length(len(descriptor))
@@ -232,18 +232,18 @@ def make_entry(media_type: str, digest: Digest, size: int, listed_with: Mapping[
 def _check_listed_length(length: int) -> None:
     if length > MAX_LISTED_BYTES:
         raise ManifestInvalid(
-            f"a list of referrers would say more than {MAX_LISTED_BYTES} bytes of the manifest, as JSON: annotations of"
-            " one with a subject have to be shorter; put what is long into a layer"
+            f"in a list of referrers the entry of this manifest would be longer than {MAX_LISTED_BYTES} bytes of JSON:"
+            " shorten its annotations, or put long values into a layer"
         )
 
 
 def to_note(stored: Digest, entry: ReferrerEntry) -> bytes:
-    """What a referrer's link holds: where the manifest is stored, its artifact type, and its entry, a line for each."""
+    """The content of a referrer's link: the digest of its content, its artifact type and its entry, a line for each."""
     return b"\n".join((to_link(stored), json.dumps(entry.artifact_type).encode(), entry.descriptor))
 
 
 def find_entry(note: bytes | None, digest: Digest) -> ReferrerEntry | None:
-    """The entry in a referrer's link. None where it holds none: an earlier version wrote the digest alone."""
+    """The entry in a referrer's link. None where it has none: an earlier version wrote only the digest."""
     match (note or b"").split(b"\n"):
         case [_, artifact_type, descriptor] if descriptor.endswith(b"}") and str(digest).encode() in descriptor:
             with suppress(ValueError):
@@ -254,7 +254,7 @@ def find_entry(note: bytes | None, digest: Digest) -> ReferrerEntry | None:
 
 
 def _parse_all(algorithm: str, names: list[str]) -> list[Digest]:
-    """The digests that names of a folder are; a name that is none is not ours."""
+    """The digests with these hex digits; other names are not ours, and skipped."""
     found: list[Digest] = []
     for name in names:
         with suppress(DigestInvalid):
@@ -263,7 +263,7 @@ def _parse_all(algorithm: str, names: list[str]) -> list[Digest]:
 
 
 def _next(exchange: Exchange, page: ReferrersPage) -> str:
-    """The `Link` to the next page: the same list, filtered alike."""
+    """The `Link` to the next page of the same list, with the same filter."""
     filtered = {"artifactType": page.artifact_type} if page.artifact_type else {}
     query = urlencode({**filtered, "last": str(page.last), "n": page.limit})
     address = exchange.view.location(f"/v2/{exchange.repository}/referrers/{exchange.digest}?{query}")

@@ -1,7 +1,7 @@
 """The repositories of a storage, in order: a folder below `repositories` that holds blobs or manifests is one.
 
-The order is that of whole names in bytes: `a`, `a-b`, `a.b`, `a/b`, `a0`. A walk through the folders would give `a/b`
-before `a-b`. A page looks into the folders of its own names and of what they stand in, and into hardly any others.
+The order is bytewise by whole names: `a`, `a-b`, `a.b`, `a/b`, `a0`. A plain walk through the folders would return
+`a/b` before `a-b`. A page lists the folders of its own names and of their parents, and hardly any others.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from authproxy.registry.links import is_known
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 
-# Names that one look into a folder brings.
+# Names in one listing of a folder.
 LOOK = 1000
 
-# Where everything is in memory, other requests get their turn after so many looks: about a millisecond.
+# Where everything is in memory, other requests get a turn after this many listings: about a millisecond.
 TURN = 100
 
-# What stands before "/" in the order of bytes: `after` need not be a name, so it may hold any of these.
+# Characters that sort before "/": `after` need not be a name, so it may contain any of these.
 _BEFORE_SLASH = re.compile(r"[\x00-.]")
 
 
@@ -31,7 +31,7 @@ async def find_repositories(driver: Driver, *, after: str = "", limit: int) -> l
 
 
 class _Walk:
-    """One way through the folders, from `after` on, until `limit` are found."""
+    """One walk through the folders, from `after` on, until `limit` repositories are found."""
 
     def __init__(self, driver: Driver, after: str, limit: int) -> None:
         self.found: list[Repository] = []
@@ -45,7 +45,7 @@ class _Walk:
 
     async def go(self, prefix: str, names: list[str] | None) -> None:
         """Visit the folders below `prefix` ("" or ending in a slash): `names`, or None where they are not known yet."""
-        # Folders whose own folders come later: "a/" after "a-b". Each stands before those that were put earlier.
+        # Folders whose own folders come later: "a/" after "a-b". Each sorts before those that were added earlier.
         waiting: list[tuple[str, list[str] | None]] = []
         last = self._after.removeprefix(prefix) if self._after.startswith(prefix) else ""
         first = _folders_around(last)
@@ -64,7 +64,7 @@ class _Walk:
             await self.go(*waiting.pop())
 
     async def _visit(self, name: Repository) -> list[tuple[str, list[str] | None]]:
-        """Take the name, where it is a repository's. What `go` has to be told to visit what is inside, if anything."""
+        """Add the name, if it is a repository's. Returns the arguments for `go` to visit the folders below, if any."""
         names = await self._look(inside := f"{name}/", "")
         is_whole = len(names) < LOOK
         if name > self._after and (
@@ -85,7 +85,7 @@ class _Walk:
 
 
 def _find_name(prefix: str, entry: str) -> Repository | None:
-    """The name that a folder stands for. None for _layers and _manifests, and for what is not ours."""
+    """The repository name of a folder. None for _layers and _manifests, and for foreign files."""
     try:
         return parse_repository(prefix + entry)
     except NameInvalid:
@@ -93,7 +93,7 @@ def _find_name(prefix: str, entry: str) -> Repository | None:
 
 
 def _folders_around(last: str) -> list[str]:
-    """The folders that come before `last`, or are it, and can hold names greater than it: in order, if they exist.
+    """The folders up to `last` that can contain names greater than it, in order; they need not exist.
 
     For "a-b" these are "a" ("a/x" is greater than "a-b") and "a-b"; for "a-b/c" the same.
     """

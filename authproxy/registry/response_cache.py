@@ -1,7 +1,7 @@
-"""Responses that are kept and sent again: most requests ask for the same few manifests, lists and blobs.
+"""A cache of responses: most requests ask for the same few manifests, lists and blobs.
 
-A response is kept with a test by the storage that what it was made of has not changed, and is sent again as long as
-that holds. So it can't go stale: a deletion, or a tag that was moved, shows in the next request.
+A response is cached with a test of the storage whether the content it was made of is unchanged, and is sent again as
+long as that holds. So it can't go stale: a deletion, or a tag that was moved, shows in the next request.
 """
 
 from collections.abc import Awaitable, Hashable, Sequence
@@ -13,13 +13,13 @@ from authproxy.registry import preconditions as conditions
 from authproxy.registry.exchange import Exchange
 from authproxy.storage.driver import IsCurrent
 
-# All that is kept, in bytes; and what an entry takes besides its content.
+# The size of the cache, and of an entry besides its content, in bytes.
 MAX_BYTES = 32 * 1024 * 1024
 ENTRY_BYTES = 3000
 
 
 class CachedResponse:
-    """A whole response with its headers. With a `digest`, it is the content of that digest, which a client may have.
+    """A whole response with its headers. With a `digest` it is the content of that digest, and may be answered by 304.
 
     `headers` are sent with 304 too (RFC 9110 §15.4.5).
     """
@@ -37,30 +37,30 @@ class CachedResponse:
 
     @property
     def size(self) -> int:
-        """Bytes of the content."""
+        """The length of the content in bytes."""
         return len(self._content)
 
     def send(self, exchange: Exchange) -> Awaitable[None]:
-        """Answer with 200 or, if the request's conditions say so, with 304."""
+        """Answer with 200 or, by the request's conditions, with 304."""
         if self._digest is not None and conditions.is_unchanged(exchange, self._digest):
             return exchange.answer(304, self._about)
         return asgi.send_whole(exchange.send, 200, self._headers, b"" if exchange.is_head else self._content)
 
 
 class ResponseCache:
-    """A bounded number of responses, each under the question that it answers."""
+    """A bounded number of responses, each under the key that identifies its request."""
 
     def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
         self._kept: Bounded[Hashable, tuple[IsCurrent, CachedResponse]] = Bounded(max_bytes)  # oldest goes first
 
-    def find(self, question: Hashable) -> CachedResponse | None:
+    def find(self, key: Hashable) -> CachedResponse | None:
         """The response, if it is still right."""
-        kept = self._kept.get(question)
+        kept = self._kept.get(key)
         return kept[1] if kept is not None and kept[0]() else None
 
-    def put(self, question: Hashable, response: CachedResponse, is_current: IsCurrent | None) -> None:
-        """Keep a response as long as `is_current` holds. None: the storage can't tell, so it is not kept."""
+    def put(self, key: Hashable, response: CachedResponse, is_current: IsCurrent | None) -> None:
+        """Cache a response as long as `is_current` holds. None: the storage has no test, so it is not cached."""
         if is_current is None:
-            self._kept.pop(question)
+            self._kept.pop(key)
         else:
-            self._kept.put(question, (is_current, response), ENTRY_BYTES + response.size)
+            self._kept.put(key, (is_current, response), ENTRY_BYTES + response.size)

@@ -1,7 +1,7 @@
-"""Upload sessions: their ids, and the running digests that one request hands to the next.
+"""Upload sessions: their ids, and the running digests that one request passes to the next.
 
-A session is in the storage, so any process can go on with it. Its running digest is in the memory of each process
-that served it, as far as that process has followed; what it has missed is read at the end, once. See
+A session is in the storage, so any process can continue it. Its running digest is in the memory of each process that
+served it, up to the last byte that this process has seen; bytes that it has missed are read once, at the end. See
 docs/decisions/0005-keep-running-digests-in-memory.md.
 """
 
@@ -18,14 +18,14 @@ from authproxy.storage import layout
 from authproxy.storage.driver import Driver, NotFound, Upload
 from authproxy.storage.running_digest import RunningDigest
 
-# Digests that wait for their next request. Each is under a kilobyte; the one longest unused goes first.
+# Running digests that wait for their next request. Each is under a kilobyte; the least recently used goes first.
 MAX_REMEMBERED = 4096
 
-# How long a request waits for another one that writes to its session. A client that lost its connection is soon back,
+# How long a request waits for another one that writes to its session. A client that lost its connection soon retries,
 # and the server notices the loss about as quickly.
 WAIT_S = 5.0
 
-# CNCF Distribution's form of an id as well: what it opened we go on with.
+# The form of an id in CNCF Distribution too, whose sessions we can continue.
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -56,7 +56,7 @@ class Sessions:
     ) -> AsyncIterator[Upload]:
         """Continue a session. `target`: see `Driver`.
 
-        Raises BlobUploadUnknown, and UploadBusy if another request has it for long, or has written to it meanwhile.
+        Raises BlobUploadUnknown, and UploadBusy if another request holds it past WAIT_S or has written to it meanwhile.
         """
         path = _path(repository, session)
         try:
@@ -64,7 +64,7 @@ class Sessions:
                 running = self._running.pop(path, None)
                 if running is not None:
                     upload.adopt(running)
-                is_followed = running is not None or not upload.size  # else the digest sees nothing of what comes
+                is_followed = running is not None or not upload.size  # else the digest does not see the new bytes
                 try:
                     yield upload
                 finally:
@@ -74,7 +74,7 @@ class Sessions:
             raise BlobUploadUnknown(detail={"session": session}) from None
 
     async def size(self, repository: Repository, session: str) -> int:
-        """What a session holds, in bytes. Raises BlobUploadUnknown."""
+        """The size of a session's content in bytes. Raises BlobUploadUnknown."""
         try:
             return await self._driver.upload_size(_path(repository, session))
         except NotFound:

@@ -1,9 +1,9 @@
-"""Which tags there are: those in the folder of tags whose link is there too.
+"""The tags of a repository: the folders in its folder of tags that have a link.
 
-A tag is set with its folder first, and removed with its link first. So a folder without a link is a tag that is being
-set or removed, or one where that was broken off: it is none, and is looked at anew each time. A link that has been
-seen is taken to be there for as long as its folder is, and for no more than a second: only another program, or a
-crash in the middle of removing it, can take the link and leave the folder.
+Setting a tag creates its folder first; removing it removes its link first. So a folder without a link is a tag that is
+being set or removed, or where that was interrupted: it does not count as a tag, and is checked again each time. A link
+that was found is taken to exist as long as its folder does, for at most a second: only another program, or a crash in
+the middle of removing it, can remove the link and leave the folder.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from authproxy.reference import Repository, Tag, parse_tag
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 
-# How long a link that was seen is taken to be there, in seconds.
+# How long a link that was found is taken to exist, in seconds.
 SEEN_FOR_S = 1.0
 
-# Links that are looked for in one go: in a thread these are a few milliseconds.
+# Links that are looked for at once: in a thread this takes a few milliseconds.
 LOOK = 1000
 
 # More names than a folder of tags has: all of them.
@@ -30,13 +30,13 @@ _ALL = 1 << 60
 
 @dataclass(slots=True)
 class _Seen:
-    """The tags of a repository whose links were there, all looked for at `since` or after."""
+    """The tags of a repository whose links were found, all at `since` or later."""
 
     since: float
     tags: set[str] = field(default_factory=set)
-    latest: list[str] = field(default_factory=list)  # names that were found among `tags`: compared much faster
-    looking: asyncio.Lock = field(default_factory=asyncio.Lock)  # those who need the same links look for them once
-    is_new: bool = True  # the first look has not ended
+    latest: list[str] = field(default_factory=list)  # the last names all found in `tags`: comparing is much faster
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)  # requests for the same links look for them once
+    is_new: bool = True  # the first search has not ended
 
 
 class TagNames:
@@ -53,7 +53,7 @@ class TagNames:
     async def find(self, repository: Repository, *, after: str = "", limit: int | None = None) -> list[Tag]:
         """The tags greater than `after`, at most `limit` (None: all), in bytewise order.
 
-        Looks at these and no others. Does not suspend where they were seen lately and the driver has the listing.
+        Checks only the links of these. Does not suspend where they were found recently and the driver has the listing.
         """
         found: list[Tag] = []
         wanted = _ALL if limit is None else limit
@@ -70,7 +70,7 @@ class TagNames:
             after = names[-1]
 
     async def read_links(self, repository: Repository) -> AsyncGenerator[tuple[Tag, bytes], None]:
-        """Every tag with what its link holds now. Reads each: for rare occasions."""
+        """Every tag with the current content of its link. Reads every link: for rare occasions."""
         names = await self._driver.list_names(layout.tags(repository), limit=_ALL)
         for tags in _in_turns(tag for name in names if (tag := _find_tag(name))):
             links = await self._driver.read([layout.tag_current(repository, tag) for tag in tags])
@@ -79,7 +79,7 @@ class TagNames:
                     yield tag, link
 
     def forget(self, repository: Repository, tag: Tag) -> None:
-        """Look for a tag's link anew the next time."""
+        """Check a tag's link again the next time."""
         if (seen := self._seen.get(repository)) is not None:
             seen.tags.discard(tag)
             seen.latest = []
@@ -107,13 +107,13 @@ class TagNames:
         return [Tag(name) for name in names if name in seen.tags]
 
     def _begin(self, repository: Repository) -> _Seen:
-        """What was seen of a repository, or a new beginning; what is too old is dropped, of all repositories."""
+        """The tags seen in a repository, or a new record; drops the records of all repositories that are too old."""
         while self._seen and not self._is_valid(self._seen[oldest := next(iter(self._seen))]):
             del self._seen[oldest]
         return self._seen.setdefault(repository, _Seen(self._now()))
 
     def _is_valid(self, seen: _Seen) -> bool:
-        # However long the first look takes, those who came during it share it.
+        # However long the first search takes, all requests during it share it.
         return seen.is_new or self._now() - seen.since < self._seen_for_s
 
 

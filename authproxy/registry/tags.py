@@ -1,4 +1,4 @@
-"""Tags: GET /v2/<name>/tags/list, and the links that manifests are found and set by."""
+"""Tags: GET /v2/<name>/tags/list, and the links from tags to manifests."""
 
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
@@ -17,13 +17,13 @@ from authproxy.registry.tag_list import TagNames
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver, IsCurrent, WriteGroup
 
-# The longest list, in bytes, that is kept as it was answered; and the longest `last`, in characters: that of a tag.
+# The longest list, in bytes, and the longest `last`, in characters (that of a tag), of responses that are cached.
 KEPT_BYTES = 1024 * 1024
 MAX_TAG = 128
 
 
 class _Pointing(NamedTuple):
-    """The tags of a repository by what they point at, for as long as `is_current` says so."""
+    """The tags of a repository by the digest they point at, valid as long as `is_current` holds."""
 
     repository: Repository
     tags: Mapping[Digest, Sequence[tuple[Tag, bytes]]]
@@ -33,7 +33,7 @@ class _Pointing(NamedTuple):
 class Tags:
     """The tags of all repositories. A tag exists where its `current` link does; its index is history.
 
-    `max_page`: a page asked to be longer is this long, and links to the next (CNCF Distribution's tags.maxtags).
+    `max_page`: the longest page; a larger `n` is reduced to it (CNCF Distribution's tags.maxtags).
     """
 
     def __init__(self, driver: Driver, *, max_page: int) -> None:
@@ -41,12 +41,12 @@ class Tags:
         self._names = TagNames(driver)
         self._cache = ResponseCache()
         self._max_page = max_page
-        self._pointing: _Pointing | None = None  # of the repository that was cleaned up last
+        self._pointing: _Pointing | None = None  # of the repository of the last deletion
 
     async def get(self, exchange: Exchange) -> None:
-        """Answer with a page of tags in bytewise order; with all where no `n` is given.
+        """Answer with a page of tags in bytewise order; with all if no `n` is given.
 
-        Where rules are about pulling single tags, with those alone that the caller may pull.
+        Where rules concern the pull of single tags, only with those that the caller may pull.
         """
         page = parse_page(exchange.route).at_most(self._max_page)
         repository = exchange.repository
@@ -57,21 +57,21 @@ class Tags:
             response, _ = await self._make_response(exchange, page, found)
             await response.send(exchange)
             return
-        question = (repository, page)
-        kept = self._cache.find(question)
-        if kept is not None:
-            await kept.send(exchange)
+        key = (repository, page)
+        cached = self._cache.find(key)
+        if cached is not None:
+            await cached.send(exchange)
             return
         is_current = self._driver.folder_check(layout.tags(repository))
         found = await self._names.find(repository, after=page.last, limit=page.with_next)
         response, is_for_all = await self._make_response(exchange, page, found)
-        # Of a list of none more than its folder decides: see `is_known`.
+        # An empty list depends on more than the folder of tags: see `is_known`.
         if found and is_for_all and len(page.last) <= MAX_TAG and response.size <= KEPT_BYTES:
-            self._cache.put(question, response, is_current)
+            self._cache.put(key, response, is_current)
         await response.send(exchange)
 
     async def _make_response(self, exchange: Exchange, page: Page, found: Sequence[Tag]) -> tuple[CachedResponse, bool]:
-        """The response, and whether it is the same for every client: a link names the host that this one asked."""
+        """The response, and whether it is the same for every client: a `Link` contains the host that was requested."""
         repository = exchange.repository
         if not found and not await is_known(self._driver, repository):
             raise NameUnknown(detail={"name": repository})
@@ -83,25 +83,25 @@ class Tags:
         return await self._names.find(repository, after=after, limit=limit)
 
     async def find(self, repository: Repository, tag: Tag) -> Digest | None:
-        """What a tag points at."""
+        """The digest that a tag points at."""
         [link] = await self._driver.read([layout.tag_current(repository, tag)])
         return find_digest(link)
 
     async def remove(self, repository: Repository, tag: Tag) -> bool:
-        """Remove a tag. False: there was none."""
+        """Remove a tag. False: it did not exist."""
         return await self._drop(repository, tag, expected=None)
 
     async def remove_all(self, repository: Repository, digests: Collection[Digest]) -> None:
-        """Remove the tags that point at one of these digests; not one that is set to another meanwhile."""
+        """Remove the tags that point at one of these digests, except one that is moved to another meanwhile."""
         pointing = await self._find_pointing(repository)
         for tag, link in [found for digest in digests for found in pointing.get(digest, ())]:
             await self._drop(repository, tag, expected=link)
 
     async def _find_pointing(self, repository: Repository) -> Mapping[Digest, Sequence[tuple[Tag, bytes]]]:
-        """The tags of a repository by what they point at.
+        """The tags of a repository by the digest they point at.
 
-        Reading every link is slow, and the only way: not every program that sets a tag keeps its history. Who cleans up
-        deletes one manifest after the other: what was read last counts until a tag changes, and for a second at most.
+        Reading every link is slow, but the only way: not every program that sets a tag keeps its history. A cleanup
+        deletes one manifest after the other, so the last result is reused until a tag changes, for a second at most.
         """
         if self._pointing is not None and self._pointing.repository == repository and self._pointing.is_current():
             return self._pointing.tags
@@ -115,11 +115,11 @@ class Tags:
         return found
 
     def links(self, repository: Repository) -> AsyncGenerator[tuple[Tag, bytes], None]:
-        """Every tag with what its link holds now."""
+        """Every tag with the current content of its link."""
         return self._names.read_links(repository)
 
     async def set_new(self, repository: Repository, tag: Tag, digest: Digest) -> bool:
-        """Set a tag that nobody has set yet. False: somebody has, be it at the same moment."""
+        """Set a tag that does not exist yet. False: it exists, or another request has just set it."""
         history, [(path, link)] = tag_links(repository, [tag], digest)
         await self._driver.write_all([history])
         return await self._driver.replace(path, link, expected=None)

@@ -1,7 +1,7 @@
-"""Removing uploads that were given up: storage.maintenance.uploadpurging, as CNCF Distribution does it.
+"""Remove abandoned uploads: storage.maintenance.uploadpurging, as CNCF Distribution does it.
 
-A session counts from its beginning, whatever has come since. One that a request holds at the moment stays. Any number
-of processes may purge one storage: what another one has removed is gone, and nobody misses it.
+The age of a session counts from its beginning, whatever it has received since. One that a request holds at the moment
+stays. Any number of processes may purge one storage: a session that another one has removed is skipped.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from authproxy.storage.driver import Driver, NotFound, UploadBusy
 
 log = structlog.get_logger(__name__)
 
-# Names that one look into a folder brings.
+# Names in one listing of a folder.
 LOOK = 1000
 
-# CNCF Distribution's: servers that start together do not begin together.
+# As in CNCF Distribution: servers that start together do not purge together.
 FIRST_WITHIN_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """A session that was removed, or would have been."""
+    """A session that was removed, or would be without `dry_run`."""
 
     repository: Repository
     session: UUID
@@ -38,9 +38,9 @@ class Purged:
 
 
 async def purge_uploads(driver: Driver, *, older_than: datetime, dry_run: bool) -> list[Purged]:
-    """Remove the sessions that began before `older_than`; with `dry_run` only tell them.
+    """Remove the sessions that began before `older_than`; with `dry_run` only return them.
 
-    One whose beginning can't be read stays: nobody knows how old it is. Raises what the storage raises.
+    A session whose beginning can't be read stays: its age is unknown. Raises the errors of the storage.
     """
     purged: list[Purged] = []
     async for repository in _names(driver, ""):
@@ -53,10 +53,10 @@ async def purge_uploads(driver: Driver, *, older_than: datetime, dry_run: bool) 
 
 
 class PurgeUploads:
-    """Purges again and again, beside the requests.
+    """Purges at intervals, in the background.
 
-    `age`: how long ago a session must have begun; `interval`: between two rounds; the first one comes at a random time
-    within `first_within_s` seconds. `removed` is told how many went.
+    `age`: how long ago a session must have begun; `interval`: between two rounds; the first one begins at a random time
+    within `first_within_s` seconds. `removed` is called with the number of removed sessions.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class PurgeUploads:
         self._now = now
 
     async def run(self) -> None:
-        """Go on until cancelled. A round that fails is logged, and the next one comes in its time."""
+        """Run until cancelled. A round that fails is logged, and the next one begins on time."""
         await asyncio.sleep(random.SystemRandom().uniform(0, self._first_within_s))
         while True:
             await self._purge()
@@ -89,7 +89,7 @@ class PurgeUploads:
         older_than = self._now() - self._age
         try:
             purged = await purge_uploads(self._driver, older_than=older_than, dry_run=self._dry_run)
-        except Exception:  # whatever the storage meets, it must not end the purging for good
+        except Exception:  # no error of the storage may end the purging for good
             log.exception("purging uploads failed")
             return
         log.info("purged uploads", uploads=len(purged), older_than=older_than.isoformat(), dry_run=self._dry_run)
@@ -111,7 +111,7 @@ async def _remove(driver: Driver, found: Purged) -> bool:
 
 async def _sessions(driver: Driver, repository: Repository) -> AsyncIterator[Purged]:
     async for name in _list(driver, layout.uploads(repository)):
-        with suppress(ValueError):  # a name that is no session's, or a time that is none
+        with suppress(ValueError):  # not the name of a session, or not a valid time
             session = UUID(name)
             [text] = await driver.read([layout.upload_started(repository, session)])
             if text is not None and (started := datetime.fromisoformat(text.decode().strip())).tzinfo is not None:
@@ -119,12 +119,12 @@ async def _sessions(driver: Driver, repository: Repository) -> AsyncIterator[Pur
 
 
 async def _names(driver: Driver, prefix: str) -> AsyncIterator[Repository]:
-    """Every name below a folder of repositories ("" or ending in a slash), be it a repository or on the way to one."""
+    """Every name below a folder of repositories ("" or ending in a slash), be it a repository or a parent of one."""
     folder = layout.repository(Repository(prefix.removesuffix("/"))) if prefix else layout.repositories()
     async for entry in _list(driver, folder):
         try:
             name = parse_repository(prefix + entry)
-        except NameInvalid:  # _layers and _manifests, and what is not ours
+        except NameInvalid:  # _layers and _manifests, and foreign files
             continue
         yield name
         async for below in _names(driver, f"{name}/"):

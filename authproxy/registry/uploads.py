@@ -1,4 +1,4 @@
-"""Uploads: POST /v2/<name>/blobs/uploads/ and what follows (OCI Distribution 1.1, "Pushing blobs")."""
+"""Uploads: POST /v2/<name>/blobs/uploads/ and its sessions (OCI Distribution 1.1, "Pushing blobs")."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -17,12 +17,12 @@ from authproxy.storage import layout
 from authproxy.storage.driver import Driver, Upload
 from authproxy.tag_protection import check_create
 
-# How long the next piece of a body may take, in seconds: what the recipes for nginx in front of a registry say.
+# How long the next piece of a body may take, in seconds: as in the usual nginx configurations for a registry.
 PATIENCE_S = 900.0
 
 
 class Uploads:
-    """What happens to a blob between its first byte and its link."""
+    """The way of a blob from its first byte to its link."""
 
     def __init__(
         self,
@@ -40,14 +40,15 @@ class Uploads:
         self._patience_s = patience_s
 
     async def post(self, exchange: Exchange) -> None:
-        """Open a session; or take the whole blob in this one request (`?digest=`); or mount one that is here."""
+        """Open a session, or receive the whole blob in this request (`?digest=`), or mount an existing blob."""
         await check_create(self._content, exchange.permissions, exchange.repository)
         if await self._mount(exchange):
             return
         digest = _parse_digest_parameter(exchange, "digest")
         hint = exchange.route.parameter("digest-algorithm") or "sha256"
         if hint not in HEX_LENGTH:
-            raise DigestInvalid(f"digest-algorithm is one of {', '.join(HEX_LENGTH)}", detail={"algorithm": hint[:50]})
+            known = ", ".join(HEX_LENGTH)
+            raise DigestInvalid(f"digest-algorithm must be one of {known}", detail={"algorithm": hint[:50]})
         if digest is not None:
             await self._take_whole(exchange, digest)
             return
@@ -56,7 +57,7 @@ class Uploads:
         await exchange.answer(202, _session_headers(exchange, session, 0))
 
     async def patch(self, exchange: Exchange) -> None:
-        """Append a chunk. What came of one that broke off is kept, and the session's status says how much."""
+        """Append a chunk. If it is interrupted, its received bytes stay; the session's status gives the size."""
         session = _session(exchange)
         async with self._sessions.open(exchange.repository, session) as upload:
             await _take_body(exchange, upload, self._patience_s)
@@ -64,23 +65,23 @@ class Uploads:
         await exchange.answer(202, _session_headers(exchange, session, size))
 
     async def put(self, exchange: Exchange) -> None:
-        """End a session: the last chunk, if any, then the blob is there. A wrong digest ends it too."""
+        """End a session: append the last chunk, if any, and store the blob. A wrong digest ends the session too."""
         digest = _parse_digest_parameter(exchange, "digest")
         if digest is None:
-            raise DigestInvalid("the last request of an upload names the content: ?digest=sha256:…")
+            raise DigestInvalid("the last request of an upload needs the digest of the content: ?digest=sha256:…")
         session = _session(exchange)
         async with self._sessions.open(exchange.repository, session, target=_find_target(digest)) as upload:
             await _take_body(exchange, upload, self._patience_s)
             await self._finish(exchange, upload, digest)
 
     async def get(self, exchange: Exchange) -> None:
-        """How much has come."""
+        """Answer with the number of bytes received."""
         session = _session(exchange)
         size = await self._sessions.size(exchange.repository, session)
         await exchange.answer(204, _session_headers(exchange, session, size))
 
     async def delete(self, exchange: Exchange) -> None:
-        """Cancel."""
+        """Cancel the session."""
         async with self._sessions.open(exchange.repository, _session(exchange)) as upload:
             await upload.abort()
         await exchange.answer(204)
@@ -92,10 +93,10 @@ class Uploads:
                 await _take_body(exchange, upload, self._patience_s)
                 await self._finish(exchange, upload, digest)
             finally:
-                await upload.abort()  # unless it is done: nobody was told the session's name
+                await upload.abort()  # no effect after a commit; the client does not know the session's name
 
     async def _mount(self, exchange: Exchange) -> bool:
-        """Link a blob of another repository. False: none is known to have it, so the client shall upload it."""
+        """Link a blob of another repository. False: no source is known to have it, so the client must upload it."""
         mount = exchange.route.mount
         if mount is None:
             return False
@@ -119,15 +120,15 @@ class Uploads:
 
 
 def _find_target(digest: Digest) -> layout.StorePath | None:
-    """Where a blob that a client names will be stored. None: under a digest that is known when it has come."""
+    """Where the blob of a digest will be stored. None: under its sha256 digest, which is known only at the end."""
     return layout.blob(digest) if digest.algorithm == "sha256" else None
 
 
 async def _take_body(exchange: Exchange, upload: Upload, patience_s: float) -> None:
-    """Append a request's body to an upload, which must be where the client believes that it is.
+    """Append a request's body to an upload, whose size must be the offset that the client gives.
 
-    Raises RangeInvalid for a chunk out of order, SizeInvalid for a length that is not the body's, RequestTimedOut where
-    the next piece takes longer than `patience_s` seconds, ClientDisconnected.
+    Raises RangeInvalid for a chunk out of order, SizeInvalid where the body does not have the announced length,
+    RequestTimedOut where the next piece takes longer than `patience_s` seconds, ClientDisconnected.
     """
     length = exchange.content_length()
     content_range = exchange.header(b"content-range")
@@ -142,31 +143,33 @@ async def _take_body(exchange: Exchange, upload: Upload, patience_s: float) -> N
         if length is not None and length != len(chunk):
             raise _wrong_length(len(chunk), length)
         length = len(chunk)
-    came = 0
+    received = 0
     async for piece in _in_time(asgi.body_pieces(exchange.receive), patience_s):
-        came += len(piece)
-        if length is not None and came > length:
-            raise _wrong_length(length, came)
+        received += len(piece)
+        if length is not None and received > length:
+            raise _wrong_length(length, received)
         await upload.write(piece)
-    if length is not None and came != length:
-        raise _wrong_length(length, came)
+    if length is not None and received != length:
+        raise _wrong_length(length, received)
 
 
 async def _in_time(pieces: AsyncGenerator[bytes, None], patience_s: float) -> AsyncIterator[bytes]:
-    """The same pieces, as long as each comes within so many seconds. Raises RequestTimedOut."""
+    """The same pieces, as long as each arrives within `patience_s` seconds. Raises RequestTimedOut."""
     while True:
         try:
             async with asyncio.timeout(patience_s):
                 piece = await anext(pieces, None)
         except TimeoutError:
-            raise RequestTimedOut(f"nothing came for {patience_s:.0f} seconds") from None
+            raise RequestTimedOut(f"no data arrived for {patience_s:.0f} seconds") from None
         if piece is None:
             return
         yield piece
 
 
-def _wrong_length(announced: int, came: int) -> SizeInvalid:
-    return SizeInvalid("the chunk is not as long as was said", detail={"announced": announced, "received": came})
+def _wrong_length(announced: int, received: int) -> SizeInvalid:
+    return SizeInvalid(
+        "the chunk does not have the announced length", detail={"announced": announced, "received": received}
+    )
 
 
 def _session(exchange: Exchange) -> str:

@@ -41,9 +41,9 @@ REFUSED = [
     ("schema 1 by its type", as_json(), "application/vnd.docker.distribution.manifest.v1+prettyjws", "schema 1"),
     ("another type", as_json(mediaType="text/html"), None, "is no manifest"),
     ("an index given as an image", as_json(mediaType=OCI_INDEX, manifests=[]), OCI_IMAGE, "was given as"),
-    ("no configuration", as_json(layers=[]), None, "config is no descriptor: it needs"),
+    ("no configuration", as_json(layers=[]), None, "config is not a descriptor: it needs"),
     ("a digest that is none", as_json(config=CONFIG | {"digest": "md5:x"}), None, "config: a digest is sha256"),
-    ("a negative size", as_json(config=CONFIG | {"size": -1}), None, "config is no descriptor: it needs"),
+    ("a negative size", as_json(config=CONFIG | {"size": -1}), None, "config is not a descriptor: it needs"),
     ("layers that are no list", as_json(config=CONFIG, layers={}), None, "layers is not a list"),
 ]
 

@@ -1,4 +1,4 @@
-"""Which manifests are taken, by the operator's rules, and what has to be here before them."""
+"""Which manifests the operator's rules accept, and what a repository must hold before it stores them."""
 
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -134,7 +134,7 @@ def elsewhere(url: str) -> Manifest:
     return image(descriptor("x", NON_DISTRIBUTABLE[1], "https://example.com/x", url))
 
 
-NO_ADDRESS = "is no http or https address"
+NO_ADDRESS = "is not an http or https address"
 NOT_ALLOWED = "validation.manifests.urls"
 REFUSED = [
     *(
@@ -152,7 +152,11 @@ REFUSED = [
     ),
     Refused("a url of lone surrogates", elsewhere("https://x/\ud800"), ManifestRules(), ManifestInvalid, NO_ADDRESS),
     Refused(
-        "a file, without validation", elsewhere("file:///x"), ManifestRules(enabled=False), ManifestInvalid, "no http"
+        "a file, without validation",
+        elsewhere("file:///x"),
+        ManifestRules(enabled=False),
+        ManifestInvalid,
+        "not an http",
     ),
     Refused(
         "any url where none is allowed", image(FOREIGN), ManifestRules(allowed_urls=()), ManifestInvalid, NOT_ALLOWED

@@ -109,7 +109,7 @@ async def test_a_client_that_stalls_loses_its_request_and_keeps_its_session(driv
     uploads = Uploads(
         driver, sessions, MountSources(driver), CoreContent(driver, Tags(driver, max_page=10)), patience_s=0.02
     )
-    with pytest.raises(RequestTimedOut, match="nothing came for 0 seconds") as raised:
+    with pytest.raises(RequestTimedOut, match="no data arrived for 0 seconds") as raised:
         await uploads.patch(exchange)
     assert raised.value.status == 408
     assert await sessions.size(APP, str(session)) == 3

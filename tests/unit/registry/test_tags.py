@@ -82,7 +82,7 @@ async def test_a_foreign_tag_is_found_after_a_second(
 ) -> None:
     """CNCF Distribution leaves no mark."""
     now = 0.0
-    monkeypatch.setattr(driver._remembered, "_now", lambda: now)
+    monkeypatch.setattr(driver._cache, "_now", lambda: now)
     await driver.tag(APP, a=ONE)
     await tags.remove_all(APP, [GONE])
     foreign = tmp_path / layout.tag_current(APP, Tag("f"))

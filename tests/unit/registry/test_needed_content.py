@@ -1,4 +1,4 @@
-"""What a repository has to hold before it takes a manifest, and what counts as held."""
+"""What a repository must hold before it stores a manifest, and what counts as held."""
 
 import json
 from collections.abc import AsyncIterator
