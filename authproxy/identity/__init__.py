@@ -1,1 +1,1 @@
-"""Identity sources: credentials in, a Principal out. Knows nothing of tokens and policies."""
+"""Identity sources: credentials in, a Principal out. Knows nothing about tokens and policies."""

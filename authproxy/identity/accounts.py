@@ -1,6 +1,6 @@
-"""Users added, changed and removed in the files that hold them: what the command line and a first start do.
+"""Adds, changes and removes users in their files, for the command line and a first start.
 
-A running server sees the files change; nothing here talks to one.
+A running server notices the change of the files; nothing here talks to one.
 """
 
 import datetime as dt
@@ -33,15 +33,15 @@ def add_user(
 ) -> None:
     """Add a user with a password, groups and an expiry, or a robot. Missing files are made, with mode 0600.
 
-    `users` None: there is no file for anything but the password. Raises StartError where the name is taken or cannot be
-    one, or a file cannot be changed; then nobody has been added.
+    `users` None: there is no file for anything but the password. Raises StartError if the name is taken or invalid, or
+    a file cannot be changed; then the user has not been added.
     """
     wanted = frozenset(groups)
     check_new_user(htpasswd, users, name, wanted, expires, is_robot=is_robot)  # before groups are written
     hashed = _hash(password, cost)
     if users is not None and (wanted or expires is not None or is_robot):
 
-        def welcome(entry: UserEntry) -> UserEntry:
+        def extend(entry: UserEntry) -> UserEntry:
             return replace(
                 entry,
                 groups=entry.groups | wanted,
@@ -49,7 +49,7 @@ def add_user(
                 is_robot=is_robot or entry.is_robot,
             )
 
-        _change_entry(users, name, welcome)
+        _change_entry(users, name, extend)
 
     def add(file: Htpasswd) -> Htpasswd:
         if name in file.names:
@@ -68,7 +68,7 @@ def check_new_user(
     *,
     is_robot: bool = False,
 ) -> None:
-    """Raise StartError where `add_user` would, whatever the password."""
+    """Raise StartError if `add_user` would, whatever the password."""
     if problem := find_name_problem(name):
         raise StartError(problem)
     if users is None and (expires is not None or is_robot or frozenset(groups)):
@@ -78,7 +78,7 @@ def check_new_user(
 
 
 def check_known_user(htpasswd: Path, name: str) -> None:
-    """Raise StartError where the file has no such user."""
+    """Raise StartError if the file has no such user."""
     if name not in load_or_empty(htpasswd).names:
         raise _unknown(name, htpasswd)
 
@@ -86,7 +86,7 @@ def check_known_user(htpasswd: Path, name: str) -> None:
 def set_password(htpasswd: Path, name: str, password: str, *, cost: int = DEFAULT_COST) -> tuple[int, ...]:
     """Give a user another password: logins with the old one and all refresh tokens end. Raises StartError.
 
-    The numbers of the lines that had the name: the first has the new password, the others are gone.
+    Returns the numbers of the lines that had the name: the first has the new password, the others are removed.
     """
     hashed = _hash(password, cost)
     lines: tuple[int, ...] = ()
@@ -103,17 +103,17 @@ def set_password(htpasswd: Path, name: str, password: str, *, cost: int = DEFAUL
 
 
 def set_disabled(htpasswd: Path, users: Path | None, name: str, *, disabled: bool) -> None:
-    """Shut a user out, or let one in again; the password is kept. Raises StartError."""
-    _change_standing(htpasswd, users, name, lambda entry: replace(entry, disabled=disabled))
+    """Disable or enable a user; the password is kept. Raises StartError."""
+    _change_known_entry(htpasswd, users, name, lambda entry: replace(entry, disabled=disabled))
 
 
 def set_expiry(htpasswd: Path, users: Path | None, name: str, expires: dt.datetime | None) -> None:
-    """Say from which moment on a user is shut out; None: never. Raises StartError."""
-    _change_standing(htpasswd, users, name, lambda entry: replace(entry, expires=expires))
+    """Set the time at which a user expires; None: never. Raises StartError."""
+    _change_known_entry(htpasswd, users, name, lambda entry: replace(entry, expires=expires))
 
 
 def remove_user(htpasswd: Path, users: Path | None, name: str) -> tuple[int, ...]:
-    """Remove a user from both files: the numbers of the lines of htpasswd. Raises StartError where neither has it."""
+    """Remove a user from both files, and return the line numbers in htpasswd. Raises StartError if neither has it."""
     lines: tuple[int, ...] = ()
     if name not in load_or_empty(htpasswd).names and name not in read_groups(users):
         raise StartError(f"there is no user {name} in {htpasswd}; see: authproxy user list")
@@ -131,18 +131,20 @@ def remove_user(htpasswd: Path, users: Path | None, name: str) -> tuple[int, ...
 
 
 def load_or_empty(htpasswd: Path) -> Htpasswd:
-    """The file, or an empty one where there is none yet. Raises StartError where it cannot be read."""
+    """The file, or an empty one if it does not exist yet. Raises StartError if it cannot be read."""
     return load_htpasswd(htpasswd) if htpasswd.exists() else Htpasswd()
 
 
 def read_groups(users: Path | None) -> dict[str, UserEntry]:
-    """The entries of a users file by name; none where there is no file. Raises StartError where it cannot be read."""
+    """The entries of a users file by name; empty if there is no file. Raises StartError if it cannot be read."""
     if users is None or not users.exists():
         return {}
     return dict(parse_users(parse_document(_read_text(users), str(users))))
 
 
-def _change_standing(htpasswd: Path, users: Path | None, name: str, change: Callable[[UserEntry], UserEntry]) -> None:
+def _change_known_entry(
+    htpasswd: Path, users: Path | None, name: str, change: Callable[[UserEntry], UserEntry]
+) -> None:
     if users is None:
         raise _no_users_file()
     if name not in load_or_empty(htpasswd).names and name not in read_groups(users):
@@ -160,7 +162,7 @@ def _change_entry(users: Path, name: str, change: Callable[[UserEntry], UserEntr
 
 def _hash(password: str, cost: int) -> str:
     if not MIN_COST <= cost <= MAX_COST:
-        raise StartError(f"a bcrypt cost of {cost} is out of bounds; choose {MIN_COST} to {MAX_COST}")
+        raise StartError(f"a bcrypt cost of {cost} is out of range; choose {MIN_COST} to {MAX_COST}")
     if problem := find_problem(password):
         raise StartError(problem)
     return hash_password(password, cost)
@@ -178,7 +180,7 @@ def _unknown(name: str, htpasswd: Path) -> StartError:
 
 
 def _taken(name: str, htpasswd: Path) -> StartError:
-    return StartError(f"the user {name} exists already in {htpasswd}; change it: authproxy user password {name}")
+    return StartError(f"the user {name} already exists in {htpasswd}; change it: authproxy user password {name}")
 
 
 def _change_htpasswd(path: Path, change: Callable[[Htpasswd], Htpasswd]) -> None:
@@ -196,7 +198,7 @@ def _change_users(path: Path, change: Callable[[str], str]) -> None:
 
 
 def _rewrite(path: Path, rewrite: Callable[[], bytes]) -> None:
-    """Read, change and replace a file while nobody else does."""
+    """Read, change and replace a file under its lock."""
     try:
         make_private_folder(path.parent)
         with locked(path):

@@ -1,8 +1,8 @@
-"""bcrypt hashes of passwords: made, checked, and stood in for where a user does not exist.
+"""bcrypt hashes of passwords: makes and checks them, and makes dummy hashes for users that do not exist.
 
-bcrypt reads 72 bytes of a password and no zero byte. We set no password that is longer (CVE-2024-9683 is the silent
-cut). Apache's htpasswd does, and cuts it, so a longer password is compared by its first 72 bytes when somebody logs in,
-as httpd, nginx and CNCF Distribution compare it; unless these bytes are no secret. Every refusal has the same price.
+bcrypt reads 72 bytes of a password, and no zero byte. We set no longer password (CVE-2024-9683 is the silent cut).
+Apache's htpasswd does, and cuts it, so at a login a longer password is compared by its first 72 bytes, as httpd, nginx
+and CNCF Distribution do; unless these bytes are not secret. Every refusal takes the same time.
 docs/decisions/0052-compare-72-bytes-of-longer-passwords.md.
 """
 
@@ -11,16 +11,16 @@ import unicodedata
 
 from passlib.hash import bcrypt
 
-# 75 ms on a 2-core machine, where 12 takes 277 ms (docs/decisions/0009): a first login is not felt, and a
-# CI fleet that logs in at once is through in seconds. CNCF Distribution's own files have 5 to 10.
+# 75 ms on a 2-core machine, where 12 takes 277 ms (docs/decisions/0009): a first login is not noticed, and a CI fleet
+# that logs in at once is done in seconds. CNCF Distribution's own files have 5 to 10.
 DEFAULT_COST = 10
 MIN_COST = 4
-# 4.6 s. A hash above it would hold a thread for minutes or days whenever somebody tries its user's name.
+# 4.6 s. A higher cost would occupy a thread for minutes or days at every login with that user's name.
 MAX_COST = 16
 MAX_PASSWORD_BYTES = 72
 
-# What begins like this says little about itself in 72 bytes: JSON (the key of a service account), the same in base64 or
-# the header of a token, and PEM.
+# With these beginnings, 72 bytes are hardly secret: JSON (the key of a service account), the same in base64 or the
+# header of a token, and PEM.
 _PUBLIC_BEGINNINGS = (b"{", b"eyJ", b"eyA", b"ewo", b"ew0", b"-----")
 
 # "$2b$", two digits of cost, "$", 22 characters of salt and 31 of hash, each with unused bits of zero in its last.
@@ -29,13 +29,13 @@ _HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{
 
 
 def find_cost(hashed: str) -> int | None:
-    """The cost of a bcrypt hash that we check, or None: another scheme, a malformed hash, a cost out of bounds."""
+    """The cost of a bcrypt hash, or None if we can't check it: another scheme, malformed, or a cost out of range."""
     match = _HASH.fullmatch(hashed)
     return int(match[1]) if match and MIN_COST <= int(match[1]) <= MAX_COST else None
 
 
 def find_problem(password: str) -> str | None:
-    """Why bcrypt cannot hold this password, as the end of a sentence, or None where it can."""
+    """Why this password can't be hashed with bcrypt, as a message, or None if it can."""
     if not password:
         return "a password must not be empty"
     if len(_to_bytes(password)) > MAX_PASSWORD_BYTES:
@@ -43,21 +43,21 @@ def find_problem(password: str) -> str | None:
             f"a password has at most {MAX_PASSWORD_BYTES} bytes in UTF-8 (bcrypt reads no more); choose a shorter one"
         )
     if any(unicodedata.category(character) == "Cc" for character in password):
-        return "a password must not hold control characters; choose another one"
+        return "a password must not contain control characters; choose another one"
     return None
 
 
 def hash_password(password: str, cost: int = DEFAULT_COST) -> str:
-    """A new hash with a random salt. Takes as long as the cost says. Raises ValueError where `find_problem` has one."""
+    """A new hash with a random salt. The cost decides how long it takes. Raises ValueError if `find_problem` does."""
     if problem := find_problem(password):
         raise ValueError(problem)
-    return str(bcrypt.using(rounds=cost, ident="2y").hash(password))  # 2y is what Apache's htpasswd writes
+    return str(bcrypt.using(rounds=cost, ident="2y").hash(password))  # Apache's htpasswd writes 2y
 
 
 def check_password(password: str, hashed: str) -> bool:
-    """Whether the password fits the hash. Computes one bcrypt of the hash's cost whatever the password is.
+    """Whether the password matches the hash. Computes one bcrypt of the hash's cost, whatever the password is.
 
-    `hashed` is one whose cost `find_cost` knows. For a thread: the interpreter lock is released meanwhile.
+    `hashed` must have a cost by `find_cost`. Call it in a thread: it releases the interpreter lock.
     """
     content = _to_bytes(password)
     sound = content[:MAX_PASSWORD_BYTES].replace(b"\0", b"?")
@@ -70,12 +70,12 @@ def is_cut(password: str) -> bool:
 
 
 def is_unprovable(password: str) -> bool:
-    """Whether it is cut, and what is left of it is no secret: no hash proves that somebody knows it."""
+    """Whether it is cut, and the rest is not secret: no hash can prove that the caller knows it."""
     return is_cut(password) and _to_bytes(password).startswith(_PUBLIC_BEGINNINGS)
 
 
 def stand_in(cost: int) -> str:
-    """A hash of this cost that no password fits: what an unknown user's password is checked against."""
+    """A hash of this cost that no password matches, to check an unknown user's password against."""
     return f"$2y${cost:02d}${'.' * 53}"
 
 

@@ -1,4 +1,4 @@
-"""All identity sources as one: who logs in, who still exists, in which groups.
+"""The directory joins all identity sources: who logs in, who still exists, in which groups.
 
 See docs/decisions/0035-let-sources-be-unreachable.md.
 """
@@ -24,12 +24,12 @@ from authproxy.principal import Principal
 class Directory:
     """Two ordered lists of sources: local users are asked first, so that an outage locks none of them out.
 
-    The first source that knows the name decides. If one that may know it is unavailable, nobody decides: a later source
-    could let in another person of that name. Groups of the source and of all local entries add up.
+    The first source that knows the name decides. If a source that may know it is unavailable, the login fails: a later
+    source could have another person of that name. Groups of the source and of all local entries add up.
 
-    A user is a robot if any of them says so. A user whom any local entry calls disabled, or expired at `now` (seconds
-    since 1970), does not exist for `authenticate` and `find`. `key` is the same on every node and worker, or an unknown
-    user could be told from a known one by asking twice.
+    A user is a robot if any of them says so. A user whose local entries have one that is disabled, or expired at `now`
+    (seconds since 1970), does not exist for `authenticate` and `find`. `key` must be the same on every node and worker,
+    or two attempts would distinguish an unknown user from a known one.
     """
 
     part: ClassVar = "users"
@@ -49,17 +49,17 @@ class Directory:
         self._passwords = passwords
         self._key = key
         self._now = now
-        self._completed: dict[str, _Completed] = {}  # of users who were asked for
+        self._completed: dict[str, _Completed] = {}  # of users that were looked up
 
     async def authenticate(self, name: str, password: str, client: str = "") -> Principal | None:
-        """Who this is, or None.
+        """The user with this name and password, or None.
 
-        Raises TooManyRequests where passwords cannot be checked in time, SourceUnavailable where a source that may know
-        the name cannot be asked.
+        Raises TooManyRequests if passwords cannot be checked in time, SourceUnavailable if a source that may know the
+        name cannot be asked.
 
-        `client` is the address that asks: addresses take turns where many passwords wait.
+        `client` is the address of the caller: addresses take turns if many passwords wait.
 
-        With local users every refusal of a name with a password takes one bcrypt, whether the name exists or not.
+        With local users, every refusal of a name and a password takes one bcrypt, whether the name exists or not.
         """
         if not name or not password:
             return None
@@ -78,7 +78,7 @@ class Directory:
         return None
 
     async def find(self, name: str) -> Principal | None:
-        """The user as of now, or None. Takes no password, so it proves nothing about who asks.
+        """The user as of now, or None. Without a password it proves nothing about the caller.
 
         Raises SourceUnavailable as `authenticate` does.
         """
@@ -95,14 +95,14 @@ class Directory:
         return None
 
     def refresh(self) -> None:
-        """See `files.reload.Reloadable`. Every source is read, whatever the others do."""
+        """See `files.reload.Reloadable`. Reads every source, even if others fail."""
         faults: list[Exception] = []
         for source in self._local:
             try:
                 source.refresh()
             except Exception as exc:  # noqa: BLE001 - raised below
                 faults.append(exc)
-        if faults:  # what could not be read counts for more than what is wrong
+        if faults:  # a file that can't be read matters more than a malformed one
             raise min(faults, key=lambda fault: isinstance(fault, DoesNotLoad))
 
     async def _authenticate_remotely(self, name: str, password: str, client: str) -> Principal | None:
@@ -119,7 +119,7 @@ class Directory:
         return None
 
     def _complete(self, principal: Principal) -> Principal | None:
-        """The principal with what all local entries add, or None where one of them shuts the user out."""
+        """The principal with everything that local entries add, or None if one of them is disabled or expired."""
         entries = [entry for source in self._local if (entry := source.find_entry(principal.name)) is not None]
         now = self._now()
         if any(entry.is_shut_out(now) for entry in entries):
@@ -136,7 +136,7 @@ class Directory:
         return completed
 
     def _cost_for_unknown(self, name: str) -> int:
-        """The cost that this name's entry would have had: always the same for a name, spread as the real ones are."""
+        """The bcrypt cost for an unknown name: always the same for one name, distributed like the real costs."""
         costs = sorted(cost for source in self._local for cost in source.costs)
         if not costs:
             return DEFAULT_COST
@@ -146,7 +146,7 @@ class Directory:
 
 @contextmanager
 def _sounding(source: Source) -> Iterator[None]:
-    """Tell the log of an outage: clients see no more than that there is one."""
+    """Log an outage with its reason; clients learn only that there is one."""
     try:
         yield
     except SourceUnavailable as exc:
@@ -156,7 +156,7 @@ def _sounding(source: Source) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Completed:
-    """A user as all sources know them, the same value as long as what they say is the same."""
+    """A user with the data of all sources: the same value as long as the data is the same."""
 
     principal: Principal
     before: Principal

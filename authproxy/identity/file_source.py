@@ -1,4 +1,4 @@
-"""The sources that are files: an htpasswd file, and users.yaml."""
+"""Identity sources that are files: an htpasswd file, and users.yaml."""
 
 import hmac
 from collections.abc import Callable, Mapping, Sequence
@@ -26,19 +26,19 @@ ReadEntries: TypeAlias = Callable[[Path], Mapping[str, UserEntry]]
 
 @dataclass(frozen=True, slots=True)
 class _FileUsers:
-    """What a file holds, and what was made of it."""
+    """The content of a file, and the principals made of it."""
 
     entries: Mapping[str, UserEntry]
     costs: tuple[int, ...]
-    principals: dict[str, Principal] = field(default_factory=dict)  # of users who were asked for
+    principals: dict[str, Principal] = field(default_factory=dict)  # of users that were looked up
 
 
 class FileSource(Reloaded[_FileUsers]):
-    """Users of a file that is read whole and swapped in one step.
+    """Users of a file that is read whole and replaced in one step.
 
-    `kind` goes into principals and stamps; with `once` one of several processes warns for all. A user's stamp is a
-    keyed hash of name and password entry: it changes with the password, and tells nobody anything about it. Raises
-    StartError where the file does not load.
+    `kind` goes into principals and stamps; with `once`, one of several processes warns for all. A user's stamp is a
+    keyed hash of name and password entry: it changes with the password, and reveals nothing about it. Raises
+    StartError if the file does not load.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class FileSource(Reloaded[_FileUsers]):
             return SourceAnswer.UNKNOWN
         is_right = await self._passwords.verify(name, password, entry.hashed, client)
         if is_cut(password):
-            self._tell_of_cut(name, password, is_right=is_right)
+            self._warn_of_cut(name, password, is_right=is_right)
         return self._principal(loaded, entry, entry.hashed) if is_right else SourceAnswer.REFUSED
 
     async def find(self, name: str) -> Principal | None:
@@ -88,8 +88,8 @@ class FileSource(Reloaded[_FileUsers]):
         """See LocalUsers."""
         return self.current.entries.get(name)
 
-    def _tell_of_cut(self, name: str, password: str, *, is_right: bool) -> None:
-        """Say once for each user what became of a password that is longer than bcrypt reads."""
+    def _warn_of_cut(self, name: str, password: str, *, is_right: bool) -> None:
+        """Warn once for each user that a password is longer than bcrypt reads."""
         if is_right:
             what = f"of a password only the first {MAX_PASSWORD_BYTES} bytes were compared, as bcrypt reads no more"
         elif is_unprovable(password):
@@ -111,7 +111,7 @@ class FileSource(Reloaded[_FileUsers]):
         log.info("users reloaded", file=str(self.path), users=len(self.current.entries))
 
     def _principal(self, loaded: _FileUsers, entry: UserEntry, hashed: str) -> Principal:
-        """The user, the same value each time as long as the file stays as it is."""
+        """The user: the same value each time until the file changes."""
         if (known := loaded.principals.get(entry.name)) is not None:
             return known
         stamp = hmac.digest(

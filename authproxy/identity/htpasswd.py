@@ -1,7 +1,7 @@
-"""htpasswd files: `name:hash` or `name:hash:comment`, one user a line, bcrypt alone (as CNCF Distribution reads them).
+"""htpasswd files: `name:hash` or `name:hash:comment`, one user a line, bcrypt only (as CNCF Distribution reads them).
 
-Comments, empty lines and entries of other schemes are kept where they stand. Of several lines with one name the first
-counts, as for Apache httpd and nginx; CNCF Distribution takes the last. A comment behind the hash is nginx's
+Comments, empty lines and entries of other schemes are kept in place. Of several lines with one name the first counts,
+as for Apache httpd and nginx; CNCF Distribution takes the last. A comment after the hash is nginx's
 (ngx_http_auth_basic_module, "auth_basic_user_file").
 """
 
@@ -23,7 +23,7 @@ from authproxy.log.once import LogOnce
 
 log = structlog.get_logger(__name__)
 
-# The user that CNCF Distribution makes where the configured file is missing.
+# The user that CNCF Distribution makes if the configured file is missing.
 PROVISIONED_USER = "docker"
 
 
@@ -31,7 +31,7 @@ class Remark(NamedTuple):
     """Something in a file that an operator should know, and what to do about it."""
 
     what: str
-    users: str  # their names, with the lines where that helps
+    users: str  # their names, with the lines if that helps
     fix: str
 
     def __str__(self) -> str:
@@ -40,17 +40,17 @@ class Remark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Htpasswd:
-    """The lines of a file, without their ends; what is no text in UTF-8 is kept as surrogates."""
+    """The lines of a file, without line breaks; bytes that are not UTF-8 are kept as surrogates."""
 
     lines: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, content: bytes) -> "Htpasswd":
-        """Read a file's content. Nothing is refused: what cannot be used is found by `unusable`."""
+        """Read a file's content. Nothing is refused: `unusable` lists the entries that can't be used."""
         return cls(tuple(content.decode("utf-8", "surrogateescape").split("\n")))
 
     def encode(self) -> bytes:
-        """The file's content; it ends with a line break."""
+        """The file's content; unless empty, it ends with a line break."""
         text = "\n".join(self.lines)
         return (text if text.endswith("\n") or not text else text + "\n").encode("utf-8", "surrogateescape")
 
@@ -59,20 +59,20 @@ class Htpasswd:
         """The users that can log in, by name."""
         found: dict[str, UserEntry] = {}
         for name, numbers in self._lines_by_name().items():
-            hashed = _split(self.lines[numbers[0] - 1])[1]  # the first counts, even where it cannot be used
+            hashed = _split(self.lines[numbers[0] - 1])[1]  # the first counts, even if it cannot be used
             if find_cost(hashed) is not None:
                 found[name] = UserEntry(name, hashed)
         return MappingProxyType(found)
 
     @property
     def repeated(self) -> Mapping[str, tuple[int, ...]]:
-        """Names that stand in several lines, with the numbers of these lines from 1: the first of them counts."""
+        """Names that are in several lines, with the numbers of these lines from 1: the first of them counts."""
         found = self._lines_by_name().items()
         return MappingProxyType({name: tuple(numbers) for name, numbers in found if len(numbers) > 1})
 
     @property
     def unusable(self) -> tuple[str, ...]:
-        """Names (or `line 3`, where there is none) of entries that nobody can log in with."""
+        """Names of entries with which no user can log in; `line 3` for an entry without a name."""
         usable = self.entries
         found: dict[str, None] = {}
         for number, line in enumerate(self.lines, 1):
@@ -83,7 +83,7 @@ class Htpasswd:
 
     @property
     def names(self) -> frozenset[str]:
-        """All names, of users that can log in and of those that cannot."""
+        """All names, of users that can log in and of those that can't."""
         return frozenset(name for line in self.lines if (name := _split(line)[0]))
 
     def lines_of(self, name: str) -> tuple[int, ...]:
@@ -91,7 +91,7 @@ class Htpasswd:
         return tuple(self._lines_by_name().get(name, ()))
 
     def remarks(self) -> Iterator[Remark]:
-        """Who cannot log in, and which lines do not count."""
+        """Which users can't log in, and which lines do not count."""
         if self.unusable:
             yield Remark(
                 "entries without a bcrypt hash cannot log in",
@@ -101,18 +101,18 @@ class Htpasswd:
         yield from self.remarks_on_repeated()
 
     def remarks_on_repeated(self) -> Iterator[Remark]:
-        """The remark on names in several lines, where there are any."""
+        """The remark on names in several lines, if there are any."""
         if self.repeated:
             yield Remark(
-                "names that stand in several lines: the first one counts",
+                "names that are in several lines: the first one counts",
                 ", ".join(f"{name} (lines {listed(numbers)})" for name, numbers in self.repeated.items()),
-                "remove the lines that are not meant, or: authproxy user password NAME, which leaves one",
+                "remove the wrong lines, or: authproxy user password NAME, which leaves one",
             )
 
     def with_entry(self, name: str, hashed: str) -> "Htpasswd":
         """The same file with this user's hash: in the user's first line, or at the end.
 
-        A comment behind the hash stays. Other lines of the user go: what they hold must not come back one day.
+        A comment after the hash is kept. Other lines of the user are removed, so that no old password counts again.
         """
         placed, lines = False, []
         for old in self.lines:
@@ -122,7 +122,7 @@ class Htpasswd:
                 lines.append(f"{name}:{hashed}{_behind_hash(old)}")
                 placed = True
         if not placed:
-            if lines and not lines[-1]:  # what stands behind the last line break
+            if lines and not lines[-1]:  # the empty rest after the last line break
                 lines.pop()
             lines.append(f"{name}:{hashed}")
         return replace(self, lines=tuple(lines))
@@ -140,9 +140,9 @@ class Htpasswd:
 
 
 def read_htpasswd(path: Path, *, once: LogOnce | None = None) -> Mapping[str, UserEntry]:
-    """The users of a file. Raises StartError where it cannot be read.
+    """The users of a file. Raises StartError if it cannot be read.
 
-    A warning for each of its remarks: at every reading, or with `once` when it is about others than before.
+    Logs a warning for each of its remarks: at every reading, or with `once` only if the remark has changed.
     """
     file = load_htpasswd(path)
     for remark in file.remarks():
@@ -152,7 +152,7 @@ def read_htpasswd(path: Path, *, once: LogOnce | None = None) -> Mapping[str, Us
 
 
 def load_htpasswd(path: Path) -> Htpasswd:
-    """A file as it is. Raises StartError where it cannot be read, or is UTF-16."""
+    """Read a file, with all its lines. Raises StartError if it cannot be read, or is UTF-16."""
     try:
         return Htpasswd.parse(without_mark(read_private(path), str(path)))
     except FileNotFoundError as exc:
@@ -166,12 +166,13 @@ def load_htpasswd(path: Path) -> Htpasswd:
 def provision_htpasswd(path: Path) -> bool:
     """Make a missing file as CNCF Distribution does: one user `docker`, whose random password goes to the log.
 
-    Whether it was made. Of several processes that start at once, one makes it. Raises StartError.
+    Returns whether it was made. Of several processes that start at once, one makes it. Raises StartError.
     """
     if path.exists():
         return False
     password = secrets.token_urlsafe(24)
-    # Before the lock, within which root may be another account: the first hash loads bcrypt, which only root may reach.
+    # Before the lock, in which root may act as another account: the first hash loads bcrypt, which that account may not
+    # be able to read.
     hashed = hash_password(password)
     try:
         make_private_folder(path.parent)
@@ -180,7 +181,7 @@ def provision_htpasswd(path: Path) -> bool:
                 return False
             write_private(path, Htpasswd().with_entry(PROVISIONED_USER, hashed).encode())
     except OSError as exc:
-        raise StartError(f"cannot make the htpasswd file {path}: {exc.strerror}; make it yourself") from exc
+        raise StartError(f"cannot make the htpasswd file {path}: {exc.strerror}; create it yourself") from exc
     log.warning(
         "the htpasswd file was missing: made one user", file=str(path), user=PROVISIONED_USER, password=password
     )
@@ -201,13 +202,13 @@ def _split(line: str) -> tuple[str, str]:
 
 
 def _behind_hash(line: str) -> str:
-    """What stands behind the hash of an entry: its comment with the colon, and a carriage return."""
+    """The rest of an entry after its hash: its comment with the colon, and a carriage return."""
     _, _, rest = line.partition(":")
     hashed, colon, comment = rest.partition(":")
     return f"{colon}{comment}" if colon else hashed[len(hashed.rstrip()) :]
 
 
 def listed(numbers: Sequence[int]) -> str:
-    """Numbers as a sentence has them: `3`, `3 and 5`, `3, 5 and 9`."""
+    """Numbers for a sentence: `3`, `3 and 5`, `3, 5 and 9`."""
     *others, last = map(str, numbers)
     return f"{', '.join(others)} and {last}" if others else last

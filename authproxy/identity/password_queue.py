@@ -1,8 +1,8 @@
-"""Whose password is checked next, and who is turned away where too many wait.
+"""The queue of password checks: which one is next, and which one is refused if too many wait.
 
-Clients take turns, however many checks each of them waits for. Those that have logged in before have every other turn.
-Where the queue is full the newest check of the client with the most of them is turned away. None of it depends on
-whether a name exists. See docs/decisions/0045-share-the-password-queue.md.
+Clients take turns, however many checks of each are waiting. Those that have logged in before get every other turn. If
+the queue is full, the newest check of the client with the most checks is refused. None of this depends on whether a
+name exists. See docs/decisions/0045-share-the-password-queue.md.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from authproxy.budget import KNOWN_CLIENT_SHARE, STRANGERS_SHARE
 
 
 class Turn:
-    """A check that waits or runs. `client` is whose share it takes; `is_known`: a login from there has succeeded."""
+    """A check that waits or runs. It counts for `client`; `is_known`: a login from there has succeeded."""
 
     __slots__ = ("client", "is_known", "name", "start")
 
@@ -27,29 +27,29 @@ class Turn:
 
 
 class Joined(NamedTuple):
-    """A check's place in the queue, and which other one lost its own for it."""
+    """A check's place in the queue, and the check that lost its place to it."""
 
     turn: Turn
     displaced: Turn | None
 
 
 class Turns:
-    """At most `most` checks wait or run, `most_of_name` of them for one name.
+    """The queue: at most `most` checks wait or run, `most_of_name` of them for one name.
 
     Fair queueing by start times: each check of a client starts one round after the client's last one, and no earlier
-    than the round that is being served. The lowest goes first.
+    than the current round. The lowest goes first.
     """
 
     def __init__(self, most: int, most_of_name: int) -> None:
         self._most = most
         self._most_of_name = most_of_name
-        self._waiting: list[Turn] = []  # in the order of their coming
+        self._waiting: list[Turn] = []  # in order of arrival
         self._running: list[Turn] = []
-        self._rounds = {True: 0, False: 0}  # those that have logged in before, and strangers
+        self._rounds = {True: 0, False: 0}  # of clients that have logged in before, and of strangers
         self._known_is_next = True
 
     def join(self, client: str, name: str, *, is_known: bool) -> Joined | None:
-        """Wait for a turn; None where it is this check that is turned away."""
+        """Wait for a turn; None if this check is refused."""
         displaced = None
         of_name = [turn for turn in self._waiting if turn.name == name]
         running_of_name = sum(turn.name == name for turn in self._running)
@@ -69,7 +69,7 @@ class Turns:
         return Joined(turn, displaced)
 
     def begin(self) -> Turn | None:
-        """The check whose turn it is, which runs from now on; None where none waits."""
+        """The check whose turn it is, which runs from now on; None if none waits."""
         if not self._waiting:
             return None
         lane = [turn for turn in self._waiting if turn.is_known is self._known_is_next] or self._waiting
@@ -81,28 +81,28 @@ class Turns:
         return turn
 
     def leave(self, turn: Turn) -> None:
-        """The check has ended, or nobody waits for it any more."""
+        """Remove a check that has ended or been given up."""
         (self._running if turn in self._running else self._waiting).remove(turn)
 
 
 class _Privilege(NamedTuple):
-    """What a newcomer may do to strangers."""
+    """When a newcomer may displace strangers."""
 
-    own: int = 0  # it displaces one of them while it has fewer checks itself,
-    theirs: int = 0  # and they have more than these
+    own: int = 0  # while its client has fewer checks than this,
+    theirs: int = 0  # and strangers have more than this
 
     @classmethod
     def of(cls, most: int, *, is_known: bool) -> Self:
-        """Where `most` checks may wait or run."""
+        """The privilege in a queue of `most` checks."""
         parts = (max(1, int(most * part)) for part in (KNOWN_CLIENT_SHARE, STRANGERS_SHARE))
         return cls(*parts) if is_known else cls()
 
 
 def _find_over_share(waiting: Sequence[Turn], client: str, privilege: _Privilege) -> Turn | None:
-    """Which of these a newcomer of `client` displaces: the newest one of the client with the most of them.
+    """The check that a newcomer of `client` displaces: the newest one of the client with the most checks.
 
-    It must have two more than the newcomer's client, or nothing would become fairer. But as far as its privilege goes
-    the newcomer displaces any of a stranger. None: the newcomer itself is one too many.
+    That client must have at least two more than the newcomer's client, or nothing would become fairer. Within its
+    privilege, the newcomer displaces a check of a stranger in any case. None: the newcomer itself is refused.
     """
     counts: dict[str, int] = {}
     for turn in waiting:

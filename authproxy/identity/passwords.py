@@ -1,9 +1,9 @@
-"""Passwords checked off the event loop, and remembered for a while without being kept.
+"""Checks passwords outside the event loop, and remembers successes for a while without keeping the passwords.
 
-bcrypt is slow on purpose. It runs in a thread of its own, which takes only what everything else on the machine leaves
-over, behind a bounded queue in which clients take turns; a check that is already under way is waited for and not begun
-twice; and a success is remembered under a keyed hash of name, password and the entry's hash, so that changing the entry
-forgets it at once. See docs/decisions/0020-hash-passwords-with-what-is-left-over.md.
+bcrypt is slow on purpose. It runs in a thread of its own, which takes only the CPU time that nothing else needs, behind
+a bounded queue in which clients take turns. A check that is already running is waited for and not begun twice. A
+success is remembered under a keyed hash of name, password and the entry's hash, so that a change of the entry forgets
+it at once. See docs/decisions/0020-hash-passwords-with-what-is-left-over.md.
 """
 
 import asyncio
@@ -31,16 +31,16 @@ from authproxy.identity.password_queue import Turn, Turns
 
 T = TypeVar("T")
 
-# More would keep each other from the interpreter lock, and everything else with them.
+# More threads would compete for the interpreter lock, with each other and with everything else.
 THREADS = 1
-# The least that Linux knows: a fiftieth of the share of a thread that has not asked for less.
+# Linux's lowest priority: a fiftieth of the share of a thread with the default one.
 NICENESS = 19
-# Of two checks in a row the second waits for this share of what the first one took: priorities say who gets a core, not
-# how much the two halves of one, or its caches, are worth to whoever has the other.
+# Between two checks, rest for this share of the time of the first: a priority decides who gets a core, but not how much
+# the threads of one core slow each other down, or its caches.
 REST = 0.5
 MAX_WAIT_S = 5.0
 RETRY_AFTER_S = 3
-# Since the last use. What is remembered could be guessed at quicker than bcrypt by whoever reads this process's memory.
+# Since the last use. An attacker who reads this process's memory could guess remembered passwords faster than bcrypt.
 REMEMBER_S = 3600.0
 MAX_REMEMBERED = 10_000
 
@@ -54,14 +54,14 @@ class _Check:
         self.password = password
         self.hashed = hashed
         self.turn = turn
-        self.until = until  # nobody waits longer
+        self.until = until  # no caller waits longer
         self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()  # cancelled: it never began
 
 
 class Passwords:
     """Checks passwords against bcrypt hashes for one process.
 
-    `check` computes one bcrypt in a thread, which `sleep` halts; `now` counts seconds and never goes back.
+    `check` computes one bcrypt in a thread, and `sleep` pauses that; `now` counts seconds and never goes back.
     """
 
     def __init__(
@@ -80,23 +80,23 @@ class Passwords:
         self._check = check
         self._now = now
         self._sleep = sleep
-        self._rests_until = 0.0  # the threads' alone
+        self._rests_until = 0.0  # only for the threads
         self._idle_threads = threads
         self._turns = Turns(threads + max_waiting, max_of_one_name)
         self._max_wait_s = max_wait_s
         self._remember_s = remember_s
         self._max_remembered = max_remembered
-        self._secret = os.urandom(32)  # of this process alone: what is remembered is of no use elsewhere
+        self._secret = os.urandom(32)  # of this process alone: remembered hashes are useless elsewhere
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="bcrypt", initializer=_yield_to_others)
         self._checks: dict[bytes, _Check] = {}
-        self._of_turn: dict[Turn, bytes] = {}  # the keys of the same
-        self._remembered: dict[bytes, float] = {}  # the key, and when it is forgotten; the first is the next to go
+        self._of_turn: dict[Turn, bytes] = {}  # the keys of `_checks`
+        self._remembered: dict[bytes, float] = {}  # until when; the first is the next to be forgotten
         self._known: dict[str, float] = {}  # the same for clients from which logins have succeeded
 
     async def verify(self, name: str, password: str, hashed: str, client: str = "") -> bool:
-        """Whether the password fits the entry's hash. The check takes a share of the address that asks, `client`.
+        """Whether the password matches the entry's hash. The check counts for the caller's address, `client`.
 
-        Raises TooManyRequests where too many others wait, or where it cannot be told in time. A caller that is
+        Raises TooManyRequests if too many others wait, or if the check does not end in time. A caller that is
         cancelled leaves the check running: others may wait for the same one.
         """
         key = self._key(name, password, hashed)
@@ -110,16 +110,16 @@ class Passwords:
             self._turn_away(check.turn)
         if not check.done.done() or check.done.cancelled():
             is_late = self._now() >= check.until
-            said = "logins cannot be checked in time" if is_late else "too many logins are being checked"
-            raise TooManyRequests(said, retry_after_s=RETRY_AFTER_S)
+            message = "logins cannot be checked in time" if is_late else "too many logins are being checked"
+            raise TooManyRequests(message, retry_after_s=RETRY_AFTER_S)
         return check.done.result()
 
     async def waste(self, name: str, password: str, cost: int, client: str = "") -> None:
-        """Take as long as `verify` takes to refuse, for a user that does not exist. Raises TooManyRequests too."""
+        """Take as long as a refusal of `verify`, for a user that does not exist. Raises TooManyRequests too."""
         await self.verify(name, password, stand_in(cost), client)
 
     async def close(self) -> None:
-        """Let running checks end without waiting for them, begin no more."""
+        """Begin no more checks. Running ones end, but are not waited for."""
         for turn in list(self._of_turn):
             self._turn_away(turn)
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -137,7 +137,7 @@ class Passwords:
         return check
 
     def _begin(self) -> None:
-        """As many checks as there are threads for."""
+        """Begin as many checks as there are idle threads."""
         while self._idle_threads and (turn := self._turns.begin()) is not None:
             key = self._of_turn.pop(turn)
             check = self._checks[key]
@@ -155,12 +155,12 @@ class Passwords:
             check.done.set_exception(error)
         else:
             check.done.set_result(job.result())
-            if job.result():  # though nobody may wait for it any more
+            if job.result():  # even if no caller waits for it any more
                 self._remember(key, check.turn.client)
         self._begin()
 
     def _turn_away(self, turn: Turn) -> None:
-        """A check that has not begun never will."""
+        """Refuse a check that has not begun."""
         self._turns.leave(turn)
         self._forget(turn)
 
@@ -168,7 +168,7 @@ class Passwords:
         self._checks.pop(self._of_turn.pop(turn)).done.cancel()
 
     def _check_rested(self, password: str, hashed: str) -> bool:
-        """In a thread: a check, after a rest where one has just been made."""
+        """In a thread: a check, after a rest if another one has just ended."""
         if (rest_s := self._rests_until - self._now()) > 0:
             self._sleep(rest_s)
         begun = self._now()
@@ -187,12 +187,14 @@ class Passwords:
         digest = hashlib.blake2b(key=self._secret, digest_size=32)
         for part in (name, password, hashed):
             content = part.encode("utf-8", "surrogatepass")
-            digest.update(len(content).to_bytes(8, "big") + content)  # lengths, so that no two triples look alike
+            digest.update(
+                len(content).to_bytes(8, "big") + content
+            )  # lengths, so that no two triples are encoded alike
         return digest.digest()
 
 
 def _put_last(times: dict[T, float], key: T, until: float, *, most: int) -> None:
-    """Note a time, and forget the one that is the next to go where there are too many."""
+    """Note a time; if there are too many, forget the oldest one."""
     times.pop(key, None)
     times[key] = until
     if len(times) > most:
@@ -200,6 +202,6 @@ def _put_last(times: dict[T, float], key: T, until: float, *, most: int) -> None
 
 
 def _yield_to_others() -> None:
-    """Let this thread run when no other wants to. Linux alone has priorities for threads."""
+    """Let this thread run only when no other wants to. Only Linux has priorities for threads."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -1,4 +1,4 @@
-"""What one file says about one user."""
+"""The entry of one user in one file."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -16,5 +16,5 @@ class UserEntry:
     is_robot: bool = False  # an account for a machine
 
     def is_shut_out(self, now: float) -> bool:
-        """Whether nobody logs in under this name, nor renews a login, at `now` (seconds since 1970)."""
+        """Whether the user can neither log in nor renew a login at `now` (seconds since 1970)."""
         return self.disabled or (self.expires is not None and now >= self.expires.timestamp())

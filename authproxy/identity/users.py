@@ -1,4 +1,4 @@
-"""users.yaml: groups, and who is shut out, for users whose passwords stand here or in an htpasswd file.
+"""users.yaml: groups, disabled and expired users; their passwords are here or in an htpasswd file.
 
 users:
   alice: {groups: [team], disabled: false, expires: 2026-12-31}
@@ -39,7 +39,7 @@ def _checked_group(group: str) -> str:
 def _checked_hash(value: SecretStr) -> SecretStr:
     if find_cost(value.get_secret_value()) is None:
         raise ValueError(
-            f"not a bcrypt hash of cost {MIN_COST} to {MAX_COST}; make one with: htpasswd -nB NAME (what stands behind"
+            f"not a bcrypt hash of cost {MIN_COST} to {MAX_COST}; make one with: htpasswd -nB NAME (the part after"
             " the colon), or leave it out and set the password with: authproxy user password NAME"
         )
     return value
@@ -52,25 +52,25 @@ Expiry: TypeAlias = Annotated[dt.datetime, PlainValidator(parse_expiry)]
 
 
 class UserItem(BaseModel):
-    """What stands below one name."""
+    """The keys of one user."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     groups: list[Group] = Field(default_factory=list)
-    """The groups that policies know the user by. None by default."""
+    """The groups of the user, for policies. None by default."""
 
     disabled: bool = False
     """true: the user can neither log in nor use a refresh token, and the password is kept. Off by default."""
 
     expires: Expiry | None = None
     """The last day on which the user may log in (`2026-12-31`, to its end in UTC), or the time with its zone
-    (`2026-12-31T18:00:00Z`) from which on neither a login nor a refresh token is taken. Never by default."""
+    (`2026-12-31T18:00:00Z`) from which on neither a login nor a refresh token is accepted. Never by default."""
 
     robot: bool = False
-    """true: a machine signs in with this account, so that policies can tell it from people. Off by default."""
+    """true: this account is for a machine, so that policies can distinguish it from people. Off by default."""
 
     password: Hash | None = None
-    """A bcrypt hash. Absent: the password is that of the htpasswd file; where there is none, nobody logs in so."""
+    """A bcrypt hash. Absent: the password in the htpasswd file; without one there, the user can't log in."""
 
 
 class UsersFile(BaseModel):
@@ -83,12 +83,12 @@ class UsersFile(BaseModel):
 
 
 def read_users(path: Path) -> Mapping[str, UserEntry]:
-    """The users of a file. Raises StartError that names file, line and key."""
+    """Read the users of a file. Raises StartError with file, line and key."""
     return parse_users(read_document(path))
 
 
 def parse_users(document: Document) -> Mapping[str, UserEntry]:
-    """The users of a file that has been read; an empty one has none. Raises StartError as `read_users` does."""
+    """The users of a parsed file; an empty one has none. Raises StartError as `read_users` does."""
     if document.to_plain() is None:
         return MappingProxyType({})
     users = validate_document(document, UsersFile).users or {}

@@ -1,7 +1,7 @@
-"""Changes to users.yaml as text: one user's lines change, everything else stays byte for byte, comments included.
+"""Edits users.yaml as text: one user's lines change, everything else is kept byte for byte, comments included.
 
-PyYAML says where nodes begin and end; between these marks text is put in or taken out. What comes out is read again,
-and has to say exactly what was meant: a file written in a way that this cannot edit is refused, never damaged.
+PyYAML gives the marks where nodes begin and end; text is inserted or removed between them. The result is parsed again,
+and must have exactly the intended content: a file in a form that this cannot edit is refused, never damaged.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _INDENT = "  "
 
 
 def with_user(text: str, entry: UserEntry, name_of_file: str) -> str:
-    """The file's text with this user as `entry` says. Raises StartError where the file cannot be read or edited."""
+    """The file's text with this user's `entry`. Raises StartError if the file cannot be read or edited."""
     before = parse_users(parse_document(text, name_of_file))
     wanted = {**before, entry.name: entry}
     if before == wanted:
@@ -37,7 +37,7 @@ def with_user(text: str, entry: UserEntry, name_of_file: str) -> str:
 
 
 def without_user(text: str, name: str, name_of_file: str) -> str:
-    """The file's text without this user. Raises StartError where the file cannot be read or edited."""
+    """The file's text without this user. Raises StartError if the file cannot be read or edited."""
     before = parse_users(parse_document(text, name_of_file))
     wanted = {key: entry for key, entry in before.items() if key != name}
     if before == wanted:
@@ -52,7 +52,7 @@ def without_user(text: str, name: str, name_of_file: str) -> str:
 
 
 def _user_pairs(text: str) -> list[tuple[yaml.Node, yaml.Node]] | None:
-    """The (name, item) nodes where `users` is a mapping of one line or more for each user; else None."""
+    """The (name, item) nodes if `users` is a block mapping, with lines of its own for each user; otherwise None."""
     users = _find_users(text)
     if users is None or not isinstance(users[1], yaml.MappingNode) or users[1].flow_style or not users[1].value:
         return None
@@ -67,7 +67,7 @@ def _find_users(text: str) -> tuple[yaml.Node, yaml.Node] | None:
 
 
 def _with_section(text: str, wanted: Mapping[str, UserEntry]) -> str:
-    """The whole section written anew: where it is missing, empty, or in braces."""
+    """The text with the whole section written again: it is missing, empty, or in braces."""
     lines = [f"{_INDENT}{_dump(entry)}" for entry in wanted.values()]
     section = "users:\n" + "\n".join(lines) if lines else "users: {}"
     found = _find_users(text)
@@ -77,7 +77,7 @@ def _with_section(text: str, wanted: Mapping[str, UserEntry]) -> str:
 
 
 def _end_of(text: str, node: yaml.Node) -> int:
-    """Where a node's own text ends: PyYAML's mark of a block lies behind the blank lines and comments that follow."""
+    """Where a node's own text ends: PyYAML's end mark of a block is after the blank lines and comments that follow."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end_of(text, last[1] if isinstance(last, tuple) else last)
@@ -109,5 +109,5 @@ def _dump(entry: UserEntry) -> str:
 
 def _checked(text: str, wanted: Mapping[str, UserEntry], name_of_file: str) -> str:
     if parse_users(parse_document(text, name_of_file)) != wanted:
-        raise StartError(f"{name_of_file}: cannot be edited by this command as it is written; edit it by hand")
+        raise StartError(f"{name_of_file}: this command cannot edit the file in its present form; edit it by hand")
     return text

@@ -62,6 +62,7 @@ ROOTS = (
     "authproxy/cli",
     "authproxy/quickstart.py",
     "authproxy/edge",
+    "authproxy/identity",
     "authproxy/token",
     "authproxy/storage",
     "authproxy/web",

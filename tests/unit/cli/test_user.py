@@ -100,7 +100,7 @@ def test_of_several_entries_of_a_name_the_first_gets_the_password_and_the_others
 
 def test_all_entries_of_a_name_are_removed_and_told() -> None:
     Path("data/htpasswd").write_text("bob:x\nann:y\nbob:z\n")
-    assert "note: data/htpasswd: names that stand in several lines" in invoke("list").stderr
+    assert "note: data/htpasswd: names that are in several lines" in invoke("list").stderr
     assert invoke("remove", "bob").output == "removed bob from data/htpasswd: lines 1 and 3\n"
     assert Path("data/htpasswd").read_text() == "ann:y\n"
 
@@ -210,7 +210,7 @@ def test_what_has_to_be_mended_is_said_in_a_sentence(arguments: list[str], stdin
 
 def test_a_name_that_is_taken_is_refused_before_a_password_is_asked_for() -> None:
     add("bob")
-    with pytest.raises(StartError, match="exists already"):
+    with pytest.raises(StartError, match="already exists"):
         invoke("add", "bob")
 
 

@@ -56,7 +56,7 @@ def test_groups_are_added_to_those_that_the_users_file_has_already(htpasswd: Pat
         ("", "x", (), "empty"),
         ("a" * 256, "x", (), "255"),
         ("bob", "x", ("",), "a group is one line"),
-        ("taken", "x", ("team",), "exists already"),
+        ("taken", "x", ("team",), "already exists"),
     ],
 )
 def test_what_cannot_be_added_changes_nothing(

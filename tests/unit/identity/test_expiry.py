@@ -21,5 +21,5 @@ def test_a_day_is_good_to_its_end_and_a_time_to_the_second(text: str, moment: st
 
 @pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "31.12.2026", "2026-12-31T18:00", "9999-12-31", "1e9"])
 def test_what_could_be_read_in_two_ways_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"write 2026-12-31 \(good to its end, in UTC\)"):
+    with pytest.raises(ValueError, match=r"write 2026-12-31 \(to its end, in UTC\)"):
         parse_expiry(text)

@@ -59,7 +59,7 @@ def test_a_name_in_several_lines_is_warned_of_with_the_lines(tmp_path: Path) -> 
         read_htpasswd(path, once=once)
         read_htpasswd(path, once=once)
     assert [(entry["event"], entry["users"]) for entry in logs] == [
-        ("names that stand in several lines: the first one counts", "a (lines 1 and 3)")
+        ("names that are in several lines: the first one counts", "a (lines 1 and 3)")
     ]
     assert "authproxy user password" in logs[0]["fix"]
 

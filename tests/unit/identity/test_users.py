@@ -45,7 +45,7 @@ def test_users_as_written(text: str, users: dict[str, UserEntry]) -> None:
         ("users:\n  alice: {groups: team}\n", r"users.yaml:2: users.alice.groups: a list wanted"),
         ("users:\n  alice: {groups: ['']}\n", r"a group is one line"),
         ("users:\n  alice: {password: secret}\n", r"users.yaml:2: users.alice.password: not a bcrypt hash"),
-        ("users:\n  'a:b': {}\n", r"must not hold a colon"),
+        ("users:\n  'a:b': {}\n", r"must not contain a colon"),
         ("users:\n  a: {}\n  a: {}\n", r"a second time"),
         ("- a\n", r"users.yaml:1"),
     ],

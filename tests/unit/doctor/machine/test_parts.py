@@ -182,7 +182,7 @@ BROKEN = [
         "users",
         Level.WARNING,
         "the first one counts: alice (lines 1 and 3)",
-        "remove the lines that are not meant",
+        "remove the wrong lines",
     ),
     Broken(
         "a password file in UTF-16",
