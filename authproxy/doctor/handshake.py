@@ -1,4 +1,4 @@
-"""A connection and its certificate, before the first request: made, looked at, and what kept it from being made."""
+"""A connection and its certificate, before the first request: how to make it, and why it fails."""
 
 import asyncio
 import datetime as dt
@@ -17,14 +17,14 @@ SOON = dt.timedelta(days=14)
 # What X.509 verification found (X509_verify_cert_error_string(3)).
 _NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
 
-# How servers say that they want a certificate of the client: TLS 1.3 has a word for it, others use these.
-_ABOUT_OURS = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_HANDSHAKE_FAILURE", "ALERT_UNKNOWN_CA")
+# Alerts of servers that require a client certificate: TLS 1.3 has one for it, older servers use the others.
+_CERTIFICATE_ALERTS = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_HANDSHAKE_FAILURE", "ALERT_UNKNOWN_CA")
 
 
 class CertificateFault(Enum):
     """Why a certificate does not verify."""
 
-    ENDED = "ended"
+    EXPIRED = "expired"
     NOT_YET = "not yet"
     OTHER_NAME = "other name"
     UNKNOWN_AUTHORITY = "unknown authority"
@@ -48,7 +48,7 @@ async def find_peer(host: str, port: int) -> str:
 
 
 async def handshake(host: str, port: int, tls: ssl.SSLContext, name: str) -> x509.Certificate:
-    """The certificate that the server presents for this name. Raises OSError (ssl's among them), TimeoutError."""
+    """The certificate that the server presents for this name. Raises OSError (including ssl's), TimeoutError."""
     async with asyncio.timeout(TIMEOUT_S):
         _, writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname=name)
     certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
@@ -56,15 +56,15 @@ async def handshake(host: str, port: int, tls: ssl.SSLContext, name: str) -> x50
     return x509.load_der_x509_certificate(certificate)
 
 
-async def look(host: str, port: int, name: str) -> x509.Certificate | None:
-    """The certificate as it is, verified by nobody: it is only told of, and the connection is closed at once."""
+async def read_certificate(host: str, port: int, name: str) -> x509.Certificate | None:
+    """The certificate without verification, to report what is in it; the connection is closed at once."""
     with suppress(OSError, TimeoutError):
         return await handshake(host, port, unverifying(), name)
     return None
 
 
 def unverifying() -> ssl.SSLContext:
-    """TLS that believes whatever it is shown: to look at what nobody else believes."""
+    """TLS that verifies no certificate: to report on one that does not verify."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.check_hostname = False
     tls.verify_mode = ssl.CERT_NONE
@@ -74,19 +74,19 @@ def unverifying() -> ssl.SSLContext:
 def judge_refusal(
     error: ssl.SSLCertVerificationError, whose: str, name: str, seen: x509.Certificate | None, trust: str
 ) -> RefusedCertificate:
-    """`whose`: "the certificate of https://…". `name` was asked for. `trust` does not know an unknown authority."""
+    """`whose`: "the certificate of https://…"; `name`: the requested name; `trust`: whose CAs do not verify it."""
     if error.verify_code == _EXPIRED:
         ended = "" if seen is None else f" on {seen.not_valid_after_utc:%Y-%m-%d}"
-        return RefusedCertificate(CertificateFault.ENDED, f"{whose} has ended{ended}")
+        return RefusedCertificate(CertificateFault.EXPIRED, f"{whose} has expired{ended}")
     if error.verify_code == _NOT_YET_VALID:
-        begins = "" if seen is None else f": on {seen.not_valid_before_utc:%Y-%m-%d}"
-        return RefusedCertificate(CertificateFault.NOT_YET, f"{whose} is not good yet{begins}")
+        begins = "" if seen is None else f": from {seen.not_valid_before_utc:%Y-%m-%d}"
+        return RefusedCertificate(CertificateFault.NOT_YET, f"{whose} is not valid yet{begins}")
     if error.verify_code in (_OTHER_NAME, _OTHER_ADDRESS):
-        names = ", ".join(names_of(seen)) or "nobody"
+        names = ", ".join(names_of(seen)) or "no name"
         return RefusedCertificate(CertificateFault.OTHER_NAME, f"{whose} is for {names}, and not for {name}")
     issuer = "" if seen is None else f", {seen.issuer.rfc4514_string()},"
     return RefusedCertificate(
-        CertificateFault.UNKNOWN_AUTHORITY, f"{whose} is of an authority{issuer} that {trust} does not know"
+        CertificateFault.UNKNOWN_AUTHORITY, f"{whose} is from a CA{issuer} that {trust} does not know"
     )
 
 
@@ -103,15 +103,15 @@ def names_of(certificate: x509.Certificate | None) -> list[str]:
 
 
 def left_of(certificate: x509.Certificate, now: float) -> dt.timedelta:
-    """How long a certificate is good still. `now`: seconds since 1970."""
+    """How long a certificate is still valid. `now`: seconds since 1970."""
     return certificate.not_valid_after_utc - dt.datetime.fromtimestamp(now, dt.UTC)
 
 
 def wants_certificate(error: BaseException) -> bool:
-    """Whether a failure comes of a server that wants a certificate of its clients."""
+    """Whether the server refused the connection for lack of a client certificate."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, ssl.SSLError) and any(word in str(seen) for word in _ABOUT_OURS):
+        if isinstance(seen, ssl.SSLError) and any(word in str(seen) for word in _CERTIFICATE_ALERTS):
             return True
         seen = seen.__cause__ or seen.__context__
     return False
@@ -120,11 +120,11 @@ def wants_certificate(error: BaseException) -> bool:
 def why_unreachable(error: Exception) -> str:
     """A failure to connect, in words."""
     if isinstance(error, TimeoutError):
-        return f"nothing within {TIMEOUT_S:.0f} s"
+        return f"no response within {TIMEOUT_S:.0f} s"
     if isinstance(error, socket.gaierror):
-        return "nobody knows this name"
+        return "the name does not resolve"
     if isinstance(error, ConnectionRefusedError):
-        return "nobody listens there"
+        return "nothing listens there"
     return str(error.__cause__ or error)
 
 

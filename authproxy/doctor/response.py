@@ -1,4 +1,4 @@
-"""What a registry answered to any of the doctors, and what every such answer shows."""
+"""A registry's response to any of the doctors, and what every response shows."""
 
 import email.utils
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from authproxy.doctor.challenge import AuthRequirement, find_wanted
 from authproxy.doctor.finding import Finding, Level
 from authproxy.http.client.token import read_fields
 
@@ -16,27 +17,18 @@ REDIRECTS = (301, 302, 303, 307, 308)
 FIRST_FAULT = 500
 VERSION = "Docker-Distribution-API-Version"
 
-# Of an answer no more is read; nor does the proxy read more of a list (`proxy/content.py`).
-MAX_BYTES = 16 * 1024 * 1024
-
-# What CNCF Distribution forgives where it verifies tokens.
+# How far clocks may differ for CNCF Distribution when it verifies tokens.
 LEEWAY_S = 60.0
 
-# Said by Go's server and by nginx to a client that speaks plain HTTP where TLS is spoken.
+# What Go's server and nginx answer to plain HTTP on a TLS port.
 _WANTS_TLS = (b"HTTP request to an HTTPS server", b"plain HTTP request was sent to HTTPS port")
-
-
-class NoAnswer(Exception):
-    """The registry did not answer, or could not be asked; the text says why."""
-
-    def __init__(self, why: str, *, wants_certificate: bool = False) -> None:
-        super().__init__(why)
-        self.wants_certificate = wants_certificate
+# What nginx answers with `ssl_verify_client on`.
+_WANTS_CERTIFICATE = b"No required SSL certificate was sent"
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryResponse:
-    """What the registry answered. `body` has its first MAX_BYTES."""
+    """A registry's response. `body` is bounded by `request.MAX_BYTES`."""
 
     status: int
     headers: httpx.Headers
@@ -44,38 +36,33 @@ class RegistryResponse:
 
     @property
     def wants_tls(self) -> bool:
-        """Whether it was refused for speaking plain HTTP."""
+        """Whether the request was refused because it was plain HTTP."""
         return any(words in self.body for words in _WANTS_TLS)
 
     @property
+    def wants_certificate(self) -> bool:
+        """Whether the request was refused for lack of a client certificate, which nginx says in HTTP."""
+        return _WANTS_CERTIFICATE in self.body
+
+    @property
+    def wanted(self) -> AuthRequirement | None:
+        """What its challenge asks for."""
+        return find_wanted(self.headers.get_list("WWW-Authenticate"))
+
+    @property
     def fields(self) -> Mapping[str, Any]:
-        """The JSON object in its body; an empty one where there is none."""
+        """The JSON object in its body; an empty one if there is none."""
         return read_fields(self.body)
 
-
-async def read_answer(client: httpx.AsyncClient, request: httpx.Request) -> RegistryResponse:
-    """Send a request, and read no more than MAX_BYTES of what comes; redirects are not followed. Raises HTTPError."""
-    response = await client.send(request, stream=True)
-    try:
-        body = bytearray()
-        async for piece in response.aiter_raw():
-            body += piece
-            if len(body) >= MAX_BYTES:
-                break
-        return RegistryResponse(response.status_code, response.headers, bytes(body[:MAX_BYTES]))
-    finally:
-        await response.aclose()
-
-
-def why_no_answer(error: Exception) -> str:
-    """A failure of HTTP or below it, in words."""
-    if isinstance(error, httpx.RemoteProtocolError):
-        return f"what came is no answer in HTTP/1.1: {error}"
-    return str(error) or type(error).__name__
+    @property
+    def media_type(self) -> str:
+        """Its `Content-Type` without parameters, for a message."""
+        named: str = self.headers.get("Content-Type", "no Content-Type")
+        return named.partition(";")[0]
 
 
 def looks_like_registry(answer: RegistryResponse) -> bool:
-    """Whether a registry may have answered so to `/v2/`."""
+    """Whether a registry may have answered this to `/v2/`."""
     if VERSION in answer.headers:
         return True
     if answer.status != OK:
@@ -84,7 +71,7 @@ def looks_like_registry(answer: RegistryResponse) -> bool:
 
 
 def judge_clock(headers: httpx.Headers, now: float) -> Finding | None:
-    """A finding if the registry's clock is off by more than verifiers of tokens forgive. `now`: seconds since 1970."""
+    """A finding if the registry's clock differs by more than LEEWAY_S. `now`: seconds since 1970."""
     try:
         ahead_s = email.utils.parsedate_to_datetime(headers["Date"]).timestamp() - now
     except (KeyError, ValueError):
@@ -92,5 +79,5 @@ def judge_clock(headers: httpx.Headers, now: float) -> Finding | None:
     if abs(ahead_s) <= LEEWAY_S:
         return None
     side = "ahead of" if ahead_s > 0 else "behind"
-    what = f"its clock is {abs(ahead_s):.0f} s {side} ours; who verifies tokens forgives {LEEWAY_S:.0f} s"
+    what = f"its clock is {abs(ahead_s):.0f} s {side} ours; verifiers of tokens tolerate {LEEWAY_S:.0f} s"
     return Finding(Level.WARNING, "clock", what, "set both by NTP")

@@ -15,6 +15,7 @@ from authproxy import asgi
 from authproxy.content import Reference
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid, GatewayFailed, RegistryError
+from authproxy.oci.media_types import MANIFESTS
 from authproxy.reference import Tag
 from authproxy.route import parse_route
 
@@ -39,11 +40,7 @@ _ORDERED_ALIKE = re.compile(r"[.-]")
 
 # Of the client's request: on whose behalf we ask. The rest is about its own question (what it wants, what it has).
 _ASKED_WITH = frozenset({b"authorization", b"traceparent", b"tracestate", b"user-agent", b"x-request-id"})
-_ANY_MANIFEST = (
-    b"application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
-    b"application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, "
-    b"*/*"
-)
+_ANY_MANIFEST = ", ".join((*MANIFESTS, "*/*")).encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

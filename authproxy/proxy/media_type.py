@@ -10,6 +10,7 @@ import re
 
 from authproxy.asgi import Headers
 from authproxy.errors import ManifestInvalid
+from authproxy.oci.media_types import OCI_IMAGE
 from authproxy.route import Kind, Route
 
 # What a body is that is no manifest; CNCF Distribution takes a chunk of a blob as this or as nothing.
@@ -46,8 +47,7 @@ def _of_manifest(values: list[bytes]) -> Headers:
     match = _MEDIA_TYPE.fullmatch(values[0]) if len(values) == 1 else None
     if match is None or match[1].lower() == b"multipart" or match[2].lower() in _FORMS:
         raise ManifestInvalid(
-            "the Content-Type is not the media type of a manifest; send the manifest's own, for example "
-            "application/vnd.oci.image.manifest.v1+json",
+            f"the Content-Type is not the media type of a manifest; send the manifest's own, for example {OCI_IMAGE}",
             detail={"Content-Type": b", ".join(values).decode("latin-1")[:300]},
         )
     return [(b"content-type", values[0])]

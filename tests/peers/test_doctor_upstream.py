@@ -254,7 +254,7 @@ def with_our_htpasswd(site: Site) -> Words:
 
 PAST = {"location": "failed"}
 CASES: Sequence[Case] = [
-    Case("open to everybody", distribution(), FINE, {}, ["it takes X-Forwarded-Host and -Proto"]),
+    Case("open to everybody", distribution(), FINE, {}, ["it uses X-Forwarded-Host and X-Forwarded-Proto"]),
     Case("ours", ours, FINE, {"location": "warning"}, ["not X-Forwarded-Proto: it answers with http"]),
     Case("paths for addresses", distribution(HTTP_RELATIVEURLS="true"), FINE, {}, ["it answers with paths"]),
     Case(
@@ -278,7 +278,7 @@ CASES: Sequence[Case] = [
         distribution(STORAGE_MAINTENANCE_READONLY="{enabled: true}"),
         FINE,
         {"deletes": "warning", "location": "warning"},
-        ["it takes no uploads"],
+        ["it accepts no uploads (405)"],
     ),
     Case(
         "passwords of its own",
@@ -301,11 +301,11 @@ CASES: Sequence[Case] = [
         with_htpasswd,
         WRONG,
         {"auth": "failed"},
-        ["our clients bring tokens of ours"],
+        ["our clients send tokens of ours"],
         passing,
         issuing,
     ),
-    Case("our tokens", with_tokens("keys"), FINE, {}, ["it takes a token of ours"], passing, issuing),
+    Case("our tokens", with_tokens("keys"), FINE, {}, ["it accepts a token of ours"], passing, issuing),
     Case(
         "somebody else's tokens",
         with_tokens("others", "https://auth.example/token"),
@@ -323,7 +323,7 @@ CASES: Sequence[Case] = [
         ["mint, with service: authproxy"],
     ),
     Case("tokens, and anything is passed on", with_tokens("keys"), FINE, {"content": "warning"}, [], passing),
-    Case("a password that it knows", with_htpasswd, FINE, {}, ["it takes alice with the password of"], by_password),
+    Case("a password that it knows", with_htpasswd, FINE, {}, ["it accepts alice with the password of"], by_password),
     Case(
         "a password that it does not know",
         with_htpasswd,
@@ -369,7 +369,7 @@ CASES: Sequence[Case] = [
         with_a_token_server,
         WRONG,
         {"auth": "failed"},
-        ["token server does not take the credentials", "somebody whom that token server knows"],
+        ["token server does not take the credentials", "a user whom that token server knows"],
         lambda site: by_another_password(site, "bearer"),
     ),
     Case(
@@ -380,7 +380,7 @@ CASES: Sequence[Case] = [
         ["https://auth.example/token for tokens, which is not its own host", "realms: [https://auth.example]"],
         lambda site: by_password(site, "bearer"),
     ),
-    Case("a token of ours", with_tokens("keys"), FINE, {}, ["it takes a token of ours"], minting, issuing),
+    Case("a token of ours", with_tokens("keys"), FINE, {}, ["it accepts a token of ours"], minting, issuing),
     Case(
         "a token of ours for somebody else",
         with_tokens("keys"),
@@ -391,9 +391,9 @@ CASES: Sequence[Case] = [
         issuing,
     ),
     Case("anybody, and tokens are passed on", distribution(), FINE, {"auth": "warning"}, ["strip"], passing, issuing),
-    Case("TLS", over_tls("127.0.0.1"), FINE, {}, ["verifies, and is good until"], trusting),
-    Case("TLS that ends soon", over_tls("127.0.0.1", days=3), FINE, {"tls": "warning"}, ["ends soon: on"], trusting),
-    Case("TLS that has ended", over_tls("127.0.0.1", days=-3), WRONG, {"tls": "failed"}, ["has ended on"], trusting),
+    Case("TLS", over_tls("127.0.0.1"), FINE, {}, ["verifies, and is valid until"], trusting),
+    Case("TLS that ends soon", over_tls("127.0.0.1", days=3), FINE, {"tls": "warning"}, ["expires soon: on"], trusting),
+    Case("TLS that has ended", over_tls("127.0.0.1", days=-3), WRONG, {"tls": "failed"}, ["has expired on"], trusting),
     Case(
         "TLS of an unknown authority",
         over_tls("127.0.0.1"),
@@ -418,7 +418,12 @@ CASES: Sequence[Case] = [
         trusting,
     ),
     Case(
-        "a wish for certificates", wanting_a_certificate, WRONG, {"tls": "failed"}, ["a certificate of its"], trusting
+        "a wish for certificates",
+        wanting_a_certificate,
+        WRONG,
+        {"tls": "failed"},
+        ["requires a client certificate"],
+        trusting,
     ),
     Case("a certificate that it wants", wanting_a_certificate, FINE, {}, [], showing_a_certificate),
     Case(
@@ -426,7 +431,7 @@ CASES: Sequence[Case] = [
         wanting_a_certificate,
         WRONG,
         {"tls": "failed"},
-        ["client.pem, the certificate that is shown to it"],
+        ["client.pem, the certificate that it gets"],
         showing_somebody_elses,
     ),
     Case(
@@ -450,7 +455,7 @@ CASES: Sequence[Case] = [
         nginx_wanting_a_certificate,
         WRONG,
         {"tls": "failed"},
-        ["a certificate of its clients"],
+        ["requires a client certificate"],
         trusting,
     ),
     Case(
@@ -458,7 +463,7 @@ CASES: Sequence[Case] = [
         over_tls("::1", scheme="http"),
         WRONG,
         {"registry": "failed"},
-        ["TLS alone"],
+        ["TLS only"],
     ),
     Case("no TLS where we want it", secure_but_called_plain, WRONG, {"tls": "failed"}, ["speaks no TLS", "url: http:"]),
     Case(
@@ -466,16 +471,22 @@ CASES: Sequence[Case] = [
         lambda site: nullcontext(f"http://127.0.0.1:{free_port()}"),
         WRONG,
         {"address": "failed"},
-        ["nobody listens there"],
+        ["nothing listens there"],
     ),
-    Case("no registry", nginx("return 404;"), WRONG, {"registry": "failed"}, ["404 with text/html: no registry"]),
-    Case("a page for everything", nginx("return 200 '<html>';"), WRONG, {"registry": "failed"}, ["no registry speaks"]),
+    Case(
+        "no registry",
+        nginx("return 404;"),
+        WRONG,
+        {"registry": "failed"},
+        ["404 with text/html: this is not a registry"],
+    ),
+    Case("a page for everything", nginx("return 200 '<html>';"), WRONG, {"registry": "failed"}, ["not a registry"]),
     Case(
         "sent elsewhere",
         nginx("return 301 https://elsewhere.example$request_uri;"),
         WRONG,
         {"registry": "failed"},
-        ["sends its callers to https://elsewhere.example/v2/", 'upstream.url: https://elsewhere.example"'],
+        ["redirects its clients to https://elsewhere.example/v2/", 'upstream.url: https://elsewhere.example"'],
     ),
     Case("an nginx without its registry", nginx("return 502;"), WRONG, {"registry": "failed"}, ["it is not well"]),
 ]
@@ -521,7 +532,7 @@ def test_each_address_is_looked_at_and_one_is_asked_for_the_rest(tmp_path: Path)
 @pytest.mark.parametrize(
     ("start", "levels", "words"),
     [
-        (distribution(), {"catalog": "ok", "tags": "warning"}, "its list of a/b knows no pages"),
+        (distribution(), {"catalog": "ok", "tags": "warning"}, "its list of a/b has no pages"),
         (ours, {"catalog": "ok", "tags": "ok"}, "its list of a/b comes in pages"),
     ],
     ids=["CNCF Distribution", "ours"],

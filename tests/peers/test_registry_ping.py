@@ -170,7 +170,9 @@ PLAIN = {"tls": "warning", "location": "warning"}
 NO_LOGIN = PLAIN | {"login": "warning", "anonymous": "warning"}
 WRITE = ["--write", "--repository", "team/app"]
 CASES: Sequence[Case] = [
-    Case("open", distribution(), FINE, PLAIN, ["it asks nobody who they are", "docker takes that from this machine"]),
+    Case(
+        "open", distribution(), FINE, PLAIN, ["it asks for no credentials", "docker accepts that only on this machine"]
+    ),
     Case(
         "open, asked to write",
         distribution(),
@@ -207,7 +209,7 @@ CASES: Sequence[Case] = [
         with_htpasswd,
         FINE,
         PLAIN | {"anonymous": "warning"},
-        ["the stored login of alice is taken"],
+        ["the stored login of alice is accepted"],
         login=LOGIN,
     ),
     Case(
@@ -238,7 +240,7 @@ CASES: Sequence[Case] = [
         lambda site: running_nginx(site.folder / "nginx", "location / { return 404; }"),
         WRONG,
         {"tls": "warning", "registry": "failed"},
-        ["answered 404 with text/html: no registry speaks there"],
+        ["answered 404 with text/html: this is not a registry"],
         product=None,
     ),
     Case(
@@ -246,7 +248,7 @@ CASES: Sequence[Case] = [
         lambda site: running_nginx(site.folder / "nginx", "location / { return 301 https://new.example.org/v2/; }"),
         WRONG,
         {"tls": "warning", "registry": "failed"},
-        ["sends its callers to https://new.example.org/v2/"],
+        ["redirects its clients to https://new.example.org/v2/"],
         product=None,
     ),
     Case(
@@ -269,7 +271,7 @@ CASES: Sequence[Case] = [
         with_token_server("return 404;"),
         WRONG,
         {"tls": "warning", "realm": "failed", "login": "warning"},
-        ["answered 404: no token is to be had"],
+        ["answered 404: no token is available"],
     ),
     Case(
         "a token server that is down",
@@ -297,7 +299,7 @@ CASES: Sequence[Case] = [
         over_tls("127.0.0.1"),
         FINE,
         {"location": "warning"},
-        ["is for 127.0.0.1, by ", "ca.pem vouches for it; good until ", "99 days"],
+        ["is for 127.0.0.1, by ", "ca.pem vouches for it; valid until ", "99 days"],
     ),
     Case(
         "a certificate of an authority that nobody knows",
@@ -312,17 +314,17 @@ CASES: Sequence[Case] = [
         over_tls("127.0.0.1", days=-1),
         WRONG,
         {"tls": "failed", "login": "warning"},
-        ["has ended on ", "→ renew it there"],
+        ["has expired on ", "→ renew it there"],
     ),
-    Case("a certificate that ends soon", over_tls("127.0.0.1", days=5), FINE, PLAIN, ["it ends soon: good until "]),
+    Case("a certificate that ends soon", over_tls("127.0.0.1", days=5), FINE, PLAIN, ["it expires soon: valid until "]),
     Case(
         "a certificate of another name",
         over_tls("registry.example.org", host="localhost"),
         WRONG,
         {"tls": "failed", "login": "warning"},
-        ["is for registry.example.org, and not for localhost", "ask it by a name in it"],
+        ["is for registry.example.org, and not for localhost", "use a name in it"],
     ),
-    Case("nobody", nobody, WRONG, {"address": "failed"}, ["nobody listens there"], product=None),
+    Case("nobody", nobody, WRONG, {"address": "failed"}, ["nothing listens there"], product=None),
     Case("an open one of ours", open_one_of_ours, FINE, PLAIN, ["authproxy, by its X-Request-ID"], product="authproxy"),
 ]
 
@@ -385,9 +387,9 @@ def test_nothing_is_wrong_with_ours(ours: Server) -> None:
     for words in (
         f"ok       tls: the certificate of {ours.url} is for localhost, ",
         f"ok       auth: it asks for tokens of {ours.url}/token (service 'authproxy')",
-        f"ok       realm: {ours.url}/token gives tokens to anybody, for what anybody may; they last 300 s",
-        "ok       login: the stored login of admin is taken",
-        "ok       anonymous: team/app is for those who log in",
+        f"ok       realm: {ours.url}/token gives tokens without a login, for public access; they last 300 s",
+        "ok       login: the stored login of admin is accepted",
+        "ok       anonymous: team/app requires a login",
         "ok       location: uploads stay at the host, scheme and port that were asked",
         "ok       clock: ",
     ):

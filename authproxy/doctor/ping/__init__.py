@@ -1,5 +1,5 @@
-"""What a registry is, seen as its clients see it: which auth it wants, and what is right and wrong with its answers.
+"""A registry as its clients see it: which auth it wants, and what is right and wrong with its responses.
 
-Asking stands apart from judging. Nothing is written there unless the user says so, and then it is cancelled. A password
+Asking is separate from judging. Nothing is written there unless the user says so, and then it is cancelled. A password
 goes only where the registry's certificate is trusted, and to no realm but its own.
 """

@@ -1,4 +1,4 @@
-"""The whole ping: what each step asks, in order; where one fails, what would follow from it is left out."""
+"""The whole ping, step by step; after a failed step, those that depend on it are left out."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -6,28 +6,32 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from authproxy.access import CATALOG, delete, pull, push
+from authproxy.access import CATALOG, pull
+from authproxy.doctor.challenge import BEARER, AuthRequirement
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.ping import content, entry, realm
+from authproxy.doctor.lists import CATALOG_PAGE, first_repository, tags_page
+from authproxy.doctor.ping import content, headers, realm
+from authproxy.doctor.ping.client_requests import AnonymousClient, AuthorizedClient, open_anonymous
 from authproxy.doctor.ping.product import ZOT_PATH, Product, guess, judge_zot
-from authproxy.doctor.ping.questions import AnonymousClient, AuthorizedClient, open_bare
 from authproxy.doctor.ping.reach import Reachability, no_client_certificate, reach
-from authproxy.doctor.response import ACCEPTED, OK, UNAUTHORIZED, VERSION, NoAnswer, RegistryResponse, judge_clock
-from authproxy.doctor.tokens.challenge import BEARER, AuthRequirement, find_wanted
+from authproxy.doctor.request import UNKNOWN_DIGEST, NoAnswer
+from authproxy.doctor.response import OK, UNAUTHORIZED, VERSION, RegistryResponse, judge_clock
+from authproxy.doctor.upload import cancel_upload, start_upload, upload_target
 from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authority
+from authproxy.http.client.token import Token
 from authproxy.registry_client.client import open_registry
 from authproxy.registry_client.docker_config import Login, find_login
 from authproxy.registry_client.errors import RegistryClientError
 from authproxy.registry_client.host import authority_of
 from authproxy.registry_client.trust import Trust
 
-# A name that nobody uses: an upload that is begun in it is cancelled.
-NOBODYS = "authproxy-ping/sample"
+# A name that no repository has: an upload that is started in it is cancelled.
+SAMPLE = "authproxy-ping/sample"
 
 
 @dataclass(frozen=True, slots=True)
 class PingOptions:
-    """What the user asked for. `repository` is one that the registry has."""
+    """What the user asked for. `repository` is an existing one."""
 
     may_write: bool = False
     repository: str | None = None
@@ -35,7 +39,7 @@ class PingOptions:
 
 @dataclass(slots=True)
 class PingReport:
-    """What was found, while it is found."""
+    """The result, filled in step by step."""
 
     host: str
     address: str
@@ -43,28 +47,28 @@ class PingReport:
     wanted: AuthRequirement | None = None
     findings: list[Finding] = field(default_factory=list)
 
-    def say(self, *findings: Finding | None) -> None:
-        """Some findings more."""
+    def add(self, *findings: Finding | None) -> None:
+        """Append findings."""
         self.findings += filter(None, findings)
 
 
-async def ping(host: str, trust: Trust, wishes: PingOptions, environment: Mapping[str, str], now: float) -> PingReport:
-    """Look at a registry. `environment` says where docker's logins are; `now`: seconds since 1970."""
+async def ping(host: str, trust: Trust, options: PingOptions, environment: Mapping[str, str], now: float) -> PingReport:
+    """Examine a registry. `environment` says where docker's logins are; `now`: seconds since 1970."""
     address = _address_of(host)
-    pinged = PingReport(host, address.url)
+    report = PingReport(host, address.url)
     reached = await reach(host, address, trust, now)
-    pinged.say(*reached.findings)
+    report.add(*reached.findings)
     if reached.address is None:
-        return pinged
-    pinged.address = reached.address.url
-    async with open_bare(reached.address, reached.tls) as bare:
-        answer = await _enter(pinged, bare, reached.address, trust)
+        return report
+    report.address = reached.address.url
+    async with open_anonymous(reached.address, reached.tls) as anonymous:
+        answer = await _enter(report, anonymous, reached.address, trust)
         if answer is None:
-            return pinged
-        is_usable = await _look_at_auth(pinged, bare, reached.address, answer)
-        await _go_on(pinged, reached, trust, wishes, environment, is_usable=is_usable)
-        pinged.say(judge_clock(answer.headers, now) or _clock_is_right(answer))
-    return pinged
+            return report
+        is_usable = await _examine_auth(report, anonymous, reached.address, answer)
+        await _examine_as_client(report, reached, trust, options, environment, is_usable=is_usable)
+        report.add(judge_clock(answer.headers, now) or _clock_is_right(answer))
+    return report
 
 
 def _address_of(host: str) -> Address:
@@ -72,109 +76,123 @@ def _address_of(host: str) -> Address:
     return Address("https", name, port)
 
 
-async def _enter(pinged: PingReport, bare: AnonymousClient, address: Address, trust: Trust) -> RegistryResponse | None:
-    """The answer to `/v2/` without credentials, where a registry gave it."""
+async def _enter(
+    report: PingReport, anonymous: AnonymousClient, address: Address, trust: Trust
+) -> RegistryResponse | None:
+    """The response to `/v2/` without credentials, if a registry gave it."""
     try:
-        answer = await bare.ask("GET", "/v2/")
+        answer = await anonymous.ask("GET", "/v2/")
     except NoAnswer as error:
         if error.wants_certificate:
-            pinged.say(no_client_certificate(pinged.host, address, trust))
+            report.add(no_client_certificate(report.host, address, trust))
         else:
-            pinged.say(Finding(Level.FAILED, "registry", f"{address.url}/v2/ gave no answer: {error}", "see its log"))
+            report.add(Finding(Level.FAILED, "registry", f"{address.url}/v2/ gave no answer: {error}", "see its log"))
         return None
-    judged = entry.judge_registry(address, answer)
-    pinged.say(judged)
+    judged = headers.judge_registry(address, answer)
+    report.add(judged)
     if judged.level is Level.FAILED:
         return None
-    pinged.say(entry.judge_version(answer))
+    report.add(headers.judge_version(answer))
     return answer
 
 
-async def _look_at_auth(pinged: PingReport, bare: AnonymousClient, address: Address, answer: RegistryResponse) -> bool:
-    """Say what is asked for, and where tokens come from. Whether a client gets any further."""
-    wanted = pinged.wanted = find_wanted(answer.headers.get_list("WWW-Authenticate")) if answer.status != OK else None
-    pinged.product = guess(answer, wanted)
-    if pinged.product is None and VERSION in answer.headers:
-        pinged.product = await _ask_zot(bare)
-    judged = entry.judge_auth(answer, wanted)
-    pinged.say(judged)
+async def _examine_auth(
+    report: PingReport, anonymous: AnonymousClient, address: Address, answer: RegistryResponse
+) -> bool:
+    """Report what is asked for, and where tokens come from. Returns whether a client gets any further."""
+    wanted = report.wanted = answer.wanted if answer.status != OK else None
+    report.product = guess(answer, wanted)
+    if report.product is None and VERSION in answer.headers:
+        report.product = await _ask_zot(anonymous)
+    judged = headers.judge_auth(answer, wanted)
+    report.add(judged)
     if wanted is None or BEARER not in wanted.schemes or judged.level is Level.FAILED:
         return judged.level is not Level.FAILED
-    return await _look_at_realm(pinged, bare, address, wanted)
+    return await _examine_realm(report, anonymous, address, wanted)
 
 
-async def _ask_zot(bare: AnonymousClient) -> Product | None:
+async def _ask_zot(anonymous: AnonymousClient) -> Product | None:
     try:
-        return judge_zot(await bare.ask("GET", ZOT_PATH))
+        return judge_zot(await anonymous.ask("GET", ZOT_PATH))
     except NoAnswer:
         return None
 
 
-async def _look_at_realm(pinged: PingReport, bare: AnonymousClient, address: Address, wanted: AuthRequirement) -> bool:
+async def _examine_realm(
+    report: PingReport, anonymous: AnonymousClient, address: Address, wanted: AuthRequirement
+) -> bool:
     misplaced = realm.judge_place(address, wanted)
     if misplaced is not None:
-        pinged.say(misplaced)
+        report.add(misplaced)
         return False
     try:
-        judged = realm.judge_answer(wanted, await bare.ask("GET", realm.question(wanted)))
+        judged = realm.judge_answer(wanted, await anonymous.ask("GET", realm.token_url(wanted)))
     except NoAnswer as error:
         what = f"{wanted.realm} gave no answer: {error}"
-        pinged.say(Finding(Level.FAILED, "realm", what, "start the token server, or correct the registry's realm"))
+        report.add(Finding(Level.FAILED, "realm", what, "start the token server, or correct the registry's realm"))
         return False
-    pinged.say(judged.finding)
+    report.add(judged.finding)
     if judged.token is not None and judged.token.fits_header:
-        answer = await bare.ask("GET", "/v2/", {"Authorization": f"Bearer {judged.token.text}"})
-        pinged.say(realm.judge_token(wanted, answer))
+        report.add(await _try_token(anonymous, wanted, judged.token))
     return judged.finding.level is not Level.FAILED
 
 
-async def _go_on(
-    pinged: PingReport,
+async def _try_token(anonymous: AnonymousClient, wanted: AuthRequirement, token: Token) -> Finding | None:
+    try:
+        return realm.judge_token(wanted, await anonymous.ask("GET", "/v2/", {"Authorization": f"Bearer {token.text}"}))
+    except NoAnswer as error:
+        return Finding(
+            Level.FAILED, "realm", f"with a token of {wanted.realm}, /v2/ gave no answer: {error}", "see its log"
+        )
+
+
+async def _examine_as_client(
+    report: PingReport,
     reached: Reachability,
     trust: Trust,
-    wishes: PingOptions,
+    options: PingOptions,
     environment: Mapping[str, str],
     *,
     is_usable: bool,
 ) -> None:
-    """What a client meets that goes on from here, with the stored login where there is one."""
+    """What a client gets from here on, with the stored login if there is one."""
     if not is_usable or not reached.is_trusted:
-        what = "lists, uploads and the stored login were not tried: clients stop at what is wrong above"
-        pinged.say(Finding(Level.WARNING, "login", what))
+        what = "lists, uploads and the stored login were not tried: clients stop at the fault above"
+        report.add(Finding(Level.WARNING, "login", what))
         return
     try:
-        login = await asyncio.to_thread(find_login, pinged.host, environment)
-        async with open_registry(pinged.host, login, trust, base=_base_of(reached)) as registry:
-            asking = AuthorizedClient(registry)
-            if not await _log_in(pinged, asking, login):
+        login = await asyncio.to_thread(find_login, report.host, environment)
+        async with open_registry(report.host, login, trust, base=_base_of(reached)) as registry:
+            client = AuthorizedClient(registry)
+            if not await _log_in(report, client, login):
                 return
-            async for finding in _look_at_content(pinged, asking, reached, trust, wishes):
-                pinged.say(finding)
+            async for finding in _examine_content(report, client, reached, trust, options):
+                report.add(finding)
     except (RegistryClientError, NoAnswer) as error:
-        pinged.say(Finding(Level.FAILED, "login", str(error), "see its log"))
+        report.add(Finding(Level.FAILED, "login", str(error), "see its log"))
 
 
-async def _log_in(pinged: PingReport, asking: AuthorizedClient, login: Login | None) -> bool:
-    again = f"authproxy registry login {pinged.host}"
+async def _log_in(report: PingReport, client: AuthorizedClient, login: Login | None) -> bool:
+    again = f"authproxy registry login {report.host}"
     if login is None:
-        if pinged.wanted is not None:
-            what = "no login is stored for it here; what follows is what anybody gets"
-            pinged.say(Finding(Level.WARNING, "login", what, f"{again} -u USER"))
+        if report.wanted is not None:
+            what = "no login is stored for it here; what follows is what anyone gets"
+            report.add(Finding(Level.WARNING, "login", what, f"{again} -u USER"))
         return True
     who = f"the stored login{f' of {login.user}' if login.user else ''}"
-    if pinged.wanted is None:
-        pinged.say(Finding(Level.WARNING, "login", f"{who} is not asked for"))
+    if report.wanted is None:
+        report.add(Finding(Level.WARNING, "login", f"{who} is not asked for"))
         return True
     try:
-        answer = await asking.ask("GET", "/v2/")
+        answer = await client.ask("GET", "/v2/")
     except NoAnswer as error:
-        pinged.say(Finding(Level.FAILED, "login", f"{who} is refused: {error}", again))
+        report.add(Finding(Level.FAILED, "login", f"{who} is refused: {error}", again))
         return False
     if answer.status == OK:
-        pinged.say(Finding(Level.OK, "login", f"{who} is taken"))
+        report.add(Finding(Level.OK, "login", f"{who} is accepted"))
         return True
     fix = again if answer.status == UNAUTHORIZED else "see its log"
-    pinged.say(Finding(Level.FAILED, "login", f"{who} is refused ({answer.status})", fix))
+    report.add(Finding(Level.FAILED, "login", f"{who} is refused ({answer.status})", fix))
     return False
 
 
@@ -182,54 +200,46 @@ def _base_of(reached: Reachability) -> httpx.URL | None:
     return None if reached.address is None else httpx.URL(f"{reached.address.url}/")
 
 
-async def _look_at_content(
-    pinged: PingReport, asking: AuthorizedClient, reached: Reachability, trust: Trust, wishes: PingOptions
+async def _examine_content(
+    report: PingReport, client: AuthorizedClient, reached: Reachability, trust: Trust, options: PingOptions
 ) -> AsyncIterator[Finding]:
-    base = await asking.registry.address("/v2/")
-    catalog = await asking.ask("GET", f"{content.CATALOG}?n=1", CATALOG)
+    base = await client.registry.address("/v2/")
+    catalog = await client.ask("GET", CATALOG_PAGE, CATALOG)
     yield content.judge_catalog(base, catalog)
-    repository = wishes.repository or content.first_repository(catalog)
-    if pinged.wanted is not None:
-        yield await _look_as_anybody(pinged.host, reached, trust, repository)
+    repository = options.repository or first_repository(catalog)
+    if report.wanted is not None:
+        yield await _pull_anonymously(report.host, reached, trust, repository)
     if repository is not None:
-        path = f"/v2/{repository}/referrers/{content.NOTHINGS_DIGEST}"
-        yield content.judge_referrers(await asking.ask("GET", path, pull(repository)), repository)
-    if not wishes.may_write:
-        yield content.NOT_TRIED
+        path = f"/v2/{repository}/referrers/{UNKNOWN_DIGEST}"
+        yield content.judge_referrers(await client.ask("GET", path, pull(repository)), repository)
+    if not options.may_write:
+        yield content.UPLOAD_NOT_TRIED
         return
-    async for finding in _upload(asking, wishes.repository or NOBODYS):
+    async for finding in _upload(client, options.repository or SAMPLE):
         yield finding
 
 
-async def _look_as_anybody(host: str, reached: Reachability, trust: Trust, repository: str | None) -> Finding:
+async def _pull_anonymously(host: str, reached: Reachability, trust: Trust, repository: str | None) -> Finding:
     if repository is None:
-        return content.NOBODY_TRIED
+        return content.ANONYMOUS_NOT_TRIED
     async with open_registry(host, None, trust, base=_base_of(reached)) as registry:
         try:
-            answer = await AuthorizedClient(registry).ask("GET", f"/v2/{repository}/tags/list?n=1", pull(repository))
+            answer = await AuthorizedClient(registry).ask("GET", tags_page(repository), pull(repository))
         except NoAnswer as error:
-            return Finding(Level.OK, "anonymous", f"{repository} is for those who log in: {error}")
+            return Finding(Level.OK, "anonymous", f"{repository} requires a login: {error}")
     return content.judge_anonymous(answer, repository)
 
 
-async def _upload(asking: AuthorizedClient, repository: str) -> AsyncIterator[Finding]:
-    path = f"/v2/{repository}/blobs/uploads/"
-    base = await asking.registry.address("/v2/")
-    needs = pull(repository), push(repository)
+async def _upload(client: AuthorizedClient, repository: str) -> AsyncIterator[Finding]:
     try:
-        begun = await asking.ask("POST", path, *needs)
+        started = await start_upload(client, repository)
     except NoAnswer as error:
-        what = f"where it sends uploads was not seen: {error}"
-        yield Finding(Level.WARNING, "location", what, "--repository NAME: one that the stored login may push to")
+        what = f"where it sends uploads is unknown: {error}"
+        yield Finding(Level.WARNING, "location", what, content.NAME_PUSHABLE)
         return
-    yield content.judge_upload(base, begun, repository)
-    target = content.upload_target(base, begun.headers.get("Location", ""))
-    if begun.status == ACCEPTED and target is not None:
-        # CNCF Distribution wants `delete` of who cancels an upload.
-        ended = await asking.ask("DELETE", target, *needs, delete(repository))
-        if ended.status not in content.CANCELLED:
-            what = f"the upload that was begun in {repository} could not be cancelled ({ended.status})"
-            yield Finding(Level.WARNING, "location", what, "it is empty; the registry removes it with old uploads")
+    yield content.judge_upload(await client.registry.address("/v2/"), started, repository)
+    if (target := upload_target(repository, started)) and (kept := await cancel_upload(client, repository, target)):
+        yield kept
 
 
 def _clock_is_right(answer: RegistryResponse) -> Finding | None:

@@ -1,22 +1,22 @@
-"""What kind of registry it is, by what it shows; no registry says so itself, so each guess names what it rests on.
+"""Which product a registry is: a guess, since registries do not say, so each guess names its evidence.
 
-A row of SIGNS is one thing that can be seen in the answer to `/v2/` without credentials. The first that fits counts.
+Each row of SIGNS is a sign in the response to `/v2/` without credentials. The first that matches decides.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from authproxy.doctor.challenge import AuthRequirement
 from authproxy.doctor.response import OK, VERSION, RegistryResponse
-from authproxy.doctor.tokens.challenge import AuthRequirement
 
-# Answers to everybody with what zot is (its extension mgmt); others answer 401 or 404.
+# The extension mgmt of zot, which answers without credentials; other registries answer 401 or 404.
 ZOT_PATH = "/v2/_zot/ext/mgmt"
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A guess, and what was seen."""
+    """A guess, and its evidence."""
 
     name: str
     because: str
@@ -27,7 +27,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class ProductSign:
-    """`shown` is what is looked at: `service` or `realm` of the challenge, or the name of a header."""
+    """`shown` is where to look: `service` or `realm` of the challenge, or the name of a header."""
 
     product: str
     shown: str
@@ -50,18 +50,18 @@ SIGNS = (
     ProductSign("JFrog Artifactory", "Server", r"Artifactory.*"),
     ProductSign("JFrog Artifactory", "X-JFrog-Version", r".*"),
     ProductSign("authproxy", "service", r"authproxy"),
-    # Our requests' ids are twenty hexadecimal digits.
+    # Our request ids are twenty hexadecimal digits.
     ProductSign("authproxy", "X-Request-ID", r"[0-9a-f]{20}"),
-    # Go's own spelling of the header, and the type that Distribution writes; registries made from it do the same.
+    # The media type as CNCF Distribution, and registries made from it, write it.
     ProductSign("CNCF Distribution, or a registry made from it", "Content-Type", r"application/json; charset=utf-8"),
 )
 
 
 def guess(answer: RegistryResponse, wanted: AuthRequirement | None) -> Product | None:
-    """What answered so to `/v2/`."""
+    """The product that sent this response to `/v2/`."""
     shown = dict(_shown(answer, wanted))
     if VERSION not in answer.headers:
-        shown.pop("Content-Type", None)  # by itself it says nothing
+        shown.pop("Content-Type", None)  # by itself it is no evidence
     for sign in SIGNS:
         value = shown.get(sign.shown)
         if value is not None and re.fullmatch(sign.pattern, value, re.IGNORECASE):
@@ -70,7 +70,7 @@ def guess(answer: RegistryResponse, wanted: AuthRequirement | None) -> Product |
 
 
 def judge_zot(answer: RegistryResponse) -> Product | None:
-    """What the answer to ZOT_PATH says."""
+    """zot, if this is its response to ZOT_PATH."""
     if answer.status == OK and "distSpecVersion" in answer.fields:
         return Product("zot", f"its answer to {ZOT_PATH}")
     return None

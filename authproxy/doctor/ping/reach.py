@@ -1,4 +1,4 @@
-"""Does it listen, does it speak TLS, who vouches for its certificate: what happens before the first request."""
+"""Before the first request: does it listen, does it speak TLS, who vouches for its certificate."""
 
 import ssl
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from authproxy.doctor.handshake import (
     handshake,
     judge_refusal,
     left_of,
-    look,
     names_of,
+    read_certificate,
     unverifying,
     wants_certificate,
     why_unreachable,
@@ -35,16 +35,16 @@ MAX_NAMES = 5
 
 @dataclass(frozen=True, slots=True)
 class Reachability:
-    """What came of it. `tls` is what requests go on with, None for plain HTTP; `address` is None where none can."""
+    """The result. `tls` is for further requests, None for plain HTTP; `address` is None if none can be made."""
 
     findings: tuple[Finding, ...]
     address: Address | None = None
     tls: ssl.SSLContext | None = None
-    is_trusted: bool = False  # clients would go on: the certificate verifies, or plain HTTP is meant
+    is_trusted: bool = False  # clients would go on: the certificate verifies, or plain HTTP is allowed
 
 
 async def reach(host: str, address: Address, trust: Trust, now: float) -> Reachability:
-    """Connect to a registry by TLS; over plain HTTP where it doesn't speak TLS, as `remote.client` does.
+    """Connect to a registry over TLS; over plain HTTP if it doesn't speak TLS, as `registry_client` does.
 
     `address` is where TLS is expected, `now` seconds since 1970.
     """
@@ -52,7 +52,7 @@ async def reach(host: str, address: Address, trust: Trust, now: float) -> Reacha
         peer = await find_peer(address.host, address.port)
     except (OSError, TimeoutError) as error:
         plain = _plain_address(host)
-        if trust.plain_http and plain.port != address.port:  # no port was named: HTTP has one of its own
+        if trust.plain_http and plain.port != address.port:  # no port was named: HTTP has its own
             return await _reach_plain(host, plain)
         return _unreachable(address, error)
     reached = _accepts(address, peer)
@@ -65,7 +65,7 @@ async def _reach_plain(host: str, address: Address) -> Reachability:
         peer = await find_peer(address.host, address.port)
     except (OSError, TimeoutError) as error:
         return _unreachable(address, error)
-    return Reachability((_accepts(address, peer), _judge_plain(host, was_said=True)), address, is_trusted=True)
+    return Reachability((_accepts(address, peer), _judge_plain(host, is_allowed=True)), address, is_trusted=True)
 
 
 def _plain_address(host: str) -> Address:
@@ -81,7 +81,7 @@ def _accepts(address: Address, peer: str) -> Finding:
 def _unreachable(address: Address, error: Exception) -> Reachability:
     what = f"{address.authority} cannot be reached: {why_unreachable(error)}"
     return Reachability(
-        (Finding(Level.FAILED, "address", what, "see that it runs there, and that nothing is in the way"),)
+        (Finding(Level.FAILED, "address", what, "make sure that it runs there, and that no firewall is in the way"),)
     )
 
 
@@ -93,15 +93,15 @@ async def _shake_hands(host: str, address: Address, trust: Trust, now: float) ->
     try:
         certificate = await handshake(address.host, address.port, context, address.host)
     except ssl.SSLCertVerificationError as error:
-        seen = await look(address.host, address.port, address.host)
+        seen = await read_certificate(address.host, address.port, address.host)
         return Reachability((_judge_refusal(host, address, trust, error, seen),), address, unverifying())
     except ssl.SSLError as error:
         return _judge_alert(host, address, trust, error)
     except (OSError, TimeoutError) as error:
         if trust.plain_http:
             return _go_on_plain(host, address, trust)
-        what = f"{address.url} broke off in the handshake of TLS: {why_unreachable(error)}"
-        return Reachability((Finding(Level.FAILED, "tls", what, "see its log; --plain-http where it speaks no TLS"),))
+        what = f"{address.url} broke off the TLS handshake: {why_unreachable(error)}"
+        return Reachability((Finding(Level.FAILED, "tls", what, "see its log; --plain-http if it speaks no TLS"),))
     by = await _find_voucher(host, address, trust)
     return Reachability(
         (_judge_certificate(host, address, trust, certificate, by, now),), address, context, is_trusted=True
@@ -109,7 +109,7 @@ async def _shake_hands(host: str, address: Address, trust: Trust, now: float) ->
 
 
 async def _find_voucher(host: str, address: Address, trust: Trust) -> Path | None:
-    """The file whose authority makes the certificate verify; None where the system's own do."""
+    """The file whose CA makes the certificate verify; None if the system's own do."""
     for file in (None, *authority_files(host, trust)):
         context = tls_context_of(host, trust, [] if file is None else [file])
         try:
@@ -124,14 +124,14 @@ def _judge_certificate(
     host: str, address: Address, trust: Trust, certificate: x509.Certificate, by: Path | None, now: float
 ) -> Finding:
     left = left_of(certificate, now)
-    believed = "this machine trusts it" if by is None else f"{by} vouches for it"
+    trusted_by = "this machine trusts it" if by is None else f"{by} vouches for it"
     about = (
         f"the certificate of {address.url} is for {_shown(names_of(certificate))}, by"
-        f" {certificate.issuer.rfc4514_string()}; {believed}"
+        f" {certificate.issuer.rfc4514_string()}; {trusted_by}"
     )
-    until = f"good until {certificate.not_valid_after_utc:%Y-%m-%d}, {left.days} days"
+    until = f"valid until {certificate.not_valid_after_utc:%Y-%m-%d}, {left.days} days"
     if left < SOON:
-        return Finding(Level.WARNING, "tls", f"{about}; it ends soon: {until}", "renew it there")
+        return Finding(Level.WARNING, "tls", f"{about}; it expires soon: {until}", "renew it there")
     if by is not None and by == trust.ca and not is_loopback(host):
         return Finding(Level.WARNING, "tls", f"{about}; {until}", f"for docker: {_for_docker(host, trust, by)}")
     return Finding(Level.OK, "tls", f"{about}; {until}")
@@ -144,20 +144,22 @@ def _judge_refusal(
     known = "this machine" if not files else "this machine, with " + ", ".join(map(str, files)) + ","
     refused = judge_refusal(error, f"the certificate of {address.url}", address.host, seen, known)
     fixes = {
-        CertificateFault.ENDED: "renew it there",
-        CertificateFault.NOT_YET: "see that both clocks are right",
-        CertificateFault.OTHER_NAME: "ask it by a name in it, or have one made for this name",
+        CertificateFault.EXPIRED: "renew it there",
+        CertificateFault.NOT_YET: "check both clocks",
+        CertificateFault.OTHER_NAME: "use a name in it, or get one for this name",
         CertificateFault.UNKNOWN_AUTHORITY: _trust_it(host, trust, error),
     }
     return Finding(Level.FAILED, "tls", refused.what, fixes[refused.why])
 
 
 def _trust_it(host: str, trust: Trust, error: ssl.SSLCertVerificationError) -> str:
-    """What makes an authority known that is not."""
-    own = f"where ca.pem is that authority's certificate: {_for_docker(host, trust, Path('ca.pem'))}"
-    here = f"{own}; or --ca ca.pem here" + ("; docker verifies nothing of this machine's" if is_loopback(host) else "")
+    """How to make an unknown CA known."""
+    own = f"if ca.pem is the certificate of that CA: {_for_docker(host, trust, Path('ca.pem'))}"
+    here = f"{own}; or --ca ca.pem here" + (
+        "; docker verifies no certificate of this machine" if is_loopback(host) else ""
+    )
     if error.verify_code in _INCOMPLETE:
-        return f"{here}; where it is an authority that everybody trusts, have the intermediate certificates sent too"
+        return f"{here}; if it is a public CA, let it send the intermediate certificates too"
     return here
 
 
@@ -173,24 +175,24 @@ def _judge_alert(host: str, address: Address, trust: Trust, error: ssl.SSLError)
 def _go_on_plain(host: str, address: Address, trust: Trust) -> Reachability:
     plain = Address("http", address.host, address.port)
     is_meant = trust.plain_http or is_loopback(host)
-    return Reachability((_judge_plain(host, was_said=trust.plain_http),), plain, is_trusted=is_meant)
+    return Reachability((_judge_plain(host, is_allowed=trust.plain_http),), plain, is_trusted=is_meant)
 
 
 def no_client_certificate(host: str, address: Address, trust: Trust) -> Finding:
-    """A server that lets nobody in who shows no certificate, or not the one that it wants."""
+    """The server refuses clients without a certificate that it knows."""
     folder = trust.certificates / host
-    what = f"{address.url} wants a certificate of its clients, and gets none that it knows"
+    what = f"{address.url} requires a client certificate, and gets none that it knows"
     return Finding(Level.FAILED, "tls", what, f"put one that it knows into {folder}: client.cert and client.key")
 
 
-def _judge_plain(host: str, *, was_said: bool) -> Finding:
-    what = "it speaks plain HTTP: who is on the way reads passwords and changes images"
+def _judge_plain(host: str, *, is_allowed: bool) -> Finding:
+    what = "it speaks plain HTTP: others on the network can read passwords and change images"
     if is_loopback(host):
-        return Finding(Level.WARNING, "tls", f"{what}; docker takes that from this machine alone")
-    docker = f'docker takes it with "insecure-registries": ["{host}"] in /etc/docker/daemon.json'
-    if was_said:
+        return Finding(Level.WARNING, "tls", f"{what}; docker accepts that only on this machine")
+    docker = f'docker accepts it with "insecure-registries": ["{host}"] in /etc/docker/daemon.json'
+    if is_allowed:
         return Finding(Level.WARNING, "tls", what, f"give it a certificate; {docker}")
-    return Finding(Level.FAILED, "tls", what, f"give it a certificate; {docker}, and --plain-http is for here")
+    return Finding(Level.FAILED, "tls", what, f"give it a certificate; {docker}, and use --plain-http here")
 
 
 def _for_docker(host: str, trust: Trust, authority: Path) -> str:
@@ -199,4 +201,4 @@ def _for_docker(host: str, trust: Trust, authority: Path) -> str:
 
 def _shown(names: list[str]) -> str:
     rest = len(names) - MAX_NAMES
-    return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "") or "nobody"
+    return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "") or "no name"

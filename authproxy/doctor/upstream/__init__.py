@@ -1,4 +1,4 @@
-"""What is wrong with an upstream: each is asked, as our proxy would ask it, and its answers are judged.
+"""What is wrong with an upstream: it is asked as our proxy would ask it, and its responses are judged.
 
-Asking stands apart from judging. Nothing is written there unless the operator says so, and then it is cancelled.
+Asking is separate from judging. Nothing is written there unless the operator says so, and then it is cancelled.
 """

@@ -1,39 +1,39 @@
-"""Whom the upstream lets in, and whether that is who comes: its challenge against what our configuration presents."""
+"""Whether the upstream accepts what our configuration presents: compared with its challenge, and tried."""
 
 from dataclasses import dataclass
 
 from authproxy.config.mode import Mode
+from authproxy.doctor.challenge import BASIC, BEARER, AuthRequirement
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.response import OK, RegistryResponse
-from authproxy.doctor.tokens.challenge import BASIC, BEARER, AuthRequirement, find_wanted
 from authproxy.doctor.upstream.site import Site
 from authproxy.http.client.challenge import may_send_password
 
 EXPLAIN = "`authproxy doctor --registry ITS-CONFIG` says why"
 
-# What each value of `authorization` sends, and of what kind that is.
+# What each value of `authorization` sends, and its scheme.
 _SENT = {
     "strip": ("nothing", None),
     "basic": ("a name and a password", BASIC),
-    "bearer": ("a token that it names the realm of", BEARER),
+    "bearer": ("a token of its own realm", BEARER),
     "mint": ("a token of ours", BEARER),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Who comes to us: what they prove themselves with, and where they get it; None where that is not known."""
+    """Our clients: how they authenticate, and the realm of their tokens; None if it is unknown."""
 
     mode: Mode
     realm: str | None = None
 
 
 def judge_challenge(site: Site, answer: RegistryResponse, clients: Clients) -> Finding | None:
-    """What the answer to `/v2/` without credentials tells. None: what is presented has to be tried."""
+    """What the response to `/v2/` without credentials shows. None: what is presented has to be tried."""
     kind = site.section.authorization
     if answer.status == OK:
         return _judge_open(site)
-    wanted = wanted_by(answer)
+    wanted = answer.wanted
     if wanted is None:
         what = f"it refuses ({answer.status}) without saying what it asks for"
         return Finding(Level.FAILED, "auth", what, "see its log")
@@ -47,33 +47,29 @@ def judge_challenge(site: Site, answer: RegistryResponse, clients: Clients) -> F
 
 
 def judge_entry(site: Site, answer: RegistryResponse, without: RegistryResponse, clients: Clients) -> Finding:
-    """`answer` is that to `/v2/` with what is presented, `without` that to nothing."""
-    section, wanted = site.section, wanted_by(without)
+    """`answer` is the response to `/v2/` with our credentials, `without` the one without any."""
+    section, wanted = site.section, without.wanted
     match section.authorization:
         case "basic":
             who = f"{section.username} with the password of {section.passwordfile}"
-            fix = f"{site.place('username')} and passwordfile: somebody whom it knows"
+            fix = f"{site.place('username')} and passwordfile: a user whom it knows"
         case "bearer":
-            who = f"a token that {wanted.realm if wanted else 'its realm'} gave {section.username or 'nobody'}"
-            fix = "see the log of both: it does not believe its own token server"
+            user = section.username or "an anonymous client"
+            who = f"a token that {wanted.realm if wanted else 'its realm'} gave {user}"
+            fix = "see both logs: it does not accept the tokens of its own token server"
         case _:
             who, fix = "a token of ours", _why_not_ours(site, wanted)
     if answer.status == OK:
-        return Finding(Level.OK, "auth", f"it takes {who}")
+        return Finding(Level.OK, "auth", f"it accepts {who}")
     asked = "" if wanted is None or wanted.realm == clients.realm else f"; it asks for {wanted}"
     return Finding(Level.FAILED, "auth", f"it refuses {who} ({answer.status}){asked}", fix)
 
 
 def no_credentials(site: Site, why: str, without: RegistryResponse) -> Finding:
-    """The token that should be presented could not be had. `without` is the answer to nothing."""
-    wanted = wanted_by(without)
-    login = f"{site.place('username')} and passwordfile: somebody whom that token server knows"
+    """The token to present is not available. `without` is the response to a request without credentials."""
+    wanted = without.wanted
+    login = f"{site.place('username')} and passwordfile: a user whom that token server knows"
     return Finding(Level.FAILED, "auth", f"{why}; it asks for {wanted}", f"{login}, or see its log")
-
-
-def wanted_by(answer: RegistryResponse) -> AuthRequirement | None:
-    """What the answer asks for."""
-    return find_wanted(answer.headers.get_list("WWW-Authenticate"))
 
 
 def _judge_open(site: Site) -> Finding:
@@ -83,7 +79,7 @@ def _judge_open(site: Site) -> Finding:
                 Level.OK, "auth", "it accepts every client that reaches it; make sure that only authproxy can"
             )
         case "pass":
-            what = "it asks nobody who they are, and gets the credentials of our clients all the same"
+            what = "it asks for no credentials, and still gets those of our clients"
         case kind:
             what = f"it asks for no credentials, so {_SENT[kind][0]} is sent without effect"
     return Finding(Level.WARNING, "auth", what, f"{site.place('authorization')}: strip")
@@ -92,8 +88,8 @@ def _judge_open(site: Site) -> Finding:
 def _judge_realm(site: Site, wanted: AuthRequirement) -> Finding | None:
     if may_send_password(wanted.realm, site.addresses, site.section.realms):
         return None
-    what = f"it sends us to {wanted.realm} for tokens, which is not its own host; nobody is asked there unnamed"
-    return Finding(Level.FAILED, "auth", what, f"{site.place('realms')}: [{_base(wanted.realm)}], where that is right")
+    what = f"it sends us to {wanted.realm} for tokens, which is not its own host, so nothing is sent there"
+    return Finding(Level.FAILED, "auth", what, f"{site.place('realms')}: [{_base(wanted.realm)}], if that is right")
 
 
 def _judge_passed(site: Site, wanted: AuthRequirement, clients: Clients) -> Finding | None:
@@ -107,11 +103,11 @@ def _judge_passed(site: Site, wanted: AuthRequirement, clients: Clients) -> Find
         case Mode.BASIC if BASIC in wanted.schemes:
             what = f"it asks for {wanted}, and gets our clients'; whether it knows them was not tried"
             return Finding(Level.WARNING, "auth", what)
-    what = f"it asks for {wanted}, and our clients bring {_brought(clients)}: every request fails"
+    what = f"it asks for {wanted}, and our clients send {_sent_by(clients)}: every request fails"
     return Finding(Level.FAILED, "auth", what, _remedy(site, wanted, clients))
 
 
-def _brought(clients: Clients) -> str:
+def _sent_by(clients: Clients) -> str:
     match clients.mode:
         case Mode.BASIC:
             return "a name and a password"
@@ -127,12 +123,12 @@ def _remedy(site: Site, wanted: AuthRequirement, clients: Clients) -> str:
     key = site.place("authorization")
     if BEARER not in wanted.schemes:
         if BASIC in wanted.schemes:
-            return f"{key}: basic, with username and passwordfile; or let authproxy alone reach it, without auth"
-        return "let authproxy alone reach it, without auth"
+            return f"{key}: basic, with username and passwordfile; or let only authproxy reach it, without auth"
+        return "let only authproxy reach it, without auth"
     if wanted.realm == clients.realm:
         return f"{key}: mint, with service: {wanted.service}"
-    ours = f"mint, with service: {wanted.service}, where it verifies our tokens"
-    login = "username and passwordfile where it serves nobody else"
+    ours = f"mint, with service: {wanted.service}, if it verifies our tokens"
+    login = "username and passwordfile if only authproxy uses it"
     is_known = may_send_password(wanted.realm, site.addresses, site.section.realms)
     named = "" if is_known else f", and realms: [{_base(wanted.realm)}]"
     return f"{key}: bearer, with {login}{named}; or {ours}"

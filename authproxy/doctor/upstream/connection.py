@@ -1,4 +1,4 @@
-"""Does an address accept connections, and does its certificate hold: what happens before the first request."""
+"""Before the first request: does an address accept connections, and does its certificate verify."""
 
 import ssl
 
@@ -12,7 +12,7 @@ from authproxy.doctor.handshake import (
     handshake,
     judge_refusal,
     left_of,
-    look,
+    read_certificate,
     wants_certificate,
     why_unreachable,
 )
@@ -23,7 +23,7 @@ from authproxy.http.client.tls import TlsFiles, open_tls, speaks_no_tls
 
 
 def trust(site: Site) -> ssl.SSLContext | Finding | None:
-    """What the proxy makes connections with, None for http; or what is wrong with our files."""
+    """The TLS context of the proxy, None for http; or what is wrong with our files."""
     section = site.section
     files = TlsFiles(section.ca, section.certificate, section.key, section.servername)
     try:
@@ -34,7 +34,7 @@ def trust(site: Site) -> ssl.SSLContext | Finding | None:
 
 
 async def check_address(site: Site, address: Address) -> Finding:
-    """Whether anybody listens there."""
+    """Whether something listens there."""
     try:
         found = await find_peer(address.host, address.port)
     except (OSError, TimeoutError) as exc:
@@ -49,34 +49,34 @@ async def check_certificate(site: Site, address: Address, tls: ssl.SSLContext, n
     try:
         certificate = await handshake(address.host, address.port, tls, site.server_name(address))
     except ssl.SSLCertVerificationError as exc:
-        seen = await look(address.host, address.port, site.server_name(address))
+        seen = await read_certificate(address.host, address.port, site.server_name(address))
         return _judge_refusal(site, address, exc, seen)
     except ssl.SSLError as exc:
         return _judge_alert(site, address, exc)
     except (OSError, TimeoutError) as exc:
-        what = f"{address.url} broke off in the handshake of TLS: {why_unreachable(exc)}"
+        what = f"{address.url} broke off the TLS handshake: {why_unreachable(exc)}"
         return Finding(Level.FAILED, "tls", what, f"see its log, or {site.place('url')}: its address without TLS")
     return _judge_certificate(address, certificate, now)
 
 
 def no_client_certificate(site: Site, address: Address) -> Finding:
-    """A server that lets nobody in who shows no certificate, or not the one that it wants."""
+    """The server refuses clients without a certificate that it knows."""
     ours = site.section.certificate
     if ours is None:
-        what = f"{address.url} wants a certificate of its clients, and none is shown to it"
+        what = f"{address.url} requires a client certificate, and gets none"
         fix = f"{site.place('certificate')} and key: one that it knows (http.tls.clientcas of CNCF Distribution)"
     else:
-        what = f"{address.url} does not take {ours}, the certificate that is shown to it"
-        fix = f"{site.place('certificate')}: one of an authority that it knows, and whose time is not over"
+        what = f"{address.url} does not accept {ours}, the certificate that it gets"
+        fix = f"{site.place('certificate')}: one from a CA that it knows, and not expired"
     return Finding(Level.FAILED, "tls", what, fix)
 
 
 def _judge_certificate(address: Address, certificate: x509.Certificate, now: float) -> Finding:
     until = certificate.not_valid_after_utc
     if left_of(certificate, now) < SOON:
-        what = f"the certificate of {address.url} verifies, and ends soon: on {until:%Y-%m-%d}"
+        what = f"the certificate of {address.url} verifies, and expires soon: on {until:%Y-%m-%d}"
         return Finding(Level.WARNING, "tls", what, "renew it there; afterwards every request fails")
-    return Finding(Level.OK, "tls", f"the certificate of {address.url} verifies, and is good until {until:%Y-%m-%d}")
+    return Finding(Level.OK, "tls", f"the certificate of {address.url} verifies, and is valid until {until:%Y-%m-%d}")
 
 
 def _judge_refusal(
@@ -86,10 +86,10 @@ def _judge_refusal(
     name = site.server_name(address)
     refused = judge_refusal(error, f"the certificate of {address.url}", name, seen, authorities)
     fixes = {
-        CertificateFault.ENDED: "renew it there",
-        CertificateFault.NOT_YET: "see that both clocks are right",
-        CertificateFault.OTHER_NAME: f"{site.place('servername')}: the name in it, where that is right",
-        CertificateFault.UNKNOWN_AUTHORITY: f"{site.place('ca')}: a PEM file with the certificate of that authority",
+        CertificateFault.EXPIRED: "renew it there",
+        CertificateFault.NOT_YET: "check both clocks",
+        CertificateFault.OTHER_NAME: f"{site.place('servername')}: the name in it, if that is right",
+        CertificateFault.UNKNOWN_AUTHORITY: f"{site.place('ca')}: a PEM file with the certificate of that CA",
     }
     return Finding(Level.FAILED, "tls", refused.what, fixes[refused.why])
 

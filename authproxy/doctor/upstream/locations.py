@@ -1,89 +1,62 @@
-"""Where an upload would be sent on to: through us, or past us."""
+"""Where an upload would go on: through us, or past us."""
 
-from collections.abc import Iterator
 from urllib.parse import urlsplit
+
+import httpx
 
 from authproxy.client_view import ClientView
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.response import ACCEPTED, RegistryResponse
+from authproxy.doctor.response import RegistryResponse
+from authproxy.doctor.upload import judge_start, leads_elsewhere, uploads_path
 from authproxy.doctor.upstream.site import Site
-from authproxy.http.client.address import Address
+from authproxy.http.client.address import Address, split_authority
 from authproxy.proxy.location import Relocation
-
-CANCELLED = (202, 204, 404)
 
 NOT_TRIED = Finding(
     Level.WARNING,
     "location",
-    "which host it puts into Location, and whether it takes forwarded headers, was not tried",
-    "--write begins an upload there, and cancels it",
+    "which host it puts into Location, and whether it uses forwarded headers, was not tried",
+    "--write starts an upload there, and cancels it",
 )
 
 
-def is_led_astray(location: str, view: ClientView) -> bool:
-    """Whether a client that got this address would leave the host that it asked."""
-    parts = urlsplit(location)
-    return bool(parts.netloc) and (parts.scheme, parts.netloc) != (view.scheme, view.authority)
+def judge_upload(site: Site, address: Address, view: ClientView, answer: RegistryResponse, repository: str) -> Finding:
+    """The response to the start of an upload."""
+    fault = judge_start(answer, repository, allow="let what authproxy presents there push, if pushes should work")
+    if fault is not None:
+        return fault
+    theirs = answer.headers["Location"]
+    shown = Relocation(uploads_path(repository), address, view).relocate(theirs)
+    if elsewhere := leads_elsewhere(httpx.URL(view.base_url), shown):
+        return _past_us(site, view, elsewhere)
+    parts = urlsplit(theirs)
+    scheme = parts.scheme or address.scheme
+    if not parts.netloc:
+        return Finding(Level.OK, "location", "it answers with paths, which clients complete with our host")
+    if theirs.startswith(f"{view.base_url}/"):
+        what = "it uses X-Forwarded-Host and X-Forwarded-Proto: it answers with the client's host"
+        return Finding(Level.OK, "location", what)
+    if address.is_at(parts.netloc, scheme):
+        what = f"it uses no forwarded headers, and answers with its own address, {parts.netloc}"
+        return Finding(Level.WARNING, "location", what, "nothing to do: authproxy puts the client's host there")
+    what = f"it uses the client's host, and not X-Forwarded-Proto: it answers with {scheme}"
+    return Finding(Level.WARNING, "location", what, "nothing to do: authproxy puts the client's scheme there")
 
 
-def judge_upload(
-    site: Site, address: Address, view: ClientView, answer: RegistryResponse, *, asked: str
-) -> Iterator[Finding]:
-    """The answer to the begin of an upload. `asked`: the path of the request."""
-    if answer.status != ACCEPTED or "Location" not in answer.headers:
-        yield _judge_refusal(answer)
-        return
-    said = answer.headers["Location"]
-    shown = Relocation(asked, address, view).relocate(said)
-    host = urlsplit(said).netloc
-    if is_led_astray(shown, view):
-        yield _past_us(site, view, shown)
-    elif not host:
-        yield Finding(Level.OK, "location", "it answers with paths, which clients complete with our host")
-    elif said.startswith(f"{view.base_url}/"):
-        yield Finding(Level.OK, "location", "it takes X-Forwarded-Host and -Proto: it answers with the client's host")
-    elif address.is_at(host, urlsplit(said).scheme):
-        what = f"it takes no forwarded headers, and answers with its own address, {host}"
-        yield Finding(Level.WARNING, "location", what, "nothing to do: authproxy puts the client's host there")
-    else:
-        what = f"it takes the client's host, and not X-Forwarded-Proto: it answers with {urlsplit(said).scheme}"
-        yield Finding(Level.WARNING, "location", what, "nothing to do: authproxy puts the client's scheme there")
-
-
-def upload_target(location: str) -> tuple[str, str]:
-    """Path and query of a begun upload, with which it is cancelled at the upstream itself, whatever host they name."""
-    parts = urlsplit(location)
-    return parts.path, parts.query
-
-
-def _past_us(site: Site, view: ClientView, shown: str) -> Finding:
-    parts = urlsplit(shown)
-    elsewhere = f"{parts.scheme}://{parts.netloc}"
+def _past_us(site: Site, view: ClientView, elsewhere: str) -> Finding:
     ours = "" if site.public is None else f", and not to {site.public}"
-    if parts.hostname == urlsplit(view.base_url).hostname:
+    if _host_of(elsewhere.partition("://")[2]) == _host_of(view.authority):
         nginx = "proxy_set_header Host $http_host"
-        fix = f"what stands before it has to pass Host and Forwarded on as they are (nginx: {nginx})"
+        fix = f"let the proxy in front of it pass Host and Forwarded on unchanged (nginx: {nginx})"
     else:
         fix = (
-            "take http.host out of its configuration, and let what stands before it pass Host and Forwarded on;"
-            f" where clients do reach authproxy there, {site.host_key}: {elsewhere}"
+            "take http.host out of its configuration, and let the proxy in front of it pass Host and Forwarded on;"
+            f" if clients do reach authproxy there, {site.host_key}: {elsewhere}"
         )
     what = f"it sends the clients of uploads to {elsewhere}, past authproxy{ours}"
     return Finding(Level.FAILED, "location", what, fix)
 
 
-def _judge_refusal(answer: RegistryResponse) -> Finding:
-    match answer.status:
-        case 401 | 403:
-            what, fix = "it lets nobody push", "let what authproxy presents there push, where that is meant"
-        case 404 | 405:
-            what, fix = "it takes no uploads", "a mirror or a read-only registry does not; then nothing is amiss"
-        case 202:
-            return Finding(
-                Level.FAILED, "location", "it began an upload without saying where (Location)", "see its log"
-            )
-        case status:
-            return Finding(
-                Level.FAILED, "location", f"the begin of an upload was answered with {status}", "see its log"
-            )
-    return Finding(Level.WARNING, "location", f"{what}: the begin of an upload was answered with {answer.status}", fix)
+def _host_of(authority: str) -> str | None:
+    split = split_authority(authority, "https")
+    return None if split is None else split[0]

@@ -1,4 +1,4 @@
-"""What our configuration presents to an upstream, made as the proxy makes it."""
+"""The credentials that our configuration presents to an upstream, made as the proxy makes them."""
 
 import time
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from authproxy.clock import Clock
 from authproxy.config.mode import Mode
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.tokens.examine import Ours, signing_now
-from authproxy.doctor.upstream.questions import CredentialSource
+from authproxy.doctor.upstream.proxy_requests import CredentialSource
 from authproxy.doctor.upstream.site import Site
 from authproxy.errors import StartError
 from authproxy.http.client.tls import TlsFiles, open_tls
@@ -19,7 +19,7 @@ from authproxy.proxy.credentials import FixedBasic
 
 @dataclass(frozen=True, slots=True)
 class OurTokens:
-    """A token for each request, for what it needs and for a minute. `ours` can sign: `signing_now` is not None."""
+    """A token for each request, with its access, for a minute. `ours` can sign: `signing_now` is not None."""
 
     ours: Ours
     now: Clock
@@ -30,15 +30,15 @@ class OurTokens:
 
 
 def needs_our_keys(site: Site, mode: Mode) -> bool:
-    """Whether the upstream is sent tokens that our keys sign. `mode` says what clients bring."""
+    """Whether the upstream gets tokens that our keys sign. `mode` says which credentials clients send."""
     authorization = site.section.authorization
     return authorization == "mint" or (authorization == "pass" and mode is Mode.ISSUE)
 
 
 def open_presents(site: Site, ours: Ours | None) -> CredentialSource | Finding | None:
-    """What requests bring; None where that is nothing, or only a client has it. `ours` where our keys are needed.
+    """The credentials of requests; None if there are none, or only a client has them. A finding if they are missing.
 
-    A finding where it cannot be had.
+    `ours` is set if our keys are needed.
     """
     section = site.section
     try:
@@ -67,7 +67,7 @@ def _login(site: Site) -> FixedBasic | None:
 
 def _our_tokens(site: Site, ours: Ours) -> OurTokens | Finding:
     if not ours.can_sign(time.time()):
-        what = "tokens of ours go there, and none can be made: the key that signs has no certificate yet"
-        return Finding(Level.UNKNOWN, "auth", what, "the next start of authproxy makes it")
+        what = "it gets our tokens, and none can be made: the key that signs has no certificate yet"
+        return Finding(Level.UNKNOWN, "auth", what, "the next start of authproxy issues it")
     service = site.section.service  # of `mint`
     return OurTokens(ours if service is None else replace(ours, service=service), time.time)

@@ -153,7 +153,7 @@ def test_every_registry_behind_us_is_told_of_once() -> None:
         (["--registry", "registry.yml", "--write"], "--write is for --upstream alone"),
         (["--upstream", "--repository", "A", "config.yml"], "--repository A: "),
         (["--upstream", "--host", "registry", "config.yml"], "--host registry: not a URL"),
-        (["--upstream", "config.yml"], "config.yml: there is no upstream to look at; write upstream: {url:"),
+        (["--upstream", "config.yml"], "config.yml: there is no upstream to examine; write upstream: {url:"),
         (["--upstream", "absent.yml"], "absent.yml: cannot be read"),
     ],
     ids=repr,

@@ -77,7 +77,7 @@ def test_nobody_there_is_exit_code_1_as_text_and_as_json() -> None:
     assert result.exit_code == 1
     assert result.stdout.splitlines()[:2] == [
         f"https://{host}: failed",
-        f"  failed   address: {host} cannot be reached: nobody listens there",
+        f"  failed   address: {host} cannot be reached: nothing listens there",
     ]
     content = json.loads(ask("ping", host, "--json").stdout)
     assert (content["registry"], content["address"], content["verdict"]) == (host, f"https://{host}", "failed")

@@ -12,9 +12,8 @@ import pytest
 import trustme
 
 from authproxy.cli.doctor.findings import line_of
-from authproxy.doctor import handshake
+from authproxy.doctor import handshake, request
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.ping import questions
 from authproxy.doctor.ping.examine import PingOptions, ping
 from authproxy.registry_client.trust import Trust
 from tests.support.upstream import Connection, FakeUpstream, answering, fake_upstream
@@ -48,7 +47,7 @@ async def test_the_clock_is_read_off_the_date(ahead_s: float, level: Level, word
 
 
 async def test_who_never_answers_is_waited_for_no_longer_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(request, "TIMEOUT_S", 0.2)
     monkeypatch.setattr(handshake, "TIMEOUT_S", 0.2)
 
     async def hang(connection: Connection) -> None:
@@ -57,22 +56,22 @@ async def test_who_never_answers_is_waited_for_no_longer_than_is_said(monkeypatc
     async with fake_upstream(hang) as fake:
         found = await look(fake)
     assert found["registry"].level is Level.FAILED
-    assert "nothing came within" in found["registry"].what
+    assert "no response within" in found["registry"].what
 
 
 @pytest.mark.parametrize(
     ("said", "check", "words"),
     [
         (answer(503, "busy"), "registry", "answered 503: it is not well"),
-        (answer(429), "registry", "asked too often"),
-        (answer(200, "<html>"), "registry", "no registry speaks there"),
-        (answer(403, WWW_Authenticate='Basic realm="x"'), "auth", "clients log in upon 401 alone"),
-        (answer(401, WWW_Authenticate="Bearer"), "auth", "a challenge that says nothing: 'Bearer'"),
-        (answer(401, WWW_Authenticate="Negotiate"), "auth", "which no client of registries has"),
+        (answer(429), "registry", "429: too many requests"),
+        (answer(200, "<html>"), "registry", "this is not a registry"),
+        (answer(403, WWW_Authenticate='Basic realm="x"'), "auth", "clients log in only after 401"),
+        (answer(401, WWW_Authenticate="Bearer"), "auth", "an unusable challenge: 'Bearer'"),
+        (answer(401, WWW_Authenticate="Negotiate"), "auth", "which no client of registries supports"),
         (answer(200, "{}", Docker_Distribution_API_Version="registry/1.0"), "headers", "clients look for"),
-        (answer(401, WWW_Authenticate='Bearer realm="/token"'), "realm", "is no address"),
-        (answer(401, WWW_Authenticate='Bearer realm="http://["'), "realm", "is no address"),
-        (b"SSH-2.0-x\r\n\r\n", "registry", "no answer in HTTP/1.1"),
+        (answer(401, WWW_Authenticate='Bearer realm="/token"'), "realm", "is not an address"),
+        (answer(401, WWW_Authenticate='Bearer realm="http://["'), "realm", "is not an address"),
+        (b"SSH-2.0-x\r\n\r\n", "registry", "response is not HTTP/1.1"),
     ],
 )
 async def test_what_is_wrong_is_said(said: bytes, check: str, words: str) -> None:
@@ -162,7 +161,7 @@ async def test_an_upload_that_stays_is_told_of() -> None:
     said = [finding.what for finding in pinged.findings if finding.check == "location"]
     assert said == [
         "uploads stay at the host, scheme and port that were asked",
-        "the upload that was begun in authproxy-ping/sample could not be cancelled (405)",
+        "the upload that was started in authproxy-ping/sample could not be cancelled (405)",
     ]
 
 
@@ -216,9 +215,9 @@ async def test_whatever_a_realm_answers_something_is_said_of_it(body: str) -> No
     ("status", "body", "level", "words"),
     [
         (200, {"mediaType": "application/vnd.oci.image.index.v1+json"}, Level.OK, "it lists referrers"),
-        (200, {"manifests": []}, Level.FAILED, "no index"),
+        (200, {"manifests": []}, Level.FAILED, "other than an index"),
         (404, {}, Level.WARNING, "under tags instead"),
-        (404, {"errors": [{"code": "NAME_UNKNOWN"}]}, Level.WARNING, "cannot be told of team/app"),
+        (404, {"errors": [{"code": "NAME_UNKNOWN"}]}, Level.WARNING, "is unknown: it answered 404 for team/app"),
     ],
 )
 async def test_referrers_are_an_index_or_not_there(status: int, body: object, level: Level, words: str) -> None:

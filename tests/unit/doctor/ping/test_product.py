@@ -1,9 +1,9 @@
 import httpx
 import pytest
 
+from authproxy.doctor.challenge import find_wanted
 from authproxy.doctor.ping.product import guess, judge_zot
 from authproxy.doctor.response import RegistryResponse
-from authproxy.doctor.tokens.challenge import find_wanted
 
 VERSION = {"Docker-Distribution-Api-Version": "registry/2.0"}
 DISTRIBUTION = "CNCF Distribution, or a registry made from it"

@@ -5,10 +5,10 @@ from operator import attrgetter
 import httpx
 import pytest
 
+from authproxy.doctor.challenge import BEARER, AuthRequirement
 from authproxy.doctor.finding import Level
 from authproxy.doctor.ping.realm import judge_answer, judge_place
 from authproxy.doctor.response import RegistryResponse
-from authproxy.doctor.tokens.challenge import BEARER, AuthRequirement
 from authproxy.http.client.address import parse_address
 from authproxy.http.client.token import MAX_ANSWER_BYTES
 from tests.support.realms import REALMS, Realm

@@ -12,10 +12,9 @@ import pytest
 
 from authproxy.config.mode import Mode
 from authproxy.config.sections.upstream import Upstream
-from authproxy.doctor import handshake
-from authproxy.doctor import response as answers
+from authproxy.doctor import handshake, request
 from authproxy.doctor.finding import Finding
-from authproxy.doctor.upstream import examine, questions
+from authproxy.doctor.upstream import examine
 from authproxy.doctor.upstream.admission import Clients
 from authproxy.doctor.upstream.site import Site
 from tests.support.upstream import Behaviour, Connection, FakeUpstream, fake_upstream
@@ -78,13 +77,19 @@ TWO = '{"repositories": ["a", "b"]}'
 DATE = email.utils.formatdate(NOW + 300, usegmt=True)
 CASES = [
     Case("without the version", {"GET /v2/": answer(200, "{}")}, "registry", "warning", ["authproxy adds it"]),
-    Case("with an empty page", {"GET /v2/": answer(200)}, "registry", "warning", ["by which clients know"]),
-    Case("with another document", {"GET /v2/": answer(200, "[]")}, "registry", "failed", ["no registry speaks there"]),
+    Case("with an empty page", {"GET /v2/": answer(200)}, "registry", "warning", ["by which clients recognize"]),
+    Case("with another document", {"GET /v2/": answer(200, "[]")}, "registry", "failed", ["this is not a registry"]),
     Case("ill", {"GET /v2/": answer(503)}, "registry", "failed", ["503: it is not well"]),
-    Case("asked too often", {"GET /v2/": answer(429)}, "registry", "unknown", ["try again later"]),
-    Case("garbage", {"GET /v2/": b"SSH-2.0-OpenSSH_9.2p1\r\n"}, "registry", "failed", ["no answer in HTTP/1.1"]),
+    Case(
+        "asked too often",
+        {"GET /v2/": answer(429)},
+        "registry",
+        "unknown",
+        ["429: too many requests → try again later"],
+    ),
+    Case("garbage", {"GET /v2/": b"SSH-2.0-OpenSSH_9.2p1\r\n"}, "registry", "failed", ["response is not HTTP/1.1"]),
     Case("nothing at all", {"GET /v2/": b""}, "registry", "failed", ["gave no answer"]),
-    Case("silent behind its door", {CATALOG: b""}, "registry", "failed", ["answered /v2/, and then no more"]),
+    Case("silent behind its door", {CATALOG: b""}, "registry", "failed", ["answered /v2/, and no further request"]),
     Case(
         "a clock that is ahead",
         {"GET /v2/": answer(200, "{}", Date=DATE)},
@@ -111,7 +116,7 @@ CASES = [
     Case("a catalog of null", {CATALOG: answer(200, '{"repositories": null}')}, "catalog", "ok", ["no name"]),
     Case("a catalog of one", {CATALOG: answer(200, ONE)}, "catalog", "ok", ["one name, too few"]),
     Case(
-        "a catalog without pages", {CATALOG: answer(200, TWO)}, "catalog", "warning", ["asked for one name it gave 2"]
+        "a catalog without pages", {CATALOG: answer(200, TWO)}, "catalog", "warning", ["asked for one name, it gave 2"]
     ),
     Case(
         "a catalog with pages",
@@ -132,16 +137,22 @@ CASES = [
         {CATALOG: answer(200, ONE), TAGS: answer(200, '{"name": "a", "tags": ["1", "2"]}')},
         "tags",
         "warning",
-        ["of a knows no pages"],
+        ["of a has no pages"],
     ),
-    Case("hidden tags", {CATALOG: answer(200, ONE), TAGS: answer(403)}, "tags", "warning", ["not to be read (403)"]),
+    Case("hidden tags", {CATALOG: answer(200, ONE), TAGS: answer(403)}, "tags", "warning", ["cannot be read (403)"]),
     Case("deletes are off", {DELETE: answer(405)}, "deletes", "warning", ["it answers 405"]),
-    Case("deletes are for others", {DELETE: answer(403)}, "deletes", "warning", ["cannot be told: it answered 403"]),
-    Case("deletes of anything", {DELETE: answer(202)}, "deletes", "warning", ["was answered with 202"]),
-    Case("no pushes", {UPLOAD: answer(403)}, "location", "warning", ["it lets nobody push"]),
-    Case("no uploads", {UPLOAD: answer(405)}, "location", "warning", ["it takes no uploads"]),
+    Case("deletes are for others", {DELETE: answer(403)}, "deletes", "warning", ["is unknown: it answered 403"]),
+    Case("deletes of anything", {DELETE: answer(202)}, "deletes", "warning", ["it answered 202 to the delete"]),
+    Case(
+        "no pushes",
+        {UPLOAD: answer(403)},
+        "location",
+        "warning",
+        ["it does not let us push to authproxy-doctor/sample (403)"],
+    ),
+    Case("no uploads", {UPLOAD: answer(405)}, "location", "warning", ["it accepts no uploads (405)"]),
     Case("an upload nowhere", {UPLOAD: answer(202)}, "location", "failed", ["without saying where"]),
-    Case("a full disk", {UPLOAD: answer(500)}, "location", "failed", ["answered with 500"]),
+    Case("a full disk", {UPLOAD: answer(500)}, "location", "failed", ["it answered 500 to the start of an upload"]),
     Case(
         "the client's host and not its scheme",
         {UPLOAD: answer(202, Location="http://authproxy-doctor.example/1"), "DELETE /1": answer(204)},
@@ -150,11 +161,28 @@ CASES = [
         ["not X-Forwarded-Proto: it answers with http"],
     ),
     Case(
+        "an upload at no address", {UPLOAD: answer(202, Location="http://[")}, "location", "failed", ["past authproxy"]
+    ),
+    Case(
+        "an upload at another kind of address",
+        {UPLOAD: answer(202, Location="file:///etc/passwd")},
+        "location",
+        "failed",
+        ["sends the clients of uploads to file://"],
+    ),
+    Case(
+        "names that are none before one that is",
+        {CATALOG: answer(200, '{"repositories": ["../x", "\\u00e9", "a"]}'), TAGS: answer(403)},
+        "tags",
+        "warning",
+        ["the tags of a cannot be read"],
+    ),
+    Case(
         "an upload that stays",
         {UPLOAD: answer(202, Location="/1"), "DELETE /1": answer(405)},
         "location",
         "warning",
-        ["could not be cancelled: 405"],
+        ["could not be cancelled (405)"],
     ),
 ]
 
@@ -180,7 +208,7 @@ async def test_its_own_address_is_put_right_by_us_and_the_upload_is_cancelled_th
 async def test_nothing_is_written_where_nobody_allows_it() -> None:
     async with fake_upstream(behave := _Recording()) as fake:
         findings = await look(fake.url, examine.UpstreamOptions())
-    assert findings[-1].fix == "--write begins an upload there, and cancels it"
+    assert findings[-1].fix == "--write starts an upload there, and cancels it"
     assert [line for line in behave.lines if not line.startswith("GET ")] == [DELETE]
 
 
@@ -201,7 +229,7 @@ async def test_it_is_asked_with_the_headers_that_the_proxy_sends() -> None:
 
 
 async def test_who_never_answers_is_waited_for_no_longer_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(request, "TIMEOUT_S", 0.2)
 
     async def hang(connection: Connection) -> None:
         await connection.wait_end()
@@ -210,12 +238,12 @@ async def test_who_never_answers_is_waited_for_no_longer_than_is_said(monkeypatc
     async with fake_upstream(hang) as fake:
         *_, last = await look(fake.url)
     assert (last.check, last.level.value) == ("registry", "failed")
-    assert "nothing came within 0 s" in last.what
-    assert time.monotonic() - began < questions.TIMEOUT_S + 5
+    assert "no response within 0 s" in last.what
+    assert time.monotonic() - began < request.TIMEOUT_S + 5
 
 
 async def test_a_body_that_drips_is_waited_for_no_longer_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(request, "TIMEOUT_S", 0.2)
 
     async def drip(connection: Connection) -> None:
         await connection.read_request()
@@ -236,11 +264,11 @@ async def test_who_says_nothing_in_the_handshake_is_left_alone(monkeypatch: pyte
     async with fake_upstream(hang) as fake:
         *_, last = await look(fake.url.replace("http:", "https:"))
     assert (last.check, last.level.value) == ("tls", "failed")
-    assert "broke off in the handshake" in last.what
+    assert "broke off the TLS handshake" in last.what
 
 
 async def test_an_endless_list_is_read_no_further_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "MAX_BYTES", 1000)
+    monkeypatch.setattr(request, "MAX_BYTES", 1000)
     endless = answer(200, '{"repositories": [' + '"a", ' * 100_000 + '"a"]}')
     async with running({CATALOG: endless}) as fake:
         found = [finding for finding in await look(fake.url) if finding.check == "catalog"]

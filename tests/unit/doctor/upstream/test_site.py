@@ -50,5 +50,5 @@ def test_without_a_file_the_place_of_a_key_is_its_variable() -> None:
 
 
 def test_no_upstream_is_an_error_that_says_what_to_write() -> None:
-    with pytest.raises(StartError, match=r"config\.yml: there is no upstream to look at; write upstream: "):
+    with pytest.raises(StartError, match=r"config\.yml: there is no upstream to examine; write upstream: "):
         sites({"match": "**", "backend": "core"})

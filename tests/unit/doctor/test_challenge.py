@@ -1,6 +1,6 @@
 import pytest
 
-from authproxy.doctor.tokens.challenge import AuthRequirement, find_wanted
+from authproxy.doctor.challenge import AuthRequirement, find_wanted
 
 TOKENS = 'Bearer realm="https://auth.example/token",service="registry"'
 

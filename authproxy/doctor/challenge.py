@@ -1,4 +1,4 @@
-"""What a registry asks its callers for."""
+"""What a registry's challenge asks its clients for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class AuthRequirement:
 
 
 def find_wanted(challenges: Sequence[str]) -> AuthRequirement | None:
-    """Read the `WWW-Authenticate` headers of an answer, one challenge in each; None where they ask for nothing."""
+    """Read the `WWW-Authenticate` headers of a response, one challenge in each; None if they ask for nothing."""
     schemes = [word.lower() for word, _, _ in (value.strip().partition(" ") for value in challenges) if word]
     tokens = parse_challenge(challenges)
     usable = tuple(dict.fromkeys(scheme for scheme in schemes if scheme != BEARER or tokens is not None))
