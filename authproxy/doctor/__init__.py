@@ -1,4 +1,5 @@
-"""Would another registry take our tokens? Its configuration read, a token made, and verified as that version would.
+"""The doctors: what is wrong with our configuration, with the registries behind us, or with any other registry.
 
-Nothing here changes a file: not the registry's, and not ours.
+They change no file, neither a registry's nor ours. What they share is here: the request (`request.py`), the response to
+`/v2/` (`entry.py`), lists, uploads, certificates (`handshake.py`), and the finding.
 """

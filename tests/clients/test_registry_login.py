@@ -131,7 +131,7 @@ def test_we_use_the_login_that_docker_stored_until_docker_forgets_it(person: Per
     stored = person.ask(binary("docker"), "login", host, *options, stdin=ALICE.password)
     assert stored.code == 0, str(stored)
     ping = ["ping", host, "--ca", str(person.server.ca)]
-    assert "ok       login: the stored login is taken" in person.registry(*ping).out
+    assert "ok       login: the stored login is accepted" in person.registry(*ping).out
     assert person.ask(binary("docker"), "logout", host).code == 0
     assert "no login is stored" in person.registry(*ping).out
 

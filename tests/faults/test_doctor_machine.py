@@ -247,8 +247,8 @@ def test_the_embedded_default_is_found_where_it_was_started(tmp_path: Path) -> N
         (["config.yml", "--as", "nobody-we-know"], "there is no such user here"),
         (["config.yml", "--as", "a:b"], "write UID:GID in numbers"),
         (["config.yml", "--as", "nobody", "--upstream"], "leave out --registry and --upstream"),
-        (["config.yml", "--write"], "--write is for --upstream alone"),
-        (["config.yml", "--live", "http://x"], "--live is for --registry alone"),
+        (["config.yml", "--write"], "--write: only for --upstream"),
+        (["config.yml", "--live", "http://x"], "--live: only for --registry"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -61,7 +61,7 @@ def doctor(
     ] = None,
     ca: Annotated[Path | None, typer.Option(help="The authorities (PEM) that --live is to trust.")] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="With --upstream: begin an upload there, and cancel it.")
+        bool, typer.Option("--write", help="With --upstream: start an upload there, and cancel it.")
     ] = False,
     repository: Annotated[
         str | None, typer.Option(help="With --upstream: a repository that it has, by its name there.")
@@ -86,13 +86,13 @@ def doctor(
         raise typer.BadParameter("name one of them: --registry CONFIG, or --upstream")
     if registry is None:
         about_theirs = {"--version": version, "--bundle": bundle, "--jwks": jwks, "--env-file": env_file}
-        _refuse_in_vain(about_theirs | {"--live": live, "--ca": ca}, "--registry")
+        _refuse_unused(about_theirs | {"--live": live, "--ca": ca}, "--registry")
     elif hosts:
-        raise typer.BadParameter("--host is about us; leave it out with --registry")
+        raise typer.BadParameter("--host is about our server; leave it out with --registry")
     if not upstream:
-        _refuse_in_vain({"--write": write or None, "--repository": repository}, "--upstream")
+        _refuse_unused({"--write": write or None, "--repository": repository}, "--upstream")
     if account is not None and (registry is not None or upstream):
-        raise typer.BadParameter("--as is for this machine alone: leave out --registry and --upstream")
+        raise typer.BadParameter("--as is only for this machine: leave out --registry and --upstream")
     try:
         if upstream:
             verdict = _look_at_upstreams(config, hosts or [], repository, write=write, as_json=as_json)
@@ -135,6 +135,6 @@ def _look_at_upstreams(
     return look_at_upstreams(config, UpstreamOptions(may_write=write, repository=name), known_as, as_json=as_json)
 
 
-def _refuse_in_vain(given: Mapping[str, object], other: str) -> None:
-    if in_vain := [option for option, value in given.items() if value is not None]:
-        raise typer.BadParameter(f"{', '.join(in_vain)} is for {other} alone; leave it out")
+def _refuse_unused(given: Mapping[str, object], other: str) -> None:
+    if unused := [option for option, value in given.items() if value is not None]:
+        raise typer.BadParameter(f"{', '.join(unused)}: only for {other}; leave it out")

@@ -4,7 +4,7 @@ from authproxy.doctor.finding import Finding
 
 
 def line_of(finding: Finding) -> str:
-    """One check: a line, and a second one for the fix if there is one. Control characters of others are replaced."""
+    """One check: a line, and a second one for the fix if there is one. Control characters are replaced."""
     line = f"  {finding.level.value:7}  {finding.check}: {_printable(finding.what)}"
     return f"{line}\n           → {_printable(finding.fix)}" if finding.fix else line
 

@@ -19,7 +19,7 @@ from authproxy.quickstart import Layout
 
 
 def look_at_ourselves(config: Path | None, hosts: Sequence[str], account: str | None, *, as_json: bool) -> Level:
-    """Examine what would be served here, print what was found, and say it all in one word. Raises StartError."""
+    """Examine what would be served here, print the findings, and return the verdict. Raises StartError."""
     serving = find_account(account, os.environ)
     loaded, has_file = _find(config)
     installation = Installation(
@@ -32,7 +32,7 @@ def look_at_ourselves(config: Path | None, hosts: Sequence[str], account: str | 
 
 
 def _find(config: Path | None) -> tuple[Loaded, bool]:
-    """What `serve` would take here: the embedded default where it has been started, else a file. Whether it is one."""
+    """What `serve` would read here, and whether it is a file: the embedded default if it has been started, else a file."""
     layout = Layout(Path())
     if config is None and layout.data.is_dir():
         return load_values(layout.values(), "embedded default", os.environ), False

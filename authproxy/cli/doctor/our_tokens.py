@@ -1,4 +1,4 @@
-"""What our tokens are signed with, read as the doctor needs it."""
+"""Our token server's settings and keys, as the doctor needs them."""
 
 from typing import TYPE_CHECKING
 

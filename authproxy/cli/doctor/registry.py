@@ -28,7 +28,7 @@ IN_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class OtherRegistry:
-    """What the operator said of the other registry. `version` None: every one that it may be."""
+    """The options about the other registry. `version` None: every version that it may be."""
 
     registry: Path
     version: str | None = None
@@ -40,7 +40,7 @@ class OtherRegistry:
 
 
 def look_at_registry(asked: OtherRegistry, config: Path | None, *, as_json: bool) -> Level:
-    """Read its configuration, print what was found, and say it all in one word. Raises StartError."""
+    """Read its configuration, print the findings, and return the verdict. Raises StartError."""
     now = time.time()
     theirs = _read_registry(asked)
     ours = read_ours(find_settings(config), now)
@@ -76,7 +76,7 @@ def _ask(url: str, ours: Ours, ca: Path | None, now: float) -> tuple[Finding, ..
 
 def _in_words(registry: Path, opinions: Sequence[VersionVerdict], answers: Sequence[Finding]) -> str:
     lines: list[str] = []
-    for findings, alike in groupby(opinions, key=lambda opinion: opinion.findings):  # versions that say the same
+    for findings, alike in groupby(opinions, key=lambda opinion: opinion.findings):  # versions with the same findings
         names = " and ".join(opinion.version for opinion in alike)
         lines.append(f"{registry}, read by CNCF Distribution {names}: {IN_WORDS[conclude(findings)]}")
         lines += map(line_of, findings)

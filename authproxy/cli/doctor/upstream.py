@@ -22,7 +22,7 @@ from authproxy.doctor.upstream.site import Site, sites_of
 
 @dataclass(frozen=True, slots=True)
 class UpstreamReport:
-    """What was found about one upstream."""
+    """The findings about one upstream."""
 
     site: Site
     findings: tuple[Finding, ...]
@@ -33,10 +33,10 @@ class UpstreamReport:
         return conclude(self.findings)
 
 
-def look_at_upstreams(config: Path | None, wishes: UpstreamOptions, host: str | None, *, as_json: bool) -> Level:
-    """Ask every upstream of our configuration, print what was found, and say it all in one word. Raises StartError.
+def look_at_upstreams(config: Path | None, options: UpstreamOptions, host: str | None, *, as_json: bool) -> Level:
+    """Ask every upstream of our configuration, print the findings, and return the verdict. Raises StartError.
 
-    `host`: scheme and host by which clients know us, where `http.host` does not say.
+    `host`: scheme and host that clients use for us, if `http.host` has none.
     """
     now = time.time()
     loaded = find_loaded(config)
@@ -44,7 +44,7 @@ def look_at_upstreams(config: Path | None, wishes: UpstreamOptions, host: str | 
     clients = _clients(loaded.settings, host)
     has_ours = any(needs_our_keys(site, clients.mode) for site in sites)
     ours = read_ours(loaded.settings, now) if has_ours else None
-    reports = [UpstreamReport(site, asyncio.run(examine(site, clients, ours, wishes, now))) for site in sites]
+    reports = [UpstreamReport(site, asyncio.run(examine(site, clients, ours, options, now))) for site in sites]
     verdict = conclude([finding for report in reports for finding in report.findings])
     typer.echo(_as_json(loaded.origin, reports, verdict) if as_json else _in_words(loaded.origin, reports))
     return verdict

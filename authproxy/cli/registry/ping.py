@@ -26,16 +26,16 @@ EXAMPLES = examples(
 def ping(
     registry: Registry,
     *,
-    write: Annotated[bool, typer.Option("--write", help="Begin an upload there too, and cancel it.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Start an upload there too, and cancel it.")] = False,
     repository: Annotated[
         str | None,
-        typer.Option(help="A repository to look at, and to begin the upload in. Default: the catalog's first."),
+        typer.Option(help="A repository to check, and to start the upload in. Default: the catalog's first."),
     ] = None,
     ca: Ca = None,
     plain_http: PlainHttp = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what a registry is, which auth it wants, and what is right and wrong with it, each with what to do.
+    """Report what a registry is, which auth it wants, and what is right and wrong with it, with the fix.
 
     It is asked as clients ask it, with the login that docker has stored for it. Nothing is written without --write.
 
@@ -43,14 +43,14 @@ def ping(
     """
     from authproxy.doctor.finding import Level, conclude
     from authproxy.doctor.ping.examine import PingOptions
-    from authproxy.doctor.ping.examine import ping as look
+    from authproxy.doctor.ping.examine import ping as examine
     from authproxy.registry_client.trust import Trust
 
     host = parse_registry(registry)
-    wishes = PingOptions(write, None if repository is None else _parse_repository(repository))
-    pinged = asyncio.run(look(host, Trust(ca, plain_http), wishes, os.environ, time.time()))
-    verdict = conclude(pinged.findings)
-    typer.echo(_as_json(pinged, verdict.value) if as_json else _in_words(pinged, verdict.value))
+    options = PingOptions(write, None if repository is None else _parse_repository(repository))
+    report = asyncio.run(examine(host, Trust(ca, plain_http), options, os.environ, time.time()))
+    verdict = conclude(report.findings)
+    typer.echo(_as_json(report, verdict.value) if as_json else _in_words(report, verdict.value))
     raise typer.Exit(1 if verdict is Level.FAILED else 0)
 
 
@@ -64,26 +64,26 @@ def _parse_repository(text: str) -> "Repository":
         raise typer.BadParameter(f"{text}: {error}", param_hint="--repository") from None
 
 
-def _in_words(pinged: "PingReport", verdict: str) -> str:
+def _in_words(report: "PingReport", verdict: str) -> str:
     from authproxy.cli.doctor.findings import line_of
 
-    kind = "" if pinged.product is None else f" ({pinged.product})"
-    first = f"{pinged.address}{kind}: {verdict}"
-    return "\n".join([first, *map(line_of, pinged.findings)])
+    kind = "" if report.product is None else f" ({report.product})"
+    first = f"{report.address}{kind}: {verdict}"
+    return "\n".join([first, *map(line_of, report.findings)])
 
 
-def _as_json(pinged: "PingReport", verdict: str) -> str:
+def _as_json(report: "PingReport", verdict: str) -> str:
     from authproxy.cli.doctor.findings import row_of
 
-    product, wanted = pinged.product, pinged.wanted
+    product, wanted = report.product, report.wanted
     content = {
-        "registry": pinged.host,
-        "address": pinged.address,
+        "registry": report.host,
+        "address": report.address,
         "verdict": verdict,
         "product": None if product is None else {"name": product.name, "because": product.because},
         "auth": None
         if wanted is None
         else {"schemes": wanted.schemes, "realm": wanted.realm, "service": wanted.service},
-        "findings": [row_of(finding) for finding in pinged.findings],
+        "findings": [row_of(finding) for finding in report.findings],
     }
     return json.dumps(content, indent=2, ensure_ascii=False)

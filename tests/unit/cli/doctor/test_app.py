@@ -146,11 +146,11 @@ def test_every_registry_behind_us_is_told_of_once() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--registry", "registry.yml", "--host", "x"], "--host is about us"),
+        (["--registry", "registry.yml", "--host", "x"], "--host is about our server"),
         (["--upstream", "--host", "https://a", "--host", "https://b"], "give one --host"),
         (["--upstream", "--registry", "registry.yml"], "--registry CONFIG, or --upstream"),
-        (["--upstream", "--live", "http://x", "--ca", "ca.pem"], "--live, --ca is for --registry alone"),
-        (["--registry", "registry.yml", "--write"], "--write is for --upstream alone"),
+        (["--upstream", "--live", "http://x", "--ca", "ca.pem"], "--live, --ca: only for --registry"),
+        (["--registry", "registry.yml", "--write"], "--write: only for --upstream"),
         (["--upstream", "--repository", "A", "config.yml"], "--repository A: "),
         (["--upstream", "--host", "registry", "config.yml"], "--host registry: not a URL"),
         (["--upstream", "config.yml"], "config.yml: there is no upstream to examine; write upstream: {url:"),
