@@ -32,7 +32,7 @@ def look_at_ourselves(config: Path | None, hosts: Sequence[str], account: str | 
 
 
 def _find(config: Path | None) -> tuple[Loaded, bool]:
-    """What `serve` would read here, and whether it is a file: the embedded default if it has been started, else a file."""
+    """The configuration that `serve` would read here, and whether it is a file or the embedded default."""
     layout = Layout(Path())
     if config is None and layout.data.is_dir():
         return load_values(layout.values(), "embedded default", os.environ), False
