@@ -1,4 +1,4 @@
-"""What is done with images: moved between registries, files and the local daemon, listed, inspected, tagged.
+"""Images of any registry: transfer between registries, files and the local daemon, listing, details, deletion.
 
-Everything here speaks of sources and destinations of content, and knows no command line.
+Works with sources and destinations of content; knows no command line.
 """

@@ -1,4 +1,4 @@
-"""Images from one registry to another, or within one; what is there already is left."""
+"""Copies images from one registry to another, or within one; skips what the destination has."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +19,7 @@ from authproxy.registry_client.errors import RegistryClientError
 
 
 class CopyOutcome(StrEnum):
-    """What became of an image."""
+    """The result for an image."""
 
     COPIED = "copied"
     THERE = "already there"
@@ -28,26 +28,26 @@ class CopyOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """One image at its destination: what became of it, and how many bytes of blobs went over the line for it."""
+    """The result for one image. `moved_bytes`: bytes of blobs that were transferred for it."""
 
     name: str
     outcome: CopyOutcome
     digest: Digest
     moved_bytes: int = 0
-    referrers: int = 0  # manifests that belong to it (signatures, SBOMs) and were copied with it, or would be
+    referrers: int = 0  # referrers (signatures, SBOMs) that were copied with it, or would be
 
 
 async def find_sources(registries: Registries, source: str) -> AsyncIterator[ImageName]:
-    """The images that a name, which is one, or a pattern, `host/pattern`, means.
+    """The image of a name, or the images that match a pattern, `host/pattern`.
 
-    Raises RegistryClientError; for a repository that cannot be listed at the end, after the images of the others.
+    Raises RegistryClientError; if a repository cannot be listed, after the images of the others.
     """
     if not is_pattern(source):
         yield parse_image_name(source)
         return
     host, pattern = split_host(source)
     if host is None:
-        raise RegistryClientError(f"{source!r}: a pattern begins behind a registry: example.org/{source}")
+        raise RegistryClientError(f"{source!r}: a pattern must follow a registry: example.org/{source}")
     named = pattern.rpartition(":")[0]
     client = await registries.open(host, "" if is_pattern(named) else named)
     faults: list[RegistryClientError] = []
@@ -66,9 +66,9 @@ async def find_sources(registries: Registries, source: str) -> AsyncIterator[Ima
 
 @dataclass(frozen=True, slots=True)
 class Copier:
-    """Copies to one name, or below a place, as `names` has it. What it does and would do are the same code.
+    """Copies images to one name, or below a prefix (see `names`). A dry run takes the same steps, but writes nothing.
 
-    With `has_referrers` what belongs to an image is copied along: see `referrers`.
+    With `has_referrers` it copies an image's referrers too: see `referrers`.
     """
 
     registries: Registries
@@ -81,7 +81,7 @@ class Copier:
     _tags: dict[tuple[str, str], "asyncio.Task[frozenset[str]]"] = field(default_factory=dict)
 
     async def copy(self, name: ImageName) -> Copied:
-        """Copy one image. Raises what the registries and the move raise."""
+        """Copy one image. Raises what the registries and the transfer raise."""
         source = await self.registries.to_pull(name)
         manifest = await source.manifest(name.digest or name.reference)
         if self.platform is not None:
@@ -110,7 +110,7 @@ class Copier:
     async def _copy_referrers(
         self, name: ImageName, source: RegistryRepository, target: RegistryRepository, manifests: Sequence[Manifest]
     ) -> tuple[int, int]:
-        """How many were not there yet, and the bytes of their blobs that moved."""
+        """Returns how many referrers were missing, and the bytes of their blobs that were transferred."""
         tags = await self._digest_tags(name)
         listed: dict[Digest, set[Digest]] = {}
         count = moved_bytes = 0
@@ -132,7 +132,7 @@ class Copier:
         return count, moved_bytes
 
     async def _digest_tags(self, name: ImageName) -> frozenset[str]:
-        """The source repository's tags that begin with a digest; listed once for all of its images."""
+        """The source repository's tags that begin with a digest; listed once for all its images."""
         place = name.host, str(name.repository)
         if place not in self._tags:
             self._tags[place] = asyncio.create_task(self._list_digest_tags(name))
@@ -147,13 +147,13 @@ class Copier:
         if is_prefix(self.destination):
             if name.tag is None:
                 raise RegistryClientError(
-                    f"{name}: a digest has no name to keep; say which it is to have as the destination"
+                    f"{name}: a digest has no name to keep; give the full name as the destination"
                 )
             return name_below(own, self.destination)
         if ":" in self.destination.rpartition("/")[2]:
             return self.destination
         if name.tag is None:
             raise RegistryClientError(
-                f"{name}: a digest has no tag to keep; say {self.destination}:TAG as the destination"
+                f"{name}: a digest has no tag to keep; use {self.destination}:TAG as the destination"
             )
         return f"{self.destination}:{name.tag}"

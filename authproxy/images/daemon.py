@@ -1,7 +1,7 @@
-"""The local docker daemon: which images it holds, and images out of it and into it as archives of `docker save`.
+"""The local docker daemon: lists, exports and loads images, as archives of `docker save`.
 
-It is asked through its socket, by the Docker Engine API, without a version in the path: what is used here has not
-changed since 1.12. podman's socket answers the same questions.
+Uses the Docker Engine API on its socket, without a version in the path: these requests have not changed since 1.12.
+podman's socket supports them too.
 """
 
 import errno
@@ -23,27 +23,27 @@ DEFAULT_SOCKET = Path("/var/run/docker.sock")
 _UNIX = "unix://"
 _NAMELESS = "<none>"
 
-# The daemon writes an image to its own disk before the first byte of an export comes.
+# The daemon writes an image to its own disk before it sends the first byte of an export.
 ANSWER_WITHIN_S = 600.0
 PIECE_BYTES = 1 << 20
 
-# A list of images has some hundred bytes for each, a load a line.
+# A list of images has a few hundred bytes per image; a load reports one line per image.
 MAX_ANSWER_BYTES = 64 << 20
 
 
 class DaemonError(Exception):
-    """The daemon cannot be asked, or refused: one sentence."""
+    """The daemon is unreachable or refused a request: one sentence."""
 
 
 def find_socket(environment: Mapping[str, str]) -> Path:
-    """The socket's path. Raises DaemonError where DOCKER_HOST names a daemon on another machine."""
+    """The path of the socket. Raises DaemonError if DOCKER_HOST names a daemon on another machine."""
     address = environment.get("DOCKER_HOST", "")
     if not address:
         return DEFAULT_SOCKET
     path = address.removeprefix(_UNIX)
     if not address.startswith(_UNIX) or not path.startswith("/"):
         raise DaemonError(
-            f"DOCKER_HOST is {address}, and only a daemon on this machine is asked: unix:///path/to/docker.sock"
+            f"DOCKER_HOST is {address}, but only a daemon on this machine can be used: unix:///path/to/docker.sock"
         )
     return Path(path)
 
@@ -52,25 +52,25 @@ def find_socket(environment: Mapping[str, str]) -> Path:
 class LocalImage:
     """An image that the daemon holds.
 
-    `identity` is the digest of its configuration, or, where the daemon keeps images in containerd's store, of its
-    manifest or index. `names` are as docker prints them: `app:v1`, `host:5000/team/app:v1`; an image may have none.
+    `identity` is the digest of its configuration, or, if the daemon uses containerd's image store, of its manifest or
+    index. `names` are as docker prints them: `app:v1`, `host:5000/team/app:v1`; may be empty.
     """
 
     identity: Digest
     names: tuple[str, ...]
-    size: int  # bytes on disk, unpacked, layers that are shared counted in full
+    size: int  # uncompressed bytes on disk; shared layers count in full
 
     @classmethod
     def from_json(cls, entry: Any) -> "LocalImage":
-        """Read one entry of GET /images/json. Raises KeyError, TypeError, DigestInvalid where it is none."""
+        """Parse an entry of GET /images/json. Raises KeyError, TypeError, DigestInvalid."""
         names = (name for name in entry["RepoTags"] or () if not name.startswith(_NAMELESS))
         return cls(parse_digest(entry["Id"]), tuple(sorted(names)), int(entry["Size"]))
 
 
 def choose(images: Sequence[LocalImage], patterns: Sequence[str]) -> tuple[LocalImage, ...]:
-    """The images that a pattern means, each with the names that it means; without patterns all that have a name.
+    """The images with a name that matches a pattern (see `names.matches`), reduced to these names.
 
-    For patterns see `names.means`.
+    Without patterns: all images that have a name.
     """
     chosen = []
     for image in images:
@@ -88,23 +88,23 @@ class Daemon:
         self._client = client
 
     async def images(self) -> tuple[LocalImage, ...]:
-        """All that it holds."""
+        """All images of the daemon."""
         async with self._answer("GET", "/images/json") as answer:
             content = await self._read(answer)
             try:
                 return tuple(LocalImage.from_json(entry) for entry in json.loads(content))
             except (ValueError, RecursionError, KeyError, TypeError, AttributeError, DigestInvalid) as error:
-                raise DaemonError(f"docker daemon at {self._socket}: its list of images is not one") from error
+                raise DaemonError(f"docker daemon at {self._socket}: its list of images cannot be read") from error
 
     async def export(self, names: Sequence[str], file: IO[bytes]) -> None:
-        """Write an archive of `docker save` with the images of these names. Raises DaemonError, OSError of the file."""
+        """Write an archive of `docker save` with these images. Raises DaemonError, and OSError of the file."""
         async with self._answer("GET", "/images/get", params=[("names", name) for name in names]) as answer:
             async for piece in answer.aiter_raw(PIECE_BYTES):
                 file.write(piece)
         file.flush()
 
     async def load(self, archive: AsyncIterator[bytes]) -> tuple[str, ...]:
-        """Take an archive of `docker save`. Returns what the daemon said about it, a line for each image."""
+        """Load an archive of `docker save`. Returns the daemon's messages, one per image."""
         headers = {"Content-Type": "application/x-tar"}
         async with self._answer(
             "POST", "/images/load", params=[("quiet", "1")], content=archive, headers=headers
@@ -113,9 +113,9 @@ class Daemon:
         try:
             said = [json.loads(line) for line in content.splitlines() if line.strip()]
         except (ValueError, RecursionError) as error:
-            raise DaemonError(f"docker daemon at {self._socket}: its words on the archive are no JSON") from error
+            raise DaemonError(f"docker daemon at {self._socket}: its response to the archive is not JSON") from error
         lines = [line for line in said if isinstance(line, dict)]
-        # The status was sent before the archive was read: a failure is a line.
+        # The daemon sends the status before it reads the archive, so a failure is one of the lines.
         for line in lines:
             if "error" in line:
                 raise DaemonError(f"docker daemon at {self._socket}: the archive was not loaded: {line['error']}")
@@ -125,7 +125,7 @@ class Daemon:
         try:
             return await read_body(answer, MAX_ANSWER_BYTES)
         except BadBody as error:
-            raise DaemonError(f"docker daemon at {self._socket}: it answers with {error}") from error
+            raise DaemonError(f"docker daemon at {self._socket}: it answered with {error}") from error
 
     @asynccontextmanager
     async def _answer(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
@@ -140,28 +140,28 @@ class Daemon:
 
 @asynccontextmanager
 async def open_daemon(socket: Path) -> AsyncIterator[Daemon]:
-    """The daemon at a socket, for the length of a block. Nothing is asked yet."""
+    """The daemon at a socket, for the length of a block. Sends no request."""
     transport = httpx.AsyncHTTPTransport(uds=str(socket))
     async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=ANSWER_WITHIN_S) as client:
         yield Daemon(socket, client)
 
 
 def _unreachable(socket: Path, error: httpx.TransportError) -> DaemonError:
-    """Why nothing came back from the socket, in words that say what to do."""
+    """Why there was no response, and what to do about it."""
     match _errno(error):
         case errno.ENOENT:
-            why = "there is no such socket: start docker, or name its socket by DOCKER_HOST=unix:///path"
+            why = "there is no such socket: start docker, or set DOCKER_HOST=unix:///path to its socket"
         case errno.EACCES | errno.EPERM:
             why = "permission denied: run this as root, or as a user in the group that owns the socket (docker)"
         case errno.ECONNREFUSED | errno.ENOTSOCK:
-            why = "nobody listens there: start docker, or name its socket by DOCKER_HOST=unix:///path"
+            why = "no process listens there: start docker, or set DOCKER_HOST=unix:///path to its socket"
         case _:
             why = f"the connection failed ({str(error) or type(error).__name__})"
     return DaemonError(f"docker daemon at {socket}: {why}")
 
 
 def _refused(status: int, content: bytes, socket: Path) -> DaemonError:
-    """What the daemon said instead of doing it."""
+    """The daemon's own message, or its status."""
     try:
         message = json.loads(content)["message"]
     except (ValueError, RecursionError, KeyError, TypeError):

@@ -1,7 +1,7 @@
-"""Deleting images: which tags go, what else goes with them, and whether they are really gone.
+"""Deletes images: chooses tags, finds the other tags that are deleted with them, and verifies the deletion.
 
-A registry deletes a manifest, and with it every tag that names it. So tags that somebody wants to keep are looked at
-before, and afterwards the registry is asked again.
+A registry deletes a manifest, and with it every tag that points to it. So the other tags are looked up before, and the
+registry is asked again afterwards.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from authproxy.images.endpoints import Missing
 from authproxy.images.repository import RegistryRepository
 from authproxy.registry_client.errors import RegistryClientError
 
-# Questions to one registry at the same time.
+# Concurrent requests to one registry.
 JOBS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class DatedTag:
-    """One tag: what it names, and when that was made, as far as it says."""
+    """A tag, the digest that it points to, and the date in that image, if any."""
 
     tag: str
     digest: Digest
@@ -30,7 +30,7 @@ class DatedTag:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """One manifest that is to go: the tags that were meant, and those that go with it."""
+    """One manifest to delete: the requested tags, and the other tags that are deleted with it (`shared`)."""
 
     digest: Digest
     tags: tuple[str, ...]
@@ -38,9 +38,9 @@ class Deletion:
 
 
 def choose_old(tagged: Collection[DatedTag], keep: int, before: dt.datetime | None) -> tuple[DatedTag, ...]:
-    """All but the `keep` newest, and of those what was made before a moment. What has no date is never chosen.
+    """All but the `keep` newest, and of these only those created before `before`. Tags without a date are not chosen.
 
-    With neither (`keep` 0, `before` None) all are chosen, those without a date too.
+    With neither rule (`keep` 0, `before` None) all are chosen, also those without a date.
     """
     if not keep and before is None:
         return tuple(tagged)
@@ -50,7 +50,7 @@ def choose_old(tagged: Collection[DatedTag], keep: int, before: dt.datetime | No
 
 
 def plan_deletions(wanted: Iterable[tuple[str | None, Digest]], all_tags: Mapping[str, Digest]) -> tuple[Deletion, ...]:
-    """What has to be deleted so that tags, or what has a digest and was named by it alone (None), are gone; in order.
+    """The deletions, in order, that remove `wanted`: tags with their digests, or None for an image given by digest.
 
     `all_tags`: every tag of the repository.
     """
@@ -66,7 +66,7 @@ def _plan(digest: Digest, tags: Sequence[str], all_tags: Mapping[str, Digest]) -
 
 
 async def resolve_tags(repository: RegistryRepository, tags: Sequence[str]) -> dict[str, Digest]:
-    """What each tag names. A tag that has gone meanwhile is left out. Raises RegistryClientError."""
+    """The digest of each tag, without tags that no longer exist. Raises RegistryClientError."""
     turns = asyncio.Semaphore(JOBS)
 
     async def find(tag: str) -> Digest | None:
@@ -80,7 +80,7 @@ async def resolve_tags(repository: RegistryRepository, tags: Sequence[str]) -> d
 async def read_dates(
     repository: RegistryRepository, tags: Mapping[str, Digest]
 ) -> tuple[tuple[DatedTag, ...], dict[Digest, str]]:
-    """The same with dates; each manifest is read once. Also which could not be read, and why: they have no date."""
+    """The tags with dates, and the errors of manifests that could not be read. Each manifest is read once."""
     turns = asyncio.Semaphore(JOBS)
     faults: dict[Digest, str] = {}
 
@@ -98,11 +98,11 @@ async def read_dates(
 
 
 async def delete(repository: RegistryRepository, deletion: Deletion) -> str | None:
-    """Delete, and look. Why it is not gone, in a sentence; None where it is. Raises RegistryClientError."""
+    """Delete and verify. Returns None, or a sentence if it still exists. Raises RegistryClientError."""
     await repository.delete(deletion.digest)
     if await repository.find_digest(deletion.digest) is not None:
-        return f"the registry said that {deletion.digest} is deleted, and still has it"
+        return f"the registry confirmed that {deletion.digest} is deleted, but still has it"
     left = await resolve_tags(repository, (*deletion.tags, *deletion.shared))
     if still := [tag for tag, digest in left.items() if digest == deletion.digest]:
-        return f"the registry has deleted {deletion.digest}, and still lists it as {', '.join(still)}"
+        return f"the registry has deleted {deletion.digest}, but still lists it as {', '.join(still)}"
     return None

@@ -1,4 +1,4 @@
-"""What an image is, for a person: its platforms, their layers and configuration, and when it was made."""
+"""Details of an image: its platforms, their layers and configuration, and when it was created."""
 
 import datetime as dt
 import json
@@ -11,13 +11,13 @@ from authproxy.images.endpoints import Missing, Source
 from authproxy.images.transfer import MAX_DEPTH
 from authproxy.oci.manifest import Descriptor, Manifest, Platform, platform_of_config
 
-# A configuration is a few KB; what is larger is an artifact's content.
+# A configuration has a few KB; anything larger is an artifact's content.
 MAX_CONFIG_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """An image for one platform, or an artifact, which has none."""
+    """An image for one platform, or an artifact without a platform."""
 
     manifest: Manifest
     platform: Platform | None
@@ -26,7 +26,7 @@ class Variant:
 
     @property
     def size(self) -> int:
-        """Bytes of configuration and layers, as they lie in the registry."""
+        """Bytes of configuration and layers, as stored in the registry."""
         return sum(blob.size for blob in self.manifest.blobs)
 
 
@@ -39,24 +39,24 @@ class Details:
 
     @property
     def size(self) -> int:
-        """Bytes of all variants together, what they share counted once."""
+        """Bytes of all variants together; shared blobs count once."""
         blobs = {blob.digest: blob.size for variant in self.variants for blob in variant.manifest.blobs}
         return sum(blobs.values())
 
     @property
     def platforms(self) -> tuple[str, ...]:
-        """In the order of the index. What says `unknown` is no image: BuildKit's attestations are listed so."""
+        """In the order of the index, without `unknown`, which BuildKit uses for attestations."""
         found = (variant.platform for variant in self.variants)
         return tuple(str(platform) for platform in found if platform is not None and platform.os != "unknown")
 
     @property
     def created(self) -> dt.datetime | None:
-        """When the newest of its variants was made, as they say themselves."""
+        """The newest creation date of its variants, as they state it."""
         return max((variant.created for variant in self.variants if variant.created is not None), default=None)
 
 
 async def read_details(source: Source, reference: str | Digest) -> Details:
-    """Read an image with all that belongs to it but its layers. Raises what the source raises."""
+    """Read an image with its children and configurations, but not its layers. Raises what the source raises."""
     root = await source.manifest(reference)
     found: list[Variant] = []
     for manifest, platform in await _images(source, root):
@@ -77,7 +77,7 @@ async def _images(source: Source, root: Manifest, depth: int = 0) -> Sequence[tu
     if not root.is_index:
         return [(root, None)]
     if depth > MAX_DEPTH:
-        raise Missing(f"index {root.digest} is {depth} indexes deep; at most {MAX_DEPTH} are read")
+        raise Missing(f"index {root.digest} is nested {depth} levels deep; at most {MAX_DEPTH} can be read")
     found: list[tuple[Manifest, Platform | None]] = []
     for child in root.children:
         try:
@@ -106,7 +106,7 @@ def _parse(content: bytes) -> Mapping[str, Any]:
 
 
 def _moment(text: object) -> dt.datetime | None:
-    """RFC 3339, as configurations have it. None for what is none, and for the year 1 that Go writes for none."""
+    """Parse RFC 3339, as in configurations. None if it is invalid, or the year 1, Go's value for no date."""
     try:
         moment = dt.datetime.fromisoformat(text if isinstance(text, str) else "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where images come from and go to: a registry's repository, an archive, memory. Whoever moves one knows only this."""
+"""The interfaces of a transfer: sources and destinations, such as a repository, an archive, memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,13 +9,13 @@ from authproxy.oci.manifest import Descriptor, Manifest
 
 
 class Missing(Exception):
-    """A source has no such manifest or blob: one sentence."""
+    """A source does not have a manifest or blob: one sentence."""
 
 
 class Interrupted(Exception):
-    """What was begun broke off, by no fault of its own, and may be tried again: one sentence.
+    """A transfer was interrupted, and may be tried again: one sentence.
 
-    `kept` bytes are at the destination, which takes the rest from there on.
+    The destination has kept `kept` bytes, and accepts the rest from there on.
     """
 
     def __init__(self, sentence: str, kept: int = 0) -> None:
@@ -24,37 +24,37 @@ class Interrupted(Exception):
 
 
 class Source(Protocol):
-    """Content that can be read. Manifests come with the digest compared; blobs are for the reader to compare."""
+    """Content that can be read. Verifies the digests of manifests; the reader verifies those of blobs."""
 
     async def manifest(self, reference: str | Digest) -> Manifest:
-        """A manifest by its digest, or by what this source calls it: a registry by a tag. Raises Missing."""
+        """A manifest by its digest, or by the source's own name: in a registry, a tag. Raises Missing."""
 
     def blob(self, descriptor: Descriptor, start: int = 0) -> AsyncIterator[bytes]:
-        """A blob's bytes from `start` on. Raises Missing with the first of them."""
+        """A blob's bytes from `start` on. Raises Missing at the first read."""
 
 
 class Destination(Protocol):
-    """Content that can be written. Everything may be put twice."""
+    """Content that can be written. Every put may be repeated."""
 
     async def has(self, descriptor: Descriptor) -> bool:
-        """Whether this blob or manifest is there."""
+        """Whether the destination has this blob or manifest."""
 
     async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int = 0) -> None:
-        """Take a blob, or its bytes from `start` on, as Interrupted said; there on return.
+        """Store a blob, or its bytes from `start` on, after an Interrupted. Complete on return.
 
-        Where `chunks` raises, it is not there. Raises Interrupted.
+        If `chunks` raises, the blob is not stored. Raises Interrupted.
         """
 
     async def put_manifest(self, manifest: Manifest, reference: str | None) -> None:
-        """Take a manifest whose blobs and children are there, and under a name where it gets one."""
+        """Store a manifest whose blobs and children exist, under a name if `reference` is given."""
 
 
 @runtime_checkable
 class MountingDestination(Protocol):
-    """A destination that can take a blob from a neighbour of its own without moving it."""
+    """A destination that can mount a blob from another repository without a transfer."""
 
     def lock(self, digest: Digest) -> asyncio.Lock:
-        """Held from the look for a blob until it is there: what several images share is moved for the first of them."""
+        """Held from the check for a blob until it is stored: a blob that several images share is transferred once."""
 
     async def mount(self, descriptor: Descriptor) -> bool:
-        """Have the blob that a neighbour holds. False where none does, or hands it out: then it has to be put."""
+        """Mount a blob from another repository. False if that is not possible: then it must be put."""

@@ -1,6 +1,6 @@
-"""What a registry holds: its repositories and their tags, page by page (OCI Distribution 1.1, "Listing Tags").
+"""Lists the repositories of a registry and their tags, page by page (OCI Distribution 1.1, "Listing Tags").
 
-The catalog is Docker's (Registry HTTP API V2, "Catalog"), which OCI leaves out and all registries of one's own have.
+The catalog is Docker's (Registry HTTP API V2, "Catalog"). OCI does not have it; all self-hosted registries do.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -15,30 +15,30 @@ from authproxy.reference import parse_repository, parse_tag
 from authproxy.registry_client.client import RegistryClient
 from authproxy.registry_client.errors import RegistryClientError, refused
 
-# Entries that are asked for at a time; registries that give fewer say where to go on.
+# Entries per page; registries that give fewer link to the next page.
 PAGE = 500
 OK, NOT_FOUND = 200, 404
 
-# Characters of an invalid name that an error shows.
+# Characters of an invalid name in an error.
 MAX_SHOWN = 100
 
 
 async def repositories(registry: RegistryClient) -> AsyncIterator[str]:
-    """The names of a registry, in its order. Raises RegistryClientError.
+    """The repositories of a registry, in its order. Raises RegistryClientError.
 
     ghcr.io and Docker Hub list none.
     """
     what = f"{registry.host}: its catalog"
-    hint = f"; where a registry does not list its repositories, name one: {registry.host}/REPOSITORY"
+    hint = f"; if a registry does not list its repositories, name one: {registry.host}/REPOSITORY"
     async for names in _pages(registry, f"/v2/_catalog?n={PAGE}", (CATALOG,), "repositories", what, hint=hint):
         for name in names:
             yield name
 
 
 async def find_repositories(registry: RegistryClient, pattern: str | None) -> AsyncIterator[str]:
-    """Those that have what a pattern may mean: just the one that it names, where only the tag is open.
+    """The repositories that may match a pattern: only one if the pattern names it, and leaves only the tag open.
 
-    So registries that list no repositories can be asked for one. Raises RegistryClientError.
+    This works with registries that do not list their repositories. Raises RegistryClientError.
     """
     repository = (pattern or "").rpartition(":")[0]
     if repository and not is_pattern(repository):
@@ -56,16 +56,16 @@ async def tags(registry: RegistryClient, repository: str) -> AsyncIterator[str]:
 
 
 async def tag_pages(registry: RegistryClient, repository: str, *, may_be_missing: bool) -> AsyncIterator[list[str]]:
-    """The same page by page, empty ones left out. Raises RegistryClientError.
+    """The tags page by page, without empty pages. Raises RegistryClientError.
 
-    `may_be_missing`: that there is no such repository is no fault, as of one that is deleted while it is listed. A name
-    out of a catalog may be anything; so may a tag, and those that are valid come before the fault is raised.
+    `may_be_missing`: a missing repository is not an error; it may have been deleted since the catalog was read.
+    Names and tags in a list may be invalid; valid tags are returned before the error is raised.
     """
     try:
         path = f"/v2/{parse_repository(repository)}/tags/list"
     except NameInvalid as error:
         raise RegistryClientError(
-            f"{registry.host}: {repository[:MAX_SHOWN]!r} is no name of a repository: {error}"
+            f"{registry.host}: {repository[:MAX_SHOWN]!r} is not a repository name: {error}"
         ) from None
     what = f"{registry.host}/{repository}: its tags"
     needs = (pull(repository),)
@@ -74,7 +74,7 @@ async def tag_pages(registry: RegistryClient, repository: str, *, may_be_missing
         if tags:
             yield tags
         if invalid is not None:
-            raise RegistryClientError(f"{what}: {invalid[:MAX_SHOWN]!r} is no tag")
+            raise RegistryClientError(f"{what}: {invalid[:MAX_SHOWN]!r} is not a tag")
 
 
 async def _pages(
@@ -112,7 +112,7 @@ def _names(answer: httpx.Response, key: str, what: str) -> Sequence[str]:
         body: Any = answer.json()
         names = body[key] or ()
     except (ValueError, RecursionError, LookupError, TypeError):
-        raise RegistryClientError(f"{what}: the answer is no list of names") from None
+        raise RegistryClientError(f"{what}: the response is not a list of names") from None
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise RegistryClientError(f"{what}: the answer is no list of names")
+        raise RegistryClientError(f"{what}: the response is not a list of names")
     return names

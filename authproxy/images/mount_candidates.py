@@ -1,4 +1,4 @@
-"""Where in one registry blobs are known to be, so that a repository beside gets them without a transfer."""
+"""Which repositories of a registry have which blobs, so that others can mount them without a transfer."""
 
 import asyncio
 from collections import defaultdict
@@ -7,18 +7,18 @@ from authproxy.digest import Digest
 
 
 class MountCandidates:
-    """What the images of one command have taught about a registry's repositories."""
+    """Repositories of one registry by the blobs that they have, learned during one command."""
 
     def __init__(self) -> None:
         self._places: dict[Digest, str] = {}
         self._locks: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def learn(self, digest: Digest, repository: str) -> None:
-        """A repository has a blob."""
+        """Record that a repository has a blob."""
         self._places.setdefault(digest, repository)
 
     def find(self, digest: Digest) -> str | None:
-        """A repository that has it."""
+        """A repository that has the blob, if known."""
         return self._places.get(digest)
 
     def lock(self, digest: Digest) -> asyncio.Lock:

@@ -1,4 +1,4 @@
-"""Names of images on a command line: patterns as in a shell, and what an image is called at its destination."""
+"""Names of images on a command line: patterns as in a shell, and names at a destination."""
 
 from fnmatch import fnmatchcase
 
@@ -9,22 +9,22 @@ _WILD = "*?["
 
 
 def is_pattern(text: str) -> bool:
-    """Whether a text means more than one name. The brackets of an IPv6 host are none of a pattern."""
+    """Whether a text is a pattern. Brackets around an IPv6 host do not count."""
     return any(char in split_host(text)[1] for char in _WILD)
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a pattern means a name with a tag.
+    """Whether a pattern matches a name with a tag.
 
-    `*`, `?` and `[…]` match slashes too; a pattern without a tag means every tag.
+    `*`, `?` and `[…]` match slashes too; a pattern without a tag matches every tag.
     """
     return fnmatchcase(name, pattern) or fnmatchcase(name.rpartition(":")[0], pattern)
 
 
-def name_below(name: str, place: str) -> str:
-    """The name below a place, `host[:port][/prefix]`: a registry in the name is replaced, and a tag is always there.
+def name_below(name: str, prefix: str) -> str:
+    """The name below a prefix, `host[:port][/prefix]`: without the name's own registry, always with a tag.
 
-    `docker.io/library/app`, and `app`, are `place/app:latest`; `ghcr.io/team/app:v1` is `place/team/app:v1`.
+    `docker.io/library/app` and `app` become `prefix/app:latest`; `ghcr.io/team/app:v1` becomes `prefix/team/app:v1`.
     """
     host, rest = split_host(name)
     if host == DOCKER_HUB:
@@ -32,23 +32,23 @@ def name_below(name: str, place: str) -> str:
     tagged = rest.partition("@")[0]
     if ":" not in tagged.rpartition("/")[2]:
         tagged = f"{tagged}:{DEFAULT_TAG}"
-    return f"{place.rstrip('/')}/{tagged}"
+    return f"{prefix.rstrip('/')}/{tagged}"
 
 
 def is_prefix(destination: str) -> bool:
-    """Whether a destination is where names go below: a registry alone, or what ends with a slash."""
+    """Whether images keep their names below a destination: it is a registry, or ends with a slash."""
     return destination.endswith("/") or "/" not in destination
 
 
-def names_below(image: ArchivedImage, place: str) -> tuple[str, ...]:
-    """What an image is called below a place, each name once. Empty where the archive gives no repository."""
-    return tuple(dict.fromkeys(name_below(name, place) for name in image.names))
+def names_below(image: ArchivedImage, prefix: str) -> tuple[str, ...]:
+    """The names of an image below a prefix, each once. Empty if the archive gives no repository."""
+    return tuple(dict.fromkeys(name_below(name, prefix) for name in image.names))
 
 
 def name_in_repository(image: ArchivedImage, destination: str) -> str:
-    """What an image is called in one repository, `host/repository[:tag]`.
+    """The name of an image in one repository, `host/repository[:tag]`.
 
-    Without a tag there it keeps its own, where it has just one, and is `latest` otherwise.
+    Without a tag there, the image keeps its own tag if it has exactly one, and gets `latest` otherwise.
     """
     if ":" in destination.rpartition("/")[2]:
         return destination

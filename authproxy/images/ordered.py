@@ -1,4 +1,4 @@
-"""Work on several things at once, with results in the order of the things."""
+"""Concurrent work on items, with results in the order of the items."""
 
 import asyncio
 from collections import deque
@@ -12,10 +12,10 @@ Result = TypeVar("Result")
 async def in_order(
     things: AsyncIterator[Thing], work: Callable[[Thing], Awaitable[Result]], *, at_once: int
 ) -> AsyncIterator[tuple[Thing, "asyncio.Future[Result]"]]:
-    """Each thing with its work, which has ended, well or not; at most so many are under way.
+    """Yields (item, finished future) in input order with at most `at_once` tasks running.
 
-    What is under way when the loop is left is cancelled. A fault of `things` is raised when what came before it has
-    been handed out.
+    Pending tasks are cancelled if the loop is left early. An error of `things` is raised after the results of the items
+    before it.
     """
     ahead: deque[tuple[Thing, asyncio.Future[Result]]] = deque()
     fault: Exception | None = None
@@ -27,7 +27,7 @@ async def in_order(
                     thing = await anext(things)
                 except StopAsyncIteration:
                     ends = True
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is raised below
+                except Exception as error:  # noqa: BLE001 - any error is raised below
                     ends, fault = True, error
                 else:
                     ahead.append((thing, asyncio.ensure_future(work(thing))))

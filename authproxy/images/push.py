@@ -1,4 +1,4 @@
-"""Images out of archives and out of the local daemon, pushed under the names that they get; what is there is left."""
+"""Pushes images of archives and of the local daemon to a registry; skips what the registry has."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -22,18 +22,18 @@ from authproxy.registry_client.errors import RegistryClientError
 
 
 class Repository(Source, Destination, Protocol):
-    """A repository of a registry: a source and a destination at once."""
+    """A repository of a registry: both a source and a destination."""
 
     def learn(self, manifest: Manifest) -> None:
-        """It has this image, so that others can have its blobs from there."""
+        """Record that it has this image, so that others can mount its blobs."""
 
 
-# Where an image's name leads: the repository, and the tag in it.
+# Finds the repository and the tag of an image's name.
 Locate = Callable[[str], Awaitable[tuple[Repository, str]]]
 
 
 class PushOutcome(StrEnum):
-    """What became of a name."""
+    """The result for a name."""
 
     PUSHED = "pushed"
     THERE = "already there"
@@ -42,31 +42,31 @@ class PushOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """One name: what became of it, under which digest, and how many bytes of blobs went over the line for it."""
+    """The result for one name. `moved_bytes`: bytes of blobs that were transferred for it."""
 
     name: str
     outcome: PushOutcome
-    digest: Digest | None = None  # None where it is only planned: packing its layers would tell
+    digest: Digest | None = None  # None in a dry run: its layers are not compressed
     moved_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Something that was not pushed, by its name or its file, and why."""
+    """An image or file that was not pushed, and why."""
 
     what: str
     why: str
 
 
-# What ends one image and not the rest.
+# Errors that end one image, but not the command.
 FAULTS = (ArchiveError, Interrupted, Missing, TransferError, RegistryClientError)
 
 
 @dataclass(frozen=True, slots=True)
 class Pusher:
-    """Pushes to wherever names lead, below or as `destination`: `host[:port][/prefix/]` or `host/repository[:tag]`.
+    """Pushes images below a prefix, `host[:port][/prefix/]`, or to one name, `host/repository[:tag]`.
 
-    What it does and what it would do, where `is_dry`, are the same code.
+    With `is_dry` it takes the same steps, but writes nothing.
     """
 
     destination: str
@@ -76,7 +76,7 @@ class Pusher:
     progress: Progress
 
     async def push_archives(self, paths: Sequence[Path]) -> AsyncIterator[Pushed | Failed]:
-        """Push all images of archives, and of folders of archives."""
+        """Push all images of archives and of folders of archives."""
         known: LayerCache = {}
         for path in paths:
             try:
@@ -97,22 +97,20 @@ class Pusher:
     def _refuse_several(self, file: Path, count: int) -> None:
         if count > 1 and not is_prefix(self.destination):
             raise ArchiveError(
-                file, f"{self.destination} is one repository, for one image: end it with / to keep the images' names"
+                file, f"{self.destination} is a repository for one image: end it with / to keep the images' names"
             )
 
     async def push_local(self, daemon: Daemon, patterns: Sequence[str]) -> AsyncIterator[Pushed | Failed]:
-        """Push what the local daemon holds, by patterns of names; what is there is not even asked of it.
+        """Push images of the local daemon whose names match a pattern. Does not export what the registry has.
 
         Raises DaemonError.
         """
         chosen = choose(await daemon.images(), patterns)
         if not chosen:
-            what = f"no image of such a name: {' '.join(patterns)}" if patterns else "no image that has a name"
-            yield Failed("docker", f"the docker daemon holds {what}")
+            what = f"no image that matches {' '.join(patterns)}" if patterns else "no image with a name"
+            yield Failed("docker", f"the docker daemon has {what}")
         if not is_prefix(self.destination) and sum(len(image.names) for image in chosen) > 1:
-            yield Failed(
-                self.destination, "it is one repository, for one image: end it with / to keep the images' names"
-            )
+            yield Failed(self.destination, "it is a repository for one image: end it with / to keep the images' names")
             return
         known: LayerCache = {}
         for image in chosen:
@@ -135,7 +133,7 @@ class Pusher:
             try:
                 await daemon.export(names, file)
             except OSError as error:
-                why = f"cannot be exported to {gettempdir()}: {error.strerror}; TMPDIR names another"
+                why = f"cannot be exported to {gettempdir()}: {error.strerror}; set TMPDIR to use another folder"
                 yield Failed(", ".join(names), why)
                 return
             try:
@@ -150,7 +148,7 @@ class Pusher:
         targets = self._target(image)
         if not targets:
             where = f"{self.destination.rstrip('/')}/REPOSITORY:{image.tags[0] if image.tags else 'TAG'}"
-            yield Failed(str(archive.path), f"the archive gives {image.identity} no repository: push it as {where}")
+            yield Failed(str(archive.path), f"the archive has no repository for {image.identity}: push it as {where}")
         for name in targets:
             try:
                 yield await self._before(name, image.identity) or await self._push(archive, image, name)
@@ -163,7 +161,7 @@ class Pusher:
         return (name_in_repository(image, self.destination),)
 
     async def _before(self, name: str, identity: Digest) -> Pushed | Failed | None:
-        """What is to be said of a name without a push. None where the push is to be done."""
+        """The result for a name that needs no push; None if it must be pushed."""
         try:
             repository, tag = await self.locate(name)
             digest = await find_same(repository, tag, identity)
@@ -181,10 +179,10 @@ class Pusher:
 
 
 async def find_same(repository: Repository, tag: str, identity: Digest) -> Digest | None:
-    """The digest of the image that has this tag, where it is the one with this identity.
+    """The digest of the image with this tag, if it has this identity.
 
-    The identity is a manifest's digest or a configuration's: a configuration names its layers' plain content, so an
-    image that somebody else has packed is the same one.
+    The identity is the digest of a manifest or of a configuration. A configuration contains the digests of its layers'
+    plain tars, so an image that another client has compressed differently is the same.
     """
     try:
         manifest = await repository.manifest(tag)

@@ -1,8 +1,8 @@
-"""What belongs to an image without being part of it: signatures, SBOMs, attestations.
+"""Finds the referrers of an image: signatures, SBOMs, attestations.
 
 OCI Distribution 1.1 has referrers, manifests whose `subject` is the image; the registry lists them, or a tag does
-("Referrers Tag Schema"). cosign keeps manifests of its own beside an image, under tags that begin with its digest:
-`sha256-<hex>.sig`, `.att`, `.sbom`. See docs/decisions/0054-copy-referrers-along.md.
+("Referrers Tag Schema"). cosign stores manifests under tags that begin with the image's digest: `sha256-<hex>.sig`,
+`.att`, `.sbom`. See docs/decisions/0054-copy-referrers-along.md.
 """
 
 import asyncio
@@ -17,37 +17,37 @@ from authproxy.images.transfer import TransferError
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.oci.media_types import OCI_INDEX
 
-# Of one image: a signature of an attestation of an SBOM is three deep, and a tool signs a release once or twice.
+# Per image: a signature of an attestation of an SBOM is three levels deep, and a tool signs a release once or twice.
 MAX_DEPTH = 8
 MAX_REFERRERS = 1000
 
-# All of them are held until they are copied. One has some kilobytes; a registry may send 16 MiB for each.
+# All are held in memory until they are copied. One has a few kilobytes; a registry may send 16 MiB.
 MAX_BYTES = 64 << 20
 
-# Tags of a repository that begin with a digest: three for each of 80,000 images. A registry may list them without end.
+# Tags of a repository that begin with a digest: three for each of 80,000 images. A registry may list them endlessly.
 MAX_DIGEST_TAGS = 250_000
 
-# Questions about one image at the same time.
+# Concurrent requests for one image.
 JOBS = 4
 
-# OCI Distribution 1.1, "Referrers Tag Schema": of a digest's hex, no more letters than these.
+# OCI Distribution 1.1, "Referrers Tag Schema": at most these characters of a digest's hex.
 MAX_TAG_HEX = 64
 _ALGORITHMS = ("sha256-", "sha512-")
 
 
 class ReferrersSource(Protocol):
-    """A repository that says what refers to its manifests."""
+    """A repository that lists the referrers of its manifests."""
 
     async def manifest(self, reference: str | Digest) -> Manifest:
         """By a digest or a tag. Raises Missing."""
 
     async def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
-        """What refers to a manifest."""
+        """The referrers of a manifest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """One manifest that belongs to `subject`; `tag` is where cosign keeps it, None for a referrer."""
+    """A manifest attached to `subject`; `tag` is cosign's tag for it, None for a referrer."""
 
     manifest: Manifest
     subject: Digest
@@ -55,7 +55,7 @@ class Attached:
 
 
 def referrers_tag(digest: Digest) -> str:
-    """The tag that lists the referrers of a manifest, where the registry doesn't."""
+    """The tag that lists the referrers of a manifest if the registry doesn't."""
     return f"{digest.algorithm}-{digest.hex[:MAX_TAG_HEX]}"
 
 
@@ -66,16 +66,14 @@ async def digest_tags(tags: AsyncIterable[str]) -> frozenset[str]:
         if tag.startswith(_ALGORITHMS):
             found.add(tag)
         if len(found) > MAX_DIGEST_TAGS:
-            raise TransferError(
-                f"more than {MAX_DIGEST_TAGS} tags that begin with a digest; --no-referrers leaves them"
-            )
+            raise TransferError(f"more than {MAX_DIGEST_TAGS} tags that begin with a digest; --no-referrers skips them")
     return frozenset(found)
 
 
 def with_referrer(before: Manifest | None, manifest: Manifest) -> bytes | None:
-    """The content of a list of referrers with one more; None where it has that one already.
+    """The content of a list of referrers with one more; None if it contains that one already.
 
-    What others have written into it stays as it is. OCI Distribution 1.1, "Pushing Manifests with Subject".
+    Existing entries stay unchanged. OCI Distribution 1.1, "Pushing Manifests with Subject".
     """
     listed: list[Any] = [] if before is None else json.loads(before.content).get("manifests") or []
     if before is not None and any(child.digest == manifest.digest for child in before.children):
@@ -93,9 +91,9 @@ def with_referrer(before: Manifest | None, manifest: Manifest) -> bytes | None:
 async def find_attached(
     source: ReferrersSource, subjects: Iterable[Digest], tags: Collection[str]
 ) -> tuple[Attached, ...]:
-    """All that belongs to some manifests, and to that in turn; each after what it belongs to.
+    """Everything attached to some manifests, and to these in turn; each after its subject.
 
-    `tags`: the repository's, as `digest_tags` has them. Raises TransferError where there is no end to it, and what the
+    `tags`: the repository's, from `digest_tags`. Raises TransferError if there are too many or too deep, and what the
     source raises.
     """
     found: dict[tuple[Digest, str | None], Attached] = {}
@@ -110,12 +108,12 @@ async def find_attached(
             if one.manifest.digest not in seen:
                 following[one.manifest.digest] = None
         if len(found) > MAX_REFERRERS:
-            raise TransferError(f"more than {MAX_REFERRERS} manifests refer to it; --no-referrers leaves them")
+            raise TransferError(f"more than {MAX_REFERRERS} manifests refer to it; --no-referrers skips them")
         if not following:
             return tuple(found.values())
         seen |= following.keys()
         level = tuple(following)
-    raise TransferError(f"its referrers have referrers, more than {MAX_DEPTH} deep; --no-referrers leaves them")
+    raise TransferError(f"its referrers have referrers, more than {MAX_DEPTH} levels deep; --no-referrers skips them")
 
 
 @dataclass(slots=True)
@@ -126,21 +124,19 @@ class _Finder:
     held_bytes: int = 0
 
     async def find(self, digest: Digest) -> list[Attached]:
-        """What belongs to one manifest. Raises TransferError."""
+        """The manifests attached to one. Raises TransferError."""
         async with self.turns:
             tag = referrers_tag(digest)
             listed = [descriptor.digest for descriptor in await self.source.referrers(digest)]
             if tag in self.tags:  # written by a client before the registry listed referrers
                 listed += [child.digest for child in (await self.source.manifest(tag)).children]
             if len(listed) > MAX_REFERRERS:
-                raise TransferError(
-                    f"more than {MAX_REFERRERS} manifests refer to {digest}; --no-referrers leaves them"
-                )
+                raise TransferError(f"more than {MAX_REFERRERS} manifests refer to {digest}; --no-referrers skips them")
             found = []
             for one in dict.fromkeys(listed):
                 try:
                     manifest = await self._read(one)
-                except Missing:  # lists under tags go on naming what was deleted
+                except Missing:  # lists under tags keep naming deleted manifests
                     continue
                 if manifest.subject is not None and manifest.subject.digest == digest:
                     found.append(Attached(manifest, digest))
@@ -151,5 +147,5 @@ class _Finder:
         manifest = await self.source.manifest(reference)
         self.held_bytes += len(manifest.content)
         if self.held_bytes > MAX_BYTES:
-            raise TransferError(f"its referrers take more than {MAX_BYTES >> 20} MiB; --no-referrers leaves them")
+            raise TransferError(f"its referrers take more than {MAX_BYTES >> 20} MiB; --no-referrers skips them")
         return manifest

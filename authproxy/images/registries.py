@@ -1,4 +1,4 @@
-"""The registries that a command speaks with, each opened once, with the stored login or the one that was given."""
+"""The registries of a command, each opened once, with the given or the stored login."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from authproxy.registry_client.trust import Trust
 
 
 class Registries:
-    """Repositories by names of images. Closes what it opened at the end of its block.
+    """Repositories by names of images. Closes all registries at the end of its block.
 
-    `login` is for the registry `login_host` and for no other; without it stored ones are used.
+    `login` is for the registry `login_host` only; other registries use stored logins.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Registries:
     async def to_push(self, text: str, origin: ImageName | None = None) -> tuple[RegistryRepository, str]:
         """The repository of a name, to write to, and the tag. Raises RegistryClientError, also for an invalid name.
 
-        `origin` is where the image comes from: in the same registry its blobs can be mounted.
+        `origin` is the source of the image: within the same registry its blobs can be mounted.
         """
         try:
             name = parse_image_name(text)

@@ -26,17 +26,17 @@ _ACCEPTED = {"Accept": ", ".join(MANIFESTS)}
 SUBJECT = "oci-subject"
 _UNKNOWN_PATH = frozenset({NOT_FOUND, NOT_ALLOWED, 501})
 
-# A blob that breaks off is gone on with where it was, so often without a byte in between.
+# An interrupted download resumes; it may be interrupted this often without a byte in between.
 RESUMES = 5
 
-# Referrers of one manifest that are listed. A registry may name pages without end, each with a hundred thousand.
+# Referrers of one manifest. A registry may link pages endlessly, each with a hundred thousand.
 MAX_LISTED = 10_000
 
 
 class RegistryRepository:
-    """Images of one repository, to be read, and with `neighbours` written too. Every method raises RegistryClientError.
+    """Images of one repository, to read, and with `candidates` to write. Every method raises RegistryClientError.
 
-    `origin` is a repository of the same registry that may have what nobody knows a place of.
+    `origin` is a repository of the same registry that may have blobs for which no candidate is known.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class RegistryRepository:
         self._registry = registry
         self._repository = repository
         self._place = f"{registry.host}/{repository}"
-        # Which token is asked for: all tokens of a repository are for the same, so that one is enough.
+        # All requests to a repository ask for the same access, so that one token is enough.
         self._needs = (pull(repository),) if candidates is None else (pull(repository), push(repository))
         self._deletes = (*self._needs, delete(repository))
         self._candidates = candidates or MountCandidates()
         self._origin = origin
-        self._uploads: dict[Digest, Upload] = {}  # that were begun and are gone on with
+        self._uploads: dict[Digest, Upload] = {}  # open ones, to be resumed
 
     async def manifest(self, reference: str | Digest) -> Manifest:
         """See Source: by a tag or a digest."""
@@ -77,7 +77,7 @@ class RegistryRepository:
             raise RegistryClientError(f"{what}: {error}") from error
 
     async def blob(self, descriptor: Descriptor, start: int = 0) -> AsyncIterator[bytes]:
-        """See Source: gone on with where it broke off."""
+        """See Source: resumes after an interruption."""
         what = self._name(descriptor.digest)
         url = await self._url(f"blobs/{descriptor.digest}")
         broken = 0
@@ -87,7 +87,7 @@ class RegistryRepository:
             async with self._registry.streamed("GET", url, self._needs, headers=headers) as answer:
                 if answer.status_code not in (OK, PARTIAL):
                     raise await _blob_fault(answer, what)
-                # Who does not know ranges sends all of it.
+                # A registry without support for ranges sends everything.
                 skipped = start if answer.status_code == OK else 0
                 try:
                     async for piece in answer.aiter_raw():
@@ -95,19 +95,19 @@ class RegistryRepository:
                         start += len(useful)
                         if start > descriptor.size:
                             raise RegistryClientError(
-                                f"{what}: more than the {descriptor.size} bytes of its manifest came"
+                                f"{what}: the registry sent more than the {descriptor.size} bytes in its manifest"
                             )
                         if useful:
                             yield useful
                 except httpx.TransportError as error:
                     why = str(error)
                 else:
-                    why = "that was all that came"
+                    why = "the response ended early"
             if start >= descriptor.size:
                 return
             broken = 1 if start > before else broken + 1
             if broken > RESUMES:
-                raise RegistryClientError(f"{what}: it broke off at {start} of {descriptor.size} bytes: {why}")
+                raise RegistryClientError(f"{what}: interrupted at {start} of {descriptor.size} bytes: {why}")
             await asyncio.sleep(pause_s(broken, None))
 
     async def has(self, descriptor: Descriptor) -> bool:
@@ -115,7 +115,7 @@ class RegistryRepository:
         kind = "manifests" if descriptor.media_type in MANIFESTS else "blobs"
         url = await self._url(f"{kind}/{descriptor.digest}")
         answer = await self._registry.ask("HEAD", url, self._needs, headers={"Accept": descriptor.media_type})
-        # Storage that a registry sends us to may let nobody but readers in; who cannot tell is sent the blob.
+        # Storage that a registry redirects to may reject HEAD: then the blob is sent.
         is_elsewhere = answer.status_code == FORBIDDEN and answer.url.host != url.host
         if answer.status_code not in {OK, NOT_FOUND} and not is_elsewhere:
             raise refused(answer, self._name(descriptor.digest))
@@ -124,7 +124,7 @@ class RegistryRepository:
         return answer.status_code == OK
 
     def learn(self, manifest: Manifest) -> None:
-        """It has this image: what that names can be mounted from here. Of an index only the children could tell."""
+        """Record that it has this image: its blobs can be mounted from here. An index itself names no blobs."""
         for blob in manifest.blobs:
             self._candidates.learn(blob.digest, self._repository)
 
@@ -142,7 +142,7 @@ class RegistryRepository:
         answer = await self._registry.ask("POST", url, (*self._needs, pull(origin)))
         if is_mounted(answer):
             return True
-        # What stands in its place is an upload, which is gone on with.
+        # The registry opened an upload instead, which `put_blob` continues.
         upload = open_upload(self._registry, self._needs, answer, self._name(descriptor.digest))
         if upload is not None:
             self._uploads[descriptor.digest] = upload
@@ -166,7 +166,7 @@ class RegistryRepository:
         self._candidates.learn(descriptor.digest, self._repository)
 
     async def give_up(self, descriptor: Descriptor) -> None:
-        """End the upload that was begun for a blob, if one was."""
+        """Cancel the open upload of a blob, if any."""
         upload = self._uploads.pop(descriptor.digest, None)
         if upload is not None:
             await upload.cancel()
@@ -180,12 +180,12 @@ class RegistryRepository:
         )
         if answer.status_code != CREATED:
             raise refused(answer, self._name(reference or manifest.digest))
-        # OCI Distribution 1.1, "Pushing Manifests with Subject": without this header the client keeps the list.
+        # OCI Distribution 1.1, "Pushing Manifests with Subject": without this header the client maintains the list.
         if manifest.subject is not None and SUBJECT not in answer.headers:
             await self._list_referrer(manifest, manifest.subject.digest)
 
     async def _list_referrer(self, manifest: Manifest, subject: Digest) -> None:
-        """Have the tag that lists the referrers of a manifest name this one too: "Referrers Tag Schema"."""
+        """Add a referrer to the tag that lists those of `subject`: "Referrers Tag Schema"."""
         tag = referrers_tag(subject)
         async with self._candidates.lock(subject):
             try:
@@ -194,14 +194,14 @@ class RegistryRepository:
                 before = None
             if before is not None and not before.is_index:
                 raise RegistryClientError(
-                    f"{self._name(tag)} should list referrers, but is another kind: {before.media_type}"
+                    f"{self._name(tag)} should list referrers, but is not an index: {before.media_type}"
                 )
             content = with_referrer(before, manifest)
             if content is not None:
                 await self.put_manifest(Manifest.read(content, OCI_INDEX), tag)
 
     async def find_digest(self, reference: str | Digest) -> Digest | None:
-        """The digest of what a tag or a digest names here. None where there is no such manifest."""
+        """The digest of the manifest with this tag or digest, if any."""
         url = await self._url(f"manifests/{reference}")
         answer = await self._registry.ask("HEAD", url, self._needs, headers=_ACCEPTED)
         if answer.status_code == NOT_FOUND:
@@ -210,17 +210,17 @@ class RegistryRepository:
             raise refused(answer, self._name(reference))
         try:
             return parse_digest(answer.headers.get("docker-content-digest", ""))
-        except DigestInvalid:  # a registry that leaves the header out: the content tells
+        except DigestInvalid:  # a registry that omits the header: hash the content
             return (await self.manifest(reference)).digest
 
     async def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
-        """What refers to a manifest (OCI Distribution 1.1, "Listing Referrers"); none where no registry tells."""
+        """The referrers of a manifest: OCI Distribution 1.1, "Listing Referrers"."""
         found: list[Descriptor] = []
         async for answer in self._registry.pages(
             await self._url(f"referrers/{digest}"), self._needs, self._name(digest)
         ):
             is_page = answer.headers.get("content-type", "").startswith("text/")
-            # Registries before OCI 1.1 keep a tag in its place; some answer paths that they don't know with a page.
+            # Registries before OCI 1.1 have a tag instead; some answer unknown paths with a web page.
             if answer.status_code in _UNKNOWN_PATH or is_page:
                 return await self._tagged_referrers(digest)
             if answer.status_code != OK:
@@ -234,15 +234,15 @@ class RegistryRepository:
         return tuple(found)
 
     async def delete(self, digest: Digest) -> None:
-        """Delete a manifest, and with it every tag that names it (OCI Distribution 1.1, "Deleting manifests").
+        """Delete a manifest, and with it every tag that points to it (OCI Distribution 1.1, "Deleting manifests").
 
-        What is gone already is no fault: an answer may have been lost.
+        404 counts as success: an earlier response may have been lost.
         """
         what = self._name(digest)
         answer = await self._registry.ask("DELETE", await self._url(f"manifests/{digest}"), self._deletes)
         if answer.status_code == NOT_ALLOWED:
             raise RegistryClientError(
-                f"{what}: the registry deletes nothing (CNCF Distribution and authproxy: storage.delete.enabled)",
+                f"{what}: the registry does not allow deletion (CNCF Distribution, authproxy: storage.delete.enabled)",
                 answer.status_code,
             )
         if answer.status_code not in {OK, ACCEPTED, NO_CONTENT, NOT_FOUND}:

@@ -1,4 +1,4 @@
-"""One image from a source to a destination: push, pull and copy are this with different ends."""
+"""Transfers one image from a source to a destination: push, pull and copy differ only in these."""
 
 import asyncio
 from collections import deque
@@ -12,31 +12,31 @@ from authproxy.digest import Digest, Hasher, new_hasher
 from authproxy.images.endpoints import Destination, Interrupted, MountingDestination, Source
 from authproxy.oci.manifest import Descriptor, Manifest, Platform
 
-# Blobs at the same time. A registry's disk and the line are busy with fewer; small layers wait for answers.
+# Concurrent blobs. Fewer would keep disk and network busy; small layers mostly wait for responses.
 JOBS = 4
 
-# Indexes in an index: BuildKit writes none, and other tools one.
+# Nested indexes: BuildKit writes none, other tools one level.
 MAX_DEPTH = 8
 
-# Manifests of one image that are held at once: registries take 4 MiB for each, and most have a few KB.
+# Manifests of one image in memory: registries accept 4 MiB for each; most have a few KB.
 MAX_MANIFEST_BYTES = 256 << 20
 
-# A blob is sent so often without getting further before it is given up, with a pause that doubles.
+# Attempts to send a blob without progress; the pause between them doubles.
 ATTEMPTS = 5
 FIRST_PAUSE_S = 0.5
 
-# How far apart the places are from which a blob that broke off can be read again.
+# Distance between the offsets from which an interrupted blob can be read again.
 MARK_BYTES = 16 << 20
 
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 
 class TransferError(Exception):
-    """An image that cannot be moved as it is: one sentence."""
+    """An image cannot be transferred: one sentence."""
 
 
 class BlobOutcome(StrEnum):
-    """What became of a blob."""
+    """The result for a blob."""
 
     MOVED = "moved"
     THERE = "already there"
@@ -44,20 +44,20 @@ class BlobOutcome(StrEnum):
 
 
 class Progress(Protocol):
-    """Who is told while an image moves. Called on the event loop; returns at once."""
+    """Receives the progress of a transfer. Called on the event loop; must return at once."""
 
     def begin(self, blob: Descriptor) -> None:
-        """A blob's turn has come, perhaps again from its beginning."""
+        """The transfer of a blob starts, or starts again."""
 
     def advance(self, blob: Descriptor, count: int) -> None:
-        """So many more bytes of it have been handed on."""
+        """`count` more bytes were read."""
 
     def end(self, blob: Descriptor, outcome: BlobOutcome) -> None:
-        """It is at the destination."""
+        """The destination has the blob."""
 
 
 class NoProgress:
-    """Tells nobody."""
+    """Ignores all progress."""
 
     def begin(self, blob: Descriptor) -> None:
         """See Progress."""
@@ -71,15 +71,15 @@ class NoProgress:
 
 @dataclass(frozen=True, slots=True)
 class TransferResult:
-    """What has been done: the manifest that got the name, and each blob with what became of it."""
+    """The manifest that got the name, and the outcome of each blob."""
 
     manifest: Manifest
     blobs: dict[Descriptor, BlobOutcome]
-    manifests: tuple[Manifest, ...] = ()  # it and its children
+    manifests: tuple[Manifest, ...] = ()  # the manifest and its children
 
     @property
     def moved_bytes(self) -> int:
-        """Bytes of the blobs that went from the one to the other."""
+        """Bytes of the transferred blobs."""
         return sum(blob.size for blob, outcome in self.blobs.items() if outcome is BlobOutcome.MOVED)
 
 
@@ -93,12 +93,12 @@ async def transfer_image(
     progress: Progress | None = None,
     sleep: Sleep = asyncio.sleep,
 ) -> TransferResult:
-    """Move a manifest and all that it needs, and give it a name there.
+    """Transfer a manifest with its children and blobs, and name it `name` at the destination.
 
-    Every blob comes before the manifests, and a child before its index, so that a destination never holds a name whose
-    content is not there; what is there already is not moved, so one that was broken off goes on where it was.
-    `turns` bounds the blobs that move at once, JOBS without it. Raises TransferError, and what the source and the
-    destination raise: the first fault ends the rest.
+    Blobs go before manifests, and children before their index, so that a destination never has a name whose content is
+    missing. Skips what the destination has, so an interrupted transfer can be continued. `turns` limits concurrent
+    blobs (default: JOBS). Raises TransferError, and what the source and the destination raise: the first error cancels
+    the rest.
     """
     manifests = await collect_manifests(source, manifest)
     blobs = {blob.digest: blob for one in manifests for blob in one.blobs if not blob.is_elsewhere}
@@ -125,7 +125,7 @@ async def choose_platform(source: Source, manifest: Manifest, platform: Platform
 
 
 async def collect_manifests(source: Source, root: Manifest) -> list[Manifest]:
-    """All manifests that belong to one, each once, children first. Raises TransferError, and what the source raises."""
+    """A manifest and its descendants, each once, children first. Raises TransferError, and what the source raises."""
     found: dict[Digest, Manifest] = {}
     held_bytes = 0
 
@@ -133,9 +133,9 @@ async def collect_manifests(source: Source, root: Manifest) -> list[Manifest]:
         nonlocal held_bytes
         held_bytes += len(manifest.content)
         if depth > MAX_DEPTH:
-            raise TransferError(f"index {root.digest} has indexes in indexes, more than {MAX_DEPTH} deep")
+            raise TransferError(f"index {root.digest} has nested indexes, more than {MAX_DEPTH} levels deep")
         if held_bytes > MAX_MANIFEST_BYTES:
-            raise TransferError(f"index {root.digest} has manifests of more than {MAX_MANIFEST_BYTES >> 20} MiB in all")
+            raise TransferError(f"index {root.digest} has more than {MAX_MANIFEST_BYTES >> 20} MiB of manifests")
         for child in manifest.children:
             if child.digest not in found:
                 await visit(await source.manifest(child.digest), depth + 1)
@@ -182,7 +182,7 @@ class _BlobTransfer:
                 start = error.kept
                 await self.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1))
                 self.progress.begin(blob)
-                if await self.destination.has(blob):  # what was lost may have been the answer alone
+                if await self.destination.has(blob):  # perhaps only the response was lost
                     return BlobOutcome.MOVED
             else:
                 return BlobOutcome.MOVED
@@ -190,12 +190,12 @@ class _BlobTransfer:
 
 @dataclass(slots=True)
 class _VerifiedBlob:
-    """A blob's bytes, compared with its digest though they may be read in several attempts."""
+    """A blob's bytes, verified against its digest, even if they are read in several attempts."""
 
     source: Source
     blob: Descriptor
     progress: Progress
-    marks: deque[tuple[int, Hasher]] = field(default_factory=deque)  # places that were passed, and the digest so far
+    marks: deque[tuple[int, Hasher]] = field(default_factory=deque)  # offsets, and the digest up to each
 
     async def read(self, start: int) -> AsyncIterator[bytes]:
         """The bytes from `start` on, which is 0 or was read before. TransferError if size or digest differ."""
@@ -205,7 +205,7 @@ class _VerifiedBlob:
         async for piece in self.source.blob(blob, at):
             passed = at + len(piece)
             if passed > blob.size:
-                raise TransferError(f"blob {blob.digest} has more than the {blob.size} bytes that its manifest says")
+                raise TransferError(f"blob {blob.digest} has more than the {blob.size} bytes in its manifest")
             hasher.update(piece)
             self.progress.advance(blob, len(piece))
             if passed > start:
@@ -216,7 +216,7 @@ class _VerifiedBlob:
         actual = Digest(blob.digest.algorithm, hasher.hexdigest())
         if at != blob.size or actual != blob.digest:
             raise TransferError(
-                f"blob {blob.digest} came as {at} bytes with the digest {actual}; nothing of it is kept"
+                f"blob {blob.digest} was received as {at} bytes with the digest {actual}; it was discarded"
             )
 
     def _before(self, start: int) -> tuple[int, Hasher]:

@@ -1,7 +1,7 @@
 """One upload of a blob: OCI Distribution 1.1, "Pushing a blob in chunks" and "Pushing a blob monolithically".
 
-A small blob goes in one request. A large one is sent in one PATCH, as docker does; where that breaks off, the registry
-is asked how much it has, and the rest goes in another.
+A small blob is sent in one request. A large one is sent in one PATCH, as docker does; if that is interrupted, the
+registry is asked how much it has, and the rest is sent in another.
 """
 
 import asyncio
@@ -20,35 +20,35 @@ from authproxy.registry_client.retry import TRANSIENT
 CREATED, ACCEPTED, NO_CONTENT = 201, 202, 204
 NOT_FOUND, RANGE_INVALID = 404, 416
 
-# What is smaller than that is sent again rather than asked for.
+# A smaller blob is sent again instead of being resumed.
 MAX_AT_ONCE_BYTES = 8 << 20
 
-# Answers to a body that say nothing about it: a token that has ended, an upload that is another's or gone.
+# Responses to a body that do not concern it: an expired token, an upload that is gone or another client's.
 _TRY_AGAIN = TRANSIENT | {UNAUTHORIZED, NOT_FOUND, RANGE_INVALID}
 
-# Of the answer to a question for an upload: `0-<last byte>`.
+# The `Range` of an upload's status: `0-<last byte>`.
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 
-# How long a registry has to notice that a connection is gone, before it is asked what it has.
+# Time for a registry to notice a closed connection, before it is asked what it has.
 SETTLE_S = 0.2
 
 
 def is_mounted(answer: httpx.Response) -> bool:
-    """Whether a registry has taken a blob from another repository."""
+    """Whether the registry has mounted a blob from another repository."""
     return answer.status_code == CREATED
 
 
 def open_upload(
     registry: RegistryClient, needs: Sequence[Access], answer: httpx.Response, what: str
 ) -> "Upload | None":
-    """The upload that an answer to a POST names. None where it names none."""
+    """The upload in the response to a POST, if any."""
     if answer.status_code != ACCEPTED or "location" not in answer.headers:
         return None
     return Upload(registry, needs, _location(answer, answer.url), what)
 
 
 class Upload:
-    """One session. `goes_on` says whether it can take the rest of a blob that broke off."""
+    """One session. `can_resume`: it accepts the rest of an interrupted blob."""
 
     def __init__(self, registry: RegistryClient, needs: Sequence[Access], url: httpx.URL, what: str) -> None:
         self._registry = registry
@@ -58,7 +58,7 @@ class Upload:
         self.can_resume = False
 
     async def take(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int) -> None:
-        """Take a blob from `start` on, and close the session. Raises Interrupted, RegistryClientError."""
+        """Send a blob from `start` on, and close the session. Raises Interrupted, RegistryClientError."""
         self.can_resume = False
         if descriptor.size <= MAX_AT_ONCE_BYTES:
             await self._send("PUT", self._closing(descriptor), descriptor.size, chunks)
@@ -70,13 +70,13 @@ class Upload:
             raise Interrupted(str(error), await self._ask_kept(descriptor)) from error
         self._url = _location(answer, self._url)
         answer = await self._registry.ask("PUT", self._closing(descriptor), self._needs)
-        if answer.status_code in _TRY_AGAIN:  # 404 too: asked twice, where the first answer was lost
+        if answer.status_code in _TRY_AGAIN:  # 404 too: the request may be a repetition after a lost response
             raise Interrupted(str(refused(answer, self._what)))
         if answer.status_code != CREATED:
             raise refused(answer, self._what)
 
     async def cancel(self) -> None:
-        """End it. Where the registry does not, it is left to the registry's own tidying."""
+        """Cancel the upload. If that fails, the registry's own cleanup removes it."""
         await self._registry.ask("DELETE", self._url, self._needs)
 
     async def _send(
@@ -94,7 +94,8 @@ class Upload:
             )
             answer = await self._registry.read(answer)
         except httpx.TransportError as error:
-            raise Interrupted(f"{self._what}: the upload broke off: {str(error) or type(error).__name__}") from error
+            why = str(error) or type(error).__name__
+            raise Interrupted(f"{self._what}: the upload was interrupted: {why}") from error
         if answer.status_code in _TRY_AGAIN:
             raise Interrupted(str(refused(answer, self._what)))
         if answer.status_code not in {CREATED, ACCEPTED, NO_CONTENT}:
@@ -102,7 +103,7 @@ class Upload:
         return answer
 
     async def _ask_kept(self, descriptor: Descriptor) -> int:
-        """How many bytes the registry has of what broke off; 0 where it does not say, and a new upload is begun."""
+        """How many bytes of an interrupted blob the registry has; 0 if unknown, for a new upload."""
         await asyncio.sleep(SETTLE_S)
         try:
             answer = await self._registry.ask("GET", self._url, self._needs)
@@ -112,7 +113,7 @@ class Upload:
         if answer.status_code != NO_CONTENT or found is None:
             return 0
         kept = int(found[1]) + 1
-        if not 1 < kept < descriptor.size:  # `0-0` is what registries say of nothing
+        if not 1 < kept < descriptor.size:  # registries say `0-0` for nothing
             return 0
         self._url = _location(answer, self._url)
         self.can_resume = True
@@ -126,4 +127,4 @@ def _location(answer: httpx.Response, before: httpx.URL) -> httpx.URL:
     try:
         return before.join(answer.headers.get("location", ""))
     except httpx.InvalidURL as error:
-        raise RegistryClientError(f"the registry names an upload by an address that is none: {error}") from error
+        raise RegistryClientError(f"the registry sent an invalid address for an upload: {error}") from error

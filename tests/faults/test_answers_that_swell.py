@@ -162,5 +162,5 @@ def test_name_of_a_catalog_that_is_none_ends_in_a_sentence(tmp_path: Path, hosti
     done = run(AUTHPROXY, "images", "list", host, env=environment(tmp_path))
     assert (done.code, done.out) == (1, "d:v1\n")
     assert "Traceback" not in done.err
-    assert done.err.count("is no name of a repository") == 3
+    assert done.err.count("is not a repository name") == 3
     assert "\x1b" not in done.err

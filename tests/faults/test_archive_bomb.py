@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from authproxy.images.archive.decompression import open_decompressed
 from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.free_space import FreeSpace
-from authproxy.images.archive.unpacking import open_plain
 
 # sys/mount.h
 MNT_DETACH = 2
@@ -32,9 +32,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def zstd_bomb(size: int) -> bytes:
-    packer = zstandard.ZstdCompressor().compressobj()
-    pieces = [packer.compress(bytes(1 << 20)) for _ in range(size >> 20)]
-    return b"".join([*pieces, packer.flush()])
+    compressor = zstandard.ZstdCompressor().compressobj()
+    pieces = [compressor.compress(bytes(1 << 20)) for _ in range(size >> 20)]
+    return b"".join([*pieces, compressor.flush()])
 
 
 @pytest.mark.parametrize("pack", [lambda: gzip.compress(bytes(1 << 28), 1), lambda: zstd_bomb(1 << 30)])
@@ -53,8 +53,10 @@ def test_bomb_leaves_room_to_others(
         take(room, count)
 
     monkeypatch.setattr(FreeSpace, "take", watched)
-    with pytest.raises(ArchiveError, match="it would leave less than 3 MiB of free space there; TMPDIR names another"):
-        open_plain(path)
+    with pytest.raises(
+        ArchiveError, match="less than 3 MiB of free space would be left; set TMPDIR to use another folder"
+    ):
+        open_decompressed(path)
     assert min(least_free) > 3 << 20
     after = os.statvfs(small_disk)
     assert after.f_bavail == after.f_blocks
@@ -66,5 +68,5 @@ def test_archive_that_fits_is_unpacked_on_a_small_disk(
     monkeypatch.setattr("tempfile.tempdir", str(small_disk))
     path = tmp_path / "archive"
     path.write_bytes(gzip.compress(bytes(40 << 20), 1))
-    with open_plain(path) as plain:
+    with open_decompressed(path) as plain:
         assert plain.seek(0, os.SEEK_END) == 40 << 20

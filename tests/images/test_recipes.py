@@ -78,7 +78,7 @@ def test_push_of_all_is_that_of_the_docker_loop(
     assert {each["outcome"] for each in there} == {"already there"}
     missing = images("push", "--docker", "recipe/three:*", second.host, **settings)
     assert (missing.code, missing.out) == (1, "")
-    assert missing.err == "authproxy: docker: the docker daemon holds no image of such a name: recipe/three:*\n"
+    assert missing.err == "authproxy: docker: the docker daemon has no image that matches recipe/three:*\n"
 
 
 def test_folder_of_archives_is_pushed_as_loaded_tagged_and_pushed(

@@ -1,5 +1,5 @@
-"""Images in files: what `docker save`, podman, buildah and skopeo write, read and written.
+"""Images in files: reads and writes archives as `docker save`, podman, buildah and skopeo write them.
 
-An archive is a folder or a tar, plain or packed. It is read in place and never extracted, so no name in it can make a
-file anywhere. Which registry an image comes from or goes to is not known here.
+An archive is a folder or a tar, plain or compressed. It is read in place and never extracted, so no name in it can
+create a file anywhere. Knows nothing of registries.
 """

@@ -1,4 +1,4 @@
-"""What every archive offers, however it is written."""
+"""The interface of an open archive, whatever its format."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,10 @@ from authproxy.images.endpoints import Source
 class ArchivedImage:
     """One image of an archive.
 
-    `names` are image names with a repository and a tag, as the archive has them: `app:v1`, `docker.io/library/app:v1`.
-    `tags` are tags that the archive gives without a repository, as many image layouts do. Both may be empty.
-    `reference` is what the archive's `manifest` takes. `identity` is known before any layer is read: the digest of the
-    configuration for an archive of `docker save`, which has no manifest, and of the manifest for others.
+    `names` are image names with a repository and a tag, as in the archive: `app:v1`, `docker.io/library/app:v1`.
+    `tags` are tags without a repository, as many image layouts have them. Both may be empty.
+    `reference` is the argument for the archive's `manifest`. `identity` is known before any layer is read: the digest
+    of the manifest, or of the configuration for an archive of `docker save`, which has no manifest.
     """
 
     reference: str | Digest
@@ -33,7 +33,7 @@ class Archive(Source, Protocol):
 
     @property
     def images(self) -> tuple[ArchivedImage, ...]:
-        """What it holds, in its own order."""
+        """All images, in the archive's order."""
 
     def close(self) -> None:
-        """Let go of open files, and remove what was made on the way."""
+        """Close open files and remove temporary ones."""

@@ -1,7 +1,7 @@
-"""An archive of `docker save` as a source for a registry.
+"""An archive of `docker save` as a source of images.
 
-It holds configurations and plain layers, and no manifest: one is made as `docker push` makes it, Docker's schema 2
-with layers packed by gzip. `manifest.json` lists its images:
+It holds configurations and plain layers, but no manifests. A manifest is made as `docker push` makes it: Docker's
+schema 2 with layers compressed with gzip. `manifest.json` lists the images:
 
 [{"Config": "<hex>.json", "RepoTags": ["app:v1"], "Layers": ["<id>/layer.tar", …]}, …]
 Source: moby, image/spec, "Combined Image JSON + Filesystem Changeset Format" 1.2.
@@ -21,25 +21,25 @@ from typing import Any
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid
 from authproxy.images.archive.archive import ArchivedImage
-from authproxy.images.archive.layers import is_gzip, pack_layer
+from authproxy.images.archive.layers import compress_layer, is_gzip
 from authproxy.images.archive.members import MAX_JSON_BYTES, Member, Members, need
 from authproxy.images.endpoints import Missing
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.oci.media_types import DOCKER_CONFIG, DOCKER_IMAGE, DOCKER_TAR_GZIP
 
 MANIFEST_JSON = "manifest.json"
-# What layers are packed to, by the digest of their plain tar: one for all archives of a command, so that a layer that
-# many share is packed once.
+# Compressed layers by the digest of their plain tar. All archives of a command share one, so that a shared layer is
+# compressed once.
 LayerCache = MutableMapping[Digest, Descriptor]
 
-_PlainLayer = tuple[str, Digest]  # a member's name, and the digest that it has to have
+_PlainLayer = tuple[str, Digest]  # a member's name, and the digest that it must have
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class SavedImage:
-    """One entry: members of the archive by their names, and the image's own names, which may be none."""
+    """One entry: the members of the archive that it lists, and the image's names, which may be empty."""
 
     config: str
     names: tuple[str, ...]
@@ -47,20 +47,20 @@ class SavedImage:
 
 
 def read_manifest_json(members: Members) -> tuple[SavedImage, ...]:
-    """The images in order. Raises ArchiveError where manifest.json is missing or not what docker writes."""
+    """The images in order. Raises ArchiveError if manifest.json is missing or malformed."""
     member = need(members, MANIFEST_JSON, "the format of docker save")
     entries = member.read_json()
     if not isinstance(entries, list):
-        raise member.fault("is no list of images")
+        raise member.fault("is not a list of images")
     return tuple(_saved(entry, number, member) for number, entry in enumerate(entries, start=1))
 
 
 def _saved(entry: Any, number: int, member: Member) -> SavedImage:
     if not isinstance(entry, dict):
-        raise member.fault(f"entry {number} is no image")
+        raise member.fault(f"entry {number} is not an image")
     config, names, layers = entry.get("Config"), entry.get("RepoTags") or [], entry.get("Layers") or []
     if not isinstance(config, str) or not config or not _is_texts(names) or not _is_texts(layers):
-        raise member.fault(f"entry {number} has no Config, RepoTags and Layers as docker save writes them")
+        raise member.fault(f"entry {number} does not have Config, RepoTags and Layers as docker save writes them")
     return SavedImage(config, tuple(dict.fromkeys(names)), tuple(layers))
 
 
@@ -70,7 +70,7 @@ def _is_texts(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SavedConfig:
-    """The configuration of an image: its bytes, and what its layers' plain tars must hash to, the lowest first."""
+    """The configuration of an image, and the digests that its layers' plain tars must have, the lowest layer first."""
 
     content: bytes
     digest: Digest
@@ -78,16 +78,17 @@ class SavedConfig:
 
 
 def read_config(members: Members, image: SavedImage) -> SavedConfig:
-    """The configuration of one image. Raises ArchiveError where it does not fit its name or its layers."""
+    """The configuration of one image. Raises ArchiveError if it does not match its name or its layers."""
     member = need(members, image.config, MANIFEST_JSON)
     content = member.read(MAX_JSON_BYTES)
     digest = Digest.of(content)
     stem = posixpath.basename(image.config).removesuffix(".json")
     if _HEX.fullmatch(stem) and stem != digest.hex:
-        raise member.fault(f"has the digest {digest}, not the one that its name says")
+        raise member.fault(f"has the digest {digest}, not the one in its name")
     diff_ids = _diff_ids(member)
     if len(diff_ids) != len(image.layers):
-        raise member.fault(f"names {len(diff_ids)} layers in rootfs.diff_ids, and {MANIFEST_JSON} {len(image.layers)}")
+        listed = len(image.layers)
+        raise member.fault(f"has {len(diff_ids)} layers in rootfs.diff_ids, but {MANIFEST_JSON} has {listed}")
     return SavedConfig(content, digest, diff_ids)
 
 
@@ -96,18 +97,18 @@ def _diff_ids(member: Member) -> tuple[Digest, ...]:
     rootfs = config.get("rootfs") if isinstance(config, dict) else None
     texts = rootfs.get("diff_ids") or [] if isinstance(rootfs, dict) else None
     if not _is_texts(texts):
-        raise member.fault("has no list rootfs.diff_ids: it is no configuration of an image")
+        raise member.fault("has no list rootfs.diff_ids: it is not the configuration of an image")
     try:
         return tuple(parse_digest(text) for text in texts or ())
     except DigestInvalid as error:
-        raise member.fault("has an entry in rootfs.diff_ids that is no digest") from error
+        raise member.fault("has an entry in rootfs.diff_ids that is not a digest") from error
 
 
 class DockerArchive:
     """The images of `manifest.json`.
 
-    Packed layers are kept in a folder below `TMPDIR` until the archive is closed: they take the disk that they take in
-    the registry.
+    Compressed layers stay in a folder below `TMPDIR` until the archive is closed, and are as large there as in the
+    registry.
     """
 
     def __init__(self, members: Members, known: LayerCache) -> None:
@@ -119,10 +120,10 @@ class DockerArchive:
         self.images = tuple(
             ArchivedImage(image.config, image.names, (), config.digest) for image, config in self._saved.values()
         )
-        # A thread that was left behind by a cancellation may still write there.
+        # After a cancellation a thread may still write there.
         self._spool = TemporaryDirectory(prefix="authproxy-", ignore_cleanup_errors=True)
         self._files: dict[Digest, Member] = {}  # blobs by their digests
-        self._layers: dict[Digest, tuple[str, Digest]] = {}  # where a blob comes from: the plain layer and its digest
+        self._layers: dict[Digest, tuple[str, Digest]] = {}  # blobs to their sources: the plain layer and its digest
         self._turns = asyncio.Semaphore(os.cpu_count() or 1)
 
     @property
@@ -131,28 +132,28 @@ class DockerArchive:
         return self._members.path
 
     async def manifest(self, reference: str | Digest) -> Manifest:
-        """The manifest made for an image by the name of its configuration; layers are packed for it.
+        """Make the manifest of an image, given the name of its configuration; compresses the image's layers.
 
         Raises Missing, ArchiveError.
         """
         saved = self._saved.get(str(reference))
         if saved is None:
-            raise Missing(f"{self.path}: it has no image with the configuration {reference}")
+            raise Missing(f"{self.path}: no image has the configuration {reference}")
         image, config = saved
         plain = list(zip(image.layers, config.diff_ids, strict=True))
-        packed = await self._pack_all(dict.fromkeys(plain))
+        compressed = await self._compress_all(dict.fromkeys(plain))
         self._files[config.digest] = need(self._members, image.config, MANIFEST_JSON)
-        content = _manifest(config, [packed[layer] for layer in plain])
+        content = _manifest(config, [compressed[layer] for layer in plain])
         return Manifest.read(content, DOCKER_IMAGE, Digest.of(content))
 
     async def blob(self, descriptor: Descriptor, start: int = 0) -> AsyncIterator[bytes]:
-        """A blob of a manifest that was made here. Raises ArchiveError, Missing."""
+        """A blob of a manifest that `manifest` made. Raises ArchiveError, Missing."""
         member = self._files.get(descriptor.digest)
         if member is None:
             if descriptor.digest not in self._layers:
-                raise Missing(f"{self.path}: no manifest of it names {descriptor.digest}")
+                raise Missing(f"{self.path}: none of its manifests names {descriptor.digest}")
             name, diff_id = self._layers[descriptor.digest]
-            await self._pack(name, diff_id)
+            await self._compress(name, diff_id)
             member = self._files[descriptor.digest]
         async for piece in member.stream(start):
             yield piece
@@ -162,33 +163,33 @@ class DockerArchive:
         self._members.close()
         self._spool.cleanup()
 
-    async def _pack_all(self, layers: Iterable[_PlainLayer]) -> dict[_PlainLayer, Descriptor]:
+    async def _compress_all(self, layers: Iterable[_PlainLayer]) -> dict[_PlainLayer, Descriptor]:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = {layer: group.create_task(self._layer(*layer)) for layer in layers}
-        except BaseExceptionGroup as errors:  # one is enough to say
+        except BaseExceptionGroup as errors:  # one is enough to report
             raise errors.exceptions[0] from None
         return {layer: task.result() for layer, task in tasks.items()}
 
     async def _layer(self, name: str, diff_id: Digest) -> Descriptor:
         member = need(self._members, name, MANIFEST_JSON)
         known = None if is_gzip(member) else self._known.get(diff_id)
-        packed = known or await self._pack(name, diff_id)
+        compressed = known or await self._compress(name, diff_id)
         if not is_gzip(member):
-            self._known[diff_id] = packed
-        self._layers[packed.digest] = name, diff_id
-        return packed
+            self._known[diff_id] = compressed
+        self._layers[compressed.digest] = name, diff_id
+        return compressed
 
-    async def _pack(self, name: str, diff_id: Digest) -> Descriptor:
+    async def _compress(self, name: str, diff_id: Digest) -> Descriptor:
         member = need(self._members, name, MANIFEST_JSON)
         async with self._turns:
-            packed = await asyncio.to_thread(pack_layer, member, diff_id, Path(self._spool.name))
-        self._files[packed.digest] = packed.file
-        return Descriptor(DOCKER_TAR_GZIP, packed.digest, packed.size)
+            compressed = await asyncio.to_thread(compress_layer, member, diff_id, Path(self._spool.name))
+        self._files[compressed.digest] = compressed.file
+        return Descriptor(DOCKER_TAR_GZIP, compressed.digest, compressed.size)
 
 
 def _merged(images: tuple[SavedImage, ...]) -> tuple[SavedImage, ...]:
-    """The same with each configuration once, under all its names."""
+    """The images with each configuration once, under all its names."""
     merged: dict[str, SavedImage] = {}
     for image in images:
         before = merged.get(image.config, replace(image, names=()))
@@ -197,7 +198,7 @@ def _merged(images: tuple[SavedImage, ...]) -> tuple[SavedImage, ...]:
 
 
 def _manifest(config: SavedConfig, layers: Iterable[Descriptor]) -> bytes:
-    """Docker's image manifest, schema 2: the same bytes for the same image."""
+    """Docker's image manifest, schema 2: always the same bytes for the same image."""
     manifest = {
         "schemaVersion": 2,
         "mediaType": DOCKER_IMAGE,

@@ -1,10 +1,10 @@
-"""What is wrong with an archive: one sentence that names the file, and the member where it is one member's fault."""
+"""The error of archives: one sentence that names the file, and the member if one is the cause."""
 
 from pathlib import Path
 
 
 class ArchiveError(Exception):
-    """An archive that cannot be read or written as it is."""
+    """An archive cannot be read or written."""
 
     def __init__(self, path: Path, sentence: str, *, member: str | None = None) -> None:
         place = str(path) if member is None else f"{path}: {printable(member)}"
@@ -12,5 +12,5 @@ class ArchiveError(Exception):
 
 
 def printable(text: str) -> str:
-    """A name out of somebody's archive, safe on a terminal: control characters escaped, 200 characters at most."""
+    """A name from an archive, safe on a terminal: control characters escaped, at most 200 characters."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:200])

@@ -1,7 +1,7 @@
-"""Layers of images: the plain tar, however the layer is packed; and plain tars packed for a registry.
+"""Layers of images: reads the plain tar of a layer, and compresses plain tars for a registry.
 
-The same bytes come of it whenever it is done, so a second push finds its blobs there: gzip's header has a time and a
-file name by custom, and here it has neither.
+Compression always gives the same bytes, so a second push finds its blobs in the registry: the gzip header has neither
+a time nor a file name.
 """
 
 import gzip
@@ -17,26 +17,26 @@ from typing import cast
 import zstandard
 
 from authproxy.digest import Digest, new_hasher
+from authproxy.images.archive.decompression import GZIP, MAGIC_BYTES, decompressor
 from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.free_space import FreeSpace
 from authproxy.images.archive.members import PIECE_BYTES, Member
-from authproxy.images.archive.unpacking import GZIP, MAGIC_BYTES, unpacker
 
-# gzip's own default, and docker's: a push waits for it once, and each pull and the storage gain for ever.
+# The default of gzip and docker: one push takes longer, every later pull and the storage gain.
 LEVEL = 6
 GZIP_FORMAT = 16 + zlib.MAX_WBITS  # zlib writes gzip's header itself: without a time, a name or a comment
 
 
 class PlainLayer:
-    """A layer that is a member of an archive, read as the tar that it is or packs. For a thread."""
+    """The plain tar of a layer that is a member of an archive, plain or compressed. For a thread."""
 
     def __init__(self, member: Member) -> None:
         self.member = member
         self.magic = member.head(MAGIC_BYTES)
 
     def pieces(self) -> Iterator[bytes]:
-        """The plain tar's bytes. Raises ArchiveError where what packs them is damaged."""
-        source = unpacker(
+        """The plain tar's bytes. Raises ArchiveError if the compressed data is damaged."""
+        source = decompressor(
             self.magic, cast("io.BufferedReader", io.BufferedReader(_MemberReader(self.member), PIECE_BYTES))
         )
         if source is None:
@@ -46,23 +46,23 @@ class PlainLayer:
             while piece := source.read(PIECE_BYTES):
                 yield piece
         except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError) as error:
-            raise self.member.fault(f"is packed, but damaged: {error}") from error
+            raise self.member.fault(f"is compressed, but damaged: {error}") from error
 
     def verify(self, diff_id: Digest) -> None:
-        """Read it all. Raises ArchiveError where it is another tar than `diff_id` names."""
+        """Read all of it. Raises ArchiveError if the plain tar's digest is not `diff_id`."""
         hasher = new_hasher(diff_id.algorithm)
         for piece in self.pieces():
             hasher.update(piece)
         self.require(Digest(diff_id.algorithm, hasher.hexdigest()), diff_id)
 
     def require(self, actual: Digest, diff_id: Digest) -> None:
-        """Raises ArchiveError where the plain tar's digest is not what the configuration says."""
+        """Raises ArchiveError if the plain tar's digest is not `diff_id`, the one in the configuration."""
         if actual != diff_id:
-            raise self.member.fault(f"has the digest {actual}, and its image's rootfs.diff_ids say {diff_id}")
+            raise self.member.fault(f"has the digest {actual}, but rootfs.diff_ids of its image has {diff_id}")
 
 
 class _MemberReader(io.RawIOBase):
-    """A member's bytes as a file that is read once, from its beginning to its end."""
+    """A member's bytes as a file that is read once, from start to end."""
 
     def __init__(self, member: Member) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class _MemberReader(io.RawIOBase):
 
 
 @dataclass(frozen=True, slots=True)
-class PackedLayer:
-    """A packed layer in a file of ours, or the member itself where it was gzip already."""
+class CompressedLayer:
+    """A compressed layer in a file of ours, or the member itself if it is gzip already."""
 
     digest: Digest
     size: int
@@ -91,15 +91,14 @@ class PackedLayer:
 
 
 def is_gzip(member: Member) -> bool:
-    """Whether a layer is packed as it is, so that a registry takes it so."""
+    """Whether a layer is gzip already, and can be pushed unchanged."""
     return PlainLayer(member).magic.startswith(GZIP)
 
 
-def pack_layer(member: Member, diff_id: Digest, folder: Path) -> PackedLayer:
-    """Pack a layer into a new file of `folder`, named after its digest, for a thread.
+def compress_layer(member: Member, diff_id: Digest, folder: Path) -> CompressedLayer:
+    """Compress a layer into a new file of `folder`, named after its digest. A layer that is gzip already is only read.
 
-    Raises ArchiveError where the layer's plain tar is not the one that the configuration names by `diff_id`, or the
-    disk is full. A layer that is gzip already is only read.
+    Raises ArchiveError if the plain tar's digest is not `diff_id`, or the disk is full. For a thread.
     """
     plain = PlainLayer(member)
     if plain.magic.startswith(GZIP):
@@ -107,12 +106,12 @@ def pack_layer(member: Member, diff_id: Digest, folder: Path) -> PackedLayer:
         hasher = hashlib.sha256()
         for piece in member.pieces():
             hasher.update(piece)
-        return PackedLayer(Digest("sha256", hasher.hexdigest()), member.size, member)
-    return _pack(plain, diff_id, folder)
+        return CompressedLayer(Digest("sha256", hasher.hexdigest()), member.size, member)
+    return _compress(plain, diff_id, folder)
 
 
-def _pack(plain: PlainLayer, diff_id: Digest, folder: Path) -> PackedLayer:
-    unnamed = folder / f"packing-{os.urandom(8).hex()}"
+def _compress(plain: PlainLayer, diff_id: Digest, folder: Path) -> CompressedLayer:
+    unnamed = folder / f"compressing-{os.urandom(8).hex()}"
     hasher = hashlib.sha256()
     size = 0
     free_space = FreeSpace(folder)
@@ -123,16 +122,17 @@ def _pack(plain: PlainLayer, diff_id: Digest, folder: Path) -> PackedLayer:
                 free_space.take(len(piece))
                 size += file.write(piece)
         digest = Digest("sha256", hasher.hexdigest())
-        packed = unnamed.rename(folder / digest.hex)
+        compressed = unnamed.rename(folder / digest.hex)
     except OSError as error:
         unnamed.unlink(missing_ok=True)
         raise ArchiveError(
-            plain.member.archive, f"its layers cannot be packed in {folder}: {error.strerror}; TMPDIR names another"
+            plain.member.archive,
+            f"its layers cannot be compressed in {folder}: {error.strerror}; set TMPDIR to use another folder",
         ) from error
     except ArchiveError:
         unnamed.unlink(missing_ok=True)
         raise
-    return PackedLayer(digest, size, _own_file(plain.member.archive, packed, size))
+    return CompressedLayer(digest, size, _own_file(plain.member.archive, compressed, size))
 
 
 def _checked(plain: PlainLayer, diff_id: Digest) -> Iterator[bytes]:
@@ -144,16 +144,16 @@ def _checked(plain: PlainLayer, diff_id: Digest) -> Iterator[bytes]:
 
 
 def _gzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP_FORMAT)
+    compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP_FORMAT)
     held: list[bytes] = []
     held_bytes = 0
     for piece in pieces:
-        held.append(packer.compress(piece))
+        held.append(compressor.compress(piece))
         held_bytes += len(held[-1])
         if held_bytes >= PIECE_BYTES:
             yield b"".join(held)
             held, held_bytes = [], 0
-    yield b"".join([*held, packer.flush()])
+    yield b"".join([*held, compressor.flush()])
 
 
 def _own_file(archive: Path, file: Path, size: int) -> Member:

@@ -18,12 +18,12 @@ CONTAINERD_NAME = "io.containerd.image.name"
 
 
 def blob_name(digest: Digest) -> str:
-    """Where a layout keeps a blob."""
+    """The path of a blob in a layout."""
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
 class LayoutArchive:
-    """The images that `index.json` lists, and all that they name."""
+    """The images that `index.json` lists, and everything that they refer to."""
 
     def __init__(self, members: Members) -> None:
         self._members = members
@@ -41,18 +41,18 @@ class LayoutArchive:
         """A manifest or an index by its digest. Raises Missing, ArchiveError."""
         manifest = self.find_manifest(parse_digest(reference) if isinstance(reference, str) else reference)
         if manifest is None:
-            raise Missing(f"{self.path}: it has no manifest {reference}")
+            raise Missing(f"{self.path}: there is no manifest {reference}")
         return manifest
 
     def find_manifest(self, digest: Digest) -> Manifest | None:
-        """The same. None where it is not there."""
+        """A manifest or an index by its digest; None if it is missing. Raises ArchiveError."""
         member = self._members.find(blob_name(digest))
         if member is None:
             return None
         content = member.read(MAX_JSON_BYTES)
         actual = Digest.of(content, digest.algorithm)
         if actual != digest:
-            raise member.fault(f"has the digest {actual}, not the one that its name says")
+            raise member.fault(f"has the digest {actual}, not the one in its name")
         try:
             manifest = Manifest.read(content, self._media_types.get(digest), digest)
         except ManifestInvalid as error:
@@ -61,14 +61,14 @@ class LayoutArchive:
         return manifest
 
     def has(self, digest: Digest) -> bool:
-        """Whether a blob is there."""
+        """Whether the layout has a blob."""
         return self._members.find(blob_name(digest)) is not None
 
     def blob(self, descriptor: Descriptor, start: int = 0) -> AsyncIterator[bytes]:
-        """A blob's bytes. Raises ArchiveError where it is missing or its size is another."""
+        """A blob's bytes. Raises ArchiveError if it is missing or has another size."""
         member = need(self._members, blob_name(descriptor.digest), "a manifest")
         if member.size != descriptor.size:
-            raise member.fault(f"has {member.size} bytes, and the manifest says {descriptor.size}")
+            raise member.fault(f"has {member.size} bytes, but the manifest says {descriptor.size}")
         return member.stream(start)
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ def _require_version(members: Members) -> None:
     version = member.read_json()
     text = version.get("imageLayoutVersion") if isinstance(version, dict) else None
     if not isinstance(text, str) or not text.startswith("1."):
-        raise member.fault(f"says version {text!r}, and 1.0.0 is read")
+        raise member.fault(f"has version {text!r}; only versions 1.x can be read")
 
 
 def _read_entries(members: Members) -> tuple[Descriptor, ...]:
@@ -109,5 +109,5 @@ def _images(entries: tuple[Descriptor, ...]) -> tuple[ArchivedImage, ...]:
 
 
 def _is_full(name: str) -> bool:
-    # The specification lets ref.name be a tag or a whole name; a tag has neither of these.
+    # By the specification ref.name is a tag or a full name; a tag contains neither of these.
     return "/" in name or ":" in name

@@ -1,6 +1,6 @@
-"""What an archive is made of: named runs of bytes, each readable from any place; and a folder as an archive.
+"""The files in an archive, each readable from any offset; and a folder as an archive.
 
-Names are always relative, and never lead out of their archive.
+Names are always relative, and never lead out of the archive.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from authproxy.images.archive.errors import ArchiveError
 
 PIECE_BYTES = 1 << 20
 
-# A manifest.json names every layer of every image of its archive: a thousand images of a hundred layers take 10 MB.
+# A manifest.json lists every layer of every image of its archive: a thousand images of a hundred layers take 10 MB.
 MAX_JSON_BYTES = 16 << 20
 
 
@@ -26,8 +26,8 @@ MAX_JSON_BYTES = 16 << 20
 class Member:
     """A file inside an archive: `size` bytes from `offset` on in the file that `open` opens.
 
-    `open` gives a descriptor of the operating system that the caller closes; it is read by `pread` alone, so that
-    several may read at the same time.
+    `open` returns a file descriptor that the caller closes. It is read with `pread` only, so that several readers can
+    share it.
     """
 
     archive: Path
@@ -37,7 +37,7 @@ class Member:
     open: Callable[[], int]
 
     def pieces(self, start: int = 0) -> Iterator[bytes]:
-        """The bytes from `start` on, for a thread. Raises ArchiveError where there are fewer than `size`."""
+        """The bytes from `start` on, for a thread. Raises ArchiveError if the file ends early."""
         handle = self.open()
         try:
             while start < self.size:
@@ -48,7 +48,7 @@ class Member:
             os.close(handle)
 
     async def stream(self, start: int = 0) -> AsyncIterator[bytes]:
-        """The same for the loop, which does not wait for the disk."""
+        """The same for the event loop: reads in threads."""
         handle = self.open()
         try:
             while start < self.size:
@@ -59,7 +59,7 @@ class Member:
             os.close(handle)
 
     def head(self, count: int) -> bytes:
-        """The first bytes, fewer where there are no more."""
+        """The first `count` bytes, or fewer if the member is smaller."""
         handle = self.open()
         try:
             return os.pread(handle, min(count, self.size), self.offset)
@@ -67,9 +67,9 @@ class Member:
             os.close(handle)
 
     def read(self, max_bytes: int) -> bytes:
-        """All of a small member. Raises ArchiveError where it is larger than `max_bytes`, before any is read."""
+        """All of a small member. Raises ArchiveError, before it reads, if the member is larger than `max_bytes`."""
         if self.size > max_bytes:
-            raise self.fault(f"has {self.size} bytes, where at most {max_bytes} are read")
+            raise self.fault(f"has {self.size} bytes; at most {max_bytes} can be read")
         return b"".join(self.pieces())
 
     def read_json(self) -> Any:
@@ -80,13 +80,13 @@ class Member:
             raise self.fault("is not JSON") from error
 
     def fault(self, sentence: str) -> ArchiveError:
-        """What is wrong with this member."""
+        """An error of this member."""
         return ArchiveError(self.archive, sentence, member=self.name)
 
     def _piece(self, handle: int, start: int) -> bytes:
         piece = os.pread(handle, min(PIECE_BYTES, self.size - start), self.offset + start)
         if not piece:
-            raise self.fault(f"ends after {start} of {self.size} bytes: the file was cut off or has changed")
+            raise self.fault(f"ends after {start} of {self.size} bytes: the file was truncated or has changed")
         return piece
 
 
@@ -95,24 +95,24 @@ class Members(Protocol):
 
     @property
     def path(self) -> Path:
-        """The archive's own name, for errors."""
+        """The archive's path, for errors."""
 
     def find(self, name: str) -> Member | None:
-        """The file of this name, links followed within the archive. None where there is none.
+        """The file of this name, if any. Follows links within the archive.
 
-        Raises ArchiveError where the name leads out of the archive or to what is no file.
+        Raises ArchiveError if the name leads out of the archive, or to anything but a file.
         """
 
     def close(self) -> None:
-        """Let go of open files. May be repeated."""
+        """Close open files. May be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderMembers:
     """The files below a folder.
 
-    Links are followed wherever they lead: layouts share blobs by links (Bazel's are made of them), the folder is the
-    caller's own, and what is pushed has to have the digest that the manifest says.
+    Follows links wherever they lead: layouts share blobs by links (Bazel's consist of them), the folder is the
+    caller's own, and pushed content must have the digest in the manifest.
     """
 
     path: Path  # what errors name
@@ -125,14 +125,14 @@ class FolderMembers:
             status = file.stat()
         except FileNotFoundError:
             return None
-        except OSError as error:  # a folder without permission, a file in a folder's place, a circle of links
+        except OSError as error:  # no permission, a file instead of a folder, a loop of links
             raise ArchiveError(self.path, f"cannot be read: {error.strerror}", member=name) from error
         if not stat.S_ISREG(status.st_mode):
-            raise ArchiveError(self.path, "is no regular file", member=name)
+            raise ArchiveError(self.path, "is not a regular file", member=name)
         return Member(self.path, name, status.st_size, 0, partial(_open, file, self.path, name))
 
     def close(self) -> None:
-        """Nothing is open between reads."""
+        """Does nothing: no file stays open between reads."""
 
 
 def _open(file: Path, archive: Path, name: str) -> int:
@@ -143,32 +143,32 @@ def _open(file: Path, archive: Path, name: str) -> int:
 
 
 def need(members: Members, name: str, named_by: str) -> Member:
-    """A member that another one names. Raises ArchiveError where the archive lacks it."""
+    """The member `name`, which the member `named_by` names. Raises ArchiveError if it is missing."""
     member = members.find(name)
     if member is None:
-        raise ArchiveError(members.path, f"is missing, though {named_by} names it", member=name)
+        raise ArchiveError(members.path, f"is missing, but {named_by} names it", member=name)
     return member
 
 
 def parse_member_name(text: str, archive: Path) -> str:
-    """Read a member's name into its one plain form: `./a//b` is `a/b`, and the archive itself is the empty text.
+    """Normalise a member's name: `./a//b` is `a/b`, and the archive itself is the empty string.
 
-    Raises ArchiveError where it is absolute, climbs with `..`, or cannot be a path.
+    Raises ArchiveError if it is absolute, contains `..`, or cannot be a path.
     """
     if text.startswith("/"):
-        raise ArchiveError(archive, "is an absolute path, which no archive of images has", member=text)
+        raise ArchiveError(archive, "is an absolute path, which an archive of images must not contain", member=text)
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise ArchiveError(archive, "leads out of its folder by '..', which no archive of images does", member=text)
+        raise ArchiveError(archive, "contains '..', which an archive of images must not", member=text)
     if "\0" in text or not _is_unicode(text):
-        raise ArchiveError(archive, "is no file name", member=text)
+        raise ArchiveError(archive, "is not a file name", member=text)
     return "/".join(parts)
 
 
 def resolve_link(name: str, target: str, archive: Path) -> str:
-    """The member that a symbolic link leads to, from the folder that the link is in.
+    """The member that a symbolic link points to: an old `docker save` has `ID/layer.tar -> ../OTHER/layer.tar`.
 
-    Raises ArchiveError where that is outside: an old `docker save` has `ID/layer.tar -> ../OTHER/layer.tar`.
+    Raises ArchiveError if it is outside the archive.
     """
     path = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
     if path.startswith(("/", "..")):
@@ -179,6 +179,6 @@ def resolve_link(name: str, target: str, archive: Path) -> str:
 def _is_unicode(text: str) -> bool:
     try:
         text.encode()
-    except UnicodeEncodeError:  # tarfile keeps bytes that are no UTF-8 as lone surrogates
+    except UnicodeEncodeError:  # tarfile keeps bytes that are not UTF-8 as lone surrogates
         return False
     return True

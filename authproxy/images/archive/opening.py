@@ -1,4 +1,4 @@
-"""Opening an archive: which kind it is, and the kind that serves a registry best where it is two at once."""
+"""Opens archives: finds out the format, and chooses the better one for a push if an archive has two."""
 
 import os
 from collections.abc import Iterator
@@ -6,31 +6,31 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from authproxy.images.archive.archive import Archive
+from authproxy.images.archive.decompression import open_decompressed
 from authproxy.images.archive.docker_save import MANIFEST_JSON, DockerArchive, LayerCache
 from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.layout import INDEX_JSON, LayoutArchive
 from authproxy.images.archive.members import FolderMembers, Members
 from authproxy.images.archive.tar import open_tar
-from authproxy.images.archive.unpacking import open_plain
 from authproxy.oci.manifest import Manifest
 from authproxy.oci.media_types import DOCKER_TAR, OCI_TAR
 
-# Names that files of images have. Others in a folder are none of ours.
+# Endings of archives of images. Other files in a folder are ignored.
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
 
-# Layers that are plain tars: registries take them, and everybody who pulls moves two to three times the bytes.
+# Layers that are plain tars: registries accept them, but every pull then transfers two to three times the bytes.
 PLAIN_LAYERS = frozenset({OCI_TAR, DOCKER_TAR})
 
 
 @contextmanager
 def open_archive(path: Path, known: LayerCache | None = None) -> Iterator[Archive]:
-    """An archive for the length of a block: a file, packed or not, or a folder.
+    """Open an archive for the length of a block: a file, compressed or not, or a folder.
 
-    `known` is what layers of other archives were packed to, and is filled. A packed file is unpacked first, and layers
-    are packed, below TMPDIR. Raises ArchiveError.
+    `known` is a cache of compressed layers. Files are decompressed, and layers compressed, below TMPDIR.
+    Raises ArchiveError.
     """
     try:
-        members: Members = FolderMembers(path, path) if path.is_dir() else open_tar(open_plain(path), path)
+        members: Members = FolderMembers(path, path) if path.is_dir() else open_tar(open_decompressed(path), path)
     except OSError as error:
         raise ArchiveError(path, f"cannot be read: {error.strerror}") from error
     try:
@@ -48,20 +48,20 @@ def _open(members: Members, known: LayerCache) -> Archive:
     is_docker = members.find(MANIFEST_JSON) is not None
     if members.find(INDEX_JSON) is not None:
         layout = LayoutArchive(members)
-        # docker 25 and later write both: a layout that docker's old store has made up has plain layers, and one out of
-        # containerd's may list platforms that were never pulled.
+        # docker 25 and later write both formats. The layout of docker's old store has plain layers; containerd's may
+        # list platforms that were never pulled.
         if not is_docker or _is_ready(layout):
             return layout
     if is_docker:
         return DockerArchive(members, known)
     raise ArchiveError(
         members.path,
-        f"is no archive of images: it has neither docker save's {MANIFEST_JSON} nor an image layout's {INDEX_JSON}",
+        f"is not an archive of images: it has neither docker save's {MANIFEST_JSON} nor an image layout's {INDEX_JSON}",
     )
 
 
 def _is_ready(layout: LayoutArchive) -> bool:
-    """Whether every manifest and blob is there and every layer packed. Raises ArchiveError where one is damaged."""
+    """Whether every manifest and blob exists and every layer is compressed. Raises ArchiveError if one is damaged."""
     pending = [image.identity for image in layout.images]
     seen = set(pending)
     while pending:
@@ -83,9 +83,9 @@ def _has_good_blobs(layout: LayoutArchive, manifest: Manifest) -> bool:
 
 
 def find_archives(path: Path) -> tuple[Path, ...]:
-    """The archive that a path is, or, where it is a folder of archives, those directly in it by their names.
+    """The path itself, or, for a folder of archives, the archives directly in it, sorted by name.
 
-    Raises ArchiveError where there is none.
+    Raises ArchiveError if there are none.
     """
     if not path.is_dir() or _is_archive_folder(path):
         return (path,)
@@ -95,7 +95,8 @@ def find_archives(path: Path) -> tuple[Path, ...]:
         raise ArchiveError(path, f"cannot be read: {error.strerror}") from error
     found = tuple(entry for entry in entries if _may_be_archive(entry))
     if not found:
-        raise ArchiveError(path, f"has no archives: neither files named {', '.join(ENDINGS)} nor image layouts")
+        endings = ", ".join(ENDINGS)
+        raise ArchiveError(path, f"contains no archives: no files that end with {endings} and no image layouts")
     return found
 
 

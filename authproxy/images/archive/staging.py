@@ -1,6 +1,6 @@
-"""Images that are gathered for an archive, in a hidden folder, as an image layout without its index.
+"""Collects images for an archive in a hidden folder, as an image layout without its index.
 
-Blobs come in any order and several at once, and a tar wants each with its size before it: so they are gathered first.
+Blobs arrive in any order and several at once, but a tar needs each one's size before its content.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from authproxy.oci.manifest import Descriptor, Manifest
 
 
 class Staging:
-    """A destination for images: see Destination. `target` is what errors name.
+    """A Destination for images. `target` is the path for errors.
 
-    `named` are the images that were put by name, in their order; everything else belongs to one of them.
+    `named` are the images that were put with a name, in that order; everything else belongs to one of them.
     """
 
     def __init__(self, folder: Path, target: Path) -> None:
@@ -36,8 +36,8 @@ class Staging:
         return (self.folder / blob_name(descriptor.digest)).exists()
 
     async def put_blob(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int = 0) -> None:
-        """Take a blob, whose digest the giver verifies: where `chunks` raises, nothing is kept. Raises ArchiveError."""
-        assert not start, "nothing of what broke off is kept here"
+        """Store a blob; the caller verifies its digest. If `chunks` raises, nothing is kept. Raises ArchiveError."""
+        assert not start, "nothing is kept of an interrupted blob"
         unnamed = self.folder / f"incoming-{os.urandom(8).hex()}"
         try:
             await self._write(unnamed, chunks)
@@ -47,7 +47,7 @@ class Staging:
             raise
 
     async def put_manifest(self, manifest: Manifest, reference: str | None) -> None:
-        """Take a manifest, and under `reference`, an image's whole name, where it has one. Raises ArchiveError."""
+        """Store a manifest, and the image's full name, if it has one. Raises ArchiveError."""
 
         async def content() -> AsyncIterator[bytes]:
             yield manifest.content
@@ -96,10 +96,9 @@ class Staging:
 
 @contextmanager
 def open_staging(target: Target) -> Iterator[Staging]:
-    """Where to gather the images of an archive, for the length of a block; `write_archive` writes them.
+    """A staging folder for the length of a block; `write_archive` writes what it holds.
 
-    The folder is beside the target, so that its disk is the one that has to have the room, and goes with the block.
-    Raises ArchiveError.
+    The folder is beside the target, on the same disk, and is removed at the end of the block. Raises ArchiveError.
     """
     path = target.path or Path(str(target))
     beside = Path(tempfile.gettempdir()) if target.path is None else target.path.absolute().parent
@@ -119,6 +118,6 @@ def _refuse_filled_folder(target: Target) -> None:
     if path is None:
         return
     if target.is_folder and path.is_dir() and any(path.iterdir()):
-        raise ArchiveError(path, "is a folder that is not empty: name a new one")
+        raise ArchiveError(path, "is a folder that is not empty: choose a new one")
     if target.is_folder and path.exists() and not path.is_dir():
-        raise ArchiveError(path, "is a file, and a folder was asked for")
+        raise ArchiveError(path, "is a file, but the output is a folder")

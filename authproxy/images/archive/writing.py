@@ -1,6 +1,6 @@
-"""Writes staged images as an archive: an OCI image layout (OCI Image 1.1, "Image Layout"), or what `docker load` takes.
+"""Writes staged images as an archive: an OCI image layout (OCI Image 1.1, "Image Layout"), or one for `docker load`.
 
-It gets its name only when it is complete.
+The archive gets its name only when it is complete.
 """
 
 import gzip
@@ -31,19 +31,19 @@ from authproxy.oci.media_types import DOCKER_CONFIG, OCI_CONFIG, OCI_INDEX
 
 BLOBS = "blobs"
 
-# What docker takes as the configuration of an image; anything else is an artifact, which it cannot load.
+# What docker accepts as the configuration of an image; anything else is an artifact, which it cannot load.
 CONFIG_TYPES = frozenset({DOCKER_CONFIG, OCI_CONFIG})
 
 
 def write_archive(stage: Staging, target: Target) -> None:
-    """Write what was gathered. A file of this name is replaced in one step. Raises ArchiveError; for a thread."""
+    """Write the staged images. Replaces an existing file atomically. Raises ArchiveError; for a thread."""
     try:
         if target.path is None:
             with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
                 _write(stage, target, out)
         elif target.is_folder:
             write_layout_files(stage)
-            stage.folder.chmod(0o755)  # mkdtemp makes it for its owner alone
+            stage.folder.chmod(0o755)  # mkdtemp gives access to the owner only
             stage.folder.rename(target.path)  # an empty folder is replaced
         else:
             file = stage.folder / "archive"
@@ -56,15 +56,15 @@ def write_archive(stage: Staging, target: Target) -> None:
 
 
 def _write(stage: Staging, target: Target, file: BinaryIO) -> None:
-    with _packing(target.packing, file) as out:
+    with _compressed(target.compression, file) as out:
         (write_docker_archive if target.form is ArchiveFormat.DOCKER else write_layout_tar)(stage, out)
 
 
 @contextmanager
-def _packing(packing: str | None, file: BinaryIO) -> Iterator[Writable]:
-    if packing is None:
+def _compressed(compression: str | None, file: BinaryIO) -> Iterator[Writable]:
+    if compression is None:
         yield file
-    elif packing == "gzip":
+    elif compression == "gzip":
         with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as out:
             yield out
     else:
@@ -73,7 +73,7 @@ def _packing(packing: str | None, file: BinaryIO) -> Iterator[Writable]:
 
 
 def write_layout_files(stage: Staging) -> None:
-    """Make the folder itself a layout. Raises OSError."""
+    """Turn the staging folder into a layout. Raises OSError."""
     for name, content in _layout_files(stage).items():
         (stage.folder / name).write_bytes(content)
 
@@ -98,7 +98,7 @@ def _layout_files(stage: Staging) -> dict[str, bytes]:
             "mediaType": manifest.media_type,
             "digest": str(manifest.digest),
             "size": len(manifest.content),
-            # Both are the whole name: images of one archive often have the same tag. containerd and docker load read
+            # Both have the full name: images of one archive often have the same tag. containerd and docker load read
             # the first, podman and skopeo the second.
             "annotations": {CONTAINERD_NAME: name, REF_NAME: name},
         }
@@ -113,9 +113,9 @@ def _json(value: object) -> bytes:
 
 
 def write_docker_archive(stage: Staging, out: Writable) -> None:
-    """Write all images. A layer that several share is written once, and unpacked on the disk first, one at a time.
+    """Write all images. A shared layer is written once. Layers are decompressed to the disk first, one at a time.
 
-    Raises OSError; ArchiveError where an image is none that docker runs, or a layer is not what its configuration says.
+    Raises OSError; ArchiveError if docker cannot load an image, or a layer does not match its configuration.
     """
     archive = _DockerArchive(stage, TarWriter(out))
     for name, manifest in stage.named.items():
@@ -127,15 +127,15 @@ def write_docker_archive(stage: Staging, out: Writable) -> None:
 class _DockerArchive:
     stage: Staging
     tar: TarWriter
-    layers: set[Digest] = field(default_factory=set)  # that were written, by the digests of their plain tars
+    layers: set[Digest] = field(default_factory=set)  # written ones, by the digests of their plain tars
     images: dict[Digest, SavedImage] = field(default_factory=dict)  # by the configuration's digest
 
     def add(self, name: str, manifest: Manifest) -> None:
-        """Write what of an image has not been written yet."""
+        """Write the parts of an image that have not been written yet."""
         config = manifest.config
         if config is None or config.media_type not in CONFIG_TYPES:
             what = "an index of several platforms" if config is None else f"an artifact ({config.media_type})"
-            raise ArchiveError(self.stage.target, f"{name} is {what}, which docker load does not take: write it as OCI")
+            raise ArchiveError(self.stage.target, f"{name} is {what}, which docker load rejects: write it as OCI")
         layers = tuple(blob_name(layer.digest) for layer in manifest.layers)
         saved = read_config(self.stage.members, SavedImage(blob_name(config.digest), (), layers))
         for layer, diff_id in zip(layers, saved.diff_ids, strict=True):
@@ -144,14 +144,14 @@ class _DockerArchive:
         before = self.images.get(config.digest)
         if before is None:
             self.tar.add(file, saved.content)
-        # docker gives names by tags alone; what was asked for by its digest is loaded without a name.
+        # docker names images by tags only; an image requested by digest is loaded without a name.
         names = () if "@" in name else (name,)
         self.images[config.digest] = SavedImage(
             file, (before.names if before else ()) + names, tuple(f"{diff_id.hex}.tar" for diff_id in saved.diff_ids)
         )
 
     def finish(self) -> None:
-        """Write the list of images, and the end."""
+        """Write the list of images and the end of the tar."""
         images = [
             {"Config": image.config, "RepoTags": image.names or None, "Layers": image.layers}
             for image in self.images.values()
@@ -162,12 +162,12 @@ class _DockerArchive:
     def _add_layer(self, blob: str, diff_id: Digest) -> None:
         if diff_id in self.layers:
             return
-        with self._unpacked(need(self.stage.members, blob, "its manifest"), diff_id) as plain:
+        with self._decompressed(need(self.stage.members, blob, "its manifest"), diff_id) as plain:
             self.tar.copy(f"{diff_id.hex}.tar", plain)
         self.layers.add(diff_id)
 
     @contextmanager
-    def _unpacked(self, member: Member, diff_id: Digest) -> Iterator[Member]:
+    def _decompressed(self, member: Member, diff_id: Digest) -> Iterator[Member]:
         layer = PlainLayer(member)
         hasher = new_hasher(diff_id.algorithm)
         with TemporaryFile(dir=self.stage.folder) as file:

@@ -37,7 +37,7 @@ def test_image_goes_to(source: str, destination: str, target: str) -> None:
 
 @pytest.mark.parametrize(
     ("destination", "why"),
-    [("c.d/", "say which it is to have"), ("c.d", "say which it is to have"), ("c.d/app", "say c.d/app:TAG")],
+    [("c.d/", "give the full name"), ("c.d", "give the full name"), ("c.d/app", "use c.d/app:TAG")],
 )
 def test_digest_has_no_name_to_keep(destination: str, why: str) -> None:
     with pytest.raises(RegistryClientError, match=why):

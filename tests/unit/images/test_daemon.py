@@ -40,8 +40,8 @@ def http(status: str, body: str) -> bytes:
 ANSWERS = [
     ("words of the daemon", http("404 Not Found", '{"message": "No such image: x"}'), "No such image: x"),
     ("no words", http("500 Internal Server Error", "oops"), "it answered 500"),
-    ("no list", http("200 OK", "{}x"), "its list of images is not one"),
-    ("a list of other things", http("200 OK", '[{"Id": "x"}]'), "its list of images is not one"),
+    ("no list", http("200 OK", "{}x"), "its list of images cannot be read"),
+    ("a list of other things", http("200 OK", '[{"Id": "x"}]'), "its list of images cannot be read"),
     ("cut off", http("200 OK", "[]")[:-1], "the connection failed"),
 ]
 
@@ -80,7 +80,7 @@ async def test_a_socket_where_nobody_listens_is_told_with_what_to_do(folder: Pat
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(folder / "sock"))
     async with open_daemon(folder / "sock") as daemon:
-        with pytest.raises(DaemonError, match="nobody listens there: start docker"):
+        with pytest.raises(DaemonError, match="no process listens there: start docker"):
             await daemon.images()
 
 
@@ -110,7 +110,7 @@ CHOICES = [
     ("a name", ["two:v2"], ["two:v2"]),
     ("a name without a tag", ["two"], ["two:v2"]),
     ("a pattern over slashes", ["*two*"], ["other/two:v2", "two:v2"]),
-    ("a host's port is no tag", ["host:5000/*"], ["host:5000/team/one:v1"]),
+    ("a host's port is not a tag", ["host:5000/*"], ["host:5000/team/one:v1"]),
     ("several patterns", ["two", "host*"], ["host:5000/team/one:v1", "two:v2"]),
     ("a pattern that means nothing", ["three"], []),
 ]

@@ -77,13 +77,13 @@ async def test_registry_that_sends_in_a_circle_is_left() -> None:
 
 @pytest.mark.parametrize("status", [403, 404, 405])
 async def test_registry_without_a_catalog_says_what_to_do(status: int) -> None:
-    with pytest.raises(RegistryClientError, match=f"HTTP {status}; where a registry does not list.*{HOST}/REPOSITORY"):
+    with pytest.raises(RegistryClientError, match=f"HTTP {status}; if a registry does not list.*{HOST}/REPOSITORY"):
         await anext(repositories(faked(lambda _: httpx.Response(status))))
 
 
 @pytest.mark.parametrize("body", ["<html>", "[]", "{}", '{"tags": "v1"}', '{"tags": [1]}', "null"])
 async def test_what_is_no_list_is_told(body: str) -> None:
-    with pytest.raises(RegistryClientError, match=rf"{HOST}/a: its tags: the answer is no list of names"):
+    with pytest.raises(RegistryClientError, match=rf"{HOST}/a: its tags: the response is not a list of names"):
         await anext(tags(faked(lambda _: httpx.Response(200, text=body)), "a"))
 
 
@@ -102,7 +102,7 @@ async def test_name_of_a_catalog_that_is_none_is_told_and_never_asked_for(name: 
         asked.append(request.url)
         return httpx.Response(200, json={"tags": []})
 
-    with pytest.raises(RegistryClientError, match=f"{HOST}: .* is no name of a repository"):
+    with pytest.raises(RegistryClientError, match=f"{HOST}: .* is not a repository name"):
         [tag async for tag in tags(faked(answer), name)]
     assert asked == []
 
@@ -110,7 +110,7 @@ async def test_name_of_a_catalog_that_is_none_is_told_and_never_asked_for(name: 
 async def test_tag_that_is_none_is_told_after_those_that_are() -> None:
     pages = tags(paged("v1", "v\n2", "v3", size=9), "a")
     assert [await anext(pages), await anext(pages)] == ["v1", "v3"]
-    with pytest.raises(RegistryClientError, match=rf"{HOST}/a: its tags: 'v\\n2' is no tag"):
+    with pytest.raises(RegistryClientError, match=rf"{HOST}/a: its tags: 'v\\n2' is not a tag"):
         await anext(pages)
 
 

@@ -70,7 +70,7 @@ WRONG = [
     ("pull", "localhost:5000/a -o x.tar --docker", "say where to: a file by -o, or --docker"),
     ("pull", "localhost:5000/a -o docker-archive:x.tar", "write the path alone, x.tar"),
     ("pull", "docker-daemon:app -o x.tar", "is in the local docker daemon"),
-    ("pull", "localhost:5000/a -o x", "its name says no format"),
+    ("pull", "localhost:5000/a -o x", "the name has no known ending"),
     ("pull", "localhost:5000/a --docker --format oci", "is given what docker load takes"),
     ("tag", "localhost:5000/a:v1 localhost:5001/a:v2", "it is in another registry"),
     ("tag", f"localhost:5000/a:v1 localhost:5000/a@sha256:{HEX}", "a new name is repository:tag, without a digest"),

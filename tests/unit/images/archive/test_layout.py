@@ -70,7 +70,7 @@ async def test_an_index_brings_its_children(tmp_path: Path) -> None:
         manifest = await archive.manifest(archive.images[0].reference)
         assert [child.digest for child in manifest.children] == [Digest.of(IMAGE)]
         assert (await archive.manifest(manifest.children[0].digest)).content == IMAGE
-        with pytest.raises(Missing, match="it has no manifest sha256:"):
+        with pytest.raises(Missing, match="there is no manifest sha256:"):
             await archive.manifest(Digest.of(b"other"))
 
 
@@ -80,15 +80,15 @@ IMAGE_FILE, LAYER_FILE = (f"blobs/sha256/{Digest.of(content).hex}" for content i
 DAMAGED: list[tuple[str, Files, str]] = [
     ("a manifest of schema 1", {"index.json": as_json({"manifests": [entry("", SCHEMA_1)]})}, "Docker's schema 1"),
     ("another manifest", {IMAGE_FILE: b"{}"}, f"{IMAGE_FILE}: has the digest"),
-    ("a layer cut off", {LAYER_FILE: LAYER[:-1]}, f"{LAYER_FILE}: has {len(LAYER) - 1} bytes, and the manifest says"),
-    ("no layer", {LAYER_FILE: Link("nothing")}, f"{LAYER_FILE}: is missing, though a manifest names it"),
+    ("a layer cut off", {LAYER_FILE: LAYER[:-1]}, f"{LAYER_FILE}: has {len(LAYER) - 1} bytes, but the manifest says"),
+    ("no layer", {LAYER_FILE: Link("nothing")}, f"{LAYER_FILE}: is missing, but a manifest names it"),
     ("an index that is none", {"index.json": b"[]"}, "index.json: has no list of manifests"),
     (
         "an entry that is none",
         {"index.json": b'{"manifests": [1]}'},
         r"index.json: cannot be read: manifests\[0\] is no",
     ),
-    ("a version of tomorrow", {"oci-layout": b'{"imageLayoutVersion": "2.0"}'}, "oci-layout: says version '2.0'"),
+    ("a version of tomorrow", {"oci-layout": b'{"imageLayoutVersion": "2.0"}'}, "oci-layout: has version '2.0'"),
 ]
 
 
@@ -155,7 +155,7 @@ def test_what_is_no_archive_is_told(tmp_path: Path) -> None:
 async def test_a_blob_that_is_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "blobs" / "sha256" / Digest.of(b"x").hex).mkdir(parents=True)
     write_folder(tmp_path, layout(files={}))
-    with open_archive(tmp_path) as archive, pytest.raises(ArchiveError, match="is no regular file"):
+    with open_archive(tmp_path) as archive, pytest.raises(ArchiveError, match="is not a regular file"):
         archive.blob(Descriptor("x", Digest.of(b"x"), 1))
 
 
@@ -167,5 +167,5 @@ def test_archives_of_a_folder_are_found_by_their_names(tmp_path: Path) -> None:
     assert [path.name for path in find_archives(tmp_path)] == ["a.tar.gz", "b.tar", "c.TGZ", "d.tzst", "layout"]
     assert find_archives(tmp_path / "layout") == (tmp_path / "layout",)
     assert find_archives(tmp_path / "readme.txt") == (tmp_path / "readme.txt",)
-    with pytest.raises(ArchiveError, match="has no archives"):
+    with pytest.raises(ArchiveError, match="contains no archives"):
         find_archives(tmp_path / "other")

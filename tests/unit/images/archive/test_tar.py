@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authproxy.images.archive import tar
+from authproxy.images.archive.decompression import open_decompressed
 from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.tar import TarMembers, open_tar
-from authproxy.images.archive.unpacking import open_plain
 
 
 def tar_of(*entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
@@ -35,7 +35,7 @@ def link_entry(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tuple[t
 def opened(folder: Path, content: bytes) -> TarMembers:
     path = folder / "archive.tar"
     path.write_bytes(content)
-    return open_tar(open_plain(path), path)
+    return open_tar(open_decompressed(path), path)
 
 
 def read(members: TarMembers, name: str) -> bytes | None:
@@ -88,12 +88,12 @@ def test_member_is_found(
 
 
 REFUSED = [
-    ("a name that climbs", [file_entry("a/../../etc/passwd")], "leads out of its folder"),
+    ("a name that climbs", [file_entry("a/../../etc/passwd")], r"contains '\.\.', which"),
     ("an absolute name", [file_entry("/etc/passwd")], "absolute path"),
-    ("a name that is no text", [file_entry("a\udcff")], "is no file name"),
+    ("a name that is no text", [file_entry("a\udcff")], "is not a file name"),
     ("a symbolic link to the outside", [link_entry("a", "../../etc/passwd")], "leads out of the archive"),
     ("an absolute symbolic link", [link_entry("a", "/etc/passwd")], "leads out of the archive"),
-    ("a hard link to the outside", [link_entry("a", "../x", tarfile.LNKTYPE)], "leads out of its folder"),
+    ("a hard link to the outside", [link_entry("a", "../x", tarfile.LNKTYPE)], r"contains '\.\.', which"),
 ]
 
 
@@ -106,7 +106,7 @@ def test_archive_is_refused(tmp_path: Path, entries: list[tuple[tarfile.TarInfo,
 
 def test_a_circle_of_links_is_refused(tmp_path: Path) -> None:
     members = opened(tmp_path, tar_of(link_entry("a", "b"), link_entry("b", "a")))
-    with pytest.raises(ArchiveError, match=r"a: is a link to a link"):
+    with pytest.raises(ArchiveError, match=r"a: is a chain of 8 or more links"):
         members.find("a")
     members.close()
 
@@ -114,7 +114,7 @@ def test_a_circle_of_links_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE], ids=["folder", "pipe", "device"])
 def test_what_is_no_file_is_not_read(tmp_path: Path, kind: bytes) -> None:
     members = opened(tmp_path, tar_of(link_entry("a", "", kind)))
-    with pytest.raises(ArchiveError, match="a: is no regular file"):
+    with pytest.raises(ArchiveError, match="a: is not a regular file"):
         members.find("a")
     members.close()
 
@@ -122,7 +122,7 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, kind: bytes) -> None:
 def test_a_size_that_lies_is_refused(tmp_path: Path) -> None:
     info = tarfile.TarInfo("a")
     info.size = 1 << 40
-    with pytest.raises(ArchiveError, match=f"a: says that it has {1 << 40} bytes"):
+    with pytest.raises(ArchiveError, match=f"a: has {1 << 40} bytes"):
         opened(tmp_path, info.tobuf(tarfile.GNU_FORMAT) + b"\0" * 2048)
 
 
@@ -152,7 +152,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"x" * 5000], ids=["empty", "short", "long"])
 def test_what_is_no_tar_is_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(ArchiveError, match="is no tar archive"):
+    with pytest.raises(ArchiveError, match="is not a tar archive"):
         opened(tmp_path, content)
 
 

@@ -138,7 +138,7 @@ async def test_a_layer_that_is_another_than_the_configuration_says_is_refused(tm
     target = parse_target(f"{tmp_path}/x.tar", None, is_folder=False)
     with open_staging(target) as stage:
         await put(stage, NAME, image_manifest(CONFIG, b"other"), b"other", CONFIG)
-        with pytest.raises(ArchiveError, match=r"rootfs\.diff_ids say"):
+        with pytest.raises(ArchiveError, match=r"rootfs\.diff_ids of its image has"):
             write_archive(stage, target)
     assert listed(tmp_path) == []
 
@@ -180,7 +180,7 @@ async def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> No
     (tmp_path / "notes").write_bytes(b"mine")
     with pytest.raises(ArchiveError, match="is a folder that is not empty"):
         await written(parse_target(str(tmp_path), None, is_folder=True), NAME)
-    with pytest.raises(ArchiveError, match="is a file, and a folder was asked for"):
+    with pytest.raises(ArchiveError, match="is a file, but the output is a folder"):
         await written(parse_target(f"{tmp_path}/notes/", None, is_folder=False), NAME)
     assert listed(tmp_path) == ["notes"]
 
@@ -211,7 +211,7 @@ def test_name_says_the_form(text: str, form: ArchiveFormat | None, target: Targe
 
 @pytest.mark.parametrize(
     ("text", "form", "words"),
-    [("x", None, "its name says no format"), ("x/", ArchiveFormat.DOCKER, r"is a file, say x\.tar")],
+    [("x", None, "the name has no known ending"), ("x/", ArchiveFormat.DOCKER, r"is a file: use x\.tar")],
     ids=["no ending", "a folder for docker"],
 )
 def test_name_that_says_no_form_is_refused(text: str, form: ArchiveFormat | None, words: str) -> None:

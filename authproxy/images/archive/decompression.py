@@ -1,8 +1,8 @@
-"""Packed archives: what packs them, and their content as a plain file.
+"""Compressed archives: recognises gzip and zstd, and decompresses to a plain file.
 
-A tar is read at random places and a packed one only from its beginning, so it is unpacked first: into a file without a
-name in the folder for temporary files (`TMPDIR`), which the system removes with the process. It takes the disk that
-the plain archive takes, as long as `Room` allows.
+A tar is read at random offsets, a compressed one only from its beginning. So it is decompressed first, into an unnamed
+file in the folder for temporary files (`TMPDIR`), which the system removes with the process. That file is as large as
+the plain archive, bounded by `FreeSpace`.
 """
 
 import gzip
@@ -23,41 +23,41 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 OTHERS = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"PK\x03\x04": "zip"}
 MAGIC_BYTES = 6
 
-# Packed bytes at a time: four may stand for a block of 128 KiB (RFC 8878 §3.1.1.2), so no more than 64 MiB come of it.
+# Compressed bytes per step: four can encode a block of 128 KiB (RFC 8878 §3.1.1.2), so a step yields at most 64 MiB.
 ZSTD_STEP_BYTES = 2048
 
 
 class Readable(Protocol):
-    """What unpacks: bytes on demand."""
+    """A decompressing reader."""
 
     def read(self, count: int, /) -> bytes:
-        """The next bytes, at most so many; none at the end."""
+        """The next bytes, at most `count`; empty at the end."""
 
 
-def open_plain(path: Path) -> BinaryIO:
-    """A file, unpacked where it is packed with gzip or zstd. Raises ArchiveError, OSError."""
+def open_decompressed(path: Path) -> BinaryIO:
+    """Open a file, decompressed if it is gzip or zstd. Raises ArchiveError, OSError."""
     file = path.open("rb")
     try:
         magic = os.pread(file.fileno(), MAGIC_BYTES, 0)
         _refuse_others(magic, path)
-        packed = unpacker(magic, file)
-        if packed is None:
+        compressed = decompressor(magic, file)
+        if compressed is None:
             return file
     except BaseException:
         file.close()
         raise
     with file:
-        return _spool(packed, path)
+        return _spool(compressed, path)
 
 
 def _refuse_others(magic: bytes, path: Path) -> None:
     for mark, name in OTHERS.items():
         if magic.startswith(mark):
-            raise ArchiveError(path, f"is packed with {name}: unpack it first; gzip and zstd are read as they are")
+            raise ArchiveError(path, f"is compressed with {name}: decompress it first; only gzip and zstd can be read")
 
 
-def unpacker(magic: bytes, file: BinaryIO) -> Readable | None:
-    """What reads the plain content of a packed file. None where its first bytes are not gzip's or zstd's."""
+def decompressor(magic: bytes, file: BinaryIO) -> Readable | None:
+    """A reader of a compressed file's plain content; None if `magic`, its first bytes, is neither gzip's nor zstd's."""
     if magic.startswith(GZIP):
         return gzip.GzipFile(fileobj=file, mode="rb")
     if magic.startswith(ZSTD):
@@ -66,28 +66,28 @@ def unpacker(magic: bytes, file: BinaryIO) -> Readable | None:
 
 
 class _Zstd:
-    """The content of zstd frames one after another.
+    """The content of consecutive zstd frames.
 
-    zstandard's own reader takes a file that was cut off for one that has ended; its decompressor for pieces says
-    whether a frame has.
+    zstandard's own reader mistakes a truncated file for a complete one; its decompressor for pieces reports whether a
+    frame is complete.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._has_begun = False  # whether any of the frame has come
-        self._held = b""  # packed bytes of the next frame
+        self._has_begun = False  # whether any of the frame has been read
+        self._held = b""  # compressed bytes of the next frame
 
     def read(self, _count: int, /) -> bytes:
-        """The next bytes; more than were asked for where they are packed well."""
+        """The next bytes; may be more than `_count` if they are highly compressed."""
         while True:
-            packed = self._held or self._file.read(ZSTD_STEP_BYTES)
+            compressed = self._held or self._file.read(ZSTD_STEP_BYTES)
             self._held = b""
-            if not packed:
+            if not compressed:
                 if self._has_begun:
                     raise EOFError("it ends within a zstd frame")
                 return b""
-            plain = self._frame.decompress(packed)
+            plain = self._frame.decompress(compressed)
             self._has_begun = True
             if self._frame.eof:
                 self._held = self._frame.unused_data
@@ -97,21 +97,22 @@ class _Zstd:
                 return plain
 
 
-def _spool(packed: Readable, path: Path) -> BinaryIO:
+def _spool(compressed: Readable, path: Path) -> BinaryIO:
     plain: BinaryIO = tempfile.TemporaryFile(prefix="authproxy-")  # noqa: SIM115 - handed to the caller, open
     free_space = FreeSpace(Path(tempfile.gettempdir()))
     try:
-        while piece := packed.read(PIECE_BYTES):
+        while piece := compressed.read(PIECE_BYTES):
             free_space.take(len(piece))
             plain.write(piece)
         plain.flush()
     except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError) as error:
         plain.close()
-        raise ArchiveError(path, f"is packed, but damaged: {error}") from error
+        raise ArchiveError(path, f"is compressed, but damaged: {error}") from error
     except OSError as error:
         plain.close()
         folder = tempfile.gettempdir()
-        raise ArchiveError(path, f"cannot be unpacked to {folder}: {error.strerror}; TMPDIR names another") from error
+        sentence = f"cannot be decompressed to {folder}: {error.strerror}; set TMPDIR to use another folder"
+        raise ArchiveError(path, sentence) from error
     except BaseException:
         plain.close()
         raise
