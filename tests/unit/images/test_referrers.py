@@ -104,7 +104,7 @@ async def test_chain_without_end_is_left() -> None:
     chain = [IMAGE]
     for number in range(MAX_DEPTH + 2):
         chain.append(manifest(str(number), chain[-1]))
-    with pytest.raises(TransferError, match=f"more than {MAX_DEPTH} deep; --no-referrers"):
+    with pytest.raises(TransferError, match=f"more than {MAX_DEPTH} levels deep; --no-referrers"):
         await find_attached(Repository(*chain), [IMAGE.digest], frozenset())
 
 
