@@ -6,17 +6,17 @@ from enum import Enum
 
 
 class Level(Enum):
-    """The one vocabulary of results: for a single check, and as the verdict over several (never WARNING there)."""
+    """The result of a single check, and the verdict over several, which is never WARNING."""
 
     OK = "ok"
-    WARNING = "warning"  # it works now, and somebody should know of something
+    WARNING = "warning"  # it works now, and there is something to know
     FAILED = "failed"
     UNKNOWN = "unknown"  # the check could not be made
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check. `fix` names the file, key and value to change, if there is something to fix."""
+    """The result of one check. `fix` names the file, key and value to change, if there is something to fix."""
 
     level: Level
     check: str
@@ -25,7 +25,7 @@ class Finding:
 
 
 def conclude(findings: Iterable[Finding]) -> Level:
-    """The verdict over several checks: FAILED if any failed, else UNKNOWN if any could not be made, else OK."""
+    """The verdict over several checks: FAILED if one failed, else UNKNOWN if one could not be made, else OK."""
     levels = {finding.level for finding in findings}
     if Level.FAILED in levels:
         return Level.FAILED

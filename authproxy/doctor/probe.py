@@ -1,6 +1,6 @@
-"""Does the server of this configuration answer? Asked from the same machine, as a container's health check does.
+"""Does the server of this configuration answer? Asked on the same machine, as a container's health check does.
 
-The certificate is not looked at: a server that asks itself by a loopback address is not there by its name.
+The certificate is not verified: it is for the server's name, and the request goes to a loopback address.
 """
 
 import json
@@ -13,19 +13,19 @@ from pathlib import Path
 from authproxy.config.document.scalars import Address
 from authproxy.config.settings import Settings
 
-# OCI Distribution 1.1, "Determining Support": who has no credentials is asked for them, and that is an answer.
+# OCI Distribution 1.1, "Determining Support": a registry may also ask for credentials.
 _ANSWERS = (200, 401)
 _API_VERSION = "Docker-Distribution-Api-Version"
 _API = "registry/2.0"
 
 _MAX_BODY_BYTES = 64 * 1024
 
-# "" and these are every address: the server is at this one too.
-_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - they are looked up, not bound
+# The server listens on every address, so on this one too.
+_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
 
 
 def find_fault(settings: Settings, timeout_s: float) -> str | None:
-    """Why the server is not well, in a sentence; None where it is. It is asked for `/v2/`, once."""
+    """Why the server cannot serve, in a sentence; None if it can. Sends one request, for `/v2/`."""
     where = f"{settings.http.prefix.rstrip('/')}/v2/"
     try:
         with closing(_connect(settings, timeout_s)) as connection:
@@ -37,13 +37,13 @@ def find_fault(settings: Settings, timeout_s: float) -> str | None:
     if answer.status not in _ANSWERS:
         return f"GET {where} answered {answer.status}: {_message(body) or answer.reason}"
     if answer.getheader(_API_VERSION) != _API:
-        return f"what listens on {_name(settings.http.addr)} is no registry"
+        return f"the program that listens on {_name(settings.http.addr)} is not a registry"
     return None
 
 
 def _connect(settings: Settings, timeout_s: float) -> HTTPConnection:
     where = settings.http.addr
-    tls = None if settings.http.tls is None else _trusting()
+    tls = None if settings.http.tls is None else _unverifying()
     if isinstance(where, Path):
         connection = HTTPConnection("localhost", timeout=timeout_s)
         connection.sock = _connect_unix(where, tls, timeout_s)
@@ -65,7 +65,7 @@ def _connect_unix(path: Path, tls: ssl.SSLContext | None, timeout_s: float) -> s
         raise
 
 
-def _trusting() -> ssl.SSLContext:
+def _unverifying() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -80,7 +80,7 @@ def _name(where: Address | Path) -> str:
 
 
 def _message(body: bytes) -> str:
-    """What an error's body says (OCI Distribution 1.1, "Error Codes"); "" where it says nothing."""
+    """The message in an error's body (OCI Distribution 1.1, "Error Codes"); "" if there is none."""
     try:
         message = json.loads(body)["errors"][0]["message"]
     except (ValueError, LookupError, TypeError):

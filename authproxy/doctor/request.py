@@ -1,11 +1,11 @@
 """One request to a registry: it ends within TIMEOUT_S, follows no redirect, and fails as NoAnswer.
 
-`ping/client_requests.py` asks as clients of registries do, `upstream/proxy_requests.py` as our proxy does.
+With credentials, `ping/client_requests.py` asks as clients of registries do, `upstream/proxy_requests.py` as our proxy.
 """
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -42,12 +42,25 @@ class AuthorizedRequests(Protocol):
 
 
 @asynccontextmanager
-async def open_client(tls: ssl.SSLContext | None) -> AsyncIterator[httpx.AsyncClient]:
-    """A client for the length of a block. It follows no redirect, and ignores `HTTPS_PROXY` and `.netrc`."""
+async def open_client(tls: ssl.SSLContext | None, base: str = "") -> AsyncIterator[httpx.AsyncClient]:
+    """A client for the length of a block. It follows no redirect, and ignores `HTTPS_PROXY` and `.netrc`.
+
+    Paths are relative to `base`.
+    """
+    verify = tls or ssl.create_default_context()
     async with httpx.AsyncClient(
-        verify=tls or ssl.create_default_context(), timeout=TIMEOUT_S, headers=IDENTITY, trust_env=False
+        base_url=base, verify=verify, timeout=TIMEOUT_S, headers=IDENTITY, trust_env=False
     ) as client:
         yield client
+
+
+async def get(client: httpx.AsyncClient, url: str, headers: Mapping[str, str] | None = None) -> RegistryResponse:
+    """GET a URL, or a path, with these headers and no credentials besides. Raises NoAnswer."""
+    try:
+        request = client.build_request("GET", url, headers=headers)
+    except httpx.InvalidURL as error:
+        raise NoAnswer(why_no_answer(error)) from error
+    return await send(client, request)
 
 
 async def send(client: httpx.AsyncClient, request: httpx.Request) -> RegistryResponse:

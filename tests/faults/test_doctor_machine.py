@@ -73,16 +73,15 @@ def test_nothing_is_wrong_where_all_is_right(machine: Machine) -> None:
     assert outcome.code == FINE, str(outcome)
     first, account, *rest = outcome.out.splitlines()
     assert first == "config.yml: ok"
-    assert (
-        account
-        == "  warning  account: looked at as root, who may read and write everything; the server may be somebody else"
+    assert account == (
+        "  warning  account: checked as root, which can read and write everything; the server may run as another user"
     )
     for words in (
         f"ok       port: 127.0.0.1:{machine.port} (http.addr) can be listened on",
         "ok       folders: can be written: data, keys, audit.log",
-        "ok       certificate: server.pem fits its key, and is good until",
+        "ok       certificate: server.pem fits its key, and is valid until",
         "ok       names: server.pem is for localhost",
-        "ok       dns: localhost leads to this machine",
+        "ok       dns: localhost resolves to this machine",
         "ok       users: 1 can log in",
         "ok       policies: 2 rules, each with an effect, 1 cases hold",
         "ok       space: the disk of ",
@@ -142,7 +141,7 @@ def test_what_a_registry_of_root_has_made_is_told(machine: Machine) -> None:
     give(machine.folder)
     (machine.folder / "data/docker/registry/v2/blobs").mkdir(parents=True)
     wrong = amiss(machine, "--as", ACCOUNT)
-    assert "data/docker/registry/v2, which another account has made" in wrong["folders"]["what"]
+    assert "data/docker/registry/v2, which another account has created" in wrong["folders"]["what"]
     assert wrong["folders"]["fix"].startswith(f"chown -R {ACCOUNT} data")
 
 
@@ -160,7 +159,7 @@ def test_root_without_the_right_to_be_somebody_else_is_told(machine: Machine) ->
     wrapper = ("setpriv", "--bounding-set", "-setuid,-setgid")
     outcome = doctor(machine, "config.yml", "--as", ACCOUNT, wrapper=wrapper)
     assert outcome.code == UNSAID, str(outcome)
-    assert outcome.err.startswith("authproxy: cannot look at things as nobody: ")
+    assert outcome.err.startswith("authproxy: cannot check as nobody: ")
 
 
 def test_a_port_that_takes_a_right_is_said_where_it_is_missing(machine: Machine) -> None:
@@ -206,7 +205,7 @@ def small_disk(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Pat
 
 @pytest.mark.parametrize(
     ("small_disk", "words"),
-    [("size=8m", "is full: 8 MiB are left"), ("size=2g,nr_inodes=50", "files more (inodes), so pushes fail")],
+    [("size=8m", "is full: 8 MiB are left"), ("size=2g,nr_inodes=50", "more files (inodes), so pushes fail")],
     indirect=["small_disk"],
     ids=["bytes", "inodes"],
 )

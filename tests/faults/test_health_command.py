@@ -84,7 +84,7 @@ def test_a_server_below_a_prefix_and_without_tls_is_found_there(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (200, b"hello", "what listens on 127.0.0.1:{port} is no registry"),
+        (200, b"hello", "the program that listens on 127.0.0.1:{port} is not a registry"),
         (503, b'{"errors":[{"code":"UNAVAILABLE","message":"back at noon"}]}', "GET /v2/ answered 503: back at noon"),
         (500, b"[]", "GET /v2/ answered 500: Internal Server Error"),
     ],

@@ -1,5 +1,6 @@
 """`authproxy doctor --registry`: would another registry take our tokens, and if not, why not."""
 
+import asyncio
 import json
 import time
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ def _ask(url: str, ours: Ours, ca: Path | None, now: float) -> tuple[Finding, ..
     token = signing_now(ours, now)
     if token is None:
         return (Finding(Level.UNKNOWN, "live", "not asked: the key that signs has no certificate yet"),)
-    return tuple(ask(url, token, ca, now))
+    return asyncio.run(ask(url, token, ca, now))
 
 
 def _in_words(registry: Path, opinions: Sequence[VersionVerdict], answers: Sequence[Finding]) -> str:

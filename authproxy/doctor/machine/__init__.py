@@ -1,5 +1,4 @@
 """Our own configuration on this machine: what will not work, and the fix.
 
-Nothing is asked over the network but the DNS; no file is changed. What the server may do is tried as the account that
-will serve.
+Sends no requests except DNS queries, and changes no file. Access is tried as the account that will serve.
 """

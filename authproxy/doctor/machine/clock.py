@@ -1,4 +1,4 @@
-"""Is the clock right, as far as can be told without asking another one."""
+"""Is the clock right, as far as this machine knows."""
 
 import ctypes
 from collections.abc import Callable, Iterator
@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.machine.installation import Installation
 
-# adjtimex(2): what it returns where nothing sets the clock; the size of `struct timex`, of which nothing is read.
+# adjtimex(2): its result if nothing sets the clock; the size of `struct timex`, which is not read.
 _UNSYNCHRONIZED = 5
 _TIMEX_BYTES = 208
-# No copy of this program was made before.
+# This program is younger.
 EARLIEST = 1_767_225_600.0  # 2026-01-01
 
 
 def is_synchronized() -> bool | None:
-    """Whether the kernel's clock is set by another one (NTP); None where it does not say. Nothing is changed."""
+    """Whether something sets the kernel's clock (NTP); None if it does not say. Changes nothing."""
     try:
         state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     except (OSError, AttributeError):
@@ -23,14 +23,14 @@ def is_synchronized() -> bool | None:
 
 
 def check_clock(installation: Installation, look: Callable[[], bool | None] = is_synchronized) -> Iterator[Finding]:
-    """Tokens carry times: who verifies them forgives a minute."""
+    """Tokens contain times; verifiers tolerate a minute."""
     if installation.now < EARLIEST:
-        what = "the clock stands before this program was made: certificates and tokens are all refused"
+        what = "the clock is earlier than this program: all certificates and tokens are refused"
         yield Finding(Level.FAILED, "clock", what, "set it: timedatectl set-ntp true")
         return
     match look():
         case True:
-            yield Finding(Level.OK, "clock", "the clock is set by another one (NTP)")
+            yield Finding(Level.OK, "clock", "the clock is synchronized (NTP)")
         case False:
-            what = "nothing sets the clock (NTP) by what the kernel knows; tokens are refused where it is a minute off"
+            what = "nothing sets the clock (NTP), says the kernel; tokens are refused if it is a minute off"
             yield Finding(Level.WARNING, "clock", what, "timedatectl set-ntp true, or chrony")

@@ -1,4 +1,4 @@
-"""The whole examination of our own configuration and machine, in the order in which a start meets things."""
+"""The whole examination of our own configuration and machine, in the order of a start."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,10 +17,10 @@ from authproxy.doctor.machine.users import KnownUsers, check_users
 
 
 def examine(installation: Installation, account: ServingAccount) -> Sequence[Finding]:
-    """What will not work. Ports are had by who starts the server, files are used by who serves."""
+    """What will not work. Ports are checked as the account that starts the server, files as the one that serves."""
     findings = [account.judge(), *_check_configuration(installation)]
     if account.files is not None:
-        # Python loads much of itself where it is used first, which an account that cannot read it could not do.
+        # Python imports some modules at their first use, which fails as an account that cannot read them.
         list(_check_all(installation))
     with account.as_starter:
         findings += check_ports(installation)
@@ -41,17 +41,17 @@ def _check_configuration(installation: Installation) -> Iterator[Finding]:
         entry.url for entry in installation.settings.upstreams
     )
     if upstreams:
-        what = "the registries behind it were not asked, since that takes the network"
+        what = "the registries behind it were not checked, since that needs the network"
         yield Finding(Level.WARNING, "configuration", what, "authproxy doctor --upstream")
 
 
 def _check_rest(installation: Installation) -> Iterator[Finding]:
-    people = KnownUsers()
+    users = KnownUsers()
     yield from check_files(installation)
     yield from check_certificate(installation)
     yield from check_names(installation)
     yield from check_keys(installation)
-    yield from check_users(installation, people)
-    yield from check_policies(installation, people)
+    yield from check_users(installation, users)
+    yield from check_policies(installation, users)
     yield from check_space(installation)
     yield from check_clock(installation)

@@ -1,4 +1,4 @@
-"""May the server read what it reads, and write where it writes: asked as the account that this runs under."""
+"""May the server read and write its files and folders: checked as the account that this runs under."""
 
 import os
 import pwd
@@ -11,16 +11,16 @@ from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.machine.installation import Installation
 from authproxy.server.privileges import MADE_BY_REGISTRIES
 
-# Keys of files that need not be there: one is a switch, one a sign, one somebody else's socket.
+# Keys of files that may be absent: sockets, and files that switch something by their presence.
 _MAY_BE_ABSENT = ("http.addr", "http.debug.addr", "http.maintenance", "health", "audit.syslog")
-# Keys of files that are told of in other words.
+# Keys of files that have checks of their own.
 _ELSEWHERE = ("policies", "identities", "auth.htpasswd")
-# How keys end of what only its owner should read.
+# The ends of keys whose files only their owner should read.
 _SECRETS = (".key", ".passwordfile")
 
 
 def check_files(installation: Installation) -> Iterator[Finding]:
-    """Folders that are written, then files that are read; what is in order takes one line for each kind."""
+    """Folders that are written, then files that are read; one line for all folders without a fault."""
     written = dict(_written(installation))
     faults = [fault for key, path in written.items() if (fault := _find_write_fault(installation, key, path))]
     yield from faults
@@ -31,18 +31,18 @@ def check_files(installation: Installation) -> Iterator[Finding]:
         if (fault := find_read_fault(installation, key, path)) is not None:
             yield fault
         elif key.endswith(_SECRETS) and path.stat().st_mode & 0o007:
-            what = f"{path} ({key}) can be read by everybody on this machine"
+            what = f"{path} ({key}) can be read by everyone on this machine"
             yield Finding(Level.WARNING, "files", what, f"chmod o= {path}")
     for wrong in find_file_faults(installation.settings):
-        # A certificate of ours is judged together with its key, in `certificate.py`.
+        # Our certificate is checked together with its key, in `certificate.py`.
         if not wrong.is_missing and not wrong.key.startswith("http.tls"):
             what, _, fix = wrong.what.partition("; ")
             what = f"{wrong.path} ({wrong.key}) {what}"
-            yield Finding(Level.FAILED, "files", what, fix or f"{installation.place(wrong.key)}: a right one")
+            yield Finding(Level.FAILED, "files", what, fix or f"{installation.place(wrong.key)}: a valid one")
 
 
 def find_read_fault(installation: Installation, key: str, path: Path) -> Finding | None:
-    """Why a file or folder cannot be read."""
+    """A finding if a file or folder cannot be read."""
     if (closed := find_closed(path)) is not None:
         what = f"{path} ({key}) cannot be read by {_who()}: {closed} is closed to it"
         return Finding(Level.FAILED, "files", what, _open_up(path, closed))
@@ -80,16 +80,18 @@ def _find_write_fault(installation: Installation, key: str, path: Path) -> Findi
     if key == "audit.file.path":
         return _find_log_fault(installation, key, path)
     if (closed := find_closed(path, os.W_OK)) is not None:
-        if installation.hands_over and closed == path.absolute() and _is_roots_and_empty(path):
+        if installation.hands_over and closed == path.absolute() and _is_empty_and_of_root(path):
             return None
         return _not_written(key, path, closed, _hand_over(path, closed))
     if path.exists() and not path.is_dir():
-        return Finding(Level.FAILED, "folders", f"{path} ({key}) is no folder", f"{installation.place(key)}: a folder")
-    return _find_others_work(path) if key.startswith("storage") else None
+        return Finding(
+            Level.FAILED, "folders", f"{path} ({key}) is not a folder", f"{installation.place(key)}: a folder"
+        )
+    return _find_foreign_folder(path) if key.startswith("storage") else None
 
 
 def _find_log_fault(installation: Installation, key: str, path: Path) -> Finding | None:
-    """A log is made, and moved aside when it is rotated, in its folder, which has to be there."""
+    """A log is created, and renamed at rotation, in its folder, which has to exist."""
     if (closed := find_closed(path.parent, os.W_OK)) is not None:
         fix = f"{installation.place(key)}: a file in a folder that {_who()} may write, since it is rotated there"
         return _not_written(key, path, closed, fix)
@@ -106,11 +108,11 @@ def _not_written(key: str, path: Path, closed: Path, fix: str) -> Finding:
     return Finding(Level.FAILED, "folders", what, fix)
 
 
-def _find_others_work(root: Path) -> Finding | None:
-    """Below the storage's root: what a registry that ran as somebody else has made its own."""
+def _find_foreign_folder(root: Path) -> Finding | None:
+    """Folders below the storage's root that belong to another account, since a registry ran as it."""
     for folder in (root / part for part in MADE_BY_REGISTRIES):
         if folder.exists() and (closed := find_closed(folder, os.W_OK)) is not None:
-            what = f"{closed}, which another account has made, cannot be written by {_who()}"
+            what = f"{closed}, which another account has created, cannot be written by {_who()}"
             return Finding(
                 Level.FAILED,
                 "folders",
@@ -121,7 +123,7 @@ def _find_others_work(root: Path) -> Finding | None:
 
 
 def find_closed(path: Path, wanted: int = os.R_OK) -> Path | None:
-    """What keeps a path from being used: itself, or a folder on the way. What is not there is made in its folder."""
+    """The path, or the folder above it, that the account may not use. A missing path is created in its folder."""
     absolute = path.absolute()
     for folder in reversed(absolute.parents):
         if folder.exists() and not os.access(folder, os.X_OK, effective_ids=True):
@@ -135,7 +137,7 @@ def find_closed(path: Path, wanted: int = os.R_OK) -> Path | None:
     return None if os.access(nearest, wanted, effective_ids=True) else nearest
 
 
-def _is_roots_and_empty(path: Path) -> bool:
+def _is_empty_and_of_root(path: Path) -> bool:
     """Whether the start gives a folder to the account that it becomes (`server/privileges.py`)."""
     return path.is_dir() and path.stat().st_uid == 0 and _may_list(path) and not any(path.iterdir())
 
@@ -145,7 +147,7 @@ def _may_list(path: Path) -> bool:
 
 
 def _open_up(path: Path, closed: Path) -> str:
-    """What lets the account read a path that `closed` keeps from it."""
+    """The fix to read a path that `closed` prevents."""
     rights = "r"
     if closed.is_dir():
         rights = "rx" if closed == path.absolute() else "x"
@@ -153,10 +155,10 @@ def _open_up(path: Path, closed: Path) -> str:
 
 
 def _hand_over(path: Path, closed: Path) -> str:
-    """What lets the account write a path that `closed` keeps from it."""
+    """The fix to write a path that `closed` prevents."""
     if not os.access(closed, os.X_OK, effective_ids=True) and closed != path.absolute():
         return _open_up(path, closed)
-    if closed != path.absolute():  # it is to be made there: what is around it is not ours to give away
+    if closed != path.absolute():  # it is created there: do not give the folder around it away
         return f"mkdir -p {path} && chown {_user()} {path}"
     return f"chown {_user()} {closed}, or run the server as its owner, {_owner(closed)}"
 

@@ -1,4 +1,4 @@
-"""What is examined: a configuration, and what is known of the machine that is to serve it."""
+"""What is examined: a configuration, and what is known about the machine that will serve it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from authproxy.registry_client.trust import CERTIFICATES
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """`names`: what clients call it, as somebody said it; `now`: seconds since 1970."""
+    """`names`: those that clients use, from the command line; `now`: seconds since 1970."""
 
     loaded: Loaded
     now: float
@@ -29,11 +29,11 @@ class Installation:
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """Where each key stands."""
+        """The file and line of each key."""
         return self.loaded.sources
 
     def place(self, key: str) -> str:
-        """`config.yml:12: http.tls.key`: where a key stands, or should: in the file, or as a variable."""
+        """`config.yml:12: http.tls.key`: where a key is, or belongs: in the file, or as a variable."""
         if not self.has_file:
             return f"REGISTRY_{key.upper().replace('.', '_')}"
         source = self.sources.get(key, DEFAULT)
@@ -41,7 +41,7 @@ class Installation:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """`host[:port]` by which clients come: those that were said, that of `http.host`, or that of `http.addr`."""
+        """`host[:port]` that clients use: from the command line, or from `http.host`, or from `http.addr`."""
         http = self.settings.http
         if self.names:
             return self.names

@@ -1,4 +1,4 @@
-"""Do the names that clients use lead here."""
+"""Do the names that clients use resolve to this machine."""
 
 import errno
 import ipaddress
@@ -27,21 +27,19 @@ def _check(name: str, look_up: Resolve) -> Finding:
     if _is_address(name):
         if _is_ours(name):
             return Finding(Level.OK, "dns", f"{name} is an address of this machine")
-        return _elsewhere(f"{name} is no address of this machine")
+        return _elsewhere(f"{name} is not an address of this machine")
     try:
         addresses = look_up(name)
     except OSError as error:
-        what = f"nobody knows the name {name} here: {error.strerror or error}"
-        return Finding(
-            Level.FAILED, "dns", what, f"add it to the DNS, or to /etc/hosts where that is enough: IP {name}"
-        )
+        what = f"the name {name} does not resolve here: {error.strerror or error}"
+        return Finding(Level.FAILED, "dns", what, f"add it to the DNS, or to /etc/hosts if that is enough: IP {name}")
     if any(map(_is_ours, addresses)):
-        return Finding(Level.OK, "dns", f"{name} leads to this machine ({', '.join(addresses)})")
-    return _elsewhere(f"{name} leads to {', '.join(addresses)}, which is not this machine")
+        return Finding(Level.OK, "dns", f"{name} resolves to this machine ({', '.join(addresses)})")
+    return _elsewhere(f"{name} resolves to {', '.join(addresses)}, which is not this machine")
 
 
 def _elsewhere(what: str) -> Finding:
-    fix = "where a proxy or a router there passes requests on to this machine, that is as it should be"
+    fix = "if a proxy or a router there passes requests on to this machine, nothing is wrong"
     return Finding(Level.WARNING, "dns", what, fix)
 
 

@@ -1,4 +1,4 @@
-"""Do the policies let anybody in, and do they say what their author meant."""
+"""Do the policies allow anything, and do they mean what their author meant."""
 
 from collections.abc import Iterator
 
@@ -15,12 +15,12 @@ from authproxy.policy.model import Effect, Rule, SubjectKey
 from authproxy.policy.shared_names import find_shared_names
 
 
-def check_policies(installation: Installation, people: KnownUsers) -> Iterator[Finding]:
-    """`people` are those whom the server knows."""
+def check_policies(installation: Installation, users: KnownUsers) -> Iterator[Finding]:
+    """`users` are those whom the server knows."""
     settings = installation.settings
     if settings.policies is None:
         if settings.mode is Mode.BASIC:
-            fix = f"{installation.place('policies')}: {{path: FOLDER}} says who may what"
+            fix = f"{installation.place('policies')}: {{path: FOLDER}} says who may do what"
             yield Finding(Level.WARNING, "policies", "every user may do everything", fix)
         return
     if (fault := find_read_fault(installation, "policies.path", settings.policies.path)) is not None:
@@ -34,26 +34,27 @@ def check_policies(installation: Installation, people: KnownUsers) -> Iterator[F
             place = installation.place("policies.path")
             yield Finding(Level.FAILED, "policies", what, fix or f"{place}: a file, or a folder of *.yaml")
         return
-    yield from _judge(loaded, people)
+    yield from _judge(loaded, users)
 
 
-def _judge(loaded: Loaded, people: KnownUsers) -> Iterator[Finding]:
+def _judge(loaded: Loaded, users: KnownUsers) -> Iterator[Finding]:
     rules = loaded.policies.rules
-    groups, robots = (people.groups, people.robots) if people.is_known else (None, None)
-    in_vain = check(loaded.policies, loaded.cases, groups=groups, robots=robots)
-    lines = {(finding.file, finding.line) for finding in in_vain if "nobody is in" not in finding.sentence}
+    groups, robots = (users.groups, users.robots) if users.is_known else (None, None)
+    unused = check(loaded.policies, loaded.cases, groups=groups, robots=robots)
+    # Rules without effect, for any users.
+    lines = {(finding.file, finding.line) for finding in check(loaded.policies, loaded.cases)}
     allowing = [rule for rule in rules if rule.effect is Effect.ALLOW and (rule.file, rule.line) not in lines]
-    if not any(_has_somebody(rule, people) for rule in allowing):
+    if not any(_applies(rule, users) for rule in allowing):
         why = (
             "no rule allows anything"
             if not allowing
-            else "all that is allowed is for users and groups that are not there"
+            else "all rules that allow something are for unknown users and groups"
         )
         fix = "authproxy policy explain USER SCOPE says why; `authproxy policy --help`"
-        yield Finding(Level.FAILED, "policies", f"nobody may do anything: {why}", fix)
-    for finding in in_vain:
+        yield Finding(Level.FAILED, "policies", f"no user may do anything: {why}", fix)
+    for finding in unused:
         yield Finding(Level.WARNING, "policies", str(finding), "authproxy policy check")
-    shared = list(find_shared_names(loaded.policies, users=people.names, groups=people.groups))
+    shared = list(find_shared_names(loaded.policies, users=users.names, groups=users.groups))
     for sharing in shared:
         yield Finding(
             Level.WARNING, "policies", str(sharing), "give the user or group, or the repositories, another name"
@@ -63,25 +64,25 @@ def _judge(loaded: Loaded, people: KnownUsers) -> Iterator[Finding]:
         what = f"a case fails: {outcome.case.place}: {outcome.case}: {'; '.join(outcome.faults)}"
         yield Finding(Level.FAILED, "policies", what, "authproxy policy test; correct the rule, or the case")
     cases = f", {len(loaded.cases)} cases hold" if loaded.cases and not report.failed else ""
-    if not in_vain and not shared and not report.failed and allowing:
+    if not unused and not shared and not report.failed and allowing:
         yield Finding(Level.OK, "policies", f"{len(rules)} rules, each with an effect{cases}")
 
 
-def _has_somebody(rule: Rule, people: KnownUsers) -> bool:
-    return not people.is_known or any(_is_somebody(key, people) for key in rule.subjects.any_of)
+def _applies(rule: Rule, users: KnownUsers) -> bool:
+    return not users.is_known or any(_exists(key, users) for key in rule.subjects.any_of)
 
 
-def _is_somebody(key: SubjectKey, people: KnownUsers) -> bool:
+def _exists(key: SubjectKey, users: KnownUsers) -> bool:
     match key.kind:
         case "user":
-            return key.name in people.names
+            return key.name in users.names
         case "group":
-            return key.name in people.groups
+            return key.name in users.groups
         case "robot":
-            return key.name in people.robots
+            return key.name in users.robots
         case "any-robot":
-            return bool(people.robots)
+            return bool(users.robots)
         case "signed-in":
-            return bool(people.names)
+            return bool(users.names)
         case _:
             return True

@@ -1,4 +1,4 @@
-"""Can its ports be had, or has our server got them already."""
+"""Can the server listen on its ports, or does it already."""
 
 import os
 import socket
@@ -14,14 +14,14 @@ from authproxy.doctor.probe import find_fault
 from authproxy.errors import StartError
 from authproxy.server.sockets import bind
 
-# For our own server to answer; it is on this machine.
+# For a response of our own server, on this machine.
 TIMEOUT_S = 3.0
-# Below it a port takes a right, unless the system says otherwise (net.ipv4.ip_unprivileged_port_start).
+# Lower ports need a capability, unless the system allows them (net.ipv4.ip_unprivileged_port_start).
 FIRST_FREE = 1024
 
 
 def check_ports(installation: Installation) -> Iterator[Finding]:
-    """`http.addr`, and `http.debug.addr` where there is one."""
+    """`http.addr`, and `http.debug.addr` if there is one."""
     http = installation.settings.http
     is_up = find_fault(installation.settings, TIMEOUT_S) is None
     yield _check(installation, "http.addr", http.addr, is_up=is_up)
@@ -39,7 +39,7 @@ def _check(installation: Installation, key: str, where: Address | Path, *, is_up
             opened.close()
     except StartError as error:
         if is_up:
-            return Finding(Level.OK, "port", f"{where} ({key}) is taken, and our server runs")
+            return Finding(Level.OK, "port", f"{where} ({key}) is in use, and our server runs")
         what, _, fix = str(error).partition("; ")
         if "not permitted" in what:
             fix = (
@@ -51,7 +51,7 @@ def _check(installation: Installation, key: str, where: Address | Path, *, is_up
 
 
 def _check_socket(installation: Installation, key: str, path: Path) -> Finding:
-    """What binding would meet; a socket that a killed server has left is replaced at the start."""
+    """Whether a socket can be created; one that a killed server has left is replaced at the start."""
     place = installation.place(key)
     if find_closed(path) is None and not path.parent.is_dir():
         return Finding(
@@ -59,9 +59,9 @@ def _check_socket(installation: Installation, key: str, path: Path) -> Finding:
         )
     if not os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True):
         fix = f"let the server's account write there, or {place}: a path where it may"
-        return Finding(Level.FAILED, "port", f"no socket can be made in {path.parent} ({key})", fix)
+        return Finding(Level.FAILED, "port", f"no socket can be created in {path.parent} ({key})", fix)
     if path.exists() and not stat.S_ISSOCK(path.lstat().st_mode):
-        return Finding(Level.FAILED, "port", f"{path} ({key}) is there and no socket", f"{place}: another path")
+        return Finding(Level.FAILED, "port", f"{path} ({key}) exists and is not a socket", f"{place}: another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(TIMEOUT_S)
         if path.exists() and probe.connect_ex(os.fspath(path)) == 0:

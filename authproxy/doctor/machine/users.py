@@ -1,4 +1,4 @@
-"""Can anybody log in: the files of users and passwords, read as the server reads them."""
+"""Can a user log in: the files of users and passwords, read as the server reads them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,17 +16,17 @@ from authproxy.identity.users import read_users
 
 @dataclass(slots=True)
 class KnownUsers:
-    """What the files say together. Not `is_known`: one of them cannot be read."""
+    """The users of all files. Not `is_known`: one of the files cannot be read."""
 
     names: set[str] = field(default_factory=set)
     groups: set[str] = field(default_factory=set)
     robots: set[str] = field(default_factory=set)
-    able: set[str] = field(default_factory=set)  # to log in now
+    able: set[str] = field(default_factory=set)  # have a password
     shut_out: set[str] = field(default_factory=set)
     is_known: bool = True
 
     def add(self, entries: Mapping[str, UserEntry], now: float) -> None:
-        """What one more file says."""
+        """Add the users of a file."""
         for name, entry in entries.items():
             self.names.add(name)
             self.groups |= entry.groups
@@ -38,20 +38,20 @@ class KnownUsers:
                 self.shut_out.add(name)
 
 
-def check_users(installation: Installation, people: KnownUsers) -> Iterator[Finding]:
-    """Tell of the files, and gather into `people` what they say."""
+def check_users(installation: Installation, users: KnownUsers) -> Iterator[Finding]:
+    """Check the files, and add their users to `users`."""
     settings = installation.settings
     if not settings.sources:
         return
-    # CNCF Distribution makes a missing file of this section, and so do we.
+    # CNCF Distribution creates a missing file of this section, and so do we.
     provided = settings.auth.htpasswd.path if settings.auth is not None and settings.auth.htpasswd is not None else None
     for source in settings.sources:
-        yield from _read(installation, source, people, provided)
-    able = people.able - people.shut_out
-    if people.is_known and not able:
-        what = "nobody can log in: no user has a bcrypt password, or all are disabled or expired"
+        yield from _read(installation, source, users, provided)
+    able = users.able - users.shut_out
+    if users.is_known and not able:
+        what = "no user can log in: none has a bcrypt password, or all are disabled or expired"
         yield Finding(Level.FAILED, "users", what, "authproxy user add NAME, or: htpasswd -B FILE NAME")
-    elif people.is_known:
+    elif users.is_known:
         yield Finding(Level.OK, "users", f"{len(able)} can log in")
 
 
@@ -65,31 +65,33 @@ def _files_of(installation: Installation, source: Identity) -> Iterator[tuple[st
         yield ("auth.htpasswd.path" if is_theirs else "identities"), source.htpasswd.path
 
 
-def _read(installation: Installation, source: Identity, people: KnownUsers, provided: Path | None) -> Iterator[Finding]:
+def _read(installation: Installation, source: Identity, users: KnownUsers, provided: Path | None) -> Iterator[Finding]:
     for key, path in _files_of(installation, source):
         if find_closed(path) is not None and (fault := find_read_fault(installation, key, path)) is not None:
-            people.is_known = False
+            users.is_known = False
             yield fault
             return
     try:
         if source.users is not None:
-            people.add(read_users(source.users.path), installation.now)
+            users.add(read_users(source.users.path), installation.now)
         if source.htpasswd is None:
             return
         path = source.htpasswd.path
         if path == provided and not path.exists():
-            people.is_known = False
-            yield Finding(Level.WARNING, "users", f"there is no {path} yet; the start makes it, with one user `docker`")
+            users.is_known = False
+            yield Finding(
+                Level.WARNING, "users", f"there is no {path} yet; the start creates it, with one user `docker`"
+            )
             return
         file = load_htpasswd(path)
     except StartError as error:
-        people.is_known = False
+        users.is_known = False
         what, _, fix = str(error).partition("; ")
         key, _ = next(_files_of(installation, source))
         yield Finding(
             Level.FAILED, "users", what, fix or f"{installation.place(key)}: correct it; see authproxy user --help"
         )
         return
-    people.add(file.entries, installation.now)
+    users.add(file.entries, installation.now)
     for remark in file.remarks():
         yield Finding(Level.WARNING, "users", f"{path}: {remark}", remark.fix)

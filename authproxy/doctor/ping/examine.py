@@ -11,10 +11,10 @@ from authproxy.doctor.challenge import BEARER, AuthRequirement
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.lists import CATALOG_PAGE, first_repository, tags_page
 from authproxy.doctor.ping import content, headers, realm
-from authproxy.doctor.ping.client_requests import AnonymousClient, AuthorizedClient, open_anonymous
+from authproxy.doctor.ping.client_requests import AuthorizedClient
 from authproxy.doctor.ping.product import ZOT_PATH, Product, guess, judge_zot
 from authproxy.doctor.ping.reach import Reachability, no_client_certificate, reach
-from authproxy.doctor.request import UNKNOWN_DIGEST, NoAnswer
+from authproxy.doctor.request import UNKNOWN_DIGEST, NoAnswer, get, open_client
 from authproxy.doctor.response import OK, UNAUTHORIZED, VERSION, RegistryResponse, judge_clock
 from authproxy.doctor.upload import cancel_upload, start_upload, upload_target
 from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authority
@@ -61,7 +61,7 @@ async def ping(host: str, trust: Trust, options: PingOptions, environment: Mappi
     if reached.address is None:
         return report
     report.address = reached.address.url
-    async with open_anonymous(reached.address, reached.tls) as anonymous:
+    async with open_client(reached.tls, reached.address.url) as anonymous:
         answer = await _enter(report, anonymous, reached.address, trust)
         if answer is None:
             return report
@@ -77,11 +77,11 @@ def _address_of(host: str) -> Address:
 
 
 async def _enter(
-    report: PingReport, anonymous: AnonymousClient, address: Address, trust: Trust
+    report: PingReport, anonymous: httpx.AsyncClient, address: Address, trust: Trust
 ) -> RegistryResponse | None:
     """The response to `/v2/` without credentials, if a registry gave it."""
     try:
-        answer = await anonymous.ask("GET", "/v2/")
+        answer = await get(anonymous, "/v2/")
     except NoAnswer as error:
         if error.wants_certificate:
             report.add(no_client_certificate(report.host, address, trust))
@@ -97,7 +97,7 @@ async def _enter(
 
 
 async def _examine_auth(
-    report: PingReport, anonymous: AnonymousClient, address: Address, answer: RegistryResponse
+    report: PingReport, anonymous: httpx.AsyncClient, address: Address, answer: RegistryResponse
 ) -> bool:
     """Report what is asked for, and where tokens come from. Returns whether a client gets any further."""
     wanted = report.wanted = answer.wanted if answer.status != OK else None
@@ -111,22 +111,22 @@ async def _examine_auth(
     return await _examine_realm(report, anonymous, address, wanted)
 
 
-async def _ask_zot(anonymous: AnonymousClient) -> Product | None:
+async def _ask_zot(anonymous: httpx.AsyncClient) -> Product | None:
     try:
-        return judge_zot(await anonymous.ask("GET", ZOT_PATH))
+        return judge_zot(await get(anonymous, ZOT_PATH))
     except NoAnswer:
         return None
 
 
 async def _examine_realm(
-    report: PingReport, anonymous: AnonymousClient, address: Address, wanted: AuthRequirement
+    report: PingReport, anonymous: httpx.AsyncClient, address: Address, wanted: AuthRequirement
 ) -> bool:
     misplaced = realm.judge_place(address, wanted)
     if misplaced is not None:
         report.add(misplaced)
         return False
     try:
-        judged = realm.judge_answer(wanted, await anonymous.ask("GET", realm.token_url(wanted)))
+        judged = realm.judge_answer(wanted, await get(anonymous, realm.token_url(wanted)))
     except NoAnswer as error:
         what = f"{wanted.realm} gave no answer: {error}"
         report.add(Finding(Level.FAILED, "realm", what, "start the token server, or correct the registry's realm"))
@@ -137,9 +137,9 @@ async def _examine_realm(
     return judged.finding.level is not Level.FAILED
 
 
-async def _try_token(anonymous: AnonymousClient, wanted: AuthRequirement, token: Token) -> Finding | None:
+async def _try_token(anonymous: httpx.AsyncClient, wanted: AuthRequirement, token: Token) -> Finding | None:
     try:
-        return realm.judge_token(wanted, await anonymous.ask("GET", "/v2/", {"Authorization": f"Bearer {token.text}"}))
+        return realm.judge_token(wanted, await get(anonymous, "/v2/", {"Authorization": f"Bearer {token.text}"}))
     except NoAnswer as error:
         return Finding(
             Level.FAILED, "realm", f"with a token of {wanted.realm}, /v2/ gave no answer: {error}", "see its log"

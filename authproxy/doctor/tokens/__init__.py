@@ -1,1 +1,1 @@
-"""Would another registry take our tokens? Its configuration, its version and the registry itself are asked."""
+"""Would another registry accept our tokens? Judged by its configuration and its version, or by asking it."""

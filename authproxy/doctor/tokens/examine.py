@@ -1,4 +1,4 @@
-"""The whole examination: a token as our token server would issue it, and what each version says of it."""
+"""The whole examination: a token as our token server would issue it, judged as each version would."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from authproxy.token.jose_header import HeaderStyle
 from authproxy.token.keyfiles import RingKey, format_moment
 from authproxy.token.keyring import find_signing
 
-# What the sample grants; a registry that takes the token lets this be pulled.
+# What the sample grants: a pull from this repository.
 SAMPLE = (pull("authproxy-doctor/sample"),)
 
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """What our token server signs with and says. `realm` is None where it is not known: clients know it by the host."""
+    """Our token server's keys and claims. `realm` is None if it depends on the host of a request."""
 
     issuer: str
     service: str
@@ -30,60 +30,60 @@ class Ours:
     keys: Mapping[str, RingKey]
 
     def can_sign(self, now: float) -> bool:
-        """Whether the key that signs has the certificate that tokens must bring, if they must. `now`: since 1970."""
+        """Whether the signing key has the certificate that tokens must contain, if they must. `now`: since 1970."""
         return signing_now(self, now) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class VersionVerdict:
-    """What one version says."""
+    """The findings for one version."""
 
     version: str
     findings: tuple[Finding, ...]
 
     @property
     def verdict(self) -> Level:
-        """Whether it would take our tokens."""
+        """Whether it would accept our tokens."""
         return conclude(self.findings)
 
 
 @dataclass(frozen=True, slots=True)
 class _OneKey:
-    """`SigningKeys` of which there is one."""
+    """`SigningKeys` with a single key."""
 
     key: RingKey
 
     def signing(self) -> RingKey:
-        """That one."""
+        """The key."""
         return self.key
 
 
 def versions_of(registry: RegistryConfig) -> tuple[Version, ...]:
-    """The versions that this configuration may be of."""
+    """The versions that this configuration may be for."""
     return tuple(version for version in VERSIONS if version.is_3 or not registry.is_3)
 
 
 def examine(ours: Ours, registry: RegistryConfig, versions: Sequence[Version], now: float) -> list[VersionVerdict]:
-    """What each version says. `now`: seconds since 1970."""
+    """The findings for each version. `now`: seconds since 1970."""
     return [VersionVerdict(version.name, tuple(_examine(ours, registry, version, now))) for version in versions]
 
 
 def overall(opinions: Sequence[VersionVerdict]) -> Level:
-    """What can be said without knowing the version."""
+    """The verdict if the version is unknown."""
     verdicts = {opinion.verdict for opinion in opinions}
     return verdicts.pop() if len(verdicts) == 1 else Level.UNKNOWN
 
 
 def sample_token(ours: Ours, key: RingKey, now: float, accesses: Collection[Access] = SAMPLE) -> str:
-    """A token like any other that this key signs, for nobody."""
+    """A token that this key signs, for the anonymous caller."""
     issuer = Issuer(_OneKey(key), ours.issuer, ours.service, MIN_LIFETIME_S, lambda: now, style=ours.style)
     return issuer.issue(ANONYMOUS, accesses).token
 
 
 def signing_now(ours: Ours, now: float, accesses: Collection[Access] = SAMPLE) -> str | None:
-    """The same of the key that signs now; None where it lacks the certificate that tokens must bring."""
+    """A sample token of the key that signs now; None if it lacks the certificate that tokens must contain."""
     signing = find_signing(ours.keys, now)
-    assert signing is not None, "a ring without one cannot be read"
+    assert signing is not None, "read_ring refuses a ring without one"
     if ours.style.has_certificates and not signing.certificates:
         return None
     return sample_token(ours, signing, now, accesses)
@@ -94,11 +94,11 @@ def _examine(ours: Ours, registry: RegistryConfig, version: Version, now: float)
     if registry.kind != "token":
         return
     signing = find_signing(ours.keys, now)
-    assert signing is not None, "a ring without one cannot be read"
-    said = list(_check_key(ours, signing, registry, version, now))
-    told = {finding.check for finding in faults}  # why a registry does not start is said once
-    yield from (finding for finding in said if finding.check not in told)
-    if conclude([*faults, *said]) is Level.OK:
+    assert signing is not None, "read_ring refuses a ring without one"
+    judged = list(_check_key(ours, signing, registry, version, now))
+    reported = {finding.check for finding in faults}  # the reason why it does not start is reported once
+    yield from (finding for finding in judged if finding.check not in reported)
+    if conclude([*faults, *judged]) is Level.OK:
         others = [key for key in ours.keys.values() if key is not signing and key.signs_from > now]
         yield from _check_others(ours, others, registry, version, now)
     yield from _check_realm(ours, registry)
@@ -109,8 +109,8 @@ def _check_key(ours: Ours, key: RingKey, registry: RegistryConfig, version: Vers
         yield Finding(
             Level.FAILED,
             "key",
-            f"the key that signs, {key.kid}, has no certificate yet, and token.x5c wants one in each token",
-            "`authproxy key export --for distribution` makes it, as does the next start of authproxy",
+            f"the key that signs, {key.kid}, has no certificate yet, and token.x5c requires one in each token",
+            "`authproxy key export --for distribution` creates it, and so does the next start of authproxy",
         )
         return
     yield from check_token(sample_token(ours, key, now), registry, version, now)
@@ -119,7 +119,7 @@ def _check_key(ours: Ours, key: RingKey, registry: RegistryConfig, version: Vers
 def _check_others(
     ours: Ours, keys: Sequence[RingKey], registry: RegistryConfig, version: Version, now: float
 ) -> Iterator[Finding]:
-    """Keys that wait: a registry that does not know them by then refuses every token from then on."""
+    """Keys that wait: if the registry does not know one when it starts to sign, it refuses all tokens."""
     for key in keys:
         if key.is_retired(now) or conclude(_check_key(ours, key, registry, version, now)) is Level.OK:
             continue
@@ -132,7 +132,7 @@ def _check_others(
 
 
 def _check_realm(ours: Ours, registry: RegistryConfig) -> Iterator[Finding]:
-    """Where clients are sent. It decides no verdict, since one host may have several names."""
+    """Where clients are sent. It does not affect the verdict, since one host may have several names."""
     theirs = registry.texts["realm"]
     if registry.is_redirecting:
         yield Finding(
@@ -148,6 +148,6 @@ def _check_realm(ours: Ours, registry: RegistryConfig) -> Iterator[Finding]:
             yield Finding(
                 Level.WARNING,
                 "realm",
-                f"clients are sent to {theirs} for tokens, and we call ourselves {ours.realm}",
+                f"clients are sent to {theirs} for tokens, and ours is {ours.realm}",
                 f"{registry.place('realm')}: {ours.realm}",
             )

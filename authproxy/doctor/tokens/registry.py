@@ -1,7 +1,7 @@
-"""The registry's side: `auth.token` of its configuration, and what the files that it names hold.
+"""The registry's side: `auth.token` of its configuration, and the content of the files that it names.
 
-What is missing or malformed is no exception but a value that `start.py` judges, since versions differ in what they
-mind. Only a file that is no configuration at all is one: DocumentError.
+Missing and malformed values are values here, which `start.py` judges, since versions differ in what they refuse. Only
+a file that is not a configuration raises DocumentError.
 """
 
 import json
@@ -23,42 +23,42 @@ PATH = ("auth", "token")
 
 @dataclass(frozen=True, slots=True)
 class UnreadableFile:
-    """A file that is not here, or is not what it should be."""
+    """A file that does not exist here, or has the wrong content."""
 
     why: str
-    is_absent: bool  # on this machine: the registry may well have it
+    is_absent: bool  # on this machine: the registry may have it
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryConfig:
-    """What a registry verifies tokens with. A text is None where its key is missing or holds no text."""
+    """What a registry verifies tokens with. A text is None if its key is missing or not text."""
 
     document: Document
-    kind: str | None  # "token", another kind of auth, or None where there is none
+    kind: str | None  # "token", another kind of auth, or None if there is none
     texts: Mapping[str, str | None]  # realm, service, issuer
-    is_redirecting: bool | None  # autoredirect; None where it is neither true nor false
-    bundle: str | None  # the path, as the configuration has it
+    is_redirecting: bool | None  # autoredirect; None if it is neither true nor false
+    bundle: str | None  # the path in the configuration
     certificates: tuple[x509.Certificate, ...] | UnreadableFile
     jwks: str | None
     named_keys: Mapping[str, PublicKey] | UnreadableFile  # by kid
-    algorithms: tuple[str, ...] | None  # None: nothing is written, so the version's own list holds
+    algorithms: tuple[str, ...] | None  # None: the version's default applies
 
     def place(self, key: str) -> str:
-        """`config.yml:12: auth.token.issuer`: where a key stands or should stand."""
+        """`config.yml:12: auth.token.issuer`: where a key is, or belongs."""
         return f"{self.document.place_of((*PATH, key))}: auth.token.{key}"
 
     @property
     def is_3(self) -> bool:
-        """Whether a key is there that only 3.x reads."""
+        """Whether it has a key that only 3.x reads."""
         return any(self.document.find((*PATH, key)) is not None for key in KEYS_OF_3)
 
 
 def read_registry(
     path: Path, variables: Mapping[str, str], *, bundle: Path | None = None, jwks: Path | None = None
 ) -> RegistryConfig:
-    """Read a configuration, under the REGISTRY_* variables that the registry is started with.
+    """Read a configuration, with the REGISTRY_* variables that the registry is started with.
 
-    `bundle` and `jwks` stand for the files that the configuration names, where those lie elsewhere on this machine.
+    `bundle` and `jwks` replace the files that the configuration names, if those are elsewhere on this machine.
     Raises DocumentError.
     """
     document, _ = apply_overrides(read_document(path), variables)
@@ -77,7 +77,7 @@ def read_registry(
 
 
 def read_variables(path: Path) -> dict[str, str]:
-    """The variables of a file as `docker run --env-file` takes it: NAME=VALUE, a line each. Raises OSError."""
+    """The variables of a file for `docker run --env-file`: NAME=VALUE, one per line. Raises OSError."""
     lines = (line.strip() for line in read_content(path).decode("utf-8").splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name: value for name, equals, value in pairs if equals}
@@ -92,7 +92,7 @@ def _kind(document: Document) -> str | None:
 
 
 def _text(document: Document, key: str) -> str | None:
-    """The value of a key, where the registry takes it for text: 5000 and `yes` without quotes are none to it."""
+    """The value of a key, if the registry reads it as text: 5000 and `yes` without quotes are not text."""
     match document.find((*PATH, key)):
         case TextNode(text=text, is_text=True) if text:
             return text
@@ -129,13 +129,13 @@ def _read_bundle(path: Path) -> tuple[x509.Certificate, ...] | UnreadableFile:
     try:
         return tuple(x509.load_pem_x509_certificates(content))
     except ValueError as exc:
-        return UnreadableFile(f"{path} holds something that is no certificate: {exc}", is_absent=False)
+        return UnreadableFile(f"{path} has content that is not a certificate: {exc}", is_absent=False)
 
 
 def _read_jwks(named: str, given: Path | None) -> Mapping[str, PublicKey] | UnreadableFile:
-    """The keys by the name that each has in the set: a name is not computed where it is missing."""
+    """The keys by their `kid` in the set; it is not computed if it is missing."""
     if given is None and "://" in named:
-        return UnreadableFile(f"{named} is a URL, which nothing is fetched from here", is_absent=True)
+        return UnreadableFile(f"{named} is a URL, and nothing is fetched from here", is_absent=True)
     path = given or Path(named)
     content = _read(path)
     if isinstance(content, UnreadableFile):
@@ -144,7 +144,7 @@ def _read_jwks(named: str, given: Path | None) -> Mapping[str, PublicKey] | Unre
         members: list[dict[str, Any]] = json.loads(content)["keys"]
         return {str(member.get("kid", "")): key for member in members if (key := from_jwk(member)) is not None}
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
-        return UnreadableFile(f'{path} is no key set, {{"keys": […]}}: {exc!r}', is_absent=False)
+        return UnreadableFile(f'{path} is not a key set, {{"keys": […]}}: {exc!r}', is_absent=False)
 
 
 def _read(path: Path) -> bytes | UnreadableFile:

@@ -1,4 +1,4 @@
-"""Would the registry start, and with any key to verify tokens with? CNCF Distribution, `accesscontroller.go`."""
+"""Would the registry start, and have a key to verify tokens with? CNCF Distribution, `accesscontroller.go`."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ from authproxy.doctor.tokens.registry import RegistryConfig, UnreadableFile
 from authproxy.doctor.tokens.version import Version
 from authproxy.token.jwk import ALGORITHMS
 
-# 3.x takes these in signingalgorithms too; a verifier that has public keys alone can do nothing with them.
+# 3.x allows these in signingalgorithms too; with public keys only, it cannot verify them.
 HMAC = ("HS256", "HS384", "HS512")
 EXPORT = "authproxy key export --for distribution"
 
 
 def check_start(registry: RegistryConfig, version: Version) -> Iterator[Finding]:
-    """What keeps a registry of this version from starting, or from knowing any key."""
+    """What prevents a registry of this version from starting, or leaves it without a key."""
     if registry.kind != "token":
         yield _other_kind(registry)
         return
@@ -39,9 +39,9 @@ def check_start(registry: RegistryConfig, version: Version) -> Iterator[Finding]
 def _other_kind(registry: RegistryConfig) -> Finding:
     place = registry.document.place_of(("auth",))
     if registry.kind is None:
-        what = "the registry has no section auth.token: it asks nobody for a token, and serves everybody"
+        what = "the registry has no section auth.token: it asks for no token, and serves everyone"
     else:
-        what = f"the registry has auth.{registry.kind}, which takes no tokens of ours, and one kind is all it can have"
+        what = f"the registry has auth.{registry.kind}, which accepts no tokens, and it can have one kind only"
     return Finding(Level.FAILED, "auth", what, f"{place}: auth: {{token: …}}; `{EXPORT}` prints the section")
 
 
@@ -59,14 +59,14 @@ def _check_files(registry: RegistryConfig, version: Version) -> Iterator[Finding
         yield Finding(
             Level.FAILED,
             "rootcertbundle",
-            f"{registry.bundle} holds no certificate, so the registry does not start",
+            f"{registry.bundle} has no certificate, so the registry does not start",
             f"{registry.bundle}: put the file there that `{EXPORT}` writes",
         )
     elif not version.is_3 and any(not _is_known_to_2_8(item.public_key()) for item in registry.certificates):
         yield Finding(
             Level.FAILED,
             "rootcertbundle",
-            f"{registry.bundle} holds a key that is neither EC nor RSA, so a registry of 2.8 does not start",
+            f"{registry.bundle} has a key that is neither EC nor RSA, so a registry of 2.8 does not start",
             f"{registry.bundle}: remove that certificate",
         )
     if not version.is_3:
@@ -78,7 +78,7 @@ def _check_files(registry: RegistryConfig, version: Version) -> Iterator[Finding
             Level.FAILED,
             "jwks",
             "there is no key to verify tokens with, so the registry does not start",
-            f"{registry.place('jwks')}: a file with what `authproxy key export` prints",
+            f"{registry.place('jwks')}: a file with the output of `authproxy key export`",
         )
 
 
@@ -100,7 +100,7 @@ def _check_algorithms(registry: RegistryConfig) -> Iterator[Finding]:
             yield Finding(
                 Level.FAILED,
                 "signingalgorithms",
-                f"{name!r} is no algorithm, so the registry does not start",
+                f"{name!r} is not an algorithm, so the registry does not start",
                 f"{registry.place('signingalgorithms')}: a list of {', '.join(ALGORITHMS)}",
             )
 

@@ -1,7 +1,7 @@
-"""Would a registry take this very token? CNCF Distribution, `registry/auth/token/token.go`.
+"""Would a registry accept this token? CNCF Distribution, `registry/auth/token/token.go`.
 
-What a version looks at, and in which order, is in `version.py`; a certificate in the token's header (`x5c`) is final:
-where it does not verify, the name of the key is not tried.
+How versions differ is in `version.py`. A certificate in the token's header (`x5c`) is final: if it does not verify, the
+key's name (`kid`) is not tried.
 """
 
 import base64
@@ -23,14 +23,14 @@ from authproxy.token.jws import Jws, UntrustedKey, parse_jws
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """The key that a registry verifies a token with, and how it came by it."""
+    """The key that a registry verifies a token with, and the finding about how it is found."""
 
     public: PublicKey
     finding: Finding
 
 
 def check_token(token: str, registry: RegistryConfig, version: Version, now: float) -> Iterator[Finding]:
-    """What the registry looks at in a token, a line each. `now`: seconds since 1970."""
+    """One finding for each part of the token that the registry checks. `now`: seconds since 1970."""
     jws = parse_jws(token)
     yield _check_claim(jws, registry, claim="iss", key="issuer")
     yield _check_claim(jws, registry, claim="aud", key="service")
@@ -46,7 +46,7 @@ def check_token(token: str, registry: RegistryConfig, version: Version, now: flo
         yield Finding(
             Level.FAILED,
             "signature",
-            "the token's signature does not fit that key: another key has our key's name there",
+            "the token's signature does not fit that key: another key has the name of ours there",
             f"give the registry the keys again: `{EXPORT}`",
         )
 
@@ -54,13 +54,15 @@ def check_token(token: str, registry: RegistryConfig, version: Version, now: flo
 def _check_claim(jws: Jws, registry: RegistryConfig, *, claim: str, key: str) -> Finding:
     ours, theirs = jws.claims[claim], registry.texts[key]
     if theirs is None:
-        return Finding(Level.FAILED, key, f"tokens say {ours!r}, and nothing is written there", registry.place(key))
+        return Finding(
+            Level.FAILED, key, f"our tokens have {ours!r}, and the registry has no value", registry.place(key)
+        )
     if ours == theirs:
-        return Finding(Level.OK, key, f"{theirs!r}, as tokens have it ({claim})")
+        return Finding(Level.OK, key, f"{theirs!r}, as in our tokens ({claim})")
     return Finding(
         Level.FAILED,
         key,
-        f"the registry wants {theirs!r}, and tokens say {ours!r} ({claim})",
+        f"the registry requires {theirs!r}, and our tokens have {ours!r} ({claim})",
         f"{registry.place(key)}: {ours}; or token.{key}: {theirs} in our configuration",
     )
 
@@ -71,13 +73,13 @@ def _check_algorithm(name: str, registry: RegistryConfig, version: Version) -> F
             Level.FAILED,
             "algorithm",
             f"tokens are signed with {name}, which {version.name} cannot verify",
-            "token.algorithm: ES256 in our configuration, then `authproxy key rotate`, and retire the key of now",
+            "token.algorithm: ES256 in our configuration, then `authproxy key rotate`, and retire the current key",
         )
     if version.is_3 and registry.algorithms and name not in registry.algorithms:
         return Finding(
             Level.FAILED,
             "algorithm",
-            f"tokens are signed with {name}, and the registry takes {', '.join(registry.algorithms)} alone",
+            f"tokens are signed with {name}, and the registry accepts only {', '.join(registry.algorithms)}",
             f"{registry.place('signingalgorithms')}: add {name}",
         )
     return Finding(Level.OK, "algorithm", name)
@@ -91,13 +93,13 @@ def _find_key(jws: Jws, registry: RegistryConfig, version: Version, now: float) 
 
 def _find_by_certificate(jws: Jws, registry: RegistryConfig, now: float) -> _Key | Finding:
     if isinstance(registry.certificates, UnreadableFile):
-        return Finding(Level.UNKNOWN, "key", "tokens bring a certificate (x5c), and the bundle cannot be read here")
+        return Finding(Level.UNKNOWN, "key", "tokens contain a certificate (x5c), and the bundle cannot be read here")
     if not registry.certificates:
         return Finding(
             Level.FAILED,
             "key",
-            "tokens bring a certificate (x5c), and the registry has no rootcertbundle to verify it with; the name of"
-            " the key is not tried then",
+            "tokens contain a certificate (x5c), and the registry has no rootcertbundle to verify it with; then the"
+            " name of the key is not tried",
             f"{registry.place('rootcertbundle')}: the file that `{EXPORT}` writes; or token.x5c: none in our"
             " configuration",
         )
@@ -108,47 +110,51 @@ def _find_by_certificate(jws: Jws, registry: RegistryConfig, now: float) -> _Key
         return Finding(
             Level.FAILED,
             "key",
-            f"the certificate that tokens bring (x5c) is not trusted: {exc}",
-            f"{registry.bundle}: put the file there that `{EXPORT}` writes, and start the registry again",
+            f"the certificate in tokens (x5c) is not trusted: {exc}",
+            f"{registry.bundle}: put the file there that `{EXPORT}` writes, and restart the registry",
         )
     public = chain[0].public_key()
-    assert isinstance(public, PUBLIC_KEYS), "the ring gives certificates to keys that sign"
+    assert isinstance(public, PUBLIC_KEYS), "the ring issues certificates for keys that sign"
     if chain[0] in registry.certificates:
         return _Key(
             public,
             Finding(
                 Level.WARNING,
                 "key",
-                "the bundle has the certificate of the key that signs now, and not our authority's: after the next"
+                "the bundle has the certificate of the key that signs now, and not that of our CA: after the next"
                 " rotation tokens are refused",
                 f"{registry.bundle}: put the file there that `{EXPORT}` writes",
             ),
         )
     day = dt.datetime.fromtimestamp(until, dt.UTC).date()
-    return _Key(public, Finding(Level.OK, "key", f"its certificate (x5c) leads to the bundle, and is good until {day}"))
+    return _Key(
+        public, Finding(Level.OK, "key", f"its certificate (x5c) leads to the bundle, and is valid until {day}")
+    )
 
 
 def _find_by_name(jws: Jws, registry: RegistryConfig, version: Version) -> _Key | Finding:
     kid = str(jws.header["kid"])
     files = (registry.certificates, registry.named_keys) if version.is_3 else (registry.certificates,)
     if any(isinstance(file, UnreadableFile) for file in files):
-        return Finding(Level.UNKNOWN, "key", f"tokens name their key, {kid}, and what the registry has is not here")
+        return Finding(
+            Level.UNKNOWN, "key", f"tokens name their key, {kid}, and the registry's keys cannot be read here"
+        )
     known = _names(registry, version)
     if kid in known:
-        # The newest 3.x read a key set again by themselves, once an hour and for a name that they don't know.
+        # The newest 3.x read a key set again once an hour, and for an unknown name.
         where = "the key set" if version.is_3 and registry.jwks else "the bundle"
         finding = Finding(
             Level.WARNING,
             "key",
-            f"{kid} is in {where} today; before a new key signs it needs the new file, and as a rule a restart",
-            "token.x5c: leaf in our configuration, and our authority as the bundle, spare that",
+            f"{kid} is in {where} now; before a new key signs, the registry needs the new file, and usually a restart",
+            "token.x5c: leaf in our configuration, with our CA as the bundle, avoids that",
         )
         return _Key(known[kid], finding)
     return Finding(Level.FAILED, "key", f"tokens name their key {kid}; {_why_unknown(registry, version)}", _CERTIFY)
 
 
 _CERTIFY = (
-    "token.x5c: leaf in our configuration, and start authproxy again; then"
+    "token.x5c: leaf in our configuration, and restart authproxy; then"
     f" `{EXPORT}`, and auth.token.rootcertbundle: that file"
 )
 

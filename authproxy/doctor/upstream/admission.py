@@ -16,7 +16,7 @@ _SENT = {
     "strip": ("nothing", None),
     "basic": ("a name and a password", BASIC),
     "bearer": ("a token of its own realm", BEARER),
-    "mint": ("a token of ours", BEARER),
+    "mint": ("our token", BEARER),
 }
 
 
@@ -58,7 +58,7 @@ def judge_entry(site: Site, answer: RegistryResponse, without: RegistryResponse,
             who = f"a token that {wanted.realm if wanted else 'its realm'} gave {user}"
             fix = "see both logs: it does not accept the tokens of its own token server"
         case _:
-            who, fix = "a token of ours", _why_not_ours(site, wanted)
+            who, fix = "our token", _why_not_ours(site, wanted)
     if answer.status == OK:
         return Finding(Level.OK, "auth", f"it accepts {who}")
     asked = "" if wanted is None or wanted.realm == clients.realm else f"; it asks for {wanted}"
@@ -112,7 +112,7 @@ def _sent_by(clients: Clients) -> str:
         case Mode.BASIC:
             return "a name and a password"
         case Mode.ISSUE:
-            return "tokens of ours"
+            return "our tokens"
         case Mode.VERIFY:
             return f"tokens of {clients.realm}"
         case _:

@@ -34,7 +34,7 @@ def judge_tags(
         return
     if answer.status in (UNAUTHORIZED, FORBIDDEN):
         what = f"the tags of {repository} cannot be read ({answer.status})"
-        yield Finding(Level.WARNING, "tags", what, "let what authproxy presents there pull")
+        yield Finding(Level.WARNING, "tags", what, "let the credentials of authproxy pull there")
         return
     name = f"list of {repository}"
     names = find_names(answer, "tags")
@@ -59,7 +59,7 @@ def judge_delete(answer: RegistryResponse) -> Finding:
             return Finding(Level.OK, "deletes", "manifests and blobs can be deleted, if our policies allow it")
         case 401 | 403:
             what = f"whether deletes are enabled is unknown: it answered {answer.status}"
-            return Finding(Level.WARNING, "deletes", what, "let what authproxy presents there delete")
+            return Finding(Level.WARNING, "deletes", what, "let the credentials of authproxy delete there")
         case status:
             what = f"it answered {status} to the delete of a manifest that does not exist"
             return Finding(Level.WARNING, "deletes", what)

@@ -22,7 +22,7 @@ NOT_TRIED = Finding(
 
 def judge_upload(site: Site, address: Address, view: ClientView, answer: RegistryResponse, repository: str) -> Finding:
     """The response to the start of an upload."""
-    fault = judge_start(answer, repository, allow="let what authproxy presents there push, if pushes should work")
+    fault = judge_start(answer, repository, allow="let the credentials of authproxy push there, if pushes should work")
     if fault is not None:
         return fault
     theirs = answer.headers["Location"]

@@ -24,8 +24,8 @@ def test_one_that_is_right_is_told_in_full(machine: Machine) -> None:
     assert {check: one.level for check, one in findings.items()} == dict.fromkeys(
         ("certificate", "names", "docker"), Level.OK
     )
-    assert "fits its key, and is good until" in findings["certificate"].what
-    assert "docker verifies nothing of this machine's" in findings["docker"].what
+    assert "fits its key, and is valid until" in findings["certificate"].what
+    assert "docker verifies no certificate of this machine" in findings["docker"].what
 
 
 def test_one_that_has_ended_keeps_the_server_from_starting(machine: Machine) -> None:
@@ -43,7 +43,7 @@ def test_one_that_ends_soon_is_a_note(machine: Machine) -> None:
 def test_one_that_is_not_good_yet_is_wrong(machine: Machine) -> None:
     machine.certify("localhost", not_before=days(2))
     finding = found(machine, "certificate")
-    assert (finding.level, finding.fix) == (Level.FAILED, "see that the clock is right, or wait")
+    assert (finding.level, finding.fix) == (Level.FAILED, "check the clock, or wait")
 
 
 def test_the_key_of_another_certificate_is_wrong(machine: Machine) -> None:
@@ -96,7 +96,7 @@ def test_every_name_that_clients_use_is_asked(machine: Machine) -> None:
     assert "server.pem is for localhost, registry.example.org, 192.0.2.1, and not for other.example.org" in (
         findings[2].what
     )
-    assert findings[2].fix == "have one made for other.example.org, too"
+    assert findings[2].fix == "get one that is also for other.example.org"
 
 
 def test_where_no_name_is_known_those_of_the_certificate_are_told(machine: Machine) -> None:
@@ -111,11 +111,11 @@ def test_docker_of_this_machine_is_told_how_it_trusts(machine: Machine) -> None:
     untrusted = found(machine, "docker", names=(host,))
     assert untrusted.level is Level.WARNING
     folder = machine.folder / "certs.d" / host
-    assert untrusted.fix.startswith(f"mkdir -p {folder} && cp THE-AUTHORITY.pem {folder}/ca.crt")
+    assert untrusted.fix.startswith(f"mkdir -p {folder} && cp THE-CA.pem {folder}/ca.crt")
     folder.mkdir(parents=True)
     trustme.CA().cert_pem.write_to_path(folder / "ca.crt")
     other = found(machine, "docker", names=(host,))
-    assert (other.level, "did not make the certificate" in other.what) == (Level.FAILED, True)
+    assert (other.level, "did not issue the certificate" in other.what) == (Level.FAILED, True)
     machine.authority.cert_pem.write_to_path(folder / "ca.crt")
     trusted = found(machine, "docker", names=(host,))
     assert (trusted.level, trusted.what) == (Level.OK, f"docker on this machine trusts it for {host}, by {folder}")

@@ -97,7 +97,7 @@ BROKEN = [
         lambda machine: listen_on_socket(machine, str(machine.folder / "htpasswd")),
         "port",
         Level.FAILED,
-        "is there and no socket",
+        "exists and is not a socket",
         looks=ports,
     ),
     Broken(
@@ -105,7 +105,7 @@ BROKEN = [
         lambda machine: machine.configure(("rootdirectory: data", "rootdirectory: htpasswd")),
         "folders",
         Level.FAILED,
-        "htpasswd (storage.filesystem.rootdirectory) is no folder",
+        "htpasswd (storage.filesystem.rootdirectory) is not a folder",
         "config.yml:8: storage.filesystem.rootdirectory: a folder",
         files,
     ),
@@ -132,7 +132,7 @@ BROKEN = [
         lambda machine: (machine.folder / "server.key").chmod(0o644),
         "files",
         Level.WARNING,
-        "can be read by everybody",
+        "can be read by everyone",
         "chmod o= server.key",
         files,
     ),
@@ -166,7 +166,7 @@ BROKEN = [
         lambda machine: machine.write("htpasswd", ""),
         "users",
         Level.FAILED,
-        "nobody can log in",
+        "no user can log in",
         "authproxy user add NAME",
     ),
     Broken(
@@ -197,7 +197,7 @@ BROKEN = [
         lambda machine: machine.write("users.yaml", "users: {alice: {groups: [team], disabled: true}}"),
         "users",
         Level.FAILED,
-        "nobody can log in",
+        "no user can log in",
     ),
     Broken(
         "a users file that is none",
@@ -219,11 +219,9 @@ BROKEN = [
         denies('- {name: d, to: {everyone: true}, on: {repositories: ["**"]}, deny: [pull]}\n'),
         "policies",
         Level.FAILED,
-        "nobody may do anything: no rule allows anything",
+        "no user may do anything: no rule allows anything",
     ),
-    Broken(
-        "a rule for nobody", denies(ALLOW % "users: [zoe]"), "policies", Level.FAILED, "users and groups that are not"
-    ),
+    Broken("a rule for nobody", denies(ALLOW % "users: [zoe]"), "policies", Level.FAILED, "unknown users and groups"),
     Broken(
         "a case that fails",
         lambda machine: machine.write("policies/rules.yaml", POLICY.replace("expected: allow", "expected: deny")),
@@ -297,12 +295,12 @@ def test_a_socket_of_a_server_that_was_killed_is_no_fault_and_stays(machine: Mac
 @pytest.mark.parametrize(
     ("name", "addresses", "level", "words"),
     [
-        ("registry.example.org", ["127.0.0.1", "192.0.2.1"], Level.OK, "leads to this machine"),
-        ("registry.example.org", ["192.0.2.1"], Level.WARNING, "leads to 192.0.2.1, which is not this machine"),
-        ("registry.example.org", None, Level.FAILED, "nobody knows the name registry.example.org here"),
+        ("registry.example.org", ["127.0.0.1", "192.0.2.1"], Level.OK, "resolves to this machine"),
+        ("registry.example.org", ["192.0.2.1"], Level.WARNING, "resolves to 192.0.2.1, which is not this machine"),
+        ("registry.example.org", None, Level.FAILED, "the name registry.example.org does not resolve here"),
         ("127.0.0.1:5000", None, Level.OK, "is an address of this machine"),
-        ("192.0.2.1:5000", None, Level.WARNING, "is no address of this machine"),
-        ("[2001:db8::1]:5000", None, Level.WARNING, "2001:db8::1 is no address of this machine"),
+        ("192.0.2.1:5000", None, Level.WARNING, "is not an address of this machine"),
+        ("[2001:db8::1]:5000", None, Level.WARNING, "2001:db8::1 is not an address of this machine"),
     ],
 )
 def test_a_name_has_to_lead_here(
@@ -324,10 +322,10 @@ def test_a_name_has_to_lead_here(
     [
         (10 * GIB, None, Level.OK, "10.0 GiB"),
         (10 * GIB, 1_000_000, Level.OK, "and for 1000000 files"),
-        (500 * MIB, None, Level.WARNING, "has but 500 MiB left"),
-        (10 * GIB, 5000, Level.WARNING, "for but 5000 files more"),
+        (500 * MIB, None, Level.WARNING, "has only 500 MiB left"),
+        (10 * GIB, 5000, Level.WARNING, "for only 5000 more files"),
         (50 * MIB, None, Level.FAILED, "is full: 50 MiB"),
-        (10 * GIB, 20, Level.FAILED, "20 files more (inodes), so pushes fail"),
+        (10 * GIB, 20, Level.FAILED, "20 more files (inodes), so pushes fail"),
     ],
 )
 def test_room_is_bytes_and_files(free_bytes: int, free_files: int | None, level: Level, words: str) -> None:
@@ -359,13 +357,13 @@ def test_a_clock_before_this_program_is_wrong(machine: Machine) -> None:
 def test_a_clock_that_was_set_back_is_told_where_no_key_signs_yet(machine: Machine) -> None:
     finding = amiss(check_keys(machine.installation(now=machine.now - 3600)))["keys"]
     assert finding.level is Level.FAILED
-    assert finding.fix.endswith("where the clock was set back, set it right")
+    assert finding.fix.endswith("if the clock was set back, correct it")
 
 
 def test_keys_that_are_not_there_yet_are_no_fault(machine: Machine) -> None:
     machine.configure(("keys: keys", "keys: others"))
     [finding] = check_keys(machine.installation())
-    assert (finding.level, "the first start makes one" in finding.what) == (Level.OK, True)
+    assert (finding.level, "the first start creates one" in finding.what) == (Level.OK, True)
 
 
 def test_a_ring_without_a_key_that_signs_is_wrong(machine: Machine) -> None:

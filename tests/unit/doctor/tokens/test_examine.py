@@ -172,7 +172,7 @@ def test_what_is_wrong_is_named_once_with_file_key_and_value(
 @pytest.mark.parametrize(
     ("auth", "words"),
     [
-        (None, "serves everybody"),
+        (None, "serves everyone"),
         ("htpasswd", "auth.htpasswd"),
         ({"htpasswd": {"realm": "r", "path": "p"}, "token": {"realm": "r"}}, "htpasswd and token"),
     ],

@@ -1,5 +1,6 @@
 """What a registry's two answers mean; what a real one answers is in tests/peers/test_doctor.py."""
 
+import asyncio
 import email.utils
 import http.server
 import threading
@@ -41,7 +42,7 @@ def answering(without: int, with_it: int, ahead_s: float = 0.0) -> Iterator[str]
 
 
 def findings(url: str, ca: Path | None = None) -> list[Finding]:
-    return list(ask(url, "t", ca, time.time()))
+    return list(asyncio.run(ask(url, "t", ca, time.time())))
 
 
 @pytest.mark.parametrize(

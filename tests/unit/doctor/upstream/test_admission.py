@@ -69,7 +69,7 @@ CASES = [
     Case("our tokens in vain", "mint", Mode.ISSUE, OPEN, "warning", "authorization: strip"),
     Case("our clients' in vain", "pass", Mode.ISSUE, OPEN, "warning", "authorization: strip"),
     Case("our clients' tokens to tokens", "pass", Mode.ISSUE, TOKENS, None),
-    Case("our clients' tokens to passwords", "pass", Mode.ISSUE, BASIC, "failed", "clients send tokens of ours"),
+    Case("our clients' tokens to passwords", "pass", Mode.ISSUE, BASIC, "failed", "clients send our tokens"),
     Case("our clients' passwords to passwords", "pass", Mode.BASIC, BASIC, "warning", "was not tried"),
     Case("our clients' passwords to tokens", "pass", Mode.BASIC, TOKENS, "failed", "clients send a name and a pass"),
     Case("foreign tokens to the same", "pass", Mode.VERIFY, OURS, "ok", "as do we; one of them was not tried"),
@@ -94,7 +94,7 @@ def test_what_is_sent_is_compared_with_what_is_asked_for(case: Case) -> None:
     [
         ("basic", BASIC, "it refuses alice with the password of password (401); it asks for a name and a password"),
         ("bearer", TOKENS, "it refuses a token that https://auth.example/token gave alice (401)"),
-        ("mint", OURS, "it refuses a token of ours (401) → config.yml: upstream.service: authproxy"),
+        ("mint", OURS, "it refuses our token (401) → config.yml: upstream.service: authproxy"),
         ("pass", TOKENS, "it asks for tokens of https://auth.example/token (service 's') → `authproxy doctor --reg"),
     ],
 )
