@@ -34,25 +34,25 @@ class ClientDisconnected(Exception):
 class Departure:
     """Notifies when a client disconnects before its response is complete."""
 
-    __slots__ = ("_calls", "_has_come")
+    __slots__ = ("_calls", "_is_set")
 
     def __init__(self) -> None:
         self._calls: list[Callable[[], object]] = []
-        self._has_come = False
+        self._is_set = False
 
-    def tell(self, call: Callable[[], object]) -> None:
+    def add_callback(self, call: Callable[[], object]) -> None:
         """Call this when the client disconnects; at once if it already has."""
         self._calls.append(call)
-        if self._has_come:
+        if self._is_set:
             call()
 
-    def forget(self, call: Callable[[], object]) -> None:
+    def remove_callback(self, call: Callable[[], object]) -> None:
         """Remove a callback."""
         self._calls.remove(call)
 
-    def come(self) -> None:
+    def set(self) -> None:
         """The client has disconnected."""
-        self._has_come = True
+        self._is_set = True
         for call in tuple(self._calls):
             call()
 

@@ -160,7 +160,7 @@ def _options(settings: "Settings") -> "Options":
     is_proxy = partial(is_trusted, trusted=http.trustedproxies) if http.trustedproxies else None
     return Options(
         max_head_bytes=settings.limits.requesthead,
-        speaks_for_others=is_proxy if http.proxyprotocol else None,
+        sends_preamble=is_proxy if http.proxyprotocol else None,
         is_proxy=is_proxy,
     )
 

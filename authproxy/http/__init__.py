@@ -1,1 +1,1 @@
-"""HTTP/1.1 on sockets of our own: the server that clients reach, and the client that reaches other registries."""
+"""HTTP/1.1 on our own sockets: the server for clients, and the client of other registries."""

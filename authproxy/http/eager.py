@@ -1,4 +1,4 @@
-"""Tasks that begin, or go on, at once in the caller's stack: each turn of the loop costs as much as a small request."""
+"""Tasks that begin or continue at once in the caller's stack: a turn of the loop costs as much as a small request."""
 
 import asyncio
 import sys
@@ -8,31 +8,31 @@ from typing import Any, Self
 
 
 def start_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-    """A task that has been run up to its first wait, or to its end: ask `done()`.
+    """A task that has run up to its first wait, or to its end: see `done()`.
 
-    To the coroutine it is a task as any other, from its first line on: `asyncio.timeout`, task groups and context
-    variables work. Not to be called from within a task, and only with a loop that is written in Python, as asyncio's.
+    For the coroutine it is an ordinary task from its first line on: `asyncio.timeout`, task groups and context
+    variables work. May not be called from within a task, and needs a loop written in Python, as asyncio's is.
     """
     if sys.version_info >= (3, 12):
         return asyncio.Task(coroutine, loop=loop, eager_start=True)
-    with _caught(loop) as caught:  # a task asks its loop to call its first step soon
+    with _caught(loop) as caught:  # a new task schedules its first step by `call_soon`
         task = asyncio.Task(coroutine, loop=loop)
     caught.run()
     return task
 
 
 def complete(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[None]") -> None:
-    """Give a future its result, and let the task that waits for it go on at once, up to its next wait.
+    """Set a future's result, and run the task that waits for it at once, up to its next wait.
 
-    Not to be called from within a task: only where the loop itself calls, as it does a protocol that is told of bytes.
+    May not be called from within a task: only from a callback of the loop, as a protocol's methods are.
     """
     with _caught(loop) as caught:
         future.set_result(None)
     caught.run()
 
 
-class _caught:  # noqa: N801 - a context, and nothing else
-    """What a loop is asked to call soon while this lasts; `run` calls it."""
+class _caught:  # noqa: N801 - only a context manager
+    """Collects the calls that a loop's `call_soon` gets while this lasts; `run` makes them."""
 
     __slots__ = ("_calls", "_loop")
 

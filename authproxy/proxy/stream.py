@@ -87,7 +87,7 @@ class ClientWatch:
         if self._departure is None or drops_rest:
             self._watcher = asyncio.create_task(self._take_rest(), name="watch for the client's departure")
         else:
-            self._departure.tell(self._interrupt)
+            self._departure.add_callback(self._interrupt)
 
     def end(self, error: RegistryError) -> None:
         """Raise this where the task waits."""
@@ -111,7 +111,7 @@ class ClientWatch:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if self._departure is not None and self._is_watched and self._watcher is None:
-            self._departure.forget(self._interrupt)
+            self._departure.remove_callback(self._interrupt)
         if not self._is_interrupted or self._task is None or self._task.uncancel():
             return  # also where somebody else has cancelled the task too
         if kind is not None and issubclass(kind, asyncio.CancelledError):

@@ -58,6 +58,7 @@ ROOTS = (
     "docs/reference/registry.md",
     "docs/reference/token-endpoint.md",
     "authproxy/app.py",
+    "authproxy/http",
     "authproxy/registry",
     "authproxy/cli",
     "authproxy/quickstart.py",

@@ -1,1 +1,1 @@
-"""HTTP/1.1 towards another registry: addresses, connections and their pool, TLS, challenges."""
+"""HTTP/1.1 to another registry: addresses, connections and their pool, TLS, challenges."""

@@ -1,39 +1,39 @@
-"""Bodies of answers, read whole up to a bound: it counts the bytes that come of them, however well they are packed."""
+"""Read whole bodies of responses up to a limit, which counts the decoded bytes: compression can't exceed it."""
 
 import zlib
 from collections.abc import Mapping
 
 import httpx
 
-# Sent with every question: nothing has to be unpacked then, unless a server ignores it.
+# Sent with every request, so that no body needs decoding unless a server ignores it.
 IDENTITY: Mapping[str, str] = {"Accept-Encoding": "identity"}
 
-# Of a body that nobody wants: past this a new connection costs less than the rest.
+# Of an unwanted body: beyond this a new connection costs less than reading the rest.
 MAX_DISCARDED_BYTES = 64 << 10
 
-_UNPACKED_BY_ZLIB = frozenset({"gzip", "x-gzip", "deflate"})
-_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # which of the two, its header says
+_DECODED_BY_ZLIB = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib recognizes which of the two by the header
 
 
 class BadBody(Exception):
-    """A body that is too large, or damaged: the words that follow "it answers with"."""
+    """A body that is too large, or damaged: the text completes "it answers with"."""
 
 
 async def read_body(answer: httpx.Response, max_bytes: int) -> bytes:
-    """Read all of a streamed answer's body, and close it. Raises BadBody, TransportError.
+    """Read the whole body of a streamed response, and close it. Raises BadBody, TransportError.
 
-    Its `Content-Encoding` is gone then: httpx would unpack a whole piece at once, a thousand bytes for each one.
+    Removes its `Content-Encoding`: httpx would decode a whole piece at once, up to a thousand bytes for each byte.
     """
     try:
-        unpacker = _find_unpacker(answer.headers.pop("content-encoding", "identity").strip().lower())
+        decoder = _find_decoder(answer.headers.pop("content-encoding", "identity").strip().lower())
         content = bytearray()
-        passed = 0
+        received = 0
         async for piece in answer.aiter_bytes():
-            passed += len(piece)
-            content += piece if unpacker is None else _unpack(unpacker, piece, max_bytes + 1 - len(content))
+            received += len(piece)
+            content += piece if decoder is None else _decode(decoder, piece, max_bytes + 1 - len(content))
             if len(content) > max_bytes:
                 raise BadBody(f"more than {max_bytes} bytes")
-        if unpacker is not None and passed and not unpacker.eof:
+        if decoder is not None and received and not decoder.eof:
             raise BadBody("content that cannot be decoded: its end is missing")
         return bytes(content)
     finally:
@@ -41,20 +41,20 @@ async def read_body(answer: httpx.Response, max_bytes: int) -> bytes:
 
 
 async def read_answer(answer: httpx.Response, max_bytes: int) -> httpx.Response:
-    """A streamed answer as one with its content. Raises BadBody, TransportError."""
+    """Turn a streamed response into one with its content. Raises BadBody, TransportError."""
     content = await read_body(answer, max_bytes)
     headers = [pair for pair in answer.headers.raw if pair[0].lower() != b"transfer-encoding"]
     return httpx.Response(answer.status_code, headers=headers, content=content, request=answer.request)
 
 
 async def discard(answer: httpx.Response) -> None:
-    """Close a streamed answer; a short body is read, so that its connection can be used again. Raises nothing."""
-    answer.headers.pop("content-encoding", None)  # or httpx would unpack it
-    passed = 0
+    """Close a streamed response; a short body is read, so that the connection can be used again. Never raises."""
+    answer.headers.pop("content-encoding", None)  # or httpx would decode it
+    received = 0
     try:
         async for piece in answer.aiter_bytes():
-            passed += len(piece)
-            if passed > MAX_DISCARDED_BYTES:
+            received += len(piece)
+            if received > MAX_DISCARDED_BYTES:
                 break
     except httpx.TransportError:
         pass
@@ -62,17 +62,17 @@ async def discard(answer: httpx.Response) -> None:
         await answer.aclose()
 
 
-def _find_unpacker(coding: str) -> "zlib._Decompress | None":
-    """What makes plain bytes of packed ones (RFC 9110 §8.4.1); None where they are plain. Raises BadBody."""
+def _find_decoder(coding: str) -> "zlib._Decompress | None":
+    """The decoder of a content coding (RFC 9110 §8.4.1); None if there is no coding. Raises BadBody."""
     if coding in {"", "identity"}:
         return None
-    if coding not in _UNPACKED_BY_ZLIB:
-        raise BadBody(f"content packed by {coding[:40]!r}, though it was asked for plain content")
+    if coding not in _DECODED_BY_ZLIB:
+        raise BadBody(f"content encoded by {coding[:40]!r}, although the request asked for plain content")
     return zlib.decompressobj(_GZIP_OR_ZLIB)
 
 
-def _unpack(unpacker: "zlib._Decompress", piece: bytes, max_bytes: int) -> bytes:
+def _decode(decoder: "zlib._Decompress", piece: bytes, max_bytes: int) -> bytes:
     try:
-        return unpacker.decompress(piece, max_bytes)
+        return decoder.decompress(piece, max_bytes)
     except zlib.error as error:
         raise BadBody(f"content that cannot be decoded: {error}") from error

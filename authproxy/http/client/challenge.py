@@ -1,4 +1,4 @@
-"""`WWW-Authenticate` of a registry: what it asks for, and whether the realm that it names may have our password."""
+"""`WWW-Authenticate` of a registry: the token server that it names, and whether that may receive our password."""
 
 import base64
 import re
@@ -10,17 +10,17 @@ import httpx
 
 from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authority
 
-# RFC 9110 §11.6.1: `Bearer realm="…",service="…"`; a quoted text may have a backslash before any character.
+# RFC 9110 §11.6.1: `Bearer realm="…",service="…"`; a quoted string may have a backslash before any character.
 _PARAMETER = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))')
 _ESCAPED = re.compile(r"\\(.)")
 
-# Visible ASCII but the backslash, which some parsers read as a slash.
+# Visible ASCII except the backslash, which some parsers read as a slash.
 _PLAIN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
 
-# A DNS name or an IPv4 address, perhaps with the root's dot; an IPv6 address without a zone.
+# A DNS name or an IPv4 address, with or without the root's dot; an IPv6 address without a zone.
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?\.?|[0-9a-f:.]*:[0-9a-f:.]*")
 
-# Of a name's last label: it makes the name an IPv4 address (WHATWG URL, "ends in a number").
+# The last label of a name that is an IPv4 address (WHATWG URL, "ends in a number").
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 # `co.uk`, `com.au`, `or.jp`, `gov.br`: suffixes below a country's.
@@ -30,7 +30,7 @@ _MAX_SUFFIX_LETTERS = 3
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """A token server and the service to name to it (Docker token authentication)."""
+    """A token server, and the service to request a token for (Docker token authentication)."""
 
     realm: str
     service: str | None
@@ -61,11 +61,11 @@ def may_send_password(
 ) -> bool:
     """Whether the password for a registry may be sent to the realm that its challenge names.
 
-    Over https: to the registry's hosts and to names below them, on any port. Over http: only to a host that is itself
-    a registry's address over http. Beyond these, to `allowed`, each `scheme://host[:port]`, and over https to
-    `domain` and names below it (see `shared_domain`). Never to a URL that two parsers could read differently.
+    Over https: to the registry's hosts and names below them, on any port. Over http: only to a host that is itself a
+    registry's address over http. In addition: to `allowed`, each `scheme://host[:port]`, and over https to `domain` and
+    names below it (see `shared_domain`). Never to a URL that two parsers could read differently.
 
-    CVE-2020-15157 and its kin: a registry that names a foreign realm collects passwords. Decision 0057.
+    CVE-2020-15157 and similar: a registry that names a foreign realm collects passwords. Decision 0057.
     """
     place = _parse_place(realm)
     if place is None:
@@ -78,10 +78,10 @@ def may_send_password(
 
 
 def shared_domain(host: str) -> str:
-    """The domain directly above a host, if it belongs to one owner as far as its shape shows; else "".
+    """The domain directly above a host, if it seems to belong to one owner; else "".
 
-    `auth.docker.io` may serve `registry-1.docker.io`: `docker.io`. But `org` and `co.uk` belong to many owners. Which
-    longer suffixes do (`github.io`), only a list that changes could say.
+    `auth.docker.io` may serve `registry-1.docker.io`: `docker.io`. But `org` and `co.uk` belong to many owners. Longer
+    suffixes of many owners (`github.io`) can't be recognized: that would need a list that changes.
     """
     if not _has_names_below(host):
         return ""
@@ -91,7 +91,7 @@ def shared_domain(host: str) -> str:
 
 
 def _parse_place(url: str) -> Address | None:
-    """Scheme, host and port of a URL; None if it is malformed, names a user, or would be requested elsewhere."""
+    """Scheme, host and port of a URL; None if it is malformed, contains a user, or httpx reads it differently."""
     if not _PLAIN.fullmatch(url):
         return None
     try:
@@ -103,7 +103,7 @@ def _parse_place(url: str) -> Address | None:
     authority = split_authority(parts.netloc, parts.scheme)
     if authority is None or not _HOST.fullmatch(authority[0]) or parts.port == 0:
         return None
-    # httpx is what sends the request: it must mean the same place.
+    # httpx sends the request: it must read the same address.
     port = requested.port or DEFAULT_PORTS[parts.scheme]
     if (requested.scheme, requested.raw_host.decode("ascii").lower(), port) != (parts.scheme, *authority):
         return None

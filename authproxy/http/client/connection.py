@@ -1,4 +1,4 @@
-"""HTTP/1.1 towards the upstream: one request after the other on one wire."""
+"""HTTP/1.1 to the upstream: one request after the other on one connection."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -10,7 +10,7 @@ from authproxy.http.client.network import HasAnswered, Wire
 from authproxy.http.client.parser import FIRST_FINAL, ResponseHead, ResponseParser
 from authproxy.http.client.slow_clients import Transfer
 
-# RFC 9110 §10.1.1: who waits for 100 (Continue) goes on without it after a while, for servers that never say it.
+# RFC 9110 §10.1.1: a client that waits for 100 (Continue) goes on after a while: some servers never send it.
 CONTINUE_WITHIN_S = 1.0
 
 _AFTER_SUCCESS = 300
@@ -21,18 +21,17 @@ class Timeouts:
     """How long we wait for the upstream, in seconds."""
 
     connect_s: float = 10
-    read_s: float = 900  # between two pieces, and for the answer's beginning: a registry may hash gigabytes first
+    read_s: float = 900  # for the head, and between two pieces: a registry may hash gigabytes first
     write_s: float = 900
-    pool_s: float = 30  # for a connection to be given back, where as many as may be are lent
+    pool_s: float = 30  # for a connection, if all are in use
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UpstreamRequest:
-    """What goes out, byte for byte: `headers` frame the body by `content-length` or `transfer-encoding: chunked`.
+    """A request, sent byte for byte: `headers` frame the body by `content-length` or `transfer-encoding: chunked`.
 
-    With `expects_continue` the body is not asked for before the upstream wants it. `body` None: there is none. `fields`
-    is what `encode_fields` makes of the headers, where that has been made before. `transfer` knows how fast the client
-    is, where there is one.
+    With `expects_continue` the body is not read before the upstream wants it. `body` None: no body. `fields` is the
+    result of `encode_fields` for the headers, if it is already known. `transfer` measures the client's speed, if any.
     """
 
     method: str
@@ -45,12 +44,12 @@ class UpstreamRequest:
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether asking twice changes nothing (RFC 9110 §9.2.1). DELETE is none: repeated, it answers 404."""
+        """Whether repeating it changes nothing (RFC 9110 §9.2.1). DELETE does not count: repeated, it answers 404."""
         return self.method in ("GET", "HEAD") and self.body is None
 
 
 class UpstreamConnection:
-    """Asks, and reads the answer. One request at a time."""
+    """Sends requests, and reads their responses. One request at a time."""
 
     def __init__(self, wire: Wire, timeouts: Timeouts) -> None:
         self.wire = wire
@@ -60,7 +59,7 @@ class UpstreamConnection:
         self._is_sent = False
 
     async def ask(self, request: UpstreamRequest) -> ResponseHead:
-        """Send a request, or as much of it as the upstream wants; the answer's head. Raises UpstreamError."""
+        """Send a request, or as much of it as the upstream wants. Returns the response's head. Raises UpstreamError."""
         self._is_sent = False
         self._parser = parser = ResponseParser(request.method)
         self.wire.begin_request()
@@ -77,7 +76,7 @@ class UpstreamConnection:
         return parser.head
 
     async def read(self) -> bytes:
-        """The next piece of the answer's body, b"" at its end. Raises UpstreamError where it breaks off."""
+        """The next piece of the response's body, b"" at its end. Raises UpstreamError if it breaks off."""
         parser = self._parser
         assert parser is not None
         while not parser.pieces:
@@ -88,7 +87,7 @@ class UpstreamConnection:
         return parser.pieces.popleft()
 
     def rest(self) -> bytes | None:
-        """All of the answer's body that was not read yet, where it is here already; None where more is to come."""
+        """The unread rest of the response's body, if it has all arrived; else None."""
         parser = self._parser
         assert parser is not None
         if not parser.is_complete:
@@ -98,7 +97,7 @@ class UpstreamConnection:
         return body
 
     def is_whole(self) -> bool:
-        """Whether the last exchange left it fit for another: both sides have said all, and mean to go on."""
+        """Whether it can be used again: the last request and response are complete, and neither closes it."""
         parser = self._parser
         return (
             parser is not None
@@ -114,7 +113,7 @@ class UpstreamConnection:
     ) -> None:
         write_s = self._timeouts.write_s
         if request.expects_continue:
-            await self._await_leave(parser)
+            await self._await_continue(parser)
         length = next((int(value) for name, value in request.headers if name == b"content-length"), None)
         sent = 0
         async for piece in body:
@@ -125,27 +124,27 @@ class UpstreamConnection:
         elif sent != length:
             raise Unsendable(f"the body has {sent} bytes and not {length}")
 
-    async def _await_leave(self, parser: ResponseParser) -> None:
-        """Wait until the upstream wants the body, or answers without. Raises HasAnswered where it refuses."""
+    async def _await_continue(self, parser: ResponseParser) -> None:
+        """Wait until the upstream wants the body, or answers without it. Raises HasAnswered if it refuses."""
         with suppress(TimedOut):
             while parser.head is None and not parser.may_go_on:
                 parser.check()
                 parser.take(await self.wire.read(CONTINUE_WITHIN_S))
         if parser.head is not None and not FIRST_FINAL <= parser.head.status < _AFTER_SUCCESS:
-            raise HasAnswered("the upstream has refused the request by its head")
+            raise HasAnswered("the upstream has refused the request's head")
 
 
 def encode_fields(headers: Headers) -> bytes:
-    """Header lines as they go out, unchecked."""
+    """Header lines to send, unchecked."""
     return b"".join([b"%b: %b\r\n" % pair for pair in headers])
 
 
 def _head(request: UpstreamRequest) -> bytes:
     fields = encode_fields(request.headers) if request.fields is None else request.fields
     head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), request.target, fields)
-    # Whatever a header was made of, it must not become two (CWE-113).
+    # No header may become two, whatever it contains (CWE-113).
     if not len(request.headers) + 2 == head.count(b"\n") == head.count(b"\r") or b"\0" in head:
-        raise Unsendable("a header has a line break in it")
+        raise Unsendable("a header contains a line break or a NUL")
     return head
 
 

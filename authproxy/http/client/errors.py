@@ -1,18 +1,18 @@
-"""What goes wrong between us and the upstream, and what the client sees of it. The log has the cause.
+"""Errors between us and the upstream, and what the client sees of them. The log has the cause.
 
 UpstreamError                     the client sees
-├── Busy                          503  as many requests as may be are in flight
-├── Unreachable                   502  no connection: nothing has been sent
+├── Busy                          503  the limit of requests in flight is reached
+├── Unreachable                   502  no connection: no byte has been sent
 │   └── ConnectTimedOut           504
-├── TimedOut                      504  no answer, or no more of it
+├── TimedOut                      504  no response, or not all of it
 ├── BrokeOff                      502  the connection ended too soon
-│   └── WentStale                 502  an idle one, before the answer to its next request
-├── NotHttp                       502  what came is no HTTP
-├── UnsafeRedirect                502  a redirect leads to an address that no storage has
-├── WrongContent                  502  the storage sent something else than the blob
-└── Unsendable                    502  what a client sent would not be HTTP any more if it went on
+│   └── WentStale                 502  an idle connection, before the response to its next request
+├── NotHttp                       502  the response is not HTTP
+├── UnsafeRedirect                502  a redirect leads to an address that no storage should have
+├── WrongContent                  502  the storage sent other content than the blob
+└── Unsendable                    502  the client's request would not be valid HTTP if it were passed on
 
-Messages don't name the upstream's address: clients have no business with it.
+Messages don't contain the upstream's address: clients must not learn it.
 """
 
 from typing import ClassVar
@@ -21,54 +21,54 @@ from authproxy.errors import GatewayFailed, GatewayTimedOut, RegistryError, Unav
 
 
 class UpstreamError(Exception):
-    """The text is the cause, for the log alone."""
+    """The text is the cause, only for the log."""
 
     seen: ClassVar[type[RegistryError]] = GatewayFailed
     message: ClassVar[str]
 
 
 class Busy(UpstreamError):
-    """No connection was given back in time."""
+    """No connection became free in time."""
 
     seen, message = Unavailable, "all connections to the upstream registry are busy"
 
 
 class Unreachable(UpstreamError):
-    """No connection, for whatever reason; a certificate that is not trusted is one."""
+    """No connection, for any reason, including an untrusted certificate."""
 
     message = "the upstream registry cannot be reached"
 
 
 class ConnectTimedOut(Unreachable):
-    """The connection was not there in time, TLS included."""
+    """The connection, including TLS, was not established in time."""
 
     seen, message = GatewayTimedOut, "the upstream registry did not accept a connection in time"
 
 
 class TimedOut(UpstreamError):
-    """Nothing came, or nothing was taken, for too long."""
+    """The upstream sent nothing, or read nothing, for too long."""
 
     seen, message = GatewayTimedOut, "the upstream registry took too long to answer"
 
 
 class BrokeOff(UpstreamError):
-    """The connection ended before the answer was complete."""
+    """The connection ended before the response was complete."""
 
     message = "the upstream registry broke the connection before it answered"
 
 
 class WentStale(BrokeOff):
-    """An idle connection that the upstream had given up: it closed without a byte of an answer to a later request."""
+    """The upstream closed an idle connection: it ended without a byte of the response to its next request."""
 
 
 class NotHttp(UpstreamError):
-    """Not an answer of HTTP/1.1, or one that two readers could read in two ways."""
+    """Not a response of HTTP/1.1, or one that two parsers could read differently."""
 
     message = "the upstream registry did not answer in HTTP"
 
 
 class UnsafeRedirect(UpstreamError):
-    """A redirect leads to this machine, or to where only its neighbours may ask."""
+    """A redirect leads to this machine, or to a network that only machines near it should reach."""
 
     message = (
         "the upstream registry redirects to an address that is not followed; if the registry's storage is there, the "
@@ -77,32 +77,32 @@ class UnsafeRedirect(UpstreamError):
 
 
 class WrongContent(UpstreamError):
-    """What a redirect led to has another digest."""
+    """The target of a redirect has content with another digest."""
 
-    message = "the storage behind the upstream registry sent something else than the blob"
+    message = "the storage behind the upstream registry sent other content than the blob"
 
 
 class Unsendable(UpstreamError):
-    """A request that cannot be written down as it came."""
+    """A request that cannot be passed on unchanged."""
 
     message = "the request cannot be passed on to the upstream registry"
 
 
 def gateway_error(error: UpstreamError) -> RegistryError:
-    """What the client sees of an error that was raised before the answer had begun."""
+    """The client's error for an UpstreamError that was raised before the response had begun."""
     return error.seen(error.message)
 
 
 def refused_credentials(status: int, *, are_ours: bool) -> RegistryError:
-    """The error for an upstream that challenges a caller who passes no credentials, or does not take ours.
+    """The error for an upstream that challenges a request without credentials, or refuses ours.
 
-    Its challenge must not reach clients: they would fetch a token that it never sees, and come again for ever.
+    Its challenge must not reach clients: they would fetch a token that it never receives, and retry for ever.
     """
     if are_ours:
         return GatewayFailed(
-            f"the upstream registry does not take the credentials that it is sent for every caller (HTTP {status})"
+            f"the upstream registry does not accept the credentials that are configured for it (HTTP {status})"
         )
     return GatewayFailed(
         f"the upstream registry asks for credentials of its own (HTTP {status}), and the client's are not passed on: "
-        "let it trust the front door, or configure the upstream to be sent them"
+        "have it trust authproxy, or configure credentials for this upstream"
     )

@@ -1,9 +1,9 @@
-"""TCP and TLS below HTTP: bytes there and back, with back-pressure both ways.
+"""TCP and TLS below HTTP: bytes in both directions, with back-pressure in both.
 
-An upstream may refuse an upload long before its end (no such repository, too large) and close. Who sends first and
-reads afterwards would block on the full socket, or lose the answer with the reset connection. Here the answer is read
-as it comes, and ends the sending. Pieces are as large as the socket gives them (256 KiB), and a connection that died
-while it was idle is distinguished from one that broke in the middle.
+An upstream may refuse an upload long before its end (no such repository, too large) and close. A client that sends
+first and reads afterwards would block on the full socket, or lose the response with the reset connection. Here the
+response is read as it arrives, and ends the sending. Pieces are as large as the socket returns them (256 KiB), and a
+connection that ended while it was idle is distinguished from one that broke in the middle.
 """
 
 import asyncio
@@ -29,25 +29,25 @@ from authproxy.http.eager import complete
 if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket
 
-# What may wait here to be read, over which the socket is not read: two of asyncio's largest reads.
+# When this many bytes wait here to be read, the socket is not read: two of asyncio's largest reads.
 MAX_BUFFERED_BYTES = 512 * 1024
 
-# One read: all connections share the buffer, since a piece is copied out of it before anybody else reads.
+# One read: all connections share the buffer, because a piece is copied out of it before the next read.
 _READ_VIEW = memoryview(bytearray(256 * 1024))
 
-# "HTTP/1.1 " stands before the first digit of a status.
+# The first digit of a status comes after "HTTP/1.1 ".
 _STATUS_AT = 9
 
 
 class HasAnswered(Exception):
-    """Sending more is no use: the upstream has refused, or the connection is gone. The answer is still to be read."""
+    """Sending more is useless: the upstream has refused, or the connection is lost. Read the response now."""
 
 
 def refuses(answer: bytes) -> bool:
-    """Whether what has been read of an answer makes sending the rest of the body pointless.
+    """Whether the beginning of a response makes sending the rest of the body pointless.
 
-    Informational answers (RFC 9110 §15.2) come before the real one. A success may be said before the body has been
-    read to its end, so then sending goes on.
+    Informational responses (RFC 9110 §15.2) come before the final one. A success may be sent before the body has been
+    read to its end, so sending continues then.
     """
     while answer[_STATUS_AT : _STATUS_AT + 1] == b"1":
         _, blank_line, answer = answer.partition(b"\r\n\r\n")
@@ -64,7 +64,7 @@ class Wire(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._socket: TransportSocket
         self._is_encrypted = False
-        self._poll: select.poll | None = None  # of the socket: made once, it is asked before each request
+        self._poll: select.poll | None = None  # of the socket: made once, used before each request
         self._pieces: deque[bytes] = deque()
         self._buffered = 0
         self._reading_paused = False
@@ -73,17 +73,17 @@ class Wire(asyncio.BufferedProtocol):
         self._closed = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._wait_until = math.inf  # for those who wait, by the loop's clock
-        self._timer: asyncio.TimerHandle | None = None  # never goes off later than that
-        # What a request has heard decides whether it may be repeated.
+        self._wait_until = math.inf  # for the waiting task, by the loop's clock
+        self._timer: asyncio.TimerHandle | None = None  # never fires later than that
+        # Whether a request has received any byte decides whether it may be repeated.
         self._requests = 0
-        self._has_heard = False
+        self._has_received = False
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "ended" if self._ended else "open"
         return f"<Wire {state}, {self._buffered} bytes to read>"
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is connected."""
@@ -91,12 +91,12 @@ class Wire(asyncio.BufferedProtocol):
         self._transport = transport
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes of the socket go."""
+        """The buffer for the next bytes of the socket."""
         del sizehint
         return _READ_VIEW
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Keep a piece; past the bound the socket is left alone until it has been read."""
+        """Keep a piece; past the limit the socket is not read until the pieces have been taken."""
         self._pieces.append(bytes(_READ_VIEW[:nbytes]))
         self._buffered += nbytes
         if self._buffered >= MAX_BUFFERED_BYTES and not self._reading_paused and self._transport is not None:
@@ -105,52 +105,52 @@ class Wire(asyncio.BufferedProtocol):
         self._wake()
 
     def eof_received(self) -> None:
-        """The upstream will say no more: as it answers or not, asyncio may close."""
+        """The upstream sends no more: asyncio may close the connection."""
         self._ended = True
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone; what was read before stays readable."""
+        """The connection is lost; pieces that were received stay readable."""
         self._ended = self._closed = True
         self._error = exc
         self._drop_timer()
         self._wake()
 
     def pause_writing(self) -> None:
-        """More is waiting to be sent than should."""
+        """Too many bytes are waiting to be sent."""
         self._writing_paused = True
 
     def resume_writing(self) -> None:
-        """The upstream has taken enough."""
+        """The upstream has read enough of them."""
         self._writing_paused = False
         self._wake()
 
-    # What HTTP calls.
+    # Called by HTTP.
 
     def begin_request(self) -> None:
-        """The next write is a request's first. What came unasked before it (a 408 to an idle client) is no answer."""
+        """The next write is a request's first. Bytes received before it (a 408 to an idle client) are no response."""
         self._requests += 1
-        self._has_heard = False
+        self._has_received = False
         if self._pieces:
             self._pieces.clear()
             self._ended = True
 
     async def read(self, timeout: float | None) -> bytes:
-        """The next piece as the socket gave it, or b"" at the end. Raises TimedOut, BrokeOff, WentStale."""
+        """The next piece as read from the socket, or b"" at the end. Raises TimedOut, BrokeOff, WentStale."""
         if not self._pieces and not self._ended:
             self._set_alarm(timeout)
             while not self._pieces and not self._ended:
                 await self._change()
         if self._pieces:
             return self._take()
-        if self._requests > 1 and not self._has_heard:
+        if self._requests > 1 and not self._has_received:
             raise WentStale("the connection was closed while it was idle")
         if self._error is not None:
             raise BrokeOff(str(self._error)) from self._error
         return b""
 
     def send(self, data: bytes | bytearray) -> None:
-        """Send something short without a look at whether the upstream is behind. Raises HasAnswered."""
+        """Send a short piece without waiting, even if the upstream is behind. Raises HasAnswered."""
         self._check_sending()
         assert self._transport is not None
         self._transport.write(data)
@@ -164,21 +164,21 @@ class Wire(asyncio.BufferedProtocol):
                 self._check_sending()
                 await self._change()
 
-    # What the pool calls.
+    # Called by the pool.
 
     @property
     def peer(self) -> str:
-        """The IP address at the other end, "" where the socket has ended already."""
+        """The IP address at the other end, "" if the socket has already ended."""
         assert self._transport is not None
         peer = self._transport.get_extra_info("peername")
         return str(peer[0]) if peer else ""
 
     def is_readable(self) -> bool:
-        """Whether an idle connection has ended, or has something to say that nobody asked for."""
+        """Whether an idle connection has ended, or has received bytes without a request."""
         return bool(self._pieces) or self._ended or self._is_socket_readable()
 
     async def encrypt(self, tls: ssl.SSLContext, host: str) -> None:
-        """Begin TLS. Where it fails the connection is closed."""
+        """Begin TLS. If it fails, the connection is closed."""
         assert self._transport is not None
         try:
             encrypted = await asyncio.get_running_loop().start_tls(self._transport, self, tls, server_hostname=host)
@@ -190,14 +190,14 @@ class Wire(asyncio.BufferedProtocol):
         self._transport = encrypted
 
     def abort(self) -> None:
-        """Close at once. What is unsent is dropped: it belongs to a request that has no end any more."""
+        """Close at once. Unsent bytes are dropped: their request can't be completed."""
         if self._transport is not None:
             self._transport.abort()
 
     def _take(self) -> bytes:
         piece = self._pieces.popleft()
         self._buffered -= len(piece)
-        self._has_heard = True
+        self._has_received = True
         if self._reading_paused and not self._pieces and self._transport is not None:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -210,7 +210,7 @@ class Wire(asyncio.BufferedProtocol):
             raise HasAnswered("the upstream has answered before the end of the request")
 
     def _is_socket_readable(self) -> bool:
-        # The event loop may not have come to it yet.
+        # The event loop may not have noticed it yet.
         if self._poll is None:
             assert self._transport is not None
             self._socket = self._transport.get_extra_info("socket")
@@ -219,12 +219,12 @@ class Wire(asyncio.BufferedProtocol):
         return self._socket.fileno() < 0 or bool(self._poll.poll(0))
 
     def _change(self) -> "asyncio.Future[None]":
-        """What is done when something has happened. Raises TimedOut when the alarm goes off."""
+        """A future that completes at the next event. Raises TimedOut when the alarm fires."""
         self._waiter = self._loop.create_future()
         return self._waiter
 
     def _wake(self) -> None:
-        """Let the waiting task go on: at once, but where TLS is in the middle of something."""
+        """Wake the waiting task: at once, except under TLS, which may be in the middle of a step."""
         waiter = self._waiter
         if waiter is None or waiter.done():
             return
@@ -235,10 +235,10 @@ class Wire(asyncio.BufferedProtocol):
             complete(self._loop, waiter)
 
     def _set_alarm(self, timeout: float | None) -> None:
-        """Whoever waits from now on waits until `timeout` seconds from now, or for ever.
+        """Limit waiting from now on to `timeout` seconds from now; None: no limit.
 
-        A timer for each wait would cost more than all else about it: there is one, which looks again when it goes off
-        too soon, and most never do.
+        A timer for each wait would be its largest cost: there is one, which is set again when it fires too soon; most
+        never fire.
         """
         if timeout is None:
             self._wait_until = math.inf
@@ -246,16 +246,16 @@ class Wire(asyncio.BufferedProtocol):
         self._wait_until = at = self._loop.time() + timeout
         if self._timer is None or at < self._timer.when():
             self._drop_timer()
-            self._timer = self._loop.call_at(at, self._look_at_the_clock)
+            self._timer = self._loop.call_at(at, self._check_time)
 
-    def _look_at_the_clock(self) -> None:
+    def _check_time(self) -> None:
         self._timer = None
         if self._waiter is None or self._waiter.done():
             return
         if self._loop.time() >= self._wait_until:
-            self._waiter.set_exception(TimedOut("nothing has come, or been taken, in time"))
+            self._waiter.set_exception(TimedOut("the upstream has sent or read nothing in time"))
         elif self._wait_until < math.inf:
-            self._timer = self._loop.call_at(self._wait_until, self._look_at_the_clock)
+            self._timer = self._loop.call_at(self._wait_until, self._check_time)
 
     def _drop_timer(self) -> None:
         if self._timer is not None:
@@ -272,15 +272,15 @@ async def open_wire(
     timeout: float | None = None,
     may_connect: Callable[[str], bool] | None = None,
 ) -> Wire:
-    """A connection, encrypted if `tls` is given: `server_name`, else `host`, is then the name in the certificate.
+    """Open a connection, encrypted if `tls` is given: `server_name`, else `host`, is then the name in the certificate.
 
-    `timeout` is for all of it, in seconds. Raises Unreachable (the certificate's fault, too), ConnectTimedOut, and
-    UnsafeRedirect where `may_connect` does not take the peer's IP address: nothing has been sent to it then.
+    `timeout` is for all of it, in seconds. Raises Unreachable (also for an untrusted certificate), ConnectTimedOut, and
+    UnsafeRedirect if `may_connect` refuses the peer's IP address, before any byte is sent to it.
     """
     with _timing(ConnectTimedOut):
         try:
             async with asyncio.timeout(timeout):
-                # A name's addresses one after the other: asyncio's happy eyeballs lose a socket where they are
+                # Tries a name's addresses one after the other: asyncio's happy eyeballs lose a socket when they are
                 # cancelled.
                 _, wire = await asyncio.get_running_loop().create_connection(Wire, host, port)
                 if may_connect is not None and not may_connect(wire.peer):

@@ -1,7 +1,7 @@
-"""The upstream's answer, read from bytes. No I/O.
+"""Parse the upstream's response. No I/O.
 
-httptools (llhttp) reads the head and chunks, and is strict about both: two lengths, a length beside a transfer coding,
-a folded or broken header are all errors. A body whose length is known passes without being parsed or copied.
+httptools (llhttp) parses the head and chunks, and is strict about both: two lengths, a length with a transfer coding,
+a folded or broken header are all errors. A body of known length is neither parsed nor copied.
 """
 
 from collections import deque
@@ -12,49 +12,49 @@ import httptools
 from authproxy.asgi import Headers
 from authproxy.http.client.errors import BrokeOff, NotHttp
 
-# In bytes, informational answers included: registries and storage services send a few thousand.
+# In bytes, informational responses included: registries and storage services send a few thousand.
 MAX_HEAD = 100 * 1024
 
-# RFC 9110 §15: what is said before the real answer, the change to another protocol, and answers without a body.
+# RFC 9110 §15: the range of final statuses, two informational ones, and the responses without a body.
 FIRST_FINAL, LAST = 200, 599
 CONTINUE, SWITCHING_PROTOCOLS = 100, 101
 _WITHOUT_BODY = (204, 304)
 
 
 class ResponseHead(NamedTuple):
-    """Status and headers as they came, names in the upstream's spelling."""
+    """Status and headers as received, names in the upstream's spelling."""
 
     status: int
     headers: Headers
 
 
 class ResponseParser:
-    """Reads one answer to a request with this method. Feed it pieces until `is_complete`; take what is in `pieces`."""
+    """Parses the response to one request with this method. Feed it until `is_complete`; take the body from `pieces`."""
 
     def __init__(self, method: str) -> None:
         self.head: ResponseHead | None = None
         self.pieces: deque[bytes] = deque()
         self.is_complete = False
-        self.has_excess = False  # something came behind the answer's end
-        self.may_go_on = False  # the upstream has said 100 Continue
-        self.keeps_alive = False  # the connection is meant to be used again
+        self.has_excess = False  # bytes arrived after the end of the response
+        self.may_go_on = False  # the upstream has sent 100 (Continue)
+        self.keeps_alive = False  # the upstream keeps the connection open
         self._is_to_head = method == "HEAD"
         self._headers: Headers = []
         self._head_bytes = 0
-        self._left = -1  # bytes that are missing of a body with a length
+        self._left = -1  # missing bytes of a body with a length
         self._ends_with_connection = False
         self._fault: str | None = None
         self._parser = httptools.HttpResponseParser(self)
 
     def take(self, data: bytes) -> None:
-        """`feed`, or `end` where there is nothing more."""
+        """`feed` the data, or `end` if it is empty."""
         if data:
             self.feed(data)
         else:
             self.end()
 
     def feed(self, data: bytes) -> None:
-        """Take what the socket gave. What is wrong with it is said by `check`, when what came before has been used."""
+        """Parse bytes from the socket. An error is raised by `check`, after the pieces before it have been used."""
         if self.is_complete:
             self.has_excess = True
         elif self._left > 0:
@@ -65,14 +65,14 @@ class ResponseParser:
             self._parse(data)
 
     def check(self) -> None:
-        """Raises NotHttp where what comes next is no answer."""
+        """Raise NotHttp if the next bytes are not a valid response."""
         if self._fault is not None:
             raise NotHttp(self._fault)
 
     def end(self) -> None:
-        """The connection has ended. Raises BrokeOff where the answer has not, as far as one can tell."""
+        """The connection has ended. Raises BrokeOff if the response is known to be incomplete."""
         if not self._ends_with_connection:
-            raise BrokeOff("the connection ended before the answer did")
+            raise BrokeOff("the connection ended before the response did")
         self.is_complete = True
 
     def _take_counted(self, data: bytes) -> None:
@@ -96,19 +96,19 @@ class ResponseParser:
         if self.head is None and self._head_bytes > MAX_HEAD:
             self._fault = f"more than {MAX_HEAD} bytes of headers"
 
-    # What httptools calls.
+    # Called by httptools.
 
     def on_message_begin(self) -> None:
-        """Another answer: one too many behind the real one."""
+        """A response begins; one after the final response is excess."""
         self.has_excess = self.is_complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, or a field behind the last chunk, which ends here."""
+        """One header, or a trailer, which is dropped."""
         if self.head is None:
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """A head is complete: perhaps the real one."""
+        """A head is complete: that of the final response, or an informational one."""
         if self.head is not None or self._fault is not None:
             return
         status, headers = self._parser.get_status_code(), self._headers
@@ -116,10 +116,10 @@ class ResponseParser:
         if status < FIRST_FINAL:
             self.may_go_on = self.may_go_on or status == CONTINUE
             if status == SWITCHING_PROTOCOLS:
-                self._fault = "the upstream changes to another protocol, which nobody asked for"
+                self._fault = "the upstream switches to another protocol, which was not requested"
             return
         if status > LAST:
-            self._fault = f"the status {status} is none"
+            self._fault = f"{status} is not a valid status"
             return
         self.keeps_alive = self._parser.should_keep_alive()
         self._decide_framing(status, headers)
@@ -127,7 +127,7 @@ class ResponseParser:
             self.head = ResponseHead(status, headers)
 
     def on_body(self, data: bytes) -> None:
-        """A part of the body, without what stands around a chunk."""
+        """A part of the body, without the framing of chunks."""
         if self.is_complete:
             self.has_excess = True
             return
@@ -135,7 +135,7 @@ class ResponseParser:
         self.pieces.append(data)
 
     def on_message_complete(self) -> None:
-        """The end of an answer: perhaps of the real one."""
+        """The end of a response: the final one, or an informational one."""
         if self.head is not None:
             self.is_complete = True
 

@@ -1,7 +1,7 @@
-"""Connections to one address: a bounded number, used again where they were left whole, closed where they were not.
+"""Connections to one address: a bounded number, used again if their last exchange was complete, else closed.
 
 Connections are lent: a borrower gives its connection back, in one step that cannot be interrupted. So a request that is
-cancelled, at whatever moment, costs no place. See docs/decisions/0026-speak-http-with-the-upstream.md.
+cancelled, at any moment, loses no place. See docs/decisions/0026-speak-http-with-the-upstream.md.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from authproxy.http.client.slow_clients import Transfer
 
 MAX_IDLE_CONNECTIONS = 32
 
-# Shorter than upstreams keep idle connections (5 s at the least, among common servers): a request that meets a closing
-# one cannot always be repeated.
+# Shorter than upstreams keep idle connections (at least 5 s, among common servers): a request on a connection that is
+# being closed cannot always be repeated.
 IDLE_FOR_S = 4.0
 
-# Up to here, in bytes, reading what nobody wants costs less than a new connection.
+# Up to this length, in bytes, reading an unwanted body costs less than a new connection.
 WORTH_SKIPPING_BYTES = 64 * 1024
 
 
 class Pool:
     """Lends connections to one address. `tls` is for https; `server_name` is then the name in the certificate.
 
-    `may_connect` judges the IP addresses that it turns out to be.
+    `may_connect` decides about the IP addresses that the address resolves to.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Pool:
         self._tls = tls
         self._server_name = server_name
         self._timeouts = timeouts
-        self._room = RequestQueue(budget.UPSTREAM_CONNECTIONS)
+        self._queue = RequestQueue(budget.UPSTREAM_CONNECTIONS)
         self._idle: deque[UpstreamConnection] = deque()  # the longest idle first
-        self._lent: dict[UpstreamConnection, Transfer | None] = {}  # with what each is lent for
+        self._lent: dict[UpstreamConnection, Transfer | None] = {}  # with the transfer that uses it
 
     def __repr__(self) -> str:
         return f"<Pool {self.address.url}, {len(self._lent)} lent, {len(self._idle)} idle>"
@@ -60,7 +60,7 @@ class Pool:
     async def ask(self, request: UpstreamRequest) -> "UpstreamResponse":
         """Send a request. Raises UpstreamError.
 
-        One that may be repeated is, once and on a new connection, where an idle one turned out to be closed.
+        If an idle connection proves to be closed, a repeatable request is repeated once, on a new connection.
         """
         self.in_flight += 1
         connection: UpstreamConnection | None = None
@@ -90,20 +90,20 @@ class Pool:
 
     async def _take(self, transfer: Transfer | None, *, may_reuse: bool) -> UpstreamConnection:
         try:
-            await self._room.enter(transfer, self._timeouts.pool_s)
+            await self._queue.enter(transfer, self._timeouts.pool_s)
         except TimeoutError as exc:
             raise Busy(f"{budget.UPSTREAM_CONNECTIONS} requests are in flight") from exc
         try:
             connection = (self._find_idle() if may_reuse else None) or await self._open()
         except BaseException:
-            self._room.leave(transfer)
+            self._queue.leave(transfer)
             raise
         self._lent[connection] = transfer
         return connection
 
     def _give_back(self, connection: UpstreamConnection) -> None:
-        """End the loan: kept if the last answer was read to its end, else closed at once."""
-        self._room.leave(self._lent.pop(connection))
+        """End the loan: keep the connection if the last response was read to its end, else close it."""
+        self._queue.leave(self._lent.pop(connection))
         now = asyncio.get_running_loop().time()
         if connection.is_whole() and len(self._idle) < MAX_IDLE_CONNECTIONS:
             connection.idle_since = now
@@ -114,7 +114,7 @@ class Pool:
             self._idle.popleft().wire.abort()
 
     def _find_idle(self) -> UpstreamConnection | None:
-        # The last one used first: it is the least likely to be closed just now.
+        # The most recently used first: it is the least likely to be closed.
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
@@ -139,9 +139,9 @@ class Pool:
 
 
 class UpstreamResponse:
-    """An answer, and the loan of its connection. It has to be closed, once or more.
+    """A response, and the loan of its connection. It must be closed, which may be repeated.
 
-    Iterated over it gives its body, piece by piece as the socket does. Raises UpstreamError where that breaks off.
+    Iterating over it returns the body, in pieces as read from the socket. Raises UpstreamError if it breaks off.
     """
 
     def __init__(self, status: int, headers: Headers, connection: UpstreamConnection, pool: Pool) -> None:
@@ -164,18 +164,18 @@ class UpstreamResponse:
         raise StopAsyncIteration
 
     def rest(self) -> bytes | None:
-        """All of the body that was not read yet, where it is here already; None where more is to come."""
+        """The unread rest of the body, if it has all arrived; else None."""
         assert self._connection is not None
         return self._connection.rest()
 
     def hand_over(self) -> tuple[UpstreamConnection, Pool]:
-        """The loan itself, for another answer to close."""
+        """Pass the loan on, for another response to close."""
         assert self._connection is not None
         connection, self._connection = self._connection, None
         return connection, self._pool
 
     async def skip(self) -> None:
-        """Read a short body to its end, so that the connection can be used again; of a long one no more than that."""
+        """Read a short body to its end, so that the connection can be used again; stop in a long one."""
         skipped = 0
         async for piece in self:
             skipped += len(piece)
@@ -183,7 +183,7 @@ class UpstreamResponse:
                 return
 
     def close(self) -> None:
-        """Give the connection back; it is closed where the body was not read to its end."""
+        """Give the connection back; it is closed if the body was not read to its end."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             self._pool.in_flight -= 1

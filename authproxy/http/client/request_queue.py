@@ -1,4 +1,4 @@
-"""Places for requests in flight, a queue before them, and a share of them for each caller."""
+"""Places for requests in flight, a queue for them, and each caller's share of them."""
 
 import asyncio
 from collections.abc import Iterable
@@ -8,32 +8,32 @@ from authproxy import asgi, budget
 from authproxy.errors import TooManyRequests
 from authproxy.http.client.slow_clients import Transfer
 
-# How often, in seconds, waiting requests look for transfers that have stalled.
+# How often to look for stalled transfers while requests wait, in seconds.
 LOOK_EVERY_S = 1.0
 
 
 class RequestQueue:
-    """A number of places, given in the order of asking. While anybody waits for one, stalled transfers are ended."""
+    """A number of places, assigned in the order of requests. While requests wait, stalled transfers are ended."""
 
     def __init__(self, places: int) -> None:
-        self._free = asyncio.Semaphore(places)
+        self._places = asyncio.Semaphore(places)
         self._inside: set[Transfer] = set()
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
 
     async def enter(self, transfer: Transfer | None, timeout_s: float) -> None:
-        """Take a place, with what may be ended for others. Raises TimeoutError where none came free in time."""
-        if self._free.locked():
+        """Take a place; `transfer` may be ended for others. Raises TimeoutError if none became free in time."""
+        if self._places.locked():
             self._waiting += 1
             if self._timer is None:
                 self._look()
             try:
                 async with asyncio.timeout(timeout_s):
-                    await self._free.acquire()
+                    await self._places.acquire()
             finally:
                 self._waiting -= 1
         else:
-            await self._free.acquire()  # at once
+            await self._places.acquire()  # at once
         if transfer is not None:
             self._inside.add(transfer)
 
@@ -41,7 +41,7 @@ class RequestQueue:
         """Give the place back."""
         if transfer is not None:
             self._inside.discard(transfer)
-        self._free.release()
+        self._places.release()
 
     def _look(self) -> None:
         self._timer = None
@@ -53,16 +53,16 @@ class RequestQueue:
 
 
 def choose_stalled(transfers: Iterable[Transfer], wanted: int) -> list[Transfer]:
-    """Of those that have stalled for too long the worst, `wanted` at most."""
+    """The transfers that have stalled for longest, of those that have for too long: at most `wanted`."""
     times = [(transfer.stalled_s(), transfer) for transfer in transfers]
     stalled = [row for row in times if row[0] > budget.MAY_STALL_FOR_S]
     return [transfer for _, transfer in sorted(stalled, key=lambda row: row[0], reverse=True)[:wanted]]
 
 
 class Caller(NamedTuple):
-    """Whose share a request counts against: that of `subject`, who has logged in, else of the `network` it came from.
+    """Whose share a request counts against: that of the user `subject`, or without a login that of the `network`.
 
-    A guest has not logged in where others do; in an open registry nobody is a guest.
+    A guest has not logged in where others do; in an open registry no caller is a guest.
     """
 
     subject: str
@@ -71,7 +71,7 @@ class Caller(NamedTuple):
 
     @classmethod
     def of(cls, scope: asgi.Scope) -> "Caller":
-        """Who sent a request."""
+        """The caller of a request."""
         grant = scope.get(asgi.GRANT)
         if grant is not None and grant.subject:
             return cls(grant.subject)
@@ -81,25 +81,25 @@ class Caller(NamedTuple):
 class CallerQueues:
     """The requests in flight to one upstream, which has `places` for them, by caller.
 
-    One caller has a part of the places, and so have all guests together.
+    One caller may use a part of the places, and all guests together another part.
     """
 
     def __init__(self, places: int) -> None:
         self._places = max(int(places * budget.CALLER_SHARE), 1)
-        self._rooms: dict[Caller, tuple[RequestQueue, int]] = {}  # with how many are inside or wait
+        self._queues: dict[Caller, tuple[RequestQueue, int]] = {}  # and the number of requests inside or waiting
         self._guests = RequestQueue(max(int(places * budget.GUESTS_SHARE), 1))
 
     async def enter(self, caller: Caller, transfer: Transfer, timeout_s: float) -> None:
-        """Take one of the caller's places. Raises TooManyRequests where none came free in time."""
-        room, users = self._rooms.get(caller) or (RequestQueue(self._places), 0)
-        self._rooms[caller] = room, users + 1
+        """Take one of the caller's places. Raises TooManyRequests if none became free in time."""
+        queue, users = self._queues.get(caller) or (RequestQueue(self._places), 0)
+        self._queues[caller] = queue, users + 1
         try:
-            await room.enter(transfer, timeout_s)
+            await queue.enter(transfer, timeout_s)
             try:
                 if caller.is_guest:
                     await self._guests.enter(transfer, timeout_s)
             except BaseException:
-                room.leave(transfer)
+                queue.leave(transfer)
                 raise
         except BaseException as exc:
             self._forget(caller)
@@ -111,18 +111,18 @@ class CallerQueues:
         """Give the place back."""
         if caller.is_guest:
             self._guests.leave(transfer)
-        self._rooms[caller][0].leave(transfer)
+        self._queues[caller][0].leave(transfer)
         self._forget(caller)
 
     def _forget(self, caller: Caller) -> None:
-        room, users = self._rooms.pop(caller)
+        queue, users = self._queues.pop(caller)
         if users > 1:
-            self._rooms[caller] = room, users - 1
+            self._queues[caller] = queue, users - 1
 
 
 def _too_many(caller: Caller, places: int) -> TooManyRequests:
-    who = "your user" if caller.subject else "your address, or all who have not logged in,"
+    who = "your user" if caller.subject else "your address, or all clients without a login together,"
     return TooManyRequests(
-        f"{who} has too many requests in flight (of one user or address {places} at most); wait until some have ended",
+        f"too many requests are in flight for {who} (at most {places} for one user or address); wait until some end",
         retry_after_s=budget.RETRY_AFTER_S,
     )

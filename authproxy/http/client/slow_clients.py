@@ -1,4 +1,4 @@
-"""How long a client keeps an upstream's connection waiting, and the end of those that do while others want one."""
+"""How long a client keeps an upstream's connection waiting; it is ended if others wait for the connection."""
 
 from collections.abc import Callable
 
@@ -8,10 +8,10 @@ from authproxy.errors import RegistryError, RequestTimedOut
 
 
 class Transfer:
-    """One request in flight to an upstream, by the time in which its client takes nothing, or sends nothing.
+    """One request in flight to an upstream, with the time in which its client reads or sends nothing.
 
-    The upstream's own time does not count: it may hash gigabytes. Each byte that moves makes up for the time that it
-    may take at the least speed; a fast client saves up nothing for later. `end` ends the exchange with an error.
+    The upstream's own time does not count: it may hash gigabytes. Each transferred byte reduces the stalled time by the
+    time it takes at the minimum speed, never below 0. `end` ends the exchange with an error.
     """
 
     __slots__ = ("_end", "_has_ended", "_now", "_stalled_s", "_waits_since")
@@ -31,23 +31,23 @@ class Transfer:
         self._waits_since = self._now()
 
     def go_on(self, moved_bytes: int) -> None:
-        """The client has taken, or sent, this much."""
+        """The client has read or sent this many bytes."""
         if self._waits_since is not None:
             waited_s = self._now() - self._waits_since
             self._stalled_s = max(self._stalled_s + waited_s - moved_bytes / budget.LEAST_BYTES_PER_S, 0.0)
             self._waits_since = None
 
     def stalled_s(self) -> float:
-        """For how long the client has been behind, in seconds; 0 while we don't wait for it."""
+        """How long the client has stalled, in seconds; 0 while we don't wait for it."""
         if self._waits_since is None or self._has_ended:
             return 0.0
         return self._stalled_s + self._now() - self._waits_since
 
     def end(self) -> None:
-        """Let others have its place."""
+        """End the transfer, to free its place for others."""
         self._has_ended = True
         self._end(
             RequestTimedOut(
-                f"fewer than {budget.LEAST_BYTES_PER_S} bytes a second went through while others waited; try again"
+                f"fewer than {budget.LEAST_BYTES_PER_S} bytes a second were transferred while others waited; try again"
             )
         )

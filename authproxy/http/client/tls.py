@@ -1,4 +1,4 @@
-"""TLS towards the upstream: whom we believe, who we are, and the name that we ask for."""
+"""TLS to the upstream: trusted certificates, our own certificate, and the server name."""
 
 import ssl
 from dataclasses import dataclass
@@ -8,16 +8,15 @@ from authproxy.errors import StartError
 from authproxy.files.pem import PemContent, find_fault
 from authproxy.files.text import read_content
 
-# How OpenSSL reports an answer that is not TLS.
+# OpenSSL's errors for a response that is not TLS.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE")
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files. `ca` stands in place of the machine's list; `certificate` and `key` say who we are, both or neither.
+    """PEM files. `ca` replaces the machine's list; `certificate` and `key` are our own, both or neither.
 
-    `server_name` is the name in the upstream's certificate, and the one that it is asked by (SNI), where the URL's host
-    is another.
+    `server_name` is the name in the upstream's certificate, also sent to it (SNI), if it differs from the URL's host.
     """
 
     ca: Path | None = None
@@ -27,7 +26,7 @@ class TlsFiles:
 
 
 def open_tls(scheme: str, files: TlsFiles) -> ssl.SSLContext | None:
-    """What connections are made with; None for http. Raises StartError where a file cannot be used, or is not."""
+    """The TLS context for connections; None for http. Raises StartError for an unusable file, or one without https."""
     if scheme != "https":
         if files != TlsFiles():
             raise StartError(
@@ -42,14 +41,14 @@ def open_tls(scheme: str, files: TlsFiles) -> ssl.SSLContext | None:
         _load_ca(context, files.ca)
     context.set_alpn_protocols(["http/1.1"])
     if files.certificate is not None and files.key is not None:
-        _show_certificate(context, files.certificate, files.key)
+        _load_certificate(context, files.certificate, files.key)
     return context
 
 
 def open_storage_tls(files: TlsFiles) -> ssl.SSLContext:
-    """What the upstream's storage is verified with: the machine's list and `ca`. No certificate of ours is shown.
+    """The TLS context for the upstream's storage: it trusts the machine's list and `ca`, and sends no certificate.
 
-    Raises StartError where `ca` cannot be used.
+    Raises StartError if `ca` cannot be used.
     """
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
@@ -60,7 +59,7 @@ def open_storage_tls(files: TlsFiles) -> ssl.SSLContext:
 
 def _load_ca(context: ssl.SSLContext, ca: Path) -> None:
     try:
-        read_content(ca)  # OpenSSL passes over a byte order mark, and says of UTF-16 that nothing is in it
+        read_content(ca)  # OpenSSL ignores a byte order mark, and reports UTF-16 as an empty file
         context.load_verify_locations(ca)
     except ssl.SSLError as exc:
         fault = find_fault(ca.read_bytes(), PemContent.CERTIFICATES)
@@ -70,14 +69,14 @@ def _load_ca(context: ssl.SSLContext, ca: Path) -> None:
         raise StartError(f"upstream.ca: cannot read {ca}: {exc.strerror}") from exc
 
 
-def _show_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     for name, path in (("certificate", certificate), ("key", key)):
         try:
             read_content(path)
         except OSError as exc:
             raise StartError(f"upstream.{name}: cannot read {path}: {exc.strerror}") from exc
     try:
-        # Without a password OpenSSL would ask on the terminal for that of an encrypted key; with an empty one it fails.
+        # Without a password OpenSSL would ask for that of an encrypted key on the terminal; with an empty one it fails.
         context.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as exc:
         for name, path, wanted in (
@@ -87,11 +86,11 @@ def _show_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> 
             if (fault := find_fault(path.read_bytes(), wanted)) is not None:
                 raise StartError(f"upstream.{name}: {path} {fault}") from exc
         raise StartError(
-            f"upstream.certificate, upstream.key: {certificate} and {key} are no pair in PEM form, or the key is "
+            f"upstream.certificate, upstream.key: {certificate} and {key} are not a pair in PEM form, or the key is "
             f"encrypted: {exc.reason or exc}"
         ) from exc
 
 
 def speaks_no_tls(error: BaseException) -> bool:
-    """Whether a handshake failed because the answer was not TLS."""
+    """Whether a handshake failed because the response was not TLS."""
     return any(word in str(error) for word in _NOT_TLS)

@@ -1,7 +1,7 @@
-"""Bearer tokens from a registry's token server: the one request for them, and the one reading of its answers.
+"""Bearer tokens from a registry's token server: the requests for them, and the parsing of its responses.
 
 Docker token authentication; for identity tokens OAuth2's form (docs.docker.com, "Authenticate via OAuth2"). Whether
-the server may have a password is decided before: `challenge.may_send_password`. Redirects are not followed.
+the server may receive a password is decided before: `challenge.may_send_password`. Redirects are not followed.
 """
 
 import json
@@ -20,19 +20,19 @@ CLIENT_ID = "authproxy"
 # Docker token authentication: without `expires_in` a token is valid for a minute.
 DEFAULT_LIFETIME_S = 60
 
-# A longer `expires_in` counts as this.
+# A longer `expires_in` is reduced to this.
 MAX_LIFETIME_S = 24 * 60 * 60
 
-# A token is used for this share of its lifetime: the registry verifies it a moment later, by another clock.
+# A token is used for this part of its lifetime: the registry verifies it a moment later, by another clock.
 USED_FOR = 0.8
 
-# A token is a header; those for many repositories take some kilobytes.
+# A token is sent in a header; those for many repositories have some kilobytes.
 MAX_ANSWER_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, and for how many seconds from now it is valid. `identity` is the refresh token that came with it."""
+    """A token, and for how many seconds from now it is valid. `identity` is the refresh token issued with it."""
 
     text: str = field(repr=False)
     lifetime_s: float
@@ -50,7 +50,7 @@ def token_request(
     authorization: str | None = None,
     more: Sequence[tuple[str, str]] = (),
 ) -> httpx.Request:
-    """GET a token as the sender of `authorization`, or anonymously. `more` joins the query. Raises httpx.InvalidURL."""
+    """GET a token with `authorization`, or anonymously. `more` is added to the query. Raises httpx.InvalidURL."""
     query = [*_service(challenge), *(("scope", scope) for scope in format_scopes(needs)), *more]
     url = httpx.URL(challenge.realm).copy_merge_params(httpx.QueryParams(tuple(query)))
     headers = {} if authorization is None else {"Authorization": authorization}
@@ -58,7 +58,7 @@ def token_request(
 
 
 def refresh_request(challenge: Challenge, needs: Sequence[Access], identity_token: str) -> httpx.Request:
-    """POST for a token with an identity token in the password's place. Raises httpx.InvalidURL."""
+    """POST for a token with an identity token instead of a password. Raises httpx.InvalidURL."""
     form = dict(_service(challenge)) | {
         "grant_type": "refresh_token",
         "client_id": CLIENT_ID,
@@ -69,8 +69,8 @@ def refresh_request(challenge: Challenge, needs: Sequence[Access], identity_toke
 
 
 async def ask_token_server(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
-    """Send a request of this module's, and read its answer. Raises httpx.HTTPError; BadBody past MAX_ANSWER_BYTES."""
-    # Built once more, with what the client adds to each of its requests.
+    """Send a request of this module, and read the response. Raises httpx.HTTPError; BadBody past MAX_ANSWER_BYTES."""
+    # Built again, with the client's own headers and settings.
     sent = client.build_request(
         request.method,
         request.url,
@@ -82,7 +82,7 @@ async def ask_token_server(client: httpx.AsyncClient, request: httpx.Request) ->
 
 
 def read_token(body: bytes) -> Token | None:
-    """`token`, or OAuth2's `access_token`, with `expires_in` in seconds; None if there is none.
+    """`token`, or OAuth2's `access_token`, with `expires_in` in seconds; None without a token.
 
     None also past MAX_ANSWER_BYTES.
     """
@@ -102,7 +102,7 @@ def read_token(body: bytes) -> Token | None:
 
 
 def read_fields(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body; an empty one if there is none."""
+    """The JSON object in a body; an empty one if the body is anything else."""
     try:
         found: Any = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,24 +1,24 @@
-"""What a client is told of bytes that are no request, by whoever reads them: nobody behind has seen a request then."""
+"""The response to bytes that are not a valid request. The server itself sends it: no application has seen a request."""
 
 import json
 from http import HTTPStatus
 
-# OCI Distribution 1.1, "Error Codes"; whatever else it is, it is nothing that is supported here.
+# OCI Distribution 1.1, "Error Codes"; UNSUPPORTED for every other status.
 _CODES = {HTTPStatus.TOO_MANY_REQUESTS: "TOOMANYREQUESTS"}
 _CODE = "UNSUPPORTED"
 
 
 class Unreadable(Exception):
-    """What came is no request that could be served: the status of the answer, and a sentence for the client."""
+    """The bytes are not a request that can be served: the status of the response, and a message for the client."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
         self.status = status
 
     def answer(self) -> bytes:
-        """All of the answer, after which the connection ends: where a next request would begin nobody can tell.
+        """The whole response. The connection ends after it: the beginning of a next request would be unknown.
 
-        It has the registry's form, for most who ask here are its clients, and their log shows nothing else.
+        It has the registry's error format: most clients here are a registry's, and log nothing else.
         """
         status = HTTPStatus(self.status)
         text = json.dumps({"errors": [{"code": _CODES.get(status, _CODE), "message": str(self)}]}) + "\n"

@@ -1,20 +1,20 @@
-"""A request's body on its way from the socket to whoever reads it: gathered into large pieces, bounded in memory."""
+"""A request's body on its way from the socket to its reader: gathered into large pieces, bounded in memory."""
 
 import asyncio
 from collections import deque
 
-# Pieces grow as long as they fill up: a slow client holds 64 KiB, a quick one 512 KiB, which a disk takes best.
+# Pieces grow as long as they fill up: a slow client holds 64 KiB, a fast one 512 KiB, the best size for a disk.
 LEAST_BYTES = 64 * 1024
 MOST_BYTES = 512 * 1024
 
-# A piece that is not full waits so long for more, in seconds, while somebody is waiting for it.
+# How long a piece that is not full waits for more bytes while the reader waits, in seconds.
 LINGER_S = 0.02
 
 
 class Body:
-    """Bytes that came and were not read yet. `put` and `room` come from the socket, `take` from the application.
+    """Bytes that have arrived and were not read yet. The socket's side calls `put` and `room`, the application `take`.
 
-    While `is_full` nothing more should be put in: that is what bounds the memory, to two pieces and one that fills.
+    While `is_full`, no more may be added: this bounds the memory to two pieces and one that is being filled.
     """
 
     def __init__(self) -> None:
@@ -28,32 +28,32 @@ class Body:
 
     @property
     def is_full(self) -> bool:
-        """Enough has come for now."""
+        """Enough bytes have arrived for now."""
         return len(self._ready) > 1
 
     @property
     def has_begun(self) -> bool:
-        """Some of it is here."""
+        """Some of it has arrived, or its end."""
         return self.has_ended or self._filled > 0 or bool(self._ready)
 
     @property
     def is_awaited(self) -> bool:
-        """Somebody waits for it."""
+        """The reader is waiting for it."""
         return self._waiter is not None
 
     @property
     def is_read(self) -> bool:
-        """It has ended, and everything has been taken."""
+        """It has ended, and all of it has been taken."""
         return self.has_ended and not self._ready and not self._filled
 
     def room(self, most: int) -> memoryview:
-        """Where the next bytes go, at most so many. Tell `filled` how many came."""
+        """The buffer for the next bytes, at most `most`. Then call `filled` with their number."""
         if self._filling is None:
             self._filling = bytearray(min(self._size, most))
         return memoryview(self._filling)[self._filled : self._filled + most]
 
     def filled(self, count: int) -> None:
-        """So many bytes have been written into the room."""
+        """`count` bytes have been written into the buffer that `room` returned."""
         assert self._filling is not None
         self._filled += count
         if self._filled == len(self._filling):
@@ -65,7 +65,7 @@ class Body:
             self._linger_for_more()
 
     def put(self, data: bytes, *, is_all: bool) -> None:
-        """Append bytes that the parser has cut out. What is all of a body is passed on as it is."""
+        """Append bytes from the parser. A whole body (`is_all`) is passed on without a copy."""
         if is_all and not self._filled and not self._ready:
             self._ready.append(data)
             self.wake()
@@ -79,21 +79,21 @@ class Body:
             rest = rest[count:]
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """The body is complete."""
         self.has_ended = True
         self.wake()
 
     def wake(self) -> None:
-        """Let whoever waits look again: something is there, or the connection is lost, or the answer is complete."""
+        """Wake the reader: bytes have arrived, or the connection is lost, or the response is complete."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def wait(self) -> None:
-        """Wait until there is something to take, the end has come, or `wake` was called. One at a time may wait."""
+        """Wait until there are bytes to take, the body has ended, or `wake` was called. Only one task may wait."""
         if self._ready or self.has_ended:
             return
         if self._waiter is not None:
-            raise RuntimeError("somebody else waits for this body already")
+            raise RuntimeError("another task is already waiting for this body")
         self._waiter = asyncio.get_running_loop().create_future()
         if self._filled:
             self._linger_for_more()
@@ -106,23 +106,23 @@ class Body:
                 self._linger = None
 
     def take(self) -> bytes | bytearray:
-        """The next piece, which is the caller's from now on; empty where nothing is there."""
+        """The next piece, which then belongs to the caller; empty if there are no bytes."""
         if self._ready:
             return self._ready.popleft()
         if self._filling is None or not self._filled:
             return b""
         piece = bytes(memoryview(self._filling)[: self._filled])
         self._filled = 0
-        if self._size > LEAST_BYTES and len(piece) < LEAST_BYTES:  # the client has become slow: it holds little again
+        if self._size > LEAST_BYTES and len(piece) < LEAST_BYTES:  # the client has become slow: use small pieces again
             self._filling, self._size = None, LEAST_BYTES
         return piece
 
     def _linger_for_more(self) -> None:
-        """What a slow client sent does not wait for a full piece for long."""
+        """Wait for a fuller piece, but not for long."""
         if self._linger is None:
             self._linger = asyncio.get_running_loop().call_later(LINGER_S, self.wake)
 
 
-# Of a request that has none: nothing is ever put in.
+# For requests without a body; never modified.
 NO_BODY = Body()
 NO_BODY.end()

@@ -1,4 +1,4 @@
-"""One connection: what comes in goes to requests, requests are answered in their order."""
+"""One connection: received bytes become requests, which are answered in their order."""
 
 import asyncio
 from collections import deque
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# One read, in bytes: several records of TLS. All connections of a process share the buffer, since what was read is
-# parsed before anybody else reads.
+# One read, in bytes: several records of TLS. All connections of a process share the buffer, because its bytes are
+# parsed before the next read.
 READ_BYTES: Final = 256 * 1024
 _READ = bytearray(READ_BYTES)
 _READ_VIEW = memoryview(_READ)
 
-# What is left of a body when its request has been answered is read and dropped up to this, so that the connection can
-# be used again; where more is left it costs less to close and be connected to anew.
+# Up to this many bytes of a body that are left when its request has been answered are read and dropped, so that the
+# connection can be used again; with more it costs less to close it and accept a new one.
 DRAIN_BYTES: Final = 64 * 1024 * 1024
 
-# Requests that may wait behind the one that is being answered. Clients that send the next before they have read the
-# answer send a few; a read could hold thousands.
+# Requests that may wait behind the one that is being answered. Clients with pipelining send a few; one read could
+# contain thousands.
 MAX_WAITING: Final = 256
 
-# RFC 4291 §2.5.5.2, as the system writes it: the address itself follows with its dots.
+# RFC 4291 §2.5.5.2, as the system writes it: the dotted IPv4 address follows.
 _IPV4_MAPPED: Final = "::ffff:"
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
 class Connection(asyncio.BufferedProtocol):
-    """uvicorn's side of a connection (its `http` setting), for TLS as for plain TCP."""
+    """uvicorn's protocol class for a connection (its `http` setting), with TLS and without."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Connection(asyncio.BufferedProtocol):
     ) -> None:
         """The signature is uvicorn's, but for `options`."""
         del app_state
-        self.options = options  # the loop asks for them too, before TLS
+        self.options = options  # the loop reads them too, before TLS
         self.is_behind = False
         self.loop = _loop or asyncio.get_running_loop()
         self._app: App = config.loaded_app
@@ -63,25 +63,25 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self._parser: RequestParser
         self._waiting: deque[Cycle] = deque()  # requests that were read and not begun
-        self._current: Cycle | None = None  # the one that is being answered, or was last
-        self._incoming: Cycle | None = None  # the one whose body has not ended
+        self._current: Cycle | None = None  # the request that is being answered, or was last
+        self._incoming: Cycle | None = None  # the request whose body has not ended
         self._dropped_bytes = 0  # of the incoming body, since its request was answered
-        self._refusal: Unreadable | None = None  # what came after all these requests
-        self._broken: Cycle | None = None  # the last of those that wait, if what came was to be its body
+        self._refusal: Unreadable | None = None  # the invalid bytes after all these requests
+        self._broken: Cycle | None = None  # the last request that waits, if the invalid bytes are in its body
         self._patience = Patience(config.timeout_keep_alive, self.loop.time())
         self._timer: asyncio.TimerHandle | None = None
-        self._has_moved = False  # since the timer last went off
+        self._has_moved = False  # bytes arrived, since the timer last fired
         self._writable: asyncio.Future[None] | None = None
         self._is_paused = False
 
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """TCP, and TLS where it is spoken, are there."""
+        """The connection, with TLS if it is used, is established."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         peer = transport.get_extra_info("peername")
-        self._client = _name(peer) if isinstance(peer, tuple) else None  # a Unix socket's has no name
+        self._client = _name(peer) if isinstance(peer, tuple) else None  # None: of a Unix socket
         here = transport.get_extra_info("sockname")
         about_connection: Scope = {
             "type": "http",
@@ -92,18 +92,18 @@ class Connection(asyncio.BufferedProtocol):
             "server": (here, None) if isinstance(here, str) else (str(here[0]), int(here[1])),
         }
         self._parser = RequestParser(self, about_connection, self.options.max_head_bytes)
-        self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn knows its own kinds; it calls shutdown alone
-        self._look_at_the_clock()
+        self._state.connections.add(self)  # type: ignore[arg-type]  # not a type of uvicorn, which only calls shutdown
+        self._check_time()
 
     def eof_received(self) -> None:
-        """The peer has sent all that it will: most have gone then, and of the others nobody can tell.
+        """The peer sends no more bytes: most have disconnected then, and those that have not can't be recognized.
 
-        What has been answered still reaches it; the transport closes afterwards.
+        Responses that are complete still reach it; the transport closes afterwards.
         """
         self._lose_client()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The peer has gone, or we have closed. Nothing here holds on to what TLS needed, hundreds of KB."""
+        """The peer has disconnected, or we have closed. Drop all references to the TLS state, hundreds of KB."""
         del exc
         self._state.connections.discard(self)
         if self._timer is not None:
@@ -114,18 +114,18 @@ class Connection(asyncio.BufferedProtocol):
         self.resume_writing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes of the socket go."""
+        """The buffer for the next bytes of the socket."""
         del sizehint
         rest = self._parser.rest
         if not rest:
             return _READ_VIEW
         assert self._incoming is not None
-        if self._incoming.is_complete:  # answered before it was read: what still comes is dropped
+        if self._incoming.is_complete:  # answered before it was read: the rest is dropped
             return _READ_VIEW[:rest]
         return self._incoming.body.room(rest)
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So many bytes came."""
+        """`nbytes` bytes were read."""
         self._has_moved = True
         if self._parser.rest:
             assert self._incoming is not None
@@ -145,11 +145,11 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def pause_writing(self) -> None:
-        """The client is behind."""
+        """The client reads too slowly."""
         self.is_behind = True
 
     def resume_writing(self) -> None:
-        """It has taken what was written."""
+        """The client has read most of what was written."""
         self.is_behind = False
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
@@ -160,20 +160,20 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def quiet_since(self) -> float | None:
-        """See `admission.Holder`."""
+        """See `connection_limit.Holder`."""
         is_idle = self._current is None or self._current.is_complete
         return self._patience.idle_since if is_idle else None
 
     @property
     def waits_for_client(self) -> bool:
-        """See `admission.Holder`."""
+        """See `connection_limit.Holder`."""
         current = self._current
         return self.is_behind or (current is not None and current is self._incoming and current.body.is_awaited)
 
     # uvicorn's side
 
     def shutdown(self) -> None:
-        """End soon: at once where nothing is in flight, else after the answer."""
+        """Close soon: at once if no request is being answered, else after the response."""
         if self._current is None or self._current.is_complete:
             self._transport.close()
         else:
@@ -211,7 +211,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def common_head(self) -> bytes:
-        """See `cycle.Channel`: the date, which uvicorn makes anew once a second."""
+        """See `cycle.Channel`: the date, which uvicorn renews once a second."""
         headers = self._state.default_headers
         if headers is not self._common[0]:
             self._common = (headers, b"".join(b"%b: %b\r\n" % pair for pair in headers))
@@ -265,7 +265,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def _is_full(self) -> bool:
-        """More is there than is being taken: of the body, or of requests behind the one that is being answered."""
+        """More has arrived than is processed: of the body, or requests behind the one that is being answered."""
         return (
             bool(self._waiting)
             or self._refusal is not None
@@ -274,11 +274,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def _wait_for_turn(self, cycle: Cycle) -> None:
         if len(self._waiting) == MAX_WAITING:
-            raise Unreadable(429, f"more than {MAX_WAITING} requests wait for their answers")
+            raise Unreadable(429, f"more than {MAX_WAITING} requests wait for their responses")
         self._waiting.append(cycle)
 
     def _start_waiting(self) -> None:
-        """Begin with requests in their order, each when the one before has been answered and the client takes it."""
+        """Begin requests in their order, each after the one before has been answered and the client is not behind."""
         while self._current is None or self._current.is_complete:
             if self._transport.is_closing():
                 return
@@ -298,26 +298,26 @@ class Connection(asyncio.BufferedProtocol):
             self.read_on()
 
     def _give_up_reading(self, error: Unreadable) -> None:
-        """What came is no request. Those before it are answered; then the client is told, and the connection ends."""
+        """The bytes are not a request. Answer those before it, then send the error and close the connection."""
         log.info("unreadable request", client=self._client, status=error.status, reason=str(error))
         broken, self._incoming = self._incoming, None
         self._refusal = error
-        if broken is not None and broken.has_begun:  # the client has, or gets, another answer
+        if broken is not None and broken.has_begun:  # the client already gets its response
             self._transport.close()
         elif broken is not None:
-            broken.lose_client()  # what has come of its body may still be of use
+            broken.lose_client()  # the received part of its body may still be useful
             self._broken = broken
             self._current = None if broken is self._current else self._current
 
     def _lose_client(self) -> None:
-        """Tell all requests that nobody waits for their answers."""
+        """Tell all requests that the client has disconnected."""
         for cycle in {self._current, self._incoming, *self._waiting}:
             if cycle is not None:
                 cycle.lose_client()
         self._waiting.clear()
 
-    def _look_at_the_clock(self) -> None:
-        """End a connection on which no request has begun for long (the head of one may have), or none gets on."""
+    def _check_time(self) -> None:
+        """Close a connection on which no request has begun for too long (its head may have), or one has stalled."""
         current = self._current
         rest_s = self._patience.decide(
             self.loop.time(),
@@ -327,12 +327,12 @@ class Connection(asyncio.BufferedProtocol):
         )
         self._has_moved = False
         if rest_s > 0:
-            self._timer = self.loop.call_later(rest_s, self._look_at_the_clock)
+            self._timer = self.loop.call_later(rest_s, self._check_time)
         else:
             self._transport.close()
 
 
 def _name(peer: tuple[Any, ...]) -> tuple[str, int]:
-    """Address and port. IPv4 that came to a socket of IPv6 is IPv4: logs and rules know it by one name."""
+    """Address and port. An IPv4 client of an IPv6 socket is shown as IPv4, so that logs and rules have one name."""
     host = str(peer[0])
     return host.removeprefix(_IPV4_MAPPED) if "." in host else host, int(peer[1])

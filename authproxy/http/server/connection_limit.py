@@ -1,9 +1,9 @@
-"""Which connections a process holds when more clients come than it has room for.
+"""The limit of a process's connections, and which of them it closes when more clients connect.
 
-Where the budget is used up, a newcomer takes the place of a connection on which nothing happens: a handshake or a head
-that makes no progress, or a connection between two requests. The client with the most of these loses the one that has
-been quiet for longest. If no connection is quiet, those end whose client takes or sends its body too slowly. Only then
-is a newcomer refused. See docs/decisions/0044-make-room-for-new-connections.md.
+When the budget is used up, a new connection takes the place of a quiet one: a handshake or a head that makes no
+progress, or a connection between two requests. The client with the most of these loses the one that has been quiet for
+longest. If no connection is quiet, those are closed whose client reads or sends its body too slowly. Only if there are
+none is the new connection refused. See docs/decisions/0044-make-room-for-new-connections.md.
 """
 
 import heapq
@@ -25,10 +25,10 @@ from authproxy.clock import Clock
 
 log = structlog.get_logger(__name__)
 
-# One line for all that happened since the last one, in seconds.
+# At most one line in this time, in seconds, for all events since the last one.
 LOG_EVERY_S: Final = 60.0
 
-# Why a connection was ended, or not accepted; the labels of the metrics.
+# Why a connection was closed, or not accepted: labels of the metrics.
 IDLE: Final = "idle"
 SLOW: Final = "slow"
 SHARE: Final = "share"
@@ -36,18 +36,18 @@ BUDGET: Final = "budget"
 
 
 class Holder(Protocol):
-    """The owner of a connection's socket: the wait for a preamble, the transport, or what lingers after its end."""
+    """The owner of a connection's socket: `AwaitPreamble`, the transport, or `Linger` after its end."""
 
     @property
     def quiet_since(self) -> float | None:
-        """Since when nothing has been asked, in seconds by the event loop; None while a request is being answered."""
+        """Since when there is no request, in seconds of the event loop; None while one is being answered."""
 
     @property
     def waits_for_client(self) -> bool:
-        """The request can't go on before the client sends more of it, or takes more of the answer."""
+        """The request can't continue before the client sends more of it, or reads more of the response."""
 
     def count_moved(self) -> int | None:
-        """Bytes that the client has sent and acknowledged so far; None where the system doesn't count them."""
+        """Bytes that the client has sent and acknowledged so far; None if the system doesn't count them."""
 
     def evict(self) -> None:
         """Close the socket before this returns."""
@@ -62,11 +62,11 @@ class Place:
         self.client = client
         self.holder: Holder | None = None
         self.measured: tuple[float, int] | None = None  # when, and how many bytes had moved
-        self.bytes_s: float | None = None  # how fast they moved while the client was waited for
+        self.bytes_s: float | None = None  # their speed while we waited for the client
         self._admission = admission
 
     def free(self) -> None:
-        """The socket is closed. May be called again."""
+        """Free the place: the socket is closed. May be repeated."""
         self.holder = None
         if self._admission is not None:
             admission, self._admission = self._admission, None
@@ -74,7 +74,7 @@ class Place:
 
 
 class Candidate(NamedTuple):
-    """A connection that could make room."""
+    """A connection that may be closed to make room."""
 
     client: str | None
     rank: float  # the lowest goes first: when it became quiet, or its bytes a second
@@ -82,7 +82,7 @@ class Candidate(NamedTuple):
 
 
 def choose(candidates: Iterable[Candidate], count: int) -> list[Place]:
-    """Which `count` of them make room: always the first of the client that has most of them left.
+    """Choose `count` connections to close: each time the first of the client that has the most candidates left.
 
     Connections that count against no client's share come last.
     """
@@ -115,22 +115,22 @@ class Admission:
         self._now = now
         self._places: dict[Place, None] = {}
         self._of_client: dict[str, dict[Place, None]] = {}
-        self._full_until: dict[str | None, float] = {}  # nothing made room there: None is the whole budget
+        self._full_until: dict[str | None, float] = {}  # by client, if no place could be made; None: the whole budget
         self._measure_at = 0.0
         self._log_at = 0.0
-        self._told = 0  # of those ended and refused
+        self._logged = 0  # of those ended and refused
 
     def __len__(self) -> int:
-        """How many connections there are."""
+        """The number of connections."""
         return len(self._places)
 
     def __repr__(self) -> str:
         return f"<Admission {len(self)} of {self.most}>"
 
     def admit(self, client: str | None) -> Place | None:
-        """A place for a new connection, after others have made room if need be; None: close it.
+        """A place for a new connection, after closing others if necessary; None: close the new one.
 
-        `client` is whose share it takes (`client_network`), None for one that takes nobody's.
+        It counts against the share of `client` (a `client_network`); None: against no share.
         """
         if len(self._places) >= self.most * MEASURE_FROM_SHARE:
             self._measure()
@@ -146,7 +146,7 @@ class Admission:
         return place
 
     def count_against(self, place: Place, client: str) -> bool:
-        """A proxy has said for which client a connection is. False: close it, the client's share is used up."""
+        """A proxy has named the client of a connection. False: the client's share is used up, close it."""
         if not self._has_share(client):
             return False
         place.client = client
@@ -154,7 +154,7 @@ class Admission:
         return True
 
     def release(self, place: Place) -> None:
-        """Called by a place that is freed."""
+        """Called by a place when it is freed."""
         del self._places[place]
         if place.client is not None:
             own = self._of_client[place.client]
@@ -171,7 +171,7 @@ class Admission:
         return False
 
     def _make_room(self, places: dict[Place, None], whose: str | None) -> bool:
-        """End some of these connections; False where none of them may be ended."""
+        """Close some of these connections; False if none of them may be closed."""
         now = self._now()
         if now < self._full_until.get(whose, 0.0):
             return False
@@ -188,11 +188,11 @@ class Admission:
                 place.holder.evict()
             place.free()
         self.ended[reason] += len(chosen)
-        self._tell()
+        self._log()
         return True
 
     def _measure(self) -> None:
-        """See who is slow, at most once in MEASURE_EVERY_S."""
+        """Measure the speed of clients, at most once in MEASURE_EVERY_S."""
         now = self._now()
         if now < self._measure_at:
             return
@@ -209,10 +209,10 @@ class Admission:
 
     def _refuse(self, reason: str) -> None:
         self.refused[reason] += 1
-        self._tell()
+        self._log()
 
-    def _tell(self) -> None:
-        """One line for many: a flood must not fill the log as well."""
+    def _log(self) -> None:
+        """One line for many events: a flood of connections must not flood the log as well."""
         now = self._now()
         if now < self._log_at:
             return
@@ -223,12 +223,12 @@ class Admission:
             "connections are used up: idle ones make room for new ones",
             open=len(self),
             most=self.most,
-            ended_or_refused=total - self._told,
+            ended_or_refused=total - self._logged,
             client=largest,
             of_client=len(self._of_client.get(largest, {})),
             hint="raise the limit of open files (ulimit -n), or name proxies in http.trustedproxies",
         )
-        self._told = total
+        self._logged = total
 
 
 def _rank(candidate: Candidate) -> float:

@@ -1,4 +1,4 @@
-"""One request and its answer: ASGI's `receive` and `send` on one side, the bytes of HTTP/1.1 on the other."""
+"""One request and its response: ASGI's `receive` and `send` on one side, the bytes of HTTP/1.1 on the other."""
 
 import asyncio
 from http import HTTPStatus
@@ -12,14 +12,14 @@ from authproxy.http.server.body import Body
 
 log = structlog.get_logger(__name__)
 
-# A body up to this length goes out together with its head: one record of TLS, one packet.
+# A body up to this length is sent together with its head: one record of TLS, one packet.
 JOINED_BYTES = 64 * 1024
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FAULT = b"internal error\n"
 
-# Answers that have no body, and none announced (RFC 9110 §6.4.1).
+# Responses without a body and without its length (RFC 9110 §6.4.1).
 _WITHOUT_BODY = (204, 304)
 
 
@@ -27,67 +27,67 @@ Pairs: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
 class Head(NamedTuple):
-    """Status line and headers of an answer, as bytes, as far as no request changes them."""
+    """The part of a response's status line and headers that does not depend on the request, as bytes."""
 
     lines: bytes
-    length: int  # of the body, as announced; negative: it is not
-    closes: bool  # the application wants the connection to end
+    length: int  # of the body, as announced; negative: not announced
+    closes: bool  # the application wants to close the connection
 
 
-# Heads that were made before: most answers are the same few. Those are short.
+# A cache of heads: most responses have the same few, which are short.
 MAX_KNOWN = 1024
 MAX_KNOWN_BYTES = 2048
 _KNOWN: dict[tuple[int, Pairs], Head] = {}
 
-# A header that is another in each answer: where it is the last, what stands before it is remembered without it.
-_OF_ONE_ANSWER = b"x-request-id"
+# A header that differs in each response: if it is the last, the head is cached without it.
+_UNIQUE_HEADER = b"x-request-id"
 
 
 class Channel(Protocol):
     """What a cycle needs of its connection."""
 
     loop: asyncio.AbstractEventLoop
-    is_behind: bool  # the client has not taken what was written
+    is_behind: bool  # the client has not read what was written
 
     @property
     def common_head(self) -> bytes:
-        """Header lines that every answer gets."""
+        """Header lines of every response."""
 
     @property
     def has_much_to_read(self) -> bool:
-        """More of the request's body is to come than anybody should read just to drop it."""
+        """So much of the request's body is still to come that reading and dropping it is not worth it."""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Hand over bytes of the answer: they are the channel's from now on, and must not change."""
+        """Send bytes of the response: they belong to the channel from now on, and must not change."""
 
     async def drain(self) -> None:
         """Wait while the client is behind."""
 
     def read_on(self) -> None:
-        """There is room again for more of the request."""
+        """Resume reading the request: there is room for more."""
 
     def finish(self, cycle: "Cycle") -> None:
-        """The answer is complete."""
+        """The response is complete."""
 
     def break_off(self, *, shows: bool) -> None:
-        """The answer can't be completed: end the connection. `shows`: how it is framed tells the client."""
+        """The response can't be completed: end the connection. `shows`: its framing shows that to the client."""
 
     def keep(self, task: "asyncio.Task[None]") -> None:
-        """Hold on to a task until it has ended."""
+        """Keep a reference to a task until it has ended."""
 
 
 class Cycle:
-    """Runs the application for one request. `keep_alive`: the client would send more on this connection."""
+    """Runs the application for one request. `keep_alive`: the client may send more requests on this connection."""
 
-    # How each begins: in the class, since a connection makes one for each request.
-    has_begun = False  # the answer is: its head is made
-    is_complete = False  # the answer is
-    _has_told_end = False  # of the request's body, to the application
+    # Defaults in the class, because a connection makes one for each request.
+    has_begun = False  # the response: its head is made
+    is_complete = False  # the response
+    _has_passed_end = False  # of the request's body, to the application
     _has_lost_client = False
     _gone: asyncio.Future[None] | None = None
-    _head: bytes | None = None  # waits for the first piece of the body, to leave with it
+    _head: bytes | None = None  # waits for the first piece of the body, to be sent with it
     _is_chunked = False
-    _left = 0  # bytes that were announced and not sent yet; negative: none were announced
+    _left = 0  # bytes that were announced and not sent yet; negative: no length was announced
 
     def __init__(self, channel: Channel, scope: Scope, body: Body, *, keep_alive: bool, expects_continue: bool) -> None:
         self.scope = scope
@@ -98,45 +98,45 @@ class Cycle:
         self._departure = scope[DEPARTURE] = Departure()
 
     def run(self, app: App) -> None:
-        """Begin with the request at once, in the caller's stack. One that waits goes on in its task."""
+        """Begin the request at once, in the caller's stack. If it waits, it continues in its task."""
         task = start_task(self._channel.loop, self._serve(app))
         if not task.done():
             self._channel.keep(task)
 
     def lose_client(self) -> None:
-        """The connection is gone. What has come of the body is still to be had."""
+        """The client has disconnected. The received part of the body can still be read."""
         self._has_lost_client = True
-        self._tell_gone()
+        self._signal_gone()
         if not self.is_complete:
-            self._departure.come()
+            self._departure.set()
 
     async def receive(self) -> Message:
-        """See ASGI. A piece of the body is `bytes`, or a `bytearray` that nobody else will touch again."""
+        """See ASGI. A piece of the body is `bytes`, or a `bytearray` that is not used again."""
         body = self.body
         if self._expects_continue:
             self._expects_continue = False
             if not self.has_begun and not body.has_begun:
                 self._channel.write(_CONTINUE)
-        while not self._has_told_end and not self.is_complete:
+        while not self._has_passed_end and not self.is_complete:
             if not self._has_lost_client:
                 await body.wait()
             piece = body.take()
             if piece or body.is_read:
-                self._has_told_end = body.is_read
+                self._has_passed_end = body.is_read
                 self._channel.read_on()
-                return {"type": "http.request", "body": piece, "more_body": not self._has_told_end}
+                return {"type": "http.request", "body": piece, "more_body": not self._has_passed_end}
             if self._has_lost_client:
                 break
         if not self._has_lost_client and not self.is_complete:
             if self._gone is None:
                 self._gone = self._channel.loop.create_future()
-            await asyncio.shield(self._gone)  # whoever else waits goes on when this one is cancelled
+            await asyncio.shield(self._gone)  # other tasks still wait when this one is cancelled
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """See ASGI. Waits while the client is behind. What is sent to a client that has gone is dropped.
+        """See ASGI. Waits while the client is behind. Dropped if the client has disconnected.
 
-        Raises RuntimeError for what is no answer of HTTP: out of order, longer or shorter than its Content-Length.
+        Raises RuntimeError for an invalid response: out of order, or longer or shorter than its Content-Length.
         """
         if self._has_lost_client:
             return
@@ -144,23 +144,23 @@ class Cycle:
             self._begin(message)
             return
         if message["type"] != "http.response.body":
-            raise RuntimeError(f"what follows http.response.start is http.response.body, not {message['type']}")
+            raise RuntimeError(f"http.response.start must be followed by http.response.body, not {message['type']}")
         more = message.get("more_body", False)
         self._write(message.get("body", b""), more=more)
         if more and self._channel.is_behind:
             await self._channel.drain()
 
     def _begin(self, message: Message) -> None:
-        """Make the head, which waits for what follows. Raises RuntimeError for one that can't be sent."""
+        """Make the head, which waits for the body. Raises RuntimeError for one that can't be sent."""
         if message["type"] != "http.response.start":
-            raise RuntimeError(f"an answer begins with http.response.start, not {message['type']}")
+            raise RuntimeError(f"a response must begin with http.response.start, not {message['type']}")
         if not self.body.has_ended and (self._expects_continue or self._channel.has_much_to_read):
-            # A client that waits for leave to send its body may leave it out now (RFC 9110 §10.1.1): what came next
-            # could be the body or another request.
+            # A client that waits for 100 (Continue) may now omit its body (RFC 9110 §10.1.1): the next bytes could be
+            # the body or another request.
             self.keep_alive = False
         status, pairs = message["status"], tuple(message["headers"])
         own = b""
-        if pairs and pairs[-1][0] == _OF_ONE_ANSWER:
+        if pairs and pairs[-1][0] == _UNIQUE_HEADER:
             own, pairs = _make_line(*pairs[-1]), pairs[:-1]
         lines, length, closes = _KNOWN.get((status, pairs)) or _make_head(status, pairs)
         if closes:
@@ -169,7 +169,7 @@ class Cycle:
         self.has_begun = True
 
     def _decide_framing(self, status: int, length: int) -> bytes:
-        """How the client sees where the body ends, and the header lines for it. `length` negative: none is known."""
+        """Decide how the client finds the end of the body, and return the header lines for it. Negative: no length."""
         lines = b""
         is_old = self.scope["http_version"] == "1.0"
         self._is_chunked = False
@@ -182,14 +182,14 @@ class Cycle:
             lines = b"transfer-encoding: chunked\r\n"
         if not self.keep_alive:
             lines += b"connection: close\r\n"
-        elif is_old:  # which else waits for the connection's end (RFC 9112 appendix C.2.2)
+        elif is_old:  # else the client waits for the end of the connection (RFC 9112 appendix C.2.2)
             lines += b"connection: keep-alive\r\n"
         self._left = length
         return lines
 
     def _write(self, body: bytes | bytearray | memoryview, *, more: bool) -> None:
         if self.is_complete:
-            raise RuntimeError("the answer is complete already")
+            raise RuntimeError("the response is already complete")
         if self._is_chunked:
             body = b"".join((b"%x\r\n" % len(body), body, b"\r\n" if more else b"\r\n0\r\n\r\n") if body else ())
             body = body or (b"" if more else b"0\r\n\r\n")
@@ -198,7 +198,7 @@ class Cycle:
         elif self._left >= 0:
             left = self._left - len(body)
             if left < 0 or (left and not more):
-                raise RuntimeError("the answer's body is not as long as its Content-Length")
+                raise RuntimeError("the response's body does not have the length of its Content-Length")
             self._left = left
         head, self._head = self._head, None
         if head is not None and len(body) <= JOINED_BYTES:
@@ -213,32 +213,32 @@ class Cycle:
 
     def _complete(self) -> None:
         self.is_complete = True
-        if self._gone is not None or not self.body.has_ended:  # somebody may wait for more
-            self._tell_gone()
+        if self._gone is not None or not self.body.has_ended:  # a task may wait for more
+            self._signal_gone()
         self._channel.finish(self)
 
     async def _serve(self, app: App) -> None:
         try:
             await app(self.scope, self.receive, self.send)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, the client gets an end
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - after any error the response must end
             self._end(error)
         else:
             self._end(None)
 
     def _end(self, error: BaseException | None) -> None:
-        """The application has returned, or raised: first the client gets an end, then the log gets the cause."""
+        """The application has returned or raised: end the response first, then log the cause."""
         had_begun = self.has_begun
         try:
-            self._end_answer()
+            self._end_response()
         finally:
             if error is not None:
-                # With an answer under way the layers that make the answers have logged the cause; a drain has none.
+                # If the response had begun, the application has logged the cause; a cancelled request has none.
                 trace = None if had_begun or isinstance(error, asyncio.CancelledError) else error
                 about = {"method": self.scope["method"], "path": self.scope["path"], "error": repr(error)}
                 log.error("request broke off", **about, exc_info=trace)
 
-    def _end_answer(self) -> None:
-        """Leave no client waiting for an answer, or for the rest of one."""
+    def _end_response(self) -> None:
+        """Make sure that no client waits for a response, or for the rest of one."""
         if self.is_complete or self._has_lost_client:
             return
         if self.has_begun and self._head is None:
@@ -250,16 +250,16 @@ class Cycle:
         self._begin({"type": "http.response.start", "status": 500, "headers": [(b"content-length", length)]})
         self._write(b"" if self.scope["method"] == "HEAD" else _FAULT, more=False)
 
-    def _tell_gone(self) -> None:
+    def _signal_gone(self) -> None:
         self.body.wake()
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
 
 
 def _make_line(name: bytes, value: bytes) -> bytes:
-    """One header. Raises RuntimeError where it would become two (CWE-113)."""
+    """One header line. Raises RuntimeError if it would become two (CWE-113)."""
     if b"\n" in value or b"\r" in value:
-        raise RuntimeError("a header of the answer has a line break in it")
+        raise RuntimeError("a header of the response contains a line break")
     return b"%b: %b\r\n" % (name, value)
 
 
@@ -270,18 +270,18 @@ def _make_head(status: int, headers: Pairs) -> Head:
     for name, value in headers:
         if name == b"content-length":
             if not value.isdigit():
-                raise RuntimeError("the Content-Length of the answer is no number")
+                raise RuntimeError("the Content-Length of the response is not a number")
             length = int(value)
         elif name == b"connection":
             closes = closes or b"close" in value.lower()
             continue
-        elif name == b"transfer-encoding":  # how it is framed is decided by who sends it
+        elif name == b"transfer-encoding":  # we decide the framing
             continue
         lines.append(b"%b: %b\r\n" % (name, value))
     text = b"".join(lines)
-    # Whatever a header was made of, it must not become two (CWE-113).
+    # No header may become two, whatever it contains (CWE-113).
     if not len(lines) == text.count(b"\n") == text.count(b"\r"):
-        raise RuntimeError("a header of the answer has a line break in it")
+        raise RuntimeError("a header of the response contains a line break")
     head = Head(text, length, closes)
     if len(text) <= MAX_KNOWN_BYTES:
         if len(_KNOWN) >= MAX_KNOWN:

@@ -1,6 +1,6 @@
-"""Headers that a client sends again: mostly each request of a connection has those of the one before.
+"""A cache of headers: mostly each request of a connection has the same headers as the one before.
 
-httptools has read them once, so a request that is a plain request line and then the same bytes needs no parser.
+httptools has parsed them once, so a request that is a plain request line and then the same bytes needs no parser.
 """
 
 import re
@@ -8,30 +8,30 @@ from typing import Any, Final, NamedTuple
 
 from authproxy.asgi import Headers
 
-# A request line as nearly all are: a method without a body, and a path with or without a query in characters that
-# httptools takes too (RFC 9112 §3).
+# A usual request line: a method without a body, and a path with or without a query, in characters that httptools
+# accepts too (RFC 9112 §3).
 _PLAIN_LINE: Final = re.compile(rb"(GET|HEAD) (/[!\"$->@-~]*)(?:\?([!\"$-~]*))? HTTP/1\.1\r\n")
 
-# What is remembered of a connection, in bytes, and the longest request that is looked at.
+# The longest request that is cached, or compared with the cache, in bytes.
 MAX_BYTES: Final = 8 * 1024
 
 
 class HeaderBlock(NamedTuple):
-    """All that follows the request line of a request which has no body and is followed by others."""
+    """The headers of a request that has no body and keeps the connection open."""
 
     headers: Headers
     facts: dict[str, Any]  # see asgi.facts
 
 
 class Known:
-    """The header block of one connection that came last."""
+    """The last header block of one connection."""
 
     def __init__(self) -> None:
         self._text = b""
         self._block: HeaderBlock | None = None
 
     def read(self, data: bytes) -> tuple[bytes, bytes, bytes, HeaderBlock] | None:
-        """Method, path, query and headers of a request that is all of `data`. None: it is to be parsed."""
+        """Method, path, query and headers of the request that `data` consists of. None: it must be parsed."""
         block, text = self._block, self._text
         if block is None or not data.endswith(text) or len(data) > MAX_BYTES:
             return None
@@ -42,7 +42,7 @@ class Known:
         return method, path, query, block
 
     def learn(self, data: bytes, block: HeaderBlock) -> None:
-        """Remember the headers of a request that was all of `data`."""
+        """Cache the headers of the request that `data` consisted of."""
         line = _PLAIN_LINE.match(data)
         if line is not None and len(data) <= MAX_BYTES:
             self._text, self._block = data[line.end() :], block

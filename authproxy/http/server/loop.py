@@ -1,4 +1,4 @@
-"""asyncio's event loop, which accepts connections for our own transports."""
+"""asyncio's event loop, changed to accept connections for our own transports."""
 
 import asyncio
 import errno
@@ -19,19 +19,19 @@ from authproxy.http.server.tls import TlsTransport
 from authproxy.http.server.transport import SocketTransport
 from authproxy.log.alarms import sound
 
-# Connections that are accepted in one turn of the loop: those that are open want their turn too.
+# Connections that are accepted in one turn of the loop: the open ones need their turn too.
 ACCEPTS_A_TURN: Final = 64
 
-# Where the process or the machine has no room for another connection: how long to wait until one may have ended.
+# If the process or the machine can't open another connection: how long to wait until one may have ended.
 RETRY_S: Final = 1.0
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """A seam to asyncio's insides: the method with which its servers accept.
+    """Overrides a private method of asyncio, with which its servers accept connections.
 
-    Connections whose protocol is an `asyncio.BufferedProtocol` get our transports, all others asyncio's. Ours are as
-    many at once as `admission` lets in. What was accepted is closed with the loop.
+    Connections whose protocol is an `asyncio.BufferedProtocol` get our transports, all others asyncio's. `admission`
+    limits the number of ours. Accepted connections are closed with the loop.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Loop(asyncio.SelectorEventLoop):
         backlog: int = 100,
         *timeouts: float | None,
     ) -> None:
-        """Called when the listening socket has connections: asyncio's `create_server` arranges for it."""
+        """Called when the listening socket has connections; registered by asyncio's `create_server`."""
         for _ in range(min(backlog, ACCEPTS_A_TURN)):
             try:
                 connection, peer = sock.accept()
@@ -69,13 +69,13 @@ class Loop(asyncio.SelectorEventLoop):
                 self.call_later(RETRY_S, self._accept_again, sock, again)
                 return
             connection.setblocking(False)
-            self._welcome(protocol_factory(), connection, peer, sslcontext, server, timeouts)
+            self._accept(protocol_factory(), connection, peer, sslcontext, server, timeouts)
 
     def _accept_again(self, sock: socket.socket, start: Callable[[], None]) -> None:
         if sock.fileno() >= 0:  # the server has not ended in the meantime
             start()
 
-    def _welcome(
+    def _accept(
         self,
         protocol: asyncio.BaseProtocol,
         connection: socket.socket,
@@ -96,7 +96,7 @@ class Loop(asyncio.SelectorEventLoop):
             connection.close()
             return
         serve = partial(self._serve, protocol, connection, place=place, tls=tls, server=server)
-        if options.speaks_for_others is not None and options.speaks_for_others(_host(peer)):
+        if options.sends_preamble is not None and options.sends_preamble(_host(peer)):
             self._accepted.add(connection)
             go_on = partial(self._serve_for, serve, connection, place, options)
             AwaitPreamble(self, connection, peer, go_on, place).begin()
@@ -111,7 +111,7 @@ class Loop(asyncio.SelectorEventLoop):
         options: Options,
         client: object,
     ) -> None:
-        """A proxy has named its client: from now on the connection counts against that client's share."""
+        """A proxy has named its client: from now on the connection counts against the client's share."""
         share = _client(client, options)
         if share is not None and not self.admission.count_against(place, share):
             connection.close()
@@ -129,8 +129,8 @@ class Loop(asyncio.SelectorEventLoop):
         tls: ssl.SSLContext | None,
         server: Any,
     ) -> None:
-        """Hand a connection over to its transport. `peer`: whose it is."""
-        if not server.is_serving():  # it has ended while the preamble was waited for
+        """Pass a connection to its transport. `peer`: the client's address."""
+        if not server.is_serving():  # it has ended during the wait for the preamble
             connection.close()
             place.free()
             return
@@ -140,10 +140,10 @@ class Loop(asyncio.SelectorEventLoop):
             if tls is None:
                 transport = SocketTransport(self, connection, protocol, peer=peer, on_end=on_end, place=place)
             else:
-                connection.getpeername()  # where this fails the next would too, and leave a socket to the collector
+                connection.getpeername()  # if this fails, wrap_socket would too, and leave an unclosed socket
                 connection = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
                 transport = TlsTransport(self, connection, protocol, peer=peer, on_end=on_end, place=place)
-        except OSError:  # it has gone already
+        except OSError:  # the client has already disconnected
             connection.close()
             place.free()
             return
@@ -153,21 +153,21 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 def _client(peer: object, options: Options) -> str | None:
-    """Whose share a connection takes; None for a Unix socket's and a proxy's, which others stand behind."""
+    """The network whose share a connection takes; None for a Unix socket and for a proxy, which have many clients."""
     host = _host(peer)
     return None if not host or (options.is_proxy is not None and options.is_proxy(host)) else client_network(host)
 
 
 def _host(peer: object) -> str:
-    """The address of a peer; a Unix socket's has none."""
+    """The address of a peer; "" for a Unix socket."""
     return str(peer[0]) if isinstance(peer, tuple) else ""
 
 
 def _attach(server: Any, transport: SocketTransport) -> None:
-    """Let asyncio's server count the connection, as every transport of asyncio does."""
+    """Register the connection with asyncio's server, as every transport of asyncio does."""
     server._attach(*([transport] if sys.version_info >= (3, 13) else []))  # noqa: SLF001
 
 
 def _detach(server: Any, transport: SocketTransport) -> None:
-    """It has ended."""
+    """The connection has ended."""
     server._detach(*([transport] if sys.version_info >= (3, 13) else []))  # noqa: SLF001

@@ -1,20 +1,20 @@
-"""What an operator decides about connections."""
+"""The operator's settings for connections."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# A request's target and headers, in bytes. A token with many scopes is a few thousand.
+# The longest target and headers of a request, in bytes. A token with many scopes has a few thousand.
 MAX_HEAD_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The same for all connections of a server; it must be picklable, for workers are given it."""
+    """The same for all connections of a server. Must be picklable: it is passed to workers."""
 
     max_head_bytes: int = MAX_HEAD_BYTES
 
-    # Whether the peer at an address begins with the PROXY protocol. None: nobody does.
-    speaks_for_others: Callable[[str], bool] | None = None
+    # Whether the peer at an address begins with the PROXY protocol. None: no peer does.
+    sends_preamble: Callable[[str], bool] | None = None
 
     # Whether the peer at an address is a trusted proxy: its connections count against no share. None: no peer is.
     is_proxy: Callable[[str], bool] | None = None

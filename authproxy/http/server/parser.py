@@ -1,7 +1,7 @@
-"""Bytes to requests. httptools finds the parts of a request; what it leaves to its caller is here.
+"""Parse bytes into requests. httptools finds the parts of a request; this module does the rest.
 
-Heads are bounded, trailers are dropped, nothing is upgraded to, and what makes it unsure where a request ends (which
-is how one request is smuggled inside another) is refused.
+Heads are bounded, trailers are dropped, upgrades are ignored, and a request whose end is ambiguous (which is how one
+request is smuggled inside another) is refused.
 """
 
 import re
@@ -15,61 +15,61 @@ from authproxy.http.server.bad_request import Unreadable
 from authproxy.http.server.header_cache import HeaderBlock, Known
 from authproxy.http.server.options import MAX_HEAD_BYTES
 
-# Headers that decide how a request is read; the others are the application's.
+# Headers that decide how a request is read; the others are for the application.
 _OURS: Final = frozenset((b"content-length", b"transfer-encoding", b"expect", b"host"))
 
-# The authority of a target that is a whole URL.
+# A target that is a whole URL, with its authority.
 _URL: Final = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 
 
 class Sink(Protocol):
-    """Who is told of requests, in their order: begun, its body in parts, ended. Or, without a body, all at once."""
+    """Receives the requests in their order: begin, parts of the body, end. Or, without a body, all at once."""
 
     def add_request(self, scope: Scope) -> None:
-        """A whole request without a body, after which more may come. May raise Unreadable."""
+        """A whole request without a body, which keeps the connection open. May raise Unreadable."""
 
     def begin_request(self, scope: Scope, *, keep_alive: bool, expects_continue: bool) -> None:
         """A head has been read. May raise Unreadable."""
 
     def add_body(self, data: bytes, *, is_all: bool) -> None:
-        """A part of the body; `is_all`: what is left of it."""
+        """A part of the body; `is_all`: all that is left of it."""
 
     def end_request(self) -> None:
         """The request has been read to its end."""
 
 
 class RequestParser:
-    """Reads one connection. `rest`: so many bytes come next that are body and need no parsing, only `pass_by`."""
+    """Reads one connection. `rest`: the number of next bytes that are body and need no parsing, only `pass_by`."""
 
     def __init__(self, sink: Sink, about_connection: Scope, max_head_bytes: int = MAX_HEAD_BYTES) -> None:
-        """`about_connection`: what the scopes of all requests have in common."""
+        """`about_connection`: the common part of all requests' scopes."""
         self._max_head_bytes = max_head_bytes
         self.rest = 0
         self._sink = sink
         self._about_connection = about_connection
         self._httptools: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
-        self._has_progressed = False  # with the bytes that are being fed
-        self._open_bytes = 0  # the head that has not ended is at most so long
-        self._idle_bytes = 0  # that came one after another and brought nothing: no head, no body, no end
+        self._has_progressed = False  # by the bytes that are being fed
+        self._open_bytes = 0  # at most the length of the head that has not ended
+        self._idle_bytes = 0  # since the last progress: no head, no body, no end
         self._may_be_long = False
         self._is_replaying = False
         self._has_host = False
         self._expects_continue = False
-        self._length: int | None = None  # of the body, what has not come of it; None: there is none, or it is chunked
+        self._length: int | None = None  # of the rest of the body; None: there is no body, or it is chunked
         self._refusal: Unreadable | None = None
         self._heads = 0  # that ended in the bytes that are being fed
-        self._is_between = True  # one request has ended, nothing of the next has come
+        self._is_between = True  # one request has ended, no byte of the next has arrived
         self._known = Known()
-        self._plain: HeaderBlock | None = None  # that of the last request, if it may come again
+        self._plain: HeaderBlock | None = None  # of the last request, if it may be cached
         self._begin_head()
 
     def close(self) -> None:
-        """Let go of what holds this object. Nothing else may be called afterwards."""
+        """Break the reference cycles of this object. No method may be called afterwards."""
         self._httptools = None
         del self._sink
 
     def feed(self, data: memoryview) -> None:
-        """Read on. Raises Unreadable, and is of no use afterwards."""
+        """Parse more bytes. Raises Unreadable, and can't be used afterwards."""
         if self._is_between and (known := self._known.read(bytes(data))) is not None:
             method, path, query, block = known
             self._sink.add_request(self._scope("1.1", method, path, query, block))
@@ -80,7 +80,7 @@ class RequestParser:
             self._known.learn(bytes(data), self._plain)
 
     def _feed(self, data: memoryview) -> None:
-        """Read on with httptools."""
+        """Parse more bytes with httptools."""
         size = len(data)
         self._heads = 0
         self._may_be_long = self._open_bytes + size > self._max_head_bytes
@@ -92,7 +92,7 @@ class RequestParser:
                 self._httptools.feed_data(data[offset:] if offset else data)
             except httptools.HttpParserUpgrade as upgrade:
                 offset += upgrade.args[0]
-                self._carry_on_without_upgrade()
+                self._ignore_upgrade()
             except httptools.HttpParserError as error:
                 raise self._explain(error) from None
             else:
@@ -104,19 +104,19 @@ class RequestParser:
             return
         self._open_bytes += size
         self._idle_bytes += size
-        # A head or a trailer that never ends; the first is weighed exactly when it does.
+        # A head or a trailer that does not end; the exact length of a head is checked when it does.
         if self._idle_bytes > 2 * self._max_head_bytes:
             raise self._too_long()
 
     def pass_by(self, count: int) -> None:
-        """So many bytes of the `rest` have come."""
+        """`count` bytes of the `rest` have arrived."""
         self.rest -= count
         if self.rest == 0:
-            self._httptools = httptools.HttpRequestParser(self)  # the old one waits for a body that it didn't see
+            self._httptools = httptools.HttpRequestParser(self)  # the old one still waits for the body
             self._end_message()
             self._is_between = True
 
-    # httptools calls what follows
+    # Called by httptools
 
     def on_url(self, url: bytes) -> None:
         """A part of the request's target."""
@@ -124,7 +124,7 @@ class RequestParser:
             self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, or one trailer: these are dropped, as RFC 9110 §6.5.1 allows, for they could be any header."""
+        """One header or trailer. Trailers are dropped, as RFC 9110 §6.5.1 allows: they could be any header."""
         if self._is_past_head:
             return
         name = name.lower()
@@ -162,7 +162,7 @@ class RequestParser:
         self._sink.add_body(data, is_all=self._length == 0)
 
     def on_message_complete(self) -> None:
-        """The request has ended. Of one that would upgrade httptools says so before its body."""
+        """The request has ended. For one with an upgrade httptools calls this before the body."""
         if not self._hides_body:
             self._end_message()
 
@@ -196,29 +196,29 @@ class RequestParser:
         self._sink.end_request()
 
     def _note(self, name: bytes, value: bytes) -> None:
-        """Of a header that is ours, what counts."""
+        """Note the value of a header in _OURS."""
         match name:
             case b"host":
                 if self._has_host:
                     self._refusal = Unreadable(400, "more than one Host header")
                 self._has_host = True
             case b"content-length":
-                self._length = int(value)  # httptools takes digits alone
+                self._length = int(value)  # httptools accepts only digits
             case b"transfer-encoding":
                 self._is_chunked = True
                 if value.strip().lower() != b"chunked":
-                    self._refusal = Unreadable(501, "of the transfer codings only chunked is known")
+                    self._refusal = Unreadable(501, "chunked is the only transfer coding that is supported")
             case b"expect":
                 self._expects_continue = value.lower() == b"100-continue"
 
     def _check(self, version: str) -> None:
-        """What is wrong with a head, for those of which something may be."""
+        """Raise Unreadable if the head is invalid."""
         if version not in ("1.0", "1.1"):
-            raise Unreadable(400 if version == "0.9" else 505, "HTTP/1.1 is spoken here")
+            raise Unreadable(400 if version == "0.9" else 505, "this server speaks HTTP/1.1")
         if self._refusal is not None:
             raise self._refusal
         if version == "1.0" and self._is_chunked:  # RFC 9112 §6.1
-            raise Unreadable(400, "HTTP/1.0 has no chunks")
+            raise Unreadable(400, "HTTP/1.0 has no chunked transfer coding")
         if version == "1.1" and not self._has_host:  # RFC 9112 §3.2
             raise Unreadable(400, "no Host header")
         if self._may_be_long:
@@ -227,7 +227,7 @@ class RequestParser:
                 raise self._too_long()
 
     def _split_target(self) -> tuple[bytes, bytes]:
-        """Path and query of the target, which is mostly just these (RFC 9112 §3.2)."""
+        """Path and query of the target, which usually has no other parts (RFC 9112 §3.2)."""
         target = self._target
         if target.startswith(b"/") and b"#" not in target:
             path, _, query = target.partition(b"?")
@@ -235,22 +235,22 @@ class RequestParser:
         try:
             parsed = httptools.parse_url(target)
         except httptools.HttpParserError as error:
-            raise Unreadable(400, "the target of the request is no path") from error
-        if (url := _URL.match(target)) is not None:  # RFC 9112 §3.2.2: what the Host header says does not count then
+            raise Unreadable(400, "the target of the request is not a path") from error
+        if (url := _URL.match(target)) is not None:  # RFC 9112 §3.2.2: it replaces the Host header
             self._headers[:] = [(name, url[1] if name == b"host" else value) for name, value in self._headers]
         return parsed.path or b"/", parsed.query or b""
 
     def _explain(self, error: httptools.HttpParserError) -> BaseException:
-        """What httptools has stopped for; where a method here has raised, that."""
+        """The reason why httptools stopped; if one of our methods raised, its exception."""
         if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
             return error.__context__
         return self._refusal or Unreadable(400, str(error))
 
-    def _carry_on_without_upgrade(self) -> None:
-        """Nothing is upgraded to: the request is one as any other (RFC 9110 §7.8), its body with it.
+    def _ignore_upgrade(self) -> None:
+        """Ignore the upgrade: the request and its body are read as usual (RFC 9110 §7.8).
 
-        httptools takes what follows the head for another protocol. So another parser reads on, which has seen a head
-        with the same framing.
+        httptools takes the bytes after the head for another protocol. So a new parser continues, after a head with the
+        same framing.
         """
         self._httptools = httptools.HttpRequestParser(self)
         if self._hides_body:
@@ -261,11 +261,11 @@ class RequestParser:
             self._is_replaying = self._hides_body = False
 
     def _too_long(self) -> Unreadable:
-        """RFC 9110 §15.5.15, RFC 6585 §5: which of both is to blame, the target or what follows it."""
+        """RFC 9110 §15.5.15, RFC 6585 §5: either the target is too long or the headers are."""
         if 2 * len(self._target) > self._max_head_bytes:
             return Unreadable(
-                414, f"the address is too long: with the headers it has {self._max_head_bytes} bytes at most"
+                414, f"the address is too long: with the headers it may have at most {self._max_head_bytes} bytes"
             )
         return Unreadable(
-            431, f"the headers are too long: with the address they have {self._max_head_bytes} bytes at most"
+            431, f"the headers are too long: with the address they may have at most {self._max_head_bytes} bytes"
         )

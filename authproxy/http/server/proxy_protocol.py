@@ -1,4 +1,4 @@
-"""The PROXY protocol, versions 1 and 2: before everything else on a connection, a proxy says for whom it speaks.
+"""The PROXY protocol, versions 1 and 2: a proxy begins each connection with a preamble that names its client.
 
 The specification is haproxy's doc/proxy-protocol.txt; section numbers refer to it.
 """
@@ -17,21 +17,21 @@ from authproxy.http.server.connection_limit import Place
 
 log = structlog.get_logger(__name__)
 
-# §2 of the specification: a proxy sends it at once, and all in one piece. It wants at least three seconds.
+# The time limit for the preamble. §2: a proxy sends it at once and in one piece; the limit is at least three seconds.
 WITHIN_S: Final = 5.0
 
-# As a socket names its peer: host and port, for IPv6 with flow and zone behind.
+# A peer as in `socket.getpeername`: host and port; for IPv6 also flow and zone.
 Peer: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
-# §2.1: a line of at most 107 characters, its end included. Both ports are decimal, without noughts in front.
+# §2.1: a line of at most 107 characters, its end included. Both ports are decimal, without leading zeros.
 MAX_LINE_BYTES: Final = 107
 _LINE: Final = re.compile(
     rb"PROXY (?:UNKNOWN[^\r\n]*"
     rb"|TCP([46]) ([0-9A-Fa-f:.]+) [0-9A-Fa-f:.]+ (0|[1-9][0-9]{0,4}) (?:0|[1-9][0-9]{0,4}))\r\n"
 )
 
-# §2.2: the signature, then version and command, family and transport, and the length of what follows: addresses, and
-# more that is not looked at here. What proxies add there is a few hundred bytes.
+# §2.2: the signature, then version and command, family and transport, and the length of the rest: addresses, and
+# additions that are ignored here, of which proxies send a few hundred bytes.
 _SIGNATURE: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _FIXED: Final = struct.Struct("!12sBBH")
 MAX_BINARY_BYTES: Final = 4096
@@ -43,16 +43,16 @@ _LAST_PORT: Final = 65_535
 
 
 class Preamble(NamedTuple):
-    """What a proxy has said."""
+    """A parsed preamble."""
 
-    length: int  # in bytes, of all of it
-    client: Peer | None  # None: it speaks for itself, as when it looks whether we serve, or does not know
+    length: int  # of the whole preamble, in bytes
+    client: Peer | None  # None: the connection is the proxy's own (a health check), or it does not know the client
 
 
 def parse_preamble(data: bytes) -> Preamble | None:
-    """What stands at the beginning of a connection's bytes, or None: more has to come.
+    """Parse the preamble at the beginning of a connection's bytes. None: it is incomplete.
 
-    Raises ValueError for what is none.
+    Raises ValueError for anything but a preamble.
     """
     if data.startswith(_SIGNATURE[: len(data)]):
         return _parse_binary(data)
@@ -74,7 +74,7 @@ def _parse_line(data: bytes) -> Preamble | None:
         return Preamble(end + 2, None)
     address, port = ipaddress.ip_address(match[2].decode("ascii")), int(match[3])
     if str(address.version) != match[1].decode("ascii") or port > _LAST_PORT:
-        raise ValueError("its address is of another family, or its port past the last")
+        raise ValueError("its address has another family, or its port is too large")
     return Preamble(end + 2, _peer(str(address), port, is_ipv6=address.version == 6))  # noqa: PLR2004 - of IP
 
 
@@ -94,7 +94,7 @@ def _parse_binary(data: bytes) -> Preamble | None:
                     raise ValueError("its addresses are cut off")
                 source, _, port, _ = layout.unpack_from(data, _FIXED.size)
                 return Preamble(total, _peer(socket.inet_ntop(kind, source), port, is_ipv6=kind == socket.AF_INET6))
-    return Preamble(total, None)  # §2.2: of a family that we don't know the connection's own addresses count
+    return Preamble(total, None)  # §2.2: for an unknown family, the connection's own addresses count
 
 
 def _peer(host: str, port: int, *, is_ipv6: bool) -> Peer:
@@ -102,12 +102,12 @@ def _peer(host: str, port: int, *, is_ipv6: bool) -> Peer:
 
 
 class AwaitPreamble:
-    """Waits on an accepted socket for the preamble, and takes no byte of what follows it.
+    """Waits on an accepted socket for the preamble, and reads no byte after it.
 
-    Calls `go_on` with whom the connection is from, once; where no preamble comes the socket is closed.
+    Calls `go_on` once, with the client's address; without a preamble it closes the socket.
     """
 
-    waits_for_client = False  # `admission.Holder`: until the preamble is there it is quiet
+    waits_for_client = False  # `connection_limit.Holder`: it is quiet until the preamble has arrived
 
     def __init__(
         self,
@@ -117,46 +117,46 @@ class AwaitPreamble:
         go_on: Callable[[object], None],
         place: Place | None = None,
     ) -> None:
-        """`peer`: the proxy's address. `place` is freed where no preamble comes."""
+        """`peer`: the proxy's address. `place` is freed if no preamble arrives."""
         self._loop = loop
         self._socket = connection
         self._peer = peer
         self._go_on = go_on
-        self._read = b""  # of the preamble; only all of it is not
+        self._read = b""  # a part of the preamble
         self._place = place or Place()
         self._place.holder = self
         self.quiet_since = loop.time()
-        self._timer = loop.call_later(WITHIN_S, self._give_up, "it did not come in time")
+        self._timer = loop.call_later(WITHIN_S, self._give_up, "it did not arrive in time")
 
     def begin(self) -> None:
-        """Look now, and whenever something comes."""
+        """Read now, and whenever bytes arrive."""
         self._loop.add_reader(self._socket.fileno(), self._look)
         self._look()
 
     def count_moved(self) -> int | None:
-        """See `admission.Holder`."""
+        """See `connection_limit.Holder`."""
         return None
 
     def evict(self) -> None:
-        """See `admission.Holder`."""
+        """See `connection_limit.Holder`."""
         self._stop()
         self._socket.close()
 
     def _look(self) -> None:
         try:
-            came = self._socket.recv(MAX_BINARY_BYTES - len(self._read), socket.MSG_PEEK)
-            if not came:
+            peeked = self._socket.recv(MAX_BINARY_BYTES - len(self._read), socket.MSG_PEEK)
+            if not peeked:
                 self._give_up("the connection ended before it")
                 return
-            preamble = parse_preamble(self._read + came)
-            # Of a preamble that goes on all that came is a part.
-            self._socket.recv(len(came) if preamble is None else preamble.length - len(self._read))
+            preamble = parse_preamble(self._read + peeked)
+            # If the preamble is incomplete, all these bytes belong to it.
+            self._socket.recv(len(peeked) if preamble is None else preamble.length - len(self._read))
         except (BlockingIOError, InterruptedError):
             return
         except (OSError, ValueError) as error:
             self._give_up(str(error))
             return
-        self._read += came
+        self._read += peeked
         if preamble is not None:
             self._stop()
             self._go_on(preamble.client or self._peer)

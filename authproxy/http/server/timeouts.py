@@ -2,11 +2,11 @@
 
 from typing import Final
 
-# A request whose body has stopped coming is given up after this: as long as proxies in front of registries are told
-# to wait. One that just comes slowly never is.
+# A request whose body has stopped arriving is given up after this: as long as proxies in front of registries are
+# usually configured to wait. One that only arrives slowly is never given up.
 STALL_S: Final = 900.0
 
-# How often to look whether it still does.
+# How often to check that it still arrives.
 LOOK_S: Final = 60.0
 
 
@@ -14,7 +14,7 @@ class Patience:
     """Decides when a connection has waited long enough. Times are the event loop's, in seconds."""
 
     def __init__(self, keep_alive_s: float, now: float) -> None:
-        """`keep_alive_s`: how long a connection is kept without a request, its first one or its next one."""
+        """`keep_alive_s`: how long a connection is kept while it waits for its first or next request."""
         self._keep_alive_s = keep_alive_s
         self.idle_since = now
         self._moved_at = now
@@ -24,10 +24,10 @@ class Patience:
         self.idle_since = now
 
     def decide(self, now: float, *, is_idle: bool, waits: bool, has_moved: bool) -> float:
-        """In how many seconds to ask again; 0 where the connection should end.
+        """In how many seconds to ask again; 0 if the connection should end.
 
-        `is_idle`: no request is being answered. `waits`: the one that is can't go on before more of its body comes.
-        `has_moved`: something came since the last time.
+        `is_idle`: no request is being answered. `waits`: the request can't continue before more of its body arrives.
+        `has_moved`: bytes have arrived since the last time.
         """
         if is_idle:
             self._moved_at = now

@@ -1,8 +1,8 @@
 """TLS on the socket itself, for accepted connections.
 
 asyncio's own TLS moves every byte through two buffers in memory, and each end of a connection through a state machine;
-here OpenSSL reads from the socket and writes to it. See
-docs/decisions/0015-run-http-on-a-connection-of-our-own.md for what it brings.
+here OpenSSL reads from the socket and writes to it. See docs/decisions/0015-run-http-on-a-connection-of-our-own.md for
+the gain.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from authproxy.http.server.transport import SocketTransport
 
 log = structlog.get_logger(__name__)
 
-# A record of TLS holds at most this much (RFC 8446 §5.1); OpenSSL hands out one at a time.
+# The most bytes in a record of TLS (RFC 8446 §5.1); OpenSSL returns one record at a time.
 RECORD_BYTES: Final = 16 * 1024
 
 HANDSHAKE_WITHIN_S: Final = 60.0
@@ -47,13 +47,13 @@ class TlsTransport(SocketTransport):
         super().__init__(loop, connection, protocol, peer=peer, on_end=on_end, about=about, place=place)
         self._tls = connection
         self._peer = peer
-        # OpenSSL's object itself: around each of its methods those of the socket put two or three calls, which is
-        # much where a request needs three.
-        self._openssl: Any = connection._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - a seam to ssl's insides
-        self._owes_peer = False  # OpenSSL can't read on before it has sent something of its own
+        # OpenSSL's object itself: the socket's methods wrap each of its methods in two or three calls, which is much
+        # where a request needs three.
+        self._openssl: Any = connection._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - private in ssl
+        self._owes_peer = False  # OpenSSL must send bytes of its own before it can read more
 
     def begin(self) -> None:
-        """Shake hands; then as any other."""
+        """Perform the handshake, then begin as usual."""
         self._timer = self._loop.call_later(HANDSHAKE_WITHIN_S, self.abort)
         self._shake_hands()
 
@@ -68,13 +68,13 @@ class TlsTransport(SocketTransport):
             self._loop.add_writer(self._descriptor, self._shake_hands)
             return
         except OSError as error:
-            self._turn_away(error)
+            self._refuse(error)
             return
         self._stop_watching()
         super().begin()
 
-    def _turn_away(self, error: OSError) -> None:
-        """What the peer speaks is no TLS, or it knows no cipher of ours or doubts our certificate, or it has gone."""
+    def _refuse(self, error: OSError) -> None:
+        """The handshake failed: no TLS, no common cipher, a certificate that the peer rejects, or a lost connection."""
         reason = error.reason if isinstance(error, ssl.SSLError) else None
         if reason and not isinstance(error, ssl.SSLEOFError):
             log.info("TLS handshake failed", client=self._peer, reason=reason.lower().replace("_", " "))
@@ -82,7 +82,7 @@ class TlsTransport(SocketTransport):
             self._break(error)
             return
         with contextlib.suppress(OSError):
-            socket.socket.send(self._tls, _SPEAKS_TLS.answer())  # nothing of TLS has been sent
+            socket.socket.send(self._tls, _SPEAKS_TLS.answer())  # no byte of TLS has been sent
         self._is_closing = True
         self._stop_watching()
         self._end(None)
@@ -95,8 +95,8 @@ class TlsTransport(SocketTransport):
                 if got == 0:
                     return count, True, True
                 count += got
-                # Less than a record of a long body: very likely a whole request. To ask for more would cost a system
-                # call and an exception; if there is more after all, the next turn brings it.
+                # Less than a full record: very likely a whole request. Reading more would cost a system call and an
+                # exception; if there is more after all, the next turn reads it.
                 if got < RECORD_BYTES and self._reads == 1 and not openssl.pending():
                     return count, True, False
         except ssl.SSLWantReadError:
@@ -104,7 +104,7 @@ class TlsTransport(SocketTransport):
         except ssl.SSLWantWriteError:
             self._owe()
             return count, True, False
-        except ssl.SSLEOFError:  # without a word of TLS that it has: HTTP itself says where messages end
+        except ssl.SSLEOFError:  # without TLS's own end: HTTP itself marks the end of messages
             return count, True, True
         return count, False, False
 
@@ -117,7 +117,7 @@ class TlsTransport(SocketTransport):
         return pending
 
     def _owe(self) -> None:
-        """Before it reads on OpenSSL must send, as the peer has asked for new keys (RFC 8446 §4.6.3), and can't yet."""
+        """OpenSSL must send before it reads more, since the peer requests new keys (RFC 8446 §4.6.3), and can't yet."""
         self._owes_peer = True
         self._loop.remove_reader(self._descriptor)
         self._loop.add_writer(self._descriptor, self._send_on)
@@ -132,4 +132,4 @@ class TlsTransport(SocketTransport):
 
     def _say_goodbye(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self._tls.unwrap()  # RFC 8446 §6.1; nobody waits for the peer's
+            self._tls.unwrap()  # RFC 8446 §6.1; we don't wait for the peer's

@@ -1,7 +1,7 @@
 """The server's end of an accepted connection, on the socket itself.
 
-It differs from asyncio's own in its end. A closed connection is still read for a while, so that the peer gets the last
-answer; and a peer that takes nothing is not waited for without end.
+It differs from asyncio's own in how it ends. A closed connection is still read for a while, so that the peer receives
+the last response; and the wait for a peer that reads nothing is limited.
 """
 
 import asyncio
@@ -16,33 +16,33 @@ from typing import Any, ClassVar, Final, cast
 from authproxy.http.server.connection_limit import Place
 from authproxy.http.server.lingering_close import Linger
 
-# What one turn of the event loop reads of one connection, in bytes: others want their turn too.
+# The most that one turn of the event loop reads from one connection, in bytes: others need their turn too.
 TURN_BYTES: Final = 1024 * 1024
 
-# Above the first the protocol is paused, below the second it goes on; in bytes.
+# Above the first the protocol is paused, below the second it is resumed; in bytes.
 HIGH_WATER: Final = 64 * 1024
 LOW_WATER: Final = 16 * 1024
 
-# How often to look whether the peer takes what is sent, and after how many looks in which it took nothing it is given
-# up: fifteen minutes as for a body that doesn't come, one where the connection was to end anyway.
+# How often to check that the peer reads what is sent, and after how many checks without progress to give it up: after
+# fifteen minutes, as for a body that doesn't arrive; after one if the connection is closing anyway.
 LOOK_S: Final = 60.0
 LOOKS_WHEN_OPEN: Final = 15
 LOOKS_WHEN_CLOSING: Final = 1
 
-# `struct linger`: on, and nothing is waited for.
+# `struct linger`: on, with no time to wait.
 _RESET: Final = struct.pack("ii", 1, 0)
 
-# `struct tcp_info` of linux/tcp.h: where `tcpi_bytes_acked` and `tcpi_bytes_received` stand in it.
+# `struct tcp_info` of linux/tcp.h: the offsets of `tcpi_bytes_acked` and `tcpi_bytes_received`.
 _TCP_INFO: Final = struct.Struct("=120xQQ")
 
 
 class SocketTransport(asyncio.Transport):
-    """A connection over TCP or a Unix socket. The protocol is one that brings its own buffers.
+    """A connection over TCP or a Unix socket, for a protocol with its own buffers.
 
-    The protocol hears `connection_made` once, and `connection_lost` once after it.
+    It calls the protocol's `connection_made` once, and `connection_lost` once after it.
     """
 
-    # What the socket raises where it would have to wait.
+    # The errors of a socket that would have to wait.
     WANTS: ClassVar[tuple[type[OSError], ...]] = (BlockingIOError, InterruptedError)
 
     def __init__(
@@ -56,12 +56,12 @@ class SocketTransport(asyncio.Transport):
         about: Mapping[str, Any] | None = None,
         place: Place | None = None,
     ) -> None:
-        """`peer`: its address. `on_end` is called when the protocol has been told. `about`: see `get_extra_info`.
+        """`peer`: its address. `on_end` is called after `connection_lost`. `about`: see `get_extra_info`.
 
         `place` is freed when the socket is closed.
         """
         if connection.family != socket.AF_UNIX:
-            # Answers are written in one go: to wait for more to send would only delay them.
+            # Responses are written at once: waiting for more would only delay them.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         here = {"socket": TransportSocket(connection), "sockname": connection.getsockname(), "peername": peer}
         super().__init__({**here, **(about or {})})
@@ -79,9 +79,9 @@ class SocketTransport(asyncio.Transport):
         self._is_closing = False
         self._is_reading = False
         self._has_paused_protocol = False
-        self._reads = 0  # since something was written: a long body takes many
-        self._has_moved = False  # bytes went out, since the timer last went off
-        self._looks = 0  # in which they did not
+        self._reads = 0  # since the last write: a long body takes many
+        self._has_moved = False  # bytes were sent, since the timer last fired
+        self._looks = 0  # without any
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
@@ -89,17 +89,17 @@ class SocketTransport(asyncio.Transport):
         return f"<{type(self).__name__} {state}, {self._unsent_bytes} bytes unsent>"
 
     def begin(self) -> None:
-        """Tell the protocol, and read."""
+        """Call `connection_made`, and begin to read."""
         self._is_open = True
         assert self._protocol is not None
         try:
             self._protocol.connection_made(self)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the connection is of no use
+        except Exception as error:  # noqa: BLE001 - after any error the connection is unusable
             self._fail(error)
         self.resume_reading()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send, or keep what can't be sent yet: it must not change until it is. Dropped once `close` was called."""
+        """Send, or keep what can't be sent yet, which must not change until then. Dropped after `close`."""
         if self._is_closing or not data:
             return
         self._reads = 0
@@ -125,7 +125,7 @@ class SocketTransport(asyncio.Transport):
             self._protocol.pause_writing()
 
     def close(self) -> None:
-        """Send what is unsent, then end."""
+        """Send the unsent bytes, then end."""
         if self._is_closing:
             return
         if not self._is_open:
@@ -139,24 +139,24 @@ class SocketTransport(asyncio.Transport):
             self._loop.call_soon(self._end, None)
 
     def abort(self) -> None:
-        """End now, in a way that the peer can't take for a good end: the connection is reset."""
+        """End now with a reset, which the peer can't mistake for a regular end."""
         if self._protocol is not None:
-            with contextlib.suppress(OSError):  # it may have gone
+            with contextlib.suppress(OSError):  # it may have disconnected
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._break(None)
 
     def is_closing(self) -> bool:
-        """Nothing more may be written."""
+        """Whether no more may be written."""
         return self._is_closing
 
     def pause_reading(self) -> None:
-        """Let the peer wait."""
+        """Stop reading from the socket."""
         if self._is_reading:
             self._is_reading = False
             self._loop.remove_reader(self._descriptor)
 
     def resume_reading(self) -> None:
-        """Go on."""
+        """Read from the socket again."""
         if self._is_open and not self._is_closing and not self._is_reading:
             self._is_reading = True
             self._loop.add_reader(self._descriptor, self._read)
@@ -164,47 +164,47 @@ class SocketTransport(asyncio.Transport):
                 self._loop.call_soon(self._read)
 
     def is_reading(self) -> bool:
-        """Whether bytes are taken from the socket."""
+        """Whether the socket is being read."""
         return self._is_reading
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that the kernel has not taken yet."""
+        """Bytes that the kernel has not accepted yet."""
         return self._unsent_bytes
 
     def can_write_eof(self) -> bool:
-        """HTTP has no use for half of a connection."""
+        """False: HTTP has no use for a half-closed connection."""
         return False
 
     @property
     def quiet_since(self) -> float | None:
-        """See `admission.Holder`."""
+        """See `connection_limit.Holder`."""
         if not self._is_open:
             return self._accepted_at
-        # What is no connection of HTTP is never quiet.
+        # A connection of another protocol than HTTP is never quiet.
         return None if self._unsent else getattr(self._protocol, "quiet_since", None)
 
     @property
     def waits_for_client(self) -> bool:
-        """See `admission.Holder`."""
+        """See `connection_limit.Holder`."""
         return bool(self._unsent) or getattr(self._protocol, "waits_for_client", False)
 
     def count_moved(self) -> int | None:
-        """See `admission.Holder`."""
+        """See `connection_limit.Holder`."""
         try:
-            told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         except (AttributeError, OSError):  # a Unix socket, or another system than Linux
             return None
-        return sum(_TCP_INFO.unpack(told)) if len(told) == _TCP_INFO.size else None
+        return sum(_TCP_INFO.unpack(info)) if len(info) == _TCP_INFO.size else None
 
     def evict(self) -> None:
-        """See `admission.Holder`. An answer that is under way is reset, one that is complete still arrives."""
+        """See `connection_limit.Holder`. An incomplete response is reset, a complete one still arrives."""
         if self.quiet_since is None:
             self.abort()
         self._break(None)
-        self._end(ConnectionResetError("the connection made room for another"))
+        self._end(ConnectionResetError("the connection was closed to make room for another"))
 
     def _fill(self, room: memoryview) -> tuple[int, bool, bool]:
-        """How many bytes came into the room, whether the socket has no more, and whether the peer has ended."""
+        """Read into `room`: the number of bytes, whether the socket has no more, and whether the peer has ended."""
         try:
             count = self._socket.recv_into(room)
         except self.WANTS:
@@ -212,18 +212,18 @@ class SocketTransport(asyncio.Transport):
         return count, count < len(room), count == 0
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
-        """How many of the bytes the kernel has taken."""
+        """Send, and return how many of the bytes the kernel has accepted."""
         return self._socket.send(data)
 
     def _say_goodbye(self) -> None:
-        """Send what ends the connection in good order; TCP has its own."""
+        """Send the protocol's end of a connection, if it has one above TCP."""
 
     def _pending(self) -> int:
-        """Bytes that were read and are not handed over: the socket does not tell of them again."""
+        """Bytes that TLS has read and not returned: the socket does not become readable for them."""
         return 0
 
     def _read(self) -> None:
-        """Take what is there, at most a turn's worth."""
+        """Read the available bytes, at most TURN_BYTES."""
         self._reads += 1
         left, is_drained, has_ended = TURN_BYTES, False, False
         try:
@@ -241,13 +241,13 @@ class SocketTransport(asyncio.Transport):
             if has_ended and self._protocol is not None:
                 self._protocol.eof_received()
                 self.close()
-        except Exception as error:  # noqa: BLE001 - what the protocol can't read on it can't read later either
+        except Exception as error:  # noqa: BLE001 - after any error the protocol can't continue later either
             self._fail(error)
         if self._is_reading and left <= 0 and self._pending():
             self._loop.call_soon(self._read)
 
     def _send_on(self) -> None:
-        """Send until all is sent or the kernel takes no more."""
+        """Send until all is sent or the kernel accepts no more."""
         self._has_moved = True
         try:
             while self._unsent:
@@ -278,25 +278,25 @@ class SocketTransport(asyncio.Transport):
         self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def _look(self) -> None:
-        """Whether the peer takes what is sent."""
+        """Check that the peer reads what is sent."""
         self._timer = None
         if not self._unsent:
             return
         self._looks = 0 if self._has_moved else self._looks + 1
         self._has_moved = False
         if self._looks >= (LOOKS_WHEN_CLOSING if self._is_closing else LOOKS_WHEN_OPEN):
-            self._break(TimeoutError("the peer takes nothing"))
+            self._break(TimeoutError("the peer reads nothing"))
         else:
             self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def _fail(self, error: Exception) -> None:
-        """The protocol has raised, which is a fault of ours."""
+        """The protocol has raised an exception, which is our fault."""
         context = {"message": "a connection broke off", "exception": error, "transport": self}
         self._loop.call_exception_handler(context)
         self._break(None)
 
     def _break(self, error: OSError | None) -> None:
-        """The connection is of no use any more."""
+        """The connection can't be used any more."""
         if self._protocol is None:
             return
         self._is_closing = True
@@ -306,7 +306,7 @@ class SocketTransport(asyncio.Transport):
         self._loop.call_soon(self._end, error or ConnectionResetError("the connection has ended"))
 
     def _end(self, error: OSError | None) -> None:
-        """Tell the protocol; without an error the socket lingers, so that the peer gets all that was sent."""
+        """Call `connection_lost`; without an error the socket lingers, so that the peer receives all that was sent."""
         protocol, self._protocol = self._protocol, None
         if protocol is None:
             return

@@ -176,7 +176,7 @@ async def test_a_client_that_goes_away_ends_the_questions_to_all_registries() ->
         answer = asyncio.create_task(client.get("/v2/_catalog"))
         async with asyncio.timeout(20):
             await asked.wait()
-            departure.come()
+            departure.set()
             assert (await answer).content == b"left"
     assert ended == ["ended", "ended"]
 

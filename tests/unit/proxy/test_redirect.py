@@ -175,7 +175,7 @@ async def test_a_small_blob_that_is_another_one_is_a_gateway_error() -> None:
         front.client() as client,
     ):
         answer = await client.get(BLOB)
-        assert (answer.status_code, "something else than the blob" in answer.text) == (502, True)
+        assert (answer.status_code, "other content than the blob" in answer.text) == (502, True)
 
 
 LARGE = bytes(range(256)) * 16 * 1024

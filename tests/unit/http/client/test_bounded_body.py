@@ -54,8 +54,8 @@ REFUSED = [
     ("packed", "gzip", gzip.compress(bytes(1 << 24)), "more than 100 bytes"),
     ("damaged", "gzip", gzip.compress(TEXT)[:10] + b"damaged", "cannot be decoded"),
     ("not packed at all", "gzip", TEXT, "cannot be decoded"),
-    ("another packing", "br", TEXT, "packed by 'br'"),
-    ("packed twice", "gzip, gzip", gzip.compress(gzip.compress(TEXT)), "packed by 'gzip, gzip'"),
+    ("another packing", "br", TEXT, "encoded by 'br'"),
+    ("packed twice", "gzip, gzip", gzip.compress(gzip.compress(TEXT)), "encoded by 'gzip, gzip'"),
 ]
 
 

@@ -67,7 +67,7 @@ async def test_nothing_is_kept_of_who_has_gone() -> None:
     waiting.cancel()
     await asyncio.wait([waiting])
     shares.leave(ALICE, held)
-    assert not shares._rooms
+    assert not shares._queues
     assert await enters(shares, ALICE)
 
 

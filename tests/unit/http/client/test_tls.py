@@ -63,7 +63,7 @@ def test_certificate_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None
     rows = [
         (TlsFiles(certificate=tmp_path / "none.pem", key=files.key), r"upstream.certificate: cannot read .*none.pem"),
         (TlsFiles(certificate=files.certificate, key=tmp_path / "none.key"), r"upstream.key: cannot read .*none.key"),
-        (TlsFiles(certificate=files.certificate, key=other.key), r"are no pair in PEM form"),
+        (TlsFiles(certificate=files.certificate, key=other.key), r"are not a pair in PEM form"),
     ]
     for given, message in rows:
         with pytest.raises(StartError, match=message):

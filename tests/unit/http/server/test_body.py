@@ -170,7 +170,7 @@ async def test_two_cannot_wait_at_once() -> None:
     body = Body()
     waiting = asyncio.create_task(body.wait())
     await asyncio.sleep(0)
-    with pytest.raises(RuntimeError, match="somebody else waits"):
+    with pytest.raises(RuntimeError, match="another task is already waiting"):
         await body.wait()
     body.end()
     await waiting

@@ -223,7 +223,7 @@ def test_more_requests_than_may_wait_are_refused_behind_those_that_may(server: S
         client.sendall(request("/late", method="GET") + request("/b", method="GET") * (connection.MAX_WAITING + 10))
         got = read_all(client)
     assert got.count(b"HTTP/1.1 200 OK") == connection.MAX_WAITING
-    assert got.endswith(refusal("429 Too Many Requests", "more than 256 requests wait for their answers"))
+    assert got.endswith(refusal("429 Too Many Requests", "more than 256 requests wait for their responses"))
 
 
 def test_a_client_that_sends_requests_and_reads_no_answers_is_not_answered_further(maybe_tls: Tls | None) -> None:

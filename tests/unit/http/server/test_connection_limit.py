@@ -235,7 +235,7 @@ def is_loopback(address: str) -> bool:
     return address == "127.0.0.1"
 
 
-BEHIND_LOOPBACK = Options(speaks_for_others=is_loopback, is_proxy=is_loopback)
+BEHIND_LOOPBACK = Options(sends_preamble=is_loopback, is_proxy=is_loopback)
 
 MUCH = bytes(32 * 1024 * 1024)
 

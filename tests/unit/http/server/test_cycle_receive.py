@@ -166,12 +166,12 @@ async def test_a_departure_is_told_once_to_whoever_asks_before_or_after_it(*, is
     cycle = make(Twin(), body=True)
     departure = cycle.scope[DEPARTURE]
     if is_watched_first:
-        departure.tell(lambda: told.append("gone"))
+        departure.add_callback(lambda: told.append("gone"))
         assert not told
         cycle.lose_client()
     else:
         cycle.lose_client()
-        departure.tell(lambda: told.append("gone"))
+        departure.add_callback(lambda: told.append("gone"))
     assert told == ["gone"]
 
 
@@ -182,9 +182,9 @@ async def test_nobody_is_told_who_does_not_want_to_know_any_more() -> None:
     def tell() -> None:
         told.append("gone")
 
-    cycle.scope[DEPARTURE].tell(tell)
-    cycle.scope[DEPARTURE].tell(lambda: told.append("another was told"))
-    cycle.scope[DEPARTURE].forget(tell)
+    cycle.scope[DEPARTURE].add_callback(tell)
+    cycle.scope[DEPARTURE].add_callback(lambda: told.append("another was told"))
+    cycle.scope[DEPARTURE].remove_callback(tell)
     cycle.lose_client()
     assert told == ["another was told"]
 
@@ -193,6 +193,6 @@ async def test_a_client_that_leaves_after_its_answer_has_not_departed() -> None:
     told: list[str] = []
     cycle = make(Twin())
     await run(cycle, sends(WHOLE))
-    cycle.scope[DEPARTURE].tell(lambda: told.append("gone"))
+    cycle.scope[DEPARTURE].add_callback(lambda: told.append("gone"))
     cycle.lose_client()
     assert not told
