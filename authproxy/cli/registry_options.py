@@ -28,7 +28,7 @@ PlainHttp = Annotated[
     bool,
     typer.Option("--plain-http", help="Speak HTTP where HTTPS isn't answered. On this machine that needs no option."),
 ]
-Jobs = Annotated[int, typer.Option(min=1, max=32, help="BlobOutcome many blobs move at the same time.")]
+Jobs = Annotated[int, typer.Option(min=1, max=32, help="How many blobs move at the same time.")]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")]
 
 

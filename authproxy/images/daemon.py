@@ -125,7 +125,7 @@ class Daemon:
         try:
             return await read_body(answer, MAX_ANSWER_BYTES)
         except BadBody as error:
-            raise DaemonError(f"docker daemon at {self._socket}: it answered with {error}") from error
+            raise DaemonError(f"docker daemon at {self._socket}: it answers with {error}") from error
 
     @asynccontextmanager
     async def _answer(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx.Response]:

@@ -1,4 +1,4 @@
-"""The client of any registry: names as docker reads them, logins that docker has stored, tokens, manifests and blobs.
+"""A client of any registry: hosts, docker's stored logins, tokens, requests with retries.
 
-It speaks OCI Distribution 1.1 to any registry, and knows nothing of our own registry.
+Speaks OCI Distribution 1.1, and knows nothing of our own registry.
 """

@@ -1,4 +1,4 @@
-"""Requests to one registry: where it answers, who is asking, and what is tried again."""
+"""Requests to one registry: finds its address, authenticates, retries."""
 
 import asyncio
 import ssl
@@ -24,23 +24,23 @@ from authproxy.registry_client.tokens import Authorizer
 from authproxy.registry_client.transport import TIMEOUTS, PooledTransport
 from authproxy.registry_client.trust import Trust, is_loopback, tls_context
 
-# Answers that are read whole: manifests (registries take 4 MiB, a few more) and pages of names.
+# Responses that are read into memory: manifests (most registries accept 4 MiB) and pages of names.
 MAX_ANSWER_BYTES = 16 << 20
 BAD_REQUEST, UNAUTHORIZED = 400, 401
 
 MAX_REDIRECTS = 20
 
-# Of one list: five million names where a registry gives a hundred at a time.
+# Of one list: five million names if a registry returns a hundred per page.
 MAX_PAGES = 50_000
 
-# How often HTTPS is tried where a connection is taken and broken off, before HTTP is; and how long: a server that
-# speaks HTTP alone may wait for the end of what it takes for a request.
+# Attempts with HTTPS before HTTP is tried, if connections are accepted and then closed; and their time limit: a server
+# that speaks only HTTP may wait for the end of what it parses as a request.
 TLS_ATTEMPTS = 3
 TLS_WITHIN_S = 5.0
 
 
 class RegistryClient:
-    """One registry. `host` is as in names of images, `base` where it is known to answer.
+    """One registry. `host` is as in names of images, `base` its address if that is known.
 
     Every method raises RegistryClientError.
     """
@@ -64,23 +64,23 @@ class RegistryClient:
         self._finding = asyncio.Lock()
 
     def request_identity_token(self) -> None:
-        """Ask token servers for an identity token too, with each token for the login's password."""
+        """Ask token servers for an identity token too, whenever the password is exchanged for a token."""
         self._authorizer.wants_identity_token = True
 
     @property
     def identity_token(self) -> str:
-        """What a token server gave to be used in the password's place; "" where nothing was, or it was not wanted."""
+        """The identity token of a token server, to use instead of the password; "" if there is none."""
         return self._authorizer.identity_token
 
     async def address(self, path: str) -> httpx.URL:
-        """The address of a path, `/v2/…`, which is sent as it stands."""
+        """The URL of a path, `/v2/…`, which is sent unchanged."""
         async with self._finding:
             if self._base is None:
                 self._base = await self._find_base()
         return self._base.join(path)
 
     async def ask(self, method: str, url: httpx.URL, needs: Sequence[Access], **options: Any) -> httpx.Response:
-        """Send a request that may be sent twice, and read its answer: any status but those that only ask to wait."""
+        """Send an idempotent request, with retries, and read the response, whatever its status."""
 
         async def once() -> httpx.Response:
             return await self.read(await self.send_once(method, url, needs, **options))
@@ -94,7 +94,7 @@ class RegistryClient:
     async def streamed(
         self, method: str, url: httpx.URL, needs: Sequence[Access], **options: Any
     ) -> AsyncIterator[httpx.Response]:
-        """The same, its body unread. A fault while it is read is the reader's."""
+        """Like `ask`, but with the body unread: an error while it is read is raised to the reader."""
         try:
             answer = await send_with_retries(lambda: self.send_once(method, url, needs, **options))
         except httpx.TransportError as error:
@@ -113,9 +113,9 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         content: bytes | AsyncIterator[bytes] | None = None,
     ) -> httpx.Response:
-        """Send a request, and once more with what a 401 asks for. Raises TransportError.
+        """Send a request, and after a 401 once more with the credentials that it demands. Raises TransportError.
 
-        A stream cannot be sent once more: the 401 is the answer, and the next request is sent with the credentials.
+        A stream cannot be sent again: the 401 is returned, and the next request carries the credentials.
         """
         is_ours = self._is_ours(url)
         sent = dict(headers or {})
@@ -134,7 +134,7 @@ class RegistryClient:
         return await self._transmit(method, url, sent, content)
 
     async def read(self, answer: httpx.Response) -> httpx.Response:
-        """The same answer with its content, which is bounded. Raises TransportError."""
+        """The response with its content, at most MAX_ANSWER_BYTES. Raises TransportError."""
         try:
             whole = await read_answer(answer, MAX_ANSWER_BYTES)
         except BadBody as error:
@@ -145,22 +145,22 @@ class RegistryClient:
     async def pages(
         self, url: httpx.URL, needs: Sequence[Access], what: str, *, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[httpx.Response]:
-        """The answers that make up a list, the last with whatever status ended it. `what` is named in faults.
+        """The responses that make up a list; the last one may have any status. `what` is named in errors.
 
-        RFC 8288, as OCI Distribution 1.1 has it. A registry behind a proxy may name itself by an inner address: path
-        and query of a link are asked for at the registry's own address, whatever host the link names.
+        Follows links by RFC 8288, as in OCI Distribution 1.1. A registry behind a proxy may use an internal address in
+        links: their path and query are requested from the registry's own address, whatever host they name.
         """
-        seen: set[bytes] = set()  # digests: an address may be as long as a header
+        seen: set[bytes] = set()  # hashes: a URL may be as long as a header
         following: httpx.URL | None = url
         while following is not None:
             mark = blake2b(str(following).encode(), digest_size=16).digest()
             if mark in seen:
-                raise RegistryClientError(f"{what}: the registry sends us in a circle, back to {following}")
+                raise RegistryClientError(f"{what}: the registry links the pages in a loop, back to {following}")
             if len(seen) == MAX_PAGES:
-                raise RegistryClientError(f"{what}: the registry still names a next page after {MAX_PAGES}")
+                raise RegistryClientError(f"{what}: the registry still links a next page after {MAX_PAGES}")
             seen.add(mark)
             answer = await self.ask("GET", following, needs, headers=headers)
-            if answer.status_code == BAD_REQUEST and "n" in following.params:  # the page size is too large for this one
+            if answer.status_code == BAD_REQUEST and "n" in following.params:  # this registry rejects the page size
                 answer = await self.ask("GET", following.copy_remove_param("n"), needs, headers=headers)
             yield answer
             following = self._next_page(answer) if answer.is_success else None
@@ -173,22 +173,22 @@ class RegistryClient:
         try:
             return self._base.copy_with(raw_path=answer.url.join(link).raw_path)
         except httpx.InvalidURL as error:
-            raise RegistryClientError(f"{self.host} names the next page by an invalid address: {error}") from error
+            raise RegistryClientError(f"{self.host} links the next page by an invalid URL: {error}") from error
 
     def unreachable(self, error: httpx.TransportError) -> RegistryClientError:
-        """No answer, in words."""
+        """The error for a request without a response."""
         if isinstance(find_cause(error, ssl.SSLCertVerificationError), ssl.SSLCertVerificationError):
             return RegistryClientError(
-                f"{self.host} shows a certificate that is not believed ({error}): name its authority by --ca FILE, or"
-                f" put that into {self._trust.certificates}/{self.host}/ca.crt, where docker looks too"
+                f"{self.host} has a certificate that is not trusted ({error}): name its CA by --ca FILE, or put it into"
+                f" {self._trust.certificates}/{self.host}/ca.crt, which docker reads too"
             )
         cause = find_cause(error, ssl.SSLError)
         is_plain = cause is not None and speaks_no_tls(cause)
-        hint = "; --plain-http where it speaks HTTP alone" if is_plain and not self._trust.plain_http else ""
+        hint = "; use --plain-http if it speaks only HTTP" if is_plain and not self._trust.plain_http else ""
         return RegistryClientError(f"{self.host} cannot be reached: {str(error) or type(error).__name__}{hint}")
 
     def _is_ours(self, url: httpx.URL) -> bool:
-        # Credentials go to the registry's own address only, never to a host or scheme that it redirects to.
+        # Credentials go only to the registry's own address, never to a host or scheme that it redirects to.
         base = self._base
         return base is not None and (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
 
@@ -201,20 +201,18 @@ class RegistryClient:
                 answer = await self._client.send(request, stream=True)
                 if answer.next_request is None or method not in {"GET", "HEAD"}:
                     return answer
-                # Storage of blobs is often elsewhere; httpx leaves the authorization out where the host is another.
-                # It would follow by itself, and gather the body of each redirect.
+                # Blobs are often stored on another host; httpx then omits the authorization. It could follow redirects
+                # by itself, but would read the body of each into memory.
                 request = answer.next_request
                 await discard(answer)
         except httpx.TransportError:
             raise
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RegistryClientError(f"{self.host} sends us nowhere: {error}") from error
-        raise RegistryClientError(
-            f"{self.host} sends us nowhere: through more than {MAX_REDIRECTS} redirects, to {url}"
-        )
+            raise RegistryClientError(f"{self.host} sent an invalid redirect: {error}") from error
+        raise RegistryClientError(f"{self.host} redirected more than {MAX_REDIRECTS} times, from {url}")
 
     async def _find_base(self) -> httpx.URL:
-        """HTTPS; HTTP where that is not answered, on this machine, as docker does, or where it was said."""
+        """HTTPS; or HTTP if HTTPS fails, but only on this machine, as docker does, or with `plain_http`."""
         authority = authority_of(self.host)
         secure, plain = httpx.URL(f"https://{authority}/"), httpx.URL(f"http://{authority}/")
         if not self._trust.plain_http and not is_loopback(self.host):
@@ -247,7 +245,7 @@ def _address_of(url: httpx.URL) -> Address:
 async def open_registry(
     host: str, login: Login | None, trust: Trust, *, base: httpx.URL | None = None
 ) -> AsyncIterator[RegistryClient]:
-    """A registry for the length of a block. Nothing is asked yet; without `base` the first request finds its scheme.
+    """A registry for the length of a block. Sends no request; without `base` the first request finds the scheme.
 
     Raises RegistryClientError.
     """
@@ -257,13 +255,11 @@ async def open_registry(
 
 
 def _open_client(host: str, tls: ssl.SSLContext) -> httpx.AsyncClient:
-    """Connections of our own; httpx's where the usual variables name a proxy and the registry is not this machine."""
+    """Our own connections; httpx's if the usual variables name a proxy and the registry is not on this machine."""
     timeout = httpx.Timeout(TIMEOUTS.read_s, connect=TIMEOUTS.connect_s)
     if is_loopback(host) or not getproxies().keys() & {"http", "https", "all"}:
         return httpx.AsyncClient(transport=PooledTransport(tls), headers=IDENTITY, timeout=timeout, trust_env=False)
     try:
         return httpx.AsyncClient(verify=tls, headers=IDENTITY, timeout=timeout)
     except ValueError as error:
-        raise RegistryClientError(
-            f"a proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names is none: {error}"
-        ) from error
+        raise RegistryClientError(f"HTTP_PROXY, HTTPS_PROXY or ALL_PROXY has an invalid value: {error}") from error

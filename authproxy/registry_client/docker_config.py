@@ -1,8 +1,8 @@
-"""Logins that docker or podman has stored, for a registry or for a part of one.
+"""Reads logins that docker or podman has stored, for a registry or for some of its repositories.
 
 Sources: docker/cli, `cli/config/` (`configfile/file.go`, `credentials/file_store.go`, `native_store.go`);
 docs.docker.com, "docker login", "Credential helper protocol"; containers-auth.json(5) and containers/image,
-`pkg/docker/config/config.go`. docs/reference/images.md, "Who asks", says which rules of the two are followed.
+`pkg/docker/config/config.go`. docs/reference/images.md, "Authentication", lists the rules of both that apply.
 """
 
 import base64
@@ -18,21 +18,21 @@ from typing import Any
 from authproxy.oci.image_name import DOCKER_HUB, HUB_NAMES
 from authproxy.registry_client.errors import RegistryClientError
 
-# Under which docker stores Docker Hub's login.
+# The key of Docker Hub's login.
 HUB_KEY = "https://index.docker.io/v1/"
 HELPER_TIMEOUT_S = 30
 MAX_WORDS = 300
 
-# Where podman keeps logins without XDG_RUNTIME_DIR.
+# Podman's file of logins without XDG_RUNTIME_DIR.
 PER_USER = "/run/containers/{uid}/auth.json"
 
-# The name that helpers give an identity token (docker/cli, "credentials/native_store.go").
-TOKEN_USER = "<token>"  # noqa: S105 - it stands for a user
+# The user name that helpers return with an identity token (docker/cli, "credentials/native_store.go").
+TOKEN_USER = "<token>"  # noqa: S105 - a user name
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A user's password; or an identity token, or a registry's own token, in its place: then `user` is empty."""
+    """A user's password; or instead an identity token, or a registry's own token: then `user` is empty."""
 
     user: str
     password: str = field(repr=False, default="")
@@ -41,12 +41,12 @@ class Login:
 
 
 class StoredLogins:
-    """What is stored for the user of an environment; each file is read once, each helper asked once. For a thread."""
+    """Logins stored for an environment. Reads each file and asks each helper once. For a thread."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._sources = _sources(environment)
-        self._configs: list[dict[str, Any]] = []  # of the first sources; one is read when those before it have nothing
+        self._configs: list[dict[str, Any]] = []  # of the first sources; the next is read if these have no login
         self._helped: dict[tuple[str, str], Login | None] = {}
 
     def find(self, host: str, repository: str = "") -> Login | None:
@@ -81,7 +81,7 @@ class StoredLogins:
 
 
 def find_login(host: str, environment: Mapping[str, str]) -> Login | None:
-    """The login stored for a registry. None where there is none. Raises RegistryClientError; for a thread."""
+    """The login stored for a registry, if any. Raises RegistryClientError; for a thread."""
     return StoredLogins(environment).find(host)
 
 
@@ -95,7 +95,7 @@ def _home(environment: Mapping[str, str]) -> Path:
 
 
 def _sources(environment: Mapping[str, str]) -> list[tuple[str, Callable[[], dict[str, Any]]]]:
-    """Docker's, where our own `registry login` writes too; then podman's, in podman's order."""
+    """Docker's files, which our own `registry login` writes too; then podman's, in podman's order."""
     home, text = _home(environment), environment.get("DOCKER_AUTH_CONFIG", "")
     files = [config_file(environment)]
     if stated := environment.get("REGISTRY_AUTH_FILE"):
@@ -113,7 +113,7 @@ def _sources(environment: Mapping[str, str]) -> list[tuple[str, Callable[[], dic
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """What a file of logins holds; nothing where it is not there, or empty. Raises RegistryClientError."""
+    """The content of a file of logins; {} if it is missing or empty. Raises RegistryClientError."""
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -125,11 +125,11 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def _parse(content: bytes, origin: Path | str) -> dict[str, Any]:
     try:
-        config = json.loads(content) if content.strip() else {}  # a byte order mark is passed over
+        config = json.loads(content) if content.strip() else {}  # ignores a byte order mark
     except (ValueError, RecursionError) as error:
         raise RegistryClientError(f"{origin}: the stored logins cannot be read: {error}") from error
     if not isinstance(config, dict):
-        raise RegistryClientError(f"{origin}: the stored logins are no JSON object")
+        raise RegistryClientError(f"{origin}: the stored logins are not a JSON object")
     return config
 
 
@@ -139,28 +139,28 @@ def _mapping(config: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def field_of(config: Mapping[str, Any], key: str) -> object:
-    """A field by its name, in whatever case it is written, as Go reads it. None where it is not there."""
+    """A field by its name, in upper or lower case as in Go. None if it is missing."""
     if key in config:
         return config[key]
     return next((value for name, value in config.items() if name.lower() == key.lower()), None)
 
 
 def find_helper(config: dict[str, Any], key: str) -> str | None:
-    """The credential helper that a configuration names for a registry, or for all; an empty name is none."""
+    """The credential helper in a configuration for a registry, or for all; None for an empty name."""
     helpers = _mapping(config, "credHelpers")
     helper = helpers[key] if key in helpers else field_of(config, "credsStore")
     return helper if isinstance(helper, str) and helper else None
 
 
 def _namespaces(host: str, repository: str) -> Iterator[str]:
-    """Podman's keys for a repository and what it is below: `host/a/b`, `host/a`."""
+    """Podman's keys for a repository and its namespaces: `host/a/b`, `host/a`."""
     while repository:
         yield f"{host}/{repository}"
         repository = repository.rpartition("/")[0]
 
 
 def host_of(key: str) -> str | None:
-    """Which registry a key is for, where it is an address; None for podman's `host/namespace`."""
+    """The registry of a key that is an address; None for podman's `host/namespace`."""
     scheme, _, bare = key.rpartition("://")
     name, _, path = bare.partition("/")
     if path.strip("/") not in ("", "v1", "v2") and not scheme:
@@ -169,13 +169,13 @@ def host_of(key: str) -> str | None:
 
 
 def _from_entry(entry: object, what: str) -> Login | None:
-    """The login of an entry; None where it is empty, as where a helper keeps it. Raises RegistryClientError."""
+    """The login in an entry; None if it is empty, because a helper has it. Raises RegistryClientError."""
     if not isinstance(entry, dict):
         return None
     texts = {key: field_of(entry, key) or "" for key in ("auth", "username", "password", "identitytoken")}
     token = field_of(entry, "registrytoken") or ""
     if not all(isinstance(text, str) for text in (*texts.values(), token)):
-        raise RegistryClientError(f"{what} is damaged: what is no text stands in it; log in again")
+        raise RegistryClientError(f"{what} is damaged: it contains values that are not strings; log in again")
     if texts["identitytoken"]:
         return Login("", identity_token=str(texts["identitytoken"]))
     if token:
@@ -188,7 +188,7 @@ def _from_entry(entry: object, what: str) -> Login | None:
 def _decode(auth: str, what: str) -> Login | None:
     try:
         text = base64.b64decode(auth.replace("\r", "").replace("\n", ""), validate=True).decode()
-    except ValueError:  # binascii.Error and UnicodeDecodeError are
+    except ValueError:  # includes binascii.Error and UnicodeDecodeError
         raise RegistryClientError(f"{what} is damaged: its auth is not base64 of USER:PASSWORD; log in again") from None
     user, colon, password = text.partition(":")
     if not colon:
@@ -197,26 +197,26 @@ def _decode(auth: str, what: str) -> Login | None:
 
 
 def run_helper(
-    helper: str, action: str, told: str, environment: Mapping[str, str]
+    helper: str, action: str, stdin: str, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a credential helper to its end; `told` is its standard input. Raises RegistryClientError."""
+    """Run a credential helper; `stdin` is its standard input. Raises RegistryClientError."""
     program = f"docker-credential-{helper}"
     try:
-        # The helper's name is the user's own setting, and no shell reads it.
+        # The helper's name is the user's own setting; no shell is involved.
         return subprocess.run(  # noqa: S603
             [program, action],
-            input=told.encode(),
+            input=stdin.encode(),
             env=dict(environment),
             capture_output=True,
             timeout=HELPER_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise RegistryClientError(f"{program}, which docker's configuration names, cannot be asked: {error}") from error
+        raise RegistryClientError(f"{program}, which docker's configuration names, cannot be run: {error}") from error
 
 
 def ask_helper(helper: str, key: str, environment: Mapping[str, str]) -> Login | None:
-    """The login that a credential helper keeps. Raises RegistryClientError where it cannot be asked."""
+    """The login in a credential helper, if any. Raises RegistryClientError if the helper fails."""
     done = run_helper(helper, "get", key, environment)
     try:
         found = json.loads(done.stdout) if done.returncode == 0 else None
@@ -227,8 +227,8 @@ def ask_helper(helper: str, key: str, environment: Mapping[str, str]) -> Login |
             return Login("", identity_token=secret)
         case {"Username": str(user), "Secret": str(secret)}:
             return Login(user, secret)
-    # What helpers say of a login that they don't have: docker-credential-helpers, "credentials/error.go".
-    # docker's say it on standard output, others where faults belong.
+    # The message of helpers for a missing login: docker-credential-helpers, "credentials/error.go".
+    # docker's helpers print it on standard output, others on standard error.
     words = (done.stdout or done.stderr).decode(errors="replace").strip()
     if done.returncode == 0 or "credentials not found" in words:
         return None

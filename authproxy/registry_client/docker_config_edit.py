@@ -1,7 +1,7 @@
-"""Logins stored and erased where docker does it: in its config.json, or by the credential helper that this names.
+"""Stores and erases logins as docker does: in its config.json, or with the credential helper that this names.
 
 Sources: docs.docker.com, "docker login" and its "Credential helper protocol"; docker/cli, `cli/config/`
-(`configfile/file.go`, `credentials/`) for what it writes beside.
+(`configfile/file.go`, `credentials/`) for the rest of what it writes.
 """
 
 import base64
@@ -36,14 +36,14 @@ MAX_WORDS = 300
 
 @dataclass(frozen=True, slots=True)
 class LoginLocation:
-    """Where a login went. `helper` keeps it; None: the file does, unencrypted."""
+    """Where a login was stored: in `helper`, or unencrypted in the file without one."""
 
     path: Path
     helper: str | None
 
 
 def store_login(host: str, login: Login, environment: Mapping[str, str]) -> LoginLocation:
-    """Keep a login for a registry, in place of the one that is there. Raises RegistryClientError; for a thread."""
+    """Store a login for a registry; replaces the existing one. Raises RegistryClientError; for a thread."""
     path, key = config_file(environment), HUB_KEY if host == DOCKER_HUB else host
     with _changing(path) as before:
         stated = find_helper(before, key)
@@ -53,14 +53,14 @@ def store_login(host: str, login: Login, environment: Mapping[str, str]) -> Logi
         config = before if helper is None else read_config(path)
         if helper is not None and stated is None:
             config["credsStore"] = helper
-        # docker writes an empty entry for what a helper keeps: by it `docker logout` knows that there is one.
+        # docker writes an empty entry for a login in a helper, so that `docker logout` finds it.
         _auths(config, path)[key] = {} if helper is not None else _entry(login)
         _write(path, config)
     return LoginLocation(path, helper)
 
 
 def erase_login(host: str, environment: Mapping[str, str]) -> bool:
-    """Forget the login for a registry, under each of its names. Whether there was one. Raises RegistryClientError."""
+    """Erase the login for a registry, under each of its names. True if there was one. Raises RegistryClientError."""
     path = config_file(environment)
     if not path.exists():
         return False
@@ -85,10 +85,10 @@ def erase_login(host: str, environment: Mapping[str, str]) -> bool:
 
 @contextmanager
 def _changing(path: Path) -> Iterator[dict[str, Any]]:
-    """A file of logins that no other process of ours changes for the length of a block.
+    """The content of a file of logins, locked against other authproxy processes for the length of a block.
 
-    docker takes no lock: it replaces the file in one step, as `_write` does. So the file is read again after a helper
-    was asked, which may take as long as a person needs to unlock a keychain.
+    docker uses no lock: it replaces the file atomically, as `_write` does. So the file is read again after a helper
+    ran, which may take as long as a user needs to unlock a keychain.
     """
     try:
         make_private_folder(path.parent)
@@ -99,18 +99,18 @@ def _changing(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _write(path: Path, config: dict[str, Any]) -> None:
-    """As docker writes it. A file that others may read is closed to them before a secret goes into it."""
+    """Write as docker does. Removes the permissions of others before it writes a secret."""
     try:
         text = json.dumps(config, indent="\t", allow_nan=False)
     except ValueError:
-        raise RegistryClientError(f"{path}: holds a number that cannot be written again; nothing was changed") from None
+        raise RegistryClientError(f"{path}: contains a number that is not valid JSON; nothing was changed") from None
     if path.exists():
         path.chmod(MODE)
     write_private(path, text.encode())
 
 
 def _default_helper(config: dict[str, Any], environment: Mapping[str, str]) -> str | None:
-    """The system's own helper, which docker takes where nothing has been configured or stored yet."""
+    """The system's own helper, which docker uses if nothing has been configured or stored yet."""
     if any(config.get(name) for name in ("auths", "credHelpers", "credsStore")):
         return None
     search = environment.get("PATH")
@@ -123,20 +123,20 @@ def _default_helper(config: dict[str, Any], environment: Mapping[str, str]) -> s
 def _hand_over(helper: str, key: str, login: Login, environment: Mapping[str, str]) -> None:
     secret = login.identity_token or login.password
     user = TOKEN_USER if login.identity_token else login.user
-    told = json.dumps({"ServerURL": key, "Username": user, "Secret": secret})
-    done = run_helper(helper, "store", told, environment)
+    stdin = json.dumps({"ServerURL": key, "Username": user, "Secret": secret})
+    done = run_helper(helper, "store", stdin, environment)
     if done.returncode != 0:
-        raise RegistryClientError(f"docker-credential-{helper} does not store the login: {_words(done, secret)}")
+        raise RegistryClientError(f"docker-credential-{helper} cannot store the login: {_words(done, secret)}")
 
 
 def _take_back(helper: str, key: str, environment: Mapping[str, str]) -> None:
     done = run_helper(helper, "erase", key, environment)
     if done.returncode != 0:
-        raise RegistryClientError(f"docker-credential-{helper} does not erase the login: {_words(done)}")
+        raise RegistryClientError(f"docker-credential-{helper} cannot erase the login: {_words(done)}")
 
 
 def _words(done: subprocess.CompletedProcess[bytes], secret: str = "") -> str:
-    """What a helper said: on standard output, by the protocol. Never the secret, which some repeat."""
+    """The message of a helper, on standard output by the protocol, without the secret, which some repeat."""
     said = (done.stdout.strip() or done.stderr.strip()).decode("utf-8", "replace")
     said = said.replace(secret, "…") if secret else said
     return "".join(char for char in said[:MAX_WORDS] if char.isprintable()) or f"exit code {done.returncode}"

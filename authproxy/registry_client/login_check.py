@@ -1,4 +1,4 @@
-"""A login tried at its registry, as docker does before it keeps one."""
+"""Checks a login with its registry, as docker does before it stores one."""
 
 from dataclasses import dataclass, replace
 
@@ -14,14 +14,14 @@ OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
 
 @dataclass(frozen=True, slots=True)
 class CheckedLogin:
-    """A login that was not refused. Not `was_asked`: the registry asks nobody who they are, so it may be wrong."""
+    """A login that was not rejected. `was_asked` false: the registry did not ask for it, so it may be wrong."""
 
-    login: Login  # what to keep: an identity token in the password's place, where the token server gave one
+    login: Login  # to be stored: with an identity token instead of the password, if the token server issued one
     was_asked: bool
 
 
 async def sign_in(host: str, login: Login, trust: Trust) -> CheckedLogin:
-    """Ask for `/v2/` with a login. Raises RegistryClientError where it is refused, or the registry cannot be asked."""
+    """Request `/v2/` with a login. Raises RegistryClientError if it is rejected, or the registry fails."""
     hint = f"; what is wrong: authproxy registry ping {host}"
     async with open_registry(host, login, trust) as registry:
         registry.request_identity_token()

@@ -1,4 +1,4 @@
-"""What is tried again, how often, and after which pause."""
+"""Retries of requests: which, how often, and after which pause."""
 
 import asyncio
 import random
@@ -12,12 +12,12 @@ ATTEMPTS = 5
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 30.0
 
-# Answers that say nothing about the request: the same one may be sent again.
+# Temporary failures: the same request may be sent again.
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 
 
 async def send_with_retries(send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
-    """Send until an answer comes that is not only to wait; the last one, whatever it is. Raises TransportError."""
+    """Send until a response is not TRANSIENT, and return it; the last one in any case. Raises TransportError."""
     for attempt in range(1, ATTEMPTS + 1):
         is_last = attempt == ATTEMPTS
         try:
@@ -35,7 +35,7 @@ async def send_with_retries(send: Callable[[], Awaitable[httpx.Response]]) -> ht
 
 
 def pause_s(attempt: int, retry_after: str | None) -> float:
-    """How long to wait after so many attempts: what the registry says, else twice as long each time, at random."""
+    """The pause after `attempt` attempts: the registry's `Retry-After`, or else exponential with jitter."""
     if retry_after is not None and retry_after.isascii() and retry_after.isdigit():
         return min(float(retry_after), MAX_PAUSE_S)
     longest: float = min(FIRST_PAUSE_S * 2 ** (attempt - 1), MAX_PAUSE_S)
@@ -43,7 +43,7 @@ def pause_s(attempt: int, retry_after: str | None) -> float:
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Whether the same request would fail in the same way: no such host, a certificate that is not trusted."""
+    """Whether a repetition would fail in the same way: unknown host, untrusted certificate."""
     cause = find_cause(error, OSError)
     return isinstance(cause, ssl.SSLCertVerificationError) or (
         isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN
@@ -51,7 +51,7 @@ def is_permanent(error: BaseException) -> bool:
 
 
 def find_cause(error: BaseException | None, kind: type[OSError]) -> OSError | None:
-    """What the system said, below the libraries' own errors."""
+    """The system's error below the libraries' own errors, if any."""
     while error is not None:
         if isinstance(error, kind):
             return error

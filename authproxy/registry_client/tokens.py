@@ -1,6 +1,6 @@
-"""Authorization by what a registry's challenge asks for: Basic, or tokens from its realm, each used until it ends.
+"""The `Authorization` that a registry's challenge demands: Basic, or tokens from its realm, used until they expire.
 
-Docker token authentication; OAuth2's form for identity tokens (docs, "Authenticate via OAuth2").
+Docker token authentication; for identity tokens its OAuth2 form (docs, "Authenticate via OAuth2").
 """
 
 import asyncio
@@ -42,21 +42,21 @@ class _CachedToken:
 
 
 class Authorizer:
-    """The `Authorization` for requests to one registry, learned from its challenges."""
+    """The `Authorization` of requests to one registry, learned from its challenges."""
 
     def __init__(self, host: str, login: Login | None, client: httpx.AsyncClient, now: Clock) -> None:
         self._host = host
         self._login = login
         self._client = client
         self._now = now
-        self.wants_identity_token = False  # to be told an identity token too, with a token for the login's password
-        self.identity_token = ""  # what was told then
-        self._basic: str | None = None  # what needs no token server: a password, or the registry's own token
+        self.wants_identity_token = False  # ask for an identity token too, with each token for the login's password
+        self.identity_token = ""  # the identity token, once received
+        self._basic: str | None = None  # the value that needs no token server: a password, or the registry's own token
         self._tokens: dict[tuple[Access, ...], _CachedToken] = {}
         self._fetching: defaultdict[tuple[Access, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def find(self, needs: Sequence[Access]) -> str | None:
-        """The header's value for what was authorized before. None where nothing is known to fit."""
+        """The header's value from an earlier challenge, if any fits."""
         token = self._tokens.get(tuple(needs))
         return f"Bearer {token.text}" if token is not None and self._now() < token.until else self._basic
 
@@ -69,7 +69,7 @@ class Authorizer:
         the same time share one new token.
         """
         challenge = parse_challenge(challenges)
-        if self._login is not None and self._login.registry_token:  # it is used as it stands, and never renewed
+        if self._login is not None and self._login.registry_token:  # it is sent unchanged, and never renewed
             self._basic = None if refused else f"Bearer {self._login.registry_token}"
             return self._basic
         if challenge is None:
@@ -91,7 +91,7 @@ class Authorizer:
     def _check_realm(self, realm: str, registry: Address) -> None:
         if not may_send_password(realm, [registry], domain=shared_domain(registry.host)):
             raise RegistryClientError(
-                f"{self._host} sends us for a token to {realm[:200]!r}, which is not its own: the password stays here"
+                f"{self._host} names the token server {realm[:200]!r}, which is not its own: the password is not sent"
             )
 
     async def _fetch(self, challenge: Challenge, needs: Sequence[Access]) -> _CachedToken:
@@ -100,17 +100,17 @@ class Authorizer:
             request = self._request(challenge, needs)
             answer = await send_with_retries(lambda: ask_token_server(self._client, request))
         except BadBody as error:
-            raise RegistryClientError(f"{what} is not available: it answers with {error}") from error
+            raise RegistryClientError(f"{what} is not available: the server answers with {error}") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RegistryClientError(f"{what} is not available: {str(error) or type(error).__name__}") from error
         if answer.status_code != httpx.codes.OK:
             raise refused(answer, what)
         token = read_token(answer.content)
         if token is None or not token.fits_header:
-            raise RegistryClientError(f"{what} is not available: the answer has none")
+            raise RegistryClientError(f"{what} is not available: the response has none")
         if self.wants_identity_token and token.identity:
             self.identity_token = token.identity
-        # Docker token authentication: clients may use any token for a minute.
+        # Docker token authentication: any token is valid for at least a minute.
         return _CachedToken(token.text, self._now() + USED_FOR * max(DEFAULT_LIFETIME_S, token.lifetime_s))
 
     def _request(self, challenge: Challenge, needs: Sequence[Access]) -> httpx.Request:

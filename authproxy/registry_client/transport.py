@@ -1,6 +1,7 @@
-"""The proxy's own HTTP/1.1 below httpx: large pieces in both directions, and answers that come before a body's end.
+"""Our own HTTP/1.1 client below httpx: large pieces in both directions, and responses before the end of a body.
 
-A refused upload says why, though most of it was not sent. See docs/decisions/0026-speak-http-with-the-upstream.md.
+A rejected upload gets the reason, even if most of it was not sent. See
+docs/decisions/0026-speak-http-with-the-upstream.md.
 """
 
 import ssl
@@ -13,22 +14,22 @@ from authproxy.http.client.connection import Timeouts, UpstreamRequest
 from authproxy.http.client.errors import ConnectTimedOut, TimedOut, Unreachable, UpstreamError
 from authproxy.http.client.pool import Pool, UpstreamResponse
 
-# A registry may have to move an upload of gigabytes within its storage before it says that it has it.
+# A registry may have to copy an upload of gigabytes within its storage before it responds.
 TIMEOUTS = Timeouts(connect_s=30, read_s=300, write_s=300)
 
 
 class PooledTransport(httpx.AsyncBaseTransport):
-    """Connections to any host, with one TLS context for all of them. A body has a `Content-Length`."""
+    """Connections to any host, with one TLS context. A body must have a `Content-Length`."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         self._tls = tls
         self._pools: dict[Address, Pool] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it. Raises TransportError."""
+        """Send a request. Raises TransportError."""
         url = request.url
         if url.scheme not in DEFAULT_PORTS or not url.host:
-            raise httpx.UnsupportedProtocol(f"{url.scheme}://{url.host} cannot be asked")
+            raise httpx.UnsupportedProtocol(f"{url.scheme}://{url.host} is not an HTTP address")
         # `url.host` is decoded from its xn-- form; the system would encode it by other rules, to another host (ß, ss).
         host = url.raw_host.decode("ascii")
         pool = self._pool(Address(url.scheme, host, url.port or DEFAULT_PORTS[url.scheme]))
@@ -72,7 +73,7 @@ def _transport_error(error: UpstreamError) -> httpx.TransportError:
     text = str(error) or type(error).__name__
     match error:
         case ConnectTimedOut():
-            return httpx.ConnectTimeout("no connection came about in time")
+            return httpx.ConnectTimeout("connection timed out")
         case Unreachable():
             return httpx.ConnectError(text)
         case TimedOut():

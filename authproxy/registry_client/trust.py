@@ -1,4 +1,4 @@
-"""How a registry is reached: its scheme, and which certificates are trusted."""
+"""How a registry is reached: HTTPS or HTTP, and which certificates are trusted."""
 
 import ssl
 from collections.abc import Iterable
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from authproxy.registry_client.errors import RegistryClientError
 
-# docker reads them for each host: https://docs.docker.com/engine/security/certificates/
+# docker reads certificates for each host: https://docs.docker.com/engine/security/certificates/
 CERTIFICATES = Path("/etc/docker/certs.d")
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What was said on the command line about certificates."""
+    """The options about certificates on the command line."""
 
     ca: Path | None = None
     plain_http: bool = False
@@ -22,17 +22,17 @@ class Trust:
 
 
 def tls_context(host: str, trust: Trust) -> ssl.SSLContext:
-    """The system's authorities, those of `ca`, and docker's for this host. Raises RegistryClientError."""
+    """Trusts the system's CAs, those of `ca`, and docker's for this host. Raises RegistryClientError."""
     return tls_context_of(host, trust, authority_files(host, trust))
 
 
 def authority_files(host: str, trust: Trust) -> list[Path]:
-    """The files of authorities that are trusted for this host besides the system's."""
+    """Files of CAs that are trusted for this host in addition to the system's."""
     return ([trust.ca] if trust.ca else []) + sorted((trust.certificates / host).glob("*.crt"))
 
 
 def tls_context_of(host: str, trust: Trust, authorities: Iterable[Path]) -> ssl.SSLContext:
-    """Trusts the system's authorities and `authorities`, with docker's client certificates for this host.
+    """Trusts the system's CAs and `authorities`, with docker's client certificates for this host.
 
     Raises RegistryClientError.
     """
@@ -53,7 +53,7 @@ def tls_context_of(host: str, trust: Trust, authorities: Iterable[Path]) -> ssl.
 
 
 def is_loopback(host: str) -> bool:
-    """Whether docker speaks plain HTTP with this host where HTTPS is not answered."""
+    """Whether docker falls back to HTTP for this host if HTTPS fails."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     try:
         return ip_address(name.strip("[]")).is_loopback

@@ -61,11 +61,13 @@ ROOTS = (
     "authproxy/http",
     "authproxy/registry",
     "authproxy/cli",
+    "authproxy/images",
     "authproxy/quickstart.py",
     "authproxy/edge",
     "authproxy/identity",
     "authproxy/token",
     "authproxy/storage",
+    "authproxy/registry_client",
     "authproxy/web",
 )
 KINDS = {".md", ".py", ".yaml", ".yml", ".service"}

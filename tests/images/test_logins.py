@@ -103,7 +103,7 @@ def test_helper_that_has_no_login_is_no_fault(person: Images, guarded: Registry,
     refused = person.process("list", guarded.host, **settings)
     assert refused.code == 1
     assert "HTTP 401 UNAUTHORIZED" in refused.err
-    assert "(nobody is signed in: docker login, or --user)" in refused.err
+    assert "(not logged in: use docker login, or --user)" in refused.err
 
 
 def test_helper_that_is_not_installed_is_told(person: Images, guarded: Registry) -> None:
@@ -111,7 +111,7 @@ def test_helper_that_is_not_installed_is_told(person: Images, guarded: Registry)
     (person.home / ".docker" / "config.json").write_text(json.dumps({"credHelpers": {guarded.host: "gone"}}))
     done = person.process("list", guarded.host)
     assert done.code == 1
-    assert "docker-credential-gone, which docker's configuration names, cannot be asked" in done.err
+    assert "docker-credential-gone, which docker's configuration names, cannot be run" in done.err
 
 
 def test_user_signs_in_with_a_password_from_standard_input(person: Images, registry: Registry) -> None:
@@ -138,7 +138,7 @@ def test_password_is_for_one_registry(person: Images, ours: Registry, guarded: R
     copied = person("copy", *options, f"{guarded.host}/a:v1", f"{ours.host}/a:v1", stdin=ADMIN_PASSWORD)
     assert copied.code == 1
     assert f"{guarded.host}/a:v1: HTTP 401" in copied.err
-    assert "nobody is signed in" in copied.err
+    assert "not logged in" in copied.err
 
 
 def test_no_secret_is_said(person: Images, registry: Registry) -> None:

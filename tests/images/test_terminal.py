@@ -229,7 +229,7 @@ async def http_proxy(behind: int) -> AsyncIterator[tuple[str, list[str]]]:
 def test_certificate_that_is_not_believed_is_told_with_what_to_do(person: Images, ours: Registry) -> None:
     done = person.process("list", ours.host)
     assert (done.code, done.out) == (1, "")
-    assert f"{ours.host} shows a certificate that is not believed" in done.err
+    assert f"{ours.host} has a certificate that is not trusted" in done.err
     assert "--ca FILE" in done.err
 
 
@@ -246,7 +246,7 @@ async def test_authority_in_dockers_folder_of_certificates_is_believed(ours: Reg
             if found:
                 assert await repository.find_digest("v1") is None
             else:
-                with pytest.raises(RegistryClientError, match="is not believed"):
+                with pytest.raises(RegistryClientError, match="is not trusted"):
                     await repository.find_digest("v1")
 
 

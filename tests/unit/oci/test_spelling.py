@@ -80,10 +80,10 @@ NO_REGISTRIES = [
     ("a:5000:1", "stands in brackets"),
     ("oci:folder", "is in a file"),
     ("docker-daemon:", "is in the local docker daemon"),
-    ("a.b/c", "is no registry; write its host"),
-    ("https://", "is no registry"),
-    ("a b", "is no registry"),
-    ("ftp://a.b", "is no registry"),
+    ("a.b/c", "is not a registry; write its host"),
+    ("https://", "is not a registry"),
+    ("a b", "is not a registry"),
+    ("ftp://a.b", "is not a registry"),
     ("hub.docker.com", "write docker.io"),
 ]
 

@@ -89,8 +89,8 @@ DAMAGED = [
     ("base64 for addresses", {"auth": "YWxpY2U6c_8-"}, "not base64"),
     ("not UTF-8", {"auth": base64.b64encode(b"alice:\xff").decode()}, "not base64"),
     ("no colon", {"auth": base64.b64encode(b"alice").decode()}, "has no colon"),
-    ("a number", {"auth": 7}, "no text"),
-    ("a list", {"username": ["alice"]}, "no text"),
+    ("a number", {"auth": 7}, "not strings"),
+    ("a list", {"username": ["alice"]}, "not strings"),
 ]
 
 
@@ -262,6 +262,6 @@ def test_helper_that_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(subprocess, "run", missing)
     with pytest.raises(
-        RegistryClientError, match="docker-credential-all, which docker's configuration names, cannot be asked"
+        RegistryClientError, match="docker-credential-all, which docker's configuration names, cannot be run"
     ):
         find_login(HOST, write(tmp_path, {"credsStore": "all"}))

@@ -177,7 +177,7 @@ def test_a_helper_that_refuses_is_told_of_without_the_secret(environment: dict[s
     (kept / "fail").touch()
     write(config, {"credsStore": "test"})
     with pytest.raises(
-        RegistryClientError, match="docker-credential-test does not store the login: cannot keep"
+        RegistryClientError, match="docker-credential-test cannot store the login: cannot keep"
     ) as failed:
         act(environment, ("store", HOST, "alice", "s3cret"))
     assert "s3cret" not in str(failed.value)

@@ -23,7 +23,7 @@ def test_a_registry_is_its_host(text: str, host: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "a/b", "https://", "ftp://a", "a b", "a:port", "-a", "a.b:70000", "a?b"])
 def test_what_is_no_host_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no registry; write its host"):
+    with pytest.raises(ValueError, match="is not a registry; write its host"):
         parse_host(text)
 
 
@@ -34,7 +34,7 @@ def test_names_of_images_begin_with_it(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["registry", "https://registry/", ""])
 def test_names_of_images_begin_with_no_other(text: str) -> None:
-    with pytest.raises(ValueError, match="is no registry"):
+    with pytest.raises(ValueError, match="is not a registry"):
         parse_named_host(text)
 
 

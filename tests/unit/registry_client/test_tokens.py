@@ -100,7 +100,7 @@ async def test_basic_is_answered_with_the_password_and_never_with_an_identity_to
 async def test_foreign_realm_is_refused_and_anonymous_asks_there() -> None:
     server = Server(token("one"))
     challenge = 'Bearer realm="https://evil.org/token"'
-    with pytest.raises(RegistryClientError, match="the password stays here"):
+    with pytest.raises(RegistryClientError, match="the password is not sent"):
         await server.authorizer(Login("alice", "secret")).answer(REGISTRY, [challenge], NEEDS)
     assert server.asked == []
     assert await server.authorizer(None).answer(REGISTRY, [challenge], NEEDS) == "Bearer one"
@@ -122,7 +122,7 @@ LOGINS = [Login("alice", "secret"), Login("", identity_token="secret")]
 @pytest.mark.parametrize("row", [row for row in REALMS if not row.client], ids=attrgetter("what"))
 async def test_foreign_realm_is_not(row: Realm, login: Login) -> None:
     server = Server(token("one"))
-    with pytest.raises(RegistryClientError, match="the password stays here"):
+    with pytest.raises(RegistryClientError, match="the password is not sent"):
         await server.authorizer(login).answer(parse_address(row.registry), [challenge_to(row)], NEEDS)
     assert server.asked == []
 
@@ -161,11 +161,11 @@ async def test_busy_token_server_is_asked_again(monkeypatch: pytest.MonkeyPatch)
 ANSWERS: list[tuple[str, Callable[[], httpx.Response], str]] = [
     ("wrong password", lambda: httpx.Response(401, json={"errors": [{"code": "UNAUTHORIZED", "message": "no"}]}),
      "HTTP 401 UNAUTHORIZED: no"),
-    ("no JSON", lambda: httpx.Response(200, content=b"<html>"), "the answer has none"),
-    ("no token", lambda: httpx.Response(200, json={}), "the answer has none"),
-    ("a list", lambda: httpx.Response(200, json=[1]), "the answer has none"),
-    ("a token with a line break", lambda: token("a\r\nb"), "the answer has none"),
-    ("an empty token", lambda: token(""), "the answer has none"),
+    ("no JSON", lambda: httpx.Response(200, content=b"<html>"), "the response has none"),
+    ("no token", lambda: httpx.Response(200, json={}), "the response has none"),
+    ("a list", lambda: httpx.Response(200, json=[1]), "the response has none"),
+    ("a token with a line break", lambda: token("a\r\nb"), "the response has none"),
+    ("an empty token", lambda: token(""), "the response has none"),
 ]  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def test_a_command_is_read_by_the_types_of_its_parameters() -> None:
     def move(
         source: list[Path],
         kind: Annotated[Kind | None, typer.Option("--kind", "-k", help="Which. And more.")] = None,
-        loud: Annotated[bool, typer.Option("--loud/--quiet", help="BlobOutcome.")] = False,  # noqa: FBT002 - typer's way
+        loud: Annotated[bool, typer.Option("--loud/--quiet", help="How.")] = False,  # noqa: FBT002 - typer's way
         name: str = "",
     ) -> None:
         """Move it. Some more words."""
@@ -52,7 +52,7 @@ def test_a_command_is_read_by_the_types_of_its_parameters() -> None:
     assert (tree.at, tree.about, tree.arguments) == ("", "Move it", (Value(is_path=True),))
     assert tree.options == (
         Option(("--kind", "-k"), "Which", Value(("one", "two"))),
-        Option(("--loud", "--quiet"), "BlobOutcome"),
+        Option(("--loud", "--quiet"), "How"),
         Option(("--name",), "", Value()),
         Option(("--help",), "Show this message and exit."),
     )

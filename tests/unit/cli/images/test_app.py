@@ -44,7 +44,7 @@ def said(result: Result) -> str:
 
 
 WRONG = [
-    ("list", "registry", "'registry' is no registry to docker"),
+    ("list", "registry", "'registry' is not a registry for docker"),
     ("list", "oci:folder", "is in a file"),
     ("list", "alice:s@localhost:5000", "write localhost:5000 with --user USER"),
     ("list", "localhost:5000/app:v1", "a repository is named without a tag"),
@@ -53,7 +53,7 @@ WRONG = [
     ("inspect", "localhost:5000/APP", "is no name of an image"),
     ("copy", "localhost:5000/a/* localhost:5000/b", "several images need a registry, or a prefix that ends with /"),
     ("copy", "localhost:5000/a localhost:5000/b --platform linux", "'linux' is no platform"),
-    ("copy", "localhost:5000/a:v1 registry", "'registry' is no registry"),
+    ("copy", "localhost:5000/a:v1 registry", "'registry' is not a registry"),
     ("copy", "localhost:5000/A:v1 localhost:5001", "is no name of an image"),
     ("copy", "docker-daemon:app localhost:5000", "images push --docker"),
     ("copy", "localhost:5000/a:v1 docker-archive:x.tar", "images pull REF -o FILE"),
@@ -61,7 +61,7 @@ WRONG = [
     ("tag", "a:s@localhost:5000/a localhost:5000/b", "leave the login out"),
     ("delete", "https://a.b/v2/c/manifests/v1 --yes", "write a.b/c:TAG"),
     ("push", "localhost:5000", "name what to push and then where to, or --docker"),
-    ("push", "app.tar registry", "'registry' is no registry"),
+    ("push", "app.tar registry", "'registry' is not a registry"),
     ("push", "app.tar oci:folder", "is in a file"),
     ("push", "docker-archive:app.tar localhost:5000", "write the path alone, app.tar"),
     ("push", "--docker docker-daemon:app localhost:5000", "write --docker and the name alone, app"),

@@ -28,12 +28,12 @@ def ask(*arguments: str, stdin: str = "") -> Result:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["login", "a/b", "-u", "x", "--password-stdin"], "is no registry"),
+        (["login", "a/b", "-u", "x", "--password-stdin"], "is not a registry"),
         (["login", "localhost:1", "--password-stdin"], "there is no terminal to ask for the user"),
         (["login", "localhost:1", "-u", "x"], "use --password-stdin"),
         (["login", "localhost:1", "-u", "a:b", "--password-stdin"], "and no colon"),
-        (["logout", "a/b"], "is no registry"),
-        (["ping", "https://"], "is no registry"),
+        (["logout", "a/b"], "is not a registry"),
+        (["ping", "https://"], "is not a registry"),
         (["ping", "localhost:1", "--repository", "A"], "--repository"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
