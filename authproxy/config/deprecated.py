@@ -1,4 +1,4 @@
-"""Keys of CNCF Distribution that have a new name: an old one counts where the new one is not written."""
+"""Keys of CNCF Distribution that have a new name: an old one counts if the new one is not set."""
 
 from typing import NamedTuple
 
@@ -13,18 +13,18 @@ RENAMED: tuple[tuple[KeyPath, KeyPath], ...] = (
 
 
 class Modern(NamedTuple):
-    """A document without old names, and what they were: "loglevel (config.yml:2): write log.level"."""
+    """A document without old names, and a notice for each: "loglevel (config.yml:2): the old name; write log.level"."""
 
     document: Document
-    told: list[str]
+    notices: list[str]
 
 
 def modernize(document: Document) -> Modern:
-    """Move what stands under an old name to the new one; each value keeps the place where it was written.
+    """Move the value of each old name to the new one; it keeps the place where it was written.
 
-    Raises DocumentError where the new name's section is something else.
+    Raises DocumentError if the new name's section is not a map.
     """
-    root, told = document.root, []
+    root, notices = document.root, []
     for old, new in RENAMED:
         node = document.find(old)
         if _is_nothing(node):
@@ -32,15 +32,15 @@ def modernize(document: Document) -> Modern:
             continue
         assert node is not None
         place = document.place_of(old)
-        told.append(f"{dotted(old)} ({place}): the old name; write {dotted(new)}")
+        notices.append(f"{dotted(old)} ({place}): the old name; write {dotted(new)}")
         root = without(root, old)
         if _is_nothing(document.find(new)):
             root = with_value(root, new, node)
-    return Modern(Document(document.name, root), told)
+    return Modern(Document(document.name, root), notices)
 
 
 def old_names_below(path: KeyPath) -> tuple[str, ...]:
-    """The old keys that stand directly below a path."""
+    """The old keys directly below a path."""
     return tuple(str(old[-1]) for old, _ in RENAMED if old[:-1] == path)
 
 

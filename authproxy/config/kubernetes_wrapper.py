@@ -1,19 +1,19 @@
-"""A configuration that lies within another file: a ConfigMap of Kubernetes, a Secret, the values of a Helm chart."""
+"""Recognizes a configuration inside another file: a Kubernetes ConfigMap or Secret, the values of a Helm chart."""
 
 from collections.abc import Collection, Iterator
 
 from authproxy.config.document.tree import DocumentError, Entry, MapNode, Node, TextNode, parse_document
 from authproxy.errors import StartError
 
-# What is wrapped lies a few keys deep.
+# A wrapped configuration is a few keys deep.
 _MAX_DEPTH = 6
 _MAX_LOOKED_AT = 1000
 
 
 def check_not_wrapped(root: Node, keys: Collection[str], name: str) -> None:
-    """Raise DocumentError, with its place, where a map with all these keys lies below a key of the file.
+    """Raise DocumentError, with the place, if a map with all these keys is below a key of the file.
 
-    For a file `name` that lacks the keys itself. The map is written as keys, or as the text of another file.
+    For a file `name` that lacks the keys itself. The map may be keys, or the text of another file.
     """
     for count, (path, entry) in enumerate(_below(root, (), _MAX_DEPTH)):
         if count >= _MAX_LOOKED_AT:
@@ -23,12 +23,11 @@ def check_not_wrapped(root: Node, keys: Collection[str], name: str) -> None:
         if isinstance(node, TextNode) and node.text and "\n" in node.text:
             node, is_text = _parsed(node), True
         if isinstance(node, MapNode) and all(key in node.entries for key in keys):
-            what = "as a text" if is_text else "as keys"
+            form = "as a text" if is_text else "as keys"
             kind = _kind(root)
             raise DocumentError(
-                f"{entry.place}: the file is wrapped{f' in a {kind}' if kind else ''}: what is wanted stands below"
-                f" {' → '.join(path)}, {what}; write what stands there into a file of its own, and name that instead of"
-                f" {name}"
+                f"{entry.place}: the file is wrapped{f' in a {kind}' if kind else ''}: the content is below"
+                f" {' → '.join(path)}, {form}; write it into a file of its own, and name that instead of {name}"
             )
 
 

@@ -1,4 +1,4 @@
-"""From a file, or a program's own values, and REGISTRY_* variables to settings; every value remembers its source."""
+"""Loads settings from a file, or a program's own values, and REGISTRY_* variables, with the source of every value."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from authproxy.config.settings import Settings
 from authproxy.config.unsupported import set_aside
 from authproxy.errors import StartError
 
-# Where the images of CNCF Distribution 3.x and 2.8 keep theirs.
+# The configuration in the images of CNCF Distribution 3.x and 2.8.
 USUAL_PLACES = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry/config.yml"))
 
 DEFAULT = "default"
@@ -29,16 +29,16 @@ EXTENSION = "x-"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, and what an operator should know about how they came about."""
+    """Settings, with their sources, and warnings for the operator."""
 
     settings: Settings
-    origin: str  # the file that was read, or the name of the values that were handed in
+    origin: str  # the file, or the name of the program's own values
     warnings: tuple[str, ...]
     sources: Mapping[str, str]  # key path of each value → "config.yml:12", "REGISTRY_HTTP_ADDR" or "default"
 
 
 def load(path: Path | None, environ: Mapping[str, str], *, usual_places: Sequence[Path] = USUAL_PLACES) -> Loaded:
-    """Read a configuration file; without a path the one of REGISTRY_CONFIGURATION_PATH, or the first usual place.
+    """Read a configuration file; without a path, that of REGISTRY_CONFIGURATION_PATH, or the first usual place.
 
     Raises StartError with a line for each fault.
     """
@@ -51,16 +51,15 @@ def load_values(values: Mapping[str, Any], origin: str, environ: Mapping[str, st
 
 
 def find_file(environ: Mapping[str, str], usual_places: Sequence[Path] = USUAL_PLACES) -> Path:
-    """The configuration file to take where none was named. Raises StartError where there is none."""
+    """The configuration file to use if none is named. Raises StartError if there is none."""
     if named := environ.get(CONFIGURATION_PATH):
         return Path(named)
     for place in usual_places:
         if place.is_file():
             return place
-    searched = ", ".join(map(str, usual_places))
+    searched = " or ".join(map(str, usual_places))
     raise StartError(
-        f"no configuration: name a file, set {CONFIGURATION_PATH}, or put one in one of {searched};"
-        " --embedded needs none"
+        f"no configuration: name a file, set {CONFIGURATION_PATH}, or create {searched}; --embedded needs none"
     )
 
 
@@ -72,20 +71,20 @@ def _load(document: Document, environ: Mapping[str, str]) -> Loaded:
     document = without_extensions(document)
     document, unknown = apply_overrides(document, environ)
     document, old_names = modernize(document)
-    document, faults, passed_over = set_aside(document)
+    document, faults, ignored = set_aside(document)
     settings = _validated(document, faults)
     return Loaded(
         settings,
         document.name,
-        tuple(_warnings(document, settings, [*old_names, *passed_over], unknown)),
+        tuple(_warnings(document, settings, [*old_names, *ignored], unknown)),
         {dotted(path): _source(document, path, value) for path, value in leaves(settings)},
     )
 
 
 def without_extensions(document: Document) -> Document:
-    """The document without its top-level keys that begin with `x-`, where operators keep YAML anchors.
+    """The document without top-level keys that begin with `x-`, in which operators keep YAML anchors.
 
-    CNCF Distribution passes over every key that it doesn't know; Compose files made this one a custom.
+    CNCF Distribution ignores every key that it doesn't know; `x-` is the custom of Compose files.
     """
     if not isinstance(document.root, MapNode):
         return document
@@ -98,7 +97,7 @@ def _validated(document: Document, faults: Sequence[Fault]) -> Settings:
         settings = Settings.model_validate(_filled(document.to_plain(), Settings))
     except ValidationError as exc:
         found = explain(exc, document, Settings)
-        # What was set aside would look as if it were missing: only what is wrong by itself comes beside such a fault.
+        # Keys that were set aside look as if they were missing: beside such a fault, conflicts are not reported.
         raise faulty([*faults, *(fault for fault in found if not (faults and fault.is_conflict))]) from None
     if faults:
         raise faulty(faults)
@@ -106,9 +105,9 @@ def _validated(document: Document, faults: Sequence[Fault]) -> Settings:
 
 
 def _filled(value: Plain, annotation: Any) -> Plain:
-    """An empty value is Go's zero value: for a section all its defaults, for anything else as if it were not there.
+    """The value without empty values, Go's zero values: an empty section has its defaults, anything else is absent.
 
-    So `token:` with nothing below is a section that lacks its keys, and never one that is not there.
+    So `token:` with nothing below is a section that lacks its keys, never an absent one.
     """
     section = section_of(annotation)
     if isinstance(value, list):
@@ -127,7 +126,7 @@ def _filled(value: Plain, annotation: Any) -> Plain:
 def _source(document: Document, path: KeyPath, value: Any) -> str:
     node = document.find(path)
     is_empty = isinstance(node, TextNode) and node.text in (None, "")
-    # An empty section, `auth: none`, is something that was written; an empty scalar is as if it were not.
+    # An empty section, `auth: none`, counts as written; an empty scalar counts as absent.
     return DEFAULT if node is None or (is_empty and value != {}) else str(document.place_of(path))
 
 
@@ -136,25 +135,25 @@ def _warnings(document: Document, settings: Settings, not_as_written: list[str],
     if not_as_written:
         warnings.append("\n  ".join([f"{document.name}: not in force as written here:", *not_as_written]))
     if unknown:
-        warnings.append(f"no such key, so without effect: {', '.join(unknown)}")
+        warnings.append(f"unknown variables, without effect: {', '.join(unknown)}")
     if settings.http.debug.prometheus.enabled and settings.http.debug.addr is None:
-        warnings.append(f"{document.name}: http.debug.prometheus: no metrics without http.debug.addr; write one")
+        warnings.append(f"{document.name}: http.debug.prometheus: no metrics without http.debug.addr; set it")
     if settings.has_core and settings.storage is not None and not settings.storage.outlives_the_process:
         warnings.append(f"{document.name}: storage.{settings.storage.kind}: everything is lost when the server ends")
     if settings.mode is Mode.OPEN and settings.auth is None:
         warnings.append(
-            f"{document.name}: neither auth nor token: anybody may read, write and delete;"
-            " add one of them, or auth: none where that is meant"
+            f"{document.name}: neither auth nor token: anyone may read, write and delete;"
+            " add one of them, or auth: none if that is intended"
         )
-    # Where we issue tokens the key ring's secret signs, which all nodes share; an open registry signs nothing.
+    # With tokens of our own, the key ring's secret signs, which all nodes share; an open registry signs nothing.
     if settings.mode in (Mode.BASIC, Mode.VERIFY) and settings.http.secret is None:
         warnings.append(
-            f"{document.name}: http.secret: missing, so each start makes one: a restart breaks uploads off, and so does"
-            " a second node over the same storage; write a long random text, the same on every node"
+            f"{document.name}: http.secret: missing, so each start makes one: a restart breaks off uploads, and so does"
+            " a second node on the same storage; write a long random text, the same on every node"
         )
     if settings.mode is Mode.SILLY:
         warnings.append(
-            f"{document.name}: auth.silly: ANYBODY MAY READ, WRITE AND DELETE who sends any Authorization header;"
-            " use auth.htpasswd or token, or auth: none where that is meant"
+            f"{document.name}: auth.silly: ANYONE WITH ANY Authorization HEADER MAY READ, WRITE AND DELETE;"
+            " use auth.htpasswd or token, or auth: none if that is intended"
         )
     return warnings

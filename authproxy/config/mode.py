@@ -1,4 +1,4 @@
-"""The mode of a configuration: what its keys together say about callers."""
+"""The mode of a configuration: how callers are identified and authorized."""
 
 from enum import Enum
 
@@ -6,7 +6,7 @@ from enum import Enum
 class Mode(Enum):
     """Who identifies callers, and who decides what they may do."""
 
-    OPEN = "open"  # nobody is asked
+    OPEN = "open"  # no caller is identified
     BASIC = "basic"  # Basic credentials on every request, from an htpasswd file
     VERIFY = "verify"  # tokens of a foreign token server
     ISSUE = "issue"  # tokens of our own /token

@@ -1,10 +1,10 @@
 """REGISTRY_* variables: each replaces the value at one key path, in the order of their names.
 
 `REGISTRY_HTTP_TLS_KEY` is http.tls.key; the value is YAML. CNCF Distribution, `configuration/parser.go`: a part of the
-name is a key in upper case, or an index of a list, so that a key with `_` in it cannot be reached.
+name is a key in upper case, or an index of a list, so a key with `_` in it cannot be set.
 
-`REGISTRY_HTTP_SECRET_FILE` names a file that holds http.secret, as Docker's own images do with their secrets. Where a
-real key ends in `file`, as audit.file does, the name is that key's.
+`REGISTRY_HTTP_SECRET_FILE` names a file that contains http.secret, as with the secrets of Docker's own images. If a
+real key ends in `file`, such as audit.file, the variable is that key's.
 """
 
 import re
@@ -33,14 +33,14 @@ from authproxy.config.unsupported import is_set_aside, may_follow
 
 PREFIX = "REGISTRY_"
 IN_FILE = "_FILE"
-CONFIGURATION_PATH = "REGISTRY_CONFIGURATION_PATH"  # where the file is, and no key of it
+CONFIGURATION_PATH = "REGISTRY_CONFIGURATION_PATH"  # the path of the file, not a key
 
 # Longest value, in characters, that an error shows.
 MAX_SHOWN = 80
 
 _INDEX = re.compile(r"[0-9]{1,4}")
 
-# `auth: htpasswd` and `storage: filesystem` are short for a map with one empty section.
+# In these, `auth: htpasswd` and `storage: filesystem` are short for a map with one empty section.
 _KINDS: tuple[KeyPath, ...] = (("auth",), ("storage",))
 
 
@@ -56,13 +56,13 @@ def expand_kinds(document: Document) -> Document:
 
 
 def apply_overrides(document: Document, environ: Mapping[str, str]) -> tuple[Document, list[str]]:
-    """The document with the variables applied, and the names of those that are no key.
+    """The document with the variables applied, and the names of those that match no key.
 
-    Raises DocumentError where a value is not YAML, a file cannot be read, or an index leaves a gap.
+    Raises DocumentError if a value is not YAML, a file cannot be read, or an index leaves a gap.
     """
     unknown: list[str] = []
     document = expand_kinds(document)
-    # A file stands in the place of the variable that it is for.
+    # A variable with _FILE is applied in the place of the variable without it.
     for name in sorted(environ, key=lambda name: (name.removesuffix(IN_FILE), name)):
         if not name.startswith(PREFIX) or name == CONFIGURATION_PATH:
             continue
@@ -79,9 +79,9 @@ def apply_overrides(document: Document, environ: Mapping[str, str]) -> tuple[Doc
 
 
 def key_path(parts: list[str], document: Document) -> KeyPath | None:
-    """The key path that the parts of a variable's name stand for, or None where there is no such key.
+    """The key path of a variable, from the parts of its name, or None if there is no such key.
 
-    The document decides how the keys of free maps are written: where one is there already, as it stands there.
+    In a free map, a key that the document already has keeps the document's spelling.
     """
     path: KeyPath = ()
     annotation: Any = Settings
@@ -94,7 +94,7 @@ def key_path(parts: list[str], document: Document) -> KeyPath | None:
 
 
 def _key_path_of_file(key: str, document: Document) -> KeyPath | None:
-    """The key path whose value a file holds, or None. Sections have none: REGISTRY_AUTH_FILE is podman's own."""
+    """The key path whose value a file has, or None. Not for sections: REGISTRY_AUTH_FILE is podman's own."""
     path = key_path(key.removesuffix(IN_FILE).split("_"), document) if key.endswith(IN_FILE) else None
     return None if path is None or section_of(at(Settings, path)) else path
 
@@ -120,14 +120,14 @@ def _value(name: str, path: KeyPath, text: str) -> Node:
     try:
         return placed(parse(text, name).root, Place(name))
     except DocumentError:
-        # YAML's own words may quote the value, which may be a secret.
+        # The parser's own message may quote the value, which may be a secret.
         annotation = at(Settings, path)
         takes_list = section_of(annotation) is None and below(annotation, 0) is not None
         is_short = len(text) <= MAX_SHOWN and text.isprintable() and not set(text) & set("\"'\\")
         shown = text if is_short and "Secret" not in repr(annotation) and is_public(path) else "…"
         example = f'["{shown}"]' if takes_list or _is_header(path) else f'"{shown}"'
         raise DocumentError(
-            f"{name}: the value is not valid YAML; put it in quotes, inside those of the shell: {name}='{example}'"
+            f"{name}: the value is not valid YAML; put it in quotes, inside the shell's quotes: {name}='{example}'"
         ) from None
 
 
@@ -137,32 +137,32 @@ def _is_header(path: KeyPath) -> bool:
 
 
 def is_public(path: KeyPath) -> bool:
-    """Whether the model knows the key, so that its annotation says whether it holds a secret."""
+    """Whether the model has the key, so that its annotation says whether it is a secret."""
     return at(Settings, path) is not None
 
 
 def _value_in_file(name: str, path: KeyPath, environ: Mapping[str, str]) -> Node:
-    """What the file holds, without its last newline: text for a key that takes one value, else YAML."""
+    """The file's content without its last newline: text for a key that takes one value, otherwise YAML."""
     variable, file, key = name.removesuffix(IN_FILE), environ[name], dotted(path)
     if variable in environ:
-        raise DocumentError(f"{variable} and {name}: both say what {key} is; remove one of them")
+        raise DocumentError(f"{variable} and {name}: both set {key}; remove one of them")
     annotation = at(Settings, path)
     if is_path(annotation):
-        # Else a private key would be taken for a path, and stand in the error that there is no such file.
-        raise DocumentError(f"{name}: {key} is the path of a file by itself; write {variable}={file}")
+        # Otherwise a private key would be taken for a path, and be in the message that there is no such file.
+        raise DocumentError(f"{name}: {key} is itself the path of a file; write {variable}={file}")
     if not file:
-        raise DocumentError(f"{name}: no file is named; write the path of one that holds {key}")
+        raise DocumentError(f"{name}: no file is named; write the path of a file that contains {key}")
     place = Place(f"{name} ({file})")
     try:
         text = read_text(Path(file)).removesuffix("\n").removesuffix("\r")
     except DocumentError as exc:
         raise DocumentError(f"{name}: {exc}") from None
     if not text:
-        # An empty value would count as none: with a secret that nobody wrote, and not the one that was meant.
+        # An empty value would count as absent: the default would be in force, not the intended secret.
         raise DocumentError(f"{place}: the file is empty; write {key} into it")
     if is_scalar(annotation):
         return TextNode(text, place)
     try:
         return placed(parse(text, str(place)).root, place)
     except DocumentError:
-        raise DocumentError(f"{place}: the file does not hold valid YAML, as {key} wants it") from None
+        raise DocumentError(f"{place}: the file is not valid YAML, which {key} needs") from None

@@ -1,4 +1,4 @@
-"""The files of keys and certificates that a configuration names: does each hold what is wanted there."""
+"""Checks that the files of keys and certificates in a configuration have the right content."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from authproxy.config.document.schema import leaves
 from authproxy.config.settings import Settings
 from authproxy.files.pem import MAX_BYTES, PemContent, find_fault
 
-# By the first and the last word of a key: `upstreams.0.ca` is of the section `upstreams`.
+# By the first and the last part of a key path: `upstreams.0.ca` is ("upstreams", "ca").
 _WANTED = {
     ("auth", "rootcertbundle"): PemContent.CERTIFICATES,
     ("auth", "jwks"): PemContent.KEY_SET,
@@ -29,11 +29,11 @@ class FileFault(NamedTuple):
     key: str  # auth.token.rootcertbundle
     path: Path
     what: str  # the end of a sentence that begins with the path
-    is_missing: bool  # or may not be read: on another machine it may be there
+    is_missing: bool  # or unreadable: on another machine it may exist
 
 
 def find_file_faults(settings: Settings) -> Iterator[FileFault]:
-    """Every file of keys or certificates that is missing, or holds something else."""
+    """Every file of keys or certificates that is missing, or has other content."""
     for key_path, value in leaves(settings):
         wanted = _WANTED.get((str(key_path[0]), str(key_path[-1])))
         if wanted is None or not isinstance(value, Path):

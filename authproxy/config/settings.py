@@ -1,7 +1,7 @@
 """The settings: an attribute path is a key path.
 
-CNCF Distribution's sections (a module each) and our own. The sentences below a field are its entry in
-docs/reference/configuration.md. What the keys mean together is decided at the end: `Settings.mode`.
+CNCF Distribution's sections and our own, one module each. The docstring below a field is its entry in
+docs/reference/configuration.md. `Settings.mode` decides what the keys mean together.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from authproxy.config.sections.upstream import Upstream, check_upstream
 from authproxy.config.sections.upstreams import UpstreamEntry, check_upstreams, keeps_in_storage
 from authproxy.config.sections.validation import Catalog, Policy, Tags, Validation
 
-# What each section needs of the others, and what it excludes. The first that is wrong is reported.
+# What each section needs of the others, and what it excludes. The first failed check is reported.
 CHECKS: tuple[Callable[["Settings"], None], ...] = (
     check_upstreams,
     check_storage,
@@ -63,7 +63,7 @@ class Settings(Section):
     token: Token | None = None
 
     identities: tuple[Identity, ...] = ()
-    """Where users come from, asked in this order; `auth.htpasswd` comes before them. Default: none."""
+    """The sources of users, asked in this order, after `auth.htpasswd`. Default: none."""
 
     policies: Policies | None = None
 
@@ -74,12 +74,12 @@ class Settings(Section):
     upstream: Upstream | None = None
 
     upstreams: tuple[UpstreamEntry, ...] = ()
-    """Several registries behind this edge, chosen by the repository: entries with `match`. In place of `upstream`,
-    which is one that matches `**`. Default: none."""
+    """Several registries behind this edge, chosen by the repository: entries with `match`. Instead of `upstream`,
+    which is the same as one entry with `match: '**'`. Default: none."""
 
     @property
     def has_core(self) -> bool:
-        """Whether our own registry serves any repository, and `storage` so has content."""
+        """Whether our own registry serves any repository, with its content in `storage`."""
         return keeps_in_storage(self.upstreams) if self.upstreams else self.upstream is None
 
     @property
@@ -106,7 +106,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        """Refuse what would be weaker than it reads: a section that nothing looks at is no protection."""
+        """Refuse a configuration that is weaker than it looks: a section without effect protects nothing."""
         for check in CHECKS:
             check(self)
         return self

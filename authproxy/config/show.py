@@ -1,6 +1,6 @@
-"""The effective configuration as YAML, each value with its source behind it.
+"""Prints the effective configuration as YAML, with the source of each value in a comment.
 
-What it prints loads to the same settings, but for secrets, which are hidden.
+The output loads to the same settings, except for secrets, which are hidden.
 """
 
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ HIDDEN = "<hidden>"
 
 
 def show(loaded: Loaded) -> str:
-    """Lines of YAML, the last one ended too."""
+    """Lines of YAML, each with a line break."""
     return "".join(f"{line}\n" for line in _lines(loaded))
 
 
 def write_scalar(value: Any) -> str:
-    """One value as config.yml would have it: text that reads back as itself, `[]` and `{}` where there is nothing."""
+    """One value in the form of config.yml: text that reads back as itself, `[]` and `{}` for an empty list and map."""
     match value:
         case None:
             return "null"
@@ -65,7 +65,7 @@ def _indent(depth: int, dashes: int) -> str:
     return "  " * (depth - dashes) + "- " * dashes
 
 
-@lru_cache(maxsize=1000)  # the same few keys and values stand in most lines
+@lru_cache(maxsize=1000)  # most lines have the same few keys and values
 def _quoted_where_needed(text: str) -> str:
     try:
         is_plain = parse_document(f"key: {text}  # comment", "").to_plain() == {"key": text}

@@ -1,8 +1,8 @@
-"""Keys of CNCF Distribution's configuration (2.8 and 3.x) that are not in force here, and what each one means here.
+"""Keys of CNCF Distribution's configuration (2.8 and 3.x) that are not in force here, each with what holds instead.
 
-A configuration that would be weaker without a key, or keep its content or send its users elsewhere, does not start.
-Any other is named in one warning. A row stands for the key and everything below it. `set_aside` takes these keys out of
-a document, so that the settings see only what is in force.
+If a configuration would be weaker without a key, or keep its content or send its users elsewhere, the server does not
+start. All other keys are named in one warning. A row covers the key and everything below it. `set_aside` removes these
+keys from a document, so that the settings have only keys that are in force.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from authproxy.config.settings import Settings
 
 
 def _absent(value: Plain) -> bool:
-    """An empty value is Go's zero value: the key might as well not be there."""
+    """Whether the value is empty, Go's zero value: as if the key were absent."""
     return value is None or value in ("", [], {})
 
 
 def _never(_: Plain) -> bool:
-    """Naming it is enough: `storage: s3`."""
+    """No value is harmless: the key alone has an effect, as in `storage: s3`."""
     return False
 
 
@@ -33,7 +33,7 @@ def _one_of(*values: str) -> Callable[[Plain], bool]:
 
 
 def _reads_as(parse: Callable[[str], object], *wanted: object) -> Callable[[Plain], bool]:
-    """The value is one of those wanted, as `parse` reads it; without any, whatever can be read."""
+    """A test that a value, read by `parse`, is one of `wanted`, or, without any, can be read at all."""
 
     def test(value: Plain) -> bool:
         if _absent(value) or not isinstance(value, str):
@@ -56,8 +56,8 @@ class Later:
     """One key that is not in force here."""
 
     key: str
-    here: str  # what holds here instead, and what to do
-    is_harmless: Callable[[Plain], bool] = _absent  # the value asks for nothing that is not so anyway
+    here: str  # what holds instead, and what to do
+    is_harmless: Callable[[Plain], bool] = _absent  # the value asks only for what holds anyway
     stops: bool = False
 
     @property
@@ -79,7 +79,7 @@ def _driver(name: str) -> Later:
     )
 
 
-_WEAKER_TLS = "the TLS that it asks for cannot be had here; end TLS in a proxy that has it, or remove the key"
+_WEAKER_TLS = "this TLS setting is not available; terminate TLS in a proxy that has it, or remove the key"
 _ANY_BOOLEAN, _ANY_NUMBER = _reads_as(parse_bool), _reads_as(parse_int)
 
 LATER = (
@@ -87,34 +87,38 @@ LATER = (
     *map(_driver, ("s3", "s3aws", "gcs", "azure", "swift", "oss")),
     _stop("http.tls.clientcas", _WEAKER_TLS),
     _stop("http.tls.clientauth", _WEAKER_TLS),
-    _stop("http.tls.minimumtls", _WEAKER_TLS, _one_of("tls1.0", "tls1.1", "tls1.2")),  # 1.2 is the least here
+    _stop("http.tls.minimumtls", _WEAKER_TLS, _one_of("tls1.0", "tls1.1", "tls1.2")),  # 1.2 is the minimum here
     _stop("http.tls.ciphersuites", _WEAKER_TLS),
     _stop("http.tls.letsencrypt", "certificates come from files; get them with an ACME client and name them"),
-    _stop("proxy", "there is no pull-through cache; put upstream.url in front of a registry of yours", _no_remote),
+    _stop("proxy", "there is no pull-through cache; set upstream.url to proxy a registry of your own", _no_remote),
     # These are named in one warning.
-    Later("log.hooks", "no mail is sent for log lines; let what gathers the log send it"),
+    Later("log.hooks", "no mail is sent for log lines; let the log collector send it"),
     Later(
-        "http.http2.disabled", "HTTP/1.1 is spoken, which every client speaks; write true", _reads_as(parse_bool, True)
+        "http.http2.disabled",
+        "only HTTP/1.1 is served, which every client supports; write true",
+        _reads_as(parse_bool, True),
     ),
     Later(
-        "http.h2c.enabled", "HTTP/1.1 is spoken; let the proxy in front speak it to us", _reads_as(parse_bool, False)
+        "http.h2c.enabled",
+        "only HTTP/1.1 is served; let the proxy in front use it to reach us",
+        _reads_as(parse_bool, False),
     ),
     Later(
         "storage.cache.blobdescriptor",
-        "what is worth remembering is remembered in memory, and nothing in Redis; write inmemory",
+        "the cache is in memory, never in Redis; write inmemory",
         _one_of("inmemory"),
     ),
-    Later("storage.cache.blobdescriptorsize", "what is remembered has a bound of its own; remove it", _ANY_NUMBER),
+    Later("storage.cache.blobdescriptorsize", "the cache has a fixed limit; remove it", _ANY_NUMBER),
     Later("storage.redirect.disable", "blobs are always served from here; write true", _ANY_BOOLEAN),
-    Later("storage.tag.concurrencylimit", "tags are looked up as fast as the disk is; remove it", _ANY_NUMBER),
+    Later("storage.tag.concurrencylimit", "tags are looked up as fast as the disk allows; remove it", _ANY_NUMBER),
     Later("notifications", "no events are sent; follow the log, which has a line for each request"),
     Later("redis", "nothing is kept in Redis, and nothing here needs it; remove it"),
-    Later("reporting", "no errors are reported to services elsewhere; follow the log"),
-    Later("compatibility", "manifests of schema 1 are not taken; push with a client younger than 2017"),
+    Later("reporting", "errors are not reported to other services; follow the log"),
+    Later("compatibility", "manifests of schema 1 are not accepted; push with a client from 2017 or later"),
     Later("middleware", "there is no middleware: blobs are always served from here; remove it"),
 )
 
-# Keys that only lead to keys of `LATER`: nothing in the model stands below them. The deepest come first.
+# Keys that only lead to keys of `LATER`: the model has nothing below them. The deepest come first.
 GROUPS: tuple[KeyPath, ...] = tuple(
     sorted(
         {row.path[:end] for row in LATER for end in range(1, len(row.path)) if at(Settings, row.path[:end]) is None},
@@ -124,16 +128,16 @@ GROUPS: tuple[KeyPath, ...] = tuple(
 
 
 class Aside(NamedTuple):
-    """A document without the keys that are not in force, and what they were."""
+    """A document without the keys that are not in force, and messages about them."""
 
     document: Document
-    faults: list[Fault]  # keys that must not be passed over
-    passed_over: list[str]  # the others that ask for something: "redis (config.yml:3): what holds here; what to do"
+    faults: list[Fault]  # keys that must not be ignored
+    ignored: list[str]  # the others that ask for something: "redis (config.yml:3): what holds here; what to do"
 
 
 def set_aside(document: Document) -> Aside:
-    """Take the keys that are not in force out of a document."""
-    root, faults, passed_over = document.root, [], []
+    """Remove the keys that are not in force from a document."""
+    root, faults, ignored = document.root, [], []
     for row in LATER:
         node = document.find(row.path)
         if node is None:
@@ -142,17 +146,17 @@ def set_aside(document: Document) -> Aside:
         if row.stops and not row.is_harmless(to_plain(node)):
             faults.append(Fault(place, f"{place}: {row.key}: not supported here: {row.here}"))
         elif not row.is_harmless(to_plain(node)):
-            passed_over.append((place, f"{row.key} ({place}): {row.here}"))
+            ignored.append((place, f"{row.key} ({place}): {row.here}"))
         root = without(root, row.path)
     rest = Document(document.name, root)
     for path in GROUPS:
         faults += _leftovers(rest, path)
         rest = Document(document.name, without(rest.root, path))
-    return Aside(rest, faults, [told for _, told in sorted(passed_over)])
+    return Aside(rest, faults, [message for _, message in sorted(ignored)])
 
 
 def may_follow(path: KeyPath) -> tuple[str, ...]:
-    """The keys of `LATER`, and old names, that stand directly below a path."""
+    """The keys of `LATER`, and old names, directly below a path."""
     found = (str(row.path[len(path)]) for row in LATER if row.path[: len(path)] == path and len(row.path) > len(path))
     return tuple(dict.fromkeys((*found, *old_names_below(path))))
 
@@ -163,7 +167,7 @@ def is_set_aside(path: KeyPath) -> bool:
 
 
 def _leftovers(document: Document, path: KeyPath) -> list[Fault]:
-    """The faults below a group: what is there and stands in no row."""
+    """The faults below a group: keys that are in no row."""
     match document.find(path):
         case MapNode() as node:
             return [unknown_key((*path, key), entry.place, may_follow(path)) for key, entry in node.entries.items()]
@@ -171,4 +175,4 @@ def _leftovers(document: Document, path: KeyPath) -> list[Fault]:
             return []
         case _:
             place, allowed = document.place_of(path), ", ".join(may_follow(path))
-            return [Fault(place, f"{place}: {dotted(path)}: keys below it wanted here; allowed: {allowed}")]
+            return [Fault(place, f"{place}: {dotted(path)}: expected keys below it; allowed: {allowed}")]

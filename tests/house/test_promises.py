@@ -111,7 +111,7 @@ PROMISES = [
         (HTPASSWD, FILES_OF_DISTRIBUTION),
     ),
     Promise("docs/reference/configuration.md", f"The users file (YAML). {CHANGE}", (DISABLED, GROUPS)),
-    Promise("docs/reference/configuration.md", f"a folder of which every `*.yaml` is one. {CHANGE}", (POLICY,)),
+    Promise("docs/reference/configuration.md", f"a folder in which every `*.yaml` is one. {CHANGE}", (POLICY,)),
     Promise("docs/reference/configuration.md", f"the password of `username`. {CHANGE}", (FILES_OF_DISTRIBUTION,)),
     Promise("docs/reference/token-endpoint.md", "within a second may get the same token", (ANONYMOUS,)),
     Promise("docs/reference/token-endpoint.md", "could not be checked within five seconds", (GUESSES,)),
@@ -133,7 +133,7 @@ PROMISES = [
         "authproxy/config/sections/identities.py", f"The htpasswd file; bcrypt entries only. {CHANGE}", (HTPASSWD,)
     ),
     Promise("authproxy/config/sections/identities.py", f"The users file (YAML). {CHANGE}", (DISABLED, GROUPS)),
-    Promise("authproxy/config/sections/policies.py", f"a folder of which every `*.yaml` is one. {CHANGE}", (POLICY,)),
+    Promise("authproxy/config/sections/policies.py", f"a folder in which every `*.yaml` is one. {CHANGE}", (POLICY,)),
     Promise("authproxy/config/sections/upstream.py", f"the password of `username`. {CHANGE}", (FILES_OF_DISTRIBUTION,)),
     Promise(
         "authproxy/token/anonymous_cache.py", "everything is still in force within two seconds", (POLICY, ANONYMOUS)

@@ -63,6 +63,7 @@ ROOTS = (
     "authproxy/cli",
     "authproxy/images",
     "authproxy/quickstart.py",
+    "authproxy/config",
     "authproxy/edge",
     "authproxy/identity",
     "authproxy/token",

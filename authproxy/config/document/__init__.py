@@ -1,1 +1,1 @@
-"""YAML documents for every reader of YAML: values with their lines, typed scalars, and a sentence for each fault."""
+"""YAML documents for all parts that read YAML: values with their lines, typed scalars, and a message for each fault."""

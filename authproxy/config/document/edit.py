@@ -1,4 +1,4 @@
-"""Changed copies of a document's tree: the tree itself is frozen."""
+"""Makes changed copies of a document's tree, which is itself frozen."""
 
 from dataclasses import replace
 
@@ -6,9 +6,9 @@ from authproxy.config.document.tree import DocumentError, Entry, KeyPath, ListNo
 
 
 def with_value(node: Node | None, path: KeyPath, value: Node) -> Node:
-    """The tree with `value` at `path`. Maps on the way are made; a list takes an index that it has, or its next.
+    """The tree with `value` at `path`. Missing maps are made; a list takes an existing index, or the next one.
 
-    Raises DocumentError, in the name of the value's place, where the path leads through something else.
+    Raises DocumentError, with the value's place, if the path leads through something else.
     """
     if not path:
         return value
@@ -28,11 +28,11 @@ def with_value(node: Node | None, path: KeyPath, value: Node) -> Node:
         items[step : step + 1] = [with_value(items[step] if step < len(items) else None, rest, value)]
         return ListNode(tuple(items), node.place if node else value.place)
     lacking = "entries" if isinstance(step, int) else "keys"
-    raise DocumentError(f"{value.place}: what it goes below has no {lacking}: {node.place if node else ''}")
+    raise DocumentError(f"{value.place}: its parent has no {lacking}: {node.place if node else ''}")
 
 
 def without(node: Node, path: KeyPath) -> Node:
-    """The tree without the key at `path`, which is of map keys alone; the same tree where it is not there."""
+    """The tree without the key at `path`, which must have only map keys; the same tree if there is no such key."""
     if not isinstance(node, MapNode) or not isinstance(path[0], str) or path[0] not in node.entries:
         return node
     step, rest = path[0], path[1:]
@@ -45,7 +45,7 @@ def without(node: Node, path: KeyPath) -> Node:
 
 
 def placed(node: Node, place: Place) -> Node:
-    """The same values, all written at one place."""
+    """The same values, all with one place."""
     match node:
         case MapNode():
             return MapNode({key: Entry(placed(e.value, place), place) for key, e in node.entries.items()}, place)
@@ -56,7 +56,7 @@ def placed(node: Node, place: Place) -> Node:
 
 
 def from_values(value: object, place: Place) -> Node:
-    """A tree of values that a program hands over: text, paths, numbers, booleans, dictionaries, lists and None."""
+    """A tree of a program's own values: text, paths, numbers, booleans, dictionaries, lists and None."""
     match value:
         case dict():
             return MapNode({str(key): Entry(from_values(child, place), place) for key, child in value.items()}, place)

@@ -1,4 +1,4 @@
-"""A document → a pydantic model, and every fault as one sentence: `file:line: key.path: what is wrong; allowed: …`."""
+"""A document → a pydantic model, and every fault as one message: `file:line: key.path: what is wrong; allowed: …`."""
 
 import difflib
 import json
@@ -16,7 +16,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 # `addr::5000`: a key and its value, which YAML takes for one text.
 _GLUED = re.compile(r"[\w.-]+:[^\s/]")
-# What YAML takes for text in a list without quotes.
+# Text that needs no quotes in a YAML list.
 _PLAIN = re.compile(r"[\w./][\w./-]*(?::\w[\w./-]*)*")
 
 _CONFLICT = "conflict"  # the type of the errors that `conflict` makes
@@ -37,7 +37,7 @@ _WANTED = {
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong, and where."""
+    """One fault, and where it is."""
 
     place: Place
     sentence: str  # begins with the place, or the places
@@ -53,12 +53,12 @@ def validate_document(document: Document, model: type[Model]) -> Model:
 
 
 def explain(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Fault]:
-    """One sentence for each fault that pydantic found."""
+    """One message for each fault that pydantic found."""
     return [_fault(detail, document, model) for detail in error.errors(include_url=False)]
 
 
 def faulty(faults: Iterable[Fault]) -> DocumentError:
-    """The error of a document with these faults: a line for each, in the order of their places, none twice."""
+    """The error of a document with these faults: one line for each, sorted by place, without duplicates."""
     return DocumentError("\n".join(dict.fromkeys(fault.sentence for fault in sorted(faults))))
 
 
@@ -68,7 +68,7 @@ def conflict(sentence: str, *keys: KeyPath) -> PydanticCustomError:
 
 
 def unknown_key(path: KeyPath, place: Place, allowed: Iterable[str]) -> Fault:
-    """A key that nobody knows, with the keys that may stand there."""
+    """The fault of an unknown key, with the keys that are allowed in its place."""
     known = list(allowed)
     close = difflib.get_close_matches(str(path[-1]).lower(), known, n=1)
     meant = f' (did you mean "{close[0]}"?)' if close else ""
@@ -76,7 +76,7 @@ def unknown_key(path: KeyPath, place: Place, allowed: Iterable[str]) -> Fault:
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """A key path as messages show it: `identities.0.htpasswd.path`."""
+    """A key path in the form of messages: `identities.0.htpasswd.path`."""
     return ".".join(map(str, path))
 
 
@@ -98,21 +98,21 @@ def _fault(detail: ErrorDetails, document: Document, model: type[BaseModel]) -> 
 
 
 def _how_to_write(detail: ErrorDetails, place: Place, model: type[BaseModel]) -> str:
-    """The line that was meant, where one value stands for a list or for keys; nothing where that can't be told."""
+    """How to write the line, if one value is given instead of a list or keys; empty if that is unknown."""
     value = detail["input"]
     if not isinstance(value, str):
         return ""
     wanted = _WANTED.get(detail["type"])
-    if wanted == _LIST or (detail["type"] == "value_error" and "a list wanted here" in str(detail["ctx"]["error"])):
+    if wanted == _LIST or (detail["type"] == "value_error" and "expected a list," in str(detail["ctx"]["error"])):
         listed = as_list(value, at(model, detail["loc"]))
         return f"; write {place}='{listed}'" if not place.line else f"; write {detail['loc'][-1]}: {listed}"
     if wanted == _KEYS and _GLUED.match(value):
-        return "; a key's colon needs a space behind it"
+        return "; a key's colon needs a space after it"
     return ""
 
 
 def as_list(value: str, annotation: object) -> str:
-    """The list that a text was meant for, as YAML: `["*"]`. What may be a secret is not shown."""
+    """The list that a text probably means, as YAML: `["*"]`. A possible secret is not shown."""
     if "Secret" in repr(annotation):
         return "[…]"
     items = [item.strip() for item in value.split(",")]
@@ -126,11 +126,11 @@ def _what_is_wrong(detail: ErrorDetails, model: type[BaseModel]) -> str:
         about = (field.description or "").partition("\n\n")[0].replace("\n", " ") if field else ""
         return f"missing, and it has no default. {about}".rstrip()
     if kind in ("literal_error", "enum"):
-        return f"not a value that is known here; allowed: {context['expected']}"
+        return f"unknown value; allowed: {context['expected']}"
     if kind == "value_error":
         return str(context["error"])
     if wanted := _WANTED.get(kind):
-        return f"{wanted} wanted here, not {_kind_of(detail['input'])}"
+        return f"expected {wanted}, not {_kind_of(detail['input'])}"
     return detail["msg"]
 
 

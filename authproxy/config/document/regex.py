@@ -1,8 +1,8 @@
-"""Regular expressions of a configuration: RE2's, which are Go's, and run in linear time whatever text they meet."""
+"""Regular expressions of a configuration: RE2's, which are Go's, and run in linear time on any text."""
 
 from typing import Annotated, Protocol, TypeAlias
 
-import re2  # type: ignore[import-untyped] # it has no annotations, and nobody has written them elsewhere
+import re2  # type: ignore[import-untyped] # it has no annotations, and there are no stubs for it
 from pydantic import AfterValidator
 
 
@@ -10,11 +10,11 @@ class Compiled(Protocol):
     """A compiled regular expression."""
 
     def search(self, text: str, /) -> object | None:
-        """Something true where the expression matches anywhere in the text."""
+        """Something true if the expression matches anywhere in the text."""
 
 
 def compile_pattern(text: str) -> Compiled:
-    """Compile. Raises ValueError with the reason where it is none."""
+    """Compile an expression. Raises ValueError with the reason if it is malformed."""
     options = re2.Options()
     options.log_errors = False  # they would go to standard error as well
     try:
@@ -22,7 +22,7 @@ def compile_pattern(text: str) -> Compiled:
     except re2.error as exc:
         (why,) = exc.args
         reason = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
-        raise ValueError(f"not a regular expression as RE2 and Go read them: {reason}") from None
+        raise ValueError(f"not a regular expression of RE2 and Go: {reason}") from None
     return compiled
 
 

@@ -1,7 +1,7 @@
-"""Text → typed values, and the annotated types with which a pydantic model takes them.
+"""Text → typed values, and the annotated types for them in pydantic models.
 
-One reader for each kind of value, whichever file it stands in. Every reader raises ValueError with a sentence that
-says what is allowed; it takes text only, or a value that has the type already.
+One parser for each kind of value, whichever file it is in. Every parser raises ValueError with a message that says what
+is allowed; an annotated type takes only text, or a value that already has the type.
 """
 
 import re
@@ -19,7 +19,7 @@ from pydantic import AfterValidator, PlainSerializer, PlainValidator
 Value = TypeVar("Value")
 Network: TypeAlias = IPv4Network | IPv6Network
 
-# YAML 1.1's words, https://yaml.org/type/bool.html, without the letters y and n that PyYAML leaves out too.
+# YAML 1.1's words, https://yaml.org/type/bool.html, without the letters y and n, which PyYAML lacks too.
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
@@ -28,7 +28,7 @@ _UNITS_IN_NANOSECONDS = {
     "ns": 1,
     "us": 1_000,
     "µs": 1_000,  # U+00B5, the micro sign
-    "μs": 1_000,  # U+03BC, the Greek letter: Go takes both
+    "μs": 1_000,  # U+03BC, the Greek letter: Go accepts both
     "ms": 1_000_000,
     "s": 1_000_000_000,
     "m": 60_000_000_000,
@@ -47,7 +47,7 @@ _MAX_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen: host and port. An empty host is every interface, port 0 one that the kernel chooses."""
+    """Where to listen: host and port. An empty host means every interface; port 0, one that the kernel chooses."""
 
     host: str
     port: int
@@ -85,7 +85,7 @@ def parse_duration(text: str) -> timedelta:
     if end == 0 or end != len(rest):
         raise ValueError(f"{_quoted(text)} is not a duration; allowed: numbers with units, such as 300ms, 5s or 1h30m")
     if nanoseconds > _MAX_NANOSECONDS:
-        raise ValueError(f"{_quoted(text)} is too long; a duration ends at 292 years")
+        raise ValueError(f"{_quoted(text)} is too long; allowed: at most 292 years")
     value = timedelta(microseconds=round(nanoseconds / 1_000))
     return -value if text.startswith("-") else value
 
@@ -106,7 +106,7 @@ def format_duration(value: timedelta) -> str:
 
 
 def parse_bytes(text: str) -> int:
-    """Read a number of bytes, `1048576`, `100MiB` or `1GB`."""
+    """Read a number of bytes: `1048576`, `100MiB` or `1GB`."""
     match = _BYTES.fullmatch(text)
     if match is None:
         raise ValueError(f"{_quoted(text)} is not a size; allowed: a whole number and a unit, such as 100MiB or 1GB")
@@ -124,7 +124,7 @@ def parse_address(text: str) -> Address:
 
 
 def parse_network(text: str) -> Network:
-    """Read an IP address or a network, `10.0.0.0/8`; an address is the network of itself alone."""
+    """Read an IP address or a network such as `10.0.0.0/8`; an address is a network of one address."""
     try:
         return ip_network(text)
     except ValueError as exc:
@@ -132,16 +132,16 @@ def parse_network(text: str) -> Network:
 
 
 def parse_url(text: str) -> str:
-    """Check an http or https URL: a host, no user, no query, no fragment. A slash at the end is dropped."""
+    """Check an http or https URL: a host, no user, no query, no fragment. Slashes at the end are dropped."""
     try:
         parts = urlsplit(text)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         sound, parts = False, urlsplit("")
     if not sound or not text.isascii() or not text.isprintable() or re.search(r"[\s?#\\]", text):
-        raise ValueError("not a URL that is usable here; allowed: http://host[:port][/path] or https://…")
+        raise ValueError("not a usable URL; allowed: http://host[:port][/path] or https://…")
     if "@" in parts.netloc:
-        raise ValueError("a URL with a user or password in it; give the host alone")
+        raise ValueError("a URL with a user or password in it; write only the host")
     return text.rstrip("/")
 
 
@@ -154,16 +154,16 @@ def parse_base_url(text: str) -> str:
 
 
 def read_as(kind: type | tuple[type, ...], parse: Callable[[str], Value], value: Any) -> Any:
-    """Text read with `parse`; a value of `kind` as it is. Raises ValueError for anything else."""
+    """Text read with `parse`; a value of `kind` unchanged. Raises ValueError for anything else."""
     if isinstance(value, str):
         return parse(value)
     if isinstance(value, kind):
         return value
-    raise ValueError("one value is wanted here, not keys, a list or nothing")
+    raise ValueError("expected one value, not keys, a list or nothing")
 
 
 def typed(kind: type | tuple[type, ...], parse: Callable[[str], Value]) -> PlainValidator:
-    """The pydantic validator that reads text with `parse` and leaves a value of `kind` as it is."""
+    """The pydantic validator that reads text with `parse` and leaves a value of `kind` unchanged."""
     return PlainValidator(partial(read_as, kind, parse))
 
 

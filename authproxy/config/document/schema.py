@@ -1,4 +1,4 @@
-"""What may stand at a key path, asked of a pydantic model: its sections, lists and free maps; and what does."""
+"""Looks up key paths in a pydantic model, with its sections, lists and free maps, and lists its values by key path."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,25 +12,25 @@ from authproxy.config.document.tree import KeyPath
 
 
 class Section(BaseModel):
-    """Keys that belong together. Frozen; a key that is not below is an error."""
+    """Keys that belong together. Frozen; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
-    """The model that an annotation stands for, or None: `Tls | None` is Tls."""
+    """The model in an annotation, or None: `Tls | None` is Tls."""
     bare = _bare(annotation)
     return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
 
 
 def below(annotation: Any, step: str | int) -> Any:
-    """The annotation of what stands below a key or an index, or None where nothing may."""
+    """The annotation of the value at a key or an index, or None if none is allowed."""
     bare = _bare(annotation)
     if section := section_of(bare):
         field = fields_of(section).get(str(step))
         return None if field is None else field.annotation
     arguments, origin = get_args(bare), get_origin(bare)
-    if origin in (Union, UnionType):  # of a list and keys, whichever has such a step
+    if origin in (Union, UnionType):  # of a list and keys, the one that has such a step
         return next(filter(None, (below(kind, step) for kind in arguments)), None)
     if isinstance(origin, type) and arguments:
         if issubclass(origin, Mapping) and isinstance(step, str):
@@ -41,19 +41,19 @@ def below(annotation: Any, step: str | int) -> Any:
 
 
 def is_scalar(annotation: Any) -> bool:
-    """Whether one value stands there, so far as the model knows: no section, list or map."""
+    """Whether the annotation is one value, as far as the model says: no section, list or map."""
     bare = _bare(annotation)
     kinds = get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,)
     return not any(section_of(kind) or isinstance(get_origin(_bare(kind)), type) for kind in kinds)
 
 
 def is_path(annotation: Any) -> bool:
-    """Whether the path of a file or folder stands there, and nothing else may."""
+    """Whether the annotation is the path of a file or folder, and nothing else."""
     return _bare(annotation) is Path
 
 
 def at(model: type[BaseModel], path: Sequence[str | int]) -> Any:
-    """The annotation at a key path, or None where the model has no such path."""
+    """The annotation at a key path, or None if the model has no such path."""
     annotation: Any = model
     for step in path:
         annotation = below(annotation, step)
@@ -63,20 +63,20 @@ def at(model: type[BaseModel], path: Sequence[str | int]) -> Any:
 
 
 def field_at(model: type[BaseModel], path: Sequence[str | int]) -> FieldInfo | None:
-    """The field at a key path, or None where there is none or the path ends in a list or a free map."""
+    """The field at a key path, or None if there is none, or the path ends in a list or a free map."""
     section = section_of(at(model, path[:-1])) if path else None
     return fields_of(section).get(str(path[-1])) if section else None
 
 
 def fields_of(section: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields of a section by the key that a file uses for them: the alias where a name is Python's own word."""
+    """The fields of a section by their keys in a file: a field whose key is a Python keyword has an alias."""
     return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Every value of a validated model with its key path; an empty section, list or map counts as one.
 
-    Optional sections that are not there are left out, so that what is left describes the same model.
+    Absent optional sections are left out, so that the result describes the same model.
     """
     children: list[tuple[str | int, Any]]
     match value:
@@ -100,7 +100,7 @@ def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
 
 
 def _bare(annotation: Any) -> Any:
-    """Without `Annotated` and without `| None`; a union of several kinds stays one."""
+    """The annotation without `Annotated` and `| None`; a union of several kinds is unchanged."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) in (Union, UnionType):

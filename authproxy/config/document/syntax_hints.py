@@ -1,7 +1,7 @@
-"""The usual slips in YAML: the line on which the parser gave up, and how to write that line instead.
+"""The usual mistakes in YAML: the line where the parser stopped, and how to write that line instead.
 
 The parser knows what it expected next; the author of the file wants to know what to write. Values are shown, except for
-keys that may hold a secret. Where no rule here fits, the parser's own message stays.
+keys that may have a secret. If no rule matches, the parser's own message is used.
 """
 
 import re
@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 
 import yaml
 
-# A key, its value, and a comment behind it; in front of the key spaces, and the dashes of lists.
+# A key, its value, and a comment after it; before the key, spaces and the dashes of lists.
 _ENTRY = re.compile(r"(?P<key>[\w./*-]+|\"[^\"]*\"|'[^']*'):\s+(?P<value>\S.*?)\s*(?:\s#.*)?$")
 _SECRET = re.compile(r"secret|password|token|auth|key|credential", re.IGNORECASE)
-_GLUED = re.compile(r"[\w.-]+:[^\s:/\\][^\s]*\s*$")  # `key:value`, and no URL
+_GLUED = re.compile(r"[\w.-]+:[^\s:/\\][^\s]*\s*$")  # `key:value`, but not a URL
 _MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
-# In a list or map on one line: what begins with a sign, or goes on behind a brace.
+# In a list or map on one line: an element that begins with a special character, or continues after a brace.
 _ELEMENT = re.compile(r"[\[,:{]\s*([@`%*&!][^\],}]*|\{[^\],}]*\}[^\s\],}][^\],}]*)")
 _HIDDEN = "…"
-# Longest line, in characters, that is looked at.
+# The longest part of a line, in characters, that is examined.
 _MAX_LINE = 1000
 _SHOWN_LENGTH = 80
 
@@ -25,7 +25,7 @@ Rule = Callable[[str, list[str], int, yaml.MarkedYAMLError], str | None]
 
 
 def explain_slip(text: str, error: yaml.MarkedYAMLError) -> str | None:
-    """What is wrong on the line of a parser's error, and how to write it; None for what no rule knows."""
+    """What is wrong on the line of a parser's error, and how to write it; None if no rule matches."""
     mark = error.problem_mark or error.context_mark
     lines = [line[:_MAX_LINE] for line in text.splitlines()]
     if mark is None or not lines:
@@ -43,14 +43,14 @@ def _explained(problem: str, lines: list[str], number: int, error: yaml.MarkedYA
 def _marker(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLError) -> str | None:
     del problem, error
     if any(line.startswith(_MARKERS) for line in lines[max(number - 1, 0) : number + 1]):
-        return "a mark of a merge that nobody finished; keep one side of it"
+        return "a conflict marker of an unfinished merge; keep one side of it"
     return None
 
 
 def _template(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLError) -> str | None:
     del problem, error
     if "{{" in lines[number] or "{%" in lines[number]:
-        return "a template, {{ … }} or {% … %}, that was not filled in; give the file that comes of it"
+        return "a template, {{ … }} or {% … %}, that was not filled in; use the rendered file"
     return None
 
 
@@ -66,7 +66,7 @@ def _blank(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLEr
 
 def _document(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLError) -> str | None:
     del lines, number, error
-    return "--- begins a second document here; keep one to a file" if "another document" in problem else None
+    return "--- begins a second document here; keep one per file" if "another document" in problem else None
 
 
 def _quotes(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLError) -> str | None:
@@ -75,12 +75,12 @@ def _quotes(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLE
     entry = _ENTRY.search(lines[number])
     if "escape character" in problem:
         key, value = (entry["key"], entry["value"].strip('"')) if entry else ("key", _HIDDEN)
-        told = _shown(key, value, quote="'")
-        return f"in double quotes a backslash begins an escape; write single ones: {key}: {told}"
+        shown = _shown(key, value, quote="'")
+        return f"in double quotes a backslash begins an escape; use single quotes: {key}: {shown}"
     if entry and entry["value"][0] in "\"'" and "<scalar>" in problem:
         quote = entry["value"][0]
         other = "'" if quote == '"' else '"'
-        return f"text behind the closing {quote}; put the whole value in quotes, in {other} where it has a {quote}"
+        return f"text after the closing {quote}; put the whole value in quotes, in {other} if it has a {quote}"
     return None
 
 
@@ -96,12 +96,12 @@ def _list_without_end(problem: str, lines: list[str], number: int, error: yaml.M
 def _alias(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLError) -> str | None:
     del lines, number, error
     if "undefined alias" in problem:
-        return "an alias of which no &anchor of this name stands before it; a text that begins with * needs quotes"
+        return "an alias without an &anchor of this name before it; a text that begins with * needs quotes"
     return None
 
 
 def _special_start(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLError) -> str | None:
-    """A value that begins with a sign of YAML's own."""
+    """A value that begins with a special character of YAML."""
     del problem, error
     entry = _ENTRY.search(lines[number])
     if entry is None:
@@ -121,7 +121,7 @@ def _in_quotes(key: str, value: str) -> str:
 
 
 def _colons(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLError) -> str | None:
-    """A colon that YAML takes for the end of a key, or does not."""
+    """A colon that ends a key by mistake, or fails to end one."""
     del error
     if "mapping values are not allowed" not in problem:
         return None
@@ -131,20 +131,20 @@ def _colons(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLE
     entry = _ENTRY.search(lines[number])
     if entry and re.search(r":(\s|$)", entry["value"]) and entry["value"][0] not in "\"'":
         value = entry["value"]
-        return f"a colon with a space behind it ends a key; write {entry['key']}: {_shown(entry['key'], value)}"
+        return f"a colon with a space after it ends a key; write {entry['key']}: {_shown(entry['key'], value)}"
     if before >= 0 and _GLUED.search(lines[before]):
         key, _, value = lines[before].strip().partition(":")
-        return f"line {before + 1}: a key's colon needs a space behind it; write {key}: {_shown(key, value, quote='')}"
+        return f"line {before + 1}: a key's colon needs a space after it; write {key}: {_shown(key, value, quote='')}"
     if before >= 0 and (parent := _ENTRY.search(lines[before])) and _indent(lines[number]) > _indent(lines[before]):
         return (
-            f"{parent['key']} has a value in line {before + 1} already, so no keys can stand below it; leave the value"
-            f" out, or indent this line as line {before + 1}"
+            f"{parent['key']} already has a value in line {before + 1}, so it can't have keys below it; remove the"
+            f" value, or indent this line like line {before + 1}"
         )
     return None
 
 
 def _indentation(problem: str, lines: list[str], number: int, error: yaml.MarkedYAMLError) -> str | None:
-    """A line that begins in a column where nothing of its block does."""
+    """A line that begins in a column in which no line of its block begins."""
     del error
     if "<block end>" not in problem:
         return None
@@ -156,14 +156,14 @@ def _indentation(problem: str, lines: list[str], number: int, error: yaml.Marked
             continue
         dash = re.match(r"(\s*)((?:-\s+)+)\S", line)
         if dash and column <= len(dash[1]):
-            return f"a list begins in line {before + 1} or before, and no key can stand beside its entries"
+            return f"a list begins in line {before + 1} or before, and no key can be beside its entries"
         begins = len(dash[1]) + len(dash[2]) if dash else _indent(line)
         if begins != column:
-            wanted.setdefault(begins, f"by {begins} as line {before + 1}")
+            wanted.setdefault(begins, f"by {begins} like line {before + 1}")
         if dash or begins < column:
             break
     ways = ", or ".join(list(wanted.values())[:2])
-    return f"indented by {column}, as no line that it could belong to is; indent it {ways}" if ways else None
+    return f"indented by {column}, unlike every line that it could belong to; indent it {ways}" if ways else None
 
 
 def _indent(line: str) -> int:
@@ -183,7 +183,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"
 
 
-_RULES: tuple[Rule, ...] = (  # the first that recognizes the slip explains it
+_RULES: tuple[Rule, ...] = (  # the first that matches explains the mistake
     _marker,
     _template,
     _document,

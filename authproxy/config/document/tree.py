@@ -1,8 +1,8 @@
 """YAML as the operator wrote it: every scalar is text, every key and value knows its line.
 
-YAML 1.1 would make `no` a boolean and `5000:30` a number before anybody could say what was meant. Here a scalar stays
-text (null and the empty scalar are None) and the model that takes it says what it is. Keys may stand once only;
-anchors, aliases and merge keys (`<<`) work, but an alias cannot blow a small file up.
+YAML 1.1 would make `no` a boolean and `5000:30` a number whatever the key needs. Here a scalar stays text (null and the
+empty scalar are None), and the model decides its type. A duplicate key is an error; anchors, aliases and merge keys
+(`<<`) work, but aliases can't make a small file huge.
 
     Document ── root: Node
     Node ─┬─ MapNode    keys in their order, each with its own place
@@ -24,25 +24,25 @@ from authproxy.files.text import FileIsUtf16, read_content
 Plain: TypeAlias = "dict[str, Plain] | list[Plain] | str | None"
 KeyPath: TypeAlias = tuple[str | int, ...]
 
-# Nodes that aliases may add to what the text itself spells out. An honest file adds a few dozen.
+# How many nodes aliases may add to those that the text itself has. A usual file adds a few dozen.
 MAX_ALIASED_NODES = 10_000
 
 _TAG = "tag:yaml.org,2002:"
 _KNOWN_TAGS = frozenset(
     _TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge", "map", "seq")
 )
-_TEXTS = (_TAG + "str", _TAG + "timestamp")  # a date stays text where nobody asked for a date
+_TEXTS = (_TAG + "str", _TAG + "timestamp")  # a date stays text, unless the model asks for a date
 
 
 class DocumentError(StartError):
-    """A file that cannot be read as what it should be: one line for each fault, `file:line: what is wrong; the fix`."""
+    """A file that cannot be read or has faults: one line for each fault, `file:line: what is wrong; the fix`."""
 
 
 class Place(NamedTuple):
     """Where something was written: `config.yml:12`, or a source without lines such as `REGISTRY_HTTP_ADDR`."""
 
     name: str
-    line: int = 0  # from 1; 0 where the source has no lines
+    line: int = 0  # from 1; 0 if the source has no lines
 
     def __str__(self) -> str:
         return f"{self.name}:{self.line}" if self.line else self.name
@@ -50,11 +50,11 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextNode:
-    """A scalar, untyped. None is what YAML calls null: an empty value, `null` or `~`, unquoted."""
+    """A scalar, untyped. None is YAML's null: an empty value, `null` or `~`, unquoted."""
 
     text: str | None
     place: Place
-    # Whether YAML 1.1 takes it for text too, quoted or by what it is: for those who ask what another program reads.
+    # Whether it is text in YAML 1.1 too, for code that needs to know how another program reads the file.
     is_text: bool = field(default=True, compare=False)
 
 
@@ -67,7 +67,7 @@ class ListNode:
 
 
 class Entry(NamedTuple):
-    """One key's value, and where the key stands."""
+    """One key's value, and the place of the key."""
 
     value: "Node"
     place: Place
@@ -75,7 +75,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MapNode:
-    """A mapping from text; its order is that of the file."""
+    """A mapping with text keys, in the order of the file."""
 
     entries: Mapping[str, Entry]
     place: Place
@@ -86,13 +86,13 @@ Node: TypeAlias = MapNode | ListNode | TextNode
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One parsed file, or what several sources were merged into."""
+    """One parsed file, or the merge of several sources."""
 
     name: str
     root: Node
 
     def to_plain(self) -> Plain:
-        """Nested dictionaries and lists of text and None: what a pydantic model validates."""
+        """Nested dictionaries and lists of text and None, for a pydantic model to validate."""
         return to_plain(self.root)
 
     def find(self, path: KeyPath) -> Node | None:
@@ -106,7 +106,7 @@ class Document:
         return node
 
     def place_of(self, path: KeyPath) -> Place:
-        """Where the key at `path` is written; for a path that is not there, its nearest parent."""
+        """Where the key at `path` is written; if there is none, its nearest parent."""
         node, place = self.root, self.root.place
         for step in path:
             child = _step(node, step)
@@ -116,12 +116,12 @@ class Document:
         return place
 
     def line_of(self, path: KeyPath) -> int:
-        """The line, from 1, of the key at `path` or of its nearest parent; 0 where the source has no lines."""
+        """The line, from 1, of the key at `path` or of its nearest parent; 0 if the source has no lines."""
         return self.place_of(path).line
 
 
 def read_document(path: Path) -> Document:
-    """Read and parse a UTF-8 file. Raises DocumentError, also where the file cannot be read."""
+    """Read and parse a UTF-8 file. Raises DocumentError, also if the file cannot be read."""
     return parse_document(read_text(path), str(path))
 
 
@@ -139,7 +139,7 @@ def read_text(path: Path) -> str:
 
 
 def parse_document(text: str, name: str) -> Document:
-    """Parse one YAML document; `name` stands for the file in places and errors. Raises DocumentError.
+    """Parse one YAML document; `name` is the name of the file in places and errors. Raises DocumentError.
 
     An empty text is a document whose root is None.
     """
@@ -182,7 +182,7 @@ def _step(node: Node, step: str | int) -> Entry | None:
 
 @dataclass(slots=True)
 class _Converter:
-    """PyYAML's nodes → ours, counting, so that aliases of aliases end in an error and not in all the memory."""
+    """PyYAML's nodes → ours. Counts them, so that aliases of aliases end in an error before they fill the memory."""
 
     name: str
     budget: int  # nodes that may still be made
@@ -194,11 +194,10 @@ class _Converter:
         if self.budget < 0:
             raise DocumentError(f"{place}: aliases make the file too large; write the values out")
         if id(node) in self.open:
-            raise DocumentError(f"{place}: an alias to what it is itself part of; write the value out")
+            raise DocumentError(f"{place}: an alias to a value that contains it; write the value out")
         if node.tag not in _KNOWN_TAGS:
             raise DocumentError(
-                f"{place}: the tag {node.tag} is not known here; remove it, or write a value that begins with ! in"
-                " quotes"
+                f"{place}: unknown tag {node.tag}; remove it, or write a value that begins with ! in quotes"
             )
         self.open.add(id(node))
         try:
@@ -229,14 +228,13 @@ class _Converter:
                 )
             if earlier := entries.get(key_node.value):
                 raise DocumentError(
-                    f"{place}: {key_node.value}: this key stands here a second time, the first is in line"
-                    f" {earlier.place.line}; keep one"
+                    f"{place}: {key_node.value}: duplicate key, the first is in line {earlier.place.line}; keep one"
                 )
             entries[key_node.value] = Entry(self.convert(value_node), place)
         return entries | {key: entry for key, entry in merged.items() if key not in entries}
 
     def _merged(self, node: yaml.Node) -> dict[str, Entry]:
-        """What `<<` brings: a mapping, or several of which the first wins (YAML 1.1, "Merge Key")."""
+        """The entries of `<<`: a mapping, or several of which the first wins (YAML 1.1, "Merge Key")."""
         converted = self.convert(node)
         sources = converted.items if isinstance(converted, ListNode) else (converted,)
         found: dict[str, Entry] = {}

@@ -1,4 +1,4 @@
-"""`audit`: where the chained log of decisions goes; a section of our own."""
+"""`audit`: the destinations of the chained log of decisions. All of it is ours."""
 
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeAlias
@@ -25,48 +25,48 @@ SyslogAddress: TypeAlias = Annotated[Address | Path, PlainValidator(_read_target
 
 
 class AuditFile(Section):
-    """A file for the lines, of mode 0600, rotated by size.
+    """A file for the lines, with mode 0600, rotated by size.
 
-    With several workers the second writes `audit-2.log` beside `audit.log`, and so on.
+    With several workers, the second one writes `audit-2.log` beside `audit.log`, and so on.
     """
 
     path: Path
-    """The file, `/var/log/authproxy/audit.log`. Its folder must be there."""
+    """The file, such as `/var/log/authproxy/audit.log`. Its folder must exist."""
 
     maxsize: ByteCount = 100 * MIB
     """The size at which the file becomes `audit.log.1` and a new one begins. Default `100MiB`."""
 
     keep: Count = 10
-    """How many of those older files are kept, of each worker. Default 10."""
+    """How many of those older files each worker keeps. Default 10."""
 
 
 class AuditSyslog(Section):
-    """A syslog daemon that is sent the lines, one a datagram as RFC 5424 has it."""
+    """A syslog daemon that receives the lines, one per datagram, by RFC 5424."""
 
     address: SyslogAddress = Path("/dev/log")
-    """The path of a Unix socket, or `host:port` for UDP. Default `/dev/log`. Over UDP a line may get lost unseen."""
+    """The path of a Unix socket, or `host:port` for UDP. Default `/dev/log`. Over UDP a line may get lost unnoticed."""
 
 
 class AuditWebhook(Section):
-    """An HTTP server that is sent the lines in batches, by POST, as `application/x-ndjson`."""
+    """An HTTP server that receives the lines in batches, by POST, as `application/x-ndjson`."""
 
     url: Url
-    """The URL that is posted to. An answer other than 2xx is tried again, except for 400, 413 and 422."""
+    """The URL to post to. After a response other than 2xx the batch is sent again, except for 400, 413 and 422."""
 
     headers: SecretHeaders = Field(default_factory=dict)
     """Headers to send, each with the list of its values. Default: none. They are never shown."""
 
 
 class Audit(Section):
-    """A log of every token that is issued and of all that is refused, one JSON line each, chained by hash.
+    """A log of every issued token and every refusal, one JSON line each, chained by hash.
 
-    One or several of the keys below; each has a chain of its own. Default: none is kept.
+    One or several of the keys below; each has a chain of its own. Default: no such log.
     """
 
     file: AuditFile | None = None
 
     stdout: Boolean = False
-    """Whether the lines go to standard output, beside what the start says there. Default `false`."""
+    """Whether the lines go to standard output, beside the messages of the start. Default `false`."""
 
     syslog: AuditSyslog | None = None
 
@@ -75,5 +75,5 @@ class Audit(Section):
     @model_validator(mode="after")
     def _goes_somewhere(self) -> Self:
         if not (self.file or self.stdout or self.syslog or self.webhook):
-            raise conflict("nothing says where the lines go; write file: {path: …}, stdout, syslog or webhook", ())
+            raise conflict("no destination is set; write file: {path: …}, stdout, syslog or webhook", ())
         return self

@@ -1,4 +1,4 @@
-"""`http.cors`: which web pages of other sites may ask this registry. All of it is ours."""
+"""`http.cors`: which web pages of other sites may send requests. All of it is ours."""
 
 import re
 from datetime import timedelta
@@ -13,7 +13,7 @@ from authproxy.config.sections.headers import HeaderName
 
 ANY = "*"
 
-# What clients of a registry send beside what every page may send, and what they have to see of the answers.
+# Headers that a registry's clients send in addition to those that every page may send, and response headers they need.
 SENT = (
     "Accept",
     "Authorization",
@@ -58,14 +58,14 @@ Origin = Annotated[str, AfterValidator(_as_browsers_write_it)]
 
 
 class Cors(Section):
-    """Which web pages of other sites may ask here (CORS).
+    """Which web pages of other sites may send requests here (CORS).
 
-    What a browser asks beforehand, the preflight, is answered before anybody is asked who they are. Without this
-    section nothing is said about CORS; with it what an upstream says about it is dropped.
+    A browser's preflight request is answered without authentication. Without this section we send no CORS headers; with
+    it, those of an upstream are dropped.
     """
 
     origins: tuple[Origin, ...]
-    """The sites whose pages may ask: `[https://ui.example, "http://localhost:3000"]`, or `["*"]` for every page."""
+    """The sites whose pages are allowed: `[https://ui.example, "http://localhost:3000"]`, or `["*"]` for every page."""
 
     methods: tuple[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"], ...] = (
         "GET",
@@ -75,26 +75,26 @@ class Cors(Section):
         "PATCH",
         "DELETE",
     )
-    """The methods that pages may use. Default: all that a registry has."""
+    """The methods that pages may use. Default: all methods of a registry."""
 
     headers: tuple[HeaderName, ...] = SENT
-    """The headers that pages may send. Default: those that clients of a registry send, `Authorization` among them."""
+    """The headers that pages may send. Default: those that a registry's clients send, including `Authorization`."""
 
     exposed: tuple[HeaderName, ...] = SEEN
-    """The headers of answers that pages may read. Default: those that clients of a registry need, such as
+    """The response headers that pages may read. Default: those that a registry's clients need, such as
     `Docker-Content-Digest`, `Link`, `Location` and `WWW-Authenticate`."""
 
     maxage: NonNegativeDuration = timedelta(minutes=10)
-    """For how long a browser need not ask again beforehand. Default `10m`; `0s`: it always asks."""
+    """How long a browser may cache the answer to a preflight. Default `10m`; `0s`: not at all."""
 
     credentials: Boolean = False
-    """Whether browsers may send cookies and passwords that they hold by themselves. Default `false`, which does for
-    pages that send a token of theirs. Not together with `*`: every page could act for the user who is logged in."""
+    """Whether browsers may send cookies and passwords that they store. Default `false`, which is enough for pages that
+    send a token of their own. Not together with `*`: every page could act for the logged-in user."""
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:
         if not self.origins:
-            raise conflict("no page may ask; name the sites of those that may, or remove http.cors", ("origins",))
+            raise conflict("no page is allowed; name the sites of those that are, or remove http.cors", ("origins",))
         if self.credentials and ANY in self.origins:
-            raise conflict("not with every page; name the sites, or write credentials: false", ("credentials",))
+            raise conflict("not together with *; name the sites, or write credentials: false", ("credentials",))
         return self

@@ -18,7 +18,7 @@ def _checked(headers: Mapping[str, tuple[Value, ...]]) -> Mapping[str, tuple[Val
     for name, values in headers.items():
         _checked_name(name)
         if not all(_VALUE.fullmatch(_text(value)) for value in values):
-            raise ValueError(f"a value of {name} has characters that no header may hold")
+            raise ValueError(f"a value of {name} has characters that are not allowed in a header")
     return headers
 
 
@@ -38,7 +38,7 @@ Values: TypeAlias = tuple[str, ...]
 
 
 def _read_entry(value: Any) -> Values | dict[str, Values]:
-    """The values of a header, or what stands below a path."""
+    """The values of a header, or the headers below a path."""
     if isinstance(value, dict):
         return {str(name): _read_values(values) for name, values in value.items()}
     return _read_values(value)
@@ -46,7 +46,7 @@ def _read_entry(value: Any) -> Values | dict[str, Values]:
 
 def _read_values(value: Any) -> Values:
     if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
-        raise ValueError("a list wanted here, such as [nosniff]")
+        raise ValueError("expected a list, such as [nosniff]")
     return tuple(value)
 
 
@@ -57,18 +57,18 @@ def _checked_by_path(entries: dict[str, Values | dict[str, Values]]) -> dict[str
                 raise ValueError(f"{key} has headers below it, so it must be a path; write /{key}")
             _checked({key: entry})
         elif _PATH.fullmatch(key) is None:
-            raise ValueError(f"{key!r} is not a path; allowed: a path as it is asked for, without query and escapes")
+            raise ValueError(f"{key!r} is not a path; allowed: a path as in a request, without query and escapes")
         elif not isinstance(entry, dict):
-            raise ValueError(f"{key} is a path; write the headers of its answers below it")
+            raise ValueError(f"{key} is a path; write the headers of its responses below it")
         else:
             _checked(entry)
     return entries
 
 
-# Headers by their names, and below a path the headers of its answers.
+# Headers by their names, and below a path the headers of its responses.
 HeadersByPath: TypeAlias = Annotated[
     dict[str, Annotated[Values | dict[str, Values], PlainValidator(_read_entry)]], AfterValidator(_checked_by_path)
 ]
 
-# For headers that we send elsewhere: they may hold credentials.
+# For headers that we send to other servers: they may have credentials.
 SecretHeaders: TypeAlias = Annotated[dict[str, tuple[SecretStr, ...]], AfterValidator(_checked)]

@@ -1,6 +1,6 @@
-"""`health`: what is checked while the registry runs, CNCF Distribution's section.
+"""`health`: checks while the registry runs, CNCF Distribution's section.
 
-While a check fails every request is answered 503, and `/debug/health` on the debug port says why.
+While a check fails, every request gets a 503, and `/debug/health` on the debug port gives the reason.
 """
 
 from datetime import timedelta
@@ -34,52 +34,52 @@ Period = Annotated[Duration, AfterValidator(_positive)]
 
 
 class StorageCheck(Section):
-    """Looking whether the storage answers."""
+    """A check that the storage answers."""
 
     enabled: Boolean = False
-    """Whether it is looked at. Default `false`."""
+    """Whether it is checked. Default `false`."""
 
     interval: Period = TEN_SECONDS
-    """How long to wait between two looks. Default `10s`."""
+    """The time between two checks. Default `10s`."""
 
     threshold: Count = 1
     """How many failures in a row make it unhealthy. Default 1."""
 
 
 class FileCheck(Section):
-    """Unhealthy while a file exists: a switch by which a node is taken out of service."""
+    """Unhealthy while a file exists: a switch to take a node out of service."""
 
     file: Path
-    """The file that must not be there: `/run/authproxy/out-of-service`."""
+    """The file that must not exist: `/run/authproxy/out-of-service`."""
 
     interval: Period = TEN_SECONDS
-    """How long to wait between two looks. Default `10s`."""
+    """The time between two checks. Default `10s`."""
 
 
 class HttpCheck(Section):
-    """Unhealthy while a server does not answer `HEAD` as it should."""
+    """Unhealthy while a server does not answer `HEAD` with the expected status."""
 
     uri: Uri
-    """The URL that is asked, a query included: `http://token.internal/ready?now`."""
+    """The URL of the request, query included: `http://token.internal/ready?now`."""
 
     headers: SecretHeaders = Field(default_factory=dict)
     """Headers to send, each with the list of its values. Default: none. They are never shown."""
 
     statuscode: Integer = 200
-    """The status that the answer should have. Default 200."""
+    """The expected status. Default 200."""
 
     timeout: Period = TEN_SECONDS
-    """How long an answer may take. Default `10s`."""
+    """How long the response may take. Default `10s`."""
 
     interval: Period = TEN_SECONDS
-    """How long to wait between two questions. Default `10s`."""
+    """The time between two checks. Default `10s`."""
 
     threshold: Count = 1
     """How many failures in a row make it unhealthy. Default 1."""
 
 
 class TcpCheck(Section):
-    """Unhealthy while nobody takes a connection."""
+    """Unhealthy while an address does not accept connections."""
 
     addr: ListenAddress
     """The address to connect to: `host:port`."""
@@ -88,22 +88,22 @@ class TcpCheck(Section):
     """How long a connection may take. Default `10s`."""
 
     interval: Period = TEN_SECONDS
-    """How long to wait between two connections. Default `10s`."""
+    """The time between two checks. Default `10s`."""
 
     threshold: Count = 1
     """How many failures in a row make it unhealthy. Default 1."""
 
 
 class Health(Section):
-    """What is checked while the registry runs. While a check fails every request to the registry is answered 503."""
+    """Checks while the registry runs. While one fails, every request to the registry gets a 503."""
 
     storagedriver: StorageCheck = StorageCheck()
 
     file: tuple[FileCheck, ...] = ()
-    """Files that must not be there. Default: none."""
+    """Files that must not exist. Default: none."""
 
     http: tuple[HttpCheck, ...] = ()
     """Servers that must answer. Default: none."""
 
     tcp: tuple[TcpCheck, ...] = ()
-    """Addresses that must take connections. Default: none."""
+    """Addresses that must accept connections. Default: none."""

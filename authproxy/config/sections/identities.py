@@ -1,4 +1,4 @@
-"""`identities`: where users come from. All of it is ours."""
+"""`identities`: the sources of users. All of it is ours."""
 
 from pathlib import Path
 from typing import Self
@@ -17,7 +17,7 @@ class HtpasswdSource(Section):
 
 
 class UsersSource(Section):
-    """Groups of users, and who is disabled."""
+    """Groups of users, disabled and expired users, robots, and passwords."""
 
     path: Path
     """The users file (YAML). A change is in force within two seconds."""

@@ -1,4 +1,4 @@
-"""`limits`: how much is taken from anybody. All of it is ours."""
+"""`limits`: limits on every request. All of it is ours."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 from authproxy.config.document.scalars import ByteCount
 from authproxy.config.document.schema import Section
 
-# Below this the requests of clients with an ordinary token are refused; above it the memory of a connection is large.
+# Below the first, requests with an ordinary token would be refused; above the second, a connection takes much memory.
 LEAST_HEAD_BYTES, MOST_HEAD_BYTES = 8 * 1024, 1024 * 1024
 
 
@@ -18,9 +18,9 @@ def _holds_a_token(value: int) -> int:
 
 
 class Limits(Section):
-    """How much is taken from anybody. Blobs have no limit."""
+    """Limits on every request. Blobs have no limit."""
 
     requesthead: Annotated[ByteCount, AfterValidator(_holds_a_token)] = 64 * 1024
-    """The address and the headers of a request together: `32KiB`. Default `64KiB`, which holds a token with hundreds of
-    scopes; from `8KiB` to `1MiB`. What is longer is answered 414 or 431. Proxies in front have limits of their own,
-    often 8 KiB."""
+    """The size of URL and headers of a request together: `32KiB`. Default `64KiB`, enough for a token with hundreds of
+    scopes; from `8KiB` to `1MiB`. Longer ones get a 414 or 431. Proxies in front have limits of their own, often
+    8 KiB."""

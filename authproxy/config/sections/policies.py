@@ -16,19 +16,19 @@ class Policies(Section):
     """Who may do what. Needs `token` or `auth.htpasswd`."""
 
     path: Path
-    """A policy file, or a folder of which every `*.yaml` is one. A change is in force within two seconds."""
+    """A policy file, or a folder in which every `*.yaml` is one. A change is in force within two seconds."""
 
 
-# Sections without effect unless callers are asked who they are.
+# Sections without effect unless callers are identified.
 NEED_KNOWN_CALLERS = ("identities", "policies", "audit")
-# Sections about users of ours: without effect where another token server knows the users.
+# Sections about our own users: without effect if another token server has the users.
 NEED_OWN_USERS = ("identities", "policies")
 
 
 def check_known_callers(settings: "Settings") -> None:
-    """What is about callers needs a mode in which they are known here."""
+    """Sections about callers need a mode in which callers are identified here."""
     if settings.mode in (Mode.OPEN, Mode.SILLY) and (unused := _present(settings, NEED_KNOWN_CALLERS)):
-        raise conflict("without token or auth.htpasswd nobody is asked who they are; add one of them", *unused)
+        raise conflict("without token or auth.htpasswd no caller is identified; add one of them", *unused)
     if settings.mode is Mode.VERIFY and (unused := _present(settings, NEED_OWN_USERS)):
         raise conflict("auth.token leaves users and their rights to another token server; remove this", *unused)
 

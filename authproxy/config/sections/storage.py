@@ -1,4 +1,4 @@
-"""`storage`: where content lies, CNCF Distribution's section."""
+"""`storage`: where content is kept, CNCF Distribution's section."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 StorageKind = Literal["filesystem", "inmemory"]
 STORAGE_KINDS: tuple[StorageKind, ...] = get_args(StorageKind)
-# Drivers whose content only one process sees, and only while it runs.
+# Drivers whose content only one process has, and only while it runs.
 LOCAL_TO_A_PROCESS: tuple[StorageKind, ...] = ("inmemory",)
 
-# A shorter interval would do nothing but look.
+# With a shorter interval the server would do nothing but check.
 MIN_INTERVAL = timedelta(seconds=1)
 
 
@@ -35,23 +35,23 @@ class Filesystem(Section):
     """The folder above `docker/registry/v2`. Default `/var/lib/registry`."""
 
     maxthreads: Count = 16
-    """How many reads, writes and digests run at once in a process. Default 16. Those for which the disk need not be
-    waited for take none of them."""
+    """How many reads, writes and digests run at once in a process. Default 16. Those that need not wait for the disk do
+    not count."""
 
 
 class InMemory(Section):
-    """Content in the memory of the process: all is gone when it ends. For tests; not with more than one worker."""
+    """Content in the memory of the process: it is lost when the process ends. For tests; only with one worker."""
 
 
 class Delete(Section):
     """Whether content may be deleted."""
 
     enabled: Boolean = False
-    """Whether manifests, tags and blobs may be deleted through the API. Default `false`: such a request is 405."""
+    """Whether manifests, tags and blobs may be deleted through the API. Default `false`: such a request gets a 405."""
 
 
 class UploadPurging(Section):
-    """Removing uploads that were given up."""
+    """Removal of abandoned uploads."""
 
     enabled: Boolean = True
     """Whether they are removed. Default `true`; not while `readonly` is on."""
@@ -60,21 +60,21 @@ class UploadPurging(Section):
     """How long ago an upload must have begun. Default `168h`."""
 
     interval: Annotated[Duration, AfterValidator(_long_enough)] = timedelta(hours=24)
-    """How long to wait between two looks. Default `24h`."""
+    """The time between two runs. Default `24h`."""
 
     dryrun: Boolean = False
-    """Whether what would be removed is only logged. Default `false`."""
+    """Whether uploads are only logged and not removed. Default `false`."""
 
 
 class ReadOnly(Section):
     """Maintenance without writes."""
 
     enabled: Boolean = False
-    """Whether every write is refused with 405, while pulls go on. Default `false`."""
+    """Whether every write gets a 405; pulls still work. Default `false`."""
 
 
 class StorageMaintenance(Section):
-    """Looking after the storage."""
+    """Maintenance of the storage."""
 
     uploadpurging: UploadPurging = UploadPurging()
 
@@ -82,7 +82,7 @@ class StorageMaintenance(Section):
 
 
 class Storage(Section):
-    """Where content lies: `filesystem` or `inmemory`. Needed where our own registry serves.
+    """Where content is kept: `filesystem` or `inmemory`. Needed if our own registry serves.
 
     With `upstream`, or `upstreams` without `backend: core`, it is not used.
     """
@@ -97,19 +97,19 @@ class Storage(Section):
 
     @property
     def kind(self) -> StorageKind | None:
-        """The driver that is named; None if none is."""
+        """The configured driver, if any."""
         return next((kind for kind in STORAGE_KINDS if getattr(self, kind) is not None), None)
 
     @property
     def folders(self) -> dict[str, Path]:
-        """The folders of this machine that the content is in, by the key that names each; a bucket has none."""
+        """The folders of the content on this machine, by the key that names each; empty for `inmemory`."""
         if self.filesystem is None:
             return {}
         return {"storage.filesystem.rootdirectory": self.filesystem.rootdirectory}
 
     @property
     def outlives_the_process(self) -> bool:
-        """Whether content is still there when the server starts again, and is the same for all its workers."""
+        """Whether content survives a restart of the server, and is the same for all its workers."""
         return self.kind not in LOCAL_TO_A_PROCESS
 
     @model_validator(mode="after")
@@ -129,7 +129,7 @@ def check_storage(settings: "Settings") -> None:
         core = next(place for place, entry in enumerate(settings.upstreams) if entry.backend)
         raise conflict("the core keeps its content in storage; write that section", ("upstreams", core, "backend"))
     if storage is None:
-        raise conflict("neither says where content lies; write one of them", ("storage",), ("upstream",))
+        raise conflict("neither is set; write one of them for the content", ("storage",), ("upstream",))
     if storage.kind is None:
         raise conflict("no driver is named; write filesystem: {rootdirectory: FOLDER}", ("storage",))
     if not storage.outlives_the_process and settings.http.workers > 1:

@@ -13,7 +13,7 @@ from authproxy.config.document.schema import Section
 if TYPE_CHECKING:
     from authproxy.config.settings import Settings
 
-# Clients take a token without expires_in for one of 60 seconds, and Docker's specification names 60 as the least.
+# Clients assume 60 seconds for a token without expires_in, and Docker's specification has 60 as the minimum.
 MIN_LIFETIME = timedelta(seconds=60)
 
 
@@ -33,37 +33,37 @@ class Token(Section):
     """The audience (`aud`) of the tokens, and the `service` of the challenge. Default `authproxy`."""
 
     realm: Url | None = None
-    """The URL of `/token` that the challenge names. Default: `/token` on the host that the client asked."""
+    """The URL of `/token` that the challenge names. Default: `/token` on the host of the request."""
 
     lifetime: Annotated[Duration, AfterValidator(_long_enough)] = timedelta(minutes=5)
-    """How long a token is good, as a duration such as `5m`. Default `5m`; at least `1m`, since clients take less for a
-    minute. A removed user can still use a token for this long."""
+    """How long a token is valid, as a duration such as `5m`. Default `5m`; at least `1m`, because clients take less for
+    a minute. A removed user can still use a token for this long."""
 
     refresh: Boolean = True
-    """Whether `docker login` and others that ask for one get a refresh token, which they store in the place of the
-    password. Default `true`. With `false` they store the password, clients that know no such tokens can use what they
-    stored, and refresh tokens that were given out before are refused: everybody signs in once more."""
+    """Whether `docker login` and other clients that ask for one get a refresh token, which they store instead of the
+    password. Default `true`. With `false` they store the password, so that clients that don't know such tokens can use
+    the stored login, and refresh tokens issued earlier are refused: all users have to log in again."""
 
     algorithm: Literal["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "EdDSA"] = "ES256"
-    """What a key that is made signs with: the first one, and those of `authproxy key rotate`; keys that there are keep
-    theirs. Default `ES256`. CNCF Distribution 2.8 verifies no `EdDSA`."""
+    """The algorithm of new keys: the first one, and those of `authproxy key rotate`; existing keys keep theirs. Default
+    `ES256`. CNCF Distribution 2.8 can't verify `EdDSA`."""
 
     kid: Literal["rfc7638", "libtrust"] = "rfc7638"
     """How tokens name the key that signed them: by its RFC 7638 thumbprint, or by libtrust's fingerprint, for CNCF
-    Distribution 2.8 without `x5c`. Default `rfc7638`. Both are understood here."""
+    Distribution 2.8 without `x5c`. Default `rfc7638`. We accept tokens with either."""
 
     x5c: Literal["none", "leaf", "chain"] = "none"
     """The certificates in a token's header, for registries that verify by a `rootcertbundle`: `none`, the key's own
     (`leaf`), or that and the authority's (`chain`). Default `none`. The authority `ca.pem` is made in `token.keys`; a
-    registry that holds it goes on verifying when keys change. Who has `jwks` alone refuses tokens with them.
+    registry that has it still verifies tokens after keys change. A registry with only `jwks` refuses tokens with them.
     """
 
     keys: Path
-    """The folder of the signing keys, shared by all nodes. It is made, with a first key, where it is missing."""
+    """The folder of the signing keys, shared by all nodes. If it is missing, it is made with a first key."""
 
     state: Path | None = None
-    """The folder of what `authproxy token revoke` says, shared by all nodes. It is made where it is missing. Default:
-    none, and tokens cannot be revoked."""
+    """The folder of the revocations of `authproxy token revoke`, shared by all nodes. If it is missing, it is made.
+    Default: none; tokens can't be revoked."""
 
 
 def check_token(settings: "Settings") -> None:

@@ -1,4 +1,4 @@
-"""`upstreams`: several registries behind this edge, the core perhaps among them. All of it is ours."""
+"""`upstreams`: several registries behind this edge; one may be the core. All of it is ours."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
@@ -20,18 +20,18 @@ _BELOW = "/**"
 
 
 def parse_match(text: str) -> str:
-    """Check a `match`: `**`, or the name of a repository with `/**` behind. Raises ValueError."""
+    """Check a `match`: `**`, or the name of a repository followed by `/**`. Raises ValueError."""
     if text == EVERYTHING or (text.endswith(_BELOW) and _is_repository(text.removesuffix(_BELOW))):
         return text
     raise ValueError(f'"{text[:100]}" matches no repository; allowed: team/**, which is team and all below it, or **')
 
 
 def parse_prefix(text: str) -> str:
-    """Check what names begin with: whole components with a slash behind, `library/`. Raises ValueError."""
+    """Check a prefix of names: whole components followed by a slash, `library/`. Raises ValueError."""
     if text.endswith("/") and _is_repository(text.removesuffix("/")):
         return text
     raise ValueError(
-        f'"{text[:100]}" is nothing that names begin with; allowed: lower case and a slash behind: mirror/'
+        f'"{text[:100]}" is not a prefix of names; allowed: lower case with a slash at the end, such as mirror/'
     )
 
 
@@ -48,31 +48,31 @@ Prefix: TypeAlias = Annotated[str, typed(str, parse_prefix)]
 
 
 class Rename(Section):
-    """What a repository is called behind this edge. Clients never see that name."""
+    """The name of a repository behind this edge. Clients never see that name."""
 
     strip: Prefix | None = None
-    """What is taken off the beginning of a name, `library/`; every repository that `match` takes has to begin with it.
-    Default: nothing."""
+    """The prefix to remove from a name, such as `library/`; every repository of `match` must begin with it. Default:
+    none."""
 
     add: Prefix | None = None
-    """What is put before the name then: `mirror/`. Default: nothing."""
+    """The prefix to add then, such as `mirror/`. Default: none."""
 
 
 class Matching(Section):
     """The key that an entry begins with."""
 
     match: Match
-    """The repositories: `team/**` is `team` and every repository below it, `**` is all. Of several that match, the
-    longest counts. A repository that none matches is unknown here."""
+    """The repositories: `team/**` is `team` and every repository below it, `**` is all. If several match, the longest
+    counts. A repository without a match is unknown here."""
 
 
 class UpstreamEntry(Upstream, Matching):
-    """Which repositories, and what holds them: `url` with any key of `upstream`, or `backend: core`."""
+    """Some repositories, and their backend: `url` with any key of `upstream`, or `backend: core`."""
 
-    # In place of Upstream's own, which is needed: an entry of the core has none.
+    # Overrides Upstream's, which is required: an entry of the core has no URL.
     url: Urls = ""
-    """Scheme, host and port of a registry, or a list of them, as in `upstream.url`. Default: none, and `backend` is
-    `core`."""
+    """Scheme, host and port of a registry, or a list of them, as in `upstream.url`. Default: none, for `backend:
+    core`."""
 
     backend: Literal["core"] | None = None
     """`core`: our own registry, which keeps its content in `storage`. Default: the registry at `url`."""
@@ -80,30 +80,30 @@ class UpstreamEntry(Upstream, Matching):
     rename: Rename = Rename()
 
     catalog: Boolean = True
-    """Whether the names of its repositories are in `_catalog`. Default `true`; where it has none to ask, `_catalog` is
-    502 then. A public registry has a catalog for nobody: write `false`."""
+    """Whether `_catalog` includes the names of its repositories. Default `true`; if the registry has no catalog,
+    `_catalog` then gets a 502. Public registries have no catalog: write `false`."""
 
     @property
     def base(self) -> str:
-        """The repository below which all that match are: `team` of `team/**`, and "" of `**`."""
+        """The repository at the root of the matching ones: `team` for `team/**`, "" for `**`."""
         return self.match.removesuffix(EVERYTHING).rstrip("/")
 
     def as_upstream(self) -> Self:
-        """The same without what is about names: entries that are equal then are one and the same registry."""
+        """The same without the keys about names: entries that are then equal are one registry."""
         return self.model_copy(update={"match": EVERYTHING, "rename": Rename(), "catalog": True})
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if bool(self.url) == bool(self.backend):
-            raise conflict("one place an entry; write either url: http://… or backend: core", ("match",))
-        in_vain = [
+            raise conflict("one backend per entry; write either url: http://… or backend: core", ("match",))
+        unused = [
             (key,)
             for key, field in fields_of(type(self)).items()
             if key not in ("match", "backend", "rename", "catalog")
             and getattr(self, key) != field.get_default(call_default_factory=True)
         ]
-        if self.backend and in_vain:
-            raise conflict("this is about another registry, not about our core; remove it", *in_vain, ("backend",))
+        if self.backend and unused:
+            raise conflict("this is for another registry, not for the core; remove it", *unused, ("backend",))
         return self
 
     @model_validator(mode="after")
@@ -111,7 +111,7 @@ class UpstreamEntry(Upstream, Matching):
         strip = self.rename.strip
         if strip and not f"{self.base}/".startswith(strip):
             raise conflict(
-                f"not every repository that is matched begins with {strip}; match: {strip}** does",
+                f"not every matching repository begins with {strip}; write match: {strip}**",
                 ("match",),
                 ("rename", "strip"),
             )
@@ -119,12 +119,12 @@ class UpstreamEntry(Upstream, Matching):
 
 
 def _check_entries(entries: Sequence[UpstreamEntry]) -> None:
-    """Raise the error of a configuration in which two entries match the same."""
+    """Raise a conflict if two entries match the same."""
     seen: dict[str, int] = {}
     for place, entry in enumerate(entries):
         if entry.match in seen:
             raise conflict(
-                f"both match {entry.match}; remove one, or match less with it",
+                f"both match {entry.match}; remove one, or make it match less",
                 ("upstreams", seen[entry.match], "match"),
                 ("upstreams", place, "match"),
             )

@@ -1,4 +1,4 @@
-"""`validation`, `policy`, `catalog`, `tags`: what is taken and how much is shown, CNCF Distribution's sections."""
+"""`validation`, `policy`, `catalog`, `tags`: what is accepted and how long lists are, CNCF Distribution's sections."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,7 +8,7 @@ from authproxy.config.document.regex import Pattern
 from authproxy.config.document.scalars import Boolean, Integer
 from authproxy.config.document.schema import Section
 
-# CNCF Distribution's default for both, which it also takes in place of nothing and of less.
+# CNCF Distribution's default for both, also used instead of 0 and less.
 LONGEST_PAGE = 1000
 
 
@@ -20,21 +20,21 @@ PageLength = Annotated[Integer, AfterValidator(lambda value: value if value > 0 
 
 
 class Urls(Section):
-    """Addresses in manifests: layers that lie elsewhere. Without these lists they need no permission.
+    """URLs in manifests, of layers that are stored elsewhere. Without these lists all are allowed.
 
-    CNCF Distribution takes none then.
+    CNCF Distribution then allows none.
     """
 
     allow: tuple[Pattern, ...] = ()
-    """Regular expressions (RE2) of which an address has to match one, anywhere in it unless anchored. Default: none,
-    which allows everything that is not denied."""
+    """Regular expressions (RE2), one of which a URL must match, anywhere in it unless anchored. Default: none, which
+    allows everything that is not denied."""
 
     deny: tuple[Pattern, ...] = ()
-    """Regular expressions of which an address may match none. Default: none."""
+    """Regular expressions, none of which a URL may match. Default: none."""
 
 
 class Platform(Section):
-    """A platform as an index names it."""
+    """A platform, as an index has it."""
 
     architecture: str
     """The architecture: `amd64`."""
@@ -44,7 +44,7 @@ class Platform(Section):
 
 
 class Indexes(Section):
-    """What must be here before an index (an image of several platforms) is taken."""
+    """What the registry must have before it accepts an index (an image of several platforms)."""
 
     platforms: Annotated[Literal["all", "none", "list"], BeforeValidator(_in_lower_case)] = "all"
     """Which of its images: `all`, `none`, or those for the platforms of `platformlist` (`list`). Default `all`."""
@@ -54,7 +54,7 @@ class Indexes(Section):
 
 
 class Manifests(Section):
-    """What a manifest must be before it is taken."""
+    """What a manifest must meet to be accepted."""
 
     urls: Urls = Urls()
 
@@ -62,33 +62,33 @@ class Manifests(Section):
 
 
 class Validation(Section):
-    """What is checked of a manifest that is pushed. That the blobs of an image are here is always checked."""
+    """Checks of pushed manifests. Whether the registry has the blobs of an image is always checked."""
 
     disabled: Boolean = False
-    """Whether the rest of this section says nothing: any address may be named, and no image of an index has to be here.
+    """Whether the rest of this section has no effect: any URL is allowed, and none of an index's images is required.
     Default `false`."""
 
     enabled: Boolean = False
-    """The old opposite of `disabled`, which it outweighs where it is `true`. Default `false`, which says nothing."""
+    """The old opposite of `disabled`; `true` overrides it. Default `false`, without effect."""
 
     manifests: Manifests = Manifests()
 
     @property
     def is_on(self) -> bool:
-        """Whether the rules of the section hold."""
+        """Whether the rules of the section are in force."""
         return self.enabled or not self.disabled
 
 
 class RepositoryPolicy(Section):
-    """What repositories may hold."""
+    """What repositories may contain."""
 
     classes: tuple[str, ...] = ()
-    """Kinds of images, told by the media type of their configuration: `image`, `plugin`. Default: none, which allows
-    all."""
+    """The allowed kinds of images, by the media type of their configuration: `image`, `plugin`. Default: none, which
+    allows all."""
 
 
 class Policy(Section):
-    """What may be pushed, by any caller. `policies` say who may do what."""
+    """What any caller may push. `policies` say who may do what."""
 
     repository: RepositoryPolicy = RepositoryPolicy()
 
@@ -97,13 +97,13 @@ class Catalog(Section):
     """The list of all repositories."""
 
     maxentries: PageLength = LONGEST_PAGE
-    """The most repositories that may be asked for at once; asking for more is an error. Default 1000, also in place of
-    0 and less."""
+    """The maximum of repositories in one request; a request for more is an error. Default 1000, also instead of 0 and
+    less."""
 
 
 class Tags(Section):
     """The list of the tags of a repository."""
 
     maxtags: PageLength = LONGEST_PAGE
-    """The longest page of tags where a page is asked for; a longer one is cut, with a link to the next. Default 1000,
-    also in place of 0 and less."""
+    """The maximum length of a page of tags, if a page is requested; a longer one is cut, with a link to the next.
+    Default 1000, also instead of 0 and less."""

@@ -72,7 +72,7 @@ def test_check_warns_of_names_in_several_lines_and_of_entries_that_are_not_bcryp
     result = runner.invoke(app, ["check", str(config)])
     assert result.exit_code == 0
     assert "cannot log in: bob; authproxy user password NAME" in result.stdout
-    assert "the first one counts: ann (lines 1 and 3); remove the lines" in result.stdout
+    assert "the first one counts: ann (lines 1 and 3); remove the wrong lines" in result.stdout
 
 
 def test_check_refuses_a_password_file_in_utf_16(config: Path, htpasswd: Path) -> None:

@@ -32,7 +32,7 @@ def test_the_first_usual_place_wins(tmp_path: Path) -> None:
 
 
 def test_without_any_file_the_places_are_named(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match=r"set REGISTRY_CONFIGURATION_PATH, or put one in one of .*/a, .*/b; --embed"):
+    with pytest.raises(StartError, match=r"set REGISTRY_CONFIGURATION_PATH, or create .*/a or .*/b; --embed"):
         load(None, {}, usual_places=[tmp_path / "a", tmp_path / "b"])
 
 

@@ -105,9 +105,9 @@ def test_a_row_stops_the_start_or_is_named_with_what_holds_instead(row: Later) -
         assert [fault.sentence for fault in aside.faults] == [
             f"config.yml:7: {row.key}: not supported here: {row.here}"
         ]
-        assert aside.passed_over == []
+        assert aside.ignored == []
     else:
-        assert (aside.faults, aside.passed_over) == ([], [f"{row.key} (config.yml:7): {row.here}"])
+        assert (aside.faults, aside.ignored) == ([], [f"{row.key} (config.yml:7): {row.here}"])
     assert aside.document.find(row.path) is None
 
 
@@ -119,7 +119,7 @@ def test_a_row_says_what_to_do(row: Later) -> None:
 @pytest.mark.parametrize(("key", "value"), HARMLESS, ids=[f"{key} {value}" for key, value in HARMLESS])
 def test_a_value_that_asks_for_nothing_is_passed_over_in_silence(key: str, value: Plain) -> None:
     aside = set_aside(document_with(key, value))
-    assert (aside.faults, aside.passed_over) == ([], [])
+    assert (aside.faults, aside.ignored) == ([], [])
     assert aside.document.find(tuple(key.split("."))) is None
 
 
@@ -139,7 +139,7 @@ def test_naming_a_driver_is_enough_to_stop(value: Plain) -> None:
     ],
 )
 def test_a_value_that_cannot_be_read_is_not_taken_for_harmless(key: str, value: Plain) -> None:
-    assert len(set_aside(document_with(key, value)).passed_over) == 1
+    assert len(set_aside(document_with(key, value)).ignored) == 1
 
 
 def test_a_section_of_the_settings_stays_when_its_last_key_is_set_aside() -> None:
@@ -156,4 +156,4 @@ def test_an_empty_group_is_nothing_and_a_stranger_in_it_a_fault(group: tuple[str
     (fault,) = set_aside(document_with(f"{key}.stranger", "x")).faults
     assert fault.sentence.startswith(f"config.yml:7: {key}.stranger: unknown key")
     (fault,) = set_aside(document_with(key, "text")).faults
-    assert "keys below it wanted here; allowed: " in fault.sentence
+    assert "expected keys below it; allowed: " in fault.sentence

@@ -152,7 +152,7 @@ def test_every_registry_behind_us_is_told_of_once() -> None:
         (["--upstream", "--live", "http://x", "--ca", "ca.pem"], "--live, --ca: only for --registry"),
         (["--registry", "registry.yml", "--write"], "--write: only for --upstream"),
         (["--upstream", "--repository", "A", "config.yml"], "--repository A: "),
-        (["--upstream", "--host", "registry", "config.yml"], "--host registry: not a URL"),
+        (["--upstream", "--host", "registry", "config.yml"], "--host registry: not a usable URL"),
         (["--upstream", "config.yml"], "config.yml: there is no upstream to examine; write upstream: {url:"),
         (["--upstream", "absent.yml"], "absent.yml: cannot be read"),
     ],

@@ -131,7 +131,7 @@ def test_read(parse: Callable[[str], Any], text: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("parse", "text"), REFUSED, ids=[f"{p.__name__} {t[:20]}" for p, t in REFUSED])
 def test_refused_with_a_sentence(parse: Callable[[str], Any], text: str) -> None:
-    with pytest.raises(ValueError, match=r"allowed: |ends at 292 years|give the host alone"):
+    with pytest.raises(ValueError, match=r"allowed: |write only the host"):
         parse(text)
 
 
@@ -186,5 +186,5 @@ def test_a_model_takes_text_and_typed_values_but_no_nests(kind: Any, text: str, 
     assert adapter.validate_python(text) == value
     assert adapter.validate_python(value) == value
     for nest in ([text], {"host": text}, None):
-        with pytest.raises(ValidationError, match="one value is wanted here"):
+        with pytest.raises(ValidationError, match="expected one value"):
             adapter.validate_python(nest)
