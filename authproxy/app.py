@@ -123,7 +123,7 @@ def _sinks(settings: Settings, parts: Parts) -> list[Callable[[ServedRequest], N
 
 
 def _debug_pages(settings: Settings, parts: Parts, probes: Mapping[str, Callable[[], ProbeResponse]]) -> App:
-    parts.metrics.watch(HEALTH_CHECK_UP, parts.checks.standing)
+    parts.metrics.watch(HEALTH_CHECK_UP, parts.checks.results)
     shown = settings.http.debug.prometheus
     beside = {path: probes[path] for path in (LIVE_PATH, READY_PATH)}
     return debug_pages(parts.checks, parts.metrics if shown.enabled else None, metrics_path=shown.path, probes=beside)

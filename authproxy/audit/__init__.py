@@ -1,4 +1,4 @@
-"""The audit log: one JSON line for each decision, chained by hash, so that a changed or missing one shows.
+"""The audit log: one JSON line for each decision, chained by hash, so that a changed or missing line is detected.
 
-Says what was decided, about whom and by which rule. Decides nothing itself, and holds no password and no token.
+A line has the decision, the caller and the rule. It has no password and no token. Nothing here decides.
 """

@@ -1,6 +1,6 @@
-"""What an audit line tells: one decision with every input that it had, so that other rules can be asked the same later.
+"""The content of an audit line: one decision with all its inputs, so that other rules can decide it again later.
 
-There is no field for a password or a token, and the stamp of a principal is left out: no caller can put one in.
+It has no field for a password or a token, and leaves out the stamp of a principal.
 """
 
 import functools
@@ -16,35 +16,35 @@ from authproxy.client_view import UNKNOWN, ClientView
 from authproxy.log.excerpt import excerpt
 from authproxy.principal import ANONYMOUS, Principal
 
-# So few accesses of an event are worth remembering as they are written: clients ask for the same all day.
+# The text of up to this many accesses is cached: clients repeat the same requests all day.
 FEW = 8
 
 
 class EventKind(StrEnum):
-    """What happened."""
+    """The kind of a decision or change."""
 
-    TOKEN_ISSUED = "token issued"  # noqa: S105 - with all that was asked
-    TOKEN_CUT_DOWN = "token cut down"  # noqa: S105 - with less than was asked, be it nothing
-    LOGIN_REFUSED = "login refused"  # the principal's name is what was claimed; nothing proved it
+    TOKEN_ISSUED = "token issued"  # noqa: S105 - with all requested accesses
+    TOKEN_CUT_DOWN = "token cut down"  # noqa: S105 - with fewer than requested, or none
+    LOGIN_REFUSED = "login refused"  # the principal's name is claimed, not proven
     REQUEST_DENIED = "request denied"
     ADMIN_CHANGE = "admin change"
-    LINES_LOST = "lines lost"  # the log's own: lines before this one could not be kept
+    LINES_LOST = "lines lost"  # of the log itself: lines before this one could not be written
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was decided about one access, and what decided it."""
+    """The decision about one access, and its reason."""
 
     access: Access
     allowed: bool
-    rule: str = ""  # file, line and name of the rule; "" where no rule decided
+    rule: str = ""  # file, line and name of the rule; "" if no rule decided
     reason: str = ""
-    tag: str = ""  # which one it was about, where that was known: in a request, and not in a wish for a token
+    tag: str = ""  # the tag of a request; "" if it is unknown, as when a token is requested
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One decision. What does not apply stays empty."""
+    """One decision. Fields that do not apply are empty."""
 
     kind: EventKind
     principal: Principal = ANONYMOUS
@@ -53,16 +53,16 @@ class Event:
     request_id: str = ""
     asked: tuple[Access, ...] = ()
     granted: tuple[Access, ...] = ()
-    token_id: str = ""  # the `jti` of the token that says what was granted
-    lifetime_s: int = 0  # how long that token is good, in seconds
+    token_id: str = ""  # the `jti` of the token with what was granted
+    lifetime_s: int = 0  # the lifetime of that token, in seconds
     verdicts: tuple[Verdict, ...] = ()
-    reason: str = ""  # why, where it isn't a verdict: a refused login, an admin's change in a sentence
-    method: str = ""  # of a request that was denied
+    reason: str = ""  # if it isn't in a verdict: of a refused login, or an admin's change in a sentence
+    method: str = ""  # of a denied request
     path: str = ""  # without its query
 
 
 class CameFrom(TypedDict):
-    """What a line says of the way on which its request came."""
+    """The fields about the origin of a request."""
 
     client: str
     scheme: str
@@ -70,7 +70,7 @@ class CameFrom(TypedDict):
 
 
 def came_from(scope: Scope) -> CameFrom:
-    """Those fields of an event about a request, as the edge has decided them."""
+    """The fields about the origin of a request, as the edge has determined them."""
     view: ClientView = scope.get(CLIENT_VIEW, UNKNOWN)
     return CameFrom(client=view.client, scheme=view.scheme, request_id=scope.get(REQUEST_ID, ""))
 
@@ -109,7 +109,7 @@ def to_fields(event: Event) -> dict[str, Any]:
 
 
 def from_fields(fields: Mapping[str, Any]) -> Event:
-    """The event that `to_fields` wrote. Raises ValueError where the fields are not such a line's."""
+    """The event from the fields of `to_fields`. Raises ValueError if they are not those of an audit line."""
     try:
         return Event(
             kind=EventKind(fields["kind"]),
@@ -156,9 +156,9 @@ def _known_decisions(verdicts: tuple[Verdict, ...]) -> list[dict[str, Any]]:
 
 def _verdict_fields(verdict: Verdict) -> dict[str, Any]:
     access = verdict.access
-    # Cut apart, so that what is left is read as an access again.
-    told = Access(access.type, excerpt(access.name), excerpt(access.action))
-    fields: dict[str, Any] = {"access": str(told), "allowed": verdict.allowed}
+    # Shortened part by part, so that it can still be parsed as an access.
+    short = Access(access.type, excerpt(access.name), excerpt(access.action))
+    fields: dict[str, Any] = {"access": str(short), "allowed": verdict.allowed}
     texts = {"tag": verdict.tag, "rule": verdict.rule, "reason": excerpt(verdict.reason)}
     return fields | {key: text for key, text in texts.items() if text}
 
@@ -170,7 +170,7 @@ def _parse_verdict(fields: Mapping[str, Any]) -> Verdict:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a claim as JSON has it; what JSON can't say becomes text."""
+    """A value of a claim in JSON; a value that JSON does not have becomes text."""
     match value:
         case str() | bool() | int() | None:
             return value
@@ -189,26 +189,26 @@ def _plain(value: Any) -> Any:
 def _text(fields: Mapping[str, Any], key: str) -> str:
     value = fields.get(key, "")
     if not isinstance(value, str):
-        raise TypeError(f"{key} is no text")
+        raise TypeError(f"{key} is not text")
     return value
 
 
 def _number(fields: Mapping[str, Any], key: str) -> int:
     value = fields.get(key, 0)
     if not isinstance(value, int):
-        raise TypeError(f"{key} is no whole number")
+        raise TypeError(f"{key} is not a whole number")
     return value
 
 
 def _texts(fields: Mapping[str, Any], key: str) -> list[str]:
     values = fields.get(key, [])
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise TypeError(f"{key} is no list of texts")
+        raise TypeError(f"{key} is not a list of texts")
     return values
 
 
 def _mapping(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = fields.get(key, {})
     if not isinstance(value, dict):
-        raise TypeError(f"{key} is no object")
+        raise TypeError(f"{key} is not an object")
     return value

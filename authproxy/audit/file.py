@@ -5,9 +5,9 @@
     audit-2.log    those of a second process at the same time, rotated likewise
     .audit.log.lock
 
-A file has one writer at a time, who holds its lock; whoever comes next goes on with the chain where it ends. Why there
-is a file for each: docs/decisions/0019-give-each-writer-an-audit-file.md. Root opens and rotates with the rights of the
-folder's owner (rights.py).
+A file has one writer at a time, which holds its lock; the next writer continues the chain at its end. Why each has a
+file: docs/decisions/0019-give-each-writer-an-audit-file.md. Root opens and rotates with the rights of the folder's
+owner (`files/owner_rights.py`).
 """
 
 import fcntl
@@ -28,14 +28,14 @@ from authproxy.files.owner_rights import OwnedPath, rights_at
 
 log = structlog.get_logger(__name__)
 
-# More processes than that do not write in one folder: something is wrong with the locks.
+# One folder never has more writers: more mean that the locks do not work.
 MAX_WRITERS = 256
-# How much of a file's end is read at a time, to find its last line.
+# Bytes that are read at a time from a file's end, to find its last line.
 _TAIL = 64 * 1024
 
 
 class FileSink:
-    """See the module. `max_bytes` is the size at which a file is rotated, `keep` how many older ones are kept."""
+    """See the module. `max_bytes` is the size at which a file is rotated, `keep` the number of older files."""
 
     name = "file"
 
@@ -51,7 +51,7 @@ class FileSink:
         return f"FileSink({str(self._path)!r}, max_bytes={self._max_bytes}, keep={self._keep})"
 
     def open(self) -> Link | None:
-        """Take the first file that nobody writes, and read where its chain ends. Raises SinkFailed."""
+        """Take the first file without a writer, and read the end of its chain. Raises SinkFailed."""
         try:
             with rights_at(self._first) as place:
                 if self._lock < 0:
@@ -63,7 +63,7 @@ class FileSink:
             raise self._failed(exc) from exc
 
     def write(self, lines: Sequence[bytes]) -> int:
-        """Append as many as the file may still hold, rotating it first where it can hold none. See Sink."""
+        """Append as many lines as still fit into the file, after rotating it if none fits. See AuditSink."""
         try:
             self._follow()
             if self._size and self._size + len(lines[0]) > self._max_bytes:
@@ -77,7 +77,7 @@ class FileSink:
         return taken
 
     def close(self) -> None:
-        """See Sink."""
+        """See AuditSink."""
         if self._file >= 0:
             with suppress(OSError):
                 os.fdatasync(self._file)
@@ -88,7 +88,7 @@ class FileSink:
         self._file = self._lock = -1
 
     def _append(self, data: bytes) -> None:
-        """All or nothing: what a full disk cut off is taken away again."""
+        """Append all or nothing: a part that a full disk leaves is removed again."""
         view = memoryview(data)
         try:
             while view:
@@ -99,7 +99,7 @@ class FileSink:
         self._size += len(data)
 
     def _follow(self) -> None:
-        """Go on in a new file where somebody has moved ours away or removed it."""
+        """Go on in a new file if ours was moved or removed."""
         try:
             there = self._path.stat()
         except FileNotFoundError:
@@ -126,7 +126,7 @@ class FileSink:
             sync_folder(self._path.parent)
 
     def _cut_torn_line(self, place: OwnedPath) -> None:
-        """A machine that died in the middle of a line left a piece of it, which is none."""
+        """Remove a last line without its end, which a machine leaves that dies while writing it."""
         with os.fdopen(open_own(place, self._path.name, os.O_RDWR), "r+b") as file:
             size = file.seek(0, os.SEEK_END)
             end = _end_of_last_line(file.fileno(), size)
@@ -153,19 +153,19 @@ class FileSink:
 
 
 def check_place(path: Path) -> None:
-    """Raise StartError where no file can be made at `path`."""
+    """Raise StartError if no file can be created at `path`."""
     folder = path.parent
     if not folder.is_dir():
-        raise StartError(f"audit.file.path: the folder {folder} is not there; make it, for the server's user alone")
+        raise StartError(f"audit.file.path: the folder {folder} does not exist; create it, for the server's user only")
     if path.is_dir():
         raise StartError(f"audit.file.path: {path} is a folder; name a file in it")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StartError(f"audit.file.path: nothing can be made in {folder}; let the server's user write there")
+        raise StartError(f"audit.file.path: nothing can be created in {folder}; let the server's user write there")
 
 
 def list_files(path: Path) -> list[Path]:
-    """All files that stand there for the sink of `path`: writer by writer, each one's oldest first."""
-    path = path.resolve() if path.is_symlink() else path  # the others stand beside what the link names
+    """All files of the sink of `path`, writer by writer, the oldest of each first."""
+    path = path.resolve() if path.is_symlink() else path  # the others are in the folder of its target
     shape = re.compile(rf"{re.escape(path.stem)}(?:-([0-9]+))?{re.escape(path.suffix)}(?:\.([0-9]+))?")
     found = [(match, file) for file in path.parent.glob("*") if (match := shape.fullmatch(file.name))]
     found.sort(key=lambda pair: (int(pair[0][1] or 1), -int(pair[0][2] or 0)))
@@ -173,7 +173,7 @@ def list_files(path: Path) -> list[Path]:
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """All files of a folder into which the logs of several nodes were gathered, but for hidden ones. Raises OSError."""
+    """All files of a folder with the logs of several nodes, except hidden ones. Raises OSError."""
     return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
 
 
@@ -202,7 +202,7 @@ def _rotated(path: Path, number: int) -> Path:
 
 
 def _pieces_backwards(handle: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """Pieces of a file from its end, each with the place where it begins."""
+    """Pieces of a file from its end, each with its offset."""
     while size > 0:
         begin = max(size - _TAIL, 0)
         yield begin, os.pread(handle, size - begin, begin)
@@ -210,7 +210,7 @@ def _pieces_backwards(handle: int, size: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _end_of_last_line(handle: int, size: int) -> int:
-    """The offset behind the last end of line; 0 where there is none."""
+    """The offset after the last end of line; 0 if there is none."""
     for begin, piece in _pieces_backwards(handle, size):
         if (at := piece.rfind(b"\n")) >= 0:
             return begin + at + 1
@@ -218,7 +218,7 @@ def _end_of_last_line(handle: int, size: int) -> int:
 
 
 def _last_line(path: Path) -> bytes | None:
-    """The last whole line of a file, or None where it has none."""
+    """The last whole line of a file; None if it has none."""
     with path.open("rb") as file:
         end = _end_of_last_line(file.fileno(), file.seek(0, os.SEEK_END))
         if end == 0:

@@ -1,8 +1,8 @@
-"""The audit log of a process: takes events at once, and writes them in a thread of its own.
+"""The audit log of a process: accepts events at once, and writes them in a thread of its own.
 
-What it does when its sink is slow or broken: `MAX_WAITING` events wait in memory while writing is tried again, after a
-second first, then less and less often. What comes while all those places are taken is lost; it is counted, told once
-in the process's log, and told in the audit log itself by a line as soon as that is written again. No request waits.
+If its sink is slow or broken, up to `MAX_WAITING` events wait in memory while writing is retried, first after a second,
+then less and less often. Further events are lost: they are counted, reported once in the process's log, and reported in
+the audit log by a line as soon as it can be written again. No request waits.
 """
 
 import functools
@@ -19,21 +19,21 @@ from authproxy.clock import Clock
 
 log = structlog.get_logger(__name__)
 
-# About 20 MB, and ten seconds of the most that one process decides.
+# About 20 MB, and ten seconds at the highest rate of one process.
 MAX_WAITING = 32_768
-# How many are handed over at a time.
+# Events per write.
 BATCH = 512
-# How long the first event of a batch waits for others, in seconds: waking a thread for each would cost more than they.
+# How long the first event of a batch waits for others, in seconds: waking a thread for each would cost more.
 GATHER_S = 0.05
 RETRY_S, MAX_RETRY_S = 1.0, 30.0
-# How long the end of a process waits for the last lines, in seconds.
+# How long a process waits for its last lines when it stops, in seconds.
 CLOSE_S = 5.0
 
 
 class AuditLog:
     """One chain of lines into one sink. `now` is in seconds since 1970.
 
-    Nothing is opened and no thread runs before the first event: an application may be made only to see whether it can.
+    Nothing is opened and no thread runs before the first event: an application may be built only for a check.
     """
 
     def __init__(self, sink: AuditSink, *, now: Clock = time.time, max_waiting: int = MAX_WAITING) -> None:
@@ -44,13 +44,13 @@ class AuditLog:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self._overflowed = 0  # counted where events come in
-        # The thread's alone:
+        self._overflowed = 0  # counted on the event loop
+        # Only for the thread:
         self._link: Link | None = None
         self._sealed: list[bytes] = []
         self._written = 0
         self._dropped = 0
-        self._told = 0  # of the lost lines, those that a line has told
+        self._reported = 0  # lost lines that a line has reported
         self._fault: str | None = None
 
     def __repr__(self) -> str:
@@ -58,21 +58,21 @@ class AuditLog:
 
     @property
     def name(self) -> str:
-        """The sink's."""
+        """The name of the sink."""
         return self._sink.name
 
     @property
     def written(self) -> int:
-        """Lines that the sink has taken."""
+        """Lines that the sink has accepted."""
         return self._written
 
     @property
     def lost(self) -> int:
-        """Events of which no line will ever be kept."""
+        """Events that will never have a line."""
         return self._overflowed + self._dropped
 
     def record(self, event: Event) -> None:
-        """Take an event, at once. Never blocks and never raises. For one thread: the event loop's."""
+        """Accept an event, without blocking or raising. Only for the thread of the event loop."""
         if len(self._queue) >= self._max_waiting or self._closing.is_set():
             self._overflowed += 1
             return
@@ -84,7 +84,7 @@ class AuditLog:
             self._wake.set()
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
-        """Write what waits, for `timeout_s` seconds at most, and end. Blocks. What is recorded later is lost."""
+        """Write the waiting events, for up to `timeout_s` seconds, and end. Blocks. Later events are lost."""
         self._closing.set()
         self._wake.set()
         if self._thread is not None:
@@ -104,11 +104,11 @@ class AuditLog:
             if not self._has_written_all():
                 self._wake.set()
                 self._closing.wait(RETRY_S)
-        self._has_written_all()  # what came between the last look and the end
+        self._has_written_all()  # events since the last write
         self._sink.close()
 
     def _has_written_all(self) -> bool:
-        """Write all that waits; False where that itself has a fault, which must not end the thread."""
+        """Write all waiting events; False if that raises, which must not end the thread."""
         try:
             self._write_all()
         except Exception:  # noqa: BLE001 - the reporting of faults may fail as well
@@ -124,9 +124,9 @@ class AuditLog:
             except LinesRefused as exc:
                 del self._sealed[: exc.count]
                 self._dropped += exc.count
-                self._tell_fault(str(exc))
-            except Exception as exc:  # noqa: BLE001 - the thread must outlive whatever a sink does
-                self._tell_fault(str(exc) if isinstance(exc, SinkFailed) else repr(exc))
+                self._report_fault(str(exc))
+            except Exception as exc:  # noqa: BLE001 - no fault of a sink may end the thread
+                self._report_fault(str(exc) if isinstance(exc, SinkFailed) else repr(exc))
                 if is_last_try:
                     break
                 self._closing.wait(delay_s)
@@ -140,7 +140,7 @@ class AuditLog:
             self._queue.clear()
 
     def _write_some(self) -> None:
-        """Hand over one batch; it stays sealed until it is taken, so that a second try has the same bytes."""
+        """Write one batch; it stays sealed until the sink accepts it, so that a retry has the same bytes."""
         if self._link is None:
             self._link = self._sink.open() or Link(new_writer())
         if not self._sealed:
@@ -156,22 +156,22 @@ class AuditLog:
 
     def _seal(self, link: Link) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
-        if lost := self.lost - self._told:
+        if lost := self.lost - self._reported:
             batch.insert(
                 0, (self._now(), Event(EventKind.LINES_LOST, reason=f"{lost} lines before this one were lost"))
             )
-            self._told += lost
+            self._reported += lost
         for moment, event in batch:
             try:
                 raw, link = seal({"time": rfc3339(moment), **to_fields(event)}, link)
-            except Exception:  # one strange claim must not stop the lines behind it
+            except Exception:  # one strange claim must not stop the lines after it
                 self._dropped += 1
                 log.exception("audit log: an event has no line", kind=event.kind)
             else:
                 self._sealed.append(raw)
         self._link = link
 
-    def _tell_fault(self, fault: str) -> None:
+    def _report_fault(self, fault: str) -> None:
         if fault != self._fault:
             self._fault = fault
             log.error("audit log: not written", sink=self.name, reason=fault, waiting=self._waiting)

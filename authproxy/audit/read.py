@@ -1,4 +1,4 @@
-"""Audit files as they are read: in the order of time over several files, from their end, and while they grow."""
+"""Reading audit files: several in the order of time, the last lines, and a file that grows."""
 
 import datetime as dt
 import heapq
@@ -11,42 +11,42 @@ from typing import NamedTuple
 from authproxy.audit.chain import Line, LineInvalid, parse_line
 from authproxy.audit.event import Event, from_fields
 
-# How much is read at a time.
+# Bytes that are read at a time.
 _PIECE = 64 * 1024
 
 
 class AuditEntry(NamedTuple):
-    """One line as in its file, and parsed."""
+    """One line, raw and parsed."""
 
     raw: bytes
     line: Line
 
     @property
     def time(self) -> str:
-        """RFC 3339 in UTC, always as long: texts compare as the times do. "" where a line has none."""
+        """RFC 3339 in UTC, of fixed length, so that texts sort like times. "" if the line has none."""
         return str(self.line.fields.get("time", ""))
 
 
 def read_raw(path: Path) -> Iterator[bytes]:
-    """The lines of a file as they stand there. Raises OSError."""
+    """The lines of a file, unchanged. Raises OSError."""
     with path.open("rb") as file:
         yield from file
 
 
 def parse_all(raws: Iterable[bytes]) -> Iterator[AuditEntry]:
-    """Those of the lines that are audit lines; whether the others should be there, `verify` says."""
+    """The audit lines among these lines; `verify` judges the others."""
     for raw in raws:
         with suppress(LineInvalid):
             yield AuditEntry(raw, parse_line(raw))
 
 
 def read_merged(paths: Sequence[Path]) -> Iterator[AuditEntry]:
-    """The audit lines of several files in the order of time, none of them held in memory. Raises OSError."""
+    """The audit lines of several files in the order of time, without reading a file whole. Raises OSError."""
     return heapq.merge(*(parse_all(read_raw(path)) for path in paths), key=lambda entry: entry.time)
 
 
 def parse_event(entry: AuditEntry) -> tuple[float, Event]:
-    """When, in seconds since 1970, and what. Raises ValueError where that is not what a line of ours says."""
+    """The time in seconds since 1970, and the event. Raises ValueError if it is not a line of ours."""
     event = from_fields(entry.line.fields)
     moment = dt.datetime.fromisoformat(entry.time)
     if moment.tzinfo is None:
@@ -55,15 +55,15 @@ def parse_event(entry: AuditEntry) -> tuple[float, Event]:
 
 
 class Growing:
-    """A file that lines are appended to, and that is moved away when it is full."""
+    """A file that grows, and is moved away when it is full."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("rb")
-        self._rest = b""  # the beginning of a line whose end is not there yet
+        self._rest = b""  # the beginning of an unfinished line
 
     def last(self, count: int) -> list[bytes]:
-        """The last lines of what is there now, `count` at most; `more` goes on behind them. Raises OSError."""
+        """Up to `count` lines at the current end; `more` continues after them. Raises OSError."""
         end = self._file.seek(0, os.SEEK_END)
         data, begin = b"", end
         while begin > 0 and data.count(b"\n") <= count:
@@ -73,10 +73,10 @@ class Growing:
         return self._whole_lines(data)[-count:] if count else self._whole_lines(data)[:0]
 
     def more(self) -> list[bytes]:
-        """The lines that have come since. Raises OSError."""
+        """The lines since the last call. Raises OSError."""
         found = self._whole_lines(self._rest + self._file.read())
         if self._was_moved():
-            # What was written between the two looks is in the old file still.
+            # Lines written since the read above are still in the old file.
             found += self._whole_lines(self._rest + self._file.read())
             self.close()
             self._file = self._path.open("rb")
@@ -84,7 +84,7 @@ class Growing:
         return found
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def _whole_lines(self, data: bytes) -> list[bytes]:

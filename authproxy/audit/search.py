@@ -1,4 +1,4 @@
-"""Which lines somebody looks for, and how a line reads."""
+"""Filters for audit lines, and a line as text for people."""
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from authproxy.audit.event import EventKind
 from authproxy.audit.log import rfc3339
 from authproxy.config.document.scalars import parse_duration
 
-# Kinds of lines by which somebody got less than they wanted.
+# Kinds of lines about a caller who got less than requested.
 DENIALS = frozenset({EventKind.TOKEN_CUT_DOWN, EventKind.LOGIN_REFUSED, EventKind.REQUEST_DENIED})
 
 
@@ -24,13 +24,13 @@ class LineFilter:
     client: str | None = None
     kind: EventKind | None = None
     request_id: str | None = None
-    jti: str | None = None  # of a token: its issue, and requests with it that were denied
+    jti: str | None = None  # of a token: its issue, and denied requests with it
     since: str | None = None
-    until: str | None = None  # not itself included
+    until: str | None = None  # exclusive
     is_denial: bool = False
 
     def includes(self, fields: Mapping[str, Any]) -> bool:
-        """Whether a line of these fields is looked for."""
+        """Whether a line with these fields meets all conditions."""
         return all(self._tests(fields))
 
     def _tests(self, fields: Mapping[str, Any]) -> Iterator[bool]:
@@ -46,7 +46,7 @@ class LineFilter:
 
 
 def parse_moment(text: str, now: float) -> str:
-    """Read a time as lines have it: `2026-01-02`, `2026-01-02T03:04:05Z`, or `24h`, which is so long before `now`.
+    """Read a time as lines have it: `2026-01-02`, `2026-01-02T03:04:05Z`, or `24h`, which means so long before `now`.
 
     A day begins at midnight UTC; a time without a zone is UTC. Raises ValueError.
     """
@@ -64,21 +64,21 @@ def parse_moment(text: str, now: float) -> str:
 
 
 def render(fields: Mapping[str, Any]) -> str:
-    """A line for people: a first one with who and what, and more of them, indented, with what they got and why."""
+    """A line as text for people: caller and kind, then indented lines with the request, the result and the reason."""
     get = fields.get
     who = get("user") or "anonymous"
     source = f" ({get('source')})" if get("source") else ""
     place = f" from {get('client')}" if get("client") else ""
-    told = [f"{get('time', '')}  {get('kind', '')}  {who}{source}{place}"]
+    lines = [f"{get('time', '')}  {get('kind', '')}  {who}{source}{place}"]
     if get("method"):
-        told.append(f"{get('method')} {get('path', '')}")
+        lines.append(f"{get('method')} {get('path', '')}")
     if get("asked"):
-        told.append(f"asked {' '.join(_texts(fields, 'asked'))}")
-        told.append(f"granted {' '.join(_texts(fields, 'granted')) or 'nothing'}")
-    told += [_denial(one) for one in _decisions(fields) if one.get("allowed") is not True]
+        lines.append(f"asked {' '.join(_texts(fields, 'asked'))}")
+        lines.append(f"granted {' '.join(_texts(fields, 'granted')) or 'nothing'}")
+    lines += [_denial(one) for one in _decisions(fields) if one.get("allowed") is not True]
     if get("reason"):
-        told.append(str(get("reason")))
-    return "\n    ".join(map(shown, told))
+        lines.append(str(get("reason")))
+    return "\n    ".join(map(shown, lines))
 
 
 def _decisions(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -90,7 +90,7 @@ def _texts(fields: Mapping[str, Any], key: str) -> list[str]:
 
 
 def _list(fields: Mapping[str, Any], key: str) -> list[Any]:
-    """A list, whatever somebody may have made of the line."""
+    """The list under a key, even of a line that was changed by hand."""
     found = fields.get(key)
     return found if isinstance(found, list) else []
 
@@ -111,5 +111,5 @@ def _repositories(fields: Mapping[str, Any]) -> Iterator[str]:
 
 
 def shown(text: str) -> str:
-    """Nothing in a name speaks to the reader's terminal."""
+    """Escape characters that could control the reader's terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

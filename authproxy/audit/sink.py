@@ -1,4 +1,4 @@
-"""Where audit lines go: the seam between the chain and the places that keep it."""
+"""Where audit lines go: the interface between the chain and the places that keep it."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,11 +7,11 @@ from authproxy.audit.chain import Link
 
 
 class SinkFailed(Exception):
-    """Nothing could be written just now; it is tried again. The text is for the log: it names no secret."""
+    """Nothing could be written; it is retried. The text is for the log and contains no secret."""
 
 
 class LinesRefused(SinkFailed):
-    """The first `count` lines will never be taken, however often they are tried."""
+    """The sink will never accept the first `count` lines, so they are not retried."""
 
     def __init__(self, message: str, count: int) -> None:
         super().__init__(message)
@@ -19,21 +19,21 @@ class LinesRefused(SinkFailed):
 
 
 class AuditSink(Protocol):
-    """One place that keeps lines. All is called in one thread of its own, and may block as long as it takes."""
+    """A place that keeps lines. Its methods are called in one thread of their own, and may block."""
 
     name: str  # in the configuration: file, stdout, syslog, webhook
 
     def open(self) -> Link | None:
-        """Get ready. Returns the position of the last line kept, or None for a new chain. Raises SinkFailed."""
+        """Open it. Returns the position of the last line kept, or None for a new chain. Raises SinkFailed."""
 
     def write(self, lines: Sequence[bytes]) -> int:
-        """Keep lines, each with its end of line: how many of the first ones were, at least one.
+        """Write lines, each with its end of line. Returns how many of the first ones were written, at least one.
 
-        Raises SinkFailed where none was kept, so that a line is never written twice by a second try.
+        Raises SinkFailed if none was written, so that a retry never writes a line twice.
         """
 
     def close(self) -> None:
-        """Let go of everything, with what was written kept for good. Does not raise."""
+        """Close it, with all written lines on stable storage. Does not raise."""
 
 
 class MemorySink:

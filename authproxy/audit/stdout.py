@@ -1,4 +1,4 @@
-"""Audit lines on standard output, for whatever gathers it."""
+"""Audit lines on standard output, for a log collector."""
 
 import os
 import sys
@@ -9,9 +9,9 @@ from authproxy.audit.sink import SinkFailed
 
 
 class StdoutSink:
-    """Writes past Python's buffer, one call a line: so lines of several processes do not mix, up to 4 KiB in a pipe.
+    """Writes without Python's buffer, one call per line: lines up to 4 KiB of several processes do not mix in a pipe.
 
-    `handle` None: the standard output of the process, whatever it is then.
+    `handle` None: the standard output of the process at the time of writing.
     """
 
     name = "stdout"
@@ -24,7 +24,7 @@ class StdoutSink:
         return None
 
     def write(self, lines: Sequence[bytes]) -> int:
-        """See Sink."""
+        """See AuditSink."""
         handle = sys.stdout.fileno() if self._handle is None else self._handle
         taken = 0
         try:
@@ -39,4 +39,4 @@ class StdoutSink:
         return taken
 
     def close(self) -> None:
-        """See Sink."""
+        """See AuditSink."""

@@ -18,14 +18,14 @@ from authproxy.clock import Clock
 
 # RFC 5424 §6.2.1: facility 10 (security and authorization) times 8, and severity 6 (informational).
 PRIORITY = 10 * 8 + 6
-# How long a daemon that reads slowly is waited for, in seconds, before it is tried again.
+# How long to wait for a slow daemon, in seconds, before a retry.
 TIMEOUT_S = 5.0
 
 
 class SyslogSink:
     """`address` is the path of a Unix socket (`/dev/log`), or host and port for UDP.
 
-    A name is looked up again after a failure. Only `audit verify` notices a lost UDP datagram.
+    A name is resolved again after a failure. Only `audit verify` detects a lost UDP datagram.
     """
 
     name = "syslog"
@@ -43,7 +43,7 @@ class SyslogSink:
         return None
 
     def write(self, lines: Sequence[bytes]) -> int:
-        """See Sink."""
+        """See AuditSink."""
         taken = 0
         try:
             for line in lines:
@@ -53,13 +53,15 @@ class SyslogSink:
             if taken:
                 return taken
             if exc.errno == errno.EMSGSIZE:
-                raise LinesRefused(f"{self._where}: a line of {len(lines[0])} bytes fits no datagram", 1) from exc
+                raise LinesRefused(
+                    f"{self._where}: a line of {len(lines[0])} bytes is too long for a datagram", 1
+                ) from exc
             self.close()
             raise SinkFailed(f"{self._where}: {os.strerror(exc.errno) if exc.errno else exc}") from exc
         return taken
 
     def close(self) -> None:
-        """See Sink."""
+        """See AuditSink."""
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.close()

@@ -1,7 +1,7 @@
-"""Is an audit log whole? Lines that were changed, left out, swapped or put in, and a tail that was cut.
+"""Is an audit log complete? Finds changed, removed, swapped and inserted lines, and a missing end.
 
-What can't be told from the lines alone: that the newest lines are missing (for that one needs a head, the hash of a
-line that was the last one once), that the oldest are (rotation removes them), and that all of it was rewritten.
+The lines alone do not show that the newest are missing (which needs a head: the hash of a line that was once the last),
+that the oldest are missing (rotation removes them), or that all of them were rewritten.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -24,9 +24,9 @@ class LinePlace(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChainFault:
-    """One thing that is wrong."""
+    """One fault of a chain."""
 
-    place: LinePlace | None  # None: it is about something that is not there
+    place: LinePlace | None  # None: it is about a missing line
     text: str
 
     def __str__(self) -> str:
@@ -42,20 +42,20 @@ class Read(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What was found of one writer: the first and the last of its lines."""
+    """The lines of one writer: the first and the last."""
 
     first: Read
     last: Read
 
     @property
     def is_from_the_start(self) -> bool:
-        """Whether the writer's very first line is there."""
+        """Whether it has the writer's very first line."""
         return self.first.line.link.sequence == 1
 
 
 @dataclass(frozen=True, slots=True)
 class ChainReport:
-    """The answer. `passed_over` are lines that hold no JSON, such as what else went to standard output."""
+    """The result. `passed_over` are lines without JSON, such as other output on standard output."""
 
     faults: tuple[ChainFault, ...]
     chains: tuple[Chain, ...]
@@ -65,7 +65,7 @@ class ChainReport:
 
 @dataclass(slots=True)
 class _Stretch:
-    """Lines of one writer in one file, in the order in which they stand there."""
+    """Lines of one writer in one file, in the order of the file."""
 
     first: Read
     last: Read
@@ -73,7 +73,7 @@ class _Stretch:
 
 @dataclass(slots=True)
 class _File:
-    """What one file says."""
+    """The content of one file."""
 
     stretches: dict[str, _Stretch] = field(default_factory=dict)
     faults: list[ChainFault] = field(default_factory=list)
@@ -97,7 +97,7 @@ def verify(files: Iterable[tuple[str, Iterable[bytes]]], heads: Collection[str] 
             faults += _compare(before.last, after.first)
         chains.append(Chain(several[0].first, several[-1].last))
     faults += [
-        ChainFault(None, f"no line has the hash {head}: the tail was cut, or its file is not among these")
+        ChainFault(None, f"no line has the hash {head}: the end of the log is missing, or its file is not among these")
         for head in sorted(missing)
     ]
     return ChainReport(tuple(faults), tuple(chains), sum(f.lines for f in read), sum(f.passed_over for f in read))
@@ -132,20 +132,20 @@ def _read_file(name: str, raws: Iterable[bytes], missing: set[str]) -> _File:
 def _check_alone(here: Read) -> Iterator[ChainFault]:
     line = here.line
     if not line.is_sound:
-        yield ChainFault(here.place, "this line was changed: its hash is that of another content")
+        yield ChainFault(here.place, "this line was changed: its hash does not fit its content")
     elif line.link.sequence == 1 and line.previous != GENESIS:
-        yield ChainFault(here.place, f"the first line of {line.link.writer} names one before it")
+        yield ChainFault(here.place, f"the first line of {line.link.writer} names a previous one")
 
 
 def _compare(before: Read, after: Read) -> Iterator[ChainFault]:
-    """What is wrong where one line of a writer follows another."""
+    """The fault between two successive lines of a writer."""
     step = after.line.link.sequence - before.line.link.sequence
     if step > 1:
         yield ChainFault(after.place, f"{_lines(step - 1)} missing before this one (writer {after.line.link.writer})")
     elif step < 1:
-        yield ChainFault(after.place, f"this line belongs before {before.place}: swapped, repeated or put in")
+        yield ChainFault(after.place, f"this line belongs before {before.place}: swapped, repeated or inserted")
     elif after.line.previous != before.line.link.hash:
-        yield ChainFault(after.place, f"this line does not follow {before.place}: one of them was changed or put in")
+        yield ChainFault(after.place, f"this line does not follow {before.place}: one of them was changed or inserted")
 
 
 def _lines(count: int) -> str:

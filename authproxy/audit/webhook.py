@@ -10,22 +10,22 @@ import httpx
 from authproxy.audit.chain import Link
 from authproxy.audit.sink import LinesRefused, SinkFailed
 
-# Of one request. What gathers logs takes a megabyte at the least.
+# Of one request. Log collectors accept at least a megabyte.
 MAX_LINES = 500
 MAX_BYTES = 1_000_000
 TIMEOUT_S = 10.0
 
-# Of an answer: past this a new connection costs less than the rest.
+# Of a response body: past this a new connection costs less than the rest.
 MAX_DISCARDED_BYTES = 64 << 10
 
-# What says: not these lines, however often you come. All else may be mended over there.
-_NOT_THESE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
+# Statuses after which a retry of the same lines cannot succeed. All others may be temporary.
+_PERMANENT = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 
 class WebhookSink:
-    """A request is one batch, answered with any 2xx.
+    """A request is one batch; any 2xx accepts it.
 
-    One whose answer was lost comes again with the same bytes: what receives it can tell by `writer` and `sequence`.
+    If the response is lost, the same bytes are sent again: the receiver recognizes them by `writer` and `sequence`.
     Redirects are not followed: the headers may hold credentials.
     """
 
@@ -40,14 +40,14 @@ class WebhookSink:
         self._client: httpx.Client | None = None
 
     def open(self) -> Link | None:
-        """A new chain: what was sent can't be read again."""
+        """A new chain: sent lines cannot be read back."""
         if self._client is None:
             trust = ssl.create_default_context()
             self._client = httpx.Client(verify=trust, trust_env=False, timeout=TIMEOUT_S, transport=self._transport)
         return None
 
     def write(self, lines: Sequence[bytes]) -> int:
-        """See Sink."""
+        """See AuditSink."""
         assert self._client is not None
         batch = _first_batch(lines)
         try:
@@ -59,12 +59,12 @@ class WebhookSink:
         if answer.is_success:
             return len(batch)
         sentence = f"{self._host} answered {answer.status_code}"
-        if answer.status_code in _NOT_THESE:
+        if answer.status_code in _PERMANENT:
             raise LinesRefused(sentence, len(batch))
         raise SinkFailed(sentence)
 
     def close(self) -> None:
-        """See Sink."""
+        """See AuditSink."""
         if self._client is not None:
             self._client.close()
 
@@ -75,7 +75,7 @@ class WebhookSink:
 
 
 def _discard(answer: httpx.Response) -> None:
-    """Close an answer whose status says it all; a short body is read, so that the connection can be used again."""
+    """Close a response; a short body is read first, so that the connection can be reused."""
     answer.headers.pop("content-encoding", None)  # or httpx would unpack it
     passed = 0
     with closing(answer), suppress(httpx.TransportError):

@@ -1,1 +1,1 @@
-"""The debug port: health and metrics for operators, in plain HTTP, beside the registry and never a way into it."""
+"""The debug port: health and metrics for operators, in plain HTTP, on a port that serves nothing of the registry."""

@@ -1,6 +1,6 @@
-"""What the debug port answers: /debug/health, /livez and /readyz, and the metrics at the path that they were given.
+"""The pages of the debug port: /debug/health, /livez and /readyz, and the metrics at their configured path.
 
-CNCF Distribution also has Go's profiler and its counters there (/debug/pprof, /debug/vars): these are its own.
+Go's profiler and counters (/debug/pprof, /debug/vars), which CNCF Distribution also has there, are not here.
 """
 
 import json
@@ -16,15 +16,15 @@ NO_PROBES: Mapping[str, Callable[[], tuple[int, str]]] = MappingProxyType({})
 
 
 class HealthChecks(Protocol):
-    """Knows what fails."""
+    """Knows which checks fail."""
 
     @property
     def failing(self) -> Mapping[str, str]:
-        """The failing checks, each with its reason; empty: all is well."""
+        """The failing checks, each with its reason; empty if none fails."""
 
 
 class Exposition(Protocol):
-    """Knows the numbers."""
+    """Knows the metrics."""
 
     content_type: str
 
@@ -39,9 +39,9 @@ def debug_pages(
     metrics_path: str = METRICS_PATH,
     probes: Mapping[str, Callable[[], tuple[int, str]]] = NO_PROBES,
 ) -> App:
-    """The ASGI application of the debug port. `health` None: nothing is checked, so nothing fails; `metrics` None: 404.
+    """The ASGI application of the debug port. `health` None: no check, so none fails; `metrics` None: 404.
 
-    `probes` are status and text by path. Where `metrics_path` is that of another page, the other is answered.
+    `probes` are status and text by path. If `metrics_path` is that of another page, the other page wins.
     """
     pages: dict[str, Page] = {}
     if metrics is not None:

@@ -1,6 +1,6 @@
 """The debug port's own HTTP server, inside a process that serves the registry.
 
-The sockets are bound once, by the parent: where there are several worker processes any of them answers.
+The sockets are bound once, by the parent: any of several worker processes may answer.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from authproxy.asgi import App
 from authproxy.log.configure import log_task_fault
 from authproxy.server.uvicorn_config import plain_config
 
-# How long an answer in flight may take to end when the process stops. A scrape takes milliseconds.
+# How long a response in flight may take when the process stops. A scrape takes milliseconds.
 DRAIN_S = 2
 
 
@@ -22,7 +22,7 @@ DRAIN_S = 2
 async def serve_debug(app: App, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
     """Serve `app` in plain HTTP on listening sockets for the length of a block; without sockets do nothing.
 
-    They are closed at the end. A fault of this server is logged and harms nothing else.
+    They are closed at the end. A fault of this server is logged and affects nothing else.
     """
     if not sockets:
         yield

@@ -1,4 +1,4 @@
-"""Is this registry fit to serve: checks that run in the background, and the layer that turns requests away.
+"""Health checks that run in the background, and the layer that refuses requests while one fails.
 
-It knows nothing of registries and configurations: what is checked comes in as plain values or as a coroutine.
+Nothing here knows registries or configurations: a check is made of plain values, or of a coroutine.
 """

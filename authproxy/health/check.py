@@ -1,7 +1,7 @@
-"""One question about the registry's health, and what its answers in a row come to.
+"""One health check, and its state after several results.
 
 The defaults are CNCF Distribution's (`health` in its configuration): every ten seconds, and the first failure counts.
-It has no time-out where none is given; here a question that is not answered when the next is due has failed.
+It has no time-out by default; here a check without a result after ten seconds has failed.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,16 +15,16 @@ THRESHOLD = 1
 
 
 class CheckFailed(Exception):
-    """Not healthy. The text says why in a few words, and is shown at /debug/health: no secrets."""
+    """Unhealthy. The text is a short reason, which /debug/health shows: no secrets."""
 
 
-# Returns where all is well, raises CheckFailed where not. It may take long: it is asked again only when it has ended.
+# Returns if the check passes, raises CheckFailed if not. It may take long: it never runs twice at a time.
 Probe: TypeAlias = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A probe, how often it is asked, how long it may take, and how many failures in a row make it unhealthy.
+    """A probe, how often it runs, how long it may take, and how many failures in a row make it unhealthy.
 
     An interval or timeout of zero means the default, as does a threshold below 1.
     """
@@ -45,9 +45,9 @@ class Check:
         """The time-out in seconds."""
         return (self.timeout or TIMEOUT).total_seconds()
 
-    def is_failing(self, standing: "CheckState") -> bool:
-        """Whether the failures are enough to call it unhealthy."""
-        return standing.failures >= max(self.threshold, 1)
+    def is_failing(self, state: "CheckState") -> bool:
+        """Whether the failures make it unhealthy."""
+        return state.failures >= max(self.threshold, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What can be checked: a storage, a file, an HTTP server, a TCP port.
 
-The names and the meaning are CNCF Distribution's, so that what watches /debug/health there can watch it here: a storage
-is `storagedriver_<kind>`, the others are called by their path, their URL, their address.
+Names and meaning are CNCF Distribution's, so that monitoring of its /debug/health works here too: a storage is
+`storagedriver_<kind>`, the others are named after their path, URL or address.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import httpx
 from authproxy.asgi import Headers, encode_headers
 from authproxy.health.check import INTERVAL, THRESHOLD, TIMEOUT, Check, CheckFailed
 
-# Go's HTTP client, which asks for CNCF Distribution, follows as many.
+# As many as Go's HTTP client, which CNCF Distribution uses, follows.
 MAX_REDIRECTS = 10
 
 
@@ -30,20 +30,20 @@ def storage_check(
     interval: timedelta = INTERVAL,
     threshold: int = THRESHOLD,
 ) -> Check:
-    """`look` does something small with the storage and raises where that does not work."""
+    """`look` is a cheap operation on the storage, which raises if it fails."""
     return Check(f"storagedriver_{kind}", partial(_probe_storage, look), interval, interval, threshold)
 
 
 async def look_at_folder(folder: Path, *, for_writing: bool) -> None:
-    """What a storage check does with a folder: open it, and ask whether it may be written to.
+    """Open a folder, and check whether it may be written: a storage check.
 
-    Raises OSError where it has gone, cannot be listed, or is mounted read-only though it is `for_writing`.
+    Raises OSError if it is gone, cannot be listed, or is read-only although it is `for_writing`.
     """
     await asyncio.to_thread(_open_folder, folder, for_writing)
 
 
 def file_check(path: Path, *, interval: timedelta = INTERVAL) -> Check:
-    """Unhealthy as long as the file is there: the switch with which an operator takes a node out of service."""
+    """Unhealthy as long as the file exists: a switch by which an operator takes a node out of service."""
     return Check(str(path), partial(_probe_file, path), interval, interval)
 
 
@@ -56,11 +56,11 @@ def http_check(
     timeout: timedelta = TIMEOUT,
     threshold: int = THRESHOLD,
 ) -> Check:
-    """A HEAD request, redirects followed, has to be answered with `status` within `timeout`.
+    """Healthy if a HEAD request, redirects followed, is answered with `status` within `timeout`.
 
-    Unlike CNCF Distribution's the name has no query, which may hold what nobody should read.
+    Unlike in CNCF Distribution the name has no query, which may contain a secret.
     """
-    # Made once: reading the machine's authorities takes 20 ms and more.
+    # Created once: reading the machine's CAs takes 20 ms or more.
     trust = ssl.create_default_context()
     limit_s = (timeout or TIMEOUT).total_seconds()
     probe = partial(_probe_http, url, status or 200, encode_headers(headers), limit_s, trust)
@@ -75,7 +75,7 @@ def tcp_check(
     timeout: timedelta = TIMEOUT,
     threshold: int = THRESHOLD,
 ) -> Check:
-    """A connection has to be taken within `timeout`. An empty host is this machine."""
+    """Healthy if a connection is accepted within `timeout`. An empty host is this machine."""
     name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     limit_s = (timeout or TIMEOUT).total_seconds()
     return Check(name, partial(_probe_tcp, host or "localhost", port, limit_s), interval, timeout, threshold)
@@ -86,14 +86,14 @@ async def _probe_storage(look: Callable[[], Awaitable[object]]) -> None:
         await look()
     except OSError as exc:
         raise CheckFailed(f"the storage does not answer: {_reason(exc)}") from exc
-    except Exception as exc:  # a storage's own errors are its own; their text may name what nobody should read
+    except Exception as exc:  # a driver may raise errors of its own, whose text may contain a secret
         raise CheckFailed(f"the storage does not answer: {type(exc).__name__}") from exc
 
 
 def _open_folder(folder: Path, for_writing: bool) -> None:  # noqa: FBT001 - positional, for a thread
     os.scandir(folder).close()
     if for_writing and not os.access(folder, os.W_OK | os.X_OK):
-        # The kernel tells the two apart only when something is written.
+        # os.access does not distinguish the two.
         is_read_only = bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
         code = errno.EROFS if is_read_only else errno.EACCES
         raise OSError(code, os.strerror(code))
@@ -105,7 +105,7 @@ async def _probe_file(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as exc:
-        raise CheckFailed(f"cannot tell whether the file exists: {_reason(exc)}") from exc
+        raise CheckFailed(f"whether the file exists is unknown: {_reason(exc)}") from exc
     raise CheckFailed("file exists")
 
 
@@ -135,10 +135,10 @@ async def _probe_tcp(host: str, port: int, limit_s: float) -> None:
     except OSError as exc:
         raise CheckFailed(f"connection failed: {_reason(exc)}") from exc
     writer.close()
-    with suppress(OSError):  # it was taken, and that was the question
+    with suppress(OSError):  # it was accepted, so the check has passed
         await writer.wait_closed()
 
 
 def _reason(exc: OSError) -> str:
-    """The system's words alone: a path is nothing to show, and asyncio writes several attempts into one."""
+    """Only the system's words, without the path, and without the several attempts that asyncio reports in one."""
     return os.strerror(exc.errno) if exc.errno else exc.strerror or str(exc)

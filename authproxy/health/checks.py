@@ -1,7 +1,7 @@
-"""All checks of one process, running beside the requests.
+"""All health checks of one process, running beside the requests.
 
-The first look is taken at the start, not an interval later as in CNCF Distribution: what is unfit from the beginning
-does not serve for ten seconds first.
+They run first at the start, not an interval later as in CNCF Distribution: otherwise an unhealthy server would serve
+for ten seconds.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class Checks:
-    """Runs checks and knows which of them fail. Of several with one name the second is called `<name> (2)`."""
+    """Runs checks and knows which of them fail. The second check of a name is called `<name> (2)`."""
 
     def __init__(self, checks: Iterable[Check]) -> None:
         self._checks: dict[str, Check] = {}
@@ -26,7 +26,7 @@ class Checks:
             names = itertools.chain([check.name], (f"{check.name} ({number})" for number in itertools.count(2)))
             name = next(name for name in names if name not in self._checks)
             self._checks[name] = replace(check, name=name)
-        self._standings = dict.fromkeys(self._checks, CheckState())
+        self._states = dict.fromkeys(self._checks, CheckState())
         self._failing: Mapping[str, str] = MappingProxyType({})
 
     def __repr__(self) -> str:
@@ -38,54 +38,54 @@ class Checks:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What is checked."""
+        """The names of all checks."""
         return tuple(self._checks)
 
     @property
     def failing(self) -> Mapping[str, str]:
-        """The checks that are unhealthy, each with its reason. Empty: all is well. Never changed, only replaced."""
+        """The failing checks, each with its reason; empty if none fails. Never changed, only replaced."""
         return self._failing
 
-    def standing(self) -> dict[tuple[str, ...], float]:
-        """Each check by its name: 1 where it is well, 0 where it fails."""
+    def results(self) -> dict[tuple[str, ...], float]:
+        """Each check by its name: 1 if it passes, 0 if it fails."""
         return {(name,): float(name not in self._failing) for name in self._checks}
 
     async def run(self) -> None:
-        """Ask every check at its interval until cancelled."""
+        """Run every check at its interval until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for check in self._checks.values():
                 tasks.create_task(self._watch(check), name=f"health check {check.name}")
 
     async def _watch(self, check: Check) -> None:
-        """Ask again and again. While a question hangs it fails, and no second one is asked: each may hold a thread."""
+        """Run a check at its interval. While a run hangs it fails, and no second one starts: each may hold a thread."""
         while True:
-            asked = asyncio.ensure_future(_outcome(check))
+            probing = asyncio.ensure_future(_outcome(check))
             try:
-                while not (await asyncio.wait([asked], timeout=check.timeout_s))[0]:
+                while not (await asyncio.wait([probing], timeout=check.timeout_s))[0]:
                     self._note(check, f"no result within {check.timeout_s:g} s")
-                self._note(check, asked.result())
+                self._note(check, probing.result())
             finally:
-                asked.cancel()
+                probing.cancel()
             await asyncio.sleep(check.interval_s)
 
     def _note(self, check: Check, failure: str | None) -> None:
-        standing = self._standings[check.name] = self._standings[check.name].after(failure)
-        if check.is_failing(standing):
+        state = self._states[check.name] = self._states[check.name].after(failure)
+        if check.is_failing(state):
             if check.name not in self._failing:
-                log.error("unhealthy", check=check.name, reason=standing.reason)
-            self._failing = MappingProxyType({**self._failing, check.name: standing.reason})
+                log.error("unhealthy", check=check.name, reason=state.reason)
+            self._failing = MappingProxyType({**self._failing, check.name: state.reason})
         elif check.name in self._failing:
             log.warning("healthy again", check=check.name)
             self._failing = MappingProxyType({name: why for name, why in self._failing.items() if name != check.name})
 
 
 async def _outcome(check: Check) -> str | None:
-    """What failed, or None."""
+    """The failure, or None."""
     try:
         await check.probe()
     except CheckFailed as exc:
         return str(exc)
-    except Exception as exc:  # a probe's fault must not end the watching, and is no sign of health
+    except Exception as exc:  # a fault in a probe must not end the loop, and is not a sign of health
         log.exception("health check broke", check=check.name)
         return f"the check itself failed: {type(exc).__name__}"
     return None

@@ -1,6 +1,6 @@
-"""While a check fails, every request is turned away, as CNCF Distribution does (its `health.Handler`).
+"""While a check fails, every request is refused, as CNCF Distribution does (its `health.Handler`).
 
-A balancer that asks any path of the registry so finds out, without access to the debug port.
+A load balancer that requests any path of the registry notices, without access to the debug port.
 """
 
 from collections.abc import Awaitable, Mapping
@@ -18,11 +18,11 @@ class FailingChecks(Protocol):
 
     @property
     def failing(self) -> Mapping[str, str]:
-        """The failing checks; empty: all is well."""
+        """The failing checks; empty if none fails."""
 
 
 class HealthGate:
-    """Pass on while all is well, else raise Unavailable."""
+    """Pass on while no check fails, else raise Unavailable."""
 
     def __init__(self, app: App, health: FailingChecks) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""Numbers as Prometheus reads them (https://prometheus.io/docs/instrumenting/exposition_formats/, version 0.0.4)."""
+"""The text that Prometheus reads (https://prometheus.io/docs/instrumenting/exposition_formats/, version 0.0.4)."""
 
 import itertools
 import platform
@@ -26,7 +26,7 @@ def render(numbers: Numbers) -> bytes:
 
 
 def about_this_process() -> Numbers:
-    """What the kernel counts for this process, and which program it runs."""
+    """The kernel's numbers for this process, and the version of the program."""
     numbers: Numbers = {(BUILD_INFO.name, (__version__, platform.python_version())): [1.0]}
     for metric in ProcessCollector(registry=None).collect():
         for sample in metric.samples:
@@ -36,7 +36,7 @@ def about_this_process() -> Numbers:
 
 
 class _Collector(Collector):
-    """prometheus_client's way to ask."""
+    """The interface by which prometheus_client reads numbers."""
 
     def __init__(self, numbers: Numbers) -> None:
         self.numbers = numbers

@@ -1,7 +1,7 @@
-"""Every metric there is. Each has a heading in docs/reference/metrics.md; a test holds it.
+"""All metrics. Each has a heading in docs/reference/metrics.md, which a test checks.
 
-Those that begin with `registry_http_` are CNCF Distribution's, with its labels, words and buckets (docker/go-metrics,
-`handler.go`), so that its dashboards and alarms go on. `process_` is what every Prometheus client library has.
+Those that begin with `registry_http_` are CNCF Distribution's, with its labels, values and buckets (docker/go-metrics,
+`handler.go`), so that its dashboards and alerts keep working. All Prometheus client libraries have `process_` metrics.
 """
 
 from authproxy.metrics.numbers import Family, MetricKind
@@ -12,27 +12,27 @@ _BYTES = tuple(1024 * 2**power for power in range(22))  # 1 KiB to 2 GiB
 REQUESTS = Family(
     "registry_http_requests_total",
     MetricKind.COUNTER,
-    "Requests that have ended, by what was asked for and how it was answered.",
+    "Requests that have ended, by handler, method and status.",
     ("handler", "method", "code"),
 )
 DURATION = Family(
     "registry_http_request_duration_seconds",
     MetricKind.HISTOGRAM,
-    "From the head of a request to the end of its answer.",
+    "From the head of a request to the end of its response.",
     ("handler", "method"),
     _SECONDS,
 )
 REQUEST_SIZE = Family(
     "registry_http_request_size_bytes",
     MetricKind.HISTOGRAM,
-    "Bytes of the bodies that came in.",
+    "Bytes of request bodies.",
     ("handler",),
     _BYTES,
 )
 RESPONSE_SIZE = Family(
     "registry_http_response_size_bytes",
     MetricKind.HISTOGRAM,
-    "Bytes of the bodies that went out.",
+    "Bytes of response bodies.",
     ("handler",),
     _BYTES,
 )
@@ -40,47 +40,47 @@ IN_FLIGHT = Family("registry_http_in_flight_requests", MetricKind.GAUGE, "Reques
 TOKEN_ANSWERS = Family(
     "authproxy_token_answers_total",
     MetricKind.COUNTER,
-    "Answers of /token, by how they went.",
+    "Responses of /token, by result.",
     ("result",),
     shown=(("granted",), ("refused",), ("malformed",), ("throttled",), ("failed",)),
 )
 LOGINS = Family(
     "authproxy_logins_total",
     MetricKind.COUNTER,
-    "Names and passwords that were checked, at /token or with a request itself.",
+    "Checks of names and passwords, at /token or sent with a request.",
     ("result",),
     shown=(("accepted",), ("refused",), ("throttled",)),
 )
 UPLOADS_PURGED = Family(
     "authproxy_uploads_purged_total",
     MetricKind.COUNTER,
-    "Upload sessions that were given up and have been removed.",
+    "Abandoned upload sessions that have been removed.",
     shown=((),),
 )
 AUDIT_LINES = Family(
     "authproxy_audit_lines_total",
     MetricKind.COUNTER,
-    "Lines of the audit log, by where they go and whether they are kept.",
+    "Lines of the audit log, by sink and by whether they were written.",
     ("sink", "result"),
 )
 HEALTH_CHECK_UP = Family(
     "authproxy_health_check_up",
     MetricKind.GAUGE,
-    "Whether a health check is well: 1, or 0 where it fails in any worker.",
+    "Whether a health check passes: 1, or 0 if it fails in any worker.",
     ("check",),
     lowest=True,
 )
 CERTIFICATE_EXPIRATION = Family(
     "authproxy_certificate_expiration_timestamp_seconds",
     MetricKind.GAUGE,
-    "When the certificate that serves expires, in seconds since 1970; of several workers the earliest.",
+    "When the server's certificate expires, in seconds since 1970; the earliest of all workers.",
     ("path",),
     lowest=True,
 )
 UPSTREAM_UP = Family(
     "authproxy_upstream_up",
     MetricKind.GAUGE,
-    "Whether an address of an upstream is asked: 1, or 0 where it is left out in any worker.",
+    "Whether an address of an upstream is used: 1, or 0 if any worker leaves it out.",
     ("address",),
     lowest=True,
 )
@@ -93,27 +93,26 @@ UPSTREAM_IN_FLIGHT = Family(
 UPSTREAM_FAILURES = Family(
     "authproxy_upstream_failures_total",
     MetricKind.COUNTER,
-    "Requests that an address of an upstream did not answer, or with 502, 503 or 504.",
+    "Requests that an address of an upstream did not answer, or answered with 502, 503 or 504.",
     ("address",),
 )
 RELOAD_LAST_LOOK = Family(
     "authproxy_reload_last_success_timestamp_seconds",
     MetricKind.GAUGE,
-    "When a part that is read again as it changes was looked at last, in seconds since 1970; of the worker that is"
-    " furthest behind.",
+    "When a part that is reloaded on change was last checked, in seconds since 1970; the earliest of all workers.",
     ("part",),
     lowest=True,
 )
 RELOAD_FAILURES = Family(
     "authproxy_reload_failures_total",
     MetricKind.COUNTER,
-    "Looks at a part that failed: its files could not be read, or do not load.",
+    "Checks of a part that failed: its files could not be read, or do not load.",
     ("part",),
 )
 TASK_RESTARTS = Family(
     "authproxy_task_restarts_total",
     MetricKind.COUNTER,
-    "Tasks beside the requests that ended and were begun again.",
+    "Background tasks that ended and were restarted.",
     ("task",),
 )
 LOG_LINES_LOST = Family(
@@ -122,37 +121,37 @@ LOG_LINES_LOST = Family(
     "Lines of the log that could not be written.",
     shown=((),),
 )
-CONNECTIONS = Family(
-    "authproxy_connections", MetricKind.GAUGE, "Clients' connections that are open now, of all workers."
+CONNECTIONS = Family("authproxy_connections", MetricKind.GAUGE, "Open connections of clients, of all workers.")
+MAX_CONNECTIONS = Family(
+    "authproxy_max_connections", MetricKind.GAUGE, "The limit of open connections, of all workers."
 )
-MAX_CONNECTIONS = Family("authproxy_max_connections", MetricKind.GAUGE, "The most that may be open, of all workers.")
 CONNECTIONS_ENDED = Family(
     "authproxy_connections_ended_total",
     MetricKind.COUNTER,
-    "Connections that were ended to make room for new ones, by what they did.",
+    "Connections that were closed to make room for new ones, by what they were doing.",
     ("reason",),
     shown=(("idle",), ("slow",)),
 )
 CONNECTIONS_REFUSED = Family(
     "authproxy_connections_refused_total",
     MetricKind.COUNTER,
-    "New connections that were closed at once, by what was used up.",
+    "New connections that were closed at once, by the limit that was reached.",
     ("reason",),
     shown=(("share",), ("budget",)),
 )
-WORKERS = Family("authproxy_workers", MetricKind.GAUGE, "Worker processes that serve.")
+WORKERS = Family("authproxy_workers", MetricKind.GAUGE, "Worker processes.")
 BUILD_INFO = Family(
     "authproxy_build_info",
     MetricKind.GAUGE,
-    "Always 1; the labels say what is running.",
+    "Always 1; the labels are the versions of authproxy and Python.",
     ("version", "python"),
     lowest=True,
 )
-CPU_SECONDS = Family("process_cpu_seconds_total", MetricKind.COUNTER, "Time on the processor, of all workers.")
+CPU_SECONDS = Family("process_cpu_seconds_total", MetricKind.COUNTER, "CPU time, of all workers.")
 RESIDENT_MEMORY = Family("process_resident_memory_bytes", MetricKind.GAUGE, "Memory in use, of all workers.")
 VIRTUAL_MEMORY = Family("process_virtual_memory_bytes", MetricKind.GAUGE, "Memory addressed, of all workers.")
 OPEN_FDS = Family("process_open_fds", MetricKind.GAUGE, "Open file descriptors, of all workers.")
-MAX_FDS = Family("process_max_fds", MetricKind.GAUGE, "The most that may be open, of all workers.")
+MAX_FDS = Family("process_max_fds", MetricKind.GAUGE, "The limit of open file descriptors, of all workers.")
 START_TIME = Family(
     "process_start_time_seconds",
     MetricKind.GAUGE,

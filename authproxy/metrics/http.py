@@ -1,6 +1,6 @@
-"""Requests, counted while they are served: one look-up and three buckets each, about a microsecond in all.
+"""Counts of requests: one look-up and three buckets for each, about a microsecond in all.
 
-Everything that the families say of requests is worked out of that when somebody asks.
+The numbers of all families of requests are computed from these counts at each scrape.
 """
 
 from bisect import bisect_left
@@ -26,7 +26,7 @@ HANDLERS: dict[object, str] = {
     Kind.REFERRERS: "referrers",
     TOKEN_PATH: "token",
 }
-OTHER_HANDLER = "other"  # no route: other pages, and what was refused before it had one
+OTHER_HANDLER = "other"  # no route: other pages, and requests that were refused before they had one
 OTHER_METHOD = "UNKNOWN"
 
 METHODS = frozenset(HTTPMethod)
@@ -34,7 +34,7 @@ METHODS = frozenset(HTTPMethod)
 TOKEN_RESULTS = {"200": "granted", "400": "malformed", "401": "refused", "429": "throttled"}
 SERVER_FAULT = "5"
 
-# Upper bounds at hand: an attribute less to look up, three times a request.
+# Local names save an attribute look-up three times a request.
 _SECONDS, _RECEIVED, _SENT = DURATION.buckets, REQUEST_SIZE.buckets, RESPONSE_SIZE.buckets
 
 
@@ -47,11 +47,11 @@ class EndedRequest(Protocol):
 
     @property
     def status(self) -> int:
-        """The status of the answer; 0: the client went away before one."""
+        """The status of the response; 0: the client disconnected before it."""
 
     @property
     def sent(self) -> int:
-        """Bytes of the answer's body."""
+        """Bytes of the response's body."""
 
     @property
     def received(self) -> int:
@@ -79,7 +79,7 @@ class HttpCounts:
 
     def __init__(self) -> None:
         self._entries: dict[tuple[object, str, int], _RequestCounts] = {}
-        self.begun = 0  # those that have ended too
+        self.begun = 0  # including those that have ended
 
     def record(self, served: EndedRequest) -> None:
         """Count one request."""
@@ -97,7 +97,7 @@ class HttpCounts:
         entry.sent_bytes += sent
 
     def _add(self, key: tuple[object, str, int]) -> _RequestCounts:
-        """The entry of a key seen for the first time. A client's inventions share one, so that memory is bounded."""
+        """The entry of a new key. Unknown methods share one, so that memory is bounded."""
         what, method, status = key
         return self._entries.setdefault((what, method if method in METHODS else OTHER_METHOD, status), _RequestCounts())
 
@@ -107,7 +107,7 @@ class HttpCounts:
         return sum(sum(entry.durations) for entry in list(self._entries.values()))
 
     def numbers(self) -> Numbers:
-        """What has been counted so far, as numbers of the families."""
+        """The counts so far, as numbers of the families."""
         numbers: Numbers = {(IN_FLIGHT.name, ()): [max(self.begun - self.total, 0)]}
         for (what, method, status), entry in list(self._entries.items()):
             handler = HANDLERS.get(what, OTHER_HANDLER)
@@ -122,7 +122,7 @@ class HttpCounts:
 
 
 class CountBegun:
-    """The layer outside of what records the ends of requests: so it is known how many are being answered."""
+    """The layer outside the one that records the ends of requests: the difference is the requests in flight."""
 
     def __init__(self, app: App, counts: HttpCounts) -> None:
         self.app = app
@@ -135,7 +135,7 @@ class CountBegun:
 
 
 def _token_result(code: str) -> str | None:
-    """How an answer of /token went; None where nobody asked for a token (OPTIONS), or waited for it."""
+    """The result of a response of /token; None if no token was requested (OPTIONS), or the client disconnected."""
     return "failed" if code.startswith(SERVER_FAULT) else TOKEN_RESULTS.get(code)
 
 

@@ -1,4 +1,4 @@
-"""Counts logins where all of them pass: in front of the user directory."""
+"""Counts all logins, in front of the user directory."""
 
 from typing import Protocol
 
@@ -12,18 +12,18 @@ class Identities(Protocol):
     """Knows users."""
 
     async def authenticate(self, name: str, password: str, client: str) -> Principal | None:
-        """Who this is, asked from the address `client`, or None.
+        """The user with this name and password, from the address `client`, or None.
 
         Raises TooManyRequests; Unavailable if a source of users cannot be asked; CredentialsRefused with a reason for
         the client.
         """
 
     async def find(self, name: str) -> Principal | None:
-        """The enabled user as of now, or None."""
+        """The user if there is one who is enabled now, or None."""
 
 
 class CountedLogins:
-    """The same identities; what they say of a password is counted."""
+    """The same identities, whose results are counted."""
 
     def __init__(self, identities: Identities, metrics: Metrics) -> None:
         self.identities = identities

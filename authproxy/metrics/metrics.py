@@ -1,4 +1,4 @@
-"""The metrics of a server: what this worker counts, what the others have counted, and all of it as text."""
+"""The metrics of a server: this worker's, those of the other workers, and all of them as text."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ from authproxy.metrics.slots import Slot
 
 log = structlog.get_logger(__name__)
 
-# How old the numbers of another worker may be, and what a worker that is killed takes with it, in seconds.
+# How old the numbers of another worker may be, and for how long those of a killed one may be lost, in seconds.
 SHARE_EVERY_S = 1.0
 
 # Label values → value.
@@ -25,10 +25,10 @@ Reading: TypeAlias = Callable[[], Mapping[tuple[str, ...], float]]
 
 
 class Metrics:
-    """Counts, and tells.
+    """Counts, reads and exposes the metrics.
 
-    `folder` is where the workers of one server share their numbers: made by their parent, empty, and removed by it;
-    None: there is one worker. It is used from `run` on, since an application may be made only to see whether it can be.
+    `folder` is where the workers of one server share their numbers: their parent creates it empty, and removes it;
+    None: there is one worker. Nothing opens it before `run`, since an application may be built only for a check.
     """
 
     content_type = CONTENT_TYPE
@@ -39,14 +39,14 @@ class Metrics:
         self._http = HttpCounts()
         self._counts: Numbers = {(f.name, labels): [0.0] for f in FAMILIES.values() for labels in f.shown}
         self._readings: list[tuple[Family, Reading]] = []
-        self._before: Numbers = {}  # counted by those whose place this worker took
-        self._one_at_a_time = threading.Lock()  # numbers that were taken first must not be written last
-        # The way of a request leads here: no frame of our own in between.
+        self._before: Numbers = {}  # counted by the previous owners of this worker's slot
+        self._one_at_a_time = threading.Lock()  # older numbers must not be written after newer ones
+        # Every request calls it: no frame of our own in between.
         self.record: Callable[[EndedRequest], None] = self._http.record
 
     @property
     def is_shared(self) -> bool:
-        """Whether there are other workers to show the numbers to: only then `run` is needed."""
+        """Whether there are other workers to share numbers with: only then `run` is needed."""
         return self._folder is not None
 
     def count_begun(self, app: App) -> App:
@@ -59,10 +59,10 @@ class Metrics:
         self._counts[key] = [self._counts.get(key, [0.0])[0] + by]
 
     def watch(self, family: Family, read: Reading) -> None:
-        """Ask `read` for a family's values whenever they are wanted: for what is counted elsewhere anyway.
+        """Read a family's values from `read` at each scrape: for values that other code counts anyway.
 
-        Where several tell of the same labels, it is as if they were several processes. It is called in a thread. A
-        counter that is read must never go down.
+        Values of several readers with the same labels are merged like those of several processes. `read` is called in
+        a thread. A counter that it returns must never go down.
         """
         self._readings.append((family, read))
 
@@ -71,22 +71,22 @@ class Metrics:
         return await asyncio.to_thread(self._expose)
 
     async def run(self, *, every_s: float = SHARE_EVERY_S) -> None:
-        """Show the others what this worker has counted, once in `every_s` seconds until cancelled, and once more then.
+        """Share this worker's numbers with the others every `every_s` seconds until cancelled, and once more then.
 
-        With one worker there is nobody to show it to.
+        With one worker it does nothing.
         """
         if self._folder is None:
             return
         slot = await asyncio.to_thread(Slot.take, self._folder)
         with self._one_at_a_time:
             self._slot, self._before = slot, lasting(FAMILIES, slot.left_behind)
-        shown = None
+        shared = None
         try:
             while True:
-                # Cheap to know: a server at rest writes nothing.
-                if (now := (self._http.total, dict(self._counts), self._read())) != shown:
+                # A server without requests writes nothing.
+                if (now := (self._http.total, dict(self._counts), self._read())) != shared:
                     await asyncio.to_thread(self._share)
-                    shown = now
+                    shared = now
                 await asyncio.sleep(every_s)
         finally:
             self._share()
@@ -99,7 +99,7 @@ class Metrics:
         return merge(FAMILIES, readings)
 
     def _own(self) -> Numbers:
-        """All that this worker has to tell. In any thread: what the event loop adds to is copied in one step."""
+        """All numbers of this worker. In any thread: the counts of the event loop are copied in one step."""
         workers: Numbers = {(WORKERS.name, ()): [1.0]}
         counted = [self._before, dict(self._counts), self._http.numbers()]
         return merge(FAMILIES, [*counted, self._read(), workers, about_this_process()])
@@ -115,7 +115,7 @@ class Metrics:
             return own
 
     def _expose(self) -> bytes:
-        """Own numbers are written before they are told: what was told once is told by every worker ever after."""
+        """Own numbers are shared before they are exposed: no later scrape of another worker may show smaller ones."""
         own = self._share()
         others = self._slot.others() if self._slot is not None else ()
         return render(merge(FAMILIES, [own, *(n if lives else lasting(FAMILIES, n) for n, lives in others)]))

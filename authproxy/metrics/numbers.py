@@ -1,4 +1,4 @@
-"""Numbers by family and labels, of one process or of several together; and as text, on their way between them."""
+"""Numbers by family and labels, of one process or of several together; and as text, to pass between processes."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,24 +8,24 @@ from typing import TypeAlias
 
 
 class MetricKind(Enum):
-    """What Prometheus makes of a family."""
+    """The type of a metric in Prometheus."""
 
-    COUNTER = "counter"  # only grows: also that of a process which has died
-    GAUGE = "gauge"  # as of now: gone with its process
-    HISTOGRAM = "histogram"  # counters for ranges, and a sum
+    COUNTER = "counter"  # only grows; that of a dead process still counts
+    GAUGE = "gauge"  # the current value; that of a dead process does not count
+    HISTOGRAM = "histogram"  # counters per bucket, and a sum
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric. Its numbers are one value, or for a histogram a count for each bucket and past them, then the sum."""
+    """One metric. Its numbers are one value; for a histogram the count of each bucket, that above them all, the sum."""
 
     name: str
     kind: MetricKind
     about: str
     labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()  # upper bounds, themselves included
-    lowest: bool = False  # of several processes the lowest value is shown, instead of the sum
-    shown: tuple[tuple[str, ...], ...] = ()  # labels that are there from the start with 0: a rate needs a first value
+    buckets: tuple[float, ...] = ()  # upper bounds, inclusive
+    lowest: bool = False  # the lowest value of several processes, instead of the sum
+    shown: tuple[tuple[str, ...], ...] = ()  # labels with a 0 from the start: a rate needs a first value
 
 
 # Family's name and label values → its numbers.
@@ -47,15 +47,15 @@ def merge(families: Mapping[str, Family], several: Iterable[Numbers]) -> Numbers
 
 
 def lasting(families: Mapping[str, Family], numbers: Numbers) -> Numbers:
-    """What counts on when the process has ended: all but the gauges."""
+    """The numbers that still count when the process has ended: all except gauges."""
     return {key: values for key, values in numbers.items() if families[key[0]].kind is not MetricKind.GAUGE}
 
 
 def dump(numbers: Numbers) -> bytes:
-    """As text that `load` reads."""
+    """The numbers as text for `load`."""
     return json.dumps([[name, labels, values] for (name, labels), values in numbers.items()]).encode()
 
 
 def load(text: bytes) -> Numbers:
-    """What `dump` wrote."""
+    """Read the text of `dump`."""
     return {(name, tuple(labels)): values for name, labels, values in json.loads(text)}

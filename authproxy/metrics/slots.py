@@ -1,11 +1,11 @@
-"""How worker processes tell each other their numbers: a folder with one slot for each that serves at the same time.
+"""How worker processes share their numbers: a folder with one slot for each worker.
 
-    <folder>/0.lock    held by the worker that has slot 0, and let go of by the kernel when it dies
+    <folder>/0.lock    held by the worker that has slot 0; the kernel releases it when the worker dies
     <folder>/0.json    its numbers
 
-A worker that replaces one that died takes its slot, and counts on from what it left: so no counter ever goes down and
-the folder does not grow. prometheus_client's own way, a memory-mapped file for each process, writes to it with every
-count and keeps the files of the dead for ever.
+A worker that replaces a dead one takes its slot and continues its counters: so no counter goes down, and the folder
+does not grow. prometheus_client's multiprocess mode, a memory-mapped file for each process, writes at every count and
+keeps the files of dead processes forever.
 """
 
 import fcntl
@@ -29,7 +29,7 @@ class Slot:
 
     @classmethod
     def take(cls, folder: Path) -> "Slot":
-        """The first slot that nobody has. Raises OSError where the folder cannot be used."""
+        """Take the first free slot. Raises OSError if the folder cannot be used."""
         for number in itertools.count():
             lock = os.open(folder / f"{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -41,13 +41,13 @@ class Slot:
         raise AssertionError("numbers do not end")
 
     def write(self, numbers: Numbers) -> None:
-        """Show the numbers to the others, who see all of them or the ones before."""
+        """Share the numbers: the others see all of them, or the previous ones."""
         new = self._folder / f"{self._name}.new"
         new.write_bytes(dump(numbers))
         new.replace(self._folder / f"{self._name}.json")
 
     def others(self) -> Iterator[tuple[Numbers, bool]]:
-        """The numbers of all other slots, each with whether its worker lives."""
+        """The numbers of all other slots, each with whether its worker is alive."""
         for path in sorted(self._folder.glob("*.json")):
             if path.stem != self._name:
                 yield _read(path), _is_held(path.with_suffix(".lock"))
@@ -64,7 +64,7 @@ def _read(path: Path) -> Numbers:
 
 
 def _is_held(lock: Path) -> bool:
-    """Whether somebody has the slot. It is held for the question: who wants it just then takes the next one."""
+    """Whether a worker has the slot. The check holds it for a moment: a new worker takes the next one then."""
     with lock.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

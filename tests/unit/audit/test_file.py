@@ -189,10 +189,10 @@ def test_a_folder_that_is_gone_is_a_failure_that_may_pass(path: Path) -> None:
 
 def test_a_place_where_no_file_can_be_is_told_before_the_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_place(path)
-    with pytest.raises(StartError, match="is not there; make it"):
+    with pytest.raises(StartError, match="does not exist; create it"):
         check_place(path / "deeper" / "audit.log")
     with pytest.raises(StartError, match="is a folder; name a file"):
         check_place(path.parent)
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(StartError, match="nothing can be made in"):
+    with pytest.raises(StartError, match="nothing can be created in"):
         check_place(path)

@@ -89,7 +89,7 @@ def test_a_line_that_fits_no_datagram_is_refused_alone() -> None:
         sink = SyslogSink(listening.getsockname())
         too_long = seal({"user": "x" * 70_000}, Link("w"))[0]
         assert sink.write([LINES[0], too_long]) == 1
-        with pytest.raises(LinesRefused, match="fits no datagram") as caught:
+        with pytest.raises(LinesRefused, match="is too long for a datagram") as caught:
             sink.write([too_long, LINES[1]])
         assert caught.value.count == 1
         sink.close()

@@ -40,13 +40,19 @@ def forged(raw: bytes) -> bytes:
 
 Tamper = Callable[[list[bytes]], list[bytes]]
 TAMPERED: dict[str, tuple[Tamper, str]] = {
-    "changed": (lambda x: [*x[:2], changed(x[2]), *x[3:]], "log:3: this line was changed: its hash is that of another"),
+    "changed": (
+        lambda x: [*x[:2], changed(x[2]), *x[3:]],
+        "log:3: this line was changed: its hash does not fit its content",
+    ),
     "the last one changed": (lambda x: [*x[:5], changed(x[5])], "log:6: this line was changed"),
     "changed with its hash": (lambda x: [*x[:2], forged(x[2]), *x[3:]], "log:4: this line does not follow log:3: one"),
     "one missing": (lambda x: [*x[:2], *x[3:]], "log:3: a line is missing before this one (writer w)"),
     "three missing": (lambda x: [x[0], *x[4:]], "log:2: 3 lines are missing before this one (writer w)"),
     "two swapped": (lambda x: [*x[:2], x[3], x[2], *x[4:]], "log:3: a line is missing before this one (writer w)"),
-    "one twice": (lambda x: [*x[:3], x[2], *x[3:]], "log:4: this line belongs before log:3: swapped, repeated or put"),
+    "one twice": (
+        lambda x: [*x[:3], x[2], *x[3:]],
+        "log:4: this line belongs before log:3: swapped, repeated or inserted",
+    ),
     "torn": (lambda x: [*x[:5], x[5][:30]], "log:6: not JSON"),
     "another text": (lambda x: [*x, b'{"a": 1}\n'], "log:7: not an audit line"),
 }
@@ -67,7 +73,7 @@ def test_a_whole_log_has_no_fault_and_its_head_is_known() -> None:
 def test_a_cut_tail_shows_only_with_its_head() -> None:
     assert verdict(LINES[:4]) == []
     (fault,) = verdict(LINES[:4], HEAD)
-    assert fault == f"no line has the hash {HEAD}: the tail was cut, or its file is not among these"
+    assert fault == f"no line has the hash {HEAD}: the end of the log is missing, or its file is not among these"
 
 
 def test_a_head_of_earlier_is_still_among_the_lines() -> None:
@@ -96,7 +102,7 @@ def test_lines_that_rotation_removed_are_no_fault_but_are_known_to_be_missing() 
 
 def test_a_first_line_that_names_one_before_it_is_found() -> None:
     raw, _ = seal({}, Link("w", 0, "f" * 64))
-    assert verdict([raw]) == ["log:1: the first line of w names one before it"]
+    assert verdict([raw]) == ["log:1: the first line of w names a previous one"]
     assert GENESIS not in raw.decode()
 
 

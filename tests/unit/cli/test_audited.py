@@ -64,7 +64,7 @@ def test_a_configuration_without_an_audit_log_gets_none(folder: Path) -> None:
 
 
 NOT_WRITTEN = {
-    "no folder": ("audit: {file: {path: missing/audit.log}}", "audit.file.path: the folder missing is not there"),
+    "no folder": ("audit: {file: {path: missing/audit.log}}", "audit.file.path: the folder missing does not exist"),
     "no daemon": ("audit: {syslog: {address: /missing/log}}", "the change is not in the audit log (syslog)"),
 }
 

@@ -72,7 +72,7 @@ async def test_a_file_takes_the_registry_out_of_service_as_long_as_it_is_there(t
 async def test_a_file_that_nobody_can_look_at_is_no_sign_of_health(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     assert await outcome(file_check(tmp_path / "plain" / "down")) == (
-        "cannot tell whether the file exists: Not a directory"
+        "whether the file exists is unknown: Not a directory"
     )
 
 

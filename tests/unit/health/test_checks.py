@@ -57,7 +57,7 @@ async def test_what_fails_is_known_with_its_reason_until_it_is_well_again() -> N
     async with running(Check("ill", ill, interval=QUICK), Check("well", well, interval=QUICK)) as health:
         await until(lambda: bool(health.failing))
         assert health.failing == {"ill": "it hurts"}
-        assert health.standing() == {("ill",): 0, ("well",): 1}
+        assert health.results() == {("ill",): 0, ("well",): 1}
         ill.failure = CheckFailed("it hurts more")
         await until(lambda: health.failing == {"ill": "it hurts more"})
         ill.failure = None

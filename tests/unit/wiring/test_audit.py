@@ -42,7 +42,7 @@ def test_every_key_is_a_sink(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match=r"audit\.file\.path: the folder .* is not there"):
+    with pytest.raises(StartError, match=r"audit\.file\.path: the folder .* does not exist"):
         list(make_sinks(section(file={"path": str(tmp_path / "missing" / "audit.log")})))
 
 
