@@ -165,7 +165,7 @@ class RegistryRepository:
                 del self._uploads[descriptor.digest]
         self._candidates.learn(descriptor.digest, self._repository)
 
-    async def give_up(self, descriptor: Descriptor) -> None:
+    async def cancel_upload(self, descriptor: Descriptor) -> None:
         """Cancel the open upload of a blob, if any."""
         upload = self._uploads.pop(descriptor.digest, None)
         if upload is not None:

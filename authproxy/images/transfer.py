@@ -12,7 +12,7 @@ from authproxy.digest import Digest, Hasher, new_hasher
 from authproxy.images.endpoints import Destination, Interrupted, MountingDestination, Source
 from authproxy.oci.manifest import Descriptor, Manifest, Platform
 
-# Concurrent blobs. Fewer would keep disk and network busy; small layers mostly wait for responses.
+# Concurrent blobs. Fewer already keep disk and network busy with large layers; small ones mostly wait for responses.
 JOBS = 4
 
 # Nested indexes: BuildKit writes none, other tools one level.
@@ -102,10 +102,10 @@ async def transfer_image(
     """
     manifests = await collect_manifests(source, manifest)
     blobs = {blob.digest: blob for one in manifests for blob in one.blobs if not blob.is_elsewhere}
-    mover = _BlobTransfer(source, destination, turns or asyncio.Semaphore(JOBS), progress or NoProgress(), sleep)
+    transfer = _BlobTransfer(source, destination, turns or asyncio.Semaphore(JOBS), progress or NoProgress(), sleep)
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = {blob: group.create_task(mover.move(blob)) for blob in blobs.values()}
+            tasks = {blob: group.create_task(transfer.run(blob)) for blob in blobs.values()}
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     for one in manifests:
@@ -153,10 +153,10 @@ class _BlobTransfer:
     progress: Progress
     sleep: Sleep
 
-    async def move(self, blob: Descriptor) -> BlobOutcome:
+    async def run(self, blob: Descriptor) -> BlobOutcome:
         async with self._lock(blob), self.turns:
             self.progress.begin(blob)
-            outcome = await self._move(blob)
+            outcome = await self._run(blob)
             self.progress.end(blob, outcome)
             return outcome
 
@@ -165,7 +165,7 @@ class _BlobTransfer:
             self.destination.lock(blob.digest) if isinstance(self.destination, MountingDestination) else nullcontext()
         )
 
-    async def _move(self, blob: Descriptor) -> BlobOutcome:
+    async def _run(self, blob: Descriptor) -> BlobOutcome:
         if await self.destination.has(blob):
             return BlobOutcome.THERE
         if isinstance(self.destination, MountingDestination) and await self.destination.mount(blob):

@@ -33,7 +33,7 @@ EXAMPLES = examples(
     "authproxy images copy --dry-run 'r.example.org/*:v2.*' m.example.org/old/",
 )
 
-# Images that are under way together: small ones wait for answers most of the time.
+# Images that are copied concurrently: small ones mostly wait for responses.
 AT_ONCE = 4
 
 

@@ -1,4 +1,4 @@
-"""`authproxy images delete`: images that are really gone afterwards, and nothing that was not meant."""
+"""`authproxy images delete`: shows which tags are deleted, deletes them, and verifies the result."""
 
 import datetime as dt
 import re
@@ -84,7 +84,7 @@ def delete(
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """Which tags of a repository go."""
+    """Which tags of a repository are deleted."""
 
     match: str | None
     before: dt.datetime | None
@@ -92,7 +92,7 @@ class _Rules:
 
     @classmethod
     def parse(cls, match: str | None, older_than: str | None, keep: int) -> "_Rules | None":
-        """What the options say; None where they say nothing. Raises BadParameter."""
+        """The rules in the options; None without any. Raises BadParameter."""
         if match is None and older_than is None and not keep:
             return None
         before = None if older_than is None else dt.datetime.now(dt.UTC) - _parse_age(older_than)
@@ -114,7 +114,7 @@ class _Cleaner:
         self._is_dry = is_dry
 
     async def clean(self, what: "list[ImageName] | _Rules") -> None:
-        """Find what goes, ask, delete. Raises what the registry raises."""
+        """Find the images, ask the user, delete. Raises what the registry raises."""
         from authproxy.images.deletion import resolve_tags
         from authproxy.images.listing import tags
 
@@ -168,7 +168,7 @@ class _Cleaner:
         return tuple(free)
 
     def _may(self, deletions: "tuple[Deletion, ...]") -> bool:
-        """Show what would go, and ask."""
+        """Show what would be deleted, and ask the user."""
         for one in deletions:
             also = f"; with it {', '.join(one.shared)}" if one.shared else ""
             line = f"{self.place}: {', '.join(one.tags) or one.digest} ({one.digest}){also}"

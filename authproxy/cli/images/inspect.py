@@ -1,4 +1,4 @@
-"""`authproxy images inspect`: what one image is, for a person or as JSON."""
+"""`authproxy images inspect`: the details of one image, as text or as JSON."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +22,7 @@ EXAMPLES = examples(
     "authproxy images inspect --json r.example.org/app | jq .variants",
 )
 
-# Of a configuration, what people look for.
+# The fields of a configuration that are shown.
 _SHOWN = ("Entrypoint", "Cmd", "User", "WorkingDir", "ExposedPorts", "Volumes", "Env", "Labels")
 
 

@@ -115,7 +115,7 @@ async def _list(
 async def _names(
     client: "RegistryClient", only: str | None, pattern: str | None, report: Report
 ) -> AsyncIterator[Tagged]:
-    """What is meant, in the registry's order; of a few repositories the first tags are read ahead."""
+    """The matching images in the registry's order. Reads the first page of tags of several repositories ahead."""
     from authproxy.images.listing import find_repositories, tag_pages
     from authproxy.images.names import matches
     from authproxy.images.ordered import in_order

@@ -1,4 +1,4 @@
-"""Progress of moving images: a bar for each blob on a terminal; elsewhere the lines of results are enough."""
+"""Progress of transfers: a bar for each blob on a terminal, and nothing elsewhere."""
 
 import sys
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class Bars:
         """See Progress."""
         self._rich.advance(self._bars[blob.digest], count)
 
-    def end(self, blob: "Descriptor", outcome: BlobOutcome) -> None:  # noqa: ARG002 - the image's own line says what was done
+    def end(self, blob: "Descriptor", outcome: BlobOutcome) -> None:  # noqa: ARG002 - the image's own line reports the outcome
         """See Progress."""
         self._remove(blob)
 
@@ -46,7 +46,7 @@ class Bars:
 
 @contextmanager
 def shown() -> Iterator["Progress"]:
-    """Bars on standard error for the length of a block, where it is a terminal."""
+    """Bars on standard error for the length of a block, if it is a terminal."""
     if not sys.stderr.isatty():
         yield NoProgress()
         return

@@ -42,7 +42,7 @@ EXAMPLES = examples(
     "authproxy images pull --docker r.example.org/team/app:v1",
 )
 
-# Go's names of what Python's platform calls a machine.
+# Go's names for the machines of Python's platform module.
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
@@ -83,7 +83,7 @@ def pull(
         raise typer.BadParameter("the docker daemon is given what docker load takes", param_hint="--format")
     hosts = [name.host for name in wanted]
     registries = open_registries(user, ca, *hosts, password_stdin=password_stdin, plain_http=plain_http)
-    # Where standard output has the archive, what is said goes beside it.
+    # If standard output receives the archive, messages go to standard error.
     report = Report(as_json=as_json, err=target is not None and target.path is None)
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""`authproxy images tag`: another name for an image in its registry, without moving a byte of it."""
+"""`authproxy images tag`: another name for an image in its registry, without a transfer."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -75,11 +75,11 @@ class _MountOnly:
         return await self.repository.mount(descriptor)
 
     async def put_blob(self, descriptor: "Descriptor", chunks: "AsyncIterator[bytes]", start: int = 0) -> None:
-        """Raises TransferError: a name costs no transfer."""
+        """Always raises TransferError: `images tag` transfers no blobs."""
         from authproxy.images.transfer import TransferError
 
         del chunks, start
-        await self.repository.give_up(descriptor)
+        await self.repository.cancel_upload(descriptor)
         raise TransferError(
             f"{self.name}: the registry does not hand {descriptor.digest} on from the other repository;"
             " `authproxy images copy` moves it"

@@ -28,6 +28,7 @@ from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.oci.media_types import DOCKER_CONFIG, DOCKER_IMAGE, DOCKER_TAR_GZIP
 
 MANIFEST_JSON = "manifest.json"
+
 # Compressed layers by the digest of their plain tar. All archives of a command share one, so that a shared layer is
 # compressed once.
 LayerCache = MutableMapping[Digest, Descriptor]

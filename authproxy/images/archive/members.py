@@ -142,11 +142,11 @@ def _open(file: Path, archive: Path, name: str) -> int:
         raise ArchiveError(archive, f"cannot be read: {error.strerror}", member=name) from error
 
 
-def need(members: Members, name: str, named_by: str) -> Member:
-    """The member `name`, which the member `named_by` names. Raises ArchiveError if it is missing."""
+def need(members: Members, name: str, required_by: str) -> Member:
+    """The member `name`. Raises ArchiveError if it is missing, with `required_by` in the message."""
     member = members.find(name)
     if member is None:
-        raise ArchiveError(members.path, f"is missing, but {named_by} names it", member=name)
+        raise ArchiveError(members.path, f"is missing, but {required_by} requires it", member=name)
     return member
 
 

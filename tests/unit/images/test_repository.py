@@ -93,7 +93,7 @@ async def test_upload_of_a_refused_mount_is_used_or_given_up() -> None:
         if end == "put":
             await there.put_blob(BLOB, pieces(CONTENT))
         else:
-            await there.give_up(BLOB)
+            await there.cancel_upload(BLOB)
     assert asked == [
         "POST /v2/a/blobs/uploads/", "PUT /v2/a/blobs/uploads/1",
         "POST /v2/a/blobs/uploads/", "DELETE /v2/a/blobs/uploads/1",

@@ -99,7 +99,7 @@ CONFIG_NAME = f"{Digest.of(config_of(ONE)).hex}.json"
 LAYER_NAME = f"{Digest.of(b'0').hex}/layer.tar"
 
 DAMAGED: list[tuple[str, dict[str, bytes | Link | None], str]] = [
-    ("no configuration", {CONFIG_NAME: None}, f"{CONFIG_NAME}: is missing, but manifest.json names it"),
+    ("no configuration", {CONFIG_NAME: None}, f"{CONFIG_NAME}: is missing, but manifest.json requires it"),
     ("another configuration", {CONFIG_NAME: config_of(TWO)}, f"{CONFIG_NAME}: has the digest"),
     ("no layer", {LAYER_NAME: None}, f"{LAYER_NAME}: is missing"),
     ("another layer", {LAYER_NAME: TWO}, f"{LAYER_NAME}: has the digest"),

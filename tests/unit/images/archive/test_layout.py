@@ -81,7 +81,7 @@ DAMAGED: list[tuple[str, Files, str]] = [
     ("a manifest of schema 1", {"index.json": as_json({"manifests": [entry("", SCHEMA_1)]})}, "Docker's schema 1"),
     ("another manifest", {IMAGE_FILE: b"{}"}, f"{IMAGE_FILE}: has the digest"),
     ("a layer cut off", {LAYER_FILE: LAYER[:-1]}, f"{LAYER_FILE}: has {len(LAYER) - 1} bytes, but the manifest says"),
-    ("no layer", {LAYER_FILE: Link("nothing")}, f"{LAYER_FILE}: is missing, but a manifest names it"),
+    ("no layer", {LAYER_FILE: Link("nothing")}, f"{LAYER_FILE}: is missing, but a manifest requires it"),
     ("an index that is none", {"index.json": b"[]"}, "index.json: has no list of manifests"),
     (
         "an entry that is none",
