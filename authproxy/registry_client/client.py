@@ -80,7 +80,7 @@ class RegistryClient:
         return self._base.join(path)
 
     async def ask(self, method: str, url: httpx.URL, needs: Sequence[Access], **options: Any) -> httpx.Response:
-        """Send an idempotent request, with retries, and read the response, whatever its status."""
+        """Send a request that may be repeated, with retries, and read the response, whatever its status."""
 
         async def once() -> httpx.Response:
             return await self.read(await self.send_once(method, url, needs, **options))
