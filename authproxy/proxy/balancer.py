@@ -1,6 +1,6 @@
-"""The addresses of one upstream: a request goes to one of them, and to another where the first fails and that is safe.
+"""The addresses of one upstream: a request goes to one of them, and to another if the first fails and that is safe.
 
-All of them are the same registry: they share their storage. What is known of them is a process's own.
+All of them are the same registry: they share their storage. Each process has its own record of their health.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from authproxy.proxy.outliers import AddressHealth, choose
 
 log = structlog.get_logger(__name__)
 
-# Said by a machine that cannot serve now, or by a balancer in front of one that is down: RFC 9110 §15.6.
+# Statuses of a machine that cannot serve now, or of a balancer in front of one that is down: RFC 9110 §15.6.
 UNAVAILABLE = (502, 503, 504)
 
 LEAST_FAULT = 500
@@ -27,9 +27,9 @@ LEAST_FAULT = 500
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """A question that each address is asked every so often: any answer below 500 says that it is well.
+    """A request to each address at intervals: any status below 500 means that it is healthy.
 
-    `threshold` failures in a row take it out, one good answer brings it back. Times are seconds.
+    `threshold` failures in a row take it out, one good response brings it back. Times are seconds.
     """
 
     path: str = "/v2/"
@@ -39,20 +39,20 @@ class HealthCheck:
 
 
 class AddressState(NamedTuple):
-    """How an address does, for who watches us."""
+    """The state of an address, for monitoring."""
 
     url: str
-    is_up: bool  # False: others are asked in its place, where there are others
+    is_up: bool  # False: other addresses are used instead, if there are any
     in_flight: int  # requests
-    failed: int  # requests that it did not answer, or with 502, 503 or 504
+    failed: int  # requests that it did not answer, or answered with 502, 503 or 504
 
 
 class Balancer:
-    """Where an upstream is: a pool for each address, one or more."""
+    """The addresses of an upstream, one or more, with a pool for each."""
 
     def __init__(self, pools: Sequence[Pool], now: Clock) -> None:
         self._pools = tuple(pools)
-        self._standings = [AddressHealth()] * len(pools)
+        self._health = [AddressHealth()] * len(pools)
         self._failed = [0] * len(pools)
         self._now = now
         self._turn = 0
@@ -61,10 +61,10 @@ class Balancer:
         return f"<Balancer {', '.join(pool.address.url for pool in self._pools)}>"
 
     async def ask(self, request: UpstreamRequest) -> tuple[Address, UpstreamResponse]:
-        """Send a request to one of the addresses; which, and what it answered. Raises UpstreamError.
+        """Send a request to one of the addresses; returns the address and its response. Raises UpstreamError.
 
-        Another one is asked where nothing can have been sent, and for what may be repeated also where no answer came
-        or one that says so much as "not now". The last one's answer, or error, counts.
+        If nothing can have been sent, another address is tried; for a repeatable request also if there was no response
+        or a status of UNAVAILABLE. The response or error of the last one counts.
         """
         tried: set[int] = set()
         while True:
@@ -88,11 +88,11 @@ class Balancer:
             answer.close()
 
     def states(self) -> tuple[AddressState, ...]:
-        """How each address does now. May be called in any thread."""
+        """The current state of each address. May be called in any thread."""
         now = self._now()
         return tuple(
-            AddressState(pool.address.url, not standing.is_out(now), pool.in_flight, failed)
-            for pool, standing, failed in zip(self._pools, self._standings, self._failed, strict=True)
+            AddressState(pool.address.url, not health.is_out(now), pool.in_flight, failed)
+            for pool, health, failed in zip(self._pools, self._health, self._failed, strict=True)
         )
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class Balancer:
             pool.close()
 
     async def watch(self, check: HealthCheck) -> None:
-        """Ask every address about its health until cancelled."""
+        """Check the health of every address until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for index in range(len(self._pools)):
                 tasks.create_task(self._watch(index, check), name=f"health of {self._pools[index].address.url}")
@@ -110,11 +110,11 @@ class Balancer:
         count = len(self._pools)
         if count == 1:
             return 0
-        # Turned by one each time, so that equals take turns.
+        # Rotated by one each time, so that equal addresses alternate.
         self._turn = (self._turn + 1) % count
         order = [(self._turn + step) % count for step in range(count)]
         chosen = choose(
-            [self._standings[index] for index in order],
+            [self._health[index] for index in order],
             [self._pools[index].in_flight for index in order],
             self._now(),
             [order.index(index) for index in tried],
@@ -123,18 +123,17 @@ class Balancer:
         return order[chosen]
 
     def _note(self, index: int, error: UpstreamError) -> None:
-        """A request that cannot be sent, or found no free connection, says nothing about the address."""
+        """Count a failure, unless it says nothing about the address: no free connection, or an unsendable request."""
         if not isinstance(error, Busy | Unsendable):
             self._fail(index, repr(error))
 
     def _succeed(self, index: int) -> None:
-        standing = self._standings[index]
-        self._standings[index] = standing.after_success()
+        self._health[index] = self._health[index].after_success()
 
     def _fail(self, index: int, reason: str) -> None:
         self._failed[index] += 1
-        before = self._standings[index]
-        after = self._standings[index] = before.after_failure(self._now())
+        before = self._health[index]
+        after = self._health[index] = before.after_failure(self._now())
         if len(self._pools) > 1 and after.ejections > before.ejections:
             out_s = round(after.ejected_until - self._now())
             log.warning("address left out", upstream=self._pools[index].address.url, seconds=out_s, reason=reason)
@@ -142,30 +141,28 @@ class Balancer:
     async def _watch(self, index: int, check: HealthCheck) -> None:
         failures = 0
         while True:
-            reason = await _ask_about_health(self._pools[index], check)
+            reason = await _check_health(self._pools[index], check)
             failures = 0 if reason is None else failures + 1
             self._note_health(index, is_well=failures < check.threshold, reason=reason)
             await asyncio.sleep(check.interval_s)
 
     def _note_health(self, index: int, *, is_well: bool, reason: str | None) -> None:
-        before, url = self._standings[index], self._pools[index].address.url
+        before, url = self._health[index], self._pools[index].address.url
         if is_well and not before.is_well:
-            self._standings[index] = AddressHealth()  # what requests met before is over too
+            self._health[index] = AddressHealth()  # also forgets the failures of requests
             log.warning("address is well again", upstream=url)
         elif not is_well and before.is_well:
-            self._standings[index] = AddressHealth(
-                before.failures, before.ejections, before.ejected_until, is_well=False
-            )
+            self._health[index] = AddressHealth(before.failures, before.ejections, before.ejected_until, is_well=False)
             log.error("address is not well", upstream=url, reason=reason)
 
 
 def _may_go_elsewhere(request: UpstreamRequest, error: UpstreamError) -> bool:
-    """Whether a request that failed at one address can do no harm at another."""
+    """Whether a request that failed at one address may safely be sent to another."""
     return isinstance(error, Unreachable) or (request.is_repeatable and not isinstance(error, Busy | Unsendable))
 
 
-async def _ask_about_health(pool: Pool, check: HealthCheck) -> str | None:
-    """What is wrong with an address, or None."""
+async def _check_health(pool: Pool, check: HealthCheck) -> str | None:
+    """Why an address is unhealthy, or None."""
     address = pool.address
     request = UpstreamRequest("GET", address.target(check.path.encode(), b""), [(b"host", address.authority.encode())])
     try:

@@ -1,4 +1,4 @@
-"""Bearer tokens for the upstream: fetched from its realm, or made by us. Each is used again until it ends."""
+"""Bearer tokens for the upstream: fetched from its realm, or minted by us. Each is reused until it expires."""
 
 import asyncio
 import ssl
@@ -19,10 +19,10 @@ from authproxy.http.client.challenge import Challenge, may_send_password, parse_
 from authproxy.http.client.token import USED_FOR, Token, ask_token_server, read_token, token_request
 from authproxy.proxy.credentials import FixedBasic
 
-# A token refused at this age, in seconds, or younger: a new one would be refused too.
+# If a token of at most this age, in seconds, is refused, a new one would be refused too.
 FRESH_FOR_S = 2.0
 
-REMEMBERED_BYTES = 4 * 1024 * 1024
+MAX_CACHED_BYTES = 4 * 1024 * 1024
 TIMEOUT_S = 30
 
 OK, UNAUTHORIZED = 200, 401
@@ -32,7 +32,7 @@ class Minter(Protocol):
     """Signs tokens that the upstream verifies."""
 
     def mint(self, needs: Sequence[Access]) -> Token:
-        """A token for exactly this. Raises RegistryError where no key signs."""
+        """A token for exactly these accesses. Raises RegistryError if no key signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,51 +43,51 @@ class _CachedToken:
 
 
 class Bearer:
-    """`Authorization: Bearer …` by what a request needs; `get` brings a token that is not known yet.
+    """`Authorization: Bearer …` for the accesses that a request needs; `get` fetches a token that is not cached.
 
-    Those who need the same at once wait for one.
+    Concurrent requests with the same needs wait for one token.
     """
 
     def __init__(self, get: Callable[[Sequence[Access]], Awaitable[Token]], now: Clock) -> None:
         self._get = get
         self._now = now
-        self._known: Bounded[Hashable, _CachedToken] = Bounded(REMEMBERED_BYTES)
-        self._coming: dict[Hashable, asyncio.Lock] = {}
+        self._cache: Bounded[Hashable, _CachedToken] = Bounded(MAX_CACHED_BYTES)
+        self._fetching: dict[Hashable, asyncio.Lock] = {}
 
     async def authorization(self, needs: Sequence[Access]) -> bytes:
         """See Credentials."""
         key = tuple(needs)
         if (value := self._find(key)) is not None:
             return value
-        lock = self._coming.setdefault(key, asyncio.Lock())
+        lock = self._fetching.setdefault(key, asyncio.Lock())
         try:
             async with lock:
-                return self._find(key) or await self._bring(key)
+                return self._find(key) or await self._fetch(key)
         finally:
             if not lock.locked():
-                self._coming.pop(key, None)
+                self._fetching.pop(key, None)
 
     def forget(self, needs: Sequence[Access]) -> bool:
         """See Credentials."""
-        known = self._known.pop(tuple(needs))
-        return known is not None and self._now() - known.since > FRESH_FOR_S
+        cached = self._cache.pop(tuple(needs))
+        return cached is not None and self._now() - cached.since > FRESH_FOR_S
 
     def _find(self, key: tuple[Access, ...]) -> bytes | None:
-        known = self._known.get(key)
-        return known.value if known is not None and self._now() < known.until else None
+        cached = self._cache.get(key)
+        return cached.value if cached is not None and self._now() < cached.until else None
 
-    async def _bring(self, key: tuple[Access, ...]) -> bytes:
+    async def _fetch(self, key: tuple[Access, ...]) -> bytes:
         token = await self._get(key)
         if not token.fits_header:
-            raise GatewayFailed("the upstream registry's token server answered with a token that no header can hold")
+            raise GatewayFailed("the upstream registry's token server sent a token that does not fit into a header")
         now = self._now()
         value = f"Bearer {token.text}".encode()
-        self._known.put(key, _CachedToken(value, now, now + USED_FOR * token.lifetime_s), len(value) + 200)
+        self._cache.put(key, _CachedToken(value, now, now + USED_FOR * token.lifetime_s), len(value) + 200)
         return value
 
 
 def minted_bearer(minter: Minter, now: Clock) -> Bearer:
-    """Tokens that we sign ourselves."""
+    """Bearer tokens that we sign ourselves."""
 
     async def mint(needs: Sequence[Access]) -> Token:
         return minter.mint(needs)
@@ -96,10 +96,10 @@ def minted_bearer(minter: Minter, now: Clock) -> Bearer:
 
 
 class TokenServer:
-    """Fetches tokens from where the upstream's challenge says, as `login` or as nobody.
+    """Fetches tokens from the realm of the upstream's challenge, with `login` or anonymously.
 
-    The password goes to the upstream's own hosts and to `allowed`, and nowhere else. `tls`, which may show a
-    certificate of ours, is for its own hosts.
+    The password is sent only to the upstream's own hosts and to `allowed`. `tls`, which may have a certificate of ours,
+    is for its own hosts.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class TokenServer:
         self._challenge: Challenge | None = None
 
     async def fetch(self, needs: Sequence[Access]) -> Token:
-        """A token for this. Raises GatewayFailed if the token server gives none."""
+        """A token for these accesses. Raises GatewayFailed if the token server issues none."""
         if self._challenge is None:
             self._challenge = await self._find_challenge()
         login = None if self._login is None else self._login.value.decode()
@@ -130,13 +130,13 @@ class TokenServer:
             raise GatewayFailed("the upstream registry's token server cannot be reached") from exc
         if answer.status_code == OK and (token := read_token(answer.content)) is not None:
             return token
-        self._challenge = None  # perhaps it has moved
+        self._challenge = None  # the token server may have moved
         if answer.status_code == UNAUTHORIZED:
-            raise GatewayFailed("the upstream registry's token server does not take the credentials it is sent")
-        raise GatewayFailed(f"the upstream registry's token server gave no token (HTTP {answer.status_code})")
+            raise GatewayFailed("the upstream registry's token server does not accept the credentials it is sent")
+        raise GatewayFailed(f"the upstream registry's token server issued no token (HTTP {answer.status_code})")
 
     async def _find_challenge(self) -> Challenge:
-        """Ask `/v2/` without credentials, at one address after the other."""
+        """Request `/v2/` without credentials, at one address after the other."""
         for address in self._addresses:
             with suppress(_Unanswered):
                 answer = await self._ask(httpx.Request("GET", f"{address.url}/v2/", headers=IDENTITY))
@@ -147,7 +147,7 @@ class TokenServer:
                         " strip or basic"
                     )
                 return check_realm(challenge, self._addresses, self._allowed)
-        raise GatewayFailed("the upstream registry cannot be asked where its tokens come from")
+        raise GatewayFailed("the upstream registry cannot be reached to find its token server")
 
     async def _ask(self, request: httpx.Request) -> httpx.Response:
         host = request.url.raw_host.decode("ascii")
@@ -168,11 +168,11 @@ class TokenServer:
 
 
 def check_realm(challenge: Challenge, registry: Sequence[Address], allowed: Collection[str]) -> Challenge:
-    """The challenge, if its realm may have the password. Raises GatewayFailed. Without a password the same holds."""
+    """The challenge, if its realm may receive the password; the same without a password. Raises GatewayFailed."""
     if not may_send_password(challenge.realm, registry, allowed):
-        raise GatewayFailed("the upstream registry sends us to a token server that is not its own: name it in realms")
+        raise GatewayFailed("the upstream registry names a token server that is not its own: list it in realms")
     return challenge
 
 
 class _Unanswered(Exception):
-    """Nobody answered: another address may."""
+    """There was no response; another address may answer."""

@@ -1,4 +1,4 @@
-"""What an upstream holds, asked through its backend on behalf of the client whose request it is about.
+"""The content of an upstream, requested through its backend on behalf of the client whose request needs it.
 
 See `content.Content`.
 """
@@ -19,26 +19,26 @@ from authproxy.oci.media_types import MANIFESTS
 from authproxy.reference import Tag
 from authproxy.route import parse_route
 
-# The longest answer that is read, in bytes: a list of a hundred thousand tags has a few million.
+# The longest response that is read, in bytes: a list of a hundred thousand tags has a few million.
 MAX_BYTES = 16 * 1024 * 1024
 
-# Entries that one question for tags brings.
-LOOK = 100
+# Entries of one page of tags.
+TAGS_PAGE = 100
 
-# Repositories that one question is for, until a registry takes it: CNCF Distribution refuses more than its
-# `catalog.maxentries`, 1000 unless it is configured otherwise. None: as many as it likes.
-CATALOG_LOOKS: tuple[int | None, ...] = (1000, 100, None)
+# Page sizes for the catalog, tried until the registry accepts one: CNCF Distribution refuses more than its
+# `catalog.maxentries`, 1000 by default. None: the registry's default.
+CATALOG_PAGES: tuple[int | None, ...] = (1000, 100, None)
 
 CATALOG = "/v2/_catalog"
 
 FOUND, TOO_MANY, NOT_FOUND = 200, 400, 404
 
-# Up to the first of these, names stand in the same order by bytes and by folders; so they do up to the first of the
-# others alone, if what they are compared with is the end of a page.
+# Names sort alike by bytes and by folders up to the first of these characters, or, compared with the end of a page, up
+# to the first of the second set.
 _HEAD_ENDS = re.compile(r"[/.-]")
 _ORDERED_ALIKE = re.compile(r"[.-]")
 
-# Of the client's request: on whose behalf we ask. The rest is about its own question (what it wants, what it has).
+# The client's headers that identify it. The others belong to its own request (what it accepts, what it has).
 _ASKED_WITH = frozenset({b"authorization", b"traceparent", b"tracestate", b"user-agent", b"x-request-id"})
 _ANY_MANIFEST = ", ".join((*MANIFESTS, "*/*")).encode("ascii")
 
@@ -51,12 +51,12 @@ class _Answer:
 
 
 class UpstreamContent:
-    """The content of a backend. Every method raises what the backend raises, and GatewayFailed for other answers."""
+    """The content of a backend. Every method raises the backend's errors, and GatewayFailed for other statuses."""
 
     def __init__(self, app: asgi.App, scope: asgi.Scope) -> None:
         self._app = app
         self._scope = scope
-        self._catalog_looks = CATALOG_LOOKS
+        self._catalog_pages = CATALOG_PAGES
 
     async def has_repository(self, repository: str) -> bool:
         """See Content."""
@@ -88,9 +88,9 @@ class UpstreamContent:
             yield reference, answer.body if self._is_found(answer) else b""
 
     async def tags(self, repository: str, after: str = "") -> AsyncGenerator[Sequence[str], None]:
-        """The tags greater than `after`, in batches that are not empty; none if there is no such repository."""
+        """The tags greater than `after`, in batches that are not empty; no batch if there is no such repository."""
         while True:
-            answer = await self._ask("GET", f"/v2/{repository}/tags/list", _page(LOOK, after))
+            answer = await self._ask("GET", f"/v2/{repository}/tags/list", _page(TAGS_PAGE, after))
             if not self._is_found(answer):
                 return
             # A registry without pages of tags (CNCF Distribution 2.8) answers with the whole list each time.
@@ -102,10 +102,10 @@ class UpstreamContent:
             after = tags[-1]
 
     async def repositories(self, after: str = "") -> AsyncGenerator[Sequence[str], None]:
-        """See Content. A batch is a block of names that begin alike.
+        """See Content. A batch is a block of names with the same head (see `head_of`).
 
-        CNCF Distribution lists a folder before what only begins with its name: a/b, a-b, where bytes say a-b, a/b. Up
-        to a first `/`, `-` or `.` both orders agree, so names that share that much make a block, which is sorted here.
+        CNCF Distribution sorts by folders: a/b before a-b, whereas bytewise a-b comes first. Up to the first `/`, `-`
+        or `.` both orders agree, so names that agree up to there form a block, which is sorted here.
         """
         block: set[str] = set()
         head, last = "", _ORDERED_ALIKE.split(after, maxsplit=1)[0]
@@ -127,17 +127,17 @@ class UpstreamContent:
             yield sorted(block)
 
     async def _ask_catalog(self, last: str) -> _Answer:
-        answer = await self._ask("GET", CATALOG, _page(self._catalog_looks[0], last))
-        while answer.status == TOO_MANY and len(self._catalog_looks) > 1:
-            self._catalog_looks = self._catalog_looks[1:]
-            answer = await self._ask("GET", CATALOG, _page(self._catalog_looks[0], last))
+        answer = await self._ask("GET", CATALOG, _page(self._catalog_pages[0], last))
+        while answer.status == TOO_MANY and len(self._catalog_pages) > 1:
+            self._catalog_pages = self._catalog_pages[1:]
+            answer = await self._ask("GET", CATALOG, _page(self._catalog_pages[0], last))
         if not self._is_found(answer):
             raise GatewayFailed("the upstream registry does not list its repositories")
         return answer
 
     def _is_found(self, answer: _Answer) -> bool:
         if answer.status not in (FOUND, NOT_FOUND):
-            raise GatewayFailed(f"the upstream registry answered a question about its content with {answer.status}")
+            raise GatewayFailed(f"the upstream registry answered a request for its content with {answer.status}")
         return answer.status == FOUND
 
     async def _ask(self, method: str, path: str, query: Mapping[str, str] | None = None) -> _Answer:
@@ -146,7 +146,7 @@ class UpstreamContent:
 
         async def receive() -> asgi.Message:
             await asyncio.Event().wait()  # there is no body, and the client's own connection is not watched here
-            raise AssertionError("nothing sets it")
+            raise AssertionError("the event is never set")
 
         async def send(message: asgi.Message) -> None:
             if message["type"] == "http.response.start":
@@ -180,7 +180,7 @@ class UpstreamContent:
 
 
 def head_of(name: str) -> str:
-    """What a block of the catalog has in common: a name up to its first `/`, `.` or `-`."""
+    """The common beginning of the names in a block of the catalog: up to the first `/`, `.` or `-`."""
     return _HEAD_ENDS.split(name, maxsplit=1)[0]
 
 
@@ -193,7 +193,7 @@ def _parse(body: bytes, key: str) -> list[str]:
         names = json.loads(body)[key]
     except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise GatewayFailed("the upstream registry answered with a list that cannot be read") from exc
-    if names is None:  # Go's way to write an empty one
+    if names is None:  # an empty list, as Go writes it
         return []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise GatewayFailed("the upstream registry answered with a list that cannot be read")

@@ -1,6 +1,6 @@
-"""What proves us to the upstream: for every caller the same, in place of what the caller sent.
+"""Our credentials for the upstream: the same for every caller, instead of the caller's own.
 
-It is sent to the addresses of the upstream alone, never to where an answer redirects.
+They are sent only to the addresses of the upstream, never to the target of a redirect.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from authproxy.errors import StartError
 from authproxy.files.reload import Reloaded
 from authproxy.http.client.challenge import format_basic
 
-# A password is no book; a file that is, is the wrong one.
+# A larger file can't be a password: it is the wrong file.
 _MAX_PASSWORD_BYTES = 16 * 1024
 
 
@@ -20,14 +20,14 @@ class Credentials(Protocol):
     """Makes the `Authorization` of requests."""
 
     async def authorization(self, needs: Sequence[Access]) -> bytes:
-        """The header's value for a request that needs this. Raises GatewayFailed where none can be had."""
+        """The header's value for a request that needs these accesses. Raises GatewayFailed if none is available."""
 
     def forget(self, needs: Sequence[Access]) -> bool:
-        """The upstream refused it. Returns whether a new request may bring another one."""
+        """The upstream refused the value. Returns whether `authorization` may return another one."""
 
 
 class FixedBasic(Reloaded[bytes]):
-    """A user, and a password that a file holds. Raises StartError where the file cannot be used."""
+    """A user, and a password from a file. Raises StartError if the file cannot be used."""
 
     part: ClassVar = "upstream password"
     takes_access_away: ClassVar = False
@@ -46,12 +46,12 @@ class FixedBasic(Reloaded[bytes]):
         return self.current
 
     async def authorization(self, needs: Sequence[Access]) -> bytes:
-        """See Credentials: the same for everything."""
+        """See Credentials: the same for all requests."""
         del needs
         return self.current
 
     def forget(self, needs: Sequence[Access]) -> bool:
-        """See Credentials: there is no other."""
+        """See Credentials: there is no other value."""
         del needs
         return False
 
@@ -70,5 +70,5 @@ def read_password(path: Path) -> str:
     except UnicodeDecodeError:
         raise StartError(f"upstream.passwordfile: {path} is not UTF-8 text") from None
     if not password or not password.isprintable() or len(content) > _MAX_PASSWORD_BYTES:
-        raise StartError(f"upstream.passwordfile: {path} must hold one line, the password")
+        raise StartError(f"upstream.passwordfile: {path} must contain one line, the password")
     return password

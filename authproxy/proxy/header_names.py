@@ -1,14 +1,14 @@
-"""Names of headers that pass the proxy: what registries and their clients say to each other.
+"""The headers that the proxy passes on: those that registries and their clients use.
 
-All else ends here. An upstream may act on a header that the edge never looked at (another method, another path, a user)
-and a client on one that the upstream has no say in (a cookie, another way to this host), so what passes is what
-is known to be harmless. See docs/decisions/0039-pass-what-is-known.md.
+All others are dropped. An upstream may act on a header that the edge never looked at (another method, another path, a
+user), and a client on one that the upstream may not decide (a cookie, another way to this host), so only headers known
+to be harmless pass. See docs/decisions/0039-pass-what-is-known.md.
 """
 
-# Of requests. `Authorization`, `Content-Type`, `Expect` and what frames a body are decided apart.
+# In requests. `Authorization`, `Content-Type`, `Expect` and the framing of the body are decided elsewhere.
 OF_REQUESTS = frozenset(
     {
-        # What is wanted: RFC 9110 §12.5, §13, §14; RFC 9111 §5; RFC 9530
+        # The requested content: RFC 9110 §12.5, §13, §14; RFC 9111 §5; RFC 9530
         b"accept",
         b"accept-charset",
         b"accept-encoding",
@@ -24,7 +24,7 @@ OF_REQUESTS = frozenset(
         b"want-content-digest",
         b"want-digest",
         b"want-repr-digest",
-        # What is sent: the range of a chunk (OCI Distribution 1.1, "Pushing a blob in chunks"), and digests of it
+        # The sent content: the range of a chunk (OCI Distribution 1.1, "Pushing a blob in chunks"), and its digests
         b"content-digest",
         b"content-md5",
         b"content-range",
@@ -32,8 +32,8 @@ OF_REQUESTS = frozenset(
         b"docker-content-digest",
         b"docker-upload-uuid",
         b"repr-digest",
-        # Who asks, and in the course of what. The Docker daemon adds X-Meta-Source-Client, W3C Trace Context and
-        # Zipkin's B3 name a trace.
+        # The client and its trace. The Docker daemon adds X-Meta-Source-Client; W3C Trace Context and Zipkin's B3
+        # identify a trace.
         b"b3",
         b"baggage",
         b"date",
@@ -52,11 +52,11 @@ OF_REQUESTS = frozenset(
     }
 )
 
-# Of answers. Our server writes `Date` and `Server`; who may read an answer on another site's page (CORS), and how a
-# browser is to treat this host (HSTS, cookies, Alt-Svc), is said in our own configuration.
+# In responses. Our server writes `Date` and `Server`; CORS, and how a browser treats this host (HSTS, cookies,
+# Alt-Svc), are up to our own configuration.
 OF_ANSWERS = frozenset(
     {
-        # What it is: RFC 9110 §8, §13, §14, §15; RFC 9111 §5; RFC 9530
+        # The content: RFC 9110 §8, §13, §14, §15; RFC 9111 §5; RFC 9530
         b"accept-ranges",
         b"age",
         b"allow",
@@ -111,12 +111,12 @@ OF_ANSWERS = frozenset(
         b"x-ratelimit-limit",
         b"x-ratelimit-remaining",
         b"x-ratelimit-reset",
-        # By which an operator's or a vendor's log finds the request
+        # Ids to find the request in an operator's or a vendor's log
         b"x-correlation-id",
         b"x-github-request-id",
         b"x-ms-correlation-request-id",
         b"x-request-id",
-        # GitLab asks its registry what it can do
+        # The features of GitLab's registry, read by GitLab
         b"gitlab-container-registry-database-enabled",
         b"gitlab-container-registry-features",
         b"gitlab-container-registry-version",

@@ -1,4 +1,4 @@
-"""What becomes of headers on their way: known ones pass, some are ours. Pure functions over ASGI's pairs."""
+"""The headers of passed-on requests and responses: known ones pass, some are ours. Pure functions on ASGI's pairs."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -9,13 +9,13 @@ from authproxy.client_view import DEFAULT_PORTS, ClientView
 from authproxy.errors import GatewayFailed
 from authproxy.proxy.header_names import OF_ANSWERS, OF_REQUESTS
 
-# What no header value may hold (RFC 9110 §5.5); servers refuse to send it.
+# Characters that a header value may not contain (RFC 9110 §5.5); servers refuse to send them.
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
-# RFC 9110 §8.6: 204 has no Content-Length. 304 may, for a body that is not sent: servers count and would miss it.
+# RFC 9110 §8.6: 204 has no Content-Length. 304 may have that of a body that is not sent, which servers would miss.
 _WITHOUT_LENGTH = (204, 304)
 
-# Of an authority; an IPv6 address in brackets has colons of its own.
+# The port of an authority; an IPv6 address in brackets contains colons too.
 _PORT = re.compile(r":([0-9]+)$")
 
 Relocate = Callable[[str], str]
@@ -32,7 +32,7 @@ def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 def request_headers(
     headers: Headers, view: ClientView, content_type: Headers | None = None, *, pass_authorization: bool
 ) -> Headers:
-    """What the upstream is sent: where the request came from, and of what the client said the names that are known.
+    """The headers for the upstream: the client's view, the framing, and the client's headers with known names.
 
     The body keeps the client's `Content-Length`, else it is chunked. `content_type` comes from `media_type.sent_type`.
     """
@@ -48,7 +48,7 @@ def request_headers(
 
 
 def expects_continue(headers: Headers) -> bool:
-    """Whether the client waits for leave to send its body (RFC 9110 §10.1.1)."""
+    """Whether the client waits for 100 (Continue) before it sends its body (RFC 9110 §10.1.1)."""
     return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers) and has_body(headers)
 
 
@@ -59,10 +59,11 @@ def response_headers(
     relocators: Mapping[bytes, Relocate],
     relays_challenges: bool = True,
 ) -> Headers:
-    """What the client is sent: the upstream's pairs with known names in their order, repeated ones kept.
+    """The headers for the client: the upstream's pairs with known names in their order, including repeated ones.
 
-    `relocators` has a function for each header that holds addresses. `relays_challenges` False: the upstream can't name
-    a realm of its own to clients, whatever the status. Raises GatewayFailed where a value may not be sent on.
+    `relocators` has a function for each header that contains addresses. `relays_challenges` False: challenges are
+    dropped for every status, so that the upstream can't send clients to its own realm. Raises GatewayFailed for a value
+    that may not be sent.
     """
     pairs = [(name.lower(), value) for name, value in headers]
     names = {name for name, _ in pairs}
@@ -71,7 +72,7 @@ def response_headers(
         relayable -= {b"www-authenticate"}
     if b"connection" in names:
         relayable -= _connection_options(pairs) - {b"content-length"}
-    # RFC 9112 §6.3: a transfer coding overrides a length beside it, which may be wrong.
+    # RFC 9112 §6.3: a transfer coding overrides a length, which may be wrong.
     if status in _WITHOUT_LENGTH or b"transfer-encoding" in names:
         relayable -= {b"content-length"}
     relayed = [pair for pair in pairs if pair[0] in relayable]
@@ -86,21 +87,21 @@ def response_headers(
 
 
 def content_length(headers: Headers) -> int | None:
-    """How many bytes a relayed answer will have, or None where only its end tells."""
+    """The length of a relayed response's body in bytes, or None if it is unknown."""
     return next((int(value) for name, value in headers if name == b"content-length"), None)
 
 
 @lru_cache(maxsize=4096)
 def _client_view_headers(view: ClientView) -> tuple[tuple[bytes, bytes], ...]:
-    """What the upstream is told of the client's side, and who stood between.
+    """The forwarded headers: the client's address, scheme and host, and the proxies on the way.
 
-    `Forwarded` (RFC 7239) says all of it once more: CNCF Distribution prefers it, and reads its first element alone.
+    `Forwarded` (RFC 7239) repeats all of it: CNCF Distribution prefers it, and reads only its first element.
     """
     path = [address for address in (*view.forwarded_for, view.peer or view.client) if address]
     port = _PORT.search(view.authority)
     nodes = [f"for={_node(address)}" for address in path] or ["for=unknown"]
     nodes[0] += f';host="{view.authority}";proto={view.scheme}'
-    said = [
+    fields = [
         ("host", view.authority),
         ("x-forwarded-proto", view.scheme),
         ("x-forwarded-host", view.authority),
@@ -109,11 +110,11 @@ def _client_view_headers(view: ClientView) -> tuple[tuple[bytes, bytes], ...]:
         ("x-real-ip", view.client),
         ("forwarded", ", ".join(nodes) if view.authority else ""),
     ]
-    return tuple((name.encode(), value.encode("latin-1")) for name, value in said if value or name == "host")
+    return tuple((name.encode(), value.encode("latin-1")) for name, value in fields if value or name == "host")
 
 
 def _node(address: str) -> str:
-    """An address as RFC 7239 §6 has it, without a zone."""
+    """An address in the form of RFC 7239 §6, without a zone."""
     return f'"[{address.partition("%")[0]}]"' if ":" in address else address
 
 

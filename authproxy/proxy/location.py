@@ -1,7 +1,7 @@
-"""`Location` and `Link` of the upstream as addresses on the host that the client asked.
+"""Rewrite `Location` and `Link` of the upstream into addresses on the host that the client requested.
 
-Clients follow these addresses with their token, and newer ones refuse another private host: an address of the
-upstream itself must never reach them. One of somebody else (a storage service's signed URL) is theirs as it is.
+Clients follow these addresses with their token, and newer ones refuse another private host: an address of the upstream
+itself must never reach them. Foreign addresses (a storage service's signed URL) are passed on unchanged.
 """
 
 import re
@@ -12,20 +12,20 @@ from urllib.parse import urljoin
 from authproxy.client_view import ClientView
 from authproxy.http.client.address import Address, split_authority
 
-# RFC 3986 §4.2, §4.3: a URL, or a network-path reference, which has the scheme of what was asked.
+# RFC 3986 §4.2, §4.3: a URL, or a network-path reference, which has the scheme of the request.
 _WITH_AUTHORITY = re.compile(r"(?:(https?):)?//([^/?#]*)(.*)", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
-# RFC 8288 §3: every link value is <URI reference> and parameters. Quoted parameters hold no <…> in registries.
+# RFC 8288 §3: a link value is <URI reference> and parameters. Registries have no <…> in quoted parameters.
 _LINK_TARGET = re.compile(r"<([^<>]*)>")
 
 
 @dataclass(frozen=True, slots=True)
 class Relocation:
-    """Rewrites the addresses in the answer to one request. `target` is the request target that the upstream got.
+    """Rewrites the addresses in the response to one request. `target` is the request target sent to the upstream.
 
-    Ours are the upstream's own authority and the client's (the upstream learns it from `Host`, so it answers with it,
-    though perhaps with the wrong scheme). Path and query stay byte for byte, without the upstream's prefix.
+    Rewritten are those with the upstream's own authority, or the client's (the upstream receives it in `Host`, so it
+    answers with it, perhaps with the wrong scheme). Path and query stay byte for byte, without the upstream's prefix.
     `others` are the upstream's further addresses: one of several machines may name another.
     """
 
@@ -35,7 +35,7 @@ class Relocation:
     others: tuple[Address, ...] = ()
 
     def relocate(self, value: str) -> str:
-        """One address, absolute or relative, as the client should ask for it."""
+        """Rewrite one address, absolute or relative, for the client."""
         if match := _WITH_AUTHORITY.fullmatch(value):
             if not self._is_ours(match[2], (match[1] or self.address.scheme).lower()):
                 return value
@@ -49,7 +49,7 @@ class Relocation:
         return self.view.location(self.address.strip_prefix(path))
 
     def relocate_links(self, value: str) -> str:
-        """Every `<…>` of a `Link`; its parameters stay."""
+        """Rewrite every `<…>` of a `Link`; its parameters stay."""
         return replace_targets(value, self.relocate)
 
     def _is_ours(self, authority: str, scheme: str) -> bool:
@@ -63,5 +63,5 @@ class Relocation:
 
 
 def replace_targets(links: str, replace: Callable[[str], str]) -> str:
-    """A `Link` header with each of its addresses replaced; parameters stay."""
+    """Replace each address of a `Link` header; its parameters stay."""
     return _LINK_TARGET.sub(lambda match: f"<{replace(match[1])}>", links)

@@ -1,9 +1,8 @@
-"""`Content-Type` of what goes to an upstream: never one that it could read as a form.
+"""The `Content-Type` of requests to an upstream: never one that the upstream could read as a form.
 
-Go's FormValue prefers the fields of a form in the body to those of the query, and CNCF Distribution asks it for
-`mount`, `from` and `digest`: such a body would say something else than the edge has allowed. Each reader decides by
-rules of its own what a form is (Go trims and lowers by Unicode), so the only types that pass are those that all read
-alike.
+Go's FormValue prefers the fields of a form in the body to those of the query, and CNCF Distribution reads `mount`,
+`from` and `digest` with it: such a body would ask for something else than the edge has allowed. Each parser has its own
+rules for forms (Go trims and lowers by Unicode), so only types that all read alike pass.
 """
 
 import re
@@ -13,10 +12,10 @@ from authproxy.errors import ManifestInvalid
 from authproxy.oci.media_types import OCI_IMAGE
 from authproxy.route import Kind, Route
 
-# What a body is that is no manifest; CNCF Distribution takes a chunk of a blob as this or as nothing.
+# The type of every body but a manifest; CNCF Distribution accepts a chunk of a blob with this type or none.
 BYTES = b"application/octet-stream"
 
-# RFC 9110 §5.6.2, §5.6.4, §8.3.1, in ASCII alone. Possessive: a long value that does not match costs one pass.
+# RFC 9110 §5.6.2, §5.6.4, §8.3.1, only ASCII. Possessive: a long value that does not match costs one pass.
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _QUOTED = rb'"(?:[\t !#-\[\]-~]|\\[\t -~])*+"'
 _MEDIA_TYPE = re.compile(
@@ -24,15 +23,15 @@ _MEDIA_TYPE = re.compile(
     % {b"token": _TOKEN, b"quoted": _QUOTED}
 )
 
-# HTML, and a name from before that some servers still read.
+# HTML's, and an older name that some servers still accept.
 _FORMS = (b"x-www-form-urlencoded", b"x-url-encoded")
 
 
 def sent_type(route: Route, headers: Headers, *, has_body: bool) -> Headers:
-    """The `Content-Type` for the upstream as none or one pair, by what the request is and not by what it says.
+    """The `Content-Type` for the upstream, as one pair or none. The route decides, not the client's header.
 
-    A manifest has its own; every other body is bytes. Raises ManifestInvalid where a manifest's is no media type, or a
-    form's.
+    A manifest keeps its own; every other body is bytes. Raises ManifestInvalid if a manifest's is not a media type, or
+    is a form's.
     """
     if route.kind is Kind.MANIFEST and route.method == "PUT":
         return _of_manifest([value for name, value in headers if name == b"content-type"])

@@ -1,4 +1,4 @@
-"""The catalog of registries behind us as one list: in bytewise order, by the names that clients use."""
+"""The catalogs of several upstreams as one list: in bytewise order, by the clients' names."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -12,13 +12,13 @@ from authproxy.proxy.content import CATALOG
 from authproxy.proxy.renaming import Renaming
 from authproxy.proxy.stream import watched
 
-# Entries of a page, where the client names no size.
+# Entries of a page, if the client gives no size.
 DEFAULT_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogPart:
-    """What one registry adds: of `base` and all below it (by the clients' names; "" is all) those that `owns` takes."""
+    """One registry's part: the names at and below `base` (a client's name; "" is all) for which `owns` is true."""
 
     content: ContentFor
     base: str
@@ -26,12 +26,12 @@ class CatalogPart:
     owns: Callable[[str], bool]
 
     async def names(self, scope: asgi.Scope, after: str) -> AsyncGenerator[str, None]:
-        """The clients' names behind `after`, in bytewise order. Raises what the registry raises, and GatewayFailed."""
+        """The clients' names greater than `after`, in bytewise order. Raises the registry's errors, GatewayFailed."""
         if self.base and after > f"{self.base}/" and not after.startswith(f"{self.base}/"):
             return
         first = self.renaming.add + f"{self.base}/".removeprefix(self.renaming.strip).rstrip("/")
         begun = self.renaming.add + after[len(self.renaming.strip) :] if after.startswith(self.renaming.strip) else ""
-        # `last` is left out of an answer, and the first name may be there: one character less stands before it.
+        # A page does not contain `last` itself, but must contain `first`: a text one character shorter sorts before it.
         start = begun if begun >= first else first[:-1]
         async with aclosing(self.content(scope).repositories(start)) as blocks:
             async for block in blocks:
@@ -44,19 +44,19 @@ class CatalogPart:
 
 
 async def answer_catalog(
-    shares: Sequence[CatalogPart],
+    parts: Sequence[CatalogPart],
     scope: asgi.Scope,
     receive: asgi.Receive,
     send: asgi.Send,
     shows: Callable[[str], bool],
     page: Page,
 ) -> None:
-    """Answer with a page of the names that all shares have together and `shows` is true of.
+    """Answer with a page of the names of all parts for which `shows` is true.
 
-    A registry that fails or has no catalog fails the whole: a list that lacks its names would look like a whole one.
-    Raises ClientDisconnected when the client goes away meanwhile: nobody is asked any more then.
+    A registry that fails or has no catalog makes the whole fail: without its names the list would look complete.
+    Raises ClientDisconnected when the client disconnects meanwhile: no registry is asked any more then.
     """
-    streams = [share.names(scope, page.last) for share in shares]
+    streams = [part.names(scope, page.last) for part in parts]
     async with watched(scope, receive), _merged(streams) as names:
         found = await find_shown(_pieces(names), shows, page)
     shown, link = next_link(scope[asgi.CLIENT_VIEW], CATALOG, page, found)
@@ -67,7 +67,7 @@ async def answer_catalog(
 
 @asynccontextmanager
 async def _merged(streams: Sequence[AsyncGenerator[str, None]]) -> AsyncIterator[AsyncIterator[str]]:
-    """Sorted streams as one; all of them are closed at the end of the block."""
+    """Merge sorted streams; all of them are closed at the end of the block."""
     async with AsyncExitStack() as stack:
         for stream in streams:
             await stack.enter_async_context(aclosing(stream))
@@ -77,7 +77,7 @@ async def _merged(streams: Sequence[AsyncGenerator[str, None]]) -> AsyncIterator
 async def _firsts(
     streams: Sequence[AsyncGenerator[str, None]],
 ) -> list[tuple[str | None, AsyncGenerator[str, None]]]:
-    """The first name of each. All registries are asked at once, and the first failure ends the others' questions."""
+    """The first name of each. All registries are asked at once, and the first failure cancels the other requests."""
 
     async def first(stream: AsyncGenerator[str, None]) -> str | None:
         return await anext(stream, None)

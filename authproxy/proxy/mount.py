@@ -1,4 +1,4 @@
-"""A mount on its way to a registry behind us: what it takes, and what becomes of it where there are several."""
+"""A mount on its way to an upstream: the access it needs, and how it is changed if there are several upstreams."""
 
 from dataclasses import replace
 
@@ -10,9 +10,9 @@ from authproxy.route import Route
 
 
 def accesses(route: Route) -> tuple[Access, ...]:
-    """What a registry with its own tokens wants for a request: for a mount to pull from its source too.
+    """The accesses that a registry with its own tokens requires for a request: a mount also pulls from its source.
 
-    CNCF Distribution refuses the whole upload without it, and does not open an ordinary one.
+    Without that access CNCF Distribution refuses the whole upload, and does not open an ordinary one.
     """
     if route.mount is None or route.parameter("from") is None:
         return route.needs
@@ -20,13 +20,13 @@ def accesses(route: Route) -> tuple[Access, ...]:
 
 
 def without_mount(scope: asgi.Scope, route: Route) -> asgi.Scope:
-    """The same request as an ordinary start of an upload, which is always an allowed answer to a mount."""
+    """The same request without the mount: an upload may always be started instead."""
     query = strip_fields(scope["query_string"], "mount", "from")
     return {**scope, "query_string": query, asgi.ROUTE: route.without_mount()}
 
 
 def mount_from(scope: asgi.Scope, route: Route, sources: tuple[Repository, ...]) -> asgi.Scope:
-    """The same request with its sources called by these names; a query that names one goes on to name the first."""
+    """The same request with these names of its sources; a query with `from` gets the first of them."""
     assert route.mount is not None
     query, pairs = scope["query_string"], route.query
     if route.parameter("from") is not None:

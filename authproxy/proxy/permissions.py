@@ -1,7 +1,7 @@
-"""Rules that turn on what the upstream holds: it is asked before a request leaves, and its lists are filtered.
+"""Rules that depend on the upstream's content: it is read before a request is sent, and its lists are filtered.
 
-An upstream knows no caller's permissions, and cannot be told to set a tag only where there is none. So a tag is looked
-at right before it is pushed: of two pushers within that moment the later one still moves it.
+An upstream does not know callers' permissions, and can't set a tag only if it does not exist. So a tag is checked right
+before it is pushed: of two pushes within that moment the later one still moves it.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ from authproxy.proxy.renaming import Renaming
 from authproxy.route import Kind, Route
 from authproxy.tag_protection import check_create, check_delete, check_overwrite, find_immutable
 
-# A manifest as registries take it, in bytes (OCI Distribution 1.1, "Pushing Manifests").
+# The longest manifest that registries accept, in bytes (OCI Distribution 1.1, "Pushing Manifests").
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
-# Entries of a page of a list, at most.
+# The most entries of a page of a list.
 MAX_PAGE = 1000
 
-# Tags that must stay and that are looked at before a manifest is deleted from under them.
+# The most protected tags that are checked before a manifest is deleted.
 MAX_TAGS = 1000
 
 
 class EnforcePermissions:
-    """Pass on what the caller's permissions allow; everything if the scope has none."""
+    """Passes on what the caller's permissions allow; everything if the scope has none."""
 
     def __init__(self, app: asgi.App) -> None:
         self.app = app
@@ -67,7 +67,7 @@ class EnforcePermissions:
 async def _check_overwrite(
     content: UpstreamContent, route: Route, receive: asgi.Receive, permissions: Permissions
 ) -> asgi.Receive:
-    """Look at the tags that a manifest would move. The `receive` returned hands on what was read of it."""
+    """Check the tags that a manifest would move. The returned `receive` returns its body again."""
     immutable = find_immutable(permissions, route.tags)
     if not immutable:
         return receive

@@ -1,7 +1,7 @@
 """Redirects of blobs to the upstream's storage, followed on the client's behalf.
 
-Clients that cannot reach the storage, or must not, then get the bytes from here. What proves anybody to the upstream is
-not sent on: the storage's address is signed, or open.
+Clients that cannot or must not reach the storage then get the bytes from here. No credentials are sent to it: the
+storage's address is signed, or open.
 """
 
 import ssl
@@ -20,21 +20,21 @@ from authproxy.http.client.pool import Pool, UpstreamResponse
 from authproxy.proxy.redirect_targets import may_be_storage
 from authproxy.proxy.verified_blob import VerifiedBlob
 
-# RFC 9110 §15.4, those that have a Location to ask instead.
+# RFC 9110 §15.4: the statuses with a Location to request instead.
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_HOPS = 5
 
-# A storage has a host or two; where more come, those go whose connections nobody uses.
+# A storage has a host or two; beyond this number, pools without requests in flight are closed.
 MAX_POOLS = 16
 
-# What a storage may answer: all of it, a part, and that there is no such part.
+# The statuses that a storage may answer with: the whole blob, a part, no such part.
 OK = 200
 _ANSWERS = (OK, 206, 416)
 
-# Of the request: which part is asked for, and by what. Conditions are about the registry's own answer.
+# The request's headers for the storage: the requested part, and the client. Conditions concern the registry's response.
 _ASKED_WITH = frozenset({b"accept", b"if-range", b"range", b"user-agent"})
 
-# Of the storage's answer: what describes the bytes. The rest (ids, owners, dates of keys) is nobody's business.
+# The storage's headers that describe the bytes. The others (ids, owners, dates of keys) are not for clients.
 _DESCRIBING = frozenset(
     {
         b"accept-ranges",
@@ -51,7 +51,7 @@ _DESCRIBING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RedirectHop:
-    """Where a request goes."""
+    """The address of one request."""
 
     address: Address  # without a prefix
     target: bytes
@@ -59,9 +59,9 @@ class RedirectHop:
 
 
 def find_hop(status: int, headers: Headers, asked: RedirectHop) -> RedirectHop | None:
-    """Where an answer redirects to, or None where it is none.
+    """The target of a redirect, or None if the response is not one.
 
-    Raises GatewayFailed for what is no http address, and for http after https.
+    Raises GatewayFailed for anything but an http or https address, and for http after https.
     """
     location = next((value.decode("latin-1") for name, value in headers if name.lower() == b"location"), None)
     if status not in REDIRECTS or location is None:
@@ -74,7 +74,7 @@ def find_hop(status: int, headers: Headers, asked: RedirectHop) -> RedirectHop |
     if authority is None or not parts.netloc.isascii() or not parts.netloc.isprintable() or "\\" in parts.netloc:
         raise _unusable()
     if asked.address.scheme == "https" and parts.scheme == "http":
-        raise GatewayFailed("the upstream registry redirects from https to http, where anybody could listen")
+        raise GatewayFailed("the upstream registry redirects from https to http, which is not encrypted")
     address = Address(parts.scheme, *authority)
     return RedirectHop(
         address, address.target((parts.path or "/").encode("latin-1"), parts.query.encode("latin-1")), parts.netloc
@@ -82,13 +82,13 @@ def find_hop(status: int, headers: Headers, asked: RedirectHop) -> RedirectHop |
 
 
 def _unusable() -> GatewayFailed:
-    return GatewayFailed("the upstream registry redirects to something that is no address of a storage")
+    return GatewayFailed("the upstream registry redirects to something that is not the address of a storage")
 
 
 class RedirectFollower:
     """Follows redirects away from `own`, the upstream's addresses. `tls` verifies https storages.
 
-    With `named` to these storages alone, wherever they are; else to any that may be one by its IP address.
+    With `named`, only to these storages, at any IP address; else to any whose IP address `may_be_storage` accepts.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class RedirectFollower:
         self._own = {(address.scheme, address.host, address.port) for address in own}
         self._tls = tls
         self._timeouts = timeouts
-        self._pools: dict[Address, Pool] = {}  # the one that was asked last stands last
+        self._pools: dict[Address, Pool] = {}  # the most recently used last
 
     def close(self) -> None:
         """Close every connection."""
@@ -108,9 +108,9 @@ class RedirectFollower:
     async def follow(
         self, request: UpstreamRequest, answer: UpstreamResponse, asked: Address, digest: Digest
     ) -> UpstreamResponse:
-        """The answer behind a redirect; one that is none, or leads back to the upstream, stays as it is.
+        """Follow a redirect to its response; one back to the upstream, and any other response, is returned unchanged.
 
-        It takes `answer` over. `digest` is the blob's: a whole one is checked on its way. Raises GatewayFailed,
+        Takes ownership of `answer`. `digest` is the blob's: a whole one is verified on its way. Raises GatewayFailed,
         UpstreamError.
         """
         here, is_away = RedirectHop(asked, request.target), False
@@ -125,9 +125,9 @@ class RedirectFollower:
                     return answer
                 if self._named and hop.address not in self._named:
                     raise GatewayFailed(
-                        "the upstream registry redirects to a storage that upstream.redirecthosts does not name"
+                        "the upstream registry redirects to a storage that is not in upstream.redirecthosts"
                     )
-                with suppress(UpstreamError):  # what it says beside the address is nobody's business
+                with suppress(UpstreamError):  # only the address of a redirect matters
                     await answer.skip()
             answer.close()
             here, is_away = hop, True
@@ -151,9 +151,9 @@ class RedirectFollower:
 
 
 def _described(request: UpstreamRequest, answer: UpstreamResponse, digest: Digest) -> UpstreamResponse:
-    """The storage's answer as a registry would have given it. Raises GatewayFailed where it has another status.
+    """The storage's response as a registry's. Raises GatewayFailed if it has another status.
 
-    Only a whole blob is said to have its digest, since only that is checked.
+    Only a whole blob gets `Docker-Content-Digest`, because only that is verified.
     """
     if answer.status not in _ANSWERS:
         raise GatewayFailed(f"the storage behind the upstream registry answered with {answer.status}")

@@ -1,7 +1,7 @@
-"""A backend below other names: requests go in with its names, and answers come out with the clients'.
+"""A backend with other repository names: requests get its names, and responses the clients' names.
 
-Renamed are: the path on its way in; `Location`, `Link`, the name in a list of tags and the words of errors on their way
-out. A challenge stays as it is: it is about a token for the registry behind us, which knows its own names alone.
+Renamed are the path of requests, and in responses `Location`, `Link`, the name in a list of tags and the texts of
+errors. A challenge is unchanged: it concerns a token of the upstream, which knows only its own names.
 """
 
 import json
@@ -21,18 +21,18 @@ MAX_BYTES = 16 * 1024 * 1024
 
 OK, FIRST_ERROR = 200, 400
 
-# Headers of an answer that hold addresses.
+# Headers of a response that contain addresses.
 _ADDRESSES = frozenset({b"location", b"link"})
 
 _JSON = ("application/json", "text/json")
 
-# What may stand beside a letter of a repository's name and be part of it (OCI Distribution 1.1, "Pulling manifests").
+# The characters of a repository's name (OCI Distribution 1.1, "Pulling manifests").
 _OF_A_NAME = r"[a-z0-9._/-]"
 
 
 @dataclass(frozen=True, slots=True)
 class Renaming:
-    """Take `strip` off the beginning of a name, then put `add` before it. Each is "" or ends with a slash."""
+    """Remove `strip` from the beginning of a name, then put `add` before it. Each is "" or ends with a slash."""
 
     strip: str = ""
     add: str = ""
@@ -42,23 +42,23 @@ class Renaming:
         return self.strip != self.add
 
     def inward(self, name: str) -> Repository | None:
-        """What a client's repository is called behind us; None where its name does not begin with what is stripped.
+        """The upstream's name of a client's repository; None if its name does not begin with `strip`.
 
-        Raises NameInvalid where that would be too long to be a name.
+        Raises NameInvalid if that would be too long.
         """
         if not name.startswith(self.strip):
             return None
         inner = self.add + name[len(self.strip) :]
         if len(inner) > MAX_REPOSITORY_LENGTH:
             raise NameInvalid(
-                f"behind this registry the name would have {len(inner)} characters, and {MAX_REPOSITORY_LENGTH} are "
-                "the most",
+                f"in the upstream registry the name would have {len(inner)} characters; the maximum is "
+                f"{MAX_REPOSITORY_LENGTH}",
                 detail={"name": name},
             )
         return Repository(inner)
 
     def outward(self, inner: str) -> Repository | None:
-        """What clients call a repository behind us; None where no name of theirs leads to it."""
+        """The clients' name of an upstream's repository; None if no name of theirs leads to it."""
         name = self.strip + inner[len(self.add) :]
         if not inner.startswith(self.add) or len(name) > MAX_REPOSITORY_LENGTH:
             return None
@@ -67,13 +67,13 @@ class Renaming:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """One repository: `outer` is what clients call it, `inner` what the registry behind us calls it."""
+    """The names of one repository: `outer` is the clients', `inner` the upstream's."""
 
     outer: Repository
     inner: Repository
 
     def readdress(self, value: str, view: ClientView) -> str:
-        """An address below this repository as the client should ask for it; any other stays."""
+        """Rewrite an address below this repository for the client; any other is unchanged."""
         try:
             parts = urlsplit(value)
         except ValueError:
@@ -86,37 +86,37 @@ class Names:
         return parts._replace(path=f"{view.prefix}/v2/{self.outer}/{path[len(below) :]}").geturl()
 
     def readdress_links(self, value: str, view: ClientView) -> str:
-        """Every `<…>` of a `Link`; its parameters stay."""
+        """Rewrite every `<…>` of a `Link`; its parameters stay."""
         return replace_targets(value, lambda target: self.readdress(target, view))
 
-    def retell(self, said: object) -> object:
-        """JSON, with the client's name in every text that is the inner name or speaks of it.
+    def rename_in(self, value: object) -> object:
+        """JSON with the client's name in every text that is or contains the inner name.
 
-        A name of one component ("nginx") may be any word, so it is known only where it is the whole text.
+        A name of one component ("nginx") may be any word, so it is replaced only if it is the whole text.
         """
-        match said:
-            case str() if said == self.inner:
+        match value:
+            case str() if value == self.inner:
                 return str(self.outer)
             case str() if "/" in self.inner:
                 word = rf"(?<!{_OF_A_NAME}){re.escape(self.inner)}(?!{_OF_A_NAME})"
-                return re.sub(word, self.outer, said)
+                return re.sub(word, self.outer, value)
             case list():
-                return [self.retell(part) for part in said]
+                return [self.rename_in(part) for part in value]
             case dict():
-                return {key: self.retell(part) for key, part in said.items()}
+                return {key: self.rename_in(part) for key, part in value.items()}
             case _:
-                return said
+                return value
 
 
 class RenamedBackend:
-    """Serve requests for repositories with `app`, which calls them otherwise."""
+    """Serves requests for repositories with `app`, which has other names for them."""
 
     def __init__(self, app: asgi.App, renaming: Renaming) -> None:
         self.app = app
         self.renaming = renaming
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        """Pass on. Raises NameUnknown and NameInvalid for a name that has none there, and what the backend raises."""
+        """Pass on. Raises NameUnknown and NameInvalid for a name without an inner one, and the backend's errors."""
         route: Route = scope[asgi.ROUTE]
         assert route.repository is not None
         inner = self.renaming.inward(route.repository)
@@ -127,8 +127,8 @@ class RenamedBackend:
         try:
             await self.app(_renamed(scope, route, names), receive, answer.send)
         except RegistryError as error:
-            error.args = (names.retell(str(error)),)
-            error.detail = names.retell(error.detail)
+            error.args = (names.rename_in(str(error)),)
+            error.detail = names.rename_in(error.detail)
             error.headers = tuple(
                 (name, _readdressed(name.lower(), value, names, view)) for name, value in error.headers
             )
@@ -136,7 +136,7 @@ class RenamedBackend:
 
 
 def _renamed(scope: asgi.Scope, route: Route, names: Names) -> asgi.Scope:
-    # The route was parsed from this path, so what stands behind the name has no escapes that would be missed.
+    # The route was parsed from this path, so the part after the name has no escapes that would be lost.
     path = f"/v2/{names.inner}{scope['path'][len(f'/v2/{names.outer}') :]}"
     needs = tuple(access._replace(name=names.inner) for access in route.needs)
     renamed = {
@@ -144,7 +144,7 @@ def _renamed(scope: asgi.Scope, route: Route, names: Names) -> asgi.Scope:
         "raw_path": path.encode("ascii"),
         asgi.ROUTE: replace(route, repository=names.inner, needs=needs),
     }
-    # What is compressed could not be read here.
+    # A compressed response could not be read here.
     headers = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
     return asgi.with_headers(scope, headers, renamed)
 
@@ -160,18 +160,18 @@ def _readdressed(name: str, value: str, names: Names, view: ClientView) -> str:
 
 
 class _RenamedResponse:
-    """One answer on its way out. What has to be read first is held back; all else passes piece by piece."""
+    """One response on its way to the client. Lists and errors are gathered; all others pass piece by piece."""
 
     def __init__(self, names: Names, view: ClientView, route: Route, send: asgi.Send) -> None:
         self._names = names
         self._view = view
         self._route = route
         self._send = send
-        self._start: asgi.Message | None = None  # held back until the body is there
+        self._start: asgi.Message | None = None  # kept until the body is complete
         self._body = bytearray()
 
     async def send(self, message: asgi.Message) -> None:
-        """Take a message of the backend. Raises GatewayFailed where a list is too long."""
+        """Receive a message of the backend. Raises GatewayFailed if a list is too long."""
         if message["type"] == "http.response.start":
             await self._begin(message)
         elif self._start is None:
@@ -187,7 +187,7 @@ class _RenamedResponse:
         if not self._names_are_in(start):
             await self._send({**start, "headers": headers})
             return
-        # The length is another then. That of an answer to HEAD can be told for a list alone, which has the name once.
+        # The length changes. For HEAD the new one is known only for a list, which contains the name once.
         change = len(self._names.outer) - len(self._names.inner)
         lengths = [int(value) + change for name, value in headers if name == b"content-length"]
         headers = [pair for pair in headers if pair[0] != b"content-length"]
@@ -215,26 +215,26 @@ class _RenamedResponse:
             raise GatewayFailed(f"the upstream registry's list has more than {MAX_BYTES} bytes")
         if message.get("more_body", False):
             return
-        retell = _retold_list if start["status"] == OK else _retold_error
-        body = retell(bytes(self._body), self._names)
+        rename = _rename_in_list if start["status"] == OK else _rename_in_error
+        body = rename(bytes(self._body), self._names)
         start["headers"].append((b"content-length", str(len(body)).encode()))
         await self._send(start)
         await self._send({"type": "http.response.body", "body": body})
 
 
-def _retold_list(body: bytes, names: Names) -> bytes:
-    """A list of tags with the client's name in it, all else byte for byte."""
+def _rename_in_list(body: bytes, names: Names) -> bytes:
+    """A list of tags with the client's name, everything else byte for byte."""
     name = re.compile(rb'("name"\s*:\s*)"' + re.escape(names.inner.encode()) + rb'"')
     return name.sub(rb'\g<1>"' + names.outer.encode() + rb'"', body, count=1)
 
 
-def _retold_error(body: bytes, names: Names) -> bytes:
-    """An error with the client's name in it; what is no error of the protocol stays."""
+def _rename_in_error(body: bytes, names: Names) -> bytes:
+    """An error with the client's name; anything but an error of the protocol is unchanged."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return body
     if not isinstance(document, dict):
         return body
-    retold = {key: names.retell(value) if key == "errors" else value for key, value in document.items()}
-    return body if retold == document else json.dumps(retold, separators=(",", ":")).encode()
+    renamed = {key: names.rename_in(value) if key == "errors" else value for key, value in document.items()}
+    return body if renamed == document else json.dumps(renamed, separators=(",", ":")).encode()

@@ -1,6 +1,6 @@
 """Several registries behind one edge: each repository is served by one of them, chosen by its name.
 
-What is about no repository is answered here: `/v2/` by us alone, the catalog from all of them together. See
+Requests without a repository are answered here: `/v2/` by us, the catalog from all registries together. See
 docs/decisions/0027-choose-an-upstream-by-its-prefix.md.
 """
 
@@ -23,11 +23,11 @@ from authproxy.route import Kind, Route
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Who serves some repositories: `base` and all below it; "" is all.
+    """The server of some repositories: `base` and all below it; "" is all.
 
-    `app` takes requests by the clients' names; `registry` is what stands behind it, and calls them by its own. Branches
-    with the very same `registry` share its content, which `content` knows (None: it is asked as an upstream). The
-    catalog has the names of those that are listed.
+    `app` receives requests with the clients' names; `registry` is the backend below it, with its own names. Branches
+    with the same `registry` object share its content, given by `content` (None: requested as an upstream's). The
+    catalog has the names of branches with `is_listed`.
     """
 
     base: str
@@ -37,15 +37,15 @@ class Branch:
     is_listed: bool = True
     content: ContentFor | None = None
 
-    def holds(self, name: str) -> bool:
-        """Whether a repository is one of this branch's, or of one further down."""
+    def contains(self, name: str) -> bool:
+        """Whether a repository belongs to this branch, or to one below it."""
         return not self.base or name == self.base or name.startswith(f"{self.base}/")
 
 
 class Router:
-    """Hand each request to the branch with the longest base that holds its repository.
+    """Passes each request to the branch with the longest base that contains its repository.
 
-    `max_entries` are the most that a page of the catalog has.
+    `max_entries`: the most entries of a page of the catalog.
     """
 
     def __init__(self, branches: Sequence[Branch], *, max_entries: int) -> None:
@@ -53,7 +53,7 @@ class Router:
         self.max_entries = max_entries
 
     def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Awaitable[None]:
-        """Pass on, or answer. Raises NameUnknown where no branch holds the repository, and what a branch raises."""
+        """Pass on, or answer. Raises NameUnknown if no branch contains the repository, and a branch's errors."""
         route: Route = scope[asgi.ROUTE]
         if route.repository is None:
             if route.kind is Kind.CATALOG:
@@ -67,12 +67,12 @@ class Router:
         return branch.app(scope, receive, send)
 
     def _find(self, name: str) -> Branch | None:
-        return next((branch for branch in self.branches if branch.holds(name)), None)
+        return next((branch for branch in self.branches if branch.contains(name)), None)
 
     def _with_mount(self, scope: asgi.Scope, route: Route, branch: Branch) -> asgi.Scope:
-        """A mount from what the same registry holds, by its names there; from anywhere else it is an ordinary upload.
+        """A mount from the same registry, with the names there; from another registry it becomes an ordinary upload.
 
-        So is one that leaves the source to the registry: that holds repositories too that lead no client there.
+        So does a mount without `from`: the registry might choose a repository that no client's name leads to.
         """
         if route.mount is None and not scope["query_string"]:
             return scope
@@ -90,10 +90,10 @@ class Router:
             raise PaginationNumberInvalid(f"n is at most {self.max_entries}", detail={"n": page.limit})
         permissions: Permissions | None = scope.pop(PERMISSIONS, None)
         shows = _everything if permissions is None else permissions.shows_repository
-        shares = [self._share(branch) for branch in self.branches if branch.is_listed]
-        await answer_catalog(shares, scope, receive, send, shows, page)
+        parts = [self._part(branch) for branch in self.branches if branch.is_listed]
+        await answer_catalog(parts, scope, receive, send, shows, page)
 
-    def _share(self, branch: Branch) -> CatalogPart:
+    def _part(self, branch: Branch) -> CatalogPart:
         content = branch.content or partial(UpstreamContent, branch.registry)
         return CatalogPart(content, branch.base, branch.renaming, lambda name: self._find(name) is branch)
 

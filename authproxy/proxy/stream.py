@@ -1,6 +1,7 @@
-"""Bodies on their way through: the client's up to the upstream, the upstream's answer down, a piece at a time.
+"""Stream bodies: the client's to the upstream, the upstream's to the client, a piece at a time.
 
-Neither is ever gathered: the next piece is read when the last one has been taken. Both ends may leave at any moment.
+Neither is ever gathered: the next piece is read when the last one has been passed on. Either end may disconnect at any
+moment.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from authproxy.http.client.slow_clients import Transfer
 
 
 class RequestBody:
-    """The client's body. Calls `at_end` once it has been read; raises ClientDisconnected where it breaks off."""
+    """The client's body. Calls `at_end` once it has been read; raises ClientDisconnected if it breaks off."""
 
     def __init__(self, receive: asgi.Receive, at_end: Callable[[], object], transfer: Transfer) -> None:
         self._transfer = transfer
@@ -26,7 +27,7 @@ class RequestBody:
         return self
 
     async def __anext__(self) -> bytes:
-        """The next piece, as large as the server hands it over."""
+        """The next piece, as the server returns it."""
         self._transfer.wait()
         piece = await anext(self._pieces, None)
         self._transfer.go_on(0 if piece is None else len(piece))
@@ -45,10 +46,10 @@ class RequestBody:
 async def relay(
     pieces: AsyncIterator[bytes], send: asgi.Send, transfer: Transfer, *, length: int | None
 ) -> asgi.Message:
-    """Send the body of an answer that has been started, but for the last message, which is returned.
+    """Send the body of a response that has been started, except the last message, which is returned.
 
-    The server takes that message as the end of the request; so the upstream's connection can be given back first.
-    `length` is the `Content-Length` of the answer, or None.
+    That message ends the request for the server, so the caller can give the upstream's connection back before it.
+    `length` is the `Content-Length` of the response, or None.
     """
     sent = 0
     last = b""
@@ -64,10 +65,10 @@ async def relay(
 
 
 class ClientWatch:
-    """Ends what the current task waits for, whatever it is, when the client goes away or `end` is called.
+    """Interrupts the current task, whatever it waits for, when the client disconnects or `end` is called.
 
-    `watch` begins to look, for requests whose body has been read or does not matter. As a context it turns its own
-    interruption into ClientDisconnected, or the error that `end` was called with; outside of it the task is never
+    `watch` begins watching, for requests whose body has been read or does not matter. As a context it turns its own
+    interruption into ClientDisconnected, or into the error that `end` was called with; outside of it the task is never
     interrupted. See `watched` too.
     """
 
@@ -80,28 +81,28 @@ class ClientWatch:
         self._error: RegistryError | None = None
 
     def watch(self, *, drops_rest: bool = False) -> None:
-        """Look from now on. With `drops_rest` what the client still sends is taken, and dropped."""
+        """Watch from now on. With `drops_rest` the rest of the client's body is read and dropped."""
         if self._is_watched:
             return
         self._is_watched = True
         if self._departure is None or drops_rest:
-            self._watcher = asyncio.create_task(self._take_rest(), name="watch for the client's departure")
+            self._watcher = asyncio.create_task(self._drop_rest(), name="watch for the client's departure")
         else:
             self._departure.add_callback(self._interrupt)
 
     def end(self, error: RegistryError) -> None:
-        """Raise this where the task waits."""
+        """Raise this error where the task waits."""
         if not self._is_interrupted:
             self._error = error
             self._interrupt()
 
     @property
     def has_watcher(self) -> bool:
-        """Whether a task looks, which `stop_watching` ends."""
+        """Whether a task is watching, which `stop_watching` ends."""
         return self._watcher is not None
 
     async def stop_watching(self) -> None:
-        """End the task that looks, if there is one. To be called before the context is left."""
+        """End the task that is watching, if there is one. Call it before the context is left."""
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
@@ -113,11 +114,11 @@ class ClientWatch:
         if self._departure is not None and self._is_watched and self._watcher is None:
             self._departure.remove_callback(self._interrupt)
         if not self._is_interrupted or self._task is None or self._task.uncancel():
-            return  # also where somebody else has cancelled the task too
+            return  # also if another caller has cancelled the task too
         if kind is not None and issubclass(kind, asyncio.CancelledError):
             raise self._error or asgi.ClientDisconnected from error
 
-    async def _take_rest(self) -> None:
+    async def _drop_rest(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._interrupt()
@@ -130,7 +131,7 @@ class ClientWatch:
 
 @asynccontextmanager
 async def watched(scope: asgi.Scope, receive: asgi.Receive) -> AsyncIterator[None]:
-    """An exchange of which nothing but the end matters. Raises ClientDisconnected when the client goes away."""
+    """Run the block while the client is connected. Raises ClientDisconnected when it disconnects."""
     with ClientWatch(scope, receive) as exchange:
         exchange.watch()
         try:

@@ -1,6 +1,6 @@
-"""The backend that is another registry: one exchange from the client's request to the upstream's answer.
+"""The backend that is another registry: one exchange from the client's request to the upstream's response.
 
-See docs/explanation/proxy.md for the walk through it.
+docs/explanation/proxy.md describes it step by step.
 """
 
 import asyncio
@@ -48,12 +48,12 @@ UNAUTHORIZED, FORBIDDEN = 401, 403
 
 
 class Upstream:
-    """Forward authorised requests to the registry at `url`, streamed both ways.
+    """Forwards authorised requests to the registry at `url`, streamed in both directions.
 
     Several URLs are several addresses of one registry. `pass_authorization` sends it the client's own `Authorization`
-    and relays its challenges; else neither, and `credentials` prove us. With `follows_redirects` blobs that it has in a
-    storage elsewhere are fetched from there, from `storages` (URLs) alone where some are named. Raises StartError where
-    a URL or a file is wrong.
+    and relays its challenges; else neither, and `credentials` are used. With `follows_redirects`, blobs in a storage
+    elsewhere are fetched from there; only from `storages` (URLs) if any are given. Raises StartError for an invalid URL
+    or file.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Upstream:
         self.pass_authorization = pass_authorization
         self._credentials = credentials
         files, waits = tls or TlsFiles(), timeouts or Timeouts()
-        self._places = _open_places(self.addresses, files, waits)
-        self._shares = CallerQueues(budget.UPSTREAM_CONNECTIONS * len(self.addresses))
+        self._balancer = _open_balancer(self.addresses, files, waits)
+        self._queues = CallerQueues(budget.UPSTREAM_CONNECTIONS * len(self.addresses))
         self._wait_s = waits.pool_s
         self._storage: RedirectFollower | None = None
         if follows_redirects:
@@ -84,23 +84,23 @@ class Upstream:
 
     async def aclose(self) -> None:
         """Close every connection. Requests in flight fail."""
-        self._places.close()
+        self._balancer.close()
         if self._storage is not None:
             self._storage.close()
 
     def states(self) -> tuple[AddressState, ...]:
-        """How each address does now. May be called in any thread."""
-        return self._places.states()
+        """The current state of each address. May be called in any thread."""
+        return self._balancer.states()
 
     async def watch_health(self, check: HealthCheck) -> None:
-        """Ask every address about its health until cancelled."""
-        await self._places.watch(check)
+        """Check the health of every address until cancelled."""
+        await self._balancer.watch(check)
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        """Serve one request that the edge has let through, as its route in `scope` says it.
+        """Serve one request that the edge has authorised, by its route in `scope`.
 
-        Raises GatewayFailed, GatewayTimedOut or Unavailable; after the start of the answer too, so that the server
-        ends the connection instead of a body that only looks complete. Raises ClientDisconnected.
+        Raises GatewayFailed, GatewayTimedOut or Unavailable, even after the start of the response: the server then ends
+        the connection, so that the body does not look complete. Raises ClientDisconnected.
         """
         with ClientWatch(scope, receive) as exchange:
             try:
@@ -108,14 +108,14 @@ class Upstream:
                 if not is_with_body:
                     exchange.watch()
                 caller, transfer = Caller.of(scope), Transfer(exchange.end, asyncio.get_running_loop().time)
-                await self._shares.enter(caller, transfer, self._wait_s)
+                await self._queues.enter(caller, transfer, self._wait_s)
                 try:
                     if is_with_body:
-                        last = await self._send_on(exchange, transfer, scope, receive, send)
+                        last = await self._pass_on_with_body(exchange, transfer, scope, receive, send)
                     else:
                         last = await self._pass_on(self._request(scope, transfer), transfer, scope, send)
                 finally:
-                    self._shares.leave(caller, transfer)
+                    self._queues.leave(caller, transfer)
             finally:
                 if exchange.has_watcher:
                     await exchange.stop_watching()
@@ -124,7 +124,7 @@ class Upstream:
     async def _pass_on(
         self, request: UpstreamRequest, transfer: Transfer, scope: asgi.Scope, send: asgi.Send
     ) -> asgi.Message:
-        """Pass on a request that has no body, and its answer but for the last message."""
+        """Pass on a request without a body, and its response except the last message, which is returned."""
         address, answer = await self._ask(request, scope[asgi.ROUTE])
         try:
             start, length = self._start(request, answer, address, scope)
@@ -132,10 +132,10 @@ class Upstream:
         finally:
             answer.close()
 
-    async def _send_on(
+    async def _pass_on_with_body(
         self, exchange: ClientWatch, transfer: Transfer, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
     ) -> asgi.Message:
-        """The same for one that has a body."""
+        """The same for a request with a body."""
         async with aclosing(RequestBody(receive, exchange.watch, transfer)) as body:
             request = self._request_with(body, transfer, scope)
             address, answer = await self._ask(request, scope[asgi.ROUTE])
@@ -146,13 +146,13 @@ class Upstream:
                 return await self._relay(request, answer, transfer, send, start, length)
 
     def _request(self, scope: asgi.Scope, transfer: Transfer) -> UpstreamRequest:
-        """A client says the same in request after request: what its headers become is worked out once."""
+        """The upstream's request. A client repeats its headers in each request, so their conversion is cached."""
         if scope["method"] not in ("GET", "HEAD") or _is_of_a_part(scope):
             return UpstreamRequest(scope["method"], self._target(scope), self._headers(scope), transfer=transfer)
-        # Of reading requests it depends on nothing but the facts' own headers, and on where the request came from.
+        # For reading requests it depends only on the headers, which the facts belong to, and on the client view.
         facts, view = asgi.facts(scope), scope[asgi.CLIENT_VIEW]
-        known_view, headers, fields = facts.get(self) or (None, [], b"")
-        if known_view != view:
+        cached_view, headers, fields = facts.get(self) or (None, [], b"")
+        if cached_view != view:
             headers = self._headers(scope)
             fields = encode_fields(headers)
             facts[self] = view, headers, fields
@@ -180,9 +180,9 @@ class Upstream:
     async def _ask(self, request: UpstreamRequest, route: Route) -> tuple[Address, UpstreamResponse]:
         try:
             if self._credentials is None:
-                address, answer = await self._places.ask(request)
+                address, answer = await self._balancer.ask(request)
             else:
-                address, answer = await self._ask_as_ourselves(self._credentials, request, accesses(route))
+                address, answer = await self._ask_with(self._credentials, request, accesses(route))
             if self._storage is not None and isinstance(route.reference, Digest) and _reads_blob(request, route):
                 answer = await self._storage.follow(request, answer, address, route.reference)
         except UpstreamError as exc:
@@ -190,24 +190,24 @@ class Upstream:
                 where = ", ".join(each.url for each in self.addresses)
                 sound("upstream lost", reason=exc.message, upstream=where, cause=repr(exc))
             raise self._failed(gateway_error(exc), request, exc) from exc
-        except RegistryError as exc:  # no credentials are available, or a redirect leads nowhere
+        except RegistryError as exc:  # no credentials are available, or a redirect is unusable
             raise self._failed(exc, request, exc.__cause__) from exc
         return address, answer
 
-    async def _ask_as_ourselves(
+    async def _ask_with(
         self, credentials: Credentials, request: UpstreamRequest, needs: Sequence[Access]
     ) -> tuple[Address, UpstreamResponse]:
-        """With our credentials; once more with new ones where they were refused, and no body has been sent."""
-        address, answer = await self._places.ask(_signed(request, await credentials.authorization(needs)))
+        """Ask with credentials; again with new ones if they were refused and no body has been sent."""
+        address, answer = await self._balancer.ask(_with_authorization(request, await credentials.authorization(needs)))
         if answer.status != UNAUTHORIZED or not credentials.forget(needs) or request.body is not None:
             return address, answer
         answer.close()
-        return await self._places.ask(_signed(request, await credentials.authorization(needs)))
+        return await self._balancer.ask(_with_authorization(request, await credentials.authorization(needs)))
 
     def _start(
         self, request: UpstreamRequest, answer: UpstreamResponse, address: Address, scope: asgi.Scope
     ) -> tuple[asgi.Message, int | None]:
-        """The message that starts the client's answer, and the length of its body, if it is known."""
+        """The message that starts the client's response, and the length of its body, if it is known."""
         if not self.pass_authorization and _is_challenge(answer):
             are_ours = self._credentials is not None
             raise self._failed(refused_credentials(answer.status, are_ours=are_ours), request)
@@ -233,12 +233,12 @@ class Upstream:
         start: asgi.Message,
         length: int | None,
     ) -> asgi.Message:
-        """Send an answer on, but for its last message."""
+        """Send a response to the client, except its last message, which is returned."""
         try:
             body = answer.rest()
         except UpstreamError as exc:
             raise self._failed(gateway_error(exc), request, exc) from exc
-        transfer.wait()  # behind answers to earlier requests of the connection, which its client may not have taken
+        transfer.wait()  # for responses to earlier requests of the connection, which the client may not have read
         await send(start)
         transfer.go_on(0)
         if body is not None:
@@ -246,13 +246,13 @@ class Upstream:
         try:
             return await relay(answer, send, transfer, length=length)
         except UpstreamError as exc:
-            broken = GatewayFailed("the upstream registry broke off in the middle of its answer")
+            broken = GatewayFailed("the upstream registry broke off in the middle of its response")
             raise self._failed(broken, request, exc) from exc
 
     def _failed(
         self, error: RegistryError, request: UpstreamRequest, cause: BaseException | None = None
     ) -> RegistryError:
-        # The path without its query: that may hold the key to an upload session.
+        # The path without its query, which may contain the key to an upload session.
         log.warning(
             "upstream failed",
             upstream=", ".join(address.url for address in self.addresses),
@@ -264,13 +264,13 @@ class Upstream:
         return error
 
 
-def _open_places(addresses: Sequence[Address], files: TlsFiles, timeouts: Timeouts) -> Balancer:
+def _open_balancer(addresses: Sequence[Address], files: TlsFiles, timeouts: Timeouts) -> Balancer:
     tls = open_tls(addresses[0].scheme, files)
     pools = [Pool(address, tls, timeouts, server_name=files.server_name) for address in addresses]
     return Balancer(pools, time.monotonic)
 
 
-def _signed(request: UpstreamRequest, authorization: bytes) -> UpstreamRequest:
+def _with_authorization(request: UpstreamRequest, authorization: bytes) -> UpstreamRequest:
     return replace(request, headers=[*request.headers, (b"authorization", authorization)], fields=None)
 
 
@@ -285,5 +285,5 @@ def _is_challenge(answer: UpstreamResponse) -> bool:
 
 
 def _is_of_a_part(scope: asgi.Scope) -> bool:
-    """Whether it is a HEAD with a `Range`, which RFC 9110 §14.2 knows for GET alone; CNCF Distribution answers 206."""
+    """Whether it is a HEAD with a `Range`, which RFC 9110 §14.2 defines only for GET; CNCF Distribution answers 206."""
     return scope["method"] == "HEAD" and asgi.find_header(scope["headers"], b"range") is not None

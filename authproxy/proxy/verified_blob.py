@@ -1,4 +1,4 @@
-"""A blob from a storage that is not trusted: its last piece goes on when the digest of the whole is right."""
+"""A blob from an untrusted storage: its last piece is passed on only if the digest of the whole is right."""
 
 import asyncio
 
@@ -6,14 +6,14 @@ from authproxy.digest import Digest, new_hasher
 from authproxy.http.client.errors import WrongContent
 from authproxy.http.client.pool import UpstreamResponse
 
-# Below it, in bytes, handing a piece to a thread takes longer than hashing it.
+# For a shorter piece, in bytes, handing it to a thread takes longer than hashing it.
 WORTH_A_THREAD_BYTES = 64 * 1024
 
 
 class VerifiedBlob(UpstreamResponse):
-    """Another answer with its body checked. One piece is held back, while a thread hashes it.
+    """Another response, with its body verified. One piece is held back while a thread hashes it.
 
-    Iterating, and `rest`, raise WrongContent where the body is not what the digest says.
+    Iterating, and `rest`, raise WrongContent if the body does not have the digest.
     """
 
     def __init__(self, answer: UpstreamResponse, digest: Digest) -> None:
@@ -25,7 +25,7 @@ class VerifiedBlob(UpstreamResponse):
         self._has_ended = False
 
     async def __anext__(self) -> bytes:
-        """The piece before the one that has just come."""
+        """The piece before the last one that was read."""
         while not self._has_ended:
             try:
                 piece = await super().__anext__()
@@ -42,7 +42,7 @@ class VerifiedBlob(UpstreamResponse):
         raise StopAsyncIteration
 
     def rest(self) -> bytes | None:
-        """See Answer: of a body that is here whole before it is read."""
+        """See UpstreamResponse. Verifies the body, if it has all arrived before any of it was read."""
         body = super().rest()
         if body is not None:
             self._hasher.update(body)

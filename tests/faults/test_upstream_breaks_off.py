@@ -33,7 +33,7 @@ async def test_broken_answer_breaks_the_clients(answer: bytes, caplog: pytest.Lo
     ):
         with pytest.raises(httpx.RemoteProtocolError, match=re.compile("incomplete|peer closed")):
             await client.get("/v2/a/blobs/sha256:" + "0" * 64)
-    assert "broke off in the middle of its answer" in caplog.text
+    assert "broke off in the middle of its response" in caplog.text
 
 
 async def test_answer_that_stops_is_ended_after_the_time_out() -> None:

@@ -129,7 +129,7 @@ async def test_pool_is_whole_after_clients_have_gone_at_every_moment(http: Http)
                     await asyncio.sleep(0)
                 client.writer.transport.abort()
             await front.wait_idle()
-            pool = backend._places._pools[0]
+            pool = backend._balancer._pools[0]
             assert ", 0 lent, " in repr(pool)
             # Idle ones are whole: the next request is served on one of them.
             async with httpx.AsyncClient(base_url=front.url) as healthy:

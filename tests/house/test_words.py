@@ -64,6 +64,7 @@ ROOTS = (
     "authproxy/doctor",
     "authproxy/health",
     "authproxy/metrics",
+    "authproxy/proxy",
     "authproxy/registry",
     "authproxy/cli",
     "authproxy/images",

@@ -369,7 +369,7 @@ CASES: Sequence[Case] = [
         with_a_token_server,
         WRONG,
         {"auth": "failed"},
-        ["token server does not take the credentials", "a user whom that token server knows"],
+        ["token server does not accept the credentials", "a user whom that token server knows"],
         lambda site: by_another_password(site, "bearer"),
     ),
     Case(

@@ -148,7 +148,7 @@ async def test_health_checks_take_one_out_and_bring_it_back() -> None:
 
     async def wait_until(places: Balancer, *, is_well: bool) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while places._standings[0].is_well is not is_well:
+            while places._health[0].is_well is not is_well:
                 asked.clear()
                 await asked.wait()
                 await asyncio.sleep(0)
@@ -172,7 +172,7 @@ async def test_health_check_that_hangs_is_a_failure() -> None:
     async with upstreams(hang) as fakes, places_at([fakes[0].url]) as places:
         watching = asyncio.create_task(places.watch(HealthCheck(interval_s=60, timeout_s=0.01, threshold=1)))
         async with asyncio.timeout(PATIENCE_S):
-            while places._standings[0].is_well:  # noqa: ASYNC110 - nobody is told when a standing changes
+            while places._health[0].is_well:  # noqa: ASYNC110 - nobody is told when a standing changes
                 await asyncio.sleep(0.005)
         watching.cancel()
         await asyncio.wait([watching])

@@ -187,7 +187,7 @@ def test_realm_is_asked_by_the_one_rule(row: Realm) -> None:
     if row.proxy:
         assert check_realm(challenge, registry, ALLOWED) == challenge
     else:
-        with pytest.raises(GatewayFailed, match="name it in realms"):
+        with pytest.raises(GatewayFailed, match="list it in realms"):
             check_realm(challenge, registry, ALLOWED)
 
 
@@ -234,7 +234,7 @@ async def test_those_who_need_the_same_at_once_wait_for_one() -> None:
     may_answer.set()
     assert await asyncio.gather(*waiting) == [b"Bearer t"] * 3
     assert sorted(map(tuple, asked)) == [(pull("a"),), (push("a"),)]
-    assert not bearer._coming
+    assert not bearer._fetching
 
 
 @pytest.mark.parametrize("text", ["a\r\nb", "a\x00", "\u00e9"])
@@ -242,7 +242,7 @@ async def test_token_that_no_header_can_hold_is_refused(text: str) -> None:
     async def get(needs: Sequence[Access]) -> Token:
         return Token(text, 100)
 
-    with pytest.raises(GatewayFailed, match="no header can hold"):
+    with pytest.raises(GatewayFailed, match="does not fit into a header"):
         await Bearer(get, Clock()).authorization(())
 
 
