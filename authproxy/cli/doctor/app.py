@@ -1,4 +1,4 @@
-"""`authproxy doctor`: what will not work here, with the registries behind us, or with another one and our tokens."""
+"""`authproxy doctor`: what will not work here, with the registries behind us, or with our tokens at another one."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -50,28 +50,30 @@ def doctor(
         typer.Option("--version", help="The registry's version; 3.1 for later ones. Default: all that it may be."),
     ] = None,
     bundle: Annotated[
-        Path | None, typer.Option(help="A copy of its rootcertbundle, where that lies on another machine.")
+        Path | None, typer.Option(help="A copy of its rootcertbundle, if that is on another machine.")
     ] = None,
     jwks: Annotated[Path | None, typer.Option(help="A copy of its jwks, likewise.")] = None,
     env_file: Annotated[
-        Path | None, typer.Option(help="The REGISTRY_* variables that it is started with, NAME=VALUE a line.")
+        Path | None, typer.Option(help="The REGISTRY_* variables that it is started with, one NAME=VALUE per line.")
     ] = None,
     live: Annotated[
         str | None, typer.Option(help="The address of the registry, such as http://localhost:5000: ask it as well.")
     ] = None,
-    ca: Annotated[Path | None, typer.Option(help="The authorities (PEM) that --live is to trust.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="The CAs (PEM) that --live trusts.")] = None,
     write: Annotated[
         bool, typer.Option("--write", help="With --upstream: start an upload there, and cancel it.")
     ] = False,
     repository: Annotated[
-        str | None, typer.Option(help="With --upstream: a repository that it has, by its name there.")
+        str | None, typer.Option(help="With --upstream: an existing repository, by its name there.")
     ] = None,
     hosts: Annotated[
         list[str] | None,
-        typer.Option("--host", help="What clients call us, HOST[:PORT] or https://HOST, where http.host does not say."),
+        typer.Option(
+            "--host", help="The name that clients use for us, HOST[:PORT] or https://HOST, if http.host has none."
+        ),
     ] = None,
     account: Annotated[
-        str | None, typer.Option("--as", help="As root: look at everything as this user, who will serve.")
+        str | None, typer.Option("--as", help="As root: check everything as this user, who will serve.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -95,28 +97,28 @@ def doctor(
         raise typer.BadParameter("--as is only for this machine: leave out --registry and --upstream")
     try:
         if upstream:
-            verdict = _look_at_upstreams(config, hosts or [], repository, write=write, as_json=as_json)
+            verdict = _examine_upstreams(config, hosts or [], repository, write=write, as_json=as_json)
         elif registry is None:
-            from authproxy.cli.doctor.machine import look_at_ourselves
+            from authproxy.cli.doctor.machine import examine_machine
 
             names = [host.partition("://")[2].rstrip("/") or host for host in hosts or []]
-            verdict = look_at_ourselves(config, names, account, as_json=as_json)
+            verdict = examine_machine(config, names, account, as_json=as_json)
         else:
-            from authproxy.cli.doctor.registry import OtherRegistry, look_at_registry
+            from authproxy.cli.doctor.registry import OtherRegistry, examine_registry
 
             name = None if version is None else version.value
             asked = OtherRegistry(registry, name, bundle, jwks, env_file, live, ca)
-            verdict = look_at_registry(asked, config, as_json=as_json)
+            verdict = examine_registry(asked, config, as_json=as_json)
     except StartError as error:
         tell(error)
         raise typer.Exit(EXIT_CODES[Level.UNKNOWN]) from None
     raise typer.Exit(EXIT_CODES[verdict])
 
 
-def _look_at_upstreams(
+def _examine_upstreams(
     config: Path | None, hosts: Sequence[str], repository: str | None, *, write: bool, as_json: bool
 ) -> Level:
-    from authproxy.cli.doctor.upstream import look_at_upstreams
+    from authproxy.cli.doctor.upstream import examine_upstreams
     from authproxy.config.document.scalars import parse_url
     from authproxy.doctor.upstream.examine import UpstreamOptions
     from authproxy.errors import NameInvalid
@@ -132,7 +134,7 @@ def _look_at_upstreams(
         known_as = parse_url(hosts[0]) if hosts else None
     except ValueError as exc:
         raise StartError(f"--host {hosts[0]}: {exc}") from exc
-    return look_at_upstreams(config, UpstreamOptions(may_write=write, repository=name), known_as, as_json=as_json)
+    return examine_upstreams(config, UpstreamOptions(may_write=write, repository=name), known_as, as_json=as_json)
 
 
 def _refuse_unused(given: Mapping[str, object], other: str) -> None:

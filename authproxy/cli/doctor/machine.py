@@ -18,7 +18,7 @@ from authproxy.errors import StartError
 from authproxy.quickstart import Layout
 
 
-def look_at_ourselves(config: Path | None, hosts: Sequence[str], account: str | None, *, as_json: bool) -> Level:
+def examine_machine(config: Path | None, hosts: Sequence[str], account: str | None, *, as_json: bool) -> Level:
     """Examine what would be served here, print the findings, and return the verdict. Raises StartError."""
     serving = find_account(account, os.environ)
     loaded, has_file = _find(config)
@@ -40,7 +40,7 @@ def _find(config: Path | None) -> tuple[Loaded, bool]:
         file = config or find_file(os.environ)
     except StartError:
         raise StartError(
-            f"there is no {layout.data} in this folder, which `authproxy serve --embedded` makes, and no configuration"
+            f"there is no {layout.data} in this folder (`authproxy serve --embedded` creates it), and no configuration"
             " in the usual places; name one: authproxy doctor CONFIG"
         ) from None
     return load(file, os.environ), True

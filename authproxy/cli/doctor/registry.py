@@ -40,7 +40,7 @@ class OtherRegistry:
     ca: Path | None = None
 
 
-def look_at_registry(asked: OtherRegistry, config: Path | None, *, as_json: bool) -> Level:
+def examine_registry(asked: OtherRegistry, config: Path | None, *, as_json: bool) -> Level:
     """Read its configuration, print the findings, and return the verdict. Raises StartError."""
     now = time.time()
     theirs = _read_registry(asked)

@@ -33,7 +33,7 @@ class UpstreamReport:
         return conclude(self.findings)
 
 
-def look_at_upstreams(config: Path | None, options: UpstreamOptions, host: str | None, *, as_json: bool) -> Level:
+def examine_upstreams(config: Path | None, options: UpstreamOptions, host: str | None, *, as_json: bool) -> Level:
     """Ask every upstream of our configuration, print the findings, and return the verdict. Raises StartError.
 
     `host`: scheme and host that clients use for us, if `http.host` has none.

@@ -48,8 +48,8 @@ def judge_auth(answer: RegistryResponse, wanted: AuthRequirement | None) -> Find
         return Finding(Level.FAILED, "auth", what, "let the proxy in front of it pass WWW-Authenticate on")
     if answer.status != UNAUTHORIZED:
         what = f"it asks for {wanted} with {answer.status}: clients log in only after 401"
-        return Finding(Level.FAILED, "auth", what, "let it answer 401")
+        return Finding(Level.FAILED, "auth", what, "configure it to answer 401")
     if not {BASIC, BEARER} & set(wanted.schemes):
         what = f"it asks for {wanted}, which no client of registries supports"
-        return Finding(Level.FAILED, "auth", what, "let it ask for Basic or for Bearer tokens")
+        return Finding(Level.FAILED, "auth", what, "configure it to ask for Basic or for Bearer tokens")
     return Finding(Level.OK, "auth", f"it asks for {wanted}")

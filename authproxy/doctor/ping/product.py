@@ -61,7 +61,7 @@ def guess(answer: RegistryResponse, wanted: AuthRequirement | None) -> Product |
     """The product that sent this response to `/v2/`."""
     shown = dict(_shown(answer, wanted))
     if VERSION not in answer.headers:
-        shown.pop("Content-Type", None)  # by itself it is no evidence
+        shown.pop("Content-Type", None)  # alone it is not evidence
     for sign in SIGNS:
         value = shown.get(sign.shown)
         if value is not None and re.fullmatch(sign.pattern, value, re.IGNORECASE):

@@ -159,7 +159,7 @@ def _trust_it(host: str, trust: Trust, error: ssl.SSLCertVerificationError) -> s
         "; docker verifies no certificate of this machine" if is_loopback(host) else ""
     )
     if error.verify_code in _INCOMPLETE:
-        return f"{here}; if it is a public CA, let it send the intermediate certificates too"
+        return f"{here}; if it is a public CA, configure the server to send the intermediate certificates too"
     return here
 
 

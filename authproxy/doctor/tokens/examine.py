@@ -143,7 +143,7 @@ def _check_realm(ours: Ours, registry: RegistryConfig) -> Iterator[Finding]:
         )
     elif theirs is not None and ours.realm is not None:
         if theirs == ours.realm:
-            yield Finding(Level.OK, "realm", f"{theirs}, where our token server answers")
+            yield Finding(Level.OK, "realm", f"{theirs}, the address of our token server")
         else:
             yield Finding(
                 Level.WARNING,

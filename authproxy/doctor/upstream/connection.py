@@ -75,7 +75,7 @@ def _judge_certificate(address: Address, certificate: x509.Certificate, now: flo
     until = certificate.not_valid_after_utc
     if left_of(certificate, now) < SOON:
         what = f"the certificate of {address.url} verifies, and expires soon: on {until:%Y-%m-%d}"
-        return Finding(Level.WARNING, "tls", what, "renew it there; afterwards every request fails")
+        return Finding(Level.WARNING, "tls", what, "renew it there: once it has expired, every request fails")
     return Finding(Level.OK, "tls", f"the certificate of {address.url} verifies, and is valid until {until:%Y-%m-%d}")
 
 

@@ -73,9 +73,7 @@ def _relocated(target: str, address: Address, view: ClientView, answer: Registry
 def _judge_pages(site: Site, view: ClientView, names: list[str], links: str, *, check: str, name: str) -> Finding:
     if links and leads_elsewhere(httpx.URL(view.base_url), link_target(links)):
         what = f"the link to the next page of its {name} leads clients past authproxy: {links}"
-        return Finding(
-            Level.FAILED, check, what, f"let it answer with paths; the registry at {site.place('url')} sets it"
-        )
+        return Finding(Level.FAILED, check, what, f"configure the registry at {site.place('url')} to answer with paths")
     if len(names) > 1:
         what = f"its {name} has no pages: asked for one name, it gave {len(names)}"
         return Finding(Level.WARNING, check, what, "nothing to do: clients accept it")
