@@ -1,1 +1,1 @@
-"""Settings → the parts of the application, one module for each thing that is put together; `app.py` joins them."""
+"""Settings → the parts of the application, one module for each part; `app.py` joins them."""

@@ -19,7 +19,7 @@ from authproxy.wiring.lifespan import Parts
 
 
 def make_audit(section: Section, parts: Parts) -> Record:
-    """A record that every sink of the section gets. Raises StartError where a file could not be made."""
+    """A function that records events in every sink of the section. Raises StartError if a file can't be made."""
     audits = [AuditLog(sink) for sink in make_sinks(section)]
     parts.closers.extend(partial(asyncio.to_thread, audit.close) for audit in audits)
     parts.metrics.watch(AUDIT_LINES, partial(_count, audits))
@@ -29,7 +29,7 @@ def make_audit(section: Section, parts: Parts) -> Record:
 
 
 def make_sinks(section: Section) -> Iterator[AuditSink]:
-    """The sinks of a section, none of them open. Raises StartError where a file could not be made."""
+    """The sinks of a section, not yet open. Raises StartError if a file can't be made."""
     if section.file is not None:
         check_place(section.file.path)
         yield FileSink(section.file.path, max_bytes=section.file.maxsize, keep=section.file.keep)

@@ -1,4 +1,4 @@
-"""Who may enter: the layers before the backend and the endpoints beside it, by mode; keys, users and policies."""
+"""Authentication and authorization by mode: the layers before the backend and the endpoints; keys, users, policies."""
 
 import hmac
 import time
@@ -47,7 +47,7 @@ from authproxy.wiring.policy import EveryUserEverything, PolicyEvaluator, Policy
 
 Layer: TypeAlias = Callable[[App], App]
 
-# A push may take so long, in seconds, however soon uploads are purged: an hour is what a slow line needs for a layer.
+# A push may take this long, in seconds, however soon uploads are purged: a slow line needs an hour for a layer.
 LEAST_SESSION_S = 3600
 
 
@@ -59,7 +59,7 @@ class AuthWiring(NamedTuple):
 
 
 def make_auth(settings: Settings, parts: Parts, fallback_secret: bytes) -> AuthWiring:
-    """Layers and endpoints of the mode. Only a server that issues tokens has endpoints."""
+    """The layers and endpoints of the mode. Only a server that issues tokens has endpoints."""
     if settings.audit is None:
         return _by_mode(settings, parts, fallback_secret, None)
     record = make_audit(settings.audit, parts)
@@ -97,7 +97,7 @@ def _by_mode(settings: Settings, parts: Parts, fallback_secret: bytes, record: R
             refresh = RefreshTokens(keyring.secret("refresh tokens"), issuer=token.issuer, service=token.service)
             directory = _directory(settings, parts, key=keyring.secret("stamps"), refresh=refresh)
             policies = _policies(settings, parts)
-            assert policies is not None  # where tokens are issued there are policies
+            assert policies is not None  # `check_token` requires policies
             evaluator, revocations = PolicyEvaluator(policies), _revocations(token, parts)
             service = _token_service(token, keyring, directory, evaluator, refresh, revocations)
             endpoints = [
@@ -198,7 +198,7 @@ def _authorizing(
     users: Users | None = None,
     policies: Policies | None = None,
 ) -> list[Layer]:
-    """The layers that let in who may, with sessions signed by `http.secret`, or by `secret` where there is none."""
+    """The layers that authorize requests, with sessions signed by `http.secret`, or by `secret` if that is not set."""
     if settings.http.secret is not None:
         secret = hmac.digest(settings.http.secret.get_secret_value().encode(), b"authproxy upload sessions", "sha256")
     signer = SessionSigner(secret)
@@ -218,6 +218,6 @@ def _authorizing(
 
 
 def _session_lifetime_s(settings: Settings) -> int:
-    """As long as the storage keeps an upload that was given up. Another registry's is as CNCF Distribution's."""
+    """As long as the storage keeps an abandoned upload; for another registry, CNCF Distribution's default."""
     row = settings.storage.maintenance.uploadpurging if settings.storage is not None else UploadPurging()
     return max(int(row.age.total_seconds()), LEAST_SESSION_S)

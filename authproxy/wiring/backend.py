@@ -28,7 +28,7 @@ from authproxy.wiring.upstream import make_upstream
 
 
 def make_backend(settings: Settings, parts: Parts) -> App:
-    """The backend of these settings. Raises StartError where its folder cannot be used."""
+    """The backend of these settings. Raises StartError if its folder cannot be used."""
     if settings.upstreams:
         return _make_switch(settings, parts)
     if settings.upstream is not None:
@@ -37,7 +37,7 @@ def make_backend(settings: Settings, parts: Parts) -> App:
 
 
 def _make_switch(settings: Settings, parts: Parts) -> App:
-    """All entries; those that differ in names alone are one registry, with one pool of connections."""
+    """All entries; those that differ only in names are one registry, with one connection pool."""
     made: list[tuple[UpstreamEntry, App]] = []
     branches: list[Branch] = []
     for number, entry in enumerate(settings.upstreams):
@@ -62,7 +62,7 @@ def _make_switch(settings: Settings, parts: Parts) -> App:
 
 
 def _content_of(registry: App) -> ContentFor | None:
-    """The core's content is asked directly, an upstream's through requests."""
+    """Direct access to the content of the core; None for an upstream, whose content is read by requests."""
     if not isinstance(registry, Core):
         return None
     content = registry.content
@@ -73,12 +73,12 @@ def _make_entry(number: int, entry: UpstreamEntry, parts: Parts, token: Token | 
     try:
         return make_upstream(entry, parts, token)
     except StartError as exc:
-        # Hosts may be called so too: only the key in front is meant.
+        # Only the key at the beginning: a host may be named `upstream.…` too.
         raise StartError(re.sub(r"^upstream\.", f"upstreams.{number}.", str(exc))) from exc
 
 
 def _restricted(app: App, settings: Settings) -> App:
-    """A registry that knows no rules of ours; where there are none it needs nobody to know them."""
+    """Another registry, which doesn't know our rules, with a layer that enforces them if there are policies."""
     return app if settings.policies is None else EnforcePermissions(app)
 
 
@@ -98,7 +98,7 @@ def _purge(driver: Driver, row: UploadPurging, metrics: Metrics) -> PurgeUploads
         age=row.age,
         interval=row.interval,
         dry_run=row.dryrun,
-        # An interval of less than CNCF Distribution's first hour is meant to be one.
+        # A shorter interval than CNCF Distribution's first hour applies to the first run too.
         first_within_s=min(FIRST_WITHIN_S, row.interval.total_seconds()),
         removed=lambda count: metrics.count(UPLOADS_PURGED, by=count),
     )
@@ -116,7 +116,7 @@ def _make_driver(storage: Storage) -> Driver:
 
 
 def core_rules(settings: Settings) -> Rules:
-    """The rules of a registry with these settings, which keep their content in `storage`."""
+    """The rules of the core, for settings with `storage`."""
     assert settings.storage is not None
     return Rules(
         delete_enabled=settings.storage.delete.enabled,
@@ -140,9 +140,9 @@ def _manifest_rules(validation: Validation, classes: tuple[str, ...]) -> Manifes
 
 
 def _allowed(urls: Urls) -> tuple[Pattern, ...] | None:
-    """Without `allow` everything that is not denied.
+    """The patterns of `allow`; without any, None: everything that is not denied is allowed.
 
-    OCI Image 1.1, "Layer Descriptors": a layer with urls need not be here. CNCF Distribution refuses all of them where
-    neither list is given.
+    OCI Image 1.1, "Layer Descriptors": a layer with urls need not be in the registry. CNCF Distribution refuses all of
+    them if neither list is set.
     """
     return tuple(map(compile_pattern, urls.allow)) or None

@@ -1,4 +1,4 @@
-"""What the event loop knows of its connections, as metrics."""
+"""The event loop's data about its connections, as metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from authproxy.metrics.metrics import Metrics
 
 @asynccontextmanager
 async def counting_connections(metrics: Metrics) -> AsyncIterator[None]:
-    """Let the metrics read the running loop's admission; another loop than ours has none."""
+    """Let the metrics read the running loop's admission, if the loop is ours."""
     loop = asyncio.get_running_loop()
     if isinstance(loop, Loop):
         admission = loop.admission

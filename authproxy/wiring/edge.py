@@ -9,12 +9,12 @@ from authproxy.edge.headers import CommonHeaders
 from authproxy.edge.maintenance import MaintenanceFile
 from authproxy.wiring.lifespan import Parts
 
-# What is served is what its type says; a browser must not take a blob for a page of ours (WHATWG Fetch §3.6).
+# A browser must not guess the type of a response and take a blob for a page of ours (WHATWG Fetch §3.6).
 DEFAULTS = {"X-Content-Type-Options": ("nosniff",)}
 
 
 def make_headers(http: Http) -> CommonHeaders:
-    """The headers that every answer gets."""
+    """The headers that every response gets."""
     everywhere = DEFAULTS | {name: entry for name, entry in http.headers.items() if not isinstance(entry, dict)}
     by_path = {path: entry for path, entry in http.headers.items() if isinstance(entry, dict)}
     return CommonHeaders(everywhere, by_path, _cors(http.cors) if http.cors is not None else None)

@@ -1,4 +1,4 @@
-"""The section `health` → what is checked while the registry runs; and what keeps this node from being ready."""
+"""The section `health` → the checks while the registry runs; and the reasons why this node is not ready."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -15,7 +15,7 @@ from authproxy.wiring.lifespan import Parts
 
 
 def make_checks(settings: Settings) -> Checks:
-    """What `health` asks for."""
+    """The checks of the section `health`."""
     health = settings.health
     return Checks(
         [
@@ -28,13 +28,13 @@ def make_checks(settings: Settings) -> Checks:
 
 
 def _storage(settings: Settings) -> Iterator[Check]:
-    """A folder is looked at. Memory always answers, and what lies behind an upstream is nothing of ours."""
+    """Checks of the storage folders. Memory always works, and the storage behind an upstream is not ours."""
     row, storage = settings.health.storagedriver, settings.storage
     if not row.enabled or storage is None:
         return
     is_read_only = storage.maintenance.readonly.enabled
     for root in settings.storage_folders.values():
-        # What a start makes is missing where nothing may be made, in a folder that nobody has pushed to.
+        # A start makes ROOT, unless the storage is read-only: then it may be missing in a folder without any push.
         look = partial(look_at_folder, root if is_read_only else root / ROOT, for_writing=not is_read_only)
         yield storage_check(look, interval=row.interval, threshold=row.threshold)
 
@@ -55,11 +55,11 @@ def _tcp(row: TcpCheck) -> Check:
 
 
 def make_reasons(parts: Parts, maintenance: MaintenanceFile | None) -> Reasons:
-    """Asked for each probe: cheap, and about this process alone."""
+    """The function that each probe calls: cheap, and only about this process."""
 
     def reasons() -> Sequence[str]:
         found = [
-            f"{name} could not be looked at for {age_s:.0f} seconds; the log says why"
+            f"{name} could not be checked for {age_s:.0f} seconds; the log says why"
             for name, age_s in parts.watch.overdue().items()
         ]
         if maintenance is not None and maintenance.reason is not None:
@@ -67,7 +67,7 @@ def make_reasons(parts: Parts, maintenance: MaintenanceFile | None) -> Reasons:
         if parts.checks.failing:
             found.append("a health check fails; /debug/health on the debug port says which")
         if parts.drain.has_begun:
-            found.append("this node has been asked to end")
+            found.append("this node is shutting down")
         return found
 
     return reasons

@@ -1,4 +1,4 @@
-"""What runs beside the requests, from the start of a process to its end."""
+"""Everything that runs beside the requests, from the start of a process to its end."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -19,7 +19,7 @@ from authproxy.supervised import Runner, supervised
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the application must look after while it runs; its lists are filled while it is put together."""
+    """The parts that the application runs, reloads and closes; `wiring/` fills the lists."""
 
     metrics: Metrics
     checks: Checks
@@ -27,18 +27,18 @@ class Parts:
     watch: Watch = field(default_factory=Watch)
     drain: Drain = field(default_factory=Drain)
     reloadables: list[Reloadable] = field(default_factory=list)
-    runners: dict[str, Runner] = field(default_factory=dict)  # by what they do, in a few words
+    runners: dict[str, Runner] = field(default_factory=dict)  # by a short description
     servers: list[Callable[[], AbstractAsyncContextManager[None]]] = field(default_factory=list)
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @property
     def takes_access_away(self) -> bool:
-        """Whether there is anything through which access is taken away while the server runs."""
+        """Whether there is any part through which access can be taken away while the server runs."""
         return any(part.takes_access_away for part in self.reloadables)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Everything runs for the length of a block; afterwards all has ended and is closed, the last first."""
+        """Run everything for the length of a block; then end and close it, the last part first."""
         runners = {
             "reload what changes": self.watch.supervise,
             **({"health checks": self.checks.run} if self.checks else {}),
@@ -65,14 +65,14 @@ class Parts:
 
 
 class Lifespan:
-    """The outermost layer: starts and ends what runs beside the requests, and passes only HTTP on."""
+    """The outermost layer: starts and ends everything that runs beside the requests, and passes on only HTTP."""
 
     def __init__(self, app: App, parts: Parts) -> None:
         self.app = app
         self.parts = parts
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Pass requests on, without a frame of its own."""
+        """Pass requests on without a coroutine of its own."""
         match scope["type"]:
             case "http":
                 return self.app(scope, receive, send)
@@ -85,6 +85,6 @@ class Lifespan:
         await receive()  # startup
         async with self.parts.running():
             await send({"type": "lifespan.startup.complete"})
-            notify(READY)  # by each worker: the first that serves counts
+            notify(READY)  # from each worker: the first one counts
             await receive()  # shutdown
         await send({"type": "lifespan.shutdown.complete"})

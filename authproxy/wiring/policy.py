@@ -1,9 +1,9 @@
-"""The rules in force, as the other parts ask them.
+"""The rules in force, in the form that the other parts need.
 
-PolicyEvaluator          `/token` and passwords: what a caller gets of what it asks for
-EveryUserEverything  the same where the configuration has no policies
-PolicyReasons        the edge: why a token lacks something
-PolicyPermissions    the edge and the backend: what is decided only where a request is served
+PolicyEvaluator      for `/token` and passwords: which of the requested accesses a caller gets
+EveryUserEverything  the same if the configuration has no policies
+PolicyReasons        for the edge: why a token lacks an access
+PolicyPermissions    for the edge and the backend: rules that are decided only when a request is served
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,13 +25,13 @@ from authproxy.reference import Repository, Tag, parse_repository
 from authproxy.route import Kind, Route
 from authproxy.token.grant import TokenDecision, within
 
-# What is remembered, in bytes; and what an entry takes, for itself and for each access.
+# The size of the cache, in bytes; and of an entry, for itself and for each access.
 MAX_BYTES = 16 * 1024 * 1024
 ENTRY_BYTES = 1000
 
 REPOSITORY_ACTIONS = frozenset({"pull", "push", "delete", "*"})
 
-# What a request of each kind may have to ask about in its repository, beside what its route needs anyway.
+# The actions that a request of each kind may need in its repository, in addition to those of its route.
 _ASKED: dict[tuple[Kind, str], tuple[Action, ...]] = {
     (Kind.MANIFEST, "GET"): (Action.PULL,),
     (Kind.MANIFEST, "HEAD"): (Action.PULL,),
@@ -49,14 +49,14 @@ _TLS = {"https": True, "http": False}
 class PolicyEvaluator:
     """Evaluates the rules in force for `/token` and for Basic authentication.
 
-    Decides once for the same caller and accesses while the rules stay and none has a condition: conditions may depend
-    on the time and the request. A source returns the same value for a caller while its files stay as they are.
+    Caches the decision for a caller and accesses until the rules change, unless a rule has a condition: conditions may
+    depend on the time and the request. A source returns the same value for a caller until its files change.
     """
 
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
-        self._rules = policies.current  # by which `_decided` was made
-        # By the identity of the caller and the wish; with the caller, so that no other value takes that identity.
+        self._rules = policies.current  # the rules of the decisions in `_decided`
+        # By the id() of the caller and the accesses; with the caller, so that no other object gets that id().
         self._decided: Bounded[tuple[int, tuple[Access, ...]], tuple[Principal, TokenDecision]] = Bounded(MAX_BYTES)
 
     def granted(self, principal: Principal, accesses: Iterable[Access], view: ClientView) -> frozenset[Access]:
@@ -91,7 +91,7 @@ class PolicyEvaluator:
 
 
 class EveryUserEverything:
-    """The policies of a registry that has none: who has a password may do everything, as in CNCF Distribution."""
+    """The policies of a registry without policies: every user may do everything, as in CNCF Distribution."""
 
     def granted(self, principal: Principal, accesses: Iterable[Access], view: ClientView) -> frozenset[Access]:
         """See `edge.authorize.AccessPolicies`."""
@@ -102,14 +102,14 @@ class EveryUserEverything:
 
 
 class Finder(Protocol):
-    """Knows users by name."""
+    """Finds users by name."""
 
     async def find(self, name: str) -> Principal | None:
-        """The enabled user as of now, or None."""
+        """The user, if enabled now, or None."""
 
 
 class PolicyReasons:
-    """Asks the rules in force again when a token lacks something: a token says what was granted, never why not more."""
+    """Evaluates the rules again if a token lacks an access: a token says what was granted, not why no more was."""
 
     def __init__(self, users: Finder, policies: Policies) -> None:
         self._users = users
@@ -118,7 +118,7 @@ class PolicyReasons:
     async def deny(self, subject: str, lacking: Sequence[Access], view: ClientView) -> Denial:
         """See `edge.authorize.Reasons`. The reason is the description of the first rule that denies and has one.
 
-        It is about what a rule says, never about what the registry holds: no repository shows by it.
+        It depends only on the rules, never on the content of the registry: it reveals no repository.
         """
         principal = await self._users.find(subject) if subject else ANONYMOUS
         if principal is None:
@@ -166,7 +166,7 @@ class RulePermissions:
         what = f"{self._repository}:{tag}" if tag is not None else self._repository
         message = f"{self._grant.subject or 'anonymous'} may not {verb} {what}"
         if self._grant.holder is None:
-            return Denied(f"{message}: the token says too little about its holder, who has too many groups")
+            return Denied(f"{message}: the token has no attributes of its holder, who has too many groups")
         decision = self._policies.decide_served(self._principal, Action(verb), self._repository, tag, self._request)
         if decision.allowed:
             return None
@@ -188,7 +188,7 @@ class RulePermissions:
 
 
 def request_facts(view: ClientView) -> RequestFacts:
-    """The facts of a request; what the edge does not know stays unknown."""
+    """The facts of a request, as far as the edge knows them."""
     return RequestFacts(view.client, _TLS.get(view.scheme))
 
 

@@ -1,4 +1,4 @@
-"""The section `upstream` → the backend that is another registry, and the tokens of ours that it may take."""
+"""The section `upstream` → the backend that is another registry, and the tokens that we mint for it."""
 
 import time
 from collections.abc import Sequence
@@ -29,9 +29,9 @@ SUBJECT = "authproxy"
 
 
 def make_upstream(section: Section, parts: Parts, token: TokenSection | None) -> Upstream:
-    """The upstream of a section; it is closed with `parts`. `token` has the keys of what we mint.
+    """The upstream of a section; it is closed with `parts`. `token` has the keys for minted tokens.
 
-    Raises StartError where a file of it cannot be used.
+    Raises StartError if one of its files cannot be used.
     """
     upstream = Upstream(
         section.urls,
@@ -50,7 +50,7 @@ def make_upstream(section: Section, parts: Parts, token: TokenSection | None) ->
 
 
 def _watch(upstream: Upstream, metrics: Metrics) -> None:
-    """Let the metrics tell of its addresses."""
+    """Add its addresses to the metrics."""
     metrics.watch(UPSTREAM_UP, lambda: {(state.url,): state.is_up for state in upstream.states()})
     metrics.watch(UPSTREAM_IN_FLIGHT, lambda: {(state.url,): state.in_flight for state in upstream.states()})
     metrics.watch(UPSTREAM_FAILURES, lambda: {(state.url,): state.failed for state in upstream.states()})
@@ -100,7 +100,7 @@ class RingMinter:
     def open(cls, section: TokenSection, service: str) -> "RingMinter":
         """With the keys, the issuer, the lifetime and the header of our own tokens, for another audience.
 
-        Raises StartError where the keys cannot be used.
+        Raises StartError if the keys cannot be used.
         """
         style = HeaderStyle(section.kid, section.x5c)
         keyring = KeyRing.open(section.keys, algorithm=section.algorithm, style=style)
@@ -108,6 +108,6 @@ class RingMinter:
         return cls(keyring, Issuer(keyring, section.issuer, service, lifetime_s, style=style))
 
     def mint(self, needs: Sequence[Access]) -> Token:
-        """See Minter. Raises Unavailable where no key signs."""
+        """See Minter. Raises Unavailable if no key signs."""
         issued = self._issuer.issue(Principal(SUBJECT), needs)
         return Token(issued.token, issued.expires_in)

@@ -145,7 +145,7 @@ def test_a_node_that_cannot_read_its_revocations_serves_nobody_until_it_can(blin
     assert log_in(server, BOB).status_code == 503
     ready = ask(server, "/readyz")
     assert ready.status_code == 503
-    assert "revocations could not be looked at" in ready.text
+    assert "revocations could not be checked" in ready.text
     assert str(server.folder) not in ready.text
     assert (ask(server, "/livez").status_code, ask(server, "/").status_code) == (200, 503)
     (state / "lost").rename(state / "revoked")

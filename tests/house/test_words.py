@@ -76,6 +76,7 @@ ROOTS = (
     "authproxy/storage",
     "authproxy/registry_client",
     "authproxy/web",
+    "authproxy/wiring",
 )
 KINDS = {".md", ".py", ".yaml", ".yml", ".service"}
 # Of Python code only these count: names follow other rules.
