@@ -56,7 +56,7 @@ def test_tokens_that_would_be_taken_are_exit_code_0() -> None:
     assert (
         "registry.yml, read by CNCF Distribution 2.8 and 3.0 and 3.1: ok, it would accept our tokens" in result.stdout
     )
-    assert "https://registry.example.org/token, where our token server answers" in result.stdout
+    assert "https://registry.example.org/token, the address of our token server" in result.stdout
 
 
 def test_tokens_that_would_be_refused_are_exit_code_1_with_the_line_and_the_fix() -> None:
