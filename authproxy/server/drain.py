@@ -1,4 +1,4 @@
-"""Whether this process has been asked to end: known from the signal on, before the server closes its sockets."""
+"""Whether this process is shutting down: known from the signal on, before the server closes its sockets."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class Drain:
-    """SIGTERM or Ctrl-C has come."""
+    """Whether SIGTERM or Ctrl-C has arrived."""
 
     has_begun = False
 

@@ -1,8 +1,8 @@
-"""From root to an account of its own, where nothing is lost by it: what the container image does at its start.
+"""Drops root for an account of the server's own, if it can still use everything: at the start of the container image.
 
-Root is wanted for ports below 1024, and for the data folder of a registry that ran as root until today. Where all that
-the configuration names can be used as another account, the server becomes that, for good, once it has its ports. Where
-not, it stays root and says what keeps it: a registry that was moved here by the name of its image alone serves at once.
+Root is needed for ports below 1024, and for the data folder of a registry that ran as root so far. If another account
+can use everything that the configuration names, the server becomes that account, for good, once it has its ports.
+Otherwise it stays root and logs the reason: a registry that only changed its image's name still serves at once.
 """
 
 import os
@@ -15,18 +15,18 @@ from authproxy.config.settings import Settings
 from authproxy.errors import StartError
 from authproxy.files.owner_rights import find_place
 
-# `UID:GID`, in numbers; the image sets it. Without it the server stays who it is.
+# `UID:GID`, in numbers; the image sets it. Without it the server keeps its account.
 VARIABLE = "AUTHPROXY_RUN_AS"
 
-# Below the root folder of the storage: what a registry that ran as root has made its own.
+# Below the root folder of the storage: folders that belong to root if a registry ran as root.
 MADE_BY_REGISTRIES = ("docker/registry/v2", "docker/registry/v2/blobs", "docker/registry/v2/repositories")
 
 
 def step_down(settings: Settings, environ: Mapping[str, str]) -> str | None:
-    """Become the account of the variable, where there is one and we are root. In a sentence what keeps us from it.
+    """Become the account of the variable, if it is set and we are root. Returns the reason if we stay root.
 
-    Folders of ours that are empty and root's are given to that account first. Raises StartError where the variable
-    names no account.
+    Empty folders of ours that belong to root are given to that account first. Raises StartError if the variable is not
+    an account.
     """
     named = environ.get(VARIABLE)
     if not named or os.geteuid() != 0:
@@ -39,19 +39,19 @@ def step_down(settings: Settings, environ: Mapping[str, str]) -> str | None:
         for folder in written:
             _hand_over(folder, uid, gid)
         with acting_as(uid, gid):
-            kept = _first_obstacle(written, read)
-        if kept is None:
+            obstacle = _first_obstacle(written, read)
+        if obstacle is None:
             os.setgroups([])
             os.setgid(gid)
             os.setuid(uid)
             return None
-    except PermissionError as exc:  # the container has given up what changing accounts takes
+    except PermissionError as exc:  # the container lacks the capabilities for it
         return f"still root: {exc.strerror}: changing to {named} needs CAP_CHOWN, CAP_SETGID and CAP_SETUID"
-    return f"still root: {kept} as {named}; chown -R {named} what is mounted there, and the next start runs as that"
+    return f"still root: {obstacle} as {named}; chown -R {named} the mounted files: the next start runs as that account"
 
 
 def find_foreign_storage(settings: Settings) -> str | None:
-    """A warning where root serves a storage folder that another account may lead elsewhere; None where it doesn't."""
+    """A warning if root serves a storage folder in which another account can place links; otherwise None."""
     if os.geteuid() != 0:
         return None
     accounts = (find_place(folder).account for folder in settings.storage_folders.values())
@@ -59,16 +59,16 @@ def find_foreign_storage(settings: Settings) -> str | None:
     if account is None:
         return None
     return (
-        f"the server is root, and its storage belongs to {account}: with links in it that account can have root write"
+        f"the server is root, and its storage belongs to {account}: with links in it, that account can make root write"
         f" elsewhere; run the server as that account, with {VARIABLE}={account.uid}:{account.gid} or User= of the unit"
     )
 
 
 def parse_account(named: str, said_by: str = VARIABLE) -> tuple[int, int]:
-    """Read `UID:GID`. Raises StartError, which names `said_by`."""
+    """Read `UID:GID`. Raises StartError with the source, `said_by`."""
     uid, colon, gid = named.partition(":")
     if not (colon and uid.isdecimal() and gid.isdecimal()):
-        raise StartError(f"{said_by}: {named!r} is no account; write UID:GID in numbers, as 65532:65532")
+        raise StartError(f"{said_by}: {named!r} is not an account; write UID:GID in numbers, such as 65532:65532")
     return int(uid), int(gid)
 
 
@@ -83,7 +83,7 @@ def _written(settings: Settings) -> tuple[Path, ...]:
 
 
 def _read(settings: Settings) -> tuple[Path, ...]:
-    """All else that the configuration names and that is there. What is missing is somebody else's fault to tell."""
+    """All other existing paths in the configuration. Missing ones are reported by the parts that need them."""
     written = _written(settings)
     named = (value for _, value in leaves(settings) if isinstance(value, Path))
     return tuple(path for path in named if path not in written and path.exists() and not path.is_socket())
@@ -91,7 +91,7 @@ def _read(settings: Settings) -> tuple[Path, ...]:
 
 def _hand_over(path: Path, uid: int, gid: int) -> None:
     place = find_place(path)
-    if place.account is not None:  # somebody else decides which folder that is
+    if place.account is not None:  # another account decides which folder that is
         return
     if place.path.is_dir() and place.path.stat().st_uid == 0 and not any(place.path.iterdir()):
         os.chown(place.path, uid, gid)
@@ -112,7 +112,7 @@ def _first_obstacle(written: Iterable[Path], read: Iterable[Path]) -> str | None
 
 @contextmanager
 def acting_as(uid: int, gid: int, of: Sequence[int] = ()) -> Iterator[None]:
-    """With the rights of an account, which is in the groups `of` too, for the length of a block; root's come back."""
+    """Act with the rights of an account, also in the groups `of`, for the length of a block; then as root again."""
     groups = os.getgroups()
     os.setgroups(of)
     os.setegid(gid)

@@ -1,6 +1,6 @@
-"""Worker processes and the drain: everything between the operating system and the ASGI application but sockets.
+"""Worker processes and their drain.
 
-uvicorn runs processes, lifespan and drain; HTTP and TLS are `http1`'s.
+uvicorn runs processes, lifespan and drain; `http/server/` does HTTP and TLS.
 """
 
 import gc
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# How long requests in flight may take to end after SIGTERM or Ctrl-C, where nobody says otherwise.
+# The default for how long running requests may take to end after SIGTERM or Ctrl-C.
 DRAIN_S = 60.0
-# Go's clients keep idle connections for 90 s; closing later than they do spares them a failed first request.
+# Go's clients keep idle connections for 90 s; we close later than they do, which spares them a failed first request.
 KEEP_ALIVE_S = 120
-# How long a worker may not answer its parent before it is killed and replaced. It can't answer while it starts, and on
-# a busy machine a start takes longer than uvicorn's 5 s: workers were killed and started without end.
+# After how long without an answer to its parent a worker is killed and replaced. It can't answer while it starts, and
+# on a busy machine a start takes longer than uvicorn's 5 s: workers were killed and started in an endless loop.
 WORKER_ANSWERS_WITHIN_S = 30
-# Objects that are made before the collector looks at the young ones, and how often it looks at the older ones.
+# How many new objects cause a garbage collection of the young ones, and how often the older ones are collected.
 GC_THRESHOLDS = (5_000, 20, 20)
 
 
@@ -54,11 +54,11 @@ def run(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then drain. The factory must be picklable: with workers it runs in each.
 
-    A worker gets one copy of `tls`, for its sockets and for the factory where that holds it too: what the application
-    refreshes is what serves.
+    A worker gets one copy of `tls`, for its sockets and for the factory, so that the object that the application
+    refreshes is the one that serves.
 
-    `options` are those of each connection. `drain_s` is how long requests in flight may take to end; 0 breaks them off.
-    Raises StartError where the workers cannot start.
+    `options` are those of each connection. `drain_s` is how long running requests may take to end; 0 breaks them off.
+    Raises StartError if the workers cannot start.
     """
     config = plain_config(
         _AppFactory(app_factory),
@@ -75,7 +75,7 @@ def run(
         timeout_worker_healthcheck=WORKER_ANSWERS_WITHIN_S,
     )
     raise_descriptor_limit()
-    # In force until uvicorn takes the signals over, and when it raises them once more after it has drained.
+    # In force until uvicorn takes over the signals, and when it raises them again after the drain.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_well)
     on_ready()
@@ -91,10 +91,11 @@ def run(
 def raise_descriptor_limit() -> None:
     """Let this process, and the workers that it starts, open as many files as the hard limit allows.
 
-    Shells and systemd keep the soft one low (1,024) for programs that call select(), which knows no more; we don't.
+    Shells and systemd keep the soft limit low (1,024) for programs that call select(), which can't handle more; we
+    don't call it.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # where the system knows no such number the soft limit stays
+    with suppress(ValueError, OSError):  # if the system refuses, the soft limit is kept
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
@@ -106,8 +107,8 @@ class _AppFactory:
 
     def __call__(self) -> App:
         app = self.factory()
-        # What there is now lasts as long as the process: the collector need not look at it again and again. Requests
-        # leave few cycles behind, so it need not look for those as often as it would either.
+        # The objects of now last as long as the process, so the collector need not check them again and again. Requests
+        # leave few cycles behind, so it need not run as often as by default either.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -115,7 +116,7 @@ class _AppFactory:
 
 
 class _TlsFactory:
-    """uvicorn's signature around ours; a class, because it must be picklable."""
+    """Adapts our TLS context to uvicorn's signature; a class, because it must be picklable."""
 
     def __init__(self, tls: LiveTls) -> None:
         self.tls = tls

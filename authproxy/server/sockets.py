@@ -1,4 +1,4 @@
-"""The sockets that are listened on: TCP for a host and a port, or a Unix socket at a path."""
+"""Listening sockets: TCP for a host and a port, or a Unix socket at a path."""
 
 import contextlib
 import errno
@@ -14,21 +14,21 @@ from authproxy.config.document.scalars import Address
 from authproxy.errors import StartError
 from authproxy.files.owner_rights import rights_at
 
-# The key of the configuration that an address comes from, where nobody says otherwise.
+# The default for the configuration key of an address.
 KEY = "http.addr"
-# Connections that the kernel keeps until they are taken.
+# How many connections the kernel keeps until they are accepted.
 BACKLOG = 2048
-# Connecting needs the right to write: the owner and the group, which a proxy in front can be given.
+# To connect needs the right to write: the owner and the group have it, and a proxy in front can be in the group.
 UNIX_MODE = 0o660
 
 
 @contextmanager
 def listening(where: Address | Path, *, key: str = "http.addr") -> Iterator[Sequence[socket.socket]]:
-    """Listening sockets for an address, closed at the end; the file of a Unix socket is removed then.
+    """Listening sockets for an address, closed at the end; the file of a Unix socket is then removed.
 
-    `key` is where the configuration has the address, for errors.
+    `key` is the configuration key of the address, for errors.
 
-    Raises StartError in one sentence where none can be had.
+    Raises StartError if there is none.
     """
     sockets = [bind_unix(where)] if isinstance(where, Path) else bind(where.host, where.port, key=key)
     made = _identity(where) if isinstance(where, Path) else None
@@ -46,8 +46,8 @@ def listening(where: Address | Path, *, key: str = "http.addr") -> Iterator[Sequ
 def bind(host: str, port: int, *, key: str = "http.addr") -> list[socket.socket]:
     """Listening sockets for an address of the configuration.
 
-    "" is every address, IPv4 and IPv6; a name is all that it resolves to (`localhost`: 127.0.0.1 and ::1), of which
-    one must be there. Port 0 takes any free port, the same for all. Raises StartError where none can be had.
+    "" is every address, IPv4 and IPv6; a name is all addresses that it resolves to (`localhost`: 127.0.0.1 and ::1), at
+    least one of which must exist here. Port 0 takes any free port, the same for all. Raises StartError if it fails.
     """
     with ExitStack() as opened:
         sockets: list[socket.socket] = []
@@ -70,17 +70,17 @@ def bind(host: str, port: int, *, key: str = "http.addr") -> list[socket.socket]
 
 
 def bind_unix(path: Path, *, key: str = KEY) -> socket.socket:
-    """A listening Unix socket at `path`, open to its owner and group. Raises StartError where it cannot be had.
+    """A listening Unix socket at `path`, open to its owner and group. Raises StartError if it fails.
 
-    The file of a server that was killed is replaced; one that somebody listens on, or that is no socket, never is.
-    In a folder that isn't root's, root makes it as the owner of the folder, whose it is then.
+    The socket of a server that was killed is replaced; a socket with a listener, or any other file, never is. In a
+    folder that isn't root's, root makes it as the owner of the folder, to whom it then belongs.
     """
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with rights_at(path.parent):
             _remove_stale(path, key)
             bound.bind(os.fspath(path))
-            path.chmod(UNIX_MODE)  # before it listens, so that nobody connects by the umask's grace
+            path.chmod(UNIX_MODE)  # before it listens, so that the umask lets no one else connect
         bound.listen(BACKLOG)
     except StartError:
         bound.close()
@@ -94,7 +94,7 @@ def bind_unix(path: Path, *, key: str = KEY) -> socket.socket:
 def _remove_stale(path: Path, key: str) -> None:
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise StartError(f"{key}: cannot listen on {path}: it is there and no socket; choose another path")
+            raise StartError(f"{key}: cannot listen on {path}: it exists and is not a socket; choose another path")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.connect(os.fspath(path))
     except FileNotFoundError:
@@ -118,7 +118,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _resolve(host: str, port: int, key: str) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
     if not host:
-        # One socket of IPv6 takes IPv4 too where the system has both.
+        # If the system has both, one IPv6 socket accepts IPv4 too.
         family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
         return [(family, ("", port))]
     if host == "localhost":  # both loopback addresses (RFC 6761 §6.3), whatever the hosts file lists
@@ -137,8 +137,8 @@ def _listen(family: socket.AddressFamily, address: tuple[Any, ...], port: int) -
         backlog=BACKLOG,
         dualstack_ipv6=family is socket.AF_INET6 and address[0] == "",
     )
-    # Accepted sockets inherit it. asyncio sets it only on sockets made with IPPROTO_TCP, which these are not, and
-    # without it head and body of a small answer are 40 ms apart: the client's delayed acknowledgement.
+    # Accepted sockets inherit it. asyncio sets it only on sockets made with IPPROTO_TCP, which these are not; without
+    # it, head and body of a small response are 40 ms apart: the client's delayed acknowledgement.
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return bound
 

@@ -1,6 +1,6 @@
 """Notifies systemd as a service of `Type=notify`: see sd_notify(3), "Description".
 
-A datagram to the socket that NOTIFY_SOCKET names; where there is none, nobody wants to know.
+A datagram to the socket that NOTIFY_SOCKET names; without the variable, nothing is sent.
 """
 
 import os
@@ -12,7 +12,7 @@ READY = "READY=1"
 
 
 def notify(state: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Tell the service manager, if there is one. A manager that has gone is no reason not to serve."""
+    """Notify the service manager, if there is one. If it is gone, the server still serves."""
     path = environ.get("NOTIFY_SOCKET", "")
     if not path.startswith(("/", "@")):
         return

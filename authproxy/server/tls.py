@@ -1,8 +1,8 @@
-"""The server's certificate while it runs: a renewed pair of files serves from the next handshake on.
+"""The certificate of a running server: a renewed pair of files is in use from the next handshake on.
 
 Certificate and key are two files, and a renewal writes one after the other. So both are read into memory, a new context
-is made of them beside the one that serves, and only a complete and valid one takes its place. A context that serves is
-never changed: loading into it is two steps, and a handshake between them would fail. See
+is made of them, and it replaces the one in use only if it is complete and valid. A context in use is never changed:
+loading into it takes two steps, and a handshake between them would fail. See
 docs/decisions/0049-serve-a-renewed-certificate.md.
 """
 
@@ -23,15 +23,15 @@ from authproxy.server.tls_context import KeyPair, check_not_expired, make_tls, r
 
 log = structlog.get_logger(__name__)
 
-# How long the files may be unsound or not fit each other before an error says so: a slow copy of both is done by then.
+# How long the files may be incomplete or not match before it is an error: a slow copy of both is done by then.
 SETTLES_WITHIN_S = 5.0
 
 
 class LiveContext(ssl.SSLContext):
-    """Hands each new connection to the context of the pair that serves now.
+    """Passes each new connection to the context of the pair in use.
 
-    It holds no certificate itself. Sessions and tickets belong to `current`: after a change none is resumed, and every
-    client meets the new certificate at its next connection.
+    It has no certificate itself. Sessions and tickets belong to `current`: after a change none is resumed, and every
+    client gets the new certificate at its next connection.
     """
 
     current: ssl.SSLContext
@@ -47,7 +47,7 @@ class LiveContext(ssl.SSLContext):
 
 @dataclass(frozen=True, slots=True)
 class _Serving:
-    """A pair that serves, and what was made of it."""
+    """A pair in use, and its context."""
 
     pair: KeyPair
     context: ssl.SSLContext
@@ -55,15 +55,15 @@ class _Serving:
 
     @classmethod
     def of(cls, pair: KeyPair) -> "_Serving":
-        """Raises StartError if the pair cannot serve."""
+        """Make the context of a pair. Raises StartError if the pair cannot be used."""
         return cls(pair, make_tls(pair), read_leaf(pair).not_valid_after_utc.timestamp())
 
 
 class LiveTls(Reloaded[_Serving]):
-    """A certificate and its key that serve, and the two files they come from.
+    """The certificate and the key in use, and their two files.
 
-    `context` is for all connections of a process. Pickled, it takes the pair along: a worker that starts while the
-    files are broken serves what its parent has read. Raises StartError if the pair cannot serve.
+    `context` is for all connections of a process. When pickled, it includes the pair: a worker that starts while the
+    files are broken uses the pair that its parent has read. Raises StartError if the pair cannot be used.
     """
 
     part: ClassVar = "certificate"
@@ -79,7 +79,7 @@ class LiveTls(Reloaded[_Serving]):
 
     @classmethod
     def open(cls, certificate: Path, key: Path) -> "LiveTls":
-        """The pair of two files. Raises StartError where it can't be read, is unsound or has expired."""
+        """Read the pair of two files. Raises StartError if it can't be read, can't be used or has expired."""
         pair = read_pair(certificate, key)
         check_not_expired(pair, dt.datetime.now(dt.UTC))
         return cls(pair)
@@ -91,13 +91,13 @@ class LiveTls(Reloaded[_Serving]):
         return LiveTls, (self.current.pair,)
 
     def expiries(self) -> Mapping[tuple[str, ...], float]:
-        """When the certificate that serves ends, in seconds since 1970, by its file: what metrics read."""
+        """When the certificate in use expires, in seconds since 1970, by its file; for the metrics."""
         return {(str(self._files[0]),): self.current.expires}
 
     def refresh(self) -> None:
-        """See Reloadable. A fault raises once the files had time to settle; until then it is none.
+        """See Reloadable. A fault is raised only after SETTLES_WITHIN_S, the time for a copy of both files.
 
-        Files that cannot serve are read at every look until they can.
+        Files that can't be used are read again at every check.
         """
         self._report_expiry()
         try:
@@ -127,7 +127,7 @@ class LiveTls(Reloaded[_Serving]):
         self._has_reported_expiry = False
 
     def _check_dates(self, pair: KeyPair) -> None:
-        """Raises StartError if clients would refuse the pair as of now, and still take the one that serves."""
+        """Raise StartError if clients would refuse the new pair now, and still accept the one in use."""
         now = dt.datetime.fromtimestamp(self._now(), dt.UTC)
         check_not_expired(pair, now)
         begins = read_leaf(pair).not_valid_before_utc

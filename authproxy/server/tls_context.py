@@ -1,6 +1,6 @@
-"""The TLS context of the server, made of a certificate chain and its key.
+"""Makes the TLS context of the server from a certificate chain and its key.
 
-TLS 1.2 is the oldest version spoken, with forward secrecy and authenticated encryption only; HTTP/1.1 is the only
+TLS 1.2 is the oldest accepted version, only with forward secrecy and authenticated encryption; HTTP/1.1 is the only
 protocol offered (ALPN).
 """
 
@@ -18,15 +18,15 @@ from authproxy.errors import StartError
 from authproxy.files.pem import PemContent, find_fault
 from authproxy.files.text import FileIsUtf16, without_mark
 
-# RFC 9325 §4.2: ephemeral keys and AEAD alone, where OpenSSL's own list still has CBC. Those of TLS 1.3 are all good.
+# RFC 9325 §4.2: only ephemeral keys and AEAD; OpenSSL's own list still has CBC. Those of TLS 1.3 are all good.
 TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-# A chain and its key are a few thousand bytes; what is longer is the wrong file.
+# A chain and its key are a few thousand bytes; a longer file is the wrong one.
 MAX_FILE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A certificate chain and its key as two files held them, not yet looked at. Neither shows in a `repr`."""
+    """A certificate chain and its key, read from two files and not yet checked. A `repr` shows neither."""
 
     certificate_file: Path
     key_file: Path
@@ -35,19 +35,19 @@ class KeyPair:
 
 
 def load_tls(certificate: Path, key: Path) -> ssl.SSLContext:
-    """A server's TLS context of a certificate chain and its key. Raises StartError in one sentence."""
+    """A server's TLS context for a certificate chain and its key. Raises StartError."""
     pair = read_pair(certificate, key)
     check_not_expired(pair, dt.datetime.now(dt.UTC))
     return make_tls(pair)
 
 
 def read_pair(certificate: Path, key: Path) -> KeyPair:
-    """What two files hold. Raises StartError where one cannot be read."""
+    """Read two files. Raises StartError if one cannot be read."""
     return KeyPair(certificate, key, _read("http.tls.certificate", certificate), _read("http.tls.key", key))
 
 
 def read_leaf(pair: KeyPair) -> x509.Certificate:
-    """The server's own certificate, the first of the chain. Raises StartError where there is none."""
+    """The server's own certificate, the first of the chain. Raises StartError if there is none."""
     try:
         return x509.load_pem_x509_certificate(pair.certificate)
     except ValueError as exc:
@@ -56,17 +56,17 @@ def read_leaf(pair: KeyPair) -> x509.Certificate:
 
 
 def check_not_expired(pair: KeyPair, now: dt.datetime) -> None:
-    """Raises StartError where the certificate has expired, or the file holds none."""
+    """Raise StartError if the certificate has expired, or the file has none."""
     leaf = read_leaf(pair)
     if leaf.not_valid_after_utc < now:
         raise StartError(
             f"http.tls.certificate: {pair.certificate_file} expired on {leaf.not_valid_after_utc:%Y-%m-%d}; renew it"
-            " (delete it and its key where authproxy made them: they are made again)"
+            " (if authproxy made it, delete it and its key: both are made again)"
         )
 
 
 def make_tls(pair: KeyPair) -> ssl.SSLContext:
-    """A server's TLS context, of what was read once: files that change meanwhile can't mix. Raises StartError."""
+    """A server's TLS context, from memory: files that change meanwhile can't get mixed. Raises StartError."""
     certificate, key = pair.certificate_file, pair.key_file
 
     def refuse_pass_phrase() -> str:  # without it the library would ask on the terminal
@@ -82,7 +82,7 @@ def make_tls(pair: KeyPair) -> ssl.SSLContext:
     except ssl.SSLError as exc:  # not named as the cause: it is an OSError, and the system is not at fault
         if exc.reason == "KEY_VALUES_MISMATCH":
             raise StartError(
-                f"http.tls.key: {key} does not fit the certificate {certificate}: name the key it was made with"
+                f"http.tls.key: {key} does not match the certificate {certificate}: name the key of that certificate"
             ) from None
         if (fault := find_fault(pair.key, PemContent.PRIVATE_KEY)) is not None:
             raise StartError(f"http.tls.key: {key} {fault}") from None
@@ -104,7 +104,7 @@ def _read(setting: str, path: Path) -> bytes:
 
 @contextmanager
 def _in_memory(content: bytes) -> Iterator[str]:
-    """The path of a file that exists in memory alone, for the length of a block: OpenSSL reads keys from paths."""
+    """The path of a file that exists only in memory, for the length of a block: OpenSSL reads keys from paths."""
     with os.fdopen(os.memfd_create("pem"), "wb") as file:
         file.write(content)
         file.flush()

@@ -1,11 +1,11 @@
-"""uvicorn without ideas of its own, as every server of ours runs it."""
+"""uvicorn's configuration for all our servers, without the features that the edge has."""
 
 from functools import partial
 
 import uvicorn
 
-# It believes forwarded headers of anybody on loopback, names itself in each answer, and has a log of its own: all that
-# is the edge's. Nothing here speaks WebSocket.
+# By default it trusts forwarded headers of any peer on loopback, names itself in each response, and has a log of its
+# own: these are the edge's. Nothing here uses WebSocket.
 plain_config = partial(
     uvicorn.Config,
     ws="none",

@@ -113,4 +113,4 @@ def test_a_node_that_was_asked_to_end_says_so_as_long_as_it_can(tmp_path: Path, 
         server.join()
     statuses = [answer.status_code for answer in answers]
     assert statuses == sorted(statuses)  # never ready again
-    assert all("asked to end" in answer.text for answer in answers if answer.status_code == 503)
+    assert all("shutting down" in answer.text for answer in answers if answer.status_code == 503)

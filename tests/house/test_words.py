@@ -72,6 +72,7 @@ ROOTS = (
     "authproxy/config",
     "authproxy/edge",
     "authproxy/identity",
+    "authproxy/server",
     "authproxy/token",
     "authproxy/storage",
     "authproxy/registry_client",

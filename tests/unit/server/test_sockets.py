@@ -100,7 +100,7 @@ def test_the_socket_that_another_server_put_there_is_left_alone(tmp_path: Path) 
 
 def test_a_file_is_never_replaced_by_a_socket(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("precious")
-    with pytest.raises(StartError, match=r"http\.addr: cannot listen on .*data: it is there and no socket"):
+    with pytest.raises(StartError, match=r"http\.addr: cannot listen on .*data: it exists and is not a socket"):
         bind_unix(tmp_path / "data")
     assert (tmp_path / "data").read_text() == "precious"
 

@@ -87,7 +87,7 @@ def test_files_that_do_not_fit_are_no_fault_until_they_had_time_to_settle(live: 
     assert live.faults == []
     live.look(later_s=2)
     assert [type(fault) for fault in live.faults] == [DoesNotLoad]
-    assert "does not fit" in str(live.faults[0])
+    assert "does not match" in str(live.faults[0])
     (live.folder / "server.key").unlink()
     live.look()
     assert "cannot read" in str(live.faults[1])

@@ -58,7 +58,7 @@ WRONG = [
         lambda f: (f / "server.pem").write_text((f / "server.pem").read_text(), "utf-16"),
         "is UTF-16, as PowerShell's > writes it",
     ),
-    ("another key", lambda f: _replace_key(f / "server.key"), "does not fit the certificate"),
+    ("another key", lambda f: _replace_key(f / "server.key"), "does not match the certificate"),
     ("encrypted key", lambda f: _encrypt(f / "server.key"), "is encrypted; decrypt it"),
     (
         "expired",
