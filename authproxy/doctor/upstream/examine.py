@@ -171,6 +171,6 @@ async def _upload(site: Site, requests: UpstreamClient, repository: str) -> Asyn
     yield locations.judge_upload(site, requests.address, requests.view, started, repository)
     target = upload_target(repository, started)
     if target is not None:
-        kept = await cancel_upload(requests, repository, requests.address.strip_prefix(target))
+        kept = await cancel_upload(requests, repository, target)
         if kept is not None:
             yield kept

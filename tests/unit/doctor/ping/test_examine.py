@@ -211,6 +211,22 @@ async def test_whatever_a_realm_answers_something_is_said_of_it(body: str) -> No
     assert (found["realm"].level, "in which there is no token" in found["realm"].what) == (Level.FAILED, True)
 
 
+async def test_registry_that_closes_the_connection_at_a_token_is_reported() -> None:
+    async def behave(connection: Connection) -> None:
+        while head := await connection.read_head():
+            if b"authorization: bearer t" in head.lower():
+                return
+            challenge = f'Bearer realm="http://127.0.0.1:{fake.port}/token"'
+            is_token = b" /token" in head
+            await connection.send(
+                answer(200, '{"token": "t"}') if is_token else answer(401, WWW_Authenticate=challenge)
+            )
+
+    async with fake_upstream(behave) as fake:
+        found = await look(fake)
+    assert (found["realm"].level, "/v2/ gave no answer" in found["realm"].what) == (Level.FAILED, True)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "level", "words"),
     [
