@@ -1,1 +1,1 @@
-"""Files of operators and other programs: read, watched for changes, replaced atomically, with their owner's rights."""
+"""Reads files of operators and other programs, watches and replaces them, with the rights of their owner."""

@@ -1,6 +1,6 @@
-"""Files that hold secrets: written whole or not at all, for their owner alone, by one process at a time.
+"""Files with secrets: written completely or not at all, readable only by their owner, by one process at a time.
 
-Root does all of this with the rights of the folder's owner (rights.py).
+Root does all of this with the rights of the folder's owner (owner_rights.py).
 """
 
 import errno
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from authproxy.files.owner_rights import OwnedPath, acts_as_another, own_rights, rights_at
 
-# Another process may make or remove what we are about to open: how often we look again.
+# How often to try again if another process makes or removes the file that we are about to open.
 _ATTEMPTS = 16
 _NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP)
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,9 +23,9 @@ _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def write_private(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Replace a file in one step; durable on return.
 
-    A new file has `mode` and, where this process may set them, the owner and group of its folder; an existing one
-    keeps its own: a server that runs under another account must be able to read what root has added or changed. A
-    symbolic link stays one. Raises OSError.
+    A new file has `mode` and, if this process may set them, the owner and group of its folder; an existing one keeps
+    its own: a server that runs under another account must be able to read a file that root has added or changed. A
+    symbolic link is kept, and its target replaced. Raises OSError.
     """
     with rights_at(path) as place:
         target = place.path
@@ -47,24 +47,24 @@ def write_private(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 
 def read_private(path: Path) -> bytes:
-    """All of a file. Raises OSError, also where it is no regular file: a pipe would be waited for."""
+    """The content of a file. Raises OSError, also if it is not a regular file: reading a pipe would block."""
     try:
         return _read(path)
-    except FileNotFoundError:  # a link on the way was set to another folder just then: a ConfigMap that changes
+    except FileNotFoundError:  # a link on the way changed to another folder just then, as in a ConfigMap
         return _read(path)
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder for its owner alone where it is missing; those above it as the umask says. Raises OSError."""
+    """Make a missing folder for its owner only, and missing ones above it by the umask. Raises OSError."""
     with rights_at(folder) as place:
         place.path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the only right to change `path`, among processes of this machine, by a hidden lock file beside it.
+    """Hold the exclusive right to change `path`, among processes of this machine, by a hidden lock file beside it.
 
-    Waits for its holder. Readers need no lock: a file is replaced in one step. Where root holds it first, the lock file
+    Waits for another holder. Readers need no lock: a file is replaced in one step. If root makes the lock file, it
     belongs to the owner of its folder, who needs it next. Root has only the owner's rights within the block.
     Raises OSError.
     """
@@ -79,9 +79,9 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked_folder(path: Path) -> Iterator[None]:
-    """The same by a lock on the folder of `path` itself, for folders of other programs: no file is left in them.
+    """The same by a lock on the folder of `path`, for folders of other programs: no file is left in them.
 
-    Where the file system locks no folders (NFS), nobody is kept out. Raises OSError.
+    On a file system without locks on folders (NFS), it has no effect. Raises OSError.
     """
     with rights_at(path) as place:
         handle = os.open(place.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -97,10 +97,10 @@ def locked_folder(path: Path) -> Iterator[None]:
 
 
 def open_own(place: OwnedPath, name: str, flags: int) -> int:
-    """Open or make a file beside `place`, for its owner alone. Called within its `rights_at`.
+    """Open or make a file beside `place`, for its owner only. Called within its `rights_at`.
 
-    No symbolic link is followed and only a regular file is opened; a file that this call has made belongs to the owner
-    of its folder. Raises OSError.
+    Follows no symbolic link, and opens only a regular file; a file that this call makes belongs to the owner of its
+    folder. Raises OSError.
     """
     path = place.path.with_name(name)
     for last in range(_ATTEMPTS - 1, -1, -1):
@@ -113,7 +113,7 @@ def open_own(place: OwnedPath, name: str, flags: int) -> int:
                 raise
             return handle
         try:
-            # A pipe that nobody reads would be waited for.
+            # Without O_NONBLOCK, opening a pipe without a reader would block.
             handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:  # removed in between
             if not last:
@@ -129,13 +129,13 @@ def open_own(place: OwnedPath, name: str, flags: int) -> int:
 
 
 def check_own(handle: int, place: OwnedPath, path: Path | None = None) -> None:
-    """Raise OSError where an open file is no regular one, or another name of a file that lies elsewhere.
+    """Raise OSError if an open file is not a regular one, or has other names (hard links).
 
-    Other names count where root works with its own rights in a folder that others may write to.
+    Other names matter only if root works with its own rights in a folder that others may write to.
     """
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "is no regular file; remove it", str(path or place.path))
+        raise OSError(errno.EINVAL, "is not a regular file; remove it", str(path or place.path))
     if place.is_shared and place.account is None and status.st_uid == 0 and status.st_nlink > 1:
         raise OSError(errno.EMLINK, "has other names (hard links); replace it by a copy", str(path or place.path))
 
@@ -155,9 +155,9 @@ def _find_status(target: Path) -> os.stat_result | None:
 
 
 def _give(handle: int, owner: os.stat_result) -> None:
-    """Give what this process has just made to an owner and a group, where it may."""
+    """Give a file that this process has just made to an owner and a group, if it may."""
     if acts_as_another():
-        # It is the account's already, which may not be in the group: of a log that adm reads, say.
+        # The account owns it already, but may not be in the group, such as that of a log that adm reads.
         if owner.st_gid != os.fstat(handle).st_gid:
             with own_rights():
                 os.fchown(handle, -1, owner.st_gid)

@@ -1,9 +1,9 @@
-"""Root in a folder that belongs to another account: there it has the rights of that account, and no more.
+"""Root in a folder of another account: it acts there with only the rights of that account.
 
-The owner of a folder decides what the names in it lead to. A symbolic link in place of a lock file or a log would have
-root open, change or give away a file that the folder's owner may not touch. So root acts as the owner: the kernel then
-refuses what it would refuse the owner. Every change of a file passes through `rights_at`, which walks the path to find
-the account that decides where it leads. Why this way, and what it leaves open:
+The owner of a folder decides where the names in it lead. With a symbolic link instead of a lock file or a log, the
+owner could make root open, change or give away a file that the owner may not touch. So root acts as the owner: the
+kernel then refuses what it would refuse the owner. Every change of a file goes through `rights_at`, which walks the
+path to find the account that decides where it leads. Why this way, and its limits:
 docs/decisions/0046-act-as-the-owner-of-a-folder.md.
 """
 
@@ -16,17 +16,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-# Linux follows no more links than that in one path.
+# Linux follows no more links in one path.
 MAX_LINKS = 40
-# The group of an account that has no other: Debian's nogroup. No file is its own.
+# The group for an account without another: Debian's nogroup. It owns no files.
 NO_GROUP = 65534
 
 _CAP_DAC_OVERRIDE = 1 << 1
 _SHARED = stat.S_IWGRP | stat.S_IWOTH
-# Asks setfsuid and setfsgid for the present value, and changes nothing.
+# With this value setfsuid and setfsgid change nothing, and return the present value.
 _ASK = 2**32 - 1
 
-# Of the calling thread alone, unlike os.seteuid: other threads of a server go on with their own rights.
+# Only for the calling thread, unlike os.seteuid: other threads of a server keep their own rights.
 _setfsuid, _setfsgid = ctypes.CDLL(None).setfsuid, ctypes.CDLL(None).setfsgid
 for _call in (_setfsuid, _setfsgid):
     _call.argtypes = (ctypes.c_uint32,)
@@ -35,11 +35,11 @@ for _call in (_setfsuid, _setfsgid):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who decides what a path leads to."""
+    """The account that decides where a path leads."""
 
     uid: int
     gid: int
-    folder: str  # the folder, or the link, that makes it theirs
+    folder: str  # the folder, or the link, by which it decides
 
     def __str__(self) -> str:
         return f"{_name_of(self.uid) or self.uid}, who owns {self.folder}"
@@ -47,21 +47,21 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class OwnedPath:
-    """Where a path leads. `account` None: nobody but root decides that."""
+    """Where a path leads. `account` None: only root decides that."""
 
-    path: Path  # without symbolic links; what is missing at its end is missing
+    path: Path  # without symbolic links; its last names may not exist
     account: Account | None
-    is_shared: bool = False  # others too may put names into one of root's folders on the way
+    is_shared: bool = False  # others may also make names in one of root's folders on the way
 
 
 @contextmanager
 def rights_at(path: Path) -> Iterator[OwnedPath]:
-    """Do what a block does to the file or folder at `path` with the rights of the account that decides where it leads.
+    """Run a block that uses the file or folder at `path` with the rights of the account that decides where it leads.
 
-    That is the owner of the nearest folder that isn't root's. For everybody but root, and inside another such block,
-    nothing changes. Supplementary groups of root are dropped for good: it needs none. The rights are the thread's, so
-    nothing in the block may wait for another thread. Raises OSError where the path can't be walked, and PermissionError
-    that names the account which was refused.
+    That is the owner of the nearest folder that isn't root's. For accounts other than root, and inside another such
+    block, nothing changes. Supplementary groups of root are dropped for good: it needs none. The rights are the
+    thread's, so nothing in the block may wait for another thread. Raises OSError if the path can't be walked, and
+    PermissionError with the account that was refused.
     """
     if os.geteuid() != 0 or acts_as_another():
         yield OwnedPath(Path(os.path.realpath(path)), None)
@@ -79,13 +79,13 @@ def rights_at(path: Path) -> Iterator[OwnedPath]:
 
 
 def acts_as_another() -> bool:
-    """Whether this thread is within `rights_at`, with the rights of another account than its process."""
+    """Whether this thread is within `rights_at`, with the rights of another account than the process."""
     return bool(_setfsuid(_ASK) != os.geteuid())
 
 
 @contextmanager
 def own_rights() -> Iterator[None]:
-    """Within `rights_at`: root's own rights again, for what is done to an open file that this process has made."""
+    """Within `rights_at`: root's own rights again, to change an open file that this process has made."""
     uid, gid = _setfsuid(_ASK), _setfsgid(_ASK)
     _setfsuid(os.geteuid())
     try:
@@ -96,11 +96,10 @@ def own_rights() -> Iterator[None]:
 
 
 def find_place(path: Path) -> OwnedPath:
-    """Walk a path as the kernel does, and find who decides what it leads to. Raises OSError.
+    """Walk a path as the kernel does, and find which account decides where it leads. Raises OSError.
 
-    The owner of the last folder that isn't root's counts. A link is worth what its maker is: root's own, where it names
-    an absolute path, leads there as if that had been said in the first place; any other gives its maker's rights alone,
-    no matter who owns the place that it leads to.
+    The owner of the last folder that isn't root's counts. For a link its owner counts: root's link to an absolute path
+    is the same as that path; any other account's link gives only that account's rights, no matter who owns its target.
     """
     walk = _PathWalk(path)
     while walk.ahead:
@@ -122,19 +121,19 @@ def find_place(path: Path) -> OwnedPath:
 
 
 class _PathWalk:
-    """How far a path has been walked, without links, and what that says."""
+    """The state of a walk: the part of the path so far, without links, and the account that decides it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.at = Path("/")
-        self.ahead = _parts(Path.cwd() / path)  # names that are to come, the first one last
+        self.ahead = _parts(Path.cwd() / path)  # the names still to walk, the next one last
         self.account: Account | None = None
         self.is_shared = False
         self._links = 0
         self._led_by_others = False
 
     def follow(self, link: Path, status: os.stat_result) -> None:
-        """Go where a link leads."""
+        """Follow a link."""
         self._links += 1
         if self._links > MAX_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self._path))
@@ -149,7 +148,7 @@ class _PathWalk:
         self.ahead += _parts(target)
 
     def enter(self, here: Path, status: os.stat_result) -> None:
-        """Go into a folder, or arrive at a file."""
+        """Enter a folder, or arrive at a file."""
         self.at = here
         if not stat.S_ISDIR(status.st_mode):
             return
@@ -160,10 +159,10 @@ class _PathWalk:
 
 
 def account_of(uid: int, gid: int, folder: str) -> Account:
-    """An account by the owner and the group of what belongs to it.
+    """The account that owns a folder or link, by its owner and group.
 
     A folder may have a group that its owner is not in (root's after `chown 65532`, adm for logs), which gives no rights
-    to the owner: the account's own group counts. An account without a name has its numbers alone.
+    to the owner: the account's own group counts. An account without a name has only its numbers.
     """
     import grp
     import pwd
@@ -180,14 +179,14 @@ def account_of(uid: int, gid: int, folder: str) -> Account:
 
 
 def _parts(path: Path) -> list[str]:
-    """The names of a path, the first one last; pathlib has taken out each `.`, and left each `..`."""
+    """The names of a path, the first one last; pathlib removes each `.`, and keeps each `..`."""
     return [part for part in reversed(path.parts) if part != "/"]
 
 
 def _become(account: Account) -> bool:
-    """Take on an account's rights in the file system. False: root has no more than others here anyway.
+    """Take on an account's rights in the file system. False: root has no special rights here anyway.
 
-    Raises PermissionError where it has more and can't give them up.
+    Raises PermissionError if it has, and can't give them up.
     """
     with suppress(PermissionError):
         if os.getgroups():
@@ -219,7 +218,7 @@ def _effective_capabilities() -> int:
 
 
 def _explained(exc: PermissionError, account: Account, path: Path) -> PermissionError:
-    """The same refusal, with who was refused and by which folder. Asked with the account's rights."""
+    """The same refusal, with the refused account and the folder that refuses it. Called with the account's rights."""
     reason = f"{exc.strerror} for {account}: root has no other rights there"
     closed = next((folder for folder in reversed(path.parents) if not _may_pass(folder)), None)
     if closed is not None:
@@ -229,7 +228,7 @@ def _explained(exc: PermissionError, account: Account, path: Path) -> Permission
 
 def _may_pass(folder: Path) -> bool:
     try:
-        os.stat(f"{folder}/.")  # noqa: PTH116 - pathlib would take the dot away
+        os.stat(f"{folder}/.")  # noqa: PTH116 - pathlib would remove the dot
     except PermissionError:
         return False
     except OSError:

@@ -1,4 +1,4 @@
-"""What a file of keys or certificates holds, and whether it is what a setting wants: one wording for all callers."""
+"""Describes files of keys or certificates, and checks that a setting can use them: one wording for all callers."""
 
 import json
 import re
@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A few thousand bytes are usual, and the machine's whole list of authorities is 250 KB.
+# A few thousand bytes are usual; the machine's whole list of CAs is 250 KB.
 MAX_BYTES = 4 * 1024 * 1024
 
 _LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 
-# RFC 7468, and what OpenSSL and OpenSSH write besides.
+# RFC 7468, and the labels that OpenSSL and OpenSSH write in addition.
 _KINDS = {
     "CERTIFICATE": "a certificate",
     "X509 CERTIFICATE": "a certificate",
@@ -34,7 +34,7 @@ _KINDS = {
 
 
 class PemContent(Enum):
-    """What a file has to hold, and what to do where it holds something else."""
+    """The content that a setting needs."""
 
     CERTIFICATES = "certificates in PEM (-----BEGIN CERTIFICATE-----)"
     PRIVATE_KEY = "a private key in PEM without a password (-----BEGIN PRIVATE KEY-----)"
@@ -42,18 +42,18 @@ class PemContent(Enum):
 
 
 def find_fault(content: bytes, wanted: PemContent) -> str | None:
-    """What is wrong with a file's content: the end of a sentence that begins with its path. None: it is right."""
+    """What is wrong with a file's content, as the end of a sentence that begins with its path; None if it is right."""
     found = describe(content)
     if _CHECKS[wanted](content):
         return None
     if found in _RIGHT[wanted]:
         found += " that is damaged or only half written"
     fix = _FIXES.get((wanted, found))
-    return f"holds {found}, where {wanted.value} is wanted{f'; {fix}' if fix else ''}"
+    return f"contains {found}, expected {wanted.value}{f'; {fix}' if fix else ''}"
 
 
 def describe(content: bytes) -> str:
-    """What a file holds, in a few words."""
+    """The kind of a file's content, in a few words."""
     if not content.strip():
         return "nothing"
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -84,7 +84,7 @@ def _describe_der(content: bytes) -> str:
             read(content)
         except (ValueError, TypeError):
             continue
-        except Exception as exc:  # noqa: BLE001 - a kind of key that the library doesn't know is a key all the same
+        except Exception as exc:  # noqa: BLE001 - a kind of key that the library doesn't know is still a key
             return f"{what} ({type(exc).__name__})"
         return what
     return "neither PEM nor DER"
@@ -103,7 +103,7 @@ def _are_certificates(content: bytes) -> bool:
 
 
 def _is_private_key(content: bytes) -> bool:
-    """Its label is looked at alone: it is loaded together with its certificate, and says then what is wrong."""
+    """Only the label is checked: a fault in the key shows when it is loaded together with its certificate."""
     return describe(content) == "a private key" or (b"PRIVATE KEY-----" in content and b"ENCRYPTED" not in content)
 
 
@@ -126,13 +126,13 @@ _RIGHT = {
     PemContent.KEY_SET: ("a key set in JSON", "JSON"),
 }
 _FIXES = {
-    (PemContent.CERTIFICATES, "a certificate in DER"): "openssl x509 -inform der -in FILE -out FILE.pem writes it so",
-    (PemContent.CERTIFICATES, "a bare public key"): "name the certificate of that key; it says whose the key is",
-    (PemContent.CERTIFICATES, "a private key"): "name the certificate that was made with it, and keep the key private",
-    (PemContent.CERTIFICATES, "a PKCS #7 container"): "openssl pkcs7 -print_certs -in FILE -out FILE.pem extracts them",
+    (PemContent.CERTIFICATES, "a certificate in DER"): "convert it: openssl x509 -inform der -in FILE -out FILE.pem",
+    (PemContent.CERTIFICATES, "a bare public key"): "name the certificate of that key, which says whose the key is",
+    (PemContent.CERTIFICATES, "a private key"): "name the certificate of that key, and keep the key private",
+    (PemContent.CERTIFICATES, "a PKCS #7 container"): "extract them: openssl pkcs7 -print_certs -in FILE -out FILE.pem",
     (PemContent.CERTIFICATES, "a key set in JSON"): "auth.token.jwks is for key sets",
     (PemContent.PRIVATE_KEY, "an encrypted private key"): "decrypt it: openssl pkey -in FILE -out server.key",
-    (PemContent.PRIVATE_KEY, "a private key in DER"): "openssl pkey -inform der -in FILE -out FILE.pem writes it so",
+    (PemContent.PRIVATE_KEY, "a private key in DER"): "convert it: openssl pkey -inform der -in FILE -out FILE.pem",
     (PemContent.PRIVATE_KEY, "a certificate"): "certificate and key are two settings: are they swapped?",
     (PemContent.KEY_SET, "a certificate"): "auth.token.rootcertbundle is for certificates",
 }

@@ -1,7 +1,7 @@
 """Values that are read from files, and read again when the files change: users, policies, keys, a certificate.
 
-Every file that is followed while the server runs is a `Reloaded`; nothing else compares what files look like. `Watch`
-calls `refresh` once a second. See docs/decisions/0032-reload-files-in-one-place.md.
+Every file that is watched while the server runs is a `Reloaded`; nothing else detects changes of files. `Watch` calls
+`refresh` once a second. See docs/decisions/0032-reload-files-in-one-place.md.
 """
 
 import threading
@@ -19,36 +19,36 @@ Fingerprint: TypeAlias = tuple[tuple[str, int, int, int], ...]
 
 
 class DoesNotLoad(Exception):
-    """The files were read, and their content is wrong. The old content stays in force."""
+    """The files were read, but their content is malformed. The old content stays in force."""
 
 
 class Reloadable(Protocol):
     """A value that was read from files and can be read again."""
 
     part: ClassVar[str]  # its name in the log, the metrics and the readiness: "users"
-    takes_access_away: ClassVar[bool]  # nobody is served while it cannot be looked at: see watcher.MAX_AGE_S
+    takes_access_away: ClassVar[bool]  # True: if it can't be checked, requests are refused: see watcher.MAX_AGE_S
 
     def refresh(self) -> None:
-        """Look whether the files changed; if so, read them and swap the new content in, in one step.
+        """Check whether the files changed; if so, read them and replace the content in one step.
 
         Runs in a thread. If it raises, the old content stays in force, and the next call tries again: DoesNotLoad for
-        files that were read and are wrong, any other exception if it is unknown what they hold.
+        files that were read and are malformed, any other exception if their content is unknown.
         """
 
 
 class Reloaded(ABC, Generic[T]):
     """A value made of `paths`, read at once and again when one of them changes: base class of every `Reloadable`.
 
-    A subclass says how to load (`_load`) and what to do or log after a change (`_changed`). One lock serves all: of two
-    refreshes at once the second waits, and sees what the first one read. A folder among `paths` stands for its files
-    that match `pattern`.
+    A subclass defines how to load (`_load`) and what to do or log after a change (`_changed`). A lock serializes
+    refreshes: the second one waits, and uses what the first one read. A folder among `paths` means its files that match
+    `pattern`.
 
-    `begin_with` makes the value that is in force before the first look, which then reads the files in any case.
+    `begin_with` makes the value that is in force before the first check, which then reads the files in any case.
     """
 
-    wrong_counts_as_unread: ClassVar = False  # True: content that is wrong may mean anything, so it is no DoesNotLoad
+    wrong_counts_as_unread: ClassVar = False  # True: malformed content may mean anything, and is not DoesNotLoad
 
-    current: T  # in force now; a reference to it stays consistent
+    current: T  # the value in force now; it is replaced, never changed
 
     def __init__(self, *paths: Path, pattern: str = "*", begin_with: Callable[[], T] | None = None) -> None:
         self._paths = paths
@@ -58,7 +58,7 @@ class Reloaded(ABC, Generic[T]):
         if begin_with is not None:
             self.current = begin_with()
             return
-        # If the first look fails, so does the reading that follows, with the name of the setting in its message.
+        # If the first check fails, so does the reading that follows, with the name of the setting in its message.
         with suppress(OSError):
             self._seen = self._look()
         self.current = self._load()
@@ -66,7 +66,7 @@ class Reloaded(ABC, Generic[T]):
     def refresh(self) -> None:
         """See Reloadable."""
         with self._refreshing:
-            seen = self._look()  # before the reading: a change meanwhile shows at the next look
+            seen = self._look()  # before the reading: a change meanwhile shows at the next check
             if seen == self._seen:
                 return
             before = self.current
@@ -76,18 +76,18 @@ class Reloaded(ABC, Generic[T]):
                 self._changed()
 
     def _look(self) -> object:
-        """What the files look like from outside: read again when it differs. Raises where that is unknown."""
+        """The fingerprint of the files, which are read again when it differs. Raises if it is unknown."""
         return fingerprint(*self._paths, pattern=self._pattern)
 
     @abstractmethod
     def _load(self) -> T:
-        """Read the files; the same object again if nothing in them changed.
+        """Read the files; returns the same object again if nothing in them changed.
 
-        Raises StartError that names the setting and the file. One with an OSError as its cause means unread, not wrong.
+        Raises StartError with the setting and the file. With an OSError as its cause, it means unread, not malformed.
         """
 
     def _changed(self) -> None:
-        """Another value is `current`: log it, and hand it on where it is needed."""
+        """Called after `current` was replaced: log it, and pass it on to where it is needed."""
 
     def _load_or_keep(self) -> T:
         with loading():
@@ -96,7 +96,7 @@ class Reloaded(ABC, Generic[T]):
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Around the reading of changed files: a StartError becomes DoesNotLoad unless the system is its cause."""
+    """Around the reading of changed files: turns a StartError into DoesNotLoad unless its cause is an OSError."""
     try:
         yield
     except StartError as exc:
@@ -106,10 +106,10 @@ def loading() -> Iterator[None]:
 
 
 def fingerprint(*paths: Path, pattern: str = "*") -> Fingerprint:
-    """What files look like from outside: path, inode, size and time of change of each.
+    """Path, inode, size and time of change of each file.
 
-    A folder stands for its files that match `pattern`. What is missing or may not be looked at is left out, so that
-    its appearing shows. Raises OSError for every other fault: then nothing is known.
+    A folder means its files that match `pattern`. A missing or inaccessible file is left out, so that its appearance is
+    a change. Raises OSError for every other fault: the state is then unknown.
     """
     seen: list[tuple[str, int, int, int]] = []
     for path in _files(paths, pattern):

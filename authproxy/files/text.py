@@ -1,6 +1,6 @@
-"""Text files that operators write, with any editor and on any system: a byte order mark is passed over.
+"""Reads text files that operators write, with any editor on any system: a byte order mark is ignored.
 
-What is UTF-16, as PowerShell's `>` writes it, is named as such: read as UTF-8 it would be names that nobody has.
+UTF-16, as PowerShell's `>` writes it, is refused with that reason: read as UTF-8, it would be nonsense names.
 """
 
 import codecs
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from authproxy.errors import StartError
 
-# UTF-32 in little endian begins as UTF-16 does.
+# UTF-32 in little endian begins like UTF-16.
 _WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -17,13 +17,13 @@ class FileIsUtf16(StartError):
 
 
 def read_content(path: Path) -> bytes:
-    """What a file holds, without a byte order mark. Raises OSError, FileIsUtf16."""
+    """The content of a file, without a byte order mark. Raises OSError, FileIsUtf16."""
     return without_mark(path.read_bytes(), str(path))
 
 
 def without_mark(content: bytes, name: str) -> bytes:
-    """Content of the file `name` without a byte order mark. Raises FileIsUtf16."""
-    # Every text begins with ASCII here: one half of the first character is zero, with a mark and without.
+    """The content of the file `name` without a byte order mark. Raises FileIsUtf16."""
+    # All our texts begin with ASCII: in UTF-16, one half of the first character is zero, with and without a mark.
     if content.startswith(_WIDE_MARKS) or (len(content) > 1 and content[:2].count(0) == 1):
         raise FileIsUtf16(
             f"{name}: is UTF-16, as PowerShell's > writes it, and not UTF-8; save it as UTF-8: (Get-Content {name}) |"

@@ -1,12 +1,12 @@
 """The watcher of files that change under a running server: policies, users, keys, revocations, certificates.
 
-They are looked at once a second instead of being subscribed to: a look works on every file system (network shares
-and the symlink swaps of Kubernetes' ConfigMaps included) and costs microseconds for the few files there are.
+They are checked once a second, without subscriptions to changes: a check works on every file system (network shares
+and the symlink swaps of Kubernetes' ConfigMaps included) and takes microseconds for these few files.
 See docs/decisions/0006-look-at-files-once-a-second.md.
 
-Each part is looked after by a thread of its own: a file system that does not answer holds up nothing else. Through some
-parts access is taken away; where one of those has not been looked at for MAX_AGE_S, nobody is served by what it said
-last. See docs/decisions/0042-refuse-what-was-not-looked-at.md.
+Each part has a thread of its own, so that a file system that does not answer delays nothing else. Some parts can take
+access away; if one of those could not be checked for MAX_AGE_S, requests are refused.
+See docs/decisions/0042-refuse-what-was-not-looked-at.md.
 """
 
 import asyncio
@@ -26,39 +26,39 @@ from authproxy.log.alarms import sound
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
-# How long a node goes on by what a part said at the last look that succeeded.
+# How long the content of the last successful check may be used.
 MAX_AGE_S = 60.0
 
 
 @dataclass(slots=True, eq=False)
 class _Watched:
-    """One part, and how its looks went. Written by its thread, read by others."""
+    """One part, and the results of its checks. Written by its thread, read by others."""
 
     part: Reloadable
     name: str
-    looked_at: float  # when the last look that succeeded began
-    failures: int = 0  # looks that failed
-    fault: str | None = None  # of the last look
+    looked_at: float  # when the last successful check began
+    failures: int = 0  # failed checks
+    fault: str | None = None  # of the last check
     is_overdue: bool = False  # as of the last report
     thread: threading.Thread | None = None
     ends: threading.Event = field(default_factory=threading.Event)
 
 
 class Watch:
-    """Looks after parts, and knows when each was looked at last. `now` never goes back, and runs while suspended."""
+    """Checks parts, and knows when each was last checked. `now` never goes back, and runs while suspended."""
 
     def __init__(self, *, now: Clock = uptime_s, every_s: float = LOOK_EVERY_S, max_age_s: float = MAX_AGE_S) -> None:
         self._now = now
         self._every_s = every_s
         self._max_age_s = max_age_s
         self._watched: list[_Watched] = []
-        self._good_until = math.inf  # nothing that takes access away is overdue before; it may be good for longer
+        self._good_until = math.inf  # no part that takes access away is overdue before; perhaps none for longer
 
     def __repr__(self) -> str:
         return f"Watch({[watched.name for watched in self._watched]}, overdue={list(self.overdue())})"
 
     def start(self, parts: Sequence[Reloadable]) -> None:
-        """Begin to look. What was read until now counts as looked at."""
+        """Begin to check. All parts count as checked now."""
         now = self._now()
         self._watched = [_Watched(part, name, now) for name, part in _named(parts)]
         self._good_until = -math.inf
@@ -66,7 +66,7 @@ class Watch:
             self._start(watched)
 
     def stop(self) -> None:
-        """Look no more. A look that hangs is left behind: it holds up no end."""
+        """Stop checking. A check that hangs is left behind, so that it does not delay the end."""
         for watched in self._watched:
             watched.ends.set()
         for watched in self._watched:
@@ -76,7 +76,7 @@ class Watch:
         self._good_until = math.inf
 
     async def supervise(self) -> None:
-        """Until cancelled: restart threads that have ended, and report parts that can't be looked at."""
+        """Until cancelled: restart threads that have ended, and report parts that can't be checked."""
         while True:
             await asyncio.sleep(self._every_s)
             self.look_after()
@@ -102,7 +102,7 @@ class Watch:
                 log.warning("looked at again", part=watched.name)
 
     def is_blind(self) -> bool:
-        """Whether what takes access away was not looked at for too long: nobody may be served. For every request."""
+        """Whether a part that takes access away is overdue, so that requests are refused. Called for every request."""
         now = self._now()
         if now < self._good_until:
             return False
@@ -111,16 +111,16 @@ class Watch:
         return now >= self._good_until
 
     def overdue(self) -> dict[str, float]:
-        """The parts that were not looked at for too long, each with how long ago that was, in seconds."""
+        """The parts that could not be checked for too long, each with the age of its last check, in seconds."""
         return {name: age_s for name, age_s in self._ages().items() if age_s >= self._max_age_s}
 
     def last_looks(self) -> Mapping[tuple[str, ...], float]:
-        """When each part was looked at last, in seconds since 1970 by the clock of now."""
+        """When each part was last checked, in seconds since 1970 by the present clock."""
         now = time.time()
         return {(name,): now - age_s for name, age_s in self._ages().items()}
 
     def failures(self) -> Mapping[tuple[str, ...], float]:
-        """How many looks at each part have failed."""
+        """How many checks of each part have failed."""
         return {(watched.name,): float(watched.failures) for watched in self._watched}
 
     def _ages(self) -> dict[str, float]:
@@ -142,21 +142,21 @@ class Watch:
             watched.part.refresh()
         except DoesNotLoad as exc:
             watched.looked_at = began
-            self._tell(watched, str(exc))
-        except Exception as exc:  # noqa: BLE001 - whatever it was, the next look is due in a second
-            self._tell(watched, str(exc) if isinstance(exc, StartError) else repr(exc))
+            self._report(watched, str(exc))
+        except Exception as exc:  # noqa: BLE001 - whatever it was, the next check is due in a second
+            self._report(watched, str(exc) if isinstance(exc, StartError) else repr(exc))
         else:
             watched.looked_at = began
             watched.fault = None
 
-    def _tell(self, watched: _Watched, fault: str) -> None:
+    def _report(self, watched: _Watched, fault: str) -> None:
         watched.failures += 1
         watched.fault = fault
         sound("not reloaded, the old content stays in force", reason=fault, part=watched.name)
 
 
 def _named(parts: Sequence[Reloadable]) -> Iterator[tuple[str, Reloadable]]:
-    """Of several with one name the second is called `<name> 2`."""
+    """The parts with distinct names: the second of one name is called `<name> 2`."""
     seen: dict[str, int] = {}
     for part in parts:
         seen[part.part] = count = seen.get(part.part, 0) + 1

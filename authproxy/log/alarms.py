@@ -1,7 +1,7 @@
-"""The faults that alerts look for, in the log at `error`: at most one line a minute for each, however many there are.
+"""Faults that are worth an alert, logged at `error`: at most one line a minute for each, however often it occurs.
 
-A full disk, a lost upstream, a policy that does not load. A fault is its event and its reason; `repeated` says how
-often it occurred since its last line.
+A full disk, a lost upstream, a policy that does not load. A fault is identified by its event and its reason; `repeated`
+says how often it occurred since its last line.
 """
 
 import threading
@@ -15,9 +15,9 @@ from authproxy.clock import Clock
 
 log = structlog.get_logger(__name__)
 
-# Between two lines about one fault.
+# The time between two lines about one fault.
 EVERY_S = 60.0
-# Faults that are remembered, the last ones: a reason may hold what a client has chosen.
+# How many faults are remembered, the latest ones: a reason may contain text that a client chose.
 MAX_FAULTS = 256
 
 
@@ -32,24 +32,24 @@ class Alarms:
 
     def __init__(self, now: Clock = time.monotonic) -> None:
         self._now = now
-        self._told: OrderedDict[tuple[str, str], _LastLine] = OrderedDict()
+        self._logged: OrderedDict[tuple[str, str], _LastLine] = OrderedDict()
         self._lock = threading.Lock()
 
     def sound(self, event: str, *, reason: str, **about: object) -> None:
-        """A fault has occurred, in any thread. `about` goes into its line, and does not make it another fault."""
+        """Report a fault, from any thread. `about` goes into its line, but does not make it another fault."""
         now, key = self._now(), (event, reason)
         with self._lock:
-            told = self._told.get(key)
-            if told is not None and now - told.at < EVERY_S:
-                told.repeated += 1
+            last = self._logged.get(key)
+            if last is not None and now - last.at < EVERY_S:
+                last.repeated += 1
                 return
-            self._told[key] = _LastLine(now)
-            self._told.move_to_end(key)
-            if len(self._told) > MAX_FAULTS:
-                self._told.popitem(last=False)
-        if told is not None and told.repeated:
-            about["repeated"] = told.repeated
+            self._logged[key] = _LastLine(now)
+            self._logged.move_to_end(key)
+            if len(self._logged) > MAX_FAULTS:
+                self._logged.popitem(last=False)
+        if last is not None and last.repeated:
+            about["repeated"] = last.repeated
         log.error(event, reason=reason, **about)
 
 
-sound = Alarms().sound  # one for the process, as its log is
+sound = Alarms().sound  # one for the process, like its log

@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 # CNCF Distribution's names (log.level) to the standard library's numbers.
 LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 
-# The longest text of a line but for tracebacks, in characters: a policy that doesn't load may have much to say.
+# The longest text of a line except tracebacks, in characters: a policy that doesn't load may have many faults.
 MAX_FIELD = 4096
 
 
 class LogSettings(FormatSettings, Protocol):
-    """What the operator says of the log: the section `log` of the configuration."""
+    """The operator's settings: the section `log` of the configuration."""
 
     @property
     def level(self) -> str:
-        """The least important level that is logged, one of `LEVELS`."""
+        """The lowest level that is logged, one of `LEVELS`."""
 
     @property
     def reportcaller(self) -> bool:
-        """Whether a line names the place in the code that it comes from."""
+        """Whether a line has its place in the code."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Defaults:
-    """The log of a process that nobody has configured."""
+    """The settings of a process without `configure_log`."""
 
     level: str = "info"
     formatter: str = "text"
@@ -64,22 +64,22 @@ def configure_log(settings: LogSettings) -> None:
         logger_factory=_Logger(lines),
         cache_logger_on_first_use=True,
     )
-    # What libraries say goes the same way; their chatter below a warning does not.
+    # Records of libraries are written to the same log, from warnings on.
     logging.raiseExceptions = False
     logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler(render, lines)], force=True)
 
 
 def renderer() -> Renderer:
-    """The process's renderer, as `configure_log` left it: time, fixed fields, escapes and form included.
+    """The process's renderer, set by `configure_log`: for the time, fixed fields, escapes and the format.
 
-    For what writes so many lines that a logger costs too much; everybody else logs with structlog.
+    For writers of so many lines that a logger costs too much; all others log with structlog.
     """
     last = structlog.get_config()["processors"][-1]
     return last.render if isinstance(last, _Render) else make_renderer(_Defaults())
 
 
 def writer() -> LineWriter:
-    """Where the process's finished lines go, as `configure_log` left it."""
+    """The writer of the process's finished lines, set by `configure_log`."""
     factory = structlog.get_config()["logger_factory"]
     return factory.lines if isinstance(factory, _Logger) else LineWriter()
 
@@ -96,7 +96,7 @@ def event_renderer(event: str, texts: Sequence[str], numbers: Sequence[str]) -> 
 
 
 class _Render:
-    """The last of structlog's processors: what it returns is written."""
+    """The last of structlog's processors: its result is written."""
 
     def __init__(self, render: Renderer) -> None:
         self.render = render
@@ -107,7 +107,7 @@ class _Render:
 
 
 class _Logger:
-    """The end of structlog's chain: a logger and, for it has no state of its own, the factory of loggers too."""
+    """The end of structlog's chain: a logger and, since it has no state of its own, also the factory of loggers."""
 
     def __init__(self, lines: LineWriter) -> None:
         self.lines = lines
@@ -123,13 +123,13 @@ class _Logger:
 
 
 def _never_raising(base: type[BindableLogger], lines: LineWriter) -> type[BindableLogger]:
-    """A logger whose faults (a value that has no text, a source that can't be opened) cost their line, and no more."""
+    """A logger whose faults (a value without a text, a source file that can't be opened) only lose their line."""
 
     class Logger(base):  # type: ignore[misc,valid-type]  # structlog makes it
         def _proxy_to_logger(self, method_name: str, event: str | None = None, *args: Any, **fields: Any) -> Any:
             try:
                 return super()._proxy_to_logger(method_name, event, *args, **fields)
-            except Exception:  # noqa: BLE001 - whatever it is, it must not reach what the line is about
+            except Exception:  # noqa: BLE001 - no fault of the log may reach the code that logs
                 lines.lose()
                 return None
 
@@ -163,7 +163,7 @@ class _LibraryHandler(logging.Handler):
 
 
 def _bound_texts(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Cut what is longer than any text of our own: a client chose it. Tracebacks come later, and stay whole."""
+    """Cut texts that are longer than any of ours: a client chose them. Tracebacks are added later, and not cut."""
     del logger, method
     for key, value in event.items():
         if isinstance(value, str) and len(value) > MAX_FIELD:
@@ -178,7 +178,7 @@ _CALLER = CallsiteParameterAdder(
 
 
 def _join_caller(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """`file` and `func`, as CNCF Distribution names them."""
+    """Join the caller's place to `file` and `func`, CNCF Distribution's names."""
     del logger, method
     event["file"] = f"{event.pop('pathname')}:{event.pop('lineno')}"
     event["func"] = event.pop("func_name")

@@ -4,8 +4,8 @@
     json      {"time": "…", "level": "info", "msg": "request", "user": "alice", "service": "registry"}
     logstash  {"@timestamp": "…", "@version": "1", "type": "log", "level": "info", "message": "request", …}
 
-The field names of the last two are those of CNCF Distribution's formatters, so that what reads its log reads ours.
-Nothing in an event can begin a line or reach the reader's terminal as an escape: paths and names come from clients.
+The field names of the last two are those of CNCF Distribution's formatters, so that readers of its log can read ours.
+Nothing in an event can begin a line or reach a terminal as an escape sequence: paths and names come from clients.
 """
 
 import functools
@@ -17,21 +17,21 @@ from typing import Protocol, TypeAlias
 
 from authproxy.clock import Clock
 
-# An event's fields, `event` (what happened) and `level` among them, to its line without the end of line.
+# From an event's fields, including `event` (what happened) and `level`, to its line without the line break.
 Renderer: TypeAlias = Callable[[Mapping[str, object]], str]
 
-# The values of an event whose fields are known beforehand, texts in a tuple and then numbers, to its line.
+# From the values of an event with fixed fields, texts in a tuple and then numbers, to its line.
 EventRenderer: TypeAlias = Callable[..., str]
 
-# What every line begins with, behind its time.
+# The first fields of every line, after its time.
 _FIRST = frozenset({"level", "event"})
 
-# What logfmt takes without quotes: printable ASCII but for the space, `"`, `=` and the backslash.
+# Values that logfmt has without quotes: printable ASCII except the space, `"`, `=` and the backslash.
 _is_bare = re.compile(r"[!#-<>-\[\]-~]*").fullmatch
 
 
 class FormatSettings(Protocol):
-    """What decides how a line looks: keys of the section `log`."""
+    """The settings of the format: keys of the section `log`."""
 
     @property
     def formatter(self) -> str:
@@ -39,7 +39,7 @@ class FormatSettings(Protocol):
 
     @property
     def fields(self) -> Mapping[str, str]:
-        """Fields that every line ends with."""
+        """Fields at the end of every line."""
 
 
 def make_renderer(settings: FormatSettings, now: Clock = time.time) -> Renderer:
@@ -59,7 +59,7 @@ def make_renderer(settings: FormatSettings, now: Clock = time.time) -> Renderer:
 def make_event_renderer(render: Renderer, event: str, texts: Sequence[str], numbers: Sequence[str]) -> EventRenderer:
     """A renderer of the same format for one kind of event at the level info.
 
-    It is called with a tuple, the values of `texts`, and then with those of `numbers`.
+    Its arguments are a tuple with the values of `texts`, and then those of `numbers`.
     """
     if isinstance(render, _Text):
         return render.of_event(event, texts, numbers)
@@ -95,7 +95,7 @@ class _Text:
             pairs = zip(texts, values, strict=True)
             return f"level=info event={_logfmt(event)}" + "".join([f" {key}={_logfmt(value)}" for key, value in pairs])
 
-        # The same few clients ask for the same few things.
+        # The same few clients send the same few requests.
         join_remembered = functools.lru_cache(maxsize=4096)(join_texts)
         template = f"time=%s %s{''.join([f' {key}=%s' for key in numbers])}{self._ending.replace('%', '%%')}"
         timestamp = self._timestamp
@@ -125,19 +125,19 @@ def _json_renderer(
         line |= {key: value for key, value in fields.items() if key not in _FIRST}
         for key, value in static.items():
             line.setdefault(key, value)
-        # Everything past ASCII is escaped; of the control characters JSON leaves DEL alone.
+        # Everything past ASCII is escaped; of the control characters, JSON does not escape DEL.
         return encode(line).replace("\x7f", "\\u007f")
 
     return render
 
 
 def _apart(static: Mapping[str, str], taken: tuple[str, ...]) -> dict[str, str]:
-    """The operator's fields; one with a name of ours is written as `fields.<name>`, as CNCF Distribution does."""
+    """The operator's fields; one with a name of ours is written as `fields.<name>`, as in CNCF Distribution."""
     return {f"fields.{key}" if key in taken else key: value for key, value in static.items()}
 
 
 def _timestamps(now: Clock) -> Callable[[], str]:
-    """RFC 3339 in UTC with microseconds. What changes once a second is made once a second."""
+    """RFC 3339 in UTC with microseconds. The text of the second is made only once a second."""
     second, text = -1, ""
 
     def timestamp() -> str:
@@ -152,7 +152,7 @@ def _timestamps(now: Clock) -> Callable[[], str]:
 
 
 def _logfmt(value: object) -> str:
-    """A value, in quotes where it needs them; what no line may hold as Python escapes it."""
+    """A value, in quotes if it needs them; characters that no line may contain are escaped as in Python."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
@@ -169,7 +169,7 @@ def _quoted(text: str) -> str:
 
 
 def _escape(character: str) -> str:
-    """As Python escapes it. By hand: the codec of that name is a file, which can't be opened where no descriptor is."""
+    """A character, escaped as in Python; not by its codec, a file that can't be opened at the limit of descriptors."""
     if (short := _SHORT_ESCAPES.get(character)) is not None:
         return short
     code = ord(character)
@@ -179,7 +179,7 @@ def _escape(character: str) -> str:
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-# Users, paths and methods come again and again; the longest of them that is remembered, in characters.
+# Users, paths and methods come again and again; the length, in characters, up to which they are cached.
 _MAX_REMEMBERED = 256
 _remembered_quoted = functools.lru_cache(maxsize=4096)(_quoted)
 

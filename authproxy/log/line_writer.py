@@ -1,7 +1,7 @@
-"""Finished lines of the log on their way to standard error. A line that can't be written is lost and counted.
+"""Writes finished lines of the log to standard error. A line that can't be written is lost and counted.
 
-Whatever becomes of standard error (closed, a pipe without a reader, a file on a full disk), logging raises nothing: a
-log that fails must not take down the server that it describes.
+Whatever happens to standard error (closed, a pipe without a reader, a file on a full disk), logging raises nothing: a
+log that fails must not take down its server.
 """
 
 import io
@@ -12,14 +12,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO, TypeAlias
 
-# How many lines were lost → a line that says so, without its end.
+# How many lines were lost → a line that says so, without its line break.
 Notice: TypeAlias = Callable[[int], str]
 
 
 class LineWriter:
-    """Writes whole lines, in any thread, and never raises. `stream` None: standard error, whatever it is then.
+    """Writes whole lines, in any thread, and never raises. `stream` None: the standard error of that moment.
 
-    Lines go past Python's buffer: in that one a line that was not written would wait, and fail those behind it.
+    Lines bypass Python's buffer: in it, a line that could not be written would stay, and fail those after it.
     """
 
     def __init__(self, stream: TextIO | None = None, *, notice: Notice | None = None) -> None:
@@ -28,7 +28,7 @@ class LineWriter:
         # Reentrant: the garbage collector may run within `write`, and log a fault of a task that it finds.
         self._lock = threading.RLock()
         self._lost = 0
-        self._untold = 0  # of the lost lines, those that no notice has counted yet
+        self._unreported = 0  # lost lines that no notice has counted yet
         self._is_torn = False  # a line was written in part: the next one must not continue it
 
     @property
@@ -37,36 +37,36 @@ class LineWriter:
         return self._lost
 
     def write(self, text: str, lines: int = 1) -> None:
-        """Write a text of `lines` whole lines. After a loss the first one that can be written follows a notice."""
+        """Write a text of `lines` whole lines. After a loss, the first text that can be written follows a notice."""
         with self._lock:
             try:
                 self._write(self._with_notice(text))
             except Exception:  # noqa: BLE001 - no fault of the log may reach its callers
                 self._lost += lines
-                self._untold += lines
+                self._unreported += lines
             else:
-                self._untold = 0
+                self._unreported = 0
 
     def lose(self, lines: int = 1) -> None:
         """Count lines that could not even be made."""
         with self._lock:
             self._lost += lines
-            self._untold += lines
+            self._unreported += lines
 
     def _with_notice(self, text: str) -> str:
-        if self._untold and self._notice is not None:
-            text = f"{self._notice(self._untold)}\n{text}"
+        if self._unreported and self._notice is not None:
+            text = f"{self._notice(self._unreported)}\n{text}"
         return f"\n{text}" if self._is_torn else text
 
     def _write(self, text: str) -> None:
         stream = self._stream or sys.stderr
         try:
             handle = stream.fileno()
-        except io.UnsupportedOperation:  # no file of the system: a test's
+        except io.UnsupportedOperation:  # not a file of the system: a test's
             stream.write(text)
             stream.flush()
             return
-        with suppress(OSError):  # what others left in Python's buffer comes first, where that works
+        with suppress(OSError):  # first what others left in Python's buffer, if that works
             stream.flush()
         left = memoryview(text.encode("utf-8", "backslashreplace"))
         while left:
@@ -75,7 +75,7 @@ class LineWriter:
 
 
 def hold_standard_descriptors() -> None:
-    """Put /dev/null where a standard stream is closed: a socket in its place would get whatever is printed."""
+    """Open /dev/null for each closed standard stream: a socket with its number would get everything that is printed."""
     while (handle := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
     os.close(handle)

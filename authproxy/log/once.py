@@ -1,4 +1,4 @@
-"""Messages that the worker processes of one server log once between them."""
+"""Messages that only one of a server's worker processes logs, once."""
 
 import hashlib
 from pathlib import Path
@@ -9,20 +9,20 @@ class LogOnce:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._said: set[str] = set()  # by this process
+        self._claimed: set[str] = set()  # by this process
 
     def __repr__(self) -> str:
-        return f"LogOnce({self._folder}, said={len(self._said)})"
+        return f"LogOnce({self._folder}, claimed={len(self._claimed)})"
 
     def claim(self, message: str) -> bool:
         """True for the first worker that claims this message; that worker logs it.
 
-        If the shared folder is unusable the message may be logged twice, never zero times.
+        If the shared folder is unusable, the message may be logged twice, but never zero times.
         """
         name = f"said-{hashlib.sha256(message.encode('utf-8', 'surrogatepass')).hexdigest()}"
-        if name in self._said:
+        if name in self._claimed:
             return False
-        self._said.add(name)
+        self._claimed.add(name)
         if self._folder is not None:
             try:
                 (self._folder / name).touch(mode=0o600, exist_ok=False)

@@ -163,7 +163,7 @@ def _future(made: Made, folder: Path) -> None:
 BROKEN = [
     ("half of the certificate is written", _cut, "damaged or only half written"),
     ("the key stays the old one", _only_certificate, "does not match the certificate"),
-    ("the certificate is garbage", _garbage, "holds neither PEM nor DER"),
+    ("the certificate is garbage", _garbage, "contains neither PEM nor DER"),
     ("the key is garbage", _key_garbage, "must be a PEM certificate and its PEM key"),
     ("both are deleted", _delete, "cannot read"),
     ("it has expired", _expired, "expired on"),

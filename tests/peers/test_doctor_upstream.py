@@ -439,7 +439,7 @@ CASES: Sequence[Case] = [
         over_tls("127.0.0.1"),
         WRONG,
         {"tls": "failed"},
-        ["server.key holds a private key, where certificates in PEM"],
+        ["server.key contains a private key, expected certificates in PEM"],
         lambda site: {"ca": str(site.folder / "server.key")},
     ),
     Case(

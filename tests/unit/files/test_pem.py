@@ -74,14 +74,19 @@ def test_the_right_file_has_no_fault(content: bytes, wanted: PemContent) -> None
 
 
 FAULTS = [
-    (PUBLIC, PemContent.CERTIFICATES, "holds a bare public key, where certificates in PEM", "name the certificate"),
-    (MADE.key, PemContent.CERTIFICATES, "holds a private key, where", "keep the key private"),
-    (DER, PemContent.CERTIFICATES, "holds a certificate in DER, where", "openssl x509 -inform der"),
+    (
+        PUBLIC,
+        PemContent.CERTIFICATES,
+        "contains a bare public key, expected certificates in PEM",
+        "name the certificate",
+    ),
+    (MADE.key, PemContent.CERTIFICATES, "contains a private key, expected", "keep the key private"),
+    (DER, PemContent.CERTIFICATES, "contains a certificate in DER, expected", "openssl x509 -inform der"),
     (MADE.certificate[:400], PemContent.CERTIFICATES, "damaged or only half written", ""),
-    (MADE.certificate, PemContent.PRIVATE_KEY, "holds a certificate, where", "are they swapped?"),
-    (ENCRYPTED, PemContent.PRIVATE_KEY, "holds an encrypted private key, where", "openssl pkey"),
-    (MADE.certificate, PemContent.KEY_SET, "holds a certificate, where", "auth.token.rootcertbundle"),
-    (b"", PemContent.KEY_SET, "holds nothing, where", ""),
+    (MADE.certificate, PemContent.PRIVATE_KEY, "contains a certificate, expected", "are they swapped?"),
+    (ENCRYPTED, PemContent.PRIVATE_KEY, "contains an encrypted private key, expected", "openssl pkey"),
+    (MADE.certificate, PemContent.KEY_SET, "contains a certificate, expected", "auth.token.rootcertbundle"),
+    (b"", PemContent.KEY_SET, "contains nothing, expected", ""),
 ]
 
 
@@ -106,7 +111,7 @@ def test_config_check_and_the_start_say_the_same_of_a_bare_public_key(tmp_path: 
     bundle, config = tmp_path / "bundle.pem", tmp_path / "config.yml"
     bundle.write_bytes(PUBLIC)
     config.write_text(CONFIG.format(bundle=bundle))
-    said = f"auth.token.rootcertbundle: {bundle} holds a bare public key, where certificates in PEM"
+    said = f"auth.token.rootcertbundle: {bundle} contains a bare public key, expected certificates in PEM"
     checked = CliRunner().invoke(app, ["config", "check", str(config)])
     assert isinstance(checked.exception, StartError)
     assert said in str(checked.exception)

@@ -37,4 +37,4 @@ def test_reasons_that_clients_invent_take_no_more_than_so_much_memory(clock: Fak
     with capture_logs():
         for number in range(2 * MAX_FAULTS):
             alarms.sound("storage failed", reason=str(number))
-    assert len(alarms._told) == MAX_FAULTS
+    assert len(alarms._logged) == MAX_FAULTS

@@ -266,7 +266,9 @@ async def test_encrypted_upstream_is_verified_by_its_own_ca(tmp_path: Path) -> N
 def test_ca_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     broken = tmp_path / "broken.pem"
     broken.write_text("not a certificate")
-    with pytest.raises(StartError, match=r"upstream.ca: .*broken.pem holds neither PEM nor DER, where certificates"):
+    with pytest.raises(
+        StartError, match=r"upstream.ca: .*broken.pem contains neither PEM nor DER, expected certificates"
+    ):
         Upstream("https://registry", tls=TlsFiles(ca=broken))
     with pytest.raises(StartError, match=r"upstream.ca: cannot read .*missing.pem: No such file"):
         Upstream("https://registry", tls=TlsFiles(ca=tmp_path / "missing.pem"))

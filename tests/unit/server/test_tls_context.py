@@ -46,12 +46,12 @@ WRONG = [
     (
         "no certificate in it",
         lambda f: (f / "server.pem").write_text("hello"),
-        "holds neither PEM nor DER, where certificates in PEM",
+        "contains neither PEM nor DER, expected certificates in PEM",
     ),
     (
         "no key in it",
         lambda f: (f / "server.key").write_text("hello"),
-        "holds neither PEM nor DER, where a private key",
+        "contains neither PEM nor DER, expected a private key",
     ),
     (
         "UTF-16, as PowerShell writes it",

@@ -305,9 +305,9 @@ def test_keys_are_swapped_when_the_file_changes_and_kept_when_it_breaks(files: F
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "holds nothing, where a key set"),
-        ("[]", "where a key set in JSON"),
-        ('{"keys": 1}', "where a key set in JSON"),
+        ("", "contains nothing, expected a key set"),
+        ("[]", "expected a key set in JSON"),
+        ('{"keys": 1}', "expected a key set in JSON"),
         ('{"keys": [1]}', "must be a key set"),
         ('{"keys": [{"kty": "EC", "crv": "P-256"}]}', "must be a key set"),
         ('{"keys": []}', "no public key"),
@@ -333,5 +333,5 @@ def test_what_is_missing_or_unknown_stops_the_start_and_names_key_and_file(tmp_p
         with pytest.raises(StartError, match=f"signingalgorithms: {name} is not accepted; allowed: RS256"):
             ForeignKeys(jwks=tmp_path / "x", algorithms=[name])
     (tmp_path / "empty.pem").write_text("")
-    with pytest.raises(StartError, match="where certificates in PEM"):
+    with pytest.raises(StartError, match="expected certificates in PEM"):
         ForeignKeys(rootcertbundle=tmp_path / "empty.pem")
