@@ -50,7 +50,7 @@ def parse_time(value: object) -> dt.datetime:
     except ValueError:
         time = None
     if time is None or time.tzinfo is None:
-        raise ValueError(f'"{value}" is no time; allowed: date, time and offset, such as 2026-01-31T08:00:00Z')
+        raise ValueError(f'"{value}" is not a time; allowed: date, time and offset, such as 2026-01-31T08:00:00Z')
     return time
 
 
@@ -61,18 +61,18 @@ def _one_tag(value: str) -> str:
     try:
         return parse_tag(value)
     except TagInvalid as exc:
-        raise ValueError(f'"{value}" is not one: {exc}') from None
+        raise ValueError(f'"{value}" is not a tag: {exc}') from None
 
 
 class CallerEntry(Entry):
-    """Who asks: a user or a robot with the groups that stand here (those of the users file do not count), or nobody."""
+    """The caller: a user or a robot with exactly these groups (those in the users file do not count), or anonymous."""
 
     user: Line | None = None
     """The name that the caller signed in with."""
     robot: Line | None = None
-    """The same, of an account for a machine."""
+    """The same, for an account for a machine."""
     groups: Names = ()
-    """All groups that the caller is in."""
+    """All groups of the caller."""
     claims: dict[Line, Values] = Field(default_factory=dict)
     """All claims of the caller: each a value, or a list of them."""
     anonymous: Flag = False
@@ -98,7 +98,7 @@ def parse_address(value: str) -> str:
     try:
         return str(ip_address(value))
     except ValueError:
-        raise ValueError(f'"{value}" is no address; allowed: one such as 10.1.2.3 or 2001:db8::1') from None
+        raise ValueError(f'"{value}" is not an address; allowed: one such as 10.1.2.3 or 2001:db8::1') from None
 
 
 class RequestEntry(Entry):
@@ -107,7 +107,7 @@ class RequestEntry(Entry):
     address: Annotated[str, AfterValidator(parse_address)] = ""
     """The address of the client."""
     tls: bool | None = None
-    """Whether the client speaks TLS."""
+    """Whether the client uses TLS."""
 
     def to_request(self) -> RequestFacts:
         """The frozen value for decisions."""
@@ -118,26 +118,26 @@ class CaseEntry(Entry):
     """One case: who requests what, and the expected decision."""
 
     who: CallerEntry
-    """Who asks."""
+    """The caller."""
     what: Annotated[str, AfterValidator(_one_scope)]
-    """The scope that is asked for, as a client writes it; its actions may be create and overwrite too."""
+    """The requested scope, as a client writes it; its actions may be create and overwrite too."""
     tag: Annotated[str, AfterValidator(_one_tag)] | None = None
-    """The tag that the request names. Without it none is known, as when a token is issued."""
+    """The requested tag. Without it the tag is unknown, as when a token is issued."""
     at: Time | None = None
-    """When it is asked, for conditions about the time: a date and time with its offset from UTC, as in RFC 3339."""
+    """The time of the request, for conditions about the time: date, time and offset from UTC, as in RFC 3339."""
     request: RequestEntry | None = None
-    """How it is asked, for conditions about the request."""
+    """The facts of the request, for conditions about it."""
     expected: Literal["allow", "deny"]
-    """How each action of the scope must be answered."""
+    """The expected decision for each action of the scope."""
     rule: Line | None = None
     """The name of a rule that must be among those that decide."""
     why: Prose = ""
-    """What the case is there for. A failure shows it."""
+    """The purpose of the case. A failure shows it."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         if self.tag is not None and parse_scopes([self.what])[0].type != "repository":
-            raise ValueError("only a repository has tags; allowed: tag beside repository:NAME:ACTIONS")
+            raise ValueError("only a repository has tags; allowed: tag together with repository:NAME:ACTIONS")
         return self
 
     def to_case(self, file: str, line: int) -> Case:

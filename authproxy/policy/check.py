@@ -35,9 +35,9 @@ def check(
 ) -> tuple[Finding, ...]:
     """All findings, by place. `groups` and `robots` are all that exist; None if that is unknown."""
     rules = sorted(policies.rules, key=lambda rule: (rule.file, rule.line))
-    found = [*_never_matching(rules), *_in_vain(rules), *_unknown_rules(rules, cases)]
+    found = [*_never_matching(rules), *_redundant(rules), *_unknown_rules(rules, cases)]
     if groups is not None:
-        found += _unknown(rules, "group", groups, 'nobody is in the group "{}" by the users files')
+        found += _unknown(rules, "group", groups, 'the users files have no user in the group "{}"')
     if robots is not None:
         found += _unknown(rules, "robot", robots, 'there is no robot "{}" in the users files')
     return tuple(sorted(found, key=lambda finding: (finding.file, finding.line)))
@@ -47,12 +47,12 @@ def _never_matching(rules: Iterable[Rule]) -> Iterator[Finding]:
     for rule in rules:
         for glob in rule.resources.repositories:
             if not is_matchable(glob):
-                yield _about(rule, f"no repository name can match {glob}; change it or take it out")
+                yield _about(rule, f"no repository name can match {glob}; change it or remove it")
             elif all(glob_for(glob, key) is None for key in rule.subjects.any_of):
-                yield _about(rule, f"none of those whom it is about has a name to put into {glob}: it matches nothing")
+                yield _about(rule, f"no caller that it is about has a name that fits into {glob}: it matches nothing")
 
 
-def _in_vain(rules: list[Rule]) -> Iterator[Finding]:
+def _redundant(rules: list[Rule]) -> Iterator[Finding]:
     denies = _Kept(rule for rule in rules if rule.effect is Effect.DENY)
     allows = _Kept(rule for rule in rules if rule.effect is Effect.ALLOW)
     # From the last to the first: of two equal rules the first is kept.

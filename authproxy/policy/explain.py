@@ -99,7 +99,7 @@ def _why_not(rule: Rule, target: Target, now: float | None, request: RequestFact
     elif not rule.is_about(target):
         reasons.append(f"the tag {target.tag} does not match")
     if (does_hold := holds(rule, target, now, request)) is not True:
-        reasons.append("its condition does not hold" if does_hold is False else "its condition cannot be told")
+        reasons.append("its condition does not hold" if does_hold is False else "its condition is undecidable")
     match reasons:
         case []:
             return "it would allow this, but a deny always wins"
@@ -125,10 +125,10 @@ def _find_lack(glob: Glob, principal: Principal) -> str | None:
             case "user" if placeholder.domain and placeholder.value_of(principal.name) is None:
                 lack = f"the name {principal.name!r} does not end in @{placeholder.domain}"
             case "user":
-                lack = f"the name {principal.name!r} is no path segment of a repository name"
+                lack = f"the name {principal.name!r} is not a path segment of a repository name"
             case "group":
                 lack = f"no group of {principal.name} is a path segment of a repository name"
             case _:
-                lack = f"{principal.name} has no claim {placeholder.claim} that could stand in a repository name"
+                lack = f"{principal.name} has no claim {placeholder.claim} that could be part of a repository name"
         return f"{lack}, so {placeholder} matches nothing"
     return None

@@ -15,7 +15,7 @@ Item = TypeVar("Item", bound=Sequence[Any] | Mapping[str, Any])
 
 
 class Entry(BaseModel):
-    """A section of a policy file. A key that it does not know is refused: a slip must never become a rule."""
+    """A section of a policy file. An unknown key is refused: a typo must never become a rule."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -30,7 +30,7 @@ def not_empty(values: Item) -> Item:
 def _only_true(value: object) -> object:
     # `signed-in: false` could be read as "only anonymous callers", which it does not mean.
     if value != "true":
-        raise ValueError("this says something only where it is true; allowed: true, or leave the key out")
+        raise ValueError("this can only be true; allowed: true, or leave the key out")
     return True
 
 
@@ -44,20 +44,20 @@ def one_line(value: str) -> str:
 def _exact_name(value: str) -> str:
     # Patterns are not supported here: the rule would silently match nobody.
     if any(c in "*{}" for c in value):
-        raise ValueError(f'"{value}" looks like a pattern; allowed: exact names (for all there is `everyone: true`)')
+        raise ValueError(f'"{value}" looks like a pattern; allowed: exact names (`everyone: true` for all)')
     return one_line(value)
 
 
 def _joined_lines(value: str) -> str:
     joined = " ".join(value.split())
     if not joined.isprintable():
-        raise ValueError("this holds control characters; allowed: text")
+        raise ValueError("this contains control characters; allowed: text")
     return joined
 
 
 def _lifetime(value: object) -> timedelta:
     if not isinstance(value, str):
-        raise ValueError("one value is wanted here, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
+        raise ValueError("this must be one value, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
     lifetime = parse_duration(value)
     if lifetime < MIN_LIFETIME:
         raise ValueError(f"too short; allowed: {format_duration(MIN_LIFETIME)} or more")

@@ -48,7 +48,7 @@ from authproxy.policy.tags import TagGlob
 
 def _not_hidden(value: object) -> object:
     if value in HIDDEN_ACTIONS:
-        raise ValueError(f"push allows it; allowed: deny: [{value}] for those who must not")
+        raise ValueError(f"push includes it; allowed: deny: [{value}] for callers who must not do it")
     return value
 
 
@@ -66,7 +66,7 @@ Denied: TypeAlias = Annotated[
 
 def _one_text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("one value is wanted here, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
+        raise ValueError("this must be one value, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
     return value
 
 
@@ -129,32 +129,32 @@ Claim: TypeAlias = Annotated[
 
 
 class SubjectsEntry(Entry):
-    """Whom a rule is about: everybody who is any of these. At least one is needed."""
+    """The callers that a rule is about: those to whom any of these applies. At least one is needed."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     users: Names = ()
     """Names, exactly as the users sign in; a robot is a user too."""
     robots: Names = ()
-    """The same, of robots alone: accounts that the identity source says machines sign in with."""
+    """The same, only for robots: accounts that the identity source marks as machines'."""
     groups: Names = ()
-    """Names of groups, exactly as the identity source gives them."""
+    """Names of groups, exactly as in the identity source."""
     claims: Claim | None = None
-    """One claim and its values: callers for whom the identity source says one of these."""
+    """One claim and its values: callers for whom the identity source has one of these."""
     anonymous: Flag = False
     """Callers who sent no credentials."""
     any_robot: Flag = Field(default=False, alias="any-robot")
     """All robots."""
     signed_in: Flag = Field(default=False, alias="signed-in")
-    """Everybody who proved who they are, robots too."""
+    """All callers who signed in, including robots."""
     everyone: Flag = False
-    """Everybody, signed in or not."""
+    """All callers, signed in or not."""
 
     @model_validator(mode="after")
-    def _is_about_somebody(self) -> Self:
+    def _has_subjects(self) -> Self:
         if not self.model_fields_set:
             raise ValueError(
-                "this is about nobody; allowed: one or more of users, robots, groups, claims, anonymous, any-robot,"
+                "this matches no caller; allowed: one or more of users, robots, groups, claims, anonymous, any-robot,"
                 " signed-in, everyone"
             )
         return self
@@ -180,7 +180,7 @@ class ResourcesEntry(Entry):
     repositories: Globs
     """Globs over repository names, of which one must match; "**" is all of them."""
     tags: TagGlobs = ()
-    """Globs over tags, of which one must match where a request names a tag. Absent: all tags, and what has none."""
+    """Globs over tags, of which one must match if a request has a tag. Absent: with any tag or none."""
 
 
 class RuleEntry(Entry):
@@ -189,35 +189,35 @@ class RuleEntry(Entry):
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["allow"]}, {"required": ["deny"]}]})
 
     name: Line
-    """What `policy explain` and the log call the rule; no other rule in any file has the same."""
+    """The name of the rule in `policy explain` and in the log; unique in all files."""
     description: Prose = ""
-    """What the rule is for, to those who read it and to those whom it denies something."""
+    """The purpose of the rule, for its readers and for callers to whom it denies something."""
     allow: Allowed = ()
-    """Actions: pull, push, delete, "*" for these three, or catalog alone. Exactly one of allow and deny stands."""
+    """Actions: pull, push, delete, "*" for these three, or catalog alone. Each rule has either allow or deny."""
     deny: Denied = ()
-    """The same, denied: it wins over every allow. Also create (the first write into a repository that is not there) and
-    overwrite (an existing tag gets another manifest), which push hides."""
+    """The same, denied: it overrides every allow. Also create (the first write to a repository that does not exist) and
+    overwrite (moving an existing tag to another manifest), which push includes."""
     to: SubjectsEntry
-    """Whom the rule is about."""
+    """The callers that the rule is about."""
     on: ResourcesEntry | None = None
-    """Which repositories it is about. Needed for every action but catalog, which has none."""
+    """The repositories that it is about. Needed for every action but catalog, which has none."""
     when: When | None = None
-    """A condition in CEL, over caller, request, resource and time: the rule is there only where it holds."""
+    """A condition in CEL, over caller, request, resource and time: the rule applies only if it is true."""
     lifetime: Lifetime | None = None
-    """Of an allow: a token for what it allows is good for no longer, as a duration such as 15m; at least 1m."""
+    """Of an allow: the longest lifetime of a token for its actions, as a duration such as 15m; at least 1m."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         if bool(self.allow) == bool(self.deny):
             raise ValueError("a rule allows or denies; allowed: exactly one of allow and deny")
         if self.deny and self.lifetime is not None:
-            raise ValueError("a deny makes no token; allowed: lifetime beside allow")
+            raise ValueError("a deny issues no token; allowed: lifetime in a rule with allow")
         actions: tuple[str, ...] = self.allow or self.deny
         if "catalog" not in actions:
             if self.on is None:
-                raise ValueError('it is not said on what; allowed: on: {repositories: [globs]}, where "**" is all')
+                raise ValueError('it names no repositories; allowed: on: {repositories: [globs]}, where "**" is all')
         elif set(actions) != {"catalog"}:
-            raise ValueError("catalog stands beside other actions; allowed: catalog in a rule of its own, without `on`")
+            raise ValueError("catalog is among other actions; allowed: catalog in a rule of its own, without `on`")
         elif self.on is not None:
             raise ValueError("the catalog is not one of the repositories; allowed: leave `on` out")
         if "create" in actions and self.on is not None and self.on.tags:
@@ -251,4 +251,4 @@ class FileEntry(Entry):
     rules: Annotated[tuple[RuleEntry, ...], AfterValidator(not_empty), AtLeastOne]
     """The rules, in any order."""
     tests: tuple[CaseEntry, ...] = ()
-    """Cases: what the rules of all files together must say. `authproxy policy test` decides them."""
+    """Cases: the decisions that the rules of all files together must make. `authproxy policy test` runs them."""

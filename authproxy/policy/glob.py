@@ -244,7 +244,7 @@ def _parse_segment(text: str) -> _Segment:
     found = [_parse_placeholder(placeholder) for placeholder in PLACEHOLDER.findall(text)]
     literal = PLACEHOLDER.sub("", text)
     if _CHARACTERS.fullmatch(literal) is None:
-        raise GlobInvalid(f'no repository name can hold "{text}"; allowed: a-z 0-9 . _ - / and *, **, placeholders')
+        raise GlobInvalid(f'no repository name can contain "{text}"; allowed: a-z 0-9 . _ - / and *, **, placeholders')
     if "**" in literal:
         raise GlobInvalid(f'"{text}" has ** beside other text; allowed: ** as a whole path segment, or one *')
     if found and "*" in text:
@@ -254,7 +254,7 @@ def _parse_segment(text: str) -> _Segment:
         raise GlobInvalid(f'"{text}" has two placeholders in one path segment; allowed: one')
     if "*" not in text and placeable_name(PLACEHOLDER.sub("x", text)) is None:
         raise GlobInvalid(
-            f'"{text}" is no path segment of a repository name; '
+            f'"{text}" is not a path segment of a repository name; '
             "allowed: letters and digits, with one . or _, two _ or any number of - between them"
         )
     if not found:
@@ -267,7 +267,7 @@ def _parse_segment(text: str) -> _Segment:
 def _parse_placeholder(text: str) -> Placeholder:
     match = _KNOWN.fullmatch(text)
     if match is None:
-        raise GlobInvalid(f"{text} is no known placeholder; allowed: {', '.join(PLACEHOLDERS)}")
+        raise GlobInvalid(f"{text} is not a known placeholder; allowed: {', '.join(PLACEHOLDERS)}")
     if match["claim"]:
         return Placeholder("claims", match["claim"], match["path"] is not None)
     return Placeholder("user", domain=match["domain"] or "") if match["user"] else Placeholder("group")

@@ -68,7 +68,7 @@ def _policy_files(path: Path) -> list[Path]:
     # A dangling symbolic link is an error: skipping it could skip a deny.
     files = [file for file in entries if file.suffix in SUFFIXES and file.name[0] != "." and not file.is_dir()]
     if not files:
-        raise PolicyError(f"{path}: holds no policy, so nobody could do anything; allowed: files named *.yaml or *.yml")
+        raise PolicyError(f"{path}: contains no policy, so no access would be allowed; allowed: files *.yaml or *.yml")
     return files
 
 

@@ -56,7 +56,7 @@ class Target(NamedTuple):
     action: Action
     repository: tuple[str, ...]  # path segments of a valid name; () for the catalog
     caller: Principal  # the caller, who gives placeholders their values
-    tag: str | None = None  # None: unknown, as when a token is issued, or none, as of a blob
+    tag: str | None = None  # None: unknown, as when a token is issued, or no tag, as for a blob
 
 
 class SubjectKey(NamedTuple):

@@ -22,9 +22,9 @@ log = structlog.get_logger(__name__)
 
 
 class Policies(Reloaded[PolicySet]):
-    """What is in force now, from `path`: a policy file or a folder of them.
+    """The rules in force, from `path`: a policy file or a folder of them.
 
-    Raises PolicyError if they do not load at the start. Later the last good policies stay in force.
+    Raises PolicyError if they do not load at the start. Later the last valid policies stay in force.
     """
 
     part: ClassVar = "policies"
@@ -72,7 +72,7 @@ class Policies(Reloaded[PolicySet]):
         tag: str | None,
         request: RequestFacts | None = None,
     ) -> Decision:
-        """Decide one action of a request by the current rules: see `served.decide_served`."""
+        """Decide one action of a request by the current rules: see `serve_time.decide_served`."""
         return decide_served(self.current, principal, action, repository, tag=tag, now=self._now(), request=request)
 
     def __repr__(self) -> str:

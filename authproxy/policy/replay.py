@@ -45,21 +45,21 @@ class ChangedDecision:
         rule = self.now.rule
         if rule is None:
             return f"denied: {self.now.reason}"
-        told = f": {rule.description}" if rule.effect is Effect.DENY and rule.description else ""
-        return f"{self.now.reason}{told}"
+        message = f": {rule.description}" if rule.effect is Effect.DENY and rule.description else ""
+        return f"{self.now.reason}{message}"
 
 
 @dataclass(frozen=True, slots=True)
-class Untold:
+class Undecidable:
     """A decision that depends on an input that was not recorded."""
 
     past: Past
-    rule: Rule  # the rules whose conditions read it
+    rule: Rule  # a rule whose condition reads it
 
     @property
     def why(self) -> str:
-        """For display."""
-        return f"the condition of {self.rule} asks how the request came, which the line does not say"
+        """The reason, for display."""
+        return f"the condition of {self.rule} reads facts of the request, which the line does not contain"
 
 
 class Replay:
@@ -75,7 +75,7 @@ class Replay:
     def __repr__(self) -> str:
         return f"Replay(rules={len(self.policies.rules)})"
 
-    def ask(self, past: Past) -> ChangedDecision | Untold | None:
+    def ask(self, past: Past) -> ChangedDecision | Undecidable | None:
         """Decide again. None: the decision is the same, perhaps by another rule."""
         if past.request is not None or not self._asking:
             now = _decide(self.policies, past)
@@ -83,7 +83,7 @@ class Replay:
             now, most = _decide(self._least, past), _decide(self._most, past)
             if now.allowed is not most.allowed:
                 deciding = (rule.place for rule in (*now.rules, *most.rules))
-                return Untold(past, next(self._asking[place] for place in deciding if place in self._asking))
+                return Undecidable(past, next(self._asking[place] for place in deciding if place in self._asking))
         return None if now.allowed is past.allowed else ChangedDecision(past, now)
 
 

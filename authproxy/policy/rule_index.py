@@ -1,7 +1,7 @@
-"""Rules filed by what they are about, so that a decision tries few of many.
+"""An index of rules, so that a decision tries few of many.
 
-By action, by the first or last path segment of the repositories, and by subject. What is found this way may be too
-much, never too little: the rules themselves say whether they match.
+By action, by the first or last path segment of the repositories, and by subject. The index may return too many rules
+and never too few: the rules themselves decide whether they match.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RuleBucket(NamedTuple):
-    """The first or the last path segment of all that a glob matches; neither where names with different ones do."""
+    """The first or the last path segment of all names that a glob matches; neither if both vary."""
 
     first: str
     last: str
@@ -27,20 +27,20 @@ ANYWHERE = RuleBucket("", "")
 
 
 def find_bucket(glob: Glob) -> RuleBucket:
-    """Where all that a glob matches is filed."""
+    """The bucket of a glob."""
     if glob.literal_head is not None:
         return RuleBucket(glob.literal_head, "")
     return ANYWHERE if glob.literal_tail is None else RuleBucket("", glob.literal_tail)
 
 
 def buckets_of(first: str, last: str) -> tuple[RuleBucket, RuleBucket, RuleBucket]:
-    """Where everything is filed that could be about a repository with these first and last path segments."""
+    """The buckets of all globs that could match a repository with these first and last path segments."""
     return (ANYWHERE, RuleBucket(first, ""), RuleBucket("", last))
 
 
 @dataclass(slots=True)
 class RuleIndex:
-    """Rules by what they are about of a caller."""
+    """Rules by the attributes of a caller."""
 
     everyone: list["Rule"] = field(default_factory=list)
     anonymous: list["Rule"] = field(default_factory=list)
@@ -52,7 +52,7 @@ class RuleIndex:
     claims: dict[str, dict[str, list["Rule"]]] = field(default_factory=dict)
 
     def add(self, key: "SubjectKey", rule: "Rule") -> None:
-        """File a rule below one of its subjects."""
+        """Add a rule under one of its subjects."""
         match key.kind:
             case "user":
                 self.users.setdefault(key.name, []).append(rule)
@@ -72,7 +72,7 @@ class RuleIndex:
                 flags[kind].append(rule)
 
     def about(self, caller: Principal) -> Iterator["Rule"]:
-        """The rules about a caller, one that is so for several reasons several times."""
+        """The rules about a caller; one that matches by several subjects occurs several times."""
         yield from self.everyone
         if caller.is_anonymous:
             yield from self.anonymous
@@ -94,7 +94,7 @@ class RuleIndex:
 
 
 def file_rules(rules: Iterable["Rule"]) -> dict[tuple["Action", RuleBucket], RuleIndex]:
-    """File rules, each wherever one of its globs belongs."""
+    """Index rules, each in the buckets of all its globs."""
     filed: dict[tuple[Action, RuleBucket], RuleIndex] = {}
     for rule in rules:
         for action in rule.actions:

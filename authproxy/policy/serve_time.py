@@ -1,7 +1,7 @@
 """Decisions that need the request: about tags, and about the actions that `push` includes.
 
-A token just says `push`. The tag, and whether the tag and the repository exist, are known when the request is served.
-Why so: docs/decisions/0023-serve-time-rules.md.
+A token only says `push`. The tag, and whether the tag and the repository exist, are known when the request is served.
+Reasons: docs/decisions/0023-serve-time-rules.md.
 """
 
 from authproxy.access import Access

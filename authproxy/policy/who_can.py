@@ -16,7 +16,7 @@ _SOMEBODY = "\0"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is decided for callers who are this, and nothing more that the rules know of."""
+    """The decision for callers with only this attribute, of all that rules can match."""
 
     who: SubjectKey
     decision: Decision
@@ -24,7 +24,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Who may; who may perhaps, by the conditions of rules; and whom a deny keeps from it, whatever else they are."""
+    """Callers who may; who may depending on conditions; and to whom a deny applies in any case."""
 
     allowed: tuple[Answer, ...]
     perhaps: tuple[Answer, ...]
@@ -34,7 +34,7 @@ class Answers:
 def who_can(policies: PolicySet, access: Access, users: Iterable[Principal], *, tag: str | None = None) -> Answers:
     """Decide for all kinds of callers. `users` are the known users; `tag` as for `decide_in_full`.
 
-    If all signed-in callers may, only the exceptions are listed beside them.
+    If all signed-in callers may, only the exceptions are listed besides.
     """
     known = {user.name: user for user in users}
     keys = {*_named(policies), *_placed(policies, access)}

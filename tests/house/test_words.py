@@ -59,6 +59,7 @@ ROOTS = (
     "docs/reference/token-endpoint.md",
     "authproxy/app.py",
     "authproxy/http",
+    "authproxy/policy",
     "authproxy/audit",
     "authproxy/debug",
     "authproxy/doctor",

@@ -10,7 +10,7 @@ from authproxy.audit.event import Event, EventKind, Verdict
 from authproxy.audit.log import rfc3339
 from authproxy.audit.read import AuditEntry, parse_event
 from authproxy.audit.search import shown
-from authproxy.policy.replay import ChangedDecision, Past, Replay, Tally, Untold, is_all
+from authproxy.policy.replay import ChangedDecision, Past, Replay, Tally, Undecidable, is_all
 from authproxy.policy.request import RequestFacts
 from authproxy.principal import Principal
 
@@ -59,7 +59,7 @@ class Replayed:
                     case ChangedDecision() as change:
                         self.changes.add(change)
                         yield change
-                    case Untold() as untold:
+                    case Undecidable() as untold:
                         self.untold[untold.why] += 1
                     case None if past.allowed and not is_all(self.rules.policies, past.access):
                         self.beyond += 1

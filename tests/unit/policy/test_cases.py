@@ -168,9 +168,9 @@ REFUSED = [
     (
         "no address",
         "{who: {user: a}, what: 'repository:a:pull', expected: deny, request: {address: 10.0.0.0/8}}",
-        'request.address: "10.0.0.0/8" is no address; allowed: one such as 10.1.2.3',
+        'request.address: "10.0.0.0/8" is not an address; allowed: one such as 10.1.2.3',
     ),
-    ("no tag", "{who: {user: a}, what: 'repository:a:pull', tag: 'v1:2', expected: deny}", 'tag: "v1:2" is not one'),
+    ("no tag", "{who: {user: a}, what: 'repository:a:pull', tag: 'v1:2', expected: deny}", 'tag: "v1:2" is not a tag'),
     ("a tag of no repository", "{who: {user: a}, what: 'registry:catalog:*', tag: v1, expected: deny}", "has tags"),
     ("a misspelt key", "{who: {user: a}, what: 'repository:a:pull', expected: deny, rul: x}", "rul: unknown key"),
 ]

@@ -132,12 +132,12 @@ FINDINGS = [
     (
         "a glob that no repository matches",
         [make_rule(1, on=("team/.*",))],
-        [f"{name(1)}: no repository name can match team/.*; change it or take it out"],
+        [f"{name(1)}: no repository name can match team/.*; change it or remove it"],
     ),
     (
         "nobody has a name to put in",
         [make_rule(1, to=(ANONYMOUS, SubjectKey("user", "No Path")), on=("{user}/**",))],
-        [f"{name(1)}: none of those whom it is about has a name to put into {{user}}/**: it matches nothing"],
+        [f"{name(1)}: no caller that it is about has a name that fits into {{user}}/**: it matches nothing"],
     ),
 ]
 
@@ -151,7 +151,7 @@ def test_groups_that_nobody_is_in_are_named_where_groups_are_known() -> None:
     policies = PolicySet((make_rule(1, to=(DEVS, SubjectKey("group", "ops"))),))
     assert check(policies) == ()
     assert [str(finding) for finding in check(policies, groups={"ops"})] == [
-        f'{name(1)}: nobody is in the group "devs" by the users files'
+        f'{name(1)}: the users files have no user in the group "devs"'
     ]
 
 

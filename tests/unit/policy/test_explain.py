@@ -37,7 +37,7 @@ ALICE = Principal("alice")
 OWN = '"own space" (allow pull, push to signed-in on {user}/**)'
 TEAM = '"team" (allow push to group team on team/**)'
 LIST = '"list" (allow catalog to group ops on the registry)'
-NO_PLACE = "the name 'Alice' is no path segment of a repository name, so {user} matches nothing"
+NO_PLACE = "the name 'Alice' is not a path segment of a repository name, so {user} matches nothing"
 RELEASES = """\
 version: 1
 rules:
@@ -225,12 +225,12 @@ LACKS = [
     (
         "{claims.p}/**",
         Principal("bob", claims={"p": "a/b"}),
-        "bob has no claim p that could stand in a repository name",
+        "bob has no claim p that could be part of a repository name",
     ),
     (
         "{claims.p:path}",
         Principal("bob", claims={"p": "A"}),
-        "bob has no claim p that could stand in a repository name",
+        "bob has no claim p that could be part of a repository name",
     ),
 ]
 

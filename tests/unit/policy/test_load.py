@@ -134,14 +134,18 @@ REFUSED = [
     ("one action, no list", make_file(RULE.replace("[pull]", "pull")), ":4: rules.0.allow: expected a list"),
     ("neither allow nor deny", make_file(RULE.replace("\nallow: [pull]", "")), ":3: rules.0: a rule allows or denies"),
     ("allow and deny", make_file(RULE + "\ndeny: [push]"), "allowed: exactly one of allow and deny"),
-    ("nobody", make_file(RULE.replace("{everyone: true}", "{}")), ":5: rules.0.to: this is about nobody"),
+    ("nobody", make_file(RULE.replace("{everyone: true}", "{}")), ":5: rules.0.to: this matches no caller"),
     ("null for subjects", make_file(RULE.replace("{everyone: true}", "")), ":5: rules.0.to: "),
     ("no subjects", make_file(RULE.replace("\nto: {everyone: true}", "")), ":3: rules.0.to: missing"),
-    ("a flag that is false", make_file(RULE.replace("true", "false")), ":5: rules.0.to.everyone: this says something"),
+    (
+        "a flag that is false",
+        make_file(RULE.replace("true", "false")),
+        ":5: rules.0.to.everyone: this can only be true",
+    ),
     (
         "a flag that is a list",
         make_file(RULE.replace("true", "[true]")),
-        ":5: rules.0.to.everyone: this says something",
+        ":5: rules.0.to.everyone: this can only be true",
     ),
     ("an empty list of users", make_file(RULE.replace("everyone: true", "users: []")), "users: an empty list"),
     ("a user, no list", make_file(RULE.replace("everyone: true", "users: alice")), "users: expected a list"),
@@ -157,9 +161,17 @@ REFUSED = [
     ("empty resources", make_file(RULE.replace('repositories: ["**"]', "")), ":6: rules.0.on.repositories: missing"),
     ("an empty list of globs", make_file(RULE.replace('"**"', "")), ":6: rules.0.on.repositories: an empty list"),
     ("a bad glob", make_file(RULE.replace("**", "Team")), ":6: rules.0.on.repositories.0: no repository name can"),
-    ("a glob that is null", make_file(RULE.replace('"**"', "~")), ":6: rules.0.on.repositories.0: one value is"),
+    (
+        "a glob that is null",
+        make_file(RULE.replace('"**"', "~")),
+        ":6: rules.0.on.repositories.0: this must be one value",
+    ),
     ("a bad tag", make_file(RULE.replace("]}", "], tags: [a/b]}")), ':6: rules.0.on.tags.0: no tag can be "a/b"'),
-    ("a tag that is null", make_file(RULE.replace("]}", "], tags: [~]}")), ":6: rules.0.on.tags.0: one value is"),
+    (
+        "a tag that is null",
+        make_file(RULE.replace("]}", "], tags: [~]}")),
+        ":6: rules.0.on.tags.0: this must be one value",
+    ),
     ("an empty list of tags", make_file(RULE.replace("]}", "], tags: []}")), ":6: rules.0.on.tags: an empty list"),
     (
         "tags alone",
@@ -169,7 +181,7 @@ REFUSED = [
     (
         "to allow what push allows",
         make_file(RULE.replace("[pull]", "[push, overwrite]")),
-        ":4: rules.0.allow.1: push allows it; allowed: deny: [overwrite] for those who must not",
+        ":4: rules.0.allow.1: push includes it; allowed: deny: [overwrite] for callers who must not do it",
     ),
     (
         "to create a tag",
@@ -255,7 +267,7 @@ def test_a_missing_path_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_policies_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PolicyError, match=r"holds no policy.*allowed: files named \*\.yaml"):
+    with pytest.raises(PolicyError, match=r"contains no policy.*allowed: files \*\.yaml"):
         load_policies(tmp_path)
 
 

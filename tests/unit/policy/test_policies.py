@@ -81,7 +81,7 @@ def test_a_file_that_cannot_be_read_is_not_one_that_is_wrong(folder: Path) -> No
 def test_all_files_gone_leave_the_old_rules_in_force(folder: Path) -> None:
     policies = Policies(folder)
     (folder / "a.yaml").unlink()
-    with pytest.raises(DoesNotLoad, match="holds no policy"):
+    with pytest.raises(DoesNotLoad, match="contains no policy"):
         policies.refresh()
     assert policies.decide(ALICE, pull("alice/app")).allowed
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from authproxy.access import CATALOG, Access, pull, push
 from authproxy.policy.decide import decide, expand
 from authproxy.policy.model import Action, Effect, PolicySet, Resources, Rule, SubjectKey
-from authproxy.policy.replay import ChangedDecision, Past, Replay, Tally, Untold, is_all
+from authproxy.policy.replay import ChangedDecision, Past, Replay, Tally, Undecidable, is_all
 from authproxy.policy.request import RequestFacts
 from authproxy.policy.tags import TagGlob
 from authproxy.principal import Principal
@@ -90,8 +90,8 @@ def test_a_condition_about_the_request_is_asked_with_that_of_the_decision() -> N
 def test_where_the_request_was_not_kept_what_turns_on_it_cannot_be_told() -> None:
     office = PolicySet((make_rule(1, when=OFFICE), make_rule(2, on=("open/**",))))
     untold = Replay(office).ask(Past(EIGHT, ALICE, pull("a"), allowed=True, why="then"))
-    assert isinstance(untold, Untold)
-    assert untold.why.startswith('the condition of policies/test.yaml:1 "rule 1" asks how the request came')
+    assert isinstance(untold, Undecidable)
+    assert untold.why.startswith('the condition of policies/test.yaml:1 "rule 1" reads facts of the request')
     assert Replay(office).ask(Past(EIGHT, ALICE, pull("open/a"), allowed=True, why="then")) is None
 
 
@@ -108,7 +108,7 @@ def test_what_is_told_without_the_request_is_what_it_would_be_with_it(
     for single in expand(access):
         decision = decide(policies, principal, single, now=EIGHT, request=request)
         answer = Replay(policies).ask(Past(EIGHT, principal, single, decision.allowed, "then"))
-        assert answer is None or isinstance(answer, Untold)
+        assert answer is None or isinstance(answer, Undecidable)
 
 
 STAYS = make_rule(2, effect=Effect.DENY, actions=frozenset({Action.OVERWRITE}), on=("team/**",))

@@ -173,7 +173,7 @@ BAD_ARGUMENTS = [
     ("a name that is none", ("alice", "push", "Team"), '"Team" is not one: a repository name'),
     ("a tag that is none", ("alice", "push", "team:-"), '"team:-" is not one: a tag'),
     ("a repository of the catalog", ("alice", "catalog", "a"), "the catalog has no repository"),
-    ("no address", ("alice", "push", "a", "--address", "home"), '"home" is no address'),
+    ("no address", ("alice", "push", "a", "--address", "home"), '"home" is not an address'),
     ("an empty user", ("", "repository:a:pull"), "a name is needed"),
     ("groups of nobody", ("-", "repository:a:pull", "--group", "g"), "has no groups"),
     ("a robot that is nobody", ("-", "repository:a:pull", "--robot"), "is no robot"),

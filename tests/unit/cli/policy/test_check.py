@@ -5,7 +5,7 @@ from typer.testing import CliRunner, Result
 
 from authproxy.cli.policy.app import app
 
-NOBODY = 'nobody is in the group "admins" by the users files'
+NOBODY = 'the users files have no user in the group "admins"'
 
 
 pytestmark = pytest.mark.usefixtures("folder")

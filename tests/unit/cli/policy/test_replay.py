@@ -201,7 +201,7 @@ def test_how_a_request_came_is_told_by_its_line_and_where_it_is_not_that_is_said
     came = allowed("repository:team/app:push")
     write([replace(came, scheme="https"), replace(came, scheme="http"), came])
     Path("new/rules.yaml").write_text(f"{OLD}    when: request.tls\n", encoding="utf-8")
-    why = 'the condition of new/rules.yaml:3 "team" asks how the request came, which the line does not say'
+    why = 'the condition of new/rules.yaml:3 "team" reads facts of the request, which the line does not contain'
     result = replay("new")
     assert (result.exit_code, result.output.splitlines()) == (
         1,

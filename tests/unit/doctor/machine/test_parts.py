@@ -211,7 +211,7 @@ BROKEN = [
         lambda machine: (machine.folder / "policies/rules.yaml").unlink(),
         "policies",
         Level.FAILED,
-        "holds no policy, so nobody could do anything",
+        "contains no policy, so no access would be allowed",
     ),
     Broken("no rules", denies("  []\n"), "policies", Level.FAILED, "rules: an empty list"),
     Broken(
