@@ -53,6 +53,7 @@ ROOTS = (
     "deploy",
     "docs/reference/doctor.md",
     "docs/reference/images.md",
+    "docs/reference/metrics.md",
     "docs/reference/policies.md",
     "docs/reference/proxy.md",
     "docs/reference/registry.md",
