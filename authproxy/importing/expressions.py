@@ -6,7 +6,7 @@ CEL's `matches` searches with RE2, so regular expressions of docker_auth and Go 
 from collections.abc import Iterable, Sequence
 
 from authproxy.importing.docker_auth.labels import Labels
-from authproxy.importing.docker_auth.pattern import Pattern, Unsayable
+from authproxy.importing.docker_auth.pattern import Inexpressible, Pattern
 from authproxy.importing.shapes import LocalPart, Shape, Wild, is_literal, quote, to_regex
 
 NAME = "identity.name"
@@ -37,7 +37,7 @@ def account_test(pattern: Pattern) -> str:
 
 
 def name_test(pattern: Pattern) -> str:
-    """A test that the repository's name matches. Raises Unsayable."""
+    """A test that the repository's name matches. Raises Inexpressible."""
     if not pattern.has_placeholder:
         return _test(REPOSITORY, pattern)
     tests = [_placed(shape, pattern) for shape in pattern.shapes or ()]
@@ -58,7 +58,7 @@ def network_test(network: str) -> str:
 
 
 def negated(tests: Sequence[str]) -> str:
-    """A test that not all of these are true; "" for none, which is never so."""
+    """A test that not all of these are true; "" without any, which would never be true."""
     inner = " && ".join(tests)
     # A call, or an expression already in parentheses.
     if len(tests) == 1 and inner.endswith(")") and " " not in inner.partition("(")[0]:
@@ -76,19 +76,19 @@ def _test(variable: str, pattern: Pattern) -> str:
 
 
 def _placed(shape: Shape, pattern: Pattern) -> str:
-    """That a name is a shape with the caller's name, or one of their groups, in its place.
+    """A test that a name matches a shape with the caller's name, or one of their groups, in its place.
 
-    That text is compared first, as it is: `startsWith` with all that stands before it. What follows is a regular
-    expression with the text in it, which can then have no other character than a repository's name: a dot alone
-    would be special, and it stands where the same dot has been compared.
+    That text is first compared literally: `startsWith` with everything up to its end. Then a regular expression with
+    the text in it is matched. The text can then contain only the characters of repository names: of these only the dot
+    is special, and it is at a place where a literal dot has been compared.
     """
     if any(isinstance(token, LocalPart) for token in shape):
-        raise Unsayable(f'"{pattern.text}" has a part of the caller\'s name where no glob of ours can say it')
+        raise Inexpressible(f'"{pattern.text}" has a part of the caller\'s name where no glob of ours can express it')
     at = next(i for i, token in enumerate(shape) if token in (Wild.USER, Wild.GROUP))
     before, after = shape[:at], shape[at + 1 :]
     who = NAME if shape[at] is Wild.USER else _GROUP
     if any(token in (Wild.USER, Wild.GROUP) for token in after):
-        raise Unsayable(f'"{pattern.text}" has two placeholders')
+        raise Inexpressible(f'"{pattern.text}" has two placeholders')
     if all(map(is_literal, before)):
         head, tail = "".join(map(str, before)), str(after[0]) if after and is_literal(after[0]) else ""
         known = _sum(literal(head) if head else "", who, literal(tail) if tail else "")
@@ -102,7 +102,7 @@ def _placed(shape: Shape, pattern: Pattern) -> str:
         whole = _sum(literal(f"^{to_regex(before)}"), who, literal(f"{quote(tail)}$"))
         test = f"{REPOSITORY}.endsWith({known}) && {REPOSITORY}.matches({whole})"
     else:
-        raise Unsayable(f'"{pattern.text}" has wildcards on both sides of a placeholder')
+        raise Inexpressible(f'"{pattern.text}" has wildcards on both sides of a placeholder')
     if who == _GROUP:
         return f"{GROUPS}.exists({_GROUP}, {test})"
     return f"({test})" if "&&" in test else test

@@ -17,7 +17,7 @@ from typing import Any
 
 from authproxy.importing.docker_auth.entry import Entry
 from authproxy.importing.docker_auth.labels import Labels
-from authproxy.importing.docker_auth.pattern import Unsayable
+from authproxy.importing.docker_auth.pattern import Inexpressible
 from authproxy.importing.expressions import account_test, label_test, name_test, negated, network_test
 from authproxy.importing.imported import is_nameable
 from authproxy.importing.literal_index import Ends
@@ -31,14 +31,14 @@ MAX_COMPARED = 250_000
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class TranslatedEntry:
     """The translation of one entry."""
 
     entry: Entry
     to: dict[str, Any]
     repositories: tuple[str, ...]
     when: tuple[str, ...]
-    lessened: tuple[str, ...] = ()  # why it allows less than before, if it does
+    reductions: tuple[str, ...] = ()  # why it allows less than before, if it does
 
     @property
     def allow(self) -> tuple[Action, ...]:
@@ -63,19 +63,19 @@ class List:
         object.__setattr__(self, "_names", Ends(names))
         object.__setattr__(self, "_accounts", Ends([entry.account for entry in self.entries]))
 
-    def say(self) -> Iterator[Said | Remark]:
+    def translate(self) -> Iterator[TranslatedEntry | Remark]:
         """The rules in the order of the list, and findings about untranslatable or odd entries."""
         compared = 0
         for i, entry in enumerate(self.entries):
             if not entry.allowed:
                 continue
-            if entry.unsayable:
+            if entry.inexpressible:
                 yield Remark(
-                    entry.line, Kind.LEFT, f"allows nothing here, since it asks for {'; '.join(entry.unsayable)}"
+                    entry.line, Kind.LEFT, f"allows nothing here, since it depends on {'; '.join(entry.inexpressible)}"
                 )
                 continue
-            if self._is_about_nobody(entry):
-                yield Remark(entry.line, Kind.NOTHING, self._why_nobody(entry))
+            if self._matches_nothing(entry):
+                yield Remark(entry.line, Kind.NOTHING, self._why_nothing(entry))
                 continue
             earlier = self._related(i)
             compared += len(earlier)
@@ -83,18 +83,18 @@ class List:
                 yield Remark(
                     entry.line,
                     Kind.LEFT,
-                    f"allows nothing here: the list is too long to be compared, after {MAX_COMPARED} pairs of"
-                    " entries that may match the same; divide the file, or give its patterns literal beginnings",
+                    f"allows nothing here: the list is too long to compare, after {MAX_COMPARED} pairs of entries"
+                    " that may match the same; divide the file, or begin its patterns with literal text",
                 )
                 continue
             try:
-                said = self._said(entry, earlier)
-                yield said
-                yield from (Remark(entry.line, Kind.LEFT, sentence) for sentence in said.lessened)
-            except Unsayable as exc:
+                translated = self._translate(entry, earlier)
+                yield translated
+                yield from (Remark(entry.line, Kind.LEFT, sentence) for sentence in translated.reductions)
+            except Inexpressible as exc:
                 yield Remark(entry.line, Kind.LEFT, f"allows nothing here: {exc}")
             except Unreachable as exc:
-                yield Remark(entry.line, Kind.NOTHING if exc.is_for_sure else Kind.LEFT, str(exc))
+                yield Remark(entry.line, Kind.NOTHING if exc.is_certain else Kind.LEFT, str(exc))
 
     def _related(self, number: int) -> list[Entry]:
         """The earlier entries that could match first, judged by the ends of their patterns."""
@@ -104,12 +104,12 @@ class List:
         fewest = by_name if len(by_name) <= len(by_account) else by_account
         return [self.entries[i] for i in fewest if i < number]
 
-    def _is_about_nobody(self, entry: Entry) -> bool:
+    def _matches_nothing(self, entry: Entry) -> bool:
         return self._has_no_account(entry) or (not self.is_catalog and repositories_of(entry.name).globs == ())
 
-    def _why_nobody(self, entry: Entry) -> str:
+    def _why_nothing(self, entry: Entry) -> str:
         if self._has_no_account(entry) and entry.account is not None:
-            return f'account: "{entry.account.text}" matches nobody who can ask'
+            return f'account: "{entry.account.text}" matches no possible caller'
         text = entry.name.text if entry.name is not None else ""
         return f"name: {text} matches no repository: names have small letters, digits, and one . _ or - between them"
 
@@ -117,7 +117,7 @@ class List:
         names = entry.account.literals if entry.account else None
         return names is not None and not any(name or self.has_anonymous for name in names)
 
-    def _said(self, entry: Entry, earlier: Sequence[Entry]) -> Said:
+    def _translate(self, entry: Entry, earlier: Sequence[Entry]) -> TranslatedEntry:
         to, conditions = self._subjects(entry)
         repositories: tuple[str, ...] = ()
         if not self.is_catalog:
@@ -129,17 +129,17 @@ class List:
         if entry.network is not None:
             conditions.append(network_test(entry.network))
         tests = dict.fromkeys(conditions)  # in order, without duplicates
-        length, lessened = len(" && ".join(tests)), []
+        length, reductions = len(" && ".join(tests)), []
         for test, why in self._exceptions(entry, earlier):
             length += 0 if test in tests else len(f" && {test}")
             if length > MAX_LENGTH:
-                raise Unsayable(
-                    f"what earlier entries take away from it makes a condition of more than {MAX_LENGTH} characters;"
+                raise Inexpressible(
+                    f"excluding earlier entries from it would take a condition of more than {MAX_LENGTH} characters;"
                     " give it fewer repositories, or put it before them"
                 )
             tests[test] = None
-            lessened += [why] if why else []
-        return Said(entry, to, repositories, tuple(tests), tuple(lessened))
+            reductions += [why] if why else []
+        return TranslatedEntry(entry, to, repositories, tuple(tests), tuple(reductions))
 
     def _subjects(self, entry: Entry) -> tuple[dict[str, Any], list[str]]:
         account, everybody = entry.account, "everyone" if self.has_anonymous else "signed-in"
@@ -174,36 +174,36 @@ class List:
                 continue
             test, why = self._test(rest, other)
             if not test:
-                raise Unreachable(f"allows nothing here: {why}" if why else _in_vain(other), is_for_sure=not why)
+                raise Unreachable(f"allows nothing here: {why}" if why else _no_effect(other), is_certain=not why)
             yield test, f"allows less here: {why}" if why else ""
 
     def _test(self, rest: Rest, other: Entry) -> tuple[str, str]:
         """A test that an earlier entry does not match ("": it always does), and its inexpressible parts."""
         tests: list[str] = []
-        unsaid = list(other.unsayable)
+        inexpressible = list(other.inexpressible)
         if rest.account is not None:
             tests.append(account_test(rest.account))
         if rest.name is not None:
             try:
                 tests.append(name_test(rest.name))
-            except Unsayable as exc:
-                unsaid.append(str(exc))
+            except Inexpressible as exc:
+                inexpressible.append(str(exc))
         if other.is_narrow and other.name is not None:
-            unsaid.append(f'"{other.name.text}" with values of a label that other sources give')
+            inexpressible.append(f'"{other.name.text}" with values of a label from other sources')
         tests += [label_test(label, pattern, self.labels) for label, pattern in rest.labels]
         if rest.network is not None:
             tests.append(network_test(rest.network))
-        why = f"the entry of line {other.line} could match first, by {'; '.join(unsaid)}" if unsaid else ""
-        return negated(tests), why
+        reasons = "; ".join(inexpressible)
+        return negated(tests), f"the entry of line {other.line} could match first, by {reasons}" if reasons else ""
 
 
 class Unreachable(Exception):
-    """An unreachable entry: an earlier one always matches first, as far as known."""
+    """An unreachable entry: an earlier one always matches first, as far as is known."""
 
-    def __init__(self, sentence: str, *, is_for_sure: bool) -> None:
+    def __init__(self, sentence: str, *, is_certain: bool) -> None:
         super().__init__(sentence)
-        self.is_for_sure = is_for_sure
+        self.is_certain = is_certain
 
 
-def _in_vain(earlier: Entry) -> str:
-    return f"has no effect: the entry of line {earlier.line} matches first wherever this one does, and gives less"
+def _no_effect(earlier: Entry) -> str:
+    return f"has no effect: the entry of line {earlier.line} matches first wherever this one does, and grants less"

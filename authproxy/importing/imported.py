@@ -74,7 +74,7 @@ def to_policy(imported: Imported) -> str:
     """The policy file."""
     head = [
         f"# From {one_line(imported.source)}: authproxy policy import {imported.system}.",
-        "# A rule's description names the line that it comes from. Decide the cases: authproxy policy test",
+        "# A rule's description names the line that it comes from. Run the cases: authproxy policy test",
         "version: 1",
         "rules:",
     ]

@@ -37,7 +37,7 @@ def _one_character(found: re.Match[str]) -> str:
 
 def _checked(text: str, place: Place) -> str:
     if any("\ud800" <= c <= "\udfff" for c in text):
-        raise DocumentError(f"{place}: half of a character, written as an escape; write the whole one")
+        raise DocumentError(f"{place}: half of a character, written as an escape; write the whole character")
     return text
 
 
@@ -54,7 +54,7 @@ def entries_of(node: Node | None, key: str) -> dict[str, Entry]:
         case MapNode():
             return {_checked(name, entry.place): entry for name, entry in node.entries.items()}
         case _:
-            raise wrong(node, f"{key}: this is no map; allowed: keys below it")
+            raise wrong(node, f"{key}: this is not a map; allowed: keys below it")
 
 
 def items_of(node: Node | None, key: str) -> tuple[Node, ...]:
@@ -65,7 +65,7 @@ def items_of(node: Node | None, key: str) -> tuple[Node, ...]:
         case ListNode():
             return node.items
         case _:
-            raise wrong(node, f"{key}: this is no list; allowed: a list")
+            raise wrong(node, f"{key}: this is not a list; allowed: a list")
 
 
 def texts_of(node: Node | None, key: str) -> tuple[str, ...]:
@@ -74,10 +74,10 @@ def texts_of(node: Node | None, key: str) -> tuple[str, ...]:
 
 
 def text_of(node: Node, key: str) -> str:
-    """A text; None for an empty value."""
+    """The text of a node with one value."""
     if isinstance(node, TextNode) and node.text is not None:
         return _checked(node.text, node.place)
-    raise wrong(node, f"{key}: this is no text; allowed: one value")
+    raise wrong(node, f"{key}: this is not a text; allowed: one value")
 
 
 def value_of(entries: dict[str, Entry], key: str) -> Node | None:

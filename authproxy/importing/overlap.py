@@ -17,7 +17,7 @@ from authproxy.policy.glob_containment import covers, is_matchable, may_meet
 from authproxy.reference import parse_repository
 
 
-class Stand(Enum):
+class Coverage(Enum):
     """Whether an earlier entry matches where a later one does: always, sometimes or never."""
 
     NEVER = auto()
@@ -74,42 +74,42 @@ def is_repository(text: str) -> bool:
     return True
 
 
-def accounts(later: Pattern | None, earlier: Pattern | None, *, has_anonymous: bool) -> Stand:
+def accounts(later: Pattern | None, earlier: Pattern | None, *, has_anonymous: bool) -> Coverage:
     """Whether the earlier account matches where the later one does."""
     if earlier is None or earlier.is_everything or earlier == later:
-        return Stand.ALWAYS
+        return Coverage.ALWAYS
     if later is not None and later.literals is not None:
-        return _stand(earlier.matches(name) for name in later.literals if name or has_anonymous)
+        return _coverage(earlier.matches(name) for name in later.literals if name or has_anonymous)
     if earlier.is_nonempty and (not has_anonymous or (later is not None and not later.matches(""))):
-        return Stand.ALWAYS
+        return Coverage.ALWAYS
     if earlier.literals is not None:
         within = [
             name for name in earlier.literals if (name or has_anonymous) and (later is None or later.matches(name))
         ]
-        return Stand.SOMETIMES if within else Stand.NEVER
-    return Stand.SOMETIMES
+        return Coverage.SOMETIMES if within else Coverage.NEVER
+    return Coverage.SOMETIMES
 
 
-def names(later: Pattern | None, earlier: Pattern | None) -> Stand:
+def names(later: Pattern | None, earlier: Pattern | None) -> Coverage:
     """Whether the earlier name matches where the later one does, for the same caller."""
     if earlier is None or earlier == later:
-        return Stand.ALWAYS
+        return Coverage.ALWAYS
     wide, narrow = repositories_of(earlier), repositories_of(later)
     if narrow.names is not None and not earlier.has_placeholder:
-        return _stand(map(earlier.matches, narrow.names))
+        return _coverage(map(earlier.matches, narrow.names))
     if wide.names is not None and later is not None and not later.has_placeholder:
-        return Stand.SOMETIMES if any(map(later.matches, wide.names)) else Stand.NEVER
+        return Coverage.SOMETIMES if any(map(later.matches, wide.names)) else Coverage.NEVER
     return _by_globs(wide, narrow)
 
 
-def _by_globs(wide: Repositories, narrow: Repositories) -> Stand:
+def _by_globs(wide: Repositories, narrow: Repositories) -> Coverage:
     if wide.globs is None or narrow.globs is None:
-        return Stand.SOMETIMES
+        return Coverage.SOMETIMES
     if all(any(covers(outer, inner) for outer in wide.globs) for inner in narrow.globs):
-        return Stand.ALWAYS
+        return Coverage.ALWAYS
     if not any(may_meet(outer, inner) for outer in wide.globs for inner in narrow.globs):
-        return Stand.NEVER
-    return Stand.SOMETIMES
+        return Coverage.NEVER
+    return Coverage.SOMETIMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +130,12 @@ def rest_of(earlier: Entry, *, within: Entry, has_anonymous: bool) -> Rest | Non
     if only is not None:
         before, after = (pattern and pattern.placed(Wild.USER, only) for pattern in (before, after))
     of_name = names(after, before)
-    if of_account is Stand.NEVER or (of_name is Stand.NEVER and not earlier.is_narrow):
+    if of_account is Coverage.NEVER or (of_name is Coverage.NEVER and not earlier.is_narrow):
         return None
     return Rest(
-        earlier.account if of_account is Stand.SOMETIMES else None,
+        earlier.account if of_account is Coverage.SOMETIMES else None,
         # A name that may match more than is known counts as matching everything.
-        before if of_name is Stand.SOMETIMES and not earlier.is_narrow else None,
+        before if of_name is Coverage.SOMETIMES and not earlier.is_narrow else None,
         tuple((label, pattern) for label, pattern in earlier.labels.items() if within.labels.get(label) != pattern),
         None if earlier.network == within.network else earlier.network,
     )
@@ -147,8 +147,8 @@ def _only_account(entry: Entry) -> str | None:
     return next(iter(entry.account.literals))
 
 
-def _stand(answers: Iterator[bool]) -> Stand:
+def _coverage(answers: Iterator[bool]) -> Coverage:
     found = set(answers)
     if found == {True}:
-        return Stand.ALWAYS
-    return Stand.SOMETIMES if True in found else Stand.NEVER
+        return Coverage.ALWAYS
+    return Coverage.SOMETIMES if True in found else Coverage.NEVER

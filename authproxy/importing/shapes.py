@@ -113,7 +113,7 @@ def _token_regex(token: Token) -> str:
         case str():
             return quote(token)
         case LocalPart():
-            raise AssertionError("a placeholder is no regular expression")
+            raise AssertionError("a placeholder is not a regular expression")
 
 
 def to_glob(shape: Shape) -> str | None:
@@ -155,7 +155,7 @@ def _within_segments(token: Token, *, is_whole: bool) -> str | None:  # noqa: PL
             return "*"
         case Wild.PLUS:
             return "*" if is_whole else None
-        # Beside other text a placeholder means something else: a name such as "-x" can end a segment, but not be one.
+        # Next to other text a placeholder means something else: a name such as "-x" can end a segment, but not be one.
         case Wild.USER if is_whole:
             return "{user}"
         case Wild.GROUP if is_whole:
@@ -169,7 +169,7 @@ def _within_segments(token: Token, *, is_whole: bool) -> str | None:  # noqa: PL
 
 
 def _neighbour(shape: Shape, at: int) -> str:
-    """The literal text beside a token; "" at an end of the shape, "*" for a wildcard."""
+    """The literal text next to a token; "" at an end of the shape, "*" for a wildcard."""
     if not 0 <= at < len(shape):
         return ""
     token = shape[at]

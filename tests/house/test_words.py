@@ -60,6 +60,7 @@ ROOTS = (
     "docs/reference/token-endpoint.md",
     "authproxy/app.py",
     "authproxy/http",
+    "authproxy/importing",
     "authproxy/policy",
     "authproxy/audit",
     "authproxy/debug",

@@ -28,7 +28,7 @@ class Written:
     comment: str
     unknown: tuple[str, ...]  # keys of `match` that docker_auth ignores
     empty: tuple[str, ...]  # keys without a value, which it treats as absent
-    beside: tuple[str, ...] = ()  # keys beside `match`, which it ignores
+    beside: tuple[str, ...] = ()  # other keys next to `match`, which it ignores
 
 
 def read_acl(node: Node | None) -> tuple[Written, ...]:
@@ -38,13 +38,11 @@ def read_acl(node: Node | None) -> tuple[Written, ...]:
 
 def _written(node: Node) -> Written:
     if not isinstance(node, MapNode):
-        raise wrong(node, "acl: this is no entry; allowed: {match: {…}, actions: […]}")
+        raise wrong(node, "acl: this is not an entry; allowed: {match: {…}, actions: […]}")
     entries = dict(node.entries)
     for key in ("match", "actions"):
         if key not in entries or _is_empty(entries[key].value):
-            raise wrong(
-                node, f"acl: this entry has no {key}, and docker_auth fails by it; write it or take the entry out"
-            )
+            raise wrong(node, f"acl: this entry has no {key}, which docker_auth fails on; write it or remove the entry")
     match = entries_of(entries["match"].value, "match")
     fields = {key: value.value for key, value in match.items() if key in _FIELDS}
     labels = entries_of(match["labels"].value, "labels") if "labels" in match else {}

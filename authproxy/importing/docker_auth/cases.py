@@ -136,7 +136,7 @@ class _Judge:
             if self._left < 0:
                 return None
             if self._matches(entry, caller, repository):
-                return None if entry.unsayable or entry.is_narrow or entry.network else entry
+                return None if entry.inexpressible or entry.is_narrow or entry.network else entry
         return None
 
     def _matches(self, entry: Entry, caller: Caller, repository: str) -> bool:

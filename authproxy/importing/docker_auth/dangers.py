@@ -26,26 +26,26 @@ def dangers_in(written: Written, *, has_anonymous: bool) -> Iterator[str]:
         else:
             yield from _glob(key, text)
         if "${labels:" in text and key == "name":
-            yield f"{key}: {text} puts a label's value in as it is: one with * is a pattern there"
+            yield f"{key}: {text} inserts a label's value unescaped: a value with * is a pattern there"
         elif "${account:1}" in text and key == "name" and domain_of(written.fields.get("account", "")):
-            yield f"{key}: {text} puts a part of the user's name in as it is: one with * is a pattern there"
+            yield f"{key}: {text} inserts a part of the user's name unescaped: a name with * is a pattern there"
     for key in written.empty:
-        yield f'{key} has no value, which matches everything; nobody is meant by account: "" alone'
+        yield f'{key} has no value, which matches everything; callers without credentials are account: ""'
     for key in written.unknown:
-        yield f"match.{key} is passed over there, so the entry matches more than it says; here it allows nothing"
+        yield f"match.{key} is ignored there, so the entry matches more than it says; here it allows nothing"
 
 
 def nothings_in(written: Written, *, has_anonymous: bool) -> Iterator[str]:
     """A sentence for each reason why the entry matches nothing, in docker_auth and here."""
     if written.actions and written.fields.get("account") == "" and not has_anonymous:
-        yield 'is about callers without credentials, but no user "" is there: it matches nobody'
+        yield 'is about callers without credentials, but there is no user "": it matches no caller'
     for key, text in [*written.fields.items(), *((f"label {key}", text) for key, text in written.labels.items())]:
         if key == "ip" or (len(text) >= _LEAST_REGEX and text[0] == text[-1] == "/"):
             continue
         if re.search(r"(?<!\$)\{(account|type|name|service|labels:[^{}]*)\}", text):
-            yield f"{key}: {text} has braces without $, which stand for themselves: no repository matches"
+            yield f"{key}: {text} has braces without $, which are literal: no repository matches"
         elif key == "name" and re.search(r"[A-Z]", re.sub(r"\$\{[^{}]*\}", "", text)):
-            yield f"{key}: {text} has capitals, which no repository's name has"
+            yield f"{key}: {text} has capitals, which no repository name has"
         try:
             parse_path_match(text)
         except Malformed as exc:
@@ -68,15 +68,15 @@ def _subjects(written: Written, *, has_anonymous: bool) -> Iterator[str]:
 def _actions(written: Written) -> Iterator[str]:
     if written.actions == ("*",):
         if "type" not in written.fields and "name" not in written.fields:
-            yield 'actions ["*"] without type or name: whatever is asked for, the list of all repositories too'
+            yield 'actions ["*"] without type or name: everything that is requested, including the list of repositories'
     elif "*" in written.actions:
-        yield "* beside other actions is no more than a word: a client that asks for * gets a token for everything"
+        yield "* among other actions is just a word: a client that requests * gets a token for everything"
 
 
 def _regex(key: str, text: str) -> Iterator[str]:
     body = text[1:-1]
     if "(?i" in body:
-        yield f"{key}: {text} passes over case: Alice and alice are two users"
+        yield f"{key}: {text} ignores case, but Alice and alice are two users"
     shapes = parse_plain_regex(body)
     if shapes is not None and all(shape in _WHOLE for shape in shapes):
         return
@@ -90,12 +90,12 @@ def _regex(key: str, text: str) -> Iterator[str]:
     ]
     if open_ends:
         what = " and ".join(open_ends)
-        yield f"{key}: {text} is searched, and does not say how the text {what}: more matches than it seems"
+        yield f"{key}: {text} is searched, and leaves open how the text {what}: it matches more than it seems to"
 
 
 def _glob(key: str, text: str) -> Iterator[str]:
     if "**" in text:
-        yield f"{key}: {text} has **, which is no more than * there: it stops at a slash"
+        yield f"{key}: {text} has **, which only means * there: it stops at a slash"
 
 
 def _listed(written: Written) -> str:

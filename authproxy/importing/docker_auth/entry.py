@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from authproxy.importing.docker_auth.acl import Written
 from authproxy.importing.docker_auth.labels import Labels
-from authproxy.importing.docker_auth.pattern import Pattern, Unsayable, domain_of, exactly, parse_pattern
+from authproxy.importing.docker_auth.pattern import Inexpressible, Pattern, domain_of, exactly, parse_pattern
 from authproxy.policy.glob import placeable_name
 from authproxy.policy.model import REPOSITORY_ACTIONS, Action
 
@@ -53,7 +53,7 @@ class Entry:
     network: str | None  # the network of the address
     allowed: frozenset[Action]
     comment: str
-    unsayable: tuple[str, ...] = ()  # further conditions that cannot be expressed
+    inexpressible: tuple[str, ...] = ()  # further conditions that cannot be expressed
     is_narrow: bool = False  # the name may match more, through labels of other sources
 
 
@@ -80,7 +80,7 @@ class Reader:
         if label in written.labels or self.labels.has_anonymous:
             why = "callers without credentials have labels there, and are in no group here"
             if label in written.labels:
-                why = f"the label {label} stands in match.labels too"
+                why = f"the label {label} is in match.labels too"
             yield from self._entry(_without_name(written), (f"name: {written.fields['name']}: {why}",))
             return
         if self.labels.is_single:
@@ -88,7 +88,7 @@ class Reader:
             for entry in self._entry(written):
                 yield replace(entry, is_narrow=not self.labels.are_all_known)
         elif not self.labels.are_all_known:
-            why = f"name: {written.fields['name']}: values of the label {label} that other sources give"
+            why = f"name: {written.fields['name']}: values of the label {label} from other sources"
             yield from self._entry(_without_name(written), (why,))
         for value in sorted(self.labels.known.get(label, ())):
             if not (self.labels.is_single and _is_plain(value)):
@@ -101,9 +101,9 @@ class Reader:
         if self.labels.has_anonymous:
             why = "callers without credentials have labels there, and are in no group here"
         elif both := [label for label in names if label in written.labels]:
-            why = f"the label {both[0]} stands in match.labels too"
+            why = f"the label {both[0]} is in match.labels too"
         elif not self.labels.are_all_known:
-            why = f"values of the labels {', '.join(names)} that other sources give"
+            why = f"values of the labels {', '.join(names)} from other sources"
         elif prod(map(len, known)) > _MAX_CHOICES:
             why = f"the labels {', '.join(names)} have more than {_MAX_CHOICES} choices of values"
         if why:
@@ -123,18 +123,18 @@ class Reader:
     def _entry(
         self, written: Written, also: tuple[str, ...] = (), *, values: Mapping[str, str] = MappingProxyType({})
     ) -> Iterator[Entry]:
-        unsayable = [*also, *(f"{key}: no key that docker_auth knows" for key in written.unknown)]
+        inexpressible = [*also, *(f"{key}: a key unknown to docker_auth" for key in written.unknown)]
         patterns: dict[str, Pattern] = {}
         for key, text in written.fields.items():
             if key != "ip" and (key != "account" or text != "${account}"):  # always true
-                self._parse(key, text, patterns, unsayable, domain=domain_of(written.fields.get("account", "")))
-        if not self._is_of_this_type(patterns, unsayable) or not self._is_of_this_name(patterns, unsayable):
+                self._parse(key, text, patterns, inexpressible, domain=domain_of(written.fields.get("account", "")))
+        if not self._is_of_this_type(patterns, inexpressible) or not self._is_of_this_name(patterns, inexpressible):
             return
         account = patterns.get("account")
         if account is not None and account.has_placeholder:
-            unsayable.append(f"account: {account.text}: a placeholder")
+            inexpressible.append(f"account: {account.text}: a placeholder")
             account = None
-        labels = self._labels(written, unsayable) | {label: exactly(value) for label, value in values.items()}
+        labels = self._labels(written, inexpressible) | {label: exactly(value) for label, value in values.items()}
         network = parse_network(written.fields["ip"]) if "ip" in written.fields else None
         yield Entry(
             line=written.line,
@@ -144,49 +144,49 @@ class Reader:
             network=network,
             allowed=self.world.granted(written.actions),
             comment=written.comment,
-            unsayable=tuple(unsayable),
+            inexpressible=tuple(inexpressible),
         )
 
-    def _is_of_this_type(self, patterns: dict[str, Pattern], unsayable: list[str]) -> bool:
+    def _is_of_this_type(self, patterns: dict[str, Pattern], inexpressible: list[str]) -> bool:
         for key, fixed in (("type", self.world.type), ("service", self.service)):
             pattern = patterns.pop(key, None)
             if pattern is None:
                 continue
             if fixed is None:
-                unsayable.append(f"service: {pattern.text}: say with --service whom tokens are for")
+                inexpressible.append(f"service: {pattern.text}: give the service of the tokens with --service")
             elif pattern.has_placeholder:
-                unsayable.append(f"{key}: {pattern.text}: it depends on who asks")
+                inexpressible.append(f"{key}: {pattern.text}: it depends on the caller")
             elif not pattern.matches(fixed):
                 return False
         return True
 
-    def _is_of_this_name(self, patterns: dict[str, Pattern], unsayable: list[str]) -> bool:
-        """Whether the only name of its type can match; the name is not compared again then."""
+    def _is_of_this_name(self, patterns: dict[str, Pattern], inexpressible: list[str]) -> bool:
+        """Whether the only name of its type can match; the name is then not compared again."""
         if self.world.name is None or (name := patterns.pop("name", None)) is None:
             return True
         if not name.has_placeholder:
             return name.matches(self.world.name)
         if not name.needs("/"):
-            unsayable.append(f"name: {name.text}: a placeholder, where the catalog is asked for")
+            inexpressible.append(f"name: {name.text}: a placeholder, in a request for the catalog")
         return not name.needs("/")
 
-    def _labels(self, written: Written, unsayable: list[str]) -> dict[str, Pattern]:
+    def _labels(self, written: Written, inexpressible: list[str]) -> dict[str, Pattern]:
         labels: dict[str, Pattern] = {}
         for key, text in written.labels.items():
-            self._parse(key, text, labels, unsayable)
-            if key in labels and (why := self.labels.why_unsayable(key, labels[key])):
-                unsayable.append(f"labels: {key}: {why}")
+            self._parse(key, text, labels, inexpressible)
+            if key in labels and (why := self.labels.why_inexpressible(key, labels[key])):
+                inexpressible.append(f"labels: {key}: {why}")
                 del labels[key]
         return labels
 
     def _parse(
-        self, key: str, text: str, into: dict[str, Pattern], unsayable: list[str], *, domain: str | None = None
+        self, key: str, text: str, into: dict[str, Pattern], inexpressible: list[str], *, domain: str | None = None
     ) -> None:
         known = {"type": self.world.type} | ({} if self.service is None else {"service": self.service})
         try:
             into[key] = parse_pattern(text, known=known, domain=domain)
-        except Unsayable as exc:
-            unsayable.append(f"{key}: {exc}")
+        except Inexpressible as exc:
+            inexpressible.append(f"{key}: {exc}")
 
 
 def parse_network(text: str) -> str:

@@ -18,7 +18,7 @@ from authproxy.importing.docker_auth.cases import Caller, make_cases
 from authproxy.importing.docker_auth.dangers import dangers_in, nothings_in
 from authproxy.importing.docker_auth.entry import CATALOG, REPOSITORIES, Entry, Reader, World, labels_in
 from authproxy.importing.docker_auth.labels import Labels
-from authproxy.importing.first_match import List, Said
+from authproxy.importing.first_match import List, TranslatedEntry
 from authproxy.importing.imported import Imported, ImportedRule, ImportedUser, one_line
 from authproxy.importing.nodes import entries_of, read_foreign, text_of, texts_of, value_of
 from authproxy.importing.report import Kind, Remark, place
@@ -28,9 +28,9 @@ SYSTEM = "docker_auth"
 _AUTHORIZERS = {
     "acl_mongo": "the entries in MongoDB: export them into a list below acl",
     "acl_xorm": "the entries in a database: export them into a list below acl",
-    "ext_authz": "a program that allows more where the list says nothing",
-    "plugin_authz": "a plugin that allows more where the list says nothing",
-    "casbin_authz": "a Casbin model that allows more where the list says nothing",
+    "ext_authz": "a program that can allow more where no entry of the list matches",
+    "plugin_authz": "a plugin that can allow more where no entry of the list matches",
+    "casbin_authz": "a Casbin model that can allow more where no entry of the list matches",
 }
 _AUTHENTICATORS = (
     *("ext_auth", "google_auth", "github_auth", "gitlab_auth", "oidc_auth"),
@@ -67,13 +67,11 @@ def import_docker_auth(path: Path, *, service: str | None = None) -> Imported:
         has_anonymous=any(not user.name and used & user.labels.keys() for user in users),
     )
     lists = {world: _entries(written, Reader(world, labels, service), path) for world in (REPOSITORIES, CATALOG)}
-    said: list[tuple[World, Said]] = []
+    translated: list[tuple[World, TranslatedEntry]] = []
     findings = [*_about_users(users), *_about_unknown(top), *_about_keys(top, used)]
     for one in written:
         findings += [
-            Remark(
-                one.line, Kind.LEFT, f"{key}: no key of an entry: docker_auth passes over it; see what it should say"
-            )
+            Remark(one.line, Kind.LEFT, f"{key}: not a key of an entry: docker_auth ignores it; check what was meant")
             for key in one.beside
         ]
         findings += [Remark(one.line, Kind.DANGER, text) for text in dangers_in(one, has_anonymous=has_anonymous)]
@@ -85,20 +83,20 @@ def import_docker_auth(path: Path, *, service: str | None = None) -> Imported:
         if one.line not in read
     ]
     for world, entries in lists.items():
-        for outcome in List(entries, labels, has_anonymous, is_catalog=world is CATALOG).say():
+        for outcome in List(entries, labels, has_anonymous, is_catalog=world is CATALOG).translate():
             if isinstance(outcome, Remark):
                 findings.append(outcome)
             else:
-                said.append((world, outcome))
-    said.sort(key=lambda one: one[1].entry.line)
-    rules = tuple(_named(said, str(path)))
+                translated.append((world, outcome))
+    translated.sort(key=lambda one: one[1].entry.line)
+    rules = tuple(_named(translated, str(path)))
     if not rules:
         raise DocumentError(
-            f"{path}: nothing of its acl can be said in rules that allow anything:\n"
+            f"{path}: nothing in its acl can be expressed in rules that allow anything:\n"
             + "\n".join(f"{place(str(path), finding.line)}: {finding.sentence}" for finding in sorted(set(findings)))
         )
     callers = [Caller(user.name, labels.groups_of(user.labels)) for user in users if user.name]
-    ruled = [(one.entry, rule.name) for (_, one), rule in zip(said, rules, strict=True)]
+    ruled = [(one.entry, rule.name) for (_, one), rule in zip(translated, rules, strict=True)]
     return Imported(
         source=str(path),
         system=SYSTEM,
@@ -123,14 +121,14 @@ def _entries(written: Sequence[Written], reader: Reader, path: Path) -> list[Ent
         try:
             entries += reader.entries(one)
         except ValueError as exc:
-            raise DocumentError(f"{place(str(path), one.line)}: {exc}; docker_auth refuses it: mend it there") from None
+            raise DocumentError(f"{place(str(path), one.line)}: {exc}; docker_auth refuses it: fix it there") from None
     return entries
 
 
-def _named(said: Sequence[tuple[World, Said]], source: str) -> Iterator[ImportedRule]:
+def _named(translated: Sequence[tuple[World, TranslatedEntry]], source: str) -> Iterator[ImportedRule]:
     """The entries as rules with unique names."""
     taken: dict[str, int] = {}
-    for world, one in said:
+    for world, one in translated:
         name = f"{one_line(Path(source).name)} line {one.entry.line}" + (" catalog" if world is CATALOG else "")
         taken[name] = taken.get(name, 0) + 1
         if taken[name] > 1:
@@ -176,7 +174,7 @@ def _about_users(users: Sequence[_User]) -> Iterator[Remark]:
     for user in users:
         if user.name and user.hashed is None:
             yield Remark(
-                user.line, Kind.DANGER, f"the user {user.name} has no password, so there any password is right"
+                user.line, Kind.DANGER, f"the user {user.name} has no password, so docker_auth accepts any password"
             )
 
 
@@ -185,14 +183,14 @@ def _about_unknown(top: Mapping[str, Value]) -> Iterator[Remark]:
     known = {"server", "token", "users", "acl", *_AUTHORIZERS, *_AUTHENTICATORS}
     for key, value in top.items():
         if key not in known:
-            yield Remark(value.place.line, Kind.LEFT, f"{key}: no key that docker_auth knows; see what it should say")
+            yield Remark(value.place.line, Kind.LEFT, f"{key}: a key unknown to docker_auth; check what was meant")
     for name, user in entries_of(value_of(dict(top), "users"), "users").items():
         if isinstance(user.value, MapNode):
             for key, value in user.value.entries.items():
                 if key not in ("password", "labels"):
                     what = f"users.{json.dumps(name, ensure_ascii=False)}.{key}"
                     yield Remark(
-                        value.place.line, Kind.LEFT, f"{what}: no key that docker_auth knows; see what it says"
+                        value.place.line, Kind.LEFT, f"{what}: a key unknown to docker_auth; check what was meant"
                     )
 
 
@@ -202,5 +200,5 @@ def _about_keys(top: Mapping[str, Value], used: frozenset[str]) -> Iterator[Rema
             yield Remark(top[key].place.line, Kind.LEFT, f"{key}: {what}")
     for key in _AUTHENTICATORS:
         if key in top:
-            labels = f", and the groups that stand for the labels {', '.join(sorted(used))}" if used else ""
+            labels = f", with groups in place of the labels {', '.join(sorted(used))}" if used else ""
             yield Remark(top[key].place.line, Kind.LEFT, f"{key}: its users need an identity source here{labels}")

@@ -33,7 +33,7 @@ class Labels:
         """The groups of a user with these labels, sorted, without labels that no entry uses."""
         return tuple(sorted({self.group(key, value) for key in labels if key in self.used for value in labels[key]}))
 
-    def why_unsayable(self, label: str, pattern: Pattern) -> str:
+    def why_inexpressible(self, label: str, pattern: Pattern) -> str:
         """Why no rule can match the value; empty if one can."""
         if self.has_anonymous:
             return "callers without credentials have labels there, and are in no group here"
@@ -42,7 +42,7 @@ class Labels:
         if not self.is_single and ":" in label:
             return "a colon in the name of a label"
         if not self.is_single and pattern.shapes is None:
-            return f"{pattern.text}: a regular expression that is no plain one, where there are several labels"
+            return f"{pattern.text}: a regular expression that is not simple enough for several labels"
         return ""
 
     def group_regex(self, label: str, pattern: Pattern) -> str:

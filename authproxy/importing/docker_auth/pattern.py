@@ -1,8 +1,8 @@
 """Patterns of docker_auth: over accounts, names, types, services and label values.
 
 A text that begins and ends with a slash is a regular expression, which is searched; any other text is a glob. Variables
-such as `${account}` are substituted first. A pattern that our rules cannot express raises `Unsayable`, and its entry is
-not imported.
+such as `${account}` are substituted first. A pattern that our rules cannot express raises `Inexpressible`, and its
+entry is not imported.
 """
 
 import re
@@ -29,7 +29,7 @@ from authproxy.importing.shapes import (
 )
 
 _PLACEHOLDER = re.compile(r"\$\{(?P<name>account|type|name|service|labels:(?P<label>[^{}]+)|[^{}]+:[0-9]+)\}")
-# Letters of Unicode's private use area stand for placeholders while a pattern is parsed.
+# Letters of Unicode's private use area represent placeholders while a pattern is parsed.
 _LETTERS = {"\ue000": Wild.USER, "\ue001": Wild.GROUP}
 _LOCAL_PART = "\ue002"
 _LETTER = re.compile("([\ue000\ue001\ue002])")
@@ -38,7 +38,7 @@ _OF_A_DOMAIN = re.compile(r"/\^\([^()]+\)@(?P<domain>(?:[A-Za-z0-9-]|\\?\.)+)\$/
 _LEAST_REGEX = 3  # characters: `//` is a glob
 
 
-class Unsayable(ValueError):
+class Inexpressible(ValueError):
     """Something that our rules cannot express. The text says what and why."""
 
 
@@ -98,7 +98,7 @@ class Pattern:
         return type(self)(self.text, shapes, _to_search(shapes))
 
     def needs(self, text: str) -> bool:
-        """Whether certainly every match contains this text."""
+        """Whether every match is certain to contain this text."""
         return self.shapes is not None and all(
             any(is_literal(token) and text in str(token) for token in shape) for shape in self.shapes
         )
@@ -120,7 +120,7 @@ def parse_pattern(text: str, *, known: Mapping[str, str], domain: str | None = N
 
     `domain` is the domain of accounts whose local part is `${account:1}`, if that is what it means.
 
-    Raises Unsayable, and ValueError for a regular expression that docker_auth itself would refuse.
+    Raises Inexpressible, and ValueError for a regular expression that docker_auth itself would refuse.
     """
     filled = _with_letters(text, known, domain)
     is_regex = len(filled) >= _LEAST_REGEX and filled[0] == filled[-1] == "/"
@@ -130,7 +130,7 @@ def parse_pattern(text: str, *, known: Mapping[str, str], domain: str | None = N
     if is_regex:
         shapes = parse_plain_regex(filled[1:-1])
         if shapes is None:
-            raise Unsayable(f'"{text}" has a placeholder within a regular expression that is no plain one')
+            raise Inexpressible(f'"{text}" has a placeholder within a regular expression that is not simple enough')
     else:
         try:
             shapes = (parse_path_match(filled),)
@@ -139,7 +139,7 @@ def parse_pattern(text: str, *, known: Mapping[str, str], domain: str | None = N
     shapes = tuple(_with_placeholders(shape, domain) for shape in shapes)
     wanted = len(_LETTER.findall(filled))
     if any(sum(map(is_placeholder, shape)) != wanted for shape in shapes):
-        raise Unsayable(f'"{text}" has a placeholder where only characters stand for themselves')
+        raise Inexpressible(f'"{text}" has a placeholder where only literal characters are possible')
     return Pattern(text, shapes, _to_search(shapes))
 
 
@@ -159,16 +159,16 @@ def _to_search(shapes: tuple[Shape, ...]) -> str | None:
 def _with_letters(text: str, known: Mapping[str, str], domain: str | None) -> str:
     """The text with known values substituted, and a special letter for each placeholder of the caller."""
     if _LETTER.search(text):
-        raise Unsayable(f'"{text}" has a private letter of Unicode in it')
+        raise Inexpressible(f'"{text}" contains a letter of Unicode\'s private use area')
     # Substituted into a regular expression, a dot of the name would match any character.
     has_local_part = domain is not None and not text.startswith("/")
     for found in _PLACEHOLDER.finditer(text):
         if text[: found.start()].endswith("\\"):
-            raise Unsayable(f'"{text}" has a backslash before a placeholder')
+            raise Inexpressible(f'"{text}" has a backslash before a placeholder')
         if found["name"] == "account:1" and has_local_part:
             continue
         if not found["label"] and found["name"] != "account" and found["name"] not in known:
-            raise Unsayable(f'"{text}" has {found[0]} in it, {_WHY.get(found["name"], _CAPTURE)}')
+            raise Inexpressible(f'"{text}" contains {found[0]}, {_WHY.get(found["name"], _CAPTURE)}')
 
     def letter(found: re.Match[str]) -> str:
         if found["label"]:
@@ -181,8 +181,8 @@ def _with_letters(text: str, known: Mapping[str, str], domain: str | None) -> st
 
 
 _WHY = {
-    "name": "the name that is asked for",
-    "service": "the service that tokens are for: say which it is with --service",
+    "name": "the requested name",
+    "service": "the service of the tokens: give it with --service",
 }
 _CAPTURE = "a part of what another pattern matched"
 

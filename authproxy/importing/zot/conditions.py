@@ -2,7 +2,7 @@
 
 import re
 
-from authproxy.importing.docker_auth.pattern import Unsayable
+from authproxy.importing.docker_auth.pattern import Inexpressible
 from authproxy.policy.condition import Condition, ConditionInvalid
 
 _NAMES = {
@@ -18,20 +18,20 @@ _WORD = re.compile(
 
 
 def translate(expression: str) -> str:
-    """The translated condition. Raises Unsayable."""
+    """The translated condition. Raises Inexpressible."""
 
     def word(found: re.Match[str]) -> str:
         if found["text"] is not None:
             return found[0]
         if found[0] not in _NAMES:
-            raise Unsayable(f"the condition {expression} asks for {found[0]}")
+            raise Inexpressible(f"the condition {expression} reads {found[0]}")
         return _NAMES[found[0]]
 
     if '"""' in expression or "'''" in expression:
-        raise Unsayable(f"the condition {expression} has texts in three quotes")
+        raise Inexpressible(f"the condition {expression} has texts in three quotes")
     ours = " ".join(_WORD.sub(word, expression).split("\n")).strip()
     try:
         Condition.parse(ours)
     except ConditionInvalid as exc:
-        raise Unsayable(f"the condition {expression}: {exc}") from None
+        raise Inexpressible(f"the condition {expression}: {exc}") from None
     return ours

@@ -136,7 +136,7 @@ def _unread(keys: Mapping[str, Entry], known: Collection[str], where: str) -> It
         if key not in known:
             what = f"{where}.{key}" if where else key
             yield Remark(
-                entry.place.line, Kind.LEFT, f"{what}: a key that is not read here: see what it says of access"
+                entry.place.line, Kind.LEFT, f"{what}: a key that is ignored here: check what it means for access"
             )
 
 
@@ -162,7 +162,9 @@ def _grant(node: Node, unread: list[Remark]) -> Grant:
         unread += _unread(_keys(item, "conditions"), ("expression", "message"), "conditions")
         expression = value_of(_keys(item, "conditions"), "expression")
         if expression is None:
-            raise DocumentError(f"{item.place}: conditions: this one has no expression; write it or take it out")
+            raise DocumentError(
+                f"{item.place}: conditions: this one has no expression; write it or remove the condition"
+            )
         conditions.append(text_of(expression, "expression"))
     return Grant(
         node.place.line,
@@ -180,7 +182,7 @@ def _left(http: dict[str, Entry], control: dict[str, Entry]) -> Iterator[Remark]
             yield Remark(auth[key].place.line, Kind.LEFT, f"auth.{key}: its users need an identity source here")
     if "metrics" in control:
         yield Remark(
-            control["metrics"].place.line, Kind.LEFT, "metrics: who may read them is no matter of policies here"
+            control["metrics"].place.line, Kind.LEFT, "metrics: access to them is not a matter of policies here"
         )
 
 

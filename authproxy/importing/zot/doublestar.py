@@ -1,6 +1,6 @@
 r"""Globs of zot, which uses the doublestar library (bmatcuk/doublestar, v4).
 
-**         as a whole segment: any number of segments, none included; beside other text no more than *
+**         as a whole segment: any number of segments, including none; next to other text the same as *
 *  ?       any text, one character, without a slash
 [a-z]      one character of a class, [^a-z] and [!a-z] one outside of it
 {a,b}      alternatives
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from authproxy.config.document.regex import Compiled, compile_pattern
-from authproxy.importing.docker_auth.pattern import Unsayable
+from authproxy.importing.docker_auth.pattern import Inexpressible
 from authproxy.importing.shapes import quote
 from authproxy.policy.glob import Glob, GlobInvalid
 from authproxy.policy.glob_containment import is_matchable
@@ -28,14 +28,14 @@ _MAX_ALTERNATIVES = 50
 
 @dataclass(frozen=True)
 class ZotGlob:
-    """A parsed glob. Creating one raises Unsayable for unsupported syntax."""
+    """A parsed glob. Creating one raises Inexpressible for unsupported syntax."""
 
     text: str
     regexes: tuple[str, ...]  # without anchors; a text matches if any of them does
 
     @classmethod
     def parse(cls, text: str) -> "ZotGlob":
-        """Read a glob. Raises Unsayable."""
+        """Read a glob. Raises Inexpressible."""
         return cls(text, tuple(map(_to_regex, _alternatives(text))))
 
     @property
@@ -60,7 +60,7 @@ class ZotGlob:
                 continue
             try:
                 glob = Glob.parse("/".join(map(_to_ours, text.split("/"))))
-            except (GlobInvalid, Unsayable):
+            except (GlobInvalid, Inexpressible):
                 return None
             if is_matchable(glob):
                 globs.append(glob)
@@ -73,16 +73,16 @@ def literal_head(text: str) -> str:
 
 
 def _alternatives(text: str) -> list[str]:
-    """The globs that braces expand to. Raises Unsayable."""
+    """The globs that braces expand to. Raises Inexpressible."""
     if any("{" in segment and "**" in segment for segment in text.split("/")):
-        raise Unsayable(f'"{text}" has alternatives beside **')
+        raise Inexpressible(f'"{text}" has alternatives next to **')
     texts = [text]
     while any(_BRACES.search(one) for one in texts):
         texts = [filled for one in texts for filled in _filled(one)]
         if len(texts) > _MAX_ALTERNATIVES:
-            raise Unsayable(f'"{text}" has more than {_MAX_ALTERNATIVES} alternatives')
+            raise Inexpressible(f'"{text}" has more than {_MAX_ALTERNATIVES} alternatives')
     if any(c in one for one in texts for c in "{}"):
-        raise Unsayable(f'"{text}" has braces within braces, or with wildcards in them')
+        raise Inexpressible(f'"{text}" has braces within braces, or with wildcards in them')
     return list(dict.fromkeys(texts))
 
 
@@ -118,7 +118,7 @@ def _segment(segment: str, text: str) -> Iterator[str]:
             yield f"[{'^' if found[1] else ''}{found[2]}]"
             at = found.end()
         elif segment[at] in "[\\":
-            raise Unsayable(f'"{text}" has a class or a backslash that is not read here')
+            raise Inexpressible(f'"{text}" has a class or a backslash that is not supported here')
         else:
             yield {"*": "[^/]*", "?": "[^/]"}.get(segment[at], quote(segment[at]))
             at += 1
@@ -128,5 +128,5 @@ def _to_ours(segment: str) -> str:
     if segment == "**":
         return segment
     if any(c in segment for c in "?[\\"):
-        raise Unsayable(segment)
+        raise Inexpressible(segment)
     return re.sub(r"\*+", "*", segment)

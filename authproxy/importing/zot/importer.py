@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from authproxy.config.document.tree import DocumentError
-from authproxy.importing.docker_auth.pattern import Unsayable
+from authproxy.importing.docker_auth.pattern import Inexpressible
 from authproxy.importing.expressions import GROUPS, NAME, REPOSITORY, is_any_of, literal
 from authproxy.importing.imported import Imported, ImportedRule, ImportedUser, is_nameable, one_line
 from authproxy.importing.nodes import read_foreign
@@ -52,13 +52,13 @@ class _Writer:
         for section in self.control.sections:
             try:
                 self.globs[section.text] = ZotGlob.parse(section.text)
-            except Unsayable as exc:
+            except Inexpressible as exc:
                 self.globs[section.text] = None
                 self.left(section.line, f"allows nothing here: {exc}")
         for section in self.control.sections:
             try:
                 self._section(section, self._where(section))
-            except Unsayable as exc:
+            except Inexpressible as exc:
                 self.left(section.line, str(exc))
         if self.control.admin is not None:
             self._grant(self.control.admin, _Where(("**",), ()), can_limit=False)
@@ -116,8 +116,8 @@ class _Writer:
         if wins.globs == ():
             return ""  # it matches nothing
         if len(other.text.encode()) == len(section.text.encode()):
-            why = "it is chance there which decides where both match, and neither allows anything here"
-            self.left(section.line, f"{section.text} and {other.text} are as long: {why}")
+            why = "where both match, zot decides by chance, and neither allows anything here"
+            self.left(section.line, f"{section.text} and {other.text} are equally long: {why}")
         return f"!{REPOSITORY}.matches({literal(wins.regex)})"
 
     def _section(self, section: Section, where: _Where | None) -> None:
@@ -135,7 +135,7 @@ class _Writer:
         updaters = [test for grant in grants if "update" in grant.actions for test in self._subject_tests(grant)]
         tests = (*where.tests, *([f"!({' || '.join(updaters)})"] if updaters else []))
         if len(" && ".join(tests)) > MAX_LENGTH:
-            self.left(section.line, "create without update allows nothing here: it would take too long a condition")
+            self.left(section.line, "create without update allows nothing here: its condition would be too long")
             return False
         self.rules.append(
             ImportedRule(
@@ -156,15 +156,15 @@ class _Writer:
         tests += [f'{NAME} == ""'] if grant.is_for_anonymous else []
         try:
             conditions = [f"({translate(condition)})" for condition in grant.conditions]
-        except Unsayable:
-            return  # nobody counts as one who may update by it
+        except Inexpressible:
+            return  # by this grant no caller counts as having `update`
         yield from (" && ".join([f"({test})", *conditions]) if conditions else test for test in tests)
 
     def _grant(self, grant: Grant, where: _Where, *, can_limit: bool) -> None:
         for action in sorted(grant.actions - _KNOWN):
-            self.left(grant.line, f"the action {action} is none here")
+            self.left(grant.line, f"the action {action} does not exist here")
         if "update" in grant.actions and "create" not in grant.actions:
-            self.left(grant.line, "update without create: to overwrite tags without pushing cannot be said")
+            self.left(grant.line, "update without create: overwriting tags without pushing cannot be expressed")
         actions = [_ACTIONS[action] for action in ("read", "create", "delete") if action in grant.actions]
         if "push" in actions and "update" not in grant.actions and not can_limit:
             actions.remove("push")
@@ -175,7 +175,7 @@ class _Writer:
             return
         try:
             when = (*where.tests, *(f"({translate(condition)})" for condition in grant.conditions))
-        except Unsayable as exc:
+        except Inexpressible as exc:
             self.left(grant.line, f"allows nothing here: {exc}")
             return
         if (length := len(" && ".join(when))) > MAX_LENGTH:
@@ -199,7 +199,7 @@ class _Writer:
     def _subjects(self, grant: Grant) -> dict[str, Any]:
         for name in (*filter(None, grant.users), *grant.groups):
             if not is_nameable(name):
-                self.left(grant.line, f'"{name}" is no name that a rule can have')
+                self.left(grant.line, f'"{name}" is not a name that a rule can contain')
         users, groups = ([name for name in names if is_nameable(name)] for names in (grant.users, grant.groups))
         return (
             ({"users": users} if users else {})
@@ -209,7 +209,7 @@ class _Writer:
         )
 
     def _catalog(self) -> None:
-        """Zot lists to everyone what they may read; our catalog is filtered when it is served."""
+        """Zot lists to all callers what they may read; our catalog is filtered when it is served."""
         readers = [rule.to for rule in self.rules if "pull" in rule.allow]
         if readers:
             to = {"signed-in": True} | ({"anonymous": True} if any("anonymous" in one for one in readers) else {})
@@ -231,7 +231,7 @@ def _but_for_head(section: Section, other: Section) -> str:
     """The exclusion of an inexpressible glob: everything with the same prefix."""
     head = literal_head(other.text)
     if not head:
-        raise Unsayable(f"{section.text} allows nothing here: {other.text} is longer, and could match all of it")
+        raise Inexpressible(f"{section.text} allows nothing here: {other.text} is longer, and could match all of it")
     return f"!{REPOSITORY}.startsWith({literal(head)})"
 
 
@@ -241,7 +241,7 @@ def import_zot(path: Path) -> Imported:
     writer = _Writer(control, one_line(path.name), list(control.findings))
     writer.write()
     if not any(rule.allow for rule in writer.rules):
-        raise DocumentError(f"{path}: nothing of its accessControl allows anything that our rules can say")
+        raise DocumentError(f"{path}: nothing in its accessControl allows anything that our rules can express")
     return Imported(
         source=str(path),
         system=SYSTEM,

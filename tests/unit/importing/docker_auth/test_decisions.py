@@ -215,7 +215,7 @@ def imported(folder: Path, text: str) -> Imported | None:
     try:
         return import_docker_auth(path, service="registry")
     except DocumentError as exc:
-        assert "nothing of its acl" in str(exc)
+        assert "nothing in its acl" in str(exc)
         return None
 
 

@@ -105,11 +105,11 @@ FINDINGS = [
     (
         '- {match: {account: "/^(.+)@x.org$/", name: "${account:1}-?"}, actions: [pull]}',
         Kind.LEFT,
-        "no glob of ours can say it",
+        "no glob of ours can express it",
     ),
     ('- {match: {account: "/^(.+)@x.org$/", name: "${account:1}/*"}, actions: [pull]}', Kind.DANGER, "a pattern there"),
     ('- {match: {service: "x*"}, actions: [pull]}', Kind.LEFT, "--service"),
-    ("- {match: {team: dev}, actions: [pull]}", Kind.LEFT, "team: no key that docker_auth knows"),
+    ("- {match: {team: dev}, actions: [pull]}", Kind.LEFT, "team: a key unknown to docker_auth"),
     (
         '- {match: {team: x, name: "a/*"}, actions: []}\n- {match: {name: "a/b"}, actions: [pull]}',
         Kind.LEFT,
@@ -118,10 +118,10 @@ FINDINGS = [
     ("- {match: {account: }, actions: [pull]}", Kind.DANGER, "account has no value"),
     ('- {match: {account: ""}, actions: [push]}', Kind.DANGER, "push to callers without credentials"),
     ("- {match: {}, actions: [pull]}", Kind.DANGER, "everybody, with or without credentials"),
-    ('- {match: {account: alice}, actions: ["*"]}', Kind.DANGER, "the list of all repositories"),
-    ('- {match: {account: alice}, actions: ["*", pull]}', Kind.DANGER, "no more than a word"),
+    ('- {match: {account: alice}, actions: ["*"]}', Kind.DANGER, "including the list of repositories"),
+    ('- {match: {account: alice}, actions: ["*", pull]}', Kind.DANGER, "just a word"),
     ('- {match: {name: "/team/"}, actions: [pull]}', Kind.DANGER, "begins and ends"),
-    ('- {match: {account: "/(?i)^bob$/"}, actions: [pull]}', Kind.DANGER, "passes over case"),
+    ('- {match: {account: "/(?i)^bob$/"}, actions: [pull]}', Kind.DANGER, "ignores case"),
     ('- {match: {name: "team/**"}, actions: [pull]}', Kind.DANGER, "stops at a slash"),
     ('- {match: {name: "${labels:group}/*"}, actions: [pull]}', Kind.DANGER, "a pattern there"),
     ('- {match: {name: "{labels:group}/*"}, actions: [pull]}', Kind.NOTHING, "braces without $"),
@@ -138,7 +138,7 @@ FINDINGS += [
     ('- {match: {name: "a//b"}, actions: [pull]}', Kind.NOTHING, "name: a//b matches no repository"),
     ('- {match: {name: "a/["}, actions: [pull]}', Kind.NOTHING, "matches nothing"),
     ("- {match: {type: repo}, actions: [pull]}", Kind.NOTHING, "matches neither a repository nor the catalog"),
-    ("- {match: {account: zoe}, actions: [pull], action: [push]}", Kind.LEFT, "action: no key of an entry"),
+    ("- {match: {account: zoe}, actions: [pull], action: [push]}", Kind.LEFT, "action: not a key of an entry"),
 ]
 
 
@@ -163,9 +163,9 @@ UNUSABLE = [
     ("- {match: , actions: []}", "auth.yml:3: acl: this entry has no match"),
     ('- {match: {name: "/(/"}, actions: [pull]}', "auth.yml:3: not a regular expression"),
     ('- {match: {ip: "10.0.0"}, actions: [pull]}', "auth.yml:3: '10.0.0' does not appear to be"),
-    ("- {match: {}, actions: []}", "auth.yml: nothing of its acl can be said"),
-    ("- x", "auth.yml:3: acl: this is no entry"),
-    ("- {match: {}, actions: pull}", "auth.yml:3: actions: this is no list"),
+    ("- {match: {}, actions: []}", "auth.yml: nothing in its acl can be expressed"),
+    ("- x", "auth.yml:3: acl: this is not an entry"),
+    ("- {match: {}, actions: pull}", "auth.yml:3: actions: this is not a list"),
 ]
 
 
@@ -208,7 +208,7 @@ def test_two_labels_in_one_name_are_the_product_of_their_values_each_with_a_case
 @pytest.mark.parametrize(
     ("users", "why"),
     [
-        (f"users:{TWO_LABELS}ldap_auth: {{}}\n", "that other sources give"),
+        (f"users:{TWO_LABELS}ldap_auth: {{}}\n", "from other sources"),
         (f'users:{TWO_LABELS}  "": {{labels: {{group: [dev]}}}}\n', "callers without credentials have labels"),
         (
             f"users:{TWO_LABELS}  eve: {{labels: {{project: [{', '.join(f'p{i}' for i in range(600))}]}}}}\n",
@@ -227,7 +227,7 @@ def test_two_labels_that_cannot_be_said_are_left_behind(tmp_path: Path, users: s
 
 def test_keys_that_docker_auth_does_not_know_are_told(tmp_path: Path) -> None:
     result = imported(tmp_path, "- {match: {}, actions: [pull]}", users="user: {}\nusers: {ann: {passwd: x}}\n")
-    assert {(finding.line, finding.kind) for finding in result.findings if "no key that" in finding.sentence} == {
+    assert {(finding.line, finding.kind) for finding in result.findings if "a key unknown to" in finding.sentence} == {
         (1, Kind.LEFT),
         (2, Kind.LEFT),
     }

@@ -96,7 +96,7 @@ def in_our_words(folder: Path, config: object) -> tuple[PolicyFile, bool]:
     try:
         result = imported(folder, config)
     except DocumentError as exc:
-        assert "nothing of its accessControl" in str(exc)
+        assert "nothing in its accessControl" in str(exc)
         return PolicyFile(()), False
     whole = all(
         finding.kind is not Kind.LEFT or "detectManifestCollision" in finding.sentence for finding in result.findings
@@ -142,18 +142,18 @@ READ = {"defaultPolicy": ["read"]}
 
 FINDINGS: list[tuple[dict[str, Any], Kind, str]] = [
     ({"repositories": {"a/**": READ, "a/{b,c*}": READ}}, Kind.LEFT, "braces within braces, or with wildcards"),
-    ({"repositories": {"a/*": READ, "*/b": READ}}, Kind.LEFT, "it is chance there"),
+    ({"repositories": {"a/*": READ, "*/b": READ}}, Kind.LEFT, "zot decides by chance"),
     ({"repositories": {"a/*": READ, "{a,b}/**": READ}}, Kind.NOTHING, "a/* never decides"),
     ({"repositories": {"A/*": READ, "b": READ}}, Kind.NOTHING, "matches no repository's name, since none has capitals"),
     ({"repositories": {"/a/**": READ, "b/**": READ}}, Kind.NOTHING, "none begins with a slash"),
-    ({"repositories": {"a": {**READ, "owners": ["x"]}}}, Kind.LEFT, "repositories.owners: a key that is not read"),
-    ({"repositories": {"a": READ}, "b/**": READ}, Kind.LEFT, "accessControl.b/**: a key that is not read"),
+    ({"repositories": {"a": {**READ, "owners": ["x"]}}}, Kind.LEFT, "repositories.owners: a key that is ignored"),
+    ({"repositories": {"a": READ}, "b/**": READ}, Kind.LEFT, "accessControl.b/**: a key that is ignored"),
     ({"repositories": {"a": {"policies": [{"user": ["x"], "actions": ["read"]}], **READ}}}, Kind.LEFT, "policies.user"),
     ({"repositories": {"a": {"anonymousPolicy": ["read"]}}}, Kind.DANGER, "gives read to callers without credentials"),
-    ({"repositories": {"a": {"defaultPolicy": ["read", "fly"]}}}, Kind.LEFT, "the action fly is none here"),
+    ({"repositories": {"a": {"defaultPolicy": ["read", "fly"]}}}, Kind.LEFT, "the action fly does not exist here"),
     ({"repositories": {"a": {"defaultPolicy": ["read", "update"]}}}, Kind.LEFT, "update without create"),
     ({"repositories": {"a": READ}, "metrics": {"users": ["x"]}}, Kind.LEFT, "metrics"),
-    ({"repositories": {"a": READ}, "adminPolicy": {"users": ["x*"], "actions": ["read"]}}, Kind.LEFT, "no name"),
+    ({"repositories": {"a": READ}, "adminPolicy": {"users": ["x*"], "actions": ["read"]}}, Kind.LEFT, "not a name"),
 ]
 
 
@@ -190,9 +190,9 @@ def test_static_groups_become_groups_of_users(tmp_path: Path) -> None:
 
 UNUSABLE = [
     ({}, "zot.json: has no http.accessControl"),
-    ({"http": {"accessControl": {"repositories": []}}}, "repositories: this is no map"),
+    ({"http": {"accessControl": {"repositories": []}}}, "repositories: this is not a map"),
     ({"http": {"accessControl": {"repositories": {"a": {"policies": [{"conditions": [{}]}]}}}}}, "has no expression"),
-    ({"http": {"accessControl": {"repositories": {"a": {}}}}}, "nothing of its accessControl"),
+    ({"http": {"accessControl": {"repositories": {"a": {}}}}}, "nothing in its accessControl"),
 ]
 
 
