@@ -1,6 +1,6 @@
 # Everything one does with this repository. `make` alone prints this list; CI calls nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help serve check style types unit test soak packages wheel wheelhouse base image bench fmt cover lock clean
+.PHONY: help serve check style types unit test compiled soak packages wheel wheelhouse base image bench fmt cover lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -39,8 +39,13 @@ unit: $(VENV)/.dev ## the third part of check: unit tests and protocol tables
 # The unit tests and the protocol's tables are part of the run on the wheel, so they do not run on the tree as well. There
 # are more processes than cores, since these tests also wait for servers; what shares a server stays together
 # (tests/support/schedule.py).
-test: packages style types $(TESTENV)/.wheel wheelhouse base ## everything, on the built wheel, with real clients and registries (as root)
+test: ## everything, on the built wheel, with real clients and registries (as root)
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target packages style types compiled wheelhouse base
 	$(TESTENV)/bin/pytest -q -n auto --dist loadgroup --over-https tests
+
+# Once, and not by each of the processes at the same time.
+compiled: $(TESTENV)/.wheel
+	@$(TESTENV)/bin/pytest -q --collect-only --over-https tests >/dev/null
 
 # How long each of the long tests goes on, in seconds.
 SOAK_S ?= 300

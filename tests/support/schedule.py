@@ -10,30 +10,37 @@ import pytest
 from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from tests.support.server import MAX_TEST_PROCESSES
+
 # Folders whose session fixtures are dear: a daemon, an image that is built, other registries.
 SHARING_FOLDERS = ("tests/deploy", "tests/images", "tests/clients", "tests/peers")
+# Files that wait long for a server of each parametrization: groups by the words of the test's id that name it.
+SPLIT_FILES = {"tests/faults/test_certificate_renewed.py": ("[one worker", "[two workers")}
 # The order of the groups. What computes most and waits least comes last.
 ORDER = (
     "tests/deploy",
+    "tests/clients",
+    "tests/images",
     "tests/faults/test_certificate_renewed.py",
     "tests/faults/test_watchers.py",
-    "tests/images",
-    "tests/clients",
     "tests/peers",
+    "tests/faults/test_storm.py",
+    "tests/faults/test_second_reader.py",
     "tests/faults",
     "tests/protocol",
     "tests/house",
     "tests/unit",
 )
-# With real servers the tests wait for other processes and for intervals a third of their time. More would be quicker
-# still and make passwords wait longer than a server lets them.
-PROCESSES_PER_CORE = 1.5
+# The tests wait for other processes and for intervals more than half of their time.
+PROCESSES_PER_CORE = 3
 
 
 def group_of(nodeid: str) -> str:
-    """The group that a test runs in: its folder's, where that shares; else its file's."""
+    """The group that a test runs in: its folder's, where that shares; else its file's, or its part of the file's."""
     path = nodeid.partition("::")[0]
-    return next((folder for folder in SHARING_FOLDERS if path.startswith(f"{folder}/")), path)
+    if folder := next((folder for folder in SHARING_FOLDERS if path.startswith(f"{folder}/")), None):
+        return folder
+    return path + next((words for words in SPLIT_FILES.get(path, ()) if words in nodeid), "")
 
 
 def rank(nodeid: str) -> int:
@@ -43,7 +50,7 @@ def rank(nodeid: str) -> int:
 
 def processes() -> int:
     """How many test processes run the long tests side by side."""
-    return round(PROCESSES_PER_CORE * len(os.sched_getaffinity(0)))
+    return min(PROCESSES_PER_CORE * len(os.sched_getaffinity(0)), MAX_TEST_PROCESSES)
 
 
 class ByGroup(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
