@@ -13,6 +13,7 @@ import pytest
 
 from authproxy.files.watcher import MAX_AGE_S
 from tests.support.binaries import binary
+from tests.support.cheap_users import add_cheap_users
 from tests.support.people import ALICE, BOB, User
 from tests.support.program import environment, succeed
 from tests.support.server import AUTHPROXY, KNOWN_WITHIN_S, Server, running_server
@@ -81,6 +82,8 @@ class People:
 
 @contextmanager
 def running(folder: Path, *through: str, **settings: str) -> Iterator[People]:
+    if through:  # not a warm start, which makes an admin of little cost by itself
+        add_cheap_users(folder, [])
     with running_server(folder, settings, through=through) as server:
         yield People(server)
 

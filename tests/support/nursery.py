@@ -19,29 +19,36 @@ import socket
 import sys
 import threading
 import time
+from functools import cache
 from typing import Any, NoReturn
 
 MAX_ORDER_BYTES = 1 << 20
 
 
-def hash_cheaply() -> None:
-    """Let new passwords have hashes of the least cost where the caller names none.
+def check_passwords_in_time() -> None:
+    """Make new passwords of the least cost where none is asked for, and check them in turn with everything else.
 
-    bcrypt runs with what is left over of the machine (docs/decisions/0020), and the tests leave nothing.
+    The command leaves bcrypt what everything else leaves over (docs/decisions/0020): the tests leave nothing.
     """
-    from authproxy.identity import bcrypt_hash
+    from authproxy.identity import bcrypt_hash, passwords
 
-    bcrypt_hash.DEFAULT_COST = bcrypt_hash.MIN_COST  # whoever imports it later has this one
+    bcrypt_hash.DEFAULT_COST = bcrypt_hash.MIN_COST  # modules that import it later get this one
     bcrypt_hash.hash_password.__defaults__ = (bcrypt_hash.MIN_COST,)
+    passwords.NICENESS = 0
 
 
 def import_everything() -> None:
     """What a start takes its time for."""
-    import authproxy
+    import typer.main
+
+    import authproxy.cli
 
     for module in pkgutil.walk_packages(authproxy.__path__, "authproxy."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    # What the command line is made of: a fifth of the rest of a start.
+    typer.main.get_command = cache(typer.main.get_command)
+    typer.main.get_command(authproxy.cli.app)
     gc.collect()
     gc.freeze()  # a fork's collector would copy every page of it
 
@@ -80,8 +87,6 @@ def become(order: dict[str, Any], descriptors: list[int]) -> NoReturn:
         os.environ.update(order["variables"])
         time.tzset()
         sys.argv = order["argv"]
-        # Worker processes begin by running the main file of their parent, under another name.
-        sys.modules["__main__"].__file__ = order["argv"][0]
         code = run_command()
     except BaseException:  # noqa: BLE001 - a fork must not go on as the nursery, whatever went wrong
         sys.excepthook(*sys.exc_info())
@@ -107,8 +112,10 @@ def run_command() -> int:
     return 0
 
 
+if __name__ == "__mp_main__":  # a worker process of a command begins by running the main file of its parent
+    check_passwords_in_time()
 if __name__ == "__main__":
-    hash_cheaply()
+    check_passwords_in_time()
     import_everything()
     with socket.socket(fileno=os.dup(0)) as orders:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -32,7 +32,7 @@ ORDER = (
     "tests/unit",
 )
 # The tests wait for other processes and for intervals more than half of their time.
-PROCESSES_PER_CORE = 3
+PROCESSES_PER_CORE = 2.5
 
 
 def group_of(nodeid: str) -> str:
@@ -50,7 +50,7 @@ def rank(nodeid: str) -> int:
 
 def processes() -> int:
     """How many test processes run the long tests side by side."""
-    return min(PROCESSES_PER_CORE * len(os.sched_getaffinity(0)), MAX_TEST_PROCESSES)
+    return min(round(PROCESSES_PER_CORE * len(os.sched_getaffinity(0))), MAX_TEST_PROCESSES)
 
 
 class ByGroup(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
