@@ -18,7 +18,7 @@ from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 from tests.support.registry import connect
-from tests.support.served import Nursery
+from tests.support.served import Nursery, Served
 
 IN_MEMORY = ("filesystem", "memory")
 RENAMED = "renamed"
@@ -35,6 +35,7 @@ SERVED = "https"
 def pytest_configure(config: pytest.Config) -> None:
     """A test that is no table says by a mark which section of which specification it holds us to."""
     config.addinivalue_line("markers", "section(name): the section of a specification that a test holds us to")
+    config.addinivalue_line("markers", "leaves_the_same: each row of a table leaves what all of them begin with")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -78,12 +79,24 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def shared(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for all rows of a table that leave the same."""
+    with nursery.server(tmp_path_factory.mktemp("shared") / "root") as server:
+        yield server
+
+
 @pytest.fixture
 async def registry(
     place: str, driver: Driver, tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an empty registry."""
-    if place == SERVED:
+    """A client of an empty registry; a server's may hold what the other rows leave, where that is always the same."""
+    if place == SERVED and request.node.get_closest_marker("leaves_the_same"):
+        shared: Served = request.getfixturevalue("shared")
+        async with shared.client() as client:
+            yield client
+        shared.check()
+    elif place == SERVED:
         home: Nursery = request.getfixturevalue("nursery")
         with home.server(tmp_path / "root") as server:
             async with server.client() as client:

@@ -103,6 +103,7 @@ async def test_a_name_past_ascii_is_shown_as_it_was_written(registry: AsyncClien
     assert (answer.status_code, error["detail"]) == (400, {"name": SHOWN[name]})
 
 
+@pytest.mark.leaves_the_same
 @pytest.mark.parametrize("call", CALLS, ids=name_of)
 async def test_call(registry: AsyncClient, call: Call) -> None:
     await check(registry, call)

@@ -52,6 +52,7 @@ CALLS = under(
 )
 
 
+@pytest.mark.leaves_the_same
 @pytest.mark.parametrize("call", CALLS, ids=name_of)
 async def test_call(registry: AsyncClient, call: Call) -> None:
     for repository in reversed(REPOSITORIES):

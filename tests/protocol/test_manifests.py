@@ -119,6 +119,7 @@ async def pushed(registry: AsyncClient) -> AsyncClient:
     return registry
 
 
+@pytest.mark.leaves_the_same
 @pytest.mark.parametrize("call", CALLS, ids=name_of)
 async def test_call(pushed: AsyncClient, call: Call) -> None:
     await check(pushed, call)

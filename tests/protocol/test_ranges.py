@@ -126,6 +126,7 @@ CALLS = [
 ]
 
 
+@pytest.mark.leaves_the_same
 @pytest.mark.parametrize("call", CALLS, ids=name_of)
 async def test_call(registry: AsyncClient, call: Call) -> None:
     for content in (b"hello", b""):

@@ -82,6 +82,7 @@ async def push_tags(registry: AsyncClient) -> None:
     await push_manifest(registry, "team/app", f"{sha256(content)}?{tags}", content)
 
 
+@pytest.mark.leaves_the_same
 @pytest.mark.parametrize("call", CALLS, ids=name_of)
 async def test_call(registry: AsyncClient, call: Call) -> None:
     await push_tags(registry)

@@ -45,6 +45,11 @@ class Served:
         """All that it has said so far."""
         return self.log.read_text(encoding="utf-8")
 
+    def check(self) -> None:
+        """Fail if it has met a fault of its own so far."""
+        for word in ("Traceback", "event=fault"):
+            assert word not in self.output, self.output
+
     @asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
         """A client of the tables: it asks for the host that they know, and has a token for what it asks."""
@@ -93,8 +98,7 @@ class Nursery:
             yield served
         finally:
             process.terminate()
-        for word in ("Traceback", "event=fault"):
-            assert word not in served.output, served.output
+        served.check()
 
     def close(self) -> None:
         """Wait until all servers have ended, each of them well."""
