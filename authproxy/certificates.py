@@ -14,17 +14,17 @@ from authproxy.files.atomic import write_private
 from authproxy.files.owner_rights import rights_at
 
 CA_VALID_FOR = dt.timedelta(days=3650)
-# The longest that Apple's clients take of a certificate from an authority that the user added.
+# The longest lifetime that Apple's clients accept for a certificate of an authority that the user added.
 SERVER_VALID_FOR = dt.timedelta(days=825)
-# Clocks of clients differ: a certificate made this minute must not be "not yet valid" there.
+# Clients' clocks differ: for none of them may a new certificate be "not yet valid".
 BACKDATED_BY = dt.timedelta(hours=1)
 
 
 def make_certificates(folder: Path, names: Sequence[str], *, now: dt.datetime) -> None:
     """Write `ca.pem`, `ca.key`, `server.pem` and `server.key` for these host names and addresses into a folder.
 
-    Private keys are readable by their owner alone. The server's files are written last, so that they exist only
-    where the whole set does.
+    Only their owner can read private keys. The server's files are written last, so that they exist only if the whole
+    set does.
     """
     with rights_at(folder) as place:
         place.path.mkdir(parents=True, exist_ok=True)
@@ -38,8 +38,8 @@ def make_certificates(folder: Path, names: Sequence[str], *, now: dt.datetime) -
 
 
 def certify_authority(key: ec.EllipticCurvePrivateKey, title: str, now: dt.datetime) -> x509.Certificate:
-    """The certificate of an authority that signs certificates of servers or keys, and none of other authorities."""
-    # A name of its own for every authority: two clones' must not be taken for one another.
+    """The certificate of an authority that signs certificates of servers or keys, but not of other authorities."""
+    # A unique name for every authority, so that those of two installations can't be confused.
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{title} {x509.random_serial_number() % 10**8}")])
     return (
         x509.CertificateBuilder()
@@ -82,7 +82,7 @@ def _certify_server(
 
 
 def key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
-    """What a key may do besides signing what is sent: sign certificates, or nothing else."""
+    """The usage of a key: digital signatures, and with `sign_certificates` also those of certificates and CRLs."""
     return x509.KeyUsage(
         digital_signature=True,
         key_cert_sign=sign_certificates,

@@ -29,7 +29,7 @@ RegistryError                     code                        status
 ├── Unauthorized                  UNAUTHORIZED                401  never 403: clients fetch a token only on 401
 ├── Unavailable                   UNAVAILABLE                 503
 ├── Unsupported                   UNSUPPORTED                 405
-└── TokenError                    OAuth2's words beside the registry's (RFC 6749 §5.2)
+└── TokenError                    with OAuth2's fields too (RFC 6749 §5.2)
     ├── CredentialsRefused        UNAUTHORIZED                401  invalid_grant
     ├── GrantTypeUnsupported      UNSUPPORTED                 400  unsupported_grant_type
     └── TokenRequestInvalid       UNSUPPORTED                 400  invalid_request
@@ -183,7 +183,7 @@ class RangeInvalid(RegistryError):
 class RequestTimedOut(RegistryError):
     """The client did not send the rest of its request in time. The upload session stays open."""
 
-    code, status, message = "UNAVAILABLE", 408, "the rest of the request did not come"
+    code, status, message = "UNAVAILABLE", 408, "the rest of the request did not arrive"
 
 
 class SizeInvalid(RegistryError):
@@ -199,7 +199,7 @@ class TagInvalid(RegistryError):
 
 
 class TooManyRequests(RegistryError):
-    """Too many requests for now; `Retry-After` says when to come back."""
+    """Too many requests for now; `Retry-After` says when to try again."""
 
     code, status, message = "TOOMANYREQUESTS", 429, "too many requests"
 
@@ -229,7 +229,7 @@ class Unsupported(RegistryError):
 
 
 class TokenError(RegistryError):
-    """An error of `/token`: OAuth2's `error` and `error_description` beside the registry's `errors` list."""
+    """An error of `/token`: OAuth2's `error` and `error_description` next to the registry's `errors` list."""
 
     error: ClassVar[str] = "invalid_request"
 

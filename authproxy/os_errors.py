@@ -1,4 +1,4 @@
-"""Operating system errors that the operator must repair: a full or broken disk, no descriptors left.
+"""Operating system errors that the operator must fix: a full or broken disk, no descriptors left.
 
 The log reports each at `error` once a minute; clients get 503 and retry.
 """
@@ -19,7 +19,7 @@ _MESSAGES = {
 }
 
 
-def tell_machine_fault(error: OSError, where: str = "") -> str | None:
+def report_machine_fault(error: OSError, where: str = "") -> str | None:
     """Log an alarm and return the message for clients; None, without an alarm, for any other error.
 
     `where` is the folder concerned if the error names no file. Thread-safe.

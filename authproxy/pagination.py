@@ -50,7 +50,7 @@ def parse_page(route: Route, *, default: int | None = None) -> Page:
 
 
 async def find_shown(pieces: AsyncGenerator[Sequence[T], None], shows: Callable[[T], bool], page: Page) -> list[T]:
-    """The visible entries of a page, and the next one after it.
+    """The visible entries of a page, and the next one after them.
 
     `pieces` are batches of the unfiltered list after `page.last`.
     """

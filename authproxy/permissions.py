@@ -1,8 +1,8 @@
 """What a request may do beyond its token: decided when it is served, by the current rules.
 
 A token's scope names repositories. Rules about single tags, about the first push to a repository and about moving a tag
-need what only the registry knows, so the registry asks. A scope without permissions has no such rule: everything is
-allowed.
+need facts that only the registry knows, so the registry asks for the decision. An ASGI scope without permissions has no
+such rule: everything is allowed.
 """
 
 from typing import Literal, Protocol, TypeAlias
@@ -11,7 +11,7 @@ from authproxy.access import Access
 from authproxy.errors import Denied
 from authproxy.reference import Tag
 
-# What is asked. `create` and `overwrite` are parts of a push: the first to a repository, one that moves a tag.
+# The requested action. `create` and `overwrite` are parts of a push: the first to a repository, one that moves a tag.
 Verb: TypeAlias = Literal["pull", "push", "delete", "create", "overwrite"]
 
 # Key in a scope.
@@ -19,13 +19,13 @@ PERMISSIONS = "authproxy.permissions"
 
 
 class RefusedByRule(Exception):
-    """The cause of a Denied: the decision and its reason in the words of the policies. Clients never see it."""
+    """The cause of a Denied: the decision and the policies' reason. Clients never see it."""
 
     def __init__(self, access: Access, tag: Tag | None, *, rule: str, reason: str) -> None:
         super().__init__(reason)
         self.access = access
         self.tag = tag
-        self.rule = rule  # file, line and name; "" where none decided
+        self.rule = rule  # file, line and name; "" if no rule decided
 
 
 class Permissions(Protocol):

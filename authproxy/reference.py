@@ -21,7 +21,7 @@ def parse_repository(text: str) -> Repository:
     """Read a repository name, `team/app`. Raises NameInvalid."""
     if len(text) > MAX_REPOSITORY_LENGTH or _REPOSITORY.fullmatch(text) is None:
         raise NameInvalid(
-            f"a repository name is lower-case path components, {MAX_REPOSITORY_LENGTH} characters at most",
+            f"a repository name is lower-case path components, at most {MAX_REPOSITORY_LENGTH} characters",
             detail={"name": text[:300]},
         )
     return Repository(text)

@@ -40,7 +40,7 @@ async def _run_again_and_again(name: str, run: Runner, ended: Callable[[str], No
         try:
             await run()
         except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - the task must go on after any fault
-            fault = exc  # CancelledError: perhaps of something that the task awaited
+            fault = exc  # CancelledError: perhaps of a future that the task awaited
         if _is_cancelled():  # also if `run` swallowed the cancellation, or failed while it ended
             if isinstance(fault, Exception):
                 log.error("a background task has failed at its end", task=name, exc_info=fault)

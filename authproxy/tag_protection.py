@@ -1,6 +1,6 @@
-"""Immutable tags, undeletable tags and repositories that may not be created: rules that turn on what a backend holds.
+"""Immutable tags, undeletable tags and repositories that may not be created: rules that depend on a backend's content.
 
-Decided the same way for our own core and for an upstream registry: both are asked as `content.Content`.
+Decided the same way for our own core and for an upstream registry: both are read as `content.Content`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -33,7 +33,7 @@ def find_immutable(permissions: Permissions | None, tags: Iterable[Tag]) -> dict
 async def check_overwrite(
     content: Content, repository: str, immutable: Mapping[Tag, Denied], names: Collection[Digest]
 ) -> None:
-    """Raise the error of an immutable tag that points at another manifest now. `names` are the digests of ours."""
+    """Raise the error of an immutable tag that points at another manifest. `names`: the digests of the pushed one."""
     for tag, refusal in immutable.items():
         current = await content.find_names(repository, tag)
         if current is not None and not any(name in names for name in current):
@@ -51,7 +51,7 @@ async def check_delete(
     """Raise Denied if a tag that the caller may not delete needs this content, directly or through an index.
 
     `names` are the digests of the blob or manifest to be deleted. With more than `max_tags` such tags it raises Denied
-    without a closer look.
+    without reading their manifests.
     """
     if permissions is None or not permissions.concern("delete"):
         return
@@ -65,7 +65,7 @@ async def check_delete(
             needed.setdefault(reference, refusal)
             count += 1
             if max_tags is not None and count > max_tags:
-                raise Denied(f"{refusal}, and it may need this: more than {max_tags} tags are to stay here")
+                raise Denied(f"{refusal}, and it may need this: more than {max_tags} tags may not be deleted here")
     unread = list(needed)
     while unread:
         references, unread = unread, []

@@ -13,7 +13,7 @@ from authproxy.asgi import App, ClientDisconnected, Message, Receive, Scope, Sen
 from authproxy.edge.headers import CommonHeaders
 from authproxy.edge.request_id import HEADER, name_request
 from authproxy.errors import CredentialsRefused, InternalFault, RegistryError, TokenError, Unavailable
-from authproxy.os_errors import tell_machine_fault
+from authproxy.os_errors import report_machine_fault
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +71,7 @@ class ErrorResponses:
                 raise
             await _answer(scope, complete, error)
         except Exception as error:  # anything else: the client gets a well-formed 500, the log the cause
-            message = tell_machine_fault(error) if isinstance(error, OSError) else None
+            message = report_machine_fault(error) if isinstance(error, OSError) else None
             reference = uuid.uuid4().hex[:12]
             if message is None or started:
                 log.exception("fault", method=scope["method"], path=scope["path"], reference=reference)

@@ -1,1 +1,1 @@
-"""What the OCI and Docker specifications name: manifests, descriptors and the names of images. No I/O."""
+"""Formats of the OCI and Docker specifications: manifests, descriptors and the names of images. No I/O."""

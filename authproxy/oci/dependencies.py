@@ -1,4 +1,4 @@
-"""What a stored manifest depends on. Nobody has checked it: another program may have written it."""
+"""The content that a stored manifest depends on. It may be invalid: another program may have written it."""
 
 import json
 from typing import Any, NamedTuple
@@ -15,10 +15,10 @@ class Dependencies(NamedTuple):
 
 
 def read_dependencies(content: bytes) -> Dependencies:
-    """Read a manifest's bytes. A manifest that cannot be read depends on nothing.
+    """Parse a manifest's bytes. A manifest that cannot be read depends on nothing.
 
-    Read as leniently as JSON allows: these digests are kept, and another program may have stored a manifest that our
-    registry would refuse.
+    Parsed as leniently as JSON allows: content with these digests is protected, and another program may have stored a
+    manifest that our registry would refuse.
     """
     try:
         body = json.loads(content)

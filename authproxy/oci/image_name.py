@@ -27,9 +27,9 @@ DEFAULT_TAG = "latest"
 
 @dataclass(frozen=True, slots=True)
 class ImageName:
-    """A name in full. At least one of `tag` and `digest` is there."""
+    """A complete name, with a tag, a digest or both."""
 
-    host: str  # with a port where it was given; docker.io for Docker Hub
+    host: str  # with the port, if one was given; docker.io for Docker Hub
     repository: Repository
     tag: Tag | None
     digest: Digest | None = None
@@ -41,12 +41,12 @@ class ImageName:
 
     @property
     def reference(self) -> str:
-        """What a registry is asked for: the digest, where one was given."""
+        """The reference to request from a registry: the digest, if one was given."""
         return str(self.digest or self.tag)
 
     @property
     def familiar(self) -> str:
-        """The name as docker prints it: without Docker Hub's host and `library/`, and without a digest beside a tag."""
+        """The name as docker prints it: without Docker Hub's host and `library/`, and without a digest after a tag."""
         place = f"{self.host}/{self.repository}"
         if self.host == DOCKER_HUB:
             place = self.repository.removeprefix(OFFICIAL)
@@ -54,9 +54,9 @@ class ImageName:
 
 
 def split_host(name: str) -> tuple[str | None, str]:
-    """A name's registry, where it names one, and the rest.
+    """The registry of a name, if it contains one, and the rest.
 
-    The first of several parts is a host where it has a dot or a port, or is localhost.
+    The first of several parts is a host if it has a dot or a port, or is localhost.
     """
     first, slash, rest = name.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
@@ -65,20 +65,20 @@ def split_host(name: str) -> tuple[str | None, str]:
 
 
 def is_host(text: str) -> bool:
-    """Whether a text is a name or an address, with a port or without."""
+    """Whether a text is a host name or an IP address, with or without a port."""
     port = text.rpartition(":")[2]
     return _HOST.fullmatch(text) is not None and not (port.isdigit() and int(port) > MAX_PORT)
 
 
 def parse_image_name(text: str) -> ImageName:
-    """Read a name in any spelling, with docker's defaults. Raises ValueError, with the sentence."""
+    """Parse a name in any spelling, with docker's defaults. Raises ValueError with the message."""
     text = plain(text)
     host, rest = split_host(text)
     host = host or DOCKER_HUB
     if not is_host(host):
-        raise ValueError(f"{text!r} is no name of an image: {host!r} is no host")
+        raise ValueError(f"{text!r} is not an image name: {host!r} is not a host")
     if host != DOCKER_HUB and not rest:
-        raise ValueError(f"{text!r} is no name of an image: it is a registry; write {text}REPOSITORY:TAG")
+        raise ValueError(f"{text!r} is not an image name: it is a registry; write {text}REPOSITORY:TAG")
     rest, at, digest = rest.partition("@")
     path, colon, tag = rest.rpartition(":")
     if not colon:
@@ -93,4 +93,4 @@ def parse_image_name(text: str) -> ImageName:
             parse_digest(digest) if at else None,
         )
     except RegistryError as error:
-        raise ValueError(f"{text!r} is no name of an image: {error}") from None
+        raise ValueError(f"{text!r} is not an image name: {error}") from None

@@ -1,6 +1,6 @@
 """Manifests: image manifests and indexes of OCI Image 1.1 and of Docker's schema 2. No I/O.
 
-Read as any registry or archive may hold them. `registry/manifest_checks.py` decides which of them our registry accepts.
+Parsed as any registry or archive may hold them. `registry/manifest_checks.py` decides which our registry accepts.
 """
 
 import json
@@ -12,15 +12,15 @@ from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid, ManifestInvalid
 from authproxy.oci.media_types import INDEXES, MANIFESTS, NON_DISTRIBUTABLE, OCI_IMAGE, OCI_INDEX, SCHEMA_1
 
-# The fields of most descriptors: without others there is nothing more to read.
+# The fields of most descriptors: without others there is no more to parse.
 _USUAL_FIELDS = frozenset({"mediaType", "digest", "size", "platform"})
-# What costs time to parse.
+# The characters whose number decides the time to parse.
 _PARTS = (b"{", b"[", b",")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Platform:
-    """What an image runs on, in Go's words: `linux/amd64`, `linux/arm64/v8`."""
+    """The platform of an image, in Go's terms: `linux/amd64`, `linux/arm64/v8`."""
 
     os: str
     architecture: str
@@ -31,10 +31,10 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `os/architecture[/variant]`. Raises ValueError, with the sentence."""
+        """Parse `os/architecture[/variant]`. Raises ValueError with the message."""
         parts = text.split("/")
         if len(parts) not in {2, 3} or not all(parts):
-            raise ValueError(f"{text!r} is no platform: it is os/architecture, say linux/amd64 or linux/arm64/v8")
+            raise ValueError(f"{text!r} is not a platform: write os/architecture, linux/amd64 or linux/arm64/v8")
         return cls(*parts)
 
     def is_met_by(self, other: "Platform") -> bool:
@@ -44,7 +44,7 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What a manifest names: OCI Image 1.1, "Content Descriptors"."""
+    """A reference to content: OCI Image 1.1, "Content Descriptors"."""
 
     media_type: str
     digest: Digest
@@ -56,9 +56,9 @@ class Descriptor:
 
     @classmethod
     def from_json(cls, value: object, place: str) -> Self:
-        """Read a descriptor; optional fields that cannot be read are left out. Raises ManifestInvalid.
+        """Parse a descriptor; invalid optional fields are left out. Raises ManifestInvalid.
 
-        `place` says where in the manifest it is, for the error: `layers[0]`.
+        `place` is its place in the manifest, for the error: `layers[0]`.
         """
         match value:
             case {"mediaType": str(media_type), "digest": str(text), "size": int(size)} if size >= 0 and not isinstance(
@@ -88,16 +88,16 @@ class Descriptor:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether a registry need not hold its content: a layer with `urls` that not everyone may distribute."""
+        """Whether a registry need not hold its content: a non-distributable layer with `urls`."""
         return self.media_type in NON_DISTRIBUTABLE and bool(self.urls)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest: its bytes, and what they say. An index has children; an image has a configuration and layers."""
+    """A manifest: its bytes and their fields. An index has children; an image has a configuration and layers."""
 
     media_type: str
-    content: bytes = field(repr=False, compare=False)  # the digest stands for it
+    content: bytes = field(repr=False, compare=False)  # the digest is compared instead
     digest: Digest
     config: Descriptor | None = None
     layers: tuple[Descriptor, ...] = ()
@@ -110,25 +110,25 @@ class Manifest:
 
     @classmethod
     def read(cls, content: bytes, media_type: str | None = None, digest: Digest | None = None) -> Self:
-        """Read a manifest's bytes. Raises ManifestInvalid.
+        """Parse a manifest's bytes. Raises ManifestInvalid.
 
-        `media_type` is the type that its source states, `digest` a digest that has been verified; without them both
-        are taken from the content.
+        `media_type` is the type that its source states, `digest` a verified digest; by default both are taken from the
+        content.
         """
         body = parse_object(content)
         actual = infer_media_type(body)
         claimed = media_type or actual
         if claimed in SCHEMA_1 or body.get("schemaVersion") == 1:
-            _refuse("it is Docker's schema 1, which registries no longer take: push the image again")
+            _refuse("it is Docker's schema 1, which registries no longer accept: push the image again")
         if claimed not in MANIFESTS:
-            _refuse(f"{claimed[:200]!r} is no manifest of an image or an index")
+            _refuse(f"{claimed[:200]!r} is not the type of an image manifest or an index")
         if actual in MANIFESTS and (actual in INDEXES) != (claimed in INDEXES):
-            _refuse(f"it is {actual} by its content, and was given as {claimed}")
+            _refuse(f"it is {actual} by its content, but was given as {claimed}")
         return cls.from_json(body, claimed, content, digest or Digest.of(content))
 
     @classmethod
     def from_json(cls, body: dict[str, Any], media_type: str, content: bytes, digest: Digest) -> Self:
-        """The manifest of a parsed body. Raises ManifestInvalid where a descriptor cannot be read."""
+        """The manifest of a parsed body. Raises ManifestInvalid for an invalid descriptor."""
         is_index = media_type in INDEXES
         subject, artifact_type = body.get("subject"), body.get("artifactType")
         return cls(
@@ -151,32 +151,32 @@ class Manifest:
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """What a registry has to hold before it takes this manifest, each once: the configuration and the layers."""
+        """The blobs that a registry must hold before it accepts this manifest, each once: configuration and layers."""
         named = (*self.layers, *((self.config,) if self.config else ()))
         return tuple({blob.digest: blob for blob in named}.values())
 
     @property
     def descriptor(self) -> Descriptor:
-        """What an index says of this manifest."""
+        """The descriptor of this manifest, as in an index."""
         return Descriptor(self.media_type, self.digest, len(self.content))
 
 
 def parse_object(content: bytes, *, max_parts: int | None = None) -> dict[str, Any]:
-    """The JSON object that any manifest is. Raises ManifestInvalid, also if it has more parts than `max_parts`.
+    """Parse a manifest into a JSON object. Raises ManifestInvalid, also if it has more parts than `max_parts`.
 
     Parts are its objects, lists and commas. Those within texts count too, which only makes the limit stricter.
     """
     if max_parts is not None and (parts := sum(map(content.count, _PARTS))) > max_parts:
         _refuse(f"the manifest has more than {max_parts} objects, lists and commas", parts=parts, limit=max_parts)
     try:
-        # Decoded here: json would guess at UTF-16 and UTF-32, which other readers refuse.
+        # Decoded here: json would also detect UTF-16 and UTF-32, which other programs refuse.
         body = json.loads(content.decode(), parse_constant=_refuse_constant)
     except RecursionError:
-        raise ManifestInvalid("the manifest is nested too deep") from None
+        raise ManifestInvalid("the manifest is nested too deeply") from None
     except ValueError as error:
         raise ManifestInvalid("the manifest is not JSON in UTF-8", detail={"reason": str(error)[:200]}) from None
     if not isinstance(body, dict):
-        _refuse("the manifest is no JSON object")
+        _refuse("the manifest is not a JSON object")
     return body
 
 
@@ -194,12 +194,12 @@ def infer_media_type(body: Mapping[str, Any]) -> str:
 
 
 def media_type_of(content: bytes) -> str:
-    """The media type of a stored manifest: what its content says. Raises ManifestInvalid."""
+    """The media type of a stored manifest, by its content. Raises ManifestInvalid."""
     return infer_media_type(parse_object(content))
 
 
 def describe_referrer(body: Mapping[str, Any], media_type: str) -> dict[str, Any]:
-    """What a list of referrers says of a manifest beside its media type, digest and size.
+    """The fields of a manifest in a list of referrers, besides its media type, digest and size.
 
     `artifactType` is the manifest's own, otherwise the media type of an image's config; an index without one has none.
     OCI Distribution 1.1, "Listing Referrers".
@@ -218,7 +218,7 @@ def describe_referrer(body: Mapping[str, Any], media_type: str) -> dict[str, Any
 
 
 def find_digest(descriptor: object) -> Digest | None:
-    """The digest in a descriptor, whatever else it has or lacks. None if there is no valid digest."""
+    """The digest in a descriptor, whatever its other fields are. None if there is no valid digest."""
     match descriptor:
         case {"digest": str(text)}:
             try:
@@ -239,7 +239,7 @@ def find_subject(content: bytes) -> Digest | None:
 
 
 def platform_of_config(content: bytes) -> Platform | None:
-    """The platform that an image's configuration names. None where it names none, as an artifact's."""
+    """The platform in an image's configuration. None if it has none, like an artifact's."""
     try:
         return _find_platform(json.loads(content))
     except (ValueError, RecursionError):
@@ -247,7 +247,7 @@ def platform_of_config(content: bytes) -> Platform | None:
 
 
 def _descriptors(body: dict[str, Any], key: str) -> tuple[Descriptor, ...]:
-    """A list that may be empty; clients written in Go send an empty one as null."""
+    """The descriptors of a list, which may be empty; clients written in Go send an empty list as null."""
     value = body.get(key)
     if value is None:
         return ()

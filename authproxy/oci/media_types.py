@@ -14,7 +14,7 @@ SCHEMA_1 = (
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
 )
-# Of a draft of OCI Image 1.1.
+# From a draft of OCI Image 1.1.
 OCI_ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"
 
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -25,7 +25,7 @@ OCI_TAR = "application/vnd.oci.image.layer.v1.tar"
 DOCKER_TAR = "application/vnd.docker.image.rootfs.diff.tar"
 DOCKER_TAR_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
-# Layers under a license that limits who may distribute them: with `urls` they need not be in a registry.
+# Layers whose license restricts their distribution: with `urls` they need not be in a registry.
 NON_DISTRIBUTABLE = (
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
     "application/vnd.oci.image.layer.nondistributable.v1.tar",

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 from authproxy.errors import Unavailable
-from authproxy.os_errors import tell_machine_fault
+from authproxy.os_errors import report_machine_fault
 from authproxy.storage.driver import StorageFull
 
 T = TypeVar("T")
@@ -171,7 +171,7 @@ def _with_known_errors(job: Callable[[], T], folder: str) -> T:
     try:
         return job()
     except OSError as error:
-        message = tell_machine_fault(error, folder)
+        message = report_machine_fault(error, folder)
         if message is None:
             raise
         raise (StorageFull() if error.errno in _FULL else Unavailable(message)) from error

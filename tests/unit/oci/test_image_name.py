@@ -33,21 +33,21 @@ def test_name_is_read_as_docker_reads_it(text: str, host: str, repository: str, 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "is no name of an image"),
-        ("Upper/app", "is no name of an image"),
-        ("a.b/app:", "is no name of an image"),
-        ("a.b/app:bad tag", "is no name of an image"),
-        ("a.b/app@sha256:12", "is no name of an image"),
-        ("a..b/app", "'a..b' is no host"),
-        ("a.b:port/app", "'a.b:port' is no host"),
-        ("a.b:70000/app", "'a.b:70000' is no host"),
-        ("[::1/app", "'[::1' is no host"),
-        ("a.b/x?y=1", "is no name of an image"),
-        ("a.b/../app", "is no name of an image"),
+        ("", "is not an image name"),
+        ("Upper/app", "is not an image name"),
+        ("a.b/app:", "is not an image name"),
+        ("a.b/app:bad tag", "is not an image name"),
+        ("a.b/app@sha256:12", "is not an image name"),
+        ("a..b/app", "'a..b' is not a host"),
+        ("a.b:port/app", "'a.b:port' is not a host"),
+        ("a.b:70000/app", "'a.b:70000' is not a host"),
+        ("[::1/app", "'[::1' is not a host"),
+        ("a.b/x?y=1", "is not an image name"),
+        ("a.b/../app", "is not an image name"),
     ],
 )
 def test_what_is_no_name_is_told_in_a_sentence(text: str, why: str) -> None:
-    with pytest.raises(ValueError, match="is no name of an image") as caught:
+    with pytest.raises(ValueError, match="is not an image name") as caught:
         parse_image_name(text)
     assert why in str(caught.value)
 
@@ -57,7 +57,7 @@ def test_any_text_is_a_name_that_reads_the_same_again_or_a_sentence(text: str) -
     try:
         name = parse_image_name(text)
     except ValueError as error:
-        assert "is no name of an image" in str(error)
+        assert "is not an image name" in str(error)
     else:
         assert isinstance(name, ImageName)
         assert parse_image_name(str(name)) == name

@@ -39,7 +39,7 @@ REFUSED = [
     ("not JSON", b"x", None, "not JSON"),
     ("schema 1", as_json(schemaVersion=1), None, "schema 1"),
     ("schema 1 by its type", as_json(), "application/vnd.docker.distribution.manifest.v1+prettyjws", "schema 1"),
-    ("another type", as_json(mediaType="text/html"), None, "is no manifest"),
+    ("another type", as_json(mediaType="text/html"), None, "is not the type of an image manifest"),
     ("an index given as an image", as_json(mediaType=OCI_INDEX, manifests=[]), OCI_IMAGE, "was given as"),
     ("no configuration", as_json(layers=[]), None, "config is not a descriptor: it needs"),
     ("a digest that is none", as_json(config=CONFIG | {"digest": "md5:x"}), None, "config: a digest is sha256"),
@@ -61,7 +61,7 @@ def test_platform_is_printed_as_it_was_read(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "linux", "linux/", "linux/arm/v7/x"])
 def test_what_is_no_platform_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no platform"):
+    with pytest.raises(ValueError, match="is not a platform"):
         Platform.parse(text)
 
 

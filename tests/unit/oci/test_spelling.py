@@ -43,19 +43,19 @@ NO_IMAGES = [
     ("containers-storage:app", "podman save"),
     ("alice:secret@a.b/c", "write a.b/c with --user USER"),
     ("https://alice:secret@a.b/c", "write a.b/c with --user USER"),
-    ("::1/app", "an IPv6 address stands in brackets: [::1]/app"),
-    ("fd00::1:5000/app:v1", "an IPv6 address stands in brackets"),
+    ("::1/app", "write an IPv6 address in brackets: [::1]/app"),
+    ("fd00::1:5000/app:v1", "write an IPv6 address in brackets"),
     ("https://a.b/v2/team/app/manifests/v1", "write a.b/team/app:TAG"),
     ("https://a.b/v2/team/app/tags/list", "write a.b/team/app:TAG"),
     ("https://hub.docker.com/r/team/app", "write docker.io/team/app"),
     ("https://hub.docker.com/_/alpine", "write docker.io/alpine"),
     ("a.b/", "it is a registry; write a.b/REPOSITORY:TAG"),
     ("https://a.b/", "it is a registry; write a.b/REPOSITORY:TAG"),
-    ("docker://", "is no name of an image"),
-    ("a.b /c", "'a.b ' is no host"),
-    ("a.b/c d", "is no name of an image"),
-    ("a.b:/c", "'a.b:' is no host"),
-    ("[::1/c", "'[::1' is no host"),
+    ("docker://", "is not an image name"),
+    ("a.b /c", "'a.b ' is not a host"),
+    ("a.b/c d", "is not an image name"),
+    ("a.b:/c", "'a.b:' is not a host"),
+    ("[::1/c", "'[::1' is not a host"),
 ]
 
 REGISTRIES = [
@@ -76,8 +76,8 @@ REGISTRIES = [
 
 NO_REGISTRIES = [
     ("alice:secret@a.b", "write a.b with --user USER"),
-    ("::1", "stands in brackets"),
-    ("a:5000:1", "stands in brackets"),
+    ("::1", "an IPv6 address in brackets"),
+    ("a:5000:1", "an IPv6 address in brackets"),
     ("oci:folder", "is in a file"),
     ("docker-daemon:", "is in the local docker daemon"),
     ("a.b/c", "is not a registry; write its host"),
@@ -115,9 +115,9 @@ def test_what_is_no_registry_is_refused_with_the_right_spelling(text: str, why: 
 
 
 PATHS = [
-    ("oci:folder:tag", "write the path alone, folder"),
-    ("docker-archive:x.tar", "write the path alone, x.tar"),
-    ("docker-daemon:app:v1", "write --docker and the name alone, app:v1"),
+    ("oci:folder:tag", "write only the path, folder"),
+    ("docker-archive:x.tar", "write only the path, x.tar"),
+    ("docker-daemon:app:v1", "write --docker and only the name, app:v1"),
     ("dir:x", "is a folder of skopeo's"),
 ]
 
