@@ -48,7 +48,7 @@ def find_problem(password: str) -> str | None:
 
 
 def hash_password(password: str, cost: int = DEFAULT_COST) -> str:
-    """A new hash with a random salt. The cost decides how long it takes. Raises ValueError if `find_problem` does."""
+    """A new hash with a random salt. The cost decides how long it takes. Raises ValueError if there is a problem."""
     if problem := find_problem(password):
         raise ValueError(problem)
     return str(bcrypt.using(rounds=cost, ident="2y").hash(password))  # Apache's htpasswd writes 2y

@@ -91,11 +91,11 @@ class FileSource(Reloaded[_FileUsers]):
     def _warn_of_cut(self, name: str, password: str, *, is_right: bool) -> None:
         """Warn once for each user that a password is longer than bcrypt reads."""
         if is_right:
-            what = f"of a password only the first {MAX_PASSWORD_BYTES} bytes were compared, as bcrypt reads no more"
+            what = f"only the first {MAX_PASSWORD_BYTES} bytes of a password were compared, as bcrypt reads no more"
         elif is_unprovable(password):
             what = (
-                f"a password of more than {MAX_PASSWORD_BYTES} bytes was refused: it begins as JSON, a token or a PEM"
-                " file does, and bcrypt reads no more than that beginning"
+                f"a password of more than {MAX_PASSWORD_BYTES} bytes was refused: it begins like JSON, a token or a PEM"
+                " file, and bcrypt reads only that beginning"
             )
         else:
             return

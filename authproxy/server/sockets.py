@@ -28,7 +28,7 @@ def listening(where: Address | Path, *, key: str = "http.addr") -> Iterator[Sequ
 
     `key` is the configuration key of the address, for errors.
 
-    Raises StartError if there is none.
+    Raises StartError if it can't listen there.
     """
     sockets = [bind_unix(where)] if isinstance(where, Path) else bind(where.host, where.port, key=key)
     made = _identity(where) if isinstance(where, Path) else None

@@ -68,7 +68,7 @@ class Verifier:
         self._versions = keys.version, self._revocations.version
 
     def verify(self, bearer: Bearer) -> Grant:
-        """What the token grants. Raises InvalidToken, whose text is for the log alone."""
+        """What the token grants. Raises InvalidToken, whose text is only for the log."""
         now = self._now()
         keys, revoked = self._versions
         if self._keys.version is not keys or self._revocations.version is not revoked:

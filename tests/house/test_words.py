@@ -51,6 +51,7 @@ ROOTS = (
     "policies",
     "CONTRIBUTING.md",
     "deploy",
+    "docs/reference/configuration.md",
     "docs/reference/doctor.md",
     "docs/reference/images.md",
     "docs/reference/metrics.md",

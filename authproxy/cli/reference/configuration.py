@@ -28,10 +28,10 @@ This page is made from the code: `python -m authproxy.cli.reference.configuratio
 
 ## Reading the file
 
-- A key that nobody knows is an error, with its file, line and what is allowed. So is a key that stands twice.
+- An unknown key is an error, with its file, line and the allowed keys. So is a duplicate key.
 - Booleans are `true`, `false`, `yes`, `no`, `on`, `off`. Durations are Go's: `300ms`, `5s`, `1h30m`. Sizes
   are bytes or have a unit: `64KiB`, `100MiB`, `1GB`.
-- An empty value counts as not there; an empty section has its defaults, and lacks what has none.
+- An empty value counts as absent; an empty section has its defaults, and lacks the keys that have none.
 - Paths are relative to the folder in which the program was started.
 - Anchors, aliases and merge keys (`<<`) work.
 
@@ -44,29 +44,29 @@ index of a list may be the next one that it does not have yet. A warning names v
 
 ## Values in files
 
-`_FILE` behind the name of a variable names a file that holds the value, as for a Docker secret:
-`REGISTRY_HTTP_SECRET_FILE=/run/secrets/http_secret`. The content is taken letter for letter without its last newline;
-for a list or a map it is YAML, and sections take no file. So a secret need not be in the environment, where
-`docker inspect` shows it.
+A variable with `_FILE` after its name names a file that contains the value, as for a Docker secret:
+`REGISTRY_HTTP_SECRET_FILE=/run/secrets/http_secret`. The content counts literally, without its last newline; for a list
+or a map it is YAML; sections have no `_FILE`. So a secret need not be in the environment, where `docker inspect` shows
+it.
 
 - A variable together with its `_FILE` is an error, and so is a file that is empty or cannot be read.
-- A key that is a path by itself takes no `_FILE`: `REGISTRY_HTTP_TLS_KEY=/run/secrets/domain.key`.
-- A key whose own name ends so comes first: `REGISTRY_AUDIT_FILE` is `audit.file`, and
+- A key that is itself a path has no `_FILE`: `REGISTRY_HTTP_TLS_KEY=/run/secrets/domain.key`.
+- A key whose own name ends in `file` takes precedence: `REGISTRY_AUDIT_FILE` is `audit.file`, and
   `REGISTRY_HTTP_MAINTENANCE_FILE` is `http.maintenance.file`.
-- The file is read at the start. `authproxy config show` names variable and file, and hides what is secret.
+- The file is read at the start. `authproxy config show` names variable and file, and hides secrets.
 
 ## Modes
 
 | configured | mode | meaning |
 |---|---|---|
-| neither `auth` nor `token`, or `auth: none` | open | nobody is asked; without `auth: none` a warning says so |
+| neither `auth` nor `token`, or `auth: none` | open | no caller is identified; without `auth: none` a warning says so |
 | `auth.htpasswd` | basic | Basic credentials on every request; every user may do everything unless `policies` is set |
 | `auth.token` | verify | tokens of another token server |
 | `auth.silly` | silly | a client that sends any `Authorization` header may do everything; for tests |
 | `token` (and `auth.htpasswd` as one more identity source) | issue | our own tokens, by `policies` |
 
-`token` together with `auth.token` is an error, and so is a section that would have no effect in its mode: `policies` or
-`identities` where nobody is asked who they are, and `audit`, which would have nothing to tell there.
+`token` together with `auth.token` is an error, and so is a section that would have no effect in its mode: `identities`
+and `policies` in open, silly and verify, `audit` in open and silly.
 
 ## Keys
 """
@@ -74,12 +74,12 @@ for a list or a map it is YAML, and sections take no file. So a secret need not 
 _LATER_INTRODUCTION = """\
 ## Keys of CNCF Distribution that are not in force here
 
-`authproxy config check` names those that a file has. A row covers the key and everything below it. A value that
-asks for nothing that is not so anyway, such as `http2: {disabled: true}`, is passed over in silence.
+`authproxy config check` names those that a file has. A row covers the key and everything below it. A value that asks
+only for what holds anyway, such as `http2: {disabled: true}`, is ignored without a warning.
 
 ### These stop the start
 
-Without them the registry would be weaker than its file reads, or keep its content or send its users elsewhere.
+Without them the registry would be weaker than its file says, or keep its content or send its users elsewhere.
 """
 
 _TABLE = "\n| key | here |\n|---|---|"
@@ -112,7 +112,7 @@ def _later() -> Iterator[str]:
     yield from (f"| `{row.key}` | {row.here} |" for row in LATER if row.stops)
     yield f"\n### These are named in one warning\n{_TABLE}"
     yield from (f"| `{row.key}` | {row.here} |" for row in LATER if not row.stops)
-    yield f"\n### These have a new name\n\nAn old one counts where the new one is not written.\n{_RENAMED_TABLE}"
+    yield f"\n### These have a new name\n\nAn old one counts if the new one is not set.\n{_RENAMED_TABLE}"
     yield from (f"| `{dotted(old)}` | `{dotted(new)}` |" for old, new in RENAMED)
 
 

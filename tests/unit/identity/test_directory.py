@@ -278,7 +278,7 @@ async def test_a_password_that_is_cut_is_told_once_for_each_user_and_never_shown
             assert await source.authenticate("eve", "y" + secret) is SourceAnswer.REFUSED
     assert [entry["user"] for entry in logs] == ["ann", "bob"]
     assert "only the first 72 bytes" in logs[0]["event"]
-    assert "begins as JSON, a token or a PEM file" in logs[1]["event"]
+    assert "begins like JSON, a token or a PEM file" in logs[1]["event"]
     assert "s3cret" not in str(logs)
     assert "eyJ" not in str(logs)
     await passwords.close()
