@@ -36,7 +36,7 @@ BASIC = COMMON + "auth: {htpasswd: {realm: basic-realm, path: htpasswd}}\n"
 # Distribution says the same of a file that has none, as most have.
 NO_SECRET = (
     "config.yml: http.secret: missing, so each start makes one: a restart breaks off uploads, and so does a second"
-    " node over the same storage; write a long random text, the same on every node"
+    " node on the same storage; write a long random text, the same on every node"
 )
 
 

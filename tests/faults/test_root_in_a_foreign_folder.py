@@ -178,7 +178,7 @@ def test_a_pipe_is_not_waited_for(site: Site, place: tuple[str, tuple[str, ...]]
     site.service(f"rm -f {name}; mkfifo {name}")
     outcome = site.root(*command)
     assert "Traceback" not in outcome.text
-    assert "no regular file" in outcome.text, str(outcome)
+    assert "is not a regular file" in outcome.text, str(outcome)
 
 
 @pytest.mark.parametrize("name", ["keys", "state", "state/revoked"])
