@@ -81,17 +81,17 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "layers": (
         json.dumps(image(layers=[LAYER] * (MAX_DESCRIPTORS + 1))).encode(),
         OCI_IMAGE,
-        f"takes {MAX_DESCRIPTORS} in one manifest",
+        f"accepts at most {MAX_DESCRIPTORS} in one manifest",
     ),
     "entries of an index": (
         json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [ENTRY] * (MAX_DESCRIPTORS + 1)}).encode(),
         OCI_INDEX,
-        f"takes {MAX_DESCRIPTORS} in one manifest",
+        f"accepts at most {MAX_DESCRIPTORS} in one manifest",
     ),
     "a media type that no UTF-8 can say": (
         b'{"schemaVersion":2,"mediaType":"\\ud800"}',
         OCI_IMAGE,
-        "the manifest is \ud800, but it was sent as",
+        "the manifest is \ud800, but its Content-Type is",
     ),
     "a digest that no UTF-8 can say": (
         json.dumps(image(config={"mediaType": "a/b", "digest": "sha256:\udfff", "size": 1})).encode(),
