@@ -52,7 +52,7 @@ def _no_remote(value: Plain) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class UnsupportedKey:
     """One key that is not in force here."""
 
     key: str
@@ -66,11 +66,11 @@ class Later:
         return tuple(self.key.split("."))
 
 
-def _stop(key: str, here: str, is_harmless: Callable[[Plain], bool] = _absent) -> Later:
-    return Later(key, here, is_harmless, stops=True)
+def _stop(key: str, here: str, is_harmless: Callable[[Plain], bool] = _absent) -> UnsupportedKey:
+    return UnsupportedKey(key, here, is_harmless, stops=True)
 
 
-def _driver(name: str) -> Later:
+def _driver(name: str) -> UnsupportedKey:
     return _stop(
         f"storage.{name}",
         "content is kept in a folder, or in memory; use storage.filesystem, or upstream.url in front of a registry"
@@ -82,7 +82,7 @@ def _driver(name: str) -> Later:
 _WEAKER_TLS = "this TLS setting is not available; terminate TLS in a proxy that has it, or remove the key"
 _ANY_BOOLEAN, _ANY_NUMBER = _reads_as(parse_bool), _reads_as(parse_int)
 
-LATER = (
+UNSUPPORTED = (
     # These stop the start.
     *map(_driver, ("s3", "s3aws", "gcs", "azure", "swift", "oss")),
     _stop("http.tls.clientcas", _WEAKER_TLS),
@@ -92,36 +92,43 @@ LATER = (
     _stop("http.tls.letsencrypt", "certificates come from files; get them with an ACME client and name them"),
     _stop("proxy", "there is no pull-through cache; set upstream.url to proxy a registry of your own", _no_remote),
     # These are named in one warning.
-    Later("log.hooks", "no mail is sent for log lines; let the log collector send it"),
-    Later(
+    UnsupportedKey("log.hooks", "no mail is sent for log lines; let the log collector send it"),
+    UnsupportedKey(
         "http.http2.disabled",
         "only HTTP/1.1 is served, which every client supports; write true",
         _reads_as(parse_bool, True),
     ),
-    Later(
+    UnsupportedKey(
         "http.h2c.enabled",
         "only HTTP/1.1 is served; let the proxy in front use it to reach us",
         _reads_as(parse_bool, False),
     ),
-    Later(
+    UnsupportedKey(
         "storage.cache.blobdescriptor",
         "the cache is in memory, never in Redis; write inmemory",
         _one_of("inmemory"),
     ),
-    Later("storage.cache.blobdescriptorsize", "the cache has a fixed limit; remove it", _ANY_NUMBER),
-    Later("storage.redirect.disable", "blobs are always served from here; write true", _ANY_BOOLEAN),
-    Later("storage.tag.concurrencylimit", "tags are looked up as fast as the disk allows; remove it", _ANY_NUMBER),
-    Later("notifications", "no events are sent; follow the log, which has a line for each request"),
-    Later("redis", "nothing is kept in Redis, and nothing here needs it; remove it"),
-    Later("reporting", "errors are not reported to other services; follow the log"),
-    Later("compatibility", "manifests of schema 1 are not accepted; push with a client from 2017 or later"),
-    Later("middleware", "there is no middleware: blobs are always served from here; remove it"),
+    UnsupportedKey("storage.cache.blobdescriptorsize", "the cache has a fixed limit; remove it", _ANY_NUMBER),
+    UnsupportedKey("storage.redirect.disable", "blobs are always served from here; write true", _ANY_BOOLEAN),
+    UnsupportedKey(
+        "storage.tag.concurrencylimit", "tags are looked up as fast as the disk allows; remove it", _ANY_NUMBER
+    ),
+    UnsupportedKey("notifications", "no events are sent; follow the log, which has a line for each request"),
+    UnsupportedKey("redis", "nothing is kept in Redis, and nothing here needs it; remove it"),
+    UnsupportedKey("reporting", "errors are not reported to other services; follow the log"),
+    UnsupportedKey("compatibility", "manifests of schema 1 are not accepted; push with a client from 2017 or later"),
+    UnsupportedKey("middleware", "there is no middleware: blobs are always served from here; remove it"),
 )
 
-# Keys that only lead to keys of `LATER`: the model has nothing below them. The deepest come first.
+# Keys that only lead to keys of `UNSUPPORTED`: the model has nothing below them. The deepest come first.
 GROUPS: tuple[KeyPath, ...] = tuple(
     sorted(
-        {row.path[:end] for row in LATER for end in range(1, len(row.path)) if at(Settings, row.path[:end]) is None},
+        {
+            row.path[:end]
+            for row in UNSUPPORTED
+            for end in range(1, len(row.path))
+            if at(Settings, row.path[:end]) is None
+        },
         key=lambda path: (-len(path), path),
     )
 )
@@ -138,7 +145,7 @@ class Aside(NamedTuple):
 def set_aside(document: Document) -> Aside:
     """Remove the keys that are not in force from a document."""
     root, faults, ignored = document.root, [], []
-    for row in LATER:
+    for row in UNSUPPORTED:
         node = document.find(row.path)
         if node is None:
             continue
@@ -156,14 +163,16 @@ def set_aside(document: Document) -> Aside:
 
 
 def may_follow(path: KeyPath) -> tuple[str, ...]:
-    """The keys of `LATER`, and old names, directly below a path."""
-    found = (str(row.path[len(path)]) for row in LATER if row.path[: len(path)] == path and len(row.path) > len(path))
+    """The keys of `UNSUPPORTED`, and old names, directly below a path."""
+    found = (
+        str(row.path[len(path)]) for row in UNSUPPORTED if row.path[: len(path)] == path and len(row.path) > len(path)
+    )
     return tuple(dict.fromkeys((*found, *old_names_below(path))))
 
 
 def is_set_aside(path: KeyPath) -> bool:
-    """Whether a row of `LATER` covers the path."""
-    return any(path[: len(row.path)] == row.path for row in LATER)
+    """Whether a row of `UNSUPPORTED` covers the path."""
+    return any(path[: len(row.path)] == row.path for row in UNSUPPORTED)
 
 
 def _leftovers(document: Document, path: KeyPath) -> list[Fault]:

@@ -60,8 +60,10 @@ def check_password(password: str, hashed: str) -> bool:
     `hashed` must have a cost by `find_cost`. Call it in a thread: it releases the interpreter lock.
     """
     content = _to_bytes(password)
-    sound = content[:MAX_PASSWORD_BYTES].replace(b"\0", b"?")
-    return bool(bcrypt.verify(sound, hashed)) and b"\0" not in content and bool(content) and not is_unprovable(password)
+    readable = content[:MAX_PASSWORD_BYTES].replace(b"\0", b"?")
+    return (
+        bool(bcrypt.verify(readable, hashed)) and b"\0" not in content and bool(content) and not is_unprovable(password)
+    )
 
 
 def is_cut(password: str) -> bool:

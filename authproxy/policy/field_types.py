@@ -57,7 +57,7 @@ def _joined_lines(value: str) -> str:
 
 def _lifetime(value: object) -> timedelta:
     if not isinstance(value, str):
-        raise ValueError("this must be one value, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
+        raise ValueError("expected one value, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
     lifetime = parse_duration(value)
     if lifetime < MIN_LIFETIME:
         raise ValueError(f"too short; allowed: {format_duration(MIN_LIFETIME)} or more")

@@ -66,7 +66,7 @@ Denied: TypeAlias = Annotated[
 
 def _one_text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("this must be one value, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
+        raise ValueError("expected one value, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
     return value
 
 

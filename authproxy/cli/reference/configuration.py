@@ -1,4 +1,4 @@
-"""The page docs/reference/configuration.md, made from the docstrings of the settings and the table of later keys.
+"""The page docs/reference/configuration.md, made from the docstrings of the settings and the table of unsupported keys.
 
 python -m authproxy.cli.reference.configuration > docs/reference/configuration.md
 """
@@ -14,7 +14,7 @@ from authproxy.config.document.messages import dotted
 from authproxy.config.document.schema import below, fields_of, section_of
 from authproxy.config.document.tree import KeyPath
 from authproxy.config.settings import Settings
-from authproxy.config.unsupported import LATER
+from authproxy.config.unsupported import UNSUPPORTED
 
 INTRODUCTION = """\
 # Configuration
@@ -71,7 +71,7 @@ and `policies` in open, silly and verify, `audit` in open and silly.
 ## Keys
 """
 
-_LATER_INTRODUCTION = """\
+_UNSUPPORTED_INTRODUCTION = """\
 ## Keys of CNCF Distribution that are not in force here
 
 `authproxy config check` names those that a file has. A row covers the key and everything below it. A value that asks
@@ -88,7 +88,9 @@ _RENAMED_TABLE = "\n| old | new |\n|---|---|"
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([INTRODUCTION, *_section(Settings, ()), _LATER_INTRODUCTION.rstrip(), *_later()]) + "\n"
+    return (
+        "\n".join([INTRODUCTION, *_section(Settings, ()), _UNSUPPORTED_INTRODUCTION.rstrip(), *_unsupported()]) + "\n"
+    )
 
 
 def _section(section: type[BaseModel], path: KeyPath) -> Iterator[str]:
@@ -107,11 +109,11 @@ def _section(section: type[BaseModel], path: KeyPath) -> Iterator[str]:
             yield from _section(item, (*here, "N"))
 
 
-def _later() -> Iterator[str]:
+def _unsupported() -> Iterator[str]:
     yield _TABLE
-    yield from (f"| `{row.key}` | {row.here} |" for row in LATER if row.stops)
+    yield from (f"| `{row.key}` | {row.here} |" for row in UNSUPPORTED if row.stops)
     yield f"\n### These are named in one warning\n{_TABLE}"
-    yield from (f"| `{row.key}` | {row.here} |" for row in LATER if not row.stops)
+    yield from (f"| `{row.key}` | {row.here} |" for row in UNSUPPORTED if not row.stops)
     yield f"\n### These have a new name\n\nAn old one counts if the new one is not set.\n{_RENAMED_TABLE}"
     yield from (f"| `{dotted(old)}` | `{dotted(new)}` |" for old, new in RENAMED)
 

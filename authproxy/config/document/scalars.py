@@ -135,10 +135,10 @@ def parse_url(text: str) -> str:
     """Check an http or https URL: a host, no user, no query, no fragment. Slashes at the end are dropped."""
     try:
         parts = urlsplit(text)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
-        sound, parts = False, urlsplit("")
-    if not sound or not text.isascii() or not text.isprintable() or re.search(r"[\s?#\\]", text):
+        usable, parts = False, urlsplit("")
+    if not usable or not text.isascii() or not text.isprintable() or re.search(r"[\s?#\\]", text):
         raise ValueError("not a usable URL; allowed: http://host[:port][/path] or https://…")
     if "@" in parts.netloc:
         raise ValueError("a URL with a user or password in it; write only the host")

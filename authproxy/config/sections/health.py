@@ -22,14 +22,14 @@ def _positive(value: timedelta) -> timedelta:
     return value
 
 
-def _asked(uri: str) -> str:
+def _checked_uri(uri: str) -> str:
     parse_url(uri.partition("?")[0])
     if not uri.isascii() or not uri.isprintable() or " " in uri:
         raise ValueError("a URL with characters that must be escaped")
     return uri
 
 
-Uri = Annotated[str, AfterValidator(_asked)]
+Uri = Annotated[str, AfterValidator(_checked_uri)]
 Period = Annotated[Duration, AfterValidator(_positive)]
 
 

@@ -8,7 +8,7 @@ from authproxy.config.document.edit import from_values
 from authproxy.config.document.schema import at
 from authproxy.config.document.tree import Document, Place, Plain
 from authproxy.config.settings import Settings
-from authproxy.config.unsupported import GROUPS, LATER, Later, is_set_aside, set_aside
+from authproxy.config.unsupported import GROUPS, UNSUPPORTED, UnsupportedKey, is_set_aside, set_aside
 
 # CNCF Distribution 2.8 and 3.x, "Configuring a registry": every key of its list, `name{below,below}` for several.
 DISTRIBUTION = """
@@ -97,8 +97,8 @@ def test_every_key_of_distribution_is_a_setting_or_has_a_row_or_a_new_name(path:
     assert ways.count(True) == 1
 
 
-@pytest.mark.parametrize("row", LATER, ids=attrgetter("key"))
-def test_a_row_stops_the_start_or_is_named_with_what_holds_instead(row: Later) -> None:
+@pytest.mark.parametrize("row", UNSUPPORTED, ids=attrgetter("key"))
+def test_a_row_stops_the_start_or_is_named_with_what_holds_instead(row: UnsupportedKey) -> None:
     aside = set_aside(document_with(row.key, ASKS_FOR_SOMETHING.get(row.key, "something")))
     assert row.stops == (row.key in STOPS)
     if row.stops:
@@ -111,8 +111,8 @@ def test_a_row_stops_the_start_or_is_named_with_what_holds_instead(row: Later) -
     assert aside.document.find(row.path) is None
 
 
-@pytest.mark.parametrize("row", LATER, ids=attrgetter("key"))
-def test_a_row_says_what_to_do(row: Later) -> None:
+@pytest.mark.parametrize("row", UNSUPPORTED, ids=attrgetter("key"))
+def test_a_row_says_what_to_do(row: UnsupportedKey) -> None:
     assert any(mark in row.here for mark in ("; ", "or remove"))
 
 

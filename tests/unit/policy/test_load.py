@@ -164,13 +164,13 @@ REFUSED = [
     (
         "a glob that is null",
         make_file(RULE.replace('"**"', "~")),
-        ":6: rules.0.on.repositories.0: this must be one value",
+        ":6: rules.0.on.repositories.0: expected one value",
     ),
     ("a bad tag", make_file(RULE.replace("]}", "], tags: [a/b]}")), ':6: rules.0.on.tags.0: no tag can be "a/b"'),
     (
         "a tag that is null",
         make_file(RULE.replace("]}", "], tags: [~]}")),
-        ":6: rules.0.on.tags.0: this must be one value",
+        ":6: rules.0.on.tags.0: expected one value",
     ),
     ("an empty list of tags", make_file(RULE.replace("]}", "], tags: []}")), ":6: rules.0.on.tags: an empty list"),
     (

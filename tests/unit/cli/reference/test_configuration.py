@@ -11,7 +11,7 @@ from authproxy.config.deprecated import RENAMED
 from authproxy.config.document.messages import dotted
 from authproxy.config.document.schema import below, fields_of, section_of
 from authproxy.config.settings import Settings
-from authproxy.config.unsupported import LATER
+from authproxy.config.unsupported import UNSUPPORTED
 from tests.support.binaries import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "configuration.md"
@@ -56,4 +56,4 @@ def test_every_old_name_has_a_row() -> None:
 
 def test_every_later_key_has_a_row() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert [row.key for row in LATER if f"| `{row.key}` | {row.here} |\n" not in text] == []
+    assert [row.key for row in UNSUPPORTED if f"| `{row.key}` | {row.here} |\n" not in text] == []
