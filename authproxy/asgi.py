@@ -70,7 +70,7 @@ def find_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | No
 
 
 def facts(scope: Scope) -> dict[Any, Any]:
-    """Facts derived from a request's headers and connection alone, cached between requests.
+    """Facts derived only from a request's headers and connection, cached between requests.
 
     The server hands out the same dictionary while a connection repeats the same headers, so each fact is computed once.
     Facts must never expire (whether a token is valid is not a fact). A fact that depends on the object that computes it

@@ -34,5 +34,5 @@ def render_json(source: str, findings: Iterable[Remark]) -> str:
 
 
 def place(source: str, line: int) -> str:
-    """`auth.yml:12`, or the file alone."""
+    """`auth.yml:12`, or only the file."""
     return f"{source}:{line}" if line else source

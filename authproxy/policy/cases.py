@@ -1,4 +1,4 @@
-"""Test cases beside the rules: who requests what, the expected decision, and which rules no case covers."""
+"""Test cases in policy files: who requests what, the expected decision, and which rules no case covers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ class Past:
     principal: Principal
     access: Access  # a single action; also `create` or `overwrite` of a denied request
     allowed: bool
-    why: str  # what decided then, for display
+    why: str  # the rule or reason that decided then, for display
     client: str = ""  # the client's address, for display
     request: RequestFacts | None = None  # the facts of the request; None if they were not recorded
     tag: str | None = None  # the tag concerned, if known
@@ -41,7 +41,7 @@ class ChangedDecision:
 
     @property
     def why(self) -> str:
-        """What decides now, for display, with the message of a rule that denies."""
+        """The reason for the decision now, for display, with the description of a rule that denies."""
         rule = self.now.rule
         if rule is None:
             return f"denied: {self.now.reason}"

@@ -35,7 +35,7 @@ class EnforcePermissions:
         self.app = app
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        """Raises Denied, and what the upstream raises."""
+        """Pass on, or answer. Raises Denied, and the upstream's errors."""
         permissions: Permissions | None = scope.pop(PERMISSIONS, None)
         if permissions is None:
             await self.app(scope, receive, send)

@@ -13,7 +13,7 @@
         └── _uploads/<session>/{data, startedat}                    an upload that is under way
 
 A link holds a digest as text, without a newline. Content is stored under its sha256 digest; the link of a sha512
-digest holds the sha256 digest. `_referrers` is ours alone: CNCF Distribution skips it, and its links hold more
+digest holds the sha256 digest. Only we write `_referrers`: CNCF Distribution skips it, and its links hold more
 (registry/referrers.py). No other module makes a StorePath, and every argument here is a parsed value: no client input
 can lead out of the tree.
 """

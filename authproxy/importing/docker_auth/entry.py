@@ -32,7 +32,7 @@ class World(NamedTuple):
         return f"{self.type}:{repository}:{','.join(actions)}" if self.name is None else f"{self.type}:{self.name}:*"
 
     def granted(self, actions: tuple[str, ...]) -> frozenset[Action]:
-        """The actions that a list of docker_auth grants. `*` beside other actions is just the literal action `*`."""
+        """The actions that a list of docker_auth grants. `*` among other actions is just the literal action `*`."""
         if self.name is not None:
             return frozenset(self.actions if "*" in actions else ())
         return frozenset(self.actions if actions == _ALL else (action for action in self.actions if action in actions))

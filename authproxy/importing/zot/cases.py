@@ -15,7 +15,7 @@ _ANYBODY = "somebody"
 def make_cases(
     control: AccessControl, globs: Mapping[str, ZotGlob | None], *, has_catalog: bool
 ) -> Iterator[dict[str, Any]]:
-    """Cases for `tests:`; `globs` by their texts. Grants with conditions, and grants beside them, get no case."""
+    """Cases for `tests:`; `globs` by their texts. Sections with conditions, also the admin's, get no case."""
     for section in control.sections:
         glob = globs[section.text]
         deciding = [*section.grants, *([control.admin] if control.admin else [])]

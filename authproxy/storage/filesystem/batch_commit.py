@@ -150,8 +150,8 @@ class Batch:
 
     def _move(self, draft: Draft) -> None:
         if draft.moves_folder:
-            # What prevents this (mostly: the folder exists, with an older copy) does not matter to the file alone, or
-            # is raised below.
+            # An error here (mostly: the folder exists, with an older copy) does not prevent moving only the file, or
+            # is raised again below.
             with suppress(OSError):
                 os.rename(os.path.dirname(draft.at), draft.folder)
                 draft.has_moved_folder = draft.is_placed = True

@@ -30,11 +30,11 @@ from authproxy.storage.layout import ROOT, STARTED_FORMAT, UPLOAD_DATA, StorePat
 # Time between two attempts to lock a session, in seconds.
 RETRY_LOCK_S = 0.02
 
-# Limits of reading on the event loop what the kernel has in memory: paths, about 10 µs each, and bytes of a content.
+# Limits for reads on the event loop, of files that the kernel has in memory: paths, about 10 µs each, and bytes a file.
 MAX_AT_ONCE = 16
 MAX_BYTES_AT_ONCE = 64 * 1024
 
-# Lock files and marks, beside the layout: the only files here that are ours alone.
+# Lock files and marks, next to the layout: the only files here that CNCF Distribution does not know.
 LOCKS = ".authproxy/locks"
 CHANGES = ".authproxy/changes"
 
