@@ -15,7 +15,7 @@ from authproxy.http.client.address import Address
 from authproxy.http.client.connection import UpstreamRequest
 from authproxy.http.client.errors import Busy, Unreachable, Unsendable, UpstreamError
 from authproxy.http.client.pool import Pool, UpstreamResponse
-from authproxy.proxy.outliers import AddressHealth, choose
+from authproxy.proxy.outlier_detection import AddressHealth, choose
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from authproxy.edge.audit import AuditRefusals
 from authproxy.edge.authorize import Authorize, BasicAccess, ParseRoute, TokenVerifier, Users
 from authproxy.edge.challenge import BasicChallenge, BearerChallenge, ChallengeMaker
 from authproxy.edge.signed_sessions import SessionSigner, SignSessions
-from authproxy.edge.silly import AcceptAnything
+from authproxy.edge.silly_auth import AcceptAnything
 from authproxy.edge.tag_rules import EnforceTagRules
 from authproxy.identity.directory import Directory
 from authproxy.identity.file_source import htpasswd_source, users_source

@@ -24,7 +24,7 @@ from authproxy.http.client.errors import (
     UpstreamError,
     WentStale,
 )
-from authproxy.http.eager import complete
+from authproxy.http.eager_tasks import complete
 
 if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import structlog
 
 from authproxy.asgi import DEPARTURE, App, Departure, Message, Scope
-from authproxy.http.eager import start_task
+from authproxy.http.eager_tasks import start_task
 from authproxy.http.server.body import Body
 
 log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ from authproxy.http.client.connection import Timeouts, UpstreamRequest
 from authproxy.http.client.errors import BrokeOff, NotHttp, Unreachable, UpstreamError
 from authproxy.http.client.pool import Pool
 from authproxy.proxy.balancer import Balancer, HealthCheck
-from authproxy.proxy.outliers import EJECT_AFTER, FIRST_EJECTION_S
+from authproxy.proxy.outlier_detection import EJECT_AFTER, FIRST_EJECTION_S
 from tests.support.upstream import PATIENCE_S, Behaviour, Connection, FakeUpstream, answering, fake_upstream
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

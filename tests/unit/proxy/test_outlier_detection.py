@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authproxy.proxy.outliers import EJECT_AFTER, FIRST_EJECTION_S, LAST_EJECTION_S, AddressHealth, choose
+from authproxy.proxy.outlier_detection import EJECT_AFTER, FIRST_EJECTION_S, LAST_EJECTION_S, AddressHealth, choose
 
 NOW = 1000.0
 WELL = AddressHealth()

@@ -1,4 +1,4 @@
-"""The health of an upstream's addresses, and the choice of the next one. Pure functions; times are seconds."""
+"""The health of the addresses of one upstream, and which of them gets the next request. Pure; times are seconds."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from authproxy.http.eager import complete, start_task
+from authproxy.http.eager_tasks import complete, start_task
 
 VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
 
