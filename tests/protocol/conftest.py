@@ -1,6 +1,6 @@
 """Where the tables run: the core in memory over both drivers and under other names, and the whole over real HTTP.
 
-The last two are asked for (`--over-https`), since a server for each test takes long: `make test` does, `make check`
+The last two are asked for (`--over-https`), since servers for all tests take long: `make test` does, `make check`
 does not.
 """
 

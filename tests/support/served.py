@@ -1,4 +1,4 @@
-"""The whole application over real HTTP for the protocol's tables: TLS, tokens, a server of its own for each test."""
+"""The whole application over real HTTP for the protocol's tables: TLS, tokens, a server for each test or table."""
 
 import datetime as dt
 import os
