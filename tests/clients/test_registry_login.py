@@ -112,7 +112,7 @@ def test_docker_pulls_with_the_login_that_we_stored_until_we_forget_it(person: P
     outcome = person.login()
     assert outcome.code == 0, str(outcome)
     assert f"logged in to {person.server.host} as alice; kept in " in outcome.out
-    assert ("stands unencrypted" in outcome.err) is (keeper == "the file")
+    assert ("is stored unencrypted" in outcome.err) is (keeper == "the file")
     pulled = person.ask(binary("docker"), "pull", image)
     assert pulled.code == 0, str(pulled)
     assert person.ask(binary("docker"), "rmi", image).code == 0

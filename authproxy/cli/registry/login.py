@@ -66,7 +66,7 @@ def login(
         where = str(stored.path)
         tell(
             Exception(
-                f"warning: the login stands unencrypted in {where}; a credential helper of docker would keep it safe"
+                f"warning: the login is stored unencrypted in {where}; a credential helper of docker would keep it safe"
             )
         )
     else:
