@@ -21,6 +21,7 @@ from tests.support.small_disk import fill, make_room, small_disk
 
 CAROL = User("carol", "carol's own password")
 LAYER = "sha256:" + "a" * 64
+MOST_LINES_OF_A_PAGE = 40
 STOP = """\
 version: 1
 rules:
@@ -164,6 +165,8 @@ def test_changes_are_in_force_though_log_and_audit_share_a_full_disk_and_no_audi
         with running(tmp_path / "server", *started, REGISTRY_AUDIT_FILE_PATH=str(audit)) as people:
             people.server.wait_until(lambda: audit.exists() and b'"alice"' in audit.read_bytes())
             fill(disk)
+            with people.server.client() as client:  # the last page of the log may have room for as many lines
+                assert {client.get("/v2/").status_code for _ in range(MOST_LINES_OF_A_PAGE)} == {401}
             for number in range(3):
                 user = User(f"guesser-{number}", "wrong")
                 assert log_in(people.server, user).status_code == 401
