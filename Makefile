@@ -43,9 +43,9 @@ test: ## everything, on the built wheel, with real clients and registries (as ro
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target packages style types compiled wheelhouse base
 	$(TESTENV)/bin/pytest -q -n auto --dist loadgroup --over-https tests
 
-# Once, and not by each of the processes at the same time.
+# Once, and not by each of the processes at the same time. What cannot be collected is said by the run itself.
 compiled: $(TESTENV)/.wheel
-	@$(TESTENV)/bin/pytest -q --collect-only --over-https tests >/dev/null
+	@$(TESTENV)/bin/pytest -q --collect-only --over-https tests >/dev/null || true
 
 # How long each of the long tests goes on, in seconds.
 SOAK_S ?= 300
