@@ -122,6 +122,7 @@ async def test_upload_that_broke_off_goes_on_in_its_session(images: Images, tmp_
             done = await in_background(trusting, "push", str(tmp_path / "layout"), f"{registry.host}/large/app")
         assert done.code == 0, str(done)
         assert json.loads(done.out)["digest"] == str(Digest.of(manifest))
+        server.wait_until(lambda: "method=PUT path=/v2/large/app/manifests/v1" in server.output)  # its last request
         assert patches(server) == {2}
 
 
