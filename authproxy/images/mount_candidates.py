@@ -10,16 +10,16 @@ class MountCandidates:
     """Repositories of one registry by the blobs that they have, learned during one command."""
 
     def __init__(self) -> None:
-        self._places: dict[Digest, str] = {}
+        self._repositories: dict[Digest, str] = {}
         self._locks: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def learn(self, digest: Digest, repository: str) -> None:
         """Record that a repository has a blob."""
-        self._places.setdefault(digest, repository)
+        self._repositories.setdefault(digest, repository)
 
     def find(self, digest: Digest) -> str | None:
         """A repository that has the blob, if known."""
-        return self._places.get(digest)
+        return self._repositories.get(digest)
 
     def lock(self, digest: Digest) -> asyncio.Lock:
         """See MountingDestination."""

@@ -75,17 +75,17 @@ class _Kept:
     """The atoms of rules that are not redundant, indexed by action and first path segment."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._filed: defaultdict[tuple[Action, str | None], list[tuple[Atom, Rule]]] = defaultdict(list)
+        self._index: defaultdict[tuple[Action, str | None], list[tuple[Atom, Rule]]] = defaultdict(list)
         for rule in rules:
             for atom in atoms(rule):
-                self._filed[atom.action, atom.head].append((atom, rule))
+                self._index[atom.action, atom.head].append((atom, rule))
 
     def covering(self, own: Iterable[Atom], *, but: Rule) -> tuple[Rule, ...]:
         """Rules that together cover all these atoms, by place; empty if they do not."""
         found: dict[str, Rule] = {}
         for atom in own:
             heads = {None, atom.head}
-            candidates = (entry for head in heads for entry in self._filed.get((atom.action, head), ()))
+            candidates = (entry for head in heads for entry in self._index.get((atom.action, head), ()))
             covering = (rule for other, rule in candidates if rule is not but and atom_covers(other, atom))
             rule = next((rule for rule in covering if _is_as_short(rule, but)), None)
             if rule is None:
@@ -95,7 +95,7 @@ class _Kept:
 
     def drop(self, rule: Rule) -> None:
         for atom in atoms(rule):
-            self._filed[atom.action, atom.head].remove((atom, rule))
+            self._index[atom.action, atom.head].remove((atom, rule))
 
 
 def _is_as_short(rule: Rule, other: Rule) -> bool:

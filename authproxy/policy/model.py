@@ -186,13 +186,13 @@ class PolicySet:
     """
 
     rules: tuple[Rule, ...] = ()
-    _filed: Mapping[tuple[Action, RuleBucket], RuleIndex] = field(init=False, repr=False, compare=False)
+    _indexes: Mapping[tuple[Action, RuleBucket], RuleIndex] = field(init=False, repr=False, compare=False)
     _served: Mapping[Action, frozenset[RuleBucket]] = field(init=False, repr=False, compare=False)
     has_conditions: bool = field(init=False, repr=False, compare=False)  # whether any rule has one
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "has_conditions", any(rule.condition is not None for rule in self.rules))
-        object.__setattr__(self, "_filed", MappingProxyType(file_rules(self.rules)))
+        object.__setattr__(self, "_indexes", MappingProxyType(file_rules(self.rules)))
         object.__setattr__(self, "_served", MappingProxyType(_find_served(self.rules)))
 
     @property
@@ -214,7 +214,7 @@ class PolicySet:
         """Rules about this action and caller that could match this repository, perhaps repeatedly."""
         action, repository = target.action, target.repository
         for bucket in buckets_of(repository[0], repository[-1]) if repository else (ANYWHERE,):
-            if (index := self._filed.get((action, bucket))) is not None:
+            if (index := self._indexes.get((action, bucket))) is not None:
                 yield from index.about(target.caller)
 
 

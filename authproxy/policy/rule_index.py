@@ -95,11 +95,11 @@ class RuleIndex:
 
 def file_rules(rules: Iterable["Rule"]) -> dict[tuple["Action", RuleBucket], RuleIndex]:
     """Index rules, each in the buckets of all its globs."""
-    filed: dict[tuple[Action, RuleBucket], RuleIndex] = {}
+    indexes: dict[tuple[Action, RuleBucket], RuleIndex] = {}
     for rule in rules:
         for action in rule.actions:
             for bucket in rule.resources.buckets():
-                index = filed.setdefault((action, bucket), RuleIndex())
+                index = indexes.setdefault((action, bucket), RuleIndex())
                 for key in rule.subjects.any_of:
                     index.add(key, rule)
-    return filed
+    return indexes

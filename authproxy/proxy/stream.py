@@ -132,9 +132,9 @@ class ClientWatch:
 @asynccontextmanager
 async def watched(scope: asgi.Scope, receive: asgi.Receive) -> AsyncIterator[None]:
     """Run the block while the client is connected. Raises ClientDisconnected when it disconnects."""
-    with ClientWatch(scope, receive) as exchange:
-        exchange.watch()
+    with ClientWatch(scope, receive) as client:
+        client.watch()
         try:
             yield
         finally:
-            await exchange.stop_watching()
+            await client.stop_watching()

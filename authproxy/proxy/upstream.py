@@ -102,23 +102,23 @@ class Upstream:
         Raises GatewayFailed, GatewayTimedOut or Unavailable, even after the start of the response: the server then ends
         the connection, so that the body does not look complete. Raises ClientDisconnected.
         """
-        with ClientWatch(scope, receive) as exchange:
+        with ClientWatch(scope, receive) as client:
             try:
                 is_with_body = has_body(scope["headers"])
                 if not is_with_body:
-                    exchange.watch()
-                caller, transfer = Caller.of(scope), Transfer(exchange.end, asyncio.get_running_loop().time)
+                    client.watch()
+                caller, transfer = Caller.of(scope), Transfer(client.end, asyncio.get_running_loop().time)
                 await self._queues.enter(caller, transfer, self._wait_s)
                 try:
                     if is_with_body:
-                        last = await self._pass_on_with_body(exchange, transfer, scope, receive, send)
+                        last = await self._pass_on_with_body(client, transfer, scope, receive, send)
                     else:
                         last = await self._pass_on(self._request(scope, transfer), transfer, scope, send)
                 finally:
                     self._queues.leave(caller, transfer)
             finally:
-                if exchange.has_watcher:
-                    await exchange.stop_watching()
+                if client.has_watcher:
+                    await client.stop_watching()
         await send(last)
 
     async def _pass_on(
@@ -133,16 +133,16 @@ class Upstream:
             answer.close()
 
     async def _pass_on_with_body(
-        self, exchange: ClientWatch, transfer: Transfer, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
+        self, client: ClientWatch, transfer: Transfer, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send
     ) -> asgi.Message:
         """The same for a request with a body."""
-        async with aclosing(RequestBody(receive, exchange.watch, transfer)) as body:
+        async with aclosing(RequestBody(receive, client.watch, transfer)) as body:
             request = self._request_with(body, transfer, scope)
             address, answer = await self._ask(request, scope[asgi.ROUTE])
             with closing(answer):
                 start, length = self._start(request, answer, address, scope)
                 if not body.is_complete:
-                    exchange.watch(drops_rest=True)  # refused early
+                    client.watch(drops_rest=True)  # refused early
                 return await self._relay(request, answer, transfer, send, start, length)
 
     def _request(self, scope: asgi.Scope, transfer: Transfer) -> UpstreamRequest:

@@ -28,14 +28,14 @@ class Uploads:
         self,
         driver: Driver,
         sessions: Sessions,
-        holders: MountSources,
+        mount_sources: MountSources,
         content: Content,
         *,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._driver = driver
         self._sessions = sessions
-        self._holders = holders
+        self._mount_sources = mount_sources
         self._content = content
         self._patience_s = patience_s
 
@@ -100,11 +100,11 @@ class Uploads:
         mount = exchange.route.mount
         if mount is None:
             return False
-        stored = await self._holders.find_stored(mount)
+        stored = await self._mount_sources.find_stored(mount)
         if stored is None:
             return False
         await self._driver.write_all([list(blob_links(exchange.repository, mount.digest, stored).items())])
-        self._holders.saw(mount.digest, exchange.repository)
+        self._mount_sources.saw(mount.digest, exchange.repository)
         await exchange.answer(201, _blob_headers(exchange, mount.digest))
         return True
 
@@ -115,7 +115,7 @@ class Uploads:
             raise DigestInvalid(detail={"expected": str(digest), "received": str(digests[digest.algorithm])})
         stored = digests["sha256"]
         await upload.commit(layout.blob(stored), blob_links(exchange.repository, digest, stored))
-        self._holders.saw(digest, exchange.repository)
+        self._mount_sources.saw(digest, exchange.repository)
         await exchange.answer(201, _blob_headers(exchange, digest))
 
 

@@ -47,10 +47,10 @@ def test_bomb_leaves_room_to_others(
     least_free: list[int] = []
     take = FreeSpace.take
 
-    def watched(room: FreeSpace, count: int) -> None:
+    def watched(space: FreeSpace, count: int) -> None:
         status = os.statvfs(small_disk)
         least_free.append(status.f_bavail * status.f_frsize)
-        take(room, count)
+        take(space, count)
 
     monkeypatch.setattr(FreeSpace, "take", watched)
     with pytest.raises(

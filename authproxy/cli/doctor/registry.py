@@ -47,12 +47,12 @@ def examine_registry(asked: OtherRegistry, config: Path | None, *, as_json: bool
     ours = read_ours(find_settings(config), now)
     answers = () if asked.live is None else _ask(asked.live, ours, asked.ca, now)
     versions = versions_of(theirs) if asked.version is None else _named(asked.version)
-    opinions = examine(ours, theirs, versions, now)
-    verdict = conclude(answers) if answers else overall(opinions)
+    verdicts = examine(ours, theirs, versions, now)
+    verdict = conclude(answers) if answers else overall(verdicts)
     if as_json:
-        typer.echo(_as_json(asked.registry, opinions, answers, verdict))
+        typer.echo(_as_json(asked.registry, verdicts, answers, verdict))
     else:
-        typer.echo(_in_words(asked.registry, opinions, answers))
+        typer.echo(_in_words(asked.registry, verdicts, answers))
     return verdict
 
 
@@ -75,30 +75,30 @@ def _ask(url: str, ours: Ours, ca: Path | None, now: float) -> tuple[Finding, ..
     return asyncio.run(ask(url, token, ca, now))
 
 
-def _in_words(registry: Path, opinions: Sequence[VersionVerdict], answers: Sequence[Finding]) -> str:
+def _in_words(registry: Path, verdicts: Sequence[VersionVerdict], answers: Sequence[Finding]) -> str:
     lines: list[str] = []
-    for findings, alike in groupby(opinions, key=lambda opinion: opinion.findings):  # versions with the same findings
-        names = " and ".join(opinion.version for opinion in alike)
+    for findings, alike in groupby(verdicts, key=lambda one: one.findings):  # versions with the same findings
+        names = " and ".join(one.version for one in alike)
         lines.append(f"{registry}, read by CNCF Distribution {names}: {IN_WORDS[conclude(findings)]}")
         lines += map(line_of, findings)
     if answers:
         lines += [f"asked itself: {IN_WORDS[conclude(answers)]}", *map(line_of, answers)]
-    elif len({opinion.verdict for opinion in opinions}) > 1:
+    elif len({one.verdict for one in verdicts}) > 1:
         lines.append("the versions differ; name the registry's: --version 2.8, 3.0 or 3.1")
     return "\n".join(lines)
 
 
-def _as_json(registry: Path, opinions: Sequence[VersionVerdict], answers: Sequence[Finding], verdict: Level) -> str:
+def _as_json(registry: Path, verdicts: Sequence[VersionVerdict], answers: Sequence[Finding], verdict: Level) -> str:
     content = {
         "registry": str(registry),
         "verdict": verdict.value,
         "versions": [
             {
-                "version": opinion.version,
-                "verdict": opinion.verdict.value,
-                "findings": [row_of(finding) for finding in opinion.findings],
+                "version": one.version,
+                "verdict": one.verdict.value,
+                "findings": [row_of(finding) for finding in one.findings],
             }
-            for opinion in opinions
+            for one in verdicts
         ],
         "live": [row_of(finding) for finding in answers],
     }

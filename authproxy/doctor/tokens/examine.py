@@ -68,10 +68,10 @@ def examine(ours: Ours, registry: RegistryConfig, versions: Sequence[Version], n
     return [VersionVerdict(version.name, tuple(_examine(ours, registry, version, now))) for version in versions]
 
 
-def overall(opinions: Sequence[VersionVerdict]) -> Level:
+def overall(verdicts: Sequence[VersionVerdict]) -> Level:
     """The verdict if the version is unknown."""
-    verdicts = {opinion.verdict for opinion in opinions}
-    return verdicts.pop() if len(verdicts) == 1 else Level.UNKNOWN
+    levels = {one.verdict for one in verdicts}
+    return levels.pop() if len(levels) == 1 else Level.UNKNOWN
 
 
 def sample_token(ours: Ours, key: RingKey, now: float, accesses: Collection[Access] = SAMPLE) -> str:

@@ -46,12 +46,12 @@ class FileUpload:
         self._aborted = False
         self._workers = workers
         self._lane = Lane(workers)
-        self._gather = WriteBuffer(self._lane, buffers, self._append)
+        self._buffer = WriteBuffer(self._lane, buffers, self._append)
 
     @property
     def size(self) -> int:
         """See `driver.Upload`."""
-        return self._written if self._lane.has_failed else self._session.size + self._gather.accepted
+        return self._written if self._lane.has_failed else self._session.size + self._buffer.accepted
 
     @property
     def is_finished(self) -> bool:
@@ -60,27 +60,27 @@ class FileUpload:
 
     def adopt(self, running: RunningDigest) -> None:
         """See `driver.Upload`."""
-        if running.offset <= self._session.size and self._gather.accepted == 0:
+        if running.offset <= self._session.size and self._buffer.accepted == 0:
             self.running = running
 
     async def write(self, piece: Piece) -> None:
         """See `driver.Upload`."""
-        await self._gather.write(piece)
+        await self._buffer.write(piece)
 
     async def digests(self, algorithms: Collection[str]) -> dict[str, Digest]:
         """See `driver.Upload`."""
-        waiting = self._gather.waiting
+        waiting = self._buffer.waiting
         if len(waiting) <= HASH_AT_ONCE_BYTES and self._lane.is_idle and self.running.offset == self._written:
             found = self.running.find_after(waiting, algorithms)
             if len(found) == len(algorithms):
                 return found
-        await self._gather.flush()
+        await self._buffer.flush()
         return await self._hash_rest(algorithms)
 
     async def commit(self, target: StorePath, links: Mapping[StorePath, bytes] = NO_LINKS) -> None:
         """See `driver.Upload`."""
         if self._committed != target:
-            rest = await self._gather.take()
+            rest = await self._buffer.take()
             await self._lane.run(partial(self._place, rest, target, links))
 
     async def abort(self) -> None:
@@ -97,7 +97,7 @@ class FileUpload:
         """
         try:
             if not self.is_finished:
-                await self._gather.flush()
+                await self._buffer.flush()
         except StorageFull:
             await self.abort()
             raise
@@ -168,5 +168,5 @@ class FileUpload:
         durable.prune(os.path.dirname(self._session.folder), f"{self._root}/{ROOT}")
 
     def _release(self) -> None:
-        self._gather.release()
+        self._buffer.release()
         self._session.close()

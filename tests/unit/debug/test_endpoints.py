@@ -13,7 +13,7 @@ ILL = {"redis:6379": "connection failed: Connection refused"}
 
 
 @dataclass(frozen=True)
-class Standings:
+class FakeHealth:
     """Health as a test says."""
 
     failing: Mapping[str, str] = field(default_factory=dict)
@@ -35,11 +35,11 @@ async def ask(app: App, method: str, path: str) -> httpx.Response:
 
 @pytest.mark.parametrize(
     ("health", "status", "body"),
-    [(None, 200, {}), (Standings(), 200, {}), (Standings(ILL), 503, ILL)],
+    [(None, 200, {}), (FakeHealth(), 200, {}), (FakeHealth(ILL), 503, ILL)],
     ids=["nothing is checked", "all is well", "one fails"],
 )
 async def test_health_is_told_as_distribution_tells_it(
-    health: Standings | None, status: int, body: dict[str, str]
+    health: FakeHealth | None, status: int, body: dict[str, str]
 ) -> None:
     answer = await ask(debug_pages(health, None), "GET", "/debug/health")
     assert (answer.status_code, answer.json()) == (status, body)
@@ -59,7 +59,7 @@ async def test_metrics_are_at_their_path_alone(path: str, asked: str, status: in
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/debug/vars", "/debug/pprof/", "/v2/", "/debug/health/"])
 async def test_elsewhere_is_nothing_but_the_way(path: str) -> None:
-    answer = await ask(debug_pages(Standings(), None), "GET", path)
+    answer = await ask(debug_pages(FakeHealth(), None), "GET", path)
     assert (answer.status_code, answer.text) == (404, "there is nothing at this path; there is: /debug/health\n")
 
 

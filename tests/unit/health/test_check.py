@@ -11,11 +11,11 @@ async def nothing() -> None:
     """A probe that finds all well."""
 
 
-def standing_after(*answers: str | None) -> CheckState:
-    standing = CheckState()
+def state_after(*answers: str | None) -> CheckState:
+    state = CheckState()
     for answer in answers:
-        standing = standing.after(answer)
-    return standing
+        state = state.after(answer)
+    return state
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,11 @@ def standing_after(*answers: str | None) -> CheckState:
     ],
 )
 def test_failures_in_a_row_count(threshold: int, answers: list[str | None], is_failing: bool) -> None:  # noqa: FBT001 - a row
-    assert Check("c", nothing, threshold=threshold).is_failing(standing_after(*answers)) is is_failing
+    assert Check("c", nothing, threshold=threshold).is_failing(state_after(*answers)) is is_failing
 
 
 def test_the_last_reason_is_the_one_that_is_told() -> None:
-    assert standing_after("first", "second").reason == "second"
+    assert state_after("first", "second").reason == "second"
 
 
 def test_nothing_stands_for_the_default() -> None:

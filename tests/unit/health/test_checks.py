@@ -125,7 +125,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, 200, [], b"hello")
 
 
-class Standings:
+class FakeHealth:
     """Health as a test says."""
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ class Standings:
 
 
 async def test_the_gate_answers_503_while_anything_fails() -> None:
-    health = Standings()
+    health = FakeHealth()
     transport = httpx.ASGITransport(ErrorResponses(HealthGate(hello, health)))
     async with httpx.AsyncClient(transport=transport, base_url="https://registry") as client:
         assert (await client.get("/v2/")).text == "hello"

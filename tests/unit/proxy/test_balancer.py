@@ -33,10 +33,10 @@ class Clock:
 
 
 @asynccontextmanager
-async def places_at(urls: list[str], clock: Clock | None = None) -> AsyncIterator[Balancer]:
-    places = Balancer([Pool(address, None, Timeouts()) for address in parse_addresses(urls)], clock or Clock())
-    yield places
-    places.close()
+async def balancer_of(urls: list[str], clock: Clock | None = None) -> AsyncIterator[Balancer]:
+    balancer = Balancer([Pool(address, None, Timeouts()) for address in parse_addresses(urls)], clock or Clock())
+    yield balancer
+    balancer.close()
 
 
 @asynccontextmanager
@@ -50,9 +50,9 @@ async def free_url() -> str:
         return fake.url
 
 
-async def ask(places: Balancer, request: UpstreamRequest = GET) -> tuple[int, int]:
+async def ask(balancer: Balancer, request: UpstreamRequest = GET) -> tuple[int, int]:
     """The status, and the port that gave it."""
-    address, answer = await places.ask(request)
+    address, answer = await balancer.ask(request)
     async for _ in answer:
         pass
     answer.close()
@@ -60,33 +60,33 @@ async def ask(places: Balancer, request: UpstreamRequest = GET) -> tuple[int, in
 
 
 async def test_equals_take_turns() -> None:
-    async with upstreams(answering(OK), answering(OK)) as fakes, places_at([fake.url for fake in fakes]) as places:
-        asked = Counter([(await ask(places))[1] for _ in range(10)])
+    async with upstreams(answering(OK), answering(OK)) as fakes, balancer_of([fake.url for fake in fakes]) as balancer:
+        asked = Counter([(await ask(balancer))[1] for _ in range(10)])
     assert asked == {fake.port: 5 for fake in fakes}
 
 
 async def test_one_that_is_slow_gets_less() -> None:
-    async with upstreams(answering(OK), answering(OK)) as fakes, places_at([fake.url for fake in fakes]) as places:
-        held = [await places.ask(GET) for _ in range(2)]  # one each
+    async with upstreams(answering(OK), answering(OK)) as fakes, balancer_of([fake.url for fake in fakes]) as balancer:
+        held = [await balancer.ask(GET) for _ in range(2)]  # one each
         address, answer = held.pop()
         async for _ in answer:
             pass
         answer.close()
-        assert {(await ask(places))[1] for _ in range(5)} == {address.port}
+        assert {(await ask(balancer))[1] for _ in range(5)} == {address.port}
         held[0][1].close()
 
 
 @pytest.mark.parametrize("fault", [hang_up, answering(b"SSH-2.0\r\n\r\n"), answering(BUSY)], ids=["end", "ssh", "503"])
 async def test_question_that_one_does_not_answer_goes_to_another(fault: Behaviour) -> None:
-    async with upstreams(fault, answering(OK)) as fakes, places_at([fake.url for fake in fakes]) as places:
-        assert {await ask(places) for _ in range(4)} == {(200, fakes[1].port)}
+    async with upstreams(fault, answering(OK)) as fakes, balancer_of([fake.url for fake in fakes]) as balancer:
+        assert {await ask(balancer) for _ in range(4)} == {(200, fakes[1].port)}
         assert fakes[0].connections
 
 
 @pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
 async def test_what_found_no_connection_goes_to_another(request_: UpstreamRequest) -> None:
-    async with upstreams(answering(OK)) as fakes, places_at([await free_url(), fakes[0].url]) as places:
-        assert {await ask(places, request_) for _ in range(4)} == {(200, fakes[0].port)}
+    async with upstreams(answering(OK)) as fakes, balancer_of([await free_url(), fakes[0].url]) as balancer:
+        assert {await ask(balancer, request_) for _ in range(4)} == {(200, fakes[0].port)}
 
 
 WRITES = [(hang_up, BrokeOff), (answering(b"SSH-2.0\r\n\r\n"), NotHttp)]
@@ -94,44 +94,50 @@ WRITES = [(hang_up, BrokeOff), (answering(b"SSH-2.0\r\n\r\n"), NotHttp)]
 
 @pytest.mark.parametrize(("fault", "error"), WRITES, ids=["end", "ssh"])
 async def test_write_that_was_sent_is_never_sent_again(fault: Behaviour, error: type[UpstreamError]) -> None:
-    async with upstreams(fault, fault) as fakes, places_at([fake.url for fake in fakes]) as places:
+    async with upstreams(fault, fault) as fakes, balancer_of([fake.url for fake in fakes]) as balancer:
         with pytest.raises(error):
-            await ask(places, POST)
+            await ask(balancer, POST)
         assert sum(len(fake.connections) for fake in fakes) == 1
 
 
 async def test_write_that_is_refused_for_now_is_not_sent_again() -> None:
-    async with upstreams(answering(BUSY), answering(BUSY)) as fakes, places_at([fake.url for fake in fakes]) as places:
-        assert (await ask(places, POST))[0] == 503
+    async with (
+        upstreams(answering(BUSY), answering(BUSY)) as fakes,
+        balancer_of([fake.url for fake in fakes]) as balancer,
+    ):
+        assert (await ask(balancer, POST))[0] == 503
         assert sum(len(fake.connections) for fake in fakes) == 1
 
 
 async def test_last_ones_answer_counts_where_all_fail() -> None:
-    async with upstreams(answering(BUSY), answering(BUSY)) as fakes, places_at([fake.url for fake in fakes]) as places:
-        assert (await ask(places))[0] == 503
+    async with (
+        upstreams(answering(BUSY), answering(BUSY)) as fakes,
+        balancer_of([fake.url for fake in fakes]) as balancer,
+    ):
+        assert (await ask(balancer))[0] == 503
         assert [len(fake.connections) for fake in fakes] == [1, 1]
-    async with places_at([await free_url(), await free_url()]) as places:
+    async with balancer_of([await free_url(), await free_url()]) as balancer:
         with pytest.raises(Unreachable):
-            await ask(places)
+            await ask(balancer)
 
 
 async def test_one_that_fails_is_left_out_and_gets_another_chance() -> None:
     clock = Clock()
-    async with upstreams(hang_up, answering(OK)) as fakes, places_at([fake.url for fake in fakes], clock) as places:
+    async with upstreams(hang_up, answering(OK)) as fakes, balancer_of([fake.url for fake in fakes], clock) as balancer:
         for _ in range(4 * EJECT_AFTER):
-            await ask(places)
+            await ask(balancer)
         assert len(fakes[0].connections) == EJECT_AFTER
         clock.now += FIRST_EJECTION_S
         for _ in range(4):
-            await ask(places)
+            await ask(balancer)
         assert len(fakes[0].connections) == EJECT_AFTER + 1
 
 
 async def test_only_one_is_asked_however_often_it_failed() -> None:
-    async with upstreams(hang_up) as fakes, places_at([fakes[0].url]) as places:
+    async with upstreams(hang_up) as fakes, balancer_of([fakes[0].url]) as balancer:
         for _ in range(2 * EJECT_AFTER):
             with pytest.raises(BrokeOff):
-                await ask(places)
+                await ask(balancer)
         assert len(fakes[0].connections) == 2 * EJECT_AFTER
 
 
@@ -146,21 +152,21 @@ async def test_health_checks_take_one_out_and_bring_it_back() -> None:
                 asked.set()
             await connection.send(answer)
 
-    async def wait_until(places: Balancer, *, is_well: bool) -> None:
+    async def wait_until(balancer: Balancer, *, is_well: bool) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while places._health[0].is_well is not is_well:
+            while balancer._health[0].is_well is not is_well:
                 asked.clear()
                 await asked.wait()
                 await asyncio.sleep(0)
 
     check = HealthCheck("/healthz", interval_s=0.005, timeout_s=PATIENCE_S, threshold=2)
-    async with upstreams(ailing, answering(OK)) as fakes, places_at([fake.url for fake in fakes]) as places:
-        watching = asyncio.create_task(places.watch(check))
-        await wait_until(places, is_well=False)
-        assert {await ask(places) for _ in range(4)} == {(200, fakes[1].port)}
+    async with upstreams(ailing, answering(OK)) as fakes, balancer_of([fake.url for fake in fakes]) as balancer:
+        watching = asyncio.create_task(balancer.watch(check))
+        await wait_until(balancer, is_well=False)
+        assert {await ask(balancer) for _ in range(4)} == {(200, fakes[1].port)}
         answer = OK
-        await wait_until(places, is_well=True)
-        assert {port for _, port in [await ask(places) for _ in range(4)]} == {fake.port for fake in fakes}
+        await wait_until(balancer, is_well=True)
+        assert {port for _, port in [await ask(balancer) for _ in range(4)]} == {fake.port for fake in fakes}
         watching.cancel()
         await asyncio.wait([watching])
 
@@ -169,26 +175,26 @@ async def test_health_check_that_hangs_is_a_failure() -> None:
     async def hang(connection: Connection) -> None:
         await connection.wait_end()
 
-    async with upstreams(hang) as fakes, places_at([fakes[0].url]) as places:
-        watching = asyncio.create_task(places.watch(HealthCheck(interval_s=60, timeout_s=0.01, threshold=1)))
+    async with upstreams(hang) as fakes, balancer_of([fakes[0].url]) as balancer:
+        watching = asyncio.create_task(balancer.watch(HealthCheck(interval_s=60, timeout_s=0.01, threshold=1)))
         async with asyncio.timeout(PATIENCE_S):
-            while places._health[0].is_well:  # noqa: ASYNC110 - nobody is told when a standing changes
+            while balancer._health[0].is_well:  # noqa: ASYNC110 - nothing reports that an address failed
                 await asyncio.sleep(0.005)
         watching.cancel()
         await asyncio.wait([watching])
         assert fakes[0].connections
-        assert places._pools[0].in_flight == 0
+        assert balancer._pools[0].in_flight == 0
 
 
 async def test_states_tell_who_is_asked_and_who_fails() -> None:
     clock = Clock()
-    async with upstreams(answering(OK), hang_up) as fakes, places_at([fake.url for fake in fakes], clock) as places:
+    async with upstreams(answering(OK), hang_up) as fakes, balancer_of([fake.url for fake in fakes], clock) as balancer:
         well, broken = (fake.url for fake in fakes)
-        assert places.states() == ((well, True, 0, 0), (broken, True, 0, 0))
-        _, held = await places.ask(GET)
-        while places.states()[1].is_up:
-            await ask(places)
-        assert places.states() == ((well, True, 1, 0), (broken, False, 0, EJECT_AFTER))
+        assert balancer.states() == ((well, True, 0, 0), (broken, True, 0, 0))
+        _, held = await balancer.ask(GET)
+        while balancer.states()[1].is_up:
+            await ask(balancer)
+        assert balancer.states() == ((well, True, 1, 0), (broken, False, 0, EJECT_AFTER))
         held.close()
         clock.now += FIRST_EJECTION_S
-        assert places.states() == ((well, True, 0, 0), (broken, True, 0, EJECT_AFTER))
+        assert balancer.states() == ((well, True, 0, 0), (broken, True, 0, EJECT_AFTER))

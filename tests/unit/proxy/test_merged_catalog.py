@@ -53,11 +53,11 @@ class Listing:
         await asgi.respond(send, 200, link, json.dumps({"repositories": behind[:limit]}).encode())
 
 
-async def listed(shares: Sequence[CatalogPart], n: int = 3) -> list[str]:
+async def listed(parts: Sequence[CatalogPart], n: int = 3) -> list[str]:
     """The whole merged catalog, page by page along its links."""
 
     async def merged(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        await answer_catalog(shares, scope, receive, send, lambda _: True, parse_page(scope[asgi.ROUTE]))
+        await answer_catalog(parts, scope, receive, send, lambda _: True, parse_page(scope[asgi.ROUTE]))
 
     found: list[str] = []
     path: str | None = f"/v2/_catalog?n={n}"
@@ -90,11 +90,11 @@ async def test_names_come_in_the_order_of_their_bytes_whatever_the_registries_or
     first: list[str], second: list[str], most: int
 ) -> None:
     second = [name for name in second if name not in first]
-    shares = [
+    parts = [
         everything(Listing(first, by_folders, most=most, default=most)),
         everything(Listing(second, most=most, default=most)),
     ]
-    assert await listed(shares) == sorted({*first, *second})
+    assert await listed(parts) == sorted({*first, *second})
 
 
 @example(["mirror/a", "mirror/a-b", "mirror", "mirror-a/b", "mirrora", "z"])
@@ -146,8 +146,8 @@ async def failing(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> 
 @pytest.mark.parametrize("other", [refusing, failing])
 async def test_a_registry_without_an_answer_shortens_no_list(other: asgi.App) -> None:
     async def merged(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        shares = [everything(Listing(["a"])), everything(other)]
-        await answer_catalog(shares, scope, receive, send, lambda _: True, parse_page(scope[asgi.ROUTE]))
+        parts = [everything(Listing(["a"])), everything(other)]
+        await answer_catalog(parts, scope, receive, send, lambda _: True, parse_page(scope[asgi.ROUTE]))
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(BareEdge(merged)), base_url=BASE_URL) as client:
         answer = await client.get("/v2/_catalog")
@@ -167,9 +167,9 @@ async def test_a_client_that_goes_away_ends_the_questions_to_all_registries() ->
 
     async def merged(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         scope[asgi.DEPARTURE] = departure
-        shares = [everything(hang), everything(hang)]
+        parts = [everything(hang), everything(hang)]
         with pytest.raises(asgi.ClientDisconnected):
-            await answer_catalog(shares, scope, receive, send, lambda _: True, parse_page(scope[asgi.ROUTE]))
+            await answer_catalog(parts, scope, receive, send, lambda _: True, parse_page(scope[asgi.ROUTE]))
         await asgi.respond(send, 200, [], b"left")
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(BareEdge(merged)), base_url=BASE_URL) as client:

@@ -19,7 +19,7 @@ ILL = AddressHealth(is_well=False)
 
 class Choice(NamedTuple):
     what: str
-    standings: list[AddressHealth]
+    health: list[AddressHealth]
     in_flight: list[int]
     chosen: int | None
     tried: frozenset[int] = frozenset()
@@ -41,13 +41,13 @@ CHOICES = [
 
 @pytest.mark.parametrize("row", CHOICES, ids=attrgetter("what"))
 def test_choice(row: Choice) -> None:
-    assert choose(row.standings, row.in_flight, NOW, row.tried) == row.chosen
+    assert choose(row.health, row.in_flight, NOW, row.tried) == row.chosen
 
 
-def fail(standing: AddressHealth, times: int, now: float = NOW) -> AddressHealth:
+def fail(health: AddressHealth, times: int, now: float = NOW) -> AddressHealth:
     for _ in range(times):
-        standing = standing.after_failure(now)
-    return standing
+        health = health.after_failure(now)
+    return health
 
 
 def test_few_failures_leave_nobody_out() -> None:
@@ -64,12 +64,12 @@ def test_requests_that_were_under_way_do_not_lengthen_it() -> None:
 
 
 def test_each_return_that_fails_doubles_it_up_to_a_bound() -> None:
-    standing, now, lengths = fail(WELL, EJECT_AFTER), NOW, []
+    health, now, lengths = fail(WELL, EJECT_AFTER), NOW, []
     for _ in range(7):
-        lengths.append(standing.ejected_until - now)
-        now = standing.ejected_until
-        assert not standing.is_out(now)
-        standing = standing.after_failure(now)
+        lengths.append(health.ejected_until - now)
+        now = health.ejected_until
+        assert not health.is_out(now)
+        health = health.after_failure(now)
     assert lengths == [10, 20, 40, 80, 160, 300, LAST_EJECTION_S]
 
 
@@ -83,7 +83,7 @@ def test_request_that_goes_well_does_not_overrule_health_checks() -> None:
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1000)), max_size=50))
 def test_nobody_is_left_out_for_longer_than_the_bound(steps: list[float | None]) -> None:
-    standing, now = WELL, NOW
+    health, now = WELL, NOW
     for step in steps:
-        standing = standing.after_success() if step is None else standing.after_failure(now := now + step)
-        assert standing.ejected_until - now <= LAST_EJECTION_S
+        health = health.after_success() if step is None else health.after_failure(now := now + step)
+        assert health.ejected_until - now <= LAST_EJECTION_S

@@ -7,7 +7,7 @@ import pytest
 from authproxy import asgi
 from authproxy.digest import Digest, parse_digest
 from authproxy.reference import Repository
-from authproxy.registry import mount_sources as holders
+from authproxy.registry import mount_sources
 from authproxy.registry.core import Core
 from authproxy.registry.links import blob_links
 from authproxy.registry.mount_sources import MountSources
@@ -68,20 +68,20 @@ async def test_only_the_sources_that_the_edge_allows_are_looked_at(
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holders, "MAX_BLOBS", 2)
+    monkeypatch.setattr(mount_sources, "MAX_BLOBS", 2)
     driver = MemoryDriver()
-    seen = MountSources(driver)
+    sources = MountSources(driver)
     digests = [Digest.of(bytes([number])) for number in range(3)]
     for digest in digests:
         await driver.write(layout.blob(digest), b"x")
         await driver.write_all([list(blob_links(A, digest, digest).items())])
-        seen.saw(digest, A)
-    assert [await seen.find_stored(Mount(digest, None)) for digest in digests] == [None, *digests[1:]]
-    for number in range(holders.MAX_HOLDERS):
-        seen.saw(digests[1], Repository(f"r{number}"))
-    assert await seen.find_stored(Mount(digests[1], None)) is None  # those seen last do not hold it
-    seen.saw(digests[1], A)
-    assert await seen.find_stored(Mount(digests[1], None)) == digests[1]
+        sources.saw(digest, A)
+    assert [await sources.find_stored(Mount(digest, None)) for digest in digests] == [None, *digests[1:]]
+    for number in range(mount_sources.MAX_HOLDERS):
+        sources.saw(digests[1], Repository(f"r{number}"))
+    assert await sources.find_stored(Mount(digests[1], None)) is None  # those seen last do not hold it
+    sources.saw(digests[1], A)
+    assert await sources.find_stored(Mount(digests[1], None)) == digests[1]
 
 
 async def test_a_link_without_content_is_no_holder() -> None:

@@ -26,11 +26,13 @@ def answer(status: int, body: str = "", **headers: str) -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status} x", *lines, f"Content-Length: {len(body)}", "", body]).encode()
 
 
-async def look(fake: FakeUpstream, trust: Trust | None = None, wishes: PingOptions | None = None) -> dict[str, Finding]:
+async def look(
+    fake: FakeUpstream, trust: Trust | None = None, options: PingOptions | None = None
+) -> dict[str, Finding]:
     """The findings by check."""
     host = f"127.0.0.1:{fake.port}"
     trust = trust or Trust(plain_http=True)
-    pinged = await ping(host, trust, wishes or PingOptions(), {"HOME": "/nowhere"}, NOW)
+    pinged = await ping(host, trust, options or PingOptions(), {"HOME": "/nowhere"}, NOW)
     return {finding.check: finding for finding in pinged.findings}
 
 
@@ -194,7 +196,7 @@ async def test_whatever_is_answered_something_is_said_of_it(status: int, headers
             await connection.send(answer(status, body, **headers))
 
     async with fake_upstream(behave) as fake:
-        found = await look(fake, wishes=PingOptions(may_write=True, repository="team/app"))
+        found = await look(fake, options=PingOptions(may_write=True, repository="team/app"))
     assert found["registry"].what
 
 
@@ -243,7 +245,7 @@ async def test_referrers_are_an_index_or_not_there(status: int, body: object, le
             await connection.send(answer(status if is_asked else 200, json.dumps(body) if is_asked else "{}"))
 
     async with fake_upstream(behave) as fake:
-        found = (await look(fake, wishes=PingOptions(repository="team/app")))["referrers"]
+        found = (await look(fake, options=PingOptions(repository="team/app")))["referrers"]
     assert found.level is level
     assert words in found.what
 

@@ -79,12 +79,12 @@ class Pair:
         return certified_ring(self.keys, read_ring(self.keys, time.time()), time.time()).values()
 
     def verdicts(self, path: Path) -> dict[str, Level]:
-        opinions = examine(self.ours, read_registry(path, {}), VERSIONS, time.time())
-        return {opinion.version: opinion.verdict for opinion in opinions}
+        verdicts = examine(self.ours, read_registry(path, {}), VERSIONS, time.time())
+        return {one.version: one.verdict for one in verdicts}
 
     def findings(self, path: Path, version: str = "3.1") -> tuple[Finding, ...]:
-        opinions = examine(self.ours, read_registry(path, {}), VERSIONS, time.time())
-        return next(opinion.findings for opinion in opinions if opinion.version == version)
+        verdicts = examine(self.ours, read_registry(path, {}), VERSIONS, time.time())
+        return next(one.findings for one in verdicts if one.version == version)
 
     def wrong(self, path: Path, version: str = "3.1") -> list[str]:
         return [finding.check for finding in self.findings(path, version) if finding.level is Level.FAILED]

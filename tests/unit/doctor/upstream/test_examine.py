@@ -55,10 +55,10 @@ def running(answers: Mapping[str, bytes]) -> AbstractAsyncContextManager[FakeUps
     return fake_upstream(registry(answers))
 
 
-async def look(url: str, wishes: examine.UpstreamOptions | None = None) -> list[Finding]:
+async def look(url: str, options: examine.UpstreamOptions | None = None) -> list[Finding]:
     site = Site("upstream", Upstream(url=url), "config.yml", {"upstream.url": "config.yml:3"})
-    wishes = wishes or examine.UpstreamOptions(may_write=True)
-    return list(await examine.examine(site, Clients(Mode.OPEN), None, wishes, NOW))
+    options = options or examine.UpstreamOptions(may_write=True)
+    return list(await examine.examine(site, Clients(Mode.OPEN), None, options, NOW))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ def transfer() -> Transfer:
     return Transfer(lambda _: None, lambda: 0.0)
 
 
-async def enters(shares: CallerQueues, caller: Caller) -> bool:
+async def enters(queues: CallerQueues, caller: Caller) -> bool:
     try:
-        await shares.enter(caller, transfer(), AT_ONCE_S)
+        await queues.enter(caller, transfer(), AT_ONCE_S)
     except TooManyRequests as refused:
         assert refused.status == 429
         assert ("Retry-After", str(budget.RETRY_AFTER_S)) in refused.headers
@@ -30,61 +30,61 @@ async def enters(shares: CallerQueues, caller: Caller) -> bool:
 
 
 async def test_one_caller_takes_a_part_and_leaves_the_rest_to_others() -> None:
-    shares = CallerQueues(12)
-    assert [await enters(shares, ALICE) for _ in range(4)] == [True] * 3 + [False]
-    assert [await enters(shares, BOB) for _ in range(4)] == [True] * 3 + [False]
+    queues = CallerQueues(12)
+    assert [await enters(queues, ALICE) for _ in range(4)] == [True] * 3 + [False]
+    assert [await enters(queues, BOB) for _ in range(4)] == [True] * 3 + [False]
 
 
 async def test_who_leaves_makes_room_for_who_waits() -> None:
-    shares = CallerQueues(4)
+    queues = CallerQueues(4)
     first = transfer()
-    await shares.enter(ALICE, first, AT_ONCE_S)
-    waiting = asyncio.create_task(shares.enter(ALICE, transfer(), 20))
+    await queues.enter(ALICE, first, AT_ONCE_S)
+    waiting = asyncio.create_task(queues.enter(ALICE, transfer(), 20))
     await asyncio.sleep(0)
     assert not waiting.done()
-    shares.leave(ALICE, first)
+    queues.leave(ALICE, first)
     await waiting
 
 
 async def test_guests_of_any_number_leave_room_for_those_who_log_in() -> None:
-    shares = CallerQueues(8)
+    queues = CallerQueues(8)
     guests = [Caller("", f"192.0.2.{number}", is_guest=True) for number in range(8)]
-    assert [await enters(shares, guest) for guest in guests] == [True] * 6 + [False] * 2
-    assert await enters(shares, ALICE)
+    assert [await enters(queues, guest) for guest in guests] == [True] * 6 + [False] * 2
+    assert await enters(queues, ALICE)
 
 
 async def test_nothing_is_kept_of_who_has_gone() -> None:
-    shares = CallerQueues(4)
+    queues = CallerQueues(4)
     for number in range(20):
         guest, made = Caller("", f"192.0.2.{number}", is_guest=True), transfer()
-        await shares.enter(guest, made, AT_ONCE_S)
-        shares.leave(guest, made)
+        await queues.enter(guest, made, AT_ONCE_S)
+        queues.leave(guest, made)
     held = transfer()
-    await shares.enter(ALICE, held, AT_ONCE_S)
-    assert not await enters(shares, ALICE)
-    waiting = asyncio.create_task(shares.enter(ALICE, transfer(), 20))
+    await queues.enter(ALICE, held, AT_ONCE_S)
+    assert not await enters(queues, ALICE)
+    waiting = asyncio.create_task(queues.enter(ALICE, transfer(), 20))
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.wait([waiting])
-    shares.leave(ALICE, held)
-    assert not shares._queues
-    assert await enters(shares, ALICE)
+    queues.leave(ALICE, held)
+    assert not queues._queues
+    assert await enters(queues, ALICE)
 
 
 async def test_a_stalled_transfer_ends_when_somebody_waits_and_not_before() -> None:
     now = 0.0
-    room = RequestQueue(1)
+    queue = RequestQueue(1)
     ended: list[RegistryError] = []
     stalled = Transfer(ended.append, lambda: now)
-    await room.enter(stalled, AT_ONCE_S)
+    await queue.enter(stalled, AT_ONCE_S)
     stalled.wait()
     now = 1000.0
     await asyncio.sleep(0)
     assert not ended
-    waiting = asyncio.create_task(room.enter(transfer(), 20))
+    waiting = asyncio.create_task(queue.enter(transfer(), 20))
     await asyncio.sleep(0)
     assert [error.status for error in ended] == [408]
-    room.leave(stalled)
+    queue.leave(stalled)
     await waiting
 
 
