@@ -47,11 +47,13 @@ async def check_delete(
     names: Collection[Digest],
     *,
     max_tags: int | None = None,
+    may_be_alias: bool = False,
 ) -> None:
     """Raise Denied if a tag that the caller may not delete needs this content, directly or through an index.
 
     `names` are the digests of the blob or manifest to be deleted. With more than `max_tags` such tags it raises Denied
-    without reading their manifests.
+    without reading their manifests. With `may_be_alias` it also raises Denied if such a tag needs a blob by a digest of
+    another algorithm: that may be the same blob.
     """
     if permissions is None or not permissions.concern("delete"):
         return
@@ -66,6 +68,7 @@ async def check_delete(
             count += 1
             if max_tags is not None and count > max_tags:
                 raise Denied(f"{refusal}, and it may need this: more than {max_tags} tags may not be deleted here")
+    algorithms = {name.algorithm for name in names}
     unread = list(needed)
     while unread:
         references, unread = unread, []
@@ -74,6 +77,8 @@ async def check_delete(
                 needs = read_dependencies(manifest)
                 if _is_one_of(names, reference, manifest) or not needs.blobs.isdisjoint(names):
                     raise needed[reference]
+                if may_be_alias and any(blob.algorithm not in algorithms for blob in needs.blobs):
+                    raise Denied(f"{needed[reference]}, and it may need this: it names a blob by another algorithm")
                 for inner in needs.manifests - needed.keys():
                     needed[inner] = needed[reference]
                     unread.append(inner)

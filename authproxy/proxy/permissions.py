@@ -56,9 +56,14 @@ class EnforcePermissions:
                 await check_create(content, permissions, name)
                 receive = await _check_overwrite(content, route, receive, permissions)
             case Route(
-                kind=Kind.MANIFEST | Kind.BLOB, method="DELETE", repository=str(name), reference=Digest() as digest
+                kind=Kind.MANIFEST | Kind.BLOB as kind,
+                method="DELETE",
+                repository=str(name),
+                reference=Digest() as digest,
             ):
-                await check_delete(content, permissions, name, {digest}, max_tags=MAX_TAGS)
+                # The upstream may hold a blob by digests of several algorithms, and does not list them.
+                is_blob = kind is Kind.BLOB
+                await check_delete(content, permissions, name, {digest}, max_tags=MAX_TAGS, may_be_alias=is_blob)
             case _:
                 pass
         await self.app(scope, receive, send)

@@ -8,7 +8,7 @@ from authproxy.digest import Digest
 from authproxy.errors import BlobUnknown
 from authproxy.registry import preconditions as conditions
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.links import EMPTY, sizes_of, stored_blobs, to_link
+from authproxy.registry.links import EMPTY, blob_names, sizes_of, stored_blobs, to_link
 from authproxy.registry.ranges import parse_range
 from authproxy.registry.response_cache import CachedResponse, ResponseCache
 from authproxy.storage import layout
@@ -61,7 +61,7 @@ class Blobs:
     async def delete(self, exchange: Exchange) -> None:
         """Remove a blob from this repository. Others keep it; a garbage collector removes content without links."""
         stored = await self._find(exchange)
-        names = {exchange.digest, stored}
+        names = await blob_names(self._driver, exchange.repository, stored)
         await check_delete(self._content, exchange.permissions, exchange.repository, names)
         for digest in names:
             await self._driver.delete(layout.layer_link(exchange.repository, digest))

@@ -88,6 +88,17 @@ async def sizes_of(driver: Driver, stored: Sequence[Digest]) -> list[int | None]
     return [size if size or digest == EMPTY else None for digest, size in zip(stored, sizes, strict=True)]
 
 
+async def blob_names(driver: Driver, repository: Repository, stored: Digest) -> set[Digest]:
+    """Every digest by which the repository holds a blob that is stored under this one."""
+    names, after = {stored}, ""
+    while found := await driver.list_names(layout.layer_links(repository, "sha512"), after=after):
+        aliases = [Digest("sha512", name) for name in found]
+        links = await driver.read([layout.layer_link(repository, alias) for alias in aliases])
+        names.update(alias for alias, link in zip(aliases, links, strict=True) if find_digest(link) == stored)
+        after = found[-1]
+    return names
+
+
 def blob_links(repository: Repository, digest: Digest, stored: Digest) -> dict[StorePath, bytes]:
     """The links by which a repository holds stored content as a blob, under both of its digests."""
     return {layout.layer_link(repository, name): to_link(stored) for name in (stored, digest)}

@@ -56,9 +56,14 @@ def repository(name: Repository) -> StorePath:
     return StorePath(f"{ROOT}/repositories/{name}")
 
 
+def layer_links(name: Repository, algorithm: str) -> StorePath:
+    """The folder with a folder for each blob that this repository holds by a digest of this algorithm."""
+    return StorePath(f"{repository(name)}/{LAYERS}/{algorithm}")
+
+
 def layer_link(name: Repository, digest: Digest) -> StorePath:
     """The link by which this repository holds this blob."""
-    return StorePath(f"{repository(name)}/{LAYERS}/{digest.algorithm}/{digest.hex}/link")
+    return StorePath(f"{layer_links(name, digest.algorithm)}/{digest.hex}/link")
 
 
 def revision_link(name: Repository, digest: Digest) -> StorePath:

@@ -141,6 +141,21 @@ async def test_a_manifest_is_not_deleted_from_under_a_tag_that_stays(connecting:
         assert (await client.delete(f"/v2/team/app/manifests/{free}")).status_code == 202
 
 
+@pytest.mark.parametrize("name", [sha256, sha512])
+async def test_a_blob_that_a_tag_needs_by_sha512_stays_by_each_of_its_names(
+    connecting: Connect, name: Callable[[bytes], str]
+) -> None:
+    layer = b"a layer"
+    content = image(CONFIG, [layer]).replace(sha256(layer).encode(), sha512(layer).encode())
+    async with connecting(Rules("delete")) as client:
+        await push_blob(client, "team/app", CONFIG)
+        await push_blob(client, "team/app", layer, sha512(layer))
+        assert await put(client, "v1", content) == (201, None)
+        answer = await client.delete(f"/v2/team/app/blobs/{name(layer)}")
+        assert (answer.status_code, code_of(answer)) == (403, "DENIED")
+        assert (await client.get(f"/v2/team/app/blobs/{sha512(layer)}")).content == layer
+
+
 async def test_nothing_that_a_tag_needs_is_deleted_if_the_tag_stays(connecting: Connect) -> None:
     layer, free = b"a layer", b"a blob that no tag needs"
     inner = image(CONFIG, [layer])
