@@ -19,12 +19,17 @@ _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
 def parse_repository(text: str) -> Repository:
     """Read a repository name, `team/app`. Raises NameInvalid."""
-    if len(text) > MAX_REPOSITORY_LENGTH or _REPOSITORY.fullmatch(text) is None:
+    if not is_repository(text):
         raise NameInvalid(
             f"a repository name is lower-case path components, at most {MAX_REPOSITORY_LENGTH} characters",
             detail={"name": text[:300]},
         )
     return Repository(text)
+
+
+def is_repository(text: str) -> bool:
+    """Whether a text is a valid repository name."""
+    return len(text) <= MAX_REPOSITORY_LENGTH and _REPOSITORY.fullmatch(text) is not None
 
 
 def parse_tag(text: str) -> Tag:

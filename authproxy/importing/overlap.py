@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cached_property, lru_cache
 
-from authproxy.errors import NameInvalid
 from authproxy.importing.docker_auth.entry import Entry
 from authproxy.importing.docker_auth.pattern import Pattern
 from authproxy.importing.shapes import Wild, literal_of, to_glob
 from authproxy.policy.glob import Glob
 from authproxy.policy.glob_containment import covers, is_matchable, may_meet
-from authproxy.reference import parse_repository
+from authproxy.reference import is_repository
 
 
 class Coverage(Enum):
@@ -63,15 +62,6 @@ class Repositories:
 def repositories_of(pattern: Pattern | None) -> Repositories:
     """Cached by pattern, so that its globs are computed once."""
     return Repositories(pattern)
-
-
-def is_repository(text: str) -> bool:
-    """Whether a text is a valid repository name."""
-    try:
-        parse_repository(text)
-    except NameInvalid:
-        return False
-    return True
 
 
 def accounts(later: Pattern | None, earlier: Pattern | None, *, has_anonymous: bool) -> Coverage:

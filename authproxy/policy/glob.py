@@ -20,10 +20,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from authproxy.errors import NameInvalid
 from authproxy.policy.claims import claim_values
 from authproxy.principal import Principal
-from authproxy.reference import MAX_REPOSITORY_LENGTH, parse_repository
+from authproxy.reference import MAX_REPOSITORY_LENGTH, is_repository
 
 PLACEHOLDERS = ("{user}", "{user@DOMAIN}", "{group}", "{claims.NAME}", "{claims.NAME:path}")
 
@@ -43,15 +42,7 @@ def placeable_name(name: str) -> str | None:
 
     A name with a `/`, a `*`, a capital or another character that no repository name can have matches no placeholder.
     """
-    return name if "/" not in name and _is_repository(name) else None
-
-
-def _is_repository(name: str) -> bool:
-    try:
-        parse_repository(name)
-    except NameInvalid:
-        return False
-    return True
+    return name if "/" not in name and is_repository(name) else None
 
 
 def match_pieces(pieces: Sequence[str], text: str) -> bool:
@@ -100,7 +91,7 @@ class Placeholder(NamedTuple):
 
     def is_placeable(self, caller: Principal) -> bool:
         """Whether any repository name can contain one of the values."""
-        return any(_is_repository(value) and (self.is_path or "/" not in value) for value in self.values(caller))
+        return any(is_repository(value) and (self.is_path or "/" not in value) for value in self.values(caller))
 
     def __str__(self) -> str:
         if self.claim:

@@ -30,13 +30,13 @@ from authproxy.wiring.upstream import make_upstream
 def make_backend(settings: Settings, parts: Parts) -> App:
     """The backend of these settings. Raises StartError if its folder cannot be used."""
     if settings.upstreams:
-        return _make_switch(settings, parts)
+        return _make_router(settings, parts)
     if settings.upstream is not None:
         return _restricted(make_upstream(settings.upstream, parts, settings.token), settings)
     return _make_core(settings, parts)
 
 
-def _make_switch(settings: Settings, parts: Parts) -> App:
+def _make_router(settings: Settings, parts: Parts) -> App:
     """All entries; those that differ only in names are one registry, with one connection pool."""
     made: list[tuple[UpstreamEntry, App]] = []
     branches: list[Branch] = []

@@ -197,25 +197,20 @@ def test_files_that_cannot_serve_leave_the_old_pair_and_say_so(
     renew(server, renewed)
 
 
-def children(server: Server) -> set[int]:
-    assert server.process is not None
-    parent = server.process.pid
-    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return {int(pid) for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
-
-
 def test_a_worker_that_starts_later_serves_the_pair_of_now_or_the_last_good_one(tmp_path: Path) -> None:
     with running_server(tmp_path / "server", {"REGISTRY_HTTP_WORKERS": "2"}) as server:
         old = current(server)
         (certs(server) / "server.pem").write_bytes(os.urandom(3000))
-        before = children(server)
+        before = server.worker_ids()
         os.kill(min(before), signal.SIGKILL)
-        server.wait_until(lambda: len(children(server) - before) == 1 and len(children(server)) == 2, REPLACED_WITHIN_S)
+        server.wait_until(
+            lambda: len(server.worker_ids() - before) == 1 and len(server.worker_ids()) == 2, REPLACED_WITHIN_S
+        )
         server.wait_until(lambda: len(errors(server)) == 2, REPLACED_WITHIN_S)
         assert shows(server, old)
         renewed = make(tmp_path / "new")
         renew(server, renewed)
-        before = children(server)
+        before = server.worker_ids()
         for worker in before:
             os.kill(worker, signal.SIGKILL)
         server.wait_until(lambda: speaks_tls(server.port), REPLACED_WITHIN_S)

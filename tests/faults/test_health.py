@@ -166,14 +166,6 @@ def test_a_debug_port_that_is_taken_is_said_at_the_start(tmp_path: Path) -> None
             server.start()
 
 
-def workers(server: Server) -> set[int]:
-    """The process ids of those that serve."""
-    assert server.process is not None
-    parent = server.process.pid
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
-
-
 def test_any_worker_tells_of_all_and_of_those_that_died(tmp_path: Path) -> None:
     with watched(tmp_path / "server", workers=2) as server:
         server.server.wait_until(lambda: server.value("authproxy_workers") == 2)
@@ -181,9 +173,9 @@ def test_any_worker_tells_of_all_and_of_those_that_died(tmp_path: Path) -> None:
             assert server.catalog().status_code == 200
         server.server.wait_until(lambda: server.catalogs() == 40)
         assert [server.catalogs() for _ in range(8)] == [40] * 8, "either worker may have answered"
-        before = workers(server.server)
+        before = server.server.worker_ids()
         os.kill(min(before), signal.SIGKILL)
-        server.server.wait_until(lambda: len(workers(server.server) - before) == 1, REPLACED_WITHIN_S)
+        server.server.wait_until(lambda: len(server.server.worker_ids() - before) == 1, REPLACED_WITHIN_S)
         server.server.wait_until(lambda: server.value("authproxy_workers") == 2, REPLACED_WITHIN_S)
         assert [server.catalogs() for _ in range(8)] == [40] * 8
         server.catalog()

@@ -27,14 +27,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
-def workers(server: Server) -> set[int]:
-    """The process ids of those that serve: children of the supervisor, without Python's resource tracker."""
-    assert server.process is not None
-    parent = server.process.pid
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
-
-
 def push_in_chunks(server: Server, authorization: str) -> None:
     """Each chunk on a connection of its own: either worker may get it."""
     headers = {"Authorization": authorization}
@@ -57,7 +49,7 @@ def push_in_chunks(server: Server, authorization: str) -> None:
 
 
 def test_chunks_of_one_upload_may_go_to_either_worker(server: Server) -> None:
-    assert len(workers(server)) == 2
+    assert len(server.worker_ids()) == 2
     with server.client_for(OPERATOR.name, OPERATOR.password, SCOPE) as client:
         authorization = client.headers["Authorization"]
     push_in_chunks(server, authorization)
@@ -78,10 +70,10 @@ def test_a_new_user_is_known_to_both(server: Server) -> None:
 def test_a_worker_that_dies_is_replaced_and_the_upload_goes_on(server: Server) -> None:
     with server.client_for(OPERATOR.name, OPERATOR.password, SCOPE) as client:
         authorization = client.headers["Authorization"]
-    before = workers(server)
+    before = server.worker_ids()
     os.kill(min(before), signal.SIGKILL)
     deadline = time.monotonic() + RESTARTED_WITHIN_S
-    while len(workers(server) - before) != 1 or len(workers(server)) != 2:
+    while len(server.worker_ids() - before) != 1 or len(server.worker_ids()) != 2:
         assert time.monotonic() < deadline, server.output
         time.sleep(0.1)
     push_in_chunks(server, authorization)

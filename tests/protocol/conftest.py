@@ -126,7 +126,7 @@ def _is_served(config: pytest.Config) -> bool:
 
 
 def _around(place: str) -> Callable[[asgi.App], asgi.App] | None:
-    """What stands before the core: nothing, or the switch, behind which every repository has another name."""
+    """What stands before the core: nothing, or the router, behind which every repository has another name."""
     return _renamed if place == RENAMED else None
 
 

@@ -78,7 +78,7 @@ def explain(
 
     (accesses, tag), now = parse_explained(scope, repository), parse_at(at)
     request = parse_request(address, tls=tls)
-    with _told():
+    with _reporting():
         settings = load_settings(config)
         principal = _find_principal(user, group, settings, is_robot=robot)
         rules = load_policies(policies or policies_path(settings, config))
@@ -110,7 +110,7 @@ def decide_cases(
     from authproxy.policy.junit import to_junit
     from authproxy.policy.load import load_all
 
-    with _told():
+    with _reporting():
         path = policies or policies_path(load_settings(config), config)
         loaded = load_all(path)
         if not loaded.cases:
@@ -145,7 +145,7 @@ def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
     from authproxy.policy.load import load_all
     from authproxy.policy.shared_names import find_shared_names
 
-    with _told():
+    with _reporting():
         settings = load_settings(config)
         loaded = load_all(policies or policies_path(settings, config))
         groups, robots = None, None
@@ -186,7 +186,7 @@ def who_can(
     from authproxy.policy.who_can import who_can
 
     access, tag = parse_who(action, repository)
-    with _told():
+    with _reporting():
         settings = load_settings(config)
         rules = load_policies(policies or policies_path(settings, config))
         users = _known_users(settings)
@@ -214,7 +214,7 @@ def diff(
     from authproxy.policy.diff import diff, render
     from authproxy.policy.load import load_policies
 
-    with _told():
+    with _reporting():
         changes = diff(load_policies(old), load_policies(new))
     for line in render(changes):
         typer.echo(line)
@@ -234,7 +234,7 @@ app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _reporting() -> Iterator[None]:
     """Report a file that cannot be read in one line, with exit code 2."""
     try:
         yield

@@ -69,7 +69,7 @@ def docker_auth(
     """
     from authproxy.importing.docker_auth.importer import import_docker_auth
 
-    with _told():
+    with _reporting():
         _write(import_docker_auth(file, service=service), output, users, force=force, report=report)
 
 
@@ -93,7 +93,7 @@ def zot(
     """
     from authproxy.importing.zot.importer import import_zot
 
-    with _told():
+    with _reporting():
         _write(import_zot(file), output, users, force=force, report=report)
 
 
@@ -155,7 +155,7 @@ def _unwritten(users: "Iterable[ImportedUser]") -> "Iterator[Remark]":
 
 
 @contextmanager
-def _told() -> "Iterator[None]":
+def _reporting() -> "Iterator[None]":
     """Report a file that cannot be read or written in one line, with exit code 2."""
     try:
         yield

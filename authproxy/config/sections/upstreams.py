@@ -9,8 +9,7 @@ from authproxy.config.document.messages import conflict
 from authproxy.config.document.scalars import Boolean, typed
 from authproxy.config.document.schema import Section, fields_of
 from authproxy.config.sections.upstream import Upstream, Urls
-from authproxy.errors import NameInvalid
-from authproxy.reference import parse_repository
+from authproxy.reference import is_repository
 
 if TYPE_CHECKING:
     from authproxy.config.settings import Settings
@@ -21,26 +20,18 @@ _BELOW = "/**"
 
 def parse_match(text: str) -> str:
     """Check a `match`: `**`, or the name of a repository followed by `/**`. Raises ValueError."""
-    if text == EVERYTHING or (text.endswith(_BELOW) and _is_repository(text.removesuffix(_BELOW))):
+    if text == EVERYTHING or (text.endswith(_BELOW) and is_repository(text.removesuffix(_BELOW))):
         return text
     raise ValueError(f'"{text[:100]}" matches no repository; allowed: team/**, which is team and all below it, or **')
 
 
 def parse_prefix(text: str) -> str:
     """Check a prefix of names: whole components followed by a slash, `library/`. Raises ValueError."""
-    if text.endswith("/") and _is_repository(text.removesuffix("/")):
+    if text.endswith("/") and is_repository(text.removesuffix("/")):
         return text
     raise ValueError(
         f'"{text[:100]}" is not a prefix of names; allowed: lower case with a slash at the end, such as mirror/'
     )
-
-
-def _is_repository(name: str) -> bool:
-    try:
-        parse_repository(name)
-    except NameInvalid:
-        return False
-    return True
 
 
 Match: TypeAlias = Annotated[str, typed(str, parse_match)]

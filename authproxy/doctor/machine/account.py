@@ -48,7 +48,7 @@ def find_account(named: str | None, environ: Mapping[str, str]) -> ServingAccoun
         return _tried(ServingAccount((uid, gid), (uid, gid), named, groups))
     if (stated := environ.get(VARIABLE)) and os.geteuid() == 0:
         return _tried(ServingAccount(None, parse_account(stated), f"{stated} ({VARIABLE})", hands_over=True))
-    return ServingAccount(None, None, _own_name())
+    return ServingAccount(None, None, own_name())
 
 
 def _tried(account: ServingAccount) -> ServingAccount:
@@ -72,7 +72,8 @@ def _parse(named: str) -> tuple[int, int, tuple[int, ...]]:
     return user.pw_uid, user.pw_gid, tuple(os.getgrouplist(user.pw_name, user.pw_gid))
 
 
-def _own_name() -> str:
+def own_name() -> str:
+    """The name of the account that this process acts as; its number if it has no name."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

@@ -1,13 +1,13 @@
 """May the server read and write its files and folders: checked as the account that this runs under."""
 
 import os
-import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
 from authproxy.config.document.schema import leaves
 from authproxy.config.pem_files import find_file_faults
 from authproxy.doctor.finding import Finding, Level
+from authproxy.doctor.machine.account import own_name
 from authproxy.doctor.machine.installation import Installation
 from authproxy.server.privileges import MADE_BY_REGISTRIES
 
@@ -117,7 +117,7 @@ def _find_foreign_folder(root: Path) -> Finding | None:
                 Level.FAILED,
                 "folders",
                 what,
-                f"chown -R {_user()} {root}, or run the server as its owner, {_owner(root)}",
+                f"chown -R {own_name()} {root}, or run the server as its owner, {_owner(root)}",
             )
     return None
 
@@ -151,7 +151,7 @@ def _open_up(path: Path, closed: Path) -> str:
     rights = "r"
     if closed.is_dir():
         rights = "rx" if closed == path.absolute() else "x"
-    return f"setfacl -m u:{_user()}:{rights} {closed}, or run the server as its owner, {_owner(closed)}"
+    return f"setfacl -m u:{own_name()}:{rights} {closed}, or run the server as its owner, {_owner(closed)}"
 
 
 def _hand_over(path: Path, closed: Path) -> str:
@@ -159,8 +159,8 @@ def _hand_over(path: Path, closed: Path) -> str:
     if not os.access(closed, os.X_OK, effective_ids=True) and closed != path.absolute():
         return _open_up(path, closed)
     if closed != path.absolute():  # it is created there: do not give the folder around it away
-        return f"mkdir -p {path} && chown {_user()} {path}"
-    return f"chown {_user()} {closed}, or run the server as its owner, {_owner(closed)}"
+        return f"mkdir -p {path} && chown {own_name()} {path}"
+    return f"chown {own_name()} {closed}, or run the server as its owner, {_owner(closed)}"
 
 
 def _owner(path: Path) -> str:
@@ -170,12 +170,5 @@ def _owner(path: Path) -> str:
         return str(path.stat().st_uid)
 
 
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
-
-
 def _who() -> str:
-    return f"the account {_user()}"
+    return f"the account {own_name()}"

@@ -12,9 +12,9 @@ from authproxy.importing.docker_auth.labels import Labels
 from authproxy.importing.docker_auth.pattern import Pattern
 from authproxy.importing.imported import is_nameable
 from authproxy.importing.literal_index import Ends
-from authproxy.importing.overlap import is_repository
 from authproxy.importing.shapes import LocalPart, Token, Wild, join, literal_of
 from authproxy.policy.glob import placeable_name
+from authproxy.reference import is_repository
 
 _ANYBODY = "somebody"
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from authproxy.importing.imported import is_nameable
-from authproxy.importing.overlap import is_repository
 from authproxy.importing.zot.config import AccessControl, Grant, Section
 from authproxy.importing.zot.doublestar import ZotGlob
+from authproxy.reference import is_repository
 
 _ACTIONS = {"read": "pull", "create": "push", "delete": "delete"}
 _ANYBODY = "somebody"

@@ -1,4 +1,4 @@
-"""Several registries as one: cores in memory behind the switch, asked through it and by themselves."""
+"""Several registries as one: cores in memory behind the router, asked through it and by themselves."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -59,7 +59,7 @@ class World:
         )
 
     async def itself(self, name: str) -> AsyncClient:
-        """A client of one of them, past the switch."""
+        """A client of one of them, past the router."""
         return await self.stack.enter_async_context(connect(self.drivers[name], DELETES))
 
 
