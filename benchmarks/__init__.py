@@ -1,4 +1,4 @@
-"""The same work, done by us and by the registry that a user would otherwise run, by turns in one run.
+"""The same work, done by authproxy and by the registry that a user would otherwise run, alternately in one run.
 
-`python -m benchmarks` is the entry; docs/explanation/benchmarks.md says how things are measured and why.
+`python -m benchmarks` runs them; docs/explanation/benchmarks.md says how and why.
 """

@@ -1,6 +1,6 @@
 """`python -m benchmarks`: us and a peer, the edge alone, two workers, big blobs, scale, slow pushes, logins, images.
 
-Tables, and a JSON file in results/.
+Prints tables and writes a JSON file to results/.
 """
 
 import argparse
@@ -65,9 +65,9 @@ _PROFILE_LINES = 40
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what was asked for: 0, or 1 where a server answers wrongly or takes more memory than it may."""
+    """Run the chosen benchmarks: 0, or 1 if a server answers wrongly or exceeds its memory limit."""
     asked = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves every block, which ends servers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves every block, which stops servers
     effort = _QUICK if asked.quick else _FULL
     works = [work for work in WORKS if not asked.only or work.name in asked.only]
     _BUILD.mkdir(parents=True, exist_ok=True)
@@ -93,18 +93,18 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         choices=("all", "compare", "edge", "workers", "memory", "scale", "long-push", "flood", "images", "profile"),
         default="all",
-        help="compare: us and the peer by turns; edge: us and nginx before one registry;"
-        " workers: us with two; memory: a 2 GiB blob; scale: from 10 to 100,000"
-        " tags and from 1 MiB to 4 GiB; long-push: longer than its token lives; flood: pulls while wrong logins come"
-        " in; images: `authproxy images` beside curl, jq and skopeo; profile: us alone under cProfile",
+        help="compare: us and the peer alternately; edge: us and nginx before one registry;"
+        " workers: us with two processes; memory: a 2 GiB blob; scale: from 10 to 100,000"
+        " tags and from 1 MiB to 4 GiB; long-push: a push that outlives its token; flood: pulls while wrong logins come"
+        " in; images: `authproxy images` compared with curl, jq and skopeo; profile: us alone under cProfile",
     )
-    parser.add_argument("--quick", action="store_true", help="less of everything: to see that it works, not how fast")
+    parser.add_argument("--quick", action="store_true", help="less of everything: whether it works, not how fast")
     parser.add_argument("--only", action="append", choices=[work.name for work in WORKS], help="may be repeated")
     parser.add_argument(
         "--before",
         type=_checkout,
         metavar="CHECKOUT",
-        help="compare with ourselves as we are in this folder, a checkout of another commit, in place of the peer",
+        help="compare with the checkout of another commit in this folder, instead of with the peer",
     )
     return parser
 
@@ -177,7 +177,7 @@ def _edge(folder: Path, works: Sequence[Work], effort: Effort) -> list[EdgeRow]:
 
 
 def _two_workers(folder: Path, works: Sequence[Work], effort: Effort) -> list[Row]:
-    """The same works with more than one process, ours alone."""
+    """The same works with more than one process, without a peer."""
     content = Content.around(BigBlob.create(folder / "blob", effort.big_mib * MIB))
     with start_ours(folder / "workers", workers=_WORKERS) as ours:
         prepare(ours, content)
@@ -185,7 +185,7 @@ def _two_workers(folder: Path, works: Sequence[Work], effort: Effort) -> list[Ro
 
 
 def _flood(folder: Path, effort: Effort) -> Floods:
-    """Pulls while wrong logins come in, ours alone."""
+    """Pulls while wrong logins come in, without a peer."""
     content = Content.around(BigBlob.create(folder / "blob", effort.big_mib * MIB))
     with start_ours(folder / "flood") as ours:
         prepare(ours, content)
@@ -194,7 +194,7 @@ def _flood(folder: Path, effort: Effort) -> Floods:
 
 
 def _profile(folder: Path, works: Sequence[Work], effort: Effort) -> None:
-    """Where our main thread's time goes, all works together: use `--only`. The rates are those of a slowed server."""
+    """Where our main thread's time goes, over all chosen works. The profiler slows the server."""
     content = Content.around(BigBlob.create(folder / "blob", effort.big_mib * MIB))
     statistics = folder / "profile"
     with start_ours(folder / "ours", profile=statistics) as ours:

@@ -1,7 +1,7 @@
-"""A blob of 2 GiB through the server: how much memory it takes beyond what it holds when idle.
+"""A blob of 2 GiB through the server: how much memory that takes beyond what the idle server uses.
 
-The bytes are made while they are sent and dropped when they come back, so only the server's disk holds them. It goes
-once through the own core and once through the proxy, in front of a plain docker-registry where one is installed.
+The bytes are generated while they are sent and dropped as they are received, so only the server's disk holds them. The
+blob passes once through the core and, if docker-registry is installed, once through the proxy in front of it.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ LIMIT_MIB = 150
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One passage of the blob: how it went, how fast, and the server's memory in MiB."""
+    """One push and pull of the blob: through which backend, how fast, and the server's memory in MiB."""
 
     through: str
     size_mib: int
@@ -37,12 +37,12 @@ class Passage:
 
     @property
     def over_idle_mib(self) -> float:
-        """The larger of the two peaks, less what the idle server holds."""
+        """The larger of the two peaks, less the memory of the idle server."""
         return max(self.push_peak_mib, self.pull_peak_mib) - self.idle_mib
 
 
 def pass_big_blob(folder: Path, size_mib: int) -> list[Passage]:
-    """Through the core, and through the proxy where docker-registry is installed. Makes `folder`."""
+    """Through the core, and through the proxy if docker-registry is installed. Makes `folder`."""
     with start_ours(folder / "core") as target:
         passages = [pass_blob(target, "core", size_mib)]
     shutil.rmtree(folder / "core")
@@ -59,11 +59,11 @@ def pass_big_blob(folder: Path, size_mib: int) -> list[Passage]:
 
 
 def pass_blob(target: Target, through: str, size_mib: int) -> Passage:
-    """Push and pull one blob. Raises WrongAnswer where it does not come back as it went."""
+    """Push and pull one blob. Raises WrongAnswer if the pull differs from the push."""
     size, first = size_mib * MIB, os.urandom(MIB)
     digest = _digest(size, first)
     with target.connect(target.authorization()) as client:
-        client.request("GET", "/v2/", expect=200)  # the connection and its TLS belong to the idle server
+        client.request("GET", "/v2/", expect=200)  # so the idle memory includes the connection and its TLS
         idle_mib = resident_bytes(target.pids) / MIB
         location = client.open_upload(REPOSITORY)
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A small registry client over one keep-alive connection, for what is too fine-grained for a program start."""
+"""A small registry client over one keep-alive connection, for requests that are too short to start a program for."""
 
 import hashlib
 import http.client
@@ -21,7 +21,7 @@ _READ_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. Header names are matched without regard to case."""
+    """A whole answer. Header names are case-insensitive."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -29,7 +29,7 @@ class Answer:
 
 
 class Client:
-    """One TLS connection to 127.0.0.1, opened at the first request; `headers` go with every one."""
+    """One TLS connection to 127.0.0.1, opened at the first request; `headers` are sent with each."""
 
     def __init__(self, port: int, ca: Path, headers: Mapping[str, str] | None = None) -> None:
         self._headers = dict(headers or {})
@@ -51,7 +51,7 @@ class Client:
         body: bytes | Iterable[memoryview] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send one request and read the whole answer. Raises WrongAnswer where the status is not `expect`."""
+        """Send one request and read the whole answer. Raises WrongAnswer if the status is not `expect`."""
         answer = self._send(method, path, body, headers, expect)
         return Answer(answer.status, answer.headers, answer.read())
 
@@ -70,18 +70,18 @@ class Client:
         return tags
 
     def open_upload(self, repository: str) -> str:
-        """POST an upload session: where its bytes go, as a path with its query."""
+        """POST an upload session: the path and query that its bytes are sent to."""
         answer = self.request("POST", f"/v2/{repository}/blobs/uploads/", expect=202, headers={"Content-Length": "0"})
         return local(answer.headers["Location"])
 
     def append(self, location: str, pieces: Iterable[memoryview], size: int) -> str:
-        """PATCH `size` bytes to an upload session: where the next request of the session goes."""
+        """PATCH `size` bytes to an upload session: the path and query of the session's next request."""
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         answer = self.request("PATCH", location, expect=202, body=pieces, headers=headers)
         return local(answer.headers["Location"])
 
     def close_upload(self, location: str, digest: Digest, body: bytes = b"") -> None:
-        """PUT the digest of the whole, with the last bytes where there are any."""
+        """PUT the digest of the blob, with its last bytes if any are left."""
         joint = "&" if "?" in location else "?"
         headers = {"Content-Length": str(len(body)), "Content-Type": "application/octet-stream"}
         answer = self.request(
@@ -129,13 +129,13 @@ def local(location: str) -> str:
 
 
 def check_digest(answer: Answer, digest: Digest) -> None:
-    """Raise WrongAnswer where `Docker-Content-Digest` is not `digest`."""
+    """Raise WrongAnswer if `Docker-Content-Digest` is not `digest`."""
     if (said := answer.headers["Docker-Content-Digest"]) != str(digest):
         raise WrongAnswer(f"the server says that {digest} is {said}")
 
 
 def read_token(answer: Answer) -> str:
-    """The token of a token server's answer. Raises WrongAnswer where there is none."""
+    """The token in a token server's answer. Raises WrongAnswer if there is none."""
     token = json.loads(answer.body).get("token")
     if not isinstance(token, str) or not token:
         raise WrongAnswer(f"no token in the answer: {answer.body[:200]!r}")

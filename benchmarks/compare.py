@@ -1,4 +1,4 @@
-"""Rounds: every work once on each target, in turns that change their order from round to round."""
+"""Rounds: every work once on each target, in an order that changes from round to round."""
 
 import statistics
 from collections.abc import Sequence
@@ -12,34 +12,34 @@ from benchmarks.works import Content, Effort, Turn, Work
 
 @dataclass(slots=True)
 class Figures:
-    """What one target did in one work: a rate a round, and the peak memory over all of them in MiB."""
+    """The results of one target in one work: a rate for each round, and the peak memory over all rounds in MiB."""
 
     rates: list[float] = field(default_factory=list)
     peak_mib: float = 0.0
 
     @property
     def median(self) -> float:
-        """The rate that half of the rounds reached."""
+        """The median rate."""
         return statistics.median(self.rates)
 
 
 @dataclass(slots=True)
 class Row:
-    """One work, done by us and, where it can and is installed, by the peer."""
+    """One work, done by us and, if it is installed and able to, by the peer."""
 
     work: Work
     ours: Figures = field(default_factory=Figures)
     peer: Figures | None = None
 
     def ratios(self) -> list[float]:
-        """Us over the peer, a figure for each round: what a round disturbs, it disturbs for both. Empty: no peer."""
+        """Our rate divided by the peer's, for each round: a disturbance hits both. Empty without a peer."""
         if self.peer is None:
             return []
         return [ours / peer for ours, peer in zip(self.ours.rates, self.peer.rates, strict=True)]
 
 
 def measure(works: Sequence[Work], ours: Target, peer: Target | None, content: Content, effort: Effort) -> list[Row]:
-    """Do all works once a round. A first round warms both sides up and is not counted."""
+    """Do all works once a round. A first round warms up both sides and is not counted."""
     rows = [
         Row(work, peer=Figures() if peer is not None and (peer.user is not None or not work.issues_tokens) else None)
         for work in works

@@ -1,4 +1,4 @@
-"""What is pushed and pulled: random bytes, the same for both sides, with digests known beforehand."""
+"""Content to push and pull: random bytes, the same for both sides, with digests known in advance."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ class BigBlob:
         return blob
 
     def become(self, number: int) -> None:
-        """Take on the content with this number; nothing happens where it has it."""
+        """Become the blob with this number; does nothing if it is that blob."""
         if number == self.number:
             return
         with self.path.open("r+b") as file:

@@ -1,7 +1,7 @@
 """`python -m benchmarks.decisions`: what one decision costs with 10,000 rules about 1,000 groups, and in a plain loop.
 
-Processor time of this process, for the index the median of rounds. Callers differ in how many groups
-they are in; the last one meets two rules with conditions.
+CPU time of this process; for the index, the median of rounds. Callers differ in the number of their groups; the last
+one matches two rules with conditions.
 """
 
 import statistics
@@ -25,7 +25,7 @@ NOW = 1_800_014_400.0
 
 
 def make_policies() -> PolicySet:
-    """Ten rules for each group: its folder, parts of others' folders, a deny, rules about every folder."""
+    """Ten rules for each group: about its folder, parts of others' folders and every folder, and a deny."""
     rules = [_rule(i, *_shape(i)) for i in range(RULES - 2)]
     conditions = ("'g7' in identity.groups && time.getHours() >= 8", "identity.name.startsWith('u')")
     rules += [
@@ -61,7 +61,7 @@ def _rule(line: int, group: str, glob: str, effect: Effect, condition: Condition
 
 
 def decide_in_a_loop(policies: PolicySet, principal: Principal, access: Access) -> bool:
-    """The same answer without an index: every rule is tried."""
+    """The same decision without an index: every rule is tried."""
     target = find_target(principal, access)
     assert not isinstance(target, str)
     effects = {
@@ -76,7 +76,7 @@ def decide_in_a_loop(policies: PolicySet, principal: Principal, access: Access) 
 
 
 def _cost_us(policies: PolicySet, principal: Principal, asked: list[Access]) -> float:
-    """Processor time of one decision, in microseconds: the median of rounds."""
+    """CPU time of one decision, in microseconds: the median of rounds."""
     costs = []
     for _ in range(ROUNDS):
         begin = time.process_time()
@@ -87,7 +87,7 @@ def _cost_us(policies: PolicySet, principal: Principal, asked: list[Access]) -> 
 
 
 def main() -> int:
-    """Print a line for each kind of caller. Ends with 1 where index and loop disagree."""
+    """Print a line for each kind of caller. Exits with 1 if index and loop disagree."""
     policies = make_policies()
     print(f"{len(policies.rules)} rules about {GROUPS} groups; processor time of a decision, in µs")
     print(f"{'caller':<34}{'indexed':>10}{'plain loop':>12}")

@@ -1,7 +1,7 @@
-"""The edge against nginx, both in front of one and the same docker-registry, and against that registry alone.
+"""The edge against nginx, both in front of the same docker-registry, and against that registry alone.
 
-Beside the rate stands what the front door itself costs: the CPU time of its processes for one request, or one MiB. It
-is the steadier figure where others use the machine too. The registry alone speaks TLS itself, from the same storage.
+Besides the rate, it reports the cost of the front door itself: the CPU time of its processes per request or per MiB,
+the steadier figure on a shared machine. The registry alone terminates TLS itself, on the same storage.
 """
 
 import os
@@ -23,7 +23,7 @@ from benchmarks.works import Content, Effort, Turn, Work, prepare
 
 _TICKS_S = os.sysconf("SC_CLK_TCK")
 
-# proc(5), stat: utime and stime, counted behind the command's name, which may hold anything.
+# proc(5), stat: utime and stime, counted after the command's name, which may contain spaces and parentheses.
 _UTIME, _STIME = 11, 12
 
 _STREAMS = {"push": 1, "pull-1": 1, "pull-8": 8}
@@ -34,7 +34,7 @@ COLUMNS = ("work", "unit", "us", "nginx", "alone", "us / nginx", "us / alone", "
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """What clients talk to. `doors` are the processes that only stand in front; none: the registry alone."""
+    """What clients talk to. `doors` are the servers in front of the registry; empty for the registry alone."""
 
     name: str
     target: Target
@@ -43,7 +43,7 @@ class Front:
 
 @dataclass(slots=True)
 class Taken:
-    """What one front did in one work: a rate a round, and the CPU milliseconds of its doors for a unit of it."""
+    """The results of one front in one work: for each round a rate, and the CPU milliseconds of its doors per unit."""
 
     rates: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)
@@ -51,21 +51,21 @@ class Taken:
 
 @dataclass(slots=True)
 class EdgeRow:
-    """One work at every front, by its name."""
+    """The results of one work at every front, by the front's name."""
 
     work: Work
     taken: dict[str, Taken]
 
     def ratio(self, one: str, other: str) -> float:
-        """The median over the rounds of one front's rate over another's."""
+        """The median over the rounds of one front's rate divided by another's."""
         rounds = zip(self.taken[one].rates, self.taken[other].rates, strict=True)
         return statistics.median(ours / theirs for ours, theirs in rounds)
 
 
 def measure_edge(folder: Path, works: Sequence[Work], content: Content, effort: Effort) -> list[EdgeRow]:
-    """All works at all fronts, by turns; a first round is not counted. Raises BenchmarkError where nginx is missing."""
+    """All works at all fronts, alternately; a first round is not counted. Raises BenchmarkError if nginx is missing."""
     if missing := missing_programs():
-        raise BenchmarkError(f"there is nothing to stand in front of: {' and '.join(missing)} not installed")
+        raise BenchmarkError(f"the edge has no registry to run in front of: {' and '.join(missing)} not installed")
     with _fronts(folder) as fronts:
         prepare(fronts[0].target, content)
         rows = [EdgeRow(work, {front.name: Taken() for front in fronts}) for work in works if work.name in WORKS]
@@ -102,7 +102,7 @@ def as_entry(row: EdgeRow) -> dict[str, Any]:
 
 
 def cpu_s(stats: Sequence[str]) -> float:
-    """The CPU seconds in so many texts of /proc/PID/stat, in user and in system mode."""
+    """The CPU seconds, user and system, in these texts of /proc/PID/stat."""
     total = 0
     for text in stats:
         fields = text.rpartition(")")[2].split()
@@ -133,7 +133,7 @@ def _stats(servers: Sequence[Server]) -> list[str]:
 def _fronts(folder: Path) -> Iterator[list[Front]]:
     with ExitStack() as stack:
         registry, port = stack.enter_context(start_registry(folder / "registry"))
-        # As many processes as nginx has by Debian's configuration: one for each core.
+        # As many processes as nginx has in Debian's configuration: one for each core.
         cores = os.cpu_count() or 1
         ours = stack.enter_context(start_ours(folder / "ours", upstream=f"http://127.0.0.1:{port}", workers=cores))
         nginx = stack.enter_context(start_nginx(folder / "nginx", registry, port))

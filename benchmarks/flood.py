@@ -1,7 +1,7 @@
-"""What is left of pulls, and of a known user's logins, while wrong logins come in at a steady pace.
+"""The speed of pulls, and of a known user's logins, while wrong logins come in at a steady rate.
 
-The pulls are measured with and without the flood, by turns, so that whatever else the machine does meets both. The
-flood never waits for an answer before it sends the next login: it is as fast as it was asked to be, or the run fails.
+The pulls are measured with and without the flood, alternately, so that other load on the machine affects both. The
+flood does not wait for an answer before it sends the next login: it keeps its rate, or the run fails.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from benchmarks.target import Target, token_path
 from benchmarks.works import Turn, Work
 
 WRONG_LOGINS_PER_S = 200
-# Pulls with the flood over pulls without it, 1 being all.
+# The rate of pulls during the flood, as a part of the rate without it.
 LEAST_SHARE = 0.8
-# A flood that the client itself could not keep up with proves nothing.
+# A flood that the client itself cannot sustain proves nothing.
 _LEAST_PACE = 0.9
 _KNOWN_EVERY_S = 0.1
-# Before the block begins: connections are open and the queue is full by then.
+# Time before the block begins, in which connections open and the queue fills.
 _WARM_LOGINS = 2 * WRONG_LOGINS_PER_S
 _WARM_WITHIN_S = 30
 _UNKNOWN_NAMES = 50
@@ -38,7 +38,7 @@ _REFUSED, _COME_BACK = 401, 429
 
 @dataclass(slots=True)
 class Flood:
-    """What a flood met: statuses of the wrong logins, and how long the known user's right ones took."""
+    """The answers during a flood: statuses of the wrong logins, and durations of the known user's right ones."""
 
     seconds: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
@@ -46,13 +46,13 @@ class Flood:
 
     @property
     def pace(self) -> float:
-        """Answers to wrong logins, a second."""
+        """Answers to wrong logins per second."""
         return self.statuses.total() / self.seconds if self.seconds else 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One work with and without a flood, a figure for each round."""
+class FloodedWork:
+    """One work with and without a flood: a rate for each round."""
 
     work: str
     unit: str
@@ -61,7 +61,7 @@ class Standing:
 
     @property
     def share(self) -> float:
-        """The median of the rounds' shares, 1 being all."""
+        """The median of the rounds' shares, from 0 to 1."""
         return statistics.median(with_it / without for without, with_it in zip(self.quiet, self.flooded, strict=True))
 
 
@@ -69,20 +69,20 @@ class Standing:
 class Floods:
     """All figures of one run."""
 
-    standings: tuple[Standing, ...]
+    standings: tuple[FloodedWork, ...]
     wrong_per_s: float
-    refused: int  # 401: hashed, and wrong
+    refused: int  # 401: hashed and refused
     told_to_come_back: int  # 429
     known_median_ms: float
     known_most_ms: float
 
     def is_within_limits(self) -> bool:
         """Whether every pull kept its share."""
-        return all(standing.share >= LEAST_SHARE for standing in self.standings)
+        return all(work.share >= LEAST_SHARE for work in self.standings)
 
 
 def measure_floods(works: Sequence[Work], turn: Turn) -> Floods:
-    """Every work by turns, quiet and flooded. Raises BenchmarkError where an answer was of another kind."""
+    """Every work, alternately quiet and flooded. Raises BenchmarkError for an unexpected answer."""
     for work in works:
         work.measure(turn)  # warm
     quiet: dict[str, list[float]] = {work.name: [] for work in works}
@@ -98,7 +98,7 @@ def measure_floods(works: Sequence[Work], turn: Turn) -> Floods:
     if met.pace < _LEAST_PACE * WRONG_LOGINS_PER_S:
         raise BenchmarkError(f"the flood was {met.pace:.0f} logins a second, not {WRONG_LOGINS_PER_S}")
     return Floods(
-        tuple(Standing(work.name, work.unit, tuple(quiet[work.name]), tuple(flooded[work.name])) for work in works),
+        tuple(FloodedWork(work.name, work.unit, tuple(quiet[work.name]), tuple(flooded[work.name])) for work in works),
         met.pace,
         met.statuses[_REFUSED],
         met.statuses[_COME_BACK],
@@ -109,7 +109,7 @@ def measure_floods(works: Sequence[Work], turn: Turn) -> Floods:
 
 @contextmanager
 def flooding(target: Target, met: Flood) -> Iterator[None]:
-    """Wrong logins come in steadily as long as the block lasts; what they meet is added to `met`."""
+    """Send wrong logins at a steady rate as long as the block lasts; adds the answers to `met`."""
     warm, ended = threading.Event(), threading.Event()
     faults: list[Exception] = []
 
@@ -150,7 +150,7 @@ async def _flood(target: Target, met: Flood, warm: Callable[[], None], is_over: 
 
 
 async def _fail(line: "_Line", number: int, met: Flood) -> None:
-    """Every second one tries the known user's name, the others names that do not exist."""
+    """Every other login tries the known user's name; the rest try names that do not exist."""
     name = f"nobody{number % _UNKNOWN_NAMES}" if number % 2 or line.user is None else line.user
     met.statuses[await line.login(name, secrets.token_hex(8))] += 1
 
@@ -166,7 +166,7 @@ async def _come_again(line: "_Line", user: tuple[str, str], met: Flood, is_over:
 
 
 class _Line:
-    """Connections to one target that are used again, as many as there are requests under way."""
+    """Connections to one target, reused; as many as there are requests in flight."""
 
     def __init__(self, target: Target) -> None:
         self.user = target.user[0] if target.user else None
@@ -199,18 +199,18 @@ class _Line:
 COLUMNS = ("with wrong logins", "unit", "without", "with", "share", "least")
 
 
-def cells(standing: Standing) -> list[str]:
-    """A standing as a row of a table."""
-    medians = [figure(statistics.median(rounds)) for rounds in (standing.quiet, standing.flooded)]
-    return [standing.work, standing.unit, *medians, f"{standing.share:.0%}", f"{LEAST_SHARE:.0%}"]
+def cells(work: FloodedWork) -> list[str]:
+    """A row of the table."""
+    medians = [figure(statistics.median(rounds)) for rounds in (work.quiet, work.flooded)]
+    return [work.work, work.unit, *medians, f"{work.share:.0%}", f"{LEAST_SHARE:.0%}"]
 
 
 def seen(floods: Floods) -> dict[str, str]:
-    """What the flood met, for people."""
+    """The answers during the flood, for people."""
     return {
         "wrong logins a second": figure(floods.wrong_per_s),
         "of them hashed and refused": f"{floods.refused:,}",
-        "of them told to come back": f"{floods.told_to_come_back:,}",
+        "of them answered 429": f"{floods.told_to_come_back:,}",
         "right password of a known user, median (ms)": figure(floods.known_median_ms),
         "right password of a known user, most (ms)": figure(floods.known_most_ms),
     }

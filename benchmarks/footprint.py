@@ -1,19 +1,19 @@
-"""How much memory a server holds: its processes and their children, as the kernel counts (Linux's proc(5)).
+"""The memory of a server: its processes and their children, as the kernel counts it (proc(5) of Linux).
 
 The peak is `VmHWM`, which the kernel keeps exactly, so nothing is sampled and no short peak is missed. The peaks of
-several processes are added up although they need not have come at the same moment, and pages that they share are
-counted in each: the figure errs upwards.
+several processes are added up, although they may be from different moments, and shared pages are counted for each
+process: the figure can only be too high.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
-_FORGET_PEAK = "5"  # proc(5), clear_refs: sets VmHWM back to what is resident now
+_FORGET_PEAK = "5"  # proc(5), clear_refs: resets VmHWM to the present resident memory
 
 
 def process_tree(pid: int) -> Iterator[int]:
-    """A process and all that descend from it. Those that end meanwhile are left out."""
+    """A process and its descendants, without those that end meanwhile."""
     yield pid
     try:
         for thread in (PROC / str(pid) / "task").iterdir():
@@ -24,17 +24,17 @@ def process_tree(pid: int) -> Iterator[int]:
 
 
 def resident_bytes(roots: Iterable[int]) -> int:
-    """The memory that is resident now, over all trees that begin at `roots`."""
+    """The present resident memory of all process trees below `roots`."""
     return _sum(roots, "VmRSS")
 
 
 def peak_bytes(roots: Iterable[int]) -> int:
-    """The most that was resident since `forget_peak`, over all trees that begin at `roots`."""
+    """The peak since `forget_peak` of all process trees below `roots`."""
     return _sum(roots, "VmHWM")
 
 
 def forget_peak(roots: Iterable[int]) -> None:
-    """Begin a new peak for every process in the trees. Raises PermissionError where they belong to somebody else."""
+    """Reset the peak of every process in the trees. Raises PermissionError for processes of another user."""
     for pid in _pids(roots):
         try:
             (PROC / str(pid) / "clear_refs").write_text(_FORGET_PEAK, "ascii")
@@ -43,7 +43,7 @@ def forget_peak(roots: Iterable[int]) -> None:
 
 
 def read_kib(status: str, field: str) -> int:
-    """A field of /proc/PID/status in KiB; 0 where it is absent, as in a process that has ended and was not reaped."""
+    """A field of /proc/PID/status in KiB; 0 if it is absent, as for a process that has ended and was not reaped."""
     for line in status.splitlines():
         name, _, value = line.partition(":")
         if name == field:

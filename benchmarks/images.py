@@ -1,7 +1,7 @@
-"""`authproxy images` beside what people use in its place: a list of 10,000 tags, and a copy of an image of 1 GiB.
+"""`authproxy images` compared with its alternatives: a list of 10,000 tags, and a copy of an image of 1 GiB.
 
-All sides work on docker-registry over plain HTTP, by turns, each as a process of its own. The clock sees the whole
-process, its start included.
+All sides use docker-registry over plain HTTP, alternately, each as a process of its own. The time is that of the whole
+process, including its start.
 """
 
 import json
@@ -40,7 +40,7 @@ COLUMNS = ("images", "by", "seconds", "CPU s", "peak MiB", "times ours")
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What one run goes through."""
+    """The sizes of one run."""
 
     repositories: int
     tags_of_each: int
@@ -50,7 +50,7 @@ class Sizes:
 
 @dataclass(slots=True)
 class Side:
-    """One way to do a work: what each round took. Peaks are those of the largest process."""
+    """One way to do a work, and its cost in each round. Peaks are those of the largest process."""
 
     name: str
     seconds: list[float] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Side:
     peak_mib: float = 0
 
     def add(self, seconds: float, cpu_s: float, peak_mib: float) -> None:
-        """One round more."""
+        """Add a round."""
         self.seconds.append(seconds)
         self.cpu_s.append(cpu_s)
         self.peak_mib = max(self.peak_mib, peak_mib)
@@ -77,12 +77,12 @@ class Comparison:
         return self.sides[0]
 
     def is_within_limits(self) -> bool:
-        """Whether our process took no more memory than it may, however large the image is."""
+        """Whether our process stayed within its memory limit, which does not depend on the size of the image."""
         return self.ours.peak_mib < LIMIT_MIB
 
 
 def measure_images(folder: Path, sizes: Sizes) -> list[Comparison]:
-    """List and copy. Makes `folder`; nothing where a program is not installed. Raises WrongAnswer."""
+    """List and copy. Makes `folder`; empty if a program is not installed. Raises WrongAnswer."""
     if missing := [name for name in NAMES if find_program(name) is None]:
         print(f"nothing to compare `authproxy images` with: {' and '.join(missing)} not installed")
         return []
@@ -144,16 +144,16 @@ def _compare_copies(folder: Path, sizes: Sizes) -> Comparison:
 
 
 def _copy(side: Side, command: Sequence[str], folder: Path, home: Path) -> None:
-    """Copy to a registry of its own: one that was used before remembers blobs, and so does skopeo, by its address."""
+    """Copy to a new registry: one that was used before has the blobs, and skopeo caches which, by its address."""
     with start_registry(folder) as (server, port):
         _wait(server, port)
-        os.sync()  # nobody pays for what another left unwritten
+        os.sync()  # no side pays for unwritten data of another
         _run(side, [*command, f"{'docker://' if side.name == 'skopeo' else ''}127.0.0.1:{port}/bench/big:v1"], home)
     shutil.rmtree(folder)
 
 
 def _list_by_pipe(side: Side, host: str, home: Path) -> list[str]:
-    """What a shell does: a curl and a jq for the catalog, and for each repository."""
+    """A shell pipeline: a curl and a jq for the catalog, and for each repository."""
     turn = Side(side.name)
     began = time.perf_counter()
     catalog = _run(turn, [program("curl"), "-sS", f"http://{host}/v2/_catalog?n=1000"], home)
@@ -175,7 +175,7 @@ def _skopeo() -> Sequence[str]:
 
 
 def _run(side: Side, command: Sequence[str], home: Path, stdin: str = "") -> str:
-    """Run a program to its end, and add what that took. Raises WrongAnswer with its words where it fails."""
+    """Run a program to its end, and add its cost. Raises WrongAnswer with its output if it fails."""
     home.mkdir(exist_ok=True)
     environment = {"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(_ROOT)}
     with TemporaryFile("w+") as given, TemporaryFile("w+") as out, TemporaryFile("w+") as err:
@@ -195,7 +195,7 @@ def _run(side: Side, command: Sequence[str], home: Path, stdin: str = "") -> str
 
 
 def _write_layout(folder: Path, size_mib: int) -> Path:
-    """An OCI image layout with one image of random layers, which nothing can pack."""
+    """An OCI image layout with one image of random layers, which do not compress."""
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     layers = []

@@ -1,4 +1,4 @@
-"""What the machine and the libraries allow, measured in the same run: a figure means something only beside these."""
+"""What the machine and the libraries can do, measured in the same run: other figures are compared with these."""
 
 import hashlib
 import os
@@ -51,7 +51,7 @@ def measure_limits(folder: Path, *, file_mib: int, wrk_s: int) -> dict[str, floa
 
 
 def _durable_write_mib_s(path: Path, size_mib: int) -> float:
-    """What `dd bs=1M conv=fdatasync` does."""
+    """The rate of `dd bs=1M conv=fdatasync`."""
     first = os.urandom(MIB)
     os.sync()
     began = time.perf_counter()
@@ -63,7 +63,7 @@ def _durable_write_mib_s(path: Path, size_mib: int) -> float:
 
 
 def _durable_small_rate(folder: Path) -> float:
-    """The least that keeps a small file: written beside its place, synced, renamed, the folder synced."""
+    """The minimum for a durable small file: written to a temporary name, synced, renamed, the folder synced."""
     content = os.urandom(SMALL_BYTES)
     os.sync()
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -90,14 +90,14 @@ def _sha256_mib_s() -> float:
 
 
 def _download_mib_s(target: Target, size: int) -> float:
-    """The file out of the page cache over one connection: the median of a few times."""
+    """The file from the page cache over one connection: the median of a few runs."""
     times = [download_s(target, FILE_PATH, size, {}, streams=1) for _ in range(_DOWNLOADS + 1)]
     return size / MIB / statistics.median(times[1:])
 
 
 @contextmanager
 def _bare(folder: Path, *, file: Path | None = None) -> Iterator[tuple[str, Target]]:
-    """The bare application on stock uvicorn: its address. With `file`, which it then serves, over TLS."""
+    """The bare application on stock uvicorn: its address. With `file`, it serves that file over TLS."""
     port = free_port()
     uvicorn = [sys.executable, "-m", "uvicorn", "benchmarks.bare:app", "--host", "127.0.0.1", "--port", str(port)]
     command = [*uvicorn, "--loop", "asyncio", "--http", "httptools", "--ws", "none"]

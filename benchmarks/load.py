@@ -1,4 +1,4 @@
-"""The clients that make the load: curl for streams of bytes, wrk for many small requests."""
+"""The load generators: curl for streams of bytes, wrk for many small requests."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ WRK_THREADS = 1
 WRK_CONNECTIONS = 16
 _TIMEOUT_S = 300.0
 
-# What wrk prints: "Requests/sec:   1234.56", and only where there were any, the two lines of failures.
+# What wrk prints: "Requests/sec:   1234.56", and the two lines of failures, only if there were any.
 _RATE = re.compile(r"^Requests/sec:\s+([0-9.]+)$", re.MULTILINE)
 _FAILURES = re.compile(r"^\s*(?:Non-2xx or 3xx responses|Socket errors): .*$", re.MULTILINE)
 
@@ -36,7 +36,7 @@ def upload(target: Target, location: str, content: Path, headers: Mapping[str, s
 
 
 def download_s(target: Target, path: str, size: int, headers: Mapping[str, str], *, streams: int) -> float:
-    """GET `size` bytes over so many connections at once, a curl for each: the seconds until the last one ended."""
+    """GET `size` bytes over several connections at once, a curl for each: the seconds until the last one ends."""
     command = _curl(target, path, headers, ["--write-out", "%{http_code} %{size_download}"])
     with ExitStack() as stack:
         began = time.perf_counter()
@@ -50,7 +50,7 @@ def download_s(target: Target, path: str, size: int, headers: Mapping[str, str],
 
 
 def request_rate(url: str, headers: Mapping[str, str], *, seconds: int) -> float:
-    """GET `url` with wrk over and over: answers a second. Raises WrongAnswer where any was not 2xx or 3xx."""
+    """GET `url` with wrk repeatedly: answers per second. Raises WrongAnswer if any is not 2xx or 3xx."""
     size = ["-t", str(WRK_THREADS), "-c", str(WRK_CONNECTIONS), "-d", f"{seconds}s"]
     command = [program("wrk"), *size, *_header_flags("-H", headers), url]
     with _Started(command) as wrk:
@@ -58,7 +58,7 @@ def request_rate(url: str, headers: Mapping[str, str], *, seconds: int) -> float
 
 
 def read_rate(output: str) -> float:
-    """The answers a second in wrk's output. Raises WrongAnswer where it reports failures or no rate."""
+    """The answers per second in wrk's output. Raises WrongAnswer if it reports failures or no rate."""
     if failures := _FAILURES.findall(output):
         raise WrongAnswer(f"wrk: {' '.join(line.strip() for line in failures)}")
     rate = _RATE.search(output)
@@ -68,7 +68,7 @@ def read_rate(output: str) -> float:
 
 
 class _Started:
-    """A client program that does not outlive its block."""
+    """A client program that is stopped at the end of its block."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._name = Path(command[0]).name
@@ -85,7 +85,7 @@ class _Started:
             self._process.communicate()
 
     def output(self) -> str:
-        """What it printed, once it has ended. Raises BenchmarkError where it failed."""
+        """Wait for its end, and return its output. Raises BenchmarkError if it failed."""
         output, errors = self._process.communicate(timeout=_TIMEOUT_S)
         if self._process.returncode:
             raise BenchmarkError(f"{self._name} ended with code {self._process.returncode}: {errors.strip()}")
@@ -99,5 +99,5 @@ def _curl(target: Target, path: str, headers: Mapping[str, str], flags: Sequence
 
 
 def _header_flags(flag: str, headers: Mapping[str, str]) -> list[str]:
-    """Headers as arguments; with an empty value curl leaves out one that it would have sent."""
+    """Headers as arguments; an empty value removes a header that curl sends by default."""
     return [word for name, value in headers.items() for word in (flag, f"{name}: {value}")]

@@ -1,6 +1,6 @@
-"""A push that takes longer than its token lives, over a line as slow as that: through the core and the proxy at once.
+"""A push over a slow line that outlives its token: through the core and the proxy at once.
 
-The token that opened the upload session must be good for it to the end, and for nothing else any more.
+The token that opened the upload session must stay valid for that session, and expire for everything else.
 """
 
 import os
@@ -19,17 +19,17 @@ from benchmarks.peer import start_registry
 from benchmarks.programs import find_program
 from benchmarks.target import REPOSITORY, Target
 
-# The shortest life that a token may have, and how long a push goes on at the least: verifiers give ten seconds.
+# The shortest lifetime of a token, and the minimum duration of a push: verifiers allow ten seconds more.
 TOKEN_LIFE_S = 60
 PUSH_S = 100
 CHUNKS = 4
 _CHUNK_BYTES = 4 * MIB
-_PIECES = 25  # a chunk is sent in so many, evenly
+_PIECES = 25  # of each chunk, sent at even intervals
 
 
 @dataclass(frozen=True, slots=True)
 class LongPush:
-    """One push: how long it took with one token."""
+    """One push with one token, and how long it took."""
 
     through: str
     size_mib: int
@@ -38,7 +38,7 @@ class LongPush:
 
 
 def push_slowly(folder: Path) -> list[LongPush]:
-    """Through the core, and the proxy where docker-registry is installed. Raises WrongAnswer. Makes `folder`."""
+    """Through the core, and the proxy if docker-registry is installed. Raises WrongAnswer. Makes `folder`."""
     with ExitStack() as servers:
         life = f"{TOKEN_LIFE_S}s"
         targets = {"core": servers.enter_context(start_ours(folder / "core", token_life=life))}
@@ -63,7 +63,7 @@ def _push(through: str, target: Target) -> LongPush:
         if took_s < TOKEN_LIFE_S + 2 * 10:
             raise WrongAnswer(f"the push through the {through} took {took_s:.0f} s, no longer than its token lives")
         client.request("GET", "/v2/", expect=401)
-        # The field that makes the session's address good, on another session's.
+        # The field that signs the session's address, on the address of another session.
         moved = f"{other.partition('?')[0]}?{location.partition('?')[2]}"
         client.request("GET", moved, expect=401)
         client.close_upload(location, Digest.of(content))

@@ -1,4 +1,4 @@
-"""Where and with what a run was made: without this a figure is an anecdote."""
+"""The machine and the versions of a run: without these a figure is an anecdote."""
 
 import importlib.metadata
 import os
@@ -12,7 +12,7 @@ from benchmarks.programs import find_program
 
 _ROOT = Path(__file__).parent.parent
 _PACKAGES = ("authproxy", "uvicorn", "httptools", "httpx", "fastapi", "cryptography", "pyjwt", "bcrypt")
-# The argument that makes each print its version.
+# The argument with which each program prints its version.
 _VERSION_FLAGS = {
     "curl": "--version",
     "wrk": "-v",
@@ -48,20 +48,20 @@ def describe_versions() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """The commit that was measured, and whether the files still were those of the commit."""
+    """The commit that was measured, and whether files differ from it."""
     commit = _first_line(["git", "-C", str(_ROOT), "rev-parse", "--short=12", "HEAD"])
     changed = _first_line(["git", "-C", str(_ROOT), "status", "--porcelain", "--", "authproxy", "pyproject.toml"])
     return f"{commit}, changed since" if changed else commit
 
 
 def _first_line(command: list[str]) -> str:
-    """The first line that a program prints, wherever it prints it; its exit code says nothing (wrk's is 1)."""
+    """The first line that a program prints, to either stream; its exit code is ignored (wrk's is 1)."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     return next(iter((done.stdout + done.stderr).strip().splitlines()), "")
 
 
 def _version(line: str) -> str:
-    """The first thing that looks like a version, or the whole line."""
+    """The first text that looks like a version, or the whole line."""
     found = re.search(r"\d+\.\d+[\w.+-]*", line)
     return found[0] if found else line
 

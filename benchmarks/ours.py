@@ -1,4 +1,4 @@
-"""Us, as a user has us after `make serve`: the embedded default with TLS, in a folder of its own."""
+"""authproxy as after `make serve`: the embedded default with TLS, in a folder of its own."""
 
 import secrets
 import sys
@@ -23,7 +23,7 @@ def start_ours(
     profile: Path | None = None,
     checkout: Path | None = None,
 ) -> Iterator[Target]:
-    """Our server while the block lasts, on its own core or in front of the registry at `upstream` (a URL).
+    """Our server as long as the block lasts, on its own core or in front of the registry at `upstream` (a URL).
 
     `token_life` as `token.lifetime` has it ("60s").
 
@@ -52,7 +52,7 @@ def start_ours(
 
 
 def storage_of(folder: Path) -> Path:
-    """Where a server that is started in `folder` has its storage."""
+    """The storage folder of a server that was started in `folder`."""
     return folder / "data" / "registry"
 
 

@@ -2,7 +2,7 @@
 
 The registry has the settings of its Debian package (descriptors cached in memory, deletes on, its own log) without the
 password file; nginx has Debian's defaults and the recipe of Distribution's documentation, with request buffering off
-and connections to the registry kept open, which that recipe leaves out and which only makes the peer faster.
+and connections to the registry kept open, which that recipe omits and which only makes the peer faster.
 """
 
 import os
@@ -42,14 +42,14 @@ http:
     X-Content-Type-Options: [nosniff]
 """
 
-# What stands at the end of `http` where it ends TLS itself.
+# The end of the section `http` if the registry terminates TLS itself.
 _REGISTRY_TLS = """\
   tls:
     certificate: {folder}/server.pem
     key: {folder}/server.key
 """
 
-# The paths are absolute, so that nothing outside the folder is read or written but the program itself.
+# The paths are absolute, so that nothing outside the folder is read or written except the program itself.
 _NGINX = """\
 {user}
 worker_processes auto;
@@ -105,13 +105,13 @@ http {{
 
 
 def missing_programs() -> list[str]:
-    """The programs that the peer consists of and that are not installed."""
+    """The programs of the peer that are not installed."""
     return [name for name in ("docker-registry", "nginx") if find_program(name) is None]
 
 
 @contextmanager
 def start_registry(folder: Path) -> Iterator[tuple[Server, int]]:
-    """Debian's docker-registry on a port of loopback, plain HTTP, everybody may do everything."""
+    """Debian's docker-registry on a port of loopback, plain HTTP, without authentication."""
     folder.mkdir(parents=True)
     port = free_port()
     config = folder / "registry.yml"
@@ -122,19 +122,19 @@ def start_registry(folder: Path) -> Iterator[tuple[Server, int]]:
 
 @contextmanager
 def start_peer(folder: Path) -> Iterator[Target]:
-    """docker-registry behind nginx, which ends TLS."""
+    """docker-registry behind nginx, which terminates TLS."""
     with start_registry(folder) as (registry, registry_port), start_nginx(folder, registry, registry_port) as target:
         yield target
 
 
 @contextmanager
 def start_nginx(folder: Path, registry: Server, registry_port: int) -> Iterator[Target]:
-    """TLS by nginx in front of a registry that runs; of the target's servers it is the first."""
+    """Nginx with TLS in front of a running registry; the first of the target's servers."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     ca = _write_certificate(folder)
     config = folder / "nginx.conf"
-    # Workers of a master that runs as root would be nobody, who cannot write here.
+    # Workers of a master that runs as root would run as `nobody`, which cannot write here.
     user = f"user {pwd.getpwuid(0).pw_name};" if os.getuid() == 0 else ""
     config.write_text(_NGINX.format(folder=folder, port=port, registry_port=registry_port, user=user), "utf-8")
     command = [program("nginx"), "-c", str(config), "-e", "stderr"]
@@ -145,7 +145,7 @@ def start_nginx(folder: Path, registry: Server, registry_port: int) -> Iterator[
 
 @contextmanager
 def start_tls_registry(folder: Path, *, storage: Path) -> Iterator[Target]:
-    """docker-registry with TLS of its own and nothing in front, on a storage that another may use too."""
+    """docker-registry with its own TLS and nothing in front, on a storage that another registry may use too."""
     folder.mkdir(parents=True)
     port = free_port()
     ca = _write_certificate(folder)

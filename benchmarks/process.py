@@ -1,4 +1,4 @@
-"""Servers that a run starts, and that are gone when it ends, however it ends."""
+"""Servers that a run starts and always stops, however it ends."""
 
 import os
 import signal
@@ -17,13 +17,13 @@ _READY_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.05
 _DRAIN_S = 15.0
 _LAST_LINES, _LINE_LENGTH = 8, 300
-# Settings of the shell that started the run must not reach a server that is measured.
+# Settings of the calling shell must not reach a measured server.
 _OURS = ("REGISTRY_", "AUTHPROXY_")
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A started program: its process and the file that takes its output."""
+    """A started program: its process and the file of its output."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -31,11 +31,11 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The process that was started; its children are found below it."""
+        """The id of the started process."""
         return self.process.pid
 
     def wait_until(self, is_ready: Callable[[], bool]) -> None:
-        """Ask again and again until the server is ready. Raises BenchmarkError when it ends or takes too long."""
+        """Poll until the server is ready. Raises BenchmarkError if it ends or takes too long."""
         deadline = time.monotonic() + _READY_WITHIN_S
         while not is_ready():
             if self.process.poll() is not None:
@@ -54,7 +54,7 @@ class Server:
 def running(
     name: str, command: Sequence[str], folder: Path, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    """A server as long as the block lasts. `folder` takes its log and is where it runs unless `cwd` says otherwise.
+    """A server as long as the block lasts. `folder` gets its log, and is its working directory unless `cwd` is given.
 
     It runs in a session of its own, so Ctrl-C reaches the run alone, which then ends the server by its process id.
     A BenchmarkError that leaves the block takes the end of the log with it.
@@ -82,7 +82,7 @@ def running(
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on at this moment."""
+    """A free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -90,7 +90,7 @@ def free_port() -> int:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the server to drain; what is left of its tree after that is killed, each process by its id."""
+    """Ask the server to drain, then kill what is left of its process tree, by process id."""
     if process.poll() is not None:
         return
     tree = list(process_tree(process.pid))

@@ -1,11 +1,11 @@
-"""The programs of other people that a run starts: those of Debian packages that the repository lists."""
+"""The programs of Debian packages that a run starts; packages.txt lists them."""
 
 from benchmarks.errors import BenchmarkError
 from tests.support.binaries import ProgramNotListed, binary
 
 
 def find_program(name: str) -> str | None:
-    """The absolute path of a program, or None where its package is not installed."""
+    """The absolute path of a program, or None if its package is not installed."""
     try:
         return binary(name)
     except ProgramNotListed:
@@ -13,7 +13,7 @@ def find_program(name: str) -> str | None:
 
 
 def program(name: str) -> str:
-    """The absolute path of a program that a run cannot do without. Raises BenchmarkError that says what to do."""
+    """The absolute path of a required program. Raises BenchmarkError that says how to install it."""
     try:
         return binary(name)
     except ProgramNotListed as exc:

@@ -19,7 +19,7 @@ from benchmarks.works import Effort
 
 @dataclass(slots=True)
 class Report:
-    """All that one run found out. What it was not asked for is empty."""
+    """The results of one run. Benchmarks that did not run are empty."""
 
     when: str  # ISO 8601, UTC
     machine: Mapping[str, str]
@@ -28,7 +28,7 @@ class Report:
     limits: Mapping[str, float] = field(default_factory=dict)
     rows: Sequence[Row] = ()
     fronts: Sequence[edge.EdgeRow] = ()
-    two_workers: Sequence[Row] = ()  # us alone
+    two_workers: Sequence[Row] = ()  # without a peer
     passages: Sequence[Passage] = ()
     scale: Scale | None = None
     long_pushes: Sequence[LongPush] = ()
@@ -36,7 +36,7 @@ class Report:
     images: Sequence[moved.Comparison] = ()
 
     def is_within_limits(self) -> bool:
-        """Whether no passage of the big blob took more memory than it may, and pulls kept their share in a flood."""
+        """Whether each big blob stayed within the memory limit, and pulls kept their share in a flood."""
         grown = self.scale.blobs if self.scale else ()
         return (
             (self.floods is None or self.floods.is_within_limits())
@@ -45,7 +45,7 @@ class Report:
         )
 
     def share_of_limit(self, row: Row) -> float | None:
-        """Our figure as a part of what the machine allows, 1 being all; None where that was not measured."""
+        """Our figure divided by the limit of the machine; None if that was not measured."""
         limit = self.limits.get(row.work.limit)
         return row.ours.median / limit if limit else None
 
@@ -85,7 +85,7 @@ def as_text(report: Report) -> str:
 
 
 def as_json(report: Report) -> str:
-    """The same figures with every round."""
+    """The same figures with every round, for JSON."""
     return json.dumps(
         {
             "when": report.when,
@@ -110,7 +110,7 @@ def as_json(report: Report) -> str:
 
 
 def write_json(report: Report, folder: Path) -> Path:
-    """Write the JSON under a name that sorts by time. Returns its path."""
+    """Write the JSON to a file whose name sorts by time. Returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{report.when.replace(':', '').replace('+0000', 'Z')}.json"
     path.write_text(as_json(report) + "\n", "utf-8")

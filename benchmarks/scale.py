@@ -1,6 +1,6 @@
-"""How figures move with size: from 10 to 100,000 tags, from 1 MiB to 4 GiB, with 10,000 repositories. Us alone.
+"""How figures move with size: from 10 to 100,000 tags, from 1 MiB to 4 GiB, with 10,000 repositories. Without a peer.
 
-Everything is seeded before the server starts, so its start is measured with all of it in the folder.
+Everything is seeded before the server starts, so its start is measured with a full folder.
 """
 
 import math
@@ -26,22 +26,22 @@ TAGS_OF_EACH = 10  # in a repository of the catalog
 _PAGE = 100
 _CATALOG = "/v2/_catalog"
 _CATALOG_SCOPE = "registry:catalog:*"
-_SMALL_MIB = 64  # a blob below this is passed more than once
+_SMALL_MIB = 64  # a smaller blob is pushed and pulled more than once
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What one run goes through."""
+    """The sizes of one run."""
 
     tags: tuple[int, ...]
     blobs_mib: tuple[int, ...]
     repositories: int
-    catalog_pages: int  # how often the first page is asked for
+    catalog_pages: int  # how often the first page is requested
 
 
 @dataclass(frozen=True, slots=True)
 class TagStep:
-    """A repository of so many tags: answers and pushes a second, and the server's peak memory meanwhile."""
+    """A repository with this number of tags: answers and pushes per second, and the server's peak memory."""
 
     tags: int
     page_s: float
@@ -52,7 +52,7 @@ class TagStep:
 
 @dataclass(frozen=True, slots=True)
 class CatalogStep:
-    """The first catalog page of so many repositories, in ms: the first answer after the start, and those after it."""
+    """The first catalog page with this number of repositories, in ms: the first answer after the start, and later."""
 
     repositories: int
     first_ms: float
@@ -62,7 +62,7 @@ class CatalogStep:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """All that grows. Starts are the seconds from the command to the first answer."""
+    """Figures by size. Starts are in seconds, from the command to the first answer."""
 
     tags: Sequence[TagStep]
     blobs: Sequence[Passage]
@@ -91,7 +91,7 @@ def measure_scale(folder: Path, sizes: Sizes, *, wrk_s: int, pushes: int) -> Sca
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value that so many percent of the values do not exceed."""
+    """The percentile of these values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
@@ -109,7 +109,7 @@ def _repository_of(tags: int) -> str:
 
 def _first_page(target: Target, sizes: Sizes) -> CatalogStep:
     with target.connect(target.authorization(_CATALOG_SCOPE)) as client:
-        client.request("GET", "/v2/", expect=200)  # the connection and its token are no part of it
+        client.request("GET", "/v2/", expect=200)  # so that the time excludes the connection and its token
         first_ms, *others = [_page_ms(client, sizes) for _ in range(sizes.catalog_pages + 1)]
     return CatalogStep(sizes.repositories, first_ms, percentile(others, 50), percentile(others, 99))
 
@@ -147,7 +147,7 @@ def _tag_step(target: Target, tags: int, image: SmallImage, wrk_s: int, pushes: 
 
 
 def _pass_often(target: Target, size_mib: int) -> Passage:
-    """One passage of a large blob; of a small one the median rates of several, and the highest peaks."""
+    """A large blob once; a small one several times, for the median rates and the highest peaks."""
     passages = [pass_blob(target, "core", size_mib) for _ in range(max(1, _SMALL_MIB // size_mib))]
     return Passage(
         "core",

@@ -29,7 +29,7 @@ class SmallImage:
 
 
 def seed(root: Path, repository: str, image: SmallImage, tags: int) -> None:
-    """Let a repository below a storage's root hold an image under so many tags, `tag_name(0)` and on."""
+    """Write a repository below a storage's root with an image under this many tags, from `tag_name(0)` on."""
     name = Repository(repository)
     blob, manifest = Digest.of(image.blob), Digest.of(image.manifest)
     for digest, content in ((blob, image.blob), (manifest, image.manifest)):
@@ -42,7 +42,7 @@ def seed(root: Path, repository: str, image: SmallImage, tags: int) -> None:
 
 
 def tag_name(number: int) -> Tag:
-    """The tag with this number: they sort as their numbers do."""
+    """The tag with this number. Tags sort as their numbers do."""
     return Tag(f"v{number:06}")
 
 

@@ -6,7 +6,7 @@ NOTHING = "-"
 
 
 def figure(value: float) -> str:
-    """A number with as many digits as it is worth reading."""
+    """A number; the larger it is, the fewer decimals."""
     return f"{value:,.2f}" if value < 1 else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 

@@ -1,4 +1,4 @@
-"""One side of the comparison: where it listens, how to be let in, and which processes it consists of."""
+"""One side of the comparison: where it listens, how to log in, and which processes it consists of."""
 
 import base64
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ PUSH_SCOPE = f"repository:{REPOSITORY}:pull,push"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A registry on https://127.0.0.1:port. `user` is (name, password) where it issues tokens, else None."""
+    """A registry on https://127.0.0.1:port. `user` is (name, password) if it issues tokens, else None."""
 
     name: str
     port: int
@@ -26,26 +26,26 @@ class Target:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """Its URL, without a slash at the end."""
         return f"https://127.0.0.1:{self.port}"
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes that were started; their children are part of the target too."""
+        """The ids of the started processes; their children belong to the target too."""
         return tuple(server.pid for server in self.servers)
 
     def connect(self, headers: Mapping[str, str] | None = None) -> Client:
-        """A new connection that carries `headers` with every request."""
+        """A new connection that sends `headers` with every request."""
         return Client(self.port, self.ca, headers)
 
     def basic(self) -> dict[str, str]:
-        """The headers that carry the user's password; empty where everybody may do everything."""
+        """The headers with the user's password; empty without authentication."""
         if self.user is None:
             return {}
         return {"Authorization": f"Basic {base64.b64encode(':'.join(self.user).encode()).decode()}"}
 
     def authorization(self, scope: str = PUSH_SCOPE) -> dict[str, str]:
-        """The headers that let a request pass: a fresh token for `scope`, or none where none is needed."""
+        """The headers that authorize a request: a new token for `scope`; empty without authentication."""
         if self.user is None:
             return {}
         with self.connect(self.basic()) as client:
@@ -54,12 +54,12 @@ class Target:
 
 
 def token_path(scope: str) -> str:
-    """The path that issues a token for `scope`; the service is the server's own where none is named."""
+    """The path that issues a token for `scope`; the default service is the server's own."""
     return f"/token?scope={scope}"
 
 
 def answers(port: int, ca: Path, status: int) -> Callable[[], bool]:
-    """A question for `Server.wait_until`: whether GET /v2/ is answered with `status` by now."""
+    """A condition for `Server.wait_until`: GET /v2/ is answered with `status`."""
 
     def ask() -> bool:
         try:

@@ -1,7 +1,7 @@
-"""The works: each does one thing to one target and says how fast it was.
+"""The works: each does one thing to one target and measures how fast.
 
-Before the clock starts a work looks whether the answer is right; what the clock sees is checked for its status and
-its length, so that a quick error never counts as speed.
+Before the clock starts, a work checks that the answer is right. Timed answers are checked for their status and length,
+so that a quick error never counts as speed.
 """
 
 import json
@@ -27,11 +27,11 @@ _MANIFESTS = f"/v2/{REPOSITORY}/manifests"
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is done in one run."""
+    """The sizes of one run."""
 
     rounds: int
-    big_mib: int  # the blob that is pushed and pulled over and over
-    wrk_s: int  # how long each of the many-requests works lasts
+    big_mib: int  # the blob that is pushed and pulled repeatedly
+    wrk_s: int  # how long each work with wrk lasts
     small_pushes: int  # in one measurement
     passage_mib: int  # the blob of the memory run
     worker_rounds: int  # with two workers
@@ -41,9 +41,9 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What both targets hold before anything is measured, and what is pushed to both."""
+    """The content of both targets before anything is measured, and what is pushed to both."""
 
-    big: BigBlob  # becomes another blob with each round
+    big: BigBlob  # another blob in each round
     layer: Digest  # the big blob as `prepare` pushed it
     config: bytes
     manifest: bytes
@@ -57,7 +57,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One measurement: of whom, with what, how much, and in which round (0 is the warm-up)."""
+    """One measurement: the target, the content, the sizes, and the round (0 is the warm-up)."""
 
     target: Target
     content: Content
@@ -67,7 +67,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """`measure` gives a figure in `unit`, more is better; `limit` names what bounds it, in the same unit.
+    """`measure` returns a figure in `unit`, more is better; `limit` names its bound, in the same unit.
 
     Works that `issue` tokens have no peer.
     """
@@ -81,7 +81,7 @@ class Work:
 
 
 def prepare(target: Target, content: Content) -> None:
-    """Push what the pulling works ask for, and look once that the big blob comes back as it went."""
+    """Push the content that works pull, and check once that the big blob is returned unchanged."""
     with target.connect(target.authorization()) as client:
         location = upload(target, client.open_upload(REPOSITORY), content.big.path, target.authorization())
         client.close_upload(local(location), content.layer)
@@ -94,10 +94,10 @@ def prepare(target: Target, content: Content) -> None:
 
 
 def push_one(turn: Turn) -> float:
-    """MiB/s of a new blob: POST, PATCH with all of it, PUT. The clock stops when the server says that it is kept."""
+    """MiB/s of a new blob: POST, PATCH with all of it, PUT. The clock stops at the 201."""
     target, big = turn.target, turn.content.big
     big.become(turn.round + 1)
-    os.sync()  # what an earlier work left to be written must not slow this one down
+    os.sync()  # unwritten data of an earlier work must not slow this one down
     headers = target.authorization()
     with target.connect(headers) as client:
         client.request("GET", "/v2/", expect=200)
@@ -109,7 +109,7 @@ def push_one(turn: Turn) -> float:
 
 
 def pull(streams: int) -> Callable[[Turn], float]:
-    """MiB/s over so many connections that pull the same blob at once, added up."""
+    """MiB/s of several connections that pull the same blob at once, added up."""
 
     def measure(turn: Turn) -> float:
         target, size = turn.target, turn.content.big.size
@@ -122,7 +122,7 @@ def pull(streams: int) -> Callable[[Turn], float]:
 
 
 def push_small(turn: Turn) -> float:
-    """New small blobs a second, one after the other over one connection: POST and PUT with the body for each."""
+    """New small blobs per second, one after the other over one connection: POST and PUT with the body for each."""
     blobs = [os.urandom(SMALL_BYTES) for _ in range(turn.effort.small_pushes)]
     digests = [Digest.of(blob) for blob in blobs]
     os.sync()
@@ -136,38 +136,38 @@ def push_small(turn: Turn) -> float:
 
 
 def manifest_by_tag(turn: Turn) -> float:
-    """Answers a second for a manifest by its tag."""
+    """Answers per second for a manifest by its tag."""
     return _get_rate(turn, f"{_MANIFESTS}/{TAGS[0]}", _same(turn.content.manifest), {"Accept": MANIFEST})
 
 
 def manifest_by_digest(turn: Turn) -> float:
-    """Answers a second for a manifest by its digest."""
+    """Answers per second for a manifest by its digest."""
     path = f"{_MANIFESTS}/{Digest.of(turn.content.manifest)}"
     return _get_rate(turn, path, _same(turn.content.manifest), {"Accept": MANIFEST})
 
 
 def small_blob(turn: Turn) -> float:
-    """Answers a second for a blob of SMALL_BYTES."""
+    """Answers per second for a blob of SMALL_BYTES."""
     return _get_rate(turn, f"{_BLOBS}/{Digest.of(turn.content.config)}", _same(turn.content.config))
 
 
 def tags_list(turn: Turn) -> float:
-    """Answers a second for the list of all tags."""
+    """Answers per second for the list of all tags."""
     return _get_rate(turn, f"/v2/{REPOSITORY}/tags/list", lambda body: sorted(json.loads(body)["tags"]) == list(TAGS))
 
 
 def base(turn: Turn) -> float:
-    """Answers a second for `/v2/`."""
+    """Answers per second for `/v2/`."""
     return _get_rate(turn, "/v2/", _same(b"{}"))
 
 
 def token_basic(turn: Turn) -> float:
-    """Tokens a second for the right password."""
+    """Tokens per second for the right password."""
     return _token_rate(turn, token_path(PUSH_SCOPE), turn.target.basic())
 
 
 def token_anonymous(turn: Turn) -> float:
-    """Tokens a second without credentials."""
+    """Tokens per second without credentials."""
     return _token_rate(turn, token_path(ANONYMOUS_SCOPE), {})
 
 
@@ -189,7 +189,7 @@ WORKS = (
 def _get_rate(
     turn: Turn, path: str, is_right: Callable[[bytes], bool], headers: Mapping[str, str] | None = None
 ) -> float:
-    """Ask once and look at the body, then ask as fast as it goes."""
+    """Check the body of one answer, then request as fast as possible."""
     carried = {**turn.target.authorization(), **(headers or {})}
     with turn.target.connect(carried) as client:
         body = client.request("GET", path, expect=200).body
