@@ -230,7 +230,7 @@ class Cluster:
                     self.look(index)
 
     def look(self, index: int) -> None:
-        """What `watch.keep_fresh` does."""
+        """What `Watch` does at each look."""
         self.nodes[index].ring.refresh()
         self.looked[index] = self.clock()
 
