@@ -74,7 +74,7 @@ def judge_clock(headers: httpx.Headers, now: float) -> Finding | None:
     """A finding if the registry's clock differs by more than LEEWAY_S. `now`: seconds since 1970."""
     try:
         ahead_s = email.utils.parsedate_to_datetime(headers["Date"]).timestamp() - now
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return None
     if abs(ahead_s) <= LEEWAY_S:
         return None

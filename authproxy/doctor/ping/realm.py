@@ -12,6 +12,9 @@ from authproxy.http.client.address import Address
 from authproxy.http.client.challenge import Challenge, may_send_password, shared_domain
 from authproxy.http.client.token import DEFAULT_LIFETIME_S, Token, read_token, token_request
 
+# Go's `int`, which docker reads `expires_in` into.
+MAX_NUMBER = 2**63
+
 
 @dataclass(frozen=True, slots=True)
 class JudgedToken:
@@ -78,7 +81,8 @@ def _judge_lifetime(realm: str, lifetime: object) -> Finding:
         return Finding(
             Level.OK, "realm", f"{what}; they last {DEFAULT_LIFETIME_S} s, since it does not say (expires_in)"
         )
-    if not isinstance(lifetime, int | float) or isinstance(lifetime, bool):
+    # Clients read 64 bits; this is false for NaN too.
+    if not isinstance(lifetime, int | float) or isinstance(lifetime, bool) or not abs(lifetime) < MAX_NUMBER:
         what = f"{realm} says expires_in: {str(lifetime)[:40]!r}, and clients read a number"
         return Finding(Level.FAILED, "realm", what, "let the token server write seconds as a number")
     if lifetime < DEFAULT_LIFETIME_S:

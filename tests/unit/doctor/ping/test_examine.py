@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+import httpx
 import pytest
 import trustme
 
@@ -15,6 +16,7 @@ from authproxy.cli.doctor.findings import line_of
 from authproxy.doctor import handshake, request
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.ping.examine import PingOptions, ping
+from authproxy.doctor.response import judge_clock
 from authproxy.registry_client.trust import Trust
 from tests.support.upstream import Connection, FakeUpstream, answering, fake_upstream
 
@@ -46,6 +48,19 @@ async def test_the_clock_is_read_off_the_date(ahead_s: float, level: Level, word
         clock = (await look(fake))["clock"]
     assert clock.level is level
     assert words in clock.what
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Thu, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Thu, 01 Jan 2026 00:00:00 +99999999999999999999",
+        "Thu, 01 Jan 2026 00:00:00 +9999",
+        "today",
+    ],
+)
+def test_a_date_that_is_none_says_nothing_about_the_clock(date: str) -> None:
+    assert judge_clock(httpx.Headers({"Date": date}), NOW) is None
 
 
 async def test_who_never_answers_is_waited_for_no_longer_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

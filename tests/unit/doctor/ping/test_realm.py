@@ -27,3 +27,13 @@ def test_token_in_an_answer_that_no_client_reads_to_its_end_is_none() -> None:
         AuthRequirement((BEARER,), "https://r.example/token"), RegistryResponse(200, httpx.Headers(), body)
     )
     assert (judged.finding.level, judged.token) == (Level.FAILED, None)
+
+
+@pytest.mark.parametrize("lifetime", ["9" * 400, "-" + "9" * 400, "NaN", "Infinity"])
+def test_lifetime_that_is_no_number_of_64_bits_is_reported(lifetime: str) -> None:
+    body = b'{"token": "x", "expires_in": %s}' % lifetime.encode()
+    judged = judge_answer(
+        AuthRequirement((BEARER,), "https://r.example/token"), RegistryResponse(200, httpx.Headers(), body)
+    )
+    assert judged.finding.level is Level.FAILED
+    assert "expires_in" in judged.finding.what
