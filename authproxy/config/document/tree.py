@@ -180,6 +180,16 @@ def _step(node: Node, step: str | int) -> Entry | None:
             return None
 
 
+def _checked(text: str, place: Place) -> str:
+    """The text. Raises DocumentError if it cannot be written as UTF-8: a surrogate, which an escape can make."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        code = ord(text[exc.start])
+        raise DocumentError(f"{place}: the escape \\u{code:04x} is half of a character; write the character") from exc
+    return text
+
+
 @dataclass(slots=True)
 class _Converter:
     """PyYAML's nodes → ours. Counts them, so that aliases of aliases end in an error before they fill the memory."""
@@ -207,7 +217,7 @@ class _Converter:
                 case yaml.SequenceNode():
                     return ListNode(tuple(self.convert(item) for item in node.value), place)
                 case _:
-                    text = None if node.tag == _TAG + "null" else str(node.value)
+                    text = None if node.tag == _TAG + "null" else _checked(str(node.value), place)
                     return TextNode(text, place, is_text=node.tag in _TEXTS)
         finally:
             self.open.remove(id(node))
@@ -226,6 +236,7 @@ class _Converter:
                     f"{place}: a key must be plain text; put one that begins with {{ or [ in quotes, and fill in a"
                     " template ({{ … }}) first"
                 )
+            _checked(key_node.value, place)
             if earlier := entries.get(key_node.value):
                 raise DocumentError(
                     f"{place}: {key_node.value}: duplicate key, the first is in line {earlier.place.line}; keep one"

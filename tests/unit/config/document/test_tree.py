@@ -80,6 +80,8 @@ REFUSED = {
     "a list as a key": ("? [a]\n: x\n", "f.yml:1: a key must be plain text"),
     "a merge of text": ("a:\n  <<: x\n", "f.yml:2: << takes a mapping or a list of mappings"),
     "a control character": ("a: 1\nb: \x01\n", "f.yml:2: a control character"),
+    "half of a character": ('a: 1\nb: "\\ud800"\n', r"f.yml:2: the escape \ud800 is half of a character"),
+    "half of a character in a key": ('"\\udfff": 1\n', r"f.yml:1: the escape \udfff is half of a character"),
     "depth": ("[" * 1_000, "f.yml: nested too deeply"),
 }
 
