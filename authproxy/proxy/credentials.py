@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+import structlog
+
 from authproxy.access import Access
 from authproxy.errors import StartError
 from authproxy.files.reload import Reloaded
 from authproxy.http.client.challenge import format_basic
+
+log = structlog.get_logger(__name__)
 
 # A larger file can't be a password: it is the wrong file.
 _MAX_PASSWORD_BYTES = 16 * 1024
@@ -54,6 +58,9 @@ class FixedBasic(Reloaded[bytes]):
         """See Credentials: there is no other value."""
         del needs
         return False
+
+    def _changed(self) -> None:
+        log.info("upstream password reloaded", file=str(self._file))
 
     def _load(self) -> bytes:
         return format_basic(self._username, read_password(self._file)).encode()

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from authproxy.errors import StartError
 from authproxy.files.reload import DoesNotLoad
@@ -56,6 +57,17 @@ def test_new_password_is_taken_and_a_broken_file_is_not(tmp_path: Path) -> None:
         with nullcontext() if "new" in content else pytest.raises(DoesNotLoad, match="one line"):
             credentials.refresh()
         assert decoded(credentials.value) == expected
+
+
+def test_new_password_is_logged_without_its_value(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("old")
+    credentials = FixedBasic("robot", file)
+    file.write_text("another")
+    with capture_logs() as lines:
+        credentials.refresh()
+        credentials.refresh()
+    assert lines == [{"event": "upstream password reloaded", "file": str(file), "log_level": "info"}]
 
 
 def test_password_is_not_shown(tmp_path: Path) -> None:
