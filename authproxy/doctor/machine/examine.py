@@ -42,7 +42,8 @@ def _check_configuration(installation: Installation) -> Iterator[Finding]:
     )
     if upstreams:
         what = "the registries behind it were not checked, since that needs the network"
-        yield Finding(Level.WARNING, "configuration", what, "authproxy doctor --upstream")
+        file = f" {installation.loaded.origin}" if installation.has_file else ""
+        yield Finding(Level.WARNING, "configuration", what, f"authproxy doctor --upstream{file}")
 
 
 def _check_rest(installation: Installation) -> Iterator[Finding]:
