@@ -105,7 +105,7 @@ class Settings(Section):
         return self.identities
 
     @model_validator(mode="after")
-    def _agrees(self) -> Self:
+    def _check_sections(self) -> Self:
         """Refuse a configuration that is weaker than it looks: a section without effect protects nothing."""
         for check in CHECKS:
             check(self)

@@ -79,7 +79,7 @@ class CallerEntry(Entry):
     """A caller who sent no credentials."""
 
     @model_validator(mode="after")
-    def _is_one_caller(self) -> Self:
+    def _check_one_caller(self) -> Self:
         if (self.user is not None) + (self.robot is not None) + self.anonymous != 1:
             raise ValueError("a case is about one caller; allowed: exactly one of user, robot and anonymous")
         if self.anonymous and (self.groups or self.claims):
@@ -135,7 +135,7 @@ class CaseEntry(Entry):
     """The purpose of the case. A failure shows it."""
 
     @model_validator(mode="after")
-    def _holds_together(self) -> Self:
+    def _check_tag(self) -> Self:
         if self.tag is not None and parse_scopes([self.what])[0].type != "repository":
             raise ValueError("only a repository has tags; allowed: tag together with repository:NAME:ACTIONS")
         return self

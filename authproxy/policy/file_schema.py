@@ -151,7 +151,7 @@ class SubjectsEntry(Entry):
     """All callers, signed in or not."""
 
     @model_validator(mode="after")
-    def _has_subjects(self) -> Self:
+    def _check_subjects(self) -> Self:
         if not self.model_fields_set:
             raise ValueError(
                 "this matches no caller; allowed: one or more of users, robots, groups, claims, anonymous, any-robot,"
@@ -207,7 +207,7 @@ class RuleEntry(Entry):
     """Of an allow: the longest lifetime of a token for its actions, as a duration such as 15m; at least 1m."""
 
     @model_validator(mode="after")
-    def _holds_together(self) -> Self:
+    def _check_effect(self) -> Self:
         if bool(self.allow) == bool(self.deny):
             raise ValueError("a rule allows or denies; allowed: exactly one of allow and deny")
         if self.deny and self.lifetime is not None:

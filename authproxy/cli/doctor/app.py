@@ -13,8 +13,6 @@ from authproxy.doctor.finding import Level
 from authproxy.errors import StartError
 
 EXIT_CODES = {Level.OK: 0, Level.FAILED: 1, Level.UNKNOWN: 2}
-USAGE = 2
-
 
 EXAMPLES = examples(
     "authproxy doctor config.yml",

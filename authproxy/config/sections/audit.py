@@ -73,7 +73,7 @@ class Audit(Section):
     webhook: AuditWebhook | None = None
 
     @model_validator(mode="after")
-    def _goes_somewhere(self) -> Self:
+    def _check_destination(self) -> Self:
         if not (self.file or self.stdout or self.syslog or self.webhook):
             raise conflict("no destination is set; write file: {path: …}, stdout, syslog or webhook", ())
         return self

@@ -79,7 +79,7 @@ class AuthToken(Section):
     """Algorithms that a token may be signed with. Default: EdDSA and the ES, RS and PS families; HMAC never."""
 
     @model_validator(mode="after")
-    def _has_keys(self) -> Self:
+    def _check_keys(self) -> Self:
         if self.rootcertbundle is None and self.jwks is None:
             raise conflict("no key to verify tokens with; set one of the two", ("rootcertbundle",), ("jwks",))
         return self
@@ -118,7 +118,7 @@ class Auth(Section):
         return next(name for name in KINDS if getattr(self, name) is not None)
 
     @model_validator(mode="after")
-    def _is_one(self) -> Self:
+    def _check_one_kind(self) -> Self:
         present = [name for name in KINDS if getattr(self, name) is not None]
         if not present:
             raise conflict("no kind is named; write one of htpasswd, token, none", ())

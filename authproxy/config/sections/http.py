@@ -170,7 +170,7 @@ class Http(Section):
     from those addresses must begin with it, and no other connection may."""
 
     @model_validator(mode="after")
-    def _knows_its_proxies(self) -> Self:
+    def _check_proxy_protocol(self) -> Self:
         if self.proxyprotocol and not self.trustedproxies:
             raise conflict("no proxy is trusted; name the load balancers in trustedproxies", ("proxyprotocol",))
         if self.proxyprotocol and self.net == "unix":
@@ -178,13 +178,13 @@ class Http(Section):
         return self
 
     @model_validator(mode="after")
-    def _has_a_path(self) -> Self:
+    def _check_socket_path(self) -> Self:
         if self.net == "unix" and not isinstance(self.addr, Path):
             raise conflict("a Unix socket needs its path; write addr: /run/authproxy.sock", ("net",))
         return self
 
     @model_validator(mode="after")
-    def _says_one_thing_about_cors(self) -> Self:
+    def _check_cors_headers(self) -> Self:
         paths = {(key,): entry for key, entry in self.headers.items() if isinstance(entry, dict)}
         named = [(key,) for key in self.headers] + [(*path, name) for path, entry in paths.items() for name in entry]
         twice = [("headers", *path) for path in named if path[-1].lower().startswith("access-control-")]

@@ -31,7 +31,7 @@ class Identity(Section):
     users: UsersSource | None = None
 
     @model_validator(mode="after")
-    def _is_one(self) -> Self:
+    def _check_one_kind(self) -> Self:
         kinds = fields_of(type(self))
         if sum(getattr(self, kind) is not None for kind in kinds) != 1:
             raise conflict(f"each entry takes exactly one of: {', '.join(kinds)}", ())

@@ -113,7 +113,7 @@ class Storage(Section):
         return self.kind not in LOCAL_TO_A_PROCESS
 
     @model_validator(mode="after")
-    def _is_one(self) -> Self:
+    def _check_one_driver(self) -> Self:
         named = [(kind,) for kind in STORAGE_KINDS if getattr(self, kind) is not None]
         if len(named) > 1:
             raise conflict("one driver only; remove the other", *named)

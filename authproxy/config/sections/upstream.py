@@ -41,7 +41,7 @@ _USED_BY = {
     "bearer": ("username", "passwordfile", "realms"),
     "mint": ("service",),
 }
-_PROVING = ("username", "passwordfile", "realms", "service")
+_CREDENTIALS = ("username", "passwordfile", "realms", "service")
 
 _FOR_TLS = ("ca", "certificate", "key", "servername")
 
@@ -123,7 +123,7 @@ class Upstream(Section):
         return ((self.url,) if self.url else ()) if isinstance(self.url, str) else self.url
 
     @model_validator(mode="after")
-    def _is_of_one_kind(self) -> Self:
+    def _check_tls(self) -> Self:
         unused = [(name,) for name in _FOR_TLS if getattr(self, name) is not None]
         if unused and self.urls and not self.urls[0].startswith("https:"):
             raise conflict("this has no effect for an http upstream; use https or remove it", ("url",), *unused)
@@ -132,15 +132,15 @@ class Upstream(Section):
         return self
 
     @model_validator(mode="after")
-    def _follows_to_hosts(self) -> Self:
+    def _check_redirect_hosts(self) -> Self:
         if self.redirecthosts and self.redirect != "follow":
             raise conflict("this has no effect here; it is for redirect: follow", ("redirecthosts",))
         return self
 
     @model_validator(mode="after")
-    def _has_what_proves_us(self) -> Self:
+    def _check_authorization(self) -> Self:
         used = _USED_BY.get(self.authorization, ())
-        unused = [(name,) for name in _PROVING if getattr(self, name) and name not in used]
+        unused = [(name,) for name in _CREDENTIALS if getattr(self, name) and name not in used]
         if unused:
             fitting = " or ".join(kind for kind, names in _USED_BY.items() if unused[0][0] in names)
             raise conflict(f"this has no effect here; it is for authorization: {fitting}", *unused)

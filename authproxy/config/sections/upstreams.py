@@ -84,7 +84,7 @@ class UpstreamEntry(Upstream, Matching):
         return self.model_copy(update={"match": EVERYTHING, "rename": Rename(), "catalog": True})
 
     @model_validator(mode="after")
-    def _is_one(self) -> Self:
+    def _check_backend(self) -> Self:
         if bool(self.url) == bool(self.backend):
             raise conflict("one backend per entry; write either url: http://… or backend: core", ("match",))
         unused = [
@@ -98,7 +98,7 @@ class UpstreamEntry(Upstream, Matching):
         return self
 
     @model_validator(mode="after")
-    def _strips_what_is_there(self) -> Self:
+    def _check_strip(self) -> Self:
         strip = self.rename.strip
         if strip and not f"{self.base}/".startswith(strip):
             raise conflict(
