@@ -93,7 +93,7 @@ def _run(
     first = app_factory()
 
     def tell() -> None:
-        for line in _standing(settings, sockets, debug_sockets):
+        for line in _startup_lines(settings, sockets, debug_sockets):
             _say(line)
         if embedded and not isinstance(http.addr, Path):
             _show_next_steps("https" if http.tls else "http", _authority(http.addr.host, sockets))
@@ -130,7 +130,7 @@ def _shared_folder(settings: "Settings") -> Iterator[Path | None]:
         yield Path(folder)
 
 
-def _standing(
+def _startup_lines(
     settings: "Settings", sockets: Sequence[socket.socket], debug_sockets: Sequence[socket.socket]
 ) -> Iterator[str]:
     """What an operator should see at the start: where it listens, and what is not as usual."""

@@ -156,7 +156,9 @@ def load_htpasswd(path: Path) -> Htpasswd:
     try:
         return Htpasswd.parse(without_mark(read_private(path), str(path)))
     except FileNotFoundError as exc:
-        raise StartError(f"the htpasswd file {path} does not exist; make it: authproxy user add NAME [--config FILE]") from exc
+        raise StartError(
+            f"the htpasswd file {path} does not exist; make it: authproxy user add NAME [--config FILE]"
+        ) from exc
     except IsADirectoryError as exc:
         raise StartError(f"the htpasswd file {path} is a folder; name a file as auth.htpasswd.path") from exc
     except OSError as exc:

@@ -6,7 +6,7 @@ from authproxy import asgi
 from authproxy.content import Content
 from authproxy.digest import Digest
 from authproxy.errors import BlobUnknown
-from authproxy.registry import preconditions as conditions
+from authproxy.registry import preconditions
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import EMPTY, blob_names, sizes_of, stored_blobs, to_link
 from authproxy.registry.ranges import parse_range
@@ -36,7 +36,7 @@ class Blobs:
         # The content under a digest never changes, so a client that has it need not ask again.
         headers = [
             ("Docker-Content-Digest", str(exchange.digest)),
-            ("ETag", conditions.etag(exchange.digest)),
+            ("ETag", preconditions.etag(exchange.digest)),
             ("Cache-Control", "max-age=31536000, immutable"),
         ]
         stored = await self._find(exchange)
@@ -46,7 +46,7 @@ class Blobs:
                 return
             async with self._driver.open_reader(layout.blob(stored)) as reader:
                 if reader.size > SMALL_BYTES:
-                    if conditions.is_unchanged(exchange, exchange.digest):
+                    if preconditions.is_unchanged(exchange, exchange.digest):
                         await exchange.answer(304, headers)
                     else:
                         await _send(exchange, _frame(exchange, headers, reader.size), reader)
@@ -84,7 +84,7 @@ class Blobs:
         if is_whole and size <= SMALL_BYTES:
             await self._answer_small(exchange, headers, stored)
             return
-        if conditions.is_unchanged(exchange, exchange.digest):
+        if preconditions.is_unchanged(exchange, exchange.digest):
             await exchange.answer(304, headers)
             return
         frame = _frame(exchange, headers, size)
@@ -122,7 +122,7 @@ class _Frame(NamedTuple):
 
 def _frame(exchange: Exchange, headers: list[tuple[str, str]], size: int) -> _Frame:
     common = [*headers, ("Content-Type", "application/octet-stream"), ("Accept-Ranges", "bytes")]
-    may_be_partial = not exchange.is_head and conditions.may_be_partial(exchange, exchange.digest)
+    may_be_partial = not exchange.is_head and preconditions.may_be_partial(exchange, exchange.digest)
     part = parse_range(exchange.header(b"range") if may_be_partial else None, size)
     if part is None:
         return _Frame(200, range(size), common)

@@ -9,7 +9,7 @@ from authproxy.errors import ContentTooLarge, Denied, DigestInvalid, ManifestInv
 from authproxy.oci.manifest import Manifest, find_subject, media_type_of
 from authproxy.oci.media_types import OCI_IMAGE
 from authproxy.reference import Repository, Tag, parse_tag
-from authproxy.registry import preconditions as conditions
+from authproxy.registry import preconditions
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import digest_of, read_manifests, to_link
 from authproxy.registry.manifest_admission import check_complete, decide_needed
@@ -44,7 +44,7 @@ class Manifests:
         if response is None:
             digest = await self._resolve(exchange)
             content = await self._read(exchange, digest)
-            headers = [("Docker-Content-Digest", str(digest)), ("ETag", conditions.etag(digest))]
+            headers = [("Docker-Content-Digest", str(digest)), ("ETag", preconditions.etag(digest))]
             response = CachedResponse(content, self._media_type(digest, content), digest=digest, headers=headers)
             self._cache.put(key, response, self._driver.content_check(_made_of(exchange, digest, content)))
         await response.send(exchange)

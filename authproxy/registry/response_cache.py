@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Hashable, Sequence
 from authproxy import asgi
 from authproxy.bounded_cache import Bounded
 from authproxy.digest import Digest
-from authproxy.registry import preconditions as conditions
+from authproxy.registry import preconditions
 from authproxy.registry.exchange import Exchange
 from authproxy.storage.driver import IsCurrent
 
@@ -42,7 +42,7 @@ class CachedResponse:
 
     def send(self, exchange: Exchange) -> Awaitable[None]:
         """Answer with 200 or, by the request's conditions, with 304."""
-        if self._digest is not None and conditions.is_unchanged(exchange, self._digest):
+        if self._digest is not None and preconditions.is_unchanged(exchange, self._digest):
             return exchange.answer(304, self._about)
         return asgi.send_whole(exchange.send, 200, self._headers, b"" if exchange.is_head else self._content)
 

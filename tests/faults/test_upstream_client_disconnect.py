@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from authproxy.http.server import connection as http1
+from authproxy.http.server.connection import Connection as ServerConnection
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import PATIENCE_S, Connection, Http, fake_upstream, front_door
 
@@ -14,7 +14,7 @@ UPLOAD = b"PATCH /v2/a/blobs/uploads/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 10
 CHUNKED = b"PATCH /v2/a/blobs/uploads/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-@pytest.fixture(params=["httptools", http1.Connection], ids=["uvicorn's", "ours"])
+@pytest.fixture(params=["httptools", ServerConnection], ids=["uvicorn's", "ours"])
 def http(request: pytest.FixtureRequest) -> Http:
     """A server that says by its messages alone when a client has gone, and ours, which calls."""
     found: Http = request.param

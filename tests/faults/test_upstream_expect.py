@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from authproxy.http.client import connection as http
+from authproxy.http.client import connection
 from authproxy.proxy.upstream import Upstream
 from tests.support.upstream import PATIENCE_S, Connection, fake_upstream, front_door
 
@@ -58,7 +58,7 @@ async def test_body_that_the_upstream_refuses_is_never_asked_for(status: str) ->
 async def test_body_is_asked_for_after_a_while_where_the_upstream_says_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "CONTINUE_WITHIN_S", 0.05)
+    monkeypatch.setattr(connection, "CONTINUE_WITHIN_S", 0.05)
 
     async def behave(connection: Connection) -> None:
         _, body = await connection.read_request()

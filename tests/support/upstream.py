@@ -16,7 +16,7 @@ import uvicorn
 from authproxy import asgi
 from authproxy.client_view import ClientView
 from authproxy.errors import RegistryError
-from authproxy.http.server import connection as http1
+from authproxy.http.server.connection import Connection as ServerConnection
 from authproxy.proxy.upstream import Upstream
 from authproxy.route import parse_route
 
@@ -26,7 +26,7 @@ PATIENCE_S = 20
 # The first byte of a TLS connection: RFC 8446 §5.1, a record of the type `handshake`.
 TLS_HANDSHAKE = b"\x16"
 
-Http: TypeAlias = str | type[http1.Connection]
+Http: TypeAlias = str | type[ServerConnection]
 
 WATCHERS = ("watch for disconnect", "watch for the client's departure")
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 
-from authproxy.storage.filesystem import group_fsync as syncs
+from authproxy.storage.filesystem import group_fsync
 
 # A folder that becomes empty is removed, so it may vanish between creating and using it. Each further attempt needs one
 # more concurrent deletion.
@@ -31,7 +31,7 @@ def sync(files: Iterable[int] = (), folders: Iterable[str] = ()) -> None:
         for folder in dict.fromkeys(folders):
             with suppress(FileNotFoundError):
                 opened.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        syncs.sync_all(list(files), opened)
+        group_fsync.sync_all(list(files), opened)
     finally:
         for descriptor in opened:
             os.close(descriptor)

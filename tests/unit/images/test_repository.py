@@ -14,7 +14,7 @@ from authproxy.images.endpoints import Interrupted, Missing
 from authproxy.images.mount_candidates import MountCandidates
 from authproxy.images.repository import RegistryRepository
 from authproxy.oci.manifest import Descriptor, Manifest
-from authproxy.registry_client import retry as again
+from authproxy.registry_client import retry
 from authproxy.registry_client.errors import RegistryClientError
 from tests.support import registry as support
 from tests.support.registry import HOST, push_image
@@ -27,7 +27,7 @@ DIGEST = Digest.of(b"something")
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(again, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.0)
     monkeypatch.setattr(upload, "SETTLE_S", 0.0)
 
 

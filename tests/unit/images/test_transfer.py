@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from authproxy.digest import Digest
-from authproxy.images import transfer as move
+from authproxy.images import transfer
 from authproxy.images.endpoints import Interrupted, Missing
 from authproxy.images.transfer import BlobOutcome, TransferError, choose_platform, transfer_image
 from authproxy.oci.manifest import Descriptor, Manifest, Platform
@@ -164,7 +164,7 @@ async def no_pause(seconds: float) -> None:
 async def test_what_breaks_off_goes_on_where_the_destination_says(
     monkeypatch: pytest.MonkeyPatch, mark_bytes: int
 ) -> None:
-    monkeypatch.setattr(move, "MARK_BYTES", mark_bytes)
+    monkeypatch.setattr(transfer, "MARK_BYTES", mark_bytes)
     source, there = Memory({BLOB.digest: CONTENT, Digest.of(ONE_LAYER): ONE_LAYER}), Breaking()
     there.takes, there.keeps = 100, 61
     moved = await transfer_image(source, there, Manifest.read(ONE_LAYER), "v1", sleep=no_pause)

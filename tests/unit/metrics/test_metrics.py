@@ -107,10 +107,10 @@ async def test_rare_events_are_counted_and_others_are_asked_for() -> None:
 
 async def test_any_worker_tells_the_sum(tmp_path: Path) -> None:
     async with worker(tmp_path) as one, worker(tmp_path) as two:
-        standings: list[dict[tuple[str, ...], float]] = [{("redis:6379",): 1}, {("redis:6379",): 0}]
-        for metrics, standing in zip((one, two), standings, strict=True):
+        states: list[dict[tuple[str, ...], float]] = [{("redis:6379",): 1}, {("redis:6379",): 0}]
+        for metrics, state in zip((one, two), states, strict=True):
             metrics.record(Request())
-            metrics.watch(HEALTH_CHECK_UP, standing.copy)
+            metrics.watch(HEALTH_CHECK_UP, state.copy)
         two.record(Request())
         await two.expose()
         assert await requests(one) == 3
