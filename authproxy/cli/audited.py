@@ -59,7 +59,7 @@ def _find_section(config: Path | None) -> "Section | None":
 
 
 def _who() -> str:
-    """The name that somebody logged in to this machine with, behind sudo too."""
+    """The login name of the operator on this machine, also under sudo."""
     try:
         return os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name

@@ -171,7 +171,7 @@ def _authority(host: str, sockets: Sequence[socket.socket]) -> str:
 
 
 def _say(text: str, *, err: bool = False) -> None:
-    """Tell the operator; a start does not fail where nobody listens, or where the disk with the log is full."""
+    """Print to the operator; a start does not fail if the output is closed, or if the disk with the log is full."""
     with suppress(OSError):
         typer.echo(text, err=err)
 

@@ -115,7 +115,9 @@ def search(
     kind: Annotated[str | None, typer.Option(help="A kind of line: token issued, login refused, …")] = None,
     request_id: Annotated[str | None, typer.Option(help="The X-Request-ID of an answer.")] = None,
     jti: Annotated[str | None, typer.Option(help="The jti of a token: its issue, and what was denied to it.")] = None,
-    denied: Annotated[bool, typer.Option("--denied", help="Only where somebody got less than they wanted.")] = False,
+    denied: Annotated[
+        bool, typer.Option("--denied", help="Only lines in which a caller got less than requested.")
+    ] = False,
     since: Since = None,
     until: Until = None,
     as_json: Json = False,

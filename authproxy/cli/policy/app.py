@@ -178,9 +178,9 @@ def who_can(
     policies: PoliciesOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Say who may do something: users, groups and claims that rules, users files or the repository's name speak of.
+    """Say who may do something: users, groups and claims that rules, users files or the repository's name mention.
 
-    Exit code 0: somebody may; 1: nobody may; 2: unknown, a file cannot be read.
+    Exit code 0: at least one certainly may; 1: none certainly may; 2: unknown, a file cannot be read.
     """
     from authproxy.policy.load import load_policies
     from authproxy.policy.who_can import who_can
@@ -198,7 +198,7 @@ def who_can(
     for answer in answers.denied:
         typer.echo(f"not {answer.who}: {answer.decision.reason}")
     if not answers.allowed and not answers.perhaps:
-        typer.echo("nobody that the rules or the users files speak of")
+        typer.echo("none of the callers that the rules and the users files mention")
     raise typer.Exit(0 if answers.allowed else 1)
 
 
@@ -209,7 +209,7 @@ def diff(
 ) -> None:
     """Say who gains (+) and who loses (-) what, on which repositories.
 
-    Exit code 0: nobody; 1: somebody does; 2: unknown, a file cannot be read.
+    Exit code 0: no decision changes; 1: some change; 2: unknown, a file cannot be read.
     """
     from authproxy.policy.diff import diff, render
     from authproxy.policy.load import load_policies
@@ -272,7 +272,7 @@ def _find_principal(user: str, groups: list[str] | None, settings: "Settings | N
 
 
 def _known_users(settings: "Settings | None") -> dict[str, "Principal"]:
-    """Those whom the users files know, each as all files together say, as at a login."""
+    """The users of the users files, each with what all files together say, as at a login."""
     from authproxy.principal import Principal
 
     users: dict[str, Principal] = {}

@@ -14,7 +14,7 @@ from authproxy.policy.replay import ChangedDecision, Past, Replay, Tally, Undeci
 from authproxy.policy.request import RequestFacts
 from authproxy.principal import Principal
 
-# Of so many of the tokens that were issued last it is known to whom: those that requests come with.
+# The holders of this many of the latest tokens are kept, to find the caller of a request by its token.
 MAX_HOLDERS = 100_000
 HOLDER_UNKNOWN = "a request was denied whose token has no line here, so the caller's groups are not known"
 

@@ -56,7 +56,7 @@ def test_nobody(folder: Path) -> None:
     result = ask("who-can", "push", "a", "--policies", "other.yaml")
     assert (result.exit_code, result.output.splitlines()) == (
         1,
-        ['not group ops: denied by other.yaml:3 "x"', "nobody that the rules or the users files speak of"],
+        ['not group ops: denied by other.yaml:3 "x"', "none of the callers that the rules and the users files mention"],
     )
 
 
