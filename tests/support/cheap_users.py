@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from authproxy.identity.accounts import add_user
+from authproxy.identity.bcrypt_hash import MIN_COST
 from authproxy.quickstart import ADMIN, ADMINS, Layout
 from tests.support.server import ADMIN_PASSWORD
 
-LEAST_COST = 4
 
-
-def add_cheap_users(folder: Path, users: Iterable[tuple[str, str]], *, cost: int = LEAST_COST) -> None:
+def add_cheap_users(folder: Path, users: Iterable[tuple[str, str]], *, cost: int = MIN_COST) -> None:
     """The admin, and `users` by name and password, in the folder of an embedded server that has not started yet."""
     layout = Layout(folder)
     layout.data.mkdir(mode=0o700, parents=True)
