@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, SecretStr
+from pydantic_core import PydanticKnownError
 
 from authproxy.config.document.messages import validate_document
 from authproxy.config.document.tree import Document, read_document
@@ -45,10 +46,16 @@ def _checked_hash(value: SecretStr) -> SecretStr:
     return value
 
 
+def _checked_expiry(value: object) -> dt.datetime:
+    if not isinstance(value, str):
+        raise PydanticKnownError("string_type")
+    return parse_expiry(value)
+
+
 Name: TypeAlias = Annotated[str, AfterValidator(_checked_name)]
 Group: TypeAlias = Annotated[str, AfterValidator(_checked_group)]
 Hash: TypeAlias = Annotated[SecretStr, AfterValidator(_checked_hash)]
-Expiry: TypeAlias = Annotated[dt.datetime, PlainValidator(parse_expiry)]
+Expiry: TypeAlias = Annotated[dt.datetime, PlainValidator(_checked_expiry)]
 
 
 class UserItem(BaseModel):

@@ -42,6 +42,8 @@ def test_users_as_written(text: str, users: dict[str, UserEntry]) -> None:
         ("users:\n  alice:\n    group: [a]\n", r"users.yaml:3: users.alice.group: unknown key"),
         ("users:\n  alice:\n    disabled: perhaps\n", r"users.yaml:3: users.alice.disabled"),
         ("users:\n  alice: {expires: 31.12.2026}\n", r"users.yaml:2: users.alice.expires: .*write 2026-12-31"),
+        ("users:\n  alice: {expires: []}\n", r"users.yaml:2: users.alice.expires: expected one value, not a list"),
+        ("users:\n  alice: {expires: {}}\n", r"users.yaml:2: users.alice.expires: expected one value, not keys"),
         ("users:\n  alice: {groups: team}\n", r"users.yaml:2: users.alice.groups: expected a list"),
         ("users:\n  alice: {groups: ['']}\n", r"a group is one line"),
         ("users:\n  alice: {password: secret}\n", r"users.yaml:2: users.alice.password: not a bcrypt hash"),
