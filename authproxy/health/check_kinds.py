@@ -26,12 +26,11 @@ MAX_REDIRECTS = 10
 def storage_check(
     look: Callable[[], Awaitable[object]],
     *,
-    kind: str = "filesystem",
     interval: timedelta = INTERVAL,
     threshold: int = THRESHOLD,
 ) -> Check:
     """`look` is a cheap operation on the storage, which raises if it fails."""
-    return Check(f"storagedriver_{kind}", partial(_probe_storage, look), interval, interval, threshold)
+    return Check("storagedriver_filesystem", partial(_probe_storage, look), interval, interval, threshold)
 
 
 async def look_at_folder(folder: Path, *, for_writing: bool) -> None:

@@ -47,11 +47,11 @@ class LineWriter:
             else:
                 self._unreported = 0
 
-    def lose(self, lines: int = 1) -> None:
-        """Count lines that could not even be made."""
+    def lose(self) -> None:
+        """Count a line that could not even be made."""
         with self._lock:
-            self._lost += lines
-            self._unreported += lines
+            self._lost += 1
+            self._unreported += 1
 
     def _with_notice(self, text: str) -> str:
         if self._unreported and self._notice is not None:

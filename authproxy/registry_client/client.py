@@ -142,9 +142,7 @@ class RegistryClient:
         whole.extensions[ANONYMOUS] = self._is_anonymous and answer.status_code == UNAUTHORIZED
         return whole
 
-    async def pages(
-        self, url: httpx.URL, needs: Sequence[Access], what: str, *, headers: Mapping[str, str] | None = None
-    ) -> AsyncIterator[httpx.Response]:
+    async def pages(self, url: httpx.URL, needs: Sequence[Access], what: str) -> AsyncIterator[httpx.Response]:
         """The responses that make up a list; the last one may have any status. `what` is named in errors.
 
         Follows links by RFC 8288, as in OCI Distribution 1.1. A registry behind a proxy may use an internal address in
@@ -159,9 +157,9 @@ class RegistryClient:
             if len(seen) == MAX_PAGES:
                 raise RegistryClientError(f"{what}: the registry still links a next page after {MAX_PAGES}")
             seen.add(mark)
-            answer = await self.ask("GET", following, needs, headers=headers)
+            answer = await self.ask("GET", following, needs)
             if answer.status_code == BAD_REQUEST and "n" in following.params:  # this registry rejects the page size
-                answer = await self.ask("GET", following.copy_remove_param("n"), needs, headers=headers)
+                answer = await self.ask("GET", following.copy_remove_param("n"), needs)
             yield answer
             following = self._next_page(answer) if answer.is_success else None
 

@@ -23,14 +23,14 @@ UNIX_MODE = 0o660
 
 
 @contextmanager
-def listening(where: Address | Path, *, key: str = "http.addr") -> Iterator[Sequence[socket.socket]]:
+def listening(where: Address | Path, *, key: str = KEY) -> Iterator[Sequence[socket.socket]]:
     """Listening sockets for an address, closed at the end; the file of a Unix socket is then removed.
 
     `key` is the configuration key of the address, for errors.
 
     Raises StartError if it can't listen there.
     """
-    sockets = [bind_unix(where)] if isinstance(where, Path) else bind(where.host, where.port, key=key)
+    sockets = [bind_unix(where, key=key)] if isinstance(where, Path) else bind(where.host, where.port, key=key)
     made = _identity(where) if isinstance(where, Path) else None
     try:
         yield sockets

@@ -176,9 +176,9 @@ def running(thread: T_THREAD) -> Iterator[T_THREAD]:
     assert thread.faults == []
 
 
-def serving(app: App, tls: Tls | None = None, *, keep_alive_s: int = 120) -> AbstractContextManager[Serving]:
+def serving(app: App, tls: Tls | None = None) -> AbstractContextManager[Serving]:
     """A server of HTTP for the length of a block."""
-    return running(Serving(app, tls, keep_alive_s))
+    return running(Serving(app, tls, keep_alive_s=120))
 
 
 def read_all(client: socket.socket) -> bytes:
