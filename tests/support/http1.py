@@ -27,6 +27,7 @@ T_THREAD = TypeVar("T_THREAD", bound="LoopThread")
 
 # Nothing here takes longer on a busy machine.
 WITHIN_S = 30.0
+KEEP_ALIVE_S = 120
 
 
 class SkewedLoop(Loop):
@@ -145,13 +146,13 @@ class LoopThread:
 class Serving(LoopThread):
     """A server of HTTP for an application. `connections`: all that were made."""
 
-    def __init__(self, app: App, tls: Tls | None, keep_alive_s: int, options: Options = DEFAULT) -> None:
+    def __init__(self, app: App, tls: Tls | None, options: Options = DEFAULT) -> None:
         super().__init__(self._make_connection, tls)
         self.state = ServerState()
         self.connections: list[Connection] = []
         self._options = options
         self._config = uvicorn.Config(
-            app, ws="none", lifespan="off", log_config=None, timeout_keep_alive=keep_alive_s, proxy_headers=False
+            app, ws="none", lifespan="off", log_config=None, timeout_keep_alive=KEEP_ALIVE_S, proxy_headers=False
         )
         self._config.load()
 
@@ -178,7 +179,7 @@ def running(thread: T_THREAD) -> Iterator[T_THREAD]:
 
 def serving(app: App, tls: Tls | None = None) -> AbstractContextManager[Serving]:
     """A server of HTTP for the length of a block."""
-    return running(Serving(app, tls, keep_alive_s=120))
+    return running(Serving(app, tls))
 
 
 def read_all(client: socket.socket) -> bytes:

@@ -243,7 +243,7 @@ MUCH = bytes(32 * 1024 * 1024)
 @contextmanager
 def limited(most: int, tls: Tls | None = None, options: Options = DEFAULT) -> Iterator[Serving]:
     """A server that holds so many connections, each of which may be this test's alone."""
-    with running(Serving(answer, tls, 120, options)) as server:
+    with running(Serving(answer, tls, options)) as server:
         admission = Admission(most, server.loop.time)
         admission.share = most
         server.call(lambda: setattr(server.loop, "admission", admission))

@@ -126,7 +126,7 @@ def ask(server: Serving, tls: Tls | None, *preamble: bytes) -> bytes:
 @pytest.mark.parametrize("row", ROWS, ids=[row.what for row in ROWS])
 @pytest.mark.parametrize("size", [1, 1000], ids=["byte by byte", "at once"])
 def test_the_client_is_whom_the_proxy_names(maybe_tls: Tls | None, row: Row, size: int) -> None:
-    with running(Serving(tell, maybe_tls, 120, Options(sends_preamble=from_loopback))) as server:
+    with running(Serving(tell, maybe_tls, Options(sends_preamble=from_loopback))) as server:
         pieces = [row.sent[start : start + size] for start in range(0, len(row.sent), size)]
         head, _, body = ask(server, maybe_tls, *pieces).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
@@ -135,19 +135,19 @@ def test_the_client_is_whom_the_proxy_names(maybe_tls: Tls | None, row: Row, siz
 
 
 def test_what_follows_in_the_same_piece_is_the_request() -> None:
-    with running(Serving(tell, None, 120, Options(sends_preamble=from_loopback))) as server:
+    with running(Serving(tell, None, Options(sends_preamble=from_loopback))) as server:
         assert server.ask(ROWS[0].sent + ASK).endswith(b"1.2.3.4 567")
 
 
 def test_peers_that_are_not_trusted_name_nobody() -> None:
-    with running(Serving(tell, None, 120, Options(sends_preamble=from_nobody))) as server:
+    with running(Serving(tell, None, Options(sends_preamble=from_nobody))) as server:
         assert b"127.0.0.1" in server.ask(ASK)
         assert server.ask(ROWS[0].sent + ASK).startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize("sent", [ASK, b"PROXY TCP4 x\r\n", b"PROXY TCP4"])
 def test_a_trusted_peer_that_says_nothing_is_not_served(sent: bytes) -> None:
-    with capture_logs() as logs, running(Serving(tell, None, 120, Options(sends_preamble=from_loopback))) as server:
+    with capture_logs() as logs, running(Serving(tell, None, Options(sends_preamble=from_loopback))) as server:
         with server.connect() as client:
             client.sendall(sent)
             with suppress(OSError):  # the server may have hung up before
@@ -159,7 +159,7 @@ def test_a_trusted_peer_that_says_nothing_is_not_served(sent: bytes) -> None:
 
 def test_a_preamble_is_not_waited_for_for_ever() -> None:
     with (
-        running(Serving(tell, None, 120, Options(sends_preamble=from_loopback))) as server,
+        running(Serving(tell, None, Options(sends_preamble=from_loopback))) as server,
         server.connect() as client,
     ):
         client.sendall(b"PROXY ")
@@ -170,7 +170,7 @@ def test_a_preamble_is_not_waited_for_for_ever() -> None:
 
 def test_a_server_that_ends_serves_nobody_who_was_waited_for() -> None:
     with (
-        running(Serving(tell, None, 120, Options(sends_preamble=from_loopback))) as server,
+        running(Serving(tell, None, Options(sends_preamble=from_loopback))) as server,
         server.connect() as client,
     ):
         client.sendall(b"PROXY ")
