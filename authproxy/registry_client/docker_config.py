@@ -126,7 +126,6 @@ def read_config(path: Path) -> dict[str, Any]:
 def _parse(content: bytes, origin: Path | str) -> dict[str, Any]:
     try:
         config = json.loads(content) if content.strip() else {}  # ignores a byte order mark
-        json.dumps(config, ensure_ascii=False).encode()  # raises for a surrogate, which fits into no header or command
     except (ValueError, RecursionError) as error:
         raise RegistryClientError(f"{origin}: the stored logins cannot be read: {error}") from error
     if not isinstance(config, dict):

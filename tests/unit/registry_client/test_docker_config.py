@@ -208,9 +208,7 @@ def test_docker_config_and_podmans_file_are_looked_at_in_this_order(tmp_path: Pa
     assert find_login(HOST, {"HOME": str(tmp_path)}) is None
 
 
-@pytest.mark.parametrize(
-    "content", ["{", "[]", "null", r'{"credsStore": "\ud800"}', r'{"auths": {"r.example": {"auth": "\ud800"}}}']
-)
+@pytest.mark.parametrize("content", ["{", "[]", "null"])
 def test_file_that_is_none_is_told_by_its_path(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(RegistryClientError, match=f"{tmp_path}/config.json: the stored logins"):
