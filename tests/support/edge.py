@@ -87,7 +87,7 @@ class Edge(Serving):
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:  # uvicorn knows functions by their kind
             await app(scope, receive, send)
 
-        super().__init__(serve, None, 120)
+        super().__init__(serve, None)
         self._living = living(app)
 
     async def _serve(self) -> None:
