@@ -17,7 +17,7 @@ help: ## this list
 serve: $(VENV)/.runtime ## run the registry on https://localhost:5000 (data in ./data, certificates in ./certs)
 	@exec $(BIN)/authproxy serve --embedded
 
-check: $(VENV)/.dev ## format, lint, types, import contracts, unit tests and protocol tables: under a minute
+check: $(VENV)/.dev ## format, lint, types, import contracts, unit tests and protocol tables: a minute or two
 	@$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target style types unit
 
 style: $(VENV)/.dev ## the first part of check: format, lint, import contracts
