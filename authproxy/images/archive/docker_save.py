@@ -174,9 +174,10 @@ class DockerArchive:
 
     async def _layer(self, name: str, diff_id: Digest) -> Descriptor:
         member = need(self._members, name, MANIFEST_JSON)
-        known = None if is_gzip(member) else self._known.get(diff_id)
-        compressed = known or await self._compress(name, diff_id)
-        if not is_gzip(member):
+        if is_gzip(member):
+            compressed = await self._compress(name, diff_id)
+        else:
+            compressed = self._known.get(diff_id) or await self._compress(name, diff_id)
             self._known[diff_id] = compressed
         self._layers[compressed.digest] = name, diff_id
         return compressed

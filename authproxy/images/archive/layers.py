@@ -48,15 +48,13 @@ class PlainLayer:
         except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError) as error:
             raise self.member.fault(f"is compressed, but damaged: {error}") from error
 
-    def verify(self, diff_id: Digest) -> None:
-        """Read all of it. Raises ArchiveError if the plain tar's digest is not `diff_id`."""
+    def verified(self, diff_id: Digest) -> Iterator[bytes]:
+        """The same bytes. After the last, raises ArchiveError if their digest is not `diff_id`, the configuration's."""
         hasher = new_hasher(diff_id.algorithm)
         for piece in self.pieces():
             hasher.update(piece)
-        self.require(Digest(diff_id.algorithm, hasher.hexdigest()), diff_id)
-
-    def require(self, actual: Digest, diff_id: Digest) -> None:
-        """Raises ArchiveError if the plain tar's digest is not `diff_id`, the one in the configuration."""
+            yield piece
+        actual = Digest(diff_id.algorithm, hasher.hexdigest())
         if actual != diff_id:
             raise self.member.fault(f"has the digest {actual}, but rootfs.diff_ids of its image has {diff_id}")
 
@@ -102,7 +100,8 @@ def compress_layer(member: Member, diff_id: Digest, folder: Path) -> CompressedL
     """
     plain = PlainLayer(member)
     if plain.magic.startswith(GZIP):
-        plain.verify(diff_id)
+        for _ in plain.verified(diff_id):
+            pass
         hasher = hashlib.sha256()
         for piece in member.pieces():
             hasher.update(piece)
@@ -117,7 +116,7 @@ def _compress(plain: PlainLayer, diff_id: Digest, folder: Path) -> CompressedLay
     free_space = FreeSpace(folder)
     try:
         with unnamed.open("xb") as file:
-            for piece in _gzip(_checked(plain, diff_id)):
+            for piece in _gzip(plain.verified(diff_id)):
                 hasher.update(piece)
                 free_space.take(len(piece))
                 size += file.write(piece)
@@ -133,14 +132,6 @@ def _compress(plain: PlainLayer, diff_id: Digest, folder: Path) -> CompressedLay
         unnamed.unlink(missing_ok=True)
         raise
     return CompressedLayer(digest, size, _own_file(plain.member.archive, compressed, size))
-
-
-def _checked(plain: PlainLayer, diff_id: Digest) -> Iterator[bytes]:
-    hasher = new_hasher(diff_id.algorithm)
-    for piece in plain.pieces():
-        hasher.update(piece)
-        yield piece
-    plain.require(Digest(diff_id.algorithm, hasher.hexdigest()), diff_id)
 
 
 def _gzip(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 
 import zstandard
 
-from authproxy.digest import Digest, new_hasher
+from authproxy.digest import Digest
 from authproxy.images.archive.docker_save import MANIFEST_JSON, SavedImage, read_config
 from authproxy.images.archive.errors import ArchiveError
 from authproxy.images.archive.layers import PlainLayer
@@ -168,12 +168,7 @@ class _DockerArchive:
 
     @contextmanager
     def _decompressed(self, member: Member, diff_id: Digest) -> Iterator[Member]:
-        layer = PlainLayer(member)
-        hasher = new_hasher(diff_id.algorithm)
         with TemporaryFile(dir=self.stage.folder) as file:
-            for piece in layer.pieces():
-                hasher.update(piece)
-                file.write(piece)
+            file.writelines(PlainLayer(member).verified(diff_id))
             file.flush()
-            layer.require(Digest(diff_id.algorithm, hasher.hexdigest()), diff_id)
             yield Member(member.archive, member.name, file.tell(), 0, partial(os.dup, file.fileno()))
