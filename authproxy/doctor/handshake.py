@@ -10,6 +10,8 @@ from enum import Enum
 
 from cryptography import x509
 
+from authproxy.doctor.unverified_tls import unverified_tls
+
 TIMEOUT_S = 10.0
 # Certificates that are renewed by hand get a warning below this.
 SOON = dt.timedelta(days=14)
@@ -59,16 +61,8 @@ async def handshake(host: str, port: int, tls: ssl.SSLContext, name: str) -> x50
 async def read_certificate(host: str, port: int, name: str) -> x509.Certificate | None:
     """The certificate without verification, to report what is in it; the connection is closed at once."""
     with suppress(OSError, TimeoutError):
-        return await handshake(host, port, unverifying(), name)
+        return await handshake(host, port, unverified_tls(), name)
     return None
-
-
-def unverifying() -> ssl.SSLContext:
-    """TLS that verifies no certificate: to report on one that does not verify."""
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    tls.check_hostname = False
-    tls.verify_mode = ssl.CERT_NONE
-    return tls
 
 
 def judge_refusal(

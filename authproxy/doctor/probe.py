@@ -12,6 +12,7 @@ from pathlib import Path
 
 from authproxy.config.document.scalars import Address
 from authproxy.config.settings import Settings
+from authproxy.doctor.unverified_tls import unverified_tls
 
 # OCI Distribution 1.1, "Determining Support": a registry may also ask for credentials.
 _ANSWERS = (200, 401)
@@ -43,7 +44,7 @@ def find_fault(settings: Settings, timeout_s: float) -> str | None:
 
 def _connect(settings: Settings, timeout_s: float) -> HTTPConnection:
     where = settings.http.addr
-    tls = None if settings.http.tls is None else _unverifying()
+    tls = None if settings.http.tls is None else unverified_tls()
     if isinstance(where, Path):
         connection = HTTPConnection("localhost", timeout=timeout_s)
         connection.sock = _connect_unix(where, tls, timeout_s)
@@ -63,13 +64,6 @@ def _connect_unix(path: Path, tls: ssl.SSLContext | None, timeout_s: float) -> s
     except OSError:
         plain.close()
         raise
-
-
-def _unverifying() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _name(where: Address | Path) -> str:

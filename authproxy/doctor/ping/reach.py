@@ -16,10 +16,10 @@ from authproxy.doctor.handshake import (
     left_of,
     names_of,
     read_certificate,
-    unverifying,
     wants_certificate,
     why_unreachable,
 )
+from authproxy.doctor.unverified_tls import unverified_tls
 from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authority
 from authproxy.http.client.tls import speaks_no_tls
 from authproxy.registry_client.errors import RegistryClientError
@@ -94,7 +94,7 @@ async def _shake_hands(host: str, address: Address, trust: Trust, now: float) ->
         certificate = await handshake(address.host, address.port, context, address.host)
     except ssl.SSLCertVerificationError as error:
         seen = await read_certificate(address.host, address.port, address.host)
-        return Reachability((_judge_refusal(host, address, trust, error, seen),), address, unverifying())
+        return Reachability((_judge_refusal(host, address, trust, error, seen),), address, unverified_tls())
     except ssl.SSLError as error:
         return _judge_alert(host, address, trust, error)
     except (OSError, TimeoutError) as error:
