@@ -11,7 +11,7 @@ from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid
 from authproxy.reference import Repository
 from authproxy.storage import layout
-from authproxy.storage.driver import Driver
+from authproxy.storage.driver import Driver, list_all
 from authproxy.storage.layout import StorePath
 
 # The digest of no bytes: the only content that an empty file may hold.
@@ -90,12 +90,11 @@ async def sizes_of(driver: Driver, stored: Sequence[Digest]) -> list[int | None]
 
 async def blob_names(driver: Driver, repository: Repository, stored: Digest) -> set[Digest]:
     """Every digest by which the repository holds a blob that is stored under this one."""
-    names, after = {stored}, ""
-    while found := await driver.list_names(layout.layer_links(repository, "sha512"), after=after):
+    names = {stored}
+    async for found in list_all(driver, layout.layer_links(repository, "sha512")):
         aliases = [Digest("sha512", name) for name in found]
         links = await driver.read([layout.layer_link(repository, alias) for alias in aliases])
         names.update(alias for alias, link in zip(aliases, links, strict=True) if find_digest(link) == stored)
-        after = found[-1]
     return names
 
 

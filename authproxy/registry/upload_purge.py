@@ -14,15 +14,11 @@ from uuid import UUID
 
 import structlog
 
-from authproxy.errors import NameInvalid
-from authproxy.reference import Repository, parse_repository
+from authproxy.reference import Repository, is_repository
 from authproxy.storage import layout
-from authproxy.storage.driver import Driver, NotFound, UploadBusy
+from authproxy.storage.driver import Driver, NotFound, UploadBusy, list_all
 
 log = structlog.get_logger(__name__)
-
-# Names in one listing of a folder.
-LOOK = 1000
 
 # As in CNCF Distribution: servers that start together do not purge together.
 FIRST_WITHIN_S = 3600.0
@@ -110,30 +106,22 @@ async def _remove(driver: Driver, found: Purged) -> bool:
 
 
 async def _sessions(driver: Driver, repository: Repository) -> AsyncIterator[Purged]:
-    async for name in _list(driver, layout.uploads(repository)):
-        with suppress(ValueError):  # not the name of a session, or not a valid time
-            session = UUID(name)
-            [text] = await driver.read([layout.upload_started(repository, session)])
-            if text is not None and (started := datetime.fromisoformat(text.decode().strip())).tzinfo is not None:
-                yield Purged(repository, session, started)
+    async for names in list_all(driver, layout.uploads(repository)):
+        for name in names:
+            with suppress(ValueError):  # not the name of a session, or not a valid time
+                session = UUID(name)
+                [text] = await driver.read([layout.upload_started(repository, session)])
+                if text is not None and (started := datetime.fromisoformat(text.decode().strip())).tzinfo is not None:
+                    yield Purged(repository, session, started)
 
 
 async def _names(driver: Driver, prefix: str) -> AsyncIterator[Repository]:
     """Every name below a folder of repositories ("" or ending in a slash), be it a repository or a parent of one."""
     folder = layout.repository(Repository(prefix.removesuffix("/"))) if prefix else layout.repositories()
-    async for entry in _list(driver, folder):
-        try:
-            name = parse_repository(prefix + entry)
-        except NameInvalid:  # _layers and _manifests, and foreign files
-            continue
-        yield name
-        async for below in _names(driver, f"{name}/"):
-            yield below
-
-
-async def _list(driver: Driver, folder: layout.StorePath) -> AsyncIterator[str]:
-    names = await driver.list_names(folder, limit=LOOK)
-    while names:
-        for name in names:
-            yield name
-        names = await driver.list_names(folder, after=names[-1], limit=LOOK) if len(names) == LOOK else []
+    async for entries in list_all(driver, folder):
+        for entry in entries:
+            if not is_repository(prefix + entry):  # _layers and _manifests, and foreign files
+                continue
+            yield (name := Repository(prefix + entry))
+            async for below in _names(driver, f"{name}/"):
+                yield below

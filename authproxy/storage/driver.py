@@ -30,6 +30,9 @@ MAX_SMALL_BYTES = 8 * 1024 * 1024
 # What an upload may hold in memory, in bytes: as much as one part of a bucket's multipart upload, and the next one.
 MAX_BUFFERED_BYTES = 64 * 1024 * 1024
 
+# Names in one batch of `list_all`.
+BATCH = 1000
+
 # For a commit that adds no links.
 NO_LINKS: Mapping[StorePath, bytes] = MappingProxyType({})
 
@@ -226,3 +229,11 @@ class Driver(Protocol):
 
     async def close(self) -> None:
         """Wait for running operations, then release threads and connections. The driver can't be used afterwards."""
+
+
+async def list_all(driver: Driver, folder: StorePath) -> AsyncIterator[list[str]]:
+    """All names directly below a folder, in order, in batches that are not empty."""
+    names = await driver.list_names(folder, limit=BATCH)
+    while names:
+        yield names
+        names = await driver.list_names(folder, after=names[-1], limit=BATCH) if len(names) == BATCH else []
