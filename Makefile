@@ -64,6 +64,9 @@ lock: ## write the lock files anew (needs uv on the PATH)
 	    --custom-compile-command 'make lock' --extra build pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --custom-compile-command 'make lock' --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --custom-compile-command 'make lock' --extra release --extra docs -c requirements-dev.lock pyproject.toml \
+	    -o requirements-release.lock
 
 fmt: $(VENV)/.dev ## format the code and mend what the linter can mend
 	$(BIN)/ruff format --quiet .
@@ -91,6 +94,12 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.runtime
 
+# What `make release` and `make docs` need beside it.
+$(VENV)/.release: requirements-release.lock $(VENV)/.dev
+	@echo "installing into $(VENV) …"
+	@$(PIP) install --require-hashes -r requirements-release.lock
+	@touch $@
+
 # The wheel is built anew for every run of the tests: what they test is what a user would install.
 wheel: $(VENV)/.dev
 	@rm -rf build/wheel
@@ -113,10 +122,11 @@ image: wheelhouse ## build the container image with docker (BASE=python:3.11-sli
 	    --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 	    --build-arg VERSION=$$($(BIN)/python -c 'import authproxy; print(authproxy.__version__)') .
 
-$(TESTENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
+$(TESTENV)/.dev: requirements-dev.lock requirements-release.lock | $(VENV)/bin/python
 	@echo "installing into $(TESTENV) …"
 	@$(PYTHON) -m venv $(TESTENV)
-	@$(TESTENV)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-dev.lock
+	@$(TESTENV)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes \
+	    -r requirements-dev.lock -r requirements-release.lock
 	@touch $@
 
 $(TESTENV)/.wheel: $(TESTENV)/.dev wheel

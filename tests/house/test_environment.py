@@ -14,7 +14,7 @@ PACKAGE = Path(authproxy.__file__).parent
 
 def is_editable() -> bool:
     """Whether authproxy is installed as a link to the source tree (PEP 610)."""
-    origin = json.loads(distribution("authproxy").read_text("direct_url.json") or "{}")
+    origin = json.loads(distribution("authproxy-registry").read_text("direct_url.json") or "{}")
     return bool(origin.get("dir_info", {}).get("editable", False))
 
 
