@@ -1,6 +1,6 @@
 # Everything one does with this repository. `make` alone prints this list; CI calls nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help serve check style types unit test compiled soak packages wheel wheelhouse base image bench fmt cover lock clean
+.PHONY: help serve check style types unit test compiled soak packages release wheel wheelhouse base image bench fmt cover lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -56,6 +56,9 @@ soak: packages $(TESTENV)/.wheel ## long storms, and random calls beside docker-
 packages: ## install the Debian packages that the tests use, those of packages.txt (as root)
 	@.ci/packages
 
+release: $(VENV)/.release ## make what is released, into dist/ (TRIAL=1: from uncommitted files, without a changelog section)
+	$(BIN)/python -m release
+
 bench: $(VENV)/.dev ## us and docker-registry behind nginx by turns, and a 2 GiB blob: tables and a JSON file (20 minutes)
 	$(BIN)/python -m benchmarks
 
@@ -74,7 +77,7 @@ fmt: $(VENV)/.dev ## format the code and mend what the linter can mend
 
 clean: ## remove what was built; data/ and certs/ stay
 	rm -rf $(VENV) .venv-test build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
-	find authproxy benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
+	find authproxy benchmarks release tests -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is newer than the lock where the environment holds what the lock says.
 $(VENV)/bin/python:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.binaries import ROOT
 
-FOLDERS = ("authproxy", "benchmarks", "deploy", "docs", "policies", "tests", ".ci")
+FOLDERS = ("authproxy", "benchmarks", "deploy", "docs", "policies", "release", "tests", ".ci")
 KINDS = {".py", ".md", ".yaml", ".yml", ".toml", ".html", ".txt", ""}
 
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b|DO NOT SUBMIT|NotImplementedError")

@@ -36,7 +36,10 @@ BANNED = {
 WORDS = {words: re.compile(r"(?i)\b(?:" + words.replace(" ", r"\s+") + r")\b") for words in BANNED}
 
 # Pages and folders, relative to the repository. Generated pages follow the docstrings that they are made from.
-ROOTS = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "authproxy", "benchmarks", "deploy", "docs", "policies")
+ROOTS = (
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
+    *("authproxy", "benchmarks", "deploy", "docs", "policies", "release"),
+)
 KINDS = {".md", ".py", ".yaml", ".yml", ".service"}
 # Of Python code only these count: names follow other rules.
 PROSE = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}

@@ -1,0 +1,70 @@
+"""`python -m release PART…`: makes the parts of a release, into dist/, and prints each file with digest and size.
+
+`all`, the default, makes every part from an empty dist/. The parts are modules of this package, each with a function
+`make(plan)` that returns its files.
+"""
+
+import argparse
+import importlib
+import os
+import re
+import sys
+from pathlib import Path
+
+from release.checksums import describe
+from release.errors import ReleaseError
+from release.plan import ROOT, Plan, read_plan, uncommitted
+
+# In the order in which they are made: the image contains the wheel, the SBOMs describe both, the sums list all.
+PARTS = ("wheel", "checksums")
+
+
+def main(arguments: list[str]) -> int:
+    """Make the parts that are named. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m release", description="Make what is released, into dist/.")
+    parser.add_argument(
+        "parts", nargs="*", choices=[*PARTS, "all"], default="all", metavar="PART", help=", ".join(PARTS)
+    )
+    parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="the folder for the artefacts (default: dist)")
+    parser.add_argument(
+        "--trial",
+        action="store_true",
+        default=bool(os.environ.get("TRIAL")),
+        help="accept uncommitted files and a CHANGELOG.md without this version (also: TRIAL=1)",
+    )
+    given = parser.parse_args(arguments)
+    parts = PARTS if "all" in given.parts else tuple(part for part in PARTS if part in given.parts)
+    try:
+        plan = read_plan(given.dist)
+        if not given.trial:
+            check(plan)
+        if parts == PARTS:
+            for file in plan.dist.iterdir():
+                if file.is_file():
+                    file.unlink()
+        for part in parts:
+            print(describe(importlib.import_module(f"release.{part}").make(plan)), flush=True)
+    except ReleaseError as error:
+        print(f"release: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def check(plan: Plan) -> None:
+    """Raises ReleaseError unless everything is committed and the changelog has a section of the version."""
+    if files := uncommitted(plan.root):
+        shown = "\n".join(files[:10])
+        raise ReleaseError(
+            f"these files are not committed, so nobody else could make the same release:\n{shown}\n"
+            "Commit them, or make a trial with TRIAL=1."
+        )
+    changelog = (plan.root / "CHANGELOG.md").read_text(encoding="utf-8")
+    if not re.search(rf"^## {re.escape(plan.version)}\b", changelog, re.MULTILINE):
+        raise ReleaseError(
+            f"CHANGELOG.md has no section `## {plan.version}`, the version in authproxy/__init__.py: "
+            "rename `## Unreleased`, or make a trial with TRIAL=1."
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
