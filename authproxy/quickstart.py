@@ -17,7 +17,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from authproxy.certificates import make_certificates
 from authproxy.errors import StartError
@@ -26,6 +26,9 @@ from authproxy.files.owner_rights import rights_at
 from authproxy.files.text import read_content
 from authproxy.identity.accounts import add_user
 from authproxy.policy import DEFAULT_POLICY
+
+if TYPE_CHECKING:
+    from authproxy.config.settings import Settings
 
 ADMIN = "admin"
 ADMINS = "admins"
@@ -109,6 +112,19 @@ def prepare(layout: Layout, environ: Mapping[str, str], *, now: dt.datetime) -> 
             f" start in a folder that you may write (data/, certs/ and policies/ go there)"
         ) from exc
     return made_up
+
+
+def add_first_user(settings: "Settings", environ: Mapping[str, str]) -> Path | None:
+    """Make the htpasswd file that a configuration names, if it is missing and a variable gives the admin's password.
+
+    Returns the new file, or None. Without a users file the admin has no groups. Raises StartError.
+    """
+    htpasswd = next((source.htpasswd.path for source in settings.sources if source.htpasswd), None)
+    if htpasswd is None or htpasswd.exists() or not (password := _given_password(environ)):
+        return None
+    users = next((source.users.path for source in settings.sources if source.users), None)
+    add_user(htpasswd, users, ADMIN, password, [ADMINS] if users else [])
+    return htpasswd
 
 
 def host_names() -> list[str]:

@@ -45,7 +45,7 @@ def serve(
     from authproxy.config.load import load, load_values
     from authproxy.log.configure import configure_log
     from authproxy.log.line_writer import hold_standard_descriptors
-    from authproxy.quickstart import Layout, prepare
+    from authproxy.quickstart import Layout, add_first_user, prepare
     from authproxy.server.privileges import find_foreign_storage, step_down
     from authproxy.server.sockets import listening
 
@@ -64,6 +64,8 @@ def serve(
             _say(f"authproxy: warning: {kept}", err=True)
         if embedded and (made_up := prepare(layout, os.environ, now=dt.datetime.now(dt.UTC))):
             _show_password(made_up)
+        if not embedded and (made := add_first_user(loaded.settings, os.environ)):
+            _say(f"made {made} with the user admin, whose password is the given one")
         with _shared_folder(loaded.settings) as shared_folder:
             _run(loaded.settings, sockets, debug_sockets, shared_folder, embedded=embedded)
 

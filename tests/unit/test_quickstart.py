@@ -10,11 +10,13 @@ import pytest
 from authproxy.config.document.scalars import Address
 from authproxy.config.load import load_values
 from authproxy.config.mode import Mode
+from authproxy.config.settings import Settings
 from authproxy.errors import StartError
+from authproxy.identity.accounts import read_groups
 from authproxy.identity.bcrypt_hash import check_password
 from authproxy.identity.htpasswd import load_htpasswd
 from authproxy.policy import DEFAULT_POLICY
-from authproxy.quickstart import Layout, host_names, prepare
+from authproxy.quickstart import Layout, add_first_user, host_names, prepare
 
 NOW = dt.datetime.now(dt.UTC)
 
@@ -122,3 +124,48 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
 
 def test_the_certificate_will_name_this_machine() -> None:
     assert host_names()[:3] == ["localhost", "127.0.0.1", "::1"]
+
+
+def configured(folder: Path, *identities: str) -> Settings:
+    values = {
+        "version": "0.1",
+        "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
+        "token": {"service": "registry.example", "keys": str(folder / "keys"), "state": str(folder / "state")},
+        "identities": [{kind: {"path": str(folder / "users" / kind)}} for kind in identities],
+        "policies": {"path": str(folder)},
+    }
+    return load_values(values, "config.yml", {}).settings
+
+
+def test_the_missing_htpasswd_of_a_configuration_gets_the_admin_of_the_variable(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s3cret\n")
+    environ = {"AUTHPROXY_ADMIN_PASSWORD_FILE": str(tmp_path / "secret")}
+    htpasswd = tmp_path / "users/htpasswd"
+    assert add_first_user(configured(tmp_path, "htpasswd", "users"), environ) == htpasswd
+    hashed = load_htpasswd(htpasswd).entries["admin"].hashed
+    assert hashed is not None
+    assert check_password("s3cret", hashed)
+    assert read_groups(tmp_path / "users/users")["admin"].groups == {"admins"}
+
+
+def test_an_htpasswd_that_exists_is_left_alone_whatever_the_variable_says(tmp_path: Path) -> None:
+    (tmp_path / "users").mkdir()
+    (tmp_path / "users/htpasswd").touch()
+    before = contents(tmp_path)
+    environ = {"AUTHPROXY_ADMIN_PASSWORD_FILE": "/no/such"}
+    assert add_first_user(configured(tmp_path, "htpasswd", "users"), environ) is None
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("identities", [("htpasswd", "users"), ("users",)])
+def test_a_configuration_gets_no_user_without_a_password_or_an_htpasswd(
+    tmp_path: Path, identities: tuple[str, ...]
+) -> None:
+    environ = {"AUTHPROXY_ADMIN_PASSWORD": "s3cret"} if "htpasswd" not in identities else {}
+    assert add_first_user(configured(tmp_path, *identities), environ) is None
+    assert contents(tmp_path) == {}
+
+
+def test_without_a_users_file_the_first_user_of_a_configuration_has_no_groups(tmp_path: Path) -> None:
+    assert add_first_user(configured(tmp_path, "htpasswd"), {"AUTHPROXY_ADMIN_PASSWORD": "s3cret"}) is not None
+    assert set(contents(tmp_path)) == {"users/htpasswd"}
