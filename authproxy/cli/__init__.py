@@ -17,17 +17,15 @@ from authproxy.cli.doctor.app import EXAMPLES as DOCTOR_EXAMPLES
 from authproxy.cli.doctor.app import doctor
 from authproxy.cli.errors import tell
 from authproxy.cli.examples import examples
+from authproxy.cli.group import Commands
 from authproxy.cli.images.app import app as images_app
 from authproxy.cli.policy.app import app as policy_app
 from authproxy.cli.registry.app import app as registry_app
 from authproxy.errors import StartError
 
-app = typer.Typer(
+app = Commands(
     name="authproxy",
     help="The registry's front door: TLS, docker login, tokens by policy, and an OCI registry or any behind it.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
 )
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("doctor", epilog=DOCTOR_EXAMPLES)(doctor)

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from authproxy.cli.examples import examples
+from authproxy.cli.group import Commands
 from authproxy.cli.user_files import remarks_on_users
 from authproxy.errors import StartError
 
-app = typer.Typer(no_args_is_help=True, help="Check and show the configuration; REGISTRY_* variables apply.")
+app = Commands(help="Check and show the configuration; REGISTRY_* variables apply.")
 
 Config = Annotated[
     Path | None, typer.Argument(help="CNCF Distribution's config.yml; without it the usual places are searched.")

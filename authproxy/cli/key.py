@@ -13,6 +13,7 @@ import typer
 
 from authproxy.cli.audited import record_change
 from authproxy.cli.examples import examples
+from authproxy.cli.group import Commands
 from authproxy.cli.settings import find_settings, realm_of, token_of
 from authproxy.errors import StartError
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from authproxy.token.jose_header import HeaderStyle
     from authproxy.token.keyfiles import RingKey
 
-app = typer.Typer(no_args_is_help=True)
+app = Commands()
 
 Config = Annotated[
     Path | None, typer.Option(help="A configuration with token.keys. Default: data/keys in this folder.")

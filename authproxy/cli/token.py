@@ -8,13 +8,14 @@ import typer
 
 from authproxy.cli.audited import tell_change
 from authproxy.cli.examples import examples
+from authproxy.cli.group import Commands
 from authproxy.cli.settings import check_started, find_settings
 from authproxy.errors import StartError
 
 # What the embedded default has made since its first start.
 DATA = Path("data")
 
-app = typer.Typer(no_args_is_help=True)
+app = Commands()
 
 Config = Annotated[
     Path | None, typer.Option(help="A configuration with token.state. Default: data/state in this folder.")

@@ -9,6 +9,7 @@ import typer
 
 from authproxy.cli.audited import tell_change
 from authproxy.cli.examples import examples
+from authproxy.cli.group import Commands
 from authproxy.cli.settings import check_started, find_settings
 from authproxy.errors import StartError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # What the embedded default has made since its first start.
 DEFAULT_HTPASSWD = Path("data/htpasswd")
 
-app = typer.Typer(no_args_is_help=True)
+app = Commands()
 
 Name = Annotated[str, typer.Argument(help="The user's name.")]
 Config = Annotated[

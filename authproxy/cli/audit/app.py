@@ -10,6 +10,7 @@ import typer
 
 from authproxy.cli.audit.files import Since, Until, find_files, parse_option, telling_faults
 from authproxy.cli.examples import examples
+from authproxy.cli.group import Commands
 
 if TYPE_CHECKING:
     from authproxy.audit.read import AuditEntry, Growing
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 # How long `tail --follow` waits between two looks, in seconds.
 LOOK_EVERY_S = 0.5
 
-app = typer.Typer(no_args_is_help=True)
+app = Commands()
 
 Files = Annotated[
     list[Path] | None, typer.Argument(help="Files of the log, in any order. Without them: those of the configuration.")

@@ -2,8 +2,7 @@
 
 import inspect
 
-import typer
-
+from authproxy.cli.group import Commands
 from authproxy.cli.images import copy as images_copy
 from authproxy.cli.images import delete as images_delete
 from authproxy.cli.images import inspect as images_inspect
@@ -12,7 +11,7 @@ from authproxy.cli.images import pull as images_pull
 from authproxy.cli.images import push as images_push
 from authproxy.cli.images import tag as images_tag
 
-app = typer.Typer(no_args_is_help=True)
+app = Commands()
 for name, command, examples in (
     ("list", images_list.list_images, images_list.EXAMPLES),
     ("inspect", images_inspect.inspect, images_inspect.EXAMPLES),

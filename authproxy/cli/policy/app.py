@@ -10,6 +10,7 @@ import typer
 
 from authproxy.cli.errors import tell
 from authproxy.cli.examples import examples
+from authproxy.cli.group import Commands
 from authproxy.cli.policy import imports, replay
 from authproxy.cli.policy.arguments import parse_at, parse_explained, parse_request, parse_who
 from authproxy.cli.policy.files import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 ANONYMOUS = "-"  # no user can be asked for by this name; all others are as they sign in
 
-app = typer.Typer(no_args_is_help=True)
+app = Commands()
 
 
 @app.callback()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from authproxy.cli.examples import examples
+from authproxy.cli.group import Commands
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from authproxy.importing.imported import Imported, ImportedUser
     from authproxy.importing.report import Remark
 
-app = typer.Typer(no_args_is_help=True)
+app = Commands()
 
 
 class Format(StrEnum):

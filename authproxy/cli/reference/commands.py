@@ -4,13 +4,15 @@ python -m authproxy.cli.reference.commands > docs/reference/cli.md
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
 
 from authproxy.cli import app
 from authproxy.cli.completion.tree import Command, Value, read_tree
+from authproxy.cli.examples import example_lines
+from authproxy.cli.group import aliases_of
 
 INTRODUCTION = """\
 # Commands
@@ -31,14 +33,17 @@ def page() -> str:
     return "\n".join([INTRODUCTION, *_sections(command, read_tree(command))])
 
 
-def _sections(command: Any, read: Command) -> Iterator[str]:
+def _sections(command: Any, read: Command, aliases: Sequence[str] = ()) -> Iterator[str]:
     children: Mapping[str, Any] = getattr(command, "commands", {})
     if read.at:
         yield from (f"#{'#' * read.at.count(' ')} `authproxy{read.at}`", "", *_text(command.help))
+        if aliases:
+            group = read.at.removesuffix(read.name)
+            yield from ("Also: " + ", ".join(f"`authproxy{group}{alias}`" for alias in aliases) + ".", "")
     if not children:
         yield from _usage(command, read)
     for child in sorted(read.below, key=lambda child: (bool(child.below), child.name)):
-        yield from _sections(children[child.name], child)
+        yield from _sections(children[child.name], child, aliases_of(child.name, children))
 
 
 def _text(text: str | None) -> Iterator[str]:
@@ -54,8 +59,7 @@ def _usage(command: Any, read: Command) -> Iterator[str]:
     yield from ("```", " ".join(words), "```", "")
     rows = [*_argument_rows(arguments), *_option_rows(command, read)]
     yield from ("| | |", "|---|---|", *rows, "")
-    lines = [line.strip() for line in (command.epilog or "").splitlines() if line.strip()]
-    yield from ("```", *lines[1:], "```", "")
+    yield from ("```", *example_lines(command.epilog), "```", "")
 
 
 def _shown(param: Any) -> str:

@@ -1,11 +1,10 @@
 """`authproxy registry …`: log in to any registry and out of it, and see what is right and wrong with one."""
 
-import typer
-
+from authproxy.cli.group import Commands
 from authproxy.cli.registry import login as registry_login
 from authproxy.cli.registry import ping as registry_ping
 
-app = typer.Typer(no_args_is_help=True)
+app = Commands()
 app.command("login", epilog=registry_login.LOGIN_EXAMPLES)(registry_login.login)
 app.command("logout", epilog=registry_login.LOGOUT_EXAMPLES)(registry_login.logout)
 app.command("ping", epilog=registry_ping.EXAMPLES)(registry_ping.ping)
