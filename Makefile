@@ -1,6 +1,6 @@
 # Everything one does with this repository. `make` alone prints this list; CI calls nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help serve check style types unit test compiled soak packages release wheel wheelhouse base image bench fmt cover lock clean
+.PHONY: help serve check style types unit test compiled soak packages release wheel wheelhouse base image bench docs docs-publish fmt cover lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -61,6 +61,21 @@ release: $(VENV)/.release ## make what is released, into dist/ (TRIAL=1: from un
 
 bench: $(VENV)/.dev ## us and docker-registry behind nginx by turns, and a 2 GiB blob: tables and a JSON file (20 minutes)
 	$(BIN)/python -m benchmarks
+
+# Its build says where its authors want their users to go next, in colours.
+docs docs-publish: export NO_MKDOCS_2_WARNING = true
+docs-publish: export PATH := $(abspath $(BIN)):$(PATH)  # where mike looks for mkdocs
+
+docs: $(VENV)/.release ## build the pages as a site into build/site; anything dead in them fails
+	$(BIN)/mkdocs build --quiet --strict
+
+# The version without its last part: a patch release replaces its minor version's pages.
+SITE_VERSION = $(shell $(BIN)/python -c 'import authproxy; print(authproxy.__version__.rpartition(".")[0])')
+SITE_REMOTE ?= origin
+
+docs-publish: $(VENV)/.release docs ## put the site of this version beside the earlier ones, on the branch gh-pages of SITE_REMOTE=origin
+	$(BIN)/mike deploy --push --remote $(SITE_REMOTE) --alias-type copy --update-aliases $(SITE_VERSION) latest
+	$(BIN)/mike set-default --push --remote $(SITE_REMOTE) latest
 
 lock: ## write the lock files anew (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
