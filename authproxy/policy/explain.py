@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from authproxy.access import Access
 from authproxy.policy.decide import Decision, expand, find_target, holds
 from authproxy.policy.glob import Glob
-from authproxy.policy.model import HIDDEN_ACTIONS, Action, Effect, PolicySet, Rule, Target
+from authproxy.policy.model import HIDDEN_ACTIONS, Action, Effect, PolicySet, Rule, SubjectKey, Subjects, Target
 from authproxy.policy.request import RequestFacts
 from authproxy.policy.serve_time import decide_in_full
 from authproxy.principal import Principal
@@ -91,7 +91,7 @@ def _why_not(rule: Rule, target: Target, now: float | None, request: RequestFact
         return None  # a rule about repositories never concerns the catalog
     reasons = []
     if not rule.subjects.include(principal):
-        reasons.append(f"{principal.name or 'anonymous'} is not among {rule.subjects}")
+        reasons.append(f"{principal.name or 'anonymous'} {_why_not_included(rule.subjects)}")
     if target.action not in rule.actions:
         reasons.append(f"{target.action} is not among its actions")
     if not rule.resources.include(target):
@@ -107,6 +107,28 @@ def _why_not(rule: Rule, target: Target, now: float | None, request: RequestFact
             return reason
         case _:
             return None
+
+
+def _why_not_included(subjects: Subjects) -> str:
+    match sorted(subjects.any_of):
+        case [SubjectKey("user", name)]:
+            return f"is not {name}"
+        case [SubjectKey("robot", name)]:
+            return f"is not the robot {name}"
+        case [SubjectKey("any-robot")]:
+            return "is not a robot"
+        case [SubjectKey("group", name)]:
+            return f"is not in the group {name}"
+        case [SubjectKey("claim", value, claim)]:
+            return f"has no claim {claim}={value}"
+        case [SubjectKey("signed-in")]:
+            return "is not signed in"
+        case [SubjectKey("anonymous")]:
+            return "is not anonymous"
+        case [*several] if all(key.kind == "group" for key in several):
+            return f"is in none of the groups {', '.join(key.name for key in several)}"
+        case _:
+            return f"is none of: {subjects}"
 
 
 def _why_elsewhere(rule: Rule, principal: Principal) -> str:

@@ -1,10 +1,11 @@
 """Who may perform an action: every kind of caller in the rules, the users files or the repository's name."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from authproxy.access import Access
 from authproxy.policy.decide import Decision
+from authproxy.policy.glob_containment import NAMED
 from authproxy.policy.model import ANONYMOUS, SIGNED_IN, Effect, PolicySet, SubjectKey
 from authproxy.policy.serve_time import decide_in_full
 from authproxy.principal import ANONYMOUS as NOBODY
@@ -31,15 +32,25 @@ class Answers:
     denied: tuple[Answer, ...]
 
 
-def who_can(policies: PolicySet, access: Access, users: Iterable[Principal], *, tag: str | None = None) -> Answers:
+def who_can(
+    policies: PolicySet,
+    access: Access,
+    users: Iterable[Principal],
+    *,
+    tag: str | None = None,
+    are_all_users: bool = False,
+) -> Answers:
     """Decide for all kinds of callers. `users` are the known users; `tag` as for `decide_in_full`.
 
-    If all signed-in callers may, only the exceptions are listed besides.
+    If all signed-in callers may, only the exceptions are listed besides. `are_all_users`: there are no others, so a
+    name in a rule or in the repository's name is listed only if a user has it.
     """
     known = {user.name: user for user in users}
     keys = {*_named(policies), *_placed(policies, access)}
     keys.update(SubjectKey("group", group) for user in known.values() for group in user.groups)
     keys.update(SubjectKey("user", name) for name in known)
+    if are_all_users:
+        keys = {key for key in keys if key.kind not in NAMED or _exists(key, known)}
     keys = {_as_known(key, known) for key in keys if key.kind not in ("anonymous", "signed-in", "everyone")}
     callers = {ANONYMOUS: NOBODY, SIGNED_IN: Principal(_SOMEBODY)} | {key: _caller(key, known) for key in sorted(keys)}
     strict, open_ = _with_conditions_failing(policies), _with_conditions_holding(policies)
@@ -76,6 +87,15 @@ def _with_conditions_holding(policies: PolicySet) -> PolicySet:
     """The most that the rules can allow."""
     kept = (rule for rule in policies.rules if rule.condition is None or rule.effect is Effect.ALLOW)
     return PolicySet(tuple(replace(rule, condition=None) for rule in kept))
+
+
+def find_unknown_users(policies: PolicySet, names: Container[str]) -> tuple[str, ...]:
+    """The users and robots that rules name and that are none of these."""
+    return tuple(sorted({key.name for key in _named(policies) if key.kind in NAMED and key.name not in names}))
+
+
+def _exists(key: SubjectKey, known: Mapping[str, Principal]) -> bool:
+    return key.name in known and (key.kind == "user" or known[key.name].is_robot)
 
 
 def _as_known(key: SubjectKey, known: Mapping[str, Principal]) -> SubjectKey:

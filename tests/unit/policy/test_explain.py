@@ -7,7 +7,7 @@ from authproxy.access import CATALOG, Access, pull, push
 from authproxy.policy.decide import decide, expand
 from authproxy.policy.explain import MAX_NEAR, explain, render
 from authproxy.policy.load import load_policies
-from authproxy.policy.model import Effect, PolicySet, Rule, SubjectKey
+from authproxy.policy.model import ANONYMOUS, ANY_ROBOT, SIGNED_IN, Effect, PolicySet, Rule, SubjectKey
 from authproxy.principal import ANONYMOUS as NOBODY
 from authproxy.principal import Principal
 from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists, tags
@@ -138,7 +138,7 @@ LINES = [
             "alice asks repository:team/app:push",
             "  denied: no rule allows it",
             f"  near: p.yaml:3 {OWN}: the repository does not match",
-            f"  near: p.yaml:7 {TEAM}: alice is not among group team",
+            f"  near: p.yaml:7 {TEAM}: alice is not in the group team",
         ],
     ),
     (
@@ -169,7 +169,7 @@ LINES = [
         [
             "anonymous asks repository:team/app:push",
             "  denied: no rule allows it",
-            f"  near: p.yaml:7 {TEAM}: anonymous is not among group team",
+            f"  near: p.yaml:7 {TEAM}: anonymous is not in the group team",
         ],
     ),
     (
@@ -179,7 +179,7 @@ LINES = [
         [
             "alice asks registry:catalog:*",
             "  denied: no rule allows it",
-            f"  near: p.yaml:16 {LIST}: alice is not among group ops",
+            f"  near: p.yaml:16 {LIST}: alice is not in the group ops",
         ],
     ),
     (
@@ -261,3 +261,26 @@ def test_agrees_with_the_decision(rules: list[Rule], principal: Principal, acces
         overruled = [near for near in one.near if near.why_not == "it would allow this, but a deny always wins"]
         # What is near is overruled exactly where a deny decided.
         assert not overruled or (one.decision.rule is not None and one.decision.rule.effect is Effect.DENY)
+
+
+NOT_INCLUDED = [
+    ((SubjectKey("user", "bob"),), "alice is not bob"),
+    ((SubjectKey("robot", "ci"),), "alice is not the robot ci"),
+    ((ANY_ROBOT,), "alice is not a robot"),
+    ((SubjectKey("group", "ops"),), "alice is not in the group ops"),
+    ((SubjectKey("group", "ops"), SubjectKey("group", "devs")), "alice is in none of the groups devs, ops"),
+    ((SubjectKey("claim", "x", "project"),), "alice has no claim project=x"),
+    ((ANONYMOUS,), "alice is not anonymous"),
+    ((SubjectKey("user", "bob"), SubjectKey("group", "ops")), "alice is none of: group ops, user bob"),
+]
+
+
+@pytest.mark.parametrize(("to", "sentence"), NOT_INCLUDED, ids=[row[1] for row in NOT_INCLUDED])
+def test_a_rule_for_others_says_who_they_are(to: tuple[SubjectKey, ...], sentence: str) -> None:
+    (explanation,) = explain(PolicySet((make_rule(to=to),)), ALICE, pull("a"))
+    assert [near.why_not for near in explanation.near] == [sentence]
+
+
+def test_a_rule_for_those_signed_in_says_so_to_an_anonymous_caller() -> None:
+    (explanation,) = explain(PolicySet((make_rule(to=(SIGNED_IN,)),)), NOBODY, pull("a"))
+    assert [near.why_not for near in explanation.near] == ["anonymous is not signed in"]

@@ -4,7 +4,7 @@ from hypothesis import given
 from authproxy.access import CATALOG, Access, pull, push
 from authproxy.policy.decide import decide, expand
 from authproxy.policy.model import ANONYMOUS, ANY_ROBOT, SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
-from authproxy.policy.who_can import who_can
+from authproxy.policy.who_can import find_unknown_users, who_can
 from authproxy.principal import Principal
 from tests.unit.policy.builders import accesses, make_rule, principals, rule_lists
 
@@ -119,3 +119,26 @@ def test_whoever_may_is_listed(rules: list[Rule], principal: Principal, access: 
         assert ANONYMOUS in found
     else:
         assert found & {SIGNED_IN, SubjectKey("robot" if principal.is_robot else "user", principal.name)}
+
+
+ALL_THAT_EXIST = [
+    ("by a name in the repository's name", [make_rule(1, on=("{user}/**",))], "carol/app", []),
+    ("by a rule that names a user", [make_rule(1, to=(ALICE, SubjectKey("user", "carol")))], "a", ["user alice"]),
+    ("by a rule that names a robot", [make_rule(1, to=(SubjectKey("robot", "carol"),))], "a", []),
+    ("a user whom a rule calls a robot", [make_rule(1, to=(SubjectKey("robot", "bob"),))], "a", []),
+    ("a robot", [make_rule(1, to=(SubjectKey("robot", "bot"),))], "a", ["robot bot"]),
+    ("groups are no users", [make_rule(1, on=("{group}/**",))], "team/app", ["group team"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("rules", "repository", "allowed"), [row[1:] for row in ALL_THAT_EXIST], ids=[row[0] for row in ALL_THAT_EXIST]
+)
+def test_where_all_users_are_known_no_other_is_listed(rules: list[Rule], repository: str, allowed: list[str]) -> None:
+    answers = who_can(PolicySet(tuple(rules)), pull(repository), USERS, are_all_users=True)
+    assert [str(one.who) for one in answers.allowed] == allowed
+
+
+def test_the_users_that_rules_name_and_that_do_not_exist() -> None:
+    to = (ALICE, SubjectKey("user", "zoe"), SubjectKey("robot", "carol"), SubjectKey("group", "devs"))
+    assert find_unknown_users(PolicySet((make_rule(to=to),)), {"alice"}) == ("carol", "zoe")

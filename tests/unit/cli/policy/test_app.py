@@ -44,7 +44,7 @@ def test_a_denied_access_says_what_was_near() -> None:
         "alice asks repository:bob/app:push",
         "  denied: no rule allows it",
         f"  near: {OWN} (allow pull, push, delete to signed-in on {{user}}/**): the repository does not match",
-        f"  near: {ADMINISTRATORS} (allow pull, push, delete to group admins on **): alice is not among group admins",
+        f"  near: {ADMINISTRATORS} (allow pull, push, delete to group admins on **): alice is not in the group admins",
     ]
 
 
