@@ -208,14 +208,15 @@ class Authorize:
     async def _log_in(
         self, basic: BasicAccess, credentials: Basic, wanted: tuple[Access, ...], view: ClientView
     ) -> Grant:
-        why = CredentialsRefused.message
+        refused = CredentialsRefused()
         try:
             grant = await basic.grant(credentials, wanted, view)
         except CredentialsRefused as exc:
-            grant, why = None, str(exc)
+            grant, refused = None, exc
         if grant is None:
-            log.info("login refused", client=view.client, user=credentials.user, reason=why)
-            raise self._unauthorized(view, wanted, None, why)
+            reason = str(refused.__cause__ or refused)
+            log.info("login refused", client=view.client, user=credentials.user, reason=reason)
+            raise self._unauthorized(view, wanted, None, str(refused)) from refused.__cause__
         return grant
 
     def _opened(self, scope: Scope, route: Route | None) -> bool:

@@ -12,6 +12,7 @@ from operator import is_
 from typing import ClassVar
 
 from authproxy.clock import Clock
+from authproxy.errors import CredentialsRefused
 from authproxy.files.reload import DoesNotLoad
 from authproxy.identity.bcrypt_hash import DEFAULT_COST
 from authproxy.identity.passwords import Passwords
@@ -19,6 +20,10 @@ from authproxy.identity.source import LocalUsers, Source, SourceAnswer, SourceUn
 from authproxy.identity.user_entry import UserEntry
 from authproxy.log.alarms import sound
 from authproxy.principal import Principal
+
+
+class UserShutOut(Exception):
+    """Why a user whose password is right may not log in. For the log and the audit log, never for clients."""
 
 
 class Directory:
@@ -55,7 +60,8 @@ class Directory:
         """The user with this name and password, or None.
 
         Raises TooManyRequests if passwords cannot be checked in time, SourceUnavailable if a source that may know the
-        name cannot be asked.
+        name cannot be asked. A disabled or expired user with the right password is a CredentialsRefused: a caller sees
+        the same as for None, and its cause is the reason for the log.
 
         `client` is the address of the caller: addresses take turns if many passwords wait.
 
@@ -66,13 +72,13 @@ class Directory:
         for source in self._local:
             match await source.authenticate(name, password, client):
                 case Principal() as principal:
-                    return self._complete(principal)
+                    return self._admit(principal)
                 case SourceAnswer.REFUSED:
                     return None
                 case SourceAnswer.UNKNOWN:
                     continue
         if (known := await self._authenticate_remotely(name, password, client)) is not None:
-            return self._complete(known)
+            return self._admit(known)
         if self._local:
             await self._passwords.waste(name, password, self._cost_for_unknown(name), client)
         return None
@@ -117,6 +123,16 @@ class Directory:
                 case SourceAnswer.UNKNOWN:
                     continue
         return None
+
+    def _admit(self, principal: Principal) -> Principal:
+        """The principal with everything that local entries add. Raises CredentialsRefused from UserShutOut."""
+        completed = self._complete(principal)
+        if completed is not None:
+            return completed
+        now = self._now()
+        entries = (source.find_entry(principal.name) for source in self._local)
+        reasons = (entry.find_shut_out(now) for entry in entries if entry is not None)
+        raise CredentialsRefused from UserShutOut(next(filter(None, reasons), "the user is disabled or has expired"))
 
     def _complete(self, principal: Principal) -> Principal | None:
         """The principal with everything that local entries add, or None if one of them is disabled or expired."""

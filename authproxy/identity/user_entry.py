@@ -3,6 +3,8 @@
 import datetime as dt
 from dataclasses import dataclass, field
 
+from authproxy.identity.expiry import format_expiry
+
 
 @dataclass(frozen=True, slots=True)
 class UserEntry:
@@ -17,4 +19,12 @@ class UserEntry:
 
     def is_shut_out(self, now: float) -> bool:
         """Whether the user can neither log in nor renew a login at `now` (seconds since 1970)."""
-        return self.disabled or (self.expires is not None and now >= self.expires.timestamp())
+        return self.find_shut_out(now) is not None
+
+    def find_shut_out(self, now: float) -> str | None:
+        """Why the user can't log in at `now`, in words for the log; None if the user can."""
+        if self.disabled:
+            return "the user is disabled"
+        if self.expires is not None and now >= self.expires.timestamp():
+            return f"the user has expired: {format_expiry(self.expires)}"
+        return None

@@ -5,13 +5,24 @@ from dataclasses import dataclass
 from authproxy.access import Access
 from authproxy.policy.decide import Decision, expand, find_target, holds
 from authproxy.policy.glob import Glob
-from authproxy.policy.model import HIDDEN_ACTIONS, Action, Effect, PolicySet, Rule, SubjectKey, Subjects, Target
+from authproxy.policy.model import HIDDEN_ACTIONS, Action, Effect, PolicySet, Rule, Subjects, Target
 from authproxy.policy.request import RequestFacts
 from authproxy.policy.serve_time import decide_in_full
 from authproxy.principal import Principal
 
 # More would hide the useful ones.
 MAX_NEAR = 5
+
+# Why a rule about a single key does not include a caller.
+_NOT_INCLUDED = {
+    "user": "is not {0.name}",
+    "robot": "is not the robot {0.name}",
+    "any-robot": "is not a robot",
+    "group": "is not in the group {0.name}",
+    "claim": "has no claim {0.claim}={0.name}",
+    "signed-in": "is not signed in",
+    "anonymous": "is not anonymous",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +121,12 @@ def _why_not(rule: Rule, target: Target, now: float | None, request: RequestFact
 
 
 def _why_not_included(subjects: Subjects) -> str:
-    match sorted(subjects.any_of):
-        case [SubjectKey("user", name)]:
-            return f"is not {name}"
-        case [SubjectKey("robot", name)]:
-            return f"is not the robot {name}"
-        case [SubjectKey("any-robot")]:
-            return "is not a robot"
-        case [SubjectKey("group", name)]:
-            return f"is not in the group {name}"
-        case [SubjectKey("claim", value, claim)]:
-            return f"has no claim {claim}={value}"
-        case [SubjectKey("signed-in")]:
-            return "is not signed in"
-        case [SubjectKey("anonymous")]:
-            return "is not anonymous"
-        case [*several] if all(key.kind == "group" for key in several):
-            return f"is in none of the groups {', '.join(key.name for key in several)}"
-        case _:
-            return f"is none of: {subjects}"
+    keys = sorted(subjects.any_of)
+    if len(keys) == 1:
+        return _NOT_INCLUDED[keys[0].kind].format(keys[0])
+    if all(key.kind == "group" for key in keys):
+        return f"is in none of the groups {', '.join(key.name for key in keys)}"
+    return f"is none of: {subjects}"
 
 
 def _why_elsewhere(rule: Rule, principal: Principal) -> str:

@@ -31,12 +31,12 @@ class TokenAudit:
             )
         )
 
-    def refused(self, scope: Scope, request: TokenRequest | None, reason: str) -> None:
-        """A login was refused; its user name is unproven. `request` None: it could not be parsed."""
+    def refused(self, scope: Scope, request: TokenRequest | None, user: str, reason: str) -> None:
+        """A login was refused. `request` None: it could not be parsed."""
         self.record(
             Event(
                 EventKind.LOGIN_REFUSED,
-                Principal(request.user if request else ""),
+                Principal(user),
                 **came_from(scope),
                 asked=request.accesses if request else (),
                 reason=reason,

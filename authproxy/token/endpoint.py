@@ -8,8 +8,10 @@ from typing import ClassVar
 
 import structlog
 
+from authproxy.access import Grant
 from authproxy.asgi import (
     CLIENT_VIEW,
+    GRANT,
     ContentTooLong,
     Headers,
     Receive,
@@ -27,6 +29,7 @@ from authproxy.token.anonymous_cache import AnonymousCache, CachedAnswer
 from authproxy.token.audit import TokenAudit
 from authproxy.token.grant import TokenAnswer, TokenService
 from authproxy.token.jws import to_json
+from authproxy.token.refresh import RenewalRefused
 from authproxy.token.request import TokenRequest, parse_get, parse_post
 
 log = structlog.get_logger(__name__)
@@ -60,6 +63,8 @@ class TokenEndpoint:
         if method not in ("GET", "HEAD", "POST"):
             raise Unsupported(f"{method} is not supported here", headers=[("Allow", self.ALLOWED)])
         answered = await self._answer(scope, receive)
+        # For the access log.
+        scope[GRANT] = Grant(answered.answer.principal.name, token_id=answered.answer.issued.id)
         if self.audit is not None:
             self.audit.answered(scope, answered.request, answered.answer)
         await send_whole(send, 200, list(answered.headers), b"" if method == "HEAD" else answered.body)
@@ -81,10 +86,10 @@ class TokenEndpoint:
             request = await self._parse(scope, receive)
             answer = await self.service.answer(request, scope.get(CLIENT_VIEW, UNKNOWN))
         except CredentialsRefused as exc:
-            user, reason = request.user if request else "", str(exc.__cause__ or exc)
+            user, reason = _user_of(request, exc), str(exc.__cause__ or exc)
             log.info("login refused", client=scope.get(CLIENT_VIEW, UNKNOWN).client, user=user, reason=reason)
             if self.audit is not None:
-                self.audit.refused(scope, request, reason)
+                self.audit.refused(scope, request, user, reason)
             raise CredentialsRefused(str(exc), detail=exc.detail, headers=[*exc.headers, self._challenge]) from exc
         return CachedAnswer(request, answer, *_as_json(answer))
 
@@ -97,6 +102,13 @@ class TokenEndpoint:
         except ContentTooLong:
             raise TokenRequestInvalid(f"the form is larger than {MAX_FORM_BYTES} bytes") from None
         return parse_post(find_header(headers, b"content-type"), body)
+
+
+def _user_of(request: TokenRequest | None, refused: CredentialsRefused) -> str:
+    """The user name of refused credentials: that of a verified refresh token, or the one that the client claims."""
+    if isinstance(refused.__cause__, RenewalRefused):
+        return refused.__cause__.subject
+    return request.user if request else ""
 
 
 def _as_json(answer: TokenAnswer) -> tuple[Headers, bytes]:

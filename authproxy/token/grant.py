@@ -14,7 +14,7 @@ from authproxy.client_view import UNKNOWN, ClientView
 from authproxy.errors import CredentialsRefused, TokenRequestInvalid, TooManyRequests
 from authproxy.principal import ANONYMOUS, Principal
 from authproxy.token.issuer import IssuedToken
-from authproxy.token.refresh import RefreshTokens
+from authproxy.token.refresh import RefreshTokens, RenewalRefused
 from authproxy.token.request import Renewal, TokenRequest
 from authproxy.token.revocations import LEARNED_WITHIN_S, NobodyRevoked, Revocations
 
@@ -90,7 +90,8 @@ class TokenAnswer:
 class TokenService:
     """The token server without HTTP. `service` is the audience of all its tokens.
 
-    `gives_refresh` False: no refresh token is issued, and none is accepted.
+    `gives_refresh` False: no refresh token is issued, and none is accepted. `is_at_registry` False: the host of a
+    request may be another one than the registry's.
     """
 
     service: str
@@ -100,6 +101,7 @@ class TokenService:
     refresh: RefreshTokens
     revocations: Revocations = field(default_factory=NobodyRevoked)
     gives_refresh: bool = True
+    is_at_registry: bool = True
 
     async def answer(self, request: TokenRequest, view: ClientView = UNKNOWN) -> TokenAnswer:
         """Answer one request. A grant that is smaller than the request, even empty, is no error.
@@ -108,7 +110,7 @@ class TokenService:
         """
         if request.service is not None and request.service != self.service:
             raise TokenRequestInvalid(f"this service is not served here; served: {self.service}")
-        principal, proved_at = await self._identify(request, view.client)
+        principal, proved_at = await self._identify(request, view)
         decision = self.policies.decide(principal, request.accesses, view)
         issued = self.issuer.issue(decision.holder, decision.granted, decision.lifetime_s)
         if self.revocations.refuses(principal.name, issued.issued_at):
@@ -123,33 +125,42 @@ class TokenService:
         refresh_token = self.refresh.issue(principal, proved_at) if wants_refresh else None
         return TokenAnswer(issued, decision.granted, refresh_token, request.shows_scope, principal, decision.verdicts)
 
-    async def _identify(self, request: TokenRequest, client: str) -> tuple[Principal, int | None]:
+    async def _identify(self, request: TokenRequest, view: ClientView) -> tuple[Principal, int | None]:
         """The caller, and when the password was proved (None: now)."""
         match request.credentials:
             case None:
                 return ANONYMOUS, None
             case Basic(name, password):
-                principal = await self.identities.authenticate(name, password, client)
+                principal = await self.identities.authenticate(name, password, view.client)
                 if principal is None:
                     raise CredentialsRefused
                 return principal, None
             case Renewal(token):
-                return await self._renew(token)
+                return await self._renew(token, view)
 
-    async def _renew(self, token: str) -> tuple[Principal, int]:
+    async def _renew(self, token: str, view: ClientView) -> tuple[Principal, int]:
         """The user of a refresh token, looked up again: groups may have changed, the password must not have."""
         if not self.gives_refresh:
             raise CredentialsRefused("refresh tokens are switched off here; sign in again with name and password")
+        # Every reason gets the same answer: a token is no means to learn about its user.
+        ended = CredentialsRefused(f"this login has ended; log in again{self._command(view)}")
         try:
             refresh = self.refresh.read(token)
         except InvalidToken as exc:
-            raise CredentialsRefused("this login has ended; log in again") from exc
-        if self.revocations.refuses(refresh.subject, refresh.issued_at):
-            raise CredentialsRefused("this login has ended; log in again")
-        principal = await self.identities.find(refresh.subject)
-        if principal is None or not hmac.compare_digest(principal.stamp.encode(), refresh.stamp.encode()):
-            raise CredentialsRefused("this login has ended; log in again")
+            raise ended from exc
+        subject = refresh.subject
+        if self.revocations.refuses(subject, refresh.issued_at):
+            raise ended from RenewalRefused(subject, "the login was revoked")
+        principal = await self.identities.find(subject)
+        if principal is None:
+            raise ended from RenewalRefused(subject, "the user was removed, is disabled or has expired")
+        if not hmac.compare_digest(principal.stamp.encode(), refresh.stamp.encode()):
+            raise ended from RenewalRefused(subject, "the password was changed since")
         return principal, refresh.issued_at
+
+    def _command(self, view: ClientView) -> str:
+        """What to type to log in, if the registry's host is known."""
+        return f": docker login {view.authority}" if self.is_at_registry and view.authority else ""
 
 
 @functools.lru_cache(maxsize=16)

@@ -27,6 +27,14 @@ class Refresh:
     issued_at: int  # seconds since 1970
 
 
+class RenewalRefused(Exception):
+    """Why a refresh token that we signed is no longer accepted. For the log and the audit log, never for clients."""
+
+    def __init__(self, subject: str, reason: str) -> None:
+        super().__init__(reason)
+        self.subject = subject  # the user to whom it was issued
+
+
 class RefreshTokens:
     """Signs and reads refresh tokens. `secret` is the same on every node and after every start."""
 

@@ -143,6 +143,7 @@ def _token_service(
         refresh=refresh,
         revocations=revocations,
         gives_refresh=token.refresh,
+        is_at_registry=token.realm is None,
     )
 
 

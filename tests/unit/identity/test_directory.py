@@ -1,13 +1,14 @@
 """Several sources as one, over real files and a bcrypt that is counted."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from authproxy.errors import StartError
+from authproxy.errors import CredentialsRefused, StartError
 from authproxy.files.reload import DoesNotLoad
 from authproxy.identity.accounts import add_user, remove_user, set_expiry, set_password
 from authproxy.identity.bcrypt_hash import check_password, find_cost, hash_password
@@ -141,12 +142,21 @@ async def test_a_user_without_a_password_accepts_none_and_is_not_found(directory
     assert await directory.find("ghost") is None
 
 
+async def assert_shut_out(directory: Directory, name: str, password: str, reason: str) -> None:
+    """The client sees what it sees for a wrong password; the cause has the reason."""
+    with pytest.raises(CredentialsRefused) as caught:
+        await directory.authenticate(name, password)
+    assert str(caught.value) == CredentialsRefused.message
+    assert re.fullmatch(reason, str(caught.value.__cause__))
+
+
 async def test_a_user_who_is_disabled_anywhere_does_not_exist(directory: Directory, files: tuple[Path, Path]) -> None:
     users = files[1]
     users.write_text(users.read_text().replace("{groups: [team]}", "{groups: [team], disabled: true}"))
     assert await directory.authenticate("alice", "wonderland") is not None  # not looked yet
     directory.refresh()
-    assert await directory.authenticate("alice", "wonderland") is None
+    await assert_shut_out(directory, "alice", "wonderland", "the user is disabled")
+    assert await directory.authenticate("alice", "wrong") is None
     assert await directory.find("alice") is None
 
 
@@ -189,7 +199,8 @@ async def test_a_user_neither_logs_in_nor_renews_from_the_moment_of_the_expiry_o
     assert await directory.authenticate("bob", "builder") is not None
     assert await directory.find("bob") is not None
     clock.now = START + 60
-    assert await directory.authenticate("bob", "builder") is None  # though the password was remembered
+    # Though the password was remembered.
+    await assert_shut_out(directory, "bob", "builder", r"the user has expired: \d{4}-.*")
     assert await directory.find("bob") is None
     assert await directory.find("alice") is not None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from authproxy.errors import CredentialsRefused
 from authproxy.identity.accounts import add_user
 from authproxy.identity.bcrypt_hash import check_password
 from authproxy.identity.directory import Directory
@@ -109,7 +110,9 @@ async def test_every_refusal_costs_one_bcrypt_with_remote_sources_too(machine: M
 
 async def test_a_user_of_a_remote_source_is_shut_out_locally(machine: Machine) -> None:
     directory = machine.directory(RemoteUsers({"carol": "right", "dave": "right"}))
-    assert await directory.authenticate("dave", "right") is None
+    with pytest.raises(CredentialsRefused, match=CredentialsRefused.message) as caught:
+        await directory.authenticate("dave", "right")
+    assert str(caught.value.__cause__) == "the user is disabled"
     assert await directory.find("dave") is None
     assert await directory.find("carol") is not None
     machine.users.write_text(machine.users.read_text().replace("carol: {", "carol: {disabled: true, "))

@@ -1,6 +1,7 @@
 """Every form of a request for a token, over HTTP against the real token server."""
 
 import base64
+import datetime as dt
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -10,11 +11,13 @@ from urllib.parse import quote
 import pytest
 from httpx import ASGITransport, AsyncClient
 from httpx import Response as Answer
+from structlog.testing import capture_logs
 
 from authproxy.access import format_scopes, from_claim
 from authproxy.identity.accounts import set_password
 from authproxy.principal import Principal
 from authproxy.token.refresh import RefreshTokens
+from authproxy.token.revocations import revoke
 from authproxy.web.app import WebApplication
 from authproxy.web.token import token_endpoints
 from tests.support.token_server import World
@@ -334,6 +337,65 @@ async def test_a_refresh_token_dies_with_what_it_stood_for(client: AsyncClient, 
     answer = await renew(client, refresh)
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_grant")
     assert answer.json()["errors"][0]["message"] == "this login has ended; log in again"
+
+
+GONE = "the user was removed, is disabled or has expired"
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("password changed", "the password was changed since"),
+        ("user disabled", GONE),
+        ("user removed", GONE),
+        ("revoked", "the login was revoked"),
+    ],
+)
+async def test_the_log_says_whose_refresh_token_was_refused_and_why(
+    client: AsyncClient, world: World, how: str, reason: str
+) -> None:
+    refresh = (await login(client, access_type="offline")).json()["refresh_token"]
+    match how:
+        case "password changed":
+            set_password(world.htpasswd, "alice", "other", cost=4)
+        case "user removed":
+            world.htpasswd.write_text("# nobody\n")
+        case "user disabled":
+            world.users.write_text("users: {alice: {disabled: true}}\n")
+        case _:
+            revoke(world.state, "alice", dt.datetime.fromtimestamp(START + 1, dt.UTC))
+            world.revocations.refresh()
+    world.directory.refresh()
+    with capture_logs() as lines:
+        answer = await renew(client, refresh)
+    assert answer.status_code == 401
+    (line,) = [line for line in lines if line["event"] == "login refused"]
+    assert (line["user"], line["reason"]) == ("alice", reason)
+    assert reason not in answer.text
+
+
+async def test_a_refresh_token_whose_signature_is_wrong_names_no_user(client: AsyncClient) -> None:
+    refresh = (await login(client, access_type="offline")).json()["refresh_token"]
+    with capture_logs() as lines:
+        assert (await renew(client, refresh[:-4] + "AAAA")).status_code == 401
+    (line,) = [line for line in lines if line["event"] == "login refused"]
+    assert (line["user"], line["reason"]) == ("", "the signature does not match")
+
+
+async def test_a_disabled_user_gets_the_answer_of_a_wrong_password_and_the_log_says_why(
+    client: AsyncClient, world: World
+) -> None:
+    wrong = await client.get("/token", headers=basic("alice", "wrong"))
+    world.users.write_text("users: {alice: {disabled: true}}\n")
+    world.directory.refresh()
+    with capture_logs() as lines:
+        answer = await client.get("/token", headers=ALICE)
+    assert (answer.status_code, answer.content) == (wrong.status_code, wrong.content)
+    varying = ("date", "x-request-id")
+    shown = [[pair for pair in one.headers.multi_items() if pair[0] not in varying] for one in (answer, wrong)]
+    assert shown[0] == shown[1]
+    (line,) = [line for line in lines if line["event"] == "login refused"]
+    assert (line["user"], line["reason"]) == ("alice", "the user is disabled")
 
 
 async def test_the_second_request_with_a_password_costs_no_bcrypt(client: AsyncClient, world: World) -> None:

@@ -1,5 +1,6 @@
 """The section `audit`: where lines go, and that real decisions of a real server become lines with their rules."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,63 @@ async def test_what_a_server_decided_is_in_its_file(tmp_path: Path) -> None:
     ]
     assert (refused["kind"], refused["user"]) == ("login refused", "alice")
     assert "client" in cut_down
+
+
+async def test_a_refused_refresh_token_and_a_disabled_user_are_in_the_file_by_name_and_reason(tmp_path: Path) -> None:
+    values, log = with_alice(tmp_path)
+    users = tmp_path / "users.yaml"
+    async with serving(values) as client:
+        offline = {"offline_token": "true"}
+        refresh = (await client.get("/token", params=offline, auth=("alice", "wonderland"))).json()["refresh_token"]
+    users.write_text("users: {alice: {disabled: true}}\n", encoding="utf-8")
+    async with serving(values) as client:
+        form = {"grant_type": "refresh_token", "refresh_token": refresh}
+        answers = [
+            await client.post("/token", data=form),
+            await client.get("/token", auth=("alice", "wonderland")),
+            await client.get("/v2/", auth=("alice", "wonderland")),
+            await client.get("/v2/", auth=("alice", "wrong")),
+        ]
+    assert [answer.status_code for answer in answers] == [401] * 4
+    assert answers[2].content == answers[3].content
+    assert answers[2].headers["www-authenticate"] == answers[3].headers["www-authenticate"]
+    assert answers[0].json()["errors"][0]["message"] == (
+        "this login has ended; log in again: docker login registry:5000"
+    )
+    assert [answer.text for answer in answers if "disabled" in answer.text] == []
+    refused = [parse_line(raw).fields for raw in log.read_bytes().splitlines()][1:]
+    assert [(line["kind"], line.get("user"), line["reason"]) for line in refused] == [
+        ("login refused", "alice", "the user was removed, is disabled or has expired"),
+        ("login refused", "alice", "the user is disabled"),
+        ("login refused", "alice", "incorrect username or password: the user is disabled"),
+        ("login refused", "alice", "incorrect username or password"),
+    ]
+
+
+async def test_a_token_server_at_another_host_names_no_registry(tmp_path: Path) -> None:
+    values, _ = with_alice(tmp_path)
+    values["token"]["realm"] = "https://auth.example/token"
+    async with serving(values) as client:
+        answer = await client.post("/token", data={"grant_type": "refresh_token", "refresh_token": "nonsense"})
+    assert answer.json()["errors"][0]["message"] == "this login has ended; log in again"
+
+
+async def test_the_access_log_names_the_user_of_a_token_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values, _ = with_alice(tmp_path)
+    output = (tmp_path / "stdout").open("w")
+    monkeypatch.setattr("sys.stdout", output)
+    async with serving(values) as client:
+        for auth in (("alice", "wonderland"), None, ("alice", "wrong")):
+            await client.get("/token", auth=auth)
+    output.close()
+    lines = [line for line in (tmp_path / "stdout").read_text().splitlines() if "path=/token" in line]
+    assert [re.findall(r"user=(\S*)|status=(\d+)", line) for line in lines] == [
+        [("alice", ""), ("", "200")],
+        [("", ""), ("", "200")],
+        [("", ""), ("", "401")],
+    ]
 
 
 async def test_what_is_refused_below_v2_is_in_the_file_and_what_has_no_credentials_is_not(tmp_path: Path) -> None:
