@@ -145,13 +145,13 @@ async def test_the_access_log_names_the_user_of_a_token_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values, _ = with_alice(tmp_path)
-    output = (tmp_path / "stdout").open("w")
-    monkeypatch.setattr("sys.stdout", output)
+    output = (tmp_path / "stderr").open("w")
+    monkeypatch.setattr("sys.stderr", output)
     async with serving(values) as client:
         for auth in (("alice", "wonderland"), None, ("alice", "wrong")):
             await client.get("/token", auth=auth)
     output.close()
-    lines = [line for line in (tmp_path / "stdout").read_text().splitlines() if "path=/token" in line]
+    lines = [line for line in (tmp_path / "stderr").read_text().splitlines() if "path=/token" in line]
     assert [re.findall(r"user=(\S*)|status=(\d+)", line) for line in lines] == [
         [("alice", ""), ("", "200")],
         [("", ""), ("", "200")],
