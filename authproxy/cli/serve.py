@@ -82,7 +82,6 @@ def _run(
     from authproxy.server import processes as server
 
     http = settings.http
-    # It and the application are made here, so that what is wrong is said in one line whatever the number of workers.
     tls = _open_tls(http)
     app_factory = partial(
         app.create,
@@ -92,7 +91,6 @@ def _run(
         debug_sockets=debug_sockets,
         shared_folder=shared_folder,
     )
-    first = app_factory()
 
     def tell() -> None:
         for line in _startup_lines(settings, sockets, debug_sockets):
@@ -101,7 +99,7 @@ def _run(
             _show_next_steps("https" if http.tls else "http", _authority(http.addr.host, sockets))
 
     server.run(
-        (lambda: first) if http.workers == 1 else app_factory,
+        app_factory,
         sockets,
         tls=tls,
         workers=http.workers,

@@ -1,6 +1,6 @@
-"""Worker processes and their drain.
+"""The server of this process or of several workers, and its drain.
 
-uvicorn runs processes, lifespan and drain; `http/server/` does HTTP and TLS.
+uvicorn runs lifespan and drain, `workers.py` the processes; `http/server/` does HTTP and TLS.
 """
 
 import gc
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from authproxy.asgi import App
 from authproxy.errors import StartError
@@ -25,6 +24,7 @@ from authproxy.http.server.options import DEFAULT, Options
 from authproxy.server.sockets import BACKLOG
 from authproxy.server.tls import LiveTls
 from authproxy.server.uvicorn_config import plain_config
+from authproxy.server.workers import Workers
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,9 +35,6 @@ log = structlog.get_logger(__name__)
 DRAIN_S = 60.0
 # Go's clients keep idle connections for 90 s; we close later than they do, which spares them a failed first request.
 KEEP_ALIVE_S = 120
-# After how long without an answer to its parent a worker is killed and replaced. It can't answer while it starts, and
-# on a busy machine a start takes longer than uvicorn's 5 s: workers were killed and started in an endless loop.
-WORKER_ANSWERS_WITHIN_S = 30
 # How many new objects cause a garbage collection of the young ones, and how often the older ones are collected.
 GC_THRESHOLDS = (5_000, 20, 20)
 
@@ -52,16 +49,21 @@ def run(
     options: Options = DEFAULT,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C, then drain. The factory must be picklable: with workers it runs in each.
+    """Serve until SIGTERM or Ctrl-C, then drain.
 
-    A worker gets one copy of `tls`, for its sockets and for the factory, so that the object that the application
-    refreshes is the one that serves.
+    The factory runs here: so its faults are raised whatever the number of workers. Of several, each makes an
+    application of its own after the fork, since nothing that one writes to or counts with may be another's too.
+
+    `tls` is for the sockets and the factory: the object that the application refreshes is the one that serves.
 
     `options` are those of each connection. `drain_s` is how long running requests may take to end; 0 breaks them off.
     Raises StartError if the workers cannot start.
     """
+    app = app_factory()
+    if workers > 1:
+        del app  # it has loaded all code
     config = plain_config(
-        _AppFactory(app_factory),
+        partial(_make_app, app_factory if workers > 1 else lambda: app),
         factory=True,
         interface="asgi3",
         loop="authproxy.http.server.loop:Loop",
@@ -70,9 +72,7 @@ def run(
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(drain_s),  # uvicorn counts whole seconds
-        ssl_context_factory=_TlsFactory(tls) if tls else None,
-        workers=workers,
-        timeout_worker_healthcheck=WORKER_ANSWERS_WITHIN_S,
+        ssl_context_factory=partial(_context_of, tls) if tls else None,
     )
     raise_descriptor_limit()
     # In force until uvicorn takes over the signals, and when it raises them again after the drain.
@@ -81,10 +81,7 @@ def run(
     on_ready()
     if workers == 1:
         uvicorn.Server(config).run(sockets=list(sockets))
-        return
-    supervisor = Multiprocess(config, list(sockets))
-    supervisor.run()
-    if any(process.exitcode == uvicorn.config.STARTUP_FAILURE for process in supervisor.processes):
+    elif not Workers(partial(uvicorn.Server, config), sockets, workers).run():
         raise StartError("a worker process could not start; its log lines above say why")
 
 
@@ -99,31 +96,20 @@ def raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-class _AppFactory:
-    """Makes the application in its process; a class, because it must be picklable."""
-
-    def __init__(self, factory: Callable[[], App]) -> None:
-        self.factory = factory
-
-    def __call__(self) -> App:
-        app = self.factory()
-        # The objects of now last as long as the process, so the collector need not check them again and again. Requests
-        # leave few cycles behind, so it need not run as often as by default either.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
-        return app
+def _make_app(factory: Callable[[], App]) -> App:
+    app = factory()
+    # The objects of now last as long as the process, so the collector need not check them again and again. Requests
+    # leave few cycles behind, so it need not run as often as by default either.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    return app
 
 
-class _TlsFactory:
-    """Adapts our TLS context to uvicorn's signature; a class, because it must be picklable."""
-
-    def __init__(self, tls: LiveTls) -> None:
-        self.tls = tls
-
-    def __call__(self, config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-        del config, default
-        return self.tls.context
+def _context_of(tls: LiveTls, config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """Adapts our TLS context to uvicorn's signature."""
+    del config, default
+    return tls.context
 
 
 def _end_well(number: int, frame: "FrameType | None") -> None:

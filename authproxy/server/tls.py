@@ -9,7 +9,7 @@ docs/decisions/0049-serve-a-renewed-certificate.md.
 import datetime as dt
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -62,8 +62,8 @@ class _Serving:
 class LiveTls(Reloaded[_Serving]):
     """The certificate and the key in use, and their two files.
 
-    `context` is for all connections of a process. When pickled, it includes the pair: a worker that starts while the
-    files are broken uses the pair that its parent has read. Raises StartError if the pair cannot be used.
+    `context` is for all connections of a process. A worker that is forked while the files are broken uses the pair that
+    its parent has read. Raises StartError if the pair cannot be used.
     """
 
     part: ClassVar = "certificate"
@@ -86,9 +86,6 @@ class LiveTls(Reloaded[_Serving]):
 
     def __repr__(self) -> str:
         return f"LiveTls({', '.join(repr(str(file)) for file in self._files)})"
-
-    def __reduce__(self) -> "tuple[Callable[[KeyPair], LiveTls], tuple[KeyPair]]":
-        return LiveTls, (self.current.pair,)
 
     def expiries(self) -> Mapping[tuple[str, ...], float]:
         """When the certificate in use expires, in seconds since 1970, by its file; for the metrics."""

@@ -77,3 +77,79 @@ def test_a_worker_that_dies_is_replaced_and_the_upload_goes_on(server: Server) -
         assert time.monotonic() < deadline, server.output
         time.sleep(0.1)
     push_in_chunks(server, authorization)
+
+
+def answers(server: Server) -> bool:
+    with server.client() as client:
+        return client.get("/livez").status_code == httpx.codes.OK
+
+
+def test_sighup_replaces_every_worker_while_requests_are_answered(server: Server) -> None:
+    before = server.worker_ids()
+    os.kill(server.pid, signal.SIGHUP)
+    deadline = time.monotonic() + RESTARTED_WITHIN_S
+    while before & server.worker_ids():
+        assert answers(server)
+        assert time.monotonic() < deadline, server.output
+    assert len(server.worker_ids()) == 2
+
+
+def test_sigttin_and_sigttou_change_the_number_of_workers(server: Server) -> None:
+    os.kill(server.pid, signal.SIGTTIN)
+    server.wait_until(lambda: len(server.worker_ids()) == 3)
+    for _ in range(4):  # one always stays
+        os.kill(server.pid, signal.SIGTTOU)
+        time.sleep(0.1)  # signals of one kind that wait are one
+    server.wait_until(lambda: len(server.worker_ids()) == 1, within_s=RESTARTED_WITHIN_S)
+    assert answers(server)
+
+
+def test_signals_without_a_meaning_change_nothing(server: Server) -> None:
+    before = server.worker_ids()
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGQUIT):
+        os.kill(server.pid, number)
+    time.sleep(1)
+    assert server.worker_ids() == before
+    assert answers(server)
+
+
+def test_workers_end_when_their_parent_was_killed(server: Server) -> None:
+    """Nothing would replace them, and the port would not be free for the next start."""
+    workers = server.worker_ids()
+    server.kill()
+    deadline = time.monotonic() + RESTARTED_WITHIN_S
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline, server.output
+        time.sleep(0.1)
+    server.start()
+
+
+def test_workers_share_no_descriptor_of_a_file(server: Server) -> None:
+    """What one writes or locks is its own: every file is opened after the fork."""
+    push_in_chunks(server, authorization_of(server))
+
+    def files(pid: int) -> set[str]:
+        targets = (str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir())
+        return {target for target in targets if target.startswith(str(server.folder / "data"))}
+
+    assert files(server.pid) == set()
+    audit_logs = {path for pid in server.worker_ids() for path in files(pid) if path.endswith(".log")}
+    assert len(audit_logs) in (1, 2), "one for each worker that has written"
+
+
+def test_worker_processes_draw_different_random_numbers(tmp_path: Path) -> None:
+    """Each token has an id of its own, and each upload too, whichever worker makes it."""
+    with running_server(tmp_path / "server", {"REGISTRY_HTTP_WORKERS": "2"}) as server:
+        locations = set()
+        with server.client_for(OPERATOR.name, OPERATOR.password, SCOPE) as client:
+            authorization = client.headers["Authorization"]
+        for _ in range(20):
+            with server.client() as client:
+                answer = client.post(f"/v2/{REPOSITORY}/blobs/uploads/", headers={"Authorization": authorization})
+            locations.add(answer.headers["Docker-Upload-UUID"])
+        assert len(locations) == 20
+
+
+def authorization_of(server: Server) -> str:
+    with server.client_for(OPERATOR.name, OPERATOR.password, SCOPE) as client:
+        return client.headers["Authorization"]

@@ -196,12 +196,15 @@ class Server:
         self.process = None
         self._wait_until_port_is_free()  # workers end when they do, and a warm start is quicker
 
-    def worker_ids(self) -> set[int]:
-        """The process ids of its workers: children of the supervisor, without Python's resource tracker."""
+    @property
+    def pid(self) -> int:
+        """The id of its process, the parent of the workers."""
         assert self.process is not None
-        parent = self.process.pid
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+        return self.process.pid
+
+    def worker_ids(self) -> set[int]:
+        """The process ids of its workers: the children of the server's process."""
+        return set(map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
 
     def add_user(self, name: str, password: str, *groups: str) -> None:
         """Make a user with the command beside the running server, and wait until the server knows them."""

@@ -9,7 +9,7 @@ MAX_HEAD_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The same for all connections of a server. Must be picklable: it is passed to workers."""
+    """The same for all connections of a server."""
 
     max_head_bytes: int = MAX_HEAD_BYTES
 

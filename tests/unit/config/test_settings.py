@@ -1,4 +1,3 @@
-import pickle
 from pathlib import Path
 
 import pytest
@@ -40,13 +39,6 @@ def settings(text: str) -> Settings:
 @pytest.mark.parametrize(("text", "mode"), MODES.values(), ids=MODES)
 def test_mode(text: str, mode: Mode) -> None:
     assert settings(BASE + text).mode is mode
-
-
-@pytest.mark.parametrize(("text", "mode"), MODES.values(), ids=MODES)
-def test_settings_cross_to_other_processes(text: str, mode: Mode) -> None:
-    first = settings(BASE + text + "http: {secret: s, trustedproxies: [10.0.0.0/8], headers: {X: [a]}, addr: ':1'}\n")
-    again = pickle.loads(pickle.dumps(first))  # noqa: S301 - our own bytes
-    assert (again, again.mode) == (first, mode)
 
 
 def test_the_htpasswd_file_of_auth_is_asked_first() -> None:

@@ -1,7 +1,6 @@
 """A certificate's files change: what serves then, and what the log says. The clock is an argument; nothing waits."""
 
 import datetime as dt
-import pickle
 import ssl
 import time
 from contextlib import suppress
@@ -146,14 +145,6 @@ def test_where_the_one_that_serves_has_expired_one_that_is_not_valid_yet_may_tak
     future.install(live.folder)
     live.look(later_s=86400 * 900)
     assert shown(live.tls.context) == future.serial
-
-
-def test_a_pickled_one_serves_the_pair_that_was_read_and_then_looks_at_the_files(live: Live) -> None:
-    live.new.install(live.folder)
-    copy = pickle.loads(pickle.dumps(live.tls))  # noqa: S301 - our own
-    assert shown(copy.context) == live.old.serial
-    copy.refresh()
-    assert shown(copy.context) == live.new.serial
 
 
 def test_neither_key_nor_certificate_shows(live: Live) -> None:
