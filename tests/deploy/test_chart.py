@@ -54,10 +54,6 @@ def policy(objects: Objects) -> Any:
     return objects["NetworkPolicy", "authproxy"]["spec"]
 
 
-def claim(objects: Objects, name: str) -> Any:
-    return objects["PersistentVolumeClaim", f"authproxy-{name}"]
-
-
 def certificate(objects: Objects) -> x509.Certificate:
     secret = objects["Secret", "authproxy-tls"]["data"]
     return x509.load_pem_x509_certificate(base64.b64decode(secret["tls.crt"]))

@@ -141,6 +141,7 @@ PROMISES = [
     Promise("authproxy/policy/default.yaml", CHANGE, (POLICY,)),
     Promise("policies/README.md", "a change is in force within two seconds", (POLICY,)),
     Promise("policies/default.yaml", CHANGE, (POLICY,)),
+    Promise("deploy/chart/files/default.yaml", CHANGE, (POLICY,)),
 ]
 
 
