@@ -2,18 +2,23 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from authproxy.access import Access
 from authproxy.config.document.tree import parse_document
+from authproxy.policy import DEFAULT_POLICY
 from authproxy.policy.case_schema import CallerEntry, CaseEntry, RequestEntry
 from authproxy.policy.cases import run_cases
+from authproxy.policy.decide import decide
 from authproxy.policy.facts import NAMES
 from authproxy.policy.field_types import Entry
 from authproxy.policy.file_schema import FileEntry, ResourcesEntry, RuleEntry, SubjectsEntry, parse_policy
 from authproxy.policy.glob import PLACEHOLDERS, Glob
+from authproxy.policy.load import load_policies
 from authproxy.policy.model import Action, PolicySet
-from authproxy.principal import ANONYMOUS
+from authproxy.principal import ANONYMOUS, Principal
 from tests.support.binaries import ROOT
 
 DOCS = ROOT / "docs"
@@ -61,3 +66,21 @@ def test_the_table_of_globs_is_right() -> None:
         for column, is_match in ((matching, True), (other, False)):
             for name in re.findall(r"`(.*?)`", column):
                 assert Glob.parse(glob).matches(name.split("/"), ANONYMOUS) is is_match, (glob, name)
+
+
+def test_the_rule_of_the_tutorial_lets_alice_push(tmp_path: Path) -> None:
+    tutorial = (DOCS / "tutorial/first-push.md").read_text(encoding="utf-8")
+    typed = re.search(r"^cat > (policies/local\.yaml) <<'END'\n(.*?)^END$", tutorial, re.MULTILINE | re.DOTALL)
+    assert typed is not None
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies/default.yaml").write_text(DEFAULT_POLICY, encoding="utf-8")
+    alice, asked = Principal("alice"), Access("repository", "team/busybox", "push")
+    assert not decide(load_policies(tmp_path / "policies"), alice, asked).allowed
+    (tmp_path / typed[1]).write_text(typed[2], encoding="utf-8")
+    assert decide(load_policies(tmp_path / "policies"), alice, asked).allowed
+
+
+def test_git_ignores_the_file_of_local_rules_which_the_default_names() -> None:
+    assert "policies/local.yaml" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert "Write your own rules to local.yaml" in DEFAULT_POLICY
+    assert "`policies/local.yaml`" in HOW_TO
