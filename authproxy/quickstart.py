@@ -15,11 +15,11 @@ import datetime as dt
 import secrets
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from authproxy.certificates import make_certificates
+from authproxy.config.embedded import Layout
 from authproxy.errors import StartError
 from authproxy.files.atomic import make_private_folder, write_private
 from authproxy.files.owner_rights import rights_at
@@ -34,62 +34,6 @@ ADMIN = "admin"
 ADMINS = "admins"
 PASSWORD_VARIABLE = "AUTHPROXY_ADMIN_PASSWORD"  # noqa: S105 - the variable's name
 PASSWORD_FILE_VARIABLE = "AUTHPROXY_ADMIN_PASSWORD_FILE"  # noqa: S105 - the variable's name
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where the embedded default keeps its things, below one folder."""
-
-    folder: Path
-
-    @property
-    def data(self) -> Path:
-        """Everything that must be kept."""
-        return self.folder / "data"
-
-    @property
-    def htpasswd(self) -> Path:
-        """Names and password hashes."""
-        return self.data / "htpasswd"
-
-    @property
-    def users(self) -> Path:
-        """Groups."""
-        return self.data / "users.yaml"
-
-    @property
-    def audit_log(self) -> Path:
-        """Every decision about tokens and logins."""
-        return self.data / "audit.log"
-
-    @property
-    def certs(self) -> Path:
-        """The authority and the server's certificate."""
-        return self.folder / "certs"
-
-    @property
-    def policies(self) -> Path:
-        """The rules."""
-        return self.folder / "policies"
-
-    def values(self) -> dict[str, Any]:
-        """The configuration as config.yml would have it."""
-        return {
-            "version": "0.1",
-            "log": {"level": "info"},
-            "http": {
-                "addr": "localhost:5000",
-                "tls": {"certificate": str(self.certs / "server.pem"), "key": str(self.certs / "server.key")},
-            },
-            "storage": {
-                "filesystem": {"rootdirectory": str(self.data / "registry")},
-                "delete": {"enabled": "true"},
-            },
-            "token": {"service": "authproxy", "keys": str(self.data / "keys"), "state": str(self.data / "state")},
-            "identities": [{"htpasswd": {"path": str(self.htpasswd)}}, {"users": {"path": str(self.users)}}],
-            "policies": {"path": str(self.policies)},
-            "audit": {"file": {"path": str(self.audit_log)}},
-        }
 
 
 def prepare(layout: Layout, environ: Mapping[str, str], *, now: dt.datetime) -> str | None:

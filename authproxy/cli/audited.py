@@ -2,28 +2,23 @@
 
 import getpass
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from authproxy.config.sections.audit import Audit as Section
-
-# Where the embedded default keeps its audit log.
-DEFAULT_LOG = Path("data/audit.log")
+    from authproxy.config.settings import Settings
 
 
-def tell_change(change: str, config: Path | None) -> None:
+def tell_change(change: str, settings: "Settings") -> None:
     """Print a sentence that says what was changed, and record it: see `record_change`."""
     typer.echo(change)
-    record_change(change, config)
+    record_change(change, settings)
 
 
-def record_change(change: str, config: Path | None) -> None:
+def record_change(change: str, settings: "Settings") -> None:
     """Record a sentence that says what was changed where the configuration keeps an audit log.
 
-    Without a configuration that is the one beside the embedded default's other files, where they are in this folder.
     The change has been made: a log that can't be written is a warning. Names may be in the sentence, secrets never.
     """
     from authproxy.audit.event import Event, EventKind
@@ -32,7 +27,7 @@ def record_change(change: str, config: Path | None) -> None:
     from authproxy.principal import Principal
     from authproxy.wiring.audit import make_sinks
 
-    section = _find_section(config)
+    section = settings.audit
     if section is None:
         return
     event = Event(EventKind.ADMIN_CHANGE, Principal(_who(), source="shell"), reason=change)
@@ -47,15 +42,6 @@ def record_change(change: str, config: Path | None) -> None:
         audit.close()
         if not audit.written:
             typer.echo(f"authproxy: warning: the change is not in the audit log ({audit.name})", err=True)
-
-
-def _find_section(config: Path | None) -> "Section | None":
-    from authproxy.config.load import load
-    from authproxy.config.sections.audit import Audit, AuditFile
-
-    if config is not None:
-        return load(config, os.environ).settings.audit
-    return Audit(file=AuditFile(path=DEFAULT_LOG)) if DEFAULT_LOG.exists() else None
 
 
 def _who() -> str:

@@ -14,8 +14,9 @@ import typer
 from authproxy.cli.audited import record_change
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
-from authproxy.cli.settings import find_settings, realm_of, token_of
+from authproxy.cli.settings import ConfigOption, find_loaded, realm_of, token_of
 from authproxy.errors import StartError
+from authproxy.program import command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,23 +28,23 @@ if TYPE_CHECKING:
 
 app = Commands()
 
-Config = Annotated[
-    Path | None, typer.Option(help="A configuration with token.keys. Default: data/keys in this folder.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-# Who refuses tokens of a key that signs at once, by `token.x5c`.
 _KEY_SETS = "registries that read our key set (jwks) refuse its tokens for up to five minutes, until they read it again"
 _BY_CERTIFICATE = (
     "registries that hold our bundle (rootcertbundle) refuse nothing, as tokens bring a certificate of our authority;"
     " verifiers of others that keep our key set may refuse its tokens for up to five minutes, until they read it again"
 )
-AFFECTED = {
-    "none": f"{_KEY_SETS}; those that hold a bundle refuse them until they have the new one (authproxy key export --for"
-    " distribution) and were started again",
-    "leaf": _BY_CERTIFICATE,
-    "chain": _BY_CERTIFICATE,
-}
+
+
+def affected(x5c: str) -> str:
+    """Who refuses tokens of a key that signs at once, by `token.x5c`."""
+    if x5c != "none":
+        return _BY_CERTIFICATE
+    return (
+        f"{_KEY_SETS}; those that hold a bundle refuse them until they have the new one"
+        f" ({command('key export --for distribution')}) and were started again"
+    )
 
 
 @app.callback()
@@ -52,9 +53,9 @@ def key() -> None:
 
 
 @app.command("list", epilog=examples("authproxy key list", "authproxy key list --json --config config.yml"))
-def list_keys(as_json: AsJson = False, config: Config = None) -> None:
+def list_keys(as_json: AsJson = False, config: ConfigOption = None) -> None:
     """List the keys: which one signs, which ones verify, and until when."""
-    rows = _rows(_read(_find_token(config).keys), time.time())
+    rows = _rows(_read(token_of(find_loaded(config).settings).keys), time.time())
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -68,23 +69,24 @@ def rotate(
         bool, typer.Option("--now", help="Don't wait for verifiers that keep a key set, only for our own nodes.")
     ] = False,
     as_json: AsJson = False,
-    config: Config = None,
+    config: ConfigOption = None,
 ) -> None:
     """Add a key that signs as soon as everybody can know it; the older ones go on verifying."""
     from authproxy.token.keyfiles import format_moment
     from authproxy.token.rotation import rotate
 
-    token = _find_token(config)
+    settings = find_loaded(config).settings
+    token = token_of(settings)
     with _usable(token.keys):
         key = rotate(token.keys, token.algorithm, now=time.time(), for_nodes_alone=now)
     change = f"added {key.kid} ({key.algorithm}), which signs from {format_moment(key.signs_from)} on"
-    record_change(change, config)
+    record_change(change, settings)
     if as_json:
         typer.echo(json.dumps(_row(key, "waits"), indent=2))
         return
     typer.echo(change)
     if now:
-        typer.echo(f"note: {AFFECTED[token.x5c]}")
+        typer.echo(f"note: {affected(token.x5c)}")
 
 
 @app.command(
@@ -101,7 +103,7 @@ def retire(
     ] = None,
     now: Annotated[bool, typer.Option("--now", help="Refuse its tokens at once: for a key that was stolen.")] = False,
     as_json: AsJson = False,
-    config: Config = None,
+    config: ConfigOption = None,
 ) -> None:
     """Take a key out of use: it signs no more, and its tokens are refused once none of them can be left."""
     from authproxy.token.keyfiles import format_moment
@@ -109,14 +111,15 @@ def retire(
 
     if now and after is not None:
         raise StartError("--now and --after exclude each other")
-    token = _find_token(config)
+    settings = find_loaded(config).settings
+    token = token_of(settings)
     default_s = outlives(token.lifetime.total_seconds())
     after_s = 0.0 if now else _parse_wait(after).total_seconds() if after is not None else default_s
     with _usable(token.keys):
         retired = retire(token.keys, kid, now=time.time(), after_s=after_s)
     moment = format_moment(retired.moment)
     change = f"{kid} signs no more; tokens that it signed are refused from {moment} on"
-    record_change(change, config)
+    record_change(change, settings)
     if as_json:
         typer.echo(json.dumps({"kid": kid, "retired": moment, "signing": retired.signing}, indent=2))
         return
@@ -140,12 +143,12 @@ def export(
         Verifiers | None, typer.Option("--for", help="A bundle and lines of configuration for CNCF Distribution.")
     ] = None,
     output: Annotated[Path, typer.Option(help="The bundle's file.")] = Path("authproxy-bundle.pem"),
-    config: Config = None,
+    config: ConfigOption = None,
 ) -> None:
     """Print the public keys as a key set, as /.well-known/jwks.json has them; or hand them over to a registry."""
     from authproxy.token.keyring import key_set
 
-    settings = find_settings(config)
+    settings = find_loaded(config).settings
     token = token_of(settings)
     keys = _read(token.keys)
     if verifiers is None:
@@ -219,10 +222,6 @@ def _in_words(row: dict[str, Any]) -> str:
             return str(state)
         case _:
             return f"{row['state']} until {row['retired']}"
-
-
-def _find_token(config: Path | None) -> "Token":
-    return token_of(find_settings(config))
 
 
 def _style(token: "Token") -> "HeaderStyle":

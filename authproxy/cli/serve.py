@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from authproxy.cli.examples import examples
+from authproxy.cli.settings import ConfigToo, load_found, named_config
+from authproxy.config.find import embedded as find_embedded
+from authproxy.config.find import find_to_serve
 from authproxy.errors import StartError
+from authproxy.program import command, remember_config
 
 if TYPE_CHECKING:
     from authproxy.config.sections.http import Debug, Http
@@ -30,9 +34,14 @@ EXAMPLES = examples(
 
 def serve(
     config: Annotated[
-        Path | None, typer.Argument(help="CNCF Distribution's config.yml; without it the usual places are searched.")
+        Path | None,
+        typer.Argument(
+            metavar="CONFIG",
+            help="CNCF Distribution's config.yml; without it: REGISTRY_CONFIGURATION_PATH, or the usual places.",
+        ),
     ] = None,
     *,
+    config_too: ConfigToo = None,
     embedded: Annotated[
         bool, typer.Option("--embedded", help="No configuration: data/, certs/ and policies/ in this folder.")
     ] = False,
@@ -42,20 +51,22 @@ def serve(
     Every key of the configuration can be overridden by a variable, http.addr by REGISTRY_HTTP_ADDR, or by a file that
     one with _FILE behind it names: REGISTRY_HTTP_SECRET_FILE.
     """
-    from authproxy.config.load import load, load_values
+    from authproxy.config.embedded import Layout
     from authproxy.log.configure import configure_log
     from authproxy.log.line_writer import hold_standard_descriptors
-    from authproxy.quickstart import Layout, add_first_user, prepare
+    from authproxy.quickstart import add_first_user, prepare
     from authproxy.server.privileges import find_foreign_storage, step_down
     from authproxy.server.sockets import listening
 
     hold_standard_descriptors()
-    if embedded and config is not None:
+    named = named_config(config, config_too)
+    if embedded and named is not None:
         raise StartError("--embedded reads no configuration file: give one of the two")
-    layout = Layout(Path())
-    loaded = load_values(layout.values(), "embedded default", os.environ) if embedded else load(config, os.environ)
+    remember_config(None if named is None else named.absolute())  # suggested in a log that is read in any folder
+    found = find_embedded(os.environ) if embedded else find_to_serve(named, os.environ)
+    layout, loaded = Layout(found.home), load_found(found)
     configure_log(loaded.settings.log)
-    _say(f"configuration: {loaded.origin}")
+    _say(f"configuration: {found}")
     for warning in loaded.warnings:
         _say(f"authproxy: warning: {warning}", err=True)
     # The ports come first: a start that cannot serve makes nothing on disk.
@@ -177,8 +188,10 @@ def _say(text: str, *, err: bool = False) -> None:
 
 
 def _show_password(password: str) -> None:
-    typer.echo(f"\n  user      admin\n  password  {password}\n")
-    typer.echo("  shown this once; to change it: .venv/bin/authproxy user password admin\n")
+    from authproxy.quickstart import ADMIN
+
+    typer.echo(f"\n  user      {ADMIN}\n  password  {password}\n")
+    typer.echo(f"  shown this once; to change it: {command(f'user password {ADMIN}')}\n")
 
 
 def _show_next_steps(scheme: str, authority: str) -> None:

@@ -1,53 +1,72 @@
-"""The settings that a command works on: those of a configuration that is named, or of the embedded default here."""
+"""The configuration that a command reads, by the rule of `config/find.py`, and what commands need of it."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 from urllib.parse import urlsplit
 
+import typer
+
+from authproxy.config.find import EMBEDDED_DEFAULT, Found, find_configuration
 from authproxy.errors import StartError
+from authproxy.program import remember_config
 
 if TYPE_CHECKING:
     from authproxy.config.load import Loaded
     from authproxy.config.sections.token import Token
     from authproxy.config.settings import Settings
 
+_WITHOUT = "without it: REGISTRY_CONFIGURATION_PATH, the embedded default in this folder, or the usual places."
 
-def find_settings(config: Path | None) -> "Settings":
-    """Of the embedded default they are what its server takes too, variables included. Raises StartError."""
-    return find_loaded(config).settings
+ConfigArgument: TypeAlias = Annotated[
+    Path | None, typer.Argument(metavar="CONFIG", help=f"The server's config.yml; {_WITHOUT}")
+]
+# For commands with the argument: people try both.
+ConfigToo: TypeAlias = Annotated[Path | None, typer.Option("--config", metavar="CONFIG", help="The same as CONFIG.")]
+ConfigOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--config", metavar="CONFIG", help=f"The server's config.yml; {_WITHOUT}")
+]
+
+
+def named_config(argument: Path | None, option: Path | None) -> Path | None:
+    """The configuration of a command that takes it as an argument and as an option. Raises BadParameter for two."""
+    if argument is not None and option is not None and argument != option:
+        raise typer.BadParameter(f"two configurations, {argument} and {option}: name one", param_hint="--config")
+    return option if argument is None else argument
 
 
 def find_loaded(config: Path | None) -> "Loaded":
-    """The same with the place of each value."""
+    """Find the configuration, print which one it is to standard error, and read it. Raises StartError."""
+    return load_found(find_told(config))
+
+
+def find_told(config: Path | None, usual_places: Sequence[Path] | None = None) -> Found:
+    """Find the configuration, and print which one it is to standard error. Raises StartError."""
+    remember_config(config)
+    found = find_configuration(config, os.environ, usual_places)
+    typer.echo(f"configuration: {found}", err=True)
+    return found
+
+
+def load_found(found: Found) -> "Loaded":
+    """Read it. The settings are those of its server, variables included. Raises StartError."""
+    from authproxy.config.embedded import Layout
     from authproxy.config.load import load, load_values
-    from authproxy.quickstart import Layout
 
-    if config is not None:
-        return load(config, os.environ)
-    return load_values(Layout(Path()).values(), "embedded default", os.environ)
-
-
-def check_started(config: Path | None, made: Path) -> None:
-    """Raise StartError where the embedded default is meant, and `made`, of its first start, is not there."""
-    if config is None and not made.exists():
-        raise StartError(
-            f"there is no {made} in this folder; go to where `authproxy serve --embedded` has been started once, or"
-            " name a configuration: --config CONFIG"
-        )
+    if found.file is not None:
+        return load(found.file, os.environ)
+    return load_values(Layout(found.home).values(), EMBEDDED_DEFAULT, os.environ)
 
 
-def token_of(settings: "Settings", named: str = "--config CONFIG") -> "Token":
-    """The section of a configuration whose keys sign tokens. Raises StartError where there is none, or no keys yet.
-
-    `named`: the option that names another configuration.
-    """
+def token_of(settings: "Settings") -> "Token":
+    """The section of a configuration whose keys sign tokens. Raises StartError where there is none, or no keys yet."""
     if settings.token is None:
         raise StartError("there is no token section in the configuration, so no key signs; write token: {keys: FOLDER}")
     if not settings.token.keys.is_dir():
         raise StartError(
-            f"there is no folder {settings.token.keys}; the first start of the server makes it. Go to where"
-            f" `authproxy serve` runs, or name its configuration: {named}"
+            f"there is no folder {settings.token.keys}; the first start of the server makes it. Start the server once,"
+            " or name the configuration of one that runs: --config FILE"
         )
     return settings.token
 

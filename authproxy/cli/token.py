@@ -2,24 +2,21 @@
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from authproxy.cli.audited import tell_change
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
-from authproxy.cli.settings import check_started, find_settings
+from authproxy.cli.settings import ConfigOption, find_loaded
 from authproxy.errors import StartError
+from authproxy.program import command
 
-# What the embedded default has made since its first start.
-DATA = Path("data")
+if TYPE_CHECKING:
+    from authproxy.config.load import Loaded
 
 app = Commands()
-
-Config = Annotated[
-    Path | None, typer.Option(help="A configuration with token.state. Default: data/state in this folder.")
-]
 
 
 @app.callback()
@@ -36,7 +33,7 @@ def revoke(
         str | None,
         typer.Option(help="Revoke what was issued before this time, 2026-12-31T18:00:00Z. Default: until now."),
     ] = None,
-    config: Config = None,
+    config: ConfigOption = None,
 ) -> None:
     """End a user's logins: refuse all access and refresh tokens that were issued to the user so far.
 
@@ -50,8 +47,11 @@ def revoke(
     now = dt.datetime.now(dt.UTC)
     # Until every node knows, one that does not may still renew an old login: that token must not outlive this.
     moment = now + dt.timedelta(seconds=LEARNED_WITHIN_S) if before is None else _parse_past(before, now)
-    revoked = revoke(_find_state(config), subject, moment)
-    tell_change(f"revoked what was issued to {subject} before {revoked.isoformat().replace('+00:00', 'Z')}", config)
+    loaded = find_loaded(config)
+    revoked = revoke(_state_of(loaded), subject, moment)
+    tell_change(
+        f"revoked what was issued to {subject} before {revoked.isoformat().replace('+00:00', 'Z')}", loaded.settings
+    )
 
 
 def _parse_past(text: str, now: dt.datetime) -> dt.datetime:
@@ -62,16 +62,14 @@ def _parse_past(text: str, now: dt.datetime) -> dt.datetime:
     if moment.tzinfo is None:
         raise StartError(f"--before {text}: the zone is missing; write 2026-12-31T18:00:00Z")
     if moment > now:
-        raise StartError(f"--before {text}: still to come; to shut a user out: authproxy user disable NAME")
+        raise StartError(f"--before {text}: still to come; to shut a user out: {command('user disable NAME')}")
     return moment
 
 
-def _find_state(config: Path | None) -> Path:
-    check_started(config, DATA)
-    token = find_settings(config).token
+def _state_of(loaded: "Loaded") -> Path:
+    token = loaded.settings.token
     if token is None or token.state is None:
         raise StartError(
-            f"{config or 'embedded default'}: token.state is not set, so nothing can be revoked; write token:"
-            " {state: FOLDER}"
+            f"{loaded.origin}: token.state is not set, so nothing can be revoked; write token: {{state: FOLDER}}"
         )
     return token.state

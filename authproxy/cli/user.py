@@ -10,24 +10,21 @@ import typer
 from authproxy.cli.audited import tell_change
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
-from authproxy.cli.settings import check_started, find_settings
+from authproxy.cli.settings import ConfigOption, find_loaded
 from authproxy.errors import StartError
+from authproxy.program import command
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
 
+    from authproxy.config.load import Loaded
     from authproxy.identity.user_entry import UserEntry
 
-# What the embedded default has made since its first start.
-DEFAULT_HTPASSWD = Path("data/htpasswd")
 
 app = Commands()
 
 Name = Annotated[str, typer.Argument(help="The user's name.")]
-Config = Annotated[
-    Path | None, typer.Option(help="A configuration that says where the users are. Default: data/ in this folder.")
-]
 PasswordStdin = Annotated[bool, typer.Option(help="Read the password from standard input instead of asking for it.")]
 Cost = Annotated[int | None, typer.Option(help="The bcrypt cost, 4 to 16: one more takes twice as long. Default: 10.")]
 
@@ -65,18 +62,19 @@ def add(
     force: Annotated[
         bool, typer.Option("--force", help="Take a name too that opens what another rule of the policies is about.")
     ] = False,
-    config: Config = None,
+    config: ConfigOption = None,
 ) -> None:
     """Add a user with a password and groups."""
     from authproxy.identity.accounts import add_user, check_new_user
     from authproxy.identity.bcrypt_hash import DEFAULT_COST
     from authproxy.policy.glob import placeable_name
 
-    files = _find_files(config)
+    loaded = find_loaded(config)
+    files = _files_of(loaded)
     groups, until = group or [], None if expires is None else _parse_expiry(expires)
     check_new_user(files.htpasswd, files.users, name, groups, until, is_robot=robot)  # before anybody types a password
     if not force:
-        _check_not_shared(config, files, name, groups)
+        _check_not_shared(loaded, files, name, groups)
     typed = _ask_password(name, password_stdin)
     add_user(
         files.htpasswd,
@@ -88,76 +86,82 @@ def add(
         is_robot=robot,
         cost=cost or DEFAULT_COST,
     )
-    tell_change(f"added {name} to {files.htpasswd}", config)
+    tell_change(f"added {name} to {files.htpasswd}", loaded.settings)
     if placeable_name(name) is None:
         typer.echo(f"note: no repository can be called {name}, so rules with {{user}} never match this user", err=True)
 
 
 @app.command(epilog=examples("authproxy user password alice"))
-def password(name: Name, password_stdin: PasswordStdin = False, cost: Cost = None, config: Config = None) -> None:
+def password(name: Name, password_stdin: PasswordStdin = False, cost: Cost = None, config: ConfigOption = None) -> None:
     """Give a user another password; logins with the old one end."""
     from authproxy.identity.accounts import check_known_user, set_password
     from authproxy.identity.bcrypt_hash import DEFAULT_COST
 
-    files = _find_files(config)
+    loaded = find_loaded(config)
+    files = _files_of(loaded)
     check_known_user(files.htpasswd, name)
     first, *others = set_password(files.htpasswd, name, _ask_password(name, password_stdin), cost=cost or DEFAULT_COST)
     also = f" (line {first}), and removed the other entries of this name: {_lines(others)}" if others else ""
-    tell_change(f"changed the password of {name} in {files.htpasswd}{also}", config)
+    tell_change(f"changed the password of {name} in {files.htpasswd}{also}", loaded.settings)
 
 
 @app.command(epilog=examples("authproxy user disable alice"))
-def disable(name: Name, config: Config = None) -> None:
+def disable(name: Name, config: ConfigOption = None) -> None:
     """Shut a user out: no login, no refresh token. The password is kept."""
     from authproxy.identity.accounts import set_disabled
 
-    files = _find_files(config)
+    loaded = find_loaded(config)
+    files = _files_of(loaded)
     set_disabled(files.htpasswd, files.users, name, disabled=True)
-    tell_change(f"disabled {name} in {files.users}", config)
-    typer.echo(f"access tokens are good until they expire; end them: authproxy token revoke {name}")
+    tell_change(f"disabled {name} in {files.users}", loaded.settings)
+    typer.echo(f"access tokens are good until they expire; end them: {command(f'token revoke {name}')}")
 
 
 @app.command(epilog=examples("authproxy user enable alice"))
-def enable(name: Name, config: Config = None) -> None:
+def enable(name: Name, config: ConfigOption = None) -> None:
     """Let a disabled user log in again, with the same password."""
     from authproxy.identity.accounts import set_disabled
 
-    files = _find_files(config)
+    loaded = find_loaded(config)
+    files = _files_of(loaded)
     set_disabled(files.htpasswd, files.users, name, disabled=False)
-    tell_change(f"enabled {name} in {files.users}", config)
+    tell_change(f"enabled {name} in {files.users}", loaded.settings)
 
 
 @app.command(epilog=examples("authproxy user expire alice 2026-12-31", "authproxy user expire alice never"))
 def expire(
     name: Name,
     when: Annotated[str, typer.Argument(help="The last day to log in, 2026-12-31 (UTC), a time with its zone, never.")],
-    config: Config = None,
+    config: ConfigOption = None,
 ) -> None:
     """Say until when a user may log in and use refresh tokens."""
     from authproxy.identity.accounts import set_expiry
 
-    files = _find_files(config)
+    loaded = find_loaded(config)
+    files = _files_of(loaded)
     set_expiry(files.htpasswd, files.users, name, None if when == "never" else _parse_expiry(when))
-    tell_change(f"{name} never expires" if when == "never" else f"{name} expires: {when}", config)
+    tell_change(f"{name} never expires" if when == "never" else f"{name} expires: {when}", loaded.settings)
 
 
 @app.command(epilog=examples("authproxy user remove alice"))
-def remove(name: Name, config: Config = None) -> None:
+def remove(name: Name, config: ConfigOption = None) -> None:
     """Remove a user and the user's groups."""
     from authproxy.identity.accounts import remove_user
 
-    files = _find_files(config)
+    loaded = find_loaded(config)
+    files = _files_of(loaded)
     lines = remove_user(files.htpasswd, files.users, name)
     also = f": {_lines(lines)}" if len(lines) > 1 else ""
-    tell_change(f"removed {name} from {files.htpasswd}{also}", config)
+    tell_change(f"removed {name} from {files.htpasswd}{also}", loaded.settings)
 
 
 @app.command("list", epilog=examples("authproxy user list", "authproxy user list --config config.yml"))
-def list_users(config: Config = None) -> None:
+def list_users(config: ConfigOption = None) -> None:
     """List the users, their groups, who is a robot, who expires, and who cannot log in."""
     from authproxy.identity.accounts import load_or_empty, read_groups
 
-    files = _find_files(config)
+    loaded = find_loaded(config)
+    files = _files_of(loaded)
     htpasswd, entries = load_or_empty(files.htpasswd), read_groups(files.users)
     names = sorted({*htpasswd.names, *entries})
     rows = [(name, _groups_of(entries, name), _state_of(entries.get(name), name in htpasswd.entries)) for name in names]
@@ -169,13 +173,13 @@ def list_users(config: Config = None) -> None:
         typer.echo(f"note: {files.htpasswd}: {remark}; {remark.fix}", err=True)
 
 
-def _check_not_shared(config: Path | None, files: Files, name: str, groups: "Sequence[str]") -> None:
+def _check_not_shared(loaded: "Loaded", files: Files, name: str, groups: "Sequence[str]") -> None:
     """Raise StartError where a placeholder of the policies would give this user, or a new group, what is not theirs."""
     from authproxy.identity.accounts import load_or_empty, read_groups
     from authproxy.policy.load import load_policies
     from authproxy.policy.shared_names import find_shared_names
 
-    section = find_settings(config).policies
+    section = loaded.settings.policies
     if section is None or not section.path.exists():
         return
     try:
@@ -230,14 +234,12 @@ def _parse_expiry(text: str) -> "dt.datetime":
         raise StartError(str(exc)) from exc
 
 
-def _find_files(config: Path | None) -> Files:
-    check_started(config, DEFAULT_HTPASSWD)
-    sources = find_settings(config).sources
+def _files_of(loaded: "Loaded") -> Files:
+    sources = loaded.settings.sources
     htpasswd = next((source.htpasswd.path for source in sources if source.htpasswd), None)
     if htpasswd is None:
         raise StartError(
-            f"{config or 'embedded default'}: no htpasswd file is configured; add to identities: - htpasswd:"
-            " {path: htpasswd}"
+            f"{loaded.origin}: no htpasswd file is configured; add to identities: - htpasswd: {{path: htpasswd}}"
         )
     return Files(htpasswd, next((source.users.path for source in sources if source.users), None))
 

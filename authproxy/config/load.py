@@ -14,13 +14,9 @@ from authproxy.config.document.schema import below, leaves, section_of
 from authproxy.config.document.tree import Document, KeyPath, MapNode, Place, Plain, TextNode, read_document
 from authproxy.config.kubernetes_wrapper import check_not_wrapped
 from authproxy.config.mode import Mode
-from authproxy.config.overrides import CONFIGURATION_PATH, apply_overrides
+from authproxy.config.overrides import apply_overrides
 from authproxy.config.settings import Settings
 from authproxy.config.unsupported import set_aside
-from authproxy.errors import StartError
-
-# The configuration in the images of CNCF Distribution 3.x and 2.8.
-USUAL_PLACES = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry/config.yml"))
 
 DEFAULT = "default"
 
@@ -37,30 +33,14 @@ class Loaded:
     sources: Mapping[str, str]  # key path of each value → "config.yml:12", "REGISTRY_HTTP_ADDR" or "default"
 
 
-def load(path: Path | None, environ: Mapping[str, str], *, usual_places: Sequence[Path] = USUAL_PLACES) -> Loaded:
-    """Read a configuration file; without a path, that of REGISTRY_CONFIGURATION_PATH, or the first usual place.
-
-    Raises StartError with a line for each fault.
-    """
-    return _load(read_document(path or find_file(environ, usual_places)), environ)
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Read a configuration file. Raises StartError with a line for each fault."""
+    return _load(read_document(path), environ)
 
 
 def load_values(values: Mapping[str, Any], origin: str, environ: Mapping[str, str]) -> Loaded:
     """Take a configuration as nested dictionaries instead of a file; variables apply to it too. Raises StartError."""
     return _load(Document(origin, from_values(dict(values), Place(origin))), environ)
-
-
-def find_file(environ: Mapping[str, str], usual_places: Sequence[Path] = USUAL_PLACES) -> Path:
-    """The configuration file to use if none is named. Raises StartError if there is none."""
-    if named := environ.get(CONFIGURATION_PATH):
-        return Path(named)
-    for place in usual_places:
-        if place.is_file():
-            return place
-    searched = " or ".join(map(str, usual_places))
-    raise StartError(
-        f"no configuration: name a file, set {CONFIGURATION_PATH}, or create {searched}; --embedded needs none"
-    )
 
 
 def _load(document: Document, environ: Mapping[str, str]) -> Loaded:

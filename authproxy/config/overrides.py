@@ -28,12 +28,12 @@ from authproxy.config.document.tree import (
     read_text,
 )
 from authproxy.config.document.tree import parse_document as parse
+from authproxy.config.find import CONFIGURATION_PATH
 from authproxy.config.settings import Settings
 from authproxy.config.unsupported import is_set_aside, may_follow
 
 PREFIX = "REGISTRY_"
 IN_FILE = "_FILE"
-CONFIGURATION_PATH = "REGISTRY_CONFIGURATION_PATH"  # the path of the file, not a key
 
 # Longest value, in characters, that an error shows.
 MAX_SHOWN = 80

@@ -18,6 +18,7 @@ from authproxy.identity.names import find_name_problem
 from authproxy.identity.user_entry import UserEntry
 from authproxy.identity.users import parse_users
 from authproxy.identity.users_edit import with_user, without_user
+from authproxy.program import command
 
 
 def add_user(
@@ -116,7 +117,7 @@ def remove_user(htpasswd: Path, users: Path | None, name: str) -> tuple[int, ...
     """Remove a user from both files, and return the line numbers in htpasswd. Raises StartError if neither has it."""
     lines: tuple[int, ...] = ()
     if name not in load_or_empty(htpasswd).names and name not in read_groups(users):
-        raise StartError(f"there is no user {name} in {htpasswd}; see: authproxy user list")
+        raise StartError(f"there is no user {name} in {htpasswd}; see: {command('user list')}")
     if htpasswd.exists():
 
         def change(file: Htpasswd) -> Htpasswd:
@@ -176,11 +177,11 @@ def _no_users_file() -> StartError:
 
 
 def _unknown(name: str, htpasswd: Path) -> StartError:
-    return StartError(f"there is no user {name} in {htpasswd}; add it: authproxy user add {name}")
+    return StartError(f"there is no user {name} in {htpasswd}; add it: {command(f'user add {name}')}")
 
 
 def _taken(name: str, htpasswd: Path) -> StartError:
-    return StartError(f"the user {name} already exists in {htpasswd}; change it: authproxy user password {name}")
+    return StartError(f"the user {name} already exists in {htpasswd}; change it: {command(f'user password {name}')}")
 
 
 def _change_htpasswd(path: Path, change: Callable[[Htpasswd], Htpasswd]) -> None:

@@ -18,6 +18,7 @@ from authproxy.identity.user_entry import UserEntry
 from authproxy.identity.users import read_users
 from authproxy.log.once import LogOnce
 from authproxy.principal import Principal
+from authproxy.program import command
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +101,7 @@ class FileSource(Reloaded[_FileUsers]):
         else:
             return
         if self._once.claim(f"{self.path}: {name}: {what}"):
-            log.warning(what, file=str(self.path), user=name, fix=f"authproxy user password {name}")
+            log.warning(what, file=str(self.path), user=name, fix=command(f"user password {name}"))
 
     def _load(self) -> _FileUsers:
         entries = self._read(self.path)

@@ -20,6 +20,7 @@ from authproxy.files.text import without_mark
 from authproxy.identity.bcrypt_hash import find_cost, hash_password
 from authproxy.identity.user_entry import UserEntry
 from authproxy.log.once import LogOnce
+from authproxy.program import command
 
 log = structlog.get_logger(__name__)
 
@@ -106,7 +107,7 @@ class Htpasswd:
             yield Remark(
                 "names that are in several lines: the first one counts",
                 ", ".join(f"{name} (lines {listed(numbers)})" for name, numbers in self.repeated.items()),
-                "remove the wrong lines, or: authproxy user password NAME, which leaves one",
+                f"remove the wrong lines, or: {command('user password NAME')}, which leaves one",
             )
 
     def with_entry(self, name: str, hashed: str) -> "Htpasswd":
@@ -156,9 +157,7 @@ def load_htpasswd(path: Path) -> Htpasswd:
     try:
         return Htpasswd.parse(without_mark(read_private(path), str(path)))
     except FileNotFoundError as exc:
-        raise StartError(
-            f"the htpasswd file {path} does not exist; make it: authproxy user add NAME [--config FILE]"
-        ) from exc
+        raise StartError(f"the htpasswd file {path} does not exist; make it: {command('user add NAME')}") from exc
     except IsADirectoryError as exc:
         raise StartError(f"the htpasswd file {path} is a folder; name a file as auth.htpasswd.path") from exc
     except OSError as exc:

@@ -23,6 +23,7 @@ from authproxy.identity.bcrypt_hash import MAX_COST, MIN_COST, find_cost
 from authproxy.identity.expiry import parse_expiry
 from authproxy.identity.names import find_name_problem
 from authproxy.identity.user_entry import UserEntry
+from authproxy.program import command
 
 
 def _checked_name(name: str) -> str:
@@ -41,7 +42,7 @@ def _checked_hash(value: SecretStr) -> SecretStr:
     if find_cost(value.get_secret_value()) is None:
         raise ValueError(
             f"not a bcrypt hash of cost {MIN_COST} to {MAX_COST}; make one with: htpasswd -nB NAME (the part after"
-            " the colon), or leave it out and set the password with: authproxy user password NAME"
+            f" the colon), or leave it out and set the password with: {command('user password NAME')}"
         )
     return value
 

@@ -20,6 +20,7 @@ import structlog
 from authproxy.errors import StartError
 from authproxy.files.atomic import locked, make_private_folder, read_private, write_private
 from authproxy.files.reload import Reloaded
+from authproxy.program import command
 
 log = structlog.get_logger(__name__)
 
@@ -137,7 +138,7 @@ def _read_file(path: Path) -> tuple[str, float]:
     except (ValueError, TypeError, KeyError) as exc:
         raise StartError(
             f'token.state: {path} must be {{"subject", "before"}} with an RFC 3339 time ({exc!r}); remove it and'
-            " revoke again: authproxy token revoke SUBJECT"
+            f" revoke again: {command('token revoke SUBJECT')}"
         ) from exc
     if not isinstance(subject, str) or before.tzinfo is None:
         raise StartError(f"token.state: {path} has a subject that is not a string, or a time without a zone")

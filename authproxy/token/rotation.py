@@ -12,6 +12,7 @@ from pathlib import Path
 
 from authproxy.errors import StartError
 from authproxy.files.atomic import locked
+from authproxy.program import command
 from authproxy.token.keyfiles import RingKey, format_moment, make_key, write_retired
 from authproxy.token.keyring import JWKS_MAX_AGE_S, SECRET, find_signing, read_ring
 from authproxy.token.verifier import OWN_LEEWAY_S
@@ -62,7 +63,7 @@ def decide_retirement(keys: Mapping[str, RingKey], kid: str, *, now: float, afte
     """Decide when a key retires. Raises StartError if it is unknown, already retired, or the only one that signs."""
     key = keys.get(kid)
     if key is None:
-        raise StartError(f"there is no key {kid} in the ring; authproxy key list shows all keys")
+        raise StartError(f"there is no key {kid} in the ring; {command('key list')} shows all keys")
     moment = math.floor(now) if after_s <= 0 else math.ceil(now + after_s)
     if key.retired is not None and key.retired <= moment:
         raise StartError(f"{kid} is already retired from {format_moment(key.retired)} on")
@@ -75,6 +76,6 @@ def decide_retirement(keys: Mapping[str, RingKey], kid: str, *, now: float, afte
 
 def _why_it_must_stay(kid: str, rest: Mapping[str, RingKey]) -> str:
     if not rest:
-        return f"{kid} is the only key that signs; add one first: authproxy key rotate"
+        return f"{kid} is the only key that signs; add one first: {command('key rotate')}"
     moment = min(key.signs_from for key in rest.values())
     return f"{kid} is the only key that signs until {format_moment(moment)}; retire it after that"

@@ -143,4 +143,4 @@ def test_check_and_show_say_what_is_served(tmp_path: Path) -> None:
 def test_the_file_that_debians_package_installs_is_taken(tmp_path: Path) -> None:
     installed = "/etc/docker/registry/config.yml"  # of docker-registry, which packages.txt lists
     checked = succeed(AUTHPROXY, "config", "check", installed, env=environment(tmp_path))
-    assert checked.text == f"warning: {NO_SECRET}\n{installed}: ok (mode: basic)\n".replace("config.yml", installed, 1)
+    assert checked.out == f"warning: {NO_SECRET}\n{installed}: ok (mode: basic)\n".replace("config.yml", installed, 1)

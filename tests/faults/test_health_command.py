@@ -71,7 +71,8 @@ def test_a_server_is_healthy_while_it_runs_and_systemd_is_told_when_it_serves(tm
             where = {"REGISTRY_HTTP_ADDR": f"0.0.0.0:{server.port}"}  # every address: it is found at loopback's
             assert health(folder, "--embedded", **where) == (0, "healthy\n")
     code, said = health(folder, "--embedded", **where)
-    assert (code, said) == (1, f"authproxy: 127.0.0.1:{server.port} does not answer: [Errno 111] Connection refused\n")
+    refused = f"authproxy: 127.0.0.1:{server.port} does not answer: [Errno 111] Connection refused"
+    assert (code, said) == (1, f"configuration: embedded default in {folder}\n{refused}\n")
 
 
 def test_a_server_below_a_prefix_and_without_tls_is_found_there(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path: Path, status: int, body: 
     with other_server(status, body) as port:
         config = tmp_path / "config.yml"
         config.write_text(CONFIG.format(port=port))
-        assert health(tmp_path, str(config)) == (1, f"authproxy: {said.format(port=port)}\n")
+        assert health(tmp_path, str(config)) == (1, f"configuration: {config}\nauthproxy: {said.format(port=port)}\n")
 
 
 def test_one_that_takes_connections_and_says_nothing_is_not_waited_for(tmp_path: Path) -> None:

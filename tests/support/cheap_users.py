@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from authproxy.config.embedded import Layout
 from authproxy.identity.accounts import add_user
 from authproxy.identity.bcrypt_hash import MIN_COST
-from authproxy.quickstart import ADMIN, ADMINS, Layout
+from authproxy.quickstart import ADMIN, ADMINS
 from tests.support.server import ADMIN_PASSWORD
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from authproxy.quickstart import Layout, prepare
+from authproxy.config.embedded import Layout
+from authproxy.quickstart import prepare
 from authproxy.token.revocations import revoke
 from tests.support.cheap_users import add_cheap_users
 from tests.support.people import BOB, OPERATOR

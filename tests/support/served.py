@@ -15,8 +15,9 @@ from typing import IO
 import httpx
 
 from authproxy.access import Access, delete, pull, push
+from authproxy.config.embedded import Layout
 from authproxy.errors import RegistryError
-from authproxy.quickstart import PASSWORD_VARIABLE, Layout, prepare
+from authproxy.quickstart import PASSWORD_VARIABLE, prepare
 from authproxy.route import parse_route
 from authproxy.token.issuer import Issuer
 from authproxy.token.keyring import KeyRing

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from authproxy.config.document.scalars import Address
+from authproxy.config.embedded import Layout
 from authproxy.config.load import load_values
 from authproxy.config.mode import Mode
 from authproxy.config.settings import Settings
@@ -16,7 +17,7 @@ from authproxy.identity.accounts import read_groups
 from authproxy.identity.bcrypt_hash import check_password
 from authproxy.identity.htpasswd import load_htpasswd
 from authproxy.policy import DEFAULT_POLICY
-from authproxy.quickstart import Layout, add_first_user, host_names, prepare
+from authproxy.quickstart import add_first_user, host_names, prepare
 
 NOW = dt.datetime.now(dt.UTC)
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from authproxy.cli.audit.files import Since, Until, find_files, parse_option, telling_faults
+from authproxy.cli.audit.files import Since, Until, find_files, find_log, list_log, parse_option, telling_faults
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
+from authproxy.cli.settings import ConfigOption
 
 if TYPE_CHECKING:
     from authproxy.audit.read import AuditEntry, Growing
@@ -23,12 +24,6 @@ app = Commands()
 
 Files = Annotated[
     list[Path] | None, typer.Argument(help="Files of the log, in any order. Without them: those of the configuration.")
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        help="A configuration that says where the log is. Default: data/audit.log here, else the usual places."
-    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Lines as they are in the file.")]
 
@@ -51,7 +46,7 @@ def verify(
     head: Annotated[
         list[str] | None, typer.Option(help="A hash that was saved: its line must be there, so that no tail was cut.")
     ] = None,
-    config: Config = None,
+    config: ConfigOption = None,
 ) -> None:
     """Find lines that were changed, removed, moved or put in; print each writer's head, the hash of its last line.
 
@@ -80,19 +75,20 @@ def tail(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 10,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
     as_json: Json = False,
-    config: Config = None,
+    config: ConfigOption = None,
 ) -> None:
     """Show the last lines, of all writers together in the order of time."""
     from authproxy.audit.read import Growing, parse_all
 
     with telling_faults(), ExitStack() as stack:
-        growing = {path: stack.enter_context(closing(Growing(path))) for path in _find_newest(files, config)}
+        log = None if files else find_log(config)
+        growing = {path: stack.enter_context(closing(Growing(path))) for path in _newest(files, log)}
         last = [entry for file in growing.values() for entry in parse_all(file.last(lines))]
         _show(sorted(last, key=lambda entry: entry.time)[-lines:] if lines else (), as_json=as_json)
         try:
             while follow:
                 time.sleep(LOOK_EVERY_S)
-                for path in _find_newest(files, config):
+                for path in _newest(files, log):
                     if path not in growing:  # that of a worker which has only begun to write
                         growing[path] = stack.enter_context(closing(Growing(path)))
                 _show(_news(growing), as_json=as_json)
@@ -122,7 +118,7 @@ def search(
     since: Since = None,
     until: Until = None,
     as_json: Json = False,
-    config: Config = None,
+    config: ConfigOption = None,
 ) -> None:
     """Show the lines that match all options, oldest first.
 
@@ -152,9 +148,11 @@ def search(
     raise typer.Exit(0 if count else 1)
 
 
-def _find_newest(files: list[Path] | None, config: Path | None) -> list[Path]:
-    """The files that are written now: of the configuration's those that have not been rotated."""
-    return [path for path in find_files(files, config) if files or not path.suffix[1:].isdecimal()]
+def _newest(files: list[Path] | None, log: Path | None) -> list[Path]:
+    """The files that are written now: those that were named, or of the log's those that have not been rotated."""
+    if log is None:
+        return list(dict.fromkeys(files or ()))
+    return [path for path in list_log(log) if not path.suffix[1:].isdecimal()]
 
 
 def _news(growing: "dict[Path, Growing]") -> "list[AuditEntry]":

@@ -1,37 +1,48 @@
-"""Where the commands about the audit log find it: said by arguments, by a configuration, or the default."""
+"""Where the commands about the audit log find it: named by arguments, or in the configuration."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from authproxy.cli.audited import DEFAULT_LOG
 from authproxy.cli.errors import tell
+from authproxy.cli.settings import find_loaded
 from authproxy.errors import StartError
+
+if TYPE_CHECKING:
+    from authproxy.config.load import Loaded
 
 Since: TypeAlias = Annotated[str | None, typer.Option(help="2026-01-02, 2026-01-02T03:04:05Z, or how long ago: 24h.")]
 Until: TypeAlias = Annotated[str | None, typer.Option(help="The same for the end, which is not included.")]
 
 
 def find_files(files: Sequence[Path] | None, config: Path | None) -> list[Path]:
-    """The files that were named, or all of the log that a configuration, or the default, keeps. Raises StartError."""
-    from authproxy.audit.file import list_files
-    from authproxy.config.load import load
+    """The files that were named, or all of the log that the configuration keeps. Raises StartError."""
+    return list(dict.fromkeys(files)) if files else list_log(find_log(config))
 
-    if files:
-        return list(dict.fromkeys(files))
-    if config is None and DEFAULT_LOG.exists():
-        return list_files(DEFAULT_LOG)
-    loaded = load(config, os.environ)
+
+def find_log(config: Path | None) -> Path:
+    """The first file of the log that the configuration keeps. Raises StartError."""
+    return log_of(find_loaded(config))
+
+
+def log_of(loaded: "Loaded") -> Path:
+    """The same of a configuration that was read."""
     section = loaded.settings.audit
     if section is None or section.file is None:
         raise StartError(f"{loaded.origin}: keeps no audit log in a file; give the files of the log")
-    found = list_files(section.file.path)
+    return section.file.path
+
+
+def list_log(first: Path) -> list[Path]:
+    """All files of a log. Raises StartError where there are none."""
+    from authproxy.audit.file import list_files
+
+    found = list_files(first)
     if not found:
-        raise StartError(f"{section.file.path}: there is no audit log yet")
+        raise StartError(f"{first}: there is no audit log yet")
     return found
 
 

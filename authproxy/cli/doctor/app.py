@@ -9,6 +9,7 @@ import typer
 
 from authproxy.cli.errors import tell
 from authproxy.cli.examples import examples
+from authproxy.cli.settings import ConfigArgument, ConfigToo, named_config
 from authproxy.doctor.finding import Level
 from authproxy.errors import StartError
 
@@ -31,11 +32,9 @@ class VersionName(Enum):
 
 
 def doctor(
+    config: ConfigArgument = None,
     *,
-    config: Annotated[
-        Path | None,
-        typer.Argument(help="Our configuration. Default: the embedded default in this folder, or the usual places."),
-    ] = None,
+    config_too: ConfigToo = None,
     registry: Annotated[
         Path | None,
         typer.Option(help="The other registry's config.yml (CNCF Distribution): would it take our tokens?"),
@@ -82,6 +81,7 @@ def doctor(
 
     Exit code: 0 ok, 1 a check failed, 2 unknown: a file can't be read, a check could not be made, or versions differ.
     """
+    config = named_config(config, config_too)
     if registry is not None and upstream:
         raise typer.BadParameter("name one of them: --registry CONFIG, or --upstream")
     if registry is None:

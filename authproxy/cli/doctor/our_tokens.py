@@ -16,7 +16,7 @@ def read_ours(settings: "Settings", now: float) -> "Ours":
     from authproxy.token.jose_header import HeaderStyle
     from authproxy.token.keyring import read_ring
 
-    token = token_of(settings, "authproxy doctor … CONFIG")
+    token = token_of(settings)
     try:
         keys = read_ring(token.keys, now)
     except OSError as exc:

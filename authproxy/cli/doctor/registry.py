@@ -12,7 +12,7 @@ import typer
 
 from authproxy.cli.doctor.findings import line_of, row_of
 from authproxy.cli.doctor.our_tokens import read_ours
-from authproxy.cli.settings import find_settings
+from authproxy.cli.settings import find_loaded
 from authproxy.doctor.finding import Finding, Level, conclude
 from authproxy.doctor.tokens.examine import Ours, VersionVerdict, examine, overall, signing_now, versions_of
 from authproxy.doctor.tokens.live import ask
@@ -44,7 +44,7 @@ def examine_registry(asked: OtherRegistry, config: Path | None, *, as_json: bool
     """Read its configuration, print the findings, and return the verdict. Raises StartError."""
     now = time.time()
     theirs = _read_registry(asked)
-    ours = read_ours(find_settings(config), now)
+    ours = read_ours(find_loaded(config).settings, now)
     answers = () if asked.live is None else _ask(asked.live, ours, asked.ca, now)
     versions = versions_of(theirs) if asked.version is None else _named(asked.version)
     verdicts = examine(ours, theirs, versions, now)

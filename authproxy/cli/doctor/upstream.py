@@ -11,7 +11,7 @@ import typer
 
 from authproxy.cli.doctor.findings import line_of, row_of
 from authproxy.cli.doctor.our_tokens import read_ours
-from authproxy.cli.settings import find_loaded, realm_of
+from authproxy.cli.settings import find_told, load_found, realm_of
 from authproxy.config.settings import Settings
 from authproxy.doctor.finding import Finding, Level, conclude
 from authproxy.doctor.upstream.admission import Clients
@@ -39,8 +39,9 @@ def examine_upstreams(config: Path | None, options: UpstreamOptions, host: str |
     `host`: scheme and host that clients use for us, if `http.host` has none.
     """
     now = time.time()
-    loaded = find_loaded(config)
-    sites = [replace(site, public=host) if host else site for site in sites_of(loaded, has_file=config is not None)]
+    found = find_told(config)
+    loaded = load_found(found)
+    sites = [replace(site, public=host) if host else site for site in sites_of(loaded, has_file=found.file is not None)]
     clients = _clients(loaded.settings, host)
     has_ours = any(needs_our_keys(site, clients.mode) for site in sites)
     ours = read_ours(loaded.settings, now) if has_ours else None

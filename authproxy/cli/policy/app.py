@@ -14,13 +14,12 @@ from authproxy.cli.group import Commands
 from authproxy.cli.policy import imports, replay
 from authproxy.cli.policy.arguments import parse_at, parse_explained, parse_request, parse_who
 from authproxy.cli.policy.files import (
-    ConfigOption,
     PoliciesOption,
-    load_settings,
-    policies_path,
+    find_rules,
     read_htpasswd_names,
     read_users_files,
 )
+from authproxy.cli.settings import ConfigOption
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -80,9 +79,9 @@ def explain(
     (accesses, tag), now = parse_explained(scope, repository), parse_at(at)
     request = parse_request(address, tls=tls)
     with _reporting():
-        settings = load_settings(config)
+        settings, path = find_rules(policies, config)
         principal = _find_principal(user, group, settings, is_robot=robot)
-        rules = load_policies(policies or policies_path(settings, config))
+        rules = load_policies(path)
     explanations = [
         one for access in accesses for one in explain(rules, principal, access, tag=tag, now=now, request=request)
     ]
@@ -112,7 +111,7 @@ def decide_cases(
     from authproxy.policy.load import load_all
 
     with _reporting():
-        path = policies or policies_path(load_settings(config), config)
+        path = policies or find_rules(None, config)[1]
         loaded = load_all(path)
         if not loaded.cases:
             raise StartError(f"{path}: holds no cases; write them under tests: beside the rules")
@@ -147,8 +146,8 @@ def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
     from authproxy.policy.shared_names import find_shared_names
 
     with _reporting():
-        settings = load_settings(config)
-        loaded = load_all(policies or policies_path(settings, config))
+        settings, path = find_rules(policies, config)
+        loaded = load_all(path)
         groups, robots = None, None
         if read_users_files(settings):
             users = _known_users(settings).values()
@@ -188,8 +187,8 @@ def who_can(
 
     access, tag = parse_who(action, repository)
     with _reporting():
-        settings = load_settings(config)
-        rules = load_policies(policies or policies_path(settings, config))
+        settings, path = find_rules(policies, config)
+        rules = load_policies(path)
         users = _known_users(settings)
     answers = who_can(rules, access, users.values(), tag=tag)
     for answer in answers.allowed:

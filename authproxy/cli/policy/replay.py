@@ -1,15 +1,18 @@
 """`authproxy policy replay`: what other rules would have decided for the requests in an audit log."""
 
 import time
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from authproxy.cli.audit.files import Since, Until, find_files, parse_option, telling_faults
+from authproxy.cli.audit.files import Since, Until, list_log, log_of, parse_option, telling_faults
 from authproxy.cli.examples import examples
-from authproxy.cli.policy.files import ConfigOption, load_settings, policies_path
+from authproxy.cli.policy.files import policies_of
+from authproxy.cli.settings import ConfigOption, find_loaded
+from authproxy.program import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -58,9 +61,10 @@ def replay(
     now = time.time()
     span = parse_option(since, now, "--since"), parse_option(until, now, "--until")
     with telling_faults():
-        rules = load_policies(policies or policies_path(load_settings(config), config))
-        replayed = Replayed(Replay(rules))
-        files = _expand(audit, config)
+        # It is read once, and only for what was not named.
+        find = cache(partial(find_loaded, config))
+        replayed = Replayed(Replay(load_policies(policies or policies_of(find()))))
+        files = _expand(audit) if audit else list_log(log_of(find()))
         _warn_of_faults(files)
         for change in replayed.take(_within(read_merged(files), *span)):
             if each:
@@ -76,15 +80,15 @@ def replay(
     raise typer.Exit(0 if replayed.is_as_it_was else 1)
 
 
-def _expand(named: "Sequence[Path] | None", config: Path | None) -> list[Path]:
-    """The files of the log. Raises OSError, StartError."""
+def _expand(named: "Sequence[Path]") -> list[Path]:
+    """The files of the log. Raises OSError."""
     from authproxy.audit.file import list_files, list_folder
 
     found: dict[Path, None] = {}
-    for path in named or ():
+    for path in named:
         # A missing file is reported when it is read.
         found.update(dict.fromkeys(list_folder(path) if path.is_dir() else list_files(path) or [path]))
-    return list(found) if named else find_files(None, config)
+    return list(found)
 
 
 def _warn_of_faults(files: "Sequence[Path]") -> None:
@@ -96,7 +100,8 @@ def _warn_of_faults(files: "Sequence[Path]") -> None:
         typer.echo(f"authproxy: warning: {fault}", err=True)
     if len(faults) > MAX_FAULTS:
         typer.echo(
-            f"authproxy: warning: {len(faults) - MAX_FAULTS} more faults; `authproxy audit verify` names them", err=True
+            f"authproxy: warning: {len(faults) - MAX_FAULTS} more faults; `{command('audit verify')}` names them",
+            err=True,
         )
 
 

@@ -20,9 +20,17 @@ INTRODUCTION = """\
 # Configuration
 
 `authproxy serve CONFIG` reads the `config.yml` of CNCF Distribution (`version: 0.1`) without change, and our own
-sections `token`, `identities`, `policies`, `audit`, `limits`, `upstream` and `upstreams` in it. Without `CONFIG` it
-takes the file that `REGISTRY_CONFIGURATION_PATH` names, else `/etc/distribution/config.yml`, else
-`/etc/docker/registry/config.yml`.
+sections `token`, `identities`, `policies`, `audit`, `limits`, `upstream` and `upstreams` in it.
+
+Every command reads the first of these, and says on its first line which one that is:
+
+1. the file that is named, as an argument or with `--config`
+2. the file that `REGISTRY_CONFIGURATION_PATH` names
+3. the embedded default, if `data/htpasswd` exists in the current folder, or in `AUTHPROXY_HOME` if that is set
+4. `/etc/distribution/config.yml`, else `/etc/docker/registry/config.yml`
+
+`serve` needs `--embedded` for the embedded default. Without it, `serve` refuses to start if both 3 and 4 exist and no
+file is named. The first line is on standard error, for `serve` on standard output; `health` prints it only if it fails.
 
 This page is made from the code: `python -m authproxy.cli.reference.configuration`.
 

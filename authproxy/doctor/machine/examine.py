@@ -14,6 +14,7 @@ from authproxy.doctor.machine.policies import check_policies
 from authproxy.doctor.machine.ports import check_ports
 from authproxy.doctor.machine.space import check_space
 from authproxy.doctor.machine.users import KnownUsers, check_users
+from authproxy.program import command
 
 
 def examine(installation: Installation, account: ServingAccount) -> Sequence[Finding]:
@@ -42,8 +43,7 @@ def _check_configuration(installation: Installation) -> Iterator[Finding]:
     )
     if upstreams:
         what = "the registries behind it were not checked, since that needs the network"
-        file = f" {installation.loaded.origin}" if installation.has_file else ""
-        yield Finding(Level.WARNING, "configuration", what, f"authproxy doctor --upstream{file}")
+        yield Finding(Level.WARNING, "configuration", what, command("doctor --upstream"))
 
 
 def _check_rest(installation: Installation) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.machine.files import find_closed
 from authproxy.doctor.machine.installation import Installation
 from authproxy.errors import StartError
+from authproxy.program import command
 from authproxy.token.keyring import find_signing, read_ring
 
 
@@ -36,6 +37,6 @@ def check_keys(installation: Installation) -> Iterator[Finding]:
     if private:
         what = f"{private[0]} can be read by other accounts, which could sign tokens for everything"
         yield Finding(
-            Level.FAILED, "keys", what, f"chmod 600 {private[0]}; if someone may have read it: authproxy key rotate"
+            Level.FAILED, "keys", what, f"chmod 600 {private[0]}; if someone may have read it: {command('key rotate')}"
         )
     yield Finding(Level.OK, "keys", f"{signing.kid} signs ({signing.algorithm}), of {len(keys)} in {token.keys}")

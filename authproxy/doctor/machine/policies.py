@@ -13,6 +13,7 @@ from authproxy.policy.check import check
 from authproxy.policy.load import Loaded, load_all
 from authproxy.policy.model import Effect, Rule, SubjectKey
 from authproxy.policy.shared_names import find_shared_names
+from authproxy.program import command
 
 
 def check_policies(installation: Installation, users: KnownUsers) -> Iterator[Finding]:
@@ -50,10 +51,10 @@ def _judge(loaded: Loaded, users: KnownUsers) -> Iterator[Finding]:
             if not allowing
             else "all rules that allow something are for unknown users and groups"
         )
-        fix = "authproxy policy explain USER SCOPE says why; `authproxy policy --help`"
+        fix = f"{command('policy explain USER SCOPE')} says why"
         yield Finding(Level.FAILED, "policies", f"no user may do anything: {why}", fix)
     for finding in unused:
-        yield Finding(Level.WARNING, "policies", str(finding), "authproxy policy check")
+        yield Finding(Level.WARNING, "policies", str(finding), command("policy check"))
     shared = list(find_shared_names(loaded.policies, users=users.names, groups=users.groups))
     for sharing in shared:
         yield Finding(
@@ -62,7 +63,7 @@ def _judge(loaded: Loaded, users: KnownUsers) -> Iterator[Finding]:
     report = run_cases(loaded.policies, loaded.cases)
     for outcome in report.failed:
         what = f"a case fails: {outcome.case.place}: {outcome.case}: {'; '.join(outcome.faults)}"
-        yield Finding(Level.FAILED, "policies", what, "authproxy policy test; correct the rule, or the case")
+        yield Finding(Level.FAILED, "policies", what, f"{command('policy test')}; correct the rule, or the case")
     cases = f", {len(loaded.cases)} cases hold" if loaded.cases and not report.failed else ""
     if not unused and not shared and not report.failed and allowing:
         yield Finding(Level.OK, "policies", f"{len(rules)} rules, each with an effect{cases}")

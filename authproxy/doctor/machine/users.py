@@ -12,6 +12,7 @@ from authproxy.errors import StartError
 from authproxy.identity.htpasswd import load_htpasswd
 from authproxy.identity.user_entry import UserEntry
 from authproxy.identity.users import read_users
+from authproxy.program import command
 
 
 @dataclass(slots=True)
@@ -50,7 +51,7 @@ def check_users(installation: Installation, users: KnownUsers) -> Iterator[Findi
     able = users.able - users.shut_out
     if users.is_known and not able:
         what = "no user can log in: none has a bcrypt password, or all are disabled or expired"
-        yield Finding(Level.FAILED, "users", what, "authproxy user add NAME, or: htpasswd -B FILE NAME")
+        yield Finding(Level.FAILED, "users", what, f"{command('user add NAME')}, or: htpasswd -B FILE NAME")
     elif users.is_known:
         yield Finding(Level.OK, "users", f"{len(able)} can log in")
 

@@ -10,6 +10,7 @@ from authproxy.doctor.tokens.start import check_start
 from authproxy.doctor.tokens.token import check_token
 from authproxy.doctor.tokens.version import VERSIONS, Version
 from authproxy.principal import ANONYMOUS
+from authproxy.program import command
 from authproxy.token.issuer import MIN_LIFETIME_S, Issuer
 from authproxy.token.jose_header import HeaderStyle
 from authproxy.token.keyfiles import RingKey, format_moment
@@ -110,7 +111,7 @@ def _check_key(ours: Ours, key: RingKey, registry: RegistryConfig, version: Vers
             Level.FAILED,
             "key",
             f"the key that signs, {key.kid}, has no certificate yet, and token.x5c requires one in each token",
-            "`authproxy key export --for distribution` creates it, and so does the next start of authproxy",
+            f"`{command('key export --for distribution')}` creates it, and so does the next start of authproxy",
         )
         return
     yield from check_token(sample_token(ours, key, now), registry, version, now)
@@ -127,7 +128,7 @@ def _check_others(
             Level.WARNING,
             "next key",
             f"{key.kid} signs from {format_moment(key.signs_from)} on, and the registry would refuse its tokens",
-            "give the registry the keys again, and restart it before then: `authproxy key export`",
+            f"give the registry the keys again, and restart it before then: `{command('key export')}`",
         )
 
 

@@ -7,11 +7,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.tokens.registry import RegistryConfig, UnreadableFile
 from authproxy.doctor.tokens.version import Version
+from authproxy.program import command
 from authproxy.token.jwk import ALGORITHMS
 
 # 3.x allows these in signingalgorithms too; with public keys only, it cannot verify them.
 HMAC = ("HS256", "HS384", "HS512")
-EXPORT = "authproxy key export --for distribution"
+
+
+def export() -> str:
+    """The command that hands our keys to a registry."""
+    return command("key export --for distribution")
 
 
 def check_start(registry: RegistryConfig, version: Version) -> Iterator[Finding]:
@@ -25,7 +30,7 @@ def check_start(registry: RegistryConfig, version: Version) -> Iterator[Finding]
                 Level.FAILED,
                 key,
                 "it is missing, or a number or `yes` without quotes, so the registry does not start",
-                f"{registry.place(key)}: write it as text; `{EXPORT}` prints the section",
+                f"{registry.place(key)}: write it as text; `{export()}` prints the section",
             )
     if registry.is_redirecting is None:
         place = registry.place("autoredirect")
@@ -42,7 +47,7 @@ def _other_kind(registry: RegistryConfig) -> Finding:
         what = "the registry has no section auth.token: it asks for no token, and serves everyone"
     else:
         what = f"the registry has auth.{registry.kind}, which accepts no tokens, and it can have one kind only"
-    return Finding(Level.FAILED, "auth", what, f"{place}: auth: {{token: …}}; `{EXPORT}` prints the section")
+    return Finding(Level.FAILED, "auth", what, f"{place}: auth: {{token: …}}; `{export()}` prints the section")
 
 
 def _check_files(registry: RegistryConfig, version: Version) -> Iterator[Finding]:
@@ -53,14 +58,14 @@ def _check_files(registry: RegistryConfig, version: Version) -> Iterator[Finding
             Level.FAILED,
             "rootcertbundle",
             "it is missing, so a registry of 2.8 does not start: it reads no jwks",
-            f"{registry.place('rootcertbundle')}: the file that `{EXPORT}` writes",
+            f"{registry.place('rootcertbundle')}: the file that `{export()}` writes",
         )
     elif registry.bundle is not None and not registry.certificates and (not version.is_3 or registry.jwks is None):
         yield Finding(
             Level.FAILED,
             "rootcertbundle",
             f"{registry.bundle} has no certificate, so the registry does not start",
-            f"{registry.bundle}: put the file there that `{EXPORT}` writes",
+            f"{registry.bundle}: put the file there that `{export()}` writes",
         )
     elif not version.is_3 and any(not _is_known_to_2_8(item.public_key()) for item in registry.certificates):
         yield Finding(
@@ -78,7 +83,7 @@ def _check_files(registry: RegistryConfig, version: Version) -> Iterator[Finding
             Level.FAILED,
             "jwks",
             "there is no key to verify tokens with, so the registry does not start",
-            f"{registry.place('jwks')}: a file with the output of `authproxy key export`",
+            f"{registry.place('jwks')}: a file with the output of `{command('key export')}`",
         )
 
 

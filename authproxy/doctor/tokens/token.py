@@ -14,8 +14,9 @@ from cryptography import x509
 
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.tokens.registry import RegistryConfig, UnreadableFile
-from authproxy.doctor.tokens.start import EXPORT
+from authproxy.doctor.tokens.start import export
 from authproxy.doctor.tokens.version import Version
+from authproxy.program import command
 from authproxy.token.certificate_chain import verify_chain
 from authproxy.token.jwk import PUBLIC_KEYS, PublicKey
 from authproxy.token.jws import Jws, UntrustedKey, parse_jws
@@ -47,7 +48,7 @@ def check_token(token: str, registry: RegistryConfig, version: Version, now: flo
             Level.FAILED,
             "signature",
             "the token's signature does not fit that key: another key has the name of ours there",
-            f"give the registry the keys again: `{EXPORT}`",
+            f"give the registry the keys again: `{export()}`",
         )
 
 
@@ -73,7 +74,7 @@ def _check_algorithm(name: str, registry: RegistryConfig, version: Version) -> F
             Level.FAILED,
             "algorithm",
             f"tokens are signed with {name}, which {version.name} cannot verify",
-            "token.algorithm: ES256 in our configuration, then `authproxy key rotate`, and retire the current key",
+            f"token.algorithm: ES256 in our configuration, then `{command('key rotate')}`, and retire the current key",
         )
     if version.is_3 and registry.algorithms and name not in registry.algorithms:
         return Finding(
@@ -100,7 +101,7 @@ def _find_by_certificate(jws: Jws, registry: RegistryConfig, now: float) -> _Key
             "key",
             "tokens contain a certificate (x5c), and the registry has no rootcertbundle to verify it with; then the"
             " name of the key is not tried",
-            f"{registry.place('rootcertbundle')}: the file that `{EXPORT}` writes; or token.x5c: none in our"
+            f"{registry.place('rootcertbundle')}: the file that `{export()}` writes; or token.x5c: none in our"
             " configuration",
         )
     chain = [x509.load_der_x509_certificate(base64.b64decode(item)) for item in jws.header["x5c"]]
@@ -111,7 +112,7 @@ def _find_by_certificate(jws: Jws, registry: RegistryConfig, now: float) -> _Key
             Level.FAILED,
             "key",
             f"the certificate in tokens (x5c) is not trusted: {exc}",
-            f"{registry.bundle}: put the file there that `{EXPORT}` writes, and restart the registry",
+            f"{registry.bundle}: put the file there that `{export()}` writes, and restart the registry",
         )
     public = chain[0].public_key()
     assert isinstance(public, PUBLIC_KEYS), "the ring issues certificates for keys that sign"
@@ -123,7 +124,7 @@ def _find_by_certificate(jws: Jws, registry: RegistryConfig, now: float) -> _Key
                 "key",
                 "the bundle has the certificate of the key that signs now, and not that of our CA: after the next"
                 " rotation tokens are refused",
-                f"{registry.bundle}: put the file there that `{EXPORT}` writes",
+                f"{registry.bundle}: put the file there that `{export()}` writes",
             ),
         )
     day = dt.datetime.fromtimestamp(until, dt.UTC).date()
@@ -150,13 +151,14 @@ def _find_by_name(jws: Jws, registry: RegistryConfig, version: Version) -> _Key 
             "token.x5c: leaf in our configuration, with our CA as the bundle, avoids that",
         )
         return _Key(known[kid], finding)
-    return Finding(Level.FAILED, "key", f"tokens name their key {kid}; {_why_unknown(registry, version)}", _CERTIFY)
+    return Finding(Level.FAILED, "key", f"tokens name their key {kid}; {_why_unknown(registry, version)}", _certify())
 
 
-_CERTIFY = (
-    "token.x5c: leaf in our configuration, and restart authproxy; then"
-    f" `{EXPORT}`, and auth.token.rootcertbundle: that file"
-)
+def _certify() -> str:
+    return (
+        "token.x5c: leaf in our configuration, and restart authproxy; then"
+        f" `{export()}`, and auth.token.rootcertbundle: that file"
+    )
 
 
 def _names(registry: RegistryConfig, version: Version) -> dict[str, PublicKey]:

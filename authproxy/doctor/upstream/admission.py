@@ -8,8 +8,7 @@ from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.response import OK, RegistryResponse
 from authproxy.doctor.upstream.site import Site
 from authproxy.http.client.challenge import may_send_password
-
-EXPLAIN = "`authproxy doctor --registry ITS-CONFIG` says why"
+from authproxy.program import command
 
 # What each value of `authorization` sends, and its scheme.
 _SENT = {
@@ -144,4 +143,4 @@ def _why_not_ours(site: Site, wanted: AuthRequirement | None) -> str:
     service = site.section.service
     if service is not None and wanted is not None and wanted.service not in (None, service):
         return f"{site.place('service')}: {wanted.service}"
-    return EXPLAIN
+    return f"`{command('doctor --registry ITS-CONFIG')}` says why"

@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from authproxy.cli import app, main
 
-STARTED_ONCE = "`authproxy serve --embedded` has been started once"
+NONE = "data/htpasswd (`authproxy serve --embedded` creates it), and no "
 WRONG_FILES = {
     "a folder": None,
     "no text": b"\x7fELF\x02\xff\xfe",
@@ -59,14 +59,18 @@ def said(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["policy", "check"], STARTED_ONCE),
-        (["policy", "test"], "or name the rules, or a configuration: --config CONFIG"),
-        (["policy", "explain", "alice", "pull", "a"], "there is no policies in this folder"),
-        (["policy", "replay"], STARTED_ONCE),
-        (["user", "list"], STARTED_ONCE),
-        (["token", "revoke", "alice"], STARTED_ONCE),
-        (["key", "list"], "the first start of the server makes it"),
-        (["doctor", "--upstream"], "set REGISTRY_UPSTREAM_URL as for the server, or name our configuration"),
+        (["policy", "check"], NONE),
+        (["policy", "test"], "or name its configuration: --config FILE"),
+        (["policy", "explain", "alice", "pull", "a"], NONE),
+        (["policy", "replay"], NONE),
+        (["user", "list"], NONE),
+        (["token", "revoke", "alice"], NONE),
+        (["key", "list"], NONE),
+        (["doctor", "--upstream"], NONE),
+        (["doctor"], NONE),
+        (["audit", "verify"], NONE),
+        (["config", "check"], NONE),
+        (["health"], NONE),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -91,7 +95,9 @@ def test_a_wrong_file_is_told_in_lines_that_name_it(
     assert code in (1, 2)
     lines = errors.splitlines()
     assert lines
-    assert [line for line in lines if not line.startswith("authproxy: ")] == []
+    # The first line says which configuration was read.
+    assert [line for line in lines[1:] if not line.startswith("authproxy: ")] == []
+    assert lines[0].startswith(("configuration: ", "authproxy: "))
     assert "FILE" in errors or "these files hold no audit lines" in errors
 
 
@@ -99,7 +105,7 @@ def test_a_doctor_without_our_keys_says_how_it_is_told_of_them() -> None:
     Path("registry.yml").write_text("auth: {token: {}}\n")
     result = ask("doctor", "--registry", "registry.yml")
     assert result.exit_code == 2
-    assert "name its configuration: authproxy doctor … CONFIG" in result.stderr
+    assert "go to the folder where the server runs, or name its configuration: --config FILE" in result.stderr
 
 
 def test_a_folder_for_a_password_file_is_told_as_such(

@@ -30,6 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of an embedded server that has been started once."""
     monkeypatch.chdir(tmp_path)
     KeyRing.open(Path("data/keys"))
+    Path("data/htpasswd").touch()
     (tmp_path / "config.yml").write_text(CONFIG, encoding="utf-8")
     return tmp_path
 
@@ -266,7 +267,7 @@ def test_a_ring_that_is_not_there_is_not_made(folder: Path) -> None:
 def test_a_folder_without_a_server_says_where_to_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")
-    with pytest.raises(StartError, match="Go to where `authproxy serve` runs"):
+    with pytest.raises(StartError, match="go to the folder where the server runs"):
         invoke("rotate")
 
 

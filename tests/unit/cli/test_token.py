@@ -22,6 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of an embedded server that has been started once."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
+    (tmp_path / "data/htpasswd").touch()
     (tmp_path / "config.yml").write_text(CONFIG, encoding="utf-8")
     (tmp_path / "none.yml").write_text(CONFIG.replace(", state: shared", ""), encoding="utf-8")
     return tmp_path
@@ -32,7 +33,7 @@ def revoke(*arguments: str) -> str:
     if isinstance(result.exception, StartError):
         raise result.exception
     assert result.exit_code == 0
-    return result.output
+    return result.stdout
 
 
 def test_everything_so_far_is_revoked_for_as_long_as_nodes_take_to_learn_of_it() -> None:
@@ -70,6 +71,6 @@ def test_what_has_to_be_mended_is_said_in_a_sentence(arguments: list[str], messa
 def test_in_a_folder_without_a_server_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    with pytest.raises(StartError, match="no data in this folder"):
+    with pytest.raises(StartError, match=r"there is no .*/elsewhere/data/htpasswd"):
         revoke("alice")
     assert not Path("data").exists()

@@ -4,41 +4,9 @@ from typing import Any
 import pytest
 
 from authproxy.config.document.scalars import Address
-from authproxy.config.load import find_file, load, load_values
+from authproxy.config.load import load_values
 from authproxy.config.mode import Mode
 from authproxy.errors import StartError
-
-SMALL = "version: 0.1\nstorage: filesystem\nauth: none\n"
-
-
-def write(folder: Path, name: str, addr: str) -> Path:
-    path = folder / name
-    path.write_text(f"{SMALL}http: {{addr: '{addr}'}}\n", encoding="utf-8")
-    return path
-
-
-def test_the_path_given_comes_before_the_variable_and_that_before_the_usual_places(tmp_path: Path) -> None:
-    given, named, usual = (write(tmp_path, name, f":{port}") for name, port in [("g", 1), ("n", 2), ("u", 3)])
-    environ, places = {"REGISTRY_CONFIGURATION_PATH": str(named)}, [tmp_path / "missing", usual]
-    assert load(given, environ, usual_places=places).settings.http.addr == Address("", 1)
-    assert load(None, environ, usual_places=places).settings.http.addr == Address("", 2)
-    assert load(None, {}, usual_places=places).settings.http.addr == Address("", 3)
-    assert load(None, {}, usual_places=places).origin == str(usual)
-
-
-def test_the_first_usual_place_wins(tmp_path: Path) -> None:
-    first, second = write(tmp_path, "1", ":1"), write(tmp_path, "2", ":2")
-    assert find_file({}, [first, second]) == first
-
-
-def test_without_any_file_the_places_are_named(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match=r"set REGISTRY_CONFIGURATION_PATH, or create .*/a or .*/b; --embed"):
-        load(None, {}, usual_places=[tmp_path / "a", tmp_path / "b"])
-
-
-def test_a_named_file_that_is_missing_is_not_replaced_by_a_usual_one(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match="gone: cannot be read: No such file or directory"):
-        load(None, {"REGISTRY_CONFIGURATION_PATH": str(tmp_path / "gone")}, usual_places=[write(tmp_path, "u", ":1")])
 
 
 def values() -> dict[str, Any]:

@@ -60,7 +60,7 @@ def ask(*arguments: str) -> Result:
 def test_a_whole_log_is_told_with_its_head() -> None:
     result = ask("verify", "audit.log")
     assert result.exit_code == 0
-    writer, verdict = result.output.splitlines()
+    writer, verdict = result.stdout.splitlines()
     assert ": 1 to 3; head " in writer
     assert verdict == "3 lines: whole"
     assert ask("verify", "audit.log", "--head", writer.rpartition(" ")[2]).exit_code == 0
@@ -70,7 +70,7 @@ def test_the_files_are_those_of_the_configuration() -> None:
     Path("audit.log").rename("audit.log.1")
     write([Event(EventKind.ADMIN_CHANGE, reason="a change")])
     result = ask("verify", "--config", "config.yml")
-    assert (result.exit_code, result.output.splitlines()[-1]) == (0, "4 lines: whole")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "4 lines: whole")
 
 
 def test_a_changed_line_is_named_by_file_and_line() -> None:
@@ -78,24 +78,24 @@ def test_a_changed_line_is_named_by_file_and_line() -> None:
     log.write_bytes(log.read_bytes().replace(b'"bob"', b'"eve"'))
     result = ask("verify", "audit.log")
     assert result.exit_code == 1
-    assert result.output.startswith("audit.log:2: this line was changed")
-    assert result.output.splitlines()[-1] == "3 lines: 1 faults"
+    assert result.stdout.startswith("audit.log:2: this line was changed")
+    assert result.stdout.splitlines()[-1] == "3 lines: 1 faults"
 
 
 def test_a_cut_tail_shows_with_a_saved_head() -> None:
-    head = ask("verify", "audit.log").output.splitlines()[0].rpartition(" ")[2]
+    head = ask("verify", "audit.log").stdout.splitlines()[0].rpartition(" ")[2]
     log = Path("audit.log")
     log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:2]))
     assert ask("verify", "audit.log").exit_code == 0
     result = ask("verify", "audit.log", "--head", head)
     assert result.exit_code == 1
-    assert f"no line has the hash {head}" in result.output
+    assert f"no line has the hash {head}" in result.stdout
 
 
 def test_lines_that_rotation_removed_and_those_of_others_are_told() -> None:
     log = Path("audit.log")
     log.write_bytes(b"listening\n" + b"".join(log.read_bytes().splitlines(keepends=True)[1:]))
-    lines = ask("verify", "audit.log").output.splitlines()
+    lines = ask("verify", "audit.log").stdout.splitlines()
     assert lines[0] == "passed over: 1 lines that are not of the log"
     assert ": 2 to 3, older lines are not in these files; head " in lines[1]
 
@@ -114,18 +114,18 @@ def test_what_cannot_be_read_is_exit_code_2(arguments: list[str], message: str) 
     Path("plain.yml").write_text("version: 0.1\nstorage: {inmemory: {}}\nauth: none\n", encoding="utf-8")
     result = ask(*arguments)
     assert result.exit_code == 2
-    assert message in result.output
+    assert message in result.stderr
 
 
 def test_the_tail_is_shown_for_people_and_as_it_stands() -> None:
-    assert ask("tail", "audit.log", "-n", "1").output.splitlines() == [
+    assert ask("tail", "audit.log", "-n", "1").stdout.splitlines() == [
         "2026-01-02T03:05:05.678901Z  token cut down  anonymous",
         "    asked repository:team/app:pull",
         "    granted nothing",
     ]
     raw = Path("audit.log").read_text(encoding="utf-8").splitlines()
-    assert ask("tail", "--config", "config.yml", "-n", "2", "--json").output.splitlines() == raw[1:]
-    assert ask("tail", "audit.log", "-n", "0").output == ""
+    assert ask("tail", "--config", "config.yml", "-n", "2", "--json").stdout.splitlines() == raw[1:]
+    assert ask("tail", "audit.log", "-n", "0").stdout == ""
 
 
 def test_the_tail_is_followed_until_somebody_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_the_tail_is_followed_until_somebody_ends_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("authproxy.cli.audit.app.time.sleep", pass_time)
     result = ask("tail", "--config", "config.yml", "-n", "0", "--follow")
     assert result.exit_code == 0
-    assert [line.split("  ")[1:] for line in result.output.splitlines() if not line.startswith(" ")] == [
+    assert [line.split("  ")[1:] for line in result.stdout.splitlines() if not line.startswith(" ")] == [
         ["admin change", "root"],
         ["login refused", "bob from 10.0.0.7"],
     ]
@@ -177,7 +177,7 @@ SEARCHES = {
 def test_lines_are_found(options: list[str], kinds: list[str]) -> None:
     result = ask("search", "audit.log", *options)
     assert result.exit_code == 0
-    assert [line.split("  ")[1] for line in result.output.splitlines() if not line.startswith(" ")] == kinds
+    assert [line.split("  ")[1] for line in result.stdout.splitlines() if not line.startswith(" ")] == kinds
 
 
 def test_nothing_found_is_exit_code_1() -> None:
@@ -192,4 +192,4 @@ def test_nothing_found_is_exit_code_1() -> None:
 def test_an_option_that_cannot_be_read_says_what_is_allowed(options: list[str], message: str) -> None:
     result = ask("search", "audit.log", *options)
     assert result.exit_code == 2
-    assert message in result.output
+    assert message in result.stderr

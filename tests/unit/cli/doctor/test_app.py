@@ -99,7 +99,7 @@ def test_the_same_as_json() -> None:
     [
         (["absent.yml"], "absent.yml: cannot be read"),
         (["config.yml", "--env-file", "absent"], "--env-file absent"),
-        ([], "there is no folder data/keys"),
+        ([], "no configuration: REGISTRY_CONFIGURATION_PATH is not set"),
         (["without-token.yml"], "there is no token section"),
     ],
     ids=repr,

@@ -22,7 +22,6 @@ policies: {path: rules.yaml}
 
 @pytest.fixture(autouse=True)
 def _users(folder: Path) -> None:
-    (folder / "data").mkdir()
     (folder / "data/users.yaml").write_text(
         "users:\n  root: {groups: [admins]}\n  gone: {groups: [admins], disabled: true}\n", encoding="utf-8"
     )
@@ -34,13 +33,13 @@ def explain(*arguments: str) -> Result:
 
 def test_an_allowed_access_names_file_line_and_rule() -> None:
     result = explain("alice", "repository:alice/app:push")
-    assert (result.exit_code, result.output) == (0, f"alice asks repository:alice/app:push\n  allowed by {OWN}\n")
+    assert (result.exit_code, result.stdout) == (0, f"alice asks repository:alice/app:push\n  allowed by {OWN}\n")
 
 
 def test_a_denied_access_says_what_was_near() -> None:
     result = explain("alice", "repository:bob/app:push")
     assert result.exit_code == 1
-    assert result.output.splitlines() == [
+    assert result.stdout.splitlines() == [
         "alice asks repository:bob/app:push",
         "  denied: no rule allows it",
         f"  near: {OWN} (allow pull, push, delete to signed-in on {{user}}/**): the repository does not match",
@@ -51,8 +50,8 @@ def test_a_denied_access_says_what_was_near() -> None:
 def test_actions_with_a_repository_behind_them_are_a_scope_too() -> None:
     as_scope = explain("alice", "repository:alice/app:pull,push")
     as_words = explain("alice", "pull,push", "alice/app")
-    assert (as_words.exit_code, as_words.output) == (0, as_scope.output)
-    assert explain("root", "catalog").output == explain("root", "registry:catalog:*").output
+    assert (as_words.exit_code, as_words.stdout) == (0, as_scope.stdout)
+    assert explain("root", "catalog").stdout == explain("root", "registry:catalog:*").stdout
 
 
 def test_a_tag_stands_behind_the_repository(folder: Path) -> None:
@@ -63,7 +62,7 @@ def test_a_tag_stands_behind_the_repository(folder: Path) -> None:
     )
     result = explain("alice", "push,overwrite", "alice/app:v1")
     assert result.exit_code == 1
-    assert result.output.splitlines()[:4] == [
+    assert result.stdout.splitlines()[:4] == [
         "alice asks repository:alice/app:push with tag v1",
         f"  allowed by {OWN}",
         "alice asks repository:alice/app:overwrite with tag v1",
@@ -89,8 +88,8 @@ def test_address_and_tls_are_for_conditions(folder: Path) -> None:
 def test_one_denied_action_of_several_is_enough_for_exit_code_1() -> None:
     result = explain("alice", "repository:public/app:pull,push")
     assert result.exit_code == 1
-    assert 'allowed by policies/default.yaml:24 "public"' in result.output
-    assert "alice asks repository:public/app:push\n  denied" in result.output
+    assert 'allowed by policies/default.yaml:24 "public"' in result.stdout
+    assert "alice asks repository:public/app:push\n  denied" in result.stdout
 
 
 def test_groups_come_from_the_users_file() -> None:
@@ -131,13 +130,13 @@ def test_without_a_users_file_there_are_no_groups(folder: Path) -> None:
 def test_a_dash_is_a_caller_without_credentials() -> None:
     result = explain("-", "repository:public/app:pull")
     assert result.exit_code == 1
-    assert result.output.startswith("anonymous asks repository:public/app:pull\n")
+    assert result.stdout.startswith("anonymous asks repository:public/app:pull\n")
 
 
 def test_other_policies_can_be_asked(folder: Path) -> None:
     (folder / "draft.yaml").write_text(DEFAULT_POLICY.replace("signed-in", "anonymous"), encoding="utf-8")
     result = explain("-", "repository:public/app:pull", "--policies", "draft.yaml")
-    assert (result.exit_code, result.output.splitlines()[1]) == (0, '  allowed by draft.yaml:24 "public"')
+    assert (result.exit_code, result.stdout.splitlines()[1]) == (0, '  allowed by draft.yaml:24 "public"')
 
 
 def test_a_configuration_says_where_policies_and_users_are(folder: Path) -> None:
@@ -145,8 +144,8 @@ def test_a_configuration_says_where_policies_and_users_are(folder: Path) -> None
     (folder / "rules.yaml").write_text(DEFAULT_POLICY, encoding="utf-8")
     (folder / "people.yaml").write_text("users: {alice: {groups: [admins]}}\n", encoding="utf-8")
     result = explain("alice", "registry:catalog:*", "--config", "config.yml")
-    assert result.exit_code == 0, result.output
-    assert 'allowed by rules.yaml:13 "administrators see the catalog"' in result.output
+    assert result.exit_code == 0, result.stdout
+    assert 'allowed by rules.yaml:13 "administrators see the catalog"' in result.stdout
     assert explain("root", "registry:catalog:*", "--config", "config.yml").exit_code == 1
 
 
@@ -187,7 +186,7 @@ def test_bad_arguments_are_told_without_a_traceback(arguments: tuple[str, ...], 
     result = explain(*arguments)
     assert result.exit_code == 2
     assert says in result.stderr
-    assert "Traceback" not in result.output
+    assert "Traceback" not in result.stdout
 
 
 def test_broken_files_are_told_without_a_traceback(folder: Path) -> None:

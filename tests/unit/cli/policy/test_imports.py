@@ -42,7 +42,7 @@ def test_rules_go_to_standard_output_and_the_report_to_standard_error() -> None:
 
 def test_with_a_users_file_nothing_is_left_behind(folder: Path) -> None:
     result = invoke("import", "docker_auth", "auth.yml", "-o", "rules.yaml", "--users", "users.yaml")
-    assert (result.exit_code, result.output) == (0, "")
+    assert (result.exit_code, result.stdout) == (0, "")
     assert read_users(folder / "users.yaml")["alice"].groups == {"devs"}
     assert read_users(folder / "users.yaml")["alice"].hashed == HASH
     assert (folder / "users.yaml").stat().st_mode & 0o777 == 0o600
@@ -96,7 +96,7 @@ def test_zot_with_a_users_file(folder: Path) -> None:
     (folder / "zot.json").write_text(json.dumps({"http": {"accessControl": control}}), encoding="utf-8")
     assert invoke("import", "zot", "zot.json").exit_code == 1
     result = invoke("import", "zot", "zot.json", "-o", "rules.yaml", "--users", "users.yaml")
-    assert (result.exit_code, result.output) == (0, "")
+    assert (result.exit_code, result.stdout) == (0, "")
     assert read_users(folder / "users.yaml")["ann"].groups == {"devs"}
     assert invoke("check", "--policies", "rules.yaml").exit_code == 0
     assert invoke("test", "--strict", "--policies", "rules.yaml").exit_code == 0

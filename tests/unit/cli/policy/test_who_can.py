@@ -11,7 +11,6 @@ USERS = "users:\n  root: {groups: [admins]}\n  ann: {}\n"
 
 @pytest.fixture(autouse=True)
 def _users(folder: Path) -> None:
-    (folder / "data").mkdir()
     (folder / "data/users.yaml").write_text(USERS, encoding="utf-8")
 
 
@@ -21,7 +20,7 @@ def ask(*arguments: str) -> Result:
 
 def test_who_may_push() -> None:
     result = ask("who-can", "push", "ann/app")
-    assert (result.exit_code, result.output.splitlines()) == (
+    assert (result.exit_code, result.stdout.splitlines()) == (
         0,
         [
             'group admins: allowed by policies/default.yaml:7 "administrators"',
@@ -37,10 +36,10 @@ def test_who_may_move_a_tag(folder: Path) -> None:
         " on: {repositories: ['**'], tags: ['v*']}}\n",
         encoding="utf-8",
     )
-    lines = ask("who-can", "overwrite", "ann/app:v1").output.splitlines()
+    lines = ask("who-can", "overwrite", "ann/app:v1").stdout.splitlines()
     assert lines[-1] == 'not user ann: denied by policies/tags.yaml:3 "stay"'
     assert [line.partition(":")[0] for line in lines[:-1]] == ["group admins", "user root"]
-    assert "not user ann" not in ask("who-can", "overwrite", "ann/app:dev").output
+    assert "not user ann" not in ask("who-can", "overwrite", "ann/app:dev").stdout
 
 
 def test_the_catalog_has_no_repository() -> None:
@@ -54,7 +53,7 @@ def test_nobody(folder: Path) -> None:
         encoding="utf-8",
     )
     result = ask("who-can", "push", "a", "--policies", "other.yaml")
-    assert (result.exit_code, result.output.splitlines()) == (
+    assert (result.exit_code, result.stdout.splitlines()) == (
         1,
         ['not group ops: denied by other.yaml:3 "x"', "none of the callers that the rules and the users files mention"],
     )
@@ -63,12 +62,12 @@ def test_nobody(folder: Path) -> None:
 @pytest.mark.parametrize("arguments", [("admin", "a"), ("push", "A"), ("push",), ("push", "**"), ("push,pull", "a")])
 def test_bad_questions_are_told(arguments: tuple[str, ...]) -> None:
     result = ask("who-can", *arguments)
-    assert (result.exit_code, "Traceback" in result.output) == (2, False)
+    assert (result.exit_code, "Traceback" in result.stdout) == (2, False)
 
 
 def test_a_difference_is_told_and_ends_with_1(folder: Path) -> None:
     (folder / "draft.yaml").write_text(DEFAULT_POLICY.replace("[pull]", "[pull, delete]"), encoding="utf-8")
     result = ask("diff", "policies", "draft.yaml")
-    assert (result.exit_code, result.output.splitlines()[0]) == (1, "+ delete: signed-in on public/**")
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (1, "+ delete: signed-in on public/**")
     assert ask("diff", "policies", "policies").exit_code == 0
     assert ask("diff", "policies", "gone").exit_code == 2
