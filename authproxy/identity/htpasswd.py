@@ -97,7 +97,7 @@ class Htpasswd:
             yield Remark(
                 "entries without a bcrypt hash cannot log in",
                 ", ".join(self.unusable),
-                "authproxy user password NAME, or: htpasswd -B FILE NAME",
+                f"{command('user password NAME')}, or: htpasswd -B FILE NAME",
             )
         yield from self.remarks_on_repeated()
 
