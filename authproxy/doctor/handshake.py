@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from enum import Enum
 from cryptography import x509
 
 from authproxy.doctor.unverified_tls import unverified_tls
+from authproxy.http.client import unreachable
 
 TIMEOUT_S = 10.0
 # Certificates that are renewed by hand get a warning below this.
@@ -115,11 +115,7 @@ def why_unreachable(error: Exception) -> str:
     """A failure to connect, in words."""
     if isinstance(error, TimeoutError):
         return f"no response within {TIMEOUT_S:.0f} s"
-    if isinstance(error, socket.gaierror):
-        return "the name does not resolve"
-    if isinstance(error, ConnectionRefusedError):
-        return "nothing listens there"
-    return str(error.__cause__ or error)
+    return unreachable.why_unreachable(error)
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

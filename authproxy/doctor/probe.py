@@ -13,6 +13,7 @@ from pathlib import Path
 from authproxy.config.document.scalars import Address
 from authproxy.config.settings import Settings
 from authproxy.doctor.unverified_tls import unverified_tls
+from authproxy.http.client.unreachable import why_unreachable
 
 # OCI Distribution 1.1, "Determining Support": a registry may also ask for credentials.
 _ANSWERS = (200, 401)
@@ -34,7 +35,7 @@ def find_fault(settings: Settings, timeout_s: float) -> str | None:
             answer = connection.getresponse()
             body = answer.read(_MAX_BODY_BYTES)
     except (OSError, HTTPException) as exc:
-        return f"{_name(settings.http.addr)} does not answer: {str(exc) or type(exc).__name__}"
+        return f"{_name(settings.http.addr)} does not answer: {why_unreachable(exc)}"
     if answer.status not in _ANSWERS:
         return f"GET {where} answered {answer.status}: {_message(body) or answer.reason}"
     if answer.getheader(_API_VERSION) != _API:

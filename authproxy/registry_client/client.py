@@ -16,6 +16,7 @@ from authproxy.clock import Clock
 from authproxy.http.client.address import DEFAULT_PORTS, Address
 from authproxy.http.client.bounded_body import IDENTITY, BadBody, discard, read_answer
 from authproxy.http.client.tls import speaks_no_tls
+from authproxy.http.client.unreachable import why_unreachable
 from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import ANONYMOUS, RegistryClientError
 from authproxy.registry_client.host import authority_of
@@ -183,7 +184,7 @@ class RegistryClient:
         cause = find_cause(error, ssl.SSLError)
         is_plain = cause is not None and speaks_no_tls(cause)
         hint = "; use --plain-http if it speaks only HTTP" if is_plain and not self._trust.plain_http else ""
-        return RegistryClientError(f"{self.host} cannot be reached: {str(error) or type(error).__name__}{hint}")
+        return RegistryClientError(f"{self.host} cannot be reached: {why_unreachable(error)}{hint}")
 
     def _is_ours(self, url: httpx.URL) -> bool:
         # Credentials go only to the registry's own address, never to a host or scheme that it redirects to.

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import httpx
 
+from authproxy.http.client.unreachable import why_unreachable
 from authproxy.registry_client.client import open_registry
 from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import RegistryClientError, refused
@@ -22,16 +23,14 @@ class CheckedLogin:
 
 async def sign_in(host: str, login: Login, trust: Trust) -> CheckedLogin:
     """Request `/v2/` with a login. Raises RegistryClientError if it is rejected, or the registry fails."""
-    hint = f"; what is wrong: authproxy registry ping {host}"
+    hint = f"; what is wrong: authproxy registry ping {host}{trust.options}"
     async with open_registry(host, login, trust) as registry:
         registry.request_identity_token()
         try:
             url = await registry.address("/v2/")
             answer = await registry.read(await registry.send_once("GET", url, ()))
         except httpx.TransportError as error:
-            raise RegistryClientError(
-                f"{host} cannot be reached: {str(error) or type(error).__name__}{hint}"
-            ) from error
+            raise RegistryClientError(f"{host} cannot be reached: {why_unreachable(error)}{hint}") from error
         except RegistryClientError as error:
             if error.status in (UNAUTHORIZED, FORBIDDEN):
                 raise _wrong(host, login) from None

@@ -1,5 +1,6 @@
 """How a registry is reached: HTTPS or HTTP, and which certificates are trusted."""
 
+import shlex
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ class Trust:
     ca: Path | None = None
     plain_http: bool = False
     certificates: Path = CERTIFICATES
+
+    @property
+    def options(self) -> str:
+        """The options again, with a space before each, for a command in a message."""
+        ca = "" if self.ca is None else f" --ca {shlex.quote(str(self.ca))}"
+        return f"{ca}{' --plain-http' if self.plain_http else ''}"
 
 
 def tls_context(host: str, trust: Trust) -> ssl.SSLContext:

@@ -1,6 +1,8 @@
 """`authproxy images copy`: images from registry to registry, or within one, whole repositories by a pattern."""
 
 import asyncio
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,6 +38,9 @@ EXAMPLES = examples(
 # Images that are copied concurrently: small ones mostly wait for responses.
 AT_ONCE = 4
 
+# Endings of files that people take for images.
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst")
+
 
 def copy(
     source: Annotated[
@@ -67,6 +72,11 @@ def copy(
     """
     from authproxy.images.names import is_pattern, is_prefix
 
+    if source.endswith(_ARCHIVES) and ("/" not in source or Path(source).is_file()):
+        raise typer.BadParameter(
+            f"{source} is a file: authproxy images push {shlex.quote(source)} {shlex.quote(destination)}",
+            param_hint="SRC",
+        )
     source = plain_name(source, "SRC")
     destination, host = parse_destination(destination)
     if is_pattern(source) and not is_prefix(destination):

@@ -1,5 +1,6 @@
 """`authproxy images list`: every image of a registry, a line each, while it is read."""
 
+import shlex
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -79,10 +80,18 @@ def list_images(
 
 
 def _parse(text: str) -> tuple[str, str | None]:
+    from authproxy.images.names import is_pattern
+
     bare = plain_name(text, "REGISTRY")
     is_api = "://" in text and bare.rstrip("/").endswith(("/v1", "/v2"))
     if "/" not in bare.rstrip("/") or is_api:
         return parse_registry(text), None
+    if is_pattern(bare):
+        host, _, pattern = bare.partition("/")
+        raise typer.BadParameter(
+            f"{text}: a pattern is given by --filter: authproxy images list --filter {shlex.quote(pattern)} {host}",
+            param_hint="REGISTRY",
+        )
     name = parse_name(bare.rstrip("/"))
     if "@" in bare or ":" in bare.rpartition("/")[2]:
         raise typer.BadParameter(

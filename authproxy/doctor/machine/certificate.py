@@ -156,7 +156,7 @@ def _judge_trust(
         what = f"the CAs in {folder} did not issue the certificate: {issuer} did"
         yield Finding(Level.FAILED, "docker", what, copy)
     elif is_loopback(host):
-        what = f"no system trusts {issuer}; docker verifies no certificate of this machine, other clients need that CA"
+        what = f"no system trusts {issuer}; docker trusts every certificate on localhost, other clients need that CA"
         yield Finding(Level.OK, "docker", what)
     else:
         yield Finding(Level.WARNING, "docker", f"docker on this machine does not trust {issuer}, for {host}", copy)

@@ -164,7 +164,7 @@ async def _examine_as_client(
         login = await asyncio.to_thread(find_login, report.host, environment)
         async with open_registry(report.host, login, trust, base=_base_of(reached)) as registry:
             client = AuthorizedClient(registry)
-            if not await _log_in(report, client, login):
+            if not await _log_in(report, client, login, trust):
                 return
             async for finding in _examine_content(report, client, reached, trust, options):
                 report.add(finding)
@@ -172,8 +172,8 @@ async def _examine_as_client(
         report.add(Finding(Level.FAILED, "login", str(error), "see its log"))
 
 
-async def _log_in(report: PingReport, client: AuthorizedClient, login: Login | None) -> bool:
-    again = f"authproxy registry login {report.host}"
+async def _log_in(report: PingReport, client: AuthorizedClient, login: Login | None, trust: Trust) -> bool:
+    again = f"authproxy registry login {report.host}{trust.options}"
     if login is None:
         if report.wanted is not None:
             what = "no login is stored for it here; what follows is what anyone gets"

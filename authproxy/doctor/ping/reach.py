@@ -1,5 +1,6 @@
 """Before the first request: does it listen, does it speak TLS, who vouches for its certificate."""
 
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +79,14 @@ def _accepts(address: Address, peer: str) -> Finding:
     return Finding(Level.OK, "address", f"{shown} accepts connections")
 
 
+_NO_NAME = "check its spelling; if it is right, neither DNS nor /etc/hosts has it on this machine"
+_NO_ANSWER = "make sure that it runs there, and that no firewall is in the way"
+
+
 def _unreachable(address: Address, error: Exception) -> Reachability:
     what = f"{address.authority} cannot be reached: {why_unreachable(error)}"
     return Reachability(
-        (Finding(Level.FAILED, "address", what, "make sure that it runs there, and that no firewall is in the way"),)
+        (Finding(Level.FAILED, "address", what, _NO_NAME if isinstance(error, socket.gaierror) else _NO_ANSWER),)
     )
 
 
@@ -156,7 +161,7 @@ def _trust_it(host: str, trust: Trust, error: ssl.SSLCertVerificationError) -> s
     """How to make an unknown CA known."""
     own = f"if ca.pem is the certificate of that CA: {_for_docker(host, trust, Path('ca.pem'))}"
     here = f"{own}; or --ca ca.pem here" + (
-        "; docker verifies no certificate of this machine" if is_loopback(host) else ""
+        "; docker needs neither: it trusts every certificate on localhost" if is_loopback(host) else ""
     )
     if error.verify_code in _INCOMPLETE:
         return f"{here}; if it is a public CA, configure the server to send the intermediate certificates too"

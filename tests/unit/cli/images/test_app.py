@@ -60,6 +60,8 @@ WRONG = [
     ("inspect", "::1/app", "an IPv6 address in brackets"),
     ("tag", "a:s@localhost:5000/a localhost:5000/b", "leave the login out"),
     ("delete", "https://a.b/v2/c/manifests/v1 --yes", "write a.b/c:TAG"),
+    ("list", "localhost:5000/team/*", "--filter: authproxy images list --filter 'team/*' localhost:5000"),
+    ("copy", "app.tar localhost:5000/a", "app.tar is a file: authproxy images push app.tar localhost:5000/a"),
     ("push", "localhost:5000", "name what to push and then where to, or --docker"),
     ("push", "app.tar registry", "'registry' is not a registry"),
     ("push", "app.tar oci:folder", "is in a file"),
@@ -95,7 +97,7 @@ def test_wrong_command_is_exit_code_2_with_a_sentence(command: str, arguments: s
 FAILED = [
     ("push", "none.tar localhost:1", "none.tar: cannot be read: No such file or directory"),
     ("push", "--docker localhost:1", "there is no such socket: start docker"),
-    ("list", "localhost:1", "localhost:1 cannot be reached"),
+    ("list", "localhost:1", "localhost:1 cannot be reached: nothing listens there\n"),
     ("list", "--ca none.pem localhost:1", "none.pem: a certificate cannot be read"),
 ]
 

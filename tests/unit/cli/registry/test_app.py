@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from authproxy.cli import app, main
+from authproxy.registry_client.trust import Trust
 from tests.support.server import free_port
 
 
@@ -69,6 +70,18 @@ def test_a_logout_without_a_login_is_no_fault(home: Path) -> None:
     result = ask("logout", "localhost:5000")
     assert (result.exit_code, result.stdout) == (0, "not logged in to localhost:5000\n")
     assert list(home.iterdir()) == []
+
+
+def test_a_name_that_does_not_resolve_is_no_matter_of_firewalls() -> None:
+    lines = ask("ping", "no-such-name.invalid").stdout.splitlines()
+    assert lines[1].endswith("no-such-name.invalid:443 cannot be reached: the name does not resolve")
+    assert "check its spelling" in lines[2]
+
+
+def test_a_suggested_command_has_the_options_of_this_one(tmp_path: Path) -> None:
+    trust = Trust(tmp_path / "the ca.pem", plain_http=True)
+    assert trust.options == f" --ca '{tmp_path}/the ca.pem' --plain-http"
+    assert Trust().options == ""
 
 
 def test_nobody_there_is_exit_code_1_as_text_and_as_json() -> None:
