@@ -1,6 +1,6 @@
 # Everything one does with this repository. `make` alone prints this list; CI calls nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help serve check style types unit test compiled soak packages release wheel wheelhouse base image bench docs docs-publish fmt cover lock clean
+.PHONY: help serve check style types unit test compiled soak packages release wheel release-image machine image bench docs docs-publish fmt cover lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -40,7 +40,7 @@ unit: $(VENV)/.dev ## the third part of check: unit tests and protocol tables
 # are more processes than cores, since these tests also wait for servers; what shares a server stays together
 # (tests/support/schedule.py).
 test: ## everything, on the built wheel, with real clients and registries (as root)
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target packages style types compiled wheelhouse base
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target packages style types compiled release-image machine
 	$(TESTENV)/bin/pytest -q -n auto --dist loadgroup --over-https tests
 
 # Once, and not by each of the processes at the same time. What cannot be collected is said by the run itself.
@@ -118,27 +118,23 @@ $(VENV)/.release: requirements-release.lock $(VENV)/.dev
 	@$(PIP) install --require-hashes -r requirements-release.lock
 	@touch $@
 
-# The wheel is built anew for every run of the tests: what they test is what a user would install.
+# What the tests test is what a release would be: the wheel, installed, and the image for all architectures.
+RELEASE := $(BIN)/python -m release --trial --dist build/release
+
 wheel: $(VENV)/.dev
-	@rm -rf build/wheel
-	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
+	@$(RELEASE) wheel
 
-wheelhouse: wheel ## fill build/wheelhouse with what the image installs: the lock's wheels and our own
-	@rm -rf build/wheelhouse
-	@$(PIP) download --no-deps --only-binary=:all: --require-hashes --dest build/wheelhouse -r requirements.lock
-	@cp build/wheel/*.whl build/wheelhouse/
+release-image: packages wheel
+	@$(RELEASE) image
 
-base: packages ## make build/base.tar and machine.tar, what the tests build images from
-	@.ci/base
+machine: packages ## make build/machine.tar, a machine with systemd for the tests (as root)
+	@.ci/machine
 
-# What the image is made of and called.
-BASE ?= python:3.11-slim
+# What the image is called in docker.
 IMAGE ?= authproxy
 
-image: wheelhouse ## build the container image with docker (BASE=python:3.11-slim IMAGE=authproxy)
-	docker build -f deploy/image/Dockerfile -t $(IMAGE) --build-arg BASE=$(BASE) \
-	    --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
-	    --build-arg VERSION=$$($(BIN)/python -c 'import authproxy; print(authproxy.__version__)') .
+image: $(VENV)/.dev ## build the container image for this machine, and load it into docker if it runs (IMAGE=authproxy)
+	@$(BIN)/python -m release.local $(IMAGE)
 
 $(TESTENV)/.dev: requirements-dev.lock requirements-release.lock | $(VENV)/bin/python
 	@echo "installing into $(TESTENV) …"
@@ -148,5 +144,5 @@ $(TESTENV)/.dev: requirements-dev.lock requirements-release.lock | $(VENV)/bin/p
 	@touch $@
 
 $(TESTENV)/.wheel: $(TESTENV)/.dev wheel
-	@$(TESTENV)/bin/python -m pip --quiet --disable-pip-version-check install --no-index --no-deps --force-reinstall build/wheel/*.whl
+	@$(TESTENV)/bin/python -m pip --quiet --disable-pip-version-check install --no-index --no-deps --force-reinstall build/release/*.whl
 	@touch $@

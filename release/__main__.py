@@ -16,7 +16,7 @@ from release.errors import ReleaseError
 from release.plan import ROOT, Plan, read_plan, uncommitted
 
 # In the order in which they are made: the image contains the wheel, the SBOMs describe both, the sums list all.
-PARTS = ("wheel", "chart", "checksums")
+PARTS = ("wheel", "image", "chart", "checksums")
 
 
 def main(arguments: list[str]) -> int:

@@ -1,12 +1,11 @@
 """What all artefacts of one release share: version, commit, time and folder."""
 
 import ast
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from release.errors import ReleaseError
+from release.program import run
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,9 +51,5 @@ def uncommitted(root: Path) -> list[str]:
 
 
 def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(
-        [shutil.which("git") or "git", "-C", str(root), *words], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise ReleaseError(f"git {words[0]} failed in {root}: {done.stderr.strip()}")
-    return done.stdout.rstrip()
+    # The clone may belong to another account than the one that builds.
+    return run("git", "-c", f"safe.directory={root}", "-C", str(root), *words).rstrip()

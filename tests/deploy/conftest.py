@@ -1,5 +1,6 @@
-"""The container image, built once by a daemon of our own from what `make wheelhouse base` made."""
+"""The container image that `make release-image` built, loaded once by a daemon of our own."""
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,23 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.binaries import ROOT, binary
+from release.architecture import this_machines
+from release.local import write_docker_archive
 from tests.support.daemon import Daemon, Docker, running_daemon
-from tests.support.program import environment, succeed
+from tests.support.released import released
 
-BUILT_WITHIN_S = 300.0
-# A build has a dozen layers on a whole Debian. vfs would copy that for each of them, twice.
+# vfs would copy all that is below each layer.
 STORAGE = "overlay2" if "overlay" in Path("/proc/filesystems").read_text() else "vfs"
 # Tens of thousands of files are made, and removed at the end: 23 s on a disk. A container may have but 64 MiB of this.
 MEMORY = Path("/dev/shm")  # noqa: S108
 ROOMY_BYTES = 4 * 1024**3
-BASE = "debian-with-python"
 IMAGE = "authproxy"
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The image, in the daemon that built it."""
+    """The image, in a daemon that loaded it."""
 
     daemon: Daemon
     docker: Docker  # who runs containers
@@ -34,20 +34,14 @@ class Built:
 def built() -> Iterator[Built]:
     """A daemon that has the image, and a network of its own: all ports are free there, so that lines can be run as
     they are written."""
-    base = ROOT / "build/base.tar"
-    assert base.exists(), "there is no base image: run `make base wheelhouse`"
+    layout = released("*.oci.tar")
     memory = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOMY_BYTES else None
     with running_daemon(storage=STORAGE, has_network=True, parent=memory) as daemon:
         docker = daemon.docker("operator")
-        docker.must("import", str(base), BASE)
-        # Neither network nor BuildKit: what the build needs is in the wheelhouse.
-        command = ("build", "--network", "none", "-f", "deploy/image/Dockerfile", "--build-arg", f"BASE={BASE}")
-        succeed(
-            *(binary("docker"), *command, "-t", IMAGE, "."),
-            env=environment(docker.home, DOCKER_HOST=daemon.socket, DOCKER_BUILDKIT="0"),
-            cwd=ROOT,
-            timeout_s=BUILT_WITHIN_S,
-        )
+        archive = daemon.folder / "authproxy.tar"
+        asyncio.run(write_docker_archive(layout, archive, IMAGE, this_machines()))
+        docker.must("load", "--input", str(archive))
+        archive.unlink()
         yield Built(daemon, docker, IMAGE)
 
 

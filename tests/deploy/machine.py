@@ -43,7 +43,7 @@ class Machine:
 def running_machine(built: Built, folder: Path, *options: str) -> Iterator[Machine]:
     """One for the length of a block, with options of `docker run`; /opt/authproxy is that of the image."""
     image = ROOT / "build/machine.tar"
-    assert image.exists(), "there is no image of a machine: run `make base`"
+    assert image.exists(), "there is no image of a machine: run `make machine`"
     docker = built.docker
     docker.must("import", str(image), "machine")
     (folder / "Dockerfile").write_text(f"FROM machine\nCOPY --from={built.image} /opt/authproxy /opt/authproxy\n")

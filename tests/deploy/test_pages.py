@@ -27,7 +27,7 @@ OTHERWISE = {
     "kubectl": "there is no cluster here: test_kubernetes.py builds the kustomization and runs its pod by docker",
     "docker run --rm -it": "test_swarm.py types the same line",
     "cat auth_config.yml": "test_from_docker_auth.py reads what it shows from the page",
-    "make image": "the fixture `built` runs its docker build, with the base of debootstrap",
+    "make image": "the fixture `built` loads the image as it does",
     "docker login registry.example.com": "the test logs in at localhost",
     "docker service update --image registry.example.com": "the test updates to the image that it has",
     "docker run -d": "test_image.py runs CNCF Distribution's own lines, and compares the page's with them",
