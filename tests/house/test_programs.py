@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.binaries import DPKG_QUERY, ROOT, ProgramNotListed, binary, is_allowed, listed_packages
 
-FILES = sorted(file for folder in ("tests", "benchmarks", "release") for file in (ROOT / folder).rglob("*.py"))
+FILES = sorted(file for folder in ("tests", "benchmarks") for file in (ROOT / folder).rglob("*.py"))
 
 # Names of functions that take the program first, as a list or as the first of several arguments.
 STARTERS = {"run", "Popen", "call", "check_call", "check_output", "create_subprocess_exec", "execv", "execve", "spawnv"}
