@@ -1,6 +1,5 @@
 """What every command about registries does: a line for each result and fault, the rest goes on, an exit code."""
 
-import asyncio
 import json
 import signal
 import sys
@@ -67,6 +66,8 @@ def run(work: Coroutine[Any, Any, None], report: Report, what: str) -> None:
 
     SIGTERM ends it as Ctrl-C does, so that nothing half done is left behind: 143, and 130 for Ctrl-C.
     """
+    import asyncio
+
     try:
         asyncio.run(_until_stopped(work))
     except remote_faults() as error:
@@ -92,6 +93,8 @@ def ask(question: str) -> bool:
 
 
 async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    import asyncio
+
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

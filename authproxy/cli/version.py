@@ -1,9 +1,5 @@
 """`authproxy version`: what runs here, as a bug report wants it."""
 
-import json
-import platform
-import ssl
-from importlib.metadata import version as version_of
 from typing import Annotated
 
 import typer
@@ -20,6 +16,11 @@ EXAMPLES = examples("authproxy version", "authproxy version --json")
 
 def version(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show the version, and those of Python, OpenSSL and the libraries that matter."""
+    import json
+    import platform
+    import ssl
+    from importlib.metadata import version as version_of
+
     about = {
         "authproxy": __version__,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""What can be checked: a storage, a file, an HTTP server, a TCP port.
+"""What can be checked: a storage, a file, a TCP port; an HTTP server in `http_check.py`.
 
 Names and meaning are CNCF Distribution's, so that monitoring of its /debug/health works here too: a storage is
 `storagedriver_<kind>`, the others are named after their path, URL or address.
@@ -7,20 +7,13 @@ Names and meaning are CNCF Distribution's, so that monitoring of its /debug/heal
 import asyncio
 import errno
 import os
-import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-import httpx
-
-from authproxy.asgi import Headers, encode_headers
 from authproxy.health.check import INTERVAL, THRESHOLD, TIMEOUT, Check, CheckFailed
-
-# As many as Go's HTTP client, which CNCF Distribution uses, follows.
-MAX_REDIRECTS = 10
 
 
 def storage_check(
@@ -44,26 +37,6 @@ async def look_at_folder(folder: Path, *, for_writing: bool) -> None:
 def file_check(path: Path, *, interval: timedelta = INTERVAL) -> Check:
     """Unhealthy as long as the file exists: a switch by which an operator takes a node out of service."""
     return Check(str(path), partial(_probe_file, path), interval, interval)
-
-
-def http_check(
-    url: str,
-    *,
-    status: int = 200,
-    headers: Iterable[tuple[str, str]] = (),
-    interval: timedelta = INTERVAL,
-    timeout: timedelta = TIMEOUT,
-    threshold: int = THRESHOLD,
-) -> Check:
-    """Healthy if a HEAD request, redirects followed, is answered with `status` within `timeout`.
-
-    Unlike in CNCF Distribution the name has no query, which may contain a secret.
-    """
-    # Created once: reading the machine's CAs takes 20 ms or more.
-    trust = ssl.create_default_context()
-    limit_s = (timeout or TIMEOUT).total_seconds()
-    probe = partial(_probe_http, url, status or 200, encode_headers(headers), limit_s, trust)
-    return Check(url.partition("?")[0], probe, interval, timeout, threshold)
 
 
 def tcp_check(
@@ -106,23 +79,6 @@ async def _probe_file(path: Path) -> None:
     except OSError as exc:
         raise CheckFailed(f"whether the file exists is unknown: {_reason(exc)}") from exc
     raise CheckFailed("file exists")
-
-
-async def _probe_http(url: str, status: int, headers: Headers, limit_s: float, trust: ssl.SSLContext) -> None:
-    try:
-        async with (
-            asyncio.timeout(limit_s),
-            httpx.AsyncClient(
-                verify=trust, trust_env=False, timeout=limit_s, follow_redirects=True, max_redirects=MAX_REDIRECTS
-            ) as client,
-        ):
-            answer = await client.head(url, headers=headers)
-    except (TimeoutError, httpx.TimeoutException) as exc:
-        raise CheckFailed(f"no answer within {limit_s:g} s") from exc
-    except httpx.HTTPError as exc:
-        raise CheckFailed(f"cannot be asked: {exc}") from exc
-    if answer.status_code != status:
-        raise CheckFailed(f"answered {answer.status_code}, not {status}")
 
 
 async def _probe_tcp(host: str, port: int, limit_s: float) -> None:

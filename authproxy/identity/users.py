@@ -62,7 +62,7 @@ Expiry: TypeAlias = Annotated[dt.datetime, PlainValidator(_checked_expiry)]
 class UserItem(BaseModel):
     """The keys of one user."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     groups: list[Group] = Field(default_factory=list)
     """The groups of the user, for policies. None by default."""
@@ -84,7 +84,7 @@ class UserItem(BaseModel):
 class UsersFile(BaseModel):
     """The file's keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     users: dict[Name, UserItem | None] | None = None
     """The users by name. Empty by default."""

@@ -17,7 +17,7 @@ Item = TypeVar("Item", bound=Sequence[Any] | Mapping[str, Any])
 class Entry(BaseModel):
     """A section of a policy file. An unknown key is refused: a typo must never become a rule."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def not_empty(values: Item) -> Item:

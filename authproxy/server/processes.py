@@ -100,9 +100,9 @@ def _make_app(factory: Callable[[], App]) -> App:
     app = factory()
     # The objects of now last as long as the process, so the collector need not check them again and again. Requests
     # leave few cycles behind, so it need not run as often as by default either.
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
     return app
 
 

@@ -10,7 +10,6 @@ from authproxy.audit.log import AuditLog
 from authproxy.audit.sink import AuditSink
 from authproxy.audit.stdout import StdoutSink
 from authproxy.audit.syslog import SyslogSink
-from authproxy.audit.webhook import WebhookSink
 from authproxy.config.document.scalars import Address
 from authproxy.config.sections.audit import Audit as Section
 from authproxy.config.sections.audit import AuditSyslog
@@ -38,6 +37,8 @@ def make_sinks(section: Section) -> Iterator[AuditSink]:
     if section.syslog is not None:
         yield _syslog(section.syslog)
     if section.webhook is not None:
+        from authproxy.audit.webhook import WebhookSink  # with httpx, as all that ask other servers
+
         headers = [(name, value) for name, values in section.webhook.headers.items() for value in values]
         yield WebhookSink(section.webhook.url, headers=[(name, value.get_secret_value()) for name, value in headers])
 

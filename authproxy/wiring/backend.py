@@ -24,7 +24,6 @@ from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 from authproxy.wiring.lifespan import Parts
-from authproxy.wiring.upstream import make_upstream
 
 
 def make_backend(settings: Settings, parts: Parts) -> App:
@@ -32,6 +31,8 @@ def make_backend(settings: Settings, parts: Parts) -> App:
     if settings.upstreams:
         return _make_router(settings, parts)
     if settings.upstream is not None:
+        from authproxy.wiring.upstream import make_upstream  # a registry of our own needs none of it
+
         return _restricted(make_upstream(settings.upstream, parts, settings.token), settings)
     return _make_core(settings, parts)
 
@@ -70,6 +71,8 @@ def _content_of(registry: App) -> ContentFor | None:
 
 
 def _make_entry(number: int, entry: UpstreamEntry, parts: Parts, token: Token | None) -> App:
+    from authproxy.wiring.upstream import make_upstream
+
     try:
         return make_upstream(entry, parts, token)
     except StartError as exc:

@@ -8,7 +8,7 @@ from authproxy.config.settings import Settings
 from authproxy.edge.maintenance import MaintenanceFile
 from authproxy.edge.probes import Reasons
 from authproxy.health.check import Check
-from authproxy.health.check_kinds import file_check, http_check, look_at_folder, storage_check, tcp_check
+from authproxy.health.check_kinds import file_check, look_at_folder, storage_check, tcp_check
 from authproxy.health.checks import Checks
 from authproxy.storage.layout import ROOT
 from authproxy.wiring.lifespan import Parts
@@ -40,6 +40,8 @@ def _storage(settings: Settings) -> Iterator[Check]:
 
 
 def _http(row: HttpCheck) -> Check:
+    from authproxy.health.http_check import http_check
+
     return http_check(
         row.uri,
         status=row.statuscode,

@@ -1,6 +1,5 @@
 """`authproxy images copy`: images from registry to registry, or within one, whole repositories by a pattern."""
 
-import asyncio
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -88,6 +87,8 @@ def copy(
     report = Report(as_json=as_json)
 
     async def work() -> None:
+        import asyncio
+
         from authproxy.images.copying import Copier
 
         async with registries:

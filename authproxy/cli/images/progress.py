@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from authproxy.images.transfer import BlobOutcome, NoProgress
-
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
     from authproxy.digest import Digest
-    from authproxy.images.transfer import Progress
+    from authproxy.images.transfer import BlobOutcome, Progress
     from authproxy.oci.manifest import Descriptor
 
 SHOWN_HEX = 12
@@ -34,7 +32,7 @@ class Bars:
         """See Progress."""
         self._rich.advance(self._bars[blob.digest], count)
 
-    def end(self, blob: "Descriptor", outcome: BlobOutcome) -> None:  # noqa: ARG002 - the image's own line reports the outcome
+    def end(self, blob: "Descriptor", outcome: "BlobOutcome") -> None:  # noqa: ARG002 - the image's own line reports the outcome
         """See Progress."""
         self._remove(blob)
 
@@ -47,6 +45,8 @@ class Bars:
 @contextmanager
 def shown() -> Iterator["Progress"]:
     """Bars on standard error for the length of a block, if it is a terminal."""
+    from authproxy.images.transfer import NoProgress
+
     if not sys.stderr.isatty():
         yield NoProgress()
         return

@@ -1,9 +1,6 @@
 """`authproxy images pull`: images out of registries into a file, or into the local docker daemon."""
 
-import asyncio
 import os
-import platform as machine
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +24,7 @@ from authproxy.cli.registry_run import Report, run
 from authproxy.images.archive.output import ArchiveFormat, Target, parse_target
 
 if TYPE_CHECKING:
+    from asyncio import Semaphore
     from collections.abc import AsyncIterator, Sequence
 
     from authproxy.images.archive.staging import Staging
@@ -87,6 +85,8 @@ def pull(
     report = Report(as_json=as_json, err=target is not None and target.path is None)
 
     async def work() -> None:
+        import asyncio
+
         turns = asyncio.Semaphore(jobs)
         for name, digest in await _pull_to(registries, wanted, target, chosen, turns):
             report.say(f"pulled {name} {digest}", name=name, outcome="pulled", digest=digest)
@@ -103,11 +103,13 @@ async def _pull_to(
     names: "Sequence[ImageName]",
     target: Target | None,
     platform: "Platform | None",
-    turns: asyncio.Semaphore,
+    turns: "Semaphore",
 ) -> list[tuple[str, str]]:
     """Pull into a target, or, without one, into the local daemon. Returns names and digests."""
     if target is not None:
         return await _pull(registries, names, target, platform, turns)
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="authproxy-") as folder:
         archive = Path(folder) / "images.tar"
         lines = await _pull(registries, names, Target(archive, ArchiveFormat.DOCKER), platform, turns)
@@ -120,8 +122,10 @@ async def _pull(
     names: "Sequence[ImageName]",
     target: Target,
     platform: "Platform | None",
-    turns: asyncio.Semaphore,
+    turns: "Semaphore",
 ) -> list[tuple[str, str]]:
+    import asyncio
+
     from authproxy.images.archive.staging import open_staging
     from authproxy.images.archive.writing import write_archive
 
@@ -145,7 +149,7 @@ async def _pull_image(
     *,
     form: ArchiveFormat,
     platform: "Platform | None",
-    turns: asyncio.Semaphore,
+    turns: "Semaphore",
     progress: "Progress",
 ) -> "TransferResult":
     """Stage one image under its familiar name: for one platform, or for all where the format can hold several.
@@ -164,6 +168,8 @@ async def _pull_image(
 
 def _own_platform() -> "Platform":
     """The platform that docker on this machine runs."""
+    import platform as machine
+
     from authproxy.oci.manifest import Platform
 
     name = machine.machine()
@@ -171,6 +177,8 @@ def _own_platform() -> "Platform":
 
 
 async def _load(archive: Path) -> None:
+    import asyncio
+
     from authproxy.images.archive.members import PIECE_BYTES
     from authproxy.images.daemon import find_socket, open_daemon
 

@@ -1,6 +1,5 @@
 """`authproxy images push`: images in files, or in the local docker daemon, into a registry."""
 
-import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -69,6 +68,8 @@ def push(
     report = Report(as_json=as_json)
 
     async def work() -> None:
+        import asyncio
+
         from authproxy.images.push import Pusher
 
         async with registries:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from authproxy.config.deprecated import RENAMED
 from authproxy.config.document.messages import dotted
-from authproxy.config.document.schema import below, fields_of, section_of
+from authproxy.config.document.schema import below, describe, fields_of, section_of
 from authproxy.config.document.tree import KeyPath
 from authproxy.config.settings import Settings
 from authproxy.config.unsupported import UNSUPPORTED
@@ -106,7 +106,7 @@ def _section(section: type[BaseModel], path: KeyPath) -> Iterator[str]:
         here = (*path, key)
         inner = section_of(field.annotation)
         item = section_of(below(field.annotation, 0))
-        about = field.description or (inspect.getdoc(inner) if inner else None) or ""
+        about = describe(section, (key,)) or (inspect.getdoc(inner) if inner else None) or ""
         yield f"### `{dotted(here)}`\n\n{about}\n"
         if not inner:
             needed = "Needed. " if field.is_required() else ""

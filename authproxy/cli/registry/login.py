@@ -1,6 +1,5 @@
 """`authproxy registry login` and `logout`: logins that docker uses too, and docker's that we use."""
 
-import asyncio
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -45,6 +44,8 @@ def login(
 
     Exit code: 0 it is kept, 1 the registry refuses it or cannot be asked, and nothing is kept, 2 the command is wrong.
     """
+    import asyncio
+
     from authproxy.registry_client.docker_config import Login
     from authproxy.registry_client.docker_config_edit import store_login
     from authproxy.registry_client.errors import RegistryClientError

@@ -1,6 +1,5 @@
 """`authproxy registry ping`: what a registry is, and what is right and wrong with it."""
 
-import asyncio
 import json
 import os
 import time
@@ -41,6 +40,8 @@ def ping(
 
     Exit code: 0 ok, 1 a check failed, 2 the command is wrong.
     """
+    import asyncio
+
     from authproxy.doctor.finding import Level, conclude
     from authproxy.doctor.ping.examine import PingOptions
     from authproxy.doctor.ping.examine import ping as examine

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from authproxy.config.document.schema import at, field_at, fields_of, section_of
+from authproxy.config.document.schema import at, describe, fields_of, section_of
 from authproxy.config.document.tree import Document, DocumentError, KeyPath, Place
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -122,8 +122,7 @@ def as_list(value: str, annotation: object) -> str:
 def _what_is_wrong(detail: ErrorDetails, model: type[BaseModel]) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "missing":
-        field = field_at(model, detail["loc"])
-        about = (field.description or "").partition("\n\n")[0].replace("\n", " ") if field else ""
+        about = describe(model, detail["loc"]).partition("\n\n")[0].replace("\n", " ")
         return f"missing, and it has no default. {about}".rstrip()
     if kind in ("literal_error", "enum"):
         return f"unknown value; allowed: {context['expected']}"

@@ -8,13 +8,14 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
+from authproxy.config.document.docstrings import field_docstrings
 from authproxy.config.document.tree import KeyPath
 
 
 class Section(BaseModel):
     """Keys that belong together. Frozen; an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
@@ -62,10 +63,13 @@ def at(model: type[BaseModel], path: Sequence[str | int]) -> Any:
     return annotation
 
 
-def field_at(model: type[BaseModel], path: Sequence[str | int]) -> FieldInfo | None:
-    """The field at a key path, or None if there is none, or the path ends in a list or a free map."""
+def describe(model: type[BaseModel], path: Sequence[str | int]) -> str:
+    """The docstring below the field at a key path; empty if there is none, or the path ends in a list or a free map."""
     section = section_of(at(model, path[:-1])) if path else None
-    return fields_of(section).get(str(path[-1])) if section else None
+    if section is None:
+        return ""
+    names = (name for name, field in section.model_fields.items() if (field.alias or name) == path[-1])
+    return field_docstrings(section).get(next(names, ""), "")
 
 
 def fields_of(section: type[BaseModel]) -> dict[str, FieldInfo]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from authproxy.health.check import Check, CheckFailed
-from authproxy.health.check_kinds import file_check, http_check, look_at_folder, storage_check, tcp_check
+from authproxy.health.check_kinds import file_check, look_at_folder, storage_check, tcp_check
+from authproxy.health.http_check import http_check
 
 # For what never comes, and for what comes at once where the machine is not busy.
 SOON, LATE = timedelta(milliseconds=200), timedelta(seconds=30)

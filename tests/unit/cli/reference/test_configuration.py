@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from authproxy.cli.reference.configuration import page
 from authproxy.config.deprecated import RENAMED
 from authproxy.config.document.messages import dotted
-from authproxy.config.document.schema import below, fields_of, section_of
+from authproxy.config.document.schema import below, describe, fields_of, section_of
 from authproxy.config.settings import Settings
 from authproxy.config.unsupported import UNSUPPORTED
 from tests.support.binaries import ROOT
@@ -17,10 +17,10 @@ from tests.support.binaries import ROOT
 PAGE = ROOT / "docs" / "reference" / "configuration.md"
 
 
-def keys(section: type[BaseModel], path: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every key with its field; those of a list's entries with N for the index."""
+def keys(section: type[BaseModel], path: str = "") -> Iterator[tuple[str, tuple[FieldInfo, str]]]:
+    """Every key with its field and docstring; those of a list's entries with N for the index."""
     for key, field in fields_of(section).items():
-        yield path + key, field
+        yield path + key, (field, describe(section, (key,)))
         annotation: Any = field.annotation
         if inner := section_of(annotation):
             yield from keys(inner, f"{path}{key}.")
@@ -42,9 +42,9 @@ def test_every_key_has_a_heading(key: str) -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_every_key_says_what_it_does_and_its_default(key: str) -> None:
-    field = KEYS[key]
+    field, docstring = KEYS[key]
     section = section_of(field.annotation)
-    about = field.description or (inspect.getdoc(section) if section else "") or ""
+    about = docstring or (inspect.getdoc(section) if section else "") or ""
     assert len(about) > 20
     assert section or field.is_required() or "Default" in about
 

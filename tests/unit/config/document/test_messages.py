@@ -10,7 +10,7 @@ from authproxy.config.document.tree import DocumentError, parse_document
 
 
 class Inner(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     wait: Duration
     """How long to wait.
