@@ -13,6 +13,9 @@ from authproxy.principal import Principal
 # More would hide the useful ones.
 MAX_NEAR = 5
 
+_UNDECIDABLE = "its condition is undecidable"
+_OVERRULED = "it would allow this, but a deny always wins"
+
 # Why a rule about a single key does not include a caller.
 _NOT_INCLUDED = {
     "user": "is not {0.name}",
@@ -42,6 +45,7 @@ class Explanation:
     decision: Decision
     tag: str | None = None
     near: tuple[Near, ...] = ()  # empty if the access is allowed
+    is_undecided: bool = False  # denied, but only by conditions about what is unknown; known, they might allow it
 
 
 def explain(
@@ -92,7 +96,11 @@ def _explain_single(
     ]
     # Rules about this caller first, then by place.
     near.sort(key=lambda one: (not one.rule.subjects.include(principal), one.rule.file, one.rule.line))
-    return Explanation(principal, access, decision, tag, tuple(near))
+    decisive = {_UNDECIDABLE, _OVERRULED} if decision.rules else {_UNDECIDABLE}
+    is_undecided = any(one.why_not in decisive for one in near) and all(
+        holds(rule, target, now, request) is None for rule in decision.rules
+    )
+    return Explanation(principal, access, decision, tag, tuple(near), is_undecided)
 
 
 def _why_not(rule: Rule, target: Target, now: float | None, request: RequestFacts | None) -> str | None:
@@ -110,10 +118,10 @@ def _why_not(rule: Rule, target: Target, now: float | None, request: RequestFact
     elif not rule.is_about(target):
         reasons.append(f"the tag {target.tag} does not match")
     if (does_hold := holds(rule, target, now, request)) is not True:
-        reasons.append("its condition does not hold" if does_hold is False else "its condition is undecidable")
+        reasons.append("its condition does not hold" if does_hold is False else _UNDECIDABLE)
     match reasons:
         case []:
-            return "it would allow this, but a deny always wins"
+            return _OVERRULED
         case [reason]:
             return reason
         case _:

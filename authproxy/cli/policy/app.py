@@ -1,32 +1,28 @@
 """`authproxy policy …`: ask the policies what they would say, before anybody else does."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-from authproxy.cli.errors import tell
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
-from authproxy.cli.policy import imports, replay
-from authproxy.cli.policy.arguments import parse_at, parse_explained, parse_request, parse_who
+from authproxy.cli.policy import as_json as documents
+from authproxy.cli.policy import can_i, imports, replay
+from authproxy.cli.policy.arguments import Address, At, Tls, parse_explained, parse_request, parse_time, parse_who
+from authproxy.cli.policy.callers import find_caller, known_users
 from authproxy.cli.policy.files import (
     PoliciesOption,
     find_rules,
-    read_htpasswd_names,
+    has_users,
     read_users_files,
 )
+from authproxy.cli.policy.reporting import reporting
 from authproxy.cli.settings import ConfigOption
 from authproxy.errors import StartError
 
-if TYPE_CHECKING:
-    from authproxy.config.settings import Settings
-    from authproxy.principal import Principal
-
-ANONYMOUS = "-"  # no user can be asked for by this name; all others are as they sign in
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 app = Commands()
 
@@ -56,15 +52,10 @@ def explain(
         list[str] | None, typer.Option(help="A group of the user, instead of those that the users file says.")
     ] = None,
     robot: Annotated[bool, typer.Option("--robot", help="The user is a robot, whatever the users file says.")] = False,
-    at: Annotated[
-        str | None, typer.Option(help="The time for conditions, as 2026-01-31T08:00:00Z, instead of now.")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option(help="The client's address for conditions, as 10.1.2.3. Absent: not known.")
-    ] = None,
-    tls: Annotated[
-        bool | None, typer.Option(help="For conditions, whether the client speaks TLS. Absent: not known.")
-    ] = None,
+    at: At = None,
+    address: Address = None,
+    tls: Tls = None,
+    as_json: Json = False,
     config: ConfigOption = None,
 ) -> None:
     """Say what a user may do, and the file, line and rule that decided it.
@@ -76,18 +67,22 @@ def explain(
     from authproxy.policy.explain import explain, render
     from authproxy.policy.load import load_policies
 
-    (accesses, tag), now = parse_explained(scope, repository), parse_at(at)
+    (accesses, tag), now = parse_explained(scope, repository), parse_time(at)
     request = parse_request(address, tls=tls)
-    with _reporting():
+    with reporting():
         settings, path = find_rules(policies, config)
-        principal = _find_principal(user, group, settings, is_robot=robot)
+        principal = find_caller(user, group, settings, is_robot=robot)
         rules = load_policies(path)
     explanations = [
         one for access in accesses for one in explain(rules, principal, access, tag=tag, now=now, request=request)
     ]
-    for explanation in explanations:
-        typer.echo("\n".join(render(explanation)))
-    raise typer.Exit(0 if all(one.decision.allowed for one in explanations) else 1)
+    is_allowed = all(one.decision.allowed for one in explanations)
+    if as_json:
+        _print(documents.explained(principal, explanations, allowed=is_allowed))
+    else:
+        for explanation in explanations:
+            typer.echo("\n".join(render(explanation)))
+    raise typer.Exit(0 if is_allowed else 1)
 
 
 @app.command(
@@ -101,6 +96,7 @@ def decide_cases(
     config: ConfigOption = None,
     junit: Annotated[Path | None, typer.Option(help="Write the outcome to this file too, as JUnit XML.")] = None,
     strict: Annotated[bool, typer.Option(help="Fail too where a rule decides in no case.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Decide the cases written beside the rules, and name the rules that decide in none.
 
@@ -110,7 +106,7 @@ def decide_cases(
     from authproxy.policy.junit import to_junit
     from authproxy.policy.load import load_all
 
-    with _reporting():
+    with reporting():
         path = policies or find_rules(None, config)[1]
         loaded = load_all(path)
         if not loaded.cases:
@@ -118,6 +114,11 @@ def decide_cases(
         report = run_cases(loaded.policies, loaded.cases)
         if junit is not None:
             _write(junit, to_junit(report))
+    rules = len(loaded.policies.rules)
+    exit_code = 1 if report.failed or (strict and report.untested) else 0
+    if as_json:
+        _print(documents.tested(report, rules))
+        raise typer.Exit(exit_code)
     for outcome in report.failed:
         typer.echo(f"failed: {outcome.case.place}: {outcome.case}")
         typer.echo("\n".join(f"  {fault}" for fault in outcome.faults))
@@ -125,16 +126,15 @@ def decide_cases(
             typer.echo(f"  why: {outcome.case.why}")
     for rule in report.untested:
         typer.echo(f"untested: {rule} decides in no case")
-    decided = len(loaded.policies.rules) - len(report.untested)
     typer.echo(
         f"{len(report.outcomes)} cases, {len(report.failed)} failed;"
-        f" {decided} of {len(loaded.policies.rules)} rules decided in some"
+        f" {rules - len(report.untested)} of {rules} rules decided in some"
     )
-    raise typer.Exit(1 if report.failed or (strict and report.untested) else 0)
+    raise typer.Exit(exit_code)
 
 
 @app.command(epilog=examples("authproxy policy check", "authproxy policy check --config config.yml"))
-def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
+def check(policies: PoliciesOption = None, config: ConfigOption = None, as_json: Json = False) -> None:
     """Find rules without effect, and names that open to their users what other rules are about.
 
     A rule has no effect where it never matches, where others cover it, or where its subjects do not exist.
@@ -145,17 +145,19 @@ def check(policies: PoliciesOption = None, config: ConfigOption = None) -> None:
     from authproxy.policy.load import load_all
     from authproxy.policy.shared_names import find_shared_names
 
-    with _reporting():
+    with reporting():
         settings, path = find_rules(policies, config)
         loaded = load_all(path)
         groups, robots = None, None
+        users = known_users(settings)
         if read_users_files(settings):
-            users = _known_users(settings).values()
-            groups = {group for user in users for group in user.groups}
-            robots = {user.name for user in users if user.is_robot}
-        names = {*_known_users(settings), *read_htpasswd_names(settings)}
+            groups = {group for user in users.values() for group in user.groups}
+            robots = {user.name for user in users.values() if user.is_robot}
         findings = check(loaded.policies, loaded.cases, groups=groups, robots=robots)
-        shared = list(find_shared_names(loaded.policies, users=names, groups=groups or ()))
+        shared = list(find_shared_names(loaded.policies, users=set(users), groups=groups or ()))
+    if as_json:
+        _print(documents.checked(len(loaded.policies.rules), findings, shared))
+        raise typer.Exit(1 if findings or shared else 0)
     for finding in (*findings, *shared):
         typer.echo(str(finding))
     if not findings:
@@ -177,20 +179,28 @@ def who_can(
     ] = "",
     policies: PoliciesOption = None,
     config: ConfigOption = None,
+    as_json: Json = False,
 ) -> None:
     """Say who may do something: users, groups and claims that rules, users files or the repository's name mention.
 
     Exit code 0: at least one certainly may; 1: none certainly may; 2: unknown, a file cannot be read.
     """
     from authproxy.policy.load import load_policies
-    from authproxy.policy.who_can import who_can
+    from authproxy.policy.who_can import find_unknown_users, who_can
 
     access, tag = parse_who(action, repository)
-    with _reporting():
+    with reporting():
         settings, path = find_rules(policies, config)
         rules = load_policies(path)
-        users = _known_users(settings)
-    answers = who_can(rules, access, users.values(), tag=tag)
+        users = known_users(settings)
+        are_all = has_users(settings)
+    answers = who_can(rules, access, users.values(), tag=tag, are_all_users=are_all)
+    unknown = find_unknown_users(rules, users) if are_all else ()
+    if as_json:
+        _print(documents.who(access, tag, answers, unknown))
+        raise typer.Exit(0 if answers.allowed else 1)
+    for name in unknown:
+        typer.echo(f"authproxy: no such user: {name}, whom a rule names", err=True)
     for answer in answers.allowed:
         typer.echo(f"{answer.who}: {answer.decision.reason}")
     for answer in answers.perhaps:
@@ -206,6 +216,8 @@ def who_can(
 def diff(
     old: Annotated[Path, typer.Argument(help="A policy file or folder, as it was.")],
     new: Annotated[Path, typer.Argument(help="A policy file or folder, as it is to be.")],
+    *,
+    as_json: Json = False,
 ) -> None:
     """Say who gains (+) and who loses (-) what, on which repositories.
 
@@ -214,8 +226,11 @@ def diff(
     from authproxy.policy.diff import diff, render
     from authproxy.policy.load import load_policies
 
-    with _reporting():
+    with reporting():
         changes = diff(load_policies(old), load_policies(new))
+    if as_json:
+        _print(documents.changed(changes))
+        raise typer.Exit(1 if changes else 0)
     for line in render(changes):
         typer.echo(line)
     raise typer.Exit(1 if changes else 0)
@@ -230,17 +245,12 @@ def schema() -> None:
 
 
 app.add_typer(imports.app, name="import")
+app.command("can-i", epilog=can_i.EXAMPLES)(can_i.can_i)
 app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 
 
-@contextmanager
-def _reporting() -> Iterator[None]:
-    """Report a file that cannot be read in one line, with exit code 2."""
-    try:
-        yield
-    except StartError as exc:
-        tell(exc)
-        raise typer.Exit(2) from None
+def _print(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def _write(path: Path, text: str) -> None:
@@ -251,33 +261,3 @@ def _write(path: Path, text: str) -> None:
             path.write_text(text, encoding="utf-8")
     except OSError as exc:
         raise StartError(f"{path}: cannot be written: {exc.strerror}") from exc
-
-
-def _find_principal(user: str, groups: list[str] | None, settings: "Settings | None", *, is_robot: bool) -> "Principal":
-    from authproxy.principal import ANONYMOUS as NOBODY
-    from authproxy.principal import Principal
-
-    if not user:
-        raise typer.BadParameter(f"a name is needed; {ANONYMOUS} is a caller without credentials", param_hint="USER")
-    if user == ANONYMOUS:
-        if groups:
-            raise typer.BadParameter("a caller without credentials has no groups", param_hint="--group")
-        if is_robot:
-            raise typer.BadParameter("a caller without credentials is no robot", param_hint="--robot")
-        return NOBODY
-    if any(users[user].disabled for users in read_users_files(settings) if user in users):
-        typer.echo(f"authproxy: {user} is disabled: whatever the policies say, no token is issued", err=True)
-    known = _known_users(settings).get(user, Principal(user))
-    return replace(known, groups=frozenset(groups) if groups else known.groups, is_robot=is_robot or known.is_robot)
-
-
-def _known_users(settings: "Settings | None") -> dict[str, "Principal"]:
-    """The users of the users files, each with what all files together say, as at a login."""
-    from authproxy.principal import Principal
-
-    users: dict[str, Principal] = {}
-    for file in read_users_files(settings):
-        for name, entry in file.items():
-            known = users.get(name, Principal(name))
-            users[name] = Principal(name, known.groups | entry.groups, is_robot=known.is_robot or entry.is_robot)
-    return users

@@ -1,13 +1,24 @@
 """What the commands about policies are asked: scopes, actions on a repository or a tag, and times."""
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 import typer
 
 if TYPE_CHECKING:
     from authproxy.access import Access
     from authproxy.policy.request import RequestFacts
+
+
+At: TypeAlias = Annotated[
+    str | None, typer.Option(help="The time for conditions, as 2026-01-31T08:00:00Z, instead of now.")
+]
+Address: TypeAlias = Annotated[
+    str | None, typer.Option(help="The client's address for conditions, as 10.1.2.3. Absent: not known.")
+]
+Tls: TypeAlias = Annotated[
+    bool | None, typer.Option(help="For conditions, whether the client speaks TLS. Absent: not known.")
+]
 
 
 class AskedAccess(NamedTuple):
@@ -33,6 +44,16 @@ def parse_explained(scope: str, repository: str) -> AskedAccess:
     return AskedAccess(parse_scopes([scope]), None)
 
 
+def parse_can(actions: str, repository: str, tag: str | None) -> AskedAccess:
+    """One or several actions, on `team/app` with a tag behind a colon or in `tag`. Raises typer.BadParameter."""
+    accesses, named = _parse_actions(actions, repository, "ACTIONS")
+    if tag is None:
+        return AskedAccess(accesses, named)
+    if named is not None or actions == "catalog":
+        raise typer.BadParameter(f"{repository or actions} has no room for another tag", param_hint="--tag")
+    return _parse_actions(actions, f"{repository}:{tag}", "--tag")
+
+
 def parse_who(action: str, repository: str) -> tuple["Access", str | None]:
     """One action, on `team/app` or `team/app:v1`. Raises typer.BadParameter."""
     (access, *others), tag = _parse_actions(action, repository, "ACTION")
@@ -41,14 +62,14 @@ def parse_who(action: str, repository: str) -> tuple["Access", str | None]:
     return access, tag
 
 
-def parse_at(at: str | None) -> float:
+def parse_time(at: str | None) -> float:
     """A time in seconds since 1970; now where none was given. Raises typer.BadParameter."""
-    from authproxy.policy.case_schema import parse_time
+    from authproxy.policy.case_schema import parse_time as parse
 
     if at is None:
         return time.time()
     try:
-        return parse_time(at).timestamp()
+        return parse(at).timestamp()
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--at") from None
 

@@ -50,6 +50,12 @@ def policies_of(loaded: "Loaded") -> Path:
     return loaded.settings.policies.path
 
 
+def has_users(settings: "Settings | None") -> bool:
+    """Whether the configuration's files say who exists: there is one, and no other server issues the tokens."""
+    files = () if settings is None else [source.htpasswd or source.users for source in settings.sources]
+    return any(file is not None and file.path.exists() for file in files)
+
+
 def read_users_files(settings: "Settings | None") -> list[Mapping[str, "UserEntry"]]:
     """The users of each users file that is at hand. Raises StartError."""
     from authproxy.identity.users import read_users

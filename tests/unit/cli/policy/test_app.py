@@ -1,9 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from authproxy.cli.policy.app import app
+from authproxy.identity.accounts import add_user
 from authproxy.policy import DEFAULT_POLICY
 
 OWN = 'policies/default.yaml:18 "own space"'
@@ -197,3 +199,63 @@ def test_broken_files_are_told_without_a_traceback(folder: Path) -> None:
     (folder / "policies/default.yaml").write_text("version: 1\nrules: [1]\n", encoding="utf-8")
     result = explain("alice", "repository:a:pull")
     assert (result.exit_code, "policies/default.yaml:2: rules.0: " in result.stderr) == (2, True)
+
+
+def test_a_user_who_does_not_exist_is_told_and_decided_for(folder: Path) -> None:
+    result = explain("bob", "push", "bob/app")
+    assert (result.exit_code, result.stdout.splitlines()[1]) == (0, f"  allowed by {OWN}")
+    assert "authproxy: no such user: bob; below is what a new user of this name may do\n" in result.stderr
+    for known in (
+        ("root", "push", "a"),
+        ("-", "pull", "a"),
+        ("bob", "push", "a", "--group", "x"),
+        ("bob", "push", "a", "--robot"),
+    ):
+        assert "no such user" not in explain(*known).stderr
+    add_user(folder / "data/htpasswd", None, "bob", "x", cost=4)
+    assert "no such user" not in explain("bob", "push", "bob/app").stderr
+
+
+def test_without_files_of_users_any_user_may_exist(folder: Path) -> None:
+    (folder / "data/htpasswd").unlink()
+    (folder / "data/users.yaml").unlink()
+    assert "no such user" not in explain("bob", "push", "bob/app", "--policies", "policies").stderr
+
+
+def test_an_expired_user_is_told_of(folder: Path) -> None:
+    (folder / "data/users.yaml").write_text("users: {root: {expires: 2001-01-01}}\n", encoding="utf-8")
+    assert "root has expired: whatever the policies say, no token is issued" in explain("root", "push", "a").stderr
+
+
+def test_an_explanation_as_json() -> None:
+    result = explain("root", "pull,push", "bob/app", "--group", "x", "--json")
+    content = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert (content["user"], content["groups"], content["robot"], content["allowed"]) == ("root", ["x"], False, False)
+    first = content["decisions"][0]
+    assert (first["access"], first["allowed"], first["rule"]) == ("repository:bob/app:pull", False, None)
+    assert first["reason"] == "no rule allows it"
+    assert first["near"][0] == {"rule": OWN, "why_not": "the repository does not match"}
+
+
+def test_what_check_and_test_found_as_json(folder: Path) -> None:
+    (folder / "data/htpasswd").write_text("public:x\n", encoding="utf-8")
+    (folder / "policies/more.yaml").write_text(
+        "version: 1\nrules:\n  - {name: again, allow: [pull], to: {groups: [admins]}, on: {repositories: [a]}}\n"
+        "tests:\n  - {who: {user: zoe}, what: 'repository:a:pull', expected: allow, why: It was.}\n",
+        encoding="utf-8",
+    )
+    result = CliRunner().invoke(app, ["check", "--json"])
+    content = json.loads(result.stdout)
+    assert (result.exit_code, content["rules"]) == (1, 5)
+    assert [(one["file"], one["line"]) for one in content["findings"]] == [("policies/more.yaml", 3)]
+    assert [(one["kind"], one["name"], one["repositories"]) for one in content["shared_names"]] == [
+        ("user", "public", "public/**")
+    ]
+    result = CliRunner().invoke(app, ["test", "--json"])
+    content = json.loads(result.stdout)
+    assert (result.exit_code, content["cases"], content["rules"], len(content["failed"])) == (1, 10, 5, 1)
+    assert content["failed"][0]["place"] == "policies/more.yaml:5"
+    assert content["failed"][0]["faults"] == ["pull: expected allow, but it is denied: no rule allows it"]
+    assert content["failed"][0]["why"] == "It was."
+    assert content["untested"] == ['policies/more.yaml:3 "again"']

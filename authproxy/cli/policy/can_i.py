@@ -1,0 +1,80 @@
+"""`authproxy policy can-i`: yes or no, and the rule that decided, in one line."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from authproxy.cli.examples import examples
+from authproxy.cli.policy.arguments import Address, At, Tls, parse_can, parse_request, parse_time
+from authproxy.cli.policy.callers import ANONYMOUS, find_caller
+from authproxy.cli.policy.files import PoliciesOption, find_rules
+from authproxy.cli.policy.reporting import reporting
+from authproxy.cli.settings import ConfigOption
+
+UNKNOWN = 2
+
+EXAMPLES = examples(
+    "authproxy policy can-i push team/app --as alice",
+    "authproxy policy can-i pull,push team/app --tag v1 --as alice --group team",
+    "authproxy policy can-i pull public/app --anonymous",
+)
+
+
+def can_i(
+    actions: Annotated[str, typer.Argument(help="pull, push, delete, create, overwrite; several: pull,push; catalog")],
+    repository: Annotated[
+        str, typer.Argument(help="A repository's name, with a tag behind a colon or without; none for the catalog.")
+    ] = "",
+    *,
+    user: Annotated[str | None, typer.Option("--as", metavar="USER", help="The user who asks.")] = None,
+    anonymous: Annotated[bool, typer.Option("--anonymous", help="A caller without credentials asks.")] = False,
+    group: Annotated[
+        list[str] | None, typer.Option(help="A group of the user, instead of those that the users file says.")
+    ] = None,
+    robot: Annotated[bool, typer.Option("--robot", help="The user is a robot, whatever the users file says.")] = False,
+    tag: Annotated[str | None, typer.Option(help="The tag that it is about.")] = None,
+    at: At = None,
+    address: Address = None,
+    tls: Tls = None,
+    policies: PoliciesOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Say yes or no: may this user do this? With the rule that decided; `policy explain` says more.
+
+    Exit code 0: yes, all of it; 1: no; 2: unknown, it depends on what was not given, or a file cannot be read.
+    """
+    from authproxy.policy.explain import explain
+    from authproxy.policy.load import load_policies
+
+    asked, now, request = parse_can(actions, repository, tag), parse_time(at), parse_request(address, tls=tls)
+    if (user is not None) is anonymous:
+        raise typer.BadParameter("say who asks: --as USER, or --anonymous", param_hint="--as")
+    with reporting():
+        settings, path = find_rules(policies, config)
+        caller = find_caller(ANONYMOUS if user is None else user, group, settings, is_robot=robot, hint="--as")
+        rules = load_policies(path)
+    explanations = [
+        one
+        for access in asked.accesses
+        for one in explain(rules, caller, access, tag=asked.tag, now=now, request=request)
+    ]
+    denied = [one for one in explanations if not one.decision.allowed]
+    is_unknown = bool(denied) and all(one.is_undecided for one in denied)
+    if as_json:
+        from authproxy.cli.policy.as_json import explained
+
+        allowed = None if is_unknown else not denied
+        typer.echo(json.dumps(explained(caller, explanations, allowed=allowed), indent=2, ensure_ascii=False))
+    else:
+        verdict = "unknown" if is_unknown else "no" if denied else "yes"
+        reasons: dict[str, list[str]] = {}
+        for one in denied or explanations:
+            reason = "a condition needs --address, --tls or --at" if is_unknown else one.decision.reason
+            reasons.setdefault(reason, []).append(one.access.action)
+        text = "; ".join(
+            f"{', '.join(about)}: {reason}" if len(explanations) > 1 else reason for reason, about in reasons.items()
+        )
+        typer.echo(f"{verdict}: {text}")
+    raise typer.Exit(UNKNOWN if is_unknown else 1 if denied else 0)
