@@ -14,13 +14,13 @@ USER, PASSWORD = "testuser", "testpassword"
 REPOSITORY = "batman/ubuntu"
 
 
-def push_and_pull(docker: Docker, host: str, user: str | None = None) -> None:
+def push_and_pull(docker: Docker, host: str, user: str | None = None, password: str = PASSWORD) -> None:
     """Log in where that is wanted, push an image, remove it, and pull it."""
     name = f"{host}/{REPOSITORY}:1"
     docker.make_image(name, f"of {host}")
     if user is not None:
         assert docker("push", name).code != 0, "nobody has logged in"
-        login = docker.login(host, user, PASSWORD)
+        login = docker.login(host, user, password)
         assert "Login Succeeded" in login.text, str(login)
     try:
         docker.must("push", name)
