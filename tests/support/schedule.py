@@ -27,6 +27,7 @@ ORDER = (
     "tests/faults/test_storm.py",
     "tests/faults/test_second_reader.py",
     "tests/faults",
+    "tests/chart",
     "tests/protocol",
     "tests/house",
     "tests/unit",
