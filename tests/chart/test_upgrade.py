@@ -66,7 +66,7 @@ def test_another_name_gets_a_certificate_of_the_same_ca(first: Objects) -> None:
 
 
 @pytest.mark.parametrize(("days", "is_renewed"), [(299, False), (301, True)])
-def test_a_certificate_of_300_days_is_renewed(first: Objects, days: int, is_renewed: bool) -> None:
+def test_a_certificate_of_300_days_is_renewed(first: Objects, days: int, *, is_renewed: bool) -> None:
     issued = str(int(time.time()) - days * DAY_S)
     first["Secret", "authproxy-tls"]["metadata"]["annotations"]["authproxy/issued"] = issued
     after = upgraded(first)

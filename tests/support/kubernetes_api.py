@@ -1,4 +1,4 @@
-"""As much of a Kubernetes API as Helm asks for when it renders a chart for a cluster: discovery, and objects by name."""
+"""As much of a Kubernetes API as Helm asks for to render a chart for a cluster: discovery, and objects by name."""
 
 import json
 from collections.abc import Iterator, Mapping
