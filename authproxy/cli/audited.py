@@ -1,8 +1,9 @@
 """Reports each change of a command twice: to the operator, and to the audit log."""
 
 import getpass
+import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -10,9 +11,12 @@ if TYPE_CHECKING:
     from authproxy.config.settings import Settings
 
 
-def tell_change(change: str, settings: "Settings") -> None:
-    """Print a sentence that says what was changed, and record it: see `record_change`."""
-    typer.echo(change)
+def tell_change(change: str, settings: "Settings", *, as_json: bool = False, **fields: Any) -> None:
+    """Print a sentence that says what was changed, and record it: see `record_change`.
+
+    `as_json`: print it as an object with these fields.
+    """
+    typer.echo(json.dumps({"change": change, **fields}, indent=2, ensure_ascii=False) if as_json else change)
     record_change(change, settings)
 
 

@@ -1,6 +1,7 @@
 """`authproxy token …`: what was given out, taken back; a running server sees the change within two seconds."""
 
 import datetime as dt
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,12 +34,15 @@ def revoke(
         str | None,
         typer.Option(help="Revoke what was issued before this time, 2026-12-31T18:00:00Z. Default: until now."),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     config: ConfigOption = None,
 ) -> None:
     """End a user's logins: refuse all access and refresh tokens that were issued to the user so far.
 
     The password stays good. To shut the user out: authproxy user disable.
     """
+    from authproxy.cli.policy.callers import known_users
+    from authproxy.cli.policy.files import has_users
     from authproxy.identity.names import find_name_problem
     from authproxy.token.revocations import LEARNED_WITHIN_S, revoke
 
@@ -49,9 +53,17 @@ def revoke(
     moment = now + dt.timedelta(seconds=LEARNED_WITHIN_S) if before is None else _parse_past(before, now)
     loaded = find_loaded(config)
     revoked = revoke(_state_of(loaded), subject, moment)
+    until = revoked.isoformat().replace("+00:00", "Z")
     tell_change(
-        f"revoked what was issued to {subject} before {revoked.isoformat().replace('+00:00', 'Z')}", loaded.settings
+        f"revoked what was issued to {subject} before {until}",
+        loaded.settings,
+        as_json=as_json,
+        user=subject,
+        before=until,
     )
+    with suppress(StartError):  # files that do not load are not what was asked about
+        if has_users(loaded.settings) and subject not in known_users(loaded.settings):
+            typer.echo(f"note: no such user: {subject}; it was revoked all the same", err=True)
 
 
 def _parse_past(text: str, now: dt.datetime) -> dt.datetime:

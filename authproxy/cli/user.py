@@ -1,9 +1,10 @@
 """`authproxy user …`: the users in htpasswd and users.yaml; a running server sees the change within two seconds."""
 
+import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -16,16 +17,19 @@ from authproxy.program import command
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from authproxy.config.load import Loaded
+    from authproxy.config.settings import Settings
     from authproxy.identity.user_entry import UserEntry
+    from authproxy.policy.model import PolicySet
 
 
 app = Commands()
 
 Name = Annotated[str, typer.Argument(help="The user's name.")]
 PasswordStdin = Annotated[bool, typer.Option(help="Read the password from standard input instead of asking for it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Cost = Annotated[int | None, typer.Option(help="The bcrypt cost, 4 to 16: one more takes twice as long. Default: 10.")]
 
 
@@ -50,6 +54,7 @@ def user() -> None:
 )
 def add(
     name: Name,
+    *,
     group: Annotated[list[str] | None, typer.Option(help="A group; may be given several times.")] = None,
     expires: Annotated[
         str | None, typer.Option(help="The last day to log in, 2026-12-31 (UTC), or a time, 2026-12-31T18:00:00Z.")
@@ -60,21 +65,23 @@ def add(
     password_stdin: PasswordStdin = False,
     cost: Cost = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Take a name too that opens what another rule of the policies is about.")
+        bool, typer.Option("--force", help="Take a name too that is a group's, or opens what another rule is about.")
     ] = False,
+    as_json: Json = False,
     config: ConfigOption = None,
 ) -> None:
     """Add a user with a password and groups."""
+    from authproxy.cli.new_user import check_free_name, load_rules
     from authproxy.identity.accounts import add_user, check_new_user
     from authproxy.identity.bcrypt_hash import DEFAULT_COST
-    from authproxy.policy.glob import placeable_name
 
     loaded = find_loaded(config)
     files = _files_of(loaded)
     groups, until = group or [], None if expires is None else _parse_expiry(expires)
     check_new_user(files.htpasswd, files.users, name, groups, until, is_robot=robot)  # before anybody types a password
+    rules = load_rules(loaded.settings)
     if not force:
-        _check_not_shared(loaded, files, name, groups)
+        check_free_name(rules, files.htpasswd, files.users, name, groups)
     typed = _ask_password(name, password_stdin)
     add_user(
         files.htpasswd,
@@ -86,13 +93,17 @@ def add(
         is_robot=robot,
         cost=cost or DEFAULT_COST,
     )
-    tell_change(f"added {name} to {files.htpasswd}", loaded.settings)
-    if placeable_name(name) is None:
-        typer.echo(f"note: no repository can be called {name}, so rules with {{user}} never match this user", err=True)
+    _tell_added(loaded.settings, files, rules, name, groups, until, is_robot=robot, as_json=as_json)
 
 
 @app.command(epilog=examples("authproxy user password alice"))
-def password(name: Name, password_stdin: PasswordStdin = False, cost: Cost = None, config: ConfigOption = None) -> None:
+def password(
+    name: Name,
+    password_stdin: PasswordStdin = False,
+    cost: Cost = None,
+    as_json: Json = False,
+    config: ConfigOption = None,
+) -> None:
     """Give a user another password; logins with the old one end."""
     from authproxy.identity.accounts import check_known_user, set_password
     from authproxy.identity.bcrypt_hash import DEFAULT_COST
@@ -102,36 +113,39 @@ def password(name: Name, password_stdin: PasswordStdin = False, cost: Cost = Non
     check_known_user(files.htpasswd, name)
     first, *others = set_password(files.htpasswd, name, _ask_password(name, password_stdin), cost=cost or DEFAULT_COST)
     also = f" (line {first}), and removed the other entries of this name: {_lines(others)}" if others else ""
-    tell_change(f"changed the password of {name} in {files.htpasswd}{also}", loaded.settings)
+    tell_change(
+        f"changed the password of {name} in {files.htpasswd}{also}", loaded.settings, as_json=as_json, user=name
+    )
 
 
 @app.command(epilog=examples("authproxy user disable alice"))
-def disable(name: Name, config: ConfigOption = None) -> None:
+def disable(name: Name, as_json: Json = False, config: ConfigOption = None) -> None:
     """Shut a user out: no login, no refresh token. The password is kept."""
     from authproxy.identity.accounts import set_disabled
 
     loaded = find_loaded(config)
     files = _files_of(loaded)
     set_disabled(files.htpasswd, files.users, name, disabled=True)
-    tell_change(f"disabled {name} in {files.users}", loaded.settings)
-    typer.echo(f"access tokens are good until they expire; end them: {command(f'token revoke {name}')}")
+    tell_change(f"disabled {name} in {files.users}", loaded.settings, as_json=as_json, user=name)
+    typer.echo(f"access tokens are good until they expire; end them: {command(f'token revoke {name}')}", err=as_json)
 
 
 @app.command(epilog=examples("authproxy user enable alice"))
-def enable(name: Name, config: ConfigOption = None) -> None:
+def enable(name: Name, as_json: Json = False, config: ConfigOption = None) -> None:
     """Let a disabled user log in again, with the same password."""
     from authproxy.identity.accounts import set_disabled
 
     loaded = find_loaded(config)
     files = _files_of(loaded)
     set_disabled(files.htpasswd, files.users, name, disabled=False)
-    tell_change(f"enabled {name} in {files.users}", loaded.settings)
+    tell_change(f"enabled {name} in {files.users}", loaded.settings, as_json=as_json, user=name)
 
 
 @app.command(epilog=examples("authproxy user expire alice 2026-12-31", "authproxy user expire alice never"))
 def expire(
     name: Name,
     when: Annotated[str, typer.Argument(help="The last day to log in, 2026-12-31 (UTC), a time with its zone, never.")],
+    as_json: Json = False,
     config: ConfigOption = None,
 ) -> None:
     """Say until when a user may log in and use refresh tokens."""
@@ -139,12 +153,15 @@ def expire(
 
     loaded = find_loaded(config)
     files = _files_of(loaded)
-    set_expiry(files.htpasswd, files.users, name, None if when == "never" else _parse_expiry(when))
-    tell_change(f"{name} never expires" if when == "never" else f"{name} expires: {when}", loaded.settings)
+    until = None if when == "never" else _parse_expiry(when)
+    set_expiry(files.htpasswd, files.users, name, until)
+    change = f"{name} never expires" if until is None else f"{name} expires: {when}"
+    tell_change(change, loaded.settings, as_json=as_json, user=name)
+    _note_expired(name, until)
 
 
 @app.command(epilog=examples("authproxy user remove alice"))
-def remove(name: Name, config: ConfigOption = None) -> None:
+def remove(name: Name, as_json: Json = False, config: ConfigOption = None) -> None:
     """Remove a user and the user's groups."""
     from authproxy.identity.accounts import remove_user
 
@@ -152,11 +169,11 @@ def remove(name: Name, config: ConfigOption = None) -> None:
     files = _files_of(loaded)
     lines = remove_user(files.htpasswd, files.users, name)
     also = f": {_lines(lines)}" if len(lines) > 1 else ""
-    tell_change(f"removed {name} from {files.htpasswd}{also}", loaded.settings)
+    tell_change(f"removed {name} from {files.htpasswd}{also}", loaded.settings, as_json=as_json, user=name)
 
 
 @app.command("list", epilog=examples("authproxy user list", "authproxy user list --config config.yml"))
-def list_users(config: ConfigOption = None) -> None:
+def list_users(as_json: Json = False, config: ConfigOption = None) -> None:
     """List the users, their groups, who is a robot, who expires, and who cannot log in."""
     from authproxy.identity.accounts import load_or_empty, read_groups
 
@@ -164,38 +181,81 @@ def list_users(config: ConfigOption = None) -> None:
     files = _files_of(loaded)
     htpasswd, entries = load_or_empty(files.htpasswd), read_groups(files.users)
     names = sorted({*htpasswd.names, *entries})
-    rows = [(name, _groups_of(entries, name), _state_of(entries.get(name), name in htpasswd.entries)) for name in names]
-    width = max((len(name) for name in names), default=0)
-    groups_width = max((len(groups) for _, groups, _ in rows), default=0)
-    for name, groups, state in rows:
-        typer.echo(f"{name:<{width}}  {groups:<{groups_width}}  {state}".rstrip())
+    if as_json:
+        typer.echo(json.dumps([_row(name, entries.get(name), name in htpasswd.entries) for name in names], indent=2))
+    else:
+        _print_table(names, entries, htpasswd.entries)
     for remark in htpasswd.remarks_on_repeated():
         typer.echo(f"note: {files.htpasswd}: {remark}; {remark.fix}", err=True)
 
 
-def _check_not_shared(loaded: "Loaded", files: Files, name: str, groups: "Sequence[str]") -> None:
-    """Raise StartError where a placeholder of the policies would give this user, or a new group, what is not theirs."""
-    from authproxy.identity.accounts import load_or_empty, read_groups
-    from authproxy.policy.load import load_policies
-    from authproxy.policy.shared_names import find_shared_names
+def _print_table(names: "Sequence[str]", entries: "Mapping[str, UserEntry]", with_password: "Container[str]") -> None:
+    rows = [(name, _groups_of(entries, name), _state_of(entries.get(name), name in with_password)) for name in names]
+    width = max((len(name) for name in names), default=0)
+    groups_width = max((len(groups) for _, groups, _ in rows), default=0)
+    for name, groups, state in rows:
+        typer.echo(f"{name:<{width}}  {groups:<{groups_width}}  {state}".rstrip())
 
-    section = loaded.settings.policies
-    if section is None or not section.path.exists():
-        return
-    try:
-        policies = load_policies(section.path)
-    except StartError:
-        return  # `policy check`, the server and the doctor say what is wrong
-    entries = read_groups(files.users)
-    known = {group for entry in entries.values() for group in entry.groups}
-    shared = find_shared_names(
-        policies,
-        users={*load_or_empty(files.htpasswd).names, *entries, name},
-        groups={*known, *groups},
-        asked={name, *(group for group in groups if group not in known)},
+
+def _row(name: str, entry: "UserEntry | None", has_htpasswd_password: bool) -> "Mapping[str, Any]":
+    """A user for programs. `can_log_in` is as of now."""
+    from authproxy.identity.expiry import format_expiry
+
+    has_password = has_htpasswd_password or (entry is not None and entry.hashed is not None)
+    return {
+        "user": name,
+        "groups": sorted(entry.groups) if entry else [],
+        "robot": entry is not None and entry.is_robot,
+        "disabled": entry is not None and entry.disabled,
+        "expires": format_expiry(entry.expires) if entry and entry.expires else None,
+        "has_password": has_password,
+        "can_log_in": has_password and not (entry and entry.is_shut_out(time.time())),
+    }
+
+
+def _tell_added(
+    settings: "Settings",
+    files: Files,
+    rules: "PolicySet | None",
+    name: str,
+    groups: "Sequence[str]",
+    until: "dt.datetime | None",
+    *,
+    is_robot: bool,
+    as_json: bool,
+) -> None:
+    from authproxy.cli.new_user import find_may, find_similar, may_as_json, next_steps
+    from authproxy.identity.accounts import read_groups
+    from authproxy.policy.capabilities import render
+    from authproxy.policy.glob import placeable_name
+
+    entry = read_groups(files.users).get(name)  # an entry without a password may have been there before
+    groups = sorted({*groups, *(entry.groups if entry else ())})
+    may = None if rules is None else find_may(rules, name, groups, is_robot=is_robot)
+    fields = {} if may is None else {"may": may_as_json(may)}
+    tell_change(
+        f"added {name} to {files.htpasswd}",
+        settings,
+        as_json=as_json,
+        user=name,
+        groups=groups,
+        robot=is_robot,
+        **fields,
     )
-    if (first := next(shared, None)) is not None:
-        raise StartError(f"{first}; choose another name, or add the user all the same with --force")
+    if may is not None and not as_json:
+        typer.echo(f"{name} may: {render(may)}")
+    if placeable_name(name) is None:
+        typer.echo(f"note: no repository can be called {name}, so rules with {{user}} never match this user", err=True)
+    if (other := find_similar(files.htpasswd, files.users, name)) is not None:
+        typer.echo(f"note: {other} is another user: upper and lower case count in names", err=True)
+    _note_expired(name, until)
+    for step in next_steps(settings, name):
+        typer.echo(f"next: {step}", err=True)
+
+
+def _note_expired(name: str, until: "dt.datetime | None") -> None:
+    if until is not None and until.timestamp() <= time.time():
+        typer.echo(f"note: that is past, so {name} cannot log in", err=True)
 
 
 def _lines(numbers: "Sequence[int]") -> str:

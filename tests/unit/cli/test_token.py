@@ -74,3 +74,20 @@ def test_in_a_folder_without_a_server_nothing_is_made(tmp_path: Path, monkeypatc
     with pytest.raises(StartError, match=r"there is no .*/elsewhere/data/htpasswd"):
         revoke("alice")
     assert not Path("data").exists()
+
+
+def test_a_name_that_no_user_has_is_revoked_with_a_note() -> None:
+    result = CliRunner().invoke(token.app, ["revoke", "nobody"])
+    assert result.exit_code == 0
+    assert "note: no such user: nobody; it was revoked all the same\n" in result.stderr
+    assert RevocationFolder(Path("data/state")).refuses("nobody", dt.datetime.now(dt.UTC).timestamp())
+    Path("data/htpasswd").write_text("alice:x\n", encoding="utf-8")
+    assert "no such user" not in CliRunner().invoke(token.app, ["revoke", "alice"]).stderr
+    # Without files of users any user may exist.
+    assert "no such user" not in CliRunner().invoke(token.app, ["revoke", "bob", "--config", "config.yml"]).stderr
+
+
+def test_a_revocation_as_json() -> None:
+    content = json.loads(revoke("alice", "--before", "2026-01-01T00:00:00Z", "--json"))
+    assert (content["user"], content["before"]) == ("alice", "2026-01-01T00:00:00Z")
+    assert content["change"] == "revoked what was issued to alice before 2026-01-01T00:00:00Z"

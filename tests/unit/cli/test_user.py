@@ -1,5 +1,6 @@
 import datetime as dt
 import inspect
+import json
 import os
 import pty
 import subprocess
@@ -120,6 +121,129 @@ def test_a_name_that_opens_what_another_rule_is_about_is_refused_before_a_passwo
     assert not Path("data/htpasswd").read_text()
     assert add("public", "--force").exit_code == 0
     assert add("publican").exit_code == 0
+
+
+GROUPS = [
+    ("a group that a rule names", "admins", [], 'the group admins (policies/default.yaml:7 "administrators")'),
+    ("in another spelling", "Admins", [], "the group admins ("),
+    ("a group of the users file", "ops", [], "the group ops (data/users.yaml)"),
+    ("its own new group", "crew", ["--group", "crew"], "the group crew (--group)"),
+]
+
+
+@pytest.mark.usefixtures("policies")
+@pytest.mark.parametrize(("name", "options", "group"), [row[1:] for row in GROUPS], ids=[row[0] for row in GROUPS])
+def test_a_name_that_is_a_group_is_refused_before_a_password_is_asked_for(
+    name: str, options: list[str], group: str
+) -> None:
+    Path("data/users.yaml").write_text("users: {bob: {groups: [ops]}}\n", encoding="utf-8")
+    with pytest.raises(StartError) as caught:
+        invoke("add", name, *options, "--password-stdin", stdin="")
+    assert f"{name} would be a user with the name of {group}" in str(caught.value)
+    assert "choose another name, or add the user all the same with --force" in str(caught.value)
+    assert not Path("data/htpasswd").read_text()
+    assert add(name, *options, "--force").exit_code == 0
+
+
+def test_a_group_is_refused_as_a_name_without_policies_too() -> None:
+    add("bob", "--group", "ops")
+    with pytest.raises(StartError, match="the name of the group ops"):
+        add("ops")
+
+
+@pytest.mark.usefixtures("policies")
+def test_a_new_user_is_told_what_the_policies_allow_and_what_to_type_next() -> None:
+    result = add("alice")
+    assert result.stdout == "added alice to data/htpasswd\nalice may: pull, push, delete alice/**; pull public/**\n"
+    assert result.stderr.splitlines()[-2:] == [
+        "next: docker login localhost:5000 -u alice",
+        "next: authproxy policy explain alice push alice/app",
+    ]
+    assert "root may: pull, push, delete **; catalog\n" in add("root", "--group", "admins").stdout
+    assert "Ann@x.org may: pull public/**\n" in add("Ann@x.org").stdout
+    Path("policies/default.yaml").write_text(
+        "version: 1\nrules:\n  - {name: x, allow: [pull], to: {any-robot: true}, on: {repositories: [a]}}\n"
+    )
+    assert "bob may: nothing\n" in add("bob").stdout
+    assert "ci may: pull a\n" in add("ci", "--robot").stdout
+
+
+@pytest.mark.usefixtures("policies")
+def test_groups_of_an_entry_that_was_there_count() -> None:
+    Path("data/users.yaml").write_text("users: {root: {groups: [admins]}}\n", encoding="utf-8")
+    assert "root may: pull, push, delete **; catalog\n" in add("root").stdout
+
+
+@pytest.mark.usefixtures("policies")
+def test_a_new_user_as_json() -> None:
+    result = add("alice", "--group", "team", "--json")
+    content = json.loads(result.stdout)
+    assert (content["user"], content["groups"], content["robot"]) == ("alice", ["team"], False)
+    assert content["change"] == "added alice to data/htpasswd"
+    assert content["may"] == [
+        {
+            "allowed": True,
+            "actions": ["pull", "push", "delete"],
+            "repositories": "alice/**",
+            "tags": [],
+            "when": None,
+        },
+        {"allowed": True, "actions": ["pull"], "repositories": "public/**", "tags": [], "when": None},
+    ]
+
+
+def test_the_changes_as_json() -> None:
+    add("bob")
+    asked = [
+        (["password", "bob", "--password-stdin", "--cost", "4"], "changed the password of bob in data/htpasswd"),
+        (["disable", "bob"], "disabled bob in data/users.yaml"),
+        (["enable", "bob"], "enabled bob in data/users.yaml"),
+        (["expire", "bob", "2999-12-31"], "bob expires: 2999-12-31"),
+        (["remove", "bob"], "removed bob from data/htpasswd"),
+    ]
+    for arguments, change in asked:
+        assert json.loads(invoke(*arguments, "--json", stdin="x").stdout) == {"change": change, "user": "bob"}
+
+
+def test_the_list_as_json() -> None:
+    add("bob", "--group", "team", "--expires", "2001-01-01")
+    add("ci", "--robot")
+    with Path("data/htpasswd").open("a", encoding="utf-8") as file:
+        file.write("old:$apr1$x\n")
+    rest = {"groups": [], "robot": False, "disabled": False, "expires": None, "has_password": True, "can_log_in": True}
+    assert json.loads(invoke("ls", "--json").stdout) == [
+        rest | {"user": "bob", "groups": ["team"], "expires": "2001-01-01", "can_log_in": False},
+        rest | {"user": "ci", "robot": True},
+        rest | {"user": "old", "has_password": False, "can_log_in": False},
+    ]
+
+
+def test_an_expiry_that_is_past_has_a_note() -> None:
+    note = "note: that is past, so bob cannot log in\n"
+    assert note in add("bob", "--expires", "2001-01-01").stderr
+    assert note in invoke("expire", "bob", "2001-01-01").stderr
+    assert "note" not in invoke("expire", "bob", "2999-01-01").stderr
+    assert "note" not in invoke("expire", "bob", "never").stderr
+
+
+def test_a_name_that_differs_in_case_alone_has_a_note() -> None:
+    add("alice")
+    assert "note: alice is another user: upper and lower case count in names\n" in add("Alice").stderr
+
+
+HOSTS = [
+    ("http: {addr: ':5000'}", "localhost:5000"),
+    ("http: {addr: '192.0.2.1:80'}", "192.0.2.1"),
+    ("http: {addr: '[::1]:5000'}", "[::1]:5000"),
+    ("http: {addr: ':443', host: 'https://r.example.org'}", "r.example.org"),
+    ("http: {addr: /run/r.sock, net: unix}", "HOST"),
+]
+
+
+@pytest.mark.parametrize(("http", "host"), HOSTS, ids=[host for _, host in HOSTS])
+def test_the_login_to_type_names_the_registry(http: str, host: str) -> None:
+    Path("config.yml").write_text(f"{CONFIG}{http}\n", encoding="utf-8")
+    assert f"next: docker login {host} -u bob\n" in add("bob", "--config", "config.yml").stderr
 
 
 @pytest.mark.usefixtures("policies")
