@@ -1,6 +1,6 @@
 # Everything one does with this repository. `make` alone prints this list; CI calls nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help serve check style types unit test compiled soak packages release wheel release-image machine image bench docs docs-publish fmt cover lock clean
+.PHONY: help serve check style types unit test compiled soak packages release publish publish-pypi wheel release-image machine image bench docs docs-publish fmt cover lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -58,6 +58,12 @@ packages: ## install the Debian packages that the tests use, those of packages.t
 
 release: $(VENV)/.release ## make what is released, into dist/ (TRIAL=1: from uncommitted files, without a changelog section)
 	$(BIN)/python -m release
+
+publish: $(VENV)/.release ## push the image and the chart of dist/ (IMAGE=… CHARTS=… REGISTRY_USER=… REGISTRY_PASSWORD=…)
+	@$(BIN)/python -m release.publish
+
+publish-pypi: $(VENV)/.release ## upload the wheel and the source of dist/ to PyPI, with the identity of a CI job or a token
+	@$(BIN)/twine upload --non-interactive dist/*.whl dist/*.tar.gz
 
 bench: $(VENV)/.dev ## us and docker-registry behind nginx by turns, and a 2 GiB blob: tables and a JSON file (20 minutes)
 	$(BIN)/python -m benchmarks

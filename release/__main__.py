@@ -58,6 +58,10 @@ def check(plan: Plan) -> None:
             f"these files are not committed, so nobody else could make the same release:\n{shown}\n"
             "Commit them, or make a trial with TRIAL=1."
         )
+    if (tag := os.environ.get("RELEASE_TAG")) and tag != f"v{plan.version}":
+        raise ReleaseError(
+            f"the tag {tag} is not v{plan.version}, the version in authproxy/__init__.py: tag the commit that has it"
+        )
     changelog = (plan.root / "CHANGELOG.md").read_text(encoding="utf-8")
     if not re.search(rf"^## {re.escape(plan.version)}\b", changelog, re.MULTILINE):
         raise ReleaseError(

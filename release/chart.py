@@ -35,7 +35,7 @@ def contents(plan: Plan, version: str) -> dict[str, bytes]:
     found["LICENSE"] = (plan.root / "LICENSE").read_bytes()
     found["Chart.yaml"] = _set(found["Chart.yaml"], "version", version)
     found["Chart.yaml"] = _set(found["Chart.yaml"], "appVersion", plan.version)
-    if image := os.environ.get("IMAGE"):
+    if image := os.environ.get("IMAGE", "").lower():  # an owner may have capitals, a repository not
         if not IMAGE.fullmatch(image):
             raise ReleaseError(f"IMAGE={image} is no name of an image; give it without tag and digest")
         found["values.yaml"] = _set(found["values.yaml"], "  repository", image)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import authproxy
+from release.__main__ import check
 from release.chart import contents, make, semantic_version
 from release.errors import ReleaseError
 from release.plan import Plan
@@ -82,3 +83,10 @@ def test_a_version_is_also_one_for_helm(plan: Plan, ours: str, helms: str) -> No
 def test_a_version_that_helm_would_not_take_is_refused(version: str) -> None:
     with pytest.raises(ReleaseError, match="no version for a Helm chart"):
         semantic_version(version)
+
+
+def test_a_tag_that_is_not_the_version_makes_no_release(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("release.__main__.uncommitted", lambda _: [])
+    monkeypatch.setenv("RELEASE_TAG", "v9.9.9")
+    with pytest.raises(ReleaseError, match=f"the tag v9.9.9 is not v{plan.version}"):
+        check(plan)
