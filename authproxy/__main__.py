@@ -1,5 +1,5 @@
 """`python -m authproxy` is the command `authproxy`."""
 
-from authproxy.cli import main
+from authproxy.entry import main
 
 main()

@@ -6,18 +6,17 @@
 4. /etc/distribution/config.yml, /etc/docker/registry/config.yml: those of CNCF Distribution's images
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from authproxy.config import places as looked_for
+from authproxy.config.places import CONFIGURATION_PATH, EMBEDDED, HOME, find_place
 from authproxy.errors import StartError
 from authproxy.program import command
 
-# The path of the file, not a key of it.
-CONFIGURATION_PATH = "REGISTRY_CONFIGURATION_PATH"
-HOME = "AUTHPROXY_HOME"
-# The configuration in the images of CNCF Distribution 3.x and 2.8.
-USUAL_PLACES = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry/config.yml"))
+USUAL_PLACES = tuple(map(Path, looked_for.USUAL_PLACES))
 EMBEDDED_DEFAULT = "embedded default"
 
 
@@ -51,12 +50,10 @@ def find_configuration(
 ) -> Found:
     """The configuration that a command reads. Raises NoConfiguration."""
     home, places = find_home(environ), USUAL_PLACES if usual_places is None else usual_places
-    if (file := named or _by_variable(environ)) is not None:
-        return Found(file, home)
-    if was_started(home):
-        return Found(None, home)
-    if (usual := _usual(places)) is not None:
-        return Found(usual, home)
+    with _seen(home):
+        place = find_place(None if named is None else str(named), environ, tuple(map(str, places)))
+    if place is not None:
+        return Found(None if place == EMBEDDED else Path(place), home)
     raise NoConfiguration(
         f"no configuration: {CONFIGURATION_PATH} is not set, there is no {home.absolute() / 'data/htpasswd'}"
         f" (`authproxy serve --embedded` creates it){f', and no {_or(places)}' if places else ''}; go to the folder"
@@ -93,13 +90,18 @@ def find_to_serve(named: Path | None, environ: Mapping[str, str], usual_places: 
 
 def was_started(home: Path) -> bool:
     """Whether the embedded default has been started in this folder. Raises StartError where that cannot be seen."""
-    users = home / "data" / "htpasswd"
+    with _seen(home):
+        return looked_for.was_started(str(home))
+
+
+@contextmanager
+def _seen(home: Path) -> Iterator[None]:
     try:
-        return users.exists()
+        yield
     except OSError as exc:
         raise StartError(
-            f"{users.absolute()}: cannot be read: {exc.strerror}; run this as its owner, or name a configuration:"
-            " --config FILE"
+            f"{home.absolute() / 'data/htpasswd'}: cannot be read: {exc.strerror}; run this as its owner, or name a"
+            " configuration: --config FILE"
         ) from exc
 
 

@@ -28,7 +28,7 @@ from authproxy.config.document.tree import (
     read_text,
 )
 from authproxy.config.document.tree import parse_document as parse
-from authproxy.config.find import CONFIGURATION_PATH
+from authproxy.config.places import CONFIGURATION_PATH
 from authproxy.config.settings import Settings
 from authproxy.config.unsupported import is_set_aside, may_follow
 

@@ -84,10 +84,10 @@ def test_a_missing_file_that_is_named_is_not_replaced(started: Path, usual: Path
 
 
 def test_a_folder_that_may_not_be_read_is_not_passed_over(monkeypatch: pytest.MonkeyPatch, usual: Path) -> None:
-    def refuse(_path: Path) -> bool:
+    def refuse(_home: str) -> bool:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "exists", refuse)
+    monkeypatch.setattr("authproxy.config.places.was_started", refuse)
     with pytest.raises(StartError, match="data/htpasswd: cannot be read: Permission denied; run this as its owner"):
         find_configuration(None, {}, [usual])
 
