@@ -2,8 +2,10 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +18,7 @@ from cryptography import x509
 
 import authproxy
 from authproxy.config.load import load
-from tests.deploy.chart import FOLDER, NAMESPACE, Objects, merged, notes, render, sources
+from tests.deploy.chart import FOLDER, NAMESPACE, RELEASE, Objects, merged, notes, render, sources
 from tests.support.binaries import ROOT
 
 # From the oldest that Chart.yaml admits to the newest that the schemas know.
@@ -543,6 +545,36 @@ def test_the_notes_say_what_to_type_next(values: dict[str, Any], said: str) -> N
 def test_the_notes_name_no_secret_that_does_not_exist() -> None:
     text = notes({"users": {"existingSecret": "mine"}, "tls": {"existingSecret": "other"}, "host": HOST})
     assert "get secret" not in text
+
+
+PAGE = (ROOT / "docs/how-to/run-on-kubernetes.md").read_text().split("## With plain manifests")[0]
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+INSTALLS = [
+    line
+    for page in (PAGE, (FOLDER / "README.md").read_text())
+    for line in re.findall(r"^helm install .*$", page, re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("values", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_the_values_of_the_page_make_valid_objects(values: str) -> None:
+    for each in render(yaml.safe_load(values)).values():
+        if each["kind"] not in FOREIGN:
+            kubernetes_validate.validate(each, VERSIONS[0], strict=True)
+
+
+@pytest.mark.parametrize("line", INSTALLS)
+def test_the_lines_of_the_pages_install(line: str) -> None:
+    words = line.split()
+    assert words[:4] == ["helm", "install", RELEASE, "deploy/chart"]
+    assert words[words.index("--namespace") + 1] == NAMESPACE
+    given = [value for option, value in pairwise(words) if option == "--set"]
+    assert given
+    assert DEPLOYMENT in render(merged(*map(helm.parse_set_string, given)))
+
+
+def test_the_page_has_examples() -> None:
+    assert (len(EXAMPLES), len(INSTALLS)) == (3, 2)
 
 
 def test_no_template_evaluates_a_value() -> None:
