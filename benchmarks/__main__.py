@@ -31,6 +31,7 @@ from benchmarks.peer import missing_programs, start_peer
 from benchmarks.report import Report, as_text, write_json
 from benchmarks.scale import Sizes, measure_scale
 from benchmarks.touch import touch_in_a_process
+from benchmarks.weight import measure_weight
 from benchmarks.works import WORKS, Content, Effort, Turn, Work, prepare
 
 _ROOT = Path(__file__).parent.parent
@@ -43,6 +44,7 @@ _FULL = Effort(
     small_pushes=200,
     passage_mib=2048,
     worker_rounds=2,
+    weight_rounds=7,
     scale=Sizes(
         tags=(10, 100, 1000, 10_000, 100_000), blobs_mib=(1, 16, 256, 4096), repositories=10_000, catalog_pages=300
     ),
@@ -55,6 +57,7 @@ _QUICK = Effort(
     small_pushes=40,
     passage_mib=256,
     worker_rounds=1,
+    weight_rounds=2,
     scale=Sizes(tags=(10, 1000), blobs_mib=(1, 64), repositories=300, catalog_pages=30),
     images=ImageSizes(repositories=10, tags_of_each=30, copy_mib=64, rounds=2),
 )
@@ -91,12 +94,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "compare", "edge", "workers", "memory", "scale", "long-push", "flood", "images", "profile"),
+        choices=(
+            "all",
+            "compare",
+            "edge",
+            "workers",
+            "memory",
+            "scale",
+            "long-push",
+            "flood",
+            "images",
+            "weight",
+            "profile",
+        ),
         default="all",
         help="compare: us and the peer alternately; edge: us and nginx before one registry;"
         " workers: us with two processes; memory: a 2 GiB blob; scale: from 10 to 100,000"
         " tags and from 1 MiB to 4 GiB; long-push: a push that outlives its token; flood: pulls while wrong logins come"
-        " in; images: `authproxy images` compared with curl, jq and skopeo; profile: us alone under cProfile",
+        " in; images: `authproxy images` compared with curl, jq and skopeo; weight: the time of a start, and the"
+        " memory of an idle server; profile: us alone under cProfile",
     )
     parser.add_argument("--quick", action="store_true", help="less of everything: whether it works, not how fast")
     parser.add_argument("--only", action="append", choices=[work.name for work in WORKS], help="may be repeated")
@@ -135,8 +151,7 @@ def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort, befo
         report.long_pushes = push_slowly(folder / "slow")
     if what in ("all", "flood"):
         report.floods = _flood(folder, effort)
-    if what in ("all", "images"):
-        report.images = measure_images(folder / "images", effort.images)
+    _measure_programs(report, folder, what, before)
     path = write_json(report, _RESULTS)
     print(f"\n{as_text(report)}\n\nwritten to {path}")
     if not report.is_within_limits():
@@ -146,6 +161,13 @@ def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort, befo
         )
         return 1
     return 0
+
+
+def _measure_programs(report: Report, folder: Path, what: str, before: Path | None) -> None:
+    if what in ("all", "images"):
+        report.images = measure_images(folder / "images", report.effort.images)
+    if what in ("all", "weight"):
+        report.weights = measure_weight(folder / "weight", report.effort.weight_rounds, before)
 
 
 def _machine(effort: Effort) -> Mapping[str, str]:

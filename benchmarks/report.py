@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import edge, flood
+from benchmarks import edge, flood, weight
 from benchmarks import images as moved
 from benchmarks.big_blob import LIMIT_MIB, Passage
 from benchmarks.compare import Figures, Row
@@ -34,6 +34,7 @@ class Report:
     long_pushes: Sequence[LongPush] = ()
     floods: flood.Floods | None = None
     images: Sequence[moved.Comparison] = ()
+    weights: Sequence[weight.Weight] = ()
 
     def is_within_limits(self) -> bool:
         """Whether each big blob stayed within the memory limit, and pulls kept their share in a flood."""
@@ -79,8 +80,7 @@ def as_text(report: Report) -> str:
     if report.floods:
         parts.append(table(flood.COLUMNS, list(map(flood.cells, report.floods.standings))))
         parts.append(pairs(flood.seen(report.floods)))
-    if report.images:
-        parts.append(table(moved.COLUMNS, [row for each in report.images for row in moved.cells(each)]))
+    parts += _program_tables(report)
     return "\n\n".join(parts)
 
 
@@ -102,6 +102,7 @@ def as_json(report: Report) -> str:
             "scale": _scale_entry(report.scale),
             "flood": flood.as_entry(report.floods) if report.floods else None,
             "images": list(map(moved.as_entry, report.images)),
+            "weights": list(map(weight.as_entry, report.weights)),
             "long_pushes": [asdict(push) for push in report.long_pushes],
         },
         indent=2,
@@ -186,6 +187,16 @@ def _passage_cells(passage: Passage) -> list[str]:
 
 def _long_push_cells(push: LongPush) -> list[str]:
     return [f"{push.through}, {push.size_mib} MiB", figure(push.seconds), str(push.token_life_s)]
+
+
+def _program_tables(report: Report) -> list[str]:
+    tables = []
+    if report.images:
+        tables.append(table(moved.COLUMNS, [row for each in report.images for row in moved.cells(each)]))
+    if report.weights:
+        columns = (*weight.COLUMNS, *(side.name for side in report.weights))
+        tables.append(table(columns, weight.rows(report.weights)))
+    return tables
 
 
 def _scale_tables(scale: Scale) -> list[str]:

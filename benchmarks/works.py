@@ -35,6 +35,7 @@ class Effort:
     small_pushes: int  # in one measurement
     passage_mib: int  # the blob of the memory run
     worker_rounds: int  # with two workers
+    weight_rounds: int
     scale: Sizes
     images: ImageSizes
 

@@ -19,6 +19,7 @@ EFFORT = Effort(
     small_pushes=1,
     passage_mib=1,
     worker_rounds=1,
+    weight_rounds=1,
     scale=Sizes(tags=(10,), blobs_mib=(1,), repositories=1, catalog_pages=1),
     images=ImageSizes(repositories=1, tags_of_each=1, copy_mib=1, rounds=1),
 )
