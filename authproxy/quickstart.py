@@ -5,7 +5,8 @@
     data/users.yaml    the users' groups                     made on the first start
     data/keys/         the keys that sign tokens
     data/state/        whose tokens are revoked
-    certs/             an own CA and a server certificate    made on the first start
+    data/*.key         the keys of the CA and of the server's certificate
+    certs/             an own CA and a server certificate    made on the first start, and kept: own_certificate.py
     policies/          who may do what                       made where there is none
 
 Every value can be overridden by a REGISTRY_… variable.
@@ -13,18 +14,17 @@ Every value can be overridden by a REGISTRY_… variable.
 
 import datetime as dt
 import secrets
-import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from authproxy.certificates import make_certificates
 from authproxy.config.embedded import Layout
 from authproxy.errors import StartError
 from authproxy.files.atomic import make_private_folder, write_private
 from authproxy.files.owner_rights import rights_at
 from authproxy.files.text import read_content
 from authproxy.identity.accounts import add_user
+from authproxy.own_certificate import keep_certificate
 from authproxy.policy import DEFAULT_POLICY
 
 if TYPE_CHECKING:
@@ -36,16 +36,17 @@ PASSWORD_VARIABLE = "AUTHPROXY_ADMIN_PASSWORD"  # noqa: S105 - the variable's na
 PASSWORD_FILE_VARIABLE = "AUTHPROXY_ADMIN_PASSWORD_FILE"  # noqa: S105 - the variable's name
 
 
-def prepare(layout: Layout, environ: Mapping[str, str], *, now: dt.datetime) -> str | None:
+def prepare(layout: Layout, environ: Mapping[str, str], *, now: dt.datetime, hosts: Sequence[str] = ()) -> str | None:
     """Make what is missing. Returns the admin's password where one was made up, to be shown once.
 
-    What exists is left as it is. Raises StartError where a folder cannot be written or the given password is no good.
+    What exists is left as it is, except for our certificate, which is kept valid for this machine and for `hosts`.
+    Its key may move, so read `Layout.key` again. Raises StartError where a folder cannot be written or the given
+    password is no good.
     """
     try:
         make_private_folder(layout.data)
         made_up = None if layout.htpasswd.exists() else _add_admin(layout, environ)
-        if not (layout.certs / "server.pem").exists():
-            make_certificates(layout.certs, host_names(), now=now)
+        keep_certificate(layout, hosts, now=now)
         if not _has_policies(layout.policies):
             with rights_at(layout.policies) as place:
                 place.path.mkdir(exist_ok=True)
@@ -69,12 +70,6 @@ def add_first_user(settings: "Settings", environ: Mapping[str, str]) -> Path | N
     users = next((source.users.path for source in settings.sources if source.users), None)
     add_user(htpasswd, users, ADMIN, password, [ADMINS] if users else [])
     return htpasswd
-
-
-def host_names() -> list[str]:
-    """What a client on this machine or its network may call it."""
-    own = socket.gethostname().lower()
-    return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", *([own] if _is_dns_name(own) else [])]))
 
 
 def _add_admin(layout: Layout, environ: Mapping[str, str]) -> str | None:
@@ -103,7 +98,3 @@ def _given_password(environ: Mapping[str, str]) -> str | None:
 
 def _has_policies(folder: Path) -> bool:
     return any(path.suffix in (".yaml", ".yml") for path in folder.glob("*"))
-
-
-def _is_dns_name(name: str) -> bool:
-    return bool(name) and name.isascii() and all(part.replace("-", "a").isalnum() for part in name.split("."))

@@ -19,6 +19,7 @@ from authproxy.program import command, remember_config
 if TYPE_CHECKING:
     import socket
 
+    from authproxy.config.embedded import Layout
     from authproxy.config.sections.http import Debug, Http
     from authproxy.config.settings import Settings
     from authproxy.http.server.options import Options
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 
 EXAMPLES = examples(
-    "authproxy serve --embedded", "authproxy serve config.yml", "REGISTRY_HTTP_ADDR=:443 authproxy serve config.yml"
+    "authproxy serve --embedded",
+    "authproxy serve --embedded --host nas.lan --host 192.168.1.5",
+    "authproxy serve config.yml",
+    "REGISTRY_HTTP_ADDR=:443 authproxy serve config.yml",
 )
 
 
@@ -41,8 +45,18 @@ def serve(
     *,
     config_too: ConfigToo = None,
     embedded: Annotated[
-        bool, typer.Option("--embedded", help="No configuration: data/, certs/ and policies/ in this folder.")
+        bool,
+        typer.Option(
+            "--embedded", help="No configuration: data/, certs/ and policies/ in this folder, or in AUTHPROXY_HOME."
+        ),
     ] = False,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --embedded: serve other machines, which use this name or address; may be given several times.",
+        ),
+    ] = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then let requests in flight end.
 
@@ -66,23 +80,32 @@ def serve(
     named = named_config(config, config_too)
     if embedded and named is not None:
         raise StartError("--embedded reads no configuration file: give one of the two")
+    hosts = [_parse_host(text) for text in host or ()]
+    if hosts and not embedded:
+        raise StartError("--host is for --embedded: in a configuration, http.addr and http.tls say the same")
     remember_config(None if named is None else named.absolute())  # suggested in a log that is read in any folder
     found = find_embedded(os.environ) if embedded else find_to_serve(named, os.environ)
-    layout, loaded = Layout(found.home), load_found(found)
+    layout, loaded = Layout(found.home), load_found(found, has_hosts=bool(hosts))
     configure_log(loaded.settings.log)
     _say(f"configuration: {found}")
     for warning in loaded.warnings:
         _say(f"authproxy: warning: {warning}", err=True)
     # The ports come first: a start that cannot serve makes nothing on disk.
     with listening(loaded.settings.http.addr) as sockets, _debug_port(loaded.settings.http.debug) as debug_sockets:
-        if kept := step_down(loaded.settings, os.environ) or find_foreign_storage(loaded.settings):
+        home = (layout.folder,) if embedded else ()
+        if kept := step_down(loaded.settings, os.environ, home) or find_foreign_storage(loaded.settings):
             _say(f"authproxy: warning: {kept}", err=True)
-        if embedded and (made_up := prepare(layout, os.environ, now=dt.datetime.now(dt.UTC))):
-            _show_password(made_up)
-        if not embedded and (made := add_first_user(loaded.settings, os.environ)):
+        settings, key = loaded.settings, layout.key
+        if embedded:
+            if made_up := prepare(layout, os.environ, now=dt.datetime.now(dt.UTC), hosts=hosts):
+                _show_password(made_up)
+            if layout.key != key:  # it has moved
+                settings = load_found(found, has_hosts=bool(hosts)).settings
+            _warn_of_lacking(settings, layout, hosts)
+        elif made := add_first_user(settings, os.environ):
             _say(f"made {made} with the user admin, whose password is the given one")
-        with _shared_folder(loaded.settings) as shared_folder:
-            _run(loaded.settings, sockets, debug_sockets, shared_folder, embedded=embedded)
+        with _shared_folder(settings) as shared_folder:
+            _run(settings, sockets, debug_sockets, shared_folder, layout if embedded else None, hosts)
 
 
 def _run(
@@ -90,8 +113,8 @@ def _run(
     sockets: "Sequence[socket.socket]",
     debug_sockets: "Sequence[socket.socket]",
     shared_folder: Path | None,
-    *,
-    embedded: bool,
+    embedded: "Layout | None",
+    hosts: Sequence[str],
 ) -> None:
     import secrets
 
@@ -110,10 +133,10 @@ def _run(
     )
 
     def tell() -> None:
-        for line in _startup_lines(settings, sockets, debug_sockets):
+        for line in _startup_lines(settings, sockets, debug_sockets, hosts):
             _say(line)
-        if embedded and not isinstance(http.addr, Path):
-            _show_next_steps("https" if http.tls else "http", _authority(http.addr.host, sockets))
+        if embedded is not None and not isinstance(http.addr, Path):
+            _show_next_steps(settings, embedded, _authority(hosts[0] if hosts else http.addr.host, sockets), hosts)
 
     server.run(
         app_factory,
@@ -150,7 +173,10 @@ def _shared_folder(settings: "Settings") -> Iterator[Path | None]:
 
 
 def _startup_lines(
-    settings: "Settings", sockets: "Sequence[socket.socket]", debug_sockets: "Sequence[socket.socket]"
+    settings: "Settings",
+    sockets: "Sequence[socket.socket]",
+    debug_sockets: "Sequence[socket.socket]",
+    hosts: Sequence[str],
 ) -> Iterator[str]:
     """What an operator should see at the start: where it listens, and what is not as usual."""
     http = settings.http
@@ -161,8 +187,9 @@ def _startup_lines(
     if isinstance(http.addr, Path):
         yield f"listening on {http.addr}{' with TLS' if http.tls else ''}"
     else:
-        prefix = http.prefix if http.prefix != "/" else ""
-        yield f"listening on {'https' if http.tls else 'http'}://{_authority(http.addr.host, sockets)}{prefix}"
+        scheme, prefix = "https" if http.tls else "http", http.prefix if http.prefix != "/" else ""
+        urls = [f"{scheme}://{_authority(host, sockets)}{prefix}" for host in hosts or [http.addr.host]]
+        yield f"listening on {', '.join(urls)}"
 
 
 def _open_tls(http: "Http") -> "LiveTls | None":
@@ -202,11 +229,47 @@ def _show_password(password: str) -> None:
     typer.echo(f"  shown this once; to change it: {command(f'user password {ADMIN}')}\n")
 
 
-def _show_next_steps(scheme: str, authority: str) -> None:
+def _show_next_steps(settings: "Settings", layout: "Layout", authority: str, hosts: Sequence[str]) -> None:
+    from authproxy.own_certificate import given_hosts
+    from authproxy.quickstart import ADMIN
+    from authproxy.this_machine import is_loopback
+
     _say(
         "\nnext, in another terminal:\n"
-        f"  docker login {authority} -u admin\n"
+        f"  docker login {authority} -u {ADMIN}\n"
         f"  docker tag busybox {authority}/team/busybox:1 && docker push {authority}/team/busybox:1\n"
-        f"  curl --cacert certs/ca.pem -u admin"
-        f" '{scheme}://{authority}/token?scope=repository:team/busybox:pull,push'\n"
+        f"  {command('user add alice')}\n"
+        f"  {command('policy explain alice push team/busybox')}"
     )
+    if not hosts and (given := given_hosts(layout)) and is_loopback(authority):
+        before = " ".join(f"--host {name}" for name in given)
+        _say(f"\nthis start serves this machine only; an earlier one had: {before}")
+    if settings.http.tls is not None and hosts:
+        _say(
+            f"\ndocker on another machine has to trust the certificate first; `{command(f'trust {authority}')}`"
+            "\nprints the lines to paste there"
+        )
+    _say("")
+
+
+def _warn_of_lacking(settings: "Settings", layout: "Layout", hosts: Sequence[str]) -> None:
+    """Say which of the given names the certificate is not for, if it is not ours to extend."""
+    from authproxy.own_certificate import find_lacking
+
+    tls = settings.http.tls
+    if tls is None or not (lacking := find_lacking(tls.certificate, hosts)):
+        return
+    what = f"{tls.certificate} is not for {', '.join(lacking)}, so clients that use this name refuse it"
+    fix = "get one that is"
+    if tls.certificate == layout.certificate:
+        fix += f", or remove it: it is not one that {layout.authority_key} can renew, and the next start makes one"
+    _say(f"authproxy: warning: {what}; {fix}", err=True)
+
+
+def _parse_host(text: str) -> str:
+    from authproxy.this_machine import parse_host
+
+    try:
+        return parse_host(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--host") from None

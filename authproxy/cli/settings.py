@@ -49,14 +49,17 @@ def find_told(config: Path | None, usual_places: Sequence[Path] | None = None) -
     return found
 
 
-def load_found(found: Found) -> "Loaded":
-    """Read it. The settings are those of its server, variables included. Raises StartError."""
+def load_found(found: Found, *, has_hosts: bool = False) -> "Loaded":
+    """Read it. The settings are those of its server, variables included. Raises StartError.
+
+    `has_hosts`: the embedded default is for other machines.
+    """
     from authproxy.config.embedded import Layout
     from authproxy.config.load import load, load_values
 
     if found.file is not None:
         return load(found.file, os.environ)
-    return load_values(Layout(found.home).values(), EMBEDDED_DEFAULT, os.environ)
+    return load_values(Layout(found.home).values(has_hosts=has_hosts), EMBEDDED_DEFAULT, os.environ)
 
 
 def token_of(settings: "Settings") -> "Token":

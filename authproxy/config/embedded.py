@@ -1,5 +1,6 @@
 """The embedded default's files, and its configuration. It loads nothing."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,22 +34,57 @@ class Layout:
 
     @property
     def certs(self) -> Path:
-        """The authority and the server's certificate."""
+        """The certificates of the authority and of the server."""
         return self.folder / "certs"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of our own CA."""
+        return self.certs / "ca.pem"
+
+    @property
+    def authority_copy(self) -> Path:
+        """The same, by the name that docker, podman and skopeo look for in a folder of certificates."""
+        return self.certs / "ca.crt"
+
+    @property
+    def authority_key(self) -> Path:
+        """The key of our own CA."""
+        return self.data / "ca.key"
+
+    @property
+    def certificate(self) -> Path:
+        """The server's certificate: ours, or one that the operator has put in its place."""
+        return self.certs / "server.pem"
+
+    @property
+    def own_key(self) -> Path:
+        """The key of a server's certificate that is ours."""
+        return self.data / "server.key"
+
+    @property
+    def foreign_key(self) -> Path:
+        """The key of one that is not ours, beside it; earlier versions had ours here."""
+        return self.certs / "server.key"
 
     @property
     def policies(self) -> Path:
         """The rules."""
         return self.folder / "policies"
 
-    def values(self) -> dict[str, Any]:
-        """The configuration as config.yml would have it."""
+    @property
+    def key(self) -> Path:
+        """The key that belongs to `certificate`."""
+        return self.foreign_key if os.path.lexists(self.foreign_key) else self.own_key
+
+    def values(self, *, has_hosts: bool = False) -> dict[str, Any]:
+        """The configuration as config.yml would have it; with `has_hosts` for other machines."""
         return {
             "version": "0.1",
             "log": {"level": "info"},
             "http": {
-                "addr": "localhost:5000",
-                "tls": {"certificate": str(self.certs / "server.pem"), "key": str(self.certs / "server.key")},
+                "addr": ":5000" if has_hosts else "localhost:5000",
+                "tls": {"certificate": str(self.certificate), "key": str(self.key)},
             },
             "storage": {
                 "filesystem": {"rootdirectory": str(self.data / "registry")},

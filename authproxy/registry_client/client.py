@@ -23,7 +23,8 @@ from authproxy.registry_client.host import authority_of
 from authproxy.registry_client.retry import find_cause, is_permanent, pause_s, send_with_retries
 from authproxy.registry_client.tokens import Authorizer
 from authproxy.registry_client.transport import TIMEOUTS, PooledTransport
-from authproxy.registry_client.trust import Trust, is_loopback, tls_context
+from authproxy.registry_client.trust import Trust, tls_context
+from authproxy.this_machine import is_loopback
 
 # Responses that are read into memory: manifests (most registries accept 4 MiB) and pages of names.
 MAX_ANSWER_BYTES = 16 << 20

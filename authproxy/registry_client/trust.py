@@ -4,7 +4,6 @@ import shlex
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from authproxy.registry_client.errors import RegistryClientError
@@ -57,12 +56,3 @@ def tls_context_of(host: str, trust: Trust, authorities: Iterable[Path]) -> ssl.
         detail = why if file == place else f"{file.name}: {why}"
         raise RegistryClientError(f"{place}: a certificate cannot be read: {detail}") from error
     return context
-
-
-def is_loopback(host: str) -> bool:
-    """Whether docker falls back to HTTP for this host if HTTPS fails."""
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    try:
-        return ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")

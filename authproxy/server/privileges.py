@@ -22,11 +22,11 @@ VARIABLE = "AUTHPROXY_RUN_AS"
 MADE_BY_REGISTRIES = ("docker/registry/v2", "docker/registry/v2/blobs", "docker/registry/v2/repositories")
 
 
-def step_down(settings: Settings, environ: Mapping[str, str]) -> str | None:
+def step_down(settings: Settings, environ: Mapping[str, str], folders: Sequence[Path] = ()) -> str | None:
     """Become the account of the variable, if it is set and we are root. Returns the reason if we stay root.
 
-    Empty folders of ours that belong to root are given to that account first. Raises StartError if the variable is not
-    an account.
+    `folders` are written to as well. Empty folders of ours that belong to root are given to that account first. Raises
+    StartError if the variable is not an account.
     """
     named = environ.get(VARIABLE)
     if not named or os.geteuid() != 0:
@@ -34,7 +34,7 @@ def step_down(settings: Settings, environ: Mapping[str, str]) -> str | None:
     uid, gid = parse_account(named)
     if uid == 0:
         return None
-    written, read = _written(settings), _read(settings)
+    written, read = (*folders, *_written(settings)), _read(settings)
     try:
         for folder in written:
             _hand_over(folder, uid, gid)

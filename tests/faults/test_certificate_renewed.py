@@ -27,23 +27,28 @@ LOOKS_S = 2.5  # in which every worker has looked at the files
 # Handshakes by which every one of two workers has been asked, but for one time in a thousand.
 ENOUGH_TIMES = 10
 REPOSITORY = "admin/app"
+# The operator's own: authproxy writes to none of these.
+PAIR = {"REGISTRY_HTTP_TLS_CERTIFICATE": "tls/server.pem", "REGISTRY_HTTP_TLS_KEY": "tls/server.key"}
 
 
 @pytest.fixture(scope="module", params=["1", "2"], ids=["one worker", "two workers"])
 def server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server of one or two workers, and its metrics on a port of their own. Each test leaves a sound pair behind."""
+    folder = tmp_path_factory.mktemp("server")
+    make(folder / "tls")
     settings = {
+        **PAIR,
         "REGISTRY_HTTP_WORKERS": request.param,
         "REGISTRY_HTTP_DEBUG_ADDR": f"127.0.0.1:{free_port()}",
         "REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED": "true",
     }
-    with running_server(tmp_path_factory.mktemp("server"), settings) as running:
+    with running_server(folder, settings) as running:
         running.wait_until(lambda: f"\nauthproxy_workers {request.param}.0\n" in metrics(running), STARTED_WITHIN_S)
         yield running
 
 
 def certs(server: Server) -> Path:
-    return server.folder / "certs"
+    return server.folder / "tls"
 
 
 def shows(server: Server, made: Made) -> bool:
@@ -198,7 +203,8 @@ def test_files_that_cannot_serve_leave_the_old_pair_and_say_so(
 
 
 def test_a_worker_that_starts_later_serves_the_pair_of_now_or_the_last_good_one(tmp_path: Path) -> None:
-    with running_server(tmp_path / "server", {"REGISTRY_HTTP_WORKERS": "2"}) as server:
+    make(tmp_path / "server/tls")
+    with running_server(tmp_path / "server", {**PAIR, "REGISTRY_HTTP_WORKERS": "2"}) as server:
         old = current(server)
         (certs(server) / "server.pem").write_bytes(os.urandom(3000))
         before = server.worker_ids()

@@ -17,7 +17,7 @@ from authproxy.identity.accounts import read_groups
 from authproxy.identity.bcrypt_hash import check_password
 from authproxy.identity.htpasswd import load_htpasswd
 from authproxy.policy import DEFAULT_POLICY
-from authproxy.quickstart import add_first_user, host_names, prepare
+from authproxy.quickstart import add_first_user, prepare
 
 NOW = dt.datetime.now(dt.UTC)
 
@@ -112,7 +112,7 @@ def test_where_there_are_none_the_default_is_written(layout: Layout) -> None:
 
 def test_secrets_are_their_owners_alone(layout: Layout) -> None:
     prepare(layout, {}, now=NOW)
-    for path in (layout.htpasswd, layout.certs / "ca.key", layout.certs / "server.key"):
+    for path in (layout.htpasswd, layout.authority_key, layout.own_key):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
@@ -121,10 +121,6 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     with pytest.raises(StartError, match=r"cannot write .*data") as caught:
         prepare(Layout(tmp_path), {}, now=NOW)
     assert "\n" not in str(caught.value)
-
-
-def test_the_certificate_will_name_this_machine() -> None:
-    assert host_names()[:3] == ["localhost", "127.0.0.1", "::1"]
 
 
 def configured(folder: Path, *identities: str) -> Settings:

@@ -16,8 +16,9 @@ from authproxy.doctor.machine.files import find_read_fault
 from authproxy.doctor.machine.installation import Installation, name_of
 from authproxy.errors import StartError
 from authproxy.registry_client.errors import RegistryClientError
-from authproxy.registry_client.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of
+from authproxy.registry_client.trust import Trust, authority_files, tls_context, tls_context_of
 from authproxy.server.tls_context import load_tls
+from authproxy.this_machine import is_loopback
 
 # More flights than a handshake has.
 MAX_FLIGHTS = 10

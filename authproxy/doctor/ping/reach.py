@@ -25,7 +25,8 @@ from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authorit
 from authproxy.http.client.tls import speaks_no_tls
 from authproxy.registry_client.errors import RegistryClientError
 from authproxy.registry_client.host import authority_of
-from authproxy.registry_client.trust import Trust, authority_files, is_loopback, tls_context, tls_context_of
+from authproxy.registry_client.trust import Trust, authority_files, tls_context, tls_context_of
+from authproxy.this_machine import is_loopback
 
 # X509_verify_cert_error_string(3): the issuer of the last certificate that was sent is unknown.
 _INCOMPLETE = (20, 21)

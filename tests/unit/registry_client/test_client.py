@@ -12,7 +12,8 @@ from authproxy.registry_client import retry as again
 from authproxy.registry_client.client import MAX_ANSWER_BYTES, RegistryClient, open_registry
 from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import RegistryClientError, refused
-from authproxy.registry_client.trust import Trust, is_loopback, tls_context
+from authproxy.registry_client.trust import Trust, tls_context
+from authproxy.this_machine import is_loopback
 
 NEEDS = (pull("a"),)
 Turn = httpx.Response | Exception
