@@ -1,5 +1,8 @@
 """`authproxy config`: look at a configuration without serving it."""
 
+import json
+from typing import Annotated
+
 import typer
 
 from authproxy.cli.examples import examples
@@ -8,28 +11,48 @@ from authproxy.cli.settings import ConfigArgument, ConfigToo, find_loaded, named
 from authproxy.cli.user_files import remarks_on_users
 from authproxy.errors import StartError
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 app = Commands(help="Check and show the configuration; REGISTRY_* variables apply.")
 
 
 @app.command(epilog=examples("authproxy config check config.yml", "REGISTRY_HTTP_ADDR=:443 authproxy config check"))
-def check(config: ConfigArgument = None, *, config_too: ConfigToo = None) -> None:
+def check(config: ConfigArgument = None, *, as_json: Json = False, config_too: ConfigToo = None) -> None:
     """Say whether the configuration can be served, and in which mode; the exit code is 1 where it cannot."""
     from authproxy.config.pem_files import find_file_faults
 
     loaded = find_loaded(named_config(config, config_too))
+    warnings: list[str] = []
+
+    def warn(warning: str) -> None:
+        warnings.append(warning)
+        if not as_json:
+            typer.echo(f"warning: {warning}")
+
     for warning in (*loaded.warnings, *remarks_on_users(loaded.settings)):
-        typer.echo(f"warning: {warning}")
+        warn(str(warning))
     for fault in find_file_faults(loaded.settings):
         said = f"{fault.key}: {fault.path} {fault.what}"
         if not fault.is_missing:
             raise StartError(said)
-        typer.echo(f"warning: {said}")
-    typer.echo(f"{loaded.origin}: ok (mode: {loaded.settings.mode.value})")
+        warn(said)
+    mode = loaded.settings.mode.value
+    if as_json:
+        content = {"config": str(loaded.origin), "mode": mode, "warnings": warnings}
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        return
+    typer.echo(f"{loaded.origin}: ok (mode: {mode})")
 
 
 @app.command(epilog=examples("authproxy config show config.yml"))
-def show(config: ConfigArgument = None, *, config_too: ConfigToo = None) -> None:
+def show(config: ConfigArgument = None, *, as_json: Json = False, config_too: ConfigToo = None) -> None:
     """Print the effective configuration as YAML, each value with its source; secrets are hidden."""
+    from authproxy.config.show import rows_of
     from authproxy.config.show import show as render
 
-    typer.echo(render(find_loaded(named_config(config, config_too))), nl=False)
+    loaded = find_loaded(named_config(config, config_too))
+    if as_json:
+        content = {"config": str(loaded.origin), "values": rows_of(loaded)}
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        return
+    typer.echo(render(loaded), nl=False)

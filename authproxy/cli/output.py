@@ -1,6 +1,11 @@
-"""Sizes for people."""
+"""Sizes and counts for people."""
 
 _STEP = 1000.0
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 fault`, `2 faults`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def in_words(size: int) -> str:

@@ -26,6 +26,28 @@ def show(loaded: Loaded) -> str:
     return "".join(f"{line}\n" for line in _lines(loaded))
 
 
+def rows_of(loaded: Loaded) -> list[dict[str, Any]]:
+    """Each value for programs: its key, the value, and its source. Secrets are hidden here too."""
+    return [
+        {"key": dotted(path), "value": _plain(value), "source": str(loaded.sources[dotted(path)])}
+        for path, value in leaves(loaded.settings)
+    ]
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case SecretStr():
+            return HIDDEN
+        case timedelta():
+            return format_duration(value)
+        case () | {}:
+            return [] if value == () else {}
+        case _:
+            return str(value)
+
+
 def write_scalar(value: Any) -> str:
     """One value in the form of config.yml: text that reads back as itself, `[]` and `{}` for an empty list and map."""
     match value:

@@ -1,16 +1,18 @@
 """`authproxy audit …`: is the log whole, what is happening, and what has happened."""
 
+import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from authproxy.cli.audit.files import Since, Until, find_files, find_log, list_log, parse_option, telling_faults
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
+from authproxy.cli.output import counted
 from authproxy.cli.settings import ConfigOption
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def verify(
     head: Annotated[
         list[str] | None, typer.Option(help="A hash that was saved: its line must be there, so that no tail was cut.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     config: ConfigOption = None,
 ) -> None:
     """Find lines that were changed, removed, moved or put in; print each writer's head, the hash of its last line.
@@ -58,10 +61,11 @@ def verify(
     with telling_faults():
         paths = find_files(files, config)
         report = verify(((str(path), read_raw(path)) for path in paths), head or ())
-    for fault in report.faults:
-        typer.echo(fault)
-    for line in _summary(report):
-        typer.echo(line)
+    if as_json:
+        typer.echo(json.dumps(_as_json(report), indent=2, ensure_ascii=False))
+    else:
+        for line in (*map(str, report.faults), *_summary(report)):
+            typer.echo(line)
     if not report.lines and not report.faults:
         typer.echo("authproxy: these files hold no audit lines, so nothing was verified", err=True)
         raise typer.Exit(2)
@@ -145,6 +149,8 @@ def search(
     with telling_faults():
         entries = read_merged(find_files(files, config))
         count = _show((entry for entry in entries if wanted.includes(entry.line.fields)), as_json=as_json)
+    if not count:
+        typer.echo("authproxy: no line of the log matches", err=True)
     raise typer.Exit(0 if count else 1)
 
 
@@ -173,11 +179,37 @@ def _show(entries: "Iterable[AuditEntry]", *, as_json: bool) -> int:
 
 def _summary(report: "ChainReport") -> Iterator[str]:
     if report.passed_over:
-        yield f"passed over: {report.passed_over} lines that are not of the log"
+        yield f"passed over: {counted(report.passed_over, 'line')} of other output"
     for chain in report.chains:
         first, last = chain.first.line.link, chain.last.line.link
         missing = "" if chain.is_from_the_start else ", older lines are not in these files"
         yield f"writer {last.writer}: {first.sequence} to {last.sequence}{missing}; head {last.hash}"
     if report.lines or report.faults:
-        verdict = f"{len(report.faults)} faults" if report.faults else "whole"
-        yield f"{report.lines} lines: {verdict}"
+        verdict = counted(len(report.faults), "fault") if report.faults else "whole"
+        yield f"{counted(report.lines, 'line')}: {verdict}"
+
+
+def _as_json(report: "ChainReport") -> dict[str, Any]:
+    return {
+        "lines": report.lines,
+        "whole": not report.faults and report.lines > 0,
+        "faults": [
+            {
+                "file": None if fault.place is None else fault.place.file,
+                "line": None if fault.place is None else fault.place.number,
+                "message": fault.text,
+            }
+            for fault in report.faults
+        ],
+        "writers": [
+            {
+                "writer": chain.last.line.link.writer,
+                "first": chain.first.line.link.sequence,
+                "last": chain.last.line.link.sequence,
+                "from_the_start": chain.is_from_the_start,
+                "head": chain.last.line.link.hash,
+            }
+            for chain in report.chains
+        ],
+        "passed_over": report.passed_over,
+    }

@@ -8,6 +8,7 @@ import typer
 
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
+from authproxy.cli.output import counted
 from authproxy.cli.policy import as_json as documents
 from authproxy.cli.policy import can_i, imports, replay
 from authproxy.cli.policy.arguments import Address, At, Tls, parse_explained, parse_request, parse_time, parse_who
@@ -127,8 +128,8 @@ def decide_cases(
     for rule in report.untested:
         typer.echo(f"untested: {rule} decides in no case")
     typer.echo(
-        f"{len(report.outcomes)} cases, {len(report.failed)} failed;"
-        f" {rules - len(report.untested)} of {rules} rules decided in some"
+        f"{counted(len(report.outcomes), 'case')}, {len(report.failed)} failed;"
+        f" {rules - len(report.untested)} of {counted(rules, 'rule')} decided in some"
     )
     raise typer.Exit(exit_code)
 
@@ -161,7 +162,7 @@ def check(policies: PoliciesOption = None, config: ConfigOption = None, as_json:
     for finding in (*findings, *shared):
         typer.echo(str(finding))
     if not findings:
-        typer.echo(f"{len(loaded.policies.rules)} rules: every one has an effect")
+        typer.echo(f"{counted(len(loaded.policies.rules), 'rule')}: every one has an effect")
     raise typer.Exit(1 if findings or shared else 0)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from authproxy.cli.audit.files import Since, Until, list_log, log_of, parse_option, telling_faults
 from authproxy.cli.examples import examples
+from authproxy.cli.output import counted
 from authproxy.cli.policy.files import policies_of
 from authproxy.cli.settings import ConfigOption, find_loaded
 from authproxy.program import command
@@ -100,7 +101,8 @@ def _warn_of_faults(files: "Sequence[Path]") -> None:
         typer.echo(f"authproxy: warning: {fault}", err=True)
     if len(faults) > MAX_FAULTS:
         typer.echo(
-            f"authproxy: warning: {len(faults) - MAX_FAULTS} more faults; `{command('audit verify')}` names them",
+            f"authproxy: warning: {counted(len(faults) - MAX_FAULTS, 'more fault')};"
+            f" `{command('audit verify')}` names them",
             err=True,
         )
 

@@ -10,6 +10,7 @@ from authproxy.audit.event import Event, EventKind, Verdict
 from authproxy.audit.log import rfc3339
 from authproxy.audit.read import AuditEntry, parse_event
 from authproxy.audit.search import shown
+from authproxy.cli.output import counted
 from authproxy.policy.replay import ChangedDecision, Past, Replay, Tally, Undecidable, is_all
 from authproxy.policy.request import RequestFacts
 from authproxy.principal import Principal
@@ -86,11 +87,14 @@ def to_lines(replayed: Replayed, *, with_groups: bool) -> Iterator[str]:
     for reason, count in replayed.untold.most_common():
         yield f"unknown: {shown(reason)} ({count})"
     if lost := replayed.aside[EventKind.LINES_LOST]:
-        yield f"note: lines were lost {lost} times while this log was written; what was in them is not here"
+        often = "once" if lost == 1 else f"{lost} times"
+        yield f"note: lines were lost {often} while this log was written; what was in them is not here"
     if replayed.beyond:
-        yield f"note: {replayed.beyond} decisions leave more to rules about tags, create and overwrite, not seen here"
+        beyond = counted(replayed.beyond, "decision")
+        yield f"note: {beyond} left more to rules about tags, create and overwrite, not seen here"
     yield (
-        f"{replayed.lines} lines, {replayed.decisions} decisions: {replayed.changes.count} would change,"
+        f"{counted(replayed.lines, 'line')}, {counted(replayed.decisions, 'decision')}:"
+        f" {replayed.changes.count} would change,"
         f" {sum(replayed.untold.values())} unknown"
     )
 

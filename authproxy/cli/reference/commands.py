@@ -4,6 +4,7 @@ python -m authproxy.cli.reference.commands > docs/reference/cli.md
 """
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from authproxy.cli import app
 from authproxy.cli.completion.tree import Command, Value, read_tree
 from authproxy.cli.examples import example_lines
 from authproxy.cli.group import aliases_of
+from authproxy.cli.reference.json_shapes import SHAPES
 
 INTRODUCTION = """\
 # Commands
@@ -22,9 +24,13 @@ Every command that there is, as `authproxy … --help` describes it. This page i
 
 - Exit code 0 is success, 1 a failure, which one sentence describes, and 2 a command that is wrong, or a question that
   cannot be answered; commands that give the codes another meaning say so.
-- Results are on standard output, all else on standard error; `--json` is for programs.
+- Results are on standard output, all else on standard error; `--json` is for programs. Below, `JSON:` has the names
+  of all fields: `…` behind a name is a list, `{…}` an object. Fields without a value may be null or absent.
 - `authproxy CONFIG.yml` is `authproxy serve CONFIG.yml`: so CNCF Distribution's container image is called.
 """
+
+
+_OBJECT = re.compile(r"\{.*\}")
 
 
 def page() -> str:
@@ -59,7 +65,13 @@ def _usage(command: Any, read: Command) -> Iterator[str]:
     yield from ("```", " ".join(words), "```", "")
     rows = [*_argument_rows(arguments), *_option_rows(command, read)]
     yield from ("| | |", "|---|---|", *rows, "")
+    if shape := SHAPES.get(read.at.strip()):
+        yield from (f"JSON: {'; '.join(_OBJECT.sub(_as_code, part) for part in shape.split('; '))}.", "")
     yield from ("```", *example_lines(command.epilog), "```", "")
+
+
+def _as_code(found: re.Match[str]) -> str:
+    return f"`{found[0]}`"
 
 
 def _shown(param: Any) -> str:

@@ -1,5 +1,6 @@
 """`authproxy registry login` and `logout`: logins that docker uses too, and docker's that we use."""
 
+import json
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ LOGIN_EXAMPLES = examples(
 )
 LOGOUT_EXAMPLES = examples("authproxy registry logout registry.example.org")
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Registry = Annotated[
     str, typer.Argument(metavar="HOST", help="The registry, with a port where it has one; docker.io for Docker Hub.")
 ]
@@ -36,6 +38,7 @@ def login(
     ] = False,
     ca: Ca = None,
     plain_http: PlainHttp = False,
+    as_json: Json = False,
 ) -> None:
     """Try a login at a registry, and keep it where docker keeps it: docker and podman use it too.
 
@@ -72,10 +75,14 @@ def login(
         )
     else:
         where = f"docker-credential-{stored.helper}"
+    if as_json:
+        content = {"registry": host, "user": name, "kept_in": where, "was_checked": signed_in.was_asked}
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        return
     typer.echo(f"logged in to {host} as {name}; kept in {where}")
 
 
-def logout(registry: Registry) -> None:
+def logout(registry: Registry, *, as_json: Json = False) -> None:
     """Forget the login for a registry, wherever docker keeps it.
 
     Exit code: 0 none is kept any more, 1 it cannot be removed, 2 the command is wrong.
@@ -88,6 +95,9 @@ def logout(registry: Registry) -> None:
         was_there = erase_login(host, os.environ)
     except RegistryClientError as error:
         raise StartError(str(error)) from error
+    if as_json:
+        typer.echo(json.dumps({"registry": host, "was_logged_in": was_there}, indent=2))
+        return
     typer.echo(f"logged out of {host}" if was_there else f"not logged in to {host}")
 
 

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,20 @@ def test_check_says_where_a_configuration_lies_in_a_config_map(config: Path) -> 
     assert result.exit_code == 1
     assert f"{config}:4: the file is wrapped in a ConfigMap" in str(result.exception)
     assert "below data → config.yml, as a text" in str(result.exception)
+
+
+def test_what_check_says_as_json(config: Path) -> None:
+    content = json.loads(runner.invoke(app, ["check", str(config), "--json"]).stdout)
+    assert (content["config"], content["mode"]) == (str(config), "open")
+    assert len(content["warnings"]) == 2
+
+
+def test_values_and_sources_as_json_without_a_secret(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_HTTP_WORKERS", "3")
+    result = runner.invoke(app, ["show", str(config), "--json"])
+    assert "geheim" not in result.stdout
+    rows = {row["key"]: (row["value"], row["source"]) for row in json.loads(result.stdout)["values"]}
+    assert rows["http.secret"] == ("<hidden>", f"{config}:3")
+    assert rows["http.workers"] == (3, "REGISTRY_HTTP_WORKERS")
+    assert rows["http.addr"] == (":5000", "default")
+    assert rows["log.accesslog.disabled"] == (False, "default")

@@ -1,5 +1,6 @@
 """`authproxy audit verify|tail|search` on files as a server writes them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -79,7 +80,7 @@ def test_a_changed_line_is_named_by_file_and_line() -> None:
     result = ask("verify", "audit.log")
     assert result.exit_code == 1
     assert result.stdout.startswith("audit.log:2: this line was changed")
-    assert result.stdout.splitlines()[-1] == "3 lines: 1 faults"
+    assert result.stdout.splitlines()[-1] == "3 lines: 1 fault"
 
 
 def test_a_cut_tail_shows_with_a_saved_head() -> None:
@@ -96,7 +97,7 @@ def test_lines_that_rotation_removed_and_those_of_others_are_told() -> None:
     log = Path("audit.log")
     log.write_bytes(b"listening\n" + b"".join(log.read_bytes().splitlines(keepends=True)[1:]))
     lines = ask("verify", "audit.log").stdout.splitlines()
-    assert lines[0] == "passed over: 1 lines that are not of the log"
+    assert lines[0] == "passed over: 1 line of other output"
     assert ": 2 to 3, older lines are not in these files; head " in lines[1]
 
 
@@ -193,3 +194,22 @@ def test_an_option_that_cannot_be_read_says_what_is_allowed(options: list[str], 
     result = ask("search", "audit.log", *options)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_a_search_without_a_hit_says_so() -> None:
+    result = ask("search", "--user", "nobody", "audit.log")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "authproxy: no line of the log matches\n"
+
+
+def test_what_was_verified_as_json() -> None:
+    log = Path("audit.log")
+    content = json.loads(ask("verify", "audit.log", "--json").stdout)
+    assert (content["lines"], content["whole"], content["faults"]) == (3, True, [])
+    (writer,) = content["writers"]
+    assert (writer["first"], writer["last"], writer["from_the_start"]) == (1, 3, True)
+    log.write_bytes(log.read_bytes().replace(b"alice", b"mallory", 1))
+    result = ask("verify", "audit.log", "--json")
+    content = json.loads(result.stdout)
+    assert (result.exit_code, content["whole"]) == (1, False)
+    assert [(fault["file"], fault["line"]) for fault in content["faults"]] == [("audit.log", 1)]

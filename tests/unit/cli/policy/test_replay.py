@@ -95,7 +95,7 @@ def test_what_would_change_is_told_by_who_and_what() -> None:
 def test_the_same_rules_change_nothing() -> None:
     write([allowed("repository:team/app:pull,push")])
     result = replay()
-    assert (result.exit_code, result.stdout) == (0, "1 lines, 2 decisions: 0 would change, 0 unknown\n")
+    assert (result.exit_code, result.stdout) == (0, "1 line, 2 decisions: 0 would change, 0 unknown\n")
 
 
 def test_each_change_by_itself_in_the_order_of_time() -> None:
@@ -167,7 +167,7 @@ def test_a_span_of_time() -> None:
     for at in (0, 60, 120):
         write([allowed("repository:team/app:push")], at=NOW + at)
     result = replay("new", "--since", "2026-01-02T03:05:00Z", "--until", "2026-01-02T03:06:00Z")
-    assert result.stdout.splitlines()[-1] == "1 lines, 1 decisions: 1 would change, 0 unknown"
+    assert result.stdout.splitlines()[-1] == "1 line, 1 decision: 1 would change, 0 unknown"
 
 
 def test_a_broken_chain_is_said_and_the_log_is_read_all_the_same() -> None:
@@ -193,7 +193,7 @@ def test_a_line_of_another_version_cannot_be_told() -> None:
         1,
         [
             "unknown: a line cannot be read: 'token lent' is not a valid EventKind (1)",
-            "1 lines, 0 decisions: 0 would change, 1 unknown",
+            "1 line, 0 decisions: 0 would change, 1 unknown",
         ],
     )
 
@@ -248,7 +248,7 @@ def test_lines_that_were_lost_are_said() -> None:
     write(
         [Event(EventKind.LINES_LOST, reason="3 lines before this one were lost"), allowed("repository:team/app:pull")]
     )
-    assert replay().stdout.startswith("note: lines were lost 1 times while this log was written")
+    assert replay().stdout.startswith("note: lines were lost once while this log was written")
 
 
 def test_rules_about_tags_say_more_than_a_log_of_tokens_holds() -> None:
@@ -261,7 +261,7 @@ def test_rules_about_tags_say_more_than_a_log_of_tokens_holds() -> None:
     result = replay("new")
     assert (result.exit_code, result.stdout.splitlines()[0]) == (
         0,
-        "note: 1 decisions leave more to rules about tags, create and overwrite, not seen here",
+        "note: 1 decision left more to rules about tags, create and overwrite, not seen here",
     )
 
 

@@ -1,0 +1,78 @@
+"""What each command prints with `--json`, for the page of commands: the names of all fields, and how they are nested.
+
+`…` after a name is a list, `{…}` an object. tests/unit/cli/reference/test_json_shapes.py compares with real output.
+"""
+
+from collections.abc import Mapping
+
+_FINDINGS = "findings…: {level, check, what, fix}"
+_CHANGE = "{change, user}"
+_KEY = "{kid, fingerprint, alg, state, created, signs_from, retired}"
+_WHO = "who: {kind, name, claim}"
+_DECISION = "allowed, rule, reason"
+_EXPLAINED = f"{{user, groups…, robot, allowed, decisions…: {{access, tag, {_DECISION}, near…: {{rule, why_not}}}}}}"
+_ATOM = f"{{{_WHO}, repositories, tags, when}}"
+_AUDIT = "the lines of the log, an object each: [the fields](../how-to/keep-an-audit-log.md)"
+_FAILED = "a fault is {name, outcome, why}"
+
+SHAPES: Mapping[str, str] = {
+    "doctor": f"{{config, verdict, {_FINDINGS}}}; other modes: [doctor](doctor.md)",
+    "version": "{authproxy, python, system, openssl, libraries: {…}}",
+    "audit verify": (
+        "{lines, whole, faults…: {file, line, message}, writers…: {writer, first, last, from_the_start, head},"
+        " passed_over}"
+    ),
+    "audit tail": _AUDIT,
+    "audit search": _AUDIT,
+    "config check": "{config, mode, warnings…}",
+    "config show": "{config, values…: {key, value, source}}",
+    "images list": f"an object a line: {{name, repository, tag, digest, size, created, platforms…}}; {_FAILED}",
+    "images inspect": (
+        "{name, digest, media_type, size, annotations: {…}, variants…: {platform, digest, size, created,"
+        " layers…: {digest, size}, config: {…}}, referrers…: {digest, artifact_type, media_type, size}}"
+    ),
+    "images copy": f"an object a line: {{name, outcome, digest, moved_bytes, referrers}}; {_FAILED}",
+    "images push": f"an object a line: {{name, outcome, digest, moved_bytes}}; {_FAILED}",
+    "images pull": f"an object a line: {{name, outcome, digest}}; {_FAILED}",
+    "images tag": f"{{name, digest}}; {_FAILED}",
+    "images delete": f"an object a line: {{name, outcome, digest, tags…, shared…}}; {_FAILED}",
+    "key list": f"a list of {_KEY}",
+    "key rotate": _KEY,
+    "key retire": "{kid, retired, signing}",
+    "policy explain": _EXPLAINED,
+    "policy can-i": f"{_EXPLAINED}; allowed is null where it is unknown",
+    "policy test": "{cases, failed…: {place, case, faults…, why}, rules, untested…}",
+    "policy check": (
+        "{rules, findings…: {file, line, subject, message},"
+        " shared_names…: {rule, kind, name, repositories, other, message}}"
+    ),
+    "policy who-can": (
+        f"{{access, tag, allowed…: {{{_WHO}, {_DECISION}}}, perhaps…, denied…, unknown_users…}}; perhaps and denied as"
+        " allowed"
+    ),
+    "policy diff": (
+        f"{{changes…: {{gains, action, within…: {_ATOM}, denied…, allowed…, but_denied…}}}}; denied, allowed and"
+        " but_denied as within"
+    ),
+    "policy replay": (
+        "{lines, decisions, changed, changes…: {user, source, access, tag, then: {allowed, why}, now: {allowed, why},"
+        " count, first, last}, untold…: {reason, count}, aside: {…}, beyond}; with --each a change a line, with time"
+        " and client"
+    ),
+    "registry login": "{registry, user, kept_in, was_checked}",
+    "registry logout": "{registry, was_logged_in}",
+    "registry ping": (
+        f"{{registry, address, verdict, product: {{name, because}}, auth: {{schemes…, realm, service}}, {_FINDINGS}}}"
+    ),
+    "token revoke": "{change, user, before}",
+    "user add": (
+        "{change, user, groups…, robot, may…: {allowed, actions…, repositories, tags…, when}}; may is absent without"
+        " policies"
+    ),
+    "user password": _CHANGE,
+    "user disable": _CHANGE,
+    "user enable": _CHANGE,
+    "user expire": _CHANGE,
+    "user remove": _CHANGE,
+    "user list": "a list of {user, groups…, robot, disabled, expires, has_password, can_log_in}",
+}
