@@ -59,7 +59,7 @@ packages: ## install the Debian packages that the tests use, those of packages.t
 release: $(VENV)/.release ## make what is released, into dist/ (TRIAL=1: from uncommitted files, without a changelog section)
 	$(BIN)/python -m release
 
-publish: $(VENV)/.release ## push the image and the chart of dist/ (IMAGE=… CHARTS=… REGISTRY_USER=… REGISTRY_PASSWORD=…)
+publish: $(VENV)/.release ## push the image and the chart of dist/ (IMAGE=… CHARTS=… PUBLISH_USER=…, PUBLISH_PASSWORD in the environment)
 	@$(BIN)/python -m release.publish
 
 publish-pypi: $(VENV)/.release ## upload the wheel and the source of dist/ to PyPI, with the identity of a CI job or a token

@@ -1,7 +1,7 @@
 """`python -m release.publish`: pushes the image and the Helm chart of dist/, by our own code and Helm's SDK.
 
 Variables say where: IMAGE is the image's repository, CHARTS the one below which the chart goes, both in lower case here
-as registries want it; REGISTRY_USER and REGISTRY_PASSWORD sign in. What was pushed is printed with its digest, and
+as registries want it; PUBLISH_USER and PUBLISH_PASSWORD sign in. What was pushed is printed with its digest, and
 appended to the file that GITHUB_OUTPUT names.
 """
 
@@ -49,7 +49,7 @@ def main() -> int:
 def read_destination(environ: Mapping[str, str]) -> Destination:
     """The four variables. Raises ReleaseError that names the first that is missing."""
     values = []
-    for name in ("IMAGE", "CHARTS", "REGISTRY_USER", "REGISTRY_PASSWORD"):
+    for name in ("IMAGE", "CHARTS", "PUBLISH_USER", "PUBLISH_PASSWORD"):
         if not (value := environ.get(name)):
             raise ReleaseError(f"the variable {name} is not set; IMAGE=registry.example.com/authproxy for the image")
         values.append(value)

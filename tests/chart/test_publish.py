@@ -58,8 +58,8 @@ def publish(clone: Path, server: Server, **settings: str) -> Outcome:
     given = {
         "IMAGE": f"{server.host}/Owner/authproxy",
         "CHARTS": f"{server.host}/Owner/charts",
-        "REGISTRY_USER": OPERATOR.name,
-        "REGISTRY_PASSWORD": OPERATOR.password,
+        "PUBLISH_USER": OPERATOR.name,
+        "PUBLISH_PASSWORD": OPERATOR.password,
         "SSL_CERT_FILE": str(server.ca),
         "GITHUB_OUTPUT": str(clone.parent / "output"),
     }
@@ -100,14 +100,14 @@ def test_without_a_release_nothing_is_pushed(clone: Path, server: Server) -> Non
 
 
 def test_a_login_that_is_refused_is_said_without_the_password(clone: Path, server: Server) -> None:
-    done = publish(clone, server, REGISTRY_PASSWORD="a wrong password")
+    done = publish(clone, server, PUBLISH_PASSWORD="a wrong password")
     assert done.code == 1
     assert "the image cannot be pushed" in done.err
     assert "a wrong password" not in done.text
 
 
-@pytest.mark.parametrize("name", ["IMAGE", "CHARTS", "REGISTRY_USER", "REGISTRY_PASSWORD"])
+@pytest.mark.parametrize("name", ["IMAGE", "CHARTS", "PUBLISH_USER", "PUBLISH_PASSWORD"])
 def test_a_variable_that_is_missing_is_named(name: str) -> None:
-    everything = {"IMAGE": "a/b", "CHARTS": "a/c", "REGISTRY_USER": "u", "REGISTRY_PASSWORD": "p"}
+    everything = {"IMAGE": "a/b", "CHARTS": "a/c", "PUBLISH_USER": "u", "PUBLISH_PASSWORD": "p"}
     with pytest.raises(ReleaseError, match=f"the variable {name} is not set"):
         read_destination({key: value for key, value in everything.items() if key != name})
