@@ -15,8 +15,8 @@ from release.checksums import describe
 from release.errors import ReleaseError
 from release.plan import ROOT, Plan, read_plan, uncommitted
 
-# In the order in which they are made: the image contains the wheel, the SBOMs describe both, the sums list all.
-PARTS = ("wheel", "image", "chart", "checksums")
+# In the order in which they are made: the SBOM describes the wheel, the image contains it, the sums list all.
+PARTS = ("wheel", "sbom", "image", "chart", "checksums")
 
 
 def main(arguments: list[str]) -> int:

@@ -25,8 +25,9 @@ SNAPSHOTS = "http://snapshot.debian.org/archive"
 ARCHIVES = {"Debian": "http://deb.debian.org/debian", "Debian-Security": "http://deb.debian.org/debian-security"}
 FOLDERS = {"Debian": "debian", "Debian-Security": "debian-security"}
 
-# Options of this machine's apt about how to reach the archive: proxies, certificates, retries. No others are taken.
-CONNECTION = re.compile(r"Acquire::(http|https|Retries|ForceIPv[46])\b.*;")
+# Options of this machine's apt that apply here too: proxies, certificates, retries, and whether a mirror that is behind
+# may be used. None turns the verification of signatures off.
+CONNECTION = re.compile(r"Acquire::(http|https|Retries|ForceIPv[46]|Check-Valid-Until|Check-Date)\b.*;")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def _apt(architecture: str, snapshot: str) -> Iterator["_Apt"]:
             (folder / below).mkdir(parents=True)
         (folder / "status").touch()
         (folder / "etc/sources.list").write_text(sources(snapshot))
-        (folder / "apt.conf").write_text(_configuration(folder, architecture, has_dates=not snapshot))
+        (folder / "apt.conf").write_text(_configuration(folder, architecture, snapshot))
         yield _Apt(folder)
 
 
@@ -100,14 +101,15 @@ def _mirrors() -> dict[str, str]:
     return found
 
 
-def _configuration(folder: Path, architecture: str, *, has_dates: bool) -> str:
+def _configuration(folder: Path, architecture: str, snapshot: str) -> str:
     ours = {
         "APT::Architecture": architecture,
         "APT::Architectures": architecture,
         "APT::Install-Recommends": "false",
         "APT::Sandbox::User": "",
         "Acquire::Languages": "none",
-        "Acquire::Check-Valid-Until": str(has_dates).lower(),
+        # A snapshot is always older than its signature allows.
+        **({"Acquire::Check-Valid-Until": "false"} if snapshot else {}),
         "Dir::State": f"{folder}/state",
         "Dir::State::status": f"{folder}/status",
         "Dir::Cache": f"{folder}/cache",

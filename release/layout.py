@@ -18,6 +18,7 @@ from release.cache import cache_folder
 from release.filesystem import AUTHPROXY_HOME, DATA, FileSystem
 from release.plan import Plan
 
+OCI_EMPTY = "application/vnd.oci.empty.v1+json"
 OCI_TAR_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 LEVEL = 6
 SECOND_NS = 1_000_000_000
@@ -111,6 +112,25 @@ async def put_image(stage: Staging, plan: Plan, made: FileSystem) -> PlatformIma
     )
     size = sum(layer.size for layer in made.layers)
     return PlatformImage(manifest, made.architecture.name, size, sum(layer.size for layer in layers))
+
+
+async def attach(stage: Staging, image: PlatformImage, media_type: str, name: str, content: bytes) -> Manifest:
+    """Store a file as a referrer of an image: OCI Image 1.1, "Guidelines for Artifact Usage"."""
+    config = await put_blob(stage, OCI_EMPTY, b"{}")
+    blob = await put_blob(stage, media_type, content)
+    manifest = await put_manifest(
+        stage,
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_IMAGE,
+            "artifactType": media_type,
+            "config": as_descriptor(config),
+            "layers": [{**as_descriptor(blob), "annotations": {"org.opencontainers.image.title": name}}],
+            "subject": as_descriptor(image.manifest.descriptor),
+        },
+    )
+    stage.attached.append(manifest)
+    return manifest
 
 
 def compress(plain: bytes, diff_id: Digest) -> bytes:

@@ -9,7 +9,7 @@ from authproxy.digest import Digest
 from authproxy.images.endpoints import Interrupted, Missing
 from authproxy.images.listing import find_repositories, tags
 from authproxy.images.names import is_pattern, is_prefix, matches, name_below
-from authproxy.images.referrers import digest_tags, find_attached
+from authproxy.images.referrers import digest_tags, find_attached, transfer_missing
 from authproxy.images.registries import Registries
 from authproxy.images.repository import RegistryRepository
 from authproxy.images.transfer import Progress, TransferError, choose_platform, collect_manifests, transfer_image
@@ -112,24 +112,10 @@ class Copier:
     ) -> tuple[int, int]:
         """Returns how many referrers were missing, and the bytes of their blobs that were transferred."""
         tags = await self._digest_tags(name)
-        listed: dict[Digest, set[Digest]] = {}
-        count = moved_bytes = 0
-        for one in await find_attached(source, [manifest.digest for manifest in manifests], tags):
-            if one.tag is not None:
-                is_there = await target.find_digest(one.tag) == one.manifest.digest
-            else:
-                if one.subject not in listed:
-                    listed[one.subject] = {each.digest for each in await target.referrers(one.subject)}
-                is_there = one.manifest.digest in listed[one.subject]
-            if is_there:
-                continue
-            count += 1
-            if not self.is_dry:
-                moved = await transfer_image(
-                    source, target, one.manifest, one.tag, turns=self.turns, progress=self.progress
-                )
-                moved_bytes += moved.moved_bytes
-        return count, moved_bytes
+        attached = await find_attached(source, [manifest.digest for manifest in manifests], tags)
+        return await transfer_missing(
+            attached, source, target, is_dry=self.is_dry, turns=self.turns, progress=self.progress
+        )
 
     async def _digest_tags(self, name: ImageName) -> frozenset[str]:
         """The source repository's tags that begin with a digest; listed once for all its images."""

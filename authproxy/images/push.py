@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from tempfile import NamedTemporaryFile, gettempdir
@@ -12,16 +12,18 @@ from authproxy.digest import Digest
 from authproxy.images.archive.archive import Archive, ArchivedImage
 from authproxy.images.archive.docker_save import LayerCache
 from authproxy.images.archive.errors import ArchiveError
+from authproxy.images.archive.layout import LayoutArchive
 from authproxy.images.archive.opening import find_archives, open_archive
 from authproxy.images.daemon import Daemon, choose
-from authproxy.images.endpoints import Destination, Interrupted, Missing, Source
+from authproxy.images.endpoints import Interrupted, Missing, Source
 from authproxy.images.names import is_prefix, name_in_repository, names_below
-from authproxy.images.transfer import Progress, TransferError, transfer_image
+from authproxy.images.referrers import ReferrersDestination, find_attached, transfer_missing
+from authproxy.images.transfer import Progress, TransferError, collect_manifests, transfer_image
 from authproxy.oci.manifest import Manifest
 from authproxy.registry_client.errors import RegistryClientError
 
 
-class Repository(Source, Destination, Protocol):
+class Repository(Source, ReferrersDestination, Protocol):
     """A repository of a registry: both a source and a destination."""
 
     def learn(self, manifest: Manifest) -> None:
@@ -48,6 +50,7 @@ class Pushed:
     outcome: PushOutcome
     digest: Digest | None = None  # None in a dry run: its layers are not compressed
     moved_bytes: int = 0
+    referrers: int = 0  # of a layout: signatures, SBOMs that were pushed with it, or would be
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,10 @@ class Pusher:
             yield Failed(str(archive.path), f"the archive has no repository for {image.identity}: push it as {where}")
         for name in targets:
             try:
-                yield await self._before(name, image.identity) or await self._push(archive, image, name)
+                outcome = await self._before(name, image.identity) or await self._push(archive, image, name)
+                if isinstance(outcome, Pushed) and isinstance(archive, LayoutArchive) and archive.has_referrers:
+                    outcome = await self._push_referrers(archive, image, outcome)
+                yield outcome
             except FAULTS as error:
                 yield Failed(name, str(error))
 
@@ -176,6 +182,19 @@ class Pusher:
         manifest = await archive.manifest(image.reference)
         moved = await transfer_image(archive, repository, manifest, tag, turns=self.turns, progress=self.progress)
         return Pushed(name, PushOutcome.PUSHED, manifest.digest, moved.moved_bytes)
+
+    async def _push_referrers(self, archive: LayoutArchive, image: ArchivedImage, pushed: Pushed) -> Pushed:
+        repository, _ = await self.locate(pushed.name)
+        try:
+            manifests = await collect_manifests(archive, await archive.manifest(image.reference))
+            attached = await find_attached(archive, [manifest.digest for manifest in manifests], ())
+            count, moved_bytes = await transfer_missing(
+                attached, archive, repository, is_dry=self.is_dry, turns=self.turns, progress=self.progress
+            )
+        except FAULTS as error:
+            what = f"{pushed.outcome}, but not all of its signatures and other referrers"
+            raise TransferError(f"{what}: {error}") from error
+        return replace(pushed, moved_bytes=pushed.moved_bytes + moved_bytes, referrers=count)
 
 
 async def find_same(repository: Repository, tag: str, identity: Digest) -> Digest | None:

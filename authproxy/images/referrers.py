@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from authproxy.digest import Digest
-from authproxy.images.endpoints import Missing
-from authproxy.images.transfer import TransferError
+from authproxy.images.endpoints import Destination, Missing, Source
+from authproxy.images.transfer import Progress, TransferError, transfer_image
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.oci.media_types import OCI_INDEX
 
@@ -36,10 +36,20 @@ _ALGORITHMS = ("sha256-", "sha512-")
 
 
 class ReferrersSource(Protocol):
-    """A repository that lists the referrers of its manifests."""
+    """A repository, or a layout, that lists the referrers of its manifests."""
 
     async def manifest(self, reference: str | Digest) -> Manifest:
         """By a digest or a tag. Raises Missing."""
+
+    async def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
+        """The referrers of a manifest."""
+
+
+class ReferrersDestination(Destination, Protocol):
+    """A repository that can be asked what it has."""
+
+    async def find_digest(self, reference: str | Digest) -> Digest | None:
+        """The digest of the manifest with this tag or digest, if any."""
 
     async def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
         """The referrers of a manifest."""
@@ -57,6 +67,11 @@ class Attached:
 def referrers_tag(digest: Digest) -> str:
     """The tag that lists the referrers of a manifest if the registry doesn't."""
     return f"{digest.algorithm}-{digest.hex[:MAX_TAG_HEX]}"
+
+
+def with_count(line: str, referrers: int) -> str:
+    """A line about an image, and how many referrers were new with it."""
+    return f"{line}, with {referrers} referrer{'' if referrers == 1 else 's'}" if referrers else line
 
 
 async def digest_tags(tags: AsyncIterable[str]) -> frozenset[str]:
@@ -114,6 +129,37 @@ async def find_attached(
         seen |= following.keys()
         level = tuple(following)
     raise TransferError(f"its referrers have referrers, more than {MAX_DEPTH} levels deep; --no-referrers skips them")
+
+
+async def transfer_missing(
+    attached: Iterable[Attached],
+    source: Source,
+    destination: ReferrersDestination,
+    *,
+    is_dry: bool,
+    turns: asyncio.Semaphore,
+    progress: Progress,
+) -> tuple[int, int]:
+    """Transfer what the destination lacks. Returns the number of manifests, and the bytes of their blobs that moved.
+
+    With `is_dry` it counts only. Raises what `transfer_image` raises.
+    """
+    listed: dict[Digest, set[Digest]] = {}
+    count = moved_bytes = 0
+    for one in attached:
+        if one.tag is not None:
+            is_there = await destination.find_digest(one.tag) == one.manifest.digest
+        else:
+            if one.subject not in listed:
+                listed[one.subject] = {each.digest for each in await destination.referrers(one.subject)}
+            is_there = one.manifest.digest in listed[one.subject]
+        if is_there:
+            continue
+        count += 1
+        if not is_dry:
+            moved = await transfer_image(source, destination, one.manifest, one.tag, turns=turns, progress=progress)
+            moved_bytes += moved.moved_bytes
+    return count, moved_bytes
 
 
 @dataclass(slots=True)

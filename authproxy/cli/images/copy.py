@@ -118,10 +118,10 @@ async def _copy(registries: "Registries", copier: "Copier", source: str, report:
 
 
 def _tell(copied: "Copied", report: Report) -> None:
-    plural = "" if copied.referrers == 1 else "s"
-    more = f", with {copied.referrers} referrer{plural}" if copied.referrers else ""
+    from authproxy.images.referrers import with_count
+
     report.say(
-        f"{copied.outcome} {copied.name} {copied.digest}{more}",
+        with_count(f"{copied.outcome} {copied.name} {copied.digest}", copied.referrers),
         name=copied.name,
         outcome=copied.outcome,
         digest=str(copied.digest),

@@ -95,16 +95,19 @@ async def _push_local(pusher: "Pusher", patterns: "Sequence[str]") -> "AsyncIter
 async def _tell(outcomes: "AsyncIterator[Pushed | Failed]", report: Report) -> None:
     """Print each outcome as it comes."""
     from authproxy.images.push import Pushed
+    from authproxy.images.referrers import with_count
 
     async for outcome in outcomes:
         if not isinstance(outcome, Pushed):
             report.fail(outcome.what, outcome.why)
             continue
         digest = None if outcome.digest is None else str(outcome.digest)
+        line = " ".join(word for word in (outcome.outcome, outcome.name, digest) if word)
         report.say(
-            " ".join(word for word in (outcome.outcome, outcome.name, digest) if word),
+            with_count(line, outcome.referrers),
             name=outcome.name,
             outcome=outcome.outcome,
             digest=digest,
             moved_bytes=outcome.moved_bytes,
+            referrers=outcome.referrers,
         )

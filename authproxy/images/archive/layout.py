@@ -23,14 +23,20 @@ def blob_name(digest: Digest) -> str:
 
 
 class LayoutArchive:
-    """The images that `index.json` lists, and everything that they refer to."""
+    """The images that `index.json` lists, and everything that they refer to.
+
+    An entry without a name whose manifest has a `subject` in the layout is a referrer: a signature, an SBOM. It belongs
+    to that image, and is none of `images`. Layouts of oras and of our own releases have such entries.
+    """
 
     def __init__(self, members: Members) -> None:
         self._members = members
         _require_version(members)
         entries = _read_entries(members)
         self._media_types = {entry.digest: entry.media_type for entry in entries}
-        self.images = _images(entries)
+        every = _images(entries)
+        self._referrers = self._find_referrers(every)
+        self.images = tuple(image for image in every if image.identity not in self._referrers)
 
     @property
     def path(self) -> Path:
@@ -59,6 +65,25 @@ class LayoutArchive:
             raise member.fault(f"cannot be read: {error}") from error
         self._media_types.update((child.digest, child.media_type) for child in manifest.children)
         return manifest
+
+    @property
+    def has_referrers(self) -> bool:
+        """Whether any manifest of it has a referrer."""
+        return bool(self._referrers)
+
+    async def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
+        """The referrers of a manifest."""
+        return tuple(one.descriptor for one in self._referrers.values() if one.subject and one.subject.digest == digest)
+
+    def _find_referrers(self, images: tuple[ArchivedImage, ...]) -> dict[Digest, Manifest]:
+        found = {}
+        for image in images:
+            if image.names or image.tags:
+                continue
+            manifest = self.find_manifest(image.identity)
+            if manifest is not None and manifest.subject is not None and self.has(manifest.subject.digest):
+                found[image.identity] = manifest
+        return found
 
     def has(self, digest: Digest) -> bool:
         """Whether the layout has a blob."""

@@ -22,7 +22,8 @@ from authproxy.oci.manifest import Descriptor, Manifest
 class Staging:
     """A Destination for images. `target` is the path for errors.
 
-    `named` are the images that were put with a name, in that order; everything else belongs to one of them.
+    `named` are the images that were put with a name, in that order; `attached` are referrers for a layout to list.
+    Everything else belongs to one of them.
     """
 
     def __init__(self, folder: Path, target: Path) -> None:
@@ -30,6 +31,7 @@ class Staging:
         self.target = target
         self.members = FolderMembers(target, folder)
         self.named: dict[str, Manifest] = {}
+        self.attached: list[Manifest] = []
 
     async def has(self, descriptor: Descriptor) -> bool:
         """Whether this blob has been put."""

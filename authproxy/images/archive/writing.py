@@ -104,7 +104,17 @@ def _layout_files(stage: Staging) -> dict[str, bytes]:
         }
         for name, manifest in stage.named.items()
     ]
-    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    # Without a name, as oras lists them.
+    attached = [
+        {
+            "mediaType": manifest.media_type,
+            "digest": str(manifest.digest),
+            "size": len(manifest.content),
+            **manifest.listed_with,
+        }
+        for manifest in stage.attached
+    ]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries + attached}
     return {OCI_LAYOUT: _json({"imageLayoutVersion": "1.0.0"}), INDEX_JSON: _json(index)}
 
 
