@@ -131,7 +131,7 @@ wheel: $(VENV)/.dev
 	@$(RELEASE) wheel
 
 release-image: packages wheel
-	@$(RELEASE) image
+	@$(RELEASE) sbom image
 
 machine: packages ## make build/machine.tar, a machine with systemd for the tests (as root)
 	@.ci/machine
