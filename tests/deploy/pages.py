@@ -16,7 +16,11 @@ COMMENT = re.compile(r"(^|\s+)#( .*)?$")
 
 def commands(page: str) -> list[str]:
     """Every command line of a page: comments away, continued lines joined."""
-    text = (HOW_TO / f"{page}.md").read_text(encoding="utf-8")
+    return commands_of((HOW_TO / f"{page}.md").read_text(encoding="utf-8"))
+
+
+def commands_of(text: str) -> list[str]:
+    """The same of a text in Markdown."""
     return [line for _, language, block in BLOCK.findall(text) if not language for line in _commands_of(block)]
 
 
