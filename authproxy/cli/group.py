@@ -25,8 +25,9 @@ ALIASES: Mapping[str, tuple[str, ...]] = {"ls": ("list",), "rm": ("remove", "del
 _MAX_COLUMNS = 120
 # The text about an option with a longer name begins on the next line.
 _NAMES_COLUMNS = 40
-# How typer shows a required argument, and the type of a value.
+# How typer shows arguments, and the type of a value.
 _REQUIRED = re.compile(r"\{([^}]*)\}")
+_OPTIONAL = re.compile(r"\[[a-z_-]+\]")
 _TYPE = re.compile(r"<(?:list\[)?([\w |]+)\]?>")
 
 
@@ -69,7 +70,8 @@ class PlainCommand(TyperCommand):
     def format_usage(self, ctx: Any, formatter: Any) -> None:
         """`Usage: …`, with the names of arguments as the rest of the help has them."""
         pieces = " ".join(self.collect_usage_pieces(ctx))
-        formatter.write_usage(ctx.command_path, _REQUIRED.sub(lambda found: found[1].upper(), pieces))
+        named = _REQUIRED.sub(lambda found: found[1].upper(), pieces)
+        formatter.write_usage(ctx.command_path, _OPTIONAL.sub(lambda found: found[0].upper(), named))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """The arguments and the options."""

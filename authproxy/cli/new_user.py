@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from authproxy.config.find import EMBEDDED_DEFAULT
 from authproxy.errors import StartError
 from authproxy.program import command
 
 if TYPE_CHECKING:
+    from authproxy.config.load import Loaded
     from authproxy.config.settings import Settings
     from authproxy.policy.capabilities import Capability
     from authproxy.policy.model import PolicySet
@@ -85,23 +87,32 @@ def may_as_json(capabilities: "Sequence[Capability]") -> list[dict[str, Any]]:
     ]
 
 
-def next_steps(settings: "Settings", name: str) -> Iterator[str]:
+def next_steps(loaded: "Loaded", htpasswd: Path, name: str) -> Iterator[str]:
     """The commands to type next."""
+    from authproxy.config.embedded import Layout
     from authproxy.policy.glob import placeable_name
 
-    user = shlex.quote(name)
-    yield f"docker login {login_host(settings) or 'HOST'} -u {user}"
+    user, names = shlex.quote(name), []
+    if loaded.origin == EMBEDDED_DEFAULT:
+        from authproxy.own_certificate import given_hosts
+
+        names = given_hosts(Layout(htpasswd.parent.parent))
+    yield f"docker login {login_host(loaded.settings, names) or 'HOST'} -u {user}"
     yield command(f"policy explain {user} push {placeable_name(name) or 'team'}/app")
 
 
-def login_host(settings: "Settings") -> str | None:
-    """The registry as clients on this machine name it; None where the server listens on a Unix socket."""
+def login_host(settings: "Settings", names: "Sequence[str]" = ()) -> str | None:
+    """The registry as clients name it: by the first of its `names`, or as clients on this machine do.
+
+    None where the server listens on a Unix socket.
+    """
     if settings.http.host:
         return urlsplit(settings.http.host).netloc
     where = settings.http.addr
     if isinstance(where, Path):
         return None
-    host = "localhost" if where.host in ("", "0.0.0.0", "::") else where.host  # noqa: S104 - compared, not bound
+    here = "localhost" if where.host in ("", "0.0.0.0", "::") else where.host  # noqa: S104 - compared, not bound
+    host = next((name for name in names if not name.startswith("*")), here)
     shown = f"[{host}]" if ":" in host else host
     return shown if where.port == (443 if settings.http.tls is not None else 80) else f"{shown}:{where.port}"
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from authproxy.config.load import Loaded
-    from authproxy.config.settings import Settings
     from authproxy.identity.user_entry import UserEntry
     from authproxy.policy.model import PolicySet
 
@@ -93,7 +92,7 @@ def add(
         is_robot=robot,
         cost=cost or DEFAULT_COST,
     )
-    _tell_added(loaded.settings, files, rules, name, groups, until, is_robot=robot, as_json=as_json)
+    _tell_added(loaded, files, rules, name, groups, until, is_robot=robot, as_json=as_json)
 
 
 @app.command(epilog=examples("authproxy user password alice"))
@@ -214,7 +213,7 @@ def _row(name: str, entry: "UserEntry | None", has_htpasswd_password: bool) -> "
 
 
 def _tell_added(
-    settings: "Settings",
+    loaded: "Loaded",
     files: Files,
     rules: "PolicySet | None",
     name: str,
@@ -235,7 +234,7 @@ def _tell_added(
     fields = {} if may is None else {"may": may_as_json(may)}
     tell_change(
         f"added {name} to {files.htpasswd}",
-        settings,
+        loaded.settings,
         as_json=as_json,
         user=name,
         groups=groups,
@@ -249,7 +248,7 @@ def _tell_added(
     if (other := find_similar(files.htpasswd, files.users, name)) is not None:
         typer.echo(f"note: {other} is another user: upper and lower case count in names", err=True)
     _note_expired(name, until)
-    for step in next_steps(settings, name):
+    for step in next_steps(loaded, files.htpasswd, name):
         typer.echo(f"next: {step}", err=True)
 
 

@@ -25,10 +25,10 @@ class Capability:
     when: str = ""  # a condition; "" without one
 
     def __str__(self) -> str:
-        actions = ", ".join(self.actions)
+        actions, condition = ", ".join(self.actions), " ".join(self.when.split())
         place = "" if self.repositories is None else f" {self.repositories}"
         tags = f" with tags {', '.join(self.tags)}" if self.tags else ""
-        return f"{'' if self.allowed else 'not '}{actions}{place}{tags}{f' when {self.when}' if self.when else ''}"
+        return f"{'' if self.allowed else 'not '}{actions}{place}{tags}{f' when {condition}' if condition else ''}"
 
     def is_covered_by(self, other: "Capability") -> bool:
         """Whether the other one says all of this. True only if it is certain."""

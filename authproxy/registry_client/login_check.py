@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import httpx
 
 from authproxy.http.client.unreachable import why_unreachable
+from authproxy.program import command
 from authproxy.registry_client.client import open_registry
 from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import RegistryClientError, refused
@@ -23,7 +24,7 @@ class CheckedLogin:
 
 async def sign_in(host: str, login: Login, trust: Trust) -> CheckedLogin:
     """Request `/v2/` with a login. Raises RegistryClientError if it is rejected, or the registry fails."""
-    hint = f"; what is wrong: authproxy registry ping {host}{trust.options}"
+    hint = f"; what is wrong: {command(f'registry ping {host}{trust.options}')}"
     async with open_registry(host, login, trust) as registry:
         registry.request_identity_token()
         try:

@@ -22,6 +22,7 @@ from authproxy.cli.registry_options import (
     plain_name,
 )
 from authproxy.cli.registry_run import Report, remote_faults, run
+from authproxy.program import command
 
 if TYPE_CHECKING:
     from authproxy.images.copying import Copied, Copier
@@ -73,7 +74,7 @@ def copy(
 
     if source.endswith(_ARCHIVES) and ("/" not in source or Path(source).is_file()):
         raise typer.BadParameter(
-            f"{source} is a file: authproxy images push {shlex.quote(source)} {shlex.quote(destination)}",
+            f"{source} is a file: {command(f'images push {shlex.quote(source)} {shlex.quote(destination)}')}",
             param_hint="SRC",
         )
     source = plain_name(source, "SRC")

@@ -19,6 +19,7 @@ from authproxy.cli.registry_options import (
     plain_name,
 )
 from authproxy.cli.registry_run import Report, printable, remote_faults, run
+from authproxy.program import command
 
 if TYPE_CHECKING:
     from authproxy.images.details import Details
@@ -89,7 +90,7 @@ def _parse(text: str) -> tuple[str, str | None]:
     if is_pattern(bare):
         host, _, pattern = bare.partition("/")
         raise typer.BadParameter(
-            f"{text}: a pattern is given by --filter: authproxy images list --filter {shlex.quote(pattern)} {host}",
+            f"{text}: a pattern is given by --filter: {command(f'images list --filter {shlex.quote(pattern)} {host}')}",
             param_hint="REGISTRY",
         )
     name = parse_name(bare.rstrip("/"))

@@ -19,6 +19,7 @@ from authproxy.doctor.response import OK, UNAUTHORIZED, VERSION, RegistryRespons
 from authproxy.doctor.upload import cancel_upload, start_upload, upload_target
 from authproxy.http.client.address import DEFAULT_PORTS, Address, split_authority
 from authproxy.http.client.token import Token
+from authproxy.program import command
 from authproxy.registry_client.client import open_registry
 from authproxy.registry_client.docker_config import Login, find_login
 from authproxy.registry_client.errors import RegistryClientError
@@ -173,7 +174,7 @@ async def _examine_as_client(
 
 
 async def _log_in(report: PingReport, client: AuthorizedClient, login: Login | None, trust: Trust) -> bool:
-    again = f"authproxy registry login {report.host}{trust.options}"
+    again = command(f"registry login {report.host}{trust.options}")
     if login is None:
         if report.wanted is not None:
             what = "no login is stored for it here; what follows is what anyone gets"

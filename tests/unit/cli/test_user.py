@@ -11,10 +11,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from authproxy.cli import user
+from authproxy.config.embedded import Layout
 from authproxy.errors import StartError
 from authproxy.identity.accounts import read_groups
 from authproxy.identity.bcrypt_hash import DEFAULT_COST, check_password, find_cost
 from authproxy.identity.htpasswd import load_htpasswd
+from authproxy.own_certificate import keep_certificate
 from authproxy.policy import DEFAULT_POLICY
 
 CONFIG = """\
@@ -390,3 +392,8 @@ def test_two_different_passwords_are_asked_for_again() -> None:
     assert code == 0
     assert "do not match" in shown
     assert check_password("three", hashed("bob"))
+
+
+def test_the_login_to_type_has_the_name_that_the_server_was_started_with(folder: Path) -> None:
+    keep_certificate(Layout(folder), ["*.lan", "registry.lan"], now=dt.datetime.now(dt.UTC))
+    assert "next: docker login registry.lan:5000 -u bob\n" in add("bob").stderr
