@@ -73,7 +73,7 @@ docs docs-publish: export NO_MKDOCS_2_WARNING = true
 docs-publish: export PATH := $(abspath $(BIN)):$(PATH)  # where mike looks for mkdocs
 
 docs: $(VENV)/.release ## build the pages as a site into build/site; anything dead in them fails
-	$(BIN)/mkdocs build --quiet --strict
+	$(BIN)/mkdocs build --strict  # with --quiet it would drop its warnings uncounted
 
 # The version without its last part: a patch release replaces its minor version's pages.
 SITE_VERSION = $(shell $(BIN)/python -c 'import authproxy; print(authproxy.__version__.rpartition(".")[0])')

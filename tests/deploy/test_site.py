@@ -1,7 +1,6 @@
 """The site in a browser, and published in versions."""
 
 import json
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,10 @@ import pytest
 
 import authproxy
 from tests.support import site
-from tests.support.binaries import ROOT, binary
+from tests.support.binaries import binary
 from tests.support.chromium import Tab, running_chromium
 from tests.support.program import environment, run, succeed
 
-# What the site is made of, tests among it, since pages link to them.
-SOURCES = ("docs", "deploy", "policies", "tests", "release", "authproxy/__init__.py", "mkdocs.yml", "Makefile")
 MINOR = authproxy.__version__.rpartition(".")[0]
 
 
@@ -66,15 +63,28 @@ def test_a_page_fits_a_phone(tab: Tab, url: str, page: str) -> None:
     assert tab.value_of("document.documentElement.scrollWidth") <= 400
 
 
+MISTAKES = {
+    "a dead link": ("docs/index.md", "[a](how-to/no-such-page.md)\n", "no-such-page.md"),
+    "a dead anchor": ("docs/index.md", "[a](how-to/upgrade.md#no-such-anchor)\n", "no-such-anchor"),
+    "a dead link to a file outside": ("docs/how-to/upgrade.md", "[a](../../deploy/no-such-file)\n", "no-such-file"),
+    "a dead link of such a file": ("deploy/README.md", "[a](no-such-file)\n", "no-such-file"),
+    "a page without a place": ("docs/how-to/forgotten.md", "# Forgotten\n", "how-to/forgotten.md"),
+}
+
+
+def test_the_build_names_every_mistake(tmp_path: Path) -> None:
+    site.copy_sources(tmp_path / "tree")
+    for file, text, _ in MISTAKES.values():
+        with (tmp_path / "tree" / file).open("a") as page:
+            page.write(f"\n{text}")
+    done = site.try_to_build(tmp_path / "site", root=tmp_path / "tree")
+    assert done.code != 0
+    assert [what for what, (_, _, named) in MISTAKES.items() if named not in done.text] == []
+
+
 def test_make_publishes_a_version_beside_the_others(tmp_path: Path) -> None:
     tree, remote = tmp_path / "tree", tmp_path / "remote.git"
-    tree.mkdir()
-    for name in (*SOURCES, *(page.name for page in ROOT.glob("*.md")), "packages.txt"):
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            (tree / name).parent.mkdir(exist_ok=True)
-            shutil.copy(ROOT / name, tree / name)
+    site.copy_sources(tree)
     person = {
         f"GIT_{role}_{what}": "tests@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
     }
@@ -90,7 +100,8 @@ def test_make_publishes_a_version_beside_the_others(tmp_path: Path) -> None:
     git("commit", "--quiet", "--message", "a release")
     # The environment of the tests in place of one that make would install.
     installed = Path(sys.executable).parents[1]
-    options = (f"VENV={installed}", "--old-file", f"{installed}/.release", "SITE_REMOTE=elsewhere")
+    old = ("--old-file", f"{installed}/.release", "--old-file", "docs")
+    options = (f"VENV={installed}", *old, "SITE_REMOTE=elsewhere")
     done = run(binary("make"), *options, "docs-publish", env=env, cwd=tree)
     assert done.code == 0, str(done)
 

@@ -175,6 +175,16 @@ def test_the_keys_are_used_and_none_is_made(earlier: Earlier, server: Server) ->
         assert client.get("/v2/").status_code == 200
 
 
+def test_no_private_key_is_beside_the_certificates_and_the_authority_is_the_same(
+    earlier: Earlier, server: Server
+) -> None:
+    assert [file.name for file in (earlier.folder / "certs").iterdir() if b"PRIVATE KEY" in file.read_bytes()] == []
+    with unpacked(earlier.facts["version"]) as archive:
+        content = archive.extractfile("certs/ca.pem")
+        assert content
+        assert (earlier.folder / "certs/ca.pem").read_bytes() == content.read()
+
+
 def test_the_upload_is_continued(earlier: Earlier, server: Server) -> None:
     facts = earlier.facts
     rest = b"and the second half"

@@ -42,7 +42,7 @@ class Reader(HTMLParser):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site") / "site"
-    assert site.build(folder) == "", "it says nothing"
+    site.build(folder)
     return folder
 
 

@@ -1,5 +1,6 @@
 """The site of the pages, built as `make docs` builds it, and a web server for it on this machine."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,17 +10,33 @@ from pathlib import Path
 from threading import Thread
 
 from tests.support.binaries import ROOT
-from tests.support.program import environment, run
+from tests.support.program import Outcome, environment, run
 
 MKDOCS = Path(sys.executable).with_name("mkdocs")
 
 
-def build(folder: Path, *, root: Path = ROOT) -> str:
-    """Build the site of a tree into `folder`: what mkdocs said. Raises AssertionError where it fails."""
-    command = (str(MKDOCS), "build", "--strict", "--quiet", "--site-dir", str(folder))
-    done = run(*command, env=environment(folder.parent, NO_MKDOCS_2_WARNING="1"), cwd=root)
+def try_to_build(folder: Path, *, root: Path = ROOT) -> Outcome:
+    """Build the site of a tree into `folder`."""
+    # Not with --quiet, which drops warnings before --strict counts them.
+    command = (str(MKDOCS), "build", "--strict", "--site-dir", str(folder))
+    return run(*command, env=environment(folder.parent, NO_MKDOCS_2_WARNING="1"), cwd=root)
+
+
+def build(folder: Path) -> None:
+    """Build the site of this tree into `folder`. Raises AssertionError where it fails."""
+    done = try_to_build(folder)
     assert done.code == 0, str(done)
-    return done.text
+
+
+def copy_sources(folder: Path) -> None:
+    """Copy what the site is made of: tests too, since pages link to them."""
+    sources = ("docs", "deploy", "policies", "tests", "release", "authproxy/__init__.py", "mkdocs.yml", "Makefile")
+    for name in (*sources, *(page.name for page in ROOT.glob("*.md")), "packages.txt"):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            (folder / name).parent.mkdir(exist_ok=True, parents=True)
+            shutil.copy(ROOT / name, folder / name)
 
 
 class _Quiet(SimpleHTTPRequestHandler):
