@@ -259,6 +259,8 @@ VALUES = [
     ),
     Value("resources.limits.memory", "1Gi", lambda o: container(o)["resources"]["limits"]["memory"], "1Gi"),
     Value("podSecurityContext.fsGroup", 1000, lambda o: pod(o)["securityContext"]["fsGroup"], 1000),
+    Value("podSecurityContext", dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup")), lambda o:
+          sorted(pod(o)["securityContext"]), ["fsGroupChangePolicy", "runAsNonRoot", "seccompProfile"]),
     Value("securityContext.runAsUser", 1000, lambda o: container(o)["securityContext"]["runAsUser"], 1000),
     Value("terminationGracePeriodSeconds", 9, lambda o: pod(o)["terminationGracePeriodSeconds"], 9),
     Value("priorityClassName", "high", lambda o: pod(o)["priorityClassName"], "high"),
@@ -321,7 +323,7 @@ def test_every_object_is_one_of_kubernetes(values: dict[str, Any]) -> None:
         if each["kind"] == "Secret":
             each["data"] = dict.fromkeys(each["data"], "YQ==")
         if each["kind"] not in FOREIGN:
-            for version in VERSIONS:
+            for version in VERSIONS if values == {} else VERSIONS[:1]:
                 check(json.dumps(each), version)
 
 
@@ -338,13 +340,14 @@ def test_the_chart_has_the_version_of_the_program() -> None:
 
 def test_the_schema_is_one_and_knows_exactly_the_values() -> None:
     schema = json.loads((FOLDER / "values.schema.json").read_text())
-    jsonschema.Draft202012Validator.check_schema(schema)
+    # Helm before 3.18 knows no later draft.
+    jsonschema.Draft7Validator.check_schema(schema)
+    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
     assert set(schema["properties"]) - {"global"} == set(yaml.safe_load((FOLDER / "values.yaml").read_text()))
 
 
 def test_the_default_policies_are_those_of_the_embedded_default() -> None:
     default = (ROOT / "policies/default.yaml").read_text()
-    assert (FOLDER / "files/default.yaml").read_text() == default
     assert render()["ConfigMap", "authproxy-policies"]["data"] == {"default.yaml": default}
 
 

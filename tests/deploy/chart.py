@@ -35,7 +35,7 @@ def sources(values: Mapping[str, Any] | None = None, *, name: str = RELEASE, cha
 
 def objects_of(manifest: str) -> Objects:
     """The objects of a manifest; two of one kind and name are an error."""
-    found = [each for each in yaml.safe_load_all(manifest) if each]
+    found = [each for each in yaml.load_all(manifest, Loader=yaml.CSafeLoader) if each]
     objects = {(each["kind"], each["metadata"]["name"]): each for each in found}
     assert len(objects) == len(found), "two objects have one name"
     return objects
