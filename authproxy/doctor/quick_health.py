@@ -45,7 +45,9 @@ def _connect(endpoint: Endpoint, timeout_s: float) -> socket.socket:
         plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         plain.settimeout(timeout_s)
     else:
-        plain = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
+        # As bytes: a text, even in ASCII, would load the codec for international names.
+        host = endpoint.host.encode("ascii")
+        plain = socket.create_connection((host, endpoint.port), timeout_s)  # type: ignore[arg-type]  # it takes both
     try:
         if endpoint.path:
             plain.connect(endpoint.path)
@@ -53,7 +55,9 @@ def _connect(endpoint: Endpoint, timeout_s: float) -> socket.socket:
             return plain
         from authproxy.doctor.unverified_tls import unverified_tls
 
-        return unverified_tls().wrap_socket(plain, server_hostname=endpoint.host or "localhost")
+        return unverified_tls().wrap_socket(
+            plain
+        )  # a name would load that codec too, and the server has one certificate
     except BaseException:
         plain.close()
         raise

@@ -98,6 +98,7 @@ class Workers:
         # Objects of now are never collected: a collection would write to all their pages, and share none.
         gc.collect()
         gc.freeze()
+        gc.enable()
         # Blocked, they wait for `sigtimedwait`; each worker unblocks them for itself.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:

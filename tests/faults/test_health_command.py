@@ -136,7 +136,18 @@ main()
 print(*sys.modules)
 """
 # Each costs some milliseconds, the command line and the model of the settings hundreds.
-HEAVY = {"asyncio", "authproxy.cli", "dataclasses", "http.client", "inspect", "pathlib", "pydantic", "typer", "typing"}
+HEAVY = {
+    "asyncio",
+    "authproxy.cli",
+    "dataclasses",
+    "encodings.idna",
+    "http.client",
+    "inspect",
+    "pathlib",
+    "pydantic",
+    "typer",
+    "typing",
+}
 
 
 def loaded(server: Server, *arguments: str) -> set[str]:
