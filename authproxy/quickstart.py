@@ -68,7 +68,12 @@ def add_first_user(settings: "Settings", environ: Mapping[str, str]) -> Path | N
     if htpasswd is None or htpasswd.exists() or not (password := _given_password(environ)):
         return None
     users = next((source.users.path for source in settings.sources if source.users), None)
-    add_user(htpasswd, users, ADMIN, password, [ADMINS] if users else [])
+    try:
+        add_user(htpasswd, users, ADMIN, password, [ADMINS] if users else [])
+    except StartError:
+        if htpasswd.exists():
+            return None  # by another server on the same volume, which started at the same time
+        raise
     return htpasswd
 
 

@@ -25,10 +25,12 @@ def first() -> Objects:
     return {key: objects[key] for key in SECRETS}
 
 
-def upgraded(existing: Objects, values: dict[str, Any] | None = None) -> Objects:
-    """What Helm would apply to a cluster that has these objects."""
+def upgraded(
+    existing: Objects, values: dict[str, Any] | None = None, more: dict[str, dict[str, str]] | None = None
+) -> Objects:
+    """What Helm would apply to a cluster that has these objects, and knows `more` kinds."""
     with (
-        running_api(existing) as url,
+        running_api(existing, more) as url,
         helm.Config(kube_apiserver=url, namespace=NAMESPACE, storage_driver="memory") as config,
     ):
         release = config.install(str(FOLDER), RELEASE, values, namespace=NAMESPACE, dry_run="server")
@@ -85,3 +87,11 @@ def test_a_cluster_without_them_gets_new_ones(first: Objects) -> None:
     after = upgraded({})
     assert data(after, "admin") != data(first, "admin")
     assert data(after, "ca") != data(first, "ca")
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha3", "v1alpha2"])
+def test_a_tls_route_has_the_version_that_the_cluster_knows(first: Objects, version: str) -> None:
+    values = {"host": "registry.example.com", "gateway": {"enabled": True, "parentRefs": [{"name": "public"}]}}
+    more = {f"gateway.networking.k8s.io/{version}": {"TLSRoute": "tlsroutes"}}
+    route = upgraded(first, values, more)["TLSRoute", "authproxy"]
+    assert route["apiVersion"] == f"gateway.networking.k8s.io/{version}"

@@ -24,9 +24,9 @@ Objects = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
 @contextmanager
-def running_api(objects: Objects) -> Iterator[str]:
-    """The URL of an API that has these objects, by kind and name, and takes no others."""
-    answers = _discovery()
+def running_api(objects: Objects, more: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[str]:
+    """The URL of an API that has these objects, by kind and name, takes no others, and knows `more` kinds."""
+    answers = _discovery({**KINDS, **(more or {})})
     for (kind, name), each in objects.items():
         version = next(version for version, kinds in KINDS.items() if kind in kinds)
         prefix = "/api/v1" if version == "v1" else f"/apis/{version}"
@@ -54,13 +54,13 @@ def running_api(objects: Objects) -> Iterator[str]:
         server.shutdown()
 
 
-def _discovery() -> dict[str, Mapping[str, Any]]:
+def _discovery(known: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, Any]]:
     groups = []
     answers: dict[str, Mapping[str, Any]] = {
         "/version": {"major": "1", "minor": "30", "gitVersion": "v1.30.0"},
         "/api": {"kind": "APIVersions", "versions": ["v1"]},
     }
-    for version, kinds in KINDS.items():
+    for version, kinds in known.items():
         resources = [
             {"name": plural, "singularName": "", "namespaced": True, "kind": kind, "verbs": ["get", "list", "create"]}
             for kind, plural in kinds.items()

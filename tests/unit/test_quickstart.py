@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,14 @@ def test_a_configuration_gets_no_user_without_a_password_or_an_htpasswd(
     environ = {"AUTHPROXY_ADMIN_PASSWORD": "s3cret"} if "htpasswd" not in identities else {}
     assert add_first_user(configured(tmp_path, *identities), environ) is None
     assert contents(tmp_path) == {}
+
+
+def test_of_several_servers_that_start_at_once_one_makes_the_first_user(tmp_path: Path) -> None:
+    settings, environ = configured(tmp_path, "htpasswd", "users"), {"AUTHPROXY_ADMIN_PASSWORD": "s3cret"}
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: add_first_user(settings, environ), range(8)))
+    assert sorted(map(bool, made)) == [False] * 7 + [True]
+    assert load_htpasswd(tmp_path / "users/htpasswd").names == {"admin"}
 
 
 def test_without_a_users_file_the_first_user_of_a_configuration_has_no_groups(tmp_path: Path) -> None:
