@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from authproxy.cli import app
 from authproxy.cli.examples import example_lines
-from authproxy.cli.group import ALIASES
+from authproxy.cli.group import ALIASES, PlainCommand, PlainGroup
 
 # What of a line is the command itself: behind variables and pipes, before what takes its output or gives it input.
 COMMAND = re.compile(r"(?:^|[|(] *|[A-Z_]+=\S+ )authproxy(?= |$)([^|<>()&]*)")
@@ -156,3 +156,13 @@ def test_the_names_of_a_group_without_a_list_have_no_other_names() -> None:
         "images rm",
     }
     assert CliRunner().invoke(app, ["token", "rm"]).exit_code == 2
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_and_its_groups_have_plain_help(path: tuple[str, ...]) -> None:
+    """A group made by typer itself has neither plain help nor other names of its commands."""
+    assert isinstance(COMMANDS[path], PlainCommand)
+    command: Any = TREE
+    for name in path:
+        assert isinstance(command, PlainGroup)
+        command = command.commands[name]
