@@ -23,9 +23,9 @@ from tests.support.binaries import ROOT, binary
 from tests.support.daemon import Daemon, running_daemon
 from tests.support.image import make_image, write_layout
 from tests.support.nginx import running_nginx
-from tests.support.program import environment, succeed
+from tests.support.program import environment, run, succeed
 from tests.support.reverse_proxies import running_caddy, running_haproxy
-from tests.support.server import ADMIN, ADMIN_PASSWORD, Server, free_port, speaks_tls
+from tests.support.server import ADMIN, ADMIN_PASSWORD, AUTHPROXY, Server, free_port, speaks_tls
 
 PAGE = "behind-a-proxy"
 NAME = "registry.example.com"
@@ -47,6 +47,7 @@ THE_REST = {
 class Front:
     """A proxy in front of a server. `host` is what clients call it."""
 
+    name: str
     host: str
     server: Server
     folder: Path
@@ -100,6 +101,36 @@ def nginx(server: Server, folder: Path) -> Iterator[str]:
         yield url.removeprefix("https://").replace("127.0.0.1", "localhost")
 
 
+# The headers that Nginx Proxy Manager 2 sets for each host; those of clients that it does not set pass.
+HEADERS_OF_MANAGER = """\
+{custom}
+location / {{
+    proxy_set_header Host $host;
+    proxy_set_header X-Forwarded-Scheme $scheme;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Real-IP $remote_addr;
+    proxy_pass http://{behind};
+}}
+ssl_certificate {folder}/proxy.pem;
+ssl_certificate_key {folder}/proxy.key;
+"""
+
+
+@contextmanager
+def nginx_proxy_manager(server: Server, folder: Path) -> Iterator[str]:
+    """Debian's nginx with its headers and the page's lines. It drops the port, so the server must know its own URL."""
+    custom = block("nginx", MANAGER)
+    lines = HEADERS_OF_MANAGER.format(custom=custom, behind=f"[::1]:{server.port}", folder=folder)
+    with running_nginx(folder / "nginx", lines, has_tls=True) as url:
+        host = url.removeprefix("https://").replace("127.0.0.1", "localhost")
+        text = (folder / "config.yml").read_text()
+        (folder / "config.yml").write_text(text.replace("http:\n", f"http:\n  host: https://{host}\n", 1))
+        server.stop()
+        server.start()
+        yield host
+
+
 @contextmanager
 def caddy(server: Server, folder: Path) -> Iterator[str]:
     port = free_port()
@@ -130,12 +161,14 @@ def haproxy_that_passes_tls(server: Server, folder: Path) -> Iterator[str]:
 
 
 OURS = "authproxy's side"
+MANAGER = "Nginx Proxy Manager"
 THROUGH = "Pass TLS through: HAProxy"
 Proxy = Callable[[Server, Path], AbstractContextManager[str]]
 PROXIES: dict[str, tuple[Proxy, str]] = {
     "nginx": (nginx, OURS),
     "caddy": (caddy, OURS),
     "haproxy": (haproxy, OURS),
+    "nginx proxy manager": (nginx_proxy_manager, OURS),
     "haproxy that passes TLS": (haproxy_that_passes_tls, THROUGH),
 }
 
@@ -144,7 +177,9 @@ PROXIES: dict[str, tuple[Proxy, str]] = {
 def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     proxy, heading = PROXIES[request.param]
     folder = tmp_path_factory.mktemp("front")
-    issued = trustme.CA().issue_cert("localhost")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    issued = authority.issue_cert("localhost")
     (folder / "proxy.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
     issued.private_key_pem.write_to_path(folder / "proxy.key")
     shutil.copytree(ROOT / "policies", folder / "policies")
@@ -156,14 +191,14 @@ def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     server.start()
     try:
         with proxy(server, folder) as host:
-            yield Front(host, server, folder)
+            yield Front(request.param, host, server, folder)
     finally:
         server.stop()
 
 
 def test_the_page_has_lines_for_each_of_them() -> None:
     text = (pages.HOW_TO / f"{PAGE}.md").read_text()
-    assert len(re.findall(r"^```(?:nginx|caddyfile|haproxy)$", text, re.MULTILINE)) == len(PROXIES) + 1  # and NPM's
+    assert len(re.findall(r"^```(?:nginx|caddyfile|haproxy)$", text, re.MULTILINE)) == len(PROXIES)
 
 
 @pytest.fixture
@@ -207,9 +242,18 @@ FORGED = {
 def test_what_a_client_forges_counts_for_nothing(front: Front, header: str) -> None:
     with front.client() as client:
         answer = client.get("/v2/", headers={header: FORGED[header]})
+        if (front.name, header) == ("nginx proxy manager", "Forwarded"):
+            assert answer.status_code == 400, "it contradicts what the proxy says"
+            return
         assert f'realm="https://{front.host}/token"' in answer.headers["www-authenticate"]
         assert client.get("/token", headers={header: FORGED[header]}, auth=(ADMIN, "wrong")).status_code == 401
     assert front.audited() == {"127.0.0.1"}
+
+
+def test_the_ping_of_the_page_finds_nothing_wrong(front: Front, tmp_path: Path) -> None:
+    words = pages.command(PAGE, "authproxy registry ping").replace(NAME, front.host).split()
+    done = run(AUTHPROXY, *words[1:], "--ca", str(front.folder / "ca.pem"), env=environment(tmp_path))
+    assert done.code == 0, str(done)
 
 
 def test_docker_logs_in_pushes_and_pulls_through_each_of_them(front: Front, daemon: Daemon) -> None:
@@ -226,7 +270,7 @@ def test_docker_logs_in_pushes_and_pulls_through_each_of_them(front: Front, daem
 def test_a_forged_port_counts_for_nothing_where_the_name_has_none(front: Front) -> None:
     with front.client() as client:
         answer = client.get("/v2/", headers={"Host": "localhost", "X-Forwarded-Port": FORGED["X-Forwarded-Port"]})
-    assert 'realm="https://localhost/token"' in answer.headers["www-authenticate"]
+    assert re.search(rf'realm="https://(localhost|{front.host})/token"', answer.headers["www-authenticate"])
 
 
 @pytest.fixture(scope="module")

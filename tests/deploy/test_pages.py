@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 PAGES = (
     *("run-in-docker", "run-with-compose", "run-in-a-swarm", "run-on-kubernetes"),
     *("from-nginx", "from-registry-2", "from-docker-auth"),
+    *("behind-a-proxy", "on-a-nas", "from-ci-and-gitops"),
 )
 
 # Commands by their beginnings that no test types as they stand, and what is done instead.
@@ -30,6 +31,14 @@ OTHERWISE = {
     "make image": "the fixture `built` loads the image as it does",
     "docker login registry.example.com": "the test logs in at localhost",
     "docker service update --image registry.example.com": "the test updates to the image that it has",
+    "docker login nas.lan": "the test does it with localhost",
+    "docker tag busybox nas.lan": "the test does it with localhost",
+    "docker push nas.lan": "the test does it with localhost",
+    "sudo install -D": "docker trusts localhost",
+    "sudo": "there is no Synology here: the test makes a folder of that owner",
+    "tailscale": "there is no tailnet here",
+    "openssl rand": "the test types what is behind the pipe, with a password of its own",
+    "helm": "the tests call Helm's SDK",
     "docker run -d": "test_image.py runs CNCF Distribution's own lines, and compares the page's with them",
     "docker service create": "test_swarm.py runs CNCF Distribution's own line, and compares the page's with it",
 }
