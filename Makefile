@@ -14,8 +14,11 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-serve: $(VENV)/.runtime ## run the registry on https://localhost:5000 (data in ./data, certificates in ./certs)
-	@exec $(BIN)/authproxy serve --embedded
+# What other machines call this one; without it, only this machine is served.
+HOST ?=
+
+serve: $(VENV)/.runtime ## run the registry on https://localhost:5000, or for other machines: HOST="nas.lan 192.168.1.5"
+	@exec $(BIN)/authproxy serve --embedded $(addprefix --host ,$(HOST))
 
 check: $(VENV)/.dev ## format, lint, types, import contracts, unit tests and protocol tables: a minute or two
 	@$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target style types unit

@@ -21,6 +21,8 @@ from authproxy.cli.group import Commands
 from authproxy.cli.images.app import app as images_app
 from authproxy.cli.policy.app import app as policy_app
 from authproxy.cli.registry.app import app as registry_app
+from authproxy.cli.trust.command import EXAMPLES as TRUST_EXAMPLES
+from authproxy.cli.trust.command import trust
 from authproxy.errors import StartError
 
 app = Commands(
@@ -30,6 +32,7 @@ app = Commands(
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("doctor", epilog=DOCTOR_EXAMPLES)(doctor)
 app.command("health", epilog=health.EXAMPLES)(health.health)
+app.command("trust", epilog=TRUST_EXAMPLES)(trust)
 app.command("version", epilog=version.EXAMPLES)(version.version)
 app.command("completion", epilog=COMPLETION_EXAMPLES)(completion)
 app.add_typer(audit_app, name="audit")

@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,11 +87,14 @@ def image_layer(mark: str) -> bytes:
 
 
 @contextmanager
-def running_daemon(*, storage: str = "vfs", has_network: bool = False, parent: Path | None = None) -> Iterator[Daemon]:
+def running_daemon(
+    *, storage: str = "vfs", has_network: bool = False, parent: Path | None = None, through: Sequence[str] = ()
+) -> Iterator[Daemon]:
     """A daemon for the length of a block. It starts and stops its containerd itself. Needs root.
 
     `storage` is how it keeps layers: vfs copies all that is below each of them, and needs nothing of the kernel. Its
-    folder is made in `parent`, or where temporary files go.
+    folder is made in `parent`, or where temporary files go. `through`: a program and its arguments that starts the
+    daemon behind them in its own place.
 
     Its containers have no network, unless `has_network`: then the daemon lives in a network namespace, with bridges,
     published ports and names of services as on any machine. Its `localhost` is its own, on which every port is free
@@ -103,6 +106,7 @@ def running_daemon(*, storage: str = "vfs", has_network: bool = False, parent: P
     (folder / "daemon.json").write_text("{}")  # else the machine's own in /etc/docker would be read
     daemon = Daemon(folder, f"unix://{folder}/docker.sock")
     command = [
+        *through,
         *((binary("unshare"), "--net") if has_network else ()),  # it becomes what it starts: the process is dockerd
         binary("dockerd"),
         *("--host", daemon.socket, "--config-file", f"{folder}/daemon.json", "--pidfile", f"{folder}/dockerd.pid"),
