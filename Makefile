@@ -14,8 +14,11 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# What other machines call this one; without it, only this machine is served.
-HOST ?=
+# What other machines call this one; without it, only this machine is served. A variable of the shell does not count: some
+# shells set HOST, and a server must not be open to others by chance.
+ifneq ($(origin HOST),command line)
+HOST :=
+endif
 
 serve: $(VENV)/.runtime ## run the registry on https://localhost:5000, or for other machines: HOST="nas.lan 192.168.1.5"
 	@exec $(BIN)/authproxy serve --embedded $(addprefix --host ,$(HOST))
