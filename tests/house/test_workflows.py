@@ -117,27 +117,28 @@ def test_no_expression_is_in_a_line_of_the_shell() -> None:
 
 def test_both_services_make_the_same() -> None:
     ours = set().union(*map(made, WORKFLOWS))
-    assert ours | {"publish-pypi"} == made(GITLAB)  # which is an action on GitHub
+    # PyPI is an action on GitHub, and the pages of all versions are a branch that GitLab does not serve.
+    assert ours - {"docs-publish"} | {"publish-pypi"} == made(GITLAB)
     assert "bash .ci/run" in lines(GITLAB)
 
 
-def test_rights_are_given_to_jobs_and_secrets_to_two_of_them() -> None:
+def test_rights_are_given_to_jobs_and_secrets_to_three_of_them() -> None:
     for file in WORKFLOWS:
         assert load(file)["permissions"] == {}
         assert all("permissions" in job and "timeout-minutes" in job for job in jobs(file).values())
     with_secrets = {
         (file.name, name) for file in WORKFLOWS for name, job in jobs(file).items() if "secrets." in str(job)
     }
-    assert with_secrets == {("release.yml", "registry"), ("release.yml", "github")}
+    assert with_secrets == {("release.yml", name) for name in ("registry", "github", "pages")}
 
 
 def test_only_what_publishes_writes_and_only_after_it_was_attested() -> None:
     release = jobs(ROOT / ".github/workflows/release.yml")
     writing = {name for name, job in release.items() if "write" in set(job["permissions"].values())}
-    assert writing == {"attest", "pypi", "registry", "github"}
+    assert writing == {"attest", "pypi", "registry", "github", "pages"}
     assert release["build"]["permissions"] == {"contents": "read"}
     assert release["attest"]["needs"] == "build"
-    assert {release[name]["needs"] for name in ("pypi", "registry")} == {"attest"}
+    assert {release[name]["needs"] for name in ("pypi", "registry", "pages")} == {"attest"}
     assert {name for name, job in release.items() if "environment" in job} == {"pypi", "registry"}
     ci = jobs(ROOT / ".github/workflows/ci.yml")
     assert {str(job["permissions"]) for job in ci.values()} == {"{'contents': 'read'}"}
