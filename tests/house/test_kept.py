@@ -1,5 +1,7 @@
 """Names that docs/reference/stability.md promises to keep do not go away unnoticed: tests/kept.json has them all."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ from tests.support import kept
 from tests.support.binaries import ROOT
 
 PAGE = ROOT / "docs/reference/stability.md"
+# What tests/kept.json had under `kept` when a version was released.
+RELEASES = sorted((ROOT / "tests/fixtures").glob("*/names.json"))
 
 RETIRE = (
     "is gone, and operators build on it. Put it back; to retire it, let it cause a warning for one minor version, list"
@@ -38,6 +42,13 @@ def problems(record: dict[str, Any], found: dict[str, list[str]], version: str) 
 
 def test_every_name_is_kept_and_recorded() -> None:
     assert problems(kept.recorded(), kept.names(), authproxy.__version__) == []
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda file: file.parent.name)
+def test_no_name_of_a_release_is_struck_from_the_record(release: Path) -> None:
+    every = kept.recorded()["kept"]
+    released: dict[str, list[str]] = json.loads(release.read_text())
+    assert {kind: gone for kind, names in released.items() if (gone := sorted(set(names) - set(every[kind])))} == {}
 
 
 def test_a_retired_name_is_described() -> None:
