@@ -104,12 +104,12 @@ def next_steps(loaded: "Loaded", htpasswd: Path, name: str) -> Iterator[str]:
 def login_host(settings: "Settings", names: "Sequence[str]" = ()) -> str | None:
     """The registry as clients name it: by the first of its `names`, or as clients on this machine do.
 
-    None where the server listens on a Unix socket.
+    None where the server listens on a Unix socket, or on any free port.
     """
     if settings.http.host:
         return urlsplit(settings.http.host).netloc
     where = settings.http.addr
-    if isinstance(where, Path):
+    if isinstance(where, Path) or not where.port:  # the kernel chooses a port 0 for each start
         return None
     here = "localhost" if where.host in ("", "0.0.0.0", "::") else where.host  # noqa: S104 - compared, not bound
     host = next((name for name in names if not name.startswith("*")), here)

@@ -239,10 +239,11 @@ HOSTS = [
     ("http: {addr: '[::1]:5000'}", "[::1]:5000"),
     ("http: {addr: ':443', host: 'https://r.example.org'}", "r.example.org"),
     ("http: {addr: /run/r.sock, net: unix}", "HOST"),
+    ("http: {addr: 'localhost:0'}", "HOST"),
 ]
 
 
-@pytest.mark.parametrize(("http", "host"), HOSTS, ids=[host for _, host in HOSTS])
+@pytest.mark.parametrize(("http", "host"), HOSTS, ids=[http for http, _ in HOSTS])
 def test_the_login_to_type_names_the_registry(http: str, host: str) -> None:
     Path("config.yml").write_text(f"{CONFIG}{http}\n", encoding="utf-8")
     assert f"next: docker login {host} -u bob\n" in add("bob", "--config", "config.yml").stderr
