@@ -119,7 +119,8 @@ def test_the_service_is_put_up_as_the_page_says(built: Built, machine: Machine) 
     machine.must("sed", "-i", "s/^http:/http:\\n  workers: 2/", "/etc/authproxy/config.yml")
     assert "when: request.tls &&" in machine.must("cat", "/etc/authproxy/policies/default.yaml")
     machine.must("systemctl", "restart", "authproxy")
-    assert machine.must("systemctl", "status", "authproxy").count("spawn_main(") == 2, "two workers"
+    processes = re.findall(r"─ *\d+ .*authproxy serve", machine.must("systemctl", "status", "authproxy"))
+    assert len(processes) == 3, "two workers and their parent"
     push_and_pull(built.docker, HOST, "admin")
     said = machine.must("journalctl", "--no-pager", "-u", "authproxy")
     assert "rror" not in said, said
