@@ -71,8 +71,12 @@ def test_the_compose_file_serves_as_the_account_that_owns_the_folder(
         assert nas.container().user_id == account[0]
         assert owners(nas.data) == {account}
         assert (nas.data / "certs/ca.pem").is_file()
-        doctor = nas.compose("exec", "-T", "registry", "authproxy", "user", "list")
-        assert doctor.out.startswith(ADMIN), str(doctor)
+        listed = nas.compose("exec", "-T", "registry", "authproxy", "user", "list")
+        assert listed.out.startswith(ADMIN), str(listed)
+        words = pages.command(PAGE, "docker exec CONTAINER authproxy trust").split()
+        trust = nas.compose("exec", "-T", "registry", *words[3:])
+        assert "/etc/docker/certs.d/nas.lan:5050" in trust.out, str(trust)
+        assert "BEGIN CERTIFICATE" in trust.out
     finally:
         nas.compose("down", "--volumes", "--timeout", "5")
 

@@ -34,7 +34,6 @@ OTHERWISE = {
     "docker login nas.lan": "the test does it with localhost",
     "docker tag busybox nas.lan": "the test does it with localhost",
     "docker push nas.lan": "the test does it with localhost",
-    "sudo install -D": "docker trusts localhost",
     "sudo": "there is no Synology here: the test makes a folder of that owner",
     "tailscale": "there is no tailnet here",
     "openssl rand": "the test types what is behind the pipe, with a password of its own",
