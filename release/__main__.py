@@ -63,7 +63,7 @@ def check(plan: Plan) -> None:
             f"the tag {tag} is not v{plan.version}, the version in authproxy/__init__.py: tag the commit that has it"
         )
     changelog = (plan.root / "CHANGELOG.md").read_text(encoding="utf-8")
-    if not re.search(rf"^## {re.escape(plan.version)}\b", changelog, re.MULTILINE):
+    if not re.search(rf"^## {re.escape(plan.version)}(?![\w.])", changelog, re.MULTILINE):
         raise ReleaseError(
             f"CHANGELOG.md has no section `## {plan.version}`, the version in authproxy/__init__.py: "
             "rename `## Unreleased`, or make a trial with TRIAL=1."

@@ -40,12 +40,13 @@ UNWANTED = tuple(
         r"usr/share/(base-files|binfmts|bash-completion|initramfs-tools|ca-certificates)",
         r"etc/(init\.d|cron\.[a-z]+|default|update-motd\.d|profile\.d|ca-certificates.*|dpkg|python[0-9.]+)",
         r"etc/ssl/private",
-        r"usr/lib/(systemd|binfmt\.d|ssl/misc|valgrind|tmpfiles\.d|bfd-plugins)",
+        r"usr/lib/(systemd|binfmt\.d|ssl/misc|ssl/private|valgrind|tmpfiles\.d|bfd-plugins)",
         r"usr/lib/[a-z0-9_]+-linux-gnu/(gconv|audit|lib(memusage|pcprofile|thread_db|nss_hesiod|nss_compat)\.so.*)",
         r"usr/(sbin/.+|games|include|src|local/(src|games|include|man|share))",
         r"usr/bin/(openssl|c_rehash|pydoc.*|pygettext.*)",
-        r"usr/share/zoneinfo/(posix|right)",
+        r"usr/share/zoneinfo/(posix|right|localtime)",
         rf"{STDLIB}/(ensurepip|idlelib|lib2to3|pydoc_data|test|tkinter|turtledemo|turtle\.py|_pyrepl|curses|dbm)",
+        rf"{STDLIB}/sitecustomize\.py",  # a link to a file in /etc
         rf"{STDLIB}/lib-dynload/(_curses|_curses_panel|_dbm|_gdbm|_tkinter|_test\w*|_xx\w*|xx\w*|readline)\..*",
         r"(boot|home|media|mnt|opt|proc|srv|sys|var/(backups|cache|local|mail|opt|spool|lock|log))",
     )

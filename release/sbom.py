@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from release.architecture import AMD64, Architecture
+from release.base import PYTHON
 from release.debian import SUITE, Package
 from release.dependencies import Wheel, find_wheels, read_wheel
 from release.filesystem import FileSystem
@@ -23,6 +24,13 @@ MEDIA_TYPE = "application/vnd.cyclonedx+json"
 # A licence field that is longer is the licence itself.
 MAX_NAME = 80
 CLASSIFIER = "License :: "
+
+# Source packages whose copyright file is prose; what it says about the files that are in the image.
+PROSE = {
+    "busybox": "GPL-2.0-only",
+    "gcc-14": "GPL-3.0-or-later WITH GCC-exception-3.1",
+    f"python{PYTHON}": "PSF-2.0",
+}
 
 
 def make(plan: Plan) -> list[Path]:
@@ -112,8 +120,12 @@ def _of_package(package: Package, copyright_text: str) -> dict[str, Any]:
         "version": package.version,
         "purl": reference,
         "hashes": [{"alg": "SHA-256", "content": package.sha256}],
-        # Debian's short names, of which many are SPDX's: debian/copyright in the machine-readable format.
-        "licenses": [{"license": {"name": name}} for name in _short_names(copyright_text)],
+        "licenses": (
+            [{"expression": PROSE[source]}]
+            if source in PROSE
+            # Debian's short names, of which many are SPDX's: debian/copyright in the machine-readable format.
+            else [{"license": {"name": name}} for name in _short_names(copyright_text)]
+        ),
         "properties": [{"name": "debian:source", "value": f"{source}={source_version}"}],
     }
     return {key: value for key, value in found.items() if value}

@@ -21,6 +21,7 @@ ORDER = (
     "tests/deploy",
     "tests/clients",
     "tests/images",
+    "tests/release",
     "tests/faults/test_certificate_renewed.py",
     "tests/faults/test_watchers.py",
     "tests/peers",
