@@ -6,7 +6,7 @@ import io
 import re
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
@@ -45,6 +45,9 @@ UNWANTED = tuple(
         r"[^/]+\.dist-info/RECORD",  # of files that are not all here
     )
 )
+
+# What rich needs for parts that no command uses: help is plain text, and tracebacks are Python's own.
+OMITTED = frozenset({"markdown-it-py", "mdurl", "pygments"})
 
 LOCKED = re.compile(
     r"^(?P<name>[\w.-]+)==(?P<version>\S+)(?: ; (?P<marker>.+?))?(?P<hashes>(?: \\\n +--hash=\S+)+)$", re.MULTILINE
@@ -85,14 +88,17 @@ def read_wheel(file: Path) -> Wheel:
     raise ReleaseError(f"{file} is not a wheel: it has no METADATA")
 
 
-def find_wheels(lock: Path, ours: Wheel, architecture: Architecture) -> list[Wheel]:
-    """The wheels that ours needs, sorted by name, downloaded unless the cache has them. Raises ReleaseError."""
+def find_wheels(lock: Path, ours: Wheel, architecture: Architecture, omit: Container[str] = frozenset()) -> list[Wheel]:
+    """The wheels that ours needs, sorted by name, downloaded unless the cache has them. Raises ReleaseError.
+
+    Those of `omit` are left out, and so is what only they need.
+    """
     there = {wheel.name: wheel for wheel in map(read_wheel, _download(lock, architecture))}
     needed: dict[str, Wheel] = {}
     pending = ours.requires(architecture)
     while pending:
         name = pending.pop()
-        if name in needed:
+        if name in needed or name in omit:
             continue
         if name not in there:
             raise ReleaseError(f"{lock.name} has no {name}, which a wheel of the image needs: run `make lock`")

@@ -10,7 +10,7 @@ from release.architecture import Architecture, this_machines
 from release.base import ACCOUNT, INTERPRETER, make_base
 from release.compiled import Compiler
 from release.debian import Package
-from release.dependencies import HOME, SITE, Wheel, find_wheels, make_dependencies, read_wheel, unpack
+from release.dependencies import HOME, OMITTED, SITE, Wheel, find_wheels, make_dependencies, read_wheel, unpack
 from release.elf import needed
 from release.errors import ReleaseError
 from release.plan import Plan
@@ -57,7 +57,7 @@ def make_file_systems(
         compiler = Compiler(*bases[here.name], here, Path(folder))
         for architecture in architectures:
             base, packages = bases[architecture.name]
-            wheels = find_wheels(plan.root / "requirements.lock", ours, architecture)
+            wheels = find_wheels(plan.root / "requirements.lock", ours, architecture, OMITTED)
             layers = (base, make_dependencies(wheels), make_own(plan, ours))
             for layer in layers:
                 compiler.add_to(layer)

@@ -227,3 +227,51 @@ def test_names_in_the_spelling_of_skopeo_are_copied(
     name = signed.repository
     done = images.must("copy", f"docker://{plain.host}/{name}:v1", f"https://{second.host.upper()}/skopeo/")
     assert done == f"copied {second.host}/skopeo/{name}:v1 {signed.digest}, with 4 referrers\n"
+
+
+def test_referrers_of_a_layout_are_pushed_with_its_image(
+    images: Images, ours: Registry, second: Registry, old: httpx.Client, tmp_path: Path
+) -> None:
+    name = f"layouts/{tmp_path.name[-20:].strip('_').lower()}"
+    folder = tmp_path / "layout"
+    _, arm, index = write_two_platforms(folder, f"{name}:v1")
+    attached, blob = sbom(arm.manifest, name)
+    signed, signature_blob = signature(attached, MANIFEST_TYPE, name)
+    for content in (attached, blob, signed, signature_blob, EMPTY):
+        (folder / "blobs/sha256" / Digest.of(content).hex).write_bytes(content)
+    listing = json.loads((folder / "index.json").read_text())
+    listing["manifests"] += [descriptor(MANIFEST_TYPE, signed), descriptor(MANIFEST_TYPE, attached)]
+    (folder / "index.json").write_text(json.dumps(listing))
+
+    (would,) = images.objects("push", "--dry-run", folder, ours.host)
+    assert (would["outcome"], would["referrers"]) == ("would be pushed", 2)
+    assert images.must("push", folder, ours.host) == f"pushed {ours.host}/{name}:v1 {index}, with 2 referrers\n"
+    assert images.must("push", folder, ours.host) == f"already there {ours.host}/{name}:v1 {index}\n"
+
+    # A registry without the API gets the tag that lists them.
+    assert images.must("push", folder, second.host).endswith(", with 2 referrers\n")
+    assert [one["digest"] for one in listed_at(old, name, arm.manifest)] == [str(Digest.of(attached))]
+    assert [one["digest"] for one in listed_at(old, name, attached)] == [str(Digest.of(signed))]
+
+    # One that is added to the layout later goes to an image that is there.
+    later, later_blob = sbom(arm.manifest, "later")
+    for content in (later, later_blob):
+        (folder / "blobs/sha256" / Digest.of(content).hex).write_bytes(content)
+    listing["manifests"].append(descriptor(MANIFEST_TYPE, later))
+    (folder / "index.json").write_text(json.dumps(listing))
+    assert images.must("push", folder, ours.host) == f"already there {ours.host}/{name}:v1 {index}, with 1 referrer\n"
+
+
+def test_a_referrer_that_cannot_be_pushed_fails_the_image_by_name(
+    images: Images, ours: Registry, tmp_path: Path
+) -> None:
+    folder = tmp_path / "layout"
+    amd, _, _ = write_two_platforms(folder, "damaged/app:v1")
+    attached, _ = sbom(amd.manifest, "its blob is missing")
+    (folder / "blobs/sha256" / Digest.of(attached).hex).write_bytes(attached)
+    listing = json.loads((folder / "index.json").read_text())
+    listing["manifests"].append(descriptor(MANIFEST_TYPE, attached))
+    (folder / "index.json").write_text(json.dumps(listing))
+    done = images("push", folder, ours.host)
+    assert done.code == 1
+    assert "pushed, but not all of its signatures and other referrers: " in done.err

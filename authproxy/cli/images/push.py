@@ -51,10 +51,11 @@ def push(
 ) -> None:
     """Push images out of archives, or out of the docker daemon, into a registry.
 
-    An archive is what docker save, podman save, buildah and skopeo write, plain or compressed with gzip or zstd, or an
-    OCI image layout. DST is a registry, or a prefix that ends with a slash: images keep their names below it, and a
-    registry in their names is replaced. Any other DST is the one repository that one image goes to. What is there
-    already is not pushed again. Compressed archives and plain layers take room below TMPDIR.
+    An archive is what docker save, podman save, buildah and skopeo write, plain or compressed with gzip or zstd, or
+    an OCI image layout. DST is a registry, or a prefix that ends with a slash: images keep their names below it,
+    and a registry in their names is replaced. Any other DST is the one repository that one image goes to. What is
+    there already is not pushed again. Signatures and SBOMs that a layout has for its images go with them.
+    Compressed archives and plain layers take room below TMPDIR.
 
     Exit code: 0 all is there, 1 something is not, or there was nothing to push, 2 the command is wrong.
     """

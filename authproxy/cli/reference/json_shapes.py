@@ -33,7 +33,7 @@ SHAPES: Mapping[str, str] = {
         " layers…: {digest, size}, config: {…}}, referrers…: {digest, artifact_type, media_type, size}}"
     ),
     "images copy": f"an object a line: {{name, outcome, digest, moved_bytes, referrers}}; {_FAILED}",
-    "images push": f"an object a line: {{name, outcome, digest, moved_bytes}}; {_FAILED}",
+    "images push": f"an object a line: {{name, outcome, digest, moved_bytes, referrers}}; {_FAILED}",
     "images pull": f"an object a line: {{name, outcome, digest}}; {_FAILED}",
     "images tag": f"{{name, digest}}; {_FAILED}",
     "images delete": f"an object a line: {{name, outcome, digest, tags…, shared…}}; {_FAILED}",

@@ -7,6 +7,7 @@ import pytest
 from authproxy.digest import Digest
 from authproxy.images.archive.archive import Archive
 from authproxy.images.archive.errors import ArchiveError
+from authproxy.images.archive.layout import LayoutArchive
 from authproxy.images.archive.opening import find_archives, open_archive
 from authproxy.images.endpoints import Missing
 from authproxy.oci.manifest import Descriptor
@@ -169,3 +170,53 @@ def test_archives_of_a_folder_are_found_by_their_names(tmp_path: Path) -> None:
     assert find_archives(tmp_path / "readme.txt") == (tmp_path / "readme.txt",)
     with pytest.raises(ArchiveError, match="contains no archives"):
         find_archives(tmp_path / "other")
+
+
+SBOM = b'{"bomFormat":"CycloneDX"}'
+EMPTY = b"{}"
+
+
+def referrer_of(subject: bytes) -> bytes:
+    return as_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": IMAGE_TYPE,
+            "artifactType": "application/vnd.cyclonedx+json",
+            "config": descriptor(EMPTY, "application/vnd.oci.empty.v1+json"),
+            "layers": [descriptor(SBOM, "application/vnd.cyclonedx+json")],
+            "subject": descriptor(subject, IMAGE_TYPE),
+        }
+    )
+
+
+async def test_a_referrer_belongs_to_its_image_and_is_none_itself(tmp_path: Path) -> None:
+    sbom = referrer_of(IMAGE)
+    signature = referrer_of(sbom)
+    entries = [entry("v1"), entry("", signature), entry("", sbom)]
+    files = FILES | blobs(sbom, signature, EMPTY, SBOM)
+    with open_archive(write_tar(tmp_path / "x", layout(*entries, files=files))) as archive:
+        assert isinstance(archive, LayoutArchive)
+        assert [image.identity for image in archive.images] == [Digest.of(IMAGE)]
+        assert archive.has_referrers
+        assert [one.digest for one in await archive.referrers(Digest.of(IMAGE))] == [Digest.of(sbom)]
+        assert [one.digest for one in await archive.referrers(Digest.of(sbom))] == [Digest.of(signature)]
+        assert await archive.referrers(Digest.of(signature)) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [("sbom", IMAGE), ("", b"a manifest that is elsewhere")],
+    ids=["one with a name", "one whose image is not there"],
+)
+async def test_a_manifest_with_a_subject_can_be_pushed_by_itself(tmp_path: Path, name: str, subject: bytes) -> None:
+    manifest = referrer_of(subject)
+    entries = [entry("v1"), entry(name, manifest)]
+    with open_archive(write_tar(tmp_path / "x", layout(*entries, files=FILES | blobs(manifest)))) as archive:
+        assert isinstance(archive, LayoutArchive)
+        assert [image.identity for image in archive.images] == [Digest.of(IMAGE), Digest.of(manifest)]
+        assert not archive.has_referrers
+
+
+async def test_an_entry_whose_manifest_is_missing_is_an_image_that_fails_later(tmp_path: Path) -> None:
+    with open_archive(write_tar(tmp_path / "x", layout(entry("v1"), entry("", b"not there"), files=FILES))) as archive:
+        assert len(archive.images) == 2
