@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from authproxy.images.archive.layout import LayoutArchive
@@ -21,6 +21,7 @@ from release.image import write_image
 from release.plan import ROOT, read_plan
 from release.wheel import make as make_wheel
 
+ARCHIVE = "authproxy-for-docker"
 PIECE_BYTES = 1 << 20
 
 
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         layout = build(ROOT / "build" / "image")
-        asyncio.run(load(layout, given.name))
+        asyncio.run(load(layout, given.name, os.environ))
     except ReleaseError as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
@@ -48,12 +49,15 @@ def build(folder: Path) -> Path:
     return layout
 
 
-async def load(layout: Path, name: str) -> None:
-    """Load the image into docker; without a daemon, print what to do with the layout."""
-    archive = layout.with_name("authproxy.tar")
+async def load(layout: Path, name: str, environment: Mapping[str, str]) -> None:
+    """Load the image into docker; without a daemon, print what to do with the layout.
+
+    DOCKER_HOST in the environment is the daemon, as for docker.
+    """
+    archive = layout.with_name(f"{ARCHIVE}.tar")
     await write_docker_archive(layout, archive, name, this_machines())
     try:
-        async with open_daemon(find_socket(os.environ)) as daemon:
+        async with open_daemon(find_socket(environment)) as daemon:
             for line in await daemon.load(_pieces(archive)):
                 print(line)
     except DaemonError as error:

@@ -188,11 +188,19 @@ with shown() as progress:
 """
 
 
+CRASH = """
+import sys
+import authproxy.cli
+del authproxy.cli.app
+sys.argv = ["authproxy", "version"]
+authproxy.cli.main()
+"""
+
+
 def test_progress_bars_and_tracebacks_work_in_the_image(root: Path) -> None:
     bars = run_in(root, PYTHON, "-c", PROGRESS)
     assert (bars.code, bars.out.strip()) == (0, "Bars"), str(bars)
-    crash = "import sys, authproxy.cli; sys.argv = ['authproxy', 'version']; del sys.modules['authproxy.cli'].main.__globals__['app']"
-    done = run_in(root, PYTHON, "-c", f"{crash}; authproxy.cli.main()")
+    done = run_in(root, PYTHON, "-c", CRASH)
     assert done.err.rstrip().endswith("NameError: name 'app' is not defined"), str(done)
     assert "pygments" not in done.err
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from authproxy.images.archive.opening import open_archive
 from release import base, debian
 from release.__main__ import check
 from release.architecture import AMD64, ARM64
 from release.dependencies import LOCKED, read_wheel
 from release.elf import HEADER, is_elf, needed, strip
 from release.errors import ReleaseError
+from release.local import ARCHIVE, load
 from release.plan import Plan, read_plan, read_version
 from release.tree import Tree
 from tests.support.binaries import ROOT, binary
@@ -165,6 +167,17 @@ def test_a_stripped_program_runs(tmp_path: Path) -> None:
 )
 def test_what_is_no_program_for_64_bits_stays_as_it_is(content: bytes) -> None:
     assert (is_elf(content), strip(content), needed(content)) == (False, content, [])
+
+
+async def test_without_docker_the_image_is_in_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layout = tmp_path / "authproxy.oci.tar"
+    layout.symlink_to(released("*.oci.tar"))
+    await load(layout, "registry.example.com:5000/app", {"DOCKER_HOST": f"unix://{tmp_path}/none"})
+    told = capsys.readouterr().out
+    assert "not loaded into docker: " in told
+    assert f"docker load -i {tmp_path}/{ARCHIVE}.tar" in told
+    with open_archive(tmp_path / f"{ARCHIVE}.tar") as archive:
+        assert [image.names for image in archive.images] == [("registry.example.com:5000/app:latest",)]
 
 
 def test_a_snapshot_takes_the_place_of_every_archive() -> None:
