@@ -11,7 +11,17 @@ from authproxy.cli.group import Commands
 from authproxy.cli.output import counted
 from authproxy.cli.policy import as_json as documents
 from authproxy.cli.policy import can_i, imports, replay
-from authproxy.cli.policy.arguments import Address, At, Tls, parse_explained, parse_request, parse_time, parse_who
+from authproxy.cli.policy.arguments import (
+    Address,
+    At,
+    Claims,
+    Tls,
+    parse_claims,
+    parse_explained,
+    parse_request,
+    parse_time,
+    parse_who,
+)
 from authproxy.cli.policy.callers import find_caller, known_users
 from authproxy.cli.policy.files import (
     PoliciesOption,
@@ -53,6 +63,7 @@ def explain(
         list[str] | None, typer.Option(help="A group of the user, instead of those that the users file says.")
     ] = None,
     robot: Annotated[bool, typer.Option("--robot", help="The user is a robot, whatever the users file says.")] = False,
+    claim: Claims = None,
     at: At = None,
     address: Address = None,
     tls: Tls = None,
@@ -69,10 +80,10 @@ def explain(
     from authproxy.policy.load import load_policies
 
     (accesses, tag), now = parse_explained(scope, repository), parse_time(at)
-    request = parse_request(address, tls=tls)
+    request, claims = parse_request(address, tls=tls), parse_claims(claim)
     with reporting():
         settings, path = find_rules(policies, config)
-        principal = find_caller(user, group, settings, is_robot=robot)
+        principal = find_caller(user, group, settings, is_robot=robot, claims=claims)
         rules = load_policies(path)
     explanations = [
         one for access in accesses for one in explain(rules, principal, access, tag=tag, now=now, request=request)

@@ -21,6 +21,12 @@ Tls: TypeAlias = Annotated[
 ]
 
 
+Claims: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--claim", metavar="NAME=VALUE", help="A claim of the user; a repeated one has several values."),
+]
+
+
 class AskedAccess(NamedTuple):
     """What is asked for, and with which tag; None: with none."""
 
@@ -72,6 +78,17 @@ def parse_time(at: str | None) -> float:
         return parse(at).timestamp()
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="--at") from None
+
+
+def parse_claims(texts: list[str] | None) -> dict[str, list[str]]:
+    """The values of each claim. Raises typer.BadParameter."""
+    claims: dict[str, list[str]] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise typer.BadParameter(f'"{text}" is no claim; allowed: NAME=VALUE', param_hint="--claim")
+        claims.setdefault(name, []).append(value)
+    return claims
 
 
 def parse_request(address: str | None, *, tls: bool | None) -> "RequestFacts":

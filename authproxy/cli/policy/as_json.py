@@ -22,6 +22,7 @@ def explained(principal: "Principal", explanations: Iterable["Explanation"], *, 
     return {
         "user": principal.name,
         "groups": sorted(principal.groups),
+        "claims": dict(principal.claims),
         "robot": principal.is_robot,
         "allowed": allowed,
         "decisions": [

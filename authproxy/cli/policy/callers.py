@@ -9,7 +9,7 @@ import typer
 from authproxy.cli.policy.files import has_users, read_htpasswd_names, read_users_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from authproxy.config.settings import Settings
     from authproxy.principal import Principal
@@ -18,7 +18,13 @@ ANONYMOUS = "-"  # no user can have this name; all others are as they sign in
 
 
 def find_caller(
-    user: str, groups: list[str] | None, settings: "Settings | None", *, is_robot: bool, hint: str = "USER"
+    user: str,
+    groups: list[str] | None,
+    settings: "Settings | None",
+    *,
+    is_robot: bool,
+    claims: "Mapping[str, Sequence[str]]",
+    hint: str = "USER",
 ) -> "Principal":
     """The caller of a command line, with what the users files say. Prints a note for one who cannot log in.
 
@@ -34,6 +40,8 @@ def find_caller(
             raise typer.BadParameter("a caller without credentials has no groups", param_hint="--group")
         if is_robot:
             raise typer.BadParameter("a caller without credentials is no robot", param_hint="--robot")
+        if claims:
+            raise typer.BadParameter("a caller without credentials has no claims", param_hint="--claim")
         return NOBODY
     entries = [users[user] for users in read_users_files(settings) if user in users]
     if any(entry.disabled for entry in entries):
@@ -41,10 +49,15 @@ def find_caller(
     elif any(entry.is_shut_out(time.time()) for entry in entries):
         typer.echo(f"authproxy: {user} has expired: whatever the policies say, no token is issued", err=True)
     users = known_users(settings)
-    if has_users(settings) and user not in users and not groups and not is_robot:
+    if has_users(settings) and user not in users and not (groups or claims or is_robot):
         typer.echo(f"authproxy: no such user: {user}; below is what a new user of this name may do", err=True)
     known = users.get(user, Principal(user))
-    return replace(known, groups=frozenset(groups) if groups else known.groups, is_robot=is_robot or known.is_robot)
+    return replace(
+        known,
+        groups=frozenset(groups) if groups else known.groups,
+        claims=claims,
+        is_robot=is_robot or known.is_robot,
+    )
 
 
 def known_users(settings: "Settings | None") -> "Mapping[str, Principal]":

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from authproxy.cli.examples import examples
-from authproxy.cli.policy.arguments import Address, At, Tls, parse_can, parse_request, parse_time
+from authproxy.cli.policy.arguments import Address, At, Claims, Tls, parse_can, parse_claims, parse_request, parse_time
 from authproxy.cli.policy.callers import ANONYMOUS, find_caller
 from authproxy.cli.policy.files import PoliciesOption, find_rules
 from authproxy.cli.policy.reporting import reporting
@@ -33,6 +33,7 @@ def can_i(
         list[str] | None, typer.Option(help="A group of the user, instead of those that the users file says.")
     ] = None,
     robot: Annotated[bool, typer.Option("--robot", help="The user is a robot, whatever the users file says.")] = False,
+    claim: Claims = None,
     tag: Annotated[str | None, typer.Option(help="The tag that it is about.")] = None,
     at: At = None,
     address: Address = None,
@@ -49,11 +50,13 @@ def can_i(
     from authproxy.policy.load import load_policies
 
     asked, now, request = parse_can(actions, repository, tag), parse_time(at), parse_request(address, tls=tls)
+    claims = parse_claims(claim)
     if (user is not None) is anonymous:
         raise typer.BadParameter("say who asks: --as USER, or --anonymous", param_hint="--as")
     with reporting():
         settings, path = find_rules(policies, config)
-        caller = find_caller(ANONYMOUS if user is None else user, group, settings, is_robot=robot, hint="--as")
+        name = ANONYMOUS if user is None else user
+        caller = find_caller(name, group, settings, is_robot=robot, claims=claims, hint="--as")
         rules = load_policies(path)
     explanations = [
         one

@@ -10,7 +10,10 @@ _CHANGE = "{change, user}"
 _KEY = "{kid, fingerprint, alg, state, created, signs_from, retired}"
 _WHO = "who: {kind, name, claim}"
 _DECISION = "allowed, rule, reason"
-_EXPLAINED = f"{{user, groups…, robot, allowed, decisions…: {{access, tag, {_DECISION}, near…: {{rule, why_not}}}}}}"
+_EXPLAINED = (
+    f"{{user, groups…, claims: {{…}}, robot, allowed, decisions…: {{access, tag, {_DECISION},"
+    " near…: {rule, why_not}}}"
+)
 _ATOM = f"{{{_WHO}, repositories, tags, when}}"
 _AUDIT = "the lines of the log, an object each: [the fields](../how-to/keep-an-audit-log.md)"
 _FAILED = "a fault is {name, outcome, why}"

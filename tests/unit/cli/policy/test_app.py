@@ -259,3 +259,27 @@ def test_what_check_and_test_found_as_json(folder: Path) -> None:
     assert content["failed"][0]["faults"] == ["pull: expected allow, but it is denied: no rule allows it"]
     assert content["failed"][0]["why"] == "It was."
     assert content["untested"] == ['policies/more.yaml:3 "again"']
+
+
+def test_claims_are_given_by_options(folder: Path) -> None:
+    (folder / "claims.yaml").write_text(
+        "version: 1\nrules:\n"
+        "  - {name: by value, allow: [pull], to: {claims: {project: [blue]}}, on: {repositories: [a]}}\n"
+        "  - {name: by place, allow: [push], to: {signed-in: true}, on: {repositories: ['{claims.project}/**']}}\n",
+        encoding="utf-8",
+    )
+
+    def ask(*arguments: str) -> Result:
+        return explain("bob", *arguments, "--policies", "claims.yaml")
+
+    assert ask("pull", "a", "--claim", "project=blue").exit_code == 0
+    assert "no such user" not in ask("pull", "a", "--claim", "project=blue").stderr
+    assert ask("push", "red/a", "--claim", "project=blue", "--claim", "project=red").exit_code == 0
+    assert ask("pull", "a", "--claim", "project=red").exit_code == 1
+    assert "has no claim project=blue" in ask("pull", "a").stdout
+    assert '"project" is no claim; allowed: NAME=VALUE' in ask("pull", "a", "--claim", "project").stderr
+    assert "has no claims" in explain("-", "pull", "a", "--claim", "x=y").stderr
+    result = CliRunner().invoke(
+        app, ["can-i", "pull", "a", "--as", "bob", "--claim", "project=blue", "--policies", "claims.yaml"]
+    )
+    assert (result.exit_code, result.stdout) == (0, 'yes: allowed by claims.yaml:3 "by value"\n')

@@ -72,7 +72,7 @@ def keys_of(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield key
-            if key not in ("libraries", "aside", "lines"):  # the names in these are data
+            if key not in ("libraries", "aside", "claims", "lines"):  # the names in these are data
                 yield from keys_of(inner)
 
 
