@@ -28,7 +28,9 @@ _NAMES_COLUMNS = 40
 # How typer shows arguments, and the type of a value.
 _REQUIRED = re.compile(r"\{([^}]*)\}")
 _OPTIONAL = re.compile(r"\[[a-z_-]+\]")
-_TYPE = re.compile(r"<(?:list\[)?([\w |]+)\]?>")
+_TYPE = re.compile(r"<(?:list\[)?([\w. |-]+)\]?>")
+# What a value is called by its type; a choice is shown as it is.
+_KINDS = {"path": "PATH", "int": "N", "int range": "N", "str": "VALUE", "float": "VALUE", "float range": "VALUE"}
 
 
 class PlainGroup(TyperGroup):
@@ -125,4 +127,4 @@ def _shown(names: str, *, is_argument: bool) -> str:
     """`REPOSITORY`, or `--group VALUE`: an argument by its name alone, an option with what it takes."""
     if is_argument:
         return _TYPE.sub("", names).strip().upper()
-    return _TYPE.sub(lambda found: "PATH" if "path" in found[1] else "N" if "int" in found[1] else "VALUE", names)
+    return _TYPE.sub(lambda found: _KINDS.get(found[1], found[1]), names)

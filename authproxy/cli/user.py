@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 app = Commands()
 
 Name = Annotated[str, typer.Argument(help="The user's name.")]
-PasswordStdin = Annotated[bool, typer.Option(help="Read the password from standard input instead of asking for it.")]
+PasswordStdin = Annotated[
+    bool, typer.Option(help="Read the password from standard input instead of asking for it.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Cost = Annotated[int | None, typer.Option(help="The bcrypt cost, 4 to 16: one more takes twice as long. Default: 10.")]
 

@@ -107,7 +107,7 @@ def decide_cases(
     policies: PoliciesOption = None,
     config: ConfigOption = None,
     junit: Annotated[Path | None, typer.Option(help="Write the outcome to this file too, as JUnit XML.")] = None,
-    strict: Annotated[bool, typer.Option(help="Fail too where a rule decides in no case.")] = False,
+    strict: Annotated[bool, typer.Option(help="Fail too where a rule decides in no case.", show_default=False)] = False,
     as_json: Json = False,
 ) -> None:
     """Decide the cases written beside the rules, and name the rules that decide in none.

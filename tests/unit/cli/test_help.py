@@ -166,3 +166,24 @@ def test_every_command_and_its_groups_have_plain_help(path: tuple[str, ...]) -> 
     for name in path:
         assert isinstance(command, PlainGroup)
         command = command.commands[name]
+
+
+SHOWN = [
+    (("policy", "import", "zot"), "--report text|json"),
+    (("key", "export"), "--for distribution"),
+    (("key", "export"), "--output PATH"),
+    (("user", "add"), "--group VALUE"),
+    (("user", "add"), "--cost N"),
+    (("health",), "--timeout VALUE"),
+    (("doctor",), "--version 2.8|3.0|3.1"),
+]
+
+
+@pytest.mark.parametrize(("path", "text"), SHOWN, ids=[text for _, text in SHOWN])
+def test_an_option_is_shown_with_what_it_takes(path: tuple[str, ...], text: str) -> None:
+    assert f"  {text} " in CliRunner().invoke(app, [*path, "--help"]).stdout
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_no_type_of_python_is_in_the_help(path: tuple[str, ...]) -> None:
+    assert re.findall(r"<[^>]*>", CliRunner().invoke(app, [*path, "--help"]).stdout.partition("Examples:")[0]) == []
