@@ -135,6 +135,8 @@ def _run(
     def tell() -> None:
         for line in _startup_lines(settings, sockets, debug_sockets, hosts):
             _say(line)
+        if _is_open_to_others(settings):
+            _show_openness(sockets[0].getsockname()[1])
         if embedded is not None and not isinstance(http.addr, Path):
             _show_next_steps(settings, embedded, _authority(hosts[0] if hosts else http.addr.host, sockets), hosts)
 
@@ -190,6 +192,30 @@ def _startup_lines(
         scheme, prefix = "https" if http.tls else "http", http.prefix if http.prefix != "/" else ""
         urls = [f"{scheme}://{_authority(host, sockets)}{prefix}" for host in hosts or [http.addr.host]]
         yield f"listening on {', '.join(urls)}"
+
+
+def _is_open_to_others(settings: "Settings") -> bool:
+    """Whether anyone who reaches the port may do everything, and the configuration does not say that this is meant."""
+    from authproxy.config.mode import Mode
+    from authproxy.this_machine import is_loopback
+
+    http = settings.http
+    is_reached = not isinstance(http.addr, Path) and not is_loopback(http.addr.host)
+    return settings.mode is Mode.OPEN and settings.auth is None and http.tls is None and is_reached
+
+
+def _show_openness(port: int) -> None:
+    from authproxy.server.privileges import VARIABLE
+
+    is_image = VARIABLE in os.environ  # the image sets it
+    start = "docker run -p 5000:5000 -v authproxy:/var/lib/authproxy authproxy" if is_image else command("").strip()
+    _say(
+        f"\n  OPEN: anyone who reaches port {port} may push, pull and delete: there is no login, and no TLS."
+        "\n  With both, and nothing to write; NAME is what clients call this machine:"
+        f"\n\n    {start} serve --embedded --host NAME"
+        "\n\n  If it is meant to be open, write auth: none in the configuration, or set REGISTRY_AUTH=none.\n",
+        err=True,
+    )
 
 
 def _open_tls(http: "Http") -> "LiveTls | None":

@@ -1,7 +1,9 @@
 """The compositions as they lie in deploy/: docker-compose starts them by the page's command lines."""
 
 import json
+import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from tests.deploy.people import ACCOUNT, PASSWORD, REPOSITORY, push_and_pull
 from tests.deploy.registry2 import make_registry_2
 from tests.support.binaries import ROOT, binary
 from tests.support.container import Container, wait_until_it_listens
-from tests.support.program import environment, succeed
+from tests.support.program import environment, run, succeed
 
 COMPOSITIONS = sorted(path.name for path in (ROOT / "deploy").glob("compose*.yaml"))
 HOST = "localhost:443"
@@ -21,10 +23,17 @@ HEALTH = ("authproxy", "health")
 
 
 @pytest.fixture
+def one_variable(built: Built, tmp_path: Path) -> Iterator[Composition]:
+    with composition(built.docker, tmp_path, "compose.yaml", HOST="nas.lan") as it:
+        it.type("HOST=nas.lan docker compose up")
+        yield it
+
+
+@pytest.fixture
 def all_in_one(built: Built, tmp_path: Path) -> Iterator[Composition]:
-    with composition(built.docker, tmp_path, "compose.yaml") as it:
-        it.type("docker compose run", "--password-stdin", stdin=PASSWORD)
-        it.type("docker compose up")
+    with composition(built.docker, tmp_path, "compose.config.yaml") as it:
+        it.type("docker compose -f compose.config.yaml run", "--password-stdin", stdin=PASSWORD)
+        it.type("docker compose -f compose.config.yaml up")
         yield it
 
 
@@ -40,20 +49,59 @@ def in_front(built: Built, tmp_path: Path) -> Iterator[Composition]:
 @pytest.mark.parametrize("file", COMPOSITIONS)
 def test_a_composition_is_valid(file: str, tmp_path: Path) -> None:
     succeed(
-        *(binary("docker-compose"), "-f", file, "config", "--quiet"), env=environment(tmp_path), cwd=ROOT / "deploy"
+        *(binary("docker-compose"), "-f", file, "config", "--quiet"),
+        env=environment(tmp_path, HOST="nas.lan"),
+        cwd=ROOT / "deploy",
     )
 
 
+def test_without_the_name_of_the_host_nothing_starts(tmp_path: Path) -> None:
+    outcome = run(binary("docker-compose"), "config", "--quiet", env=environment(tmp_path), cwd=ROOT / "deploy")
+    assert outcome.code != 0
+    assert "the name that clients use for this machine, HOST=nas.lan" in outcome.err
+
+
+def test_one_variable_makes_tls_login_and_a_volume(built: Built, one_variable: Composition) -> None:
+    """Clients are on the same machine, where docker verifies no certificate; tests/clients/test_trust.py has others."""
+    registry = one_variable.container("registry")
+    wait_until_it_listens(registry)
+    said = one_variable.type("docker compose logs")
+    password = re.search(r" password  (\S+)", said)
+    assert password is not None, said
+    assert "listening on https://nas.lan:5000" in said
+    assert_it_may_do_little(registry, writable={"/var/lib/authproxy"}, unused={"/var/lib/registry"})
+    one_variable.must("exec", "-T", "registry", *HEALTH)
+    here = "localhost:5000"
+    assert built.docker.login(here, ADMIN, password[1]).code == 0
+    push_and_pull(built.docker, here, ADMIN, password[1])
+    assert "/etc/docker/certs.d/nas.lan:5000" in one_variable.type("docker compose exec registry authproxy trust")
+    one_variable.type("docker compose exec registry authproxy user add", "--password-stdin", stdin="alice's own")
+
+    # All of it is in the volume, and the password is not printed again.
+    one_variable.must("up", "-d", "--force-recreate")
+    wait_until_it_listens(one_variable.container("registry"))
+    assert " password  " not in one_variable.must("logs", "registry")
+    assert built.docker.login(here, "alice", "alice's own").code == 0
+    assert built.docker.login(here, ADMIN, password[1]).code == 0
+    built.docker.must("pull", f"{here}/{REPOSITORY}:1")
+    built.docker.must("logout", here)
+
+
 def test_one_container_is_put_up_as_the_page_says(built: Built, all_in_one: Composition) -> None:
+    compose = "docker compose -f compose.config.yaml"
     registry = all_in_one.container("registry")
     wait_until_it_listens(registry)
     push_and_pull(built.docker, HOST, ADMIN)
     assert_it_may_do_little(registry)
     all_in_one.must("exec", "-T", "registry", *HEALTH)
 
-    all_in_one.type("docker compose exec registry authproxy user add", "--password-stdin", stdin="alice's own")
-    assert "allowed" in all_in_one.type("docker compose exec registry authproxy policy explain")
-    assert "listening on https://localhost:5000" in all_in_one.type("docker compose logs")
+    all_in_one.type(
+        f"{compose} exec registry authproxy user add",
+        "--password-stdin",
+        stdin="alice's own",
+    )
+    assert "allowed" in all_in_one.type(f"{compose} exec registry authproxy policy explain")
+    assert "listening on https://localhost:5000" in all_in_one.type(f"{compose} logs")
 
     # Another version comes: all that was there is there, in the volumes.
     all_in_one.must("up", "-d", "--force-recreate")
@@ -64,16 +112,19 @@ def test_one_container_is_put_up_as_the_page_says(built: Built, all_in_one: Comp
     built.docker.must("logout", HOST)
 
 
-def assert_it_may_do_little(container: Container) -> None:
-    """As the file says, and as the machine sees it."""
+def assert_it_may_do_little(
+    container: Container,
+    writable: AbstractSet[str] = frozenset({"/var/lib/registry", "/var/lib/authproxy"}),
+    unused: AbstractSet[str] = frozenset(),
+) -> None:
+    """As the file says, and as the machine sees it; `unused` are volumes of the image that nothing is written to."""
     about = json.loads(container.docker.must("inspect", container.name))[0]
     host = about["HostConfig"]
     assert host["ReadonlyRootfs"]
     assert host["CapDrop"] == ["ALL"]
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
     assert about["Config"]["Healthcheck"]["Test"] == ["CMD", *HEALTH]
-    writable = {mount["Destination"] for mount in about["Mounts"] if mount["RW"]}
-    assert writable == {"/var/lib/registry", "/var/lib/authproxy"}
+    assert {mount["Destination"] for mount in about["Mounts"] if mount["RW"]} - unused == writable
     assert container.user_id == ACCOUNT, container.output
 
 

@@ -40,6 +40,8 @@ def test_nothing_but_its_name_and_port(built: Built, tmp_path: Path) -> None:
     with running_container(built.docker, *typed(cncf.PLAIN, built, tmp_path)) as registry:
         push_and_pull(built.docker, "localhost:5000")
         assert registry.user_id == ACCOUNT, registry.output
+        assert "OPEN: anyone who reaches port 5000 may push, pull and delete" in registry.output
+        assert "authproxy:/var/lib/authproxy authproxy serve --embedded --host NAME\n" in registry.output
 
 
 def test_another_port_by_a_variable(built: Built, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ PROMISES = [
     Promise("docs/reference/token-endpoint.md", "within a second may get the same token", (ANONYMOUS,)),
     Promise("docs/reference/token-endpoint.md", "could not be checked within five seconds", (GUESSES,)),
     Promise("docs/tutorial/first-push.md", "within two seconds it is in force", (POLICY,)),
-    Promise("deploy/compose.yaml", "a renewed certificate is seen within two seconds", (CERTIFICATE,)),
+    Promise("deploy/compose.config.yaml", "a renewed certificate is seen within two seconds", (CERTIFICATE,)),
     Promise("authproxy/cli/key.py", "a running server sees a change within two seconds", (KEY,)),
     Promise("authproxy/cli/token.py", "a running server sees the change within two seconds", (REVOKED,)),
     Promise(
