@@ -36,11 +36,23 @@ def addresses() -> list[str]:
 
 def is_loopback(host: str) -> bool:
     """Whether a host, with a port or without, is this machine wherever it is asked from (RFC 6761 §6.3)."""
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    name = _without_port(host)
     try:
-        return ip_address(name.strip("[]")).is_loopback
+        return ip_address(name).is_loopback
     except ValueError:
         return name == "localhost" or name.endswith(".localhost")
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host, with a port or without, is one of this machine's own names or addresses."""
+    name = _without_port(host)
+    return is_loopback(name) or name.lower() in host_names()
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host if host.count(":") > 1 else host.partition(":")[0]
 
 
 def is_dns_name(name: str) -> bool:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authproxy.config.find import find_home
+
 if TYPE_CHECKING:
     from authproxy.images.registries import Registries
     from authproxy.oci.image_name import ImageName
     from authproxy.oci.manifest import Platform
+    from authproxy.registry_client.trust import Trust
 
 User = Annotated[
     str | None,
@@ -22,7 +25,12 @@ PasswordStdin = Annotated[
 ]
 Ca = Annotated[
     Path | None,
-    typer.Option(help="A file of certificates to believe besides the system's and those in /etc/docker/certs.d/HOST."),
+    typer.Option(
+        help="A file of CAs to trust, besides the system's, those in /etc/docker/certs.d/HOST, and for this machine"
+        " certs/ca.pem in this folder.",
+        exists=True,
+        dir_okay=False,
+    ),
 ]
 PlainHttp = Annotated[
     bool,
@@ -38,7 +46,6 @@ def open_registries(
     """Registries by what the options say; a password is read now. It is for the one registry of `hosts`."""
     from authproxy.images.registries import Registries
     from authproxy.registry_client.docker_config import Login
-    from authproxy.registry_client.trust import Trust
 
     login = None
     if user is not None:
@@ -50,7 +57,14 @@ def open_registries(
         login = Login(user, _read_password(password_stdin=password_stdin))
     elif password_stdin:
         raise typer.BadParameter("it needs --user", param_hint="--password-stdin")
-    return Registries(Trust(ca, plain_http), login, os.environ, next(iter(hosts), None))
+    return Registries(make_trust(ca, plain_http=plain_http), login, os.environ, next(iter(hosts), None))
+
+
+def make_trust(ca: Path | None, *, plain_http: bool) -> "Trust":
+    """Which certificates are trusted, by the options and by the folder of the embedded default."""
+    from authproxy.registry_client.trust import Trust, find_own_authority
+
+    return Trust(ca, plain_http, own=find_own_authority(find_home(os.environ)))
 
 
 def _read_password(*, password_stdin: bool) -> str:

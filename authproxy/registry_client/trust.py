@@ -1,15 +1,21 @@
 """How a registry is reached: HTTPS or HTTP, and which certificates are trusted."""
 
+import os
 import shlex
 import ssl
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from authproxy.registry_client.errors import RegistryClientError
+from authproxy.this_machine import is_this_machine
 
 # docker reads certificates for each host: https://docs.docker.com/engine/security/certificates/
 CERTIFICATES = Path("/etc/docker/certs.d")
+
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,7 @@ class Trust:
     ca: Path | None = None
     plain_http: bool = False
     certificates: Path = CERTIFICATES
+    own: Path | None = None  # our own CA, which is trusted for this machine's names and addresses
 
     @property
     def options(self) -> str:
@@ -27,13 +34,56 @@ class Trust:
         return f"{ca}{' --plain-http' if self.plain_http else ''}"
 
 
+class _ByHost(ssl.SSLContext):
+    """Passes each connection to the context of its host: this machine, or any other.
+
+    One context is for all hosts that a registry leads to, such as its token server.
+    """
+
+    here: ssl.SSLContext
+    elsewhere: ssl.SSLContext
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        """See ssl.SSLContext."""
+        host = options.get("server_hostname")
+        context = self.here if host and is_this_machine(str(host)) else self.elsewhere
+        return context.wrap_bio(*args, **options)
+
+
+def find_own_authority(home: Path) -> Path | None:
+    """The certificate of our own CA in a folder, if nobody but us, or root, can have put it there.
+
+    A folder that another account has prepared must not make us trust its server.
+    """
+    path = home / "certs" / "ca.pem"
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    is_ours = status.st_uid in (0, os.geteuid()) and not status.st_mode & _WRITABLE_BY_OTHERS
+    return path if is_ours and stat.S_ISREG(status.st_mode) else None
+
+
 def tls_context(host: str, trust: Trust) -> ssl.SSLContext:
-    """Trusts the system's CAs, those of `ca`, and docker's for this host. Raises RegistryClientError."""
-    return tls_context_of(host, trust, authority_files(host, trust))
+    """Trusts the system's CAs, those of `ca`, docker's for this host, and ours for this machine.
+
+    Raises RegistryClientError.
+    """
+    elsewhere = tls_context_of(host, trust, _named_files(host, trust))
+    if trust.own is None:
+        return elsewhere
+    context = _ByHost(ssl.PROTOCOL_TLS_CLIENT)
+    context.here, context.elsewhere = tls_context_of(host, trust, [*_named_files(host, trust), trust.own]), elsewhere
+    return context
 
 
 def authority_files(host: str, trust: Trust) -> list[Path]:
     """Files of CAs that are trusted for this host in addition to the system's."""
+    own = [trust.own] if trust.own is not None and is_this_machine(host) else []
+    return _named_files(host, trust) + own
+
+
+def _named_files(host: str, trust: Trust) -> list[Path]:
     return ([trust.ca] if trust.ca else []) + sorted((trust.certificates / host).glob("*.crt"))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from authproxy import this_machine
-from authproxy.this_machine import addresses, host_names, is_dns_name, parse_host
+from authproxy.this_machine import addresses, host_names, is_dns_name, is_this_machine, parse_host
 
 IF_INET6 = """\
 00000000000000000000000000000001 01 80 10 80       lo
@@ -92,3 +92,24 @@ def test_anything_else_says_what_to_write(text: str, words: str) -> None:
 def test_a_name_is_at_most_253_long() -> None:
     assert is_dns_name(".".join(["a" * 50] * 4))
     assert not is_dns_name(".".join(["a" * 50] * 5))
+
+
+HERE = ["localhost", "localhost:5000", "127.9.9.9:1", "::1", "[::1]:5000", "BOX:5000", "box.local", "192.0.2.7:1"]
+    "localhost",
+    "localhost:5000",
+    "127.0.0.1",
+    "127.9.9.9:1",
+    "::1",
+    "[::1]:5000",
+    "BOX:5000",
+    "box.local",
+    "192.0.2.7:1",
+]
+ELSEWHERE = ["other", "box.example", "192.0.2.70", "localhost.example:5000", "box.local.example", "[fd00::9]:5000", ""]
+
+
+@pytest.mark.parametrize("host", [*HERE, *ELSEWHERE])
+def test_what_is_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(this_machine, "host_names", lambda: ["box", "box.local", "192.0.2.7", "fd00::7"])
+    assert is_this_machine(host) is (host in HERE)
+    assert is_this_machine("[fd00::7]:5000")

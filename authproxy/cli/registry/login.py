@@ -9,7 +9,7 @@ import typer
 
 from authproxy.cli.errors import tell
 from authproxy.cli.examples import examples
-from authproxy.cli.registry_options import Ca, PlainHttp
+from authproxy.cli.registry_options import Ca, PlainHttp, make_trust
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ def login(
     from authproxy.registry_client.docker_config_edit import store_login
     from authproxy.registry_client.errors import RegistryClientError
     from authproxy.registry_client.login_check import sign_in
-    from authproxy.registry_client.trust import Trust
 
     host = parse_registry(registry)
     name = user if user is not None else _ask_user(from_terminal=not password_stdin)
@@ -61,7 +60,7 @@ def login(
         raise typer.BadParameter("a user's name has a character at least, and no colon", param_hint="--user")
     password = _ask_password(from_stdin=password_stdin)
     try:
-        signed_in = asyncio.run(sign_in(host, Login(name, password), Trust(ca, plain_http)))
+        signed_in = asyncio.run(sign_in(host, Login(name, password), make_trust(ca, plain_http=plain_http)))
         stored = store_login(host, signed_in.login, os.environ)
     except RegistryClientError as error:
         raise StartError(str(error)) from error

@@ -9,7 +9,7 @@ import typer
 
 from authproxy.cli.examples import examples
 from authproxy.cli.registry.login import Registry, parse_registry
-from authproxy.cli.registry_options import Ca, PlainHttp
+from authproxy.cli.registry_options import Ca, PlainHttp, make_trust
 
 if TYPE_CHECKING:
     from authproxy.doctor.ping.examine import PingReport
@@ -45,11 +45,10 @@ def ping(
     from authproxy.doctor.finding import Level, conclude
     from authproxy.doctor.ping.examine import PingOptions
     from authproxy.doctor.ping.examine import ping as examine
-    from authproxy.registry_client.trust import Trust
 
     host = parse_registry(registry)
     options = PingOptions(write, None if repository is None else _parse_repository(repository))
-    report = asyncio.run(examine(host, Trust(ca, plain_http), options, os.environ, time.time()))
+    report = asyncio.run(examine(host, make_trust(ca, plain_http=plain_http), options, os.environ, time.time()))
     verdict = conclude(report.findings)
     typer.echo(_as_json(report, verdict.value) if as_json else _in_words(report, verdict.value))
     raise typer.Exit(1 if verdict is Level.FAILED else 0)

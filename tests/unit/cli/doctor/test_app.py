@@ -159,6 +159,7 @@ def test_every_registry_behind_us_is_told_of_once() -> None:
     ids=repr,
 )
 def test_what_cannot_be_asked_is_exit_code_2(arguments: list[str], words: str) -> None:
+    Path("ca.pem").touch()
     result = CliRunner().invoke(app, ["doctor", *arguments], env={"COLUMNS": "300"})
     assert isinstance(result.exception, SystemExit)
     assert result.exit_code == 2
