@@ -95,16 +95,6 @@ def test_a_name_is_at_most_253_long() -> None:
 
 
 HERE = ["localhost", "localhost:5000", "127.9.9.9:1", "::1", "[::1]:5000", "BOX:5000", "box.local", "192.0.2.7:1"]
-    "localhost",
-    "localhost:5000",
-    "127.0.0.1",
-    "127.9.9.9:1",
-    "::1",
-    "[::1]:5000",
-    "BOX:5000",
-    "box.local",
-    "192.0.2.7:1",
-]
 ELSEWHERE = ["other", "box.example", "192.0.2.70", "localhost.example:5000", "box.local.example", "[fd00::9]:5000", ""]
 
 
