@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from authproxy import __version__
 from tests.deploy.chart import Objects, render
 from tests.deploy.kustomization import build
 from tests.deploy.people import write_certificate
@@ -12,7 +13,7 @@ from tests.support.binaries import ROOT
 
 # The chart as the plain manifests are: users and certificate in Secrets, a load balancer.
 VALUES: dict[str, Any] = {
-    "image": {"repository": "registry.example.com/authproxy", "tag": "0.1.0"},
+    "image": {"repository": "registry.example.com/authproxy", "tag": __version__},
     "host": "registry.example.com",
     "users": {"existingSecret": "users"},
     "tls": {"existingSecret": "tls"},

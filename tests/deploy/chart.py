@@ -23,7 +23,8 @@ def render(values: Mapping[str, Any] | None = None, *, name: str = RELEASE, char
 def notes(values: Mapping[str, Any] | None = None) -> str:
     """What `helm install` prints at its end."""
     with helm.Chart.load(FOLDER) as loaded:
-        return loaded.render(dict(values or {}), name=RELEASE, namespace=NAMESPACE)["authproxy/templates/NOTES.txt"]
+        texts = loaded.render(dict(values or {}), name=RELEASE, namespace=NAMESPACE)
+    return str(texts["authproxy/templates/NOTES.txt"])
 
 
 def sources(values: Mapping[str, Any] | None = None, *, name: str = RELEASE, chart: Path = FOLDER) -> dict[str, str]:

@@ -10,6 +10,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
+from authproxy import __version__
 from tests.deploy import pages
 from tests.deploy.conftest import Built
 from tests.deploy.kustomization import Object, build
@@ -102,7 +103,7 @@ def test_the_pod_of_the_deployment_serves_and_its_probes_answer(
 ) -> None:
     deployment = objects["Deployment", "authproxy"]
     container = deployment["spec"]["template"]["spec"]["containers"][0]
-    assert container["image"] == "registry.example.com/authproxy:0.1.0"
+    assert container["image"] == f"registry.example.com/authproxy:{__version__}"
     port = next(port["containerPort"] for port in container["ports"] if port["name"] == "https")
     options = docker_options(deployment, objects, tmp_path)
     with running_container(built.docker, "-p", f"443:{port}", *options, built.image) as pod:
