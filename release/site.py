@@ -111,10 +111,12 @@ def indented(markdown: str) -> str:
     lines: list[str] = []
     levels: list[int] = []  # the columns at which the contents of the open entries begin
     fence = ""
+    is_loose = False  # whether the open entry has an empty line
     for line in markdown.splitlines():
         column = len(line) - len(line.lstrip())
         if not line.strip():
             lines.append("")
+            is_loose = is_loose or bool(levels)
             continue
         entry = None if fence else ENTRY.match(line)
         begins = not levels
@@ -124,8 +126,10 @@ def indented(markdown: str) -> str:
                 levels.pop()
         base = levels[-1] if levels else 0
         if entry:
-            if begins and lines and lines[-1] and not lines[-1].startswith((" ", "#")):
-                lines.append("")  # a list may not follow text without an empty line
+            follows_text = begins and not (lines and lines[-1].startswith((" ", "#")))
+            if lines and lines[-1] and (follows_text or is_loose):
+                lines.append("")  # neither a list nor the next entry may follow a paragraph without an empty line
+            is_loose = False
             levels.append(entry.end())
             depth = len(levels) - 1
             lines.append(" " * (STEP * depth) + line[column:])

@@ -79,6 +79,21 @@ def dead_links(built: Path, page: Path, read: Reader, pages: dict[Path, Reader])
             yield f"{page.relative_to(built)}: {link}: no such anchor"
 
 
+PARAGRAPH = re.compile(r"<p>(.*?)</p>", re.DOTALL)
+# What Python-Markdown took for text where GitHub has a list, a block or a table.
+LEFT_OVER = re.compile(r"^\s*(?:\d+\.|[-*+]) |```|^\s*\|.*\|\s*$|\]\(", re.MULTILINE)
+
+
+def test_no_markup_is_left_in_the_text(built: Path) -> None:
+    found = [
+        (str(page.relative_to(built)), text)
+        for page in built.rglob("*.html")
+        for text in PARAGRAPH.findall(re.sub(r"<code>.*?</code>", "", page.read_text("utf-8"), flags=re.DOTALL))
+        if LEFT_OVER.search(text)
+    ]
+    assert found == []
+
+
 def test_files_outside_docs_are_pages_with_their_text(built: Path) -> None:
     assert (built / "files/deploy/index.html").is_file()
     compose = (built / "files/deploy/compose.yaml/index.html").read_text(encoding="utf-8")
@@ -104,6 +119,11 @@ AS_ON_GITHUB = {
         "1. One:\n\n   ```\n   $ a\n     b\n   ```\n\n   more\n\n2. Two\n",
         "1. One:\n\n    ```\n    $ a\n      b\n    ```\n\n    more\n\n2. Two\n",
     ),
+    "an entry after a paragraph of the one before": (
+        "1. One\n\n   more\n2. Two\n3. Three\n",
+        "1. One\n\n    more\n\n2. Two\n3. Three\n",
+    ),
+    "an entry below a paragraph of an entry": ("- a\n\n  text\n  - b\n", "- a\n\n    text\n\n    - b\n"),
     "two levels": ("- a\n  - b\n    c\n- d\n", "- a\n    - b\n        c\n- d\n"),
     "a list after text": ("Text:\n- a\n- b\n", "Text:\n\n- a\n- b\n"),
     "a line that goes on with an entry": ("- a\nb\n- c\n", "- a\n    b\n- c\n"),
