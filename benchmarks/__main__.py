@@ -57,7 +57,7 @@ _QUICK = Effort(
     small_pushes=40,
     passage_mib=256,
     worker_rounds=1,
-    weight_rounds=2,
+    weight_rounds=3,
     scale=Sizes(tags=(10, 1000), blobs_mib=(1, 64), repositories=300, catalog_pages=30),
     images=ImageSizes(repositories=10, tags_of_each=30, copy_mib=64, rounds=2),
 )
