@@ -15,6 +15,9 @@ from release.checksums import describe
 from release.errors import ReleaseError
 from release.plan import ROOT, Plan, read_plan, uncommitted
 
+# Names of artefacts, of this version and of others.
+OURS = re.compile(r"authproxy[-_]|SHA256SUMS$")
+
 # In the order in which they are made: the SBOM describes the wheel, the image contains it, the sums list all.
 PARTS = ("wheel", "sbom", "image", "chart", "checksums")
 
@@ -29,19 +32,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--trial",
         action="store_true",
-        default=bool(os.environ.get("TRIAL")),
+        default=os.environ.get("TRIAL", "0") not in ("", "0"),
         help="accept uncommitted files and a CHANGELOG.md without this version (also: TRIAL=1)",
     )
     given = parser.parse_args(arguments)
     parts = PARTS if "all" in given.parts else tuple(part for part in PARTS if part in given.parts)
     try:
-        plan = read_plan(given.dist)
+        plan = read_plan(given.dist, is_trial=given.trial)
         if not given.trial:
             check(plan)
         if parts == PARTS:
-            for file in plan.dist.iterdir():
-                if file.is_file():
-                    file.unlink()
+            remove_previous(plan.dist)
         for part in parts:
             print(describe(importlib.import_module(f"release.{part}").make(plan)), flush=True)
     except ReleaseError as error:
@@ -68,6 +69,15 @@ def check(plan: Plan) -> None:
             f"CHANGELOG.md has no section `## {plan.version}`, the version in authproxy/__init__.py: "
             "rename `## Unreleased`, or make a trial with TRIAL=1."
         )
+
+
+def remove_previous(dist: Path) -> None:
+    """Remove the artefacts of an earlier build. Raises ReleaseError, and removes none, if there is another file."""
+    files = sorted(dist.iterdir())
+    if others := [file.name for file in files if not OURS.match(file.name) or not file.is_file()]:
+        raise ReleaseError(f"{dist} has something that is no part of a release, {others[0]}: move it away")
+    for file in files:
+        file.unlink()
 
 
 if __name__ == "__main__":

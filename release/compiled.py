@@ -13,7 +13,6 @@ from pathlib import Path
 
 from release.architecture import Architecture
 from release.base import INTERPRETER, PYTHON
-from release.cache import cache_folder
 from release.debian import Package
 from release.program import run
 from release.tree import Tree
@@ -47,12 +46,14 @@ for line in sys.stdin.read().splitlines():
 
 
 class Compiler:
-    """The interpreter of a base, started from a folder on this machine; remembers what it compiled."""
+    """The interpreter of a base, started from a folder on this machine; what it compiled is in the folder `kept`."""
 
-    def __init__(self, base: Tree, packages: Iterable[Package], architecture: Architecture, folder: Path) -> None:
+    def __init__(
+        self, base: Tree, packages: Iterable[Package], architecture: Architecture, folder: Path, kept: Path
+    ) -> None:
         self._root = folder
         self._version = " ".join(one.version for one in packages if one.name == f"python{PYTHON}-minimal")
-        self._kept = cache_folder("pyc")
+        self._kept = kept
         base.write_to(folder)
         libraries = f"{folder}/usr/lib/{architecture.multiarch}"
         # By its own loader and libraries: this machine's may be older.

@@ -5,8 +5,10 @@ import hashlib
 import io
 import re
 import sys
+import tempfile
 import zipfile
 from collections.abc import Container, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
@@ -138,7 +140,7 @@ def _download(lock: Path, architecture: Architecture) -> list[Path]:
     if not folder.exists():
         requirements = folder.with_name(f"{key}.txt")
         requirements.write_text(lines)
-        unfinished = folder.with_name(f".{key}")
+        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".download-"))
         run(
             *(
                 sys.executable,
@@ -152,7 +154,8 @@ def _download(lock: Path, architecture: Architecture) -> list[Path]:
             ),
             *("--requirement", str(requirements), "--dest", str(unfinished), *options),
         )
-        unfinished.rename(folder)
+        with suppress(OSError):  # another build was faster
+            unfinished.rename(folder)
     files = sorted(folder.glob("*.whl"))
     for file in files:
         if digest_of(file) not in hashes:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from release.architecture import Architecture, this_machines
 from release.base import ACCOUNT, INTERPRETER, make_base
+from release.cache import cache_folder
 from release.compiled import Compiler
 from release.debian import Package
 from release.dependencies import HOME, OMITTED, SITE, Wheel, find_wheels, make_dependencies, read_wheel, unpack
@@ -54,7 +55,10 @@ def make_file_systems(
     here = this_machines()
     bases = {one.name: make_base(one, snapshot) for one in dict.fromkeys((here, *architectures))}
     with tempfile.TemporaryDirectory(prefix="authproxy-python-") as folder:
-        compiler = Compiler(*bases[here.name], here, Path(folder))
+        # Downloads are verified by their digests, but compiled files can't be: a release compiles all.
+        kept = cache_folder("pyc") if plan.is_trial else Path(folder) / "pyc"
+        kept.mkdir(exist_ok=True)
+        compiler = Compiler(*bases[here.name], here, Path(folder) / "root", kept)
         for architecture in architectures:
             base, packages = bases[architecture.name]
             wheels = find_wheels(plan.root / "requirements.lock", ours, architecture, OMITTED)

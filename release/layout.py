@@ -7,6 +7,7 @@ import os
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,10 +135,16 @@ async def attach(stage: Staging, image: PlatformImage, media_type: str, name: st
 
 
 def compress(plain: bytes, diff_id: Digest) -> bytes:
-    """A layer in gzip's format. Two of three layers are those of the build before: the cache has them."""
+    """A layer in gzip's format. Two of three layers are those of the build before: the cache has them.
+
+    What the cache has must decompress to this layer.
+    """
     kept = cache_folder("layers") / f"{diff_id.hex}-{LEVEL}-{zlib.ZLIB_RUNTIME_VERSION}.gz"
     if kept.exists():
-        return kept.read_bytes()
+        compressed = kept.read_bytes()
+        with suppress(OSError, EOFError, zlib.error):
+            if gzip.decompress(compressed) == plain:
+                return compressed
     compressed = gzip.compress(plain, LEVEL, mtime=0)
     unfinished = kept.with_name(f".{kept.name}.{os.getpid()}")
     unfinished.write_bytes(compressed)

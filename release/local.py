@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
 def build(folder: Path) -> Path:
     """Build the wheel and the image for this machine into a folder. Returns the layout. Raises ReleaseError."""
-    plan = read_plan(folder)
+    plan = read_plan(folder, is_trial=True)
     make_wheel(plan)
     layout = folder / "authproxy.oci.tar"
     layout.unlink(missing_ok=True)
@@ -60,6 +60,7 @@ async def load(layout: Path, name: str, environment: Mapping[str, str]) -> None:
         async with open_daemon(find_socket(environment)) as daemon:
             for line in await daemon.load(_pieces(archive)):
                 print(line)
+        archive.unlink()
     except DaemonError as error:
         print(f"not loaded into docker: {error}")
         print(f"docker load, later:   docker load -i {archive}")

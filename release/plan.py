@@ -19,6 +19,7 @@ class Plan:
     version: str
     revision: str  # the commit
     epoch: int  # SOURCE_DATE_EPOCH: the commit's time, in seconds
+    is_trial: bool = False  # built from whatever the folder contains
 
     @property
     def work(self) -> Path:
@@ -26,11 +27,11 @@ class Plan:
         return self.root / "build" / "release"
 
 
-def read_plan(dist: Path, root: Path = ROOT) -> Plan:
+def read_plan(dist: Path, root: Path = ROOT, *, is_trial: bool = False) -> Plan:
     """The plan for the commit that is checked out. Creates `dist`. Raises ReleaseError."""
     dist.mkdir(parents=True, exist_ok=True)
     revision, _, seconds = _git(root, "log", "-1", "--format=%H %ct").partition(" ")
-    return Plan(root, dist, read_version(root), revision, int(seconds))
+    return Plan(root, dist, read_version(root), revision, int(seconds), is_trial)
 
 
 def read_version(root: Path) -> str:
@@ -43,6 +44,11 @@ def read_version(root: Path) -> str:
             case _:
                 continue
     raise ReleaseError(f'{file} has no line __version__ = "…"')
+
+
+def committed(root: Path) -> set[str]:
+    """The paths of all files of the commit."""
+    return set(_git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0"))
 
 
 def uncommitted(root: Path) -> list[str]:

@@ -135,10 +135,14 @@ class Tree:
                 place.chmod(stat.S_IMODE(entry.mode))
 
     def tar(self) -> bytes:
-        """The tar of a layer: sorted, with numeric owners only. The same tree gives the same bytes."""
+        """The tar of a layer: sorted, with numeric owners only. The same tree gives the same bytes.
+
+        Raises ReleaseError for an entry below a link: unpacked, it would be elsewhere.
+        """
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for path in sorted(self.entries):
+                self._refuse_link_above(path)
                 entry = self.entries[path]
                 info = tarfile.TarInfo(path)
                 info.mode, info.mtime = stat.S_IMODE(entry.mode), entry.mtime
@@ -151,3 +155,8 @@ class Tree:
                     info.size = len(entry.content)
                 tar.addfile(info, io.BytesIO(entry.content) if entry.is_file else None)
         return out.getvalue()
+
+    def _refuse_link_above(self, path: str) -> None:
+        above = self.entries.get(posixpath.dirname(path))
+        if above is not None and not above.is_folder:
+            raise ReleaseError(f"/{path} is below a link or a file: a package has files in a folder that became a link")

@@ -1,10 +1,11 @@
 """The wheel and the source distribution, by hatchling: SOURCE_DATE_EPOCH makes two builds the same bytes."""
 
 import sys
+import tarfile
 from pathlib import Path
 
 from release.errors import ReleaseError
-from release.plan import Plan
+from release.plan import Plan, committed
 from release.program import run
 
 
@@ -18,6 +19,16 @@ def make(plan: Plan) -> list[Path]:
     files = [plan.dist / f"authproxy_registry-{plan.version}.tar.gz", wheel_of(plan)]
     words = ("-m", "hatchling", "build", "--directory", str(plan.dist.resolve()))
     run(sys.executable, *words, cwd=plan.root, env={"SOURCE_DATE_EPOCH": str(plan.epoch)})
+    if not plan.is_trial:
+        _refuse_untracked(plan, files[0])
     if missing := [file.name for file in files if not file.exists()]:
         raise ReleaseError(f"the build made no {missing[0]}")
     return files
+
+
+def _refuse_untracked(plan: Plan, source: Path) -> None:
+    """Raises ReleaseError for a file that git ignores by a rule of this user alone: hatchling knows only .gitignore."""
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    if others := sorted(names - committed(plan.root) - {"PKG-INFO"}):
+        raise ReleaseError(f"{others[0]} would be in the source distribution, but is not in the commit: remove it")

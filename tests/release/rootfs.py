@@ -90,7 +90,7 @@ def command(root: Path, *words: str) -> tuple[str, ...]:
 
 
 def run_in(root: Path, *words: str) -> Outcome:
-    return run(*command(root, *words), env=variables(), timeout_s=300)
+    return run(*command(root, *words), env=variables(), timeout_s=400)
 
 
 def variables(**more: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from tests.release.rootfs import PROGRAM, PYTHON, QEMU, command, open_layout, ru
 from tests.support.binaries import binary
 from tests.support.server import free_port
 
-SERVES_WITHIN_S = 180.0
+SERVES_WITHIN_S = 400.0
 PASSWORD = "a password for arm64"
 
 

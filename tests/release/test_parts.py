@@ -1,6 +1,7 @@
 """The parts of a build, without a build: plans, file systems in memory, ELF files, sources of packages."""
 
 import io
+import shutil
 import struct
 import sys
 import tarfile
@@ -8,16 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from authproxy.digest import Digest
 from authproxy.images.archive.opening import open_archive
 from release import base, debian
-from release.__main__ import check
+from release.__main__ import check, remove_previous
 from release.architecture import AMD64, ARM64
 from release.dependencies import LOCKED, read_wheel
 from release.elf import HEADER, is_elf, needed, strip
 from release.errors import ReleaseError
+from release.layout import compress
 from release.local import ARCHIVE, load
 from release.plan import Plan, read_plan, read_version
 from release.tree import Tree
+from release.wheel import make as make_wheel
 from tests.support.binaries import ROOT, binary
 from tests.support.program import environment, run, succeed
 from tests.support.released import released
@@ -76,6 +80,29 @@ def test_a_section_of_a_longer_version_does_not_count(clone: Path) -> None:
     commit(clone)
     with pytest.raises(ReleaseError, match="has no section"):
         check(plan_of(clone))
+
+
+def test_a_file_that_git_ignores_for_this_user_alone_is_no_part_of_a_release(clone: Path) -> None:
+    (clone / ".git/info/exclude").write_text("secret.txt\n")
+    (clone / "authproxy/secret.txt").write_text("secret")
+    for name in ("README.md", "LICENSE", "hatch_build.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, clone / name)
+    commit(clone)
+    with pytest.raises(ReleaseError, match=r"authproxy/secret\.txt would be in the source distribution"):
+        make_wheel(plan_of(clone))
+    (clone / "authproxy/secret.txt").unlink()
+    assert len(make_wheel(plan_of(clone))) == 2
+
+
+def test_files_that_are_no_part_of_a_release_are_never_removed(tmp_path: Path) -> None:
+    for name in ("SHA256SUMS", "authproxy-0.1.0.oci.tar", "thesis.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(ReleaseError, match=r"no part of a release, thesis\.txt: move it away"):
+        remove_previous(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    (tmp_path / "thesis.txt").unlink()
+    remove_previous(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
@@ -139,6 +166,25 @@ def test_a_folder_of_a_package_does_not_replace_a_link_of_another() -> None:
     tree.unpack(tar_of(("./lib", tarfile.SYMTYPE, "usr/lib")))
     tree.unpack(tar_of(("./lib", tarfile.DIRTYPE, "")))
     assert tree.entries["lib"].is_link
+
+
+def test_a_file_below_a_link_is_refused() -> None:
+    tree = Tree(mtime=0)
+    tree.unpack(tar_of(("./lib", tarfile.SYMTYPE, "/etc")))
+    tree.unpack(tar_of(("./lib/passwd", tarfile.REGTYPE, "")))
+    with pytest.raises(ReleaseError, match="/lib/passwd is below a link"):
+        tree.tar()
+
+
+def test_a_damaged_layer_of_the_cache_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    plain = b"a layer" * 1000
+    first = compress(plain, Digest.of(plain))
+    (kept,) = (tmp_path / "authproxy/layers").iterdir()
+    for damaged in (first[:-5], first[:40], b"", compress(b"another", Digest.of(b"another"))):
+        kept.write_bytes(damaged)
+        assert compress(plain, Digest.of(plain)) == first
+    assert kept.read_bytes() == first
 
 
 def test_a_stripped_library_has_no_sections_and_needs_the_same() -> None:
