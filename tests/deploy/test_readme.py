@@ -19,6 +19,7 @@ from tests.deploy.pages import commands_of
 from tests.support.binaries import ROOT, binary
 from tests.support.daemon import Docker
 from tests.support.program import DEBIAN_PATH, Outcome, environment
+from tests.support.released import released
 from tests.support.terminal import type_line
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -119,7 +120,7 @@ def test_from_an_empty_folder_with_docker_to_a_denied_push_that_says_why(newcome
 def test_from_an_empty_folder_with_pipx_to_a_denied_push_that_says_why(newcomer: Newcomer, tmp_path: Path) -> None:
     """As the README says it in a sentence. Its wheel is ours, and what that needs comes from PyPI, as it is locked."""
     assert "`pipx install authproxy-registry`, then `authproxy serve --embedded`" in README
-    (wheel,) = (ROOT / "build/wheel").glob("*.whl")
+    wheel = released("*.whl")
     locked = tmp_path / "constraints.txt"
     locked.write_text("\n".join(re.findall(r"^[a-z0-9_.-]+==\S+(?: ;.*[^ \\\\])?", LOCK, re.MULTILINE)))
     pipx = {"PIPX_HOME": f"{tmp_path}/pipx", "PIPX_BIN_DIR": f"{tmp_path}/bin", "PIP_CONSTRAINT": str(locked)}
