@@ -13,6 +13,9 @@ from authproxy.policy.model import Action, Effect, PolicySet, Rule
 from authproxy.principal import Principal
 from authproxy.reference import MAX_REPOSITORY_LENGTH, is_repository
 
+# More would hide the useful ones.
+MAX_SHOWN = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Capability:
@@ -32,7 +35,7 @@ class Capability:
 
     def is_covered_by(self, other: "Capability") -> bool:
         """Whether the other one says all of this. True only if it is certain."""
-        if self.allowed is not other.allowed or not set(self.actions) <= set(other.actions):
+        if _are_apart(self, other) or self.allowed is not other.allowed or not set(self.actions) <= set(other.actions):
             return False
         if other.when not in ("", self.when) or other.tags not in ((), self.tags):
             return False
@@ -51,8 +54,10 @@ def find_capabilities(policies: PolicySet, caller: Principal) -> tuple[Capabilit
 
 
 def render(capabilities: Iterable[Capability]) -> str:
-    """`pull, push alice/**; pull public/**`; "nothing" without any."""
-    return "; ".join(map(str, capabilities)) or "nothing"
+    """`pull, push alice/**; pull public/**`; "nothing" without any. Of very many the first are shown."""
+    lines = list(map(str, capabilities))
+    more = [f"{len(lines) - MAX_SHOWN} more"] if len(lines) > MAX_SHOWN else []
+    return "; ".join([*lines[:MAX_SHOWN], *more]) or "nothing"
 
 
 def _of(rules: Iterable[Rule], effect: Effect, caller: Principal) -> Iterator[Capability]:
@@ -107,13 +112,23 @@ def _without(one: Capability, denies: Iterable[Capability]) -> Capability | None
     return Capability(one.allowed, actions, one.repositories, one.tags, one.when) if actions else None
 
 
+def _are_apart(one: Capability, other: Capability) -> bool:
+    """Whether their repositories certainly differ. Cheap: of thousands of rules, most pairs are."""
+    left, right = _head_of(one), _head_of(other)
+    return left is not None and right is not None and left != right
+
+
 def _covers_place(outer: Capability, inner: Capability) -> bool:
+    if _are_apart(outer, inner):
+        return False
     if outer.repositories is None or inner.repositories is None:
         return outer.repositories is inner.repositories
     return covers(outer.repositories, inner.repositories)
 
 
 def _may_meet(deny: Capability, allowed: Capability) -> bool:
+    if _are_apart(deny, allowed):
+        return False
     if deny.repositories is None or allowed.repositories is None:
         return deny.repositories is allowed.repositories
     # `push` includes creating a repository and moving a tag.
@@ -122,8 +137,17 @@ def _may_meet(deny: Capability, allowed: Capability) -> bool:
 
 
 def _uncovered(several: list[Capability]) -> Iterator[Capability]:
+    by_head: dict[str | None, list[int]] = {}
     for i, one in enumerate(several):
-        others = [other for j, other in enumerate(several) if i != j and one.is_covered_by(other)]
+        by_head.setdefault(_head_of(one), []).append(i)
+    for i, one in enumerate(several):
+        # A glob that begins with a certain segment is covered by one that does too, or that begins with any.
+        near = {*by_head.get(_head_of(one), ()), *by_head.get(None, ())} - {i}
+        covering = (j for j in near if one.is_covered_by(several[j]))
         # Of two that cover each other the first stays.
-        if not any(not other.is_covered_by(one) or several.index(other) < i for other in others):
+        if not any(j < i or not several[j].is_covered_by(one) for j in covering):
             yield one
+
+
+def _head_of(one: Capability) -> str | None:
+    return None if one.repositories is None else one.repositories.literal_head

@@ -4,8 +4,10 @@ from hypothesis import strategies as st
 
 from authproxy.access import CATALOG, Access
 from authproxy.policy import DEFAULT_POLICY
-from authproxy.policy.capabilities import Capability, find_capabilities, render
+from authproxy.policy.capabilities import MAX_SHOWN, Capability, find_capabilities, render
 from authproxy.policy.decide import decide
+from authproxy.policy.glob import Glob
+from authproxy.policy.glob_containment import covers
 from authproxy.policy.load import load_policies
 from authproxy.policy.model import (
     ANONYMOUS,
@@ -116,3 +118,23 @@ def test_the_catalog_can_be_denied() -> None:
     denied = PolicySet((make_rule(1, actions=catalog, on=()), make_rule(2, actions=catalog, on=(), effect=Effect.DENY)))
     assert find_capabilities(denied, ALICE) == ()
     assert not decide(denied, ALICE, CATALOG).allowed
+
+
+def test_of_very_many_lines_the_first_are_shown() -> None:
+    rules = tuple(make_rule(i, actions=PULL, on=(f"team{i:04}/**",)) for i in range(MAX_SHOWN + 7))
+    text = render(find_capabilities(PolicySet(rules), ALICE))
+    assert text.startswith("pull team0000/**; pull team0001/**; ")
+    assert text.endswith(f"pull team{MAX_SHOWN - 1:04}/**; 7 more")
+
+
+def test_thousands_of_rules_are_not_compared_pair_by_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+
+    def counting(outer: Glob, inner: Glob) -> bool:
+        compared.append((outer, inner))
+        return covers(outer, inner)
+
+    monkeypatch.setattr("authproxy.policy.capabilities.covers", counting)
+    rules = tuple(make_rule(i, on=(f"team{i}/**",)) for i in range(1000))
+    assert len(find_capabilities(PolicySet(rules), ALICE)) == 1000
+    assert len(compared) < 1000
