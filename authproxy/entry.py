@@ -24,7 +24,7 @@ def main() -> None:
         except TimeoutError:
             # The time that was given is over: what follows finds the words for it.
             sys.argv += ["--timeout", str(_MIN_TIMEOUT_S)]
-        except OSError:
+        except (OSError, ValueError, OverflowError):
             pass
     from authproxy.cli import main as run
 

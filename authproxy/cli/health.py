@@ -26,7 +26,9 @@ def health(
     embedded: Annotated[
         bool, typer.Option("--embedded", help="The server was started in this folder with --embedded.")
     ] = False,
-    timeout: Annotated[float, typer.Option(min=0.1, help="How long to wait for the answer, in seconds.")] = 5.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="How long to wait for the answer, in seconds.")
+    ] = 5.0,
 ) -> None:
     """Ask the server that runs on this machine for /v2/, and end well where it answers.
 

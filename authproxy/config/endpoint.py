@@ -4,6 +4,7 @@ Only for plain values of a few keys. Everything else is None, and a caller then 
 holds that the model says the same of every configuration that is read here.
 """
 
+import os
 import re
 
 TYPE_CHECKING = False  # typing's constant, without the 4 ms for typing
@@ -88,18 +89,25 @@ def _read_variables(environ: "Mapping[str, str]") -> "dict[str, str] | None":
     return found
 
 
-def _read_file(file: str) -> "dict[str, str] | None":
+def _read_root(file: str) -> "Node | None":
+    """The root of a file's YAML; None if it can't be read here."""
     import yaml
 
+    if not os.path.isfile(file):  # noqa: PTH113 - as below; a pipe can be read only once
+        return None
     try:
         with open(file, "rb") as opened:  # noqa: PTH123 - pathlib takes longer to load than this
             content = opened.read()
         if b"\0" in content or content.startswith(b"\xef\xbb\xbf"):
             return None
-        root = yaml.compose(content.decode("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        root: Node | None = yaml.compose(content.decode("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
-    top = _entries(root)
+    return root
+
+
+def _read_file(file: str) -> "dict[str, str] | None":
+    top = _entries(_read_root(file))
     # A file without it has faults, or is wrapped in another: without `http` it would mean the default address.
     if top is None or _text(top.get("version")) != VERSION:
         return None

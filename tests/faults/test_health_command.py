@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from tests.support.program import environment
-from tests.support.server import Server, running_server
+from tests.support.server import Server, free_port, running_server
 
 CONFIG = """\
 version: 0.1
@@ -221,3 +221,18 @@ def test_what_is_not_the_answer_of_a_registry_is_not_healthy(tmp_path: Path, hea
         config = tmp_path / "config.yml"
         config.write_text(CONFIG.format(port=listening.getsockname()[1]))
         assert health(tmp_path, str(config))[0] == 1
+
+
+def test_a_configuration_in_a_pipe_is_read_once(tmp_path: Path) -> None:
+    text = CONFIG.format(port=free_port())
+    for way in WAYS:
+        ran = subprocess.run(
+            [*way, "health", "/dev/stdin"],
+            input=text,
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (ran.returncode, "nothing listens there" in ran.stderr) == (1, True), ran.stderr

@@ -1,5 +1,6 @@
 """What is read without the model is what the model says; and everyday configurations are read without it."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -145,7 +146,8 @@ def test_the_embedded_default_too() -> None:
 
 def test_a_file_that_is_missing_or_no_text_is_left_to_the_model(tmp_path: Path) -> None:
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
-    for file in (tmp_path / "gone", tmp_path, tmp_path / "bytes"):
+    os.mkfifo(tmp_path / "pipe")
+    for file in (tmp_path / "gone", tmp_path, tmp_path / "bytes", tmp_path / "pipe"):
         assert read_endpoint(str(file), {}) is None
 
 
