@@ -8,10 +8,20 @@ import typer
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
 from authproxy.cli.settings import ConfigArgument, ConfigToo, find_loaded, named_config
-from authproxy.cli.user_files import remarks_on_users
+from authproxy.cli.user_files import check_pair, missing_files, remarks_on_users
+from authproxy.config.mode import Mode
 from authproxy.errors import StartError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+# What the configuration makes of callers.
+IN_WORDS = {
+    Mode.OPEN: "no login: whoever reaches it may read, write and delete",
+    Mode.BASIC: "a password with each request",
+    Mode.VERIFY: "it accepts the tokens of another server",
+    Mode.ISSUE: "it issues its own tokens",
+    Mode.SILLY: "whoever sends any Authorization header may read, write and delete",
+}
 
 app = Commands(help="Check and show the configuration; REGISTRY_* variables apply.")
 
@@ -31,17 +41,20 @@ def check(config: ConfigArgument = None, *, as_json: Json = False, config_too: C
 
     for warning in (*loaded.warnings, *remarks_on_users(loaded.settings)):
         warn(str(warning))
+    for missing in missing_files(loaded):
+        warn(missing)
     for fault in find_file_faults(loaded.settings):
         said = f"{fault.key}: {fault.path} {fault.what}"
         if not fault.is_missing:
             raise StartError(said)
         warn(said)
+    check_pair(loaded.settings)
     mode = loaded.settings.mode.value
     if as_json:
         content = {"config": str(loaded.origin), "mode": mode, "warnings": warnings}
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
-    typer.echo(f"{loaded.origin}: ok (mode: {mode})")
+    typer.echo(f"{loaded.origin}: ok: {IN_WORDS[loaded.settings.mode]}")
 
 
 @app.command(epilog=examples("authproxy config show config.yml"))

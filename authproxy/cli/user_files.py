@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from authproxy.config.load import Loaded
     from authproxy.config.settings import Settings
 
 
@@ -24,6 +25,32 @@ def remarks_on_users(settings: "Settings") -> Iterator[str]:
         if source.htpasswd is not None and _is_readable(source.htpasswd.path):
             path = source.htpasswd.path
             yield from (f"{path}: {remark}; {remark.fix}" for remark in load_htpasswd(path).remarks())
+
+
+def missing_files(loaded: "Loaded") -> Iterator[str]:
+    """Files without which a server does not start, each with its key. They may exist on the machine that serves."""
+    settings = loaded.settings
+    named = {
+        f"identities.{number}.{kind}.path": file.path
+        for number, source in enumerate(settings.identities)
+        for kind, file in (("htpasswd", source.htpasswd), ("users", source.users))
+        if file is not None
+    }
+    if settings.policies is not None:
+        named["policies.path"] = settings.policies.path
+    for key, path in named.items():
+        if not path.exists():
+            place = loaded.sources.get(key, loaded.origin)
+            yield f"{place}: {key}: there is no {path} here; no server starts without it"
+
+
+def check_pair(settings: "Settings") -> None:
+    """Raise StartError if the certificate and the key, which can be read here, are no pair."""
+    from authproxy.server.tls_context import load_tls
+
+    tls = settings.http.tls
+    if tls is not None and _is_readable(tls.certificate) and _is_readable(tls.key):
+        load_tls(tls.certificate, tls.key)
 
 
 def _is_readable(path: "Path") -> bool:

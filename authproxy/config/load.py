@@ -110,6 +110,12 @@ def _source(document: Document, path: KeyPath, value: Any) -> str:
     return DEFAULT if node is None or (is_empty and value != {}) else str(document.place_of(path))
 
 
+def _is_written(document: Document, *keys: str) -> bool:
+    """Whether all of these sections are in the file itself; a variable may put a registry in front of another."""
+    places = [document.place_of((key,)) for key in keys if document.find((key,)) is not None]
+    return len(places) == len(keys) and all(place.line for place in places)
+
+
 def _warnings(document: Document, settings: Settings, not_as_written: list[str], unknown: list[str]) -> list[str]:
     warnings: list[str] = []
     if not_as_written:
@@ -120,6 +126,11 @@ def _warnings(document: Document, settings: Settings, not_as_written: list[str],
         warnings.append(f"{document.name}: http.debug.prometheus: no metrics without http.debug.addr; set it")
     if settings.has_core and settings.storage is not None and not settings.storage.outlives_the_process:
         warnings.append(f"{document.name}: storage.{settings.storage.kind}: everything is lost when the server ends")
+    if not settings.has_core and settings.storage is not None and _is_written(document, "storage", "upstream"):
+        warnings.append(
+            f"{document.place_of(('storage',))}: storage: not used: the content is in the registry of upstream; remove"
+            " one of them"
+        )
     if settings.mode is Mode.OPEN and settings.auth is None:
         warnings.append(
             f"{document.name}: neither auth nor token: anyone may read, write and delete;"

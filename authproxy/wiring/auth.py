@@ -20,6 +20,7 @@ from authproxy.edge.challenge import BasicChallenge, BearerChallenge, ChallengeM
 from authproxy.edge.signed_sessions import SessionSigner, SignSessions
 from authproxy.edge.silly_auth import AcceptAnything
 from authproxy.edge.tag_rules import EnforceTagRules
+from authproxy.errors import StartError
 from authproxy.identity.directory import Directory
 from authproxy.identity.file_source import htpasswd_source, users_source
 from authproxy.identity.htpasswd import provision_htpasswd
@@ -183,6 +184,8 @@ def _local_users(identity: Identity, passwords: Passwords, key: bytes, parts: Pa
 def _policies(settings: Settings, parts: Parts) -> Policies | None:
     if settings.policies is None:
         return None
+    if not settings.policies.path.exists():
+        raise StartError(f"policies.path: there is no {settings.policies.path}; make it: a file or folder with rules")
     policies = Policies(settings.policies.path)
     parts.reloadables.append(policies)
     return policies

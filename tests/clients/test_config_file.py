@@ -134,7 +134,7 @@ def test_check_and_show_say_what_is_served(tmp_path: Path) -> None:
     named, what, ok = checked.splitlines()
     assert named == "warning: config.yml: not in force as written here:"
     assert what.startswith("  redis (REGISTRY_REDIS_ADDR): nothing is kept in Redis")
-    assert ok == "config.yml: ok (mode: basic)"
+    assert ok == "config.yml: ok: a password with each request"
     shown = succeed(AUTHPROXY, "config", "show", "config.yml", env=env, cwd=folder).out
     assert "addr: 127.0.0.1:5999  # REGISTRY_HTTP_ADDR" in shown
     assert "do not show this" not in shown
@@ -143,4 +143,6 @@ def test_check_and_show_say_what_is_served(tmp_path: Path) -> None:
 def test_the_file_that_debians_package_installs_is_taken(tmp_path: Path) -> None:
     installed = "/etc/docker/registry/config.yml"  # of docker-registry, which packages.txt lists
     checked = succeed(AUTHPROXY, "config", "check", installed, env=environment(tmp_path))
-    assert checked.out == f"warning: {NO_SECRET}\n{installed}: ok (mode: basic)\n".replace("config.yml", installed, 1)
+    assert checked.out == f"warning: {NO_SECRET}\n{installed}: ok: a password with each request\n".replace(
+        "config.yml", installed, 1
+    )

@@ -44,7 +44,7 @@ def test_only_the_name_changes_and_back_again(built: Built, data: Path, tmp_path
     docker.must("push", names[0])
 
     asked = pages.typed(PAGE, "docker run --rm", tmp_path)[1:]
-    assert docker.must(*asked).endswith("\n/etc/distribution/config.yml: ok (mode: basic)\n")
+    assert docker.must(*asked).endswith("\n/etc/distribution/config.yml: ok: a password with each request\n")
     type_in(built, "docker stop registry")
     type_in(built, "docker rename registry")
     ours = Container(docker, docker.must(*cncf.words(LINE, built.image, tmp_path)).strip())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "authproxy registry ping registry.example.org",
-    "authproxy registry ping localhost:5000 --ca certs/ca.pem",
+    "authproxy registry ping localhost:5000",
     "authproxy registry ping registry.example.org --write --repository team/app --json",
 )
 

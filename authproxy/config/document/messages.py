@@ -52,6 +52,10 @@ def validate_document(document: Document, model: type[Model]) -> Model:
         raise faulty(explain(exc, document, model)) from None
 
 
+# Of a longer description only the first sentence is shown.
+_LONGEST_ABOUT = 200
+
+
 def explain(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Fault]:
     """One message for each fault that pydantic found."""
     return [_fault(detail, document, model) for detail in error.errors(include_url=False)]
@@ -70,7 +74,10 @@ def conflict(sentence: str, *keys: KeyPath) -> PydanticCustomError:
 def unknown_key(path: KeyPath, place: Place, allowed: Iterable[str]) -> Fault:
     """The fault of an unknown key, with the keys that are allowed in its place."""
     known = list(allowed)
-    close = difflib.get_close_matches(str(path[-1]).lower(), known, n=1)
+    typed = str(path[-1]).lower()
+    close = difflib.get_close_matches(typed, known, n=5)
+    # Few mistype the beginning of a word: adress is addr, not headers.
+    close.sort(key=lambda key: key[:2] != typed[:2])
     meant = f' (did you mean "{close[0]}"?)' if close else ""
     return Fault(place, f"{place}: {dotted(path)}: unknown key{meant}; allowed: {', '.join(known)}")
 
@@ -123,6 +130,8 @@ def _what_is_wrong(detail: ErrorDetails, model: type[BaseModel]) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "missing":
         about = describe(model, detail["loc"]).partition("\n\n")[0].replace("\n", " ")
+        if len(about) > _LONGEST_ABOUT:
+            about = f"{about.partition('. ')[0]}."
         return f"missing, and it has no default. {about}".rstrip()
     if kind in ("literal_error", "enum"):
         return f"unknown value; allowed: {context['expected']}"

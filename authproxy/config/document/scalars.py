@@ -119,6 +119,8 @@ def parse_address(text: str) -> Address:
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     well_formed = bool(colon) and re.fullmatch(r"[0-9]{1,5}", port) and int(port) <= _MAX_PORT
     if not well_formed or (":" in bare and bare == host) or re.search(r"[\[\]\s/@]", bare):
+        if re.fullmatch(r"[0-9]{1,9}", port) and int(port) > _MAX_PORT:
+            raise ValueError(f"{_quoted(text)}: {port} is no port; allowed: 0 to {_MAX_PORT}")
         raise ValueError(f"{_quoted(text)} is not an address; allowed: host:port, :port or [IPv6 address]:port")
     return Address(bare, int(port))
 

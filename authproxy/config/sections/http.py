@@ -59,6 +59,16 @@ def _checked_path(path: str) -> str:
     return path
 
 
+# Caddy's: https://caddyserver.com/docs/caddyfile/options#trusted-proxies
+PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fd00::/8", "::1")
+
+
+def _expand_networks(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    return [network for item in value for network in (PRIVATE_RANGES if item == "private_ranges" else (item,))]
+
+
 class Tls(Section):
     """TLS 1.2 and 1.3 on `http.addr`. Both keys are needed; without this section the server uses plain HTTP."""
 
@@ -155,9 +165,11 @@ class Http(Section):
     workers: Count = 1
     """The number of processes that share the port. Default 1, which is also the minimum."""
 
-    trustedproxies: tuple[IPNetwork, ...] = ()
+    trustedproxies: Annotated[tuple[IPNetwork, ...], BeforeValidator(_expand_networks)] = ()
     """Addresses and networks of proxies in front of us whose `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`,
-    `Forwarded` and `X-Real-IP` are trusted: `[10.0.0.0/8, "::1"]`. Default: none; these headers are then ignored, with
+    `Forwarded` and `X-Real-IP` are trusted: `[10.0.0.0/8, "::1"]`. `private_ranges`, as in Caddy, is 10.0.0.0/8,
+    172.16.0.0/12, 192.168.0.0/16, 127.0.0.0/8, fd00::/8 and ::1; for a proxy on this machine or in a network of
+    containers, if no client connects from there directly. Default: none; these headers are then ignored, with
     one warning in the log for each peer. `0.0.0.0/0` trusts every peer. In a chain of proxies the values of the
     outermost trusted one count: the element of `-Proto`, `-Host` and `-Port` as many steps before the last as
     `X-Forwarded-For` has trusted proxies. A request in which `Forwarded` and the others contradict each other is

@@ -1,9 +1,11 @@
+import datetime as dt
 import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from authproxy.certificates import make_certificates
 from authproxy.cli.config import app
 from authproxy.errors import StartError
 
@@ -25,12 +27,12 @@ def test_check_prints_warnings_and_the_mode(config: Path) -> None:
     assert heading == f"warning: {config}: not in force as written here:"
     assert redis.startswith(f"  redis ({config}:4): nothing is kept in Redis")
     assert is_open.startswith(f"warning: {config}: neither auth nor token")
-    assert ok == f"{config}: ok (mode: open)"
+    assert ok == f"{config}: ok: no login: whoever reaches it may read, write and delete"
 
 
 def test_variables_apply_to_check(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGISTRY_AUTH", "{htpasswd: {realm: r, path: p}}")
-    assert runner.invoke(app, ["check", str(config)]).stdout.endswith("ok (mode: basic)\n")
+    assert runner.invoke(app, ["check", str(config)]).stdout.endswith("ok: a password with each request\n")
 
 
 def test_check_raises_every_fault_for_the_command_line_to_print(config: Path) -> None:
@@ -112,3 +114,55 @@ def test_values_and_sources_as_json_without_a_secret(config: Path, monkeypatch: 
     assert rows["http.workers"] == (3, "REGISTRY_HTTP_WORKERS")
     assert rows["http.addr"] == (":5000", "default")
     assert rows["log.accesslog.disabled"] == (False, "default")
+
+
+ISSUES = """\
+version: 0.1
+storage: inmemory
+token: {keys: keys}
+identities:
+  - htpasswd: {path: htpasswd}
+policies: {path: rules}
+"""
+
+
+def test_check_warns_of_missing_files_without_which_no_server_starts(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config.write_text(ISSUES)
+    said = runner.invoke(app, ["check", str(config)]).stdout
+    assert f"warning: {config}:5: identities.0.htpasswd.path: there is no htpasswd here; no server starts" in said
+    assert f"warning: {config}:6: policies.path: there is no rules here; no server starts without it" in said
+    assert said.endswith("ok: it issues its own tokens\n")
+
+
+def test_check_refuses_a_key_that_does_not_fit_its_certificate(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        make_certificates(tmp_path / name, ["localhost"], now=dt.datetime.now(dt.UTC))
+    config.write_text(
+        "version: 0.1\nstorage: inmemory\nauth: none\nhttp: {tls: {certificate: a/server.pem, key: b/server.key}}\n"
+    )
+    result = runner.invoke(app, ["check", str(config)])
+    assert result.exit_code == 1
+    assert "b/server.key does not match the certificate a/server.pem" in str(result.exception)
+
+
+def test_check_warns_of_a_storage_beside_an_upstream_in_the_same_file(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text("version: 0.1\nauth: none\nstorage: inmemory\nupstream: {url: 'http://localhost:1'}\n")
+    assert f"warning: {config}:3: storage: not used" in runner.invoke(app, ["check", str(config)]).stdout
+    config.write_text("version: 0.1\nauth: none\nstorage: inmemory\n")
+    monkeypatch.setenv("REGISTRY_UPSTREAM_URL", "http://localhost:1")
+    assert "not used" not in runner.invoke(app, ["check", str(config)]).stdout
+
+
+def test_a_configuration_may_be_named_both_ways_but_not_twice(config: Path) -> None:
+    assert runner.invoke(app, ["check", "--config", str(config)]).exit_code == 0
+    assert runner.invoke(app, ["check", str(config), "--config", str(config)]).exit_code == 0
+    twice = runner.invoke(app, ["check", str(config), "--config", "other.yml"])
+    assert (twice.exit_code, "name one" in twice.stderr) == (2, True)

@@ -42,3 +42,28 @@ def test_an_upstream_by_variable_replaces_the_storage() -> None:
     settings = load_values(values(), "x", {"REGISTRY_UPSTREAM_URL": "http://127.0.0.1:5001"}).settings
     assert settings.upstream is not None
     assert (settings.upstream.url, settings.upstream.authorization) == ("http://127.0.0.1:5001", "strip")
+
+
+def test_private_ranges_are_those_of_caddy() -> None:
+    content = values() | {"http": {"trustedproxies": ["private_ranges", "203.0.113.1"]}}
+    networks = load_values(content, "test", {}).settings.http.trustedproxies
+    assert [str(network) for network in networks] == [
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "127.0.0.0/8",
+        "fd00::/8",
+        "::1/128",
+        "203.0.113.1/32",
+    ]
+
+
+@pytest.mark.parametrize(("key", "meant"), [("adress", "addr"), ("adr", "addr"), ("header", "headers")])
+def test_a_mistyped_key_is_guessed_by_its_beginning(key: str, meant: str) -> None:
+    with pytest.raises(StartError, match=f'unknown key \\(did you mean "{meant}"'):
+        load_values(values() | {"http": {key: ":1"}}, "test", {})
+
+
+def test_a_port_that_is_too_high_is_said_as_such() -> None:
+    with pytest.raises(StartError, match="99999 is no port; allowed: 0 to 65535"):
+        load_values(values() | {"http": {"addr": "localhost:99999"}}, "test", {})
