@@ -16,11 +16,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # What the configuration makes of callers.
 IN_WORDS = {
-    Mode.OPEN: "no login: whoever reaches it may read, write and delete",
+    Mode.OPEN: "no login: anyone who reaches it may read, write and delete",
     Mode.BASIC: "a password with each request",
     Mode.VERIFY: "it accepts the tokens of another server",
     Mode.ISSUE: "it issues its own tokens",
-    Mode.SILLY: "whoever sends any Authorization header may read, write and delete",
+    Mode.SILLY: "anyone who sends any Authorization header may read, write and delete",
 }
 
 app = Commands(help="Check and show the configuration; REGISTRY_* variables apply.")

@@ -27,7 +27,7 @@ def test_check_prints_warnings_and_the_mode(config: Path) -> None:
     assert heading == f"warning: {config}: not in force as written here:"
     assert redis.startswith(f"  redis ({config}:4): nothing is kept in Redis")
     assert is_open.startswith(f"warning: {config}: neither auth nor token")
-    assert ok == f"{config}: ok: no login: whoever reaches it may read, write and delete"
+    assert ok == f"{config}: ok: no login: anyone who reaches it may read, write and delete"
 
 
 def test_variables_apply_to_check(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
