@@ -134,6 +134,7 @@ $(VENV)/.release: requirements-release.lock $(VENV)/.dev
 RELEASE := $(BIN)/python -m release --trial --dist build/release
 
 wheel: $(VENV)/.dev
+	@rm -rf build/release
 	@$(RELEASE) wheel
 
 release-image: packages wheel
