@@ -273,6 +273,15 @@ def test_a_forged_port_counts_for_nothing_where_the_name_has_none(front: Front) 
     assert re.search(rf'realm="https://(localhost|{front.host})/token"', answer.headers["www-authenticate"])
 
 
+def test_private_ranges_cover_the_proxy(tmp_path: Path) -> None:
+    """The page's other value, by the address of this test's proxies."""
+    assert "`[private_ranges]`" in (pages.HOW_TO / f"{PAGE}.md").read_text()
+    (tmp_path / "config.yml").write_text("version: 0.1\nhttp: {trustedproxies: [private_ranges]}\nstorage: inmemory\n")
+    shown = succeed(AUTHPROXY, "config", "show", "config.yml", env=environment(tmp_path), cwd=tmp_path)
+    assert "172.16.0.0/12" in shown.out
+    assert "::1" in shown.out
+
+
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
     with running_daemon() as running:
