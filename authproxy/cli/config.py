@@ -8,7 +8,7 @@ import typer
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
 from authproxy.cli.settings import ConfigArgument, ConfigToo, find_loaded, named_config
-from authproxy.cli.user_files import check_pair, missing_files, remarks_on_users
+from authproxy.cli.user_files import check_pair, check_policies, missing_files, remarks_on_users
 from authproxy.config.mode import Mode
 from authproxy.errors import StartError
 
@@ -49,6 +49,7 @@ def check(config: ConfigArgument = None, *, as_json: Json = False, config_too: C
             raise StartError(said)
         warn(said)
     check_pair(loaded.settings)
+    check_policies(loaded.settings)
     mode = loaded.settings.mode.value
     if as_json:
         content = {"config": str(loaded.origin), "mode": mode, "warnings": warnings}

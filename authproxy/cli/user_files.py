@@ -44,6 +44,15 @@ def missing_files(loaded: "Loaded") -> Iterator[str]:
             yield f"{place}: {key}: there is no {path} here; no server starts without it"
 
 
+def check_policies(settings: "Settings") -> None:
+    """Raise StartError if the policies, which can be read here, are not valid."""
+    from authproxy.policy.load import load_policies
+
+    section = settings.policies
+    if section is not None and os.access(section.path, os.R_OK):
+        load_policies(section.path)
+
+
 def check_pair(settings: "Settings") -> None:
     """Raise StartError if the certificate and the key, which can be read here, are no pair."""
     from authproxy.server.tls_context import load_tls

@@ -7,7 +7,6 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from authproxy.registry_client.errors import RegistryClientError
 from authproxy.this_machine import is_this_machine
@@ -43,11 +42,18 @@ class _ByHost(ssl.SSLContext):
     here: ssl.SSLContext
     elsewhere: ssl.SSLContext
 
-    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002 - the signature of ssl
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
         """See ssl.SSLContext."""
-        host = options.get("server_hostname")
-        context = self.here if host and is_this_machine(str(host)) else self.elsewhere
-        return context.wrap_bio(*args, **options)
+        host = server_hostname.decode() if isinstance(server_hostname, bytes) else server_hostname
+        context = self.here if host and is_this_machine(host) else self.elsewhere
+        return context.wrap_bio(incoming, outgoing, server_side, host, session)
 
 
 def find_own_authority(home: Path) -> Path | None:

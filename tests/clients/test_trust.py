@@ -45,6 +45,14 @@ touch "$1/ready"
 exec sleep infinity
 """
 
+FORGET = """
+rm -rf /etc/docker/certs.d /etc/containers/certs.d
+if [ -e /usr/local/share/ca-certificates/authproxy-ca.crt ]; then
+    rm /usr/local/share/ca-certificates/authproxy-ca.crt
+    update-ca-certificates --fresh
+fi
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -93,6 +101,11 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
             yield it
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_trusted(machine: Machine) -> None:
+    machine.shell(FORGET)
+
+
 @contextmanager
 def _running(command: tuple[str, ...], folder: Path, log: str, is_ready: Callable[[], bool]) -> Iterator[int]:
     env = environment(folder, AUTHPROXY_ADMIN_PASSWORD=ADMIN_PASSWORD)
@@ -127,7 +140,6 @@ def test_the_start_says_where_it_listens_and_what_docker_needs_elsewhere(machine
 def test_docker_logs_in_and_pushes_by_the_printed_lines(machine: Machine, daemon: Daemon, host: str) -> None:
     docker = daemon.docker(host)
     place = f"{host}:{PORT}"
-    machine.shell("rm -rf /etc/docker/certs.d")
     refused = docker.login(place, "admin", ADMIN_PASSWORD)
     assert "certificate signed by unknown authority" in refused.err, "the test proves nothing without this"
     machine.paste("docker")
@@ -158,7 +170,6 @@ def test_podman_logs_in_by_the_printed_lines(machine: Machine) -> None:
 @pytest.mark.parametrize("program", ["skopeo", "podman"])
 def test_the_folder_of_our_certificates_is_one_of_theirs(machine: Machine, program: str) -> None:
     """A `.key` in it would be taken for a client's, and its `.cert` be missed."""
-    machine.shell("rm -rf /etc/containers/certs.d /etc/docker/certs.d")
     login = (binary(program), "login", f"nas.lan:{PORT}", "--username", "admin", "--password-stdin")
     assert "x509" in machine(*login, stdin=ADMIN_PASSWORD).err
     machine.must(*login, "--cert-dir", "certs", stdin=ADMIN_PASSWORD)
@@ -204,3 +215,16 @@ def test_tokens_are_for_the_name_that_the_client_used(machine: Machine) -> None:
     for host in HOSTS:
         answer = machine.must(*ask, f"https://{host}:{PORT}/v2/")
         assert f'realm="https://{host}:{PORT}/token"' in answer
+
+
+def test_our_own_commands_trust_the_ca_of_the_folder_on_this_machine_alone(machine: Machine) -> None:
+    machine.shell(
+        "rm -rf /etc/docker/certs.d; rm -f /usr/local/share/ca-certificates/*; update-ca-certificates --fresh"
+    )
+    here = machine(AUTHPROXY, "registry", "ping", f"localhost:{PORT}")
+    assert "certs/ca.pem vouches for it" in here.out, str(here)
+    assert "/v2/ answered 401" in here.out
+    by_another_name = machine(AUTHPROXY, "registry", "ping", f"nas.lan:{PORT}")
+    assert (by_another_name.code, "vouches" in by_another_name.out) == (1, False)
+    named = machine(AUTHPROXY, "registry", "ping", f"nas.lan:{PORT}", "--ca", "certs/ca.pem")
+    assert "certs/ca.pem vouches for it" in named.out, str(named)

@@ -166,3 +166,14 @@ def test_a_configuration_may_be_named_both_ways_but_not_twice(config: Path) -> N
     assert runner.invoke(app, ["check", str(config), "--config", str(config)]).exit_code == 0
     twice = runner.invoke(app, ["check", str(config), "--config", "other.yml"])
     assert (twice.exit_code, "name one" in twice.stderr) == (2, True)
+
+
+def test_check_refuses_policies_that_no_server_loads(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config.write_text(ISSUES)
+    (tmp_path / "rules").write_text("version: 1\nrulez: []\n")
+    result = runner.invoke(app, ["check", str(config)])
+    assert result.exit_code == 1
+    assert "rules:2: rulez: unknown key" in str(result.exception)

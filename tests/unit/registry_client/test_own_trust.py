@@ -26,7 +26,7 @@ def is_trusted(home: Path, context: ssl.SSLContext, name: str) -> bool:
     server = load_tls(home / "certs/server.pem", home / "certs/server.key")
     ours = server.wrap_bio(to_server, to_client, server_side=True)
     try:
-        theirs = context.wrap_bio(to_client, to_server, server_hostname=name)
+        theirs = context.wrap_bio(to_client, to_server, False, name)
         for _ in range(10):
             for side in (theirs, ours):
                 try:
