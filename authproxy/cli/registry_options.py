@@ -36,18 +36,30 @@ PlainHttp = Annotated[
     bool,
     typer.Option("--plain-http", help="Speak HTTP where HTTPS isn't answered. On this machine that needs no option."),
 ]
+# Smaller chunks would be thousands of requests for a layer.
+MIN_CHUNK_BYTES = 1_000_000
+
 Jobs = Annotated[int, typer.Option(min=1, max=32, help="How many blobs move at the same time.")]
+ChunkSize = Annotated[
+    str | None,
+    typer.Option(help="How much of a blob one request may send, 90MB, for a proxy that limits it. Default: all of it."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")]
 
 
 def open_registries(
-    user: str | None, ca: Path | None, *hosts: str, password_stdin: bool, plain_http: bool
+    user: str | None,
+    ca: Path | None,
+    *hosts: str,
+    password_stdin: bool,
+    plain_http: bool,
+    chunk_size: str | None = None,
 ) -> "Registries":
     """Registries by what the options say; a password is read now. It is for the one registry of `hosts`."""
     from authproxy.images.registries import Registries
     from authproxy.registry_client.docker_config import Login
 
-    login = None
+    login, chunk_bytes = None, None if chunk_size is None else _parse_chunk_size(chunk_size)
     if user is not None:
         if len(set(hosts)) != 1:
             raise typer.BadParameter(
@@ -57,7 +69,20 @@ def open_registries(
         login = Login(user, _read_password(password_stdin=password_stdin))
     elif password_stdin:
         raise typer.BadParameter("it needs --user", param_hint="--password-stdin")
-    return Registries(make_trust(ca, plain_http=plain_http), login, os.environ, next(iter(hosts), None))
+    trust = make_trust(ca, plain_http=plain_http)
+    return Registries(trust, login, os.environ, next(iter(hosts), None), chunk_bytes=chunk_bytes)
+
+
+def _parse_chunk_size(text: str) -> int:
+    from authproxy.config.document.scalars import parse_bytes
+
+    try:
+        size = parse_bytes(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--chunk-size") from None
+    if size < MIN_CHUNK_BYTES:
+        raise typer.BadParameter(f"{text} is less than 1MB, the least", param_hint="--chunk-size")
+    return size
 
 
 def make_trust(ca: Path | None, *, plain_http: bool) -> "Trust":

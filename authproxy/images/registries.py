@@ -18,15 +18,23 @@ from authproxy.registry_client.trust import Trust
 class Registries:
     """Repositories by names of images. Closes all registries at the end of its block.
 
-    `login` is for the registry `login_host` only; other registries use stored logins.
+    `login` is for the registry `login_host` only; other registries use stored logins. `chunk_bytes` is how much of a
+    blob one request may send.
     """
 
     def __init__(
-        self, trust: Trust, login: Login | None, environment: Mapping[str, str], login_host: str | None = None
+        self,
+        trust: Trust,
+        login: Login | None,
+        environment: Mapping[str, str],
+        login_host: str | None = None,
+        *,
+        chunk_bytes: int | None = None,
     ) -> None:
         self._trust = trust
         self._login = login
         self._login_host = login_host
+        self._chunk_bytes = chunk_bytes
         self._stored = StoredLogins(environment)
         self._opened: dict[tuple[str, Login | None], RegistryClient] = {}
         self._candidates: dict[str, MountCandidates] = {}
@@ -57,7 +65,10 @@ class Registries:
         registry = await self.open(name.host, name.repository)
         candidates = self._candidates.setdefault(name.host, MountCandidates())
         beside = origin.repository if origin is not None and origin.host == name.host else None
-        return RegistryRepository(registry, name.repository, candidates, origin=beside), name.reference
+        repository = RegistryRepository(
+            registry, name.repository, candidates, origin=beside, chunk_bytes=self._chunk_bytes
+        )
+        return repository, name.reference
 
     async def repository(self, host: str, repository: str) -> RegistryRepository:
         """A repository of a registry, to read from and delete in. Raises RegistryClientError."""

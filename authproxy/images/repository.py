@@ -36,7 +36,8 @@ MAX_LISTED = 10_000
 class RegistryRepository:
     """Images of one repository, to read, and with `candidates` to write. Every method raises RegistryClientError.
 
-    `origin` is a repository of the same registry that may have blobs for which no candidate is known.
+    `origin` is a repository of the same registry that may have blobs for which no candidate is known. `chunk_bytes` is
+    how much of a blob one request may send.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class RegistryRepository:
         candidates: MountCandidates | None = None,
         *,
         origin: str | None = None,
+        chunk_bytes: int | None = None,
     ) -> None:
         self._registry = registry
         self._repository = repository
@@ -55,6 +57,7 @@ class RegistryRepository:
         self._deletes = (*self._needs, delete(repository))
         self._candidates = candidates or MountCandidates()
         self._origin = origin
+        self._chunk_bytes = chunk_bytes
         self._uploads: dict[Digest, Upload] = {}  # open ones, to be resumed
 
     async def manifest(self, reference: str | Digest) -> Manifest:
@@ -143,7 +146,7 @@ class RegistryRepository:
         if is_mounted(answer):
             return True
         # The registry opened an upload instead, which `put_blob` continues.
-        upload = open_upload(self._registry, self._needs, answer, self._name(descriptor.digest))
+        upload = open_upload(self._registry, self._needs, answer, self._name(descriptor.digest), self._chunk_bytes)
         if upload is not None:
             self._uploads[descriptor.digest] = upload
         return False
@@ -154,7 +157,7 @@ class RegistryRepository:
         if upload is None:
             what = self._name(descriptor.digest)
             answer = await self._registry.ask("POST", await self._url("blobs/uploads/"), self._needs)
-            upload = open_upload(self._registry, self._needs, answer, what)
+            upload = open_upload(self._registry, self._needs, answer, what, self._chunk_bytes)
             if upload is None:
                 raise refused(answer, what)
         self._uploads[descriptor.digest] = upload

@@ -1,7 +1,8 @@
 """One upload of a blob: OCI Distribution 1.1, "Pushing a blob in chunks" and "Pushing a blob monolithically".
 
-A small blob is sent in one request. A large one is sent in one PATCH, as docker does; if that is interrupted, the
-registry is asked how much it has, and the rest is sent in another.
+A small blob is sent in one request. A large one is sent in one PATCH, as docker does, or in several of a limited size,
+for proxies that limit the body of a request. If one is interrupted, the registry is asked how much it has, and the rest
+is sent in another.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from authproxy.registry_client.errors import RegistryClientError, refused
 from authproxy.registry_client.retry import TRANSIENT
 
 CREATED, ACCEPTED, NO_CONTENT = 201, 202, 204
-NOT_FOUND, RANGE_INVALID = 404, 416
+NOT_FOUND, TOO_LARGE, RANGE_INVALID = 404, 413, 416
 
 # A smaller blob is sent again instead of being resumed.
 MAX_AT_ONCE_BYTES = 8 << 20
@@ -28,6 +29,10 @@ _TRY_AGAIN = TRANSIENT | {UNAUTHORIZED, NOT_FOUND, RANGE_INVALID}
 
 # The `Range` of an upload's status: `0-<last byte>`.
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
+
+# OCI Distribution 1.1, "Pushing a blob in chunks": the header for the smallest chunk that is not the last one.
+_CHUNK_MIN_LENGTH = "oci-chunk-min-length"
+_COUNT = re.compile(r"[0-9]{1,18}")
 
 # Time for a registry to notice a closed connection, before it is asked what it has.
 SETTLE_S = 0.2
@@ -39,36 +44,61 @@ def is_mounted(answer: httpx.Response) -> bool:
 
 
 def open_upload(
-    registry: RegistryClient, needs: Sequence[Access], answer: httpx.Response, what: str
+    registry: RegistryClient,
+    needs: Sequence[Access],
+    answer: httpx.Response,
+    what: str,
+    chunk_bytes: int | None = None,
 ) -> "Upload | None":
-    """The upload in the response to a POST, if any."""
+    """The upload in the response to a POST, if any. `chunk_bytes`: how much of a blob one request may have.
+
+    Raises RegistryClientError if the registry wants larger chunks.
+    """
     if answer.status_code != ACCEPTED or "location" not in answer.headers:
         return None
-    return Upload(registry, needs, _location(answer, answer.url), what)
+    least = answer.headers.get(_CHUNK_MIN_LENGTH, "")
+    if chunk_bytes is not None and _COUNT.fullmatch(least) and int(least) > chunk_bytes:
+        raise RegistryClientError(
+            f"{what}: the registry takes chunks of at least {least} bytes; use a larger chunk size"
+        )
+    return Upload(registry, needs, _location(answer, answer.url), what, chunk_bytes)
 
 
 class Upload:
     """One session. `can_resume`: it accepts the rest of an interrupted blob."""
 
-    def __init__(self, registry: RegistryClient, needs: Sequence[Access], url: httpx.URL, what: str) -> None:
+    def __init__(
+        self,
+        registry: RegistryClient,
+        needs: Sequence[Access],
+        url: httpx.URL,
+        what: str,
+        chunk_bytes: int | None = None,
+    ) -> None:
         self._registry = registry
         self._needs = needs
         self._url = url
         self._what = what
+        self._chunk_bytes = chunk_bytes
         self.can_resume = False
 
     async def take(self, descriptor: Descriptor, chunks: AsyncIterator[bytes], start: int) -> None:
         """Send a blob from `start` on, and close the session. Raises Interrupted, RegistryClientError."""
         self.can_resume = False
-        if descriptor.size <= MAX_AT_ONCE_BYTES:
+        chunk_bytes = self._chunk_bytes or descriptor.size
+        if descriptor.size <= min(MAX_AT_ONCE_BYTES, chunk_bytes):
             await self._send("PUT", self._closing(descriptor), descriptor.size, chunks)
             return
-        headers = {"Content-Range": f"{start}-{descriptor.size - 1}"} if start else {}
-        try:
-            answer = await self._send("PATCH", self._url, descriptor.size - start, chunks, headers)
-        except Interrupted as error:
-            raise Interrupted(str(error), await self._ask_kept(descriptor)) from error
-        self._url = _location(answer, self._url)
+        body = _Body(chunks)
+        while start < descriptor.size:
+            end = min(start + chunk_bytes, descriptor.size)
+            headers = {} if end - start == descriptor.size else {"Content-Range": f"{start}-{end - 1}"}
+            try:
+                answer = await self._send("PATCH", self._url, end - start, body.take(end - start), headers)
+            except Interrupted as error:
+                raise Interrupted(str(error), await self._ask_kept(descriptor)) from error
+            self._url = _location(answer, self._url)
+            start = end
         answer = await self._registry.ask("PUT", self._closing(descriptor), self._needs)
         if answer.status_code in _TRY_AGAIN:  # 404 too: the request may be a repetition after a lost response
             raise Interrupted(str(refused(answer, self._what)))
@@ -98,6 +128,11 @@ class Upload:
             raise Interrupted(f"{self._what}: the upload was interrupted: {why}") from error
         if answer.status_code in _TRY_AGAIN:
             raise Interrupted(str(refused(answer, self._what)))
+        if answer.status_code == TOO_LARGE:
+            raise RegistryClientError(
+                f"{refused(answer, self._what)}: a proxy in front of the registry limits the body of a request;"
+                f" this one has {count} bytes, send smaller ones with --chunk-size"
+            )
         if answer.status_code not in {CREATED, ACCEPTED, NO_CONTENT}:
             raise refused(answer, self._what)
         return answer
@@ -121,6 +156,24 @@ class Upload:
 
     def _closing(self, descriptor: Descriptor) -> httpx.URL:
         return self._url.copy_merge_params({"digest": str(descriptor.digest)})
+
+
+class _Body:
+    """A blob as it comes, which several requests take their share of."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    async def take(self, count: int) -> AsyncIterator[bytes]:
+        """The next `count` bytes, or fewer at the end."""
+        while count:
+            piece = self._rest or await anext(self._chunks, b"")
+            if not piece:
+                return
+            self._rest = piece[count:]
+            count -= len(piece) - len(self._rest)
+            yield piece[: len(piece) - len(self._rest)]
 
 
 def _location(answer: httpx.Response, before: httpx.URL) -> httpx.URL:

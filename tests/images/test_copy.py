@@ -16,6 +16,7 @@ from tests.support.fault_proxy import Fault, fault_proxy
 from tests.support.flaky_proxy import Fault as Failure
 from tests.support.flaky_proxy import flaky_proxy
 from tests.support.image import CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE, Image, push_blob, push_image, write_layout
+from tests.support.nginx import running_nginx
 from tests.support.program import Outcome
 from tests.support.server import Server, running_server
 
@@ -124,6 +125,37 @@ async def test_upload_that_broke_off_goes_on_in_its_session(images: Images, tmp_
         assert json.loads(done.out)["digest"] == str(Digest.of(manifest))
         server.wait_until(lambda: "method=PUT path=/v2/large/app/manifests/v1" in server.output)  # its last request
         assert patches(server) == {2}
+
+
+NGINX = """
+client_max_body_size 10m;
+proxy_request_buffering off;
+location / {{ proxy_pass {address}; proxy_set_header Host $http_host; }}
+"""
+
+
+def test_proxy_that_limits_bodies_takes_a_large_layer_in_chunks(
+    images: Images, plain: Registry, tmp_path: Path
+) -> None:
+    """As Cloudflare does, with 100 MB."""
+    layer = os.urandom(24 << 20)
+    manifest, (config, _) = small_image("chunks", layer)
+    write_layout(Image(layer, config, manifest), tmp_path / "layout", "v1")
+    with running_nginx(tmp_path / "nginx", NGINX.format(address=f"http://{plain.host}")) as address:
+        name = f"{address.removeprefix('http://')}/chunks/app"
+        refused = images("push", tmp_path / "layout", name)
+        assert refused.code == 1
+        assert "send smaller ones with --chunk-size" in refused.err
+        images.must("push", "--chunk-size", "10MB", tmp_path / "layout", name)
+    pulled = images.objects("inspect", f"{plain.host}/chunks/app:v1")
+    assert str(Digest.of(manifest)) in str(pulled)
+
+
+def test_chunk_size_that_is_none_is_a_wrong_command(images: Images) -> None:
+    for size, why in (("lots", "lots"), ("10kB", "less than 1MB")):
+        done = images("push", "--chunk-size", size, "app.tar", "localhost:1")
+        assert done.code == 2, str(done)
+        assert why in done.err
 
 
 def patches(server: Server) -> set[int]:

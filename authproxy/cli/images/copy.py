@@ -10,6 +10,7 @@ from authproxy.cli.examples import examples
 from authproxy.cli.images.progress import shown
 from authproxy.cli.registry_options import (
     Ca,
+    ChunkSize,
     Jobs,
     Json,
     PasswordStdin,
@@ -61,6 +62,7 @@ def copy(
     ca: Ca = None,
     plain_http: PlainHttp = False,
     jobs: Jobs = 4,
+    chunk_size: ChunkSize = None,
     as_json: Json = False,
 ) -> None:
     """Copy images to another registry, or within one, where blobs are mounted in place of moved.
@@ -84,7 +86,9 @@ def copy(
     if not is_pattern(source):
         parse_name(source)
     chosen = parse_platform(platform)
-    registries = open_registries(user, ca, host, password_stdin=password_stdin, plain_http=plain_http)
+    registries = open_registries(
+        user, ca, host, password_stdin=password_stdin, plain_http=plain_http, chunk_size=chunk_size
+    )
     report = Report(as_json=as_json)
 
     async def work() -> None:

@@ -10,6 +10,7 @@ from authproxy.cli.examples import examples
 from authproxy.cli.images.progress import shown
 from authproxy.cli.registry_options import (
     Ca,
+    ChunkSize,
     Jobs,
     Json,
     PasswordStdin,
@@ -47,6 +48,7 @@ def push(
     ca: Ca = None,
     plain_http: PlainHttp = False,
     jobs: Jobs = 4,
+    chunk_size: ChunkSize = None,
     as_json: Json = False,
 ) -> None:
     """Push images out of archives, or out of the docker daemon, into a registry.
@@ -65,7 +67,9 @@ def push(
     for text in given:
         plain_file(text, "SOURCE")
     destination, host = parse_destination(destination)
-    registries = open_registries(user, ca, host, password_stdin=password_stdin, plain_http=plain_http)
+    registries = open_registries(
+        user, ca, host, password_stdin=password_stdin, plain_http=plain_http, chunk_size=chunk_size
+    )
     report = Report(as_json=as_json)
 
     async def work() -> None:

@@ -120,6 +120,7 @@ class Session:
         self.breaks_after = breaks_after
         self.status, self.said = status, said
         self.opened = 0
+        self.lengths: list[int] = []  # of the bodies of PATCH
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         location = {"location": f"/v2/a/blobs/uploads/{self.opened}?at={len(self.content)}"}
@@ -139,7 +140,9 @@ class Session:
 
     async def _take(self, request: httpx.Request) -> httpx.Response:
         if content_range := request.headers.get("content-range"):
-            assert content_range == f"{len(self.content)}-{len(CONTENT) - 1}"
+            end = len(self.content) + int(request.headers["content-length"])
+            assert content_range == f"{len(self.content)}-{end - 1}"
+        self.lengths.append(int(request.headers["content-length"]))
         before = len(self.content)
         async for piece in request.stream:  # type: ignore[union-attr]
             self.content += piece
@@ -162,6 +165,40 @@ async def test_upload_that_broke_off_goes_on_where_the_registry_says(monkeypatch
     assert await interrupted(there, 7000) == 14000
     await there.put_blob(BLOB, pieces(CONTENT[14000:]), 14000)
     assert (session.content, session.opened) == (CONTENT, 1)
+
+
+async def test_blob_in_chunks_goes_on_in_the_chunk_that_broke_off() -> None:
+    async with core() as (registry, _):
+        there = RegistryRepository(registry, "team/app", MountCandidates(), chunk_bytes=7000)
+        await there.put_blob(BLOB, pieces(CONTENT))
+        assert await read(there, BLOB) == CONTENT
+    session = Session(breaks_after=3000)
+    there = RegistryRepository(faked(session.answer), "a", MountCandidates(), chunk_bytes=7000)
+    assert await interrupted(there, 0) == 3000
+    session.breaks_after = len(CONTENT) + 1
+    await there.put_blob(BLOB, pieces(CONTENT[3000:]), 3000)
+    assert (session.content, session.opened) == (CONTENT, 1)
+    assert session.lengths == [7000, 7000, len(CONTENT) - 10000]
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 16384), (999, 17), (1000, 17), (16383, 2)])
+async def test_blob_in_chunks_of_any_size_is_the_same(size: int, count: int) -> None:
+    session = Session(breaks_after=len(CONTENT) + 1)
+    there = RegistryRepository(faked(session.answer), "a", MountCandidates(), chunk_bytes=size)
+    await there.put_blob(BLOB, pieces(CONTENT))
+    assert session.content == CONTENT
+    assert len(session.lengths) == count
+    assert max(session.lengths) <= size
+
+
+async def test_registry_that_wants_larger_chunks_says_so() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        headers = {"location": "/v2/a/blobs/uploads/1", "OCI-Chunk-Min-Length": "8000"}
+        return httpx.Response(202 if request.method == "POST" else 500, headers=headers)
+
+    there = RegistryRepository(faked(answer), "a", MountCandidates(), chunk_bytes=7000)
+    with pytest.raises(RegistryClientError, match="chunks of at least 8000 bytes; use a larger chunk size"):
+        await there.put_blob(BLOB, pieces(CONTENT))
 
 
 @pytest.mark.parametrize(
