@@ -1,5 +1,6 @@
 """Loads settings from a file, or a program's own values, and REGISTRY_* variables, with the source of every value."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from authproxy.config.deprecated import modernize
 from authproxy.config.document.edit import from_values
 from authproxy.config.document.messages import Fault, dotted, explain, faulty
 from authproxy.config.document.schema import below, leaves, section_of
-from authproxy.config.document.tree import Document, KeyPath, MapNode, Place, Plain, TextNode, read_document
+from authproxy.config.document.tree import Document, KeyPath, ListNode, MapNode, Place, Plain, TextNode, read_document
 from authproxy.config.kubernetes_wrapper import check_not_wrapped
 from authproxy.config.mode import Mode
 from authproxy.config.overrides import apply_overrides
@@ -57,7 +58,7 @@ def _load(document: Document, environ: Mapping[str, str]) -> Loaded:
         settings,
         document.name,
         tuple(_warnings(document, settings, [*old_names, *ignored], unknown)),
-        {dotted(path): _source(document, path, value) for path, value in leaves(settings)},
+        _sources(document, settings),
     )
 
 
@@ -101,6 +102,19 @@ def _filled(value: Plain, annotation: Any) -> Plain:
             continue
         filled[key] = _filled(child, kind)
     return filled
+
+
+def _sources(document: Document, settings: Settings) -> dict[str, str]:
+    found = list(leaves(settings))
+    lengths = Counter(path[:-1] for path, _ in found if isinstance(path[-1], int))
+
+    def written(path: KeyPath) -> KeyPath:
+        """The list in place of its entry, if an entry of the document has become several."""
+        entries = document.find(path[:-1])
+        is_expanded = isinstance(entries, ListNode) and len(entries.items) != lengths[path[:-1]]
+        return path[:-1] if isinstance(path[-1], int) and is_expanded else path
+
+    return {dotted(path): _source(document, written(path), value) for path, value in found}
 
 
 def _source(document: Document, path: KeyPath, value: Any) -> str:

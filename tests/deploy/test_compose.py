@@ -87,7 +87,6 @@ def test_one_variable_makes_tls_login_and_a_volume(built: Built, one_variable: C
 
 
 def test_one_container_is_put_up_as_the_page_says(built: Built, all_in_one: Composition) -> None:
-    compose = "docker compose -f compose.config.yaml"
     registry = all_in_one.container("registry")
     wait_until_it_listens(registry)
     push_and_pull(built.docker, HOST, ADMIN)
@@ -95,12 +94,14 @@ def test_one_container_is_put_up_as_the_page_says(built: Built, all_in_one: Comp
     all_in_one.must("exec", "-T", "registry", *HEALTH)
 
     all_in_one.type(
-        f"{compose} exec registry authproxy user add",
+        "docker compose -f compose.config.yaml exec registry authproxy user add",
         "--password-stdin",
         stdin="alice's own",
     )
-    assert "allowed" in all_in_one.type(f"{compose} exec registry authproxy policy explain")
-    assert "listening on https://localhost:5000" in all_in_one.type(f"{compose} logs")
+    explained = all_in_one.type("docker compose -f compose.config.yaml exec registry authproxy policy explain")
+    assert "allowed" in explained
+    logged = all_in_one.type("docker compose -f compose.config.yaml logs")
+    assert "listening on https://localhost:5000" in logged
 
     # Another version comes: all that was there is there, in the volumes.
     all_in_one.must("up", "-d", "--force-recreate")

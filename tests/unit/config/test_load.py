@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from authproxy.config.document.scalars import Address
-from authproxy.config.load import load_values
+from authproxy.config.load import load, load_values
 from authproxy.config.mode import Mode
 from authproxy.errors import StartError
 
@@ -56,6 +56,15 @@ def test_private_ranges_are_those_of_caddy() -> None:
         "::1/128",
         "203.0.113.1/32",
     ]
+
+
+def test_networks_of_private_ranges_have_the_line_of_their_list(tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text(
+        "version: 0.1\nstorage: {inmemory: {}}\nhttp:\n  trustedproxies:\n    - private_ranges\n    - 203.0.113.1\n"
+    )
+    sources = load(file, {}).sources
+    assert {source for key, source in sources.items() if key.startswith("http.trustedproxies")} == {f"{file}:4"}
 
 
 @pytest.mark.parametrize(("key", "meant"), [("adress", "addr"), ("adr", "addr"), ("header", "headers")])
