@@ -386,6 +386,7 @@ REFUSED = [
         {"config": {"audit": {"webhook": {"headers": {"Authorization": ["Bearer x"]}}}}},
         "config.audit.webhook.headers.Authorization: everyone",
     ),
+    ({"extraEnv": [{"value": "x"}]}, "missing property 'name'"),
     ({"policies": {"a.txt": ""}}, "its name has to end in .yaml"),
     ({"policies": {"../a.yaml": ""}}, "is no file of policies"),
     ({"policies": {"a.yaml": ""}, "existingPoliciesConfigMap": "b"}, "policies has no effect beside"),
@@ -408,6 +409,78 @@ REFUSED = [
 def test_values_without_an_effect_or_a_meaning_are_refused(values: dict[str, Any], reason: str) -> None:
     with pytest.raises(helm.HelmError, match=reason):
         render(values)
+
+
+UPSTREAM: dict[str, Any] = {"url": "http://registry.other.svc:5000"}
+FROM_SECRET = {"secretKeyRef": {"name": "mine", "key": "secret"}}
+
+
+@pytest.mark.parametrize("keyword", ["basic", "bearer", "mint", "pass"])
+def test_the_keywords_of_authorization_are_no_secrets(keyword: str) -> None:
+    shown = config(render({"config": {"upstream": UPSTREAM | {"authorization": keyword}}}))
+    assert shown["upstream"]["authorization"] == keyword
+    several = [UPSTREAM | {"match": "**", "authorization": keyword}]
+    assert config(render({"config": {"upstreams": several}}))["upstreams"] == several
+
+
+SECRET_KEYS = [
+    ({"audit": {"webhook": {"headers": {"X-Api-Key": ["x"]}}}}, "config.audit.webhook.headers.X-Api-Key"),
+    (
+        {"health": {"http": [{"uri": "http://a", "headers": {"X-Key": ["x"]}}]}},
+        r"config.health.http\[0\].headers.X-Key",
+    ),
+    ({"http": {"headers": {"Set-Cookie": ["x"]}}}, "config.http.headers.Set-Cookie"),
+    ({"redis": {"password": "x"}}, "config.redis.password"),
+    ({"storage": {"s3": {"secretkey": "x"}}}, "config.storage.s3.secretkey"),
+    ({"upstream": {"url": "https://robot:x@registry.example.com"}}, "config.upstream.url"),
+    ({"audit": {"webhook": {"url": "https://x@log.example.com/a"}}}, "config.audit.webhook.url"),
+]
+
+
+@pytest.mark.parametrize(("given", "path"), SECRET_KEYS, ids=[path for _, path in SECRET_KEYS])
+def test_no_secret_is_taken_into_the_config_map(given: dict[str, Any], path: str) -> None:
+    with pytest.raises(helm.HelmError, match=f"{path}: everyone who may read ConfigMaps could read it"):
+        render({"config": given})
+
+
+SECRET_VARIABLES = [
+    ("REGISTRY_HTTP_SECRET", "x"),
+    ("REGISTRY_HTTP", "{secret: x}"),
+    ("REGISTRY_AUDIT_WEBHOOK_HEADERS", "{Authorization: [x]}"),
+    ("REGISTRY_AUDIT_WEBHOOK_HEADERS_AUTHORIZATION", "[x]"),
+    ("REGISTRY_AUDIT_WEBHOOK", "{headers: {X-Key: [x]}}"),
+    ("REGISTRY_HEALTH_HTTP_0_HEADERS_X_KEY", "x"),
+    ("REGISTRY_REDIS_PASSWORD", "x"),
+    ("HTTPS_PROXY", "http://robot:x@proxy.example.com:3128"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), SECRET_VARIABLES)
+def test_a_secret_of_a_variable_comes_from_a_secret(name: str, value: str) -> None:
+    with pytest.raises(helm.HelmError, match=f"extraEnv: {name}: .* use valueFrom.secretKeyRef instead of value"):
+        render({"extraEnv": [{"name": name, "value": value}]})
+    entry = {"name": name, "valueFrom": FROM_SECRET}
+    assert container(render({"extraEnv": [entry]}))["env"][-1] == entry
+
+
+@pytest.mark.parametrize("entry", [{"value": "x"}, {"valueFrom": FROM_SECRET}], ids=str)
+def test_the_admins_password_is_a_file(entry: dict[str, Any]) -> None:
+    with pytest.raises(helm.HelmError, match=r"extraEnv: AUTHPROXY_ADMIN_PASSWORD: .* admin.existingSecret"):
+        render({"extraEnv": [{"name": "AUTHPROXY_ADMIN_PASSWORD", **entry}]})
+
+
+PLAIN_VARIABLES = [
+    ("REGISTRY_HTTP_SECRET_FILE", "/run/secrets/a"),
+    ("REGISTRY_UPSTREAM_AUTHORIZATION", "basic"),
+    ("REGISTRY_UPSTREAM_URL", "http://registry.other.svc:5000/a@b"),
+    ("REGISTRY_LOG_LEVEL", "{a: ["),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), PLAIN_VARIABLES)
+def test_other_variables_have_a_plain_value(name: str, value: str) -> None:
+    entry = {"name": name, "value": value}
+    assert container(render({"extraEnv": [entry]}))["env"][-1] == entry
 
 
 # What is abused is a value; what it must not become is another field, another object or a template.

@@ -14,6 +14,14 @@
 {{- with include "authproxy.secretsIn" (list $v.config "config") | trim }}
 {{- fail (printf "%s: everyone who may read ConfigMaps could read it; put it into a Secret, and give it by extraEnv as the variable REGISTRY_… of that key, with valueFrom.secretKeyRef" .) }}
 {{- end }}
+{{- range $v.extraEnv }}
+{{- if eq .name "AUTHPROXY_ADMIN_PASSWORD" }}
+{{- fail "extraEnv: AUTHPROXY_ADMIN_PASSWORD: the chart gives the password as a file; put yours into a Secret and name it in admin.existingSecret" }}
+{{- end }}
+{{- if include "authproxy.secretVariable" . | trim }}
+{{- fail (printf "extraEnv: %s: everyone who may read Deployments could read it; put it into a Secret and use valueFrom.secretKeyRef instead of value" .name) }}
+{{- end }}
+{{- end }}
 {{- if and $v.policies $v.existingPoliciesConfigMap }}
 {{- fail "policies has no effect beside existingPoliciesConfigMap: remove one of them" }}
 {{- end }}

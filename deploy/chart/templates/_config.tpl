@@ -21,23 +21,40 @@
 {{- toYaml $config }}
 {{- end }}
 
-{{/* The path of each secret in `config`: a list of a map and the path to it. */}}
+{{/*
+The path of each secret in a part of `config`: a list of the part and its path. Secrets are keys named so, headers that
+carry credentials or that configuration.md never shows, and URLs with a user.
+*/}}
 {{- define "authproxy.secretsIn" -}}
-{{- $path := index . 1 }}
 {{- $node := index . 0 }}
-{{- if kindIs "map" $node }}
+{{- $path := index . 1 }}
+{{- $headers := "(?i)^config[.](audit[.]webhook|(health[.]http|notifications[.]endpoints)[.[][0-9]+\\]?)[.]headers" }}
+{{- if not $node }}
+{{- else if regexMatch "(?i)[.](secret|password|secretkey|accountkey)$" $path }}{{ printf "%s " $path }}
+{{- else if regexMatch "(?i)[.]headers[.](.*[.])?((proxy-)?authorization|(set-)?cookie)$" $path }}{{ printf "%s " $path }}
+{{- else if regexMatch (print $headers "[.]") $path }}{{ printf "%s " $path }}
+{{- else if and (not (kindIs "map" $node)) (regexMatch (print $headers "$") $path) }}{{ printf "%s " $path }}
+{{- else if kindIs "map" $node }}
 {{- range $key, $value := $node }}
-{{- $here := printf "%s.%s" $path $key }}
-{{- if or (kindIs "map" $value) (kindIs "slice" $value) }}
-{{- if regexMatch "(?i)^(authorization|cookie)$" $key }}{{ printf "%s " $here }}{{ end }}
-{{- include "authproxy.secretsIn" (list $value $here) }}
-{{- else if and $value (regexMatch "(?i)^(secret|password|authorization|cookie)$" $key) }}
-{{- printf "%s " $here }}
-{{- end }}
+{{- include "authproxy.secretsIn" (list $value (printf "%s.%s" $path $key)) }}
 {{- end }}
 {{- else if kindIs "slice" $node }}
 {{- range $index, $value := $node }}
 {{- include "authproxy.secretsIn" (list $value (printf "%s[%d]" $path $index)) }}
 {{- end }}
+{{- else if regexMatch "(?i)[a-z]://[^/?#\\s]*@" (toString $node) }}{{ printf "%s " $path }}
+{{- end }}
+{{- end }}
+
+{{/* Not empty where the variable, a map of name and value, is a secret in plain text. */}}
+{{- define "authproxy.secretVariable" -}}
+{{- $value := .value | default "" | toString }}
+{{- $part := printf "part: %s" $value | fromYaml }}
+{{- $path := .name | replace "_" "." | lower | trimPrefix "registry." | printf "config.%s" }}
+{{- if hasSuffix "_FILE" .name }}
+{{- else if hasPrefix "REGISTRY_" .name }}
+{{- include "authproxy.secretsIn" (list (kindIs "map" $part.part | ternary $part.part $value) $path) }}
+{{- else }}
+{{- include "authproxy.secretsIn" (list $value "extraEnv") }}
 {{- end }}
 {{- end }}
