@@ -69,7 +69,7 @@ publish: $(VENV)/.release ## push the image and the chart of dist/ (IMAGE=… CH
 	@$(BIN)/python -m release.publish
 
 publish-pypi: $(VENV)/.release ## upload the wheel and the source of dist/ to PyPI, with the identity of a CI job or a token
-	@$(BIN)/twine upload --non-interactive dist/*.whl dist/*.tar.gz
+	@$(BIN)/python -m release.pypi
 
 bench: $(VENV)/.dev ## us and docker-registry behind nginx by turns, and a 2 GiB blob: tables and a JSON file (20 minutes)
 	$(BIN)/python -m benchmarks

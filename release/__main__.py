@@ -11,12 +11,12 @@ import re
 import sys
 from pathlib import Path
 
-from release.checksums import describe
+from release.checksums import TRIAL, describe
 from release.errors import ReleaseError
 from release.plan import ROOT, Plan, read_plan, uncommitted
 
 # Names of artefacts, of this version and of others.
-OURS = re.compile(r"authproxy[-_]|SHA256SUMS$")
+OURS = re.compile(r"authproxy[-_]|(SHA256SUMS|TRIAL)$")
 
 # In the order in which they are made: the SBOM describes the wheel, the image contains it, the sums list all.
 PARTS = ("wheel", "sbom", "image", "chart", "checksums")
@@ -43,6 +43,7 @@ def main(arguments: list[str]) -> int:
             check(plan)
         if parts == PARTS:
             remove_previous(plan.dist)
+        mark(plan)
         for part in parts:
             print(describe(importlib.import_module(f"release.{part}").make(plan)), flush=True)
     except ReleaseError as error:
@@ -69,6 +70,15 @@ def check(plan: Plan) -> None:
             f"CHANGELOG.md has no section `## {plan.version}`, the version in authproxy/__init__.py: "
             "rename `## Unreleased`, or make a trial with TRIAL=1."
         )
+
+
+def mark(plan: Plan) -> None:
+    """Write the file TRIAL beside what a trial makes. Raises ReleaseError for a part of a release beside a trial's."""
+    marker = plan.dist / TRIAL
+    if plan.is_trial:
+        marker.write_text(f"Built by a trial from {plan.revision}: not to be published. Make a release: make release\n")
+    elif marker.exists():
+        raise ReleaseError(f"{plan.dist} has the artefacts of a trial; make all of them anew: make release")
 
 
 def remove_previous(dist: Path) -> None:

@@ -42,6 +42,7 @@ UNWANTED = tuple(
     for pattern in (
         r"bazel-project/.*",  # cel-expr-python ships the tree that it was built from
         r"(.*/)?tests?/.*",
+        r"(.*/)?\.[^/]+/.*",  # hidden folders: fastapi and typer ship notes for editors and agents
         r".*\.(pyi|pyx|pxd|c|h|cc|hh)",
         r"zstandard/_cffi\..*",  # its second backend, for other interpreters
         r"[^/]+\.dist-info/RECORD",  # of files that are not all here

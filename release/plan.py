@@ -17,7 +17,7 @@ class Plan:
     root: Path  # the clone
     dist: Path  # the folder for artefacts; it exists
     version: str
-    revision: str  # the commit
+    revision: str  # the commit; of a trial from uncommitted files with `-dirty` behind it
     epoch: int  # SOURCE_DATE_EPOCH: the commit's time, in seconds
     is_trial: bool = False  # built from whatever the folder contains
 
@@ -31,6 +31,8 @@ def read_plan(dist: Path, root: Path = ROOT, *, is_trial: bool = False) -> Plan:
     """The plan for the commit that is checked out. Creates `dist`. Raises ReleaseError."""
     dist.mkdir(parents=True, exist_ok=True)
     revision, _, seconds = _git(root, "log", "-1", "--format=%H %ct").partition(" ")
+    if is_trial and uncommitted(root):
+        revision += "-dirty"
     return Plan(root, dist, read_version(root), revision, int(seconds), is_trial)
 
 

@@ -15,9 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from release.chart import semantic_version
-from release.checksums import NAME, digest_of
+from release.checksums import verify
 from release.errors import ReleaseError
 from release.plan import ROOT, read_version
+
+# What to write for a variable that is missing.
+SETTINGS = {
+    "IMAGE": "make publish IMAGE=registry.example.com/authproxy",
+    "CHARTS": "make publish CHARTS=registry.example.com/charts",
+    "PUBLISH_USER": "make publish PUBLISH_USER=admin",
+    "PUBLISH_PASSWORD": "read -rs PUBLISH_PASSWORD && export PUBLISH_PASSWORD",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +57,9 @@ def main() -> int:
 def read_destination(environ: Mapping[str, str]) -> Destination:
     """The four variables. Raises ReleaseError that names the first that is missing."""
     values = []
-    for name in ("IMAGE", "CHARTS", "PUBLISH_USER", "PUBLISH_PASSWORD"):
+    for name, setting in SETTINGS.items():
         if not (value := environ.get(name)):
-            raise ReleaseError(f"the variable {name} is not set; IMAGE=registry.example.com/authproxy for the image")
+            raise ReleaseError(f"the variable {name} is not set; set it: {setting}")
         values.append(value)
     image, charts, user, password = values
     return Destination(image.lower(), charts.lower(), user, password)
@@ -60,22 +68,13 @@ def read_destination(environ: Mapping[str, str]) -> Destination:
 def publish(dist: Path, version: str, destination: Destination) -> dict[str, str]:
     """Push the files of `dist` if SHA256SUMS has them as they are. Returns names and digests."""
     image, chart = dist / f"authproxy-{version}.oci.tar", dist / f"authproxy-{semantic_version(version)}.tgz"
-    for file in (image, chart):
-        _check(file)
+    verify((image, chart))
     return {
         "image": destination.image,
         "image_digest": _push_image(image, version, destination),
         "chart": f"{destination.charts}/authproxy",
         "chart_digest": _push_chart(chart, destination),
     }
-
-
-def _check(file: Path) -> None:
-    sums = file.parent / NAME
-    if not file.exists() or not sums.exists():
-        raise ReleaseError(f"{file.parent} has no {file.name} with {NAME}; make them: make release")
-    if f"{digest_of(file)}  {file.name}" not in sums.read_text(encoding="utf-8").splitlines():
-        raise ReleaseError(f"{file} is not the one that {NAME} lists; make both again: make release")
 
 
 def _push_image(file: Path, version: str, destination: Destination) -> str:

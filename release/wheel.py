@@ -11,12 +11,17 @@ from release.program import run
 
 def wheel_of(plan: Plan) -> Path:
     """Where the wheel of a release is."""
-    return plan.dist / f"authproxy_registry-{plan.version}-py3-none-any.whl"
+    return python_files(plan.dist, plan.version)[1]
+
+
+def python_files(dist: Path, version: str) -> list[Path]:
+    """Where the source distribution and the wheel of a version are."""
+    return [dist / f"authproxy_registry-{version}{end}" for end in (".tar.gz", "-py3-none-any.whl")]
 
 
 def make(plan: Plan) -> list[Path]:
     """Build both from the clone."""
-    files = [plan.dist / f"authproxy_registry-{plan.version}.tar.gz", wheel_of(plan)]
+    files = python_files(plan.dist, plan.version)
     words = ("-m", "hatchling", "build", "--directory", str(plan.dist.resolve()))
     run(sys.executable, *words, cwd=plan.root, env={"SOURCE_DATE_EPOCH": str(plan.epoch)})
     if not plan.is_trial:

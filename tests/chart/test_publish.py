@@ -99,6 +99,13 @@ def test_without_a_release_nothing_is_pushed(clone: Path, server: Server) -> Non
     assert "make them: make release" in done.err
 
 
+def test_a_trial_is_not_published(clone: Path, server: Server) -> None:
+    (clone / "dist/TRIAL").touch()
+    done = publish(clone, server)
+    assert done.code == 1
+    assert "was made by a trial, which is not published" in done.err
+
+
 def test_a_login_that_is_refused_is_said_without_the_password(clone: Path, server: Server) -> None:
     done = publish(clone, server, PUBLISH_PASSWORD="a wrong password")
     assert done.code == 1
@@ -109,5 +116,5 @@ def test_a_login_that_is_refused_is_said_without_the_password(clone: Path, serve
 @pytest.mark.parametrize("name", ["IMAGE", "CHARTS", "PUBLISH_USER", "PUBLISH_PASSWORD"])
 def test_a_variable_that_is_missing_is_named(name: str) -> None:
     everything = {"IMAGE": "a/b", "CHARTS": "a/c", "PUBLISH_USER": "u", "PUBLISH_PASSWORD": "p"}
-    with pytest.raises(ReleaseError, match=f"the variable {name} is not set"):
+    with pytest.raises(ReleaseError, match=rf"the variable {name} is not set; set it: .*\b{name}(=|$)"):
         read_destination({key: value for key, value in everything.items() if key != name})

@@ -23,6 +23,7 @@ COMPRESSED_MB = 65
 ABSENT = re.compile(
     r".*/(pip|setuptools|hatchling|ensurepip|idlelib|tests?)/.*|usr/share/(man|locale|perl5)/.*"
     r"|(usr/)?s?bin/(apt.*|dpkg.*|perl.*|openssl|bash)|.*/zstandard/_cffi.*|bazel-project/.*"
+    r"|opt/authproxy/(.*/)?\.[^/]+/.*"
 )
 
 

@@ -12,9 +12,10 @@ import pytest
 from authproxy.digest import Digest
 from authproxy.images.archive.opening import open_archive
 from release import base, debian
-from release.__main__ import check, remove_previous
+from release.__main__ import check, mark, remove_previous
 from release.architecture import AMD64, ARM64
-from release.dependencies import LOCKED, read_wheel
+from release.checksums import TRIAL
+from release.dependencies import LOCKED, UNWANTED, read_wheel
 from release.elf import HEADER, is_elf, needed, strip
 from release.errors import ReleaseError
 from release.layout import compress
@@ -80,6 +81,23 @@ def test_a_section_of_a_longer_version_does_not_count(clone: Path) -> None:
     commit(clone)
     with pytest.raises(ReleaseError, match="has no section"):
         check(plan_of(clone))
+
+
+def test_a_trial_says_in_its_revision_that_files_are_not_committed(clone: Path) -> None:
+    dist, head = clone.parent / "dist", git(clone, "rev-parse", "HEAD").strip()
+    assert read_plan(dist, clone, is_trial=True).revision == head
+    (clone / "new.py").touch()
+    assert read_plan(dist, clone, is_trial=True).revision == f"{head}-dirty"
+
+
+def test_a_part_of_a_release_is_never_made_beside_those_of_a_trial(clone: Path) -> None:
+    dist = clone.parent / "dist"
+    mark(read_plan(dist, clone, is_trial=True))
+    with pytest.raises(ReleaseError, match="has the artefacts of a trial; make all of them anew: make release"):
+        mark(read_plan(dist, clone))
+    remove_previous(dist)
+    mark(read_plan(dist, clone))
+    assert not (dist / TRIAL).exists()
 
 
 def test_a_file_that_git_ignores_for_this_user_alone_is_no_part_of_a_release(clone: Path) -> None:
@@ -284,6 +302,20 @@ def test_the_source_distribution_has_what_building_and_running_take() -> None:
     needed_files = {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "hatch_build.py", "policies/default.yaml"}
     assert needed_files < names
     assert not any(name.startswith(("tests/", "docs/", "deploy/", "release/", ".git/")) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_left_out"),
+    [
+        ("typer/.agents/skills/typer/SKILL.md", True),
+        (".github/workflows/ci.yml", True),
+        ("cryptography.libs/libssl.so.3", False),
+        ("cryptography-46.0.0.dist-info/licenses/LICENSE", False),
+        ("package/.version", False),
+    ],
+)
+def test_hidden_folders_of_wheels_are_left_out(path: str, *, is_left_out: bool) -> None:
+    assert any(one.fullmatch(path) for one in UNWANTED) is is_left_out
 
 
 def test_patterns_of_unwanted_paths_keep_what_is_needed() -> None:
