@@ -78,7 +78,7 @@ def mark(plan: Plan) -> None:
     if plan.is_trial:
         marker.write_text(f"Built by a trial from {plan.revision}: not to be published. Make a release: make release\n")
     elif marker.exists():
-        raise ReleaseError(f"{plan.dist} has the artefacts of a trial; make all of them anew: make release")
+        raise ReleaseError(f"{plan.dist} has the artefacts of a trial; make all of them again: make release")
 
 
 def remove_previous(dist: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_trial_says_in_its_revision_that_files_are_not_committed(clone: Path) 
 def test_a_part_of_a_release_is_never_made_beside_those_of_a_trial(clone: Path) -> None:
     dist = clone.parent / "dist"
     mark(read_plan(dist, clone, is_trial=True))
-    with pytest.raises(ReleaseError, match="has the artefacts of a trial; make all of them anew: make release"):
+    with pytest.raises(ReleaseError, match="has the artefacts of a trial; make all of them again: make release"):
         mark(read_plan(dist, clone))
     remove_previous(dist)
     mark(read_plan(dist, clone))
