@@ -118,7 +118,7 @@ def test_nginx_is_replaced_and_the_registry_stays(before: Before, tmp_path: Path
     (tmp_path / "config.yml").write_text(configuration(before))
     checked = type_in(tmp_path, "authproxy config check")
     assert checked.code == 0
-    assert checked.text.endswith("\nconfig.yml: ok: a password with each request\n")
+    assert checked.out.endswith("config.yml: ok: a password with each request\n")
     assert "entries without a bcrypt hash cannot log in: old;" in checked.text
     examined = type_in(tmp_path, "authproxy doctor")
     assert examined.code == 0, str(examined)

@@ -169,7 +169,8 @@ class Http(Section):
     """Addresses and networks of proxies in front of us whose `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`,
     `Forwarded` and `X-Real-IP` are trusted: `[10.0.0.0/8, "::1"]`. `private_ranges`, as in Caddy, is 10.0.0.0/8,
     172.16.0.0/12, 192.168.0.0/16, 127.0.0.0/8, fd00::/8 and ::1; for a proxy on this machine or in a network of
-    containers, if no client connects from there directly. Default: none; these headers are then ignored, with
+    containers. A client in them that reaches us directly, or through a proxy that appends to `X-Forwarded-For`,
+    chooses the address that logs show and that policies decide by. Default: none; these headers are then ignored, with
     one warning in the log for each peer. `0.0.0.0/0` trusts every peer. In a chain of proxies the values of the
     outermost trusted one count: the element of `-Proto`, `-Host` and `-Port` as many steps before the last as
     `X-Forwarded-For` has trusted proxies. A request in which `Forwarded` and the others contradict each other is
