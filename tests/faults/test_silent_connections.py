@@ -152,7 +152,8 @@ def test_silent_connections_switch_nothing_off(server: Server, sources: Sequence
         (server.folder / "policies" / "deny.yaml").write_text(DENY_ALL)
         server.wait_until(lambda: not may_push(), WITHIN_S)
         renewed = make(tmp_path / "renewed")
-        renewed.install(server.folder / "certs")
+        (server.folder / "certs" / "server.pem").write_bytes(renewed.certificate)
+        (server.folder / "data" / "server.key").write_bytes(renewed.key)
         server.wait_until(lambda: shown_by(server.port).serial_number == renewed.serial, WITHIN_S)
         server.ca.write_bytes(renewed.authority)  # what clients trust
         assert login(server, ALICE.name, ALICE.password).status_code == httpx.codes.OK
