@@ -17,7 +17,12 @@ import yaml
 from cryptography import x509
 
 import authproxy
+from authproxy.config.deprecated import RENAMED
+from authproxy.config.document.schema import fields_of
 from authproxy.config.load import load
+from authproxy.config.sections.http import Http
+from authproxy.config.settings import Settings
+from authproxy.config.unsupported import UNSUPPORTED
 from tests.deploy.chart import FOLDER, NAMESPACE, RELEASE, Objects, merged, notes, render, sources
 from tests.support.binaries import ROOT
 
@@ -97,6 +102,8 @@ MANY = {
         "state": {"accessModes": ["ReadWriteMany"]},
     }
 }
+BALANCED: dict[str, Any] = {"service": {"type": "LoadBalancer"}}
+UPSTREAM: dict[str, Any] = {"url": "http://registry.other.svc:5000"}
 ANYONE = [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
 
 
@@ -110,6 +117,12 @@ def of(key: tuple[str, str], seen: Callable[[Any], Any]) -> Callable[[Objects], 
 
 def claimed(mount: str) -> Callable[[Objects], Any]:
     return lambda objects: volume(objects, mount)["persistentVolumeClaim"]["claimName"]
+
+
+def mounts(objects: Objects) -> list[str]:
+    found = sorted(each["name"] for each in container(objects)["volumeMounts"])
+    assert found == sorted(each["name"] for each in pod(objects)["volumes"])
+    return found
 
 
 def threshold(probe: str) -> Callable[[Objects], Any]:
@@ -152,6 +165,12 @@ VALUES = [
     Value("strategy", {"type": "RollingUpdate"}, lambda o: o[DEPLOYMENT]["spec"]["strategy"]["type"], "RollingUpdate"),
     Value("config.log.level", "debug", lambda o: config(o)["log"]["level"], "debug"),
     Value("config.audit", None, lambda o: "audit" in config(o), False),
+    Value("config.upstream", UPSTREAM, lambda o: "storage" in config(o), False),
+    Value("config.upstream", UPSTREAM, kind("PersistentVolumeClaim", "authproxy-registry"), None),
+    Value("config.upstream", UPSTREAM, mounts, ["admin", "authproxy", "certs", "config", "policies", "tmp"]),
+    Value("config.upstream", UPSTREAM, lambda o: o[DEPLOYMENT]["spec"]["strategy"]["type"], "RollingUpdate",
+          {"persistence": {"state": {"accessModes": ["ReadWriteMany"]}}}),
+    Value("config.x-anything", {"a": 1}, lambda o: config(o)["x-anything"], {"a": 1}),
     Value("config.token.service", "x", lambda o: config(o)["token"]["service"], "x"),
     Value("config.identities", [{"users": {"path": "/a"}}], lambda o: config(o)["identities"][2:],
           [{"users": {"path": "/a"}}]),
@@ -208,11 +227,12 @@ VALUES = [
     Value("service.nodePort", 30443, lambda o: o[SERVICE]["spec"]["ports"][0]["nodePort"], 30443,
           {"service": {"type": "NodePort"}}),
     Value("service.annotations", {"a": "b"}, lambda o: o[SERVICE]["metadata"]["annotations"], {"a": "b"}),
-    Value("service.externalTrafficPolicy", "Local", lambda o: o[SERVICE]["spec"]["externalTrafficPolicy"], "Local"),
-    Value("service.loadBalancerIP", "192.0.2.7", lambda o: o[SERVICE]["spec"]["loadBalancerIP"], "192.0.2.7"),
-    Value("service.loadBalancerClass", "a/b", lambda o: o[SERVICE]["spec"]["loadBalancerClass"], "a/b"),
+    Value("service.externalTrafficPolicy", "Local", lambda o: o[SERVICE]["spec"]["externalTrafficPolicy"], "Local",
+          BALANCED),
+    Value("service.loadBalancerIP", "192.0.2.7", lambda o: o[SERVICE]["spec"]["loadBalancerIP"], "192.0.2.7", BALANCED),
+    Value("service.loadBalancerClass", "a/b", lambda o: o[SERVICE]["spec"]["loadBalancerClass"], "a/b", BALANCED),
     Value("service.loadBalancerSourceRanges", ["192.0.2.0/24"], lambda o:
-          o[SERVICE]["spec"]["loadBalancerSourceRanges"], ["192.0.2.0/24"]),
+          o[SERVICE]["spec"]["loadBalancerSourceRanges"], ["192.0.2.0/24"], BALANCED),
     Value("ingress.enabled", True, lambda o: o["Ingress", "authproxy"]["spec"]["rules"][0]["host"], HOST, BEHIND),
     Value("ingress.className", "nginx", lambda o: o["Ingress", "authproxy"]["spec"]["ingressClassName"], "nginx",
           INGRESS),
@@ -360,7 +380,10 @@ def test_the_default_configuration_is_that_of_deploy() -> None:
     assert chart == ours
 
 
-@pytest.mark.parametrize("values", [{}, INGRESS, {"users": {"existingSecret": "mine"}}], ids=str)
+READ = [{}, INGRESS, {"users": {"existingSecret": "mine"}}, {"config": {"upstream": UPSTREAM}}]
+
+
+@pytest.mark.parametrize("values", READ, ids=str)
 def test_the_configuration_is_one_that_the_server_reads(values: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text(render(values)["ConfigMap", "authproxy-config"]["data"]["config.yml"])
     environ = {entry["name"]: entry["value"] for entry in container(render(values))["env"]}
@@ -400,6 +423,39 @@ REFUSED = [
     ({"host": HOST, "gateway": {"enabled": True}}, "gateway.parentRefs: name the Gateway"),
     (merged(GATEWAY, {"gateway": {"kind": "HTTPRoute"}}), "set tls.enabled to false, or take TLSRoute"),
     (merged(GATEWAY, {"tls": {"enabled": False}}), "set tls.enabled to true, or take HTTPRoute"),
+    (
+        {"existingConfigMap": "a", "config": {"log": {"level": "debug"}}},
+        "config has no effect beside existingConfigMap",
+    ),
+    ({"existingConfigMap": "a", "config": {"audit": None}}, "config has no effect beside existingConfigMap"),
+    (
+        {"config": {"upstream": UPSTREAM, "storage": {"inmemory": {}}}},
+        "config.storage has no effect with config.upstream",
+    ),
+    (
+        {"config": {"upstream": UPSTREAM}, "persistence": {"registry": {"existingClaim": "a"}}},
+        "persistence.registry.existingClaim has no effect with config.upstream",
+    ),
+    *(
+        ({"persistence": {"enabled": False, part: {"existingClaim": "a"}}}, f"{part}.existingClaim has no effect")
+        for part in ("registry", "state")
+    ),
+    ({"tls": {"existingSecret": "a", "names": ["b.example"]}}, "tls.names has no effect"),
+    ({"tls": {"enabled": False, "addresses": ["192.0.2.7"]}}, "tls.addresses has no effect"),
+    ({"tls": {"certManager": {"issuerRef": {"name": "a"}}}}, "issuerRef has no effect without tls.certManager.enabled"),
+    ({"ingress": {"hosts": ["a.example"]}}, "ingress.hosts has no effect without ingress.enabled"),
+    ({"ingress": {"tls": [{"secretName": "a"}]}}, "ingress.tls has no effect without ingress.enabled"),
+    ({"gateway": {"parentRefs": [{"name": "a"}]}}, "gateway.parentRefs has no effect without gateway.enabled"),
+    ({"networkPolicy": {"enabled": False, "from": ANYONE}}, "networkPolicy.from has no effect without"),
+    ({"serviceMonitor": {"labels": {"a": "b"}}}, "serviceMonitor.labels has no effect without serviceMonitor.enabled"),
+    ({"podLabels": {"app.kubernetes.io/instance": "a"}}, "podLabels: app.kubernetes.io/instance: the chart sets it"),
+    ({"service": {"nodePort": 30443}}, "service.nodePort has no effect with service.type ClusterIP"),
+    ({"service": {"externalTrafficPolicy": "Local"}}, "service.externalTrafficPolicy has no effect with service.type"),
+    ({"service": {"type": "NodePort", "loadBalancerIP": "192.0.2.7"}}, "service.loadBalancerIP has no effect with"),
+    ({"config": {"htpp": {}}}, "at '/config': additional properties 'htpp' not allowed"),
+    ({"config": {"http": {"hots": "x"}}}, "at '/config/http': additional properties 'hots' not allowed"),
+    ({"config": {"http": {"x-a": 1}}}, "at '/config/http': additional properties 'x-a' not allowed"),
+    *(({part: None}, f"missing property '{part}'") for part in ("config", "persistence", "tls")),
     ({"replicaCount": 2}, r"several pods need persistence.registry.accessModes: \[ReadWriteMany\]"),
     ({"replicaCount": 2, "persistence": {"enabled": False}}, "each pod would have a registry of its own"),
 ]
@@ -411,7 +467,6 @@ def test_values_without_an_effect_or_a_meaning_are_refused(values: dict[str, Any
         render(values)
 
 
-UPSTREAM: dict[str, Any] = {"url": "http://registry.other.svc:5000"}
 FROM_SECRET = {"secretKeyRef": {"name": "mine", "key": "secret"}}
 
 
@@ -483,6 +538,62 @@ def test_other_variables_have_a_plain_value(name: str, value: str) -> None:
     assert container(render({"extraEnv": [entry]}))["env"][-1] == entry
 
 
+def test_a_variable_that_the_chart_sets_is_refused() -> None:
+    ours = [entry["name"] for entry in container(render())["env"]]
+    assert len(ours) == 4
+    for name in ours:
+        with pytest.raises(helm.HelmError, match=f"extraEnv: {name}: the chart sets it"):
+            render({"extraEnv": [{"name": name, "valueFrom": FROM_SECRET}]})
+
+
+def test_a_registry_of_our_own_among_upstreams_keeps_its_volume() -> None:
+    entries = [UPSTREAM | {"match": "a/**"}, {"match": "**", "backend": "core"}]
+    objects = render({"config": {"upstreams": entries}})
+    assert "storage" in config(objects)
+    assert ("PersistentVolumeClaim", "authproxy-registry") in objects
+    assert "storage" not in config(render({"config": {"upstreams": entries[:1]}}))
+
+
+def test_the_templates_know_the_default_configuration() -> None:
+    values = yaml.safe_load((FOLDER / "values.yaml").read_text())
+    assert yaml.safe_load((FOLDER / "files/config.yaml").read_text()) == values["config"]
+
+
+def test_the_schema_knows_the_keys_of_the_configuration() -> None:
+    """The model's, and those of CNCF Distribution of which the server says itself what they mean here."""
+    schema = json.loads((FOLDER / "values.schema.json").read_text())["properties"]["config"]
+    foreign = [*(key.path for key in UNSUPPORTED), *(old for old, _ in RENAMED)]
+    assert set(schema["properties"]) == {*fields_of(Settings), *(path[0] for path in foreign)}
+    http = {*fields_of(Http), *(path[1] for path in foreign if path[0] == "http")}
+    assert set(schema["properties"]["http"]["properties"]) == http
+    assert schema["additionalProperties"] is schema["properties"]["http"]["additionalProperties"] is False
+
+
+def every_path(node: Any, path: tuple[str, ...] = ()) -> list[str]:
+    below = (
+        [found for key, value in node.items() for found in every_path(value, (*path, key))]
+        if isinstance(node, dict)
+        else []
+    )
+    return [*([".".join(path)] if path else []), *below]
+
+
+@pytest.mark.parametrize("path", every_path(yaml.safe_load((FOLDER / "values.yaml").read_text())))
+def test_null_is_a_default_or_an_error_that_names_the_value(path: str) -> None:
+    try:
+        render(at(path, None))
+        notes(at(path, None))
+    except helm.HelmValuesError as error:
+        assert f"missing property '{path.rpartition('.')[2]}'" in str(error)
+
+
+def test_a_start_does_not_wait_for_checks_or_the_end_of_a_maintenance() -> None:
+    probes = {
+        kind: container(render())[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")
+    }
+    assert probes == {"startup": "/livez", "readiness": "/readyz", "liveness": "/livez"}
+
+
 # What is abused is a value; what it must not become is another field, another object or a template.
 HOSTILE = 'x"\n---\nkind: Secret\n{{ .Release.Name }}: {{ fail "evaluated" }} # ${PATH} %s'
 FREE_TEXT = [
@@ -494,7 +605,7 @@ FREE_TEXT = [
 
 @pytest.mark.parametrize("path", FREE_TEXT)
 def test_a_text_stays_a_text(path: str) -> None:
-    values = at(path, HOSTILE)
+    values = merged(BALANCED, at(path, HOSTILE))
     if path == "policies.a_yaml":
         values = {"policies": {"a.yaml": HOSTILE}}
     objects = render(values)
@@ -514,7 +625,7 @@ def strings(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 def test_no_other_string_can_break_out_of_its_place(path: tuple[str, ...]) -> None:
     """Those of names, hosts, sizes and tags by the schema; the others by quotes."""
     try:
-        objects = render(at(".".join(path), HOSTILE))
+        objects = render(merged(BALANCED, at(".".join(path), HOSTILE)))
     except helm.HelmValuesError:
         return
     assert set(objects) == set(render())
@@ -610,12 +721,41 @@ NOTES = [
     (INGRESS, "config.http.trustedproxies is empty"),
     ({"host": HOST, "ingress": {"enabled": True}}, "nginx.ingress.kubernetes.io/backend-protocol: HTTPS"),
     ({"persistence": {"enabled": False}}, "gone with the pod"),
+    ({"host": HOST, "service": {"port": 8443}}, f"docker login {HOST}:8443"),
+    ({"host": HOST, "service": {"port": 8443}}, f"/etc/docker/certs.d/{HOST}:8443/ca.crt"),
+    ({"host": HOST, "service": {"type": "NodePort", "nodePort": 30443}}, f"docker login {HOST}:30443"),
+    ({"host": HOST, "service": {"type": "NodePort"}}, "-o jsonpath='{.spec.ports[0].nodePort}'"),
+    (INGRESS | {"service": {"port": 8443}}, f"docker login {HOST}\n"),
+    (INGRESS | {"host": "", "ingress": {"enabled": True, "hosts": ["a.example"]}}, "docker login a.example\n"),
+    (INGRESS, "Set\nnetworkPolicy.from to the namespace of the Ingress controller."),
+    (
+        merged(GATEWAY, BEHIND, {"gateway": {"kind": "HTTPRoute"}}),
+        "networkPolicy.from to the namespace of the gateway.",
+    ),
+    (INGRESS, "ingress.tls is empty: nothing terminates TLS"),
+    (BEHIND, "neither an Ingress nor an HTTPRoute is in front: nothing terminates TLS"),
+    ({"config": {"upstream": UPSTREAM}}, "networkPolicy.egress is empty, so the pods cannot reach config.upstream"),
 ]
 
 
 @pytest.mark.parametrize(("values", "said"), NOTES, ids=[said for _, said in NOTES])
 def test_the_notes_say_what_to_type_next(values: dict[str, Any], said: str) -> None:
     assert said in notes(values)
+
+
+SILENT = [
+    (INGRESS | {"existingConfigMap": "mine"}, "trustedproxies"),
+    (INGRESS | {"networkPolicy": {"from": ANYONE}}, "networkPolicy.from"),
+    (merged(INGRESS, {"ingress": {"tls": [{"secretName": "a"}]}}), "terminates TLS"),
+    (merged(GATEWAY, BEHIND, {"gateway": {"kind": "HTTPRoute"}}), "terminates TLS"),
+    ({"config": {"upstream": UPSTREAM}, "networkPolicy": {"egress": [{"ports": [{"port": 53}]}]}}, "egress"),
+    ({}, "networkPolicy"),
+]
+
+
+@pytest.mark.parametrize(("values", "unsaid"), SILENT, ids=[str(values) for values, _ in SILENT])
+def test_the_notes_advise_nothing_that_is_done(values: dict[str, Any], unsaid: str) -> None:
+    assert unsaid not in notes(values)
 
 
 def test_the_notes_name_no_secret_that_does_not_exist() -> None:
@@ -642,15 +782,25 @@ def test_the_values_of_the_page_make_valid_objects(values: str) -> None:
 @pytest.mark.parametrize("line", INSTALLS)
 def test_the_lines_of_the_pages_install(line: str) -> None:
     words = line.split()
-    assert words[:4] == ["helm", "install", RELEASE, "deploy/chart"]
+    assert words[:3] == ["helm", "install", RELEASE]
+    assert words[3] in {"deploy/chart", "oci://REGISTRY/charts/authproxy"}
     assert words[words.index("--namespace") + 1] == NAMESPACE
     given = [value for option, value in pairwise(words) if option == "--set"]
     assert given
     assert DEPLOYMENT in render(merged(*map(helm.parse_set_string, given)))
 
 
+def test_the_example_of_an_ingress_opens_the_pods_to_the_controller_alone() -> None:
+    behind = [values for values in map(yaml.safe_load, EXAMPLES) if "ingress" in values]
+    assert len(behind) == 1
+    assert policy(render(behind[0]))["ingress"][0]["from"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}
+    ]
+    assert not [word for word in ("networkPolicy", "trustedproxies", "terminates TLS") if word in notes(behind[0])]
+
+
 def test_the_page_has_examples() -> None:
-    assert (len(EXAMPLES), len(INSTALLS)) == (3, 2)
+    assert (len(EXAMPLES), len(INSTALLS)) == (3, 4)
 
 
 def test_no_template_evaluates_a_value() -> None:

@@ -14,7 +14,21 @@
 {{- with include "authproxy.secretsIn" (list $v.config "config") | trim }}
 {{- fail (printf "%s: everyone who may read ConfigMaps could read it; put it into a Secret, and give it by extraEnv as the variable REGISTRY_… of that key, with valueFrom.secretKeyRef" .) }}
 {{- end }}
+{{- $default := .Files.Get "files/config.yaml" | fromYaml }}
+{{- if and $v.existingConfigMap (ne (toJson $v.config) (toJson $default)) }}
+{{- fail "config has no effect beside existingConfigMap: remove one of them" }}
+{{- end }}
+{{- $core := include "authproxy.hasCore" . }}
+{{- if and (not $core) $v.config.storage (ne (toJson $v.config.storage) (toJson $default.storage)) }}
+{{- fail "config.storage has no effect with config.upstream: the content is in the registry of upstream; remove one of them" }}
+{{- end }}
+{{- if and (not $core) $v.persistence.registry.existingClaim }}
+{{- fail "persistence.registry.existingClaim has no effect with config.upstream: the content is in the registry of upstream; remove one of them" }}
+{{- end }}
 {{- range $v.extraEnv }}
+{{- if has .name (list "REGISTRY_HTTP_ADDR" "REGISTRY_HTTP_DEBUG_ADDR" "REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED" "AUTHPROXY_ADMIN_PASSWORD_FILE") }}
+{{- fail (printf "extraEnv: %s: the chart sets it; remove it (the port of the Service is service.port, the admin's password admin.existingSecret)" .name) }}
+{{- end }}
 {{- if eq .name "AUTHPROXY_ADMIN_PASSWORD" }}
 {{- fail "extraEnv: AUTHPROXY_ADMIN_PASSWORD: the chart gives the password as a file; put yours into a Secret and name it in admin.existingSecret" }}
 {{- end }}
@@ -42,6 +56,45 @@
 {{- if and (not $v.tls.enabled) (or $v.tls.existingSecret $v.tls.certManager.enabled) }}
 {{- fail "tls.existingSecret and tls.certManager have no effect with tls.enabled: false" }}
 {{- end }}
+{{- range $key := list "names" "addresses" }}
+{{- if and (index $v.tls $key) (or $v.tls.existingSecret (not $v.tls.enabled)) }}
+{{- fail (printf "tls.%s has no effect with tls.existingSecret or tls.enabled: false: the certificate is made elsewhere; remove it" $key) }}
+{{- end }}
+{{- end }}
+{{- if and $v.tls.certManager.issuerRef (not $v.tls.certManager.enabled) }}
+{{- fail "tls.certManager.issuerRef has no effect without tls.certManager.enabled: set that to true, or remove it" }}
+{{- end }}
+{{- range $part, $keys := dict "ingress" (list "className" "annotations" "hosts" "tls") "gateway" (list "annotations" "parentRefs" "hostnames") "networkPolicy" (list "from" "egress") "serviceMonitor" (list "labels") }}
+{{- range $key := $keys }}
+{{- if and (index $v $part $key) (not (index $v $part).enabled) }}
+{{- fail (printf "%s.%s has no effect without %s.enabled: set that to true, or remove it" $part $key $part) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $name := list "registry" "state" }}
+{{- if and (index $v.persistence $name).existingClaim (not $v.persistence.enabled) }}
+{{- fail (printf "persistence.%s.existingClaim has no effect without persistence.enabled: set that to true, or remove it" $name) }}
+{{- end }}
+{{- end }}
+{{- if eq $v.service.type "ClusterIP" }}
+{{- range $key := list "nodePort" "externalTrafficPolicy" }}
+{{- if index $v.service $key }}
+{{- fail (printf "service.%s has no effect with service.type ClusterIP: set the type to NodePort or LoadBalancer, or remove it" $key) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if ne $v.service.type "LoadBalancer" }}
+{{- range $key := list "loadBalancerIP" "loadBalancerClass" "loadBalancerSourceRanges" }}
+{{- if index $v.service $key }}
+{{- fail (printf "service.%s has no effect with service.type %s: set the type to LoadBalancer, or remove it" $key $v.service.type) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $key, $_ := include "authproxy.selector" . | fromYaml }}
+{{- if hasKey $v.podLabels $key }}
+{{- fail (printf "podLabels: %s: the chart sets it, to select the pods; remove it" $key) }}
+{{- end }}
+{{- end }}
 {{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuerRef.name) }}
 {{- fail "tls.certManager.issuerRef.name: which issuer signs? kubectl get issuers,clusterissuers" }}
 {{- end }}
@@ -66,7 +119,7 @@
 {{- if not $v.persistence.enabled }}
 {{- fail "replicaCount: without persistence each pod would have a registry of its own; set persistence.enabled" }}
 {{- end }}
-{{- range $name := list "registry" "state" }}
+{{- range $name := include "authproxy.claims" . | fromJson | values | sortAlpha }}
 {{- $claim := index $v.persistence $name }}
 {{- if not (or $claim.existingClaim (has "ReadWriteMany" $claim.accessModes)) }}
 {{- fail (printf "replicaCount: several pods need persistence.%s.accessModes: [ReadWriteMany]" $name) }}

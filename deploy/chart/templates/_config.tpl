@@ -10,6 +10,9 @@
 {{- $_ := set $http "host" (printf "https://%s" (.Values.host | default (first $hosts))) }}
 {{- end }}
 {{- $_ := set $config "http" $http }}
+{{- if not (include "authproxy.hasCore" .) }}
+{{- $_ := unset $config "storage" }}
+{{- end }}
 {{- if $config.token }}
 {{- $_ := set $config "token" (merge $config.token (dict "service" $name "issuer" $name)) }}
 {{- end }}

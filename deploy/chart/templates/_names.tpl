@@ -81,3 +81,36 @@ helm.sh/resource-policy: keep
 {{- define "authproxy.tlsEndsBefore" -}}
 {{- if and (not .Values.tls.enabled) (or .Values.ingress.enabled (and .Values.gateway.enabled (eq .Values.gateway.kind "HTTPRoute"))) }}true{{ end }}
 {{- end }}
+
+{{/* Not empty where the pods keep content: all but those whose every repository is that of an upstream. */}}
+{{- define "authproxy.hasCore" -}}
+{{- $has := not (or .Values.config.upstream .Values.config.upstreams) }}
+{{- range .Values.config.upstreams }}
+{{- $has = or $has (eq (get . "backend" | toString) "core") }}
+{{- end }}
+{{- if or $has .Values.existingConfigMap }}true{{ end }}
+{{- end }}
+
+{{/* The claims of the pods, as a JSON object: volumes and the keys of `persistence`. */}}
+{{- define "authproxy.claims" -}}
+{{- $claims := dict "authproxy" "state" }}
+{{- if include "authproxy.hasCore" . }}
+{{- $_ := set $claims "registry" "registry" }}
+{{- end }}
+{{- toJson $claims }}
+{{- end }}
+
+{{/* Host and port that clients type. A port that Kubernetes chooses is NODEPORT. */}}
+{{- define "authproxy.address" -}}
+{{- $routed := or .Values.ingress.enabled .Values.gateway.enabled }}
+{{- if not (or .Values.host $routed) }}localhost:5000
+{{- else if $routed }}
+{{- $hosts := .Values.ingress.enabled | ternary (include "authproxy.ingressHosts" .) (include "authproxy.gatewayHosts" .) | fromJsonArray }}
+{{- .Values.host | default (first $hosts) }}
+{{- else if eq .Values.service.type "NodePort" }}
+{{- printf "%s:%v" .Values.host (.Values.service.nodePort | default "NODEPORT") }}
+{{- else if ne (int .Values.service.port) 443 }}
+{{- printf "%s:%d" .Values.host (int .Values.service.port) }}
+{{- else }}{{ .Values.host }}
+{{- end }}
+{{- end }}
