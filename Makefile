@@ -1,6 +1,6 @@
 # Everything one does with this repository. `make` alone prints this list; CI calls nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help serve check style types unit test compiled soak packages release publish publish-pypi wheel release-image machine image bench docs docs-publish fmt cover lock clean
+.PHONY: help serve check style types unit test compiled soak packages release publish publish-pypi wheel release-image machine image bench docs docs-version docs-publish tools fmt cover lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -74,20 +74,22 @@ publish-pypi: $(VENV)/.release ## upload the wheel and the source of dist/ to Py
 bench: $(VENV)/.dev ## us and docker-registry behind nginx by turns, and a 2 GiB blob: tables and a JSON file (20 minutes)
 	$(BIN)/python -m benchmarks
 
+tools: $(VENV)/.release ## install what release, publish, and docs use: CI does so in a step without a token
+
 # Its build says where its authors want their users to go next, in colours.
-docs docs-publish: export NO_MKDOCS_2_WARNING = true
-docs-publish: export PATH := $(abspath $(BIN)):$(PATH)  # where mike looks for mkdocs
+docs docs-version: export NO_MKDOCS_2_WARNING = true
+docs-version: export PATH := $(abspath $(BIN)):$(PATH)  # where mike looks for mkdocs
 
 docs: $(VENV)/.release ## build the pages as a site into build/site; anything dead in them fails
 	$(BIN)/mkdocs build --strict  # with --quiet it would drop its warnings uncounted
 
-# The version without its last part: a patch release replaces its minor version's pages.
-SITE_VERSION = $(shell $(BIN)/python -c 'import authproxy; print(authproxy.__version__.rpartition(".")[0])')
 SITE_REMOTE ?= origin
 
-docs-publish: $(VENV)/.release docs ## put the site of this version beside the earlier ones, on the branch gh-pages of SITE_REMOTE=origin
-	$(BIN)/mike deploy --push --remote $(SITE_REMOTE) --alias-type copy --update-aliases $(SITE_VERSION) latest
-	$(BIN)/mike set-default --push --remote $(SITE_REMOTE) latest
+docs-version: $(VENV)/.release docs ## put the site of this version beside those of SITE_REMOTE=origin, on the local branch gh-pages
+	$(BIN)/python -m release.pages $(SITE_REMOTE)
+
+docs-publish: ## push the branch gh-pages, which docs-version made, to SITE_REMOTE=origin
+	git push $(SITE_REMOTE) gh-pages
 
 lock: ## write the lock files anew (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

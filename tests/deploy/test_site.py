@@ -102,13 +102,26 @@ def test_make_publishes_a_version_beside_the_others(tmp_path: Path) -> None:
     installed = Path(sys.executable).parents[1]
     old = ("--old-file", f"{installed}/.release", "--old-file", "docs")
     options = (f"VENV={installed}", *old, "SITE_REMOTE=elsewhere")
-    done = run(binary("make"), *options, "docs-publish", env=env, cwd=tree)
-    assert done.code == 0, str(done)
 
-    git("fetch", "--quiet", "elsewhere", "gh-pages")
+    def publish() -> None:
+        done = run(binary("make"), *options, "docs-version", "docs-publish", env=env, cwd=tree)
+        assert done.code == 0, str(done)
+        git("fetch", "--quiet", "elsewhere", "gh-pages")
+
+    publish()
     assert json.loads(git("show", "FETCH_HEAD:versions.json")) == [
         {"version": MINOR, "title": MINOR, "aliases": ["latest"]}
     ]
     files = git("ls-tree", "-r", "--name-only", "FETCH_HEAD").splitlines()
     assert {"index.html", f"{MINOR}/reference/cli/index.html", "latest/reference/cli/index.html"} <= set(files)
     assert "latest/" in git("show", "FETCH_HEAD:index.html")
+
+    # A patch release of an older minor version.
+    latest = git("rev-parse", "FETCH_HEAD:latest")
+    (tree / "authproxy/__init__.py").write_text('__version__ = "0.1.9"\n')
+    publish()
+    assert json.loads(git("show", "FETCH_HEAD:versions.json")) == [
+        {"version": MINOR, "title": MINOR, "aliases": ["latest"]},
+        {"version": "0.1", "title": "0.1", "aliases": []},
+    ]
+    assert git("rev-parse", "FETCH_HEAD:latest") == latest

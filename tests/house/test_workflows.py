@@ -15,12 +15,17 @@ from tests.support.program import Outcome, environment, run
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 GITLAB = ROOT / ".gitlab-ci.yml"
 
+# How another workflow calls this repository's own, of the same commit.
+CI_WORKFLOW = "$/.github/workflows/ci.yml"
+
 # Beside `make TARGET`: what a fresh Debian lacks, the whole run, and GitHub's own release.
 APT = {
     "apt-get -qq update",
     "apt-get -qq install --yes --no-install-recommends ca-certificates git make python3-venv",
 }
-ALLOWED = APT | {"bash .ci/run", 'gh release create "$GITHUB_REF_NAME" --verify-tag --generate-notes dist/*'}
+# A job on GitLab has its tokens in all its lines: this one installs, and goes without them.
+TOOLS = "env -u PYPI_ID_TOKEN -u PUBLISH_PASSWORD -u CI_REGISTRY_PASSWORD -u CI_JOB_TOKEN make tools"
+ALLOWED = APT | {TOOLS, "bash .ci/run", 'gh release create "$GITHUB_REF_NAME" --verify-tag --generate-notes dist/*'}
 
 USES = re.compile(r"^\s*(?:- )?uses: (\S+)(.*)$", re.MULTILINE)
 IMAGE = re.compile(r"^\s*image: (\S+)", re.MULTILINE)
@@ -49,7 +54,7 @@ def lines(file: Path) -> list[str]:
     if file == GITLAB:
         scripts = [load(file)["default"]["before_script"], *(job.get("script", []) for job in jobs(file).values())]
         return [line for script in scripts for line in script]
-    steps = [step for job in jobs(file).values() for step in job["steps"]]
+    steps = [step for job in jobs(file).values() for step in job.get("steps", [])]
     return [line for step in steps if "run" in step for line in step["run"].splitlines()]
 
 
@@ -90,7 +95,7 @@ def test_a_file_is_as_its_service_reads_it(schema: str, file: Path, options: tup
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
 def test_every_action_is_pinned_with_its_version_beside_it(file: Path) -> None:
-    used = USES.findall(file.read_text())
+    used = [found for found in USES.findall(file.read_text()) if found[0] != CI_WORKFLOW]
     assert used
     assert [pin for pin, comment in used if not PIN.fullmatch(pin) or not VERSION.fullmatch(comment)] == []
 
@@ -118,14 +123,15 @@ def test_no_expression_is_in_a_line_of_the_shell() -> None:
 def test_both_services_make_the_same() -> None:
     ours = set().union(*map(made, WORKFLOWS))
     # PyPI is an action on GitHub, and the pages of all versions are a branch that GitLab does not serve.
-    assert ours - {"docs-publish"} | {"publish-pypi"} == made(GITLAB)
+    assert ours - {"docs-version", "docs-publish", "tools"} | {"publish-pypi"} == made(GITLAB)
     assert "bash .ci/run" in lines(GITLAB)
 
 
 def test_rights_are_given_to_jobs_and_secrets_to_three_of_them() -> None:
     for file in WORKFLOWS:
         assert load(file)["permissions"] == {}
-        assert all("permissions" in job and "timeout-minutes" in job for job in jobs(file).values())
+        assert all("permissions" in job for job in jobs(file).values())
+        assert all("timeout-minutes" in job or "uses" in job for job in jobs(file).values())
     with_secrets = {
         (file.name, name) for file in WORKFLOWS for name, job in jobs(file).items() if "secrets." in str(job)
     }
@@ -137,11 +143,42 @@ def test_only_what_publishes_writes_and_only_after_it_was_attested() -> None:
     writing = {name for name, job in release.items() if "write" in set(job["permissions"].values())}
     assert writing == {"attest", "pypi", "registry", "github", "pages"}
     assert release["build"]["permissions"] == {"contents": "read"}
-    assert release["attest"]["needs"] == "build"
-    assert {release[name]["needs"] for name in ("pypi", "registry", "pages")} == {"attest"}
-    assert {name for name, job in release.items() if "environment" in job} == {"pypi", "registry"}
+    assert release["attest"]["needs"] == ["test", "build"]
+    assert {release[name]["needs"] for name in ("pypi", "registry")} == {"attest"}
+    assert [release[name]["needs"] for name in ("github", "pages")] == [["pypi", "registry"]] * 2
+    assert {name for name, job in release.items() if "environment" in job} == {"pypi", "registry", "pages"}
     ci = jobs(ROOT / ".github/workflows/ci.yml")
     assert {str(job["permissions"]) for job in ci.values()} == {"{'contents': 'read'}"}
+
+
+def test_a_tag_is_published_only_after_every_test() -> None:
+    release = jobs(ROOT / ".github/workflows/release.yml")
+    assert release["test"]["uses"] == CI_WORKFLOW
+    ci = load(ROOT / ".github/workflows/ci.yml")
+    assert "workflow_call" in ci[True]  # YAML 1.1 reads `on` as true
+    gitlab = jobs(GITLAB)
+    # Without `needs` it waits for the whole stage before.
+    assert (gitlab["release"]["stage"], "needs" in gitlab["release"]) == ("build", False)
+    assert [gitlab[name]["stage"] for name in ("check", "docs", "test")] == ["test"] * 3
+    assert [gitlab[name]["needs"] for name in ("pypi", "registry")] == [["release"]] * 2
+
+
+def test_nothing_is_installed_or_built_by_a_step_with_a_token() -> None:
+    release = jobs(ROOT / ".github/workflows/release.yml")
+    for name, before in (("registry", "make tools"), ("pages", "make docs-version")):
+        steps = [step for step in release[name]["steps"] if "run" in step]
+        assert steps[0]["run"] == before
+        assert ["secrets." in str(step) for step in steps] == [False, True]
+    for name in ("pypi", "registry"):
+        assert jobs(GITLAB)[name]["script"][0] == TOOLS
+
+
+def test_code_of_a_fork_does_not_reach_the_privileged_runner() -> None:
+    assert [name for name, job in jobs(GITLAB).items() if "tags" in job] == ["test"]
+    assert [rule["if"] for rule in jobs(GITLAB)["test"]["rules"]] == [
+        '$CI_PIPELINE_SOURCE != "merge_request_event"',
+        "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID",
+    ]
 
 
 def test_the_tag_has_to_be_the_version() -> None:

@@ -20,6 +20,7 @@ from release.elf import HEADER, is_elf, needed, strip
 from release.errors import ReleaseError
 from release.layout import compress
 from release.local import ARCHIVE, load
+from release.pages import becomes_latest
 from release.plan import Plan, read_plan, read_version
 from release.tree import Tree
 from release.wheel import make as make_wheel
@@ -302,6 +303,22 @@ def test_the_source_distribution_has_what_building_and_running_take() -> None:
     needed_files = {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "hatch_build.py", "policies/default.yaml"}
     assert needed_files < names
     assert not any(name.startswith(("tests/", "docs/", "deploy/", "release/", ".git/")) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("version", "holder", "is_latest"),
+    [
+        ("0.2.0", None, True),
+        ("0.2.0rc1", None, True),
+        ("0.2.1", "0.2", True),
+        ("0.10.0", "0.9", True),
+        ("0.9.5", "0.10", False),
+        ("0.3.0rc1", "0.2", False),
+    ],
+)
+def test_latest_goes_to_a_newer_version_alone(version: str, holder: str | None, *, is_latest: bool) -> None:
+    there = [{"version": holder, "aliases": ["latest"]}] if holder else []
+    assert becomes_latest(version, [*there, {"version": "0.1", "aliases": []}]) is is_latest
 
 
 @pytest.mark.parametrize(
