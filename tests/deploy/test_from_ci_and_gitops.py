@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-import secrets
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +37,11 @@ def policy() -> str:
     return found
 
 
+def type_in_shell(line: str, folder: Path) -> None:
+    """A line of the page with what only a shell does."""
+    succeed(binary("bash"), "-c", f"umask 022; {line}", env=environment(folder), cwd=folder)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running_server(tmp_path_factory.mktemp("ci")) as running:
@@ -49,14 +53,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def passwords(server: Server) -> Passwords:
     """Of the two robots, made by the page's lines."""
-    lines = [line.partition(" | authproxy ")[2] for line in pages.commands(PAGE) if " | authproxy " in line]
+    type_in_shell(pages.command(PAGE, "(umask 077; openssl"), server.folder)
     made = {}
-    for line in lines:
-        words = line.split()
-        made[words[2]] = secrets.token_hex(32)
-        done = run(AUTHPROXY, *words, env=environment(server.folder), cwd=server.folder, stdin=made[words[2]] + "\n")
-        assert done.code == 0, str(done)
-    assert set(made) == {"ci", "cluster"}
+    for name in ("ci", "cluster"):
+        words, _, file = pages.command(PAGE, f"authproxy user add {name}").partition(" < ")
+        assert (file, (server.folder / file).stat().st_mode & 0o777) == (f"{name}.password", 0o600)
+        password = (server.folder / file).read_text()
+        succeed(AUTHPROXY, *words.split()[1:], env=environment(server.folder), cwd=server.folder, stdin=password)
+        made[name] = password.strip()
     with server.client() as client:
         server.wait_until(lambda: all(client.get("/token", auth=robot).status_code == 200 for robot in made.items()))
     return made
@@ -106,6 +110,18 @@ def test_the_cluster_pulls_and_does_not_push(server: Server, passwords: Password
     assert DENIED.search(refused.err)
 
 
+def test_the_secret_of_the_cluster_is_a_login(server: Server, passwords: Passwords, tmp_path: Path) -> None:
+    type_in_shell(pages.command(PAGE, "(umask 077; printf").replace(REGISTRY, server.host), server.folder)
+    (name,) = re.findall(r"--from-file=\.dockerconfigjson=(\S+)", pages.command(PAGE, "kubectl"))
+    file = server.folder / name
+    assert file.stat().st_mode & 0o777 == 0o600
+    auth = json.loads(file.read_text())["auths"][server.host]["auth"]
+    assert base64.b64decode(auth).decode() == f"cluster:{passwords['cluster']}"
+    words = ("inspect", "--raw", "--authfile", str(file), "--tls-verify=false")
+    found = run(binary("skopeo"), *words, f"docker://{server.host}/team/no-such-image:1", env=environment(tmp_path))
+    assert "manifest unknown" in found.err
+
+
 def chart(folder: Path) -> Path:
     """The archive of a chart with nothing in it."""
     archive = folder / "app-1.0.0.tgz"
@@ -133,7 +149,7 @@ def test_helm_pushes_and_pulls_a_chart(passwords: Passwords, server: Server, tmp
 
 def test_what_is_yaml_and_json_parses() -> None:
     every = [yaml.safe_load(block) for block in blocks("yaml")]
-    assert len(every) == 6
+    assert len(every) == 7
     assert all(isinstance(one, dict) for one in every)
 
 

@@ -36,7 +36,7 @@ OTHERWISE = {
     "docker push nas.lan": "the test does it with localhost",
     "sudo": "there is no Synology here: the test makes a folder of that owner",
     "tailscale": "there is no tailnet here",
-    "openssl rand": "the test types what is behind the pipe, with a password of its own",
+    "rm cluster.json": "the test's folder goes with it",
     "helm": "the tests call Helm's SDK",
     "docker run -d": "test_image.py runs CNCF Distribution's own lines, and compares the page's with them",
     "docker service create": "test_swarm.py runs CNCF Distribution's own line, and compares the page's with it",
