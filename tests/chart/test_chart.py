@@ -455,6 +455,8 @@ REFUSED = [
     ({"config": {"htpp": {}}}, "at '/config': additional properties 'htpp' not allowed"),
     ({"config": {"http": {"hots": "x"}}}, "at '/config/http': additional properties 'hots' not allowed"),
     ({"config": {"http": {"x-a": 1}}}, "at '/config/http': additional properties 'x-a' not allowed"),
+    ({"config": {"upstreams": ["a"]}}, "at '/config/upstreams/0': got string, want object"),
+    ({"config": {"token": True}}, "at '/config/token': got boolean"),
     *(({part: None}, f"missing property '{part}'") for part in ("config", "persistence", "tls")),
     ({"replicaCount": 2}, r"several pods need persistence.registry.accessModes: \[ReadWriteMany\]"),
     ({"replicaCount": 2, "persistence": {"enabled": False}}, "each pod would have a registry of its own"),
@@ -501,6 +503,8 @@ def test_no_secret_is_taken_into_the_config_map(given: dict[str, Any], path: str
 SECRET_VARIABLES = [
     ("REGISTRY_HTTP_SECRET", "x"),
     ("REGISTRY_HTTP", "{secret: x}"),
+    ("REGISTRY_HTTP", "prefix: /\nsecret: x"),
+    ("REGISTRY_HEALTH_HTTP", "[{uri: http://a, headers: {X-Key: [x]}}]"),
     ("REGISTRY_AUDIT_WEBHOOK_HEADERS", "{Authorization: [x]}"),
     ("REGISTRY_AUDIT_WEBHOOK_HEADERS_AUTHORIZATION", "[x]"),
     ("REGISTRY_AUDIT_WEBHOOK", "{headers: {X-Key: [x]}}"),

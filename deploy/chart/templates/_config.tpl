@@ -52,11 +52,11 @@ carry credentials or that configuration.md never shows, and URLs with a user.
 {{/* Not empty where the variable, a map of name and value, is a secret in plain text. */}}
 {{- define "authproxy.secretVariable" -}}
 {{- $value := .value | default "" | toString }}
-{{- $part := printf "part: %s" $value | fromYaml }}
+{{- $part := (printf "part:%s" (nindent 2 $value) | fromYaml).part }}
 {{- $path := .name | replace "_" "." | lower | trimPrefix "registry." | printf "config.%s" }}
 {{- if hasSuffix "_FILE" .name }}
 {{- else if hasPrefix "REGISTRY_" .name }}
-{{- include "authproxy.secretsIn" (list (kindIs "map" $part.part | ternary $part.part $value) $path) }}
+{{- include "authproxy.secretsIn" (list (or (kindIs "map" $part) (kindIs "slice" $part) | ternary $part $value) $path) }}
 {{- else }}
 {{- include "authproxy.secretsIn" (list $value "extraEnv") }}
 {{- end }}
