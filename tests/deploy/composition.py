@@ -1,7 +1,7 @@
 """Compositions of deploy/, started in a copy of it by Debian's `docker-compose`, the `docker compose` of before."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from tests.support.daemon import Docker
 from tests.support.program import environment, run
 
 PAGE = "run-with-compose"
+NOT_COPIED = ("certs", "data", ".env", "admin-password", "compose.override.yaml")  # the developer's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,10 @@ class Composition:
     docker: Docker
     folder: Path
     file: str
-    variables: Mapping[str, str]  # as the operator has set them
 
     def must(self, *arguments: str, stdin: str = "") -> str:
         """Run `docker-compose -f FILE ARGUMENTS`, which has to end well: what it printed."""
-        env = environment(self.docker.home, DOCKER_HOST=self.docker.daemon.socket, **self.variables)
+        env = environment(self.docker.home, DOCKER_HOST=self.docker.daemon.socket)
         outcome = run(binary("docker-compose"), "-f", self.file, *arguments, env=env, cwd=self.folder, stdin=stdin)
         assert outcome.code == 0, str(outcome)
         return outcome.out
@@ -35,9 +35,11 @@ class Composition:
     def type(self, start: str, *more: str, stdin: str = "") -> str:
         """Run the page's only command that begins so; `more` are options behind its own."""
         words = typed(PAGE, start, self.folder)
-        while "=" in words[0]:
-            name, _, value = words.pop(0).partition("=")
-            assert self.variables[name] == value
+        if words[0] == "echo":
+            _, line, sign, name = words
+            assert sign == ">"
+            (self.folder / name).write_text(f"{line}\n")
+            return ""
         assert words[:2] == ["docker", "compose"]
         words = words[2:]
         if words[0] == "-f":
@@ -53,12 +55,12 @@ class Composition:
 
 
 @contextmanager
-def composition(docker: Docker, folder: Path, file: str, **variables: str) -> Iterator[Composition]:
+def composition(docker: Docker, folder: Path, file: str) -> Iterator[Composition]:
     """One of a copy of deploy/ with a certificate, for the length of a block; nothing runs yet. Its volumes go too."""
     for name in ("deploy", "policies"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("certs", "data"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns(*NOT_COPIED))
     write_certificate(folder / "deploy/certs", ACCOUNT)
-    it = Composition(docker, folder / "deploy", file, variables)
+    it = Composition(docker, folder / "deploy", file)
     try:
         yield it
     finally:

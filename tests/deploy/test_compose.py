@@ -2,14 +2,17 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.deploy.composition import Composition, composition
+from tests.deploy.composition import PAGE, Composition, composition
 from tests.deploy.conftest import Built
+from tests.deploy.pages import HOW_TO, command
 from tests.deploy.people import ACCOUNT, PASSWORD, REPOSITORY, push_and_pull
 from tests.deploy.registry2 import make_registry_2
 from tests.support.binaries import ROOT, binary
@@ -24,8 +27,9 @@ HEALTH = ("authproxy", "health")
 
 @pytest.fixture
 def one_variable(built: Built, tmp_path: Path) -> Iterator[Composition]:
-    with composition(built.docker, tmp_path, "compose.yaml", HOST="nas.lan") as it:
-        it.type("HOST=nas.lan docker compose up")
+    with composition(built.docker, tmp_path, "compose.yaml") as it:
+        it.type("echo HOST")
+        it.type("docker compose up")
         yield it
 
 
@@ -58,7 +62,31 @@ def test_a_composition_is_valid(file: str, tmp_path: Path) -> None:
 def test_without_the_name_of_the_host_nothing_starts(tmp_path: Path) -> None:
     outcome = run(binary("docker-compose"), "config", "--quiet", env=environment(tmp_path), cwd=ROOT / "deploy")
     assert outcome.code != 0
-    assert "the name that clients use for this machine, HOST=nas.lan" in outcome.err
+    assert command(PAGE, "echo HOST") in outcome.err
+
+
+def test_the_name_in_a_file_counts_for_every_command(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "deploy/compose.yaml", tmp_path)
+    (tmp_path / ".env").write_text("HOST=nas.lan\n")
+    for words in (("config", "--quiet"), ("config", "--services")):
+        succeed(binary("docker-compose"), *words, env=environment(tmp_path), cwd=tmp_path)
+    ignored = succeed(binary("git"), "check-ignore", "deploy/.env", env=environment(tmp_path), cwd=ROOT)
+    assert "deploy/.env" in ignored.out
+
+
+def test_the_password_of_a_file_is_not_in_the_environment(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "deploy/compose.yaml", tmp_path)
+    (tmp_path / ".env").write_text("HOST=nas.lan\n")
+    page = (HOW_TO / f"{PAGE}.md").read_text()
+    _, _, block = page.partition("```yaml\n")
+    (tmp_path / "compose.override.yaml").write_text(block.partition("```")[0])
+    shown = succeed(binary("docker-compose"), "config", env=environment(tmp_path), cwd=tmp_path).out
+    config = yaml.safe_load(shown)
+    registry = config["services"]["registry"]
+    assert registry["environment"]["AUTHPROXY_ADMIN_PASSWORD_FILE"] == "/run/secrets/admin"
+    assert not registry["environment"]["AUTHPROXY_ADMIN_PASSWORD"]
+    assert [secret["source"] for secret in registry["secrets"]] == ["admin"]
+    assert config["secrets"]["admin"]["file"] == str(tmp_path / "admin-password")
 
 
 def test_one_variable_makes_tls_login_and_a_volume(built: Built, one_variable: Composition) -> None:

@@ -5,13 +5,18 @@ import shlex
 import shutil
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from authproxy import __version__
 from tests.deploy import cncf, pages
 from tests.deploy.conftest import Built
 from tests.deploy.people import ACCOUNT, REPOSITORY, USER, push_and_pull, write_certificate, write_passwords
+from tests.support.binaries import binary
 from tests.support.container import Container, running_container
+from tests.support.program import environment, succeed
+from tests.support.released import released
 
 SMALL_MB = 180
 
@@ -154,3 +159,27 @@ def test_it_is_small_and_says_what_it_is(built: Built) -> None:
     assert about["Config"]["Labels"]["org.opencontainers.image.title"] == "authproxy"
     versions = json.loads(built.docker.must("run", "--rm", "--network", "none", built.image, "version", "--json"))
     assert versions["python"].startswith("3.")
+
+
+def test_the_file_of_a_release_is_read_by_skopeo_for_docker_and_by_podman(built: Built, tmp_path: Path) -> None:
+    layout = released("*.oci.tar")
+    env = environment(tmp_path, XDG_RUNTIME_DIR=str(tmp_path))
+
+    def typed_here(line: str) -> list[str]:
+        """With the file of this build."""
+        name, version = line.split("oci-archive:")[1].split(maxsplit=1)[0].split(".oci.tar:authproxy:")
+        assert name == f"authproxy-{version}"
+        here = line.replace(f"{name}.oci.tar", layout.name)
+        return here.replace(f"authproxy:{version}", f"authproxy:{__version__}").split()
+
+    _, *copy = typed_here(pages.command("run-in-docker", "skopeo copy"))
+    where = ("--dest-daemon-host", built.docker.daemon.socket)
+    copy[-1] = copy[-1].replace(":latest", ":from-file")  # `authproxy:latest` is the image of all tests
+    succeed(binary("skopeo"), *copy[:1], *where, *copy[1:], env=env, cwd=layout.parent)
+    assert json.loads(built.docker.must("inspect", "authproxy:from-file"))[0]["Config"]["Entrypoint"]
+    built.docker.must("rmi", "authproxy:from-file")
+
+    _, *pull = typed_here(pages.command("run-in-docker", "podman pull"))
+    with TemporaryDirectory(prefix="run-", dir="/tmp") as run:
+        storage = ("--root", str(tmp_path / "root"), "--runroot", run, "--storage-driver", "vfs")
+        succeed(binary("podman"), *storage, *pull, env=env, cwd=layout.parent)

@@ -29,6 +29,8 @@ OTHERWISE = {
     "docker run --rm -it": "test_swarm.py types the same line",
     "cat auth_config.yml": "test_from_docker_auth.py reads what it shows from the page",
     "make image": "the fixture `built` loads the image as it does",
+    "docker pull registry.example.com": "there is no such registry here: the test has the image",
+    "docker tag registry.example.com": "there is no such registry here: the test has the image",
     "docker login registry.example.com": "the test logs in at localhost",
     "docker service update --image registry.example.com": "the test updates to the image that it has",
     "docker login nas.lan": "the test does it with localhost",
