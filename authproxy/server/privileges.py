@@ -2,12 +2,14 @@
 
 Root is needed for ports below 1024, and for the data folder of a registry that ran as root so far. If another account
 can use everything that the configuration names, the server becomes that account, for good, once it has its ports.
-Otherwise it stays root and logs the reason: a registry that only changed its image's name still serves at once.
+Otherwise it stays root and logs the reason: a registry that only changed its image's name still serves at once. It
+never stays root for a path that belongs to that account: what the account has done must not make the server root.
 """
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from authproxy.config.document.schema import leaves
@@ -47,6 +49,12 @@ def step_down(settings: Settings, environ: Mapping[str, str], folders: Sequence[
             return None
     except PermissionError as exc:  # the container lacks the capabilities for it
         return f"still root: {exc.strerror}: changing to {named} needs CAP_CHOWN, CAP_SETGID and CAP_SETUID"
+    account = find_place(obstacle.path).account
+    if account is not None and account.uid == uid:
+        raise StartError(
+            f"{obstacle} as {named}, to whom it belongs: chmod -R u+rwX {obstacle.path}"
+            f" (or put the right folder there, if it is a link)"
+        )
     return f"still root: {obstacle} as {named}; chown -R {named} the mounted files: the next start runs as that account"
 
 
@@ -97,17 +105,37 @@ def _hand_over(path: Path, uid: int, gid: int) -> None:
         os.chown(place.path, uid, gid)
 
 
-def _first_obstacle(written: Iterable[Path], read: Iterable[Path]) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Obstacle:
+    """A path that an account can't use."""
+
+    path: Path
+    lacks: str
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be {self.lacks}"
+
+
+def _first_obstacle(written: Iterable[Path], read: Iterable[Path]) -> _Obstacle | None:
     for root in written:
         for folder in (root, *(root / part for part in MADE_BY_REGISTRIES)):
-            wanted = os.R_OK | os.W_OK | (os.X_OK if folder.is_dir() else 0)
-            if folder.exists() and not os.access(folder, wanted, effective_ids=True):
-                return f"{folder} cannot be written"
+            try:
+                can_write = not folder.exists() or os.access(folder, _needed(folder), effective_ids=True)
+            except PermissionError:  # of a folder above it
+                can_write = False
+            if not can_write:
+                return _Obstacle(folder, "written")
     for path in read:
         wanted = os.R_OK | os.X_OK if path.is_dir() else os.R_OK
         if not os.access(path, wanted, effective_ids=True):
-            return f"{path} cannot be read"
+            return _Obstacle(path, "read")
     return None
+
+
+def _needed(written: Path) -> int:
+    """The rights for a file or folder that the server writes to. On a read-only file system root has no more."""
+    is_read_only = os.statvfs(written).f_flag & os.ST_RDONLY
+    return os.R_OK | (os.X_OK if written.is_dir() else 0) | (0 if is_read_only else os.W_OK)
 
 
 @contextmanager
