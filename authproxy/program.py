@@ -1,5 +1,7 @@
 """How this program was called, so that commands in messages can be typed as they are printed."""
 
+import os
+import re
 import shlex
 import shutil
 import sys
@@ -31,6 +33,21 @@ def command(words: str) -> str:
 
 
 _TAKE_A_CONFIG = {"audit", "config", "doctor", "health", "key", "policy", "token", "user"}
+
+
+def exec_prefix() -> str:
+    """What comes before a command that is typed outside of the container, in our image; "" elsewhere.
+
+    docker names a container's host by its id, unless it is given another name.
+    """
+    if _SET_BY_OUR_IMAGE not in os.environ:
+        return ""
+    name = os.uname().nodename
+    return f"docker exec -it {name if _CONTAINER_ID.fullmatch(name) else 'CONTAINER'} "
+
+
+_SET_BY_OUR_IMAGE = "AUTHPROXY_RUN_AS"
+_CONTAINER_ID = re.compile(r"[0-9a-f]{12}")
 
 
 def called(started_as: str) -> str:

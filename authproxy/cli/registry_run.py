@@ -1,9 +1,12 @@
 """What every command about registries does: a line for each result and fault, the rest goes on, an exit code."""
 
+import io
 import json
+import select
 import signal
 import sys
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -11,6 +14,9 @@ import typer
 FAILED = 1
 INTERRUPTED = 128 + signal.SIGINT
 STOPPED = 128 + signal.SIGTERM
+
+# How often a question to the terminal looks for a signal.
+LOOKS_EVERY_S = 0.2
 
 
 class Report:
@@ -85,11 +91,19 @@ def ask(question: str) -> bool:
     try:
         sys.stderr.write(question)
         sys.stderr.flush()
+        _wait_for_line()
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _wait_for_line() -> None:
+    """Wait until a line is typed. A signal that comes just before a read is noticed at the end of that read only."""
+    with suppress(io.UnsupportedOperation):  # a file in memory
+        while not select.select([sys.stdin], [], [], LOOKS_EVERY_S)[0]:
+            pass
 
 
 async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:

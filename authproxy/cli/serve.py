@@ -1,6 +1,7 @@
 """`authproxy serve`: run the registry, the token server and the edge."""
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,7 +15,7 @@ from authproxy.cli.settings import ConfigToo, load_found, named_config
 from authproxy.config.find import embedded as find_embedded
 from authproxy.config.find import find_to_serve
 from authproxy.errors import StartError
-from authproxy.program import command, remember_config
+from authproxy.program import command, exec_prefix, remember_config
 
 if TYPE_CHECKING:
     import socket
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from authproxy.http.server.options import Options
     from authproxy.server.tls import LiveTls
 
+
+ADDRESS_VARIABLE = "REGISTRY_HTTP_ADDR"
 
 EXAMPLES = examples(
     "authproxy serve --embedded",
@@ -251,29 +254,41 @@ def _say(text: str, *, err: bool = False) -> None:
 def _show_password(password: str) -> None:
     from authproxy.quickstart import ADMIN
 
+    change = exec_prefix() + command(f"user password {ADMIN}")
     typer.echo(f"\n  user      {ADMIN}\n  password  {password}\n")
-    typer.echo(f"  shown this once; to change it: {command(f'user password {ADMIN}')}\n")
+    kept = ", but the container's log keeps it" if exec_prefix() else ""
+    typer.echo(f"  shown this once{kept}; to change it: {change}\n")
 
 
 def _show_next_steps(settings: "Settings", layout: "Layout", authority: str, hosts: Sequence[str]) -> None:
+    from authproxy.identity.accounts import load_or_empty
     from authproxy.own_certificate import given_hosts
-    from authproxy.quickstart import ADMIN
+    from authproxy.quickstart import ADMIN, ADMINS
     from authproxy.this_machine import is_loopback
 
-    _say(
-        "\nnext, in another terminal:\n"
-        f"  docker login {authority} -u {ADMIN}\n"
-        f"  docker tag busybox {authority}/team/busybox:1 && docker push {authority}/team/busybox:1\n"
-        f"  {command('user add alice')}\n"
-        f"  {command('policy explain alice push team/busybox')}"
-    )
+    prefix, variable = exec_prefix(), os.environ.get(ADDRESS_VARIABLE)
+    names = load_or_empty(layout.htpasswd).names
+    user = ADMIN if ADMIN in names else min(names, default=None)
+    steps = [] if user is None else [f"docker login {authority} -u {user}"]
+    if user is None:
+        steps.append(f"{prefix}{command(f'user add {ADMIN} --group {ADMINS}')}   # nobody can log in")
+    if variable and not prefix:  # so that commands find the server
+        steps.insert(0, f"export {ADDRESS_VARIABLE}={shlex.quote(variable)}")
+    steps += [
+        f"docker tag busybox {authority}/team/busybox:1 && docker push {authority}/team/busybox:1",
+        f"{prefix}{command('user add alice')}",
+        f"{prefix}{command('policy explain alice push team/busybox')}",
+    ]
+    _say("\n  ".join(["\nnext, in another terminal:", *steps]))
+    if prefix and not hosts and is_loopback(authority):
+        _say("\nfrom outside of this container nothing reaches it: start it with --host NAME, the machine's name")
     if not hosts and (given := given_hosts(layout)) and is_loopback(authority):
         before = " ".join(f"--host {name}" for name in given)
         _say(f"\nthis start serves this machine only; an earlier one had: {before}")
     if settings.http.tls is not None and hosts:
         _say(
-            f"\ndocker on another machine has to trust the certificate first; `{command(f'trust {authority}')}`"
-            "\nprints the lines to paste there"
+            "\nunder a name other than localhost, docker has to trust the certificate first;"
+            f" `{prefix}{command(f'trust {authority}')}`\nprints the lines to paste"
         )
     _say("")
 

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -129,8 +130,11 @@ def test_workers_share_no_descriptor_of_a_file(server: Server) -> None:
     push_in_chunks(server, authorization_of(server))
 
     def files(pid: int) -> set[str]:
-        targets = (str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir())
-        return {target for target in targets if target.startswith(str(server.folder / "data"))}
+        found = set()
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                found.add(str(link.readlink()))
+        return {target for target in found if target.startswith(str(server.folder / "data"))}
 
     assert files(server.pid) == set()
     audit_logs = {path for pid in server.worker_ids() for path in files(pid) if path.endswith(".log")}

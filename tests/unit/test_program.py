@@ -1,11 +1,13 @@
 """Commands in messages can be typed as they are printed."""
 
+import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from authproxy.program import called, command, remember_config
+from authproxy.program import called, command, exec_prefix, remember_config
 
 
 @pytest.fixture
@@ -57,3 +59,21 @@ def test_the_configuration_that_was_named_is_repeated(monkeypatch: pytest.Monkey
     finally:
         remember_config(None)
     assert command("user add alice") == "authproxy user add alice"
+
+
+@pytest.mark.parametrize(
+    ("set_by_image", "host", "expected"),
+    [
+        (False, "0123456789ab", ""),
+        (True, "0123456789ab", "docker exec -it 0123456789ab "),
+        (True, "nas.lan", "docker exec -it CONTAINER "),
+    ],
+)
+def test_in_our_image_a_command_is_typed_outside_of_the_container(
+    monkeypatch: pytest.MonkeyPatch, *, set_by_image: bool, host: str, expected: str
+) -> None:
+    monkeypatch.delenv("AUTHPROXY_RUN_AS", raising=False)
+    if set_by_image:
+        monkeypatch.setenv("AUTHPROXY_RUN_AS", "65532:65532")
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename=host))
+    assert exec_prefix() == expected

@@ -21,6 +21,9 @@ EXAMPLES = examples(
 
 MAX_PORT = 65535
 
+# Those that trust the CA for this registry alone.
+USUAL = (Client.DOCKER, Client.PODMAN, Client.CONTAINERD, Client.K3S)
+
 
 def trust(
     hosts: Annotated[
@@ -63,7 +66,7 @@ def trust(
         what = f"this machine trusts {served.issuer}, which issued the certificate"
         typer.echo(f"# {what}; nothing is needed on machines that do so too")
     if served.authority is not None:
-        typer.echo(_in_words(served, clients or list(Client)), nl=False)
+        typer.echo(_in_words(served, clients or USUAL), nl=False)
 
 
 def _parse(text: str, served: "Served") -> str:
@@ -99,7 +102,10 @@ def _in_words(served: "Served", clients: "Sequence[Client]") -> str:
     blocks = [lines_for(client, served.hosts, _pem(served)) for client in clients]
     if len(clients) == 1:
         return blocks[0]
+    others = ", ".join(client.value for client in Client if client not in clients)
     first = "# Paste the lines of one client on the other machine.\n"
+    if others:
+        first += f"# Others: --for {others}. With system, mac and windows the machine trusts this CA for every name.\n"
     titled = (
         f"\n# --for {client.value}: {TITLES[client]}\n{block}" for client, block in zip(clients, blocks, strict=True)
     )

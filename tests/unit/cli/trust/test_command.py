@@ -72,7 +72,10 @@ def test_a_name_that_the_certificate_lacks_is_a_warning(embedded: Layout) -> Non
 def test_each_client_has_a_heading_where_several_are_printed(embedded: Layout) -> None:
     result = trust("nas.lan")
     headings = [line.split()[2].rstrip(":") for line in result.stdout.splitlines() if line.startswith("# --for ")]
-    assert headings == [client.value for client in Client]
+    assert headings == ["docker", "podman", "containerd", "k3s"]
+    rest = "# Others: --for curl, system, mac, windows. With system, mac and windows the machine trusts this CA for"
+    assert f"{rest} every name." in result.stdout.splitlines()
+    assert {client.value for client in Client} == {*headings, "curl", "system", "mac", "windows"}
 
 
 def test_json_has_the_certificate_and_the_lines(embedded: Layout) -> None:
