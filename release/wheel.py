@@ -8,6 +8,9 @@ from release.errors import ReleaseError
 from release.plan import Plan, committed
 from release.program import run
 
+# What the build adds to the files of the commit.
+ADDED = {"PKG-INFO", "authproxy/revision"}
+
 
 def wheel_of(plan: Plan) -> Path:
     """Where the wheel of a release is."""
@@ -23,7 +26,8 @@ def make(plan: Plan) -> list[Path]:
     """Build both from the clone."""
     files = python_files(plan.dist, plan.version)
     words = ("-m", "hatchling", "build", "--directory", str(plan.dist.resolve()))
-    run(sys.executable, *words, cwd=plan.root, env={"SOURCE_DATE_EPOCH": str(plan.epoch)})
+    settings = {"SOURCE_DATE_EPOCH": str(plan.epoch), "AUTHPROXY_REVISION": plan.revision}
+    run(sys.executable, *words, cwd=plan.root, env=settings)
     if not plan.is_trial:
         _refuse_untracked(plan, files[0])
     if missing := [file.name for file in files if not file.exists()]:
@@ -35,5 +39,5 @@ def _refuse_untracked(plan: Plan, source: Path) -> None:
     """Raises ReleaseError for a file that git ignores by a rule of this user alone: hatchling knows only .gitignore."""
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    if others := sorted(names - committed(plan.root) - {"PKG-INFO"}):
+    if others := sorted(names - committed(plan.root) - ADDED):
         raise ReleaseError(f"{others[0]} would be in the source distribution, but is not in the commit: remove it")

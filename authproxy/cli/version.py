@@ -1,10 +1,11 @@
 """`authproxy version`: what runs here, as a bug report wants it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from authproxy import __version__
+import authproxy
 from authproxy.cli.examples import examples
 
 # What decides about bytes, tokens and passwords.
@@ -14,15 +15,22 @@ LIBRARIES = ("bcrypt", "cryptography", "fastapi", "httptools", "httpx", "libpass
 EXAMPLES = examples("authproxy version", "authproxy version --json")
 
 
+def revision() -> str | None:
+    """The commit of which a release was built; None for a clone, or a build by other means."""
+    file = Path(authproxy.__file__).with_name("revision")
+    return file.read_text(encoding="ascii").strip() if file.exists() else None
+
+
 def version(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show the version, and those of Python, OpenSSL and the libraries that matter."""
+    """Show the version with its commit, and those of Python, OpenSSL and the libraries that matter."""
     import json
     import platform
     import ssl
     from importlib.metadata import version as version_of
 
     about = {
-        "authproxy": __version__,
+        "authproxy": authproxy.__version__,
+        "revision": revision(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "openssl": ssl.OPENSSL_VERSION,

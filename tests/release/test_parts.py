@@ -1,10 +1,12 @@
 """The parts of a build, without a build: plans, file systems in memory, ELF files, sources of packages."""
 
 import io
+import re
 import shutil
 import struct
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ from release.tree import Tree
 from release.wheel import make as make_wheel
 from tests.support.binaries import ROOT, binary
 from tests.support.program import environment, run, succeed
-from tests.support.released import released
+from tests.support.released import FOLDER, released
 
 
 @pytest.fixture
@@ -111,6 +113,16 @@ def test_a_file_that_git_ignores_for_this_user_alone_is_no_part_of_a_release(clo
         make_wheel(plan_of(clone))
     (clone / "authproxy/secret.txt").unlink()
     assert len(make_wheel(plan_of(clone))) == 2
+
+
+def test_wheel_and_source_distribution_have_the_commit() -> None:
+    revision = re.escape(read_plan(FOLDER, is_trial=True).revision.removesuffix("-dirty").encode())
+    with zipfile.ZipFile(released("*.whl")) as wheel:
+        assert re.fullmatch(revision + rb"(-dirty)?\n", wheel.read("authproxy/revision"))
+    with tarfile.open(source := released("authproxy_registry-*.tar.gz")) as archive:
+        file = archive.extractfile(f"{source.name.removesuffix('.tar.gz')}/authproxy/revision")
+        assert file is not None
+        assert re.fullmatch(revision + rb"(-dirty)?\n", file.read())
 
 
 def test_files_that_are_no_part_of_a_release_are_never_removed(tmp_path: Path) -> None:

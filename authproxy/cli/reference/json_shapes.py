@@ -21,7 +21,7 @@ _FAILED = "a fault is {name, outcome, why}"
 SHAPES: Mapping[str, str] = {
     "doctor": f"{{config, verdict, {_FINDINGS}}}; other modes: [doctor](doctor.md)",
     "trust": "{hosts…, issuer, trusted_here, ca, lines: {…}}",
-    "version": "{authproxy, python, system, openssl, libraries: {…}}",
+    "version": "{authproxy, revision, python, system, openssl, libraries: {…}}",
     "audit verify": (
         "{lines, whole, faults…: {file, line, message}, writers…: {writer, first, last, from_the_start, head},"
         " passed_over}"
