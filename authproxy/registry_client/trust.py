@@ -57,16 +57,18 @@ class _ByHost(ssl.SSLContext):
 
 
 def find_own_authority(home: Path) -> Path | None:
-    """The certificate of our own CA in a folder, if nobody but us, or root, can have put it there.
+    """The certificate of our own CA in a folder, if nobody but us, root or our image's account can have put it there.
 
-    A folder that another account has prepared must not make us trust its server.
+    A folder that another account has prepared must not make us trust its server. In our image commands are root's, and
+    the folder is the server's.
     """
     path = home / "certs" / "ca.pem"
     try:
         status = path.stat()
     except OSError:
         return None
-    is_ours = status.st_uid in (0, os.geteuid()) and not status.st_mode & _WRITABLE_BY_OTHERS
+    server, _, _ = os.environ.get("AUTHPROXY_RUN_AS", "").partition(":")
+    is_ours = str(status.st_uid) in ("0", str(os.geteuid()), server) and not status.st_mode & _WRITABLE_BY_OTHERS
     return path if is_ours and stat.S_ISREG(status.st_mode) else None
 
 

@@ -79,3 +79,13 @@ def test_one_of_another_account_is_not_trusted(home: Path, monkeypatch: pytest.M
     else:
         monkeypatch.setattr(os, "geteuid", lambda: 4711)
     assert find_own_authority(home) is None
+
+
+def test_in_our_image_the_servers_account_counts_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = os.geteuid() or 65532
+    if os.geteuid() == 0:
+        os.chown(home / "certs/ca.pem", owner, owner)
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert find_own_authority(home) is None
+    monkeypatch.setenv("AUTHPROXY_RUN_AS", f"{owner}:{owner}")
+    assert find_own_authority(home) == home / "certs/ca.pem"
