@@ -7,8 +7,16 @@ import typer
 
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
+from authproxy.cli.output import counted
 from authproxy.cli.settings import ConfigArgument, ConfigToo, find_loaded, named_config
-from authproxy.cli.user_files import check_pair, check_policies, missing_files, remarks_on_users
+from authproxy.cli.user_files import (
+    check_pair,
+    check_passwords,
+    check_policies,
+    missing_files,
+    remarks_on_users,
+    unusable_folders,
+)
 from authproxy.config.mode import Mode
 from authproxy.errors import StartError
 
@@ -28,7 +36,11 @@ app = Commands(help="Check and show the configuration; REGISTRY_* variables appl
 
 @app.command(epilog=examples("authproxy config check config.yml", "REGISTRY_HTTP_ADDR=:443 authproxy config check"))
 def check(config: ConfigArgument = None, *, as_json: Json = False, config_too: ConfigToo = None) -> None:
-    """Say whether the configuration can be served, and in which mode; the exit code is 1 where it cannot."""
+    """Say whether the configuration can be served, and in which mode; the exit code is 1 where it cannot.
+
+    Files that are missing here, and folders that this account cannot write, are warnings, and the last line counts
+    them: where the server runs, they may be there.
+    """
     from authproxy.config.pem_files import find_file_faults
 
     loaded = find_loaded(named_config(config, config_too))
@@ -41,13 +53,15 @@ def check(config: ConfigArgument = None, *, as_json: Json = False, config_too: C
 
     for warning in (*loaded.warnings, *remarks_on_users(loaded.settings)):
         warn(str(warning))
-    for missing in missing_files(loaded):
-        warn(missing)
+    unusable = [*missing_files(loaded), *unusable_folders(loaded)]
     for fault in find_file_faults(loaded.settings):
         said = f"{fault.key}: {fault.path} {fault.what}"
         if not fault.is_missing:
             raise StartError(said)
+        unusable.append(said)
+    for said in unusable:
         warn(said)
+    check_passwords(loaded.settings)
     check_pair(loaded.settings)
     check_policies(loaded.settings)
     mode = loaded.settings.mode.value
@@ -55,7 +69,8 @@ def check(config: ConfigArgument = None, *, as_json: Json = False, config_too: C
         content = {"config": str(loaded.origin), "mode": mode, "warnings": warnings}
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
-    typer.echo(f"{loaded.origin}: ok: {IN_WORDS[loaded.settings.mode]}")
+    but = f", but {counted(len(unusable), 'path')} cannot be used here" if unusable else ""
+    typer.echo(f"{loaded.origin}: ok{but}: {IN_WORDS[loaded.settings.mode]}")
 
 
 @app.command(epilog=examples("authproxy config show config.yml"))

@@ -1,8 +1,10 @@
-"""The files of users that a configuration names, looked at without a server."""
+"""The files and folders that a configuration names, looked at without a server."""
 
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from authproxy.errors import StartError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,10 +40,40 @@ def missing_files(loaded: "Loaded") -> Iterator[str]:
     }
     if settings.policies is not None:
         named["policies.path"] = settings.policies.path
+    named |= _password_files(settings)
     for key, path in named.items():
         if not path.exists():
             place = loaded.sources.get(key, loaded.origin)
             yield f"{place}: {key}: there is no {path} here; no server starts without it"
+
+
+def unusable_folders(loaded: "Loaded") -> Iterator[str]:
+    """Folders of the storage that this account cannot use as the server has to, each with its key.
+
+    Another account, on another machine, may. Raises StartError for one that is not a folder.
+    """
+    from authproxy.doctor.machine.files import find_closed
+
+    settings = loaded.settings
+    is_read_only = settings.storage is not None and settings.storage.maintenance.readonly.enabled
+    for key, path in settings.storage_folders.items():
+        place = loaded.sources.get(key, loaded.origin)
+        if path.exists() and not path.is_dir():
+            raise StartError(f"{place}: {key}: {path} is not a folder; name a folder")
+        if is_read_only and not path.exists():
+            yield f"{place}: {key}: there is no {path} here; with maintenance.readonly no start makes it"
+        elif (closed := find_closed(path, os.R_OK if is_read_only else os.W_OK)) is not None:
+            use = "read" if is_read_only else "written"
+            yield f"{place}: {key}: {path} cannot be {use} by this account: {closed} is closed to it"
+
+
+def check_passwords(settings: "Settings") -> None:
+    """Raise StartError if a password for an upstream, which can be read here, is not a line of text."""
+    from authproxy.proxy.credentials import read_password
+
+    for path in _password_files(settings).values():
+        if _is_readable(path):
+            read_password(path)
 
 
 def check_policies(settings: "Settings") -> None:
@@ -60,6 +92,18 @@ def check_pair(settings: "Settings") -> None:
     tls = settings.http.tls
     if tls is not None and _is_readable(tls.certificate) and _is_readable(tls.key):
         load_tls(tls.certificate, tls.key)
+
+
+def _password_files(settings: "Settings") -> "dict[str, Path]":
+    from pathlib import Path
+
+    from authproxy.config.document.schema import leaves
+
+    return {
+        ".".join(map(str, key)): path
+        for key, path in leaves(settings)
+        if key[-1] == "passwordfile" and isinstance(path, Path)
+    }
 
 
 def _is_readable(path: "Path") -> bool:

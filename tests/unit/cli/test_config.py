@@ -1,5 +1,6 @@
 import datetime as dt
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ runner = CliRunner()
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("REGISTRY_CONFIGURATION_PATH", raising=False)
     path = tmp_path / "config.yml"
-    path.write_text("version: 0.1\nstorage: filesystem\nhttp: {secret: geheim}\nredis: {addr: r}\n", encoding="utf-8")
+    storage = f"storage: {{filesystem: {{rootdirectory: {tmp_path}/registry}}}}"
+    path.write_text(f"version: 0.1\n{storage}\nhttp: {{secret: geheim}}\nredis: {{addr: r}}\n", encoding="utf-8")
     return path
 
 
@@ -134,7 +136,7 @@ def test_check_warns_of_missing_files_without_which_no_server_starts(
     said = runner.invoke(app, ["check", str(config)]).stdout
     assert f"warning: {config}:5: identities.0.htpasswd.path: there is no htpasswd here; no server starts" in said
     assert f"warning: {config}:6: policies.path: there is no rules here; no server starts without it" in said
-    assert said.endswith("ok: it issues its own tokens\n")
+    assert said.endswith("ok, but 2 paths cannot be used here: it issues its own tokens\n")
 
 
 def test_check_refuses_a_key_that_does_not_fit_its_certificate(
@@ -177,3 +179,60 @@ def test_check_refuses_policies_that_no_server_loads(
     result = runner.invoke(app, ["check", str(config)])
     assert result.exit_code == 1
     assert "rules:2: rulez: unknown key" in str(result.exception)
+
+
+def test_check_refuses_a_folder_without_policies(config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    config.write_text(ISSUES)
+    (tmp_path / "rules").mkdir()
+    result = runner.invoke(app, ["check", str(config)])
+    assert result.exit_code == 1
+    assert "rules: contains no policy" in str(result.exception)
+
+
+BEHIND = """\
+version: 0.1
+auth: none
+upstream: {url: 'https://localhost:1', authorization: basic, username: u, passwordfile: secret}
+"""
+
+
+def test_check_looks_at_the_password_for_an_upstream(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config.write_text(BEHIND)
+    result = runner.invoke(app, ["check", str(config)])
+    assert result.exit_code == 0
+    assert f"warning: {config}:3: upstream.passwordfile: there is no secret here" in result.stdout
+    assert f"{config}: ok, but 1 path cannot be used here: " in result.stdout
+    (tmp_path / "secret").write_text("")
+    result = runner.invoke(app, ["check", str(config)])
+    assert result.exit_code == 1
+    assert "secret must contain one line, the password" in str(result.exception)
+    (tmp_path / "secret").write_text("geheim\n")
+    assert f"{config}: ok: " in runner.invoke(app, ["check", str(config)]).stdout
+
+
+def test_check_looks_at_the_folder_of_the_storage(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root, key = tmp_path / "registry", "storage.filesystem.rootdirectory"
+    config.write_text(f"version: 0.1\nauth: none\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\n")
+    assert f"{config}: ok: " in runner.invoke(app, ["check", str(config)]).stdout
+    with monkeypatch.context() as patch:  # root may write everywhere
+        patch.setattr(os, "access", lambda path, mode, **_: Path(path) != tmp_path or not mode & os.W_OK)
+        result = runner.invoke(app, ["check", str(config)])
+    assert f"warning: {config}:3: {key}: {root} cannot be written by this account: {tmp_path} is" in result.stdout
+    assert (result.exit_code, "ok, but 1 path cannot be used here" in result.stdout) == (0, True)
+    root.touch()
+    result = runner.invoke(app, ["check", str(config)])
+    assert result.exit_code == 1
+    assert f"{config}:3: {key}: {root} is not a folder" in str(result.exception)
+
+
+def test_check_misses_the_folder_of_a_read_only_storage(config: Path, tmp_path: Path) -> None:
+    storage = f"{{filesystem: {{rootdirectory: {tmp_path}/registry}}, maintenance: {{readonly: {{enabled: true}}}}}}"
+    config.write_text(f"version: 0.1\nauth: none\nstorage: {storage}\n")
+    result = runner.invoke(app, ["check", str(config)])
+    assert f"there is no {tmp_path}/registry here; with maintenance.readonly" in result.stdout
