@@ -1,4 +1,6 @@
-"""Sizes and counts for people."""
+"""Sizes, counts and hints for people."""
+
+from collections.abc import Iterable
 
 _STEP = 1000.0
 
@@ -6,6 +8,14 @@ _STEP = 1000.0
 def counted(count: int, noun: str) -> str:
     """`1 fault`, `2 faults`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """` (did you mean alice?)`, or nothing where no known name is like it."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, sorted(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def in_words(size: int) -> str:

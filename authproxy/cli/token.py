@@ -10,11 +10,14 @@ import typer
 from authproxy.cli.audited import tell_change
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
+from authproxy.cli.output import meant
 from authproxy.cli.settings import ConfigOption, find_loaded
 from authproxy.errors import StartError
 from authproxy.program import command
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from authproxy.config.load import Loaded
 
 app = Commands()
@@ -54,16 +57,20 @@ def revoke(
     loaded = find_loaded(config)
     revoked = revoke(_state_of(loaded), subject, moment)
     until = revoked.isoformat().replace("+00:00", "Z")
+    users: Collection[str] | None = None  # None: any user may exist
+    with suppress(StartError):  # files that do not load are not what was asked about
+        users = known_users(loaded.settings) if has_users(loaded.settings) else None
+    is_known = None if users is None else subject in users
     tell_change(
         f"revoked what was issued to {subject} before {until}",
         loaded.settings,
         as_json=as_json,
         user=subject,
         before=until,
+        known=is_known,
     )
-    with suppress(StartError):  # files that do not load are not what was asked about
-        if has_users(loaded.settings) and subject not in known_users(loaded.settings):
-            typer.echo(f"note: no such user: {subject}; it was revoked all the same", err=True)
+    if users is not None and not is_known:
+        typer.echo(f"note: no such user: {subject}{meant(subject, users)}; it was revoked all the same", err=True)
 
 
 def _parse_past(text: str, now: dt.datetime) -> dt.datetime:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 app = Commands()
 
+SHORT = 8  # characters; NIST SP 800-63B, section 5.1.1.1: the least for a password of a person's choice
+
 Name = Annotated[str, typer.Argument(help="The user's name.")]
 PasswordStdin = Annotated[
     bool, typer.Option(help="Read the password from standard input instead of asking for it.", show_default=False)
@@ -84,6 +86,7 @@ def add(
     if not force:
         check_free_name(rules, files.htpasswd, files.users, name, groups)
     typed = _ask_password(name, password_stdin)
+    _note_short(typed)
     add_user(
         files.htpasswd,
         files.users,
@@ -112,7 +115,9 @@ def password(
     loaded = find_loaded(config)
     files = _files_of(loaded)
     check_known_user(files.htpasswd, name)
-    first, *others = set_password(files.htpasswd, name, _ask_password(name, password_stdin), cost=cost or DEFAULT_COST)
+    typed = _ask_password(name, password_stdin)
+    _note_short(typed)
+    first, *others = set_password(files.htpasswd, name, typed, cost=cost or DEFAULT_COST)
     also = f" (line {first}), and removed the other entries of this name: {_lines(others)}" if others else ""
     tell_change(
         f"changed the password of {name} in {files.htpasswd}{also}", loaded.settings, as_json=as_json, user=name
@@ -162,12 +167,26 @@ def expire(
 
 
 @app.command(epilog=examples("authproxy user remove alice"))
-def remove(name: Name, as_json: Json = False, config: ConfigOption = None) -> None:
-    """Remove a user and the user's groups."""
+def remove(
+    name: Name,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Remove even the last user who can log in.", show_default=False)
+    ] = False,
+    as_json: Json = False,
+    config: ConfigOption = None,
+) -> None:
+    """Remove a user and the user's groups; the last one who can log in only with --force."""
+    from authproxy.cli.policy.callers import find_able
     from authproxy.identity.accounts import remove_user
 
     loaded = find_loaded(config)
     files = _files_of(loaded)
+    if not force and find_able(loaded.settings) == {name}:
+        raise StartError(
+            f"{name} is the last user who can log in: without one, clients can only do what needs no login; add another"
+            f" one first, or remove {name} all the same with --force"
+        )
     lines = remove_user(files.htpasswd, files.users, name)
     also = f": {_lines(lines)}" if len(lines) > 1 else ""
     tell_change(f"removed {name} from {files.htpasswd}{also}", loaded.settings, as_json=as_json, user=name)
@@ -252,6 +271,11 @@ def _tell_added(
     _note_expired(name, until)
     for step in next_steps(loaded, files.htpasswd, name):
         typer.echo(f"next: {step}", err=True)
+
+
+def _note_short(password: str) -> None:
+    if 0 < len(password) < SHORT:  # without any it is refused
+        typer.echo(f"note: the password is short: with {SHORT} characters or more it is harder to guess", err=True)
 
 
 def _note_expired(name: str, until: "dt.datetime | None") -> None:

@@ -257,7 +257,7 @@ def schema() -> None:
 
 
 app.add_typer(imports.app, name="import")
-app.command("can-i", epilog=can_i.EXAMPLES)(can_i.can_i)
+app.command("can-i", epilog=can_i.EXAMPLES, context_settings=can_i.TAKES_MORE)(can_i.can_i)
 app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 
 

@@ -115,6 +115,8 @@ def _parse_actions(actions: str, repository: str, hint: str) -> AskedAccess:
     known = (*REPOSITORY_ACTIONS, *HIDDEN_ACTIONS)
     if unknown := next((action for action in actions.split(",") if action not in known), None):
         raise typer.BadParameter(f'"{unknown}" is no action; allowed: {", ".join(known)}, catalog', param_hint=hint)
+    if not repository:
+        raise typer.BadParameter(f"it is missing; write {actions} team/app", param_hint="REPOSITORY")
     name, colon, tag = repository.partition(":")
     try:
         accesses = tuple(Access("repository", parse_repository(name), action) for action in actions.split(","))

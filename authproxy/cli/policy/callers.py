@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from authproxy.cli.output import meant
 from authproxy.cli.policy.files import has_users, read_htpasswd_names, read_users_files
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def find_caller(
         typer.echo(f"authproxy: {user} has expired: whatever the policies say, no token is issued", err=True)
     users = known_users(settings)
     if has_users(settings) and user not in users and not (groups or claims or is_robot):
-        typer.echo(f"authproxy: no such user: {user}; below is what a new user of this name may do", err=True)
+        hint = meant(user, users)
+        typer.echo(f"authproxy: no such user: {user}{hint}; below is what a new user of this name may do", err=True)
     known = users.get(user, Principal(user))
     return replace(
         known,
@@ -70,3 +72,16 @@ def known_users(settings: "Settings | None") -> "Mapping[str, Principal]":
             known = users.get(name, Principal(name))
             users[name] = Principal(name, known.groups | entry.groups, is_robot=known.is_robot or entry.is_robot)
     return users
+
+
+def find_able(settings: "Settings | None") -> frozenset[str]:
+    """The users who can log in now: they have a password, and are neither disabled nor expired. Raises StartError."""
+    from authproxy.identity.htpasswd import load_htpasswd
+
+    sources, now = () if settings is None else settings.sources, time.time()
+    htpasswd = [source.htpasswd.path for source in sources if source.htpasswd is not None]
+    entries = [(name, entry) for file in read_users_files(settings) for name, entry in file.items()]
+    shut_out = {name for name, entry in entries if entry.is_shut_out(now)}
+    with_password = {name for name, entry in entries if entry.hashed is not None}
+    with_password.update(name for path in htpasswd if path.exists() for name in load_htpasswd(path).entries)
+    return frozenset(with_password - shut_out)

@@ -1,6 +1,7 @@
 """`authproxy policy can-i`: yes or no, and the rule that decided, in one line."""
 
 import json
+import shlex
 from typing import Annotated
 
 import typer
@@ -11,8 +12,12 @@ from authproxy.cli.policy.callers import ANONYMOUS, find_caller
 from authproxy.cli.policy.files import PoliciesOption, find_rules
 from authproxy.cli.policy.reporting import reporting
 from authproxy.cli.settings import ConfigOption
+from authproxy.program import command
 
 UNKNOWN = 2
+
+# More words reach the command, which says where the user goes.
+TAKES_MORE = {"allow_extra_args": True}
 
 EXAMPLES = examples(
     "authproxy policy can-i push team/app --as alice",
@@ -22,6 +27,7 @@ EXAMPLES = examples(
 
 
 def can_i(
+    ctx: typer.Context,
     actions: Annotated[str, typer.Argument(help="pull, push, delete, create, overwrite; several: pull,push; catalog")],
     repository: Annotated[
         str, typer.Argument(help="A repository's name, with a tag behind a colon or without; none for the catalog.")
@@ -49,6 +55,7 @@ def can_i(
     from authproxy.policy.explain import explain
     from authproxy.policy.load import load_policies
 
+    _refuse_more(ctx, actions, repository)
     asked, now, request = parse_can(actions, repository, tag), parse_time(at), parse_request(address, tls=tls)
     claims = parse_claims(claim)
     if (user is not None) is anonymous:
@@ -81,3 +88,17 @@ def can_i(
         )
         typer.echo(f"{verdict}: {text}")
     raise typer.Exit(UNKNOWN if is_unknown else 1 if denied else 0)
+
+
+def _refuse_more(ctx: typer.Context, actions: str, repository: str) -> None:
+    """Raise BadParameter for words behind the repository: most are in the order of `policy explain`."""
+    from authproxy.policy.model import HIDDEN_ACTIONS, REPOSITORY_ACTIONS
+
+    if not ctx.args:
+        return
+    user, asked, name = actions, repository, ctx.args[0]
+    if len(ctx.args) == 1 and {*asked.split(",")} <= {*REPOSITORY_ACTIONS, *HIDDEN_ACTIONS}:
+        who = "--anonymous" if user == ANONYMOUS else f"--as {shlex.quote(user)}"
+        line = command(f"policy can-i {asked} {shlex.quote(name)} {who}")
+        raise typer.BadParameter(f"the user is an option here: {line}", param_hint="ACTIONS")
+    raise typer.BadParameter(f"nothing goes behind REPOSITORY, and {' '.join(ctx.args)} does", param_hint="REPOSITORY")

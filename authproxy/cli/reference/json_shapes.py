@@ -68,7 +68,7 @@ SHAPES: Mapping[str, str] = {
     "registry ping": (
         f"{{registry, address, verdict, product: {{name, because}}, auth: {{schemes…, realm, service}}, {_FINDINGS}}}"
     ),
-    "token revoke": "{change, user, before}",
+    "token revoke": "{change, user, before, known}; known is false if no file of users has it, null without files",
     "user add": (
         "{change, user, groups…, robot, may…: {allowed, actions…, repositories, tags…, when}}; may is absent without"
         " policies"

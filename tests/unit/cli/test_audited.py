@@ -100,7 +100,7 @@ def test_what_commands_change_is_in_the_log_of_the_configuration(folder: Path) -
         ["user", "disable", "alice"],
         ["user", "enable", "alice"],
         ["user", "expire", "alice", "2030-01-01"],
-        ["user", "remove", "alice"],
+        ["user", "remove", "alice", "--force"],
         ["token", "revoke", "alice"],
         ["key", "rotate", "--json"],
     ]

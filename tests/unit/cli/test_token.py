@@ -83,6 +83,10 @@ def test_a_name_that_no_user_has_is_revoked_with_a_note() -> None:
     assert RevocationFolder(Path("data/state")).refuses("nobody", dt.datetime.now(dt.UTC).timestamp())
     Path("data/htpasswd").write_text("alice:x\n", encoding="utf-8")
     assert "no such user" not in CliRunner().invoke(token.app, ["revoke", "alice"]).stderr
+    slip = CliRunner().invoke(token.app, ["revoke", "alcie"])
+    assert "note: no such user: alcie (did you mean alice?); it was revoked" in slip.stderr
+    asked = {name: CliRunner().invoke(token.app, ["revoke", name, "--json"]).stdout for name in ("alice", "alcie")}
+    assert {name: json.loads(out)["known"] for name, out in asked.items()} == {"alice": True, "alcie": False}
     # Without files of users any user may exist.
     assert "no such user" not in CliRunner().invoke(token.app, ["revoke", "bob", "--config", "config.yml"]).stderr
 

@@ -196,6 +196,7 @@ def test_a_new_user_as_json() -> None:
 
 def test_the_changes_as_json() -> None:
     add("bob")
+    add("ann")
     asked = [
         (["password", "bob", "--password-stdin", "--cost", "4"], "changed the password of bob in data/htpasswd"),
         (["disable", "bob"], "disabled bob in data/users.yaml"),
@@ -257,7 +258,7 @@ def test_policies_that_do_not_load_keep_nobody_from_being_added() -> None:
 
 def test_a_removed_user_is_gone() -> None:
     add("bob", "--group", "team")
-    assert invoke("remove", "bob").exit_code == 0
+    assert invoke("remove", "bob", "--force").exit_code == 0
     assert invoke("list").stdout == ""
 
 
@@ -398,3 +399,33 @@ def test_two_different_passwords_are_asked_for_again() -> None:
 def test_the_login_to_type_has_the_name_that_the_server_was_started_with(folder: Path) -> None:
     keep_certificate(Layout(folder), ["*.lan", "registry.lan"], now=dt.datetime.now(dt.UTC))
     assert "next: docker login registry.lan:5000 -u bob\n" in add("bob").stderr
+
+
+def test_a_short_password_is_taken_with_a_note() -> None:
+    assert "note: the password is short: with 8 characters or more" in add("bob", typed="1234567").stderr
+    assert "password is short" not in add("ann", typed="12345678").stderr
+    assert "password is short" in invoke("password", "ann", "--password-stdin", "--cost", "4", stdin="x").stderr
+
+
+def test_the_last_user_who_can_log_in_is_removed_only_by_force() -> None:
+    add("bob")
+    add("ann")
+    invoke("disable", "ann")
+    with pytest.raises(StartError, match=r"bob is the last user who can log in: .* with --force"):
+        invoke("remove", "bob")
+    assert invoke("remove", "ann").exit_code == 0, "she cannot"
+    assert invoke("remove", "bob", "--force").stdout == "removed bob from data/htpasswd\n"
+
+
+def test_of_two_users_one_is_removed_without_a_question() -> None:
+    add("bob")
+    add("ann")
+    assert invoke("remove", "bob").stdout == "removed bob from data/htpasswd\n"
+
+
+def test_a_user_who_cannot_log_in_does_not_count_as_another() -> None:
+    add("bob")
+    with Path("data/htpasswd").open("a") as file:
+        file.write("old:plain\n")
+    with pytest.raises(StartError, match="bob is the last user"):
+        invoke("remove", "bob")

@@ -204,6 +204,7 @@ def test_broken_files_are_told_without_a_traceback(folder: Path) -> None:
 def test_a_user_who_does_not_exist_is_told_and_decided_for(folder: Path) -> None:
     result = explain("bob", "push", "bob/app")
     assert (result.exit_code, result.stdout.splitlines()[1]) == (0, f"  allowed by {OWN}")
+    assert "no such user: rooot (did you mean root?); below" in explain("rooot", "push", "a").stderr
     assert "authproxy: no such user: bob; below is what a new user of this name may do\n" in result.stderr
     for known in (
         ("root", "push", "a"),

@@ -98,7 +98,10 @@ WRONG = [
     (["push", "a", "--as", "alice", "--anonymous"], "say who asks: --as USER, or --anonymous"),
     (["push", "a", "--as", ""], "a name is needed"),
     (["pusch", "a", "--as", "alice"], '"pusch" is no action'),
-    (["push", "--as", "alice"], "is not one"),
+    (["push", "--as", "alice"], "it is missing; write push team/app"),
+    (["alice", "push", "team/app"], "authproxy policy can-i push team/app --as alice"),
+    (["-", "pull,push", "team/app"], "authproxy policy can-i pull,push team/app --anonymous"),
+    (["push", "team/app", "alice"], "nothing goes behind REPOSITORY, and alice does"),
     (["push", "a:v1", "--tag", "v2", "--as", "alice"], "no room for another tag"),
     (["catalog", "--tag", "v2", "--as", "alice"], "no room for another tag"),
     (["push", "a", "--as", "alice", "--policies", "gone"], "gone: cannot be read"),
@@ -115,4 +118,5 @@ def test_a_wrong_question_is_no_answer(arguments: list[str], says: str) -> None:
 def test_a_user_who_does_not_exist_is_told_and_decided_for() -> None:
     result = ask("push", "bob/app", "--as", "bob")
     assert result.exit_code == 0
+    assert "no such user: alcie (did you mean alice?); below" in ask("push", "a", "--as", "alcie").stderr
     assert "authproxy: no such user: bob; below is what a new user of this name may do" in result.stderr
