@@ -38,8 +38,8 @@ app = Commands(help="Check and show the configuration; REGISTRY_* variables appl
 def check(config: ConfigArgument = None, *, as_json: Json = False, config_too: ConfigToo = None) -> None:
     """Say whether the configuration can be served, and in which mode; the exit code is 1 where it cannot.
 
-    Files that are missing here, and folders that this account cannot write, are warnings, and the last line counts
-    them: where the server runs, they may be there.
+    Files that are missing here, and paths that this account cannot read or write, are warnings, and the last line
+    counts them: they may be right where the server runs.
     """
     from authproxy.config.pem_files import find_file_faults
 

@@ -42,13 +42,20 @@ def missing_files(loaded: "Loaded") -> Iterator[str]:
         named["policies.path"] = settings.policies.path
     named |= _password_files(settings)
     for key, path in named.items():
-        if not path.exists():
-            place = loaded.sources.get(key, loaded.origin)
+        place = loaded.sources.get(key, loaded.origin)
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
             yield f"{place}: {key}: there is no {path} here; no server starts without it"
+        except OSError as exc:
+            yield f"{place}: {key}: {path} cannot be read by this account: {exc.strerror}"
+        else:
+            if not os.access(path, os.R_OK):
+                yield f"{place}: {key}: {path} cannot be read by this account; the server's has to"
 
 
 def unusable_folders(loaded: "Loaded") -> Iterator[str]:
-    """Folders of the storage that this account cannot use as the server has to, each with its key.
+    """Folders that this account cannot use as the server has to, each with its key.
 
     Another account, on another machine, may. Raises StartError for one that is not a folder.
     """
@@ -56,23 +63,28 @@ def unusable_folders(loaded: "Loaded") -> Iterator[str]:
 
     settings = loaded.settings
     is_read_only = settings.storage is not None and settings.storage.maintenance.readonly.enabled
-    for key, path in settings.storage_folders.items():
+    folders = dict.fromkeys(settings.storage_folders.items(), os.R_OK if is_read_only else os.W_OK)
+    if settings.token is not None:
+        keys = settings.token.keys
+        folders["token.keys", keys] = os.R_OK if os.access(keys, os.F_OK) else os.W_OK
+    for (key, path), wanted in folders.items():
         place = loaded.sources.get(key, loaded.origin)
-        if path.exists() and not path.is_dir():
-            raise StartError(f"{place}: {key}: {path} is not a folder; name a folder")
-        if is_read_only and not path.exists():
+        nearest = next((one for one in (path, *path.parents) if os.access(one, os.F_OK)), path)
+        if nearest.is_file():
+            raise StartError(f"{place}: {key}: {nearest} is not a folder; name a folder")
+        if is_read_only and wanted == os.R_OK and nearest != path:
             yield f"{place}: {key}: there is no {path} here; with maintenance.readonly no start makes it"
-        elif (closed := find_closed(path, os.R_OK if is_read_only else os.W_OK)) is not None:
-            use = "read" if is_read_only else "written"
+        elif (closed := find_closed(path, wanted)) is not None:
+            use = "read" if wanted == os.R_OK else "written"
             yield f"{place}: {key}: {path} cannot be {use} by this account: {closed} is closed to it"
 
 
 def check_passwords(settings: "Settings") -> None:
-    """Raise StartError if a password for an upstream, which can be read here, is not a line of text."""
+    """Raise StartError if a password for an upstream, which is here, is not a line of text."""
     from authproxy.proxy.credentials import read_password
 
     for path in _password_files(settings).values():
-        if _is_readable(path):
+        if _is_readable(path) or (os.access(path, os.R_OK) and path.is_dir()):
             read_password(path)
 
 
@@ -107,4 +119,4 @@ def _password_files(settings: "Settings") -> "dict[str, Path]":
 
 
 def _is_readable(path: "Path") -> bool:
-    return path.is_file() and os.access(path, os.R_OK)
+    return os.access(path, os.R_OK) and path.is_file()  # in this order: is_file raises below a closed folder

@@ -236,3 +236,38 @@ def test_check_misses_the_folder_of_a_read_only_storage(config: Path, tmp_path: 
     config.write_text(f"version: 0.1\nauth: none\nstorage: {storage}\n")
     result = runner.invoke(app, ["check", str(config)])
     assert f"there is no {tmp_path}/registry here; with maintenance.readonly" in result.stdout
+
+
+def test_check_refuses_a_file_in_the_place_of_a_folder(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "keys").touch()
+    config.write_text(ISSUES)
+    assert f"{config}:3: token.keys: keys is not a folder" in str(runner.invoke(app, ["check", str(config)]).exception)
+    (tmp_path / "secret").mkdir()
+    config.write_text(BEHIND)
+    assert "secret: Is a directory" in str(runner.invoke(app, ["check", str(config)]).exception)
+
+
+def test_check_warns_of_files_that_this_account_cannot_read(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config.write_text(ISSUES)
+    (tmp_path / "htpasswd").touch()
+    (tmp_path / "rules").touch()
+    stat = Path.stat
+
+    def refuse(path: Path, **how: bool) -> os.stat_result:
+        if path.name == "rules":  # as below a closed folder
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode, **_: Path(path).name not in ("rules", "htpasswd"))
+        patch.setattr(Path, "stat", refuse)
+        result = runner.invoke(app, ["check", str(config)])
+    assert "identities.0.htpasswd.path: htpasswd cannot be read by this account; the" in result.stdout
+    assert "policies.path: rules cannot be read by this account: Permission denied" in result.stdout
+    assert (result.exit_code, "ok, but 2 paths cannot be used here" in result.stdout) == (0, True)
