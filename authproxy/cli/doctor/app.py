@@ -57,7 +57,8 @@ def doctor(
         str | None, typer.Option(help="The address of the registry, such as http://localhost:5000: ask it as well.")
     ] = None,
     ca: Annotated[
-        Path | None, typer.Option(help="The CAs (PEM) that --live trusts.", exists=True, dir_okay=False)
+        Path | None,
+        typer.Option(help="The CAs (PEM) that --live trusts instead of the usual ones.", exists=True, dir_okay=False),
     ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="With --upstream: start an upload there, and cancel it.")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ import typer
 from authproxy.cli.doctor.findings import line_of, row_of
 from authproxy.cli.doctor.our_tokens import read_ours
 from authproxy.cli.settings import find_loaded
+from authproxy.config.find import find_home
 from authproxy.doctor.finding import Finding, Level, conclude
 from authproxy.doctor.tokens.examine import Ours, VersionVerdict, examine, overall, signing_now, versions_of
 from authproxy.doctor.tokens.live import ask
 from authproxy.doctor.tokens.registry import RegistryConfig, read_registry, read_variables
 from authproxy.doctor.tokens.version import VERSIONS, Version
 from authproxy.errors import StartError
+from authproxy.registry_client.trust import find_own_authority
 
 IN_WORDS = {
     Level.OK: "ok, it would accept our tokens",
@@ -72,7 +75,7 @@ def _ask(url: str, ours: Ours, ca: Path | None, now: float) -> tuple[Finding, ..
     token = signing_now(ours, now)
     if token is None:
         return (Finding(Level.UNKNOWN, "live", "not asked: the key that signs has no certificate yet"),)
-    return asyncio.run(ask(url, token, ca, now))
+    return asyncio.run(ask(url, token, ca, now, find_own_authority(find_home(os.environ))))
 
 
 def _in_words(registry: Path, verdicts: Sequence[VersionVerdict], answers: Sequence[Finding]) -> str:

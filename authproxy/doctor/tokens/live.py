@@ -1,22 +1,25 @@
 """The registry itself, asked: what it does with a token, whatever its configuration says."""
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.request import NoAnswer, get, open_client
 from authproxy.doctor.response import RegistryResponse, judge_clock
 from authproxy.errors import StartError
+from authproxy.registry_client.trust import Trust, tls_context
 
 
-async def ask(url: str, token: str, ca: Path | None, now: float) -> tuple[Finding, ...]:
+async def ask(url: str, token: str, ca: Path | None, now: float, own: Path | None = None) -> tuple[Finding, ...]:
     """Send two requests for `/v2/`, without the token and with it; the token goes to `url` and nowhere else.
 
     `ca`: a PEM file of the CAs that may vouch for the registry, in place of the machine's own. `now`: seconds since
-    1970. Raises StartError if `ca` is not such a file.
+    1970. `own`: our own CA, trusted for this machine without `ca`. Raises StartError if `ca` is not such a file.
     """
     address = f"{url.rstrip('/')}/v2/"
-    async with open_client(_trust(ca)) as client:
+    async with open_client(_trust(url, ca, own)) as client:
         try:
             without = await get(client, address)
             with_it = await get(client, address, {"Authorization": f"Bearer {token}"})
@@ -46,7 +49,10 @@ def _judge(address: str, without: RegistryResponse, with_it: RegistryResponse) -
             return Finding(Level.UNKNOWN, "live", what)
 
 
-def _trust(ca: Path | None) -> ssl.SSLContext:
+def _trust(url: str, ca: Path | None, own: Path | None) -> ssl.SSLContext:
+    if ca is None and own is not None:
+        with suppress(ValueError):  # no address: the request says so
+            return tls_context(urlsplit(url).netloc, Trust(own=own))
     try:
         return ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as exc:

@@ -1,8 +1,10 @@
 """What a registry's two answers mean; what a real one answers is in tests/peers/test_doctor.py."""
 
 import asyncio
+import datetime as dt
 import email.utils
 import http.server
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from authproxy.certificates import make_certificates
 from authproxy.doctor.finding import Finding, Level, conclude
 from authproxy.doctor.tokens.live import ask
 from authproxy.errors import StartError
@@ -18,7 +21,7 @@ from tests.support.server import free_port
 
 
 @contextmanager
-def answering(without: int, with_it: int, ahead_s: float = 0.0) -> Iterator[str]:
+def answering(without: int, with_it: int, ahead_s: float = 0.0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """A registry that answers with these statuses, and whose clock is ahead: yields its address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -32,17 +35,19 @@ def answering(without: int, with_it: int, ahead_s: float = 0.0) -> Iterator[str]
             """Nothing."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/"
+            yield f"http{'' if tls is None else 's'}://127.0.0.1:{server.server_address[1]}/"
         finally:
             server.shutdown()
             thread.join()
 
 
-def findings(url: str, ca: Path | None = None) -> list[Finding]:
-    return list(asyncio.run(ask(url, "t", ca, time.time())))
+def findings(url: str, ca: Path | None = None, own: Path | None = None) -> list[Finding]:
+    return list(asyncio.run(ask(url, "t", ca, time.time(), own)))
 
 
 @pytest.mark.parametrize(
@@ -90,3 +95,12 @@ def test_authorities_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     for file in (tmp_path / "none.pem", tmp_path / "absent.pem"):
         with pytest.raises(StartError, match=f"--ca {file}"):
             findings("https://127.0.0.1:1", file)
+
+
+def test_our_own_ca_is_trusted_for_this_machine_without_being_named(tmp_path: Path) -> None:
+    make_certificates(tmp_path, ["127.0.0.1"], now=dt.datetime.now(dt.UTC))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    with answering(401, 200, tls=tls) as url:
+        assert conclude(findings(url)) is Level.UNKNOWN
+        assert conclude(findings(url, own=tmp_path / "ca.pem")) is Level.OK
