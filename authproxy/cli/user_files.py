@@ -67,13 +67,18 @@ def unusable_folders(loaded: "Loaded") -> Iterator[str]:
     if settings.token is not None:
         keys = settings.token.keys
         folders["token.keys", keys] = os.R_OK if os.access(keys, os.F_OK) else os.W_OK
+    never_made = {"audit.file.path"}
+    if is_read_only:
+        never_made.add("storage.filesystem.rootdirectory")
+    if settings.audit is not None and settings.audit.file is not None:
+        folders["audit.file.path", settings.audit.file.path.parent] = os.W_OK
     for (key, path), wanted in folders.items():
         place = loaded.sources.get(key, loaded.origin)
         nearest = next((one for one in (path, *path.parents) if os.access(one, os.F_OK)), path)
         if nearest.is_file():
             raise StartError(f"{place}: {key}: {nearest} is not a folder; name a folder")
-        if is_read_only and wanted == os.R_OK and nearest != path:
-            yield f"{place}: {key}: there is no {path} here; with maintenance.readonly no start makes it"
+        if key in never_made and nearest != path and find_closed(nearest) is None:
+            yield f"{place}: {key}: there is no folder {path} here, and no start makes it"
         elif (closed := find_closed(path, wanted)) is not None:
             use = "read" if wanted == os.R_OK else "written"
             yield f"{place}: {key}: {path} cannot be {use} by this account: {closed} is closed to it"

@@ -235,7 +235,7 @@ def test_check_misses_the_folder_of_a_read_only_storage(config: Path, tmp_path: 
     storage = f"{{filesystem: {{rootdirectory: {tmp_path}/registry}}, maintenance: {{readonly: {{enabled: true}}}}}}"
     config.write_text(f"version: 0.1\nauth: none\nstorage: {storage}\n")
     result = runner.invoke(app, ["check", str(config)])
-    assert f"there is no {tmp_path}/registry here; with maintenance.readonly" in result.stdout
+    assert f"there is no folder {tmp_path}/registry here, and no start makes it" in result.stdout
 
 
 def test_check_refuses_a_file_in_the_place_of_a_folder(
@@ -271,3 +271,13 @@ def test_check_warns_of_files_that_this_account_cannot_read(
     assert "identities.0.htpasswd.path: htpasswd cannot be read by this account; the" in result.stdout
     assert "policies.path: rules cannot be read by this account: Permission denied" in result.stdout
     assert (result.exit_code, "ok, but 2 paths cannot be used here" in result.stdout) == (0, True)
+
+
+def test_check_misses_the_folder_of_the_audit_log(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config.write_text(f"{ISSUES}audit: {{file: {{path: logs/audit.log}}}}\n")
+    assert "audit.file.path: there is no folder logs here" in runner.invoke(app, ["check", str(config)]).stdout
+    (tmp_path / "logs").mkdir()
+    assert "audit.file.path" not in runner.invoke(app, ["check", str(config)]).stdout
