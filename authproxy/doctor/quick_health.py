@@ -55,9 +55,8 @@ def _connect(endpoint: Endpoint, timeout_s: float) -> socket.socket:
             return plain
         from authproxy.doctor.unverified_tls import unverified_tls
 
-        return unverified_tls().wrap_socket(
-            plain
-        )  # a name would load that codec too, and the server has one certificate
+        # Without a name: it would load that codec too, and the server has one certificate.
+        return unverified_tls().wrap_socket(plain)
     except BaseException:
         plain.close()
         raise

@@ -757,9 +757,9 @@ SILENT = [
 ]
 
 
-@pytest.mark.parametrize(("values", "unsaid"), SILENT, ids=[str(values) for values, _ in SILENT])
-def test_the_notes_advise_nothing_that_is_done(values: dict[str, Any], unsaid: str) -> None:
-    assert unsaid not in notes(values)
+@pytest.mark.parametrize(("values", "absent"), SILENT, ids=[str(values) for values, _ in SILENT])
+def test_the_notes_advise_nothing_that_is_done(values: dict[str, Any], absent: str) -> None:
+    assert absent not in notes(values)
 
 
 def test_the_notes_name_no_secret_that_does_not_exist() -> None:

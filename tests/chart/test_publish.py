@@ -17,6 +17,7 @@ from tests.support.binaries import ROOT
 from tests.support.image import make_image, write_layout
 from tests.support.people import OPERATOR
 from tests.support.program import Outcome, environment, run
+from tests.support.released import make_clone
 from tests.support.server import Server, running_server
 
 VERSION = "0.9.1"
@@ -38,11 +39,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A clone after `make release`, with a small image."""
-    root = tmp_path / "clone"
-    (root / "authproxy").mkdir(parents=True)
-    (root / "authproxy/__init__.py").write_text(f'__version__ = "{VERSION}"\n')
+    root = make_clone(tmp_path / "clone", VERSION)
     dist = root / "dist"
-    dist.mkdir()
     plan = Plan(ROOT, dist, VERSION, "", 0)
     (dist / f"authproxy-{VERSION}.tgz").write_bytes(pack(contents(plan, VERSION), 0))
     write_layout(make_image("published"), tmp_path / "layout", VERSION)

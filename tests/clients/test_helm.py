@@ -45,7 +45,7 @@ def test_the_chart_pulled_is_the_chart_pushed(server: Server, tmp_path: Path, ch
 
 
 def test_a_user_who_may_not_push_learns_why(server: Server, tmp_path: Path, chart: Path) -> None:
-    """Whoever may not even pull gets a 401 without a reason: Helm asks by HEAD first, whose answer has no body."""
+    """A user who may not even pull gets a 401 without a reason: Helm asks by HEAD first, whose answer has no body."""
     refused = logged_in(tmp_path, server, BOB)("push", str(chart), f"oci://{server.host}/public/helm")
     assert refused.code != 0
     assert "bob may not push public/helm/authproxy" in refused.text

@@ -229,12 +229,12 @@ def test_a_stripped_library_has_no_sections_and_needs_the_same() -> None:
 
 
 def test_a_stripped_program_runs(tmp_path: Path) -> None:
-    stripped = tmp_path / "work/busybox"
+    stripped = tmp_path / "bin/busybox"
     stripped.parent.mkdir()
     (tmp_path / "proc").mkdir()
     stripped.write_bytes(strip(Path(binary("busybox")).read_bytes()))
     stripped.chmod(0o755)
-    words = ("--root", str(tmp_path), "/work/busybox", "echo", "it runs")
+    words = ("--root", str(tmp_path), "/bin/busybox", "echo", "it runs")
     assert succeed(binary("unshare"), *words, env={}).out == "it runs\n"
 
 

@@ -13,7 +13,7 @@ import pytest
 from release.checksums import make
 from release.plan import ROOT, Plan, read_version
 from tests.support.program import Outcome, environment, run
-from tests.support.released import released
+from tests.support.released import make_clone, released
 
 VERSION = read_version(ROOT)
 CODE = """
@@ -66,11 +66,8 @@ def index() -> Iterator[Index]:
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A clone after `make release`, with a wheel of an earlier version beside it."""
-    root = tmp_path / "clone"
-    (root / "authproxy").mkdir(parents=True)
-    (root / "authproxy/__init__.py").write_text(f'__version__ = "{VERSION}"\n')
+    root = make_clone(tmp_path / "clone", VERSION)
     dist = root / "dist"
-    dist.mkdir()
     for pattern in ("authproxy_registry-*.whl", "authproxy_registry-*.tar.gz"):
         shutil.copy(released(pattern), dist)
     make(Plan(ROOT, dist, VERSION, "", 0))

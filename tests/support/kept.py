@@ -3,7 +3,7 @@
     python -m tests.support.kept
 
 writes those that are new into tests/kept.json. It never removes one: a name that is gone has to be retired first, which
-`tests/house/test_kept.py` explains to whoever removes it.
+`tests/house/test_kept.py` explains what to do.
 """
 
 import ast

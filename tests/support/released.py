@@ -12,3 +12,11 @@ def released(pattern: str) -> Path:
     found = list(FOLDER.glob(pattern))
     assert len(found) == 1, f"build/release has {len(found)} files {pattern}: run `make release-image`"
     return found[0]
+
+
+def make_clone(root: Path, version: str) -> Path:
+    """As much of a clone of a version as `make publish` and `make publish-pypi` read, with an empty dist/."""
+    (root / "authproxy").mkdir(parents=True)
+    (root / "authproxy/__init__.py").write_text(f'__version__ = "{version}"\n')
+    (root / "dist").mkdir()
+    return root
