@@ -49,6 +49,11 @@ def is_this_machine(host: str) -> bool:
     return is_loopback(name) or name.lower() in host_names()
 
 
+def bracketed(host: str) -> str:
+    """A host as a URL has it: an IPv6 address in brackets (RFC 3986 §3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]

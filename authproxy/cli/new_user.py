@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from authproxy.config.endpoint import EVERY_ADDRESS
 from authproxy.config.find import EMBEDDED_DEFAULT
 from authproxy.errors import StartError
 from authproxy.program import command
+from authproxy.this_machine import bracketed
 
 if TYPE_CHECKING:
     from authproxy.config.load import Loaded
@@ -111,9 +113,8 @@ def login_host(settings: "Settings", names: "Sequence[str]" = ()) -> str | None:
     where = settings.http.addr
     if isinstance(where, Path) or not where.port:  # the kernel chooses a port 0 for each start
         return None
-    here = "localhost" if where.host in ("", "0.0.0.0", "::") else where.host  # noqa: S104 - compared, not bound
-    host = next((name for name in names if not name.startswith("*")), here)
-    shown = f"[{host}]" if ":" in host else host
+    here = "localhost" if where.host in EVERY_ADDRESS else where.host
+    shown = bracketed(next((name for name in names if not name.startswith("*")), here))
     return shown if where.port == (443 if settings.http.tls is not None else 80) else f"{shown}:{where.port}"
 
 

@@ -241,8 +241,9 @@ def _options(settings: "Settings") -> "Options":
 
 
 def _authority(host: str, sockets: "Sequence[socket.socket]") -> str:
-    port = sockets[0].getsockname()[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host or 'localhost'}:{port}"
+    from authproxy.this_machine import bracketed
+
+    return f"{bracketed(host or 'localhost')}:{sockets[0].getsockname()[1]}"
 
 
 def _say(text: str, *, err: bool = False) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from yaml import Node
 
 VERSION = "0.1"
-# A server that listens on every address listens on this one too.
-LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
+# Hosts that mean every address of this machine, each with one on which such a server listens too.
+EVERY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
 
 # The keys of the section `http`. With any other one the configuration is not valid.
 KEYS = {
@@ -72,7 +72,7 @@ def read_endpoint(file: str, environ: "Mapping[str, str]") -> Endpoint | None:
     match = _ADDRESS.fullmatch(addr)
     if match is None or int(match[2]) > _MAX_PORT:
         return None
-    return Endpoint(LOOPBACK.get(match[1], match[1]), int(match[2]), "", prefix, has_tls=key)
+    return Endpoint(EVERY_ADDRESS.get(match[1], match[1]), int(match[2]), "", prefix, has_tls=key)
 
 
 def _read_variables(environ: "Mapping[str, str]") -> "dict[str, str] | None":

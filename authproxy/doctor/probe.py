@@ -11,6 +11,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 
 from authproxy.config.document.scalars import Address
+from authproxy.config.endpoint import EVERY_ADDRESS
 from authproxy.config.settings import Settings
 from authproxy.doctor.unverified_tls import unverified_tls
 from authproxy.http.client.unreachable import why_unreachable
@@ -21,9 +22,6 @@ _API_VERSION = "Docker-Distribution-Api-Version"
 _API = "registry/2.0"
 
 _MAX_BODY_BYTES = 64 * 1024
-
-# The server listens on every address, so on this one too.
-_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
 
 
 def find_fault(settings: Settings, timeout_s: float) -> str | None:
@@ -50,10 +48,10 @@ def _connect(settings: Settings, timeout_s: float) -> HTTPConnection:
         connection = HTTPConnection("localhost", timeout=timeout_s)
         connection.sock = _connect_unix(where, tls, timeout_s)
         return connection
-    host = _LOOPBACK.get(where.host, where.host)
+    here = _here(where)
     if tls is None:
-        return HTTPConnection(host, where.port, timeout=timeout_s)
-    return HTTPSConnection(host, where.port, timeout=timeout_s, context=tls)
+        return HTTPConnection(here.host, here.port, timeout=timeout_s)
+    return HTTPSConnection(here.host, here.port, timeout=timeout_s, context=tls)
 
 
 def _connect_unix(path: Path, tls: ssl.SSLContext | None, timeout_s: float) -> socket.socket:
@@ -68,10 +66,12 @@ def _connect_unix(path: Path, tls: ssl.SSLContext | None, timeout_s: float) -> s
 
 
 def _name(where: Address | Path) -> str:
-    if isinstance(where, Path):
-        return str(where)
-    host = _LOOPBACK.get(where.host, where.host)
-    return f"[{host}]:{where.port}" if ":" in host else f"{host}:{where.port}"
+    return str(where if isinstance(where, Path) else _here(where))
+
+
+def _here(where: Address) -> Address:
+    """The address at which this machine reaches a server that listens there."""
+    return Address(EVERY_ADDRESS.get(where.host, where.host), where.port)
 
 
 def _message(body: bytes) -> str:

@@ -71,7 +71,7 @@ def trust(
 
 def _parse(text: str, served: "Served") -> str:
     from authproxy.certificates import covers
-    from authproxy.this_machine import parse_host
+    from authproxy.this_machine import bracketed, parse_host
 
     name, colon, port = text.rpartition(":")
     has_port = bool(colon) and port.isascii() and port.isdecimal() and (":" not in name or name.endswith("]"))
@@ -87,8 +87,7 @@ def _parse(text: str, served: "Served") -> str:
             f" for the embedded default: serve --embedded --host {host}",
             err=True,
         )
-    bare = f"[{host}]" if ":" in host else host
-    return f"{bare}:{port}" if has_port else served.with_port(host)
+    return f"{bracketed(host)}:{port}" if has_port else served.with_port(host)
 
 
 def _pem(served: "Served") -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from authproxy.config.document.scalars import Address
+from authproxy.config.endpoint import EVERY_ADDRESS
 from authproxy.config.load import DEFAULT, Loaded
 from authproxy.config.settings import Settings
 from authproxy.registry_client.trust import CERTIFICATES
@@ -47,7 +48,7 @@ class Installation:
             return self.names
         if http.host is not None:
             return (urlsplit(http.host).netloc,)
-        if isinstance(http.addr, Address) and http.addr.host not in ("", "0.0.0.0", "::"):  # noqa: S104 - not bound
+        if isinstance(http.addr, Address) and http.addr.host not in EVERY_ADDRESS:
             return (str(http.addr),)
         return ()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from authproxy.config.document.schema import fields_of
 from authproxy.config.embedded import Layout
-from authproxy.config.endpoint import KEYS, LOOPBACK, Endpoint, read_endpoint
+from authproxy.config.endpoint import EVERY_ADDRESS, KEYS, Endpoint, read_endpoint
 from authproxy.config.load import Loaded, load, load_values
 from authproxy.config.sections.http import Http
 from authproxy.config.unsupported import may_follow
@@ -67,7 +67,7 @@ def by_the_model(loaded: Loaded) -> tuple[object, ...]:
     if isinstance(http.addr, Path):
         host, port, path = "", 0, str(http.addr)
     else:
-        host, port, path = LOOPBACK.get(http.addr.host, http.addr.host), http.addr.port, ""
+        host, port, path = EVERY_ADDRESS.get(http.addr.host, http.addr.host), http.addr.port, ""
     found = {"has_tls": http.tls is not None, "host": host, "path": path, "port": port, "prefix": http.prefix}
     return tuple(found[name] for name in Endpoint.__slots__)
 
