@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -129,6 +130,15 @@ def names_in(certificate: x509.Certificate) -> list[str]:
         return []
     kinds = (x509.DNSName, x509.IPAddress)
     return [str(name.value).lower() for name in extension.value if isinstance(name, kinds)]
+
+
+def has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Whether a CA, which may be the certificate itself, has signed it under its name. Ignores times and usages."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):  # another name, kind of key, or key
+        return False
+    return True
 
 
 def covers(names: Sequence[str], host: str) -> bool:

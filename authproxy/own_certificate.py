@@ -17,12 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
-from authproxy.certificates import OWN_CA, Authority, covers, make_certificates, names_in, new_key, to_pem
+from authproxy.certificates import OWN_CA, Authority, covers, has_issued, make_certificates, names_in, new_key, to_pem
 from authproxy.config.embedded import Layout
 from authproxy.files.atomic import locked_folder, make_private_folder, read_private, sync_folder, write_private
 from authproxy.files.owner_rights import rights_at
@@ -143,14 +142,14 @@ def _find_own_authority(layout: Layout) -> x509.Certificate | None:
     if certificate is None:
         return None
     title = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    is_own = bool(title) and str(title[0].value).startswith(OWN_CA) and _has_issued(certificate, certificate)
+    is_own = bool(title) and str(title[0].value).startswith(OWN_CA) and has_issued(certificate, certificate)
     return certificate if is_own else None
 
 
 def _find_own_leaf(layout: Layout) -> x509.Certificate | None:
     """The server's certificate, if our CA has issued it."""
     authority, leaf = _find_own_authority(layout), _find_certificate(layout.certificate)
-    return leaf if authority is not None and leaf is not None and _has_issued(authority, leaf) else None
+    return leaf if authority is not None and leaf is not None and has_issued(authority, leaf) else None
 
 
 def _find_certificate(path: Path) -> x509.Certificate | None:
@@ -169,17 +168,8 @@ def _find_key(path: Path) -> ec.EllipticCurvePrivateKey | None:
     return key if isinstance(key, ec.EllipticCurvePrivateKey) else None
 
 
-def _has_issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
-
-
 def _fits(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey | None) -> bool:
-    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    return key is not None and certificate.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)
+    return key is not None and certificate.public_key() == key.public_key()
 
 
 def _ends_soon(certificate: x509.Certificate, now: dt.datetime) -> bool:

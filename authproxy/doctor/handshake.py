@@ -9,6 +9,7 @@ from enum import Enum
 
 from cryptography import x509
 
+from authproxy.certificates import names_in
 from authproxy.doctor.unverified_tls import unverified_tls
 from authproxy.http.client import unreachable
 
@@ -76,24 +77,12 @@ def judge_refusal(
         begins = "" if seen is None else f": from {seen.not_valid_before_utc:%Y-%m-%d}"
         return RefusedCertificate(CertificateFault.NOT_YET, f"{whose} is not valid yet{begins}")
     if error.verify_code in (_OTHER_NAME, _OTHER_ADDRESS):
-        names = ", ".join(names_of(seen)) or "no name"
+        names = ", ".join(names_in(seen) if seen else ()) or "no name"
         return RefusedCertificate(CertificateFault.OTHER_NAME, f"{whose} is for {names}, and not for {name}")
     issuer = "" if seen is None else f", {seen.issuer.rfc4514_string()},"
     return RefusedCertificate(
         CertificateFault.UNKNOWN_AUTHORITY, f"{whose} is from a CA{issuer} that {trust} does not know"
     )
-
-
-def names_of(certificate: x509.Certificate | None) -> list[str]:
-    """The names and addresses that a certificate is for."""
-    if certificate is None:
-        return []
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    addresses = [str(address) for address in found.get_values_for_type(x509.IPAddress)]
-    return [*found.get_values_for_type(x509.DNSName), *addresses]
 
 
 def left_of(certificate: x509.Certificate, now: float) -> dt.timedelta:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
-from authproxy.certificates import names_in
+from authproxy.certificates import has_issued, names_in
 from authproxy.config.embedded import Layout
 from authproxy.errors import StartError
 from authproxy.own_certificate import given_hosts
-from authproxy.this_machine import is_loopback, parse_host
+from authproxy.this_machine import bracketed, is_loopback, parse_host
 
 if TYPE_CHECKING:
     from authproxy.config.find import Found
@@ -38,7 +37,7 @@ class Served:
 
     def with_port(self, name: str) -> str:
         """The host as clients write it."""
-        bare = f"[{name}]" if ":" in name else name
+        bare = bracketed(name)
         return bare if self.port == HTTPS else f"{bare}:{self.port}"
 
 
@@ -100,9 +99,9 @@ def _find_root(chain: Sequence[x509.Certificate], layout: Layout | None) -> x509
             candidates += x509.load_pem_x509_certificates(layout.authority.read_bytes())
     at = chain[0]
     for _ in candidates:
-        if _is_issued_by(at, at):
+        if has_issued(at, at):
             return at
-        above = next((one for one in candidates if one != at and _is_issued_by(at, one)), None)
+        above = next((one for one in candidates if one != at and has_issued(one, at)), None)
         if above is None:
             return None
         at = above
@@ -116,7 +115,7 @@ def _is_trusted_here(certificate: x509.Certificate) -> bool:
         if issuer not in der:  # most of them, some of which are too old to be read
             continue
         with suppress(ValueError):
-            if _is_issued_by(certificate, x509.load_der_x509_certificate(der)):
+            if has_issued(x509.load_der_x509_certificate(der), certificate):
                 return True
     return False
 
@@ -128,13 +127,3 @@ def _system_authorities() -> list[bytes]:
             with suppress(OSError, ValueError):
                 found.append(ssl.PEM_cert_to_DER_cert(path.read_text(encoding="ascii").strip()))
     return found
-
-
-def _is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
-    if certificate.issuer != authority.subject:
-        return False
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True

@@ -7,11 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from authproxy.certificates import has_issued, names_in, to_pem
 from authproxy.doctor.finding import Finding, Level
-from authproxy.doctor.handshake import SOON, CertificateFault, judge_refusal, left_of, names_of
+from authproxy.doctor.handshake import SOON, CertificateFault, judge_refusal, left_of
 from authproxy.doctor.machine.files import find_read_fault
 from authproxy.doctor.machine.installation import Installation, name_of
 from authproxy.errors import StartError
@@ -69,8 +69,7 @@ def _find_misplaced(installation: Installation, chain: Sequence[x509.Certificate
         private = load_pem_private_key(key.read_bytes(), None)
     except (OSError, ValueError, TypeError):
         return None
-    own = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    fits = [one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == own for one in chain]
+    fits = [one.public_key() == private.public_key() for one in chain]
     if fits[0]:
         return None
     file = installation.settings.http.tls
@@ -98,9 +97,7 @@ def _judge_dates(file: Path, leaf: x509.Certificate, now: float) -> Finding:
 
 def _judge_order(file: Path, chain: Sequence[x509.Certificate]) -> Iterator[Finding]:
     for number, (one, issuer) in enumerate(pairwise(chain), 2):
-        try:
-            one.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature):
+        if not has_issued(issuer, one):
             what = (
                 f"certificate {number} in {file}, {issuer.subject.rfc4514_string()}, has not signed the one before it"
             )
@@ -113,14 +110,14 @@ def _judge_names(
     installation: Installation, file: Path, leaf: x509.Certificate, served: ssl.SSLContext
 ) -> Iterator[Finding]:
     if not installation.hosts:
-        what = f"{file} is for {', '.join(names_of(leaf)) or 'no name'}; which names clients use is unknown"
+        what = f"{file} is for {', '.join(names_in(leaf)) or 'no name'}; which names clients use is unknown"
         yield Finding(Level.WARNING, "names", what, "--host NAME[:PORT], or http.host in the configuration")
     for host in installation.hosts:
         name = name_of(host)
         # A context that trusts the certificate itself, so only its names and dates are checked.
         known = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         known.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        known.load_verify_locations(cadata=leaf.public_bytes(Encoding.PEM).decode())
+        known.load_verify_locations(cadata=to_pem(leaf).decode())
         error = _find_refusal(served, known, name)
         if error is None:
             yield Finding(Level.OK, "names", f"{file} is for {name}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from authproxy.certificates import names_in
 from authproxy.doctor.finding import Finding, Level
 from authproxy.doctor.handshake import (
     SOON,
@@ -15,7 +16,6 @@ from authproxy.doctor.handshake import (
     handshake,
     judge_refusal,
     left_of,
-    names_of,
     read_certificate,
     wants_certificate,
     why_unreachable,
@@ -132,7 +132,7 @@ def _judge_certificate(
     left = left_of(certificate, now)
     trusted_by = "this machine trusts it" if by is None else f"{by} vouches for it"
     about = (
-        f"the certificate of {address.url} is for {_shown(names_of(certificate))}, by"
+        f"the certificate of {address.url} is for {_shown(names_in(certificate))}, by"
         f" {certificate.issuer.rfc4514_string()}; {trusted_by}"
     )
     until = f"valid until {certificate.not_valid_after_utc:%Y-%m-%d}, {left.days} days"
