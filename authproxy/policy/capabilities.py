@@ -35,13 +35,11 @@ class Capability:
 
     def is_covered_by(self, other: "Capability") -> bool:
         """Whether the other one says all of this. True only if it is certain."""
-        if _are_apart(self, other) or self.allowed is not other.allowed or not set(self.actions) <= set(other.actions):
+        if self.allowed is not other.allowed or not set(self.actions) <= set(other.actions):
             return False
         if other.when not in ("", self.when) or other.tags not in ((), self.tags):
             return False
-        if self.repositories is None or other.repositories is None:
-            return self.repositories is other.repositories
-        return covers(other.repositories, self.repositories)
+        return _covers_place(other, self)
 
 
 def find_capabilities(policies: PolicySet, caller: Principal) -> tuple[Capability, ...]:
