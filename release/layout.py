@@ -106,8 +106,8 @@ async def put_image(stage: Staging, plan: Plan, made: FileSystem) -> PlatformIma
         {
             "schemaVersion": 2,
             "mediaType": OCI_IMAGE,
-            "config": as_descriptor(config),
-            "layers": [as_descriptor(layer) for layer in layers],
+            "config": config.to_json(),
+            "layers": [layer.to_json() for layer in layers],
             "annotations": annotations(plan, made),
         },
     )
@@ -125,9 +125,9 @@ async def attach(stage: Staging, image: PlatformImage, media_type: str, name: st
             "schemaVersion": 2,
             "mediaType": OCI_IMAGE,
             "artifactType": media_type,
-            "config": as_descriptor(config),
-            "layers": [{**as_descriptor(blob), "annotations": {"org.opencontainers.image.title": name}}],
-            "subject": as_descriptor(image.manifest.descriptor),
+            "config": config.to_json(),
+            "layers": [{**blob.to_json(), "annotations": {"org.opencontainers.image.title": name}}],
+            "subject": image.manifest.descriptor.to_json(),
         },
     )
     stage.attached.append(manifest)
@@ -156,7 +156,7 @@ async def put_index(stage: Staging, plan: Plan, images: Iterable[PlatformImage],
     """Store the index of images, and name it."""
     entries = [
         {
-            **as_descriptor(image.manifest.descriptor),
+            **image.manifest.descriptor.to_json(),
             "platform": {"architecture": image.architecture, "os": "linux"},
         }
         for image in images
@@ -182,11 +182,6 @@ async def put_manifest(stage: Staging, body: Mapping[str, Any], name: str | None
     manifest = Manifest.read(as_json(body))
     await stage.put_manifest(manifest, name)
     return manifest
-
-
-def as_descriptor(descriptor: Descriptor) -> dict[str, Any]:
-    """A descriptor in JSON."""
-    return {"mediaType": descriptor.media_type, "digest": str(descriptor.digest), "size": descriptor.size}
 
 
 def as_json(value: object) -> bytes:

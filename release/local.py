@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from authproxy.images.archive.layout import LayoutArchive
@@ -22,7 +22,6 @@ from release.plan import ROOT, read_plan
 from release.wheel import make as make_wheel
 
 ARCHIVE = "authproxy-for-docker"
-PIECE_BYTES = 1 << 20
 
 
 def main(arguments: list[str]) -> int:
@@ -57,9 +56,10 @@ async def load(layout: Path, name: str, environment: Mapping[str, str]) -> None:
     archive = layout.with_name(f"{ARCHIVE}.tar")
     await write_docker_archive(layout, archive, name, this_machines())
     try:
-        async with open_daemon(find_socket(environment)) as daemon:
-            for line in await daemon.load(_pieces(archive)):
-                print(line)
+        with archive.open("rb") as file:
+            async with open_daemon(find_socket(environment)) as daemon:
+                for line in await daemon.load(file):
+                    print(line)
         archive.unlink()
     except DaemonError as error:
         print(f"not loaded into docker: {error}")
@@ -75,12 +75,6 @@ async def write_docker_archive(layout: Path, file: Path, name: str, architecture
         chosen = await choose_platform(archive, index, Platform("linux", architecture.name))
         await transfer_image(archive, stage, chosen, name if ":" in name.rpartition("/")[2] else f"{name}:latest")
         write_archive(stage, target)
-
-
-async def _pieces(file: Path) -> AsyncIterator[bytes]:
-    with file.open("rb") as content:
-        while piece := content.read(PIECE_BYTES):
-            yield piece
 
 
 if __name__ == "__main__":

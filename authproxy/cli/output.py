@@ -10,6 +10,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
+def with_referrers(line: str, count: int) -> str:
+    """A line about an image, and how many referrers were new with it."""
+    return f"{line}, with {counted(count, 'referrer')}" if count else line
+
+
 def meant(word: str, known: Iterable[str]) -> str:
     """` (did you mean alice?)`, or nothing where no known name is like it."""
     from difflib import get_close_matches

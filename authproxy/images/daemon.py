@@ -4,6 +4,7 @@ Uses the Docker Engine API on its socket, without a version in the path: these r
 podman's socket supports them too.
 """
 
+import asyncio
 import errno
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -103,11 +104,14 @@ class Daemon:
                 file.write(piece)
         file.flush()
 
-    async def load(self, archive: AsyncIterator[bytes]) -> tuple[str, ...]:
-        """Load an archive of `docker save`. Returns the daemon's messages, one per image."""
+    async def load(self, archive: IO[bytes]) -> tuple[str, ...]:
+        """Load an archive of `docker save`. Returns the daemon's messages, one per image.
+
+        Raises DaemonError, and OSError of the file.
+        """
         headers = {"Content-Type": "application/x-tar"}
         async with self._answer(
-            "POST", "/images/load", params=[("quiet", "1")], content=archive, headers=headers
+            "POST", "/images/load", params=[("quiet", "1")], content=_pieces(archive), headers=headers
         ) as answer:
             content = await self._read(answer)
         try:
@@ -144,6 +148,11 @@ async def open_daemon(socket: Path) -> AsyncIterator[Daemon]:
     transport = httpx.AsyncHTTPTransport(uds=str(socket))
     async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=ANSWER_WITHIN_S) as client:
         yield Daemon(socket, client)
+
+
+async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+        yield piece
 
 
 def _unreachable(socket: Path, error: httpx.TransportError) -> DaemonError:

@@ -69,11 +69,6 @@ def referrers_tag(digest: Digest) -> str:
     return f"{digest.algorithm}-{digest.hex[:MAX_TAG_HEX]}"
 
 
-def with_count(line: str, referrers: int) -> str:
-    """A line about an image, and how many referrers were new with it."""
-    return f"{line}, with {referrers} referrer{'' if referrers == 1 else 's'}" if referrers else line
-
-
 async def digest_tags(tags: AsyncIterable[str]) -> frozenset[str]:
     """The tags that begin with a digest. Raises TransferError for more than MAX_DIGEST_TAGS."""
     found: set[str] = set()
@@ -93,13 +88,8 @@ def with_referrer(before: Manifest | None, manifest: Manifest) -> bytes | None:
     listed: list[Any] = [] if before is None else json.loads(before.content).get("manifests") or []
     if before is not None and any(child.digest == manifest.digest for child in before.children):
         return None
-    descriptor = {
-        "mediaType": manifest.media_type,
-        "digest": str(manifest.digest),
-        "size": len(manifest.content),
-        **manifest.listed_with,
-    }
-    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*listed, descriptor]}
+    entry = {**manifest.descriptor.to_json(), **manifest.listed_with}
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*listed, entry]}
     return json.dumps(index, separators=(",", ":")).encode()
 
 

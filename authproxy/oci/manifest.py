@@ -86,6 +86,10 @@ class Descriptor:
             artifact_type if isinstance(artifact_type, str) else None,
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields that every descriptor has."""
+        return {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
+
     @property
     def is_elsewhere(self) -> bool:
         """Whether a registry need not hold its content: a non-distributable layer with `urls`."""

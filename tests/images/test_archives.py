@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -216,11 +216,9 @@ async def test_the_daemon_tells_its_images_and_hands_them_out(docker: Docker, da
 
 
 async def test_the_daemon_takes_an_archive(docker: Docker, daemon: Daemon, saved: Path, tmp_path: Path) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
-        yield (tmp_path / "ours.tar").read_bytes()
-
     await rewrite(saved, f"{tmp_path}/ours.tar", "ours:v3")
-    async with open_daemon(find_socket({"DOCKER_HOST": daemon.socket})) as asked:
-        assert await asked.load(pieces()) == ("Loaded image: ours:v3",)
+    with (tmp_path / "ours.tar").open("rb") as archive:
+        async with open_daemon(find_socket({"DOCKER_HOST": daemon.socket})) as asked:
+            assert await asked.load(archive) == ("Loaded image: ours:v3",)
     assert docker.must("run", "--rm", "--network", "none", "ours:v3").strip() == GREETING
     docker.must("rmi", "ours:v3")

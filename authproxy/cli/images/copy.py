@@ -8,6 +8,7 @@ import typer
 
 from authproxy.cli.examples import examples
 from authproxy.cli.images.progress import shown
+from authproxy.cli.output import with_referrers
 from authproxy.cli.registry_options import (
     Ca,
     ChunkSize,
@@ -123,10 +124,8 @@ async def _copy(registries: "Registries", copier: "Copier", source: str, report:
 
 
 def _tell(copied: "Copied", report: Report) -> None:
-    from authproxy.images.referrers import with_count
-
     report.say(
-        with_count(f"{copied.outcome} {copied.name} {copied.digest}", copied.referrers),
+        with_referrers(f"{copied.outcome} {copied.name} {copied.digest}", copied.referrers),
         name=copied.name,
         outcome=copied.outcome,
         digest=str(copied.digest),

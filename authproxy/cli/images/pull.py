@@ -25,7 +25,7 @@ from authproxy.images.archive.output import ArchiveFormat, Target, parse_target
 
 if TYPE_CHECKING:
     from asyncio import Semaphore
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from authproxy.images.archive.staging import Staging
     from authproxy.images.endpoints import Source
@@ -177,18 +177,11 @@ def _own_platform() -> "Platform":
 
 
 async def _load(archive: Path) -> None:
-    import asyncio
-
-    from authproxy.images.archive.members import PIECE_BYTES
     from authproxy.images.daemon import find_socket, open_daemon
 
-    async def pieces() -> "AsyncIterator[bytes]":
-        with archive.open("rb") as file:
-            while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
-                yield piece
-
-    async with open_daemon(find_socket(os.environ)) as daemon:
-        await daemon.load(pieces())
+    with archive.open("rb") as file:
+        async with open_daemon(find_socket(os.environ)) as daemon:
+            await daemon.load(file)
 
 
 def _parse_output(text: str, form: ArchiveFormat | None) -> Target:

@@ -8,6 +8,7 @@ import typer
 
 from authproxy.cli.examples import examples
 from authproxy.cli.images.progress import shown
+from authproxy.cli.output import with_referrers
 from authproxy.cli.registry_options import (
     Ca,
     ChunkSize,
@@ -100,7 +101,6 @@ async def _push_local(pusher: "Pusher", patterns: "Sequence[str]") -> "AsyncIter
 async def _tell(outcomes: "AsyncIterator[Pushed | Failed]", report: Report) -> None:
     """Print each outcome as it comes."""
     from authproxy.images.push import Pushed
-    from authproxy.images.referrers import with_count
 
     async for outcome in outcomes:
         if not isinstance(outcome, Pushed):
@@ -109,7 +109,7 @@ async def _tell(outcomes: "AsyncIterator[Pushed | Failed]", report: Report) -> N
         digest = None if outcome.digest is None else str(outcome.digest)
         line = " ".join(word for word in (outcome.outcome, outcome.name, digest) if word)
         report.say(
-            with_count(line, outcome.referrers),
+            with_referrers(line, outcome.referrers),
             name=outcome.name,
             outcome=outcome.outcome,
             digest=digest,

@@ -93,27 +93,14 @@ def _blobs(folder: Path) -> list[str]:
 
 
 def _layout_files(stage: Staging) -> dict[str, bytes]:
+    # Both have the full name: images of one archive often have the same tag. containerd and docker load read the first,
+    # podman and skopeo the second.
     entries = [
-        {
-            "mediaType": manifest.media_type,
-            "digest": str(manifest.digest),
-            "size": len(manifest.content),
-            # Both have the full name: images of one archive often have the same tag. containerd and docker load read
-            # the first, podman and skopeo the second.
-            "annotations": {CONTAINERD_NAME: name, REF_NAME: name},
-        }
+        {**manifest.descriptor.to_json(), "annotations": {CONTAINERD_NAME: name, REF_NAME: name}}
         for name, manifest in stage.named.items()
     ]
     # Without a name, as oras lists them.
-    attached = [
-        {
-            "mediaType": manifest.media_type,
-            "digest": str(manifest.digest),
-            "size": len(manifest.content),
-            **manifest.listed_with,
-        }
-        for manifest in stage.attached
-    ]
+    attached = [{**manifest.descriptor.to_json(), **manifest.listed_with} for manifest in stage.attached]
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries + attached}
     return {OCI_LAYOUT: _json({"imageLayoutVersion": "1.0.0"}), INDEX_JSON: _json(index)}
 

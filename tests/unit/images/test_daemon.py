@@ -54,13 +54,10 @@ async def test_a_refusal_says_why(folder: Path, answer: bytes, words: str) -> No
 
 
 async def test_a_failure_after_the_status_is_told(folder: Path) -> None:
-    async def archive() -> AsyncIterator[bytes]:
-        yield b"nonsense"
-
     answer = http("200 OK", '{"stream": "reading"}\n{"error": "unexpected EOF"}\n')
     async with answering(folder / "sock", answer), open_daemon(folder / "sock") as daemon:
         with pytest.raises(DaemonError, match="the archive was not loaded: unexpected EOF"):
-            await daemon.load(archive())
+            await daemon.load(io.BytesIO(b"nonsense"))
 
 
 async def test_an_export_that_breaks_off_is_told(folder: Path) -> None:
