@@ -1,11 +1,12 @@
 """Reports each change of a command twice: to the operator, and to the audit log."""
 
 import getpass
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from authproxy.cli.json_output import in_json
 
 if TYPE_CHECKING:
     from authproxy.config.settings import Settings
@@ -16,7 +17,7 @@ def tell_change(change: str, settings: "Settings", *, as_json: bool = False, **f
 
     `as_json`: print it as an object with these fields.
     """
-    typer.echo(json.dumps({"change": change, **fields}, indent=2, ensure_ascii=False) if as_json else change)
+    typer.echo(in_json({"change": change, **fields}) if as_json else change)
     record_change(change, settings)
 
 

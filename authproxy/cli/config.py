@@ -1,15 +1,11 @@
 """`authproxy config`: look at a configuration without serving it."""
 
-import json
-from typing import Annotated
-
 import typer
 
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
-from authproxy.cli.output import counted
-from authproxy.cli.settings import ConfigArgument, ConfigToo, find_loaded, named_config
-from authproxy.cli.user_files import (
+from authproxy.cli.json_output import AsJson, in_json
+from authproxy.cli.named_files import (
     check_pair,
     check_passwords,
     check_policies,
@@ -17,10 +13,10 @@ from authproxy.cli.user_files import (
     remarks_on_users,
     unusable_folders,
 )
+from authproxy.cli.output import counted
+from authproxy.cli.settings import ConfigArgument, ConfigToo, find_loaded, named_config
 from authproxy.config.mode import Mode
 from authproxy.errors import StartError
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # What the configuration makes of callers.
 IN_WORDS = {
@@ -35,7 +31,7 @@ app = Commands(help="Check and show the configuration; REGISTRY_* variables appl
 
 
 @app.command(epilog=examples("authproxy config check config.yml", "REGISTRY_HTTP_ADDR=:443 authproxy config check"))
-def check(config: ConfigArgument = None, *, as_json: Json = False, config_too: ConfigToo = None) -> None:
+def check(config: ConfigArgument = None, *, as_json: AsJson = False, config_too: ConfigToo = None) -> None:
     """Say whether the configuration can be served, and in which mode; the exit code is 1 where it cannot.
 
     Files that are missing here, and paths that this account cannot read or write, are warnings, and the last line
@@ -67,14 +63,14 @@ def check(config: ConfigArgument = None, *, as_json: Json = False, config_too: C
     mode = loaded.settings.mode.value
     if as_json:
         content = {"config": str(loaded.origin), "mode": mode, "warnings": warnings}
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        typer.echo(in_json(content))
         return
     but = f", but {counted(len(unusable), 'path')} cannot be used here" if unusable else ""
     typer.echo(f"{loaded.origin}: ok{but}: {IN_WORDS[loaded.settings.mode]}")
 
 
 @app.command(epilog=examples("authproxy config show config.yml"))
-def show(config: ConfigArgument = None, *, as_json: Json = False, config_too: ConfigToo = None) -> None:
+def show(config: ConfigArgument = None, *, as_json: AsJson = False, config_too: ConfigToo = None) -> None:
     """Print the effective configuration as YAML, each value with its source; secrets are hidden."""
     from authproxy.config.show import rows_of
     from authproxy.config.show import show as render
@@ -82,6 +78,6 @@ def show(config: ConfigArgument = None, *, as_json: Json = False, config_too: Co
     loaded = find_loaded(named_config(config, config_too))
     if as_json:
         content = {"config": str(loaded.origin), "values": rows_of(loaded)}
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        typer.echo(in_json(content))
         return
     typer.echo(render(loaded), nl=False)

@@ -14,6 +14,7 @@ import typer
 from authproxy.cli.audited import record_change
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
+from authproxy.cli.json_output import AsJson
 from authproxy.cli.settings import ConfigOption, find_loaded, realm_of, token_of
 from authproxy.errors import StartError
 from authproxy.program import command
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from authproxy.token.keyfiles import RingKey
 
 app = Commands()
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _KEY_SETS = "registries that read our key set (jwks) refuse its tokens for up to five minutes, until they read it again"
 _BY_CERTIFICATE = (

@@ -10,6 +10,7 @@ import typer
 from authproxy.cli.audited import tell_change
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
+from authproxy.cli.json_output import AsJson
 from authproxy.cli.output import meant
 from authproxy.cli.settings import ConfigOption, find_loaded
 from authproxy.errors import StartError
@@ -37,7 +38,7 @@ def revoke(
         str | None,
         typer.Option(help="Revoke what was issued before this time, 2026-12-31T18:00:00Z. Default: until now."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     config: ConfigOption = None,
 ) -> None:
     """End a user's logins: refuse all access and refresh tokens that were issued to the user so far.

@@ -11,6 +11,7 @@ import typer
 from authproxy.cli.audited import tell_change
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
+from authproxy.cli.json_output import AsJson
 from authproxy.cli.settings import ConfigOption, find_loaded
 from authproxy.errors import StartError
 from authproxy.program import command
@@ -32,7 +33,6 @@ Name = Annotated[str, typer.Argument(help="The user's name.")]
 PasswordStdin = Annotated[
     bool, typer.Option(help="Read the password from standard input instead of asking for it.", show_default=False)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Cost = Annotated[int | None, typer.Option(help="The bcrypt cost, 4 to 16: one more takes twice as long. Default: 10.")]
 
 
@@ -70,7 +70,7 @@ def add(
     force: Annotated[
         bool, typer.Option("--force", help="Take a name too that is a group's, or opens what another rule is about.")
     ] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
     config: ConfigOption = None,
 ) -> None:
     """Add a user with a password and groups."""
@@ -105,7 +105,7 @@ def password(
     name: Name,
     password_stdin: PasswordStdin = False,
     cost: Cost = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
     config: ConfigOption = None,
 ) -> None:
     """Give a user another password; logins with the old one end."""
@@ -125,7 +125,7 @@ def password(
 
 
 @app.command(epilog=examples("authproxy user disable alice"))
-def disable(name: Name, as_json: Json = False, config: ConfigOption = None) -> None:
+def disable(name: Name, as_json: AsJson = False, config: ConfigOption = None) -> None:
     """Shut a user out: no login, no refresh token. The password is kept."""
     from authproxy.identity.accounts import set_disabled
 
@@ -137,7 +137,7 @@ def disable(name: Name, as_json: Json = False, config: ConfigOption = None) -> N
 
 
 @app.command(epilog=examples("authproxy user enable alice"))
-def enable(name: Name, as_json: Json = False, config: ConfigOption = None) -> None:
+def enable(name: Name, as_json: AsJson = False, config: ConfigOption = None) -> None:
     """Let a disabled user log in again, with the same password."""
     from authproxy.identity.accounts import set_disabled
 
@@ -151,7 +151,7 @@ def enable(name: Name, as_json: Json = False, config: ConfigOption = None) -> No
 def expire(
     name: Name,
     when: Annotated[str, typer.Argument(help="The last day to log in, 2026-12-31 (UTC), a time with its zone, never.")],
-    as_json: Json = False,
+    as_json: AsJson = False,
     config: ConfigOption = None,
 ) -> None:
     """Say until when a user may log in and use refresh tokens."""
@@ -173,7 +173,7 @@ def remove(
     force: Annotated[
         bool, typer.Option("--force", help="Remove even the last user who can log in.", show_default=False)
     ] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
     config: ConfigOption = None,
 ) -> None:
     """Remove a user and the user's groups; the last one who can log in only with --force."""
@@ -193,7 +193,7 @@ def remove(
 
 
 @app.command("list", epilog=examples("authproxy user list", "authproxy user list --config config.yml"))
-def list_users(as_json: Json = False, config: ConfigOption = None) -> None:
+def list_users(as_json: AsJson = False, config: ConfigOption = None) -> None:
     """List the users, their groups, who is a robot, who expires, and who cannot log in."""
     from authproxy.identity.accounts import load_or_empty, read_groups
 

@@ -1,12 +1,12 @@
 """`authproxy version`: what runs here, as a bug report wants it."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 import authproxy
 from authproxy.cli.examples import examples
+from authproxy.cli.json_output import AsJson
 
 # What decides about bytes, tokens and passwords.
 LIBRARIES = ("bcrypt", "cryptography", "fastapi", "httptools", "httpx", "libpass", "pyjwt", "uvicorn")
@@ -21,7 +21,7 @@ def revision() -> str | None:
     return file.read_text(encoding="ascii").strip() if file.exists() else None
 
 
-def version(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def version(*, as_json: AsJson = False) -> None:
     """Show the version with its commit, and those of Python, OpenSSL and the libraries that matter."""
     import json
     import platform

@@ -1,6 +1,5 @@
 """`authproxy audit …`: is the log whole, what is happening, and what has happened."""
 
-import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
@@ -12,6 +11,7 @@ import typer
 from authproxy.cli.audit.files import Since, Until, find_files, find_log, list_log, parse_option, telling_faults
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
+from authproxy.cli.json_output import AsJson, in_json
 from authproxy.cli.output import counted
 from authproxy.cli.settings import ConfigOption
 
@@ -48,7 +48,7 @@ def verify(
     head: Annotated[
         list[str] | None, typer.Option(help="A hash that was saved: its line must be there, so that no tail was cut.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     config: ConfigOption = None,
 ) -> None:
     """Find lines that were changed, removed, moved or put in; print each writer's head, the hash of its last line.
@@ -62,7 +62,7 @@ def verify(
         paths = find_files(files, config)
         report = verify(((str(path), read_raw(path)) for path in paths), head or ())
     if as_json:
-        typer.echo(json.dumps(_as_json(report), indent=2, ensure_ascii=False))
+        typer.echo(in_json(_as_json(report)))
     else:
         for line in (*map(str, report.faults), *_summary(report)):
             typer.echo(line)

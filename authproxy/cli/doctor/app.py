@@ -9,6 +9,7 @@ import typer
 
 from authproxy.cli.errors import tell
 from authproxy.cli.examples import examples
+from authproxy.cli.json_output import AsJson
 from authproxy.cli.settings import ConfigArgument, ConfigToo, named_config
 from authproxy.doctor.finding import Level
 from authproxy.errors import StartError
@@ -75,7 +76,7 @@ def doctor(
     account: Annotated[
         str | None, typer.Option("--as", help="As root: check everything as this user, who will serve.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Report what will not work and the fix: with our configuration on this machine, or with other registries.
 

@@ -1,6 +1,5 @@
 """`authproxy doctor`: our own configuration on this machine."""
 
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 import typer
 
 from authproxy.cli.doctor.findings import line_of, row_of
+from authproxy.cli.json_output import in_json
 from authproxy.cli.settings import find_told, load_found
 from authproxy.config.load import Loaded
 from authproxy.doctor.finding import Finding, Level, conclude
@@ -37,4 +37,4 @@ def _in_words(loaded: Loaded, findings: Sequence[Finding], verdict: Level) -> st
 
 def _as_json(loaded: Loaded, findings: Sequence[Finding], verdict: Level) -> str:
     content = {"config": loaded.origin, "verdict": verdict.value, "findings": list(map(row_of, findings))}
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return in_json(content)

@@ -1,7 +1,6 @@
 """`authproxy doctor --registry`: would another registry take our tokens, and if not, why not."""
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import typer
 
 from authproxy.cli.doctor.findings import line_of, row_of
 from authproxy.cli.doctor.our_tokens import read_ours
+from authproxy.cli.json_output import in_json
 from authproxy.cli.settings import find_loaded
 from authproxy.config.find import find_home
 from authproxy.doctor.finding import Finding, Level, conclude
@@ -105,4 +105,4 @@ def _as_json(registry: Path, verdicts: Sequence[VersionVerdict], answers: Sequen
         ],
         "live": [row_of(finding) for finding in answers],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return in_json(content)

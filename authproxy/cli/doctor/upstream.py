@@ -1,7 +1,6 @@
 """`authproxy doctor --upstream`: what is wrong with the registries behind us."""
 
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ import typer
 
 from authproxy.cli.doctor.findings import line_of, row_of
 from authproxy.cli.doctor.our_tokens import read_ours
+from authproxy.cli.json_output import in_json
 from authproxy.cli.settings import find_told, load_found, realm_of
 from authproxy.config.settings import Settings
 from authproxy.doctor.finding import Finding, Level, conclude
@@ -82,4 +82,4 @@ def _as_json(origin: str, reports: Sequence[UpstreamReport], verdict: Level) -> 
             for report in reports
         ],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return in_json(content)

@@ -1,6 +1,5 @@
 """`authproxy policy …`: ask the policies what they would say, before anybody else does."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from authproxy.cli.examples import examples
 from authproxy.cli.group import Commands
+from authproxy.cli.json_output import AsJson, in_json
 from authproxy.cli.output import counted
 from authproxy.cli.policy import as_json as documents
 from authproxy.cli.policy import can_i, imports, replay
@@ -32,8 +32,6 @@ from authproxy.cli.policy.files import (
 from authproxy.cli.policy.reporting import reporting
 from authproxy.cli.settings import ConfigOption
 from authproxy.errors import StartError
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 app = Commands()
 
@@ -67,7 +65,7 @@ def explain(
     at: At = None,
     address: Address = None,
     tls: Tls = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
     config: ConfigOption = None,
 ) -> None:
     """Say what a user may do, and the file, line and rule that decided it.
@@ -108,7 +106,7 @@ def decide_cases(
     config: ConfigOption = None,
     junit: Annotated[Path | None, typer.Option(help="Write the outcome to this file too, as JUnit XML.")] = None,
     strict: Annotated[bool, typer.Option(help="Fail too where a rule decides in no case.", show_default=False)] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Decide the cases written beside the rules, and name the rules that decide in none.
 
@@ -146,7 +144,7 @@ def decide_cases(
 
 
 @app.command(epilog=examples("authproxy policy check", "authproxy policy check --config config.yml"))
-def check(policies: PoliciesOption = None, config: ConfigOption = None, as_json: Json = False) -> None:
+def check(policies: PoliciesOption = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Find rules without effect, and names that open to their users what other rules are about.
 
     A rule has no effect where it never matches, where others cover it, or where its subjects do not exist.
@@ -191,7 +189,7 @@ def who_can(
     ] = "",
     policies: PoliciesOption = None,
     config: ConfigOption = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say who may do something: users, groups and claims that rules, users files or the repository's name mention.
 
@@ -229,7 +227,7 @@ def diff(
     old: Annotated[Path, typer.Argument(help="A policy file or folder, as it was.")],
     new: Annotated[Path, typer.Argument(help="A policy file or folder, as it is to be.")],
     *,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say who gains (+) and who loses (-) what, on which repositories.
 
@@ -262,7 +260,7 @@ app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 
 
 def _print(content: Any) -> None:
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    typer.echo(in_json(content))
 
 
 def _write(path: Path, text: str) -> None:

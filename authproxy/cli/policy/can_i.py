@@ -1,12 +1,12 @@
 """`authproxy policy can-i`: yes or no, and the rule that decided, in one line."""
 
-import json
 import shlex
 from typing import Annotated
 
 import typer
 
 from authproxy.cli.examples import examples
+from authproxy.cli.json_output import AsJson, in_json
 from authproxy.cli.policy.arguments import Address, At, Claims, Tls, parse_can, parse_claims, parse_request, parse_time
 from authproxy.cli.policy.callers import ANONYMOUS, find_caller
 from authproxy.cli.policy.files import PoliciesOption, find_rules
@@ -45,7 +45,7 @@ def can_i(
     address: Address = None,
     tls: Tls = None,
     policies: PoliciesOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     config: ConfigOption = None,
 ) -> None:
     """Say yes or no: may this user do this? With the rule that decided; `policy explain` says more.
@@ -76,7 +76,7 @@ def can_i(
         from authproxy.cli.policy.as_json import explained
 
         allowed = None if is_unknown else not denied
-        typer.echo(json.dumps(explained(caller, explanations, allowed=allowed), indent=2, ensure_ascii=False))
+        typer.echo(in_json(explained(caller, explanations, allowed=allowed)))
     else:
         verdict = "unknown" if is_unknown else "no" if denied else "yes"
         reasons: dict[str, list[str]] = {}

@@ -9,6 +9,7 @@ import typer
 
 from authproxy.cli.errors import tell
 from authproxy.cli.examples import examples
+from authproxy.cli.json_output import AsJson, in_json
 from authproxy.cli.registry_options import Ca, PlainHttp, make_trust
 from authproxy.errors import StartError
 
@@ -21,7 +22,6 @@ LOGIN_EXAMPLES = examples(
 )
 LOGOUT_EXAMPLES = examples("authproxy registry logout registry.example.org")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Registry = Annotated[
     str, typer.Argument(metavar="HOST", help="The registry, with a port where it has one; docker.io for Docker Hub.")
 ]
@@ -38,7 +38,7 @@ def login(
     ] = False,
     ca: Ca = None,
     plain_http: PlainHttp = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Try a login at a registry, and keep it where docker keeps it: docker and podman use it too.
 
@@ -76,12 +76,12 @@ def login(
         where = f"docker-credential-{stored.helper}"
     if as_json:
         content = {"registry": host, "user": name, "kept_in": where, "was_checked": signed_in.was_asked}
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        typer.echo(in_json(content))
         return
     typer.echo(f"logged in to {host} as {name}; kept in {where}")
 
 
-def logout(registry: Registry, *, as_json: Json = False) -> None:
+def logout(registry: Registry, *, as_json: AsJson = False) -> None:
     """Forget the login for a registry, wherever docker keeps it.
 
     Exit code: 0 none is kept any more, 1 it cannot be removed, 2 the command is wrong.

@@ -1,6 +1,5 @@
 """`authproxy registry ping`: what a registry is, and what is right and wrong with it."""
 
-import json
 import os
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from authproxy.cli.examples import examples
+from authproxy.cli.json_output import AsJson, in_json
 from authproxy.cli.registry.login import Registry, parse_registry
 from authproxy.cli.registry_options import Ca, PlainHttp, make_trust
 
@@ -32,7 +32,7 @@ def ping(
     ] = None,
     ca: Ca = None,
     plain_http: PlainHttp = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Report what a registry is, which auth it wants, and what is right and wrong with it, with the fix.
 
@@ -86,4 +86,4 @@ def _as_json(report: "PingReport", verdict: str) -> str:
         else {"schemes": wanted.schemes, "realm": wanted.realm, "service": wanted.service},
         "findings": [row_of(finding) for finding in report.findings],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return in_json(content)

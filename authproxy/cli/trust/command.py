@@ -1,12 +1,12 @@
 """`authproxy trust`: the lines by which a client on another machine trusts our certificate."""
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from authproxy.cli.examples import examples
+from authproxy.cli.json_output import AsJson, in_json
 from authproxy.cli.settings import ConfigOption, find_told, load_found
 from authproxy.cli.trust.lines import TITLES, Client, lines_for
 
@@ -36,7 +36,7 @@ def trust(
     clients: Annotated[
         list[Client] | None, typer.Option("--for", help="Only for this client; may be given several times.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     config: ConfigOption = None,
 ) -> None:
     """Print the lines to paste on another machine, so that its clients trust the server's certificate.
@@ -120,4 +120,4 @@ def _as_json(served: "Served", clients: "Sequence[Client]") -> str:
         "ca": _pem(served) if known else None,
         "lines": {client.value: lines_for(client, served.hosts, _pem(served)) for client in clients} if known else {},
     }
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return in_json(content)
