@@ -101,7 +101,7 @@ class TagNames:
             try:
                 for tags in _in_turns(unseen):
                     sizes = await self._driver.sizes([layout.tag_current(repository, tag) for tag in tags])
-                    seen.tags |= {tag for tag, size in zip(tags, sizes, strict=True) if size is not None}
+                    seen.tags |= {tag for tag, size in zip(tags, sizes, strict=True) if size}
             finally:
                 seen.is_new = False
         return [Tag(name) for name in names if name in seen.tags]

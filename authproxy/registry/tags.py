@@ -125,10 +125,15 @@ class Tags:
         return await self._driver.replace(path, link, expected=None)
 
     async def _drop(self, repository: Repository, tag: Tag, expected: bytes | None) -> bool:
-        removed = await self._driver.delete(layout.tag_current(repository, tag), expected=expected)
+        current = layout.tag_current(repository, tag)
+        removed = await self._driver.delete(current, expected=expected)
         if removed:
             self._names.forget(repository, tag)
             await self._driver.delete_tree(layout.tag_index(repository, tag))
+            # A push at the same moment may have lost its entry.
+            [link] = await self._driver.read([current], fresh=True)
+            if (digest := find_digest(link)) is not None:
+                await self._driver.write(layout.tag_index_link(repository, tag, digest), to_link(digest))
         return removed
 
 

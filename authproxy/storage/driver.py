@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import MappingProxyType
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from authproxy.digest import Digest
 from authproxy.errors import Unavailable
@@ -36,11 +36,35 @@ BATCH = 1000
 # For a commit that adds no links.
 NO_LINKS: Mapping[StorePath, bytes] = MappingProxyType({})
 
+# How long a deletion with a fence may take, in seconds, and how long others wait for one that does not end.
+FENCE_S = 60.0
+
 # Bytes as they arrive.
 Piece: TypeAlias = bytes | bytearray | memoryview
 
 # Small contents to put, in any order.
 WriteGroup: TypeAlias = Sequence[tuple[StorePath, bytes]]
+
+
+class Swap(NamedTuple):
+    """A small content to put at `path` if that holds `expected` then (None: no content)."""
+
+    path: StorePath
+    content: bytes
+    expected: bytes | None
+
+
+class Fence(NamedTuple):
+    """What a deletion depends on: it takes place only as long as `record` holds `content`.
+
+    `until`: by the storage's clock (`Driver.clock_s`). A storage that can't compare refuses the deletion after it. So a
+    caller that replaces the record earlier waits until then before it relies on what was to be deleted.
+    """
+
+    record: StorePath
+    content: bytes
+    until: float
+
 
 # A quick test whether the storage still holds what was read.
 IsCurrent: TypeAlias = Callable[[], bool]
@@ -136,11 +160,24 @@ class Upload(Protocol):
         """Drop the session and its content. May be repeated."""
 
 
+class Publication(Protocol):
+    """Contents that are visible, and pointers to them that are not moved yet: see `Driver.publish`."""
+
+    async def move(self) -> list[bool]:
+        """Make each swap whose condition holds, in order; False for the others. All is durable on return. Call once.
+
+        A pointer becomes durable after the contents. Cancelled: the rest may still happen. Raises StorageFull.
+        """
+
+
 class Driver(Protocol):
     """A storage. Its methods may be called concurrently, and by several processes over the same storage."""
 
-    async def read(self, paths: Sequence[StorePath]) -> list[bytes | None]:
-        """Small contents, in the order of `paths`; None where there is no content, or more than MAX_SMALL_BYTES."""
+    async def read(self, paths: Sequence[StorePath], *, fresh: bool = False) -> list[bytes | None]:
+        """Small contents, in the order of `paths`; None where there is no content, or more than MAX_SMALL_BYTES.
+
+        `fresh`: as they are now, past every cache. Otherwise another program's change may go unnoticed for a while.
+        """
 
     def content_check(self, contents: WriteGroup) -> IsCurrent | None:
         """A test, for later, whether reading these paths would still return these contents.
@@ -179,6 +216,15 @@ class Driver(Protocol):
         group. All are durable on return, and the last group becomes durable only after the others.
         """
 
+    def publish(
+        self, groups: Sequence[WriteGroup], swaps: Sequence[Swap] = ()
+    ) -> AbstractAsyncContextManager[Publication]:
+        """`write_all`, with a look in between: entered, the groups are visible; `move` then makes the swaps.
+
+        Left without `move`, no swap is made, and what has become visible may not survive a power cut. Raises
+        StorageFull.
+        """
+
     async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
         """`write` if the path holds `expected` now (None: no content). Otherwise return False and write nothing.
 
@@ -189,8 +235,18 @@ class Driver(Protocol):
         """Remove one content, durably; with `expected`, only if it holds exactly that. False: nothing was removed.
 
         Compares and removes in one step: content that another caller writes there meanwhile stays. Folders that become
-        empty are removed too.
+        empty are removed too. With `expected`, a storage without conditional deletes leaves empty content instead:
+        call it for links alone, where empty means absent.
         """
+
+    async def delete_fenced(self, path: StorePath, fence: Fence) -> bool:
+        """Remove one content, durably, if the fence holds when it is removed. False: it no longer holds.
+
+        True where there was no content. Folders that become empty are removed too.
+        """
+
+    def clock_s(self) -> float:
+        """The storage's clock, for the end of a fence. 0.0 where a fence needs no end: the storage compares."""
 
     async def delete_tree(self, folder: StorePath) -> bool:
         """Remove everything below a folder, one by one and durably. False: it was empty. May be repeated."""

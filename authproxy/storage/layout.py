@@ -29,6 +29,9 @@ StorePath = NewType("StorePath", str)
 
 ROOT = StorePath("docker/registry/v2")
 
+# What we keep beside it: see storage/state_layout.py.
+STATE = StorePath("authproxy/v1")
+
 # The files of an upload's session, below its folder.
 UPLOAD_DATA = "data"
 UPLOAD_STARTED = "startedat"
@@ -39,6 +42,11 @@ STARTED_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 # A repository exists where it has one of these folders: it holds blobs, or manifests.
 LAYERS = "_layers"
 MANIFESTS = "_manifests"
+
+
+def tree_of(path: StorePath) -> StorePath:
+    """The tree that a path is in, ROOT or STATE: its folder stays, even if it is empty."""
+    return STATE if path.startswith(f"{STATE}/") else ROOT
 
 
 def blob(digest: Digest) -> StorePath:

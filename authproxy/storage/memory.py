@@ -4,19 +4,30 @@ So code that works on it needs no renames, folders, locks or several writes in o
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from heapq import heappop, heappush
 from itertools import islice
 
-from authproxy.storage.driver import MAX_SMALL_BYTES, PIECE_BYTES, IsCurrent, NotFound, WriteGroup
+from authproxy.clock import Clock
+from authproxy.storage.driver import (
+    FENCE_S,
+    MAX_SMALL_BYTES,
+    PIECE_BYTES,
+    Fence,
+    IsCurrent,
+    NotFound,
+    Swap,
+    WriteGroup,
+)
 from authproxy.storage.layout import STARTED_FORMAT, UPLOAD_STARTED, StorePath
-from authproxy.storage.memory_bucket import Bucket, ConditionFailed, StoredObject
+from authproxy.storage.memory_bucket import Bucket, ConditionFailed, Expired, StoredObject
 from authproxy.storage.memory_upload import MemoryUpload, create_record, recorded_size
 
-# Each further attempt at a conditional request needs one more concurrent writer.
-ATTEMPTS = 16
+# How long before the end of a fence the bucket refuses its deletions, in seconds.
+MARGIN_S = FENCE_S / 2
 
 
 class MemoryReader:
@@ -37,13 +48,30 @@ class MemoryReader:
             yield found.content[offset : min(offset + PIECE_BYTES, first + length)]
 
 
+class MemoryPublication:
+    """See `driver.Publication`. Each swap is a request of its own."""
+
+    def __init__(self, driver: "MemoryDriver", swaps: Sequence[Swap]) -> None:
+        self._driver = driver
+        self._swaps = swaps
+
+    async def move(self) -> list[bool]:
+        """See `driver.Publication`."""
+        return [await self._driver.replace(path, content, expected=expected) for path, content, expected in self._swaps]
+
+
 class MemoryDriver:
     """See `driver.Driver`. Durable here means: for as long as the process lives."""
 
-    def __init__(self) -> None:
-        self._bucket = Bucket()
+    def __init__(self, *, clock_s: Clock = time.monotonic) -> None:
+        self._bucket = Bucket(clock_s)
 
-    async def read(self, paths: Sequence[StorePath]) -> list[bytes | None]:
+    async def read(
+        self,
+        paths: Sequence[StorePath],
+        *,
+        fresh: bool = False,  # noqa: ARG002 - nothing is cached
+    ) -> list[bytes | None]:
         """See `driver.Driver`."""
         found = [self._bucket.get(path) for path in paths]
         return [
@@ -87,6 +115,14 @@ class MemoryDriver:
                 self._bucket.put(path, content)
                 await asyncio.sleep(0)
 
+    @asynccontextmanager
+    async def publish(
+        self, groups: Sequence[WriteGroup], swaps: Sequence[Swap] = ()
+    ) -> AsyncIterator["MemoryPublication"]:
+        """See `driver.Driver`."""
+        await self.write_all(groups)
+        yield MemoryPublication(self, swaps)
+
     async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
         """See `driver.Driver`."""
         found = self._bucket.get(path)
@@ -101,17 +137,27 @@ class MemoryDriver:
 
     async def delete(self, path: StorePath, *, expected: bytes | None = None) -> bool:
         """See `driver.Driver`."""
-        for _ in range(ATTEMPTS):
-            found = self._bucket.get(path)
-            if found is None or (expected is not None and found.content != expected):
-                return False
-            await asyncio.sleep(0)
-            try:
-                self._bucket.delete(path, if_match=found.etag)
-            except ConditionFailed:
-                continue
-            return True
-        return False
+        if expected is not None:
+            return await self.replace(path, b"", expected=expected)
+        was_there = self._bucket.get(path) is not None
+        await asyncio.sleep(0)
+        self._bucket.delete(path)
+        return was_there
+
+    async def delete_fenced(self, path: StorePath, fence: Fence) -> bool:
+        """See `driver.Driver`. The bucket can't compare: it refuses the deletion after the fence's end."""
+        if await self.read([fence.record]) != [fence.content]:
+            return False
+        await asyncio.sleep(0)
+        try:
+            self._bucket.delete(path, until=fence.until - MARGIN_S)
+        except Expired:
+            return False
+        return True
+
+    def clock_s(self) -> float:
+        """See `driver.Driver`."""
+        return self._bucket.clock_s()
 
     async def delete_tree(self, folder: StorePath) -> bool:
         """See `driver.Driver`."""
@@ -165,7 +211,7 @@ class MemoryDriver:
 
     async def close(self) -> None:
         """See `driver.Driver`."""
-        self._bucket = Bucket()
+        self._bucket = Bucket(self._bucket.clock_s)
 
 
 def _in_order(listed: Iterator[str]) -> Iterator[str]:

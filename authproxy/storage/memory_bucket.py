@@ -6,10 +6,13 @@ within the bucket (Amazon S3 API Reference: PutObject, DeleteObject, ListObjects
 """
 
 import hashlib
+import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+
+from authproxy.clock import Clock
 
 # The minimum length of each part of an upload but the last, in bytes (S3: 5 MiB), and the maximum number of parts.
 MIN_PART_BYTES = 256 * 1024
@@ -17,6 +20,10 @@ MAX_PARTS = 10_000
 
 # The most names or keys that one request lists.
 MAX_KEYS = 1000
+
+
+class Expired(Exception):
+    """The signature of the request has expired."""
 
 
 class ConditionFailed(Exception):
@@ -44,7 +51,8 @@ class _Multipart:
 class Bucket:
     """Objects by key. Each method is one request."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock_s: Clock = time.monotonic) -> None:
+        self.clock_s = clock_s  # the `Date` of its answers, in seconds
         self._objects: dict[str, StoredObject] = {}
         self._keys: list[str] = []  # sorted
         self._multiparts: dict[int, _Multipart] = {}
@@ -62,11 +70,14 @@ class Bucket:
             raise ConditionFailed
         return self._store(key, content)
 
-    def delete(self, key: str, *, if_match: str | None = None) -> None:
-        """DELETE; no error where there is no object. Raises ConditionFailed."""
-        found = self._objects.get(key)
-        self._check(found, if_match)
-        if found is not None:
+    def delete(self, key: str, *, until: float | None = None) -> None:
+        """DELETE; no error where there is no object. It has no conditions: not every store has them.
+
+        `until`: by a signature that expires then. Raises Expired.
+        """
+        if until is not None and self.clock_s() > until:
+            raise Expired
+        if key in self._objects:
             del self._objects[key]
             del self._keys[bisect_left(self._keys, key)]
 

@@ -1,7 +1,7 @@
 """An upload into the bucket in memory: parts as objects of their own, and a record that lists them.
 
-The record is replaced by its ETag when the session is left, and removed by it at `commit`: of two requests that write
-to one session the later one finds it changed. The parts' names contain the writer's nonce, so no writer overwrites
+The record is replaced by its ETag when the session is left, and once more at `commit`: of two requests that write to
+one session the later one finds it changed. The parts' names contain the writer's nonce, so no writer overwrites
 another's. Bytes of an unfinished multipart upload can't be read, which a digest may need, so the parts become one only
 at `commit`, by copies within the bucket. Where the target is known from the start, the parts go there without a copy.
 """
@@ -110,8 +110,8 @@ class MemoryUpload:
         """See `driver.Upload`. Waits for nothing, so that it can't be cancelled in the middle."""
         if self.is_finished:
             return
-        try:  # the request that removes the record owns the session
-            self._bucket.delete(f"{self._session}/{RECORD}", if_match=self._etag)
+        try:  # the request that replaces the record owns the session
+            self._bucket.put(f"{self._session}/{RECORD}", _to_record(self._parts), if_match=self._etag)
         except ConditionFailed:
             raise self._lost() from None
         self._place(target)

@@ -16,6 +16,7 @@ from authproxy.errors import RegistryError, TokenError
 from authproxy.identity.source import SourceUnavailable
 from authproxy.route import METHODS, parse_route
 from authproxy.storage.driver import StorageFull, UploadBusy
+from authproxy.storage.records import RecordContended, RecordUnreadable
 from tests.support.registry import Call
 
 OCI = "OCI 1.1 Error Codes"
@@ -67,6 +68,8 @@ ROWS = [
     Row(errors.Unauthorized, "UNAUTHORIZED", 401, OCI, header=("www-authenticate", "Bearer realm")),
     Row(errors.Unavailable, "UNAVAILABLE", 503, CNCF),
     Row(errors.Unsupported, "UNSUPPORTED", 405, OCI),
+    Row(RecordContended, "UNAVAILABLE", 503, CNCF),
+    Row(RecordUnreadable, "UNAVAILABLE", 503, CNCF),
     Row(StorageFull, "UNAVAILABLE", 503, CNCF),
     Row(UploadBusy, "UNAVAILABLE", 503, CNCF),
     Row(SourceUnavailable, "UNAVAILABLE", 503, CNCF),

@@ -18,7 +18,7 @@ from typing import Self
 from authproxy.storage.change_marks import ChangeMarks
 from authproxy.storage.filesystem import durable
 from authproxy.storage.filesystem.locks import Locks
-from authproxy.storage.layout import ROOT, StorePath
+from authproxy.storage.layout import StorePath, tree_of
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _UNNAMED = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
@@ -85,13 +85,14 @@ class Batch:
             if draft.is_placed:
                 self._changes.renew(draft.path)
             else:
-                durable.prune(draft.folder, f"{self._root}/{ROOT}")
+                durable.prune(draft.folder, f"{self._root}/{tree_of(draft.path)}")
 
-    def add(self, path: StorePath, content: bytes) -> None:
+    def add(self, path: StorePath, content: bytes) -> Draft:
         """Write content that gets its name later."""
         draft = Draft(self._root, path, content)
         self._drafts.append(draft)
         self._write(draft, content)
+        return draft
 
     def adopt(self, path: StorePath, descriptor: int, at: str, *, with_folder: bool) -> Draft:
         """Add a file that is already written. The caller closes it; if it is not placed, it stays where it is.
@@ -112,18 +113,22 @@ class Batch:
         durable.sync([draft.descriptor for draft in self._drafts], self._changed)
         self._changed.clear()
 
-    def place(self, condition: Callable[[], bool] = lambda: True) -> bool:
-        """Put all in place, in order. Each small file under the lock of its path, where `condition` is checked.
+    def place(self, count: int | None = None) -> None:
+        """Put the first `count` (None: all) in place, in order."""
+        for draft in self._drafts[:count]:
+            self.place_if(draft, lambda: True)
 
-        False: it did not hold, and no more files were placed.
+    def place_if(self, draft: Draft, condition: Callable[[], bool]) -> bool:
+        """Put one in place if a condition holds, which is checked under the lock of its path. False: it did not hold.
+
+        The lock is also that of a deletion: what replaces deleted content comes before or after it.
         """
-        for draft in self._drafts:
+        with self._locks.hold(draft.path):
+            if not condition():
+                return False
             if draft.content is None:
                 self._move(draft)
-                continue
-            with self._locks.hold(draft.path):
-                if not condition():
-                    return False
+            else:
                 self._rename(draft)
         return True
 

@@ -14,18 +14,19 @@ from authproxy.errors import StartError
 from authproxy.files.atomic import make_private_folder
 from authproxy.storage.change_marks import ChangeMarks
 from authproxy.storage.content_cache import ContentCache
-from authproxy.storage.driver import MAX_SMALL_BYTES, IsCurrent, NotFound, UploadBusy, WriteGroup
+from authproxy.storage.driver import Fence, IsCurrent, NotFound, Swap, UploadBusy, WriteGroup
 from authproxy.storage.filesystem import durable
 from authproxy.storage.filesystem.batch_commit import Batch
 from authproxy.storage.filesystem.listings import FolderLists
 from authproxy.storage.filesystem.locks import Locks
 from authproxy.storage.filesystem.nonblocking import NotCached, open_cached, read_cached, size_cached
-from authproxy.storage.filesystem.reader import FileReader
+from authproxy.storage.filesystem.publication import FilePublication
+from authproxy.storage.filesystem.reader import FileReader, open_file, read_small
 from authproxy.storage.filesystem.session import Session, create_session, find_size, take_session, take_session_cached
 from authproxy.storage.filesystem.thread_pool import ThreadPool
 from authproxy.storage.filesystem.upload import FileUpload
 from authproxy.storage.filesystem.write_buffer import Buffers
-from authproxy.storage.layout import ROOT, STARTED_FORMAT, UPLOAD_DATA, StorePath
+from authproxy.storage.layout import ROOT, STARTED_FORMAT, UPLOAD_DATA, StorePath, tree_of
 
 # Time between two attempts to lock a session, in seconds.
 RETRY_LOCK_S = 0.02
@@ -67,12 +68,13 @@ class FilesystemDriver:
     def __repr__(self) -> str:
         return f"FilesystemDriver({str(self._root)!r})"
 
-    async def read(self, paths: Sequence[StorePath]) -> list[bytes | None]:
+    async def read(self, paths: Sequence[StorePath], *, fresh: bool = False) -> list[bytes | None]:
         """See `driver.Driver`."""
         if len(paths) <= MAX_AT_ONCE:
+            read = self._read_fresh if fresh else self._read_at_once
             with suppress(NotCached):
-                return [self._read_at_once(path) for path in paths]
-        return await self._workers.run(lambda: [_read_small(self._at(path)) for path in paths])
+                return [read(path) for path in paths]
+        return await self._workers.run(lambda: [read_small(self._at(path)) for path in paths])
 
     def content_check(self, contents: WriteGroup) -> IsCurrent | None:
         """See `driver.Driver`."""
@@ -101,6 +103,17 @@ class FilesystemDriver:
         """See `driver.Driver`."""
         await self._workers.run(partial(self._write_all, groups))
 
+    @asynccontextmanager
+    async def publish(self, groups: Sequence[WriteGroup], swaps: Sequence[Swap] = ()) -> AsyncIterator[FilePublication]:
+        """See `driver.Driver`."""
+        batch = Batch(self._base, self._locks, self._changes)
+        publication = FilePublication(batch, self._base, groups, swaps, self._workers)
+        try:
+            await publication.begin()
+            yield publication
+        finally:
+            await publication.close()
+
     async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
         """See `driver.Driver`."""
         return await self._workers.run(partial(self._replace, path, content, expected))
@@ -108,6 +121,14 @@ class FilesystemDriver:
     async def delete(self, path: StorePath, *, expected: bytes | None = None) -> bool:
         """See `driver.Driver`."""
         return await self._workers.run(partial(self._delete, path, expected))
+
+    async def delete_fenced(self, path: StorePath, fence: Fence) -> bool:
+        """See `driver.Driver`. The record is compared under the lock of the path."""
+        return await self._workers.run(partial(self._delete_fenced, path, fence))
+
+    def clock_s(self) -> float:
+        """See `driver.Driver`."""
+        return 0.0
 
     async def delete_tree(self, folder: StorePath) -> bool:
         """See `driver.Driver`."""
@@ -124,7 +145,7 @@ class FilesystemDriver:
         try:
             descriptor = open_cached(self._at(path))
         except NotCached:
-            descriptor = await self._workers.run(partial(_open_file, self._at(path)), discard=os.close)
+            descriptor = await self._workers.run(partial(open_file, self._at(path)), discard=os.close)
         try:
             yield FileReader(descriptor, os.fstat(descriptor).st_size, self._workers)
         finally:
@@ -188,7 +209,10 @@ class FilesystemDriver:
 
     def _read_at_once(self, path: StorePath) -> bytes | None:
         found = self._cache.find(path)
-        return self._cache.read(path, self._read_cached) if found is None else found
+        return self._read_fresh(path) if found is None else found
+
+    def _read_fresh(self, path: StorePath) -> bytes | None:
+        return self._cache.read(path, self._read_cached)
 
     def _read_cached(self, path: str) -> bytes | None:
         return read_cached(self._at(path), MAX_BYTES_AT_ONCE)
@@ -210,29 +234,39 @@ class FilesystemDriver:
 
     def _replace(self, path: StorePath, content: bytes, expected: bytes | None) -> bool:
         def is_expected() -> bool:
-            return _read_small(self._at(path)) == expected
+            return read_small(self._at(path)) == expected
 
         if not is_expected():
             return False
         with Batch(self._base, self._locks, self._changes) as batch:
-            batch.add(path, content)
+            draft = batch.add(path, content)
             batch.sync()
-            placed = batch.place(is_expected)
+            placed = batch.place_if(draft, is_expected)
             batch.settle()
             return placed
 
     def _delete(self, path: StorePath, expected: bytes | None) -> bool:
         with self._locks.hold(path):
-            if expected is not None and _read_small(self._at(path)) != expected:
+            if expected is not None and read_small(self._at(path)) != expected:
                 return False
-            try:
-                return durable.remove_file(self._at(path), self._at(ROOT))
-            finally:
-                self._changes.renew(path)
+            return self._remove(path)
+
+    def _delete_fenced(self, path: StorePath, fence: Fence) -> bool:
+        with self._locks.hold(path):
+            if read_small(self._at(fence.record)) != fence.content:
+                return False
+            self._remove(path)
+            return True
+
+    def _remove(self, path: StorePath) -> bool:
+        try:
+            return durable.remove_file(self._at(path), self._at(tree_of(path)))
+        finally:
+            self._changes.renew(path)
 
     def _delete_tree(self, folder: StorePath) -> bool:
         try:
-            return durable.remove_tree(self._at(folder), self._at(ROOT))
+            return durable.remove_tree(self._at(folder), self._at(tree_of(folder)))
         finally:
             self._changes.renew_all()
 
@@ -258,26 +292,6 @@ def _check_readable(root: Path) -> None:
             f"storage.filesystem.rootdirectory: {root} can't be read ({error.strerror}). Let the user that runs"
             " authproxy read it, or name another; with maintenance.readonly it isn't made."
         ) from error
-
-
-def _read_small(path: str) -> bytes | None:
-    try:
-        descriptor = _open_file(path)
-    except NotFound:
-        return None
-    try:
-        size = os.fstat(descriptor).st_size
-        return os.read(descriptor, size) if size <= MAX_SMALL_BYTES else None
-    finally:
-        os.close(descriptor)
-
-
-def _open_file(path: str) -> int:
-    """A descriptor to read from. Raises NotFound."""
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotFound from None
 
 
 def _close_session(session: Session | None) -> None:

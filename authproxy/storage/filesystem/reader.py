@@ -1,10 +1,10 @@
-"""Read a file in pieces: from the page cache on the event loop, from the disk in a thread."""
+"""Read a file: a small one whole; any other in pieces, from memory on the event loop, from the disk in a thread."""
 
 import os
 from collections.abc import AsyncIterator
 from functools import partial
 
-from authproxy.storage.driver import PIECE_BYTES
+from authproxy.storage.driver import MAX_SMALL_BYTES, PIECE_BYTES, NotFound
 from authproxy.storage.filesystem.thread_pool import ThreadPool
 
 
@@ -34,6 +34,27 @@ class FileReader:
             return os.preadv(self._descriptor, [piece], offset, os.RWF_NOWAIT)
         except OSError:  # EAGAIN: not in memory; EOPNOTSUPP: no RWF_NOWAIT here. The thread gets any other error again
             return 0
+
+
+def open_file(path: str) -> int:
+    """A descriptor to read from. Blocks. Raises NotFound."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound from None
+
+
+def read_small(path: str) -> bytes | None:
+    """The content of a file; None where there is no file, or more than MAX_SMALL_BYTES. Blocks."""
+    try:
+        descriptor = open_file(path)
+    except NotFound:
+        return None
+    try:
+        size = os.fstat(descriptor).st_size
+        return os.read(descriptor, size) if size <= MAX_SMALL_BYTES else None
+    finally:
+        os.close(descriptor)
 
 
 def _read_rest(descriptor: int, rest: memoryview, offset: int) -> None:

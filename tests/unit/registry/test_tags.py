@@ -20,9 +20,9 @@ class Counted(FilesystemDriver):
 
     links = 0
 
-    async def read(self, paths: Sequence[layout.StorePath]) -> list[bytes | None]:
+    async def read(self, paths: Sequence[layout.StorePath], *, fresh: bool = False) -> list[bytes | None]:
         self.links += sum(path.endswith("/current/link") for path in paths)
-        return await super().read(paths)
+        return await super().read(paths, fresh=fresh)
 
     async def tag(self, repository: Repository, **tags: Digest) -> None:
         """Set tags."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from authproxy.digest import Digest
 from authproxy.reference import Repository, Tag
 from authproxy.storage import layout
-from authproxy.storage.driver import MAX_SMALL_BYTES, PIECE_BYTES, Driver, NotFound, UploadBusy
+from authproxy.storage.driver import FENCE_S, MAX_SMALL_BYTES, PIECE_BYTES, Driver, Fence, NotFound, Swap, UploadBusy
 from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 from authproxy.storage.running_digest import RunningDigest
@@ -599,3 +599,76 @@ async def test_a_cancelled_writer_keeps_what_it_had_accepted(driver: Driver) -> 
     async with driver.open_upload(SESSION, wait_s=5) as upload:
         whole = (LARGE * (upload.size // len(LARGE) + 1))[: upload.size]
         assert await upload.digests(["sha256"]) == {"sha256": Digest.of(whole)}
+
+
+V2 = layout.tag_current(APP, Tag("v2"))
+RECORD = layout.StorePath(f"{layout.STATE}/deletions/team/app/_deletions")
+
+
+async def test_a_conditional_delete_leaves_no_link(driver: Driver) -> None:
+    """Empty content where the storage can't delete by condition: no link, and the next write takes its place."""
+    await driver.write(V1, b"one")
+    assert await driver.delete(V1, expected=b"one") is True
+    assert not (await driver.read([V1]))[0]
+    assert not (await driver.sizes([V1]))[0]
+
+
+async def test_published_contents_are_visible_before_the_pointers_move(driver: Driver) -> None:
+    await driver.write(V1, b"old")
+    async with driver.publish(
+        [[(RECORD, b"content")]], [Swap(V1, b"new", b"old"), Swap(V2, b"new", None)]
+    ) as published:
+        assert await driver.read([RECORD, V1, V2], fresh=True) == [b"content", b"old", None]
+        assert await published.move() == [True, True]
+    assert await driver.read([RECORD, V1, V2]) == [b"content", b"new", b"new"]
+
+
+async def test_a_pointer_that_changed_meanwhile_stays(driver: Driver) -> None:
+    await driver.write(V1, b"old")
+    async with driver.publish([], [Swap(V1, b"new", b"old"), Swap(V2, b"new", None)]) as published:
+        await driver.write(V1, b"another")
+        assert await published.move() == [False, True]
+    assert await driver.read([V1, V2]) == [b"another", b"new"]
+
+
+async def test_a_look_that_fails_moves_no_pointer(driver: Driver) -> None:
+    with pytest.raises(NotFound):
+        async with driver.publish([[(RECORD, b"content")]], [Swap(V1, b"new", None)]):
+            raise NotFound
+    assert await driver.read([RECORD, V1]) == [b"content", None]
+    assert await driver.list_names(layout.tags(APP)) == []
+
+
+async def test_a_fenced_deletion_depends_on_its_record(driver: Driver) -> None:
+    await driver.write(V1, b"one")
+    await driver.write(RECORD, b"mine")
+    end = driver.clock_s() + FENCE_S
+    assert await driver.delete_fenced(V1, Fence(RECORD, b"another's", end)) is False
+    assert await driver.read([V1]) == [b"one"]
+    assert await driver.delete_fenced(V1, Fence(RECORD, b"mine", end)) is True
+    assert await driver.read([V1]) == [None]
+    assert await driver.delete_fenced(V1, Fence(RECORD, b"mine", end)) is True
+
+
+async def test_a_fenced_deletion_without_a_record_removes_nothing(driver: Driver) -> None:
+    await driver.write(V1, b"one")
+    assert await driver.delete_fenced(V1, Fence(RECORD, b"mine", driver.clock_s() + FENCE_S)) is False
+    assert await driver.read([V1]) == [b"one"]
+
+
+async def test_a_fresh_read_sees_what_another_program_wrote(tmp_path: Path) -> None:
+    driver = FilesystemDriver(tmp_path)
+    await driver.write(V1, b"one")
+    assert await driver.read([V1]) == [b"one"]
+    (tmp_path / V1).write_bytes(b"two")
+    assert await driver.read([V1], fresh=True) == [b"two"]
+    await driver.close()
+
+
+async def test_state_leaves_its_folder_where_it_goes(tmp_path: Path) -> None:
+    driver = FilesystemDriver(tmp_path)
+    await driver.write(RECORD, b"x")
+    assert await driver.delete(RECORD) is True
+    assert (tmp_path / layout.STATE).is_dir()
+    assert not list((tmp_path / layout.STATE).iterdir())
+    await driver.close()

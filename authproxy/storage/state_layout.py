@@ -1,0 +1,137 @@
+"""The paths of our own state, in the storage beside the content: CNCF Distribution skips what is beside `docker/`.
+
+    authproxy/v1/
+    ├── changed                                       which records changed last: storage/change_notice.py
+    ├── deletions/<name>/_deletions                   the deletions under way in a repository: registry/deletions.py
+    ├── trash/<name>/_deleted/<id>                    what was deleted, so that it can be restored
+    ├── history/<name>/_pushes/<2 hex digits>/<push>  each push, by the digest of its manifest: registry/history.py
+    ├── gc/                                           the garbage collector's: registry/gc_marks.py
+    │   ├── state, enabled, tick
+    │   └── <epoch>/{condemned/<2 hex digits>, revived/<mark>, deleting/<batch>}
+    ├── quarantine/<algorithm>/<hex>                  content that was found damaged: registry/quarantine.py
+    ├── pulls/                                        when manifests were pulled: registry/pull_times.py
+    ├── tokens/revocations                            revoked tokens: token/revocation_records.py
+    └── jobs/<name>/{lease, last}                     who runs a job, and how it ended: maintenance/jobs.py
+
+What is said of several repositories repeats their tree: a name's parts are folders in folders, and a folder that begins
+with "_" ends the name. Every argument is a parsed value, as in storage/layout.py.
+"""
+
+from authproxy.digest import Digest
+from authproxy.reference import Repository
+from authproxy.storage.layout import STATE, StorePath
+
+
+def changed() -> StorePath:
+    """The notice of changed records."""
+    return StorePath(f"{STATE}/changed")
+
+
+def deletions(name: Repository) -> StorePath:
+    """The record of the deletions that are under way in a repository."""
+    return StorePath(f"{STATE}/deletions/{name}/_deletions")
+
+
+def trash() -> StorePath:
+    """The folder of all trash. Below it the names of repositories are folders in folders."""
+    return StorePath(f"{STATE}/trash")
+
+
+def trash_of(name: Repository) -> StorePath:
+    """The folder with a record for each deletion in a repository."""
+    return StorePath(f"{trash()}/{name}/_deleted")
+
+
+def trash_record(name: Repository, deletion: str) -> StorePath:
+    """The record of one deletion."""
+    return StorePath(f"{trash_of(name)}/{deletion}")
+
+
+def history() -> StorePath:
+    """The folder of all histories. Below it the names of repositories are folders in folders."""
+    return StorePath(f"{STATE}/history")
+
+
+def pushes_of(name: Repository) -> StorePath:
+    """The folder of all pushes to a repository, by the first two hex digits of their manifests."""
+    return StorePath(f"{history()}/{name}/_pushes")
+
+
+def pushes(name: Repository, first_digits: str) -> StorePath:
+    """The folder of the pushes to a repository of manifests whose hex digits begin with these two."""
+    return StorePath(f"{pushes_of(name)}/{first_digits}")
+
+
+def push(name: Repository, first_digits: str, entry: str) -> StorePath:
+    """One push: see registry/history.py for the name of its entry."""
+    return StorePath(f"{pushes(name, first_digits)}/{entry}")
+
+
+def gc_state() -> StorePath:
+    """The record of what the garbage collector has condemned, and what it deletes."""
+    return StorePath(f"{STATE}/gc/state")
+
+
+def gc_enabled() -> StorePath:
+    """The record that says since when every writer of this storage honours the collector's marks."""
+    return StorePath(f"{STATE}/gc/enabled")
+
+
+def gc_tick() -> StorePath:
+    """The record that counts the time of a grace."""
+    return StorePath(f"{STATE}/gc/tick")
+
+
+def gc_epoch(epoch: str) -> StorePath:
+    """The folder of one epoch: it is removed as a whole."""
+    return StorePath(f"{STATE}/gc/{epoch}")
+
+
+def gc_condemned(epoch: str, shard: str) -> StorePath:
+    """A sorted part of the list of what an epoch has condemned."""
+    return StorePath(f"{gc_epoch(epoch)}/condemned/{shard}")
+
+
+def gc_revived(epoch: str) -> StorePath:
+    """The folder with a mark for each that was promised again."""
+    return StorePath(f"{gc_epoch(epoch)}/revived")
+
+
+def gc_revived_mark(epoch: str, mark: str) -> StorePath:
+    """The mark of one that was promised again."""
+    return StorePath(f"{gc_revived(epoch)}/{mark}")
+
+
+def gc_deleting(epoch: str, batch: str) -> StorePath:
+    """The list of what is deleted together."""
+    return StorePath(f"{gc_epoch(epoch)}/deleting/{batch}")
+
+
+def quarantine(algorithm: str) -> StorePath:
+    """The folder with a record for each stored content of this algorithm that was found damaged."""
+    return StorePath(f"{STATE}/quarantine/{algorithm}")
+
+
+def quarantined(digest: Digest) -> StorePath:
+    """The record of one damaged content."""
+    return StorePath(f"{quarantine(digest.algorithm)}/{digest.hex}")
+
+
+def pulls() -> StorePath:
+    """The folder of pull times."""
+    return StorePath(f"{STATE}/pulls")
+
+
+def revocations() -> StorePath:
+    """The record of revoked tokens."""
+    return StorePath(f"{STATE}/tokens/revocations")
+
+
+def job_lease(job: str) -> StorePath:
+    """The record of the node that runs a job at the moment."""
+    return StorePath(f"{STATE}/jobs/{job}/lease")
+
+
+def job_last(job: str) -> StorePath:
+    """The record of how a job ended last."""
+    return StorePath(f"{STATE}/jobs/{job}/last")
