@@ -1,7 +1,7 @@
 """The core: a complete registry, as one ASGI application above any storage driver.
 
-The edge has parsed the route, checked the access and decided the client view; the core trusts these, the caller's
-permissions if there are any, and nothing else in the scope. A handler answers, or raises a RegistryError that the edge
+The edge has parsed the route, checked the access and decided the client view; the core trusts these, the caller's name
+and permissions if there are any, and nothing else in the scope. A handler answers, or raises a RegistryError that the edge
 turns into the response.
 """
 
@@ -73,7 +73,15 @@ class Core:
     def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> Awaitable[None]:
         """Answer one request under /v2/. Raises RegistryError before a response has begun, and ClientDisconnected."""
         route = scope[asgi.ROUTE]
-        exchange = Exchange(route, scope[asgi.CLIENT_VIEW], scope["headers"], receive, send, scope.get(PERMISSIONS))
+        exchange = Exchange(
+            route,
+            scope[asgi.CLIENT_VIEW],
+            scope["headers"],
+            receive,
+            send,
+            scope.get(PERMISSIONS),
+            scope.get(asgi.GRANT),
+        )
         handler = self._handlers.get((route.kind, "GET" if route.method == "HEAD" else route.method))
         if handler is None:
             raise Unsupported(headers=[("Allow", ", ".join(METHODS[route.kind]))])

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from authproxy import asgi
+from authproxy.access import Grant
 from authproxy.client_view import ClientView
 from authproxy.digest import Digest
 from authproxy.permissions import Permissions
@@ -24,6 +25,12 @@ class Exchange:
     receive: asgi.Receive
     send: asgi.Send
     permissions: Permissions | None = None  # None: no rule restricts what the token allows
+    grant: Grant | None = None  # None: nobody was asked who they are
+
+    @property
+    def subject(self) -> str:
+        """The caller's name; empty for an anonymous one."""
+        return self.grant.subject if self.grant is not None else ""
 
     @property
     def repository(self) -> Repository:
