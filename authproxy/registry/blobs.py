@@ -7,6 +7,7 @@ from authproxy.content import Content
 from authproxy.digest import Digest
 from authproxy.errors import BlobUnknown
 from authproxy.registry import preconditions
+from authproxy.registry.deleter import BY_REQUEST, Deleter, Reason
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import EMPTY, blob_names, sizes_of, stored_blobs, to_link
 from authproxy.registry.ranges import parse_range
@@ -22,8 +23,9 @@ SMALL_BYTES = 64 * 1024
 class Blobs:
     """The blobs of all repositories."""
 
-    def __init__(self, driver: Driver, content: Content) -> None:
+    def __init__(self, driver: Driver, content: Content, deleter: Deleter) -> None:
         self._driver = driver
+        self._deleter = deleter
         self._content = content
         self._cache = ResponseCache()
 
@@ -59,12 +61,11 @@ class Blobs:
         await self._answer_small(exchange, headers, stored)
 
     async def delete(self, exchange: Exchange) -> None:
-        """Remove a blob from this repository. Others keep it; a garbage collector removes content without links."""
+        """Remove a blob from this repository, unless a manifest in it needs the blob. Other repositories keep it."""
         stored = await self._find(exchange)
         names = await blob_names(self._driver, exchange.repository, stored)
         await check_delete(self._content, exchange.permissions, exchange.repository, names)
-        for digest in names:
-            await self._driver.delete(layout.layer_link(exchange.repository, digest))
+        await self._deleter.delete_blob(exchange.repository, names, stored, Reason(exchange.subject, BY_REQUEST))
         await exchange.answer(202)
 
     async def _find(self, exchange: Exchange) -> Digest:

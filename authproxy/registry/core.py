@@ -1,8 +1,8 @@
 """The core: a complete registry, as one ASGI application above any storage driver.
 
 The edge has parsed the route, checked the access and decided the client view; the core trusts these, the caller's name
-and permissions if there are any, and nothing else in the scope. A handler answers, or raises a RegistryError that the edge
-turns into the response.
+and permissions if there are any, and nothing else in the scope. A handler answers, or raises a RegistryError that the
+edge turns into the response.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,10 +16,13 @@ from authproxy.permissions import PERMISSIONS
 from authproxy.registry.blobs import Blobs
 from authproxy.registry.catalog import Catalog
 from authproxy.registry.content import CoreContent
+from authproxy.registry.deleter import Deleter
+from authproxy.registry.deletions import Deletions
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.manifests import Manifests
 from authproxy.registry.mount_sources import MountSources
 from authproxy.registry.options import Rules
+from authproxy.registry.publisher import Publisher
 from authproxy.registry.referrers import Referrers
 from authproxy.registry.response_cache import CachedResponse
 from authproxy.registry.sessions import Sessions
@@ -44,8 +47,11 @@ class Core:
     ) -> None:
         tags = Tags(driver, max_page=rules.max_tags)
         self.content = CoreContent(driver, tags)
-        blobs = Blobs(driver, self.content)
-        manifests = Manifests(driver, tags, self.content, rules.manifests)
+        deletions = Deletions(driver)
+        deleter = Deleter(driver, tags, deletions, now=now)
+        publisher = Publisher(driver, deletions, now=now)
+        blobs = Blobs(driver, self.content, deleter)
+        manifests = Manifests(driver, tags, self.content, rules.manifests, publisher, deleter)
         referrers = Referrers(driver, tags)
         uploads = Uploads(driver, Sessions(driver, now=now, new_id=new_id), MountSources(driver), self.content)
         catalog = Catalog(driver, rules.max_catalog_entries)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid
 from authproxy.reference import Repository
-from authproxy.storage import layout
+from authproxy.storage import layout, state_layout
 from authproxy.storage.driver import Driver, list_all
 from authproxy.storage.layout import StorePath
 
@@ -43,30 +43,36 @@ async def digest_of(content: bytes, algorithm: str) -> Digest:
     return await asyncio.to_thread(Digest.of, content, algorithm)
 
 
-async def stored_blobs(driver: Driver, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, Digest]:
-    """For each of these blobs that the repository holds, the digest under which it is stored."""
-    links = await driver.read([layout.layer_link(repository, digest) for digest in digests])
+async def stored_blobs(
+    driver: Driver, repository: Repository, digests: Sequence[Digest], *, fresh: bool = False
+) -> dict[Digest, Digest]:
+    """For each of these blobs that the repository holds, the digest under which it is stored. `fresh`: see Driver."""
+    links = await driver.read([layout.layer_link(repository, digest) for digest in digests], fresh=fresh)
     found = {digest: stored for digest, link in zip(digests, links, strict=True) if (stored := find_digest(link))}
     aliases = [digest for digest, stored in found.items() if stored != digest]
     if aliases:
-        originals = await driver.read([layout.layer_link(repository, found[alias]) for alias in aliases])
+        originals = await driver.read([layout.layer_link(repository, found[alias]) for alias in aliases], fresh=fresh)
         for alias, link in zip(aliases, originals, strict=True):
             if find_digest(link) != found[alias]:
                 del found[alias]
     return found
 
 
-async def stored_manifests(driver: Driver, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, Digest]:
+async def stored_manifests(
+    driver: Driver, repository: Repository, digests: Sequence[Digest], *, fresh: bool = False
+) -> dict[Digest, Digest]:
     """For each of these manifests that the repository holds, the digest under which it is stored."""
-    links = await driver.read([layout.revision_link(repository, digest) for digest in digests])
+    links = await driver.read([layout.revision_link(repository, digest) for digest in digests], fresh=fresh)
     return {digest: stored for digest, link in zip(digests, links, strict=True) if (stored := find_digest(link))}
 
 
-async def read_manifests(driver: Driver, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, bytes]:
+async def read_manifests(
+    driver: Driver, repository: Repository, digests: Sequence[Digest], *, fresh: bool = False
+) -> dict[Digest, bytes]:
     """The bytes of those manifests that the repository holds and whose content is stored."""
     # They are nearly always stored under these digests, so links and contents are read at once.
     paths = [layout.revision_link(repository, digest) for digest in digests]
-    read = await driver.read([*paths, *(layout.blob(digest) for digest in digests)])
+    read = await driver.read([*paths, *(layout.blob(digest) for digest in digests)], fresh=fresh)
     stored = [find_digest(link) for link in read[: len(digests)]]
     contents = dict(zip(digests, read[len(digests) :], strict=True))
     others = {digest: held for digest, held in zip(digests, stored, strict=True) if held and held != digest}
@@ -104,7 +110,20 @@ def blob_links(repository: Repository, digest: Digest, stored: Digest) -> dict[S
 
 
 async def is_known(driver: Driver, repository: Repository) -> bool:
-    """Whether the repository exists: it holds blobs (the test of CNCF Distribution 2.8) or manifests (that of 3.x)."""
+    """Whether the repository exists: it holds manifests, or only blobs so far."""
     # "_" sorts before every lower-case letter: the folders of a repository come before those of longer names.
-    names = await driver.list_names(layout.repository(repository), after="_", limit=8)
-    return layout.LAYERS in names or layout.MANIFESTS in names
+    return await is_known_by(
+        driver, repository, await driver.list_names(layout.repository(repository), after="_", limit=8)
+    )
+
+
+async def is_known_by(driver: Driver, repository: Repository, folders: Sequence[str]) -> bool:
+    """`is_known`, given the names of its folders.
+
+    A repository whose last manifest was deleted does not exist any more, though blobs stay until they are collected.
+    """
+    if layout.MANIFESTS in folders:
+        return layout.REVISIONS in await driver.list_names(layout.manifests(repository), limit=8)
+    if layout.LAYERS not in folders:
+        return False
+    return await driver.sizes([state_layout.deletions(repository)]) == [None]

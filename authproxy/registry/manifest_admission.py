@@ -9,9 +9,11 @@ from authproxy.errors import Denied, ManifestBlobUnknown, ManifestInvalid, SizeI
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.oci.media_types import DOCKER_CONFIG, DOCKER_PLUGIN, MANIFESTS, OCI_CONFIG
 from authproxy.reference import Repository
-from authproxy.registry.links import sizes_of, stored_blobs, stored_manifests
+from authproxy.registry.links import blob_links, sizes_of, stored_blobs, stored_manifests, to_link
 from authproxy.registry.options import ManifestRules
+from authproxy.storage import layout
 from authproxy.storage.driver import Driver
+from authproxy.storage.layout import StorePath
 
 # Digests that an error's detail contains at most.
 MAX_NAMED = 100
@@ -38,6 +40,11 @@ class Needed:
     """Entries of an index that are not manifests by their media type, needed as blobs or as manifests: BuildKit keeps
     its cache as an index of layers, which CNCF Distribution accepts."""
 
+    @property
+    def digests(self) -> set[Digest]:
+        """The digests of all of them."""
+        return {entry.digest for entry in (*self.blobs, *self.manifests, *self.either)}
+
 
 def decide_needed(manifest: Manifest, rules: ManifestRules) -> Needed:
     """Apply the operator's rules, and return what the manifest needs.
@@ -56,14 +63,18 @@ def decide_needed(manifest: Manifest, rules: ManifestRules) -> Needed:
     )
 
 
-async def check_complete(driver: Driver, repository: Repository, needed: Needed, *, check_sizes: bool) -> None:
-    """Raise ManifestBlobUnknown where content is missing, SizeInvalid where its size differs from the descriptor's.
+async def check_complete(
+    driver: Driver, repository: Repository, needed: Needed, *, check_sizes: bool, fresh: bool = False
+) -> dict[StorePath, bytes]:
+    """Return the links by which a repository holds what a manifest needs. `fresh`: see Driver.
 
-    A size that differs is the client's mistake or a damaged file of ours; only reading the file would decide which, so
+    Raises ManifestBlobUnknown where content is missing, SizeInvalid where its size differs from the descriptor's. A
+    size that differs is the client's mistake or a damaged file of ours; only reading the file would decide which, so
     the message names both.
     """
-    blobs = await stored_blobs(driver, repository, _digests((*needed.blobs, *needed.either)))
-    manifests = await stored_manifests(driver, repository, _digests((*needed.manifests, *needed.either)))
+    blobs = await stored_blobs(driver, repository, _digests((*needed.blobs, *needed.either)), fresh=fresh)
+    of_manifests = _digests((*needed.manifests, *needed.either))
+    manifests = await stored_manifests(driver, repository, of_manifests, fresh=fresh)
     stored = list({*blobs.values(), *manifests.values()})
     # A garbage collector may have removed the content and left the link.
     sizes = dict(zip(stored, await sizes_of(driver, stored), strict=True))
@@ -89,6 +100,14 @@ async def check_complete(driver: Driver, repository: Repository, needed: Needed,
                 " the stored content is damaged: push it again, after deleting it if the client skips existing content",
                 detail={"digest": str(entry.digest), "stored": size, "descriptor": entry.size},
             )
+    return {
+        **{
+            path: link
+            for digest, stored in blobs.items()
+            for path, link in blob_links(repository, digest, stored).items()
+        },
+        **{layout.revision_link(repository, digest): to_link(stored) for digest, stored in manifests.items()},
+    }
 
 
 def _digests(entries: Iterable[Descriptor]) -> list[Digest]:

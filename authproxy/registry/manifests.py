@@ -1,25 +1,27 @@
 """Manifests: GET, HEAD, PUT, DELETE /v2/<name>/manifests/<reference> (OCI Distribution 1.1, "Pulling manifests")."""
 
-from collections.abc import Mapping, Sequence
+from functools import partial
 
 from authproxy import asgi
 from authproxy.content import Content
 from authproxy.digest import Digest
-from authproxy.errors import ContentTooLarge, Denied, DigestInvalid, ManifestInvalid, ManifestUnknown
-from authproxy.oci.manifest import Manifest, find_subject, media_type_of
+from authproxy.errors import ContentTooLarge, DigestInvalid, ManifestInvalid, ManifestUnknown
+from authproxy.oci.manifest import Manifest, media_type_of
 from authproxy.oci.media_types import OCI_IMAGE
-from authproxy.reference import Repository, Tag, parse_tag
+from authproxy.reference import Repository, parse_tag
 from authproxy.registry import preconditions
+from authproxy.registry.deleter import BY_REQUEST, Deleter, Reason
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import digest_of, read_manifests, to_link
 from authproxy.registry.manifest_admission import check_complete, decide_needed
 from authproxy.registry.manifest_checks import MAX_BYTES, parse_manifest
 from authproxy.registry.options import ManifestRules
+from authproxy.registry.publisher import Publication, Publisher
 from authproxy.registry.referrers import make_entry, to_note
 from authproxy.registry.response_cache import CachedResponse, ResponseCache
-from authproxy.registry.tags import Tags, tag_links
+from authproxy.registry.tags import Tags
 from authproxy.storage import layout
-from authproxy.storage.driver import Driver
+from authproxy.storage.driver import Driver, WriteGroup
 from authproxy.tag_protection import check_create, check_delete, check_overwrite, find_immutable
 
 # Cached media types, by digest. The content of a digest never changes, so they never expire. A few hundred bytes each.
@@ -29,8 +31,18 @@ MAX_REMEMBERED = 10_000
 class Manifests:
     """The manifests and indexes of all repositories."""
 
-    def __init__(self, driver: Driver, tags: Tags, content: Content, rules: ManifestRules) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        tags: Tags,
+        content: Content,
+        rules: ManifestRules,
+        publisher: Publisher,
+        deleter: Deleter,
+    ) -> None:
         self._driver = driver
+        self._publisher = publisher
+        self._deleter = deleter
         self._tags = tags
         self._rules = rules
         self._content = content
@@ -61,16 +73,28 @@ class Manifests:
         else:
             tags = [reference]
         manifest = parse_manifest(content, exchange.header(b"content-type"), digest)
+        begun = await self._publisher.begin(exchange.repository, tags)
         stored = digest if digest.algorithm == "sha256" else await digest_of(content, "sha256")
         names = list(dict.fromkeys((stored, digest)))
         await check_create(self._content, exchange.permissions, exchange.repository)
         immutable = find_immutable(exchange.permissions, tags)
         await check_overwrite(self._content, exchange.repository, immutable, names)
         needed = decide_needed(manifest, self._rules)
-        await check_complete(self._driver, exchange.repository, needed, check_sizes=self._rules.enabled)
-        movable = [tag for tag in tags if tag not in immutable]
-        await self._store(exchange.repository, names, manifest, movable)
-        await self._set_immutable(exchange.repository, digest, names, immutable)
+        look = partial(
+            check_complete, self._driver, exchange.repository, needed, check_sizes=self._rules.enabled, fresh=True
+        )
+        await look()  # nothing is written for a manifest that is incomplete
+        new = Publication(
+            exchange.repository,
+            names,
+            manifest,
+            notes=_notes(exchange.repository, stored, manifest),
+            relies_on=needed.digests,
+            by=exchange.subject,
+            immutable=immutable,
+        )
+        refused = await self._publisher.publish(begun, new, look)
+        await check_overwrite(self._content, exchange.repository, {tag: immutable[tag] for tag in refused}, names)
         named = tags if isinstance(reference, Digest) else []
         await exchange.answer(
             201,
@@ -85,18 +109,14 @@ class Manifests:
     async def delete(self, exchange: Exchange) -> None:
         """By digest: the manifest, under each of its names, and the tags that point at it. By tag: the tag alone."""
         if not isinstance(exchange.reference, Digest):
-            if not await self._tags.remove(exchange.repository, exchange.reference):
+            if not await self._deleter.delete_tag(exchange.repository, exchange.reference, _reason(exchange)):
                 raise _unknown(exchange)
             await exchange.answer(202)
             return
         content = await self._read(exchange, exchange.reference)
         names = [await digest_of(content, algorithm) for algorithm in ("sha256", "sha512")]
         await check_delete(self._content, exchange.permissions, exchange.repository, names)
-        # Tags first, so that none ever points at a missing manifest.
-        await self._tags.remove_all(exchange.repository, names)
-        for name in names:
-            await self._driver.delete(layout.revision_link(exchange.repository, name))
-        await self._forget_referrer(exchange.repository, find_subject(content), names)
+        await self._deleter.delete_manifest(exchange.repository, names, content, _reason(exchange))
         await exchange.answer(202)
 
     async def _resolve(self, exchange: Exchange) -> Digest:
@@ -114,55 +134,6 @@ class Manifests:
         if digest not in contents:
             raise _unknown(exchange)
         return contents[digest]
-
-    async def _store(
-        self,
-        repository: Repository,
-        names: Sequence[Digest],
-        manifest: Manifest,
-        tags: Sequence[Tag],
-    ) -> None:
-        """Write the content, then the links, and the tags last: a visible manifest is complete, a tag has its history.
-
-        `names` are its digests: it is stored under the first.
-        """
-        stored, digest, content = names[0], manifest.digest, manifest.content
-        link = to_link(stored)
-        # Written only if it is missing or damaged.
-        blob = [] if await self._driver.read([layout.blob(stored)]) == [content] else [(layout.blob(stored), content)]
-        revisions = [(layout.revision_link(repository, name), link) for name in names]
-        history, pointers = tag_links(repository, tags, digest)
-        # After the revisions: a deletion at the same moment relies on it (`_forget_referrer`).
-        listed = list(history)
-        if manifest.subject is not None:
-            entry = make_entry(manifest.media_type, digest, len(content), manifest.listed_with)
-            path = layout.referrer_link(repository, manifest.subject.digest, digest)
-            listed.insert(0, (path, to_note(stored, entry)))
-        await self._driver.write_all([group for group in (blob, revisions, listed, pointers) if group])
-
-    async def _set_immutable(
-        self, repository: Repository, digest: Digest, names: Sequence[Digest], immutable: Mapping[Tag, Denied]
-    ) -> None:
-        """Set each tag in one step that fails if it exists: of two concurrent pushes only one sets it.
-
-        Raises the error of a tag that points at another manifest by then.
-        """
-        for tag, refusal in immutable.items():
-            if not await self._tags.set_new(repository, tag, digest):
-                await check_overwrite(self._content, repository, {tag: refusal}, names)
-
-    async def _forget_referrer(self, repository: Repository, subject: Digest | None, names: Sequence[Digest]) -> None:
-        """Remove the entries of a deleted manifest. If it was pushed again meanwhile, they stay."""
-        if subject is None:
-            return
-        for name in names:
-            path = layout.referrer_link(repository, subject, name)
-            [link] = await self._driver.read([path])
-            if link is None or not await self._driver.delete(path):
-                continue
-            # A push writes the revision first, then the entry: if the revision is back, the entry must be there too.
-            if await self._driver.sizes([layout.revision_link(repository, name)]) != [None]:
-                await self._driver.write(path, link)
 
     def _media_type(self, digest: Digest, content: bytes) -> str:
         known = self._media_types.get(digest)
@@ -185,6 +156,18 @@ async def _read_body(exchange: Exchange) -> bytes:
         return await asgi.read_body(exchange.receive, MAX_BYTES)
     except asgi.ContentTooLong:
         raise too_large from None
+
+
+def _notes(repository: Repository, stored: Digest, manifest: Manifest) -> WriteGroup:
+    """What lists of referrers show of a manifest that has a subject."""
+    if manifest.subject is None:
+        return []
+    entry = make_entry(manifest.media_type, manifest.digest, len(manifest.content), manifest.listed_with)
+    return [(layout.referrer_link(repository, manifest.subject.digest, manifest.digest), to_note(stored, entry))]
+
+
+def _reason(exchange: Exchange) -> Reason:
+    return Reason(exchange.subject, BY_REQUEST)
 
 
 def _made_of(exchange: Exchange, digest: Digest, content: bytes) -> list[tuple[layout.StorePath, bytes]]:

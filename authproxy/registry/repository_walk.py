@@ -9,7 +9,7 @@ import re
 
 from authproxy.errors import NameInvalid
 from authproxy.reference import Repository, parse_repository
-from authproxy.registry.links import is_known
+from authproxy.registry.links import is_known, is_known_by
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 
@@ -67,8 +67,8 @@ class _Walk:
         """Add the name, if it is a repository's. Returns the arguments for `go` to visit the folders below, if any."""
         names = await self._look(inside := f"{name}/", "")
         is_whole = len(names) < LOOK
-        if name > self._after and (
-            layout.LAYERS in names or layout.MANIFESTS in names or (not is_whole and await is_known(self._driver, name))
+        if name > self._after and await (
+            is_known_by(self._driver, name, names) if is_whole else is_known(self._driver, name)
         ):
             self.found.append(name)
         if not is_whole or self._after.startswith(inside):

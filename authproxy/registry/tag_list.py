@@ -73,9 +73,9 @@ class TagNames:
         """Every tag with the current content of its link. Reads every link: for rare occasions."""
         names = await self._driver.list_names(layout.tags(repository), limit=_ALL)
         for tags in _in_turns(tag for name in names if (tag := _find_tag(name))):
-            links = await self._driver.read([layout.tag_current(repository, tag) for tag in tags])
+            links = await self._driver.read([layout.tag_current(repository, tag) for tag in tags], fresh=True)
             for tag, link in zip(tags, links, strict=True):
-                if link is not None:
+                if link:  # an empty one is a tag that was deleted where a storage can't delete by condition
                     yield tag, link
 
     def forget(self, repository: Repository, tag: Tag) -> None:
@@ -101,7 +101,7 @@ class TagNames:
             try:
                 for tags in _in_turns(unseen):
                     sizes = await self._driver.sizes([layout.tag_current(repository, tag) for tag in tags])
-                    seen.tags |= {tag for tag, size in zip(tags, sizes, strict=True) if size}
+                    seen.tags |= {tag for tag, size in zip(tags, sizes, strict=True) if size}  # empty: deleted
             finally:
                 seen.is_new = False
         return [Tag(name) for name in names if name in seen.tags]

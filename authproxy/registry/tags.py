@@ -1,7 +1,7 @@
 """Tags: GET /v2/<name>/tags/list, and the links from tags to manifests."""
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from authproxy.errors import NameUnknown
 from authproxy.pagination import Page, find_shown, in_pieces, next_link, parse_page, to_json
 from authproxy.reference import Repository, Tag
 from authproxy.registry.exchange import Exchange
+from authproxy.registry.history import pushes_of
 from authproxy.registry.links import find_digest, is_known, to_link
 from authproxy.registry.response_cache import CachedResponse, ResponseCache
 from authproxy.registry.tag_list import TagNames
@@ -87,15 +88,33 @@ class Tags:
         [link] = await self._driver.read([layout.tag_current(repository, tag)])
         return find_digest(link)
 
-    async def remove(self, repository: Repository, tag: Tag) -> bool:
-        """Remove a tag. False: it did not exist."""
-        return await self._drop(repository, tag, expected=None)
-
-    async def remove_all(self, repository: Repository, digests: Collection[Digest]) -> None:
-        """Remove the tags that point at one of these digests, except one that is moved to another meanwhile."""
+    async def pointing_at(self, repository: Repository, digests: Collection[Digest]) -> dict[Tag, bytes]:
+        """The tags that point at one of these digests, each with its link."""
         pointing = await self._find_pointing(repository)
-        for tag, link in [found for digest in digests for found in pointing.get(digest, ())]:
-            await self._drop(repository, tag, expected=link)
+        found = {tag: link for digest in digests for tag, link in pointing.get(digest, ())}
+        # Another node may have set one since: each push leaves its entry in the history first.
+        tags: list[Tag] = []
+        for digest in digests:
+            if digest.algorithm == "sha256":
+                pushes = await pushes_of(self._driver, repository, digest)
+                tags += {push.tag for push in pushes if push.tag is not None}
+        links = await self._driver.read([layout.tag_current(repository, tag) for tag in tags], fresh=True)
+        return found | {
+            tag: link for tag, link in zip(tags, links, strict=True) if link and find_digest(link) in digests
+        }
+
+    async def remove(self, repository: Repository, tag: Tag, expected: bytes) -> bool:
+        """Remove a tag whose link still says `expected`, durably. False: it no longer does."""
+        current = layout.tag_current(repository, tag)
+        if not await self._driver.delete(current, expected=expected):
+            return False
+        self._names.forget(repository, tag)
+        await self._driver.delete_tree(layout.tag_index(repository, tag))
+        # A push at the same moment may have lost its entry.
+        [link] = await self._driver.read([current], fresh=True)
+        if (digest := find_digest(link)) is not None:
+            await self._driver.write_all([index_links(repository, [tag], digest)])
+        return True
 
     async def _find_pointing(self, repository: Repository) -> Mapping[Digest, Sequence[tuple[Tag, bytes]]]:
         """The tags of a repository by the digest they point at.
@@ -118,29 +137,7 @@ class Tags:
         """Every tag with the current content of its link."""
         return self._names.read_links(repository)
 
-    async def set_new(self, repository: Repository, tag: Tag, digest: Digest) -> bool:
-        """Set a tag that does not exist yet. False: it exists, or another request has just set it."""
-        history, [(path, link)] = tag_links(repository, [tag], digest)
-        await self._driver.write_all([history])
-        return await self._driver.replace(path, link, expected=None)
 
-    async def _drop(self, repository: Repository, tag: Tag, expected: bytes | None) -> bool:
-        current = layout.tag_current(repository, tag)
-        removed = await self._driver.delete(current, expected=expected)
-        if removed:
-            self._names.forget(repository, tag)
-            await self._driver.delete_tree(layout.tag_index(repository, tag))
-            # A push at the same moment may have lost its entry.
-            [link] = await self._driver.read([current], fresh=True)
-            if (digest := find_digest(link)) is not None:
-                await self._driver.write(layout.tag_index_link(repository, tag, digest), to_link(digest))
-        return removed
-
-
-def tag_links(repository: Repository, tags: Sequence[Tag], digest: Digest) -> tuple[WriteGroup, WriteGroup]:
-    """The writes that set tags: their history first, so that a reader of a tag always finds its history."""
-    link = to_link(digest)
-    return (
-        [(layout.tag_index_link(repository, tag, digest), link) for tag in tags],
-        [(layout.tag_current(repository, tag), link) for tag in tags],
-    )
+def index_links(repository: Repository, tags: Iterable[Tag], digest: Digest) -> WriteGroup:
+    """The entries by which CNCF Distribution remembers which digests a tag has had."""
+    return [(layout.tag_index_link(repository, tag, digest), to_link(digest)) for tag in tags]

@@ -36,9 +36,6 @@ BATCH = 1000
 # For a commit that adds no links.
 NO_LINKS: Mapping[StorePath, bytes] = MappingProxyType({})
 
-# How long a deletion with a fence may take, in seconds, and how long others wait for one that does not end.
-FENCE_S = 60.0
-
 # Bytes as they arrive.
 Piece: TypeAlias = bytes | bytearray | memoryview
 
@@ -173,6 +170,9 @@ class Publication(Protocol):
 class Driver(Protocol):
     """A storage. Its methods may be called concurrently, and by several processes over the same storage."""
 
+    fence_s: float
+    """How long a deletion may still take place after its fence's record was changed, in seconds. 0.0: not at all."""
+
     async def read(self, paths: Sequence[StorePath], *, fresh: bool = False) -> list[bytes | None]:
         """Small contents, in the order of `paths`; None where there is no content, or more than MAX_SMALL_BYTES.
 
@@ -246,7 +246,7 @@ class Driver(Protocol):
         """
 
     def clock_s(self) -> float:
-        """The storage's clock, for the end of a fence. 0.0 where a fence needs no end: the storage compares."""
+        """The storage's clock, in seconds, for the end of a fence. Always 0.0 where `fence_s` is."""
 
     async def delete_tree(self, folder: StorePath) -> bool:
         """Remove everything below a folder, one by one and durably. False: it was empty. May be repeated."""

@@ -42,6 +42,7 @@ STARTED_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 # A repository exists where it has one of these folders: it holds blobs, or manifests.
 LAYERS = "_layers"
 MANIFESTS = "_manifests"
+REVISIONS = "revisions"
 
 
 def tree_of(path: StorePath) -> StorePath:
@@ -74,14 +75,24 @@ def layer_link(name: Repository, digest: Digest) -> StorePath:
     return StorePath(f"{layer_links(name, digest.algorithm)}/{digest.hex}/link")
 
 
+def manifests(name: Repository) -> StorePath:
+    """The folder of a repository's manifests and tags."""
+    return StorePath(f"{repository(name)}/{MANIFESTS}")
+
+
+def revisions(name: Repository, algorithm: str) -> StorePath:
+    """The folder with a folder for each manifest that this repository holds by a digest of this algorithm."""
+    return StorePath(f"{manifests(name)}/{REVISIONS}/{algorithm}")
+
+
 def revision_link(name: Repository, digest: Digest) -> StorePath:
     """The link by which this repository holds this manifest."""
-    return StorePath(f"{repository(name)}/{MANIFESTS}/revisions/{digest.algorithm}/{digest.hex}/link")
+    return StorePath(f"{revisions(name, digest.algorithm)}/{digest.hex}/link")
 
 
 def tags(name: Repository) -> StorePath:
     """The folder with a folder for each tag."""
-    return StorePath(f"{repository(name)}/{MANIFESTS}/tags")
+    return StorePath(f"{manifests(name)}/tags")
 
 
 def tag_current(name: Repository, tag: Tag) -> StorePath:

@@ -13,7 +13,6 @@ from itertools import islice
 
 from authproxy.clock import Clock
 from authproxy.storage.driver import (
-    FENCE_S,
     MAX_SMALL_BYTES,
     PIECE_BYTES,
     Fence,
@@ -26,7 +25,8 @@ from authproxy.storage.layout import STARTED_FORMAT, UPLOAD_STARTED, StorePath
 from authproxy.storage.memory_bucket import Bucket, ConditionFailed, Expired, StoredObject
 from authproxy.storage.memory_upload import MemoryUpload, create_record, recorded_size
 
-# How long before the end of a fence the bucket refuses its deletions, in seconds.
+# How long a fence lasts, in seconds, and how long before its end the bucket refuses its deletions.
+FENCE_S = 60.0
 MARGIN_S = FENCE_S / 2
 
 
@@ -62,6 +62,8 @@ class MemoryPublication:
 
 class MemoryDriver:
     """See `driver.Driver`. Durable here means: for as long as the process lives."""
+
+    fence_s = FENCE_S
 
     def __init__(self, *, clock_s: Clock = time.monotonic) -> None:
         self._bucket = Bucket(clock_s)

@@ -76,7 +76,7 @@ async def test_the_catalog_is_right_the_moment_a_push_returns(registry: AsyncCli
 async def test_a_hundred_by_default(registry: AsyncClient, driver: Driver) -> None:
     names = [f"r{number:03}" for number in range(101)]
     for name in names:
-        await driver.write(layout.StorePath(f"{layout.repository(Repository(name))}/_manifests/x"), b"x")
+        await driver.write(layout.StorePath(f"{layout.manifests(Repository(name))}/revisions/x"), b"x")
     await check(registry, page("", "", names[:100], "last=r099&n=100"))
     await check(registry, page("", "?last=r099&n=100", names[100:]))
 

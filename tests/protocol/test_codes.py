@@ -14,6 +14,9 @@ from authproxy.asgi import Receive, Scope, Send
 from authproxy.edge.errors import ErrorResponses
 from authproxy.errors import RegistryError, TokenError
 from authproxy.identity.source import SourceUnavailable
+from authproxy.registry.deleter import InUse
+from authproxy.registry.deletions import DeletionUnderWay
+from authproxy.registry.publisher import RepositoryContended, TagContended
 from authproxy.route import METHODS, parse_route
 from authproxy.storage.driver import StorageFull, UploadBusy
 from authproxy.storage.records import RecordContended, RecordUnreadable
@@ -68,6 +71,10 @@ ROWS = [
     Row(errors.Unauthorized, "UNAUTHORIZED", 401, OCI, header=("www-authenticate", "Bearer realm")),
     Row(errors.Unavailable, "UNAVAILABLE", 503, CNCF),
     Row(errors.Unsupported, "UNSUPPORTED", 405, OCI),
+    Row(DeletionUnderWay, "UNAVAILABLE", 503, CNCF),
+    Row(InUse, "UNSUPPORTED", 405, OCI),
+    Row(RepositoryContended, "UNAVAILABLE", 503, CNCF),
+    Row(TagContended, "UNAVAILABLE", 503, CNCF),
     Row(RecordContended, "UNAVAILABLE", 503, CNCF),
     Row(RecordUnreadable, "UNAVAILABLE", 503, CNCF),
     Row(StorageFull, "UNAVAILABLE", 503, CNCF),

@@ -1,5 +1,7 @@
 """Manifests and tags deleted: what goes with what, at once; and where nothing may be deleted or written."""
 
+import json
+
 import pytest
 from httpx import AsyncClient
 
@@ -75,6 +77,69 @@ async def test_a_deleted_manifest_can_be_pushed_again(pushed: AsyncClient) -> No
     await check(pushed, Call("", "DELETE", MANIFESTS + DIGEST, 202))
     await push_manifest(pushed, "team/app", "v1", IMAGE)
     await check(pushed, Call("", "GET", MANIFESTS + DIGEST, 200, content=IMAGE))
+
+
+NEEDED = pytest.mark.section("ours: what a manifest needs stays")
+
+
+@NEEDED
+async def test_a_blob_that_a_manifest_needs_is_not_deleted(pushed: AsyncClient) -> None:
+    for name in (sha256(CONFIG), sha256(b"a layer")):
+        answer = await check(
+            pushed,
+            Call("", "DELETE", f"/v2/team/app/blobs/{name}", 405, code="UNSUPPORTED", answers={"Allow": "GET, HEAD"}),
+        )
+        assert answer.json()["errors"][0]["detail"] == {"digest": name, "neededBy": DIGEST}
+        await check(pushed, Call("", "HEAD", f"/v2/team/app/blobs/{name}", 200))
+    await check(pushed, Call("", "DELETE", MANIFESTS + DIGEST, 202))
+    for name in (sha256(CONFIG), sha256(b"a layer")):
+        await check(pushed, Call("", "DELETE", f"/v2/team/app/blobs/{name}", 202))
+
+
+@NEEDED
+async def test_a_blob_that_a_manifest_names_with_escapes_is_not_deleted(pushed: AsyncClient) -> None:
+    """JSON may write any character as an escape, and then a digest is nowhere in the bytes."""
+    blob = await push_blob(pushed, "team/app", b"another layer")
+    content = image(b"{}", [b"another layer"])
+    await push_blob(pushed, "team/app", b"{}")
+    escaped = content.replace(blob.encode(), blob.replace("sha", "\\u0073ha").encode())
+    assert blob.encode() not in escaped
+    assert json.loads(escaped) == json.loads(content)
+    await push_manifest(pushed, "team/app", "escaped", escaped)
+    await check(pushed, Call("", "DELETE", f"/v2/team/app/blobs/{blob}", 405, code="UNSUPPORTED"))
+
+
+@NEEDED
+@pytest.mark.parametrize("name", [DIGEST, LONG], ids=["sha256", "sha512"])
+async def test_an_image_that_an_index_needs_is_not_deleted(pushed: AsyncClient, name: str) -> None:
+    await push_manifest(pushed, "team/app", LONG, IMAGE)
+    content = index([IMAGE])
+    await push_manifest(pushed, "team/app", "list", content, media_types.OCI_INDEX)
+    await check(pushed, Call("", "DELETE", MANIFESTS + name, 405, code="UNSUPPORTED"))
+    await check(pushed, Call("", "GET", f"{MANIFESTS}v1", 200, content=IMAGE))
+    await check(pushed, Call("", "DELETE", MANIFESTS + sha256(content), 202))
+    await check(pushed, Call("", "DELETE", MANIFESTS + name, 202))
+
+
+@NEEDED
+async def test_a_subject_is_deleted_though_others_refer_to_it(pushed: AsyncClient) -> None:
+    """OCI 1.1: a referrer's subject need not exist."""
+    subject = {"mediaType": media_types.OCI_IMAGE, "digest": DIGEST, "size": len(IMAGE)}
+    await push_manifest(pushed, "team/app", "signature", image(CONFIG, subject=subject))
+    await check(pushed, Call("", "DELETE", MANIFESTS + DIGEST, 202))
+
+
+@pytest.mark.section("Docker V2 API Listing Repositories")
+async def test_a_repository_whose_last_manifest_is_gone_leaves_the_catalog(pushed: AsyncClient) -> None:
+    catalog = Call("", "GET", "/v2/_catalog", 200, json={"repositories": ["team/app"]})
+    await push_manifest(pushed, "team/app", sha256(image(CONFIG)), image(CONFIG))
+    await check(pushed, Call("", "DELETE", MANIFESTS + DIGEST, 202))
+    await check(pushed, catalog)
+    await check(pushed, Call("", "DELETE", MANIFESTS + sha256(image(CONFIG)), 202))
+    await check(pushed, Call("", "GET", "/v2/_catalog", 200, json={"repositories": []}))
+    await check(pushed, Call("", "GET", "/v2/team/app/tags/list", 404, code="NAME_UNKNOWN"))
+    await push_manifest(pushed, "team/app", "v1", IMAGE)
+    await check(pushed, catalog)
 
 
 UNKNOWN = under(

@@ -51,6 +51,8 @@ class FilesystemDriver:
     Raises StartError where the folder can't be created or written; `read_only`: where it can't be listed.
     """
 
+    fence_s = 0.0  # it compares under a lock
+
     def __init__(self, root: Path, *, threads: int = 16, read_only: bool = False) -> None:
         self._root = root
         self._base = os.fspath(root)

@@ -1,6 +1,9 @@
 """What the list says of a stored manifest, and what is kept for it."""
 
 import json
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,8 @@ from authproxy.oci.media_types import DOCKER_IMAGE, OCI_IMAGE, OCI_INDEX
 from authproxy.reference import Repository
 from authproxy.registry.referrers import describe, fallback_tag, find_entry, to_note
 from authproxy.storage import layout
+from authproxy.storage.driver import Fence
+from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 from tests.support.registry import connect, image, push_blob, push_manifest, sha256
 
@@ -104,28 +109,29 @@ async def test_an_entry_goes_with_its_manifest() -> None:
     assert await driver.list_names(folder) == []
 
 
-class PushedMeanwhile(MemoryDriver):
+class PushedMeanwhile(FilesystemDriver):
     """A storage in which the manifest is pushed again just before its entry is deleted."""
 
-    def __init__(self, again: dict[layout.StorePath, bytes]) -> None:
-        super().__init__()
-        self.again = again
+    push_again: Callable[[], Awaitable[object]] | None = None
 
-    async def delete(self, path: layout.StorePath, *, expected: bytes | None = None) -> bool:
-        if "_referrers" in path:
-            await self.write_all([list(self.again.items())])
-        return await super().delete(path, expected=expected)
+    async def delete_fenced(self, path: layout.StorePath, fence: Fence) -> bool:
+        if "_referrers" in path and (push_again := self.push_again) is not None:
+            self.push_again = None
+            await push_again()
+        return await super().delete_fenced(path, fence)
 
 
-async def test_an_entry_stays_where_its_manifest_is_pushed_while_it_is_deleted() -> None:
+async def test_an_entry_stays_where_its_manifest_is_pushed_while_it_is_deleted(tmp_path: Path) -> None:
     app, content = Repository("team/app"), image(b"{}", subject=NAMED)
     digest = Digest.of(content)
-    link = str(digest).encode()
-    entry = layout.referrer_link(app, SUBJECT, digest)
-    driver = PushedMeanwhile({layout.revision_link(app, digest): link, entry: link})
+    driver = PushedMeanwhile(tmp_path)
     async with connect(driver) as registry:
         await push_blob(registry, app, b"{}")
         await push_manifest(registry, app, "v1", content)
+        driver.push_again = partial(push_manifest, registry, app, "v2", content)
         assert (await registry.delete(f"/v2/{app}/manifests/{digest}")).status_code == 202
         answer = await registry.get(f"/v2/{app}/referrers/{SUBJECT}")
+        tags = await registry.get(f"/v2/{app}/tags/list")
     assert [found["digest"] for found in answer.json()["manifests"]] == [str(digest)]
+    assert tags.json()["tags"] == ["v2"]
+    await driver.close()

@@ -46,7 +46,7 @@ async def test_names_come_in_order_from_folders_of_more_than_one_look(names: set
     assert found == sorted(n for n in names if n > after)
 
 
-@pytest.mark.parametrize("folder", [layout.LAYERS, layout.MANIFESTS])
+@pytest.mark.parametrize("folder", [layout.LAYERS, f"{layout.MANIFESTS}/{layout.REVISIONS}"])
 async def test_blobs_alone_or_manifests_alone_make_a_repository(folder: str) -> None:
     """CNCF Distribution 2.8 knows it by the one, 3.x by the other."""
     driver = MemoryDriver()

@@ -7,7 +7,8 @@ import pytest
 
 from authproxy.digest import Digest
 from authproxy.reference import Repository, Tag
-from authproxy.registry.tags import Tags, tag_links
+from authproxy.registry.links import to_link
+from authproxy.registry.tags import Tags, index_links
 from authproxy.storage import layout
 from authproxy.storage.filesystem.driver import FilesystemDriver
 
@@ -27,7 +28,8 @@ class Counted(FilesystemDriver):
     async def tag(self, repository: Repository, **tags: Digest) -> None:
         """Set tags."""
         for name, digest in tags.items():
-            await self.write_all(tag_links(repository, [Tag(name)], digest))
+            pointer = (layout.tag_current(repository, Tag(name)), to_link(digest))
+            await self.write_all([index_links(repository, [Tag(name)], digest), [pointer]])
 
 
 @pytest.fixture
@@ -46,34 +48,40 @@ async def names(tags: Tags, repository: Repository = APP) -> list[str]:
     return sorted([tag async for tag, _ in tags.links(repository)])
 
 
+async def remove_all(tags: Tags, digests: Sequence[Digest]) -> None:
+    """Remove the tags of these manifests, as a deletion does."""
+    for tag, link in (await tags.pointing_at(APP, digests)).items():
+        await tags.remove(APP, tag, link)
+
+
 async def test_the_tags_of_a_manifest_go_and_no_others(driver: Counted, tags: Tags) -> None:
     await driver.tag(APP, a=ONE, b=TWO, c=ONE)
     await driver.tag(OTHER, a=ONE)
-    await tags.remove_all(APP, [ONE, GONE])
+    await remove_all(tags, [ONE, GONE])
     assert (await names(tags), await names(tags, OTHER)) == (["b"], ["a"])
 
 
 async def test_links_are_read_once_for_manifests_without_tags(driver: Counted, tags: Tags) -> None:
     await driver.tag(APP, a=ONE, b=TWO)
     for number in range(5):
-        await tags.remove_all(APP, [Digest.of(b"%d" % number)])
+        await remove_all(tags, [Digest.of(b"%d" % number)])
     assert driver.links == 2
 
 
 async def test_a_tag_that_is_set_meanwhile_goes_too(driver: Counted, tags: Tags, tmp_path: Path) -> None:
     await driver.tag(APP, a=ONE, b=TWO)
-    await tags.remove_all(APP, [GONE])
+    await remove_all(tags, [GONE])
     other = Counted(tmp_path)  # another worker
     await other.tag(APP, c=GONE, a=GONE)
-    await tags.remove_all(APP, [GONE])
+    await remove_all(tags, [GONE])
     assert await names(tags) == ["b"]
     await other.close()
 
 
 async def test_a_tag_that_was_removed_is_not_found_again(driver: Counted, tags: Tags) -> None:
     await driver.tag(APP, a=ONE)
-    await tags.remove_all(APP, [ONE])
-    await tags.remove_all(APP, [ONE])
+    await remove_all(tags, [ONE])
+    await remove_all(tags, [ONE])
     assert await names(tags) == []
 
 
@@ -84,10 +92,10 @@ async def test_a_foreign_tag_is_found_after_a_second(
     now = 0.0
     monkeypatch.setattr(driver._cache, "_now", lambda: now)
     await driver.tag(APP, a=ONE)
-    await tags.remove_all(APP, [GONE])
+    await remove_all(tags, [GONE])
     foreign = tmp_path / layout.tag_current(APP, Tag("f"))
     foreign.parent.mkdir(parents=True)
     foreign.write_text(str(TWO))
     now = 1.1
-    await tags.remove_all(APP, [TWO])
+    await remove_all(tags, [TWO])
     assert not foreign.exists()

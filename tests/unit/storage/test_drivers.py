@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from authproxy.digest import Digest
 from authproxy.reference import Repository, Tag
 from authproxy.storage import layout
-from authproxy.storage.driver import FENCE_S, MAX_SMALL_BYTES, PIECE_BYTES, Driver, Fence, NotFound, Swap, UploadBusy
+from authproxy.storage.driver import MAX_SMALL_BYTES, PIECE_BYTES, Driver, Fence, NotFound, Swap, UploadBusy
 from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 from authproxy.storage.running_digest import RunningDigest
@@ -642,7 +642,7 @@ async def test_a_look_that_fails_moves_no_pointer(driver: Driver) -> None:
 async def test_a_fenced_deletion_depends_on_its_record(driver: Driver) -> None:
     await driver.write(V1, b"one")
     await driver.write(RECORD, b"mine")
-    end = driver.clock_s() + FENCE_S
+    end = driver.clock_s() + driver.fence_s
     assert await driver.delete_fenced(V1, Fence(RECORD, b"another's", end)) is False
     assert await driver.read([V1]) == [b"one"]
     assert await driver.delete_fenced(V1, Fence(RECORD, b"mine", end)) is True
@@ -652,7 +652,7 @@ async def test_a_fenced_deletion_depends_on_its_record(driver: Driver) -> None:
 
 async def test_a_fenced_deletion_without_a_record_removes_nothing(driver: Driver) -> None:
     await driver.write(V1, b"one")
-    assert await driver.delete_fenced(V1, Fence(RECORD, b"mine", driver.clock_s() + FENCE_S)) is False
+    assert await driver.delete_fenced(V1, Fence(RECORD, b"mine", driver.clock_s() + driver.fence_s)) is False
     assert await driver.read([V1]) == [b"one"]
 
 

@@ -1,0 +1,140 @@
+"""Deletions under way: how a deletion and the pushes beside it never leave a manifest without what it names.
+
+Each repository has one record: a number that rises with each deletion, and the deletions that are under way with the
+digests that they remove.
+
+    a deletion                                      a push
+    1. is recorded                                  1. makes its links visible
+    2. looks for what names its digests: none, or   2. reads the record: cancels a deletion of what it relies on
+       it ends here                                 3. looks for what it relies on: it is there, or the push fails
+    3. removes links, each only as long as its      4. moves its tags
+       entry is in the record (Driver.delete_fenced) 5. reads the record: the same number, or it looks again
+    4. takes its entry out
+
+If the deletion doesn't see the push in step 2, the push made its links visible later, so it finds the entry in its own
+step 2, or the links gone in step 3. A process that stops anywhere leaves at most an entry that the next push cancels.
+The proof, and the model that runs every interleaving: docs/explanation/garbage-collection.md.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from math import ceil
+from typing import Any
+
+from authproxy.digest import Digest
+from authproxy.errors import Unavailable
+from authproxy.reference import Repository
+from authproxy.storage import state_layout
+from authproxy.storage.driver import Driver, Fence
+from authproxy.storage.layout import StorePath
+from authproxy.storage.records import Fields, Record, Records
+
+
+class DeletionUnderWay(Unavailable):
+    """Something that the push relies on is being deleted, by a process that may have stopped."""
+
+    message = "content that this needs is being deleted at the moment; try again"
+
+
+class Deletion:
+    """One deletion, from its entry in the record to its end."""
+
+    def __init__(self, driver: Driver, records: Records, record: Record, name: str) -> None:
+        self._driver = driver
+        self._records = records
+        self._record = record
+        self._name = name
+
+    @property
+    def _entry(self) -> Any:
+        return _under_way(self._record.fields).get(self._name)
+
+    async def remove(self, paths: Iterable[StorePath]) -> bool:
+        """Remove links, one by one. False: a push has cancelled the deletion, and the rest stays."""
+        for path in paths:
+            while not await self._driver.delete_fenced(path, self._fence()):
+                if not await self._reread():
+                    return False
+        return True
+
+    async def end(self) -> None:
+        """Take the entry out of the record."""
+        await self._records.update(self._record.path, self._without)
+
+    def _fence(self) -> Fence:
+        return Fence(self._record.path, self._record.content, self._entry["until"])
+
+    async def _reread(self) -> bool:
+        """Read the record again: another deletion has changed it, or the fence has expired. False: cancelled."""
+        until = self._driver.clock_s() + self._driver.fence_s
+        updated = await self._records.update(self._record.path, lambda fields: self._prolonged(fields, until))
+        if updated is None or self._name not in _under_way(updated.fields):
+            return False
+        self._record = updated
+        return True
+
+    def _prolonged(self, fields: Fields, until: float) -> Fields | None:
+        under_way = _under_way(fields)
+        entry = under_way.get(self._name)
+        if entry is None or entry["until"] >= until - self._driver.fence_s / 4:
+            return None
+        return {**fields, "under_way": {**under_way, self._name: {**entry, "until": until}}}
+
+    def _without(self, fields: Fields) -> Fields | None:
+        under_way = _under_way(fields)
+        if self._name not in under_way:
+            return None
+        return {**fields, "under_way": {name: entry for name, entry in under_way.items() if name != self._name}}
+
+
+class Deletions:
+    """The deletions in all repositories of a driver."""
+
+    def __init__(self, driver: Driver, *, new_name: Callable[[], str] = lambda: secrets.token_hex(8)) -> None:
+        self._driver = driver
+        self._records = Records(driver)
+        self._new_name = new_name
+
+    @asynccontextmanager
+    async def begin(self, repository: Repository, digests: Sequence[Digest]) -> AsyncIterator[Deletion]:
+        """Record a deletion of these digests, which are all names of one content. Its entry ends with the block."""
+        name = self._new_name()
+        entry = {"digests": [str(digest) for digest in digests], "until": self._driver.clock_s() + self._driver.fence_s}
+
+        def add(fields: Fields) -> Fields:
+            number = fields.get("number", 0) + 1
+            return {**fields, "number": number, "under_way": {**_under_way(fields), name: entry}}
+
+        record = await self._records.update(state_layout.deletions(repository), add)
+        assert record is not None
+        deletion = Deletion(self._driver, self._records, record, name)
+        try:
+            yield deletion
+        finally:
+            await deletion.end()
+
+    async def cancel(self, repository: Repository, digests: Collection[Digest]) -> int:
+        """Cancel the deletions under way of these digests. Returns how many deletions have ever begun.
+
+        Raises DeletionUnderWay if the storage may still remove something: then nothing was cancelled.
+        """
+        names = {str(digest) for digest in digests}
+
+        def without(fields: Fields) -> Fields | None:
+            under_way = _under_way(fields)
+            stopped = {name: entry for name, entry in under_way.items() if not names.isdisjoint(entry["digests"])}
+            if not stopped:
+                return None
+            left = max(entry["until"] for entry in stopped.values()) - self._driver.clock_s()
+            if left > 0:
+                raise DeletionUnderWay(headers=[("Retry-After", str(ceil(left)))])
+            return {**fields, "under_way": {name: each for name, each in under_way.items() if name not in stopped}}
+
+        record = await self._records.update(state_layout.deletions(repository), without)
+        return 0 if record is None else int(record.fields.get("number", 0))
+
+
+def _under_way(fields: Fields) -> dict[str, Any]:
+    found: dict[str, Any] = fields.get("under_way", {})
+    return found

@@ -1,0 +1,83 @@
+"""The manifests of a repository that name a digest: what they need can't be deleted.
+
+There is no index of names, so the manifests are read. Which of them are indexes is remembered for the repository of the
+last deletion: a cleanup deletes one manifest after the other, and most manifests are images, which name no manifest.
+"""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import suppress
+
+from authproxy.digest import HEX_LENGTH, Digest, parse_digest
+from authproxy.errors import DigestInvalid
+from authproxy.oci.dependencies import Dependencies, read_dependencies
+from authproxy.reference import Repository
+from authproxy.registry.links import read_manifests
+from authproxy.storage import layout
+from authproxy.storage.driver import Driver, list_all
+
+# Manifests that are read at once.
+BATCH = 64
+
+
+class Namers:
+    """Finds the manifests that name others, or blobs, past every cache that could hide a new one."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._repository: Repository | None = None
+        self._images: set[str] = set()  # manifests of this repository that name no manifest, as "algorithm:hex"
+
+    async def of_manifest(self, repository: Repository, names: Collection[Digest]) -> Digest | None:
+        """An index that names a manifest, given all its digests. None: there is none."""
+        if repository != self._repository:
+            self._repository, self._images = repository, set()
+        others = self._revisions(repository, but=self._images.union(map(str, names)))
+        async for digest, content in self._contents(repository, others):
+            needs = read_dependencies(content)
+            if not needs.manifests.isdisjoint(names):
+                return digest
+            if not needs.manifests and repository == self._repository:
+                self._images.add(str(digest))
+        return None
+
+    async def of_blob(self, repository: Repository, names: Collection[Digest]) -> Digest | None:
+        """A manifest that needs a blob, given all its digests. None: there is none.
+
+        An index that names the blob among its manifests counts too: BuildKit keeps its cache so.
+        """
+        async for digest, content in self._contents(repository, self._revisions(repository)):
+            if _may_name(content, names) and _names(read_dependencies(content), names):
+                return digest
+        return None
+
+    async def _contents(
+        self, repository: Repository, revisions: AsyncIterator[Sequence[Digest]]
+    ) -> AsyncIterator[tuple[Digest, bytes]]:
+        async for batch in revisions:
+            for first in range(0, len(batch), BATCH):
+                held = await read_manifests(self._driver, repository, batch[first : first + BATCH], fresh=True)
+                for found in held.items():
+                    yield found
+
+    async def _revisions(self, repository: Repository, but: Collection[str] = ()) -> AsyncIterator[Sequence[Digest]]:
+        for algorithm in HEX_LENGTH:
+            async for names in list_all(self._driver, layout.revisions(repository, algorithm)):
+                yield _parse_all(text for name in names if (text := f"{algorithm}:{name}") not in but)
+
+
+def _parse_all(texts: Iterable[str]) -> list[Digest]:
+    """The digests; other names are not ours, and skipped."""
+    found: list[Digest] = []
+    for text in texts:
+        with suppress(DigestInvalid):
+            found.append(parse_digest(text))
+    return found
+
+
+def _may_name(content: bytes, names: Collection[Digest]) -> bool:
+    """Whether parsing is worth while: the digits are there as they are, or something is written with escapes."""
+    return b"\\" in content or any(name.hex.encode() in content for name in names)
+
+
+def _names(needs: Dependencies, names: Collection[Digest]) -> bool:
+    return not needs.blobs.isdisjoint(names) or not needs.manifests.isdisjoint(names)

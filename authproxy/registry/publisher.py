@@ -1,0 +1,187 @@
+"""How a manifest and its tags become visible beside deletions: the steps of a push in registry/deletions.py.
+
+Links that a deletion removes between the look and the response are put back: the push has seen them, so the repository
+held them, and only the collector removes bytes.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+from authproxy.clock import Clock, uptime_s
+from authproxy.digest import Digest
+from authproxy.errors import Unavailable
+from authproxy.oci.manifest import Manifest
+from authproxy.reference import Repository, Tag
+from authproxy.registry.deletions import Deletions, DeletionUnderWay
+from authproxy.registry.history import Push, entry_of
+from authproxy.registry.links import to_link
+from authproxy.registry.tags import index_links
+from authproxy.storage import layout
+from authproxy.storage.driver import Driver, Swap, WriteGroup
+from authproxy.storage.layout import StorePath
+
+# How long a push waits for a deletion that the storage can't stop at once, in seconds, and how often it looks.
+WAIT_S = 5.0
+WAIT_STEP_S = 0.05
+
+# How old a push may be, in seconds, to overwrite a tag that has changed since it began. An older one has been held up:
+# its client has given up, and a newer push must not be undone.
+MAX_AGE_S = 30.0
+
+# Attempts to find all links in place between two deletions in the repository.
+ATTEMPTS = 100
+
+
+class TagContended(Unavailable):
+    """A tag has changed since this push began, which was too long ago to overwrite it."""
+
+    message = "the tag was changed while this push was held up; push again"
+
+
+class RepositoryContended(Unavailable):
+    """Deletions in the repository removed what the push needs each time it was put back."""
+
+    message = "too many deletions in this repository at the moment; try again"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a push found when it began: the links of its tags, and when (seconds of the publisher's clock)."""
+
+    tags: Mapping[Tag, bytes | None]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A manifest to be made visible in a repository, complete with everything that its links say."""
+
+    repository: Repository
+    names: Sequence[Digest]  # it is stored under the first, which is sha256
+    manifest: Manifest
+    notes: WriteGroup  # for lists of referrers
+    relies_on: Collection[Digest]  # what it names and needs
+    by: str
+    immutable: Collection[Tag] = ()  # set only if they don't exist
+
+
+# Looks, past every cache, for what a manifest needs, and returns its links. Raises if something is missing.
+Look: TypeAlias = Callable[[], Awaitable[Mapping[StorePath, bytes]]]
+
+
+class Publisher:
+    """Makes manifests visible in the repositories of one driver."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        deletions: Deletions,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock_s: Clock = uptime_s,
+    ) -> None:
+        self._driver = driver
+        self._deletions = deletions
+        self._now = now
+        self._clock_s = clock_s
+
+    async def begin(self, repository: Repository, tags: Sequence[Tag]) -> Begun:
+        """Read the tags that a push will set, before anything else."""
+        at = self._clock_s()
+        links = await self._driver.read([layout.tag_current(repository, tag) for tag in tags], fresh=True)
+        return Begun(dict(zip(tags, links, strict=True)), at)
+
+    async def publish(self, begun: Begun, new: Publication, look: Look) -> list[Tag]:
+        """Make a manifest visible, then its tags. Durable on return.
+
+        Returns the immutable tags that exist, and were not set. Raises what `look` raises, TagContended,
+        DeletionUnderWay, RepositoryContended, StorageFull: then no tag was moved, or the client must try again.
+        """
+        own = self._own_links(new)
+        link = to_link(new.manifest.digest)
+        swaps = [
+            Swap(layout.tag_current(new.repository, tag), link, None if seen and tag in new.immutable else seen)
+            for tag, seen in begun.tags.items()
+        ]
+        async with self._driver.publish(await self._groups(begun, new, own), swaps) as published:
+            number = await self._cancel(new)
+            links = {**own, **await look()}
+            if await self._put_back(own):
+                number = await self._settle(new, links)
+            moved = await published.move()
+        refused = []
+        for tag, is_moved in zip(begun.tags, moved, strict=True):
+            if is_moved:
+                continue
+            if tag in new.immutable:
+                refused.append(tag)
+            else:
+                await self._overwrite(begun, new.repository, tag, link)
+        if await self._cancel(new) != number:
+            await self._settle(new, links)
+        return refused
+
+    async def _groups(self, begun: Begun, new: Publication, own: Mapping[StorePath, bytes]) -> list[WriteGroup]:
+        """The content, then the links, then what lists show: a visible manifest is complete, a tag has its history."""
+        stored = new.names[0]
+        blob = layout.blob(stored)
+        # Written only if it is missing or damaged.
+        content = [] if await self._driver.read([blob]) == [new.manifest.content] else [(blob, new.manifest.content)]
+        index = index_links(new.repository, begun.tags, new.manifest.digest)
+        at = self._now()
+        pushes = [
+            entry_of(new.repository, Push(stored, tag, at, secrets.token_hex(8)), new.by)
+            for tag in begun.tags or [None]
+        ]
+        # After the revisions: a deletion at the same moment relies on it.
+        listed = [*new.notes, *index, *pushes]
+        revisions = [(path, link) for path, link in own.items() if (path, link) not in new.notes]
+        return [group for group in (content, revisions, listed) if group]
+
+    def _own_links(self, new: Publication) -> dict[StorePath, bytes]:
+        link = to_link(new.names[0])
+        return {**{layout.revision_link(new.repository, name): link for name in new.names}, **dict(new.notes)}
+
+    async def _overwrite(self, begun: Begun, repository: Repository, tag: Tag, link: bytes) -> None:
+        """Point a tag at the manifest though it has changed since the push began: both are under way at once."""
+        path = layout.tag_current(repository, tag)
+        while True:
+            [seen] = await self._driver.read([path], fresh=True)
+            if seen == link:
+                return
+            if self._clock_s() - begun.at >= MAX_AGE_S:
+                raise TagContended(detail={"tag": tag}, headers=[("Retry-After", "1")])
+            if await self._driver.replace(path, link, expected=seen):
+                return
+
+    async def _cancel(self, new: Publication) -> int:
+        """`Deletions.cancel` for all that a manifest relies on. Waits a while where that is not possible at once."""
+        digests = {*new.names, *new.relies_on}
+        deadline = self._clock_s() + WAIT_S
+        while True:
+            try:
+                return await self._deletions.cancel(new.repository, digests)
+            except DeletionUnderWay:
+                if self._clock_s() >= deadline:
+                    raise
+            await asyncio.sleep(WAIT_STEP_S)
+
+    async def _settle(self, new: Publication, links: Mapping[StorePath, bytes]) -> int:
+        """Put links back until all are there between two deletions. Returns the number of deletions by then."""
+        for _ in range(ATTEMPTS):
+            number = await self._cancel(new)
+            if not await self._put_back(links) and await self._cancel(new) == number:
+                return number
+        raise RepositoryContended(headers=[("Retry-After", "1")])
+
+    async def _put_back(self, links: Mapping[StorePath, bytes]) -> bool:
+        """Write the links that are missing. False: none is."""
+        found = await self._driver.read(list(links), fresh=True)
+        missing = [(path, link) for (path, link), there in zip(links.items(), found, strict=True) if there != link]
+        if missing:
+            await self._driver.write_all([missing])
+        return bool(missing)
