@@ -115,6 +115,25 @@ TASK_RESTARTS = Family(
     "Background tasks that ended and were restarted.",
     ("task",),
 )
+JOB_LAST_SUCCESS = Family(
+    "authproxy_job_last_success_timestamp_seconds",
+    MetricKind.GAUGE,
+    "When a job last succeeded, on any node, by its clock, in seconds since 1970; the earliest of all workers.",
+    ("job",),
+    lowest=True,
+)
+JOB_DURATION = Family(
+    "authproxy_job_duration_seconds_total",
+    MetricKind.COUNTER,
+    "How long the runs of a job have taken on this node.",
+    ("job",),
+)
+JOB_RUNS = Family(
+    "authproxy_job_runs_total",
+    MetricKind.COUNTER,
+    "Runs of a job on this node, by result.",
+    ("job", "result"),
+)
 LOG_LINES_LOST = Family(
     "authproxy_log_lines_lost_total",
     MetricKind.COUNTER,
@@ -179,6 +198,9 @@ FAMILIES = {
         RELOAD_LAST_LOOK,
         RELOAD_FAILURES,
         TASK_RESTARTS,
+        JOB_LAST_SUCCESS,
+        JOB_DURATION,
+        JOB_RUNS,
         LOG_LINES_LOST,
         CONNECTIONS,
         MAX_CONNECTIONS,
