@@ -1,12 +1,14 @@
 """Test cases in policy files: who requests what, the expected decision, and which rules no case covers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from authproxy.access import parse_scopes
 from authproxy.policy.decide import Decision, expand
 from authproxy.policy.model import Effect, PolicySet, Rule
 from authproxy.policy.request import RequestFacts
+from authproxy.policy.retention import RetentionRule
+from authproxy.policy.retention_cases import RetentionCase, find_retention_faults
 from authproxy.policy.serve_time import decide_in_full
 from authproxy.principal import Principal
 
@@ -40,16 +42,19 @@ class Case:
 class CaseResult:
     """The result of a case: `faults` has a sentence for each action with another decision or another deciding rule."""
 
-    case: Case
+    case: Case | RetentionCase
     faults: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The results of all cases, in order, and the rules that decided none of them."""
+    """The results of all cases, in order, and the rules that decided none of them.
+
+    An entry of retention is tested by a case about a repository that it concerns.
+    """
 
     outcomes: tuple[CaseResult, ...]
-    untested: tuple[Rule, ...]
+    untested: tuple[Rule | RetentionRule, ...]
 
     @property
     def failed(self) -> tuple[CaseResult, ...]:
@@ -57,7 +62,12 @@ class Report:
         return tuple(outcome for outcome in self.outcomes if outcome.faults)
 
 
-def run_cases(policies: PolicySet, cases: Iterable[Case]) -> Report:
+def run_cases(
+    policies: PolicySet,
+    cases: Iterable[Case],
+    retention: Sequence[RetentionRule] = (),
+    retention_cases: Sequence[RetentionCase] = (),
+) -> Report:
     """Run each case."""
     names = {rule.name for rule in policies.rules}
     deciding: set[str] = set()
@@ -72,7 +82,10 @@ def run_cases(policies: PolicySet, cases: Iterable[Case]) -> Report:
             if fault := _find_fault(case, decision):
                 faults.append(f"{access.action}: {fault}")
         outcomes.append(CaseResult(case, tuple(faults)))
-    return Report(tuple(outcomes), tuple(rule for rule in policies.rules if rule.name not in deciding))
+    outcomes += [CaseResult(case, tuple(find_retention_faults(case, retention, policies))) for case in retention_cases]
+    untested: list[Rule | RetentionRule] = [rule for rule in policies.rules if rule.name not in deciding]
+    untested += [rule for rule in retention if not any(rule.concerns(case.repository) for case in retention_cases)]
+    return Report(tuple(outcomes), tuple(untested))
 
 
 def _find_fault(case: Case, decision: Decision) -> str | None:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from authproxy.config.document.scalars import format_duration, parse_duration
+from authproxy.policy.glob import Glob
+from authproxy.policy.tags import TagGlob
 
 # Docker token authentication, "Token Response Fields": clients treat shorter lifetimes as one minute.
 MIN_LIFETIME = timedelta(minutes=1)
@@ -55,10 +57,23 @@ def _joined_lines(value: str) -> str:
     return joined
 
 
-def _lifetime(value: object) -> timedelta:
+def one_text(value: object) -> str:
+    """Refuse anything but one value."""
     if not isinstance(value, str):
         raise ValueError("expected one value, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
-    lifetime = parse_duration(value)
+    return value
+
+
+def _parsed_glob(value: object) -> Glob:
+    return Glob.parse(one_text(value))
+
+
+def _parsed_tag_glob(value: object) -> TagGlob:
+    return TagGlob.parse(one_text(value))
+
+
+def _lifetime(value: object) -> timedelta:
+    lifetime = parse_duration(one_text(value))
     if lifetime < MIN_LIFETIME:
         raise ValueError(f"too short; allowed: {format_duration(MIN_LIFETIME)} or more")
     if lifetime % timedelta(seconds=1):
@@ -73,3 +88,13 @@ Prose: TypeAlias = Annotated[str, AfterValidator(_joined_lines)]
 Name: TypeAlias = Annotated[str, AfterValidator(_exact_name)]
 AtLeastOne = Field(json_schema_extra={"minItems": 1})
 Names: TypeAlias = Annotated[tuple[Name, ...], AfterValidator(not_empty), AtLeastOne]
+Globs: TypeAlias = Annotated[
+    tuple[Annotated[Glob, PlainValidator(_parsed_glob, json_schema_input_type=str)], ...],
+    AfterValidator(not_empty),
+    AtLeastOne,
+]
+TagGlobs: TypeAlias = Annotated[
+    tuple[Annotated[TagGlob, PlainValidator(_parsed_tag_glob, json_schema_input_type=str)], ...],
+    AfterValidator(not_empty),
+    AtLeastOne,
+]

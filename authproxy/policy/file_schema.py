@@ -10,8 +10,16 @@
         when: time < timestamp("2030-01-01T00:00:00Z")   # optional, a condition in CEL
         lifetime: 15m                             # optional, of an allow
 
+    retention:                                    # which images are kept, see retention_schema.py
+      - name: builds expire
+        on: {repositories: ["team/**"]}
+        keep: [{tags: ["v*"]}, {pushed-within: 30d}]
+
     tests:                                        # cases, see case_schema.py
       - {who: {user: alice}, what: "repository:bob/app:pull", expected: deny}
+
+    retention-tests:                              # cases of retention, see retention_schema.py
+      - {repository: team/app, images: {pr-7: {pushed: 60d}}, removed: [pr-7]}
 
 Unknown keys are refused: a typo must never become a rule about everyone.
 The reference: docs/reference/policies.md.
@@ -22,13 +30,24 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
-from authproxy.config.document.messages import validate_document
+from authproxy.config.document.messages import conflict, validate_document
 from authproxy.config.document.tree import Document
 from authproxy.policy.case_schema import CaseEntry
 from authproxy.policy.cases import Case
 from authproxy.policy.condition import Condition
-from authproxy.policy.field_types import AtLeastOne, Entry, Flag, Lifetime, Line, Names, Prose, not_empty
-from authproxy.policy.glob import Glob
+from authproxy.policy.field_types import (
+    AtLeastOne,
+    Entry,
+    Flag,
+    Globs,
+    Lifetime,
+    Line,
+    Names,
+    Prose,
+    TagGlobs,
+    not_empty,
+    one_text,
+)
 from authproxy.policy.model import (
     ANONYMOUS,
     ANY_ROBOT,
@@ -43,7 +62,9 @@ from authproxy.policy.model import (
     SubjectKey,
     Subjects,
 )
-from authproxy.policy.tags import TagGlob
+from authproxy.policy.retention import RetentionRule
+from authproxy.policy.retention_cases import RetentionCase
+from authproxy.policy.retention_schema import RetentionCaseEntry, RetentionEntry
 
 
 def _not_hidden(value: object) -> object:
@@ -64,34 +85,8 @@ Denied: TypeAlias = Annotated[
 ]
 
 
-def _one_text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("expected one value, not keys, a list or nothing")  # noqa: TRY004  pydantic's contract
-    return value
-
-
-def _parsed_glob(value: object) -> Glob:
-    return Glob.parse(_one_text(value))
-
-
-def _parsed_tag_glob(value: object) -> TagGlob:
-    return TagGlob.parse(_one_text(value))
-
-
-Globs: TypeAlias = Annotated[
-    tuple[Annotated[Glob, PlainValidator(_parsed_glob, json_schema_input_type=str)], ...],
-    AfterValidator(not_empty),
-    AtLeastOne,
-]
-TagGlobs: TypeAlias = Annotated[
-    tuple[Annotated[TagGlob, PlainValidator(_parsed_tag_glob, json_schema_input_type=str)], ...],
-    AfterValidator(not_empty),
-    AtLeastOne,
-]
-
-
 def _parsed_condition(value: object) -> Condition:
-    return Condition.parse(_one_text(value).strip())
+    return Condition.parse(one_text(value).strip())
 
 
 When: TypeAlias = Annotated[Condition, PlainValidator(_parsed_condition, json_schema_input_type=str)]
@@ -103,14 +98,21 @@ class PolicyFile:
 
     rules: tuple[Rule, ...]
     cases: tuple[Case, ...] = ()
+    retention: tuple[RetentionRule, ...] = ()
+    retention_cases: tuple[RetentionCase, ...] = ()
 
 
 def parse_policy(document: Document) -> PolicyFile:
-    """The rules and cases of one file, in order. Raises DocumentError with a line per fault."""
+    """The rules, entries of retention and cases of one file, in order. Raises DocumentError with a line per fault."""
     entry = validate_document(document, FileEntry)
     return PolicyFile(
         tuple(rule.to_rule(document.name, document.line_of(("rules", i))) for i, rule in enumerate(entry.rules)),
         tuple(case.to_case(document.name, document.line_of(("tests", i))) for i, case in enumerate(entry.tests)),
+        tuple(rule.to_rule(document, i) for i, rule in enumerate(entry.retention)),
+        tuple(
+            case.to_case(document.name, document.line_of(("retention-tests", i)))
+            for i, case in enumerate(entry.retention_tests)
+        ),
     )
 
 
@@ -246,9 +248,21 @@ class RuleEntry(Entry):
 class FileEntry(Entry):
     """One policy file."""
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["rules"]}, {"required": ["retention"]}]})
+
     version: Annotated[Literal["1"], WithJsonSchema({"enum": [1, "1"]})]
     """The version of this language: 1."""
-    rules: Annotated[tuple[RuleEntry, ...], AfterValidator(not_empty), AtLeastOne]
-    """The rules, in any order."""
+    rules: Annotated[tuple[RuleEntry, ...], AfterValidator(not_empty), AtLeastOne] = ()
+    """The rules, in any order. Needed in a file without retention."""
+    retention: Annotated[tuple[RetentionEntry, ...], AfterValidator(not_empty), AtLeastOne] = ()
+    """Which images are kept, and which are removed. Without it all images stay."""
     tests: tuple[CaseEntry, ...] = ()
     """Cases: the decisions that the rules of all files together must make. `authproxy policy test` runs them."""
+    retention_tests: tuple[RetentionCaseEntry, ...] = Field(default=(), alias="retention-tests")
+    """Cases of retention: which images the entries of all files together must remove."""
+
+    @model_validator(mode="after")
+    def _check_content(self) -> Self:
+        if not self.rules and not self.retention:
+            raise conflict("missing, as is retention; allowed: one of them, or both", ("rules",))
+        return self

@@ -1,17 +1,19 @@
-"""Policy files → a PolicySet and the cases of the files: all files or none.
+"""Policy files → a PolicySet, the entries of retention and the cases of the files: all files or none.
 
 The schema of a file: `file_schema.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from authproxy.config.document.tree import read_document
 from authproxy.errors import StartError
 from authproxy.policy.cases import Case
-from authproxy.policy.file_schema import parse_policy
+from authproxy.policy.file_schema import PolicyFile, parse_policy
 from authproxy.policy.model import PolicySet, Rule
+from authproxy.policy.retention import RetentionRule
+from authproxy.policy.retention_cases import RetentionCase
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -22,10 +24,12 @@ class PolicyError(StartError):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The rules and cases of all files."""
+    """The content of all files."""
 
     policies: PolicySet
     cases: tuple[Case, ...]
+    retention: tuple[RetentionRule, ...] = ()
+    retention_cases: tuple[RetentionCase, ...] = ()
 
 
 def load_policies(path: Path) -> PolicySet:
@@ -36,26 +40,32 @@ def load_policies(path: Path) -> PolicySet:
 def load_all(path: Path) -> Loaded:
     """Load one file, or the .yaml and .yml files of a folder, except hidden ones.
 
-    Subfolders are not read. Raises PolicyError if a file is wrong, two rules share a name, or there is no file; its
-    cause is an OSError if a file could not be read.
+    Subfolders are not read. Raises PolicyError if a file is wrong, two rules or two entries of retention share a
+    name, or there is no rule; its cause is an OSError if a file could not be read.
     """
-    rules: list[Rule] = []
-    cases: list[Case] = []
+    parsed: list[PolicyFile] = []
     faults: list[str] = []
     unread: OSError | None = None
     for file in _policy_files(path):
         try:
-            parsed = parse_policy(read_document(file))
+            parsed.append(parse_policy(read_document(file)))
         except StartError as exc:
             faults.append(str(exc))
             unread = exc.__cause__ if isinstance(exc.__cause__, OSError) else unread
-        else:
-            rules.extend(parsed.rules)
-            cases.extend(parsed.cases)
-    faults.extend(_shared_names(rules))
+    rules = tuple(rule for one in parsed for rule in one.rules)
+    retention = tuple(rule for one in parsed for rule in one.retention)
+    faults.extend(_shared_names(rules, "rule"))
+    faults.extend(_shared_names(retention, "entry"))
     if faults:
         raise PolicyError("\n".join(faults)) from unread
-    return Loaded(PolicySet(tuple(rules)), tuple(cases))
+    if not rules:
+        raise PolicyError(f"{path}: contains no rule, so no access would be allowed; allowed: rules beside retention")
+    return Loaded(
+        PolicySet(rules),
+        tuple(case for one in parsed for case in one.cases),
+        retention,
+        tuple(case for one in parsed for case in one.retention_cases),
+    )
 
 
 def _policy_files(path: Path) -> list[Path]:
@@ -72,12 +82,12 @@ def _policy_files(path: Path) -> list[Path]:
     return files
 
 
-def _shared_names(rules: list[Rule]) -> Iterator[str]:
-    first: dict[str, Rule] = {}
+def _shared_names(rules: Sequence[Rule] | Sequence[RetentionRule], noun: str) -> Iterator[str]:
+    first: dict[str, Rule | RetentionRule] = {}
     for rule in rules:
         earlier = first.setdefault(rule.name, rule)
         if earlier is not rule:
             yield (
-                f'{rule.place}: name: "{rule.name}" is already the name of the rule at {earlier.place}; '
-                "allowed: a name that no other rule has"
+                f'{rule.place}: name: "{rule.name}" is already the name of the {noun} at {earlier.place}; '
+                f"allowed: a name that no other {noun} has"
             )

@@ -119,12 +119,12 @@ def decide_cases(
     with reporting():
         path = policies or find_rules(None, config)[1]
         loaded = load_all(path)
-        if not loaded.cases:
+        if not loaded.cases and not loaded.retention_cases:
             raise StartError(f"{path}: holds no cases; write them under tests: beside the rules")
-        report = run_cases(loaded.policies, loaded.cases)
+        report = run_cases(loaded.policies, loaded.cases, loaded.retention, loaded.retention_cases)
         if junit is not None:
             _write(junit, to_junit(report))
-    rules = len(loaded.policies.rules)
+    rules = len(loaded.policies.rules) + len(loaded.retention)
     exit_code = 1 if report.failed or (strict and report.untested) else 0
     if as_json:
         _print(documents.tested(report, rules))
