@@ -5,7 +5,7 @@
                   └─ untagged    the same for manifests without a tag; None: these stay
 
 An image that no entry is about is never touched. Where several entries are about an image, it stays as long as one of
-them keeps it, so their order and their files have no effect. Reasons: docs/decisions/0074-keep-what-any-entry-keeps.md.
+them keeps it, so their order and their files have no effect. Reasons: docs/decisions/0071-keep-what-any-entry-keeps.md.
 """
 
 import re

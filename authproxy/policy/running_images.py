@@ -73,10 +73,8 @@ class RunningImages:
 def read_running_images(path: Path, *, now: datetime) -> RunningImages:
     """Read a file. Raises RunningImagesUnusable."""
     try:
-        # Not blocked by a pipe, which nothing may ever be written to.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
+        with open(path, "rb", opener=_open_at_once) as file:
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise RunningImagesUnusable(f"{path}: is not a file; write what runs to a file")
             _check_age(path, datetime.fromtimestamp(status.st_mtime, now.tzinfo), now)
@@ -91,6 +89,11 @@ def read_running_images(path: Path, *, now: datetime) -> RunningImages:
         raise RunningImagesUnusable(f"{path}: is not UTF-8; write the names of images, or JSON") from None
     except RunningImagesUnusable as exc:
         raise RunningImagesUnusable(f"{path}: {exc}") from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # Not blocked by a pipe that nothing may ever be written to.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def parse_running_images(text: str) -> RunningImages:

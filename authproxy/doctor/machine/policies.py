@@ -60,11 +60,11 @@ def _judge(loaded: Loaded, users: KnownUsers) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING, "policies", str(sharing), "give the user or group, or the repositories, another name"
         )
-    report = run_cases(loaded.policies, loaded.cases)
+    report = run_cases(loaded.policies, loaded.cases, loaded.retention, loaded.retention_cases)
     for outcome in report.failed:
         what = f"a case fails: {outcome.case.place}: {outcome.case}: {'; '.join(outcome.faults)}"
         yield Finding(Level.FAILED, "policies", what, f"{command('policy test')}; correct the rule, or the case")
-    cases = f", {len(loaded.cases)} cases hold" if loaded.cases and not report.failed else ""
+    cases = f", {len(report.outcomes)} cases hold" if report.outcomes and not report.failed else ""
     if not unused and not shared and not report.failed and allowing:
         yield Finding(Level.OK, "policies", f"{len(rules)} rules, each with an effect{cases}")
 

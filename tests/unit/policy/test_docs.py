@@ -18,12 +18,20 @@ from authproxy.policy.file_schema import FileEntry, ResourcesEntry, RuleEntry, S
 from authproxy.policy.glob import PLACEHOLDERS, Glob
 from authproxy.policy.load import load_policies
 from authproxy.policy.model import Action, PolicySet
+from authproxy.policy.retention_schema import (
+    CaseImageEntry,
+    KeepEntry,
+    RetainedEntry,
+    RetentionCaseEntry,
+    RetentionEntry,
+)
 from authproxy.principal import ANONYMOUS, Principal
 from tests.support.binaries import ROOT
 
 DOCS = ROOT / "docs"
 REFERENCE = (DOCS / "reference/policies.md").read_text(encoding="utf-8")
 HOW_TO = (DOCS / "how-to/write-a-policy.md").read_text(encoding="utf-8")
+RETENTION = (DOCS / "how-to/keep-what-matters.md").read_text(encoding="utf-8")
 
 
 ENTRIES: tuple[tuple[str, type[Entry]], ...] = (
@@ -34,6 +42,11 @@ ENTRIES: tuple[tuple[str, type[Entry]], ...] = (
     ("tests[].", CaseEntry),
     ("who.", CallerEntry),
     ("request.", RequestEntry),
+    ("retention[].", RetentionEntry),
+    ("on.", RetainedEntry),
+    ("keep[].", KeepEntry),
+    ("retention-tests[].", RetentionCaseEntry),
+    ("images.TAG.", CaseImageEntry),
 )
 
 
@@ -50,11 +63,11 @@ def test_every_word_has_its_row(word: str) -> None:
     assert f"\n| `{word}` |" in REFERENCE
 
 
-@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", REFERENCE + HOW_TO, re.DOTALL))
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", REFERENCE + HOW_TO + RETENTION, re.DOTALL))
 def test_every_example_loads(text: str) -> None:
     parsed = parse_policy(parse_document(text, "example"))
-    assert parsed.rules
-    assert run_cases(PolicySet(parsed.rules), parsed.cases).failed == ()
+    assert parsed.rules or parsed.retention
+    assert run_cases(PolicySet(parsed.rules), parsed.cases, parsed.retention, parsed.retention_cases).failed == ()
 
 
 def test_the_table_of_globs_is_right() -> None:
