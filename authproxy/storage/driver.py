@@ -203,6 +203,12 @@ class Driver(Protocol):
         is no such folder: a folder exists as long as it has content.
         """
 
+    def scan_names(self, folder: StorePath) -> AsyncIterator[list[str]]:
+        """All names directly below a folder, in any order, in batches of at most BATCH; none where it is missing.
+
+        For folders of any size: only a batch is in memory. A name that is added or removed meanwhile may be missing.
+        """
+
     async def write(self, path: StorePath, content: bytes) -> None:
         """Write small content, durable on return. Others see the old or the new content, never a part of it.
 

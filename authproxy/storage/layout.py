@@ -52,7 +52,17 @@ def tree_of(path: StorePath) -> StorePath:
 
 def blob(digest: Digest) -> StorePath:
     """The content of a digest."""
-    return StorePath(f"{ROOT}/blobs/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}/data")
+    return StorePath(f"{blobs(digest.algorithm, digest.hex[:2])}/{digest.hex}/data")
+
+
+def blob_shards(algorithm: str) -> StorePath:
+    """The folder with a folder for each beginning of the hex digits of stored content."""
+    return StorePath(f"{ROOT}/blobs/{algorithm}")
+
+
+def blobs(algorithm: str, first_digits: str) -> StorePath:
+    """The folder with a folder for each stored content whose hex digits begin with these two."""
+    return StorePath(f"{blob_shards(algorithm)}/{first_digits}")
 
 
 def repositories() -> StorePath:
@@ -63,6 +73,11 @@ def repositories() -> StorePath:
 def repository(name: Repository) -> StorePath:
     """The folder of one repository, and of those whose names continue after a slash."""
     return StorePath(f"{ROOT}/repositories/{name}")
+
+
+def layers(name: Repository) -> StorePath:
+    """The folder with a folder for each algorithm by whose digests this repository holds blobs."""
+    return StorePath(f"{repository(name)}/{LAYERS}")
 
 
 def layer_links(name: Repository, algorithm: str) -> StorePath:
@@ -80,9 +95,14 @@ def manifests(name: Repository) -> StorePath:
     return StorePath(f"{repository(name)}/{MANIFESTS}")
 
 
+def revision_algorithms(name: Repository) -> StorePath:
+    """The folder with a folder for each algorithm by whose digests this repository holds manifests."""
+    return StorePath(f"{manifests(name)}/{REVISIONS}")
+
+
 def revisions(name: Repository, algorithm: str) -> StorePath:
     """The folder with a folder for each manifest that this repository holds by a digest of this algorithm."""
-    return StorePath(f"{manifests(name)}/{REVISIONS}/{algorithm}")
+    return StorePath(f"{revision_algorithms(name)}/{algorithm}")
 
 
 def revision_link(name: Repository, digest: Digest) -> StorePath:
@@ -105,14 +125,24 @@ def tag_index(name: Repository, tag: Tag) -> StorePath:
     return StorePath(f"{tags(name)}/{tag}/index")
 
 
+def tag_index_links(name: Repository, tag: Tag, algorithm: str) -> StorePath:
+    """The folder of all digests of one algorithm that a tag has had."""
+    return StorePath(f"{tag_index(name, tag)}/{algorithm}")
+
+
 def tag_index_link(name: Repository, tag: Tag, digest: Digest) -> StorePath:
     """The entry for one digest that a tag has had."""
-    return StorePath(f"{tag_index(name, tag)}/{digest.algorithm}/{digest.hex}/link")
+    return StorePath(f"{tag_index_links(name, tag, digest.algorithm)}/{digest.hex}/link")
+
+
+def subjects(name: Repository, algorithm: str) -> StorePath:
+    """The folder with a folder for each manifest that was named as a subject by a digest of this algorithm."""
+    return StorePath(f"{repository(name)}/_referrers/{algorithm}")
 
 
 def referrers(name: Repository, subject: Digest, algorithm: str) -> StorePath:
     """The folder of the manifests with this subject whose own digests are of one algorithm."""
-    return StorePath(f"{repository(name)}/_referrers/{subject.algorithm}/{subject.hex}/{algorithm}")
+    return StorePath(f"{subjects(name, subject.algorithm)}/{subject.hex}/{algorithm}")
 
 
 def referrer_link(name: Repository, subject: Digest, referrer: Digest) -> StorePath:

@@ -20,6 +20,7 @@ from authproxy.storage.driver import (
     NotFound,
     Swap,
     WriteGroup,
+    list_all,
 )
 from authproxy.storage.layout import STARTED_FORMAT, UPLOAD_STARTED, StorePath
 from authproxy.storage.memory_bucket import Bucket, ConditionFailed, Expired, StoredObject
@@ -105,6 +106,10 @@ class MemoryDriver:
         prefix = f"{folder}/"
         names = _in_order(self._bucket.list_names(prefix, f"{prefix}{after}"))
         return list(islice((name for name in names if name > after), limit))
+
+    def scan_names(self, folder: StorePath) -> AsyncIterator[list[str]]:
+        """See `driver.Driver`."""
+        return list_all(self, folder)
 
     async def write(self, path: StorePath, content: bytes) -> None:
         """See `driver.Driver`."""

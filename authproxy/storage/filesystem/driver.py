@@ -22,6 +22,7 @@ from authproxy.storage.filesystem.locks import Locks
 from authproxy.storage.filesystem.nonblocking import NotCached, open_cached, read_cached, size_cached
 from authproxy.storage.filesystem.publication import FilePublication
 from authproxy.storage.filesystem.reader import FileReader, open_file, read_small
+from authproxy.storage.filesystem.scan import scan_folder
 from authproxy.storage.filesystem.session import Session, create_session, find_size, take_session, take_session_cached
 from authproxy.storage.filesystem.thread_pool import ThreadPool
 from authproxy.storage.filesystem.upload import FileUpload
@@ -96,6 +97,10 @@ class FilesystemDriver:
     async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
         """See `driver.Driver`."""
         return await self._lists.names(self._at(folder), after, limit)
+
+    def scan_names(self, folder: StorePath) -> AsyncIterator[list[str]]:
+        """See `driver.Driver`. Links to folders within the storage are left out: these have their own names."""
+        return scan_folder(self._workers, self._base, self._at(folder))
 
     async def write(self, path: StorePath, content: bytes) -> None:
         """See `driver.Driver`."""

@@ -672,3 +672,17 @@ async def test_state_leaves_its_folder_where_it_goes(tmp_path: Path) -> None:
     assert (tmp_path / layout.STATE).is_dir()
     assert not list((tmp_path / layout.STATE).iterdir())
     await driver.close()
+
+
+async def test_a_scan_finds_each_name_below_a_folder_once(driver: Driver) -> None:
+    tags = [Tag(f"v{number}") for number in range(2500)]
+    await driver.write_all([[(layout.tag_current(APP, tag), b"x") for tag in tags]])
+    batches = [batch async for batch in driver.scan_names(layout.tags(APP))]
+    assert sorted(name for batch in batches for name in batch) == sorted(tags)
+    assert max(map(len, batches)) <= 1000
+
+
+async def test_a_scan_of_no_folder_finds_nothing(driver: Driver) -> None:
+    await driver.write(V1, b"x")
+    assert [batch async for batch in driver.scan_names(layout.tags(Repository("none")))] == []
+    assert [batch async for batch in driver.scan_names(V1)] == []

@@ -1,0 +1,1 @@
+"""Garbage collection. What is kept and why: docs/explanation/garbage-collection.md."""

@@ -1,0 +1,68 @@
+"""Names in a folder of any size."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from authproxy.storage import layout
+from authproxy.storage.filesystem.driver import FilesystemDriver
+
+
+@pytest.fixture
+async def driver(tmp_path: Path) -> AsyncIterator[FilesystemDriver]:
+    made = FilesystemDriver(tmp_path / "root", threads=2)
+    yield made
+    await made.close()
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def names(driver: FilesystemDriver) -> set[str]:
+    return {name async for batch in driver.scan_names(layout.repositories()) for name in batch}
+
+
+async def test_names_with_a_leading_dot_are_left_out(driver: FilesystemDriver, tmp_path: Path) -> None:
+    for name in (".hidden", "app"):
+        (tmp_path / "root" / layout.repositories() / name).mkdir(parents=True)
+    assert await names(driver) == {"app"}
+
+
+async def test_links_that_lead_back_are_left_out_and_others_are_not(driver: FilesystemDriver, tmp_path: Path) -> None:
+    folder = tmp_path / "root" / layout.repositories()
+    (folder / "app").mkdir(parents=True)
+    (tmp_path / "other disk").mkdir()
+    (tmp_path / "root2").mkdir()
+    for name, target in {
+        "parent": "..",
+        "itself": ".",
+        "sibling": "app",
+        "all": "/",
+        "disk": str(tmp_path / "other disk"),
+        "like": str(tmp_path / "root2"),
+        "nowhere": "missing",
+    }.items():
+        (folder / name).symlink_to(target)
+    assert await names(driver) == {"app", "disk", "like", "nowhere"}
+
+
+async def test_a_scan_that_ends_early_closes_its_folder(driver: FilesystemDriver, tmp_path: Path) -> None:
+    folder = tmp_path / "root" / layout.repositories()
+    folder.mkdir(parents=True)
+    for number in range(1500):
+        (folder / f"r{number}").mkdir()
+    before = open_files()
+    scan = driver.scan_names(layout.repositories())
+    assert len(await anext(scan)) == 1000
+    await scan.aclose()  # type: ignore[attr-defined]
+    assert open_files() == before
+
+
+async def test_an_error_is_not_absence(driver: FilesystemDriver, tmp_path: Path) -> None:
+    folder = tmp_path / "root" / layout.repositories()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to(folder)
+    with pytest.raises(OSError, match="symbolic links"):
+        await names(driver)
