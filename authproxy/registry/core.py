@@ -23,6 +23,7 @@ from authproxy.registry.manifests import Manifests
 from authproxy.registry.mount_sources import MountSources
 from authproxy.registry.options import Rules
 from authproxy.registry.publisher import Publisher
+from authproxy.registry.quarantine import Quarantine
 from authproxy.registry.referrers import Referrers
 from authproxy.registry.response_cache import CachedResponse
 from authproxy.registry.sessions import Sessions
@@ -45,10 +46,12 @@ class Core:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_id: Callable[[], UUID] = uuid4,
     ) -> None:
+        self._quarantine = Quarantine(driver, is_read_only=rules.read_only)
+        whole, driver = driver, self._quarantine.storage  # without what is damaged: clients push that again
         tags = Tags(driver, max_page=rules.max_tags)
         self.content = CoreContent(driver, tags)
         deletions = Deletions(driver)
-        deleter = Deleter(driver, tags, deletions, now=now)
+        deleter = Deleter(whole, tags, deletions, now=now)
         publisher = Publisher(driver, deletions, now=now)
         blobs = Blobs(driver, self.content, deleter)
         manifests = Manifests(driver, tags, self.content, rules.manifests, publisher, deleter)
@@ -91,7 +94,13 @@ class Core:
         handler = self._handlers.get((route.kind, "GET" if route.method == "HEAD" else route.method))
         if handler is None:
             raise Unsupported(headers=[("Allow", ", ".join(METHODS[route.kind]))])
-        return handler(exchange)
+        if self._quarantine.is_due:
+            return self._look_first(handler, exchange)
+        return handler(exchange) if self._quarantine.is_empty else self._quarantine.explain(handler(exchange))
+
+    async def _look_first(self, handler: Handler, exchange: Exchange) -> None:
+        await self._quarantine.look()
+        await (handler(exchange) if self._quarantine.is_empty else self._quarantine.explain(handler(exchange)))
 
 
 _BASE = CachedResponse(b"{}", "application/json")

@@ -69,8 +69,8 @@ async def check_complete(
     """Return the links by which a repository holds what a manifest needs. `fresh`: see Driver.
 
     Raises ManifestBlobUnknown where content is missing, SizeInvalid where its size differs from the descriptor's. A
-    size that differs is the client's mistake or a damaged file of ours; only reading the file would decide which, so
-    the message names both.
+    size that differs is the client's mistake or a damaged file of ours; only reading the file decides which, as
+    maintenance/verify/ does, so the message names both.
     """
     blobs = await stored_blobs(driver, repository, _digests((*needed.blobs, *needed.either)), fresh=fresh)
     of_manifests = _digests((*needed.manifests, *needed.either))
@@ -97,7 +97,7 @@ async def check_complete(
         if check_sizes and size != entry.size:
             raise SizeInvalid(
                 f"{entry.digest} has {size} bytes here, but the manifest says {entry.size}; if the manifest is right,"
-                " the stored content is damaged: push it again, after deleting it if the client skips existing content",
+                " the stored content is damaged: `authproxy verify` at the registry finds it, and a push repairs it",
                 detail={"digest": str(entry.digest), "stored": size, "descriptor": entry.size},
             )
     return {

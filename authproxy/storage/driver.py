@@ -196,6 +196,15 @@ class Driver(Protocol):
     async def sizes(self, paths: Sequence[StorePath]) -> list[int | None]:
         """Sizes in bytes, in the order of `paths`; None where there is no content."""
 
+    async def version(self, path: StorePath) -> str | None:
+        """A text that changes whenever the content of a path does; None where there is no content.
+
+        In a folder also when only the file's rights or links change; in a bucket equal contents have equal versions.
+        """
+
+    async def drop_cached(self, path: StorePath) -> None:
+        """Make the next read of a content come from the disk, as far as the system allows that."""
+
     async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
         """The names directly below a folder that are greater than `after`, at most `limit`, in bytewise order.
 

@@ -100,6 +100,14 @@ class MemoryDriver:
         found = [self._bucket.get(path) for path in paths]
         return [None if stored is None else len(stored.content) for stored in found]
 
+    async def version(self, path: StorePath) -> str | None:
+        """See `driver.Driver`."""
+        found = self._bucket.get(path)
+        return None if found is None else found.etag
+
+    async def drop_cached(self, path: StorePath) -> None:
+        """See `driver.Driver`. Nothing is cached."""
+
     async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
         """See `driver.Driver`."""
         # A name that is bytewise after another has a key greater than that name without a slash: `a-b/` is before `a/`.

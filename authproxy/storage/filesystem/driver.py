@@ -21,7 +21,7 @@ from authproxy.storage.filesystem.listings import FolderLists
 from authproxy.storage.filesystem.locks import Locks
 from authproxy.storage.filesystem.nonblocking import NotCached, open_cached, read_cached, size_cached
 from authproxy.storage.filesystem.publication import FilePublication
-from authproxy.storage.filesystem.reader import FileReader, open_file, read_small
+from authproxy.storage.filesystem.reader import FileReader, drop_cached, open_file, read_small, size_of_file, version_of
 from authproxy.storage.filesystem.scan import scan_folder
 from authproxy.storage.filesystem.session import Session, create_session, find_size, take_session, take_session_cached
 from authproxy.storage.filesystem.thread_pool import ThreadPool
@@ -94,6 +94,14 @@ class FilesystemDriver:
                 return [size_cached(self._at(path)) for path in paths]
         return await self._workers.run(lambda: [find_size(self._at(path)) for path in paths])
 
+    async def version(self, path: StorePath) -> str | None:
+        """See `driver.Driver`."""
+        return await self._workers.run(partial(version_of, self._at(path)))
+
+    async def drop_cached(self, path: StorePath) -> None:
+        """See `driver.Driver`. What is not yet on the disk stays in memory, as on file systems with their own cache."""
+        await self._workers.run(partial(drop_cached, self._at(path)))
+
     async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
         """See `driver.Driver`."""
         return await self._lists.names(self._at(folder), after, limit)
@@ -154,7 +162,7 @@ class FilesystemDriver:
         except NotCached:
             descriptor = await self._workers.run(partial(open_file, self._at(path)), discard=os.close)
         try:
-            yield FileReader(descriptor, os.fstat(descriptor).st_size, self._workers)
+            yield FileReader(descriptor, size_of_file(descriptor), self._workers)
         finally:
             os.close(descriptor)
 

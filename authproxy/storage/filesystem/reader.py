@@ -1,6 +1,8 @@
 """Read a file: a small one whole; any other in pieces, from memory on the event loop, from the disk in a thread."""
 
+import errno
 import os
+import stat
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -39,9 +41,18 @@ class FileReader:
 def open_file(path: str) -> int:
     """A descriptor to read from. Blocks. Raises NotFound."""
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # O_NONBLOCK: a named pipe in the folder would otherwise hold the thread for ever.
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound from None
+
+
+def size_of_file(descriptor: int) -> int:
+    """The size of an open file. Raises OSError for a folder, a pipe or a device, whose size says nothing."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a file, but a folder, a pipe or a device")
+    return status.st_size
 
 
 def read_small(path: str) -> bytes | None:
@@ -53,6 +64,27 @@ def read_small(path: str) -> bytes | None:
     try:
         size = os.fstat(descriptor).st_size
         return os.read(descriptor, size) if size <= MAX_SMALL_BYTES else None
+    finally:
+        os.close(descriptor)
+
+
+def version_of(path: str) -> str | None:
+    """The version of a file's content, which a writer can't set: its inode and its time of change. Blocks."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return f"{status.st_ino}-{status.st_ctime_ns}"
+
+
+def drop_cached(path: str) -> None:
+    """Have the kernel forget what it has in memory of a file, if there is one. Blocks."""
+    try:
+        descriptor = open_file(path)
+    except NotFound:
+        return
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)
 

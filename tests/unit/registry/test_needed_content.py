@@ -105,7 +105,7 @@ async def test_another_size_than_the_descriptor_says_is_told(registry: httpx.Asy
     status, error = await put(registry, IMAGE)
     assert (status, error["code"]) == (400, "SIZE_INVALID")
     assert error["detail"] == {"digest": sha256(LAYER), "stored": 5, "descriptor": len(LAYER)}
-    for words in (sha256(LAYER), "5 bytes", f"says {len(LAYER)}", "push it again"):
+    for words in (sha256(LAYER), "5 bytes", f"says {len(LAYER)}", "authproxy verify"):
         assert words in error["message"]
     async with connect(driver, Rules(manifests=ManifestRules(enabled=False))) as unchecked:
         assert await put(unchecked, IMAGE) == (201, None)

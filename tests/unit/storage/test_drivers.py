@@ -65,6 +65,23 @@ async def test_a_write_replaces(driver: Driver) -> None:
     assert await driver.read([V1]) == [b"another"]
 
 
+async def test_the_version_of_a_content_changes_with_it(driver: Driver) -> None:
+    assert await driver.version(V1) is None
+    await driver.write(V1, b"one")
+    first = await driver.version(V1)
+    assert first is not None
+    assert await driver.version(V1) == first
+    await driver.write(V1, b"two")
+    assert await driver.version(V1) not in (first, None)
+
+
+async def test_content_that_the_system_forgot_is_read_again(driver: Driver) -> None:
+    await driver.write(V1, b"one")
+    await driver.drop_cached(V1)
+    assert await driver.read([V1], fresh=True) == [b"one"]
+    await driver.drop_cached(layout.tag_current(APP, Tag("nowhere")))
+
+
 async def test_what_is_too_long_to_be_small_is_not_read_whole(driver: Driver) -> None:
     path = await store(driver, b"x" * (MAX_SMALL_BYTES + 1))
     assert await driver.read([path]) == [None]
