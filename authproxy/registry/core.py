@@ -5,6 +5,7 @@ and permissions if there are any, and nothing else in the scope. A handler answe
 edge turns into the response.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -45,6 +46,7 @@ class Core:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_id: Callable[[], UUID] = uuid4,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._quarantine = Quarantine(driver, is_read_only=rules.read_only)
         whole, driver = driver, self._quarantine.storage  # without what is damaged: clients push that again
@@ -52,7 +54,7 @@ class Core:
         self.content = CoreContent(driver, tags)
         deletions = Deletions(driver)
         deleter = Deleter(whole, tags, deletions, now=now)
-        publisher = Publisher(driver, deletions, now=now)
+        publisher = Publisher(driver, deletions, now=now, sleep=sleep)
         blobs = Blobs(driver, self.content, deleter)
         manifests = Manifests(driver, tags, self.content, rules.manifests, publisher, deleter)
         referrers = Referrers(driver, tags)

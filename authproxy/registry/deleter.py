@@ -13,6 +13,7 @@ from authproxy.oci.dependencies import read_dependencies
 from authproxy.oci.manifest import find_subject
 from authproxy.reference import Repository, Tag
 from authproxy.registry.deletions import Deletion, Deletions
+from authproxy.registry.history import Push, pushes_of
 from authproxy.registry.links import find_digest, stored_blobs, stored_manifests
 from authproxy.registry.namers import Namers
 from authproxy.registry.tags import Tags
@@ -58,17 +59,29 @@ class Deleter:
         self._now = now
 
     async def delete_tag(
-        self, repository: Repository, tag: Tag, reason: Reason, *, expected: Digest | None = None
+        self,
+        repository: Repository,
+        tag: Tag,
+        reason: Reason,
+        *,
+        expected: Digest | None = None,
+        known: Collection[Push] | None = None,
     ) -> bool:
-        """Remove a tag; with `expected`, only if it points at that. False: there is none, or it points elsewhere."""
-        while True:
+        """Remove a tag. False: there is none.
+
+        `expected`: only if it points at that; `known`: only if there was no other push to it than these. False: there
+        was. A push at the same moment wins: the tag is there again when both have returned.
+        """
+        async with self._deletions.begin(repository, [tag]) as deletion:
             [link] = await self._driver.read([layout.tag_current(repository, tag)], fresh=True)
             digest = find_digest(link)
             if link is None or digest is None or expected not in (None, digest):
                 return False
+            if known is not None and await self._was_pushed_since(repository, tag, digest, known):
+                return False
             await self._record(repository, Links(tags={tag: digest}), reason)
-            if await self._tags.remove(repository, tag, link):
-                return True
+            await self._tags.remove(deletion, repository, tag, link)
+            return True
 
     async def delete_manifest(
         self, repository: Repository, names: Sequence[Digest], content: bytes, reason: Reason
@@ -82,7 +95,7 @@ class Deleter:
             await self._record(repository, links, reason)
             # Tags first, so that none ever points at a missing manifest.
             for tag, link in tags.items():
-                await self._tags.remove(repository, tag, link)
+                await self._tags.remove(deletion, repository, tag, link)
             await self._remove(deletion, repository, links)
 
     async def delete_blob(
@@ -104,6 +117,13 @@ class Deleter:
                 *(layout.referrer_link(repository, *pair) for pair in links.referrers),
             ]
         )
+
+    async def _was_pushed_since(
+        self, repository: Repository, tag: Tag, digest: Digest, known: Collection[Push]
+    ) -> bool:
+        stored = (await stored_manifests(self._driver, repository, [digest], fresh=True)).get(digest, digest)
+        pushes = await pushes_of(self._driver, repository, stored)
+        return any(push.tag == tag and push not in known for push in pushes)
 
     async def _links_of(
         self, repository: Repository, names: Sequence[Digest], content: bytes, tags: Mapping[Tag, bytes]

@@ -1,15 +1,15 @@
 """Deletions under way: how a deletion and the pushes beside it never leave a manifest without what it names.
 
 Each repository has one record: a number that rises with each deletion, and the deletions that are under way with the
-digests that they remove.
+names of what they remove: digests, and tags.
 
     a deletion                                      a push
     1. is recorded                                  1. makes its links visible
-    2. looks for what names its digests: none, or   2. reads the record: cancels a deletion of what it relies on
-       it ends here                                 3. looks for what it relies on: it is there, or the push fails
+    2. looks for what needs this: nothing, or it    2. reads the record: cancels a deletion of what it relies on
+       ends here                                    3. looks for what it relies on: it is there, or the push fails
     3. removes links, each only as long as its      4. moves its tags
-       entry is in the record (Driver.delete_fenced) 5. reads the record: the same number, or it looks again
-    4. takes its entry out
+       entry is in the record: delete_fenced        5. reads the record: the same number, or it looks again, and
+    4. takes its entry out                             puts back what it has seen
 
 If the deletion doesn't see the push in step 2, the push made its links visible later, so it finds the entry in its own
 step 2, or the links gone in step 3. A process that stops anywhere leaves at most an entry that the next push cancels.
@@ -17,14 +17,14 @@ The proof, and the model that runs every interleaving: docs/explanation/garbage-
 """
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from math import ceil
-from typing import Any
+from typing import Any, TypeAlias
 
 from authproxy.digest import Digest
 from authproxy.errors import Unavailable
-from authproxy.reference import Repository
+from authproxy.reference import Repository, Tag
 from authproxy.storage import state_layout
 from authproxy.storage.driver import Driver, Fence
 from authproxy.storage.layout import StorePath
@@ -35,6 +35,10 @@ class DeletionUnderWay(Unavailable):
     """Something that the push relies on is being deleted, by a process that may have stopped."""
 
     message = "content that this needs is being deleted at the moment; try again"
+
+
+# What a deletion removes: a manifest or a blob by its digests, or a tag, which has no colon.
+Name: TypeAlias = Digest | Tag
 
 
 class Deletion:
@@ -56,6 +60,15 @@ class Deletion:
             while not await self._driver.delete_fenced(path, self._fence()):
                 if not await self._reread():
                     return False
+        return True
+
+    async def remove_if(self, path: StorePath, expected: bytes) -> bool:
+        """Remove a link that says `expected`. False: a push has cancelled the deletion, or it says something else."""
+        while not await self._driver.delete_fenced(path, self._fence(), expected=expected):
+            # Also where the answer was lost, and the link is gone.
+            [link] = await self._driver.read([path], fresh=True)
+            if link != expected or not await self._reread():
+                return not link
         return True
 
     async def end(self) -> None:
@@ -97,10 +110,10 @@ class Deletions:
         self._new_name = new_name
 
     @asynccontextmanager
-    async def begin(self, repository: Repository, digests: Sequence[Digest]) -> AsyncIterator[Deletion]:
-        """Record a deletion of these digests, which are all names of one content. Its entry ends with the block."""
+    async def begin(self, repository: Repository, names: Iterable[Name]) -> AsyncIterator[Deletion]:
+        """Record a deletion of what has these names. Its entry ends with the block."""
         name = self._new_name()
-        entry = {"digests": [str(digest) for digest in digests], "until": self._driver.clock_s() + self._driver.fence_s}
+        entry = {"names": [str(each) for each in names], "until": self._driver.clock_s() + self._driver.fence_s}
 
         def add(fields: Fields) -> Fields:
             number = fields.get("number", 0) + 1
@@ -114,20 +127,20 @@ class Deletions:
         finally:
             await deletion.end()
 
-    async def cancel(self, repository: Repository, digests: Collection[Digest]) -> int:
-        """Cancel the deletions under way of these digests. Returns how many deletions have ever begun.
+    async def cancel(self, repository: Repository, names: Iterable[Name]) -> int:
+        """Cancel the deletions under way of what has one of these names. Returns how many deletions have ever begun.
 
         Raises DeletionUnderWay if the storage may still remove something: then nothing was cancelled.
         """
-        names = {str(digest) for digest in digests}
+        texts = {str(name) for name in names}
 
         def without(fields: Fields) -> Fields | None:
             under_way = _under_way(fields)
-            stopped = {name: entry for name, entry in under_way.items() if not names.isdisjoint(entry["digests"])}
+            stopped = {name: entry for name, entry in under_way.items() if not texts.isdisjoint(entry["names"])}
             if not stopped:
                 return None
             left = max(entry["until"] for entry in stopped.values()) - self._driver.clock_s()
-            if left > 0:
+            if left > 0 and self._driver.fence_s:
                 raise DeletionUnderWay(headers=[("Retry-After", str(ceil(left)))])
             return {**fields, "under_way": {name: each for name, each in under_way.items() if name not in stopped}}
 

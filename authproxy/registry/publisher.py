@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from authproxy.clock import Clock, uptime_s
 from authproxy.digest import Digest
 from authproxy.errors import Unavailable
 from authproxy.oci.manifest import Manifest
 from authproxy.reference import Repository, Tag
-from authproxy.registry.deletions import Deletions, DeletionUnderWay
+from authproxy.registry.deletions import Deletions, DeletionUnderWay, Name
 from authproxy.registry.history import Push, entry_of
 from authproxy.registry.links import to_link
 from authproxy.registry.tags import index_links
@@ -28,18 +27,18 @@ from authproxy.storage.layout import StorePath
 WAIT_S = 5.0
 WAIT_STEP_S = 0.05
 
-# How old a push may be, in seconds, to overwrite a tag that has changed since it began. An older one has been held up:
-# its client has given up, and a newer push must not be undone.
+# How old a push may be, in seconds, to move a tag. An older one has been held up: its client has given up, and a newer
+# push must not be undone, not even one of what the tag pointed at before.
 MAX_AGE_S = 30.0
 
 # Attempts to find all links in place between two deletions in the repository.
 ATTEMPTS = 100
 
 
-class TagContended(Unavailable):
-    """A tag has changed since this push began, which was too long ago to overwrite it."""
+class HeldUp(Unavailable):
+    """The push began too long ago to move a tag."""
 
-    message = "the tag was changed while this push was held up; push again"
+    message = "the push was held up for too long; push again"
 
 
 class RepositoryContended(Unavailable):
@@ -50,10 +49,10 @@ class RepositoryContended(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What a push found when it began: the links of its tags, and when (seconds of the publisher's clock)."""
+    """What a push found when it began: the links of its tags. `until`: how long it may move them, by Driver.clock_s."""
 
     tags: Mapping[Tag, bytes | None]
-    at: float
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,36 +81,36 @@ class Publisher:
         deletions: Deletions,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        clock_s: Clock = uptime_s,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._driver = driver
         self._deletions = deletions
         self._now = now
-        self._clock_s = clock_s
+        self._sleep = sleep
 
     async def begin(self, repository: Repository, tags: Sequence[Tag]) -> Begun:
         """Read the tags that a push will set, before anything else."""
-        at = self._clock_s()
+        until = self._driver.clock_s() + MAX_AGE_S
         links = await self._driver.read([layout.tag_current(repository, tag) for tag in tags], fresh=True)
-        return Begun(dict(zip(tags, links, strict=True)), at)
+        return Begun(dict(zip(tags, links, strict=True)), until)
 
     async def publish(self, begun: Begun, new: Publication, look: Look) -> list[Tag]:
         """Make a manifest visible, then its tags. Durable on return.
 
-        Returns the immutable tags that exist, and were not set. Raises what `look` raises, TagContended,
+        Returns the immutable tags that exist, and were not set. Raises what `look` raises, HeldUp,
         DeletionUnderWay, RepositoryContended, StorageFull: then no tag was moved, or the client must try again.
         """
         own = self._own_links(new)
         link = to_link(new.manifest.digest)
         swaps = [
-            Swap(layout.tag_current(new.repository, tag), link, None if seen and tag in new.immutable else seen)
+            Swap(layout.tag_current(new.repository, tag), link, _expected(seen, tag, new.immutable), begun.until)
             for tag, seen in begun.tags.items()
         ]
         async with self._driver.publish(await self._groups(begun, new, own), swaps) as published:
-            number = await self._cancel(new)
+            number = await self._cancel(begun, new)
             links = {**own, **await look()}
             if await self._put_back(own):
-                number = await self._settle(new, links)
+                number = await self._settle(begun, new, links)
             moved = await published.move()
         refused = []
         for tag, is_moved in zip(begun.tags, moved, strict=True):
@@ -121,8 +120,9 @@ class Publisher:
                 refused.append(tag)
             else:
                 await self._overwrite(begun, new.repository, tag, link)
-        if await self._cancel(new) != number:
-            await self._settle(new, links)
+        if await self._cancel(begun, new) != number:
+            await self._settle(begun, new, links)
+            await self._put_tags_back(new.repository, [tag for tag in begun.tags if tag not in refused], link)
         return refused
 
     async def _groups(self, begun: Begun, new: Publication, own: Mapping[StorePath, bytes]) -> list[WriteGroup]:
@@ -150,33 +150,38 @@ class Publisher:
         """Point a tag at the manifest though it has changed since the push began: both are under way at once."""
         path = layout.tag_current(repository, tag)
         while True:
-            [seen] = await self._driver.read([path], fresh=True)
-            if seen == link:
+            [found] = await self._driver.read([path], fresh=True)
+            if found == link or await self._driver.replace(path, link, expected=found, until=begun.until):
                 return
-            if self._clock_s() - begun.at >= MAX_AGE_S:
-                raise TagContended(detail={"tag": tag}, headers=[("Retry-After", "1")])
-            if await self._driver.replace(path, link, expected=seen):
-                return
+            if self._driver.clock_s() > begun.until:
+                raise HeldUp(detail={"tag": tag}, headers=[("Retry-After", "1")])
 
-    async def _cancel(self, new: Publication) -> int:
-        """`Deletions.cancel` for all that a manifest relies on. Waits a while where that is not possible at once."""
-        digests = {*new.names, *new.relies_on}
-        deadline = self._clock_s() + WAIT_S
+    async def _cancel(self, begun: Begun, new: Publication) -> int:
+        """`Deletions.cancel` for all that a push relies on. Waits a while where that is not possible at once."""
+        names: list[Name] = [*new.names, *new.relies_on, *begun.tags]
+        deadline = self._driver.clock_s() + WAIT_S
         while True:
             try:
-                return await self._deletions.cancel(new.repository, digests)
+                return await self._deletions.cancel(new.repository, names)
             except DeletionUnderWay:
-                if self._clock_s() >= deadline:
+                if self._driver.clock_s() >= deadline:
                     raise
-            await asyncio.sleep(WAIT_STEP_S)
+            await self._sleep(WAIT_STEP_S)
 
-    async def _settle(self, new: Publication, links: Mapping[StorePath, bytes]) -> int:
+    async def _settle(self, begun: Begun, new: Publication, links: Mapping[StorePath, bytes]) -> int:
         """Put links back until all are there between two deletions. Returns the number of deletions by then."""
         for _ in range(ATTEMPTS):
-            number = await self._cancel(new)
-            if not await self._put_back(links) and await self._cancel(new) == number:
+            number = await self._cancel(begun, new)
+            if not await self._put_back(links) and await self._cancel(begun, new) == number:
                 return number
         raise RepositoryContended(headers=[("Retry-After", "1")])
+
+    async def _put_tags_back(self, repository: Repository, tags: Sequence[Tag], link: bytes) -> None:
+        """Set tags that are missing: a deletion that had begun before this push has removed them."""
+        paths = [layout.tag_current(repository, tag) for tag in tags]
+        for path, found in zip(paths, await self._driver.read(paths, fresh=True), strict=True):
+            if not found:
+                await self._driver.replace(path, link, expected=found)
 
     async def _put_back(self, links: Mapping[StorePath, bytes]) -> bool:
         """Write the links that are missing. False: none is."""
@@ -185,3 +190,8 @@ class Publisher:
         if missing:
             await self._driver.write_all([missing])
         return bool(missing)
+
+
+def _expected(seen: bytes | None, tag: Tag, immutable: Collection[Tag]) -> bytes | None:
+    """What a tag's link must say to be replaced. An immutable tag must not exist."""
+    return None if seen and tag in immutable else seen

@@ -10,6 +10,7 @@ from authproxy.digest import Digest
 from authproxy.errors import NameUnknown
 from authproxy.pagination import Page, find_shown, in_pieces, next_link, parse_page, to_json
 from authproxy.reference import Repository, Tag
+from authproxy.registry.deletions import Deletion
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.history import pushes_of
 from authproxy.registry.links import find_digest, is_known, to_link
@@ -103,10 +104,10 @@ class Tags:
             tag: link for tag, link in zip(tags, links, strict=True) if link and find_digest(link) in digests
         }
 
-    async def remove(self, repository: Repository, tag: Tag, expected: bytes) -> bool:
-        """Remove a tag whose link still says `expected`, durably. False: it no longer does."""
+    async def remove(self, deletion: Deletion, repository: Repository, tag: Tag, expected: bytes) -> bool:
+        """Remove a tag whose link still says `expected`, durably. False: it no longer does, or was pushed again."""
         current = layout.tag_current(repository, tag)
-        if not await self._driver.delete(current, expected=expected):
+        if not await deletion.remove_if(current, expected):
             return False
         self._names.forget(repository, tag)
         await self._driver.delete_tree(layout.tag_index(repository, tag))

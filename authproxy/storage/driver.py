@@ -10,6 +10,7 @@ StorageFull     answered with 503: no space, or the quota is used up
 UploadBusy      answered with 503: another request is writing to this session
 """
 
+import math
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -44,11 +45,15 @@ WriteGroup: TypeAlias = Sequence[tuple[StorePath, bytes]]
 
 
 class Swap(NamedTuple):
-    """A small content to put at `path` if that holds `expected` then (None: no content)."""
+    """A small content to put at `path` if that holds `expected` then (None: no content), and it is not too late.
+
+    `until`: by the storage's clock (`Driver.clock_s`).
+    """
 
     path: StorePath
     content: bytes
     expected: bytes | None
+    until: float = math.inf
 
 
 class Fence(NamedTuple):
@@ -240,8 +245,10 @@ class Driver(Protocol):
         StorageFull.
         """
 
-    async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
-        """`write` if the path holds `expected` now (None: no content). Otherwise return False and write nothing.
+    async def replace(
+        self, path: StorePath, content: bytes, *, expected: bytes | None, until: float = math.inf
+    ) -> bool:
+        """Make one swap: see `Swap`. False: a condition doesn't hold, and nothing was written.
 
         Compares and writes in one atomic step: of two callers that expect the same content only one succeeds.
         """
@@ -254,14 +261,14 @@ class Driver(Protocol):
         call it for links alone, where empty means absent.
         """
 
-    async def delete_fenced(self, path: StorePath, fence: Fence) -> bool:
-        """Remove one content, durably, if the fence holds when it is removed. False: it no longer holds.
+    async def delete_fenced(self, path: StorePath, fence: Fence, *, expected: bytes | None = None) -> bool:
+        """`delete`, if the fence also holds when the content is removed. False: one of the conditions doesn't hold.
 
-        True where there was no content. Folders that become empty are removed too.
+        Without `expected`, True where there was no content.
         """
 
     def clock_s(self) -> float:
-        """The storage's clock, in seconds, for the end of a fence. Always 0.0 where `fence_s` is."""
+        """The storage's clock, in seconds: that of its answers; where it has none, this machine's time since boot."""
 
     async def delete_tree(self, folder: StorePath) -> bool:
         """Remove everything below a folder, one by one and durably. False: it was empty. May be repeated."""

@@ -4,6 +4,7 @@ So code that works on it needs no renames, folders, locks or several writes in o
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -58,7 +59,10 @@ class MemoryPublication:
 
     async def move(self) -> list[bool]:
         """See `driver.Publication`."""
-        return [await self._driver.replace(path, content, expected=expected) for path, content, expected in self._swaps]
+        return [
+            await self._driver.replace(swap.path, swap.content, expected=swap.expected, until=swap.until)
+            for swap in self._swaps
+        ]
 
 
 class MemoryDriver:
@@ -138,15 +142,20 @@ class MemoryDriver:
         await self.write_all(groups)
         yield MemoryPublication(self, swaps)
 
-    async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
+    async def replace(
+        self, path: StorePath, content: bytes, *, expected: bytes | None, until: float = math.inf
+    ) -> bool:
         """See `driver.Driver`."""
         found = self._bucket.get(path)
         if (None if found is None else found.content) != expected:
             return False
         await asyncio.sleep(0)  # others may write between the two requests
         try:
-            self._bucket.put(path, content, if_match=None if found is None else found.etag, if_absent=found is None)
-        except ConditionFailed:
+            if found is None:
+                self._bucket.put(path, content, if_absent=True, until=until)
+            else:
+                self._bucket.put(path, content, if_match=found.etag, until=until)
+        except (ConditionFailed, Expired):
             return False
         return True
 
@@ -159,14 +168,20 @@ class MemoryDriver:
         self._bucket.delete(path)
         return was_there
 
-    async def delete_fenced(self, path: StorePath, fence: Fence) -> bool:
-        """See `driver.Driver`. The bucket can't compare: it refuses the deletion after the fence's end."""
+    async def delete_fenced(self, path: StorePath, fence: Fence, *, expected: bytes | None = None) -> bool:
+        """See `driver.Driver`. The bucket can't compare the record: it refuses the deletion after the fence's end."""
+        found = self._bucket.get(path)
+        if expected is not None and (found is None or found.content != expected):
+            return False
         if await self.read([fence.record]) != [fence.content]:
             return False
         await asyncio.sleep(0)
         try:
-            self._bucket.delete(path, until=fence.until - MARGIN_S)
-        except Expired:
+            if expected is not None and found is not None:
+                self._bucket.put(path, b"", if_match=found.etag, until=fence.until - MARGIN_S)
+            else:
+                self._bucket.delete(path, until=fence.until - MARGIN_S)
+        except (ConditionFailed, Expired):
             return False
         return True
 

@@ -62,8 +62,20 @@ class Bucket:
         """GET or HEAD. None: 404."""
         return self._objects.get(key)
 
-    def put(self, key: str, content: bytes, *, if_match: str | None = None, if_absent: bool = False) -> StoredObject:
-        """PUT, with `If-Match: <etag>` or `If-None-Match: *` where asked. Raises ConditionFailed."""
+    def put(
+        self,
+        key: str,
+        content: bytes,
+        *,
+        if_match: str | None = None,
+        if_absent: bool = False,
+        until: float | None = None,
+    ) -> StoredObject:
+        """PUT, with `If-Match: <etag>` or `If-None-Match: *` where asked. Raises ConditionFailed.
+
+        `until`: by a signature that expires then. Raises Expired.
+        """
+        self._check_signature(until)
         found = self._objects.get(key)
         self._check(found, if_match)
         if if_absent and found is not None:
@@ -75,8 +87,7 @@ class Bucket:
 
         `until`: by a signature that expires then. Raises Expired.
         """
-        if until is not None and self.clock_s() > until:
-            raise Expired
+        self._check_signature(until)
         if key in self._objects:
             del self._objects[key]
             del self._keys[bisect_left(self._keys, key)]
@@ -130,6 +141,10 @@ class Bucket:
     def abort_multipart(self, multipart: int) -> None:
         """Drop a multipart upload with its parts."""
         self._multiparts.pop(multipart, None)
+
+    def _check_signature(self, until: float | None) -> None:
+        if until is not None and self.clock_s() > until:
+            raise Expired
 
     def _store(self, key: str, content: bytes) -> StoredObject:
         if key not in self._objects:

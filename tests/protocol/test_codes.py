@@ -16,7 +16,7 @@ from authproxy.errors import RegistryError, TokenError
 from authproxy.identity.source import SourceUnavailable
 from authproxy.registry.deleter import InUse
 from authproxy.registry.deletions import DeletionUnderWay
-from authproxy.registry.publisher import RepositoryContended, TagContended
+from authproxy.registry.publisher import HeldUp, RepositoryContended
 from authproxy.route import METHODS, parse_route
 from authproxy.storage.driver import StorageFull, UploadBusy
 from authproxy.storage.records import RecordContended, RecordUnreadable
@@ -74,7 +74,7 @@ ROWS = [
     Row(DeletionUnderWay, "UNAVAILABLE", 503, CNCF),
     Row(InUse, "UNSUPPORTED", 405, OCI),
     Row(RepositoryContended, "UNAVAILABLE", 503, CNCF),
-    Row(TagContended, "UNAVAILABLE", 503, CNCF),
+    Row(HeldUp, "UNAVAILABLE", 503, CNCF),
     Row(RecordContended, "UNAVAILABLE", 503, CNCF),
     Row(RecordUnreadable, "UNAVAILABLE", 503, CNCF),
     Row(StorageFull, "UNAVAILABLE", 503, CNCF),

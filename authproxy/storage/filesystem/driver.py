@@ -1,6 +1,7 @@
 """The driver on a folder, in CNCF Distribution's layout. Any number of processes may share it."""
 
 import asyncio
+import math
 import os
 import tempfile
 import time
@@ -10,6 +11,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from authproxy.clock import uptime_s
 from authproxy.errors import StartError
 from authproxy.files.atomic import make_private_folder
 from authproxy.storage.change_marks import ChangeMarks
@@ -20,7 +22,7 @@ from authproxy.storage.filesystem.batch_commit import Batch
 from authproxy.storage.filesystem.listings import FolderLists
 from authproxy.storage.filesystem.locks import Locks
 from authproxy.storage.filesystem.nonblocking import NotCached, open_cached, read_cached, size_cached
-from authproxy.storage.filesystem.publication import FilePublication
+from authproxy.storage.filesystem.publication import FilePublication, may_swap
 from authproxy.storage.filesystem.reader import FileReader, drop_cached, open_file, read_small, size_of_file, version_of
 from authproxy.storage.filesystem.scan import scan_folder
 from authproxy.storage.filesystem.session import Session, create_session, find_size, take_session, take_session_cached
@@ -129,21 +131,23 @@ class FilesystemDriver:
         finally:
             await publication.close()
 
-    async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
-        """See `driver.Driver`."""
-        return await self._workers.run(partial(self._replace, path, content, expected))
+    async def replace(
+        self, path: StorePath, content: bytes, *, expected: bytes | None, until: float = math.inf
+    ) -> bool:
+        """See `driver.Driver`. Conditions are checked under the lock of the path."""
+        return await self._workers.run(partial(self._replace, Swap(path, content, expected, until)))
 
     async def delete(self, path: StorePath, *, expected: bytes | None = None) -> bool:
         """See `driver.Driver`."""
         return await self._workers.run(partial(self._delete, path, expected))
 
-    async def delete_fenced(self, path: StorePath, fence: Fence) -> bool:
+    async def delete_fenced(self, path: StorePath, fence: Fence, *, expected: bytes | None = None) -> bool:
         """See `driver.Driver`. The record is compared under the lock of the path."""
-        return await self._workers.run(partial(self._delete_fenced, path, fence))
+        return await self._workers.run(partial(self._delete_fenced, path, fence, expected))
 
     def clock_s(self) -> float:
         """See `driver.Driver`."""
-        return 0.0
+        return uptime_s()
 
     async def delete_tree(self, folder: StorePath) -> bool:
         """See `driver.Driver`."""
@@ -247,16 +251,13 @@ class FilesystemDriver:
             # renames over a power cut.
             batch.settle(apart=len(groups[-1]) if len(groups) > 1 else 0)
 
-    def _replace(self, path: StorePath, content: bytes, expected: bytes | None) -> bool:
-        def is_expected() -> bool:
-            return read_small(self._at(path)) == expected
-
-        if not is_expected():
+    def _replace(self, swap: Swap) -> bool:
+        if not may_swap(self._base, swap):
             return False
         with Batch(self._base, self._locks, self._changes) as batch:
-            draft = batch.add(path, content)
+            draft = batch.add(swap.path, swap.content)
             batch.sync()
-            placed = batch.place_if(draft, is_expected)
+            placed = batch.place_if(draft, partial(may_swap, self._base, swap))
             batch.settle()
             return placed
 
@@ -266,8 +267,10 @@ class FilesystemDriver:
                 return False
             return self._remove(path)
 
-    def _delete_fenced(self, path: StorePath, fence: Fence) -> bool:
+    def _delete_fenced(self, path: StorePath, fence: Fence, expected: bytes | None) -> bool:
         with self._locks.hold(path):
+            if expected is not None and read_small(self._at(path)) != expected:
+                return False
             if read_small(self._at(fence.record)) != fence.content:
                 return False
             self._remove(path)

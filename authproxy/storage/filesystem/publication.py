@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from functools import partial
 
+from authproxy.clock import uptime_s
 from authproxy.storage.driver import Swap, WriteGroup
 from authproxy.storage.filesystem.batch_commit import Batch, Draft
 from authproxy.storage.filesystem.reader import read_small
 from authproxy.storage.filesystem.thread_pool import ThreadPool
-from authproxy.storage.layout import StorePath
 
 
 class FilePublication:
@@ -45,12 +45,14 @@ class FilePublication:
 
     def _move(self) -> list[bool]:
         moved = [
-            self._batch.place_if(draft, partial(self._holds, swap.path, swap.expected))
+            self._batch.place_if(draft, partial(may_swap, self._root, swap))
             for draft, swap in zip(self._pointers, self._swaps, strict=True)
         ]
         # As in `write_all`: a tag must not be durable before the manifest that it points at.
         self._batch.settle(apart=len(moved))
         return moved
 
-    def _holds(self, path: StorePath, expected: bytes | None) -> bool:
-        return read_small(f"{self._root}/{path}") == expected
+
+def may_swap(root: str, swap: Swap) -> bool:
+    """Whether the conditions of a swap hold. Blocks."""
+    return uptime_s() <= swap.until and read_small(f"{root}/{swap.path}") == swap.expected

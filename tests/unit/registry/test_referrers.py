@@ -114,11 +114,11 @@ class PushedMeanwhile(FilesystemDriver):
 
     push_again: Callable[[], Awaitable[object]] | None = None
 
-    async def delete_fenced(self, path: layout.StorePath, fence: Fence) -> bool:
+    async def delete_fenced(self, path: layout.StorePath, fence: Fence, *, expected: bytes | None = None) -> bool:
         if "_referrers" in path and (push_again := self.push_again) is not None:
             self.push_again = None
             await push_again()
-        return await super().delete_fenced(path, fence)
+        return await super().delete_fenced(path, fence, expected=expected)
 
 
 async def test_an_entry_stays_where_its_manifest_is_pushed_while_it_is_deleted(tmp_path: Path) -> None:

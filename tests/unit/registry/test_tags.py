@@ -7,6 +7,7 @@ import pytest
 
 from authproxy.digest import Digest
 from authproxy.reference import Repository, Tag
+from authproxy.registry.deletions import Deletions
 from authproxy.registry.links import to_link
 from authproxy.registry.tags import Tags, index_links
 from authproxy.storage import layout
@@ -50,8 +51,9 @@ async def names(tags: Tags, repository: Repository = APP) -> list[str]:
 
 async def remove_all(tags: Tags, digests: Sequence[Digest]) -> None:
     """Remove the tags of these manifests, as a deletion does."""
-    for tag, link in (await tags.pointing_at(APP, digests)).items():
-        await tags.remove(APP, tag, link)
+    async with Deletions(tags._driver).begin(APP, digests) as deletion:
+        for tag, link in (await tags.pointing_at(APP, digests)).items():
+            await tags.remove(deletion, APP, tag, link)
 
 
 async def test_the_tags_of_a_manifest_go_and_no_others(driver: Counted, tags: Tags) -> None:

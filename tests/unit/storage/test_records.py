@@ -1,6 +1,7 @@
 """Records: replaced by condition, never equal, and read back where an answer was lost."""
 
 import asyncio
+import math
 
 import pytest
 
@@ -85,9 +86,11 @@ async def test_a_record_of_a_newer_version_is_an_error(driver: Driver, records: 
 class LosesAnswers(MemoryDriver):
     """Each replacement takes place, and is then repeated by a library that has not seen the answer."""
 
-    async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
-        await super().replace(path, content, expected=expected)
-        return await super().replace(path, content, expected=expected)
+    async def replace(
+        self, path: StorePath, content: bytes, *, expected: bytes | None, until: float = math.inf
+    ) -> bool:
+        await super().replace(path, content, expected=expected, until=until)
+        return await super().replace(path, content, expected=expected, until=until)
 
 
 async def test_an_own_write_whose_answer_was_lost_counts() -> None:
@@ -100,8 +103,10 @@ async def test_an_own_write_whose_answer_was_lost_counts() -> None:
 class NeverWins(MemoryDriver):
     """Another writer is always faster."""
 
-    async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
-        del path, content, expected
+    async def replace(
+        self, path: StorePath, content: bytes, *, expected: bytes | None, until: float = math.inf
+    ) -> bool:
+        del path, content, expected, until
         return False
 
 

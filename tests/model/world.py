@@ -1,0 +1,233 @@
+"""A registry in the model: a core for each actor above one storage, clients' requests, and what they were promised."""
+
+import json
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from authproxy import asgi
+from authproxy.client_view import ClientView
+from authproxy.errors import RegistryError
+from authproxy.registry.core import Core
+from authproxy.registry.options import Rules
+from authproxy.registry.publisher import MAX_AGE_S
+from authproxy.route import parse_route
+from authproxy.storage.driver import Driver
+from tests.model.schedule import Act, Schedule
+from tests.model.twins import BucketTwin, FolderTwin
+from tests.support.registry import image, index, sha256
+
+REPOSITORY = "r"
+BLOBS = {name: name.encode() for name in ("config", "one", "two")}
+IMAGES = {
+    "first": image(BLOBS["config"], [BLOBS["one"]]),
+    "second": image(BLOBS["config"], [BLOBS["one"], BLOBS["two"]], annotations={"x": "2"}),
+}
+INDEXES = {"list": index([IMAGES["first"]])}
+MANIFESTS = {**IMAGES, **INDEXES}
+
+# A client tries a request, or a whole push, as often as this.
+ATTEMPTS = 4
+
+
+@dataclass
+class Operation:
+    """One request of a client. Its times are those of the schedule at its begin and end; None: it has not ended."""
+
+    kind: str  # "push", "delete"
+    reference: str  # the tag or digest
+    digest: str  # of the manifest; "" for a deletion by tag
+    began: float
+    ended: float | None = None
+    status: int = 0
+
+    @property
+    def is_promised(self) -> bool:
+        """Whether the client was told that it is done."""
+        return self.status in (201, 202)
+
+
+@dataclass
+class World:
+    """One run's registry and its log."""
+
+    schedule: Schedule
+    driver: Driver
+    log: list[Operation] = field(default_factory=list)
+
+    def core(self) -> Core:
+        """A process of its own."""
+        return Core(
+            self.driver,
+            Rules(delete_enabled=True),
+            now=lambda: datetime.fromtimestamp(self.schedule.now, UTC),
+            sleep=self.schedule.sleep,
+        )
+
+    async def ask(self, core: Core, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """One request. Waits and asks again after 503, as clients do."""
+        answer = (503, b"")
+        for _ in range(ATTEMPTS):
+            answer = await _ask(core, method, path, body)
+            if answer[0] != 503:
+                return answer
+            await self.schedule.sleep(20.0)
+        return answer
+
+    async def push(self, core: Core, name: str, reference: str) -> None:
+        """Push an image as docker does: HEAD, upload what is missing, PUT; anew where something has gone meanwhile."""
+        content = MANIFESTS[name]
+        for _ in range(ATTEMPTS):
+            if name in INDEXES:
+                await self._push_parts(core, [IMAGES["first"]])
+            else:
+                await self._push_blobs(core, content)
+            operation = Operation("push", reference, sha256(content), self.schedule.now)
+            self.log.append(operation)
+            operation.status, _ = await _ask(core, "PUT", f"manifests/{reference}", content)
+            operation.ended = self.schedule.now
+            if operation.is_promised:
+                return
+            await self.schedule.sleep(20.0)
+
+    async def delete(self, core: Core, reference: str) -> None:
+        """Delete a tag, or a manifest by its digest."""
+        digest = reference if ":" in reference else ""
+        operation = Operation("delete", reference, digest, self.schedule.now)
+        self.log.append(operation)
+        operation.status, _ = await _ask(core, "DELETE", f"manifests/{reference}")
+        operation.ended = self.schedule.now
+
+    async def delete_blob(self, core: Core, name: str) -> None:
+        """Delete a blob, which is refused while a manifest needs it."""
+        await self.ask(core, "DELETE", f"blobs/{sha256(BLOBS[name])}")
+
+    async def _push_blobs(self, core: Core, content: bytes) -> None:
+        body = json.loads(content)
+        for descriptor in (body["config"], *body["layers"]):
+            digest = descriptor["digest"]
+            status, _ = await self.ask(core, "HEAD", f"blobs/{digest}")
+            if status != 200:
+                [blob] = [blob for blob in BLOBS.values() if sha256(blob) == digest]
+                await self.ask(core, "POST", f"blobs/uploads/?digest={digest}", blob)
+
+    async def _push_parts(self, core: Core, contents: Iterable[bytes]) -> None:
+        for content in contents:
+            status, _ = await self.ask(core, "HEAD", f"manifests/{sha256(content)}")
+            if status != 200:
+                await self._push_blobs(core, content)
+                await self.ask(core, "PUT", f"manifests/{sha256(content)}", content)
+
+    async def faults(self) -> list[str]:
+        """What is wrong once all actors have ended: each sentence is a promise that was not kept."""
+        return [*await self._lost(), *await self._incomplete_tags(), *await self._undone()]
+
+    async def _lost(self) -> list[str]:
+        """Manifests that were acknowledged, and that nobody has asked to delete since."""
+        faults = []
+        for push in self.log:
+            if push.kind != "push" or not push.is_promised:
+                continue
+            deletes = [each for each in self.log if each.kind == "delete" and each.digest == push.digest]
+            if any(each.ended is None or each.ended > push.began for each in deletes):
+                continue
+            faults += [f"push of {push.reference}: {what}" for what in await self._missing(push.digest)]
+        return faults
+
+    async def _incomplete_tags(self) -> list[str]:
+        """Tags that are there, were acknowledged, and lead to a manifest that is not complete."""
+        status, content = await _ask(self.core(), "GET", "tags/list")
+        tags = json.loads(content)["tags"] if status == 200 else []
+        faults = []
+        for tag in tags:
+            digest = (await self._digest_of(tag)) or ""
+            pushes = [
+                each for each in self.log if each.kind == "push" and (each.reference, each.digest) == (tag, digest)
+            ]
+            if not digest:
+                pushes = [each for each in self.log if each.kind == "push" and each.reference == tag]
+            # A push that crashed may have left its tag before it had put back what a deletion took meanwhile.
+            if pushes and all(each.ended is not None for each in pushes) and any(each.is_promised for each in pushes):
+                missing = await self._missing(digest) if digest else ["its manifest is gone"]
+                faults += [f"tag {tag}: {what}" for what in missing]
+        return faults
+
+    async def _undone(self) -> list[str]:
+        """Tags that an older push, which had been held up, has taken back from a newer one."""
+        faults = []
+        for new in self.log:
+            if new.kind != "push" or not new.is_promised or ":" in new.reference:
+                continue
+            later = [
+                each
+                for each in self.log
+                if each is not new and each.reference in (new.reference, new.digest) and _may_overwrite(each, new)
+            ]
+            if not later and (found := await self._digest_of(new.reference)) != new.digest:
+                faults.append(f"tag {new.reference} is {found}, though the last push to it was {new.digest}")
+        return faults
+
+    async def _digest_of(self, tag: str) -> str | None:
+        status, content = await _ask(self.core(), "GET", f"manifests/{tag}")
+        return sha256(content) if status == 200 else None
+
+    async def _missing(self, digest: str) -> list[str]:
+        status, content = await _ask(self.core(), "GET", f"manifests/{digest}")
+        if status != 200:
+            return [f"manifest {digest} is {status}"]
+        body = json.loads(content)
+        missing = []
+        for entry in body.get("manifests", []):
+            missing += await self._missing(entry["digest"])
+        for entry in [*body.get("layers", []), *([body["config"]] if "config" in body else [])]:
+            status, content = await _ask(self.core(), "GET", f"blobs/{entry['digest']}")
+            if status != 200 or sha256(content) != entry["digest"]:
+                missing.append(f"blob {entry['digest']} is {status}")
+        return missing
+
+
+def _may_overwrite(one: Operation, other: Operation) -> bool:
+    """Whether what one request sets may be there after another. Not if it ended before, or had begun long before."""
+    has_ended = one.ended is not None and one.ended <= other.began
+    is_old = not one.digest.startswith(one.reference) and one.began + MAX_AGE_S <= other.began
+    return not has_ended and not is_old
+
+
+async def _ask(core: Core, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    raw_path, _, query = f"/v2/{REPOSITORY}/{path}".encode().partition(b"?")
+    sent: list[asgi.Message] = []
+    pending = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> asgi.Message:
+        return pending.pop() if pending else {"type": "http.disconnect"}
+
+    async def send(message: asgi.Message) -> None:
+        sent.append(message)
+
+    media_type = json.loads(body)["mediaType"].encode() if body.startswith(b"{") else b"application/octet-stream"
+    scope: asgi.Scope = {
+        "type": "http",
+        "method": method,
+        "headers": [(b"content-type", media_type), (b"content-length", b"%d" % len(body))],
+        asgi.ROUTE: parse_route(method, raw_path, query),
+        asgi.CLIENT_VIEW: ClientView("https", "registry.test", "192.0.2.1"),
+    }
+    try:
+        await core(scope, receive, send)
+    except RegistryError as error:
+        return error.status, str(error).encode()
+    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+
+
+Scenario = Callable[[World], Coroutine[Any, Any, list[Act]]]
+
+
+async def run(scenario: Scenario, seed: int, twin: type[BucketTwin]) -> tuple[int, list[str]]:
+    """Run a scenario once. Returns its steps, and what is wrong afterwards."""
+    schedule = Schedule(seed)
+    driver = twin(schedule, lost_answers=0.05 if twin is not FolderTwin and seed % 3 == 0 else 0.0)
+    world = World(schedule, driver)
+    acts = await scenario(world)
+    await schedule.run(acts)
+    return schedule.steps, await world.faults()
