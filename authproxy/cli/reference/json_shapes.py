@@ -22,6 +22,12 @@ SHAPES: Mapping[str, str] = {
     "doctor": f"{{config, verdict, {_FINDINGS}}}; other modes: [doctor](doctor.md)",
     "trust": "{hosts…, issuer, trusted_here, ca, lines: {…}}",
     "version": "{authproxy, revision, python, system, openssl, libraries: {…}}",
+    "gc": (
+        "{storage, dry_run, untagged, seconds, would_free_bytes, would_free_blobs, without_repository: {blobs, bytes},"
+        " totals: {repositories, tags, revisions, layer_links, blobs, bytes, strays}, notices…: {repository, what},"
+        " more_notices, repositories…: {repository, untagged, unnamed_layers, layers_of_untagged, own_bytes,"
+        " shared_bytes, kept_whole}}; kept_whole is the reason, or null"
+    ),
     "audit verify": (
         "{lines, whole, faults…: {file, line, message}, writers…: {writer, first, last, from_the_start, head},"
         " passed_over}"

@@ -42,6 +42,8 @@ class Reason(Enum):
 
 
 _REASONS = tuple(Reason)
+_LINK_REASONS = (Reason.UNTAGGED, Reason.UNNAMED, Reason.OF_UNTAGGED)
+_COLUMNS = (*_LINK_REASONS, "own_bytes", "shared_bytes")
 
 
 class Stray(Enum):
@@ -99,8 +101,10 @@ class RepositoryFindings:
     """
 
     repository: str
-    revisions: int
-    layers: int
+    untagged: int
+    """Manifests."""
+    unnamed_layers: int
+    layers_of_untagged: int
     own_bytes: int
     shared_bytes: int
     kept_whole: str | None
@@ -145,7 +149,7 @@ class Findings:
         self.links = RecordSorter(_LINK.size, folder, run=run)
         self._candidates = RecordSorter(_CANDIDATE.size, folder, run=run)
         self._strays: IO[bytes] = temporary_file(folder)
-        self._columns = {name: array("Q") for name in ("revisions", "layers", "own_bytes", "shared_bytes")}
+        self._columns = {name: array("Q") for name in _COLUMNS}
         self._kept_whole: dict[int, str] = {}
 
     def add_repository(self, name: str) -> int:
@@ -163,7 +167,7 @@ class Findings:
         """A candidate: the link by which a repository holds the content of `stored`."""
         self.links.add(_LINK.pack(stored, LEFT, number))
         self._add(mark, kind, reason, name, number, 0)
-        self._columns["revisions" if kind is Kind.REVISION else "layers"][number] += 1
+        self._columns[reason][number] += 1
 
     def leave_bytes(self, reason: Reason, stored: bytes, size: int, mark: bytes) -> None:
         """A candidate: the bytes of a content."""
@@ -202,18 +206,19 @@ class Findings:
     def repositories(self) -> Iterator[RepositoryFindings]:
         """Those from which something goes, or that are kept whole: the most bytes first."""
         own, shared = self._columns["own_bytes"], self._columns["shared_bytes"]
-        revisions, layers = self._columns["revisions"], self._columns["layers"]
+        untagged, unnamed, of_untagged = counts = [self._columns[reason] for reason in _LINK_REASONS]
         numbers = [
             number
             for number in range(len(self.names))
-            if revisions[number] or layers[number] or number in self._kept_whole
+            if any(column[number] for column in counts) or number in self._kept_whole
         ]
         numbers.sort(key=lambda number: (-own[number], -shared[number], number))
         for number in numbers:
             yield RepositoryFindings(
                 self.names[number],
-                revisions[number],
-                layers[number],
+                untagged[number],
+                unnamed[number],
+                of_untagged[number],
                 own[number],
                 shared[number],
                 self._kept_whole.get(number),

@@ -141,7 +141,7 @@ async def test_freed_bytes_are_told_apart_into_own_and_shared(store: GcStore) ->
     await store.link_layer(shared, OTHER)
     await store.put_bytes(b"unlinked!")
     with await mark(store.driver) as marking:
-        rows = {row.repository: (row.layers, row.own_bytes, row.shared_bytes) for row in marking.repositories()}
+        rows = {row.repository: (row.unnamed_layers, row.own_bytes, row.shared_bytes) for row in marking.repositories()}
         assert rows == {APP: (2, 3, 6), OTHER: (1, 0, 6)}
         totals = marking.totals
         assert (totals.candidate_bytes, totals.bytes, totals.unlinked_bytes) == (18, 18, 9)

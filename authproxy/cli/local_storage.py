@@ -1,0 +1,74 @@
+"""The storage that a command on this machine reads: the configuration's, or a folder of any registry."""
+
+import os
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from authproxy.cli.settings import find_loaded
+from authproxy.errors import StartError
+
+StorageOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--storage",
+        metavar="FOLDER",
+        help="The storage of any registry, without a configuration: the folder above docker/registry/v2.",
+    ),
+]
+
+# What the folder of a storage contains.
+_WITHIN = ("docker", "registry", "v2")
+
+
+def find_root(config: Path | None, storage: Path | None) -> Path:
+    """The folder of the storage. Raises StartError where there is none."""
+    if storage is not None and config is not None:
+        raise typer.BadParameter(
+            "--storage is read without a configuration: name one of the two", param_hint="--storage"
+        )
+    if storage is not None:
+        return _find_storage(storage)
+    settings = find_loaded(config).settings
+    if settings.storage is None:
+        raise StartError(
+            "there is no storage section in the configuration: the content is in another registry, which collects its"
+            " garbage itself; name a folder that has a registry's content: --storage FOLDER"
+        )
+    if settings.storage.filesystem is None:
+        raise StartError(
+            "storage.inmemory: the content is in the memory of the server; name a folder: --storage FOLDER"
+        )
+    return _find_storage(settings.storage.filesystem.rootdirectory)
+
+
+def act_as_owner(root: Path) -> None:
+    """For good: root becomes the account that decides where the folder's names lead.
+
+    Otherwise a symbolic link there could show any file of this machine to that account: in an error message, for
+    example. See docs/decisions/0046-act-as-the-owner-of-a-folder.md. Raises StartError where that isn't possible.
+    """
+    from authproxy.files.owner_rights import find_place
+
+    if os.geteuid() != 0 or (account := find_place(root / Path(*_WITHIN)).account) is None:
+        return
+    try:
+        os.setgroups([])
+        os.setgid(account.gid)
+        os.setuid(account.uid)
+    except PermissionError as error:
+        raise StartError(
+            f"{root} belongs to {account}, and root may not act as that account ({error.strerror}): run this command as"
+            " that account"
+        ) from error
+
+
+def _find_storage(folder: Path) -> Path:
+    """Also from the folder of repositories and blobs itself, and those on the way."""
+    for depth in range(len(_WITHIN) + 1):
+        missing = Path(*_WITHIN[depth:])
+        above = _WITHIN[:depth]
+        if tuple(folder.resolve().parts[-depth:] if depth else ()) == above and (folder / missing).is_dir():
+            return folder.resolve().parents[depth - 1] if depth else folder
+    raise StartError(f"{folder} holds no registry's content: there is no folder {folder / Path(*_WITHIN)}")

@@ -1,0 +1,152 @@
+"""`authproxy gc`: the report, and which storage it reads."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from authproxy.cli import app
+from authproxy.cli.reference.json_shapes import SHAPES
+from authproxy.digest import Digest
+from authproxy.errors import StartError
+from authproxy.reference import Repository
+from authproxy.storage import layout
+from authproxy.storage.filesystem.driver import FilesystemDriver
+from tests.support.gc_store import APP, GcStore
+from tests.unit.cli.reference.test_json_shapes import keys_of, names_in
+
+OTHER = Repository("team/other")
+KEPT = Repository("team/kept")
+NONSENSE = Digest.of(b"nonsense")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A storage with garbage of each kind."""
+    asyncio.run(_fill(tmp_path / "storage"))
+    return tmp_path / "storage"
+
+
+async def _fill(root: Path) -> None:
+    driver = FilesystemDriver(root, threads=2)
+    store = GcStore(driver)
+    await store.push_image("a", "v1")
+    await store.push_image("b")
+    shared = await store.put_blob(b"s" * 1000)
+    await store.link_layer(shared, OTHER)
+    await store.put_blob(b"o" * 2000)
+    await store.put_bytes(b"u" * 4000)
+    await store.put_manifest(b"nonsense", KEPT)
+    await driver.write(layout.layer_link(OTHER, Digest("md5", "\x1b[31mred")), b"nonsense")
+    await driver.close()
+
+
+@pytest.fixture(autouse=True)
+def _not_nice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process of the tests keeps its share."""
+    monkeypatch.setattr(os, "nice", lambda _: 0)
+
+
+def gc(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, arguments)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_the_report_says_by_repository_what_would_go_and_how_much_it_frees(root: Path) -> None:
+    result = gc("gc", "--storage", str(root))
+    assert result.stdout.splitlines() == [
+        "team/app: 2 layers that no manifest names; frees 2kB, and 1kB with other repositories",
+        "team/other: 1 layer that no manifest names; frees 0B, and 1kB with other repositories",
+        f"team/kept: kept whole: the manifest {NONSENSE} can't be read: the manifest is not JSON in UTF-8",
+        "no repository: 1 blob, 4kB",
+        r"note: team/other: the link _layers/md5:\x1b[31mred is damaged; it is kept",
+        "would free 7kB of 7.87kB: 3 of 10 blobs, in 2 of 3 repositories",
+    ]
+    assert "a dry run: nothing is removed" in result.stderr
+
+
+def test_untagged_manifests_go_where_asked(root: Path) -> None:
+    lines = gc("gc", "--storage", str(root), "--delete-untagged", "--dry-run").stdout.splitlines()
+    assert lines[0].startswith(
+        "team/app: 1 untagged manifest, 2 layers of untagged manifests, 2 layers that no manifest names; frees 2."
+    )
+
+
+def test_the_json_has_the_fields_of_the_page(root: Path) -> None:
+    document = json.loads(gc("gc", "--storage", str(root), "--json").stdout)
+    assert (document["would_free_bytes"], document["totals"]["bytes"]) == (7000, 7868)
+    assert [row["repository"] for row in document["repositories"]] == [APP, OTHER, KEPT]
+    assert document["notices"] == [
+        {"repository": OTHER, "what": "the link _layers/md5:\x1b[31mred is damaged; it is kept"}
+    ]
+    assert set(keys_of(document)) == names_in(SHAPES["gc"])
+
+
+def test_the_json_of_an_empty_storage_is_json(tmp_path: Path) -> None:
+    (tmp_path / layout.ROOT).mkdir(parents=True)
+    assert json.loads(gc("gc", "--storage", str(tmp_path), "--json").stdout)["repositories"] == []
+
+
+@pytest.mark.parametrize("inner", ["", "docker", "docker/registry", "docker/registry/v2"])
+def test_the_storage_may_be_named_by_any_of_its_folders(root: Path, inner: str) -> None:
+    assert json.loads(gc("gc", "--json", "--storage", str(root / inner)).stdout)["storage"] == str(root)
+
+
+def test_a_folder_without_content_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"holds no registry's content: there is no folder .*docker/registry/v2"):
+        gc("gc", "--storage", str(tmp_path))
+
+
+def test_the_storage_of_the_configuration_is_read(root: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text(f"version: 0.1\nhttp: {{addr: ':5000'}}\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\n")
+    for arguments in (["gc", str(config)], ["gc", "--config", str(config)], ["garbage-collect", "-d", str(config)]):
+        assert gc(*arguments).stdout.splitlines()[-1].startswith("would free 7kB of")
+
+
+def test_the_arguments_of_cncf_distribution_work(root: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text(f"version: 0.1\nhttp: {{addr: ':5000'}}\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\n")
+    [line] = gc("garbage-collect", "--dry-run", "-m", "--quiet", str(config)).stdout.splitlines()
+    assert line.startswith("would free 7.")
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("storage: {inmemory: {}}", "in the memory of the server"),
+        ("upstream: {url: 'http://r:1'}", "no storage section"),
+    ],
+)
+def test_a_configuration_without_a_folder_is_refused(tmp_path: Path, section: str, message: str) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text(f"version: 0.1\nhttp: {{addr: ':5000'}}\n{section}\n")
+    with pytest.raises(StartError, match=message):
+        gc("gc", str(config))
+
+
+def test_a_folder_that_cannot_be_read_ends_the_command(root: Path) -> None:
+    loop = root / layout.repositories() / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(StartError, match=r"loop can't be read \(.*\); nothing may be collected until it can"):
+        gc("gc", "--storage", str(root))
+
+
+def test_temporary_files_that_cannot_be_written_are_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("authproxy.maintenance.gc.findings.temporary_file", refuse)
+    with pytest.raises(StartError, match=r"temporary file can't be written \(No space left on device\).*TMPDIR"):
+        gc("gc", "--storage", str(root))
+
+
+def test_two_places_are_refused(root: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["gc", "--storage", str(root), str(tmp_path / "config.yml")])
+    assert result.exit_code == 2
