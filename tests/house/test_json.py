@@ -9,6 +9,7 @@ from authproxy.cli.reference.json_shapes import SHAPES
 # Commands without --json, and why.
 WITHOUT = {
     "serve": "it serves; its log can be JSON by log.formatter",
+    "garbage-collect": "it has the options of CNCF Distribution; `gc` is the same with --json",
     "health": "the exit code is the answer",
     "completion": "it prints a script for a shell",
     "key export": "it prints a key set, which is JSON, or lines for another program's configuration",
