@@ -84,19 +84,30 @@ class Deleter:
             return True
 
     async def delete_manifest(
-        self, repository: Repository, names: Sequence[Digest], content: bytes, reason: Reason
-    ) -> None:
-        """Remove a manifest under each of its digests, with the tags that point at it. Raises InUse."""
+        self,
+        repository: Repository,
+        names: Sequence[Digest],
+        content: bytes,
+        reason: Reason,
+        *,
+        unless_tagged: bool = False,
+    ) -> bool:
+        """Remove a manifest under each of its digests, with the tags that point at it. Raises InUse.
+
+        False: nothing was removed, since `unless_tagged` and there is such a tag, or a push has cancelled it.
+        """
         async with self._deletions.begin(repository, names) as deletion:
             if (namer := await self._namers.of_manifest(repository, names)) is not None:
                 raise _in_use("manifest", names[0], namer, "GET, HEAD, PUT")
             tags = await self._tags.pointing_at(repository, names)
+            if tags and unless_tagged:
+                return False
             links = await self._links_of(repository, names, content, tags)
             await self._record(repository, links, reason)
             # Tags first, so that none ever points at a missing manifest.
             for tag, link in tags.items():
                 await self._tags.remove(deletion, repository, tag, link)
-            await self._remove(deletion, repository, links)
+            return await self._remove(deletion, repository, links)
 
     async def delete_blob(
         self, repository: Repository, names: Collection[Digest], stored: Digest, reason: Reason
@@ -109,9 +120,9 @@ class Deleter:
             await self._record(repository, links, reason)
             await deletion.remove(layout.layer_link(repository, name) for name in names)
 
-    async def _remove(self, deletion: Deletion, repository: Repository, links: Links) -> None:
+    async def _remove(self, deletion: Deletion, repository: Repository, links: Links) -> bool:
         """Remove a manifest's links, its notes last: a list of referrers shows none whose manifest is gone."""
-        await deletion.remove(
+        return await deletion.remove(
             [
                 *(layout.revision_link(repository, name) for name in links.revisions),
                 *(layout.referrer_link(repository, *pair) for pair in links.referrers),

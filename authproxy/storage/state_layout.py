@@ -10,6 +10,7 @@
     │   └── <epoch>/{condemned/<2 hex digits>, revived/<mark>, deleting/<batch>}
     ├── quarantine/<algorithm>/<hex>                  content that was found damaged: registry/quarantine.py
     ├── pulls/                                        when manifests were pulled: registry/pull_times.py
+    ├── retention/clock                               the last look at the clock: maintenance/retention/steady_clock.py
     ├── tokens/revocations                            revoked tokens: token/revocation_records.py
     └── jobs/<name>/{lease, last}                     who runs a job, and how it ended: maintenance/jobs.py
 
@@ -120,6 +121,11 @@ def quarantined(digest: Digest) -> StorePath:
 def pulls() -> StorePath:
     """The folder of pull times."""
     return StorePath(f"{STATE}/pulls")
+
+
+def retention_clock() -> StorePath:
+    """The record of the last look at a clock, before images are removed by their age."""
+    return StorePath(f"{STATE}/retention/clock")
 
 
 def revocations() -> StorePath:
