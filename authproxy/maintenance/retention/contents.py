@@ -69,6 +69,9 @@ class RepositoryContents:
     manifests: dict[Digest, HeldManifest] = field(default_factory=dict)  # by the stored digest
     images: list[Image] = field(default_factory=list)
     pushes: dict[tuple[Digest, Tag | None], Pushes] = field(default_factory=dict)
+    linked_by: dict[Tag, Digest] = field(
+        default_factory=dict
+    )  # tags whose links hold another digest than the stored one
     blob_sizes: list[int] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)  # manifests that could not be read: they may name any other
 
@@ -182,6 +185,8 @@ async def _read_images(
             stored = stored_as.get(named, named)
             if stored not in contents.manifests:
                 contents.unread.append(tag)
+            if stored != named:
+                contents.linked_by[tag] = named
             tagged.add(stored)
             contents.images.append(await make(stored, tag))
     children = {child for held in contents.manifests.values() for child in held.children}

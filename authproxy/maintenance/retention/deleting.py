@@ -1,6 +1,6 @@
 """Deleting by retention: through the trash, only what the decision was about, and not what was pushed since."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from authproxy.digest import Digest
 from authproxy.reference import Repository, Tag
@@ -13,16 +13,24 @@ from authproxy.storage.driver import Driver
 BY = "retention"
 
 
+class KnownTag(NamedTuple):
+    """A tag as the decision knew it."""
+
+    tag: Tag
+    digest: Digest  # that its link holds
+    stored: Digest  # under which the manifest is stored
+    pushes: int  # of this manifest to this tag
+
+
 class RetentionDeleter(Protocol):
     """Deletes durably, so that it can be restored."""
 
-    async def delete_tag(self, repository: Repository, tag: Tag, expected: Digest, pushes: int, why: str) -> bool:
-        """Remove a tag that points at `expected`. False: it does not, or it was pushed since: then it stays.
+    async def delete_tag(self, repository: Repository, tag: KnownTag, why: str) -> bool:
+        """Remove a tag. False: it points elsewhere, or it was pushed since: then it stays."""
 
-        `pushes`: how many pushes of this manifest to the tag the decision knew.
-        """
-
-    async def delete_manifest(self, repository: Repository, names: tuple[Digest, ...], why: str) -> bool:
+    async def delete_manifest(
+        self, repository: Repository, stored: Digest, names: tuple[Digest, ...], why: str
+    ) -> bool:
         """Remove a manifest that the repository holds by these digests. False: a tag or a manifest needs it."""
 
 
@@ -33,22 +41,24 @@ class StoreDeleter:
         self._driver = driver
         self._through = through
 
-    async def delete_tag(self, repository: Repository, tag: Tag, expected: Digest, pushes: int, why: str) -> bool:
+    async def delete_tag(self, repository: Repository, tag: KnownTag, why: str) -> bool:
         """See RetentionDeleter."""
-        known = [push for push in await pushes_of(self._driver, repository, expected) if push.tag == tag]
-        if len(known) != pushes:
+        pushes = await pushes_of(self._driver, repository, tag.stored)
+        known = [push for push in pushes if push.tag == tag.tag]
+        if len(known) != tag.pushes:
             return False
         reason = deleter.Reason(BY, why)
-        return await self._through.delete_tag(repository, tag, reason, expected=expected, known=known)
+        return await self._through.delete_tag(repository, tag.tag, reason, expected=tag.digest, known=known)
 
-    async def delete_manifest(self, repository: Repository, names: tuple[Digest, ...], why: str) -> bool:
+    async def delete_manifest(
+        self, repository: Repository, stored: Digest, names: tuple[Digest, ...], why: str
+    ) -> bool:
         """See RetentionDeleter."""
-        [content] = await self._driver.read([layout.blob(names[0])], fresh=True)
-        if content is None:
+        [content] = await self._driver.read([layout.blob(stored)], fresh=True)
+        if not content:
             return False
+        reason = deleter.Reason(BY, why)
         try:
-            return await self._through.delete_manifest(
-                repository, names, content, deleter.Reason(BY, why), unless_tagged=True
-            )
+            return await self._through.delete_manifest(repository, names, content, reason, unless_tagged=True)
         except deleter.InUse:
             return False

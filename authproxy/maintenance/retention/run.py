@@ -14,7 +14,7 @@ from authproxy.clock import Clock, uptime_s
 from authproxy.digest import Digest
 from authproxy.log.alarms import sound
 from authproxy.maintenance.retention.contents import PullTimes, RepositoryContents, read_contents
-from authproxy.maintenance.retention.deleting import RetentionDeleter
+from authproxy.maintenance.retention.deleting import KnownTag, RetentionDeleter
 from authproxy.maintenance.retention.plan import PlannedImage, RetentionPlan, find_removable, in_order, make_plan
 from authproxy.maintenance.retention.steady_clock import ClockLook, SteadyClock
 from authproxy.policy.load import Loaded, load_all
@@ -146,8 +146,9 @@ class _Removal:
         if image.tag is None:
             return ""
         pushes = contents.pushes.get((image.digest, image.tag))
-        number = 0 if pushes is None else pushes.number
-        if await self._deleter.delete_tag(contents.repository, image.tag, image.digest, number, one.retained.reason):
+        linked = contents.linked_by.get(image.tag, image.digest)
+        tag = KnownTag(image.tag, linked, image.digest, 0 if pushes is None else pushes.number)
+        if await self._deleter.delete_tag(contents.repository, tag, one.retained.reason):
             return ""
         self._needed |= self._below(one)
         return "it was pushed or deleted since"
@@ -156,7 +157,7 @@ class _Removal:
         if digest in self._needed:
             return
         names = self._contents.manifests[digest].names
-        if await self._deleter.delete_manifest(self._contents.repository, names, why):
+        if await self._deleter.delete_manifest(self._contents.repository, digest, names, why):
             self.deleted.add(digest)
         else:
             self._needed |= self._contents.below([digest])

@@ -124,6 +124,24 @@ async def test_tags_go_with_their_manifests_into_the_trash(
     assert all("policy.yaml:" in one.why for one in trashed)
 
 
+async def test_a_manifest_that_was_pushed_by_its_sha512_digest(
+    driver: Driver, registry: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    await push_image(registry, APP, "v1")
+    content = image(b"config v1", [b"a layer"], annotations={"a": "b"})
+    by_sha512 = str(Digest.of(content, "sha512"))
+    answer = await registry.put(
+        f"/v2/{APP}/manifests/{by_sha512}?tag=pr-1",
+        content=content,
+        headers={"Content-Type": "application/vnd.oci.image.manifest.v1+json"},
+    )
+    assert answer.status_code == 201
+    assert await status(registry, "pr-1") == 200
+    assert await run(driver, policies(tmp_path, '[{tags: ["v*"]}]')) == {"pr-1": ""}
+    assert await tags_of(registry) == ["v1"]
+    assert [await status(registry, name) for name in (by_sha512, str(Digest.of(content)))] == [404, 404]
+
+
 async def test_what_an_index_names_goes_with_the_last_index(
     driver: Driver, registry: httpx.AsyncClient, tmp_path: Path
 ) -> None:
