@@ -24,6 +24,7 @@ from authproxy.registry.manifests import Manifests
 from authproxy.registry.mount_sources import MountSources
 from authproxy.registry.options import Rules
 from authproxy.registry.publisher import Publisher
+from authproxy.registry.pull_log import PullLog
 from authproxy.registry.quarantine import Quarantine
 from authproxy.registry.referrers import Referrers
 from authproxy.registry.response_cache import CachedResponse
@@ -47,6 +48,7 @@ class Core:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_id: Callable[[], UUID] = uuid4,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        pulls: PullLog | None = None,
     ) -> None:
         self._quarantine = Quarantine(driver, is_read_only=rules.read_only)
         whole, driver = driver, self._quarantine.storage  # without what is damaged: clients push that again
@@ -56,7 +58,7 @@ class Core:
         deleter = Deleter(whole, tags, deletions, now=now)
         publisher = Publisher(driver, deletions, now=now, sleep=sleep)
         blobs = Blobs(driver, self.content, deleter)
-        manifests = Manifests(driver, tags, self.content, rules.manifests, publisher, deleter)
+        manifests = Manifests(driver, tags, self.content, rules.manifests, publisher, deleter, pulls)
         referrers = Referrers(driver, tags)
         uploads = Uploads(driver, Sessions(driver, now=now, new_id=new_id), MountSources(driver), self.content)
         catalog = Catalog(driver, rules.max_catalog_entries)

@@ -17,6 +17,7 @@ from authproxy.registry.manifest_admission import check_complete, decide_needed
 from authproxy.registry.manifest_checks import MAX_BYTES, parse_manifest
 from authproxy.registry.options import ManifestRules
 from authproxy.registry.publisher import Publication, Publisher
+from authproxy.registry.pull_log import PullLog
 from authproxy.registry.referrers import make_entry, to_note
 from authproxy.registry.response_cache import CachedResponse, ResponseCache
 from authproxy.registry.tags import Tags
@@ -39,6 +40,7 @@ class Manifests:
         rules: ManifestRules,
         publisher: Publisher,
         deleter: Deleter,
+        pulls: PullLog | None = None,
     ) -> None:
         self._driver = driver
         self._publisher = publisher
@@ -46,6 +48,7 @@ class Manifests:
         self._tags = tags
         self._rules = rules
         self._content = content
+        self._pulls = pulls
         self._cache = ResponseCache()
         self._media_types: dict[Digest, str] = {}
 
@@ -57,8 +60,14 @@ class Manifests:
             digest = await self._resolve(exchange)
             content = await self._read(exchange, digest)
             headers = [("Docker-Content-Digest", str(digest)), ("ETag", preconditions.etag(digest))]
-            response = CachedResponse(content, self._media_type(digest, content), digest=digest, headers=headers)
+            stored = digest if digest.algorithm == "sha256" else await digest_of(content, "sha256")
+            response = CachedResponse(
+                content, self._media_type(digest, content), digest=digest, stored=stored, headers=headers
+            )
             self._cache.put(key, response, self._driver.content_check(_made_of(exchange, digest, content)))
+        if self._pulls is not None and not exchange.is_head:
+            assert response.stored is not None
+            self._pulls.note(exchange.repository, exchange.reference, response.stored, exchange.subject)
         await response.send(exchange)
 
     async def put(self, exchange: Exchange) -> None:

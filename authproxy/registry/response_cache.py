@@ -21,14 +21,21 @@ ENTRY_BYTES = 3000
 class CachedResponse:
     """A whole response with its headers. With a `digest` it is the content of that digest, and may be answered by 304.
 
-    `headers` are sent with 304 too (RFC 9110 §15.4.5).
+    `stored` is the digest under which that is stored. `headers` are sent with 304 too (RFC 9110 §15.4.5).
     """
 
-    __slots__ = ("_about", "_content", "_digest", "_headers")
+    __slots__ = ("_about", "_content", "_digest", "_headers", "stored")
 
     def __init__(
-        self, content: bytes, media_type: str, *, digest: Digest | None = None, headers: Sequence[tuple[str, str]] = ()
+        self,
+        content: bytes,
+        media_type: str,
+        *,
+        digest: Digest | None = None,
+        stored: Digest | None = None,
+        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
+        self.stored = stored
         self._content = content
         self._digest = digest
         self._about = headers

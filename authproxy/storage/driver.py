@@ -12,7 +12,7 @@ UploadBusy      answered with 503: another request is writing to this session
 
 import math
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeAlias
@@ -304,6 +304,16 @@ class Driver(Protocol):
 
     async def upload_size(self, session: StorePath) -> int:
         """The size of a session's content in bytes, without opening the session. Raises NotFound."""
+
+    def hold(self, name: str) -> AbstractContextManager[None]:
+        """Show the other processes, for the length of the block, that `name` is alive. It ends with this process too.
+
+        `name` may be part of a path. Writes, but nothing durable: it means nothing after a boot. Raises BlockingIOError
+        where it is held already, and OSError.
+        """
+
+    def is_held(self, name: str) -> bool:
+        """Whether a living process holds this name. Writes nothing. Raises OSError where nobody can tell."""
 
     async def close(self) -> None:
         """Wait for running operations, then release threads and connections. The driver can't be used afterwards."""

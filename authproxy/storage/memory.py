@@ -7,7 +7,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from heapq import heappop, heappush
 from itertools import islice
@@ -72,6 +72,7 @@ class MemoryDriver:
 
     def __init__(self, *, clock_s: Clock = time.monotonic) -> None:
         self._bucket = Bucket(clock_s)
+        self._held: set[str] = set()
 
     async def read(
         self,
@@ -238,6 +239,21 @@ class MemoryDriver:
     async def upload_size(self, session: StorePath) -> int:
         """See `driver.Driver`."""
         return recorded_size(self._bucket, session)
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """See `driver.Driver`."""
+        if name in self._held:
+            raise BlockingIOError
+        self._held.add(name)
+        try:
+            yield
+        finally:
+            self._held.discard(name)
+
+    def is_held(self, name: str) -> bool:
+        """See `driver.Driver`."""
+        return name in self._held
 
     async def close(self) -> None:
         """See `driver.Driver`."""

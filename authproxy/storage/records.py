@@ -82,15 +82,16 @@ class Records:
                 return written
         raise RecordContended
 
+    def encode(self, fields: Fields) -> bytes:
+        """The content of a record with these fields, written now."""
+        return json.dumps({**fields, "version": VERSION, "nonce": self._new_nonce()}, ensure_ascii=False).encode()
+
     async def _replace(self, path: StorePath, fields: Fields, expected: bytes | None) -> Record | None:
-        content = self._to_content(fields)
+        content = self.encode(fields)
         if await self._driver.replace(path, content, expected=expected):
             return parse(path, content)
         # A request that was repeated on its way finds what it wrote itself.
         return parse(path, content) if await self._driver.read([path], fresh=True) == [content] else None
-
-    def _to_content(self, fields: Fields) -> bytes:
-        return json.dumps({**fields, "version": VERSION, "nonce": self._new_nonce()}, ensure_ascii=False).encode()
 
 
 def parse(path: StorePath, content: bytes) -> Record:
@@ -106,3 +107,11 @@ def parse(path: StorePath, content: bytes) -> Record:
     if major > int(VERSION.partition(".")[0]):
         raise RecordUnreadable(f"the record {path} has the version {version}, which needs a newer authproxy")
     return Record(path, content, fields)
+
+
+def is_newer(content: bytes) -> bool:
+    """Whether a content that can't be read as a record is one of a newer version, and not damaged."""
+    try:
+        return int(json.loads(content)["version"].partition(".")[0]) > int(VERSION.partition(".")[0])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False

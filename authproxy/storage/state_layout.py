@@ -11,6 +11,10 @@
     ├── quarantine/<algorithm>/<hex>                  content that was found damaged: registry/quarantine.py
     ├── pulls/                                        when manifests were pulled: registry/pull_times.py
     ├── retention/clock                               the last look at the clock: maintenance/retention/steady_clock.py
+    │   ├── _began, _merged                           since when, and how far they are merged
+    │   ├── _writers/<process>                        a process that records pulls and has not ended properly
+    │   ├── _segments/<segment>                       the pulls of one process in one minute
+    │   └── <name>/_pulls/{all, <2 hex digits>}       the last pull of each manifest and tag
     ├── tokens/revocations                            revoked tokens: token/revocation_records.py
     └── jobs/<name>/{lease, last}                     who runs a job, and how it ended: maintenance/jobs.py
 
@@ -126,6 +130,46 @@ def pulls() -> StorePath:
 def retention_clock() -> StorePath:
     """The record of the last look at a clock, before images are removed by their age."""
     return StorePath(f"{STATE}/retention/clock")
+
+
+def pulls_began() -> StorePath:
+    """The record that says when the first pull could have been recorded."""
+    return StorePath(f"{pulls()}/_began")
+
+
+def pulls_merged() -> StorePath:
+    """The record of the latest times of all that was merged."""
+    return StorePath(f"{pulls()}/_merged")
+
+
+def pull_writers() -> StorePath:
+    """The folder with a record for each process that records pulls, until it has written all of them."""
+    return StorePath(f"{pulls()}/_writers")
+
+
+def pull_writer(process: str) -> StorePath:
+    """The record of one process that records pulls."""
+    return StorePath(f"{pull_writers()}/{process}")
+
+
+def pull_segments() -> StorePath:
+    """The folder of the segments that are not merged yet."""
+    return StorePath(f"{pulls()}/_segments")
+
+
+def pull_segment(segment: str) -> StorePath:
+    """The pulls of one process in one minute."""
+    return StorePath(f"{pull_segments()}/{segment}")
+
+
+def pulls_of(name: Repository) -> StorePath:
+    """The folder of the last pulls from a repository."""
+    return StorePath(f"{pulls()}/{name}/_pulls")
+
+
+def pull_shard(name: Repository, shard: str) -> StorePath:
+    """The last pulls of a repository's manifests whose hex digits begin with these two; "all": of all of them."""
+    return StorePath(f"{pulls_of(name)}/{shard}")
 
 
 def revocations() -> StorePath:

@@ -2,6 +2,8 @@
 
 import re
 
+import structlog
+
 from authproxy.asgi import App
 from authproxy.config.document.regex import compile_pattern
 from authproxy.config.sections.storage import Filesystem, InMemory, Storage, UploadPurging
@@ -19,11 +21,15 @@ from authproxy.proxy.renaming import RenamedBackend, Renaming
 from authproxy.proxy.router import Branch, Router
 from authproxy.registry.core import Core
 from authproxy.registry.options import ManifestRules, Pattern, Rules
+from authproxy.registry.pull_log import PullLog
+from authproxy.registry.pull_merge import PullMerge
 from authproxy.registry.upload_purge import FIRST_WITHIN_S, PurgeUploads
 from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 from authproxy.wiring.lifespan import Parts
+
+log = structlog.get_logger(__name__)
 
 
 def make_backend(settings: Settings, parts: Parts) -> App:
@@ -92,7 +98,23 @@ def _make_core(settings: Settings, parts: Parts) -> Core:
     maintenance = settings.storage.maintenance
     if maintenance.uploadpurging.enabled and not maintenance.readonly.enabled:
         parts.runners["purge uploads"] = _purge(driver, maintenance.uploadpurging, parts.metrics).run
-    return Core(driver, core_rules(settings))
+    return Core(driver, core_rules(settings), pulls=_record_pulls(driver, settings.storage, parts))
+
+
+def _record_pulls(driver: Driver, storage: Storage, parts: Parts) -> PullLog | None:
+    """Record pulls beside the requests. None: content that ends with the process, or a storage that isn't written."""
+    if not storage.outlives_the_process:
+        return None
+    if storage.maintenance.readonly.enabled:
+        if parts.once.claim("no pull times"):
+            log.warning("pulls are not recorded while storage.maintenance.readonly is on")
+        return None
+    row = storage.usage
+    pulls = PullLog(driver, with_subject=row.pulledby, interval_s=row.interval.total_seconds())
+    parts.servers.append(pulls.recording)
+    parts.runners["record pulls"] = pulls.run
+    parts.runners["merge pulls"] = PullMerge(driver).run
+    return pulls
 
 
 def _purge(driver: Driver, row: UploadPurging, metrics: Metrics) -> PurgeUploads:

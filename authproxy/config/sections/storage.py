@@ -81,6 +81,18 @@ class StorageMaintenance(Section):
     readonly: ReadOnly = ReadOnly()
 
 
+class Usage(Section):
+    """What is recorded about the use of content, for `authproxy usage` and retention."""
+
+    pulledby: Boolean = True
+    """Whether the name of the last to pull a tag is stored with the time. Default `true`. Switched off, names that were
+    stored before stay until the next pull."""
+
+    interval: Annotated[Duration, AfterValidator(_long_enough)] = timedelta(minutes=1)
+    """How long pulls are collected before they are written. Default `1m`. A longer interval spares SD cards. Nothing is
+    written where nothing is pulled."""
+
+
 class Storage(Section):
     """Where content is kept: `filesystem` or `inmemory`. Needed if our own registry serves.
 
@@ -94,6 +106,8 @@ class Storage(Section):
     delete: Delete = Delete()
 
     maintenance: StorageMaintenance = StorageMaintenance()
+
+    usage: Usage = Usage()
 
     @property
     def kind(self) -> StorageKind | None:

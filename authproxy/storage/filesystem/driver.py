@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from authproxy.storage.filesystem.batch_commit import Batch
 from authproxy.storage.filesystem.listings import FolderLists
 from authproxy.storage.filesystem.locks import Locks
 from authproxy.storage.filesystem.nonblocking import NotCached, open_cached, read_cached, size_cached
+from authproxy.storage.filesystem.presence import Presence
 from authproxy.storage.filesystem.publication import FilePublication, may_swap
 from authproxy.storage.filesystem.reader import FileReader, drop_cached, open_file, read_small, size_of_file, version_of
 from authproxy.storage.filesystem.scan import scan_folder
@@ -38,9 +39,11 @@ RETRY_LOCK_S = 0.02
 MAX_AT_ONCE = 16
 MAX_BYTES_AT_ONCE = 64 * 1024
 
-# Lock files and marks, next to the layout: the only files here that CNCF Distribution does not know.
+# Lock files and marks, next to the layout: with our state, the only files here that CNCF Distribution does not know.
 LOCKS = ".authproxy/locks"
 CHANGES = ".authproxy/changes"
+# Files of what is alive: see `Driver.hold`.
+ALIVE = ".authproxy/alive"
 
 # How long a change by another program may go unnoticed, in seconds.
 FOREIGN_S = 2.0
@@ -65,6 +68,7 @@ class FilesystemDriver:
             _check_writable(root)
         self._locks = Locks(root / LOCKS)
         self._changes = ChangeMarks(root / CHANGES, read_only=read_only)
+        self._presence = Presence(root / ALIVE)
         self._cache = ContentCache(self._changes, foreign_s=FOREIGN_S, now=time.monotonic)
         self._buffers = Buffers()
         self._workers = ThreadPool(threads, self._base)
@@ -197,6 +201,14 @@ class FilesystemDriver:
         if size is None:
             raise NotFound
         return size
+
+    def hold(self, name: str) -> AbstractContextManager[None]:
+        """See `driver.Driver`."""
+        return self._presence.hold(name)
+
+    def is_held(self, name: str) -> bool:
+        """See `driver.Driver`."""
+        return self._presence.is_held(name)
 
     async def close(self) -> None:
         """See `driver.Driver`."""
