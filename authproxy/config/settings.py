@@ -20,6 +20,7 @@ from authproxy.config.sections.identities import HtpasswdSource, Identity
 from authproxy.config.sections.limits import Limits
 from authproxy.config.sections.log import Log
 from authproxy.config.sections.policies import Policies, check_known_callers
+from authproxy.config.sections.state import State, check_state
 from authproxy.config.sections.storage import Storage, check_storage
 from authproxy.config.sections.token import Token, check_token
 from authproxy.config.sections.upstream import Upstream, check_upstream
@@ -32,6 +33,7 @@ CHECKS: tuple[Callable[["Settings"], None], ...] = (
     check_storage,
     check_upstream,
     check_token,
+    check_state,
     check_known_callers,
 )
 
@@ -62,6 +64,8 @@ class Settings(Section):
 
     token: Token | None = None
 
+    state: State | None = None
+
     identities: tuple[Identity, ...] = ()
     """The sources of users, asked in this order, after `auth.htpasswd`. Default: none."""
 
@@ -86,6 +90,17 @@ class Settings(Section):
     def storage_folders(self) -> dict[str, Path]:
         """The folders on this machine in which the core keeps content, by key; empty without a core, or in memory."""
         return self.storage.folders if self.has_core and self.storage is not None else {}
+
+    @property
+    def state_folder(self) -> tuple[str, Path] | None:
+        """The folder in which state is kept, and the key that names it. None: there is none that lasts."""
+        if self.state is not None:
+            return "state.filesystem.rootdirectory", self.state.filesystem.rootdirectory
+        if self.storage_folders:
+            return next(iter(self.storage_folders.items()))
+        if self.token is not None and self.token.state is not None:
+            return "token.state", self.token.state
+        return None
 
     @property
     def mode(self) -> Mode:

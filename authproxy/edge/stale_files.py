@@ -11,10 +11,16 @@ MESSAGE = "this node cannot read its users, policies, keys or revocations, and r
 
 
 class FileWatch(Protocol):
-    """Watches the files through which access is taken away."""
+    """Watches the files, and the records in the storage, through which access is taken away."""
+
+    def is_current(self) -> bool:
+        """Whether all were checked lately enough to rely on them. Cheap enough for every request."""
+
+    async def look_first(self) -> None:
+        """Check what must be checked before an answer. Waits for a moment at most; raises nothing."""
 
     def is_blind(self) -> bool:
-        """Whether one of them could not be checked for too long. Cheap enough for every request."""
+        """Whether one of them could not be checked for too long."""
 
 
 class RefuseStaleFiles:
@@ -22,10 +28,17 @@ class RefuseStaleFiles:
 
     def __init__(self, app: App, watch: FileWatch) -> None:
         self.app = app
-        self.is_blind = watch.is_blind
+        self.watch = watch
+        self.is_current = watch.is_current
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass on without a coroutine of its own."""
-        if self.is_blind():
+        if self.is_current():
+            return self.app(scope, receive, send)
+        return self._look_first(scope, receive, send)
+
+    async def _look_first(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.watch.look_first()
+        if self.watch.is_blind():
             raise Unavailable(MESSAGE, headers=[("Retry-After", str(RETRY_AFTER_S))])
-        return self.app(scope, receive, send)
+        await self.app(scope, receive, send)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from authproxy.errors import StartError
 
@@ -34,6 +34,20 @@ class Reloadable(Protocol):
         Runs in a thread. If it raises, the old content stays in force, and the next call tries again: DoesNotLoad for
         files that were read and are malformed, any other exception if their content is unknown.
         """
+
+
+@runtime_checkable
+class LookedAtFirst(Reloadable, Protocol):
+    """A value that an answer may rely on only if it was looked at within `fresh_s` seconds; else it waits.
+
+    It isn't read before the first `look`.
+    """
+
+    fresh_s: ClassVar[float]
+    looked_at: float  # by `uptime_s`: when the last successful look began; -inf before the first one
+
+    async def look(self) -> None:
+        """Read it if it has changed. Callers at the same time share a look. Raises what went wrong."""
 
 
 class Reloaded(ABC, Generic[T]):

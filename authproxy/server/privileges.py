@@ -85,6 +85,8 @@ def _written(settings: Settings) -> tuple[Path, ...]:
     folders = list(settings.storage_folders.values())
     if settings.token is not None:
         folders += [folder for folder in (settings.token.keys, settings.token.state) if folder is not None]
+    if settings.state is not None:
+        folders.append(settings.state.filesystem.rootdirectory)
     if settings.audit is not None and settings.audit.file is not None:
         folders += [settings.audit.file.path.parent, settings.audit.file.path]
     return tuple(folders)

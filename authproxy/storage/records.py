@@ -29,6 +29,10 @@ class RecordUnreadable(Unavailable):
     """A record is damaged, or of a newer version."""
 
 
+class RecordTooNew(RecordUnreadable):
+    """A record of a newer version."""
+
+
 class RecordContended(Unavailable):
     """Others replaced the record each time."""
 
@@ -105,7 +109,7 @@ def parse(path: StorePath, content: bytes) -> Record:
             f"the record {path} in the storage is damaged; restore it from a backup, or see the page on state"
         ) from None
     if major > int(VERSION.partition(".")[0]):
-        raise RecordUnreadable(f"the record {path} has the version {version}, which needs a newer authproxy")
+        raise RecordTooNew(f"the record {path} has the version {version}, which needs a newer authproxy")
     return Record(path, content, fields)
 
 

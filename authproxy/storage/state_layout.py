@@ -16,6 +16,7 @@
     │   ├── _segments/<segment>                       the pulls of one process in one minute
     │   └── <name>/_pulls/{all, <2 hex digits>}       the last pull of each manifest and tag
     ├── tokens/revocations                            revoked tokens: token/revocation_records.py
+    ├── tokens/<ring>/{revocations, shards/<digest>}  revoked tokens, by key ring: token/revocation_store.py
     └── jobs/<name>/{lease, last}                     who runs a job, and how it ended: maintenance/jobs.py
 
 What is said of several repositories repeats their tree: a name's parts are folders in folders, and a folder that begins
@@ -175,6 +176,14 @@ def pull_shard(name: Repository, shard: str) -> StorePath:
 def revocations() -> StorePath:
     """The record of revoked tokens."""
     return StorePath(f"{STATE}/tokens/revocations")
+def revocations(ring: str) -> StorePath:
+    """The record of revoked tokens that a key ring has issued."""
+    return StorePath(f"{STATE}/tokens/{ring}/revocations")
+
+
+def revocation_shard(ring: str, digest: str) -> StorePath:
+    """A part of a long list of revoked tokens, by its SHA-256."""
+    return StorePath(f"{STATE}/tokens/{ring}/shards/{digest}")
 
 
 def job_lease(job: str) -> StorePath:

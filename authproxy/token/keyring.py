@@ -51,7 +51,7 @@ class KeyRing(Reloaded[Mapping[str, RingKey]]):
         self.folder = folder
         self._style = style
         self._now = now
-        super().__init__(folder)
+        super().__init__(folder, pattern="[!.]*")  # locks, and .revocations, which changes more often
         self._secret = _read_secret(folder / SECRET)
 
     @classmethod
@@ -120,7 +120,7 @@ class KeyRing(Reloaded[Mapping[str, RingKey]]):
 
     def secret(self, purpose: str) -> bytes:
         """32 bytes for one purpose, the same on every node and after every start (RFC 5869 §2.3, HKDF-Expand)."""
-        return hmac.digest(self._secret, purpose.encode() + b"\x01", "sha256")
+        return _derive(self._secret, purpose)
 
     def _load(self) -> Mapping[str, RingKey]:
         now = self._now()
@@ -173,6 +173,15 @@ def read_ring(folder: Path, now: float) -> Mapping[str, RingKey]:
             f"token.keys: no key in {folder} signs now; one must have a signs_from in the past and not be retired"
         )
     return MappingProxyType(keys)
+
+
+def read_ring_secret(folder: Path, purpose: str) -> bytes:
+    """See KeyRing.secret; for a command. Raises StartError, OSError."""
+    return _derive(_read_secret(folder / SECRET), purpose)
+
+
+def _derive(secret: bytes, purpose: str) -> bytes:
+    return hmac.digest(secret, purpose.encode() + b"\x01", "sha256")
 
 
 def _by_name(keys: Mapping[str, RingKey]) -> Mapping[str, RingKey]:

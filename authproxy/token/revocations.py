@@ -1,16 +1,19 @@
-"""Revocations: "nothing issued to this subject before T is accepted", in a folder that all nodes share.
+"""Revocations: "nothing issued to this subject before T is accepted"; here in files of `token.state`.
+
+They are kept in the storage (token/revocation_store.py). Where `token.state` is set, its files are in force too, and
+commands write both, so that nodes of 0.2.0 and earlier know them.
 
     state/revoked/<hash of the subject>.json     {"subject": "alice", "before": "2027-01-15T08:00:00Z"}
 
-There is a file for each subject, so that two nodes that write at once never undo each other. To remove a file is to
-undo its revocation. See docs/decisions/0018-revoke-by-time-of-issue.md.
+There is a file for each subject, so that two nodes that write at once never undo each other. See
+docs/decisions/0018-revoke-by-time-of-issue.md.
 """
 
 import datetime as dt
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Protocol
@@ -18,7 +21,7 @@ from typing import ClassVar, Protocol
 import structlog
 
 from authproxy.errors import StartError
-from authproxy.files.atomic import locked, make_private_folder, read_private, write_private
+from authproxy.files.atomic import locked, make_private_folder, read_private, sync_folder, write_private
 from authproxy.files.reload import Reloaded
 from authproxy.program import command
 
@@ -64,6 +67,7 @@ class RevocationFolder(Reloaded[Mapping[str, float]]):
 
     def __init__(self, state: Path) -> None:
         self.folder = state / FOLDER
+        self.changed: Callable[[], None] = lambda: None
         _make(self.folder)
         super().__init__(self.folder, pattern=_PATTERN)
 
@@ -88,6 +92,7 @@ class RevocationFolder(Reloaded[Mapping[str, float]]):
         return _read(self.folder)
 
     def _changed(self) -> None:
+        self.changed()
         log.info("revocations reloaded", folder=str(self.folder), subjects=len(self.current))
 
 
@@ -98,7 +103,7 @@ def revoke(state: Path, subject: str, before: dt.datetime) -> dt.datetime:
     """
     folder = state / FOLDER
     _make(folder)
-    path = folder / f"{hashlib.sha256(subject.encode()).hexdigest()[:32]}.json"
+    path = _file_of(folder, subject)
     wanted = math.ceil(before.timestamp())
     try:
         with locked(path):
@@ -109,6 +114,29 @@ def revoke(state: Path, subject: str, before: dt.datetime) -> dt.datetime:
     except OSError as exc:
         raise StartError(f"cannot write {path}: {exc.strerror}; run this as the owner of {state}") from exc
     return moment
+
+
+def read_files(state: Path) -> Mapping[str, float]:
+    """The revocations of a state folder, by subject; none where it has no such folder. Raises StartError."""
+    return _read(state / FOLDER) if (state / FOLDER).is_dir() else {}
+
+
+def forget(state: Path, subject: str) -> bool:
+    """Remove the file that revokes what was issued to `subject`. False: there is none. Raises StartError."""
+    path = _file_of(state / FOLDER, subject)
+    try:
+        if not path.exists():
+            return False
+        with locked(path):
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+    except OSError as exc:
+        raise StartError(f"cannot remove {path}: {exc.strerror}; run this as the owner of {state}") from exc
+    return True
+
+
+def _file_of(folder: Path, subject: str) -> Path:
+    return folder / f"{hashlib.sha256(subject.encode()).hexdigest()[:32]}.json"
 
 
 def _make(folder: Path) -> None:

@@ -38,6 +38,7 @@ from authproxy.token.keyring import KeyRing
 from authproxy.token.misplaced_refresh_token import RefuseMisplacedRefreshTokens
 from authproxy.token.refresh import RefreshTokens
 from authproxy.token.revocations import NobodyRevoked, RevocationFolder, Revocations
+from authproxy.token.stored_revocations import EitherRevokes, StoredRevocations
 from authproxy.token.verifier import foreign_verifier, own_verifier
 from authproxy.web.discovery import discovery_endpoints
 from authproxy.web.endpoint import Endpoint
@@ -45,6 +46,7 @@ from authproxy.web.token import token_endpoints
 from authproxy.wiring.audit import make_audit
 from authproxy.wiring.lifespan import Parts
 from authproxy.wiring.policy import EveryUserEverything, PolicyEvaluator, PolicyPermissions, PolicyReasons
+from authproxy.wiring.state import REVOCATIONS, make_revocation_store, open_state
 
 Layer: TypeAlias = Callable[[App], App]
 
@@ -99,7 +101,7 @@ def _by_mode(settings: Settings, parts: Parts, fallback_secret: bytes, record: R
             directory = _directory(settings, parts, key=keyring.secret("stamps"), refresh=refresh)
             policies = _policies(settings, parts)
             assert policies is not None  # `check_token` requires policies
-            evaluator, revocations = PolicyEvaluator(policies), _revocations(token, parts)
+            evaluator, revocations = PolicyEvaluator(policies), _revocations(settings, token, keyring, parts)
             service = _token_service(token, keyring, directory, evaluator, refresh, revocations)
             endpoints = [
                 *token_endpoints(service, TokenAudit(record) if record is not None else None),
@@ -152,12 +154,17 @@ def _header_style(token: Token) -> HeaderStyle:
     return HeaderStyle(token.kid, token.x5c)
 
 
-def _revocations(token: Token, parts: Parts) -> Revocations:
-    if token.state is None:
-        return NobodyRevoked()
-    revocations = RevocationFolder(token.state)
-    parts.reloadables.append(revocations)
-    return revocations
+def _revocations(settings: Settings, token: Token, keyring: KeyRing, parts: Parts) -> Revocations:
+    files = None if token.state is None else RevocationFolder(token.state)
+    if files is not None:
+        parts.reloadables.append(files)
+    driver = open_state(settings, for_writing=False)
+    if driver is None:
+        return files or NobodyRevoked()
+    parts.closers.append(driver.close)
+    stored = StoredRevocations(make_revocation_store(settings, token, keyring.secret(REVOCATIONS), driver), files=files)
+    parts.reloadables.append(stored)
+    return stored if files is None else EitherRevokes(files, stored)
 
 
 def _directory(settings: Settings, parts: Parts, *, key: bytes, refresh: RefreshTokens | None = None) -> CountedLogins:

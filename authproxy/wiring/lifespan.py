@@ -51,6 +51,7 @@ class Parts:
         async with AsyncExitStack() as stack:
             for close in self.closers:
                 stack.push_async_callback(close)
+            await self.watch.first_looks(self.reloadables)
             stack.callback(self.watch.stop)
             self.watch.start(self.reloadables)
             stack.enter_context(self.drain.noticing())

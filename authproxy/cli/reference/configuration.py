@@ -20,7 +20,7 @@ INTRODUCTION = """\
 # Configuration
 
 `authproxy serve CONFIG` reads the `config.yml` of CNCF Distribution (`version: 0.1`) without change, and our own
-sections `token`, `identities`, `policies`, `audit`, `limits`, `upstream` and `upstreams` in it.
+sections `token`, `state`, `identities`, `policies`, `audit`, `limits`, `upstream` and `upstreams` in it.
 
 Every command reads the first of these, and says on its first line which one that is:
 

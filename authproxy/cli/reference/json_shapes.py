@@ -74,7 +74,10 @@ SHAPES: Mapping[str, str] = {
     "registry ping": (
         f"{{registry, address, verdict, product: {{name, because}}, auth: {{schemes…, realm, service}}, {_FINDINGS}}}"
     ),
-    "token revoke": "{change, user, before, known}; known is false if no file of users has it, null without files",
+    "token revoke": (
+        "{change, user, before, known}; user is null with --all, before with --undo; known is false if no file of users"
+        " has it, null without files"
+    ),
     "user add": (
         "{change, user, groups…, robot, may…: {allowed, actions…, repositories, tags…, when}}; may is absent without"
         " policies"

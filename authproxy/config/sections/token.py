@@ -62,8 +62,9 @@ class Token(Section):
     """The folder of the signing keys, shared by all nodes. If it is missing, it is made with a first key."""
 
     state: Path | None = None
-    """The folder of the revocations of `authproxy token revoke`, shared by all nodes. If it is missing, it is made.
-    Default: none; tokens can't be revoked."""
+    """A folder for the revocations of `authproxy token revoke`, shared by all nodes. If it is missing, it is made. Our
+    own registry keeps them in its storage, and needs this only beside nodes of 0.2.0: then they are in both. Default:
+    none; without our own registry and without `state`, tokens can't be revoked."""
 
 
 def check_token(settings: "Settings") -> None:

@@ -59,6 +59,8 @@ def _written(installation: Installation) -> Iterator[tuple[str, Path]]:
         yield "token.keys", settings.token.keys
         if settings.token.state is not None:
             yield "token.state", settings.token.state
+    if settings.state is not None:
+        yield "state.filesystem.rootdirectory", settings.state.filesystem.rootdirectory
     if settings.audit is not None and settings.audit.file is not None:
         yield "audit.file.path", settings.audit.file.path
 

@@ -52,20 +52,21 @@ FOREIGN_S = 2.0
 class FilesystemDriver:
     """See `driver.Driver`. `threads` bounds what runs at once: reads from the disk, writes, hashes.
 
-    `read_only`: no folder or file is created or written, and methods that write may not be called.
+    `read_only`: no folder or file is created or written, and methods that write may not be called. `has_content` False:
+    it is for our own state alone.
 
     Raises StartError where the folder can't be created or written; `read_only`: where it can't be listed.
     """
 
     fence_s = 0.0  # it compares under a lock
 
-    def __init__(self, root: Path, *, threads: int = 16, read_only: bool = False) -> None:
+    def __init__(self, root: Path, *, threads: int = 16, read_only: bool = False, has_content: bool = True) -> None:
         self._root = root
         self._base = os.fspath(root)
         if read_only:
             _check_readable(root)
         else:
-            _check_writable(root)
+            _check_writable(root, (ROOT, LOCKS) if has_content else (LOCKS,))
         self._locks = Locks(root / LOCKS)
         self._changes = ChangeMarks(root / CHANGES, read_only=read_only)
         self._presence = Presence(root / ALIVE)
@@ -301,10 +302,10 @@ class FilesystemDriver:
             self._changes.renew_all()
 
 
-def _check_writable(root: Path) -> None:
+def _check_writable(root: Path, names: Sequence[str]) -> None:
     try:
         make_private_folder(root)
-        for folder in (root / ROOT, root / LOCKS):
+        for folder in (root / name for name in names):
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()  # without a name, so no other user can replace it
     except OSError as error:

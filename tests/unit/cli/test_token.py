@@ -60,7 +60,10 @@ def test_a_time_and_a_configuration_may_be_given() -> None:
         (["alice", "--before", "soon"], "write 2026-12-31T18:00:00Z"),
         (["alice", "--before", "2026-01-01T00:00:00"], "the zone is missing"),
         (["alice", "--before", "2999-01-01T00:00:00Z"], "user disable"),
-        (["alice", "--config", "none.yml"], "none.yml: token.state is not set"),
+        (["alice", "--config", "none.yml"], "keys/secret: .* first start of the server makes it"),
+        ([], "name one user, or --all"),
+        (["alice", "--all"], "name one user, or --all"),
+        (["alice", "--undo", "--before", "2026-01-01T00:00:00Z"], "leave out --before"),
     ],
 )
 def test_what_has_to_be_mended_is_said_in_a_sentence(arguments: list[str], message: str) -> None:
