@@ -15,7 +15,6 @@
     │   ├── _writers/<process>                        a process that records pulls and has not ended properly
     │   ├── _segments/<segment>                       the pulls of one process in one minute
     │   └── <name>/_pulls/{all, <2 hex digits>}       the last pull of each manifest and tag
-    ├── tokens/revocations                            revoked tokens: token/revocation_records.py
     ├── tokens/<ring>/{revocations, shards/<digest>}  revoked tokens, by key ring: token/revocation_store.py
     └── jobs/<name>/{lease, last}                     who runs a job, and how it ended: maintenance/jobs.py
 
@@ -173,9 +172,6 @@ def pull_shard(name: Repository, shard: str) -> StorePath:
     return StorePath(f"{pulls_of(name)}/{shard}")
 
 
-def revocations() -> StorePath:
-    """The record of revoked tokens."""
-    return StorePath(f"{STATE}/tokens/revocations")
 def revocations(ring: str) -> StorePath:
     """The record of revoked tokens that a key ring has issued."""
     return StorePath(f"{STATE}/tokens/{ring}/revocations")

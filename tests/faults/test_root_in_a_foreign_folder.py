@@ -138,7 +138,11 @@ def test_what_root_makes_and_changes_is_the_services(site: Site) -> None:
         outcome = site.root(*command)
         assert (outcome.code, without_hints(outcome)) == (0, f"configuration: {site.config}\n"), str(outcome)
     assert owners(site.served) == {(SERVICE, SERVICE)}
-    assert {stat.S_IMODE(path.stat().st_mode) for path in site.served.rglob("*") if path.is_file()} == {0o600}
+    storage = site.served / "registry"  # its folder is private, and what is in it has the modes of all content
+    files = [path for path in site.served.rglob("*") if path.is_file() and not path.is_relative_to(storage)]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert stat.S_IMODE(storage.stat().st_mode) == 0o700
+    assert list(storage.glob("authproxy/v1/tokens/*/revocations"))
     assert site.served.joinpath("audit.log").read_text().count("\n") == 4
     assert (site.folder / "authproxy-bundle.pem").stat().st_uid == 0
 
@@ -197,6 +201,19 @@ def test_a_folder_that_is_a_link_leads_root_nowhere(site: Site, name: str) -> No
     assert outcome.code == 1, str(outcome)
     assert str(SERVICE) in outcome.err
     assert str(site.served) in outcome.err
+
+
+@pytest.mark.parametrize(
+    "name", ["registry", "registry/authproxy", "registry/authproxy/v1/tokens", "registry/.authproxy"]
+)
+def test_a_link_in_the_storage_leads_root_nowhere(site: Site, name: str) -> None:
+    assert site.root(*REVOKE).code == 0
+    before = site.of_root()
+    site.service(f"rm -rf {name}; ln -s {site.own} {name}")
+    outcome = site.root("token", "revoke", "bob")
+    assert site.of_root() == before, str(outcome)
+    assert outcome.code == 1, str(outcome)
+    assert "Traceback" not in outcome.text
 
 
 def test_commands_while_the_service_swaps_files_for_links(site: Site) -> None:

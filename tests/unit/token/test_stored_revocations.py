@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,10 +39,12 @@ class Unreliable(MemoryDriver):
             raise self.fault
         return await super().read(paths, fresh=fresh)
 
-    async def replace(self, path: StorePath, content: bytes, *, expected: bytes | None) -> bool:
+    async def replace(
+        self, path: StorePath, content: bytes, *, expected: bytes | None, until: float = math.inf
+    ) -> bool:
         if self.is_read_only:
             raise OSError(30, "Read-only file system")
-        return await super().replace(path, content, expected=expected)
+        return await super().replace(path, content, expected=expected, until=until)
 
 
 class Node:
