@@ -4,6 +4,7 @@ Why this way: docs/decisions/0072-sort-marks-on-disk.md. The temporary file has 
 when the process is killed.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator
 from heapq import merge
@@ -22,13 +23,14 @@ READ_BYTES = 256 * 1024
 
 
 class SortedRecords:
-    """Sorted records, each once. May be iterated repeatedly, by one iterator at a time."""
+    """Sorted records, each once. May be iterated repeatedly, by several iterators at once."""
 
-    def __init__(self, file: "IO[bytes] | None", kept: list[bytes], size: int, count: int) -> None:
+    def __init__(self, file: "IO[bytes] | None", kept: list[bytes], size: int, count: int, run: int) -> None:
         self._file = file
         self._kept = kept
         self._size = size
         self._count = count
+        self._at_once = max(min(READ_BYTES // size, run), 1) * size
 
     def __len__(self) -> int:
         return self._count
@@ -37,10 +39,9 @@ class SortedRecords:
         if self._file is None:
             yield from self._kept
             return
-        step = self._size
-        self._file.seek(0)
-        at_once = max(READ_BYTES // step, 1) * step
-        while piece := self._file.read(at_once):
+        step, number = self._size, self._file.fileno()
+        for offset in range(0, self._count * step, self._at_once):
+            piece = os.pread(number, self._at_once, offset)
             for first in range(0, len(piece), step):
                 yield piece[first : first + step]
 
@@ -88,7 +89,7 @@ class RecordSorter:
         if not self._runs:
             kept = sorted(set(self._pending))
             self._pending = []
-            return SortedRecords(None, kept, self._size, len(kept))
+            return SortedRecords(None, kept, self._size, len(kept), self._run)
         if self._pending:
             self._spill()
         file, count = temporary_file(self._folder), 0
@@ -111,7 +112,7 @@ class RecordSorter:
             raise
         finally:
             self.close()
-        return SortedRecords(file, [], self._size, count)
+        return SortedRecords(file, [], self._size, count, self._run)
 
     def _spill(self) -> None:
         if self._file is None:
@@ -120,16 +121,16 @@ class RecordSorter:
         first = self._runs[-1][1] if self._runs else 0
         self._file.seek(first)
         self._file.write(b"".join(ordered))
+        self._file.flush()
         self._runs.append((first, first + len(ordered) * self._size))
         self._pending = []
 
     def _read_run(self, first: int, end: int) -> Iterator[bytes]:
         assert self._file is not None
         step = self._size
-        at_once = max(WINDOW_BYTES // step, 1) * step
+        at_once = max(min(WINDOW_BYTES // step, self._run), 1) * step
         for offset in range(first, end, at_once):
-            self._file.seek(offset)
-            piece = self._file.read(min(at_once, end - offset))
+            piece = os.pread(self._file.fileno(), min(at_once, end - offset), offset)
             for start in range(0, len(piece), step):
                 yield piece[start : start + step]
 

@@ -23,6 +23,16 @@ def test_any_length_of_runs_gives_each_record_once_in_order(records: list[bytes]
     found.close()
 
 
+@given(RECORDS, st.integers(1, 70))
+def test_several_iterators_at_once_each_give_all(records: list[bytes], run: int) -> None:
+    sorter = RecordSorter(3, run=run)
+    for record in records:
+        sorter.add(record)
+    found = sorter.finish()
+    assert list(zip(found, found, strict=True)) == [(record, record) for record in sorted(set(records))]
+    found.close()
+
+
 def test_few_records_need_no_file(tmp_path: Path) -> None:
     sorter = RecordSorter(2, tmp_path / "missing")
     sorter.add(b"bb")
