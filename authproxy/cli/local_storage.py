@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from authproxy.cli.settings import find_loaded
 from authproxy.errors import StartError
+
+if TYPE_CHECKING:
+    from authproxy.config.settings import Settings
 
 StorageOption: TypeAlias = Annotated[
     Path | None,
@@ -28,9 +31,15 @@ def find_root(config: Path | None, storage: Path | None) -> Path:
         raise typer.BadParameter(
             "--storage is read without a configuration: name one of the two", param_hint="--storage"
         )
+    return root_of(None if storage is not None else find_loaded(config).settings, storage)
+
+
+def root_of(settings: "Settings | None", storage: Path | None) -> Path:
+    """The folder `storage`, or that of the settings. Raises StartError where there is none."""
     if storage is not None:
         return _find_storage(storage)
-    settings = find_loaded(config).settings
+    if settings is None:
+        raise StartError("there is no configuration that names a storage; name a folder: --storage FOLDER")
     if settings.storage is None:
         raise StartError(
             "there is no storage section in the configuration: the content is in another registry, which collects its"

@@ -10,7 +10,7 @@ from authproxy.cli.group import Commands
 from authproxy.cli.json_output import AsJson, in_json
 from authproxy.cli.output import counted
 from authproxy.cli.policy import as_json as documents
-from authproxy.cli.policy import can_i, imports, replay
+from authproxy.cli.policy import can_i, imports, replay, retention
 from authproxy.cli.policy.arguments import (
     Address,
     At,
@@ -257,6 +257,7 @@ def schema() -> None:
 app.add_typer(imports.app, name="import")
 app.command("can-i", epilog=can_i.EXAMPLES, context_settings=can_i.TAKES_MORE)(can_i.can_i)
 app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
+app.command("retention", epilog=retention.EXAMPLES)(retention.retention)
 
 
 def _print(content: Any) -> None:

@@ -69,6 +69,9 @@ SHAPES: Mapping[str, str] = {
         " count, first, last}, untold…: {reason, count}, aside: {…}, beyond}; with --each a change a line, with time"
         " and client"
     ),
+    "policy retention": (
+        f"an object a line: {{repository, tag, digest, pushed, pulled, outcome, reason, frees}}; {_FAILED}"
+    ),
     "registry login": "{registry, user, kept_in, was_checked}",
     "registry logout": "{registry, was_logged_in}",
     "registry ping": (
