@@ -57,6 +57,19 @@ UPLOADS_PURGED = Family(
     "Abandoned upload sessions that have been removed.",
     shown=((),),
 )
+SCRUB_READ_BYTES = Family(
+    "authproxy_scrub_read_bytes_total",
+    MetricKind.COUNTER,
+    "Bytes of stored content that the scrub has read and compared with their digests.",
+    shown=((),),
+)
+SCRUB_FINDINGS = Family(
+    "authproxy_scrub_findings_total",
+    MetricKind.COUNTER,
+    "What the scrub has found: damage, content that it could not read, and warnings.",
+    ("severity",),
+    shown=(("damaged",), ("unknown",), ("warning",)),
+)
 AUDIT_LINES = Family(
     "authproxy_audit_lines_total",
     MetricKind.COUNTER,
@@ -189,6 +202,8 @@ FAMILIES = {
         TOKEN_ANSWERS,
         LOGINS,
         UPLOADS_PURGED,
+        SCRUB_READ_BYTES,
+        SCRUB_FINDINGS,
         AUDIT_LINES,
         HEALTH_CHECK_UP,
         CERTIFICATE_EXPIRATION,

@@ -9,6 +9,7 @@
     │   ├── state, enabled, tick
     │   └── <epoch>/{condemned/<2 hex digits>, revived/<mark>, deleting/<batch>}
     ├── quarantine/<algorithm>/<hex>                  content that was found damaged: registry/quarantine.py
+    ├── scrub                                         how far the scrub is: maintenance/verify/scrub.py
     ├── pulls/                                        when manifests were pulled: registry/pull_times.py
     ├── retention/clock                               the last look at the clock: maintenance/retention/steady_clock.py
     │   ├── _began, _merged                           since when, and how far they are merged
@@ -120,6 +121,11 @@ def quarantine(algorithm: str) -> StorePath:
 def quarantined(digest: Digest) -> StorePath:
     """The record of one damaged content."""
     return StorePath(f"{quarantine(digest.algorithm)}/{digest.hex}")
+
+
+def scrub() -> StorePath:
+    """The record of how far the verification in the background is."""
+    return StorePath(f"{STATE}/scrub")
 
 
 def pulls() -> StorePath:

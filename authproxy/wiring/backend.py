@@ -6,7 +6,7 @@ import structlog
 
 from authproxy.asgi import App
 from authproxy.config.document.regex import compile_pattern
-from authproxy.config.sections.storage import Filesystem, InMemory, Storage, UploadPurging
+from authproxy.config.sections.storage import Filesystem, InMemory, Scrub, Storage, UploadPurging
 from authproxy.config.sections.token import Token
 from authproxy.config.sections.upstreams import UpstreamEntry
 from authproxy.config.sections.validation import Urls, Validation
@@ -27,6 +27,7 @@ from authproxy.registry.upload_purge import FIRST_WITHIN_S, PurgeUploads
 from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
+from authproxy.storage.records import Records
 from authproxy.wiring.lifespan import Parts
 
 log = structlog.get_logger(__name__)
@@ -98,6 +99,8 @@ def _make_core(settings: Settings, parts: Parts) -> Core:
     maintenance = settings.storage.maintenance
     if maintenance.uploadpurging.enabled and not maintenance.readonly.enabled:
         parts.runners["purge uploads"] = _purge(driver, maintenance.uploadpurging, parts.metrics).run
+    if settings.storage.scrub.enabled and not maintenance.readonly.enabled:
+        _add_scrub(driver, settings.storage.scrub, parts)
     return Core(driver, core_rules(settings), pulls=_record_pulls(driver, settings.storage, parts))
 
 
@@ -115,6 +118,15 @@ def _record_pulls(driver: Driver, storage: Storage, parts: Parts) -> PullLog | N
     parts.runners["record pulls"] = pulls.run
     parts.runners["merge pulls"] = PullMerge(driver).run
     return pulls
+
+
+def _add_scrub(driver: Driver, row: Scrub, parts: Parts) -> None:
+    # A registry without a scrub needs none of it.
+    from authproxy.maintenance.jobs import Jobs
+    from authproxy.maintenance.verify.scrub import ScrubOptions, scrub_job
+
+    job = scrub_job(driver, ScrubOptions(row.interval.total_seconds(), row.rate), parts.metrics)
+    parts.runners.update(Jobs(Records(driver), metrics=parts.metrics).runners(job))
 
 
 def _purge(driver: Driver, row: UploadPurging, metrics: Metrics) -> PurgeUploads:

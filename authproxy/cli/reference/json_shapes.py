@@ -21,6 +21,11 @@ _FAILED = "a fault is {name, outcome, why}"
 SHAPES: Mapping[str, str] = {
     "doctor": f"{{config, verdict, {_FINDINGS}}}; other modes: [doctor](doctor.md)",
     "trust": "{hosts…, issuer, trusted_here, ca, lines: {…}}",
+    "verify": (
+        "{storage, sample, seed, blobs, read_bytes, repositories, damaged, unknown, warning, repaired, quarantined…,"
+        " findings…: {kind, where, message, digest, repository, severity, hit…, hit_count, fix, repaired,"
+        " not_repaired_because}}"
+    ),
     "version": "{authproxy, revision, python, system, openssl, libraries: {…}}",
     "gc": (
         "{storage, dry_run, untagged, seconds, would_free_bytes, would_free_blobs, without_repository: {blobs, bytes},"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, model_validator
 
 from authproxy.config.document.messages import conflict
-from authproxy.config.document.scalars import Boolean, Count, Duration, NonNegativeDuration, format_duration
+from authproxy.config.document.scalars import Boolean, ByteCount, Count, Duration, NonNegativeDuration, format_duration
 from authproxy.config.document.schema import Section
 
 if TYPE_CHECKING:
@@ -66,6 +66,22 @@ class UploadPurging(Section):
     """Whether uploads are only logged and not removed. Default `false`."""
 
 
+class Scrub(Section):
+    """Verification in the background: all content is read slowly and compared with its digests.
+
+    What is damaged goes into quarantine, so that the next push repairs it. Not while `readonly` is on.
+    """
+
+    enabled: Boolean = False
+    """Whether it runs. Default `false`: it keeps disks awake."""
+
+    interval: Annotated[Duration, AfterValidator(_long_enough)] = timedelta(hours=720)
+    """The time from the end of one run to the beginning of the next. Default `720h`."""
+
+    rate: ByteCount = 10_000_000
+    """How much is read in a second, of all processes together. Default `10MB`: about a day for 860 GB."""
+
+
 class ReadOnly(Section):
     """Maintenance without writes."""
 
@@ -108,6 +124,8 @@ class Storage(Section):
     maintenance: StorageMaintenance = StorageMaintenance()
 
     usage: Usage = Usage()
+
+    scrub: Scrub = Scrub()
 
     @property
     def kind(self) -> StorageKind | None:

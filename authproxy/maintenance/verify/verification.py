@@ -97,6 +97,7 @@ class Verification:
         isolates: bool = False,
         at: str = "",
         watcher: Watcher | None = None,
+        save_every_s: float = SAVE_EVERY_S,
         now: Clock = uptime_s,
     ) -> None:
         self._driver = driver
@@ -107,7 +108,8 @@ class Verification:
         self._at = at
         self._watcher: Watcher = watcher or NoWatcher()
         self._now = now
-        self._save_at = now() + SAVE_EVERY_S
+        self._save_every_s = save_every_s
+        self._save_at = now() + save_every_s
         self._isolated: list[Digest] = []
         self._damaged = {
             finding.digest
@@ -276,5 +278,5 @@ class Verification:
     async def _moved(self) -> None:
         self._watcher.saw(self._position)
         if self._now() >= self._save_at:
-            self._save_at = self._now() + SAVE_EVERY_S
+            self._save_at = self._now() + self._save_every_s
             await self._watcher.save(self._position)
