@@ -97,6 +97,7 @@ def _run(
 
 
 async def _mark(root: Path, *, delete_untagged: bool, throttle: float) -> "Marking":
+    from authproxy.cli.registry_run import printable
     from authproxy.maintenance.gc.marking import Incomplete, mark
     from authproxy.maintenance.gc.options import MarkingOptions, Untagged
     from authproxy.maintenance.gc.pace import Pace
@@ -106,12 +107,18 @@ async def _mark(root: Path, *, delete_untagged: bool, throttle: float) -> "Marki
     options = MarkingOptions(untagged=Untagged.REMOVE if delete_untagged else Untagged.KEEP)
     progress = _Progress()
     try:
-        return await mark(driver, options, pace=Pace(throttle), progress=progress)
+        return await mark(driver, options, pace=Pace(throttle), folder=_temporary_folder(), progress=progress)
     except Incomplete as error:
-        raise StartError(str(error)) from error
+        raise StartError(printable(str(error))) from error
     finally:
         progress.end()
         await driver.close()
+
+
+def _temporary_folder() -> Path | None:
+    """For gigabytes: `/tmp` is in memory on many machines."""
+    usual = Path("/var/tmp")  # noqa: S108 - the files there have no names
+    return usual if "TMPDIR" not in os.environ and os.access(usual, os.W_OK) else None
 
 
 def _tell(marking: "Marking", *, is_quiet: bool) -> None:

@@ -29,6 +29,9 @@ _KINDS = tuple(Kind)
 # After the mark: kind, reason, algorithm, digest, number of the repository, size in bytes.
 _CANDIDATE = struct.Struct(f">{MARK_BYTES}sBBB64sIQ")
 _LINK = struct.Struct(">32scI")
+# Own and shared bytes, each taken from _MOST so that the most come first; number of the repository.
+_ROW = struct.Struct(">QQI")
+_MOST = 2**64 - 1
 
 
 class Reason(Enum):
@@ -142,6 +145,8 @@ class Findings:
     """Filled while the storage is read. `folder`: for temporary files."""
 
     def __init__(self, folder: Path | None, *, run: int) -> None:
+        self._folder = folder
+        self._run = run
         self.names = Names(folder)
         self.totals = Totals()
         self.notices: list[Notice] = []
@@ -206,23 +211,22 @@ class Findings:
     def repositories(self) -> Iterator[RepositoryFindings]:
         """Those from which something goes, or that are kept whole: the most bytes first."""
         own, shared = self._columns["own_bytes"], self._columns["shared_bytes"]
-        untagged, unnamed, of_untagged = counts = [self._columns[reason] for reason in _LINK_REASONS]
-        numbers = [
-            number
-            for number in range(len(self.names))
-            if any(column[number] for column in counts) or number in self._kept_whole
-        ]
-        numbers.sort(key=lambda number: (-own[number], -shared[number], number))
-        for number in numbers:
-            yield RepositoryFindings(
-                self.names[number],
-                untagged[number],
-                unnamed[number],
-                of_untagged[number],
-                own[number],
-                shared[number],
-                self._kept_whole.get(number),
-            )
+        counts = [self._columns[reason] for reason in _LINK_REASONS]
+        sorter = RecordSorter(_ROW.size, self._folder, run=self._run)
+        for number in range(len(self.names)):
+            if number in self._kept_whole or any(column[number] for column in counts):
+                sorter.add(_ROW.pack(_MOST - own[number], _MOST - shared[number], number))
+        ordered = sorter.finish()
+        try:
+            for record in ordered:
+                number = _ROW.unpack(record)[2]
+                untagged, unnamed, of_untagged = (column[number] for column in counts)
+                why = self._kept_whole.get(number)
+                yield RepositoryFindings(
+                    self.names[number], untagged, unnamed, of_untagged, own[number], shared[number], why
+                )
+        finally:
+            ordered.close()
 
     def strays(self) -> Iterator[tuple[Stray, StorePath]]:
         """The leftovers."""

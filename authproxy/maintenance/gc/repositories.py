@@ -11,6 +11,7 @@ from authproxy.storage import layout
 MAX_DEPTH = 200
 
 _LINKS = frozenset({layout.LAYERS, layout.MANIFESTS, "_referrers"})
+_UPLOADS = "_uploads"
 
 
 class Found(NamedTuple):
@@ -27,10 +28,10 @@ async def find_all(reader: StoreReader, prefix: str = "", depth: int = 0) -> Asy
     was_found = False
     async for entries in reader.names(layout.repository(name) if prefix else layout.repositories()):
         for entry in entries:
-            if entry.startswith("_"):
-                if entry in _LINKS and prefix and not was_found:
+            if entry in _LINKS and prefix:
+                if not was_found:
                     was_found = True
                     yield Found(name, not is_repository(name))
-            elif depth < MAX_DEPTH and len(prefix) + len(entry) <= 8 * MAX_REPOSITORY_LENGTH:
+            elif entry != _UPLOADS and depth < MAX_DEPTH and len(prefix) + len(entry) <= 8 * MAX_REPOSITORY_LENGTH:
                 async for found in find_all(reader, f"{prefix}{entry}/", depth + 1):
                     yield found

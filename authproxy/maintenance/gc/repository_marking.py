@@ -37,6 +37,8 @@ MAX_EDGES = 4_000_000
 TURN = 4096
 # Manifests whose sizes are asked for together.
 BATCH = 512
+# After a manifest longer than this, in bytes, others get a turn.
+LARGE_BYTES = 64 * 1024
 
 _NONE = 2**32 - 1  # a manifest that is no node, and is kept
 _NAMED, _SUBJECT = b"\0", b"\1"
@@ -247,22 +249,26 @@ class RepositoryMarking:
         stored = [Digest("sha256", digest.hex()) for _, digest in nodes]
         async for place, content in self._reader.manifests(stored, layout.blob):
             number, digest = nodes[place]
-            needs = self._find_needs(Digest("sha256", digest.hex()), content)
-            if needs is not None:
+            try:
+                needs = read_needs(content)
+            except Unreadable as error:
+                await self._take_unreadable(Digest("sha256", digest.hex()), content or b"", error)
+            else:
                 self._take_needs(number, needs)
                 yield needs
+            if content is not None and len(content) > LARGE_BYTES:
+                await self._reader.rest()
 
-    def _find_needs(self, digest: Digest, content: bytes | None) -> Needs | None:
-        try:
-            return read_needs(content)
-        except Unreadable as error:
-            why = f"the manifest {digest} can't be read: {error}"
-            if self._keeps_all is not None:
-                self._notice(why)
-            self._keep_all(why)
-            for one in sha256_digests(content or b""):
-                self._findings.keep(one, self._number)
-            return None
+    async def _take_unreadable(self, digest: Digest, content: bytes, error: Unreadable) -> None:
+        """It may name anything of the repository, and by any digest in its bytes anything else."""
+        why = f"the manifest {digest} can't be read: {error}"
+        if self._keeps_all is not None:
+            self._notice(why)
+        self._keep_all(why)
+        for turn, one in enumerate(sha256_digests(content)):
+            self._findings.keep(one, self._number)
+            if turn % TURN == 0:
+                await self._reader.rest()
 
     def _take_needs(self, number: int, needs: Needs) -> None:
         source = number.to_bytes(4)
@@ -368,29 +374,21 @@ class RepositoryMarking:
             return everything
         await self._add_promised(reached, revisions)
         edges = self._alias_graph(revisions, reached)
-        listed = enumerate(revisions)
-        number, node = next(listed, (0, None))
-        for turn, record in enumerate(named):
-            digest, source, kind = (
-                record[:_DIGEST],
-                int.from_bytes(record[_DIGEST : _DIGEST + 4]),
-                record[_DIGEST + 4 :],
-            )
-            while node is not None and node < digest:
-                number, node = next(listed, (0, None))
-            if node == digest:
-                if source == _NONE:
-                    reached[number] = 1
-                    continue
+        for turn, (digest, number, source, kind) in enumerate(_with_nodes(named, revisions)):
+            if number is None:
+                # A referrer of a manifest that is kept and is no node.
+                if kind == _SUBJECT and source != _NONE and digest in self._extras_seen:
+                    reached[source] = 1
+            elif source == _NONE:
+                reached[number] = 1
+            else:
                 edges.add(source, number)
                 if kind == _SUBJECT:
                     edges.add(number, source)
-            if len(edges) > MAX_EDGES:
-                self._notice(
-                    f"its manifests name each other more than {MAX_EDGES} times, so the untagged ones are kept"
-                )
-                return everything
             if turn % TURN == 0:
+                if len(edges) > MAX_EDGES:
+                    self._notice(f"its manifests name each other over {MAX_EDGES} times, so the untagged ones are kept")
+                    return everything
                 await self._reader.rest()
         await asyncio.to_thread(edges.spread, reached)
         return reached
@@ -518,6 +516,17 @@ class RepositoryMarking:
 
 async def _sorted(sorter: RecordSorter) -> SortedRecords:
     return await asyncio.to_thread(sorter.finish) if sorter.is_spilled else sorter.finish()
+
+
+def _with_nodes(named: Iterable[bytes], revisions: Iterable[bytes]) -> Iterator[tuple[bytes, int | None, int, bytes]]:
+    """Each digest that a manifest names, its number among the revisions (None: it is none), the manifest's, and how."""
+    listed = enumerate(revisions)
+    number, node = next(listed, (0, None))
+    for record in named:
+        digest, source = record[:_DIGEST], int.from_bytes(record[_DIGEST : _DIGEST + 4])
+        while node is not None and node < digest:
+            number, node = next(listed, (0, None))
+        yield digest, number if node == digest else None, source, record[_DIGEST + 4 :]
 
 
 def _by_digest(named: Iterable[bytes], kept: bytearray) -> Iterator[tuple[bytes, bool]]:

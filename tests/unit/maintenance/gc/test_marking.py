@@ -366,6 +366,13 @@ async def test_a_damaged_link_to_other_content_keeps_both(store: GcStore) -> Non
     assert (await find(store, REMOVE)).is_nothing
 
 
+async def test_the_signature_of_a_manifest_with_a_damaged_link_is_kept(store: GcStore) -> None:
+    subject = await store.push_image("a")
+    await store.push_image("signature", subject=subject.manifest)
+    await store.driver.write(layout.revision_link(APP, subject.manifest), b"nonsense")
+    assert (await find(store, REMOVE)).is_nothing
+
+
 async def test_an_empty_link_is_absent_where_deletions_leave_it(store: GcStore) -> None:
     pushed = await store.push_image("a", "v1")
     await store.driver.write(layout.tag_current(APP, Tag("v1")), b"")
@@ -404,8 +411,11 @@ async def test_links_by_unknown_algorithms_are_kept_with_their_content(store: Gc
     assert (await find(store)).is_nothing
 
 
-async def test_a_folder_whose_name_no_registry_accepts_is_kept_with_all_that_it_links(store: GcStore) -> None:
-    foreign = Repository("team/Not_A..Name")
+@pytest.mark.parametrize("name", ["team/Not_A..Name", "_old/app", "team/app/_backup", "@eaDir", "a" * 250 + "/bcdefg"])
+async def test_a_folder_whose_name_no_registry_accepts_is_kept_with_all_that_it_links(
+    store: GcStore, name: str
+) -> None:
+    foreign = Repository(name)
     await store.push_image("a", repository=foreign)
     await store.put_blob(b"orphan", foreign)
     found = await find(store, REMOVE)
@@ -575,3 +585,30 @@ async def test_progress_is_told(store: GcStore) -> None:
     seen: list[tuple[int, int]] = []
     with await mark(store.driver, progress=lambda totals: seen.append((totals.blobs, totals.repositories))):
         assert seen[-1] == (3, 1)
+
+
+async def test_a_new_tag_beside_the_marking_keeps_its_manifest_and_what_that_names(store: GcStore) -> None:
+    """Revisions are listed before tags: an index that is pushed and tagged between both is looked for again."""
+    layer = await store.put_blob(b"layer")
+    plain = store.driver.scan_names
+
+    async def scan(folder: layout.StorePath) -> AsyncIterator[list[str]]:
+        if folder == layout.tags(APP):
+            child = await store.put_manifest(image([layer]))
+            await store.put_manifest(index([child]), APP, "new")
+        async for names in plain(folder):
+            yield names
+
+    store.driver.scan_names = scan  # type: ignore[method-assign]
+    found = read(await mark(store.driver, REMOVE))
+    assert found.is_nothing
+    assert found.kept_whole == {}
+
+
+async def test_names_of_a_million_repositories_take_no_place_in_the_order_of_the_report(store: GcStore) -> None:
+    sizes = {Repository(f"r{number}"): number for number in range(20)}
+    for name, size in sizes.items():
+        await store.put_blob(bytes(size + 1), name)
+    with await mark(store.driver, MarkingOptions(run=2)) as marking:
+        assert [row.own_bytes for row in marking.repositories()] == list(range(20, 0, -1))
+        assert [row.repository for row in marking.repositories()] == list(reversed(sizes))
