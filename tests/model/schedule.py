@@ -50,6 +50,7 @@ class Schedule:
         self._priorities: list[float] = []
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._asleep: dict[int, float] = {}
+        self._at_step: dict[int, Callable[[], None]] = {}
         self._parked = asyncio.Event()
         self._is_over = False
         self.crashed: set[int] = set()
@@ -69,6 +70,15 @@ class Schedule:
         self._waiting[actor] = future
         self._parked.set()
         await future
+        if (at_step := self._at_step.pop(actor, None)) is not None:
+            at_step()
+
+    def at_next_step(self, call: Callable[[], None]) -> None:
+        """Call this when the current actor makes its next step."""
+        if (actor := _actor.get()) is None:
+            call()
+        else:
+            self._at_step[actor] = call
 
     async def sleep(self, seconds: float) -> None:
         """Wait for virtual time to pass."""

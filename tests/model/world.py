@@ -33,7 +33,7 @@ ATTEMPTS = 4
 
 @dataclass
 class Operation:
-    """One request of a client. Its times are those of the schedule at its begin and end; None: it has not ended."""
+    """One request of a client. It begins with its first step in the storage. `ended`: None if it has not."""
 
     kind: str  # "push", "delete"
     reference: str  # the tag or digest
@@ -83,8 +83,7 @@ class World:
                 await self._push_parts(core, [IMAGES["first"]])
             else:
                 await self._push_blobs(core, content)
-            operation = Operation("push", reference, sha256(content), self.schedule.now)
-            self.log.append(operation)
+            operation = self._begin("push", reference, sha256(content))
             operation.status, _ = await _ask(core, "PUT", f"manifests/{reference}", content)
             operation.ended = self.schedule.now
             if operation.is_promised:
@@ -94,14 +93,23 @@ class World:
     async def delete(self, core: Core, reference: str) -> None:
         """Delete a tag, or a manifest by its digest."""
         digest = reference if ":" in reference else ""
-        operation = Operation("delete", reference, digest, self.schedule.now)
-        self.log.append(operation)
+        operation = self._begin("delete", reference, digest)
         operation.status, _ = await _ask(core, "DELETE", f"manifests/{reference}")
         operation.ended = self.schedule.now
 
     async def delete_blob(self, core: Core, name: str) -> None:
         """Delete a blob, which is refused while a manifest needs it."""
         await self.ask(core, "DELETE", f"blobs/{sha256(BLOBS[name])}")
+
+    def _begin(self, kind: str, reference: str, digest: str) -> Operation:
+        operation = Operation(kind, reference, digest, self.schedule.now)
+        self.log.append(operation)
+
+        def begins() -> None:
+            operation.began = self.schedule.now
+
+        self.schedule.at_next_step(begins)
+        return operation
 
     async def _push_blobs(self, core: Core, content: bytes) -> None:
         body = json.loads(content)
