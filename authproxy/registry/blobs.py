@@ -10,6 +10,7 @@ from authproxy.registry import preconditions
 from authproxy.registry.deleter import BY_REQUEST, Deleter, Reason
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import EMPTY, blob_names, sizes_of, stored_blobs, to_link
+from authproxy.registry.promises import Promises
 from authproxy.registry.ranges import parse_range
 from authproxy.registry.response_cache import CachedResponse, ResponseCache
 from authproxy.storage import layout
@@ -23,8 +24,9 @@ SMALL_BYTES = 64 * 1024
 class Blobs:
     """The blobs of all repositories."""
 
-    def __init__(self, driver: Driver, content: Content, deleter: Deleter) -> None:
+    def __init__(self, driver: Driver, content: Content, deleter: Deleter, promises: Promises) -> None:
         self._driver = driver
+        self._promises = promises
         self._deleter = deleter
         self._content = content
         self._cache = ResponseCache()
@@ -42,6 +44,10 @@ class Blobs:
             ("Cache-Control", "max-age=31536000, immutable"),
         ]
         stored = await self._find(exchange)
+        if self._promises.epoch is not None:
+            if not await self._promises.promises_blob(exchange.repository, exchange.digest, stored):
+                raise _unknown(exchange)
+            stored = await self._find(exchange, fresh=True)  # it may have been collected before the promise
         try:
             if exchange.is_head or not is_whole:
                 await self._answer_by_size(exchange, headers, stored, is_whole=is_whole)
@@ -68,9 +74,13 @@ class Blobs:
         await self._deleter.delete_blob(exchange.repository, names, stored, Reason(exchange.subject, BY_REQUEST))
         await exchange.answer(202)
 
-    async def _find(self, exchange: Exchange) -> Digest:
+    def forget_responses(self) -> None:
+        """Promise anew whatever is asked for from now on."""
+        self._cache = ResponseCache()
+
+    async def _find(self, exchange: Exchange, *, fresh: bool = False) -> Digest:
         """The digest under which the blob is stored."""
-        stored = await stored_blobs(self._driver, exchange.repository, [exchange.digest])
+        stored = await stored_blobs(self._driver, exchange.repository, [exchange.digest], fresh=fresh)
         if exchange.digest not in stored:
             raise _unknown(exchange)
         return stored[exchange.digest]

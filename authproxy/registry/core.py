@@ -23,6 +23,7 @@ from authproxy.registry.exchange import Exchange
 from authproxy.registry.manifests import Manifests
 from authproxy.registry.mount_sources import MountSources
 from authproxy.registry.options import Rules
+from authproxy.registry.promises import Promises
 from authproxy.registry.publisher import Publisher
 from authproxy.registry.pull_log import PullLog
 from authproxy.registry.quarantine import Quarantine
@@ -56,11 +57,15 @@ class Core:
         self.content = CoreContent(driver, tags)
         deletions = Deletions(driver)
         deleter = Deleter(whole, tags, deletions, now=now)
-        publisher = Publisher(driver, deletions, now=now, sleep=sleep)
-        blobs = Blobs(driver, self.content, deleter)
-        manifests = Manifests(driver, tags, self.content, rules.manifests, publisher, deleter, pulls)
+        self._promises = Promises(driver, changed=self._forget_responses)
+        publisher = Publisher(driver, deletions, self._promises, now=now, sleep=sleep)
+        self._blobs = blobs = Blobs(driver, self.content, deleter, self._promises)
+        self._manifests = manifests = Manifests(
+            driver, tags, self.content, rules.manifests, publisher, deleter, self._promises, pulls
+        )
         referrers = Referrers(driver, tags)
-        uploads = Uploads(driver, Sessions(driver, now=now, new_id=new_id), MountSources(driver), self.content)
+        sessions = Sessions(driver, now=now, new_id=new_id)
+        uploads = Uploads(driver, sessions, MountSources(driver), self.content, self._promises)
         catalog = Catalog(driver, rules.max_catalog_entries)
         handlers: dict[tuple[Kind, str], Handler] = {
             (Kind.BASE, "GET"): _base,
@@ -102,8 +107,13 @@ class Core:
             return self._look_first(handler, exchange)
         return handler(exchange) if self._quarantine.is_empty else self._quarantine.explain(handler(exchange))
 
+    def _forget_responses(self) -> None:
+        self._blobs.forget_responses()
+        self._manifests.forget_responses()
+
     async def _look_first(self, handler: Handler, exchange: Exchange) -> None:
         await self._quarantine.look()
+        await self._promises.look()
         await (handler(exchange) if self._quarantine.is_empty else self._quarantine.explain(handler(exchange)))
 
 

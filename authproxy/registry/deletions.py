@@ -30,6 +30,16 @@ from authproxy.storage.driver import Driver, Fence
 from authproxy.storage.layout import StorePath
 from authproxy.storage.records import Fields, Record, Records
 
+# How old a request may be, in seconds, to move or to remove a tag. An older one has been held up: its client has given
+# up, and a newer push must not be undone, not even one of what the tag pointed at before.
+MAX_AGE_S = 30.0
+
+
+class HeldUp(Unavailable):
+    """The request began too long ago to change a tag."""
+
+    message = "the request was held up for too long; try again"
+
 
 class DeletionUnderWay(Unavailable):
     """Something that the push relies on is being deleted, by a process that may have stopped."""
@@ -111,7 +121,7 @@ class Deletions:
 
     @asynccontextmanager
     async def begin(self, repository: Repository, names: Iterable[Name]) -> AsyncIterator[Deletion]:
-        """Record a deletion of what has these names. Its entry ends with the block."""
+        """Record a deletion of what has these names. Its entry ends with the block. Raises HeldUp."""
         name = self._new_name()
         entry = {"names": [str(each) for each in names], "until": self._driver.clock_s() + self._driver.fence_s}
 
@@ -119,10 +129,13 @@ class Deletions:
             number = fields.get("number", 0) + 1
             return {**fields, "number": number, "under_way": {**_under_way(fields), name: entry}}
 
+        until = self._driver.clock_s() + MAX_AGE_S
         record = await self._records.update(state_layout.deletions(repository), add)
         assert record is not None
         deletion = Deletion(self._driver, self._records, record, name)
         try:
+            if self._driver.clock_s() > until:
+                raise HeldUp(headers=[("Retry-After", "1")])
             yield deletion
         finally:
             await deletion.end()

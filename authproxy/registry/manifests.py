@@ -16,6 +16,7 @@ from authproxy.registry.links import digest_of, read_manifests, to_link
 from authproxy.registry.manifest_admission import check_complete, decide_needed
 from authproxy.registry.manifest_checks import MAX_BYTES, parse_manifest
 from authproxy.registry.options import ManifestRules
+from authproxy.registry.promises import Promises
 from authproxy.registry.publisher import Publication, Publisher
 from authproxy.registry.pull_log import PullLog
 from authproxy.registry.referrers import make_entry, to_note
@@ -40,9 +41,11 @@ class Manifests:
         rules: ManifestRules,
         publisher: Publisher,
         deleter: Deleter,
+        promises: Promises,
         pulls: PullLog | None = None,
     ) -> None:
         self._driver = driver
+        self._promises = promises
         self._publisher = publisher
         self._deleter = deleter
         self._tags = tags
@@ -59,6 +62,10 @@ class Manifests:
         if response is None:
             digest = await self._resolve(exchange)
             content = await self._read(exchange, digest)
+            if self._promises.epoch is not None:
+                if not await self._promises.promises_manifest(exchange.repository, digest, content):
+                    raise _unknown(exchange)
+                content = await self._read(exchange, digest, fresh=True)  # it may have been collected before
             headers = [("Docker-Content-Digest", str(digest)), ("ETag", preconditions.etag(digest))]
             stored = digest if digest.algorithm == "sha256" else await digest_of(content, "sha256")
             response = CachedResponse(
@@ -69,6 +76,10 @@ class Manifests:
             assert response.stored is not None
             self._pulls.note(exchange.repository, exchange.reference, response.stored, exchange.subject)
         await response.send(exchange)
+
+    def forget_responses(self) -> None:
+        """Promise anew whatever is asked for from now on."""
+        self._cache = ResponseCache()
 
     async def put(self, exchange: Exchange) -> None:
         """Store a manifest whose content is complete. By digest, each `?tag=` names a tag to set with it."""
@@ -137,9 +148,9 @@ class Manifests:
             raise _unknown(exchange)
         return digest
 
-    async def _read(self, exchange: Exchange, digest: Digest) -> bytes:
+    async def _read(self, exchange: Exchange, digest: Digest, *, fresh: bool = False) -> bytes:
         """The bytes of a manifest. Raises ManifestUnknown where the repository does not hold it."""
-        contents = await read_manifests(self._driver, exchange.repository, [digest])
+        contents = await read_manifests(self._driver, exchange.repository, [digest], fresh=fresh)
         if digest not in contents:
             raise _unknown(exchange)
         return contents[digest]

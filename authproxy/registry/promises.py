@@ -22,7 +22,6 @@ from dataclasses import dataclass
 import structlog
 
 from authproxy.bounded_cache import Bounded
-from authproxy.clock import Clock, uptime_s
 from authproxy.digest import Digest
 from authproxy.errors import Unavailable
 from authproxy.oci.dependencies import read_dependencies
@@ -35,9 +34,6 @@ from authproxy.storage.layout import StorePath
 from authproxy.storage.records import Record, Records
 
 log = structlog.get_logger(__name__)
-
-# How often a process that answers requests reads the state, in seconds.
-LOOKS_EVERY_S = 1.0
 
 # How often a promise begins anew because the collector has begun a new epoch, or another promise has swapped the state.
 ATTEMPTS = 32
@@ -77,25 +73,18 @@ def parse_state(record: Record | None) -> Condemned | None:
 
 
 class Promises:
-    """The promises of one process. `now`: seconds since boot.
+    """The promises of one process. Call `look` once a second, before a request is answered.
 
     `changed` is called when other things are condemned than before: a response that was cached promises nothing then.
     """
 
-    def __init__(self, driver: Driver, *, changed: Callable[[], None] = lambda: None, now: Clock = uptime_s) -> None:
+    def __init__(self, driver: Driver, *, changed: Callable[[], None] = lambda: None) -> None:
         self._driver = driver
         self._records = Records(driver)
         self._changed = changed
-        self._now = now
-        self._next = 0.0
         self._state: Condemned | None = None
         self._lists: Bounded[StorePath, bytes] = Bounded(MAX_LIST_BYTES)
         self._revived: set[bytes] = set()  # marks of this epoch that are known to exist
-
-    @property
-    def is_due(self) -> bool:
-        """Whether `look` is to be called before the next request is answered."""
-        return self._now() >= self._next
 
     @property
     def epoch(self) -> str | None:
@@ -104,7 +93,6 @@ class Promises:
 
     async def look(self) -> None:
         """Read the state. A storage that doesn't answer leaves what is known, for as long as it doesn't."""
-        self._next = self._now() + LOOKS_EVERY_S  # others need not wait for this look
         try:
             self._take(parse_state(await self._records.read(state_layout.gc_state())))
         except (OSError, Unavailable) as error:

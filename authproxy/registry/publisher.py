@@ -9,36 +9,29 @@ import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from authproxy.digest import Digest
 from authproxy.errors import Unavailable
 from authproxy.oci.manifest import Manifest
 from authproxy.reference import Repository, Tag
-from authproxy.registry.deletions import Deletions, DeletionUnderWay, Name
+from authproxy.registry.deletions import MAX_AGE_S, Deletions, DeletionUnderWay, HeldUp, Name
 from authproxy.registry.history import Push, entry_of
 from authproxy.registry.links import to_link
+from authproxy.registry.promises import BeingDeleted, Promises
 from authproxy.registry.tags import index_links
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver, Swap, WriteGroup
 from authproxy.storage.layout import StorePath
 
+T = TypeVar("T")
+
 # How long a push waits for a deletion that the storage can't stop at once, in seconds, and how often it looks.
 WAIT_S = 5.0
 WAIT_STEP_S = 0.05
 
-# How old a push may be, in seconds, to move a tag. An older one has been held up: its client has given up, and a newer
-# push must not be undone, not even one of what the tag pointed at before.
-MAX_AGE_S = 30.0
-
 # Attempts to find all links in place between two deletions in the repository.
 ATTEMPTS = 100
-
-
-class HeldUp(Unavailable):
-    """The push began too long ago to move a tag."""
-
-    message = "the push was held up for too long; push again"
 
 
 class RepositoryContended(Unavailable):
@@ -79,12 +72,14 @@ class Publisher:
         self,
         driver: Driver,
         deletions: Deletions,
+        promises: Promises,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._driver = driver
         self._deletions = deletions
+        self._promises = promises
         self._now = now
         self._sleep = sleep
 
@@ -98,7 +93,7 @@ class Publisher:
         """Make a manifest visible, then its tags. Durable on return.
 
         Returns the immutable tags that exist, and were not set. Raises what `look` raises, HeldUp,
-        DeletionUnderWay, RepositoryContended, StorageFull: then no tag was moved, or the client must try again.
+        DeletionUnderWay, BeingDeleted, RepositoryContended, StorageFull: the client must then try again.
         """
         own = self._own_links(new)
         link = to_link(new.manifest.digest)
@@ -108,6 +103,7 @@ class Publisher:
         ]
         async with self._driver.publish(await self._groups(begun, new, own), swaps) as published:
             number = await self._cancel(begun, new)
+            await self._secure(new)
             links = {**own, **await look()}
             if await self._put_back(own):
                 number = await self._settle(begun, new, links)
@@ -157,13 +153,22 @@ class Publisher:
                 raise HeldUp(detail={"tag": tag}, headers=[("Retry-After", "1")])
 
     async def _cancel(self, begun: Begun, new: Publication) -> int:
-        """`Deletions.cancel` for all that a push relies on. Waits a while where that is not possible at once."""
+        """`Deletions.cancel` for all that a push relies on."""
         names: list[Name] = [*new.names, *new.relies_on, *begun.tags]
+        return await self._patiently(lambda: self._deletions.cancel(new.repository, names))
+
+    async def _secure(self, new: Publication) -> None:
+        """`Promises.secure_manifest`."""
+        content = new.manifest.content
+        await self._patiently(lambda: self._promises.secure_manifest(new.repository, new.names, content))
+
+    async def _patiently(self, cancel: Callable[[], Awaitable[T]]) -> T:
+        """Wait a while where a deletion can't be cancelled at once. Raises DeletionUnderWay, BeingDeleted."""
         deadline = self._driver.clock_s() + WAIT_S
         while True:
             try:
-                return await self._deletions.cancel(new.repository, names)
-            except DeletionUnderWay:
+                return await cancel()
+            except (DeletionUnderWay, BeingDeleted):
                 if self._driver.clock_s() >= deadline:
                     raise
             await self._sleep(WAIT_STEP_S)

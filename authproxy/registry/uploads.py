@@ -9,8 +9,9 @@ from authproxy.content import Content
 from authproxy.digest import HEX_LENGTH, Digest, parse_digest
 from authproxy.errors import DigestInvalid, RangeInvalid, RequestTimedOut, SizeInvalid
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.links import blob_links
+from authproxy.registry.links import blob_links, sizes_of
 from authproxy.registry.mount_sources import MountSources
+from authproxy.registry.promises import BeingDeleted, Promises
 from authproxy.registry.ranges import format_received, parse_chunk_range
 from authproxy.registry.sessions import Sessions
 from authproxy.storage import layout
@@ -30,6 +31,7 @@ class Uploads:
         sessions: Sessions,
         mount_sources: MountSources,
         content: Content,
+        promises: Promises,
         *,
         patience_s: float = PATIENCE_S,
     ) -> None:
@@ -37,6 +39,7 @@ class Uploads:
         self._sessions = sessions
         self._mount_sources = mount_sources
         self._content = content
+        self._promises = promises
         self._patience_s = patience_s
 
     async def post(self, exchange: Exchange) -> None:
@@ -104,6 +107,9 @@ class Uploads:
         if stored is None:
             return False
         await self._driver.write_all([list(blob_links(exchange.repository, mount.digest, stored).items())])
+        await self._promises.secure_blob(exchange.repository, mount.digest, stored)
+        if await sizes_of(self._driver, [stored]) == [None]:  # collected meanwhile
+            return False
         self._mount_sources.saw(mount.digest, exchange.repository)
         await exchange.answer(201, _blob_headers(exchange, mount.digest))
         return True
@@ -114,7 +120,12 @@ class Uploads:
             await upload.abort()
             raise DigestInvalid(detail={"expected": str(digest), "received": str(digests[digest.algorithm])})
         stored = digests["sha256"]
+        # Before, so that no deletion takes what is put in place; and again, for what is condemned by then.
+        await self._promises.secure_blob(exchange.repository, digest, stored)
         await upload.commit(layout.blob(stored), blob_links(exchange.repository, digest, stored))
+        await self._promises.secure_blob(exchange.repository, digest, stored)
+        if self._promises.epoch is not None and await sizes_of(self._driver, [stored]) == [None]:
+            raise BeingDeleted(headers=[("Retry-After", "1")])  # the commit was held up for longer than a grace
         self._mount_sources.saw(digest, exchange.repository)
         await exchange.answer(201, _blob_headers(exchange, digest))
 

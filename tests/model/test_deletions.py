@@ -14,7 +14,7 @@ import pytest
 
 from authproxy.reference import Repository
 from authproxy.registry import deletions, namers, publisher
-from authproxy.registry.publisher import MAX_AGE_S
+from authproxy.registry.deletions import MAX_AGE_S
 from authproxy.storage.driver import Fence
 from authproxy.storage.layout import StorePath
 from tests.model.schedule import Act

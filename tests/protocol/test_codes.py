@@ -15,8 +15,9 @@ from authproxy.edge.errors import ErrorResponses
 from authproxy.errors import RegistryError, TokenError
 from authproxy.identity.source import SourceUnavailable
 from authproxy.registry.deleter import InUse
-from authproxy.registry.deletions import DeletionUnderWay
-from authproxy.registry.publisher import HeldUp, RepositoryContended
+from authproxy.registry.deletions import DeletionUnderWay, HeldUp
+from authproxy.registry.promises import BeingDeleted
+from authproxy.registry.publisher import RepositoryContended
 from authproxy.route import METHODS, parse_route
 from authproxy.storage.driver import StorageFull, UploadBusy
 from authproxy.storage.records import RecordContended, RecordUnreadable
@@ -71,6 +72,7 @@ ROWS = [
     Row(errors.Unauthorized, "UNAUTHORIZED", 401, OCI, header=("www-authenticate", "Bearer realm")),
     Row(errors.Unavailable, "UNAVAILABLE", 503, CNCF),
     Row(errors.Unsupported, "UNSUPPORTED", 405, OCI),
+    Row(BeingDeleted, "UNAVAILABLE", 503, CNCF),
     Row(DeletionUnderWay, "UNAVAILABLE", 503, CNCF),
     Row(InUse, "UNSUPPORTED", 405, OCI),
     Row(RepositoryContended, "UNAVAILABLE", 503, CNCF),

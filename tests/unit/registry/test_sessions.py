@@ -14,6 +14,7 @@ from authproxy.reference import Repository
 from authproxy.registry.content import CoreContent
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.mount_sources import MountSources
+from authproxy.registry.promises import Promises
 from authproxy.registry.sessions import Sessions
 from authproxy.registry.tags import Tags
 from authproxy.registry.uploads import Uploads
@@ -106,9 +107,8 @@ async def test_a_client_that_stalls_loses_its_request_and_keeps_its_session(driv
     pipe = Pipe("PATCH", f"/v2/{APP}/blobs/uploads/{session}")
     pipe.feed(b"hel")
     exchange = Exchange(pipe.scope[ROUTE], pipe.scope[CLIENT_VIEW], pipe.scope["headers"], pipe.receive, pipe.send)
-    uploads = Uploads(
-        driver, sessions, MountSources(driver), CoreContent(driver, Tags(driver, max_page=10)), patience_s=0.02
-    )
+    content = CoreContent(driver, Tags(driver, max_page=10))
+    uploads = Uploads(driver, sessions, MountSources(driver), content, Promises(driver), patience_s=0.02)
     with pytest.raises(RequestTimedOut, match="no data arrived for 0 seconds") as raised:
         await uploads.patch(exchange)
     assert raised.value.status == 408
