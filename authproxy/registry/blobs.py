@@ -75,7 +75,7 @@ class Blobs:
         await exchange.answer(202)
 
     def forget_responses(self) -> None:
-        """Promise anew whatever is asked for from now on."""
+        """Make every promise again: what is condemned has changed."""
         self._cache = ResponseCache()
 
     async def _find(self, exchange: Exchange, *, fresh: bool = False) -> Digest:

@@ -78,7 +78,7 @@ class Manifests:
         await response.send(exchange)
 
     def forget_responses(self) -> None:
-        """Promise anew whatever is asked for from now on."""
+        """Make every promise again: what is condemned has changed."""
         self._cache = ResponseCache()
 
     async def put(self, exchange: Exchange) -> None:

@@ -35,7 +35,7 @@ from authproxy.storage.records import Record, Records
 
 log = structlog.get_logger(__name__)
 
-# How often a promise begins anew because the collector has begun a new epoch, or another promise has swapped the state.
+# How often a promise starts over because the collector has begun a new epoch, or another promise has swapped the state.
 ATTEMPTS = 32
 
 # The most bytes of lists that a process keeps. A list of 10⁷ marks has 160 MB, in 256 parts.
