@@ -11,11 +11,11 @@
     ├── quarantine/<algorithm>/<hex>                  content that was found damaged: registry/quarantine.py
     ├── scrub                                         how far the scrub is: maintenance/verify/scrub.py
     ├── pulls/                                        when manifests were pulled: registry/pull_times.py
-    ├── retention/clock                               the last look at the clock: maintenance/retention/steady_clock.py
     │   ├── _began, _merged                           since when, and how far they are merged
     │   ├── _writers/<process>                        a process that records pulls and has not ended properly
     │   ├── _segments/<segment>                       the pulls of one process in one minute
     │   └── <name>/_pulls/{all, <2 hex digits>}       the last pull of each manifest and tag
+    ├── retention/clock                               the last look at the clock: maintenance/retention/steady_clock.py
     ├── tokens/<ring>/{revocations, shards/<digest>}  revoked tokens, by key ring: token/revocation_store.py
     └── jobs/<name>/{lease, last}                     who runs a job, and how it ended: maintenance/jobs.py
 

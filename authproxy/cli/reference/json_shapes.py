@@ -33,6 +33,12 @@ SHAPES: Mapping[str, str] = {
         " more_notices, repositories…: {repository, untagged, unnamed_layers, layers_of_untagged, own_bytes,"
         " shared_bytes, kept_whole}}; kept_whole is the reason, or null"
     ),
+    "usage": (
+        "{storage, totals: {blobs, bytes, unlinked_blobs, unlinked_bytes, trash_blobs, trash_bytes, uploads,"
+        " upload_bytes}, pulls: {began, unknown_until}, rows…: {repository, own_bytes, shared_bytes, tags, manifests,"
+        " upload_bytes, last_pushed, last_pulled}}; --namespaces: rows have namespace and repositories, and no times;"
+        " --tags: {repository, tag, digest, size, last_pushed, last_pulled, pushed_by, pulled_by}"
+    ),
     "audit verify": (
         "{lines, whole, faults…: {file, line, message}, writers…: {writer, first, last, from_the_start, head},"
         " passed_over}"
