@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: us and a peer, the edge alone, two workers, big blobs, scale, slow pushes, logins, images.
+"""`python -m benchmarks`: us and a peer, the edge, two workers, big blobs, scale, slow pushes, logins, images, gc.
 
 Prints tables and writes a JSON file to results/.
 """
@@ -26,6 +26,8 @@ from benchmarks.images import measure_images
 from benchmarks.limits import measure_limits
 from benchmarks.long_push import push_slowly
 from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.marking import Sizes as MarkingSizes
+from benchmarks.marking import measure_markings
 from benchmarks.ours import start_ours
 from benchmarks.peer import missing_programs, start_peer
 from benchmarks.report import Report, as_text, write_json
@@ -49,6 +51,7 @@ _FULL = Effort(
         tags=(10, 100, 1000, 10_000, 100_000), blobs_mib=(1, 16, 256, 4096), repositories=10_000, catalog_pages=300
     ),
     images=ImageSizes(repositories=100, tags_of_each=100, copy_mib=1024, rounds=5),
+    markings=MarkingSizes(written=1_000_000, generated=10_000_000, repositories=1000),
 )
 _QUICK = Effort(
     rounds=2,
@@ -60,6 +63,7 @@ _QUICK = Effort(
     weight_rounds=3,
     scale=Sizes(tags=(10, 1000), blobs_mib=(1, 64), repositories=300, catalog_pages=30),
     images=ImageSizes(repositories=10, tags_of_each=30, copy_mib=64, rounds=2),
+    markings=MarkingSizes(written=10_000, generated=200_000, repositories=100),
 )
 _WORKERS = 2
 _EDGE_ROUNDS = 3
@@ -105,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
             "flood",
             "images",
             "weight",
+            "marking",
             "profile",
         ),
         default="all",
@@ -112,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         " workers: us with two processes; memory: a 2 GiB blob; scale: from 10 to 100,000"
         " tags and from 1 MiB to 4 GiB; long-push: a push that outlives its token; flood: pulls while wrong logins come"
         " in; images: `authproxy images` compared with curl, jq and skopeo; weight: the time of a start, and the"
-        " memory of an idle server; profile: us alone under cProfile",
+        " memory of an idle server; marking: what `gc` takes, with 20 GB on the disk; profile: us alone under cProfile",
     )
     parser.add_argument("--quick", action="store_true", help="less of everything: whether it works, not how fast")
     parser.add_argument("--only", action="append", choices=[work.name for work in WORKS], help="may be repeated")
@@ -156,7 +161,7 @@ def _report(folder: Path, what: str, works: Sequence[Work], effort: Effort, befo
     print(f"\n{as_text(report)}\n\nwritten to {path}")
     if not report.is_within_limits():
         print(
-            "benchmarks: a big blob or image takes more memory, or a flood more of the pulls, than it may",
+            "benchmarks: a big blob, image or marking takes more memory, or a flood more of the pulls, than it may",
             file=sys.stderr,
         )
         return 1
@@ -168,6 +173,8 @@ def _measure_programs(report: Report, folder: Path, what: str, before: Path | No
         report.images = measure_images(folder / "images", report.effort.images)
     if what in ("all", "weight"):
         report.weights = measure_weight(folder / "weight", report.effort.weight_rounds, before)
+    if what in ("all", "marking"):
+        report.markings = measure_markings(folder / "marking", report.effort.markings)
 
 
 def _machine(effort: Effort) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import edge, flood, weight
+from benchmarks import edge, flood, marking, weight
 from benchmarks import images as moved
 from benchmarks.big_blob import LIMIT_MIB, Passage
 from benchmarks.compare import Figures, Row
@@ -35,6 +35,7 @@ class Report:
     floods: flood.Floods | None = None
     images: Sequence[moved.Comparison] = ()
     weights: Sequence[weight.Weight] = ()
+    markings: Sequence[marking.MarkingCost] = ()
 
     def is_within_limits(self) -> bool:
         """Whether each big blob stayed within the memory limit, and pulls kept their share in a flood."""
@@ -42,6 +43,7 @@ class Report:
         return (
             (self.floods is None or self.floods.is_within_limits())
             and all(comparison.is_within_limits() for comparison in self.images)
+            and all(cost.is_within_limits() for cost in self.markings)
             and all(passage.over_idle_mib < LIMIT_MIB for passage in (*self.passages, *grown))
         )
 
@@ -103,6 +105,7 @@ def as_json(report: Report) -> str:
             "flood": flood.as_entry(report.floods) if report.floods else None,
             "images": list(map(moved.as_entry, report.images)),
             "weights": list(map(weight.as_entry, report.weights)),
+            "markings": list(map(asdict, report.markings)),
             "long_pushes": [asdict(push) for push in report.long_pushes],
         },
         indent=2,
@@ -196,6 +199,8 @@ def _program_tables(report: Report) -> list[str]:
     if report.weights:
         columns = (*weight.COLUMNS, *(side.name for side in report.weights))
         tables.append(table(columns, weight.rows(report.weights)))
+    if report.markings:
+        tables.append(table(marking.COLUMNS, marking.rows(report.markings)))
     return tables
 
 

@@ -17,6 +17,7 @@ from benchmarks.errors import WrongAnswer
 from benchmarks.images import Sizes as ImageSizes
 from benchmarks.limits import BARE_FILE, BARE_TLS, DURABLE_SMALL, DURABLE_WRITE
 from benchmarks.load import download_s, request_rate, upload
+from benchmarks.marking import Sizes as MarkingSizes
 from benchmarks.scale import Sizes
 from benchmarks.target import PUSH_SCOPE, REPOSITORY, Target, token_path
 
@@ -38,6 +39,7 @@ class Effort:
     weight_rounds: int
     scale: Sizes
     images: ImageSizes
+    markings: MarkingSizes
 
 
 @dataclass(frozen=True, slots=True)

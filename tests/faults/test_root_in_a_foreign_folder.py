@@ -356,3 +356,18 @@ def test_a_server_that_is_root_follows_no_link_of_the_service(site: Site, swap: 
             server.terminate()
         assert server.wait(ENDS_WITHIN_S) in (0, 1, -signal.SIGTERM)
     assert site.of_root() == before
+
+
+def test_a_link_in_the_storage_shows_root_nothing(site: Site) -> None:
+    """`gc` names what is damaged, and the reason."""
+    blobs = f"registry/docker/registry/v2/blobs/sha256/ab/{'ab' * 32}"
+    revision = f"registry/docker/registry/v2/repositories/app/_manifests/revisions/sha256/{'ab' * 32}"
+    (site.own / "secret").write_text('{"schemaVersion": 2, "mediaType": "a secret type"}')
+    site.service(
+        f"mkdir -p {blobs} {revision}; printf sha256:{'ab' * 32} > {revision}/link;"
+        f" ln -s {site.own / 'secret'} {blobs}/data"
+    )
+    outcome = site.root("gc")
+    assert outcome.code == 1, str(outcome)
+    assert "can't be read (Permission denied)" in outcome.err
+    assert "a secret type" not in outcome.text

@@ -8,6 +8,7 @@ from benchmarks.compare import Figures, Row
 from benchmarks.images import Comparison, Side
 from benchmarks.images import Sizes as ImageSizes
 from benchmarks.limits import DURABLE_WRITE
+from benchmarks.marking import Sizes as MarkingSizes
 from benchmarks.report import Report, as_json, as_text
 from benchmarks.scale import CatalogStep, Scale, Sizes, TagStep
 from benchmarks.works import WORKS, Effort, Work
@@ -22,6 +23,7 @@ EFFORT = Effort(
     weight_rounds=1,
     scale=Sizes(tags=(10,), blobs_mib=(1,), repositories=1, catalog_pages=1),
     images=ImageSizes(repositories=1, tags_of_each=1, copy_mib=1, rounds=1),
+    markings=MarkingSizes(written=1, generated=1, repositories=1),
 )
 PUSH = WORKS[0]
 LIMITS = {DURABLE_WRITE: 400.0}

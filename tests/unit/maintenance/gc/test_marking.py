@@ -507,6 +507,16 @@ async def test_a_folder_in_place_of_a_link_is_damage(folder: tuple[GcStore, Path
     assert (found.is_nothing, found.kept_whole) == (True, {APP: "the link of the tag v1 is damaged"})
 
 
+async def test_a_pipe_in_place_of_a_link_holds_nothing_up(folder: tuple[GcStore, Path]) -> None:
+    store, root = folder
+    for number in range(20):
+        link = root / layout.layer_link(APP, Digest.of(str(number).encode()))
+        link.parent.mkdir(parents=True)
+        os.mkfifo(link)
+    found = await find(store)
+    assert (found.is_nothing, len(found.notices)) == (True, 20)
+
+
 async def test_links_to_folders_within_the_storage_are_passed_by(folder: tuple[GcStore, Path]) -> None:
     store, root = folder
     await store.push_image("a", "v1")
