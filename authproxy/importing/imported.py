@@ -49,6 +49,32 @@ class ImportedRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportedRetention:
+    """One entry of retention of the new file."""
+
+    name: str
+    description: str
+    repositories: tuple[str, ...]  # globs
+    excepted: tuple[str, ...]
+    keep: tuple[Mapping[str, Any], ...]
+    untagged: tuple[Mapping[str, Any], ...] = ()  # none: they stay
+    is_dry: bool = False
+
+    def to_lines(self) -> Iterator[str]:
+        """The lines of the file."""
+        on = {"repositories": list(self.repositories)} | ({"except": list(self.excepted)} if self.excepted else {})
+        yield f"name: {_flow(self.name)}"
+        yield f"description: {_flow(one_line(self.description))}"
+        yield f"on: {_flow(on)}"
+        yield "keep:"
+        yield from (f"  - {_flow(dict(item))}" for item in self.keep)
+        if self.untagged:
+            yield f"untagged: {_flow([dict(item) for item in self.untagged])}"
+        if self.is_dry:
+            yield "dry-run: true"
+
+
+@dataclass(frozen=True, slots=True)
 class ImportedUser:
     """A user of the old file."""
 
@@ -68,6 +94,7 @@ class Imported:
     cases: tuple[Mapping[str, Any], ...] = ()  # the `tests:` of a policy file
     users: tuple[ImportedUser, ...] = ()
     findings: tuple[Remark, ...] = ()
+    retention: tuple[ImportedRetention, ...] = ()
 
 
 def to_policy(imported: Imported) -> str:
@@ -76,9 +103,12 @@ def to_policy(imported: Imported) -> str:
         f"# From {one_line(imported.source)}: authproxy policy import {imported.system}.",
         "# A rule's description names the line that it comes from. Run the cases: authproxy policy test",
         "version: 1",
-        "rules:",
     ]
-    parts = ["\n".join(head), "\n\n".join(_item(rule.to_lines()) for rule in imported.rules)]
+    parts = ["\n".join(head)]
+    if imported.rules:
+        parts += ["rules:", "\n\n".join(_item(rule.to_lines()) for rule in imported.rules)]
+    if imported.retention:
+        parts += ["\nretention:", "\n\n".join(_item(entry.to_lines()) for entry in imported.retention)]
     if imported.cases:
         parts += ["\ntests:", "\n".join(f"  - {_flow(dict(case))}" for case in imported.cases)]
     return "\n".join(parts) + "\n"

@@ -9,7 +9,6 @@ them keeps it, so their order and their files have no effect. Reasons: docs/deci
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -280,31 +279,26 @@ class _Decider:
                     yield (rule.place, item.place, True), self._first(item, (i for i in plain if i.tag is None))
 
     def _first(self, item: Keep, images: Iterable[Image]) -> Collection[Digest]:
-        """The digests that are first by their known times, those that share the last place included.
+        """The digests that are first by their known times, and all that are not later than the last of these.
 
         Images are counted, not tags: an image with many tags counts once. One whose time is unknown takes no place of
-        another: it is kept where records began late enough, and where there are places left.
+        another, and so does one that was pushed and not pulled yet among those that were pulled last.
         """
-        known: defaultdict[Digest, datetime] = defaultdict(lambda: datetime.min.replace(tzinfo=self._dates.now.tzinfo))
-        unknown: set[Digest] = set()
+        known: dict[Digest, datetime] = {}
+        counting_as: dict[Digest, datetime] = {}
         is_by_push = item.kind is KeepKind.NEWEST
         for image in images:
             if not item.is_about(image.tag):
                 continue
-            if is_by_push:
-                time = image.pushed
-            else:
-                time = None if image.pulled is None and image.pushed is None else self._dates.used(image)
-            if time is None:
-                unknown.add(image.digest)
-            else:
-                known[image.digest] = max(known[image.digest], time)
-        unknown -= known.keys()
+            time = image.pushed if is_by_push else image.pulled
+            if time is not None:
+                known[image.digest] = max(known.get(image.digest, time), time)
+            time = self._dates.pushed(image) if is_by_push else self._dates.used(image)
+            counting_as[image.digest] = max(counting_as.get(image.digest, time), time)
         if len(known) < item.count:
-            return known.keys() | unknown
+            return counting_as.keys()
         last = nlargest(item.count, known.values())[-1]
-        first = {digest for digest, time in known.items() if time >= last}
-        return first | unknown if self._dates.began >= last else first
+        return {digest for digest, time in counting_as.items() if time >= last}
 
 
 def _is_counted(image: Image, rule: RetentionRule) -> bool:

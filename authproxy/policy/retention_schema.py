@@ -145,7 +145,7 @@ class KeepEntry(Entry):
     newest: Number | None = None
     """So many images that were pushed last."""
     last_pulled: Number | None = Field(default=None, alias="last-pulled")
-    """So many images that were pulled or pushed last."""
+    """So many images that were pulled last, and those that were pushed since."""
     pushed_within: LongAge | None = Field(default=None, alias="pushed-within")
     """Images that were pushed within this time, as 30d, 8w or 12h."""
     pulled_within: LongAge | None = Field(default=None, alias="pulled-within")

@@ -88,7 +88,7 @@ def zot(
     force: Force = False,
     report: ReportFormat = Format.TEXT,
 ) -> None:
-    """Write zot's `accessControl` as rules that decide the same.
+    """Write zot's `accessControl` as rules that decide the same, and its retention as entries that never remove more.
 
     Exit code 0: all of it carries over; 1: something is left behind; 2: the file cannot be used.
     """

@@ -130,6 +130,12 @@ def read_access_control(document: Document) -> AccessControl:
     return AccessControl(sections, admin, groups, (*_left(http, control), *unread))
 
 
+def has_access_control(document: Document) -> bool:
+    """Whether a configuration has the section at all."""
+    http = _keys(value_of(_keys(document.root, "the file"), "http"), "http")
+    return "accesscontrol" in http
+
+
 def _unread(keys: Mapping[str, Entry], known: Collection[str], where: str) -> Iterator[Remark]:
     """A finding for each unread key, so that nothing about access is lost silently."""
     for key, entry in keys.items():

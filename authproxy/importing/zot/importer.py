@@ -1,4 +1,4 @@
-"""zot's access control → rules.
+"""zot's access control → rules; its retention: retention.py.
 
 Of the globs that match a repository only the longest one decides, together with `adminPolicy`: so the section of a glob
 becomes allow rules that exclude longer globs. zot's `create` is our push; a caller with `create` but not `update` may
@@ -18,8 +18,9 @@ from authproxy.importing.nodes import read_foreign
 from authproxy.importing.report import Kind, Remark
 from authproxy.importing.zot.cases import make_cases
 from authproxy.importing.zot.conditions import translate
-from authproxy.importing.zot.config import AccessControl, Grant, Section, read_access_control
+from authproxy.importing.zot.config import AccessControl, Grant, Section, has_access_control, read_access_control
 from authproxy.importing.zot.doublestar import ZotGlob, literal_head
+from authproxy.importing.zot.retention import read_retention
 from authproxy.policy.condition import MAX_LENGTH
 from authproxy.policy.glob_containment import covers, may_meet
 
@@ -237,10 +238,14 @@ def _but_for_head(section: Section, other: Section) -> str:
 
 def import_zot(path: Path) -> Imported:
     """Read a configuration, JSON or YAML. Raises DocumentError."""
-    control = read_access_control(read_foreign(path))
-    writer = _Writer(control, one_line(path.name), list(control.findings))
+    document = read_foreign(path)
+    file = one_line(path.name)
+    retention, remarks = read_retention(document, file)
+    control = AccessControl((), None, {}, ()) if retention and not has_access_control(document) else None
+    control = control or read_access_control(document)
+    writer = _Writer(control, file, [*control.findings, *remarks])
     writer.write()
-    if not any(rule.allow for rule in writer.rules):
+    if not retention and not any(rule.allow for rule in writer.rules):
         raise DocumentError(f"{path}: nothing in its accessControl allows anything that our rules can express")
     return Imported(
         source=str(path),
@@ -251,6 +256,7 @@ def import_zot(path: Path) -> Imported:
         ),
         users=tuple(_users(control)),
         findings=tuple(sorted(set(writer.findings))),
+        retention=retention,
     )
 
 

@@ -123,7 +123,7 @@ ROWS = [
         "last pulled",
         entry("[{last-pulled: 1}]"),
         (image("a", 300, 29), image("b", 20, 31), image("c", 300)),
-        {"a", "c"},
+        {"c"},
     ),
     Row(
         "tags that it is not about",
@@ -350,7 +350,7 @@ def test_an_image_that_no_entry_is_about_is_never_touched(
 
 
 def test_a_hundred_thousand_tags_take_seconds() -> None:
-    many = [image(f"t{number}", number % 1000 / 10) for number in range(100_000)]
+    many = [image(f"t{number}", number % 1000 / 10, 1 if number < 9 else None) for number in range(100_000)]
     start = datetime.now(UTC)
     decided = decide(
         entry("[{newest: 10}, {pushed-within: 30d}, {last-pulled: 5}, {images: f}]"), many, running=RUNNING
