@@ -15,6 +15,10 @@ from authproxy.storage.layout import StorePath
 HASHED_AT_ONCE_BYTES = 1024 * 1024
 HASH_HERE_BYTES = 64 * 1024
 
+# How long after a wrong read the second one begins, in seconds: another program may be about to write the file, which
+# CNCF Distribution does in place.
+PAUSE_S = 0.2
+
 # How often content that is replaced while it is read is read again.
 ATTEMPTS = 3
 
@@ -68,6 +72,7 @@ async def check_content(driver: Driver, digest: Digest, throttle: Throttle, *, s
             first = await _read(driver, path, digest.algorithm, throttle)
             if first[0] == digest.hex:
                 return Sound(first[1])
+            await asyncio.sleep(PAUSE_S)
             await driver.drop_cached(path)
             second = await _read(driver, path, digest.algorithm, throttle)
             if await driver.version(path) != version:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from authproxy.digest import Digest, parse_digest
+from authproxy.reference import is_repository
 
 # Names of images that one finding lists.
 MAX_HIT = 20
@@ -124,13 +125,15 @@ class Finding:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Read what `to_json` has written. Raises ValueError, KeyError, DigestInvalid."""
-        digest = fields["digest"]
+        digest, repository = fields["digest"], fields["repository"]
+        if repository is not None and not is_repository(repository):
+            raise ValueError(repository)
         return cls(
             Kind(fields["kind"]),
             shown(str(fields["where"])),
             shown(str(fields["message"])),
             None if digest is None else parse_digest(str(digest)),
-            fields["repository"],
+            repository,
         )
 
 

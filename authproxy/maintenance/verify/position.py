@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid
-from authproxy.maintenance.verify.findings import Finding, Kind, Severity
+from authproxy.maintenance.verify.findings import Finding, Kind, Severity, shown
 
 # The most findings that are kept: more are only counted.
 MAX_KEPT = 10_000
@@ -86,11 +86,11 @@ class Position:
                 raise PositionInvalid("it is of another version of authproxy")
             content = fields["content"]
             return cls(
-                str(fields["seed"]),
-                str(fields["sample"]),
+                shown(str(fields["seed"])),
+                shown(str(fields["sample"])),
                 Stage(fields["stage"]),
                 None if content is None else parse_digest(str(content)),
-                str(fields["repository"]),
+                shown(str(fields["repository"])),
                 int(fields["blobs"]),
                 int(fields["read_bytes"]),
                 int(fields["repositories"]),

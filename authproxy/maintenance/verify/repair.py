@@ -20,6 +20,7 @@ from authproxy.maintenance.verify.throttle import Throttle
 from authproxy.maintenance.verify.verification import Verified
 from authproxy.reference import Repository
 from authproxy.registry.links import stored_manifests, to_link
+from authproxy.registry.promises import Promises
 from authproxy.registry.quarantine import release
 from authproxy.registry.referrers import make_entry, to_note
 from authproxy.registry.trash import Trash
@@ -89,6 +90,7 @@ class Repair:
         self._is_deleted: DeletedContent = is_deleted or DeletionRecords(driver)
         self._now = now
         self._new_id = new_id
+        self._promises = Promises(driver)
         self._fetched: set[Digest] = set()
 
     async def repair(self, verified: Verified, told: Callable[[Finding, str | None], None]) -> bool:
@@ -162,6 +164,11 @@ class Repair:
         if not isinstance(await check_content(self._driver, digest, Throttle(None)), Sound):
             raise NotRepaired("the content itself is damaged or missing")
         await self._driver.write(path, to_link(digest))
+        if path == layout.layer_link(repository, digest):
+            await self._promises.secure_blob(repository, digest, digest)
+        else:
+            [content] = await self._driver.read([layout.blob(digest)], fresh=True)
+            await self._promises.secure_manifest(repository, [digest], content or b"")
         if await self._is_deleted(repository, digest):  # begun meanwhile
             await self._driver.delete(path, expected=to_link(digest))
             raise NotRepaired("it is being deleted")
@@ -215,7 +222,10 @@ class Repair:
                 found = (await upload.digests({digest.algorithm}))[digest.algorithm]
                 if found != digest:
                     raise NotRepaired("the other registry sent something else")
+                # Before and after, as for a push (registry/promises.py).
+                await self._promises.secure_blob(repository, digest, digest)
                 await upload.commit(target)
+                await self._promises.secure_blob(repository, digest, digest)
             finally:
                 await upload.abort()  # no effect after a commit
         await release(self._driver, digest)

@@ -14,7 +14,7 @@ import pytest
 
 from authproxy.digest import Digest
 from authproxy.maintenance.verify.findings import Finding, Kind, Severity
-from authproxy.maintenance.verify.position import Position, Stage
+from authproxy.maintenance.verify.position import Position, PositionInvalid, Stage
 from authproxy.maintenance.verify.sample import Sample
 from authproxy.maintenance.verify.verification import Verification, Verified
 from authproxy.reference import Repository, Tag
@@ -443,6 +443,35 @@ async def test_a_sample_reads_a_part_that_its_seed_repeats(text: str, expected: 
 def test_no_sample(text: str) -> None:
     with pytest.raises(ValueError, match="write a share, 5%, or a number of blobs, 1000"):
         Sample.parse(text, "seed")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"repository": "../../etc"}, {"repository": 1}, {"digest": "sha256:../x"}, {"kind": "x"}],
+    ids=["a path", "a number", "no digest", "no kind"],
+)
+def test_a_finding_of_a_file_that_someone_else_wrote_is_refused(change: dict[str, object]) -> None:
+    position = Position("seed")
+    position.add(Finding(Kind.LINK_MISSING, "somewhere", "said", DIGEST, "team/app"))
+    fields = json.loads(json.dumps(position.to_json()))
+    fields["findings"][0] |= change
+    with pytest.raises(PositionInvalid):
+        Position.from_json(fields)
+
+
+async def test_content_that_is_just_being_written_is_no_damage(driver: Driver) -> None:
+    """CNCF Distribution opens the file, and then writes it."""
+    path = layout.blob(LAYER_DIGEST)
+    await driver.write(path, b"")
+
+    async def write() -> None:
+        await asyncio.sleep(0.1)
+        await driver.write(path, LAYER)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(write())
+        verified = await verify(driver, isolates=True)
+    assert kinds(verified) == []
 
 
 def test_a_finding_is_written_and_read_again() -> None:
