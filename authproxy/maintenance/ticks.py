@@ -1,10 +1,13 @@
-"""Time that counts for a grace: seconds in one record, which no wrong clock can make too many.
+"""Time that counts for a grace: ticks of one record, which no wrong clock can make too long.
 
 A process that moves the record adds the time for which its own clock knows the record to have been unchanged. These
-spans don't overlap, so two counts never differ by more time than has passed between them; a node that slept, or that
-saw the record only once, adds nothing. It moves at most once in a tick, and only while something waits for its grace:
-otherwise nothing is written. See docs/decisions/0070-run-jobs-under-leases.md.
+spans don't overlap, so their sum is never more than has passed; a node that slept, or that saw the record only once,
+adds nothing. The record moves at most once in a tick, and only while something waits for its grace: otherwise nothing
+is written. See docs/decisions/0070-run-jobs-under-leases.md.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from authproxy.clock import Clock, boot_id, uptime_s
 from authproxy.storage.records import Record, Records, RecordUnreadable
@@ -13,15 +16,33 @@ from authproxy.storage.state_layout import gc_tick
 # The longest tick, in seconds, and how many of them a shorter grace has.
 MAX_TICK_S = 3600.0
 TICKS_OF_A_GRACE = 4
+# Ticks whose counts are kept: what waits for longer waits longer than it must.
+MAX_KEPT = 1000
 
 
 def tick_for(grace_s: float) -> float:
-    """How long a tick should be for a grace, in seconds: a grace ends late by one tick at most."""
+    """How long a tick should be for a grace, in seconds: a grace ends late by two ticks at most."""
     return min(MAX_TICK_S, grace_s / TICKS_OF_A_GRACE)
 
 
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What is counted: the number of the current tick, and the time that was counted when each tick began."""
+
+    tick: int
+    began_s: Mapping[int, float]
+
+    def since_s(self, tick: int) -> float:
+        """The time that has passed at least since `tick` was read as the current one, in seconds.
+
+        Counted from the next tick on: the tick itself may have begun long before it was read.
+        """
+        following = min((number for number in self.began_s if number > tick), default=None)
+        return 0.0 if following is None else self.began_s[self.tick] - self.began_s[following]
+
+
 class Ticks:
-    """The time that a storage counts, in seconds. `now` never goes back and runs while suspended."""
+    """The ticks of one storage. `now` never goes back and runs while suspended."""
 
     def __init__(
         self, records: Records, *, tick_s: float = MAX_TICK_S, now: Clock = uptime_s, boot: str | None = None
@@ -32,37 +53,33 @@ class Ticks:
         self._boot = boot or boot_id()
         self._seen: tuple[bytes, float] | None = None  # the record, and since when we know it to be unchanged
 
-    async def begin(self) -> float:
-        """A count from which time is measured: what is counted after this call has passed after its beginning.
+    async def read(self) -> Count:
+        """The current count. Its `tick` is what to remember of now. Raises RecordUnreadable."""
+        return _count_of(await self._records.read(gc_tick()))
 
-        Raises RecordUnreadable, RecordContended, StorageFull.
+    async def advance(self) -> Count:
+        """The current count, after beginning a tick if one is due. Call it while something waits for its grace.
+
+        Call it at the start of a process and then once in a tick. Raises RecordUnreadable, StorageFull.
         """
-        return await self._move(at_once=True)
+        record = await self._records.read(gc_tick())
+        count, now = _count_of(record), self._now()
+        unchanged_s = now - self._unchanged_since(record, now)
+        if record is not None and unchanged_s < self._tick_s:
+            return count
+        written = await self._move(record, count, unchanged_s, now)
+        if written is None:  # another node was faster
+            return await self.read()
+        self._seen = written.content, now
+        return _count_of(written)
 
-    async def advance(self) -> float:
-        """The current count, after adding a tick where one has passed. Call it while something waits for its grace.
-
-        `advance() - begin()` is never more than the time between the two, on whatever nodes they are called. Call it
-        at the start of a process and then once in a tick; a node that knows of no tick that has passed adds none.
-        """
-        return await self._move(at_once=False)
-
-    async def _move(self, *, at_once: bool) -> float:
-        while True:
-            record = await self._records.read(gc_tick())
-            counted_s, now = _count_of(record), self._now()
-            unchanged_s = now - self._unchanged_since(record, now)
-            if record is not None and not at_once and unchanged_s < self._tick_s:
-                return counted_s
-            fields = {"counted_s": counted_s + unchanged_s, "boot": self._boot, "uptime_s": now}
-            written = await (
-                self._records.create(gc_tick(), fields) if record is None else self._records.swap(record, fields)
-            )
-            if written is not None:
-                self._seen = written.content, now
-                return counted_s + unchanged_s
-            if not at_once:  # another node was faster
-                return _count_of(await self._records.read(gc_tick()))
+    async def _move(self, record: Record | None, count: Count, unchanged_s: float, now: float) -> Record | None:
+        counted_s = count.began_s[count.tick] + unchanged_s if record is not None else 0.0
+        began_s = [*count.began_s.items(), (count.tick + 1, counted_s)][-MAX_KEPT:]
+        fields = {"tick": count.tick + 1, "began_s": began_s, "boot": self._boot, "uptime_s": now}
+        if record is None:
+            return await self._records.create(gc_tick(), fields)
+        return await self._records.swap(record, fields)
 
     def _unchanged_since(self, record: Record | None, now: float) -> float:
         if record is None:
@@ -76,11 +93,26 @@ class Ticks:
         return self._seen[1]
 
 
-def _count_of(record: Record | None) -> float:
-    counted_s = 0.0 if record is None else record.fields.get("counted_s")
-    if not isinstance(counted_s, int | float) or isinstance(counted_s, bool) or not 0 <= counted_s < float("inf"):
+def _count_of(record: Record | None) -> Count:
+    if record is None:
+        return Count(0, {})
+    try:
+        began_s = {_tick(number): _seconds(counted) for number, counted in record.fields["began_s"]}
+        return Count(max(began_s), dict(sorted(began_s.items())))
+    except (KeyError, TypeError, ValueError):
         raise RecordUnreadable(
-            f"the record {gc_tick()} in the storage is damaged: counted_s is {counted_s!r}; restore it from a backup,"
-            " or remove it: what waits for its grace then waits longer"
-        )
-    return float(counted_s)
+            f"the record {gc_tick()} in the storage is damaged; restore it from a backup, or remove it: what waits for"
+            " its grace then waits longer"
+        ) from None
+
+
+def _tick(number: object) -> int:
+    if isinstance(number, int) and not isinstance(number, bool) and number >= 1:
+        return number
+    raise ValueError
+
+
+def _seconds(counted: object) -> float:
+    if isinstance(counted, int | float) and not isinstance(counted, bool) and 0 <= counted < float("inf"):
+        return counted
+    raise ValueError
