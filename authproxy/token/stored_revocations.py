@@ -81,7 +81,12 @@ class StoredRevocations:
         """See Reloadable: a look on the event loop, from another thread."""
         if self._loop is None:
             raise StartError("the revocations in the storage were not read yet")
-        future = asyncio.run_coroutine_threadsafe(self.look(), self._loop)
+        look = self.look()
+        try:
+            future = asyncio.run_coroutine_threadsafe(look, self._loop)
+        except RuntimeError as exc:  # the server is ending, and so has its event loop
+            look.close()
+            raise StartError("the server is ending") from exc
         try:
             future.result(ENDS_WITHIN_S)
         except TimeoutError:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class StateFilesystem(Section):
-    """State in a folder."""
+    """State in a folder of its own."""
 
     rootdirectory: Path
     """The folder, shared by all nodes; state is in `authproxy/` in it. If it is missing, it is made."""
@@ -25,7 +25,6 @@ class State(Section):
     """
 
     filesystem: StateFilesystem
-    """State in a folder."""
 
 
 def check_state(settings: "Settings") -> None:
