@@ -105,7 +105,7 @@ async def _mark(root: Path, *, delete_untagged: bool, throttle: float) -> "Marki
 
     driver = FilesystemDriver(root, read_only=True)
     options = MarkingOptions(untagged=Untagged.REMOVE if delete_untagged else Untagged.KEEP)
-    progress = _Progress()
+    progress = Progress()
     try:
         return await mark(driver, options, pace=Pace(throttle), folder=_temporary_folder(), progress=progress)
     except Incomplete as error:
@@ -172,7 +172,7 @@ def _write_json(marking: "Marking", root: Path, *, delete_untagged: bool, second
     typer.echo()
 
 
-class _Progress:
+class Progress:
     """A line on the terminal that changes; nothing elsewhere."""
 
     def __init__(self) -> None:
@@ -180,6 +180,7 @@ class _Progress:
         self._next = 0.0
 
     def __call__(self, totals: "Totals") -> None:
+        """Show the counts, at most twice a second."""
         if self._is_on and time.monotonic() >= self._next:
             self._next = time.monotonic() + TOLD_EVERY_S
             counts = (

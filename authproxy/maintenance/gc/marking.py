@@ -39,7 +39,7 @@ from authproxy.storage.layout import StorePath
 Held: TypeAlias = Callable[[], AsyncIterator[Digest]]
 
 # Records between two turns of others.
-TURN = 4096
+TURN = 512
 
 _BLOB = struct.Struct(">32sQ")  # digest, size in bytes
 _SHARD = re.compile("[0-9a-f]{2}")

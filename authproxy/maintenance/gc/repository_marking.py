@@ -34,9 +34,9 @@ MAX_EXTRAS = 10_000
 MAX_NODES = 4_000_000
 MAX_EDGES = 4_000_000
 # Records between two turns of others.
-TURN = 4096
+TURN = 512
 # Manifests whose sizes are asked for together.
-BATCH = 512
+BATCH = 128
 # After a manifest longer than this, in bytes, others get a turn.
 LARGE_BYTES = 64 * 1024
 
@@ -178,8 +178,9 @@ class RepositoryMarking:
         if stored is not None and digest.algorithm == "sha512" and _SHA512.fullmatch(digest.hex):
             if len(aliases.stored) >= MAX_ALIASES:
                 self._keep_all(f"it has more than {MAX_ALIASES} links by sha512 digests")
-                return [bytes.fromhex(stored.hex)]
-            aliases.stored[digest.hex] = bytes.fromhex(stored.hex)
+                self._findings.keep(bytes.fromhex(stored.hex), self._number)
+            else:
+                aliases.stored[digest.hex] = bytes.fromhex(stored.hex)
             return None
         meant = [bytes.fromhex(stored.hex)] if stored is not None else []
         if digest.algorithm == "sha256" and _SHA256.fullmatch(digest.hex):

@@ -1,17 +1,21 @@
 """`authproxy gc`: the report, and which storage it reads."""
 
 import asyncio
+import io
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from authproxy.cli import app
+from authproxy.cli.gc import Progress
 from authproxy.cli.reference.json_shapes import SHAPES
 from authproxy.digest import Digest
 from authproxy.errors import StartError
+from authproxy.maintenance.gc.findings import Totals
 from authproxy.reference import Repository
 from authproxy.storage import layout
 from authproxy.storage.filesystem.driver import FilesystemDriver
@@ -150,3 +154,16 @@ def test_temporary_files_that_cannot_be_written_are_named(root: Path, monkeypatc
 def test_two_places_are_refused(root: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["gc", "--storage", str(root), str(tmp_path / "config.yml")])
     assert result.exit_code == 2
+
+
+def test_a_terminal_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    progress = Progress()
+    progress(Totals(blobs=1, repositories=2, tags=3))
+    progress(Totals(blobs=2))  # too soon
+    progress.end()
+    assert terminal.getvalue() == "\r\x1b[Kread 1 blob, 2 repositories, 3 tags\r\x1b[K"
