@@ -465,8 +465,6 @@ def _to_json(root: Path, verified: "Verified", failures: dict[str, str], words: 
             {
                 **finding.to_json(),
                 "severity": finding.severity,
-                "hit": list(finding.hit),
-                "hit_count": finding.hit_count,
                 "fix": finding.fix(words),
                 "repaired": finding.is_repaired,
                 "not_repaired_because": failures.get(_key(finding)),

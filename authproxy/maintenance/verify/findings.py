@@ -120,6 +120,8 @@ class Finding:
             "message": self.message,
             "digest": None if self.digest is None else str(self.digest),
             "repository": self.repository,
+            "hit": list(self.hit),
+            "hit_count": self.hit_count,
         }
 
     @classmethod
@@ -134,6 +136,8 @@ class Finding:
             shown(str(fields["message"])),
             None if digest is None else parse_digest(str(digest)),
             repository,
+            tuple(shown(str(image)) for image in fields["hit"]),
+            int(fields["hit_count"]),
         )
 
 

@@ -93,8 +93,7 @@ class _Look:
                 self._follow(digest, stored, manifest)
             if not self._has_indexes or self._needed() == before:
                 break
-        if self._needs:
-            await self._name_images()
+        await self._name_images()
 
     def _needed(self) -> int:
         return sum(map(len, self._needs.values()))
@@ -118,16 +117,19 @@ class _Look:
 
     async def _name_images(self) -> None:
         """The tags first; a manifest without any by its digest, where no tag needs the same."""
-        tagged: set[Digest] = set()
+        tagged: set[Digest] = set()  # of those that need something
         async for names in list_folder(self._driver, layout.tags(self._name), ignore):
             tags = list(filter(None, map(_find_tag, names)))
             links = await self._driver.read([layout.tag_current(self._name, tag) for tag in tags])
             for tag, link in zip(tags, links, strict=True):
                 digest = find_digest(link)
-                if digest is not None and digest in self._needs:
-                    tagged.add(digest)
-                    for wanted in self._needs[digest]:
-                        self._hit(wanted).add(f"{self._name}:{tag}")
+                if digest is None or (digest not in self._needs and digest not in self._wanted):
+                    continue
+                tagged.add(digest)
+                # Where the link of a wanted manifest is damaged, only its tags lead to it.
+                itself = {digest} if digest in self._wanted else set()
+                for wanted in self._needs.get(digest, itself):
+                    self._hit(wanted).add(f"{self._name}:{tag}")
         for digest, needed in self._needs.items():
             for wanted in needed:
                 if digest not in tagged and not self._hit(wanted).count:

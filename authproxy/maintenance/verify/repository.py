@@ -303,9 +303,9 @@ class RepositoryCheck:
             if again != link:
                 continue  # moved or deleted meanwhile
             if target is None:
-                self._say(Kind.LINK_DAMAGED, path, f"the tag {tag} holds no digest")
+                self._say_of_tag(Kind.LINK_DAMAGED, tag, "holds no digest")
             elif not find_digest((await self._driver.read([layout.revision_link(self._name, target)], fresh=True))[0]):
-                self._say(Kind.TAG_DANGLING, path, f"the tag {tag} points at {target}, which the repository lacks")
+                self._say_of_tag(Kind.TAG_DANGLING, tag, f"points at {target}, which the repository lacks")
 
     async def _check_referrers(self) -> None:
         for algorithm in sorted(HEX_LENGTH):
@@ -328,17 +328,19 @@ class RepositoryCheck:
     async def _check_uploads(self) -> None:
         folder = layout.uploads(self._name)
         async for names in list_folder(self._driver, folder, self._unlisted):
+            sessions: list[StorePath] = []
             for name in names:
                 try:
-                    session = layout.upload(self._name, UUID(name))
+                    sessions.append(layout.upload(self._name, UUID(name)))
                 except ValueError:
                     self._foreign(f"{folder}/{name}")
-                    continue
-                if not await self._has_data(session):
-                    await asyncio.sleep(UPLOAD_S)
-                    left = await self._driver.list_names(session, limit=1)
-                    if left and not await self._has_data(session):
-                        self._say(Kind.UPLOAD_BROKEN, session, "an upload that was broken off has no data")
+            empty = [session for session in sessions if not await self._has_data(session)]
+            if empty:
+                await asyncio.sleep(UPLOAD_S)
+            for session in empty:
+                left = await self._driver.list_names(session, limit=1)
+                if left and not await self._has_data(session):
+                    self._say(Kind.UPLOAD_BROKEN, session, "an upload that was broken off has no data")
 
     async def _has_data(self, session: StorePath) -> bool:
         with suppress(NotFound):
@@ -350,6 +352,10 @@ class RepositoryCheck:
         if stored not in self._missing:
             self._missing.add(stored)
             self._say(Kind.CONTENT_MISSING, path, text, stored)
+
+    def _say_of_tag(self, kind: Kind, tag: Tag, text: str) -> None:
+        finding = self._of(kind, layout.tag_current(self._name, tag), f"the tag {tag} {text}", None)
+        self._report(finding.with_hit((f"{self._name}:{tag}",), 1))
 
     def _say(self, kind: Kind, path: StorePath, text: str, digest: Digest | None = None) -> None:
         self._report(self._of(kind, path, text, digest))

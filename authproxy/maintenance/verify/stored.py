@@ -152,6 +152,8 @@ class _Walk:
         try:
             # "^" sorts before "_", and this before every lower-case letter.
             names = await self._driver.list_names(folder, after="^", limit=len(FOLDERS) * 2)
+            if not names and not await self._driver.list_names(folder, limit=1):
+                self._foreign(f"{folder}")  # a file, or a folder that is left over
         except FAULTS as error:
             self._unlisted(folder, error)
             return False

@@ -19,7 +19,7 @@ from authproxy.maintenance.verify.contents import (
     check_content,
     reason_of,
 )
-from authproxy.maintenance.verify.findings import Finding, Kind, shown
+from authproxy.maintenance.verify.findings import Finding, Kind, Severity, shown
 from authproxy.maintenance.verify.hit import Hit, find_hit
 from authproxy.maintenance.verify.position import Position, Stage
 from authproxy.maintenance.verify.repository import RepositoryCheck
@@ -248,13 +248,12 @@ class Verification:
         wanted = {
             finding.digest
             for finding in findings
-            if finding.kind in {Kind.CONTENT_DAMAGED, Kind.CONTENT_MISSING, Kind.LINK_MISSING, Kind.UNREADABLE}
-            and finding.digest is not None
+            if finding.severity is not Severity.WARNING and finding.digest is not None
         }
         named = {finding.repository for finding in findings if finding.digest in wanted and finding.repository}
         hits = dict(await find_hit(self._driver, wanted, named))
         for place, finding in enumerate(findings):
-            if finding.digest is not None and finding.digest in wanted:
+            if finding.severity is not Severity.WARNING and finding.digest is not None:
                 who = [
                     hit
                     for (digest, repository), hit in hits.items()

@@ -130,6 +130,10 @@ async def spoil_link(driver: Driver) -> None:
     await driver.write(layout.layer_link(APP, LAYER_DIGEST), b"root:x:0:0")
 
 
+async def spoil_revision(driver: Driver) -> None:
+    await driver.write(layout.revision_link(APP, DIGEST), b"root:x:0:0")
+
+
 async def lead_link_elsewhere(driver: Driver) -> None:
     await driver.write(layout.layer_link(APP, LAYER_DIGEST), sha256(CONFIG).encode())
 
@@ -188,7 +192,7 @@ async def begin_an_upload(driver: Driver) -> None:
 
 
 async def leave_foreign_files(driver: Driver) -> None:
-    for path in ("lost+found/x", "blobs/md5/x", "blobs/sha256/zz/x", "repositories/UPPER/x"):
+    for path in ("lost+found/x", "blobs/md5/x", "blobs/sha256/zz/x", "repositories/UPPER/x", "repositories/readme"):
         await driver.write(StorePath(f"{layout.ROOT}/{path}"), b"")
 
 
@@ -196,11 +200,12 @@ FAULTS: list[tuple[str, Callable[[Driver], Awaitable[None]], list[Kind], list[st
     ("a layer is gone", remove_layer, [Kind.LINK_WITHOUT_CONTENT, Kind.CONTENT_MISSING], ["team/app:v1"]),
     ("the link of a layer is gone", remove_link, [Kind.LINK_MISSING], ["team/app:v1"]),
     ("a manifest is gone", remove_manifest, [Kind.CONTENT_MISSING], ["team/app:v1"]),
-    ("the link of a manifest is gone", remove_revision, [Kind.TAG_DANGLING], []),
+    ("the link of a manifest is gone", remove_revision, [Kind.TAG_DANGLING], ["team/app:v1"]),
     ("a link holds no digest", spoil_link, [Kind.LINK_DAMAGED, Kind.LINK_MISSING], ["team/app:v1"]),
-    ("a link leads to other content", lead_link_elsewhere, [Kind.LINK_DAMAGED, Kind.SIZE_DIFFERS], []),
+    ("a link leads to other content", lead_link_elsewhere, [Kind.LINK_DAMAGED, Kind.SIZE_DIFFERS], ["team/app:v1"]),
+    ("the link of a manifest holds no digest", spoil_revision, [Kind.LINK_DAMAGED, Kind.TAG_DANGLING], ["team/app:v1"]),
     ("a second name leads to other content", lead_alias_elsewhere, [Kind.LINK_DAMAGED], []),
-    ("a tag holds no digest", spoil_tag, [Kind.LINK_DAMAGED], []),
+    ("a tag holds no digest", spoil_tag, [Kind.LINK_DAMAGED], ["team/app:v1"]),
     ("a link without content", orphan_link, [Kind.LINK_WITHOUT_CONTENT], []),
     ("a note without its referrer", orphan_note, [Kind.REFERRER_DANGLING], []),
     ("something that is no manifest", store_a_text, [Kind.MANIFEST_UNREADABLE], []),
@@ -208,7 +213,7 @@ FAULTS: list[tuple[str, Callable[[Driver], Awaitable[None]], list[Kind], list[st
     ("a referrer that is not listed", store_an_unlisted_referrer, [Kind.REFERRER_UNLISTED], []),
     ("a manifest with a wrong size", store_a_wrong_size, [Kind.SIZE_DIFFERS], []),
     ("an upload without data", begin_an_upload, [Kind.UPLOAD_BROKEN], []),
-    ("foreign files", leave_foreign_files, [Kind.FOREIGN] * 4, []),
+    ("foreign files", leave_foreign_files, [Kind.FOREIGN] * 5, []),
 ]
 
 
@@ -475,5 +480,5 @@ async def test_content_that_is_just_being_written_is_no_damage(driver: Driver) -
 
 
 def test_a_finding_is_written_and_read_again() -> None:
-    finding = Finding(Kind.LINK_MISSING, "somewhere", "said", DIGEST, "team/app")
+    finding = Finding(Kind.LINK_MISSING, "somewhere", "said", DIGEST, "team/app", ("team/app:v1",), 1)
     assert Finding.from_json(json.loads(json.dumps(finding.to_json()))) == finding
