@@ -106,6 +106,34 @@ def test_damage_is_found_put_in_quarantine_and_healed_by_a_push(server: Server) 
     assert report(verify(server, "--json", code=0))["findings"] == []
 
 
+def test_every_worker_agrees_at_once_on_what_a_push_has_healed(tmp_path: Path) -> None:
+    """A push goes to one worker and the next request to another, which may know the quarantine only."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    (folder / "config.yml").write_text(
+        "version: 0.1\nauth: none\nstorage: {filesystem: {rootdirectory: registry}}\nhttp: {workers: 2}\n"
+    )
+    with running_server(folder, arguments=["config.yml"], has_tls=False) as server:
+        with server.client() as client:
+            push_image(client, APP, "v1", IMAGE)
+        for _ in range(3):
+            spoil(data(server, LAYER))
+            verify(server, code=1)
+            server.wait_until(lambda: statuses(server) == {httpx.codes.NOT_FOUND})
+            with server.client() as client:
+                push_as_clients_do(client, IMAGE, "v1")
+            assert statuses(server) == {httpx.codes.OK}
+
+
+def statuses(server: Server) -> set[int]:
+    """What HEAD of the layer answers on many new connections: workers take them by chance."""
+    found = set()
+    for _ in range(12):
+        with server.client() as client:
+            found.add(client.head(f"/v2/{APP}/blobs/{LAYER}").status_code)
+    return found
+
+
 def _size(image: Image) -> str:
     from authproxy.cli.output import in_words
 

@@ -20,7 +20,7 @@ from authproxy.storage.memory import MemoryDriver
 from tests.support.registry import connect, image, index, push_blob, push_manifest
 
 # Pushes of each pusher while verifications run.
-PUSHES = 40
+PUSHES = 12
 
 
 @pytest.fixture(params=["filesystem", "memory"])
