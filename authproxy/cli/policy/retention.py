@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from authproxy.config.settings import Settings
-    from authproxy.maintenance.retention.contents import PullTimes
     from authproxy.maintenance.retention.plan import PlannedImage, RetentionPlan
     from authproxy.maintenance.retention.run import Retention
     from authproxy.policy.retention import Image
@@ -115,13 +114,14 @@ class _Command:
         """Decide and remove, repository by repository. Raises StartError."""
         from dataclasses import replace
 
+        from authproxy.registry.pull_times import PullTimes
         from authproxy.storage.filesystem.driver import FilesystemDriver
 
         driver = FilesystemDriver(self._root, read_only=self._is_dry)
         try:
             if not self._is_dry:
                 await self._check_clock(driver)
-            self._retention = replace(self._retention, pull_times=await _load_pull_times(driver))
+            self._retention = replace(self._retention, pull_times=await PullTimes.load(driver))
             count = 0
             async for repository in _named_or_all(driver, named, self.report):
                 try:
@@ -197,14 +197,10 @@ class _Command:
     async def _remove(self, driver: "Driver", plan: "RetentionPlan") -> None:
         from authproxy.maintenance.retention.deleting import StoreDeleter
         from authproxy.maintenance.retention.run import carry_out
-        from authproxy.registry.deleter import Deleter
-        from authproxy.registry.deletions import Deletions
-        from authproxy.registry.tags import Tags
 
         repository = plan.contents.repository
-        through = Deleter(driver, Tags(driver, max_page=1), Deletions(driver))
         removed = 0
-        async for one in carry_out(plan, StoreDeleter(driver, through)):
+        async for one in carry_out(plan, StoreDeleter(driver)):
             image = one.planned.retained.image
             if one.why_not:
                 self.report.fail(f"{repository}{':' if image.tag else '@'}{image.tag or image.digest}", one.why_not)
@@ -243,11 +239,6 @@ async def _named_or_all(driver: "Driver", named: "list[Repository]", report: Rep
             yield repository
         else:
             report.fail(repository, "there is no such repository")
-
-
-async def _load_pull_times(driver: "Driver") -> "PullTimes | None":
-    del driver  # none are recorded yet: everything counts as pulled now
-    return None
 
 
 def _name(image: "Image") -> str:

@@ -166,13 +166,14 @@ async def _read_images(
 
     async def make(digest: Digest, tag: Tag | None) -> Image:
         pushes = contents.pushes.get((digest, tag)) if tag is not None else None
+        names = frozenset(contents.below([digest]) - {digest}) if _names_any(contents, digest) else frozenset()
         return Image(
             digest,
             tag,
             # A tag without a push of its own was set by something else: then its manifest's last push counts.
             by_digest.get(digest) if pushes is None else pushes.last,
-            None if pull_times is None else await pull_times.last_pull(repository, digest, tag),
-            frozenset(contents.below([digest])) - {digest} if _names_any(contents, digest) else frozenset(),
+            await _last_pull(pull_times, repository, digest, tag, names),
+            names,
         )
 
     tagged: set[Digest] = set()
@@ -193,6 +194,19 @@ async def _read_images(
     for digest, held in contents.manifests.items():
         if digest not in tagged and digest not in children and held.subject is None:
             contents.images.append(await make(digest, None))
+
+
+async def _last_pull(
+    pull_times: PullTimes | None, repository: Repository, digest: Digest, tag: Tag | None, names: Iterable[Digest]
+) -> datetime | None:
+    """The last pull of an image, or of what it names by its digest: a runtime may pull only its own platform."""
+    if pull_times is None:
+        return None
+    pulls = [await pull_times.last_pull(repository, digest, tag)]
+    pulls += [await pull_times.last_pull(repository, name, None) for name in names]
+    latest = max((pull for pull in pulls if pull is not None), default=None)
+    # That was no pull: it is what an unknown one counts as.
+    return None if latest is not None and latest == pull_times.records_began() else latest
 
 
 def _names_any(contents: RepositoryContents, digest: Digest) -> bool:

@@ -5,7 +5,9 @@ from typing import NamedTuple, Protocol
 from authproxy.digest import Digest
 from authproxy.reference import Repository, Tag
 from authproxy.registry import deleter
+from authproxy.registry.deletions import Deletions
 from authproxy.registry.history import pushes_of
+from authproxy.registry.tags import Tags
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 
@@ -37,9 +39,9 @@ class RetentionDeleter(Protocol):
 class StoreDeleter:
     """Deletes from the repositories of one driver."""
 
-    def __init__(self, driver: Driver, through: deleter.Deleter) -> None:
+    def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._through = through
+        self._through = deleter.Deleter(driver, Tags(driver, max_page=1), Deletions(driver))
 
     async def delete_tag(self, repository: Repository, tag: KnownTag, why: str) -> bool:
         """See RetentionDeleter."""

@@ -14,7 +14,7 @@ from authproxy.clock import Clock, uptime_s
 from authproxy.digest import Digest
 from authproxy.log.alarms import sound
 from authproxy.maintenance.retention.contents import PullTimes, RepositoryContents, read_contents
-from authproxy.maintenance.retention.deleting import KnownTag, RetentionDeleter
+from authproxy.maintenance.retention.deleting import KnownTag, RetentionDeleter, StoreDeleter
 from authproxy.maintenance.retention.plan import PlannedImage, RetentionPlan, find_removable, in_order, make_plan
 from authproxy.maintenance.retention.steady_clock import ClockLook, SteadyClock
 from authproxy.policy.load import Loaded, load_all
@@ -22,9 +22,10 @@ from authproxy.policy.retention import Outcome, RetentionRefused, decide_retenti
 from authproxy.policy.retention_protection import find_protection
 from authproxy.policy.running_images import RunningImages, RunningImagesUnusable, read_running_images
 from authproxy.reference import Repository
+from authproxy.registry.pull_times import PullTimes as LoadedPullTimes
 from authproxy.registry.repository_walk import find_repositories
 from authproxy.storage.driver import Driver
-from authproxy.storage.records import Fields
+from authproxy.storage.records import Fields, Records
 
 log = structlog.get_logger(__name__)
 
@@ -242,6 +243,13 @@ class RetentionJob:
             log.info("retention removed an image", tag=image.tag, digest=str(image.digest), why=reason, **fields)
             totals.update(removed=1, freed=one.planned.frees)
         return totals
+
+
+def make_retention_job(driver: Driver, policies: Path) -> RetentionJob:
+    """The job over a storage, by the policies at a path."""
+    return RetentionJob(
+        driver, policies, StoreDeleter(driver), SteadyClock(Records(driver)), lambda: LoadedPullTimes.load(driver)
+    )
 
 
 async def all_repositories(driver: Driver) -> AsyncIterator[Repository]:

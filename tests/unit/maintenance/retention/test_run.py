@@ -14,11 +14,8 @@ from authproxy.maintenance.retention.steady_clock import SteadyClock
 from authproxy.policy.load import PolicyError
 from authproxy.policy.retention import Outcome, RetentionRefused
 from authproxy.reference import Repository, Tag
-from authproxy.registry.deleter import Deleter
-from authproxy.registry.deletions import Deletions
 from authproxy.registry.history import Push, entry_of
 from authproxy.registry.links import to_link
-from authproxy.registry.tags import Tags
 from authproxy.registry.trash import Trash
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
@@ -50,8 +47,7 @@ def deleter(driver: Driver) -> StoreDeleter:
 
 
 def make_deleter(driver: Driver) -> StoreDeleter:
-    tags = Tags(driver, max_page=1000)
-    return StoreDeleter(driver, Deleter(driver, tags, Deletions(driver)))
+    return StoreDeleter(driver)
 
 
 class Pulls:
