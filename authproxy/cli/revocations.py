@@ -13,6 +13,8 @@ from authproxy.config.load import Loaded
 from authproxy.errors import RegistryError, StartError
 from authproxy.files.owner_rights import find_place
 from authproxy.server.privileges import acting_as
+from authproxy.storage.filesystem.driver import LOCKS
+from authproxy.storage.layout import STATE
 from authproxy.token.keyring import SECRET, read_ring_secret
 from authproxy.token.revocation_store import (
     RevocationsDamaged,
@@ -126,7 +128,9 @@ def _rights(folder: Path) -> AbstractContextManager[None]:
     """Root acts as the owner of the folder, in all threads: docs/decisions/0046-act-as-the-owner-of-a-folder.md."""
     if os.geteuid() != 0:
         return nullcontext()
-    account = find_place(folder).account
+    # In a folder of root's own, what is in it may belong to the service.
+    places = (find_place(folder / name) for name in (f"{STATE}/tokens", LOCKS))
+    account = next((place.account for place in places if place.account is not None), None)
     return nullcontext() if account is None else acting_as(account.uid, account.gid)
 
 

@@ -74,7 +74,7 @@ def revoke(
     users = None if subject is None else _known_users(loaded)
     is_known = None if users is None else subject in users
     tell_change(change, loaded.settings, as_json=as_json, user=subject, before=until, known=is_known)
-    if subject is not None and users is not None and not is_known:
+    if subject is not None and users is not None and not is_known and not undo:
         typer.echo(f"note: no such user: {subject}{meant(subject, users)}; it was revoked all the same", err=True)
 
 

@@ -138,7 +138,7 @@ def _read(content: bytes | None) -> _Notice:
     """A notice that can't be read has no id: it follows no other."""
     try:
         fields = {} if content is None else json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _NOTHING
     return (_parse(fields) if isinstance(fields, dict) else None) or _NOTHING
 

@@ -104,7 +104,7 @@ def parse(path: StorePath, content: bytes) -> Record:
         fields = json.loads(content)
         version = fields["version"]
         major = int(version.partition(".")[0])
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise RecordUnreadable(
             f"the record {path} in the storage is damaged; restore it from a backup, or see the page on state"
         ) from None
@@ -117,5 +117,5 @@ def is_newer(content: bytes) -> bool:
     """Whether a content that can't be read as a record is one of a newer version, and not damaged."""
     try:
         return int(json.loads(content)["version"].partition(".")[0]) > int(VERSION.partition(".")[0])
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False

@@ -98,8 +98,10 @@ class RevocationStore:
                 found = await self._parse(record)
             except RecordTooNew:
                 raise
-            except (Malformed, RecordUnreadable) as exc:
+            except Malformed as exc:
                 raise self._damaged(str(exc)) from exc
+            except RecordUnreadable as exc:
+                raise self._damaged("it is damaged") from exc
             if found is not None:
                 return found
         raise self._damaged("a part of it is missing")
@@ -310,5 +312,5 @@ def _is_digest(text: object) -> bool:
 def _loads(content: bytes) -> Any:
     try:
         return json.loads(content)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise Malformed(str(exc)) from exc

@@ -77,7 +77,7 @@ class SeenFile:
             return {}
         except OSError as exc:
             raise StartError(f"token.keys: cannot read {self._path}: {exc.strerror}; check its permissions") from exc
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise self._damaged() from exc
         if not isinstance(entries, dict) or not all(map(_is_entry, entries.values())):
             raise self._damaged()

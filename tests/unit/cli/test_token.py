@@ -1,3 +1,4 @@
+import asyncio
 import datetime as dt
 import json
 from pathlib import Path
@@ -6,8 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from authproxy.cli import token
+from authproxy.config.load import load
 from authproxy.errors import StartError
+from authproxy.token.keyring import KeyRing, read_ring_secret
+from authproxy.token.revocation_table import Table
 from authproxy.token.revocations import FOLDER, RevocationFolder
+from authproxy.token.revocations import revoke as revoke_in_files
+from authproxy.wiring.state import REVOCATIONS, make_revocation_store, open_state
 
 CONFIG = """\
 version: 0.1
@@ -98,3 +104,96 @@ def test_a_revocation_as_json() -> None:
     content = json.loads(revoke("alice", "--before", "2026-01-01T00:00:00Z", "--json"))
     assert (content["user"], content["before"]) == ("alice", "2026-01-01T00:00:00Z")
     assert content["change"] == "revoked what was issued to alice before 2026-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def keys() -> None:
+    """The keys that the first start of a server makes."""
+    KeyRing.open(Path("keys"))
+
+
+def stored(config: str = "none.yml") -> Table:
+    """What the record in the storage has."""
+    loaded = load(Path(config), {})
+    token, driver = loaded.settings.token, open_state(loaded.settings)
+    assert token is not None
+    assert driver is not None
+    secret = read_ring_secret(token.keys, REVOCATIONS)
+    return asyncio.run(make_revocation_store(loaded.settings, token, secret, driver).read()).table
+
+
+@pytest.mark.usefixtures("keys")
+def test_without_a_folder_for_state_it_is_in_the_storage() -> None:
+    assert revoke("alice", "--before", "2026-01-01T00:00:00Z", "--config", "none.yml") == (
+        "revoked what was issued to alice before 2026-01-01T00:00:00Z\n"
+    )
+    table = stored()
+    assert dict(table.subjects) == {"alice": dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp()}
+    assert not Path("shared").exists()
+    assert revoke("alice", "--undo", "--config", "none.yml") == "took back the revocation of alice\n"
+    assert revoke("alice", "--undo", "--config", "none.yml") == "nothing that was issued to alice is revoked\n"
+    assert dict(stored().subjects) == {}
+
+
+@pytest.mark.usefixtures("keys")
+def test_everyones_logins_end_and_that_is_taken_back() -> None:
+    assert revoke("--all", "--before", "2026-01-01T00:00:00Z", "--config", "none.yml") == (
+        "revoked what was issued to all users before 2026-01-01T00:00:00Z\n"
+    )
+    moment = dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp()
+    assert stored().refuses("anyone", moment - 1)
+    told = json.loads(revoke("--all", "--undo", "--json", "--config", "none.yml"))
+    assert told == {"change": "took back the revocation of all users", "user": None, "before": None, "known": None}
+    assert not stored().refuses("anyone", moment - 1)
+
+
+@pytest.mark.usefixtures("keys")
+def test_with_a_folder_for_state_it_is_in_both_and_an_earlier_one_is_taken_over() -> None:
+    revoke_in_files(Path("shared"), "bob", dt.datetime(2025, 1, 1, tzinfo=dt.UTC))
+    revoke("alice", "--before", "2026-01-01T00:00:00Z", "--config", "config.yml")
+    assert set(stored("config.yml").subjects) == {"alice", "bob"}
+    files = RevocationFolder(Path("shared"))
+    assert set(files.current) == {"alice", "bob"}
+    revoke("bob", "--undo", "--config", "config.yml")
+    files.refresh()
+    assert set(stored("config.yml").subjects) == set(files.current) == {"alice"}
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_storage_for_maintenance_is_not_written() -> None:
+    text = CONFIG.replace(
+        "rootdirectory: registry}", "rootdirectory: registry}, maintenance: {readonly: {enabled: true}}"
+    )
+    Path("config.yml").write_text(text)
+    revoke("alice", "--before", "2026-01-01T00:00:00Z", "--config", "config.yml")
+    assert set(RevocationFolder(Path("shared")).current) == {"alice"}
+    assert not Path("registry").exists()
+    assert revoke("alice", "--undo", "--config", "config.yml") == "took back the revocation of alice\n"
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_folder_of_its_own_keeps_state_in_front_of_another_registry() -> None:
+    text = CONFIG.replace("storage: {filesystem: {rootdirectory: registry}}", "upstream: {url: 'http://127.0.0.1:1'}")
+    Path("config.yml").write_text(
+        text.replace(", state: shared", "") + "state: {filesystem: {rootdirectory: own}}\n", encoding="utf-8"
+    )
+    revoke("alice", "--before", "2026-01-01T00:00:00Z", "--config", "config.yml")
+    assert set(stored("config.yml").subjects) == {"alice"}
+    assert sorted(path.name for path in Path("own").iterdir()) == [".authproxy", "authproxy"]
+    assert {path.stat().st_mode & 0o77 for path in Path("own").rglob("*")} == {0}
+    Path("config.yml").write_text(text.replace(", state: shared", ""), encoding="utf-8")
+    with pytest.raises(StartError, match=r"write state: \{filesystem: \{rootdirectory: FOLDER\}\}"):
+        revoke("alice", "--config", "config.yml")
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_record_that_was_damaged_is_replaced_by_ending_all_logins() -> None:
+    revoke("alice", "--config", "none.yml")
+    [record] = Path("registry").glob("authproxy/v1/tokens/*/revocations")
+    record.write_bytes(b"{")
+    with pytest.raises(
+        StartError, match=r"it is damaged\. Restore this file from the latest backup, or end all logins"
+    ):
+        revoke("bob", "--config", "none.yml")
+    revoke("--all", "--config", "none.yml")
+    assert stored().refuses("alice", dt.datetime.now(dt.UTC).timestamp() - 1)

@@ -210,7 +210,11 @@ async def test_what_others_do_to_the_record_is_noticed(driver: Driver, store: Re
             await store.read()
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"\0" * 100, b'{"version": "1.0"}'], ids=repr)
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[]", b"\0" * 100, b'{"version": "1.0"}', b"[" * 99_999],
+    ids=["cut off", "a list", "zeros", "no fields", "deep"],
+)
 async def test_a_damaged_record_is_replaced_only_by_ending_all_logins(
     driver: Driver, store: RevocationStore, keys: Path, content: bytes
 ) -> None:
