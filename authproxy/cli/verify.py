@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -285,8 +286,11 @@ class _ProgressFile:
         if self.path is None:
             return
         content = json.dumps(position.to_json()).encode()
-        os.pwrite(self._descriptor, content, 0)
-        os.ftruncate(self._descriptor, len(content))
+        try:
+            os.pwrite(self._descriptor, content, 0)
+            os.ftruncate(self._descriptor, len(content))
+        except OSError as error:  # a full disk: the run goes on
+            typer.echo(f"authproxy: warning: the progress is not kept: {self.path}: {error.strerror}", err=True)
 
     def remove(self) -> None:
         """The run is complete: empty, the file is that of a run which has not begun."""
@@ -331,7 +335,7 @@ class _Line:
         if not self._is_shown or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + SHOWN_EVERY_S
-        text = _progress_text(position)
+        text = _progress_text(position)[: shutil.get_terminal_size().columns - 1]
         sys.stderr.write(f"\r{text.ljust(self._width)}")
         sys.stderr.flush()
         self._width = len(text)

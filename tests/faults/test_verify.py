@@ -15,6 +15,7 @@ import pytest
 from authproxy.digest import Digest
 from authproxy.reference import Repository
 from authproxy.storage import layout
+from tests.support.binaries import binary
 from tests.support.image import MANIFEST_TYPE, Image, make_image, push_image
 from tests.support.peers import running_docker_registry, running_open_server
 from tests.support.program import Outcome, environment, run
@@ -239,6 +240,23 @@ def test_another_programs_store_is_verified_while_it_serves_and_nothing_changes(
         assert contents(root) == before
         accepted = {"Accept": MANIFEST_TYPE}
         assert client.get(f"/v2/{APP}/manifests/v1", headers=accepted).content == IMAGE.manifest
+
+
+def test_what_another_programs_collector_leaves_is_no_damage(tmp_path: Path) -> None:
+    """CNCF Distribution removes blobs and leaves their links."""
+    folder = tmp_path / "peer"
+    with running_docker_registry(folder) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        push_image(client, APP, "v1", IMAGE)
+        other = make_image("kept by its tag")
+        push_image(client, APP, "v2", other)
+        assert client.delete(f"/v2/{APP}/manifests/{IMAGE.digest}").status_code == httpx.codes.ACCEPTED
+    collect = (binary("docker-registry"), "garbage-collect", "--delete-untagged", "config.yml")
+    assert run(*collect, env=environment(folder), cwd=folder).code == 0
+    root = next(path.parents[2] for path in folder.rglob("docker/registry/v2"))
+    outcome = run(AUTHPROXY, "verify", "--storage", str(root), "--json", env=environment(tmp_path), cwd=tmp_path)
+    assert outcome.code == 0, str(outcome)
+    assert {finding["kind"] for finding in report(outcome)["findings"]} == {"link without content"}
+    assert report(outcome)["blobs"] == 3
 
 
 def test_the_scrub_of_a_server_finds_damage_by_itself(tmp_path: Path) -> None:

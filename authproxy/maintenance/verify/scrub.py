@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from authproxy.errors import Unavailable
 from authproxy.maintenance.jobs import Job
 from authproxy.maintenance.verify.findings import Finding, Kind, Severity
 from authproxy.maintenance.verify.position import Position, PositionInvalid, Stage
@@ -95,7 +96,10 @@ class Scrub:
             return
         fields = position.to_json()
         fields["findings"] = fields["findings"][:MAX_RECORDED]
-        await self._records.update(state_layout.scrub(), lambda _: {"position": fields})
+        try:
+            await self._records.update(state_layout.scrub(), lambda _: {"position": fields})
+        except (OSError, Unavailable) as error:  # a full disk: the scrub goes on
+            log.warning("the position of the scrub is not kept", reason=str(error))
 
     def saw(self, position: Position) -> None:
         """See Watcher: count it."""

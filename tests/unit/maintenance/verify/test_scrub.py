@@ -1,6 +1,7 @@
 """The scrub finds damage in the background, counts it, and goes on after an interruption."""
 
 import asyncio
+import math
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from authproxy.maintenance.verify.throttle import Throttle
 from authproxy.metrics.metrics import Metrics
 from authproxy.registry.quarantine import is_isolated
 from authproxy.storage import layout, state_layout
+from authproxy.storage.driver import StorageFull
+from authproxy.storage.layout import StorePath
 from authproxy.storage.memory import MemoryDriver
 from authproxy.storage.records import Records
 
@@ -72,6 +75,29 @@ async def test_a_position_that_cannot_be_read_is_no_obstacle(fields: dict[str, o
     driver = await stored()
     await Records(driver).create(state_layout.scrub(), fields)
     assert (await Scrub(driver, 10**9, Metrics()).work())["blobs"] == len(CONTENTS)
+
+
+class Full(MemoryDriver):
+    """No record fits any more."""
+
+    async def replace(
+        self, path: StorePath, content: bytes, *, expected: bytes | None, until: float = math.inf
+    ) -> bool:
+        del path, content, expected, until
+        raise StorageFull
+
+
+async def test_a_full_disk_ends_no_scrub() -> None:
+    driver = Full()
+    for content in CONTENTS:
+        await driver.write(layout.blob(Digest.of(content)), content)
+    await driver.write(layout.blob(Digest.of(CONTENTS[7])), b"broken")
+    scrub = Scrub(driver, 30_000, Metrics())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await scrub.work()
+    report = await Scrub(driver, 10**9, Metrics()).work()
+    assert (report["blobs"], report["damaged"], report["quarantined"]) == (len(CONTENTS), 1, 0)
 
 
 async def test_a_rate_is_kept_by_all_tasks_together() -> None:
