@@ -7,7 +7,7 @@ beside the marking is seen whole or not at all. The rules: docs/explanation/garb
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,18 @@ from pathlib import Path
 
 from authproxy.digest import Digest
 from authproxy.maintenance.gc.findings import Findings, Reason, Stray
+from authproxy.maintenance.gc.names import (
+    DIGEST_BYTES,
+    EXTRA,
+    NAME_BYTES,
+    NAMED,
+    SUBJECT,
+    by_digest,
+    join,
+    pack_name,
+    to_digest,
+    with_numbers,
+)
 from authproxy.maintenance.gc.needs import Needs, Unreadable, read_needs, sha256_digests
 from authproxy.maintenance.gc.options import MarkingOptions, Untagged
 from authproxy.maintenance.gc.reach import Edges
@@ -40,10 +52,7 @@ BATCH = 128
 # After a manifest longer than this, in bytes, others get a turn.
 LARGE_BYTES = 64 * 1024
 
-_NONE = 2**32 - 1  # a manifest that is no node, and is kept
-_NAMED, _SUBJECT = b"\0", b"\1"
 _FIRM, _SOFT = b"\0", b"\1"  # a root that must exist, or one that may
-_DIGEST = 32
 _SHA256 = re.compile("[0-9a-f]{64}")
 _SHA512 = re.compile("[0-9a-f]{128}")
 # cosign's tags, which name the manifest that they are about.
@@ -76,11 +85,11 @@ class RepositoryMarking:
         self._keeps_all: str | None = None
         self._keeps_revisions = options.untagged is Untagged.KEEP
         sorter = partial(RecordSorter, folder=folder, run=options.run)
-        self._notes = sorter(2 * _DIGEST)  # referrer, subject
-        self._layers = sorter(_DIGEST)
-        self._revisions = sorter(_DIGEST)
-        self._roots = sorter(_DIGEST + 1)
-        self._named = sorter(_DIGEST + 5)  # digest, number of the manifest that names it, _NAMED or _SUBJECT
+        self._notes = sorter(2 * DIGEST_BYTES)  # referrer, subject
+        self._layers = sorter(DIGEST_BYTES)
+        self._revisions = sorter(DIGEST_BYTES)
+        self._roots = sorter(DIGEST_BYTES + 1)
+        self._named = sorter(NAME_BYTES)
         self._layer_aliases = Aliases({})
         self._revision_aliases = Aliases({})
         self._alias_roots: set[str] = set()
@@ -247,13 +256,13 @@ class RepositoryMarking:
 
     async def _read_batch(self, nodes: list[tuple[int, bytes]]) -> AsyncIterator[Needs]:
         """What each of these manifests names. Not together: a hostile one names 50,000."""
-        stored = [Digest("sha256", digest.hex()) for _, digest in nodes]
+        stored = [to_digest(digest) for _, digest in nodes]
         async for place, content in self._reader.manifests(stored, layout.blob):
             number, digest = nodes[place]
             try:
                 needs = read_needs(content)
             except Unreadable as error:
-                await self._take_unreadable(Digest("sha256", digest.hex()), content or b"", error)
+                await self._take_unreadable(to_digest(digest), content or b"", error)
             else:
                 self._take_needs(number, needs)
                 yield needs
@@ -272,24 +281,23 @@ class RepositoryMarking:
                 await self._reader.rest()
 
     def _take_needs(self, number: int, needs: Needs) -> None:
-        source = number.to_bytes(4)
         for digest in needs.named:
             if digest.algorithm == "sha256":
-                self._named.add(bytes.fromhex(digest.hex) + source + _NAMED)
+                self._named.add(pack_name(bytes.fromhex(digest.hex), number, NAMED))
                 continue
             layer, revision = self._layer_aliases.find(digest), self._revision_aliases.find(digest)
             if layer is not None:
-                self._named.add(layer + source + _NAMED)
+                self._named.add(pack_name(layer, number, NAMED))
             if revision is not None:
-                self._add_alias_edge(number, digest, _NAMED)
+                self._add_alias_edge(number, digest, NAMED)
             if layer is None and revision is None:
                 self._keep_all(f"a manifest names {digest}, which the repository doesn't hold")
         if needs.subject is None:
             return
         if needs.subject.algorithm == "sha256":
-            self._named.add(bytes.fromhex(needs.subject.hex) + source + _SUBJECT)
+            self._named.add(pack_name(bytes.fromhex(needs.subject.hex), number, SUBJECT))
         elif needs.subject.hex in self._revision_aliases.stored:
-            self._add_alias_edge(number, needs.subject, _SUBJECT)
+            self._add_alias_edge(number, needs.subject, SUBJECT)
 
     def _add_alias_edge(self, number: int, digest: Digest, kind: bytes) -> None:
         if len(self._alias_edges) >= MAX_ALIASES:
@@ -306,7 +314,7 @@ class RepositoryMarking:
         number, node = next(listed, (0, None))
         turn = 0
         for record in roots:
-            digest, firmness = record[:_DIGEST], record[_DIGEST:]
+            digest, firmness = record[:DIGEST_BYTES], record[DIGEST_BYTES:]
             while node is not None and node < digest:
                 number, node = next(listed, (0, None))
             if node == digest:
@@ -325,7 +333,7 @@ class RepositoryMarking:
 
     async def _find_missing(self, roots: list[tuple[bytes, bytes]]) -> None:
         """Roots that were not listed: pushed since, or of damaged links, or gone."""
-        digests = [Digest("sha256", digest.hex()) for digest, _ in roots]
+        digests = [to_digest(digest) for digest, _ in roots]
         links = await self._reader.contents([layout.revision_link(self._name, digest) for digest in digests])
         for digest, (_, firmness), link in zip(digests, roots, links, strict=True):
             if link:
@@ -356,7 +364,7 @@ class RepositoryMarking:
             batch = [self._extras.popleft() for _ in range(min(BATCH, len(self._extras)))]
             for digest in batch:
                 self._findings.keep(digest, self._number)
-            async for needs in self._read_batch([(_NONE, digest) for digest in batch]):
+            async for needs in self._read_batch([(EXTRA, digest) for digest in batch]):
                 children = [digest for digest in needs.named if digest.algorithm == "sha256"]
                 links = await self._reader.contents([layout.revision_link(self._name, child) for child in children])
                 for child, link in zip(children, links, strict=True):
@@ -375,16 +383,16 @@ class RepositoryMarking:
             return everything
         await self._add_promised(reached, revisions)
         edges = self._alias_graph(revisions, reached)
-        for turn, (digest, number, source, kind) in enumerate(_with_nodes(named, revisions)):
+        for turn, (digest, number, source, kind) in enumerate(with_numbers(named, revisions)):
             if number is None:
                 # A referrer of a manifest that is kept and is no node.
-                if kind == _SUBJECT and source != _NONE and digest in self._extras_seen:
+                if kind == SUBJECT and source != EXTRA and digest in self._extras_seen:
                     reached[source] = 1
-            elif source == _NONE:
+            elif source == EXTRA:
                 reached[number] = 1
             else:
                 edges.add(source, number)
-                if kind == _SUBJECT:
+                if kind == SUBJECT:
                     edges.add(number, source)
             if turn % TURN == 0:
                 if len(edges) > MAX_EDGES:
@@ -407,7 +415,7 @@ class RepositoryMarking:
 
     def _node_names(self, revisions: SortedRecords) -> Iterator[Digest]:
         for digest in revisions:
-            yield Digest("sha256", digest.hex())
+            yield to_digest(digest)
         for name in self._revision_aliases.stored:
             yield Digest("sha512", name)
 
@@ -416,11 +424,11 @@ class RepositoryMarking:
         edges = Edges()
         places = {name: len(revisions) + place for place, name in enumerate(self._revision_aliases.stored)}
         for source, name, kind in self._alias_edges:
-            if source == _NONE:
+            if source == EXTRA:
                 reached[places[name]] = 1
                 continue
             edges.add(source, places[name])
-            if kind == _SUBJECT:
+            if kind == SUBJECT:
                 edges.add(places[name], source)
         by_stored: dict[bytes, list[int]] = {}
         for name, stored in self._revision_aliases.stored.items():
@@ -448,12 +456,12 @@ class RepositoryMarking:
         for name, stored in self._layer_aliases.stored.items():
             aliased.setdefault(stored, []).append(name)
         try:
-            for turn, (digest, is_layer, is_named) in enumerate(_join(layers, _by_digest(named, kept))):
+            for turn, (digest, is_layer, is_named) in enumerate(join(layers, by_digest(named, kept))):
                 if is_named:
                     self._findings.keep(digest, self._number)
                 reason = Reason.UNNAMED if is_named is None else Reason.OF_UNTAGGED
                 if is_layer and not is_named:
-                    self._decide_layer(reason, Digest("sha256", digest.hex()), digest)
+                    self._decide_layer(reason, to_digest(digest), digest)
                 for name in aliased.pop(digest, ()):
                     if not is_named:
                         self._decide_layer(reason, Digest("sha512", name), digest)
@@ -486,9 +494,9 @@ class RepositoryMarking:
             listed = iter(revisions)
             node = next(listed, None)
             for turn, note in enumerate(notes):
-                while node is not None and node < note[:_DIGEST]:
+                while node is not None and node < note[:DIGEST_BYTES]:
                     node = next(listed, None)
-                if node != note[:_DIGEST]:
+                if node != note[:DIGEST_BYTES]:
                     missing.append(note)
                 if turn % TURN == 0:
                     await self._take_strays(missing)
@@ -500,7 +508,7 @@ class RepositoryMarking:
     async def _take_strays(self, notes: list[bytes]) -> None:
         if self._keeps_all is not None:
             return
-        pairs = [(Digest("sha256", note[:_DIGEST].hex()), Digest("sha256", note[_DIGEST:].hex())) for note in notes]
+        pairs = [(to_digest(note[:DIGEST_BYTES]), to_digest(note[DIGEST_BYTES:])) for note in notes]
         links = await self._reader.contents([layout.revision_link(self._name, referrer) for referrer, _ in pairs])
         for (referrer, subject), link in zip(pairs, links, strict=True):
             if link is None:
@@ -517,47 +525,3 @@ class RepositoryMarking:
 
 async def _sorted(sorter: RecordSorter) -> SortedRecords:
     return await asyncio.to_thread(sorter.finish) if sorter.is_spilled else sorter.finish()
-
-
-def _with_nodes(named: Iterable[bytes], revisions: Iterable[bytes]) -> Iterator[tuple[bytes, int | None, int, bytes]]:
-    """Each digest that a manifest names, its number among the revisions (None: it is none), the manifest's, and how."""
-    listed = enumerate(revisions)
-    number, node = next(listed, (0, None))
-    for record in named:
-        digest, source = record[:_DIGEST], int.from_bytes(record[_DIGEST : _DIGEST + 4])
-        while node is not None and node < digest:
-            number, node = next(listed, (0, None))
-        yield digest, number if node == digest else None, source, record[_DIGEST + 4 :]
-
-
-def _by_digest(named: Iterable[bytes], kept: bytearray) -> Iterator[tuple[bytes, bool]]:
-    """Each digest that manifests name, once, and whether a kept one does."""
-    last, is_kept = b"", False
-    for record in named:
-        if record[_DIGEST + 4 :] == _SUBJECT:
-            continue
-        digest, source = record[:_DIGEST], int.from_bytes(record[_DIGEST : _DIGEST + 4])
-        if digest != last:
-            if last:
-                yield last, is_kept
-            last, is_kept = digest, False
-        is_kept = is_kept or source == _NONE or bool(kept[source])
-    if last:
-        yield last, is_kept
-
-
-def _join(layers: Iterable[bytes], named: Iterator[tuple[bytes, bool]]) -> Iterator[tuple[bytes, bool, bool | None]]:
-    """Each digest of either: whether it is a layer, and whether a kept manifest names it (None: no manifest does)."""
-    name, is_named = next(named, (None, False))
-    for layer in layers:
-        while name is not None and name < layer:
-            yield name, False, is_named
-            name, is_named = next(named, (None, False))
-        if name == layer:
-            yield layer, True, is_named
-            name, is_named = next(named, (None, False))
-        else:
-            yield layer, True, None
-    while name is not None:
-        yield name, False, is_named
-        name, is_named = next(named, (None, False))
