@@ -10,7 +10,7 @@ from authproxy.digest import Digest
 DIGEST_BYTES = 32
 NAME_BYTES = DIGEST_BYTES + 5
 
-# The number of a manifest that is none of those listed, and is kept.
+# The number of a manifest that is kept without being among those listed.
 EXTRA = 2**32 - 1
 
 NAMED, SUBJECT = b"\0", b"\1"
