@@ -1,7 +1,7 @@
-"""What a marking of `authproxy gc` takes: on a folder with a million blobs, and on a generated listing of ten million.
+"""What `authproxy gc` and `authproxy usage` take: on a folder with a million blobs, and on a listing of ten million.
 
-Each marking runs in a process of its own, so that its peak of memory is its own. Before it, the process has imported
-all that it needs and opened the storage: that is idle.
+Each runs in a process of its own, so that its peak of memory is its own. Before it, the process has imported all that
+it needs and opened the storage: that is idle.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from pathlib import Path
 from authproxy.digest import Digest
 from authproxy.maintenance.gc.marking import mark
 from authproxy.maintenance.gc.options import MarkingOptions, Untagged
+from authproxy.maintenance.usage.measuring import measure
 from authproxy.oci.media_types import OCI_IMAGE
 from authproxy.reference import Repository, Tag
 from authproxy.storage import layout
@@ -37,6 +38,9 @@ UNTAGGED_EACH = 50
 # The first repository has this share of all images; the rest is spread over the others.
 SHARE_OF_FIRST = 0.5
 LIMIT_MIB = 256
+# In place of how a marking takes untagged manifests: `authproxy usage`.
+USAGE = "usage"
+WHAT = (*(untagged.value for untagged in Untagged), USAGE)
 
 COLUMNS = ("marking", "blobs", "tags", "seconds", "over idle MiB", "listings", "contents read", "sizes read")
 
@@ -205,11 +209,11 @@ def measure_markings(folder: Path, sizes: Sizes, *, tell: Callable[[str], object
         began = time.perf_counter()
         write_folder(root, written)
         tell(f"wrote {written.blobs} blobs in {time.perf_counter() - began:.0f} s")
-        found = [_measured("folder", written, folder, str(root), untagged) for untagged in Untagged]
+        found = [_measured("folder", written, folder, str(root), what) for what in WHAT]
     finally:
         shutil.rmtree(root, ignore_errors=True)
     generated = Shape(sizes.generated, sizes.repositories)
-    return [*found, *(_measured("generated", generated, folder, "", untagged) for untagged in Untagged)]
+    return [*found, *(_measured("generated", generated, folder, "", what) for what in WHAT)]
 
 
 def rows(costs: Sequence[MarkingCost]) -> list[list[str]]:
@@ -227,8 +231,8 @@ def rows(costs: Sequence[MarkingCost]) -> list[list[str]]:
     ]
 
 
-def _measured(name: str, shape: Shape, folder: Path, root: str, untagged: Untagged) -> MarkingCost:
-    arguments = [root, str(folder), str(shape.blobs), str(shape.repositories), untagged.value]
+def _measured(name: str, shape: Shape, folder: Path, root: str, what: str) -> MarkingCost:
+    arguments = [root, str(folder), str(shape.blobs), str(shape.repositories), what]
     ran = subprocess.run(
         [sys.executable, "-m", "benchmarks.marking", *arguments],
         cwd=Path(__file__).parent.parent,
@@ -238,11 +242,33 @@ def _measured(name: str, shape: Shape, folder: Path, root: str, untagged: Untagg
     )
     if ran.returncode:
         raise BenchmarkError(f"the marking ended with {ran.returncode}: {ran.stderr}")
-    return MarkingCost(name=f"{name}, untagged: {untagged.value}", **json.loads(ran.stdout))
+    return MarkingCost(name=f"{name}, {what if what == USAGE else f'untagged: {what}'}", **json.loads(ran.stdout))
 
 
-async def _mark(root: str, folder: Path, shape: Shape, untagged: Untagged) -> Mapping[str, float]:
+async def _cost(root: str, folder: Path, shape: Shape, what: str) -> Mapping[str, float]:
     driver: Driver = FilesystemDriver(Path(root), read_only=True) if root else GeneratedDriver(shape)  # type: ignore[assignment]
+    return await (_usage(driver, folder) if what == USAGE else _mark(driver, folder, shape, Untagged(what)))
+
+
+async def _usage(driver: Driver, folder: Path) -> Mapping[str, float]:
+    me = [os.getpid()]
+    idle = resident_bytes(me)
+    forget_peak(me)
+    began = time.perf_counter()
+    with await measure(driver, folder=folder) as usage:
+        return {
+            "blobs": usage.totals.blobs,
+            "tags": sum(space.tags for space in usage.spaces.repositories()),
+            "candidates": 0,
+            "seconds": time.perf_counter() - began,
+            "over_idle_mib": (peak_bytes(me) - idle) / MIB,
+            "listings": usage.reads.listings,
+            "contents": usage.reads.contents,
+            "sizes": usage.reads.sizes,
+        }
+
+
+async def _mark(driver: Driver, folder: Path, shape: Shape, untagged: Untagged) -> Mapping[str, float]:
     me = [os.getpid()]
     idle = resident_bytes(me)
     forget_peak(me)
@@ -278,6 +304,6 @@ def _write(path: Path, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    given_root, given_folder, given_blobs, given_repositories, given_untagged = sys.argv[1:]
+    given_root, given_folder, given_blobs, given_repositories, given_what = sys.argv[1:]
     given = Shape(int(given_blobs), int(given_repositories))
-    print(json.dumps(asyncio.run(_mark(given_root, Path(given_folder), given, Untagged(given_untagged)))))
+    print(json.dumps(asyncio.run(_cost(given_root, Path(given_folder), given, given_what))))

@@ -17,7 +17,7 @@ from authproxy.digest import Digest
 from authproxy.maintenance.gc.pace import Pace
 from authproxy.maintenance.gc.records import RUN, RecordSorter, SortedRecords
 from authproxy.maintenance.gc.repositories import LINKS, UPLOADS, Found, find_all
-from authproxy.maintenance.gc.store_reading import StoreReader
+from authproxy.maintenance.gc.store_reading import Reads, StoreReader
 from authproxy.maintenance.usage.spaces import Spaces
 from authproxy.reference import Repository, Tag
 from authproxy.registry.links import find_digest
@@ -61,6 +61,7 @@ class Usage:
     """What a measuring found. Close it."""
 
     spaces: Spaces
+    reads: Reads
     totals: SpaceTotals = field(default_factory=SpaceTotals)
 
     def __enter__(self) -> Self:
@@ -83,9 +84,9 @@ async def measure(
     `run` as of RecordSorter. `progress` is called with the counts so far. Raises Incomplete where anything can't be
     read, and OSError where a temporary file can't be written.
     """
-    usage = Usage(Spaces(folder))
-    links = RecordSorter(_LINK.size, folder, run=run)
     reader = StoreReader(driver, pace or Pace())
+    usage = Usage(Spaces(folder), reader.reads)
+    links = RecordSorter(_LINK.size, folder, run=run)
     try:
         async with aclosing(find_all(reader, folders=LINKS | {UPLOADS})) as repositories:
             async for found in repositories:
