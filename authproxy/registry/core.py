@@ -112,8 +112,9 @@ class Core:
         self._manifests.forget_responses()
 
     async def _look_first(self, handler: Handler, exchange: Exchange) -> None:
-        await self._quarantine.look()
+        # In this order: no request passes before both have looked once.
         await self._promises.look()
+        await self._quarantine.look()
         await (handler(exchange) if self._quarantine.is_empty else self._quarantine.explain(handler(exchange)))
 
 

@@ -6,6 +6,7 @@ that path, such as a push puts there, is not in quarantine. So a commit ends a q
 the two reach the storage. See docs/decisions/0073-find-damage-and-repair-it.md.
 """
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -85,7 +86,8 @@ class Quarantine:
         self._driver = driver
         self._is_read_only = is_read_only
         self._now = now
-        self._next = 0.0
+        self._next = -math.inf
+        self.is_empty = True  # whether no content had a record at the last look; read for each request
         self._suspects: Mapping[StorePath, Digest] = {}
         self._view = _View(driver, self._find_damaged)
         self.storage = cast("Driver", self._view)
@@ -95,14 +97,11 @@ class Quarantine:
         """Whether `look` is to be called before the next request is answered."""
         return self._now() >= self._next
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no content had a record at the last look."""
-        return not self._suspects
-
     async def look(self) -> None:
         """List the records. A storage that doesn't answer leaves what is known."""
-        self._next = self._now() + LOOKS_EVERY_S  # others need not wait for this look
+        due = self._now() + LOOKS_EVERY_S
+        if self._next > -math.inf:  # others need not wait for this look, but all wait for the first
+            self._next = due
         suspects: dict[StorePath, Digest] = {}
         try:
             async for digest in find_quarantined(self._driver):
@@ -111,9 +110,14 @@ class Quarantine:
                     break
         except (OSError, Unavailable) as error:
             log.warning("the quarantine can't be listed", reason=str(error))
-            return
+        else:
+            self._take(suspects)
+        self._next = due
+
+    def _take(self, suspects: Mapping[StorePath, Digest]) -> None:
         if suspects != self._suspects:
             self._suspects = suspects
+            self.is_empty = not suspects
             self._view.change(is_empty=not suspects)
 
     async def explain(self, answering: Awaitable[None]) -> None:

@@ -1,5 +1,6 @@
 """What is in quarantine is missing for clients, and is there again as soon as somebody pushes it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -136,6 +137,13 @@ async def test_without_records_the_storage_is_the_driver_itself() -> None:
     assert quarantine.storage.read == driver.read
     assert quarantine.storage.sizes == driver.sizes
     assert quarantine.storage.open_reader == driver.open_reader
+
+
+async def test_every_request_waits_for_the_first_look_of_a_process(driver: Driver) -> None:
+    digest = await damage(driver, LAYER)
+    async with connect(driver) as client:
+        answers = await asyncio.gather(*(client.head(f"/v2/app/blobs/{digest}") for _ in range(10)))
+    assert {answer.status_code for answer in answers} == {404}
 
 
 async def test_nobody_can_put_content_of_others_in_quarantine(driver: Driver) -> None:
