@@ -40,6 +40,15 @@ class Reason:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class UntaggedManifest:
+    """A manifest to delete: under which digest it is stored, and every digest by which the repository holds it."""
+
+    stored: Digest
+    names: Sequence[Digest]
+    reason: Reason
+
+
 class Deleter:
     """Deletes from the repositories of one driver. Each method is done once it returns, durably."""
 
@@ -89,25 +98,40 @@ class Deleter:
         names: Sequence[Digest],
         content: bytes,
         reason: Reason,
-        *,
-        unless_tagged: bool = False,
-    ) -> bool:
-        """Remove a manifest under each of its digests, with the tags that point at it. Raises InUse.
-
-        False: nothing was removed, since `unless_tagged` and there is such a tag, or a push has cancelled it.
-        """
+    ) -> None:
+        """Remove a manifest under each of its digests, with the tags that point at it. Raises InUse."""
         async with self._deletions.begin(repository, names) as deletion:
             if (namer := await self._namers.of_manifest(repository, names)) is not None:
                 raise _in_use("manifest", names[0], namer, "GET, HEAD, PUT")
             tags = await self._tags.pointing_at(repository, names)
-            if tags and unless_tagged:
-                return False
             links = await self._links_of(repository, names, content, tags)
             await self._record(repository, links, reason)
             # Tags first, so that none ever points at a missing manifest.
             for tag, link in tags.items():
                 await self._tags.remove(deletion, repository, tag, link)
-            return await self._remove(deletion, repository, links)
+            await self._remove(deletion, repository, links)
+
+    async def delete_untagged(self, repository: Repository, manifests: Sequence[UntaggedManifest]) -> set[Digest]:
+        """Remove manifests that no tag points at, with one look for all of them. Returns those that are gone.
+
+        Each comes after those of them that name it. Raises InUse, and removes none, if one has a tag or is named by a
+        manifest that is not among them. A push that relies on one of them cancels the rest.
+        """
+        names = [name for manifest in manifests for name in manifest.names]
+        gone: set[Digest] = set()
+        async with self._deletions.begin(repository, names) as deletion:
+            if (namer := await self._namers.of_manifest(repository, names)) is not None:
+                raise _in_use("manifest", names[0], namer, "GET, HEAD, PUT")
+            if await self._tags.pointing_at(repository, names):
+                raise InUse
+            for manifest in manifests:
+                [content] = await self._driver.read([layout.blob(manifest.stored)], fresh=True)
+                links = await self._links_of(repository, manifest.names, content or b"", {})
+                await self._record(repository, links, manifest.reason)
+                if not await self._remove(deletion, repository, links):
+                    break
+                gone.add(manifest.stored)
+        return gone
 
     async def delete_blob(
         self, repository: Repository, names: Collection[Digest], stored: Digest, reason: Reason

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from authproxy.digest import HEX_LENGTH, Digest, parse_digest
 from authproxy.errors import DigestInvalid
 from authproxy.oci.manifest import find_digest
-from authproxy.policy.retention import Image
+from authproxy.policy.retention import Image, RetentionRefused
 from authproxy.reference import Repository, Tag
 from authproxy.registry import links
 from authproxy.registry.history import all_pushes
@@ -29,6 +29,9 @@ from authproxy.storage.driver import Driver, list_all
 BATCH = 64
 # Parsing more than this, in bytes, is done in a thread.
 LARGE_BYTES = 64 * 1024
+# What the manifests of a repository may name in all, counted once for each that names it; it stays in memory. A hundred
+# thousand images of twenty layers name two millions.
+MAX_REFERENCES = 10_000_000
 # A descriptor's size beyond this is a slip or a lie: 2^50.
 MAX_SIZE = 1 << 50
 
@@ -74,6 +77,16 @@ class RepositoryContents:
     )  # tags whose links hold another digest than the stored one
     blob_sizes: list[int] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)  # manifests that could not be read: they may name any other
+    references: int = 0
+
+    def count(self, references: int) -> None:
+        """Count what a manifest names. Raises RetentionRefused."""
+        self.references += references
+        if self.references > MAX_REFERENCES:
+            raise RetentionRefused(
+                f"{self.repository}: its manifests name more than {MAX_REFERENCES} others and blobs in all, which is"
+                " more than is read; delete manifests with very many entries there"
+            )
 
     def below(self, digests: Iterable[Digest]) -> set[Digest]:
         """These manifests and all that they name, as far as the repository holds them."""
@@ -88,7 +101,7 @@ class RepositoryContents:
 
 
 async def read_contents(driver: Driver, repository: Repository, pull_times: PullTimes | None) -> RepositoryContents:
-    """Read a repository. Raises the errors of the storage."""
+    """Read a repository. Raises RetentionRefused and the errors of the storage."""
     contents = RepositoryContents(repository)
     stored_as = await _read_revisions(driver, contents)
     await _read_manifests(driver, contents, stored_as)
@@ -136,6 +149,7 @@ async def _read_manifests(driver: Driver, contents: RepositoryContents, stored_a
             if parsed is None:
                 contents.unread.append(str(digest))
                 continue
+            contents.count(len(parsed.manifests) + len(parsed.blobs))
             held.size = len(content or b"")
             held.children = tuple(stored_as[child] for child in parsed.manifests if child in stored_as)
             held.subject = None if parsed.subject is None else stored_as.get(parsed.subject, parsed.subject)
@@ -167,6 +181,7 @@ async def _read_images(
     async def make(digest: Digest, tag: Tag | None) -> Image:
         pushes = contents.pushes.get((digest, tag)) if tag is not None else None
         names = frozenset(contents.below([digest]) - {digest}) if _names_any(contents, digest) else frozenset()
+        contents.count(len(names))
         return Image(
             digest,
             tag,

@@ -1,5 +1,6 @@
 """Deleting by retention: through the trash, only what the decision was about, and not what was pushed since."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from authproxy.digest import Digest
@@ -8,7 +9,6 @@ from authproxy.registry import deleter
 from authproxy.registry.deletions import Deletions
 from authproxy.registry.history import pushes_of
 from authproxy.registry.tags import Tags
-from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 
 # Who deletes, as the trash records it.
@@ -30,10 +30,10 @@ class RetentionDeleter(Protocol):
     async def delete_tag(self, repository: Repository, tag: KnownTag, why: str) -> bool:
         """Remove a tag. False: it points elsewhere, or it was pushed since: then it stays."""
 
-    async def delete_manifest(
-        self, repository: Repository, stored: Digest, names: tuple[Digest, ...], why: str
-    ) -> bool:
-        """Remove a manifest that the repository holds by these digests. False: a tag or a manifest needs it."""
+    async def delete_manifests(
+        self, repository: Repository, manifests: Sequence[deleter.UntaggedManifest]
+    ) -> set[Digest]:
+        """Remove manifests, each after those that name it. Returns those that are gone: others are needed."""
 
 
 class StoreDeleter:
@@ -52,15 +52,17 @@ class StoreDeleter:
         reason = deleter.Reason(BY, why)
         return await self._through.delete_tag(repository, tag.tag, reason, expected=tag.digest, known=known)
 
-    async def delete_manifest(
-        self, repository: Repository, stored: Digest, names: tuple[Digest, ...], why: str
-    ) -> bool:
-        """See RetentionDeleter."""
-        [content] = await self._driver.read([layout.blob(stored)], fresh=True)
-        if not content:
-            return False
-        reason = deleter.Reason(BY, why)
+    async def delete_manifests(
+        self, repository: Repository, manifests: Sequence[deleter.UntaggedManifest]
+    ) -> set[Digest]:
+        """See RetentionDeleter. One look is for all of them; if one is needed, by halves, so that the others go."""
+        if not manifests:
+            return set()
         try:
-            return await self._through.delete_manifest(repository, names, content, reason, unless_tagged=True)
+            return await self._through.delete_untagged(repository, manifests)
         except deleter.InUse:
-            return False
+            if len(manifests) == 1:
+                return set()
+        middle = len(manifests) // 2
+        gone = await self.delete_manifests(repository, manifests[:middle])
+        return gone | await self.delete_manifests(repository, manifests[middle:])

@@ -14,7 +14,7 @@ from authproxy.clock import Clock, uptime_s
 from authproxy.digest import Digest
 from authproxy.log.alarms import sound
 from authproxy.maintenance.retention.contents import PullTimes, RepositoryContents, read_contents
-from authproxy.maintenance.retention.deleting import KnownTag, RetentionDeleter, StoreDeleter
+from authproxy.maintenance.retention.deleting import BY, KnownTag, RetentionDeleter, StoreDeleter
 from authproxy.maintenance.retention.plan import PlannedImage, RetentionPlan, find_removable, in_order, make_plan
 from authproxy.maintenance.retention.steady_clock import ClockLook, SteadyClock
 from authproxy.policy.load import Loaded, load_all
@@ -22,6 +22,7 @@ from authproxy.policy.retention import Outcome, RetentionRefused, decide_retenti
 from authproxy.policy.retention_protection import find_protection
 from authproxy.policy.running_images import RunningImages, RunningImagesUnusable, read_running_images
 from authproxy.reference import Repository
+from authproxy.registry.deleter import Reason, UntaggedManifest
 from authproxy.registry.pull_times import PullTimes as LoadedPullTimes
 from authproxy.registry.repository_walk import find_repositories
 from authproxy.storage.driver import Driver
@@ -35,7 +36,7 @@ FRESH_FOR = timedelta(minutes=10)
 # Repositories in one listing.
 LOOK = 100
 # Images whose tags are removed before their manifests: a process that stops in between leaves so many without a tag.
-CHUNK = 100
+CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +135,8 @@ class _Removal:
         for number in range(ceil(len(planned) / CHUNK)):
             chunk = planned[number * CHUNK : (number + 1) * CHUNK]
             why_not = [await self._remove_tag(one) for one in chunk]
-            for digest in in_order(self._contents, set(by_chunk[number])):
-                await self._remove_manifest(digest, planned[last[digest]].retained.reason)
+            reasons = {digest: planned[last[digest]].retained.reason for digest in by_chunk[number]}
+            await self._remove_manifests(reasons)
             for one, why in zip(chunk, why_not, strict=True):
                 image = one.retained.image
                 stays = image.tag is None and image.digest not in self.deleted
@@ -154,14 +155,15 @@ class _Removal:
         self._needed |= self._below(one)
         return "it was pushed or deleted since"
 
-    async def _remove_manifest(self, digest: Digest, why: str) -> None:
-        if digest in self._needed:
-            return
-        names = self._contents.manifests[digest].names
-        if await self._deleter.delete_manifest(self._contents.repository, digest, names, why):
-            self.deleted.add(digest)
-        else:
-            self._needed |= self._contents.below([digest])
+    async def _remove_manifests(self, reasons: Mapping[Digest, str]) -> None:
+        """Remove manifests that are not needed, given why each goes."""
+        manifests = [
+            UntaggedManifest(digest, self._contents.manifests[digest].names, Reason(BY, reasons[digest]))
+            for digest in in_order(self._contents, reasons.keys() - self._needed)
+        ]
+        gone = await self._deleter.delete_manifests(self._contents.repository, manifests)
+        self.deleted |= gone
+        self._needed |= self._contents.below(one.stored for one in manifests if one.stored not in gone)
 
     def _below(self, one: PlannedImage) -> set[Digest]:
         return self._contents.below([one.retained.image.digest])

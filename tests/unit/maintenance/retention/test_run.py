@@ -246,6 +246,58 @@ async def test_a_push_since_the_decision_stays(driver: Driver, registry: httpx.A
         assert await status(registry, digests[tag]) == 200
 
 
+async def test_very_many_names_stop_it_in_their_repository(
+    driver: Driver, registry: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        await push_image(registry, APP, f"pr-{number}")
+    retention = load_retention(policies(tmp_path, "[{tags: [x]}]"), None, days_on(0.01))
+    monkeypatch.setattr("authproxy.maintenance.retention.contents.MAX_REFERENCES", 8)
+    assert await retention.plan(driver, APP) is not None
+    monkeypatch.setattr("authproxy.maintenance.retention.contents.MAX_REFERENCES", 7)
+    with pytest.raises(RetentionRefused, match="team/app: its manifests name more than 7 others and blobs"):
+        await retention.plan(driver, APP)
+
+
+HOSTILE = [
+    b"[]",
+    b"{",
+    b'{"manifests": {"digest": "sha256:x"}, "layers": "x", "config": []}',
+    b'{"layers": [{"digest": "sha256:' + b"0" * 64 + b'", "size": -5}, {"digest": 3}, null, 7], "subject": []}',
+    b'{"layers": [{"digest": "sha256:' + b"0" * 64 + b'", "size": 1e999}], "a": ' + b"9" * 5000 + b"}",
+    b"[" * 100_000,
+    b"\xff\xfe{}",
+]
+
+
+@pytest.mark.parametrize("content", HOSTILE)
+async def test_any_content_of_a_manifest_is_read(driver: Driver, tmp_path: Path, content: bytes) -> None:
+    digest = Digest.of(content)
+    await driver.write(layout.blob(digest), content)
+    await driver.write(layout.revision_link(APP, digest), to_link(digest))
+    await driver.write(layout.tag_current(APP, Tag("v1")), to_link(digest))
+    plan = await load_retention(policies(tmp_path, "[{tags: [x]}]"), None, days_on(0.01)).plan(driver, APP)
+    assert plan is not None
+    assert [one.retained.outcome for one in plan.images] == [Outcome.REMOVED]
+    assert 0 <= plan.frees <= len(content)
+
+
+async def test_one_that_is_needed_does_not_keep_the_others(
+    driver: Driver, registry: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    digests = [await push_image(registry, APP, f"pr-{number}") for number in range(7)]
+    retention = load_retention(policies(tmp_path, "[{tags: [x]}]"), None, days_on(0.01))
+    plan = await retention.plan(driver, APP)
+    assert plan is not None
+    named = index([image(b"config pr-3", [b"a layer"])])
+    await push_manifest(registry, APP, "new", named, media_type="application/vnd.oci.image.index.v1+json")
+    await push_manifest(registry, APP, "tagged", image(b"config pr-5", [b"a layer"]))
+    found = [one.why_not async for one in carry_out(plan, make_deleter(driver))]
+    assert found == [""] * 7  # their tags are gone
+    assert [await status(registry, one) for one in digests] == [404, 404, 404, 200, 404, 200, 404]
+    assert [await status(registry, tag) for tag in ("new", "tagged")] == [200, 200]
+
+
 async def test_a_push_between_the_look_and_the_deletion_stays(
     driver: Driver, registry: httpx.AsyncClient, tmp_path: Path
 ) -> None:
