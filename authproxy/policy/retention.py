@@ -133,7 +133,7 @@ class RetentionRule:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A tag, or an untagged manifest that no other manifest of the repository names."""
+    """A tag, or a manifest without one that has had a tag, or that no other manifest of the repository names."""
 
     digest: Digest
     tag: Tag | None
@@ -205,8 +205,19 @@ def decide_retention(
     check_pushes(repository, images, now)
     decider = _Decider(repository, images, here, Dates.at(now, records_began), running or {}, protection)
     found: list[Retained | None] = [None if image.subject else decider.decide(image) for image in images]
+    found = list(_with_named(found))
     attached = _Attached([one for one in found if one is not None])
     return [one or attached.decide(image, protection) for one, image in zip(found, images, strict=True)]
+
+
+def _with_named(decided: Sequence[Retained | None]) -> Iterator[Retained | None]:
+    """The same, but an untagged manifest stays as long as an index that names it."""
+    named = {name for one in decided if one is not None and one.outcome is Outcome.KEPT for name in one.image.names}
+    for one in decided:
+        if one is not None and one.image.tag is None and one.outcome is not Outcome.KEPT and one.image.digest in named:
+            yield Retained(one.image, Outcome.KEPT, "an index that is kept names it")
+        else:
+            yield one
 
 
 def check_pushes(repository: str, images: Iterable[Image], now: datetime) -> None:

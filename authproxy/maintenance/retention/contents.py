@@ -205,9 +205,11 @@ async def _read_images(
                 contents.linked_by[tag] = named
             tagged.add(stored)
             contents.images.append(await make(stored, tag))
-    children = {child for held in contents.manifests.values() for child in held.children}
+    # A manifest that has had a tag was an image of its own: it doesn't become a part of an index that names it later.
+    parts = {child for held in contents.manifests.values() for child in held.children}
+    parts -= {digest for digest, tag in contents.pushes if tag is not None}
     for digest, held in contents.manifests.items():
-        if digest not in tagged and digest not in children and held.subject is None:
+        if digest not in tagged and digest not in parts and held.subject is None:
             contents.images.append(await make(digest, None))
 
 

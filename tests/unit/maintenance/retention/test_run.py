@@ -162,6 +162,22 @@ async def test_what_an_index_names_goes_with_the_last_index(
     ]
 
 
+async def test_an_image_that_had_a_tag_does_not_go_with_an_index_that_names_it(
+    driver: Driver, registry: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    victim = await push_image(registry, APP, "main")
+    await push_manifest(registry, APP, "main", image(b"config main", [b"a layer"], annotations={"a": "b"}))
+    named = index([image(b"config main", [b"a layer"])])
+    await push_manifest(registry, APP, "mine", named, media_type="application/vnd.oci.image.index.v1+json")
+    keep_mine = policies(tmp_path, "[{tags: [main, mine]}]", ", untagged: [{pushed-within: 1h}]")
+    assert await run(driver, keep_mine, now=days_on(1)) == {}
+    assert await run(driver, policies(tmp_path, "[{tags: [main]}]"), now=days_on(1)) == {"mine": ""}
+    assert await status(registry, victim) == 200
+    expire = policies(tmp_path, "[{tags: [main]}]", ", untagged: [{pushed-within: 1h}]")
+    assert await run(driver, expire, now=days_on(1)) == {"untagged": ""}
+    assert await status(registry, victim) == 404
+
+
 async def test_signatures_go_after_their_image(driver: Driver, registry: httpx.AsyncClient, tmp_path: Path) -> None:
     signatures = {}
     for tag in ("v1", "pr-1"):
