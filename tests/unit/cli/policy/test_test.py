@@ -63,3 +63,49 @@ def test_files_that_do_not_load_and_a_report_that_cannot_be_written_are_told() -
     assert decide_cases("--policies", "gone").exit_code == 2
     result = decide_cases("--junit", "no/such/folder/out.xml")
     assert (result.exit_code, "cannot be written" in result.stderr) == (2, True)
+
+
+RETENTION = """version: 1
+retention:
+  - name: builds
+    on: {repositories: ["team/**"]}
+    keep: [{tags: ["v*"]}, {pushed-within: 30d}, {images: /gone}]
+  - {name: other, on: {repositories: [other]}, keep: [{newest: 1}]}
+retention-tests:
+  - repository: team/app
+    images: {v1: {pushed: 900d}, pr-7: {pushed: 60d}, pr-8: {pushed: 60d}, pr-9: {}}
+    running: [r.example.org/team/app:pr-8]
+    removed: [pr-7, pr-9]
+  - {repository: team/app, images: {pr-7: {}}, records-began: 9d, removed: [], why: Records are new.}
+"""
+
+
+def test_cases_of_retention_run_beside_the_others(folder: Path) -> None:
+    path = folder / "policies/retention.yaml"
+    path.write_text(RETENTION, encoding="utf-8")
+    result = decide_cases()
+    assert (result.exit_code, result.stdout.splitlines()) == (
+        0,
+        [
+            'untested: policies/retention.yaml:6 "other" decides in no case',
+            "11 cases, 0 failed; 5 of 6 rules decided in some",
+        ],
+    )
+    path.write_text(RETENTION.replace("30d", "70d"), encoding="utf-8")
+    result = decide_cases("--junit", "out.xml")
+    assert (result.exit_code, result.stdout.splitlines()[:3]) == (
+        1,
+        [
+            "failed: policies/retention.yaml:8: retention of team/app",
+            '  pr-7: expected to be removed, but it is kept by policies/retention.yaml:5 "builds": pushed-within 70d',
+            'untested: policies/retention.yaml:6 "other" decides in no case',
+        ],
+    )
+    root = ET.fromstring((folder / "out.xml").read_text(encoding="utf-8"))  # noqa: S314  our own text
+    assert [suite.get("failures") for suite in root] == ["0", "1"]
+
+
+def test_retention_alone_is_no_policy(folder: Path) -> None:
+    (folder / "alone.yaml").write_text(RETENTION, encoding="utf-8")
+    result = decide_cases("--policies", "alone.yaml")
+    assert (result.exit_code, "contains no rule, so no access would be allowed" in result.stderr) == (2, True)
