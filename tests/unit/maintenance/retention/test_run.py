@@ -16,6 +16,8 @@ from authproxy.policy.retention import Outcome, RetentionRefused
 from authproxy.reference import Repository, Tag
 from authproxy.registry.history import Push, entry_of
 from authproxy.registry.links import to_link
+from authproxy.registry.pull_log import PullLog
+from authproxy.registry.pull_times import PullTimes
 from authproxy.registry.trash import Trash
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
@@ -213,6 +215,27 @@ async def test_an_image_that_was_pulled_stays(driver: Driver, registry: httpx.As
     pulls = Pulls(days_on(-300))
     pulls.at = {by_digest: days_on(80), "b": days_on(90)}
     assert await run(driver, policies(tmp_path, "[{pulled-within: 30d}]"), now=days_on(100), pulls=pulls) == {"c": ""}
+
+
+async def test_recorded_pulls_count(driver: Driver, registry: httpx.AsyncClient, tmp_path: Path) -> None:
+    digests = {tag: parse_digest(await push_image(registry, APP, tag)) for tag in ("by-tag", "by-digest", "quiet")}
+    by_digest = digests["by-digest"]
+    pulled: dict[Tag | Digest, Digest] = {Tag("by-tag"): digests["by-tag"], by_digest: by_digest}
+    async with PullLog(driver, now=days_on(1).timestamp).recording():
+        pass  # records began then
+    pulls = PullLog(driver, now=days_on(80).timestamp)
+    async with pulls.recording():
+        for reference, stored in pulled.items():
+            pulls.note(APP, reference, stored, "bob")
+    path, now = policies(tmp_path, "[{pulled-within: 30d}]"), days_on(100)
+    retention = load_retention(path, await PullTimes.load(driver, now=now.timestamp), now)
+    plan = await retention.plan(driver, APP)
+    assert plan is not None
+    assert {one.retained.image.tag: one.retained.outcome for one in plan.images} == {
+        "by-tag": Outcome.KEPT,
+        "by-digest": Outcome.KEPT,
+        "quiet": Outcome.REMOVED,
+    }
 
 
 async def test_what_is_freed_is_counted_once(driver: Driver, registry: httpx.AsyncClient, tmp_path: Path) -> None:
