@@ -127,18 +127,33 @@ class Deletions:
 
         def add(fields: Fields) -> Fields:
             number = fields.get("number", 0) + 1
-            return {**fields, "number": number, "under_way": {**_under_way(fields), name: entry}}
+            return {**fields, "number": number, "under_way": {**self._alive(fields), name: entry}}
 
         until = self._driver.clock_s() + MAX_AGE_S
         record = await self._records.update(state_layout.deletions(repository), add)
         assert record is not None
         deletion = Deletion(self._driver, self._records, record, name)
-        try:
-            if self._driver.clock_s() > until:
-                raise HeldUp(headers=[("Retry-After", "1")])
-            yield deletion
-        finally:
+        if self._driver.clock_s() > until:
             await deletion.end()
+            raise HeldUp(headers=[("Retry-After", "1")])
+        try:
+            yield deletion
+        except (OSError, Unavailable):
+            # Where the storage can't compare, a removal without an answer may still take place: the entry ends by time.
+            if not self._driver.fence_s:
+                await deletion.end()
+            raise
+        except BaseException:
+            await deletion.end()
+            raise
+        await deletion.end()
+
+    def _alive(self, fields: Fields) -> dict[str, Any]:
+        """The entries without those that have ended by their time."""
+        now, under_way = self._driver.clock_s(), _under_way(fields)
+        if not self._driver.fence_s:
+            return under_way
+        return {name: entry for name, entry in under_way.items() if entry["until"] > now}
 
     async def cancel(self, repository: Repository, names: Iterable[Name]) -> int:
         """Cancel the deletions under way of what has one of these names. Returns how many deletions have ever begun.

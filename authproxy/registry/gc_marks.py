@@ -4,7 +4,9 @@ See docs/explanation/garbage-collection.md.
 """
 
 import hashlib
+from bisect import bisect_left
 from enum import Enum
+from mmap import mmap
 
 from authproxy.digest import Digest
 from authproxy.reference import Repository
@@ -30,3 +32,11 @@ def mark_of(kind: Kind, repository: Repository | None, digest: Digest) -> bytes:
     `digest` of a link is the one in its path; that of bytes is the one under which they are stored.
     """
     return hashlib.sha256(f"{kind.value}\0{repository or ''}\0{digest}".encode()).digest()[:MARK_BYTES]
+
+
+def contains(marks: bytes | mmap, mark: bytes) -> bool:
+    """Whether a sorted list, its marks one after the other, has this mark."""
+    place = bisect_left(
+        range(len(marks) // MARK_BYTES), mark, key=lambda at: marks[at * MARK_BYTES : (at + 1) * MARK_BYTES]
+    )
+    return marks[place * MARK_BYTES : (place + 1) * MARK_BYTES] == mark

@@ -15,7 +15,6 @@ If the collector doesn't see the mark in step 2, the mark was written later, so 
 Where nothing is condemned, a push reads the state once, and all other responses together read it once a second.
 """
 
-from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +25,7 @@ from authproxy.digest import Digest
 from authproxy.errors import Unavailable
 from authproxy.oci.dependencies import read_dependencies
 from authproxy.reference import Repository
-from authproxy.registry.gc_marks import MARK_BYTES, Kind, mark_of
+from authproxy.registry.gc_marks import Kind, contains, mark_of
 from authproxy.registry.links import find_digest, read_manifests
 from authproxy.storage import layout, state_layout
 from authproxy.storage.driver import Driver
@@ -227,11 +226,3 @@ def manifest_marks(repository: Repository, digest: Digest, content: bytes) -> It
     for name in dict.fromkeys((digest, stored)):
         yield mark_of(Kind.REVISION, repository, name)
     yield mark_of(Kind.BYTES, None, stored)
-
-
-def contains(marks: bytes, mark: bytes) -> bool:
-    """Whether a sorted list, its marks one after the other, has this mark."""
-    place = bisect_left(
-        range(len(marks) // MARK_BYTES), mark, key=lambda at: marks[at * MARK_BYTES : (at + 1) * MARK_BYTES]
-    )
-    return marks[place * MARK_BYTES : (place + 1) * MARK_BYTES] == mark

@@ -44,14 +44,17 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """One deletion. `at` is for people; `tick` says when by the collector's clock (maintenance/ticks.py)."""
+    """One deletion. `at` is for people; the trash's time is counted from `counted_s` on (maintenance/ticks.py).
+
+    `counted_s`: None until the collector has seen it.
+    """
 
     repository: Repository
     name: str  # of its record
     at: datetime
     by: str
     why: str
-    tick: int
+    counted_s: float | None
     links: Links
 
     @property
@@ -67,12 +70,20 @@ class Trash:
         self._driver = driver
         self._records = Records(driver)
 
-    async def record(self, repository: Repository, links: Links, *, at: datetime, by: str, why: str) -> None:
+    async def record(
+        self,
+        repository: Repository,
+        links: Links,
+        *,
+        at: datetime,
+        by: str,
+        why: str,
+        counted_s: float | None = None,
+    ) -> None:
         """Record what is about to be removed. Durable on return. Raises StorageFull: then nothing may be removed."""
-        tick = await self._tick()
         for part in _in_parts(links):
             name = f"{at.astimezone(UTC).strftime(_TIME)}-{secrets.token_hex(8)}"
-            deleted = Deleted(repository, name, at, by, why, tick, part)
+            deleted = Deleted(repository, name, at, by, why, counted_s, part)
             await self._driver.write(deleted.path, _to_content(deleted))
 
     async def of(self, repository: Repository) -> AsyncIterator[Deleted]:
@@ -88,9 +99,17 @@ class Trash:
         """Remove a record: what it holds can't be restored from now on, or has been."""
         await self._driver.delete(deleted.path)
 
-    async def _tick(self) -> int:
-        record = await self._records.read(state_layout.gc_tick())
-        return 0 if record is None else int(record.fields.get("tick", 0))
+    async def stamp(self, deleted: Deleted, counted_s: float) -> None:
+        """Count the trash's time from now on, unless that has begun."""
+        if deleted.counted_s is None:
+            await self._records.update(
+                deleted.path, lambda fields: {**fields, "counted_s": counted_s} if fields else None
+            )
+
+    async def repositories(self) -> AsyncIterator[Repository]:
+        """The repositories in which something was deleted."""
+        async for name in _below(self._driver, ""):
+            yield name
 
 
 def _in_parts(links: Links) -> Iterator[Links]:
@@ -109,7 +128,7 @@ def _to_content(deleted: Deleted) -> bytes:
         "at": deleted.at.astimezone(UTC).isoformat(),
         "by": deleted.by,
         "why": deleted.why,
-        "tick": deleted.tick,
+        "counted_s": deleted.counted_s,
         "tags": {tag: str(digest) for tag, digest in links.tags.items()},
         "revisions": _to_texts(links.revisions),
         "layers": _to_texts(links.layers),
@@ -138,8 +157,9 @@ def _parse(repository: Repository, name: str, content: bytes) -> Deleted:
                 for subject, referrer, note in fields["referrers"]
             },
         )
-        at = datetime.fromisoformat(fields["at"])
-        return Deleted(repository, name, at, str(fields["by"]), str(fields["why"]), int(fields["tick"]), links)
+        at, counted_s = datetime.fromisoformat(fields["at"]), fields["counted_s"]
+        counted_s = None if counted_s is None else float(counted_s)
+        return Deleted(repository, name, at, str(fields["by"]), str(fields["why"]), counted_s, links)
     except (KeyError, TypeError, ValueError, AttributeError, RegistryError):
         raise RecordUnreadable(
             f"the record {path} in the storage is damaged; remove it to give up what it holds"
@@ -148,3 +168,15 @@ def _parse(repository: Repository, name: str, content: bytes) -> Deleted:
 
 def _from_texts(links: Any) -> dict[Digest, Digest]:
     return {parse_digest(name): parse_digest(stored) for name, stored in links.items()}
+
+
+async def _below(driver: Driver, prefix: str) -> AsyncIterator[Repository]:
+    """The repositories with a folder of records, below a prefix ("" or ending in a slash)."""
+    async for entries in list_all(driver, state_layout.trash_below(prefix)):
+        for entry in entries:
+            if entry.startswith("_"):
+                if prefix:
+                    yield Repository(prefix.rstrip("/"))
+                continue
+            async for name in _below(driver, f"{prefix}{entry}/"):
+                yield name

@@ -43,6 +43,11 @@ def trash() -> StorePath:
     return StorePath(f"{STATE}/trash")
 
 
+def trash_below(prefix: str) -> StorePath:
+    """The folder of the trash of repositories whose names begin so: "" or names of folders, each with a slash."""
+    return StorePath(f"{trash()}/{prefix}".rstrip("/"))
+
+
 def trash_of(name: Repository) -> StorePath:
     """The folder with a record for each deletion in a repository."""
     return StorePath(f"{trash()}/{name}/_deleted")

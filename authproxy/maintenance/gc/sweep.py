@@ -1,0 +1,271 @@
+"""The sweep: removes what was condemned an epoch ago, is still not reached, and was not promised since.
+
+Links go first, into the trash: indexes, then other manifests, then blobs. A manifest that is still there has all that
+it needs. Bytes go last, unless the trash holds them. Each batch is written down before anything of it goes, and each
+removal depends on the collector's state: see registry/promises.py.
+"""
+
+import asyncio
+import secrets
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from authproxy.digest import Digest
+from authproxy.maintenance.gc.findings import Candidate
+from authproxy.maintenance.gc.pace import Pace
+from authproxy.oci.dependencies import read_dependencies
+from authproxy.oci.manifest import find_subject
+from authproxy.reference import Repository
+from authproxy.registry.gc_marks import Kind
+from authproxy.registry.links import read_manifests, stored_blobs, stored_manifests
+from authproxy.registry.promises import Condemned, parse_state
+from authproxy.registry.trash import Links, Trash
+from authproxy.storage import layout, state_layout
+from authproxy.storage.driver import Driver, Fence
+from authproxy.storage.layout import StorePath
+from authproxy.storage.records import Record, Records
+
+# What is deleted together. A push that needs one of them cancels them all, and the rest is in the next batch.
+BATCH = 500
+
+BY = "garbage collection"
+
+
+class Superseded(Exception):
+    """Another collector has begun a new epoch: this one has slept, and must not go on."""
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a sweep has removed. Sizes are in bytes."""
+
+    revisions: int = 0
+    layers: int = 0
+    blobs: int = 0
+    bytes: int = 0
+    spared: int = 0
+    """Promised since it was condemned."""
+    by_repository: dict[str, int] = field(default_factory=dict)
+    """Links removed."""
+
+
+class Sweep:
+    """One sweep of an epoch's condemned list."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        state: Record,
+        *,
+        now: Callable[[], datetime],
+        pace: Pace,
+        removed: Callable[[bytes], None],
+        counted_s: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.swept = Swept()
+        self._driver = driver
+        self._records = Records(driver)
+        self._trash = Trash(driver)
+        self._state = state
+        self._now = now
+        self._pace = pace
+        self._removed = removed
+        self._counted_s = counted_s
+        self._sleep = sleep
+        self._left: dict[bytes, Candidate] = {}  # of the batch: not removed yet
+
+    @property
+    def state(self) -> Record:
+        """The collector's state as this sweep has left it."""
+        return self._state
+
+    async def recover(self) -> None:
+        """End the batch of a collector that has stopped, once the storage refuses its deletions. Raises Superseded."""
+        state = parse_state(self._state)
+        while state is not None and state.batch is not None:
+            if self._driver.fence_s and (left := state.until - self._driver.clock_s()) > 0:
+                await self._sleep(left)
+            elif (
+                swapped := await self._records.swap(self._state, {**self._state.fields, "deleting": None})
+            ) is not None:
+                self._state = swapped
+                return
+            state = await self._reread()
+
+    async def remove_indexes(self, candidates: Iterable[Candidate]) -> None:
+        """Remove the revision links of indexes among these."""
+        await self._remove_manifests(candidates, are_indexes=True)
+
+    async def remove_images(self, candidates: Iterable[Candidate]) -> None:
+        """Remove all other revision links."""
+        await self._remove_manifests(candidates, are_indexes=False)
+
+    async def remove_layers(self, candidates: Iterable[Candidate]) -> None:
+        """Remove the links to blobs."""
+        for batch in _in_batches(candidates, Kind.LAYER):
+            async for left in self._attempts(batch):
+                for repository, names in _by_repository(left).items():
+                    links = Links(layers=await stored_blobs(self._driver, repository, names, fresh=True))
+                    await self._record(repository, links)
+                paths = [(each, layout.layer_link(_repository(each), each.digest)) for each in left]
+                self.swept.layers += await self._remove(paths)
+
+    async def remove_bytes(self, candidates: Iterable[Candidate], is_held: Callable[[bytes], bool]) -> None:
+        """Remove the bytes that the trash doesn't hold: `is_held` is asked by their mark."""
+        for batch in _in_batches((each for each in candidates if not is_held(each.mark)), Kind.BYTES):
+            async for left in self._attempts(batch):
+                paths = [(each, layout.blob(each.digest)) for each in left]
+                self.swept.blobs += await self._remove(paths)
+
+    async def _remove_manifests(self, candidates: Iterable[Candidate], *, are_indexes: bool) -> None:
+        for batch in _in_batches(candidates, Kind.REVISION):
+            contents = await self._read(batch)
+            wanted = [
+                each
+                for each in batch
+                if (content := contents.get(each.mark)) is not None
+                and bool(read_dependencies(content).manifests) == are_indexes
+            ]
+            async for left in self._attempts(wanted):
+                notes: list[tuple[Candidate, StorePath]] = []
+                for repository, names in _by_repository(left).items():
+                    referrers = await self._notes(repository, left, contents)
+                    held = await stored_manifests(self._driver, repository, names, fresh=True)
+                    await self._record(repository, Links(revisions=held, referrers=referrers))
+                    by_name = {each.digest: each for each in left if each.repository == repository}
+                    notes += [
+                        (by_name[name], layout.referrer_link(repository, subject, name)) for subject, name in referrers
+                    ]
+                paths = [(each, layout.revision_link(_repository(each), each.digest)) for each in left]
+                self.swept.revisions += await self._remove(paths)
+                gone = [(each, path) for each, path in notes if each.mark not in self._left]
+                await self._remove(gone, is_counted=False)
+
+    async def _read(self, batch: Sequence[Candidate]) -> dict[bytes, bytes]:
+        """The bytes of those manifests that have a link, by mark; empty for one that can't be read."""
+        found: dict[bytes, bytes] = {}
+        for repository, names in _by_repository(batch).items():
+            held = await stored_manifests(self._driver, repository, names, fresh=True)
+            contents = await read_manifests(self._driver, repository, list(held), fresh=True)
+            found |= {
+                each.mark: contents.get(each.digest, b"")
+                for each in batch
+                if each.repository == repository and each.digest in held
+            }
+        return found
+
+    async def _notes(
+        self, repository: Repository, batch: Sequence[Candidate], contents: dict[bytes, bytes]
+    ) -> dict[tuple[Digest, Digest], bytes]:
+        pairs = [
+            (subject, each.digest)
+            for each in batch
+            if each.repository == repository and (subject := find_subject(contents[each.mark])) is not None
+        ]
+        notes = await self._driver.read([layout.referrer_link(repository, *pair) for pair in pairs], fresh=True)
+        return {pair: note for pair, note in zip(pairs, notes, strict=True) if note is not None}
+
+    async def _record(self, repository: Repository, links: Links) -> None:
+        if links.revisions or links.layers:
+            why = "nothing needed it"
+            await self._trash.record(repository, links, at=self._now(), by=BY, why=why, counted_s=self._counted_s)
+
+    async def _attempts(self, batch: Sequence[Candidate]) -> AsyncIterator[list[Candidate]]:
+        """What of a batch is to be removed: written down, and not promised. Again with what a push has left."""
+        left = list(batch)
+        while left:
+            await self._pace.rest()
+            await self._begin(left)
+            marks = [state_layout.gc_revived_mark(self._epoch, each.mark.hex()) for each in left]
+            revived = await self._driver.sizes(marks)
+            kept = [each for each, mark in zip(left, revived, strict=True) if mark is None]
+            self.swept.spared += len(left) - len(kept)
+            self._left = {each.mark: each for each in kept}
+            if kept:
+                yield kept
+            left = list(self._left.values())
+        await self._end()
+
+    @property
+    def _epoch(self) -> str:
+        return str(self._state.fields["epoch"])
+
+    async def _begin(self, batch: Sequence[Candidate]) -> None:
+        """Write a batch down, then name it in the state. Raises Superseded."""
+        name = secrets.token_hex(8)
+        marks = b"".join(sorted(each.mark for each in batch))
+        await self._driver.write(state_layout.gc_deleting(self._epoch, name), marks)
+        await self._swap({"batch": name, "until": self._driver.clock_s() + self._driver.fence_s})
+
+    async def _end(self) -> None:
+        if self._state.fields.get("deleting") is not None:
+            await self._swap(None)
+
+    async def _swap(self, deleting: dict[str, object] | None) -> None:
+        while True:
+            swapped = await self._records.swap(self._state, {**self._state.fields, "deleting": deleting})
+            if swapped is not None:
+                self._state = swapped
+                return
+            await self._reread()
+
+    async def _reread(self) -> Condemned:
+        """Read the state, which a push has changed. Raises Superseded where another collector has."""
+        record = await self._records.read(state_layout.gc_state())
+        state = parse_state(record)
+        if record is None or state is None or state.epoch != self._epoch:
+            raise Superseded
+        self._state = record
+        return state
+
+    async def _remove(self, paths: Sequence[tuple[Candidate, StorePath]], *, is_counted: bool = True) -> int:
+        """Remove these, in order, until a push cancels. Returns how many have gone; `_left` are the others."""
+        mine = self._state.fields["deleting"]["batch"]
+        count = 0
+        for candidate, path in paths:
+            while not await self._driver.delete_fenced(path, self._fence()):
+                if (await self._reread()).batch != mine:
+                    return count
+                await self._swap({"batch": mine, "until": self._driver.clock_s() + self._driver.fence_s})
+            count += 1
+            if is_counted:
+                self._count(candidate)
+        return count
+
+    def _fence(self) -> Fence:
+        return Fence(self._state.path, self._state.content, self._state.fields["deleting"]["until"])
+
+    def _count(self, candidate: Candidate) -> None:
+        del self._left[candidate.mark]
+        self._removed(candidate.mark)
+        self.swept.bytes += candidate.size
+        if candidate.repository is not None:
+            count = self.swept.by_repository.get(candidate.repository, 0)
+            self.swept.by_repository[candidate.repository] = count + 1
+
+
+def _repository(candidate: Candidate) -> Repository:
+    assert candidate.repository is not None
+    return candidate.repository
+
+
+def _by_repository(batch: Iterable[Candidate]) -> dict[Repository, list[Digest]]:
+    found: defaultdict[Repository, list[Digest]] = defaultdict(list)
+    for each in batch:
+        found[_repository(each)].append(each.digest)
+    return found
+
+
+def _in_batches(candidates: Iterable[Candidate], kind: Kind) -> Iterator[list[Candidate]]:
+    batch: list[Candidate] = []
+    for candidate in candidates:
+        if candidate.kind is kind:
+            batch.append(candidate)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,238 @@
+"""Collecting: what goes when, what comes back, what stays; over both drivers, through the requests of a registry."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from authproxy.digest import Digest
+from authproxy.maintenance.gc.collector import Collected, CollectOptions, Collector, NotEnabled
+from authproxy.maintenance.gc.options import Untagged
+from authproxy.maintenance.gc.sweep import Superseded
+from authproxy.maintenance.ticks import Ticks
+from authproxy.oci import media_types
+from authproxy.reference import Repository
+from authproxy.registry.trash import Trash
+from authproxy.storage import layout, state_layout
+from authproxy.storage.driver import Driver
+from authproxy.storage.filesystem.driver import FilesystemDriver
+from authproxy.storage.memory import MemoryDriver
+from authproxy.storage.records import Records
+from tests.support.registry import connect, image, index, push_blob, push_image, push_manifest, sha256
+
+APP = Repository("team/app")
+GRACE_S, TRASH_S = 100.0, 300.0
+REMOVE = CollectOptions(GRACE_S, TRASH_S, Untagged.REMOVE)
+KEEP = CollectOptions(GRACE_S, TRASH_S)
+
+
+class Clock:
+    """Hours pass by a call."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Store:
+    """A storage with a registry, and a collector whose time is ours."""
+
+    def __init__(self, driver: Driver, registry: httpx.AsyncClient, clock: Clock) -> None:
+        self.driver = driver
+        self.registry = registry
+        self.clock = clock
+        self.records = Records(driver)
+        self.ticks = Ticks(self.records, tick_s=1.0, now=self.clock, boot="one")
+
+    async def enable(self) -> None:
+        await self.records.create(state_layout.gc_enabled(), {})
+
+    async def collect(self, options: CollectOptions = KEEP, *, after_s: float = 0.0) -> Collected:
+        self.clock.now += after_s
+        return await Collector(self.driver, options, ticks=self.ticks).run()
+
+    async def status(self, path: str, method: str = "HEAD", repository: str = APP) -> int:
+        return (await self.registry.request(method, f"/v2/{repository}/{path}")).status_code
+
+    async def has_bytes(self, content: bytes) -> bool:
+        return await self.driver.sizes([layout.blob(Digest.of(content))]) != [None]
+
+
+@pytest.fixture(params=["filesystem", "memory"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    clock = Clock()
+    is_folder = request.param == "filesystem"
+    driver: Driver = FilesystemDriver(tmp_path, threads=4) if is_folder else MemoryDriver(clock_s=clock)
+    async with connect(driver) as registry:
+        made = Store(driver, registry, clock)
+        await made.enable()
+        yield made
+    await driver.close()
+
+
+async def delete(store: Store, reference: str) -> None:
+    assert (await store.registry.delete(f"/v2/{APP}/manifests/{reference}")).status_code == 202
+
+
+async def test_nothing_is_collected_before_it_is_enabled(store: Store) -> None:
+    await store.driver.delete(state_layout.gc_enabled())
+    with pytest.raises(NotEnabled, match="--enable"):
+        await store.collect()
+
+
+async def test_a_blob_that_nothing_names_goes_after_the_grace_and_the_trash(store: Store) -> None:
+    await push_image(store.registry, APP, "v1")
+    await push_blob(store.registry, APP, b"nobody's")
+    first = await store.collect()
+    assert (first.condemned, first.swept.layers, await store.status(f"blobs/{sha256(b'kept')}")) == (2, 0, 404)
+    waiting = await store.collect(after_s=GRACE_S / 2)
+    assert waiting.is_waiting
+    assert waiting.condemned == 2
+    swept = (await store.collect(after_s=GRACE_S)).swept
+    assert (swept.layers, swept.blobs) == (1, 0)
+    assert await store.status(f"blobs/{sha256(b'''nobody's''')}") == 404
+    assert await store.has_bytes(b"nobody's")
+    done = await store.collect(after_s=GRACE_S + TRASH_S)
+    assert (done.swept.blobs, done.swept.bytes) == (1, len(b"nobody's"))
+    assert not await store.has_bytes(b"nobody's")
+    assert await store.status("manifests/v1") == 200
+
+
+async def test_an_image_that_was_deleted_goes_with_its_blobs(store: Store) -> None:
+    digest = await push_image(store.registry, APP, "v1")
+    await push_image(store.registry, APP, "v2")
+    await delete(store, digest)
+    for _ in range(6):
+        await store.collect(after_s=GRACE_S + TRASH_S)
+    assert not await store.has_bytes(b"config v1")
+    assert await store.has_bytes(b"a layer")  # v2 has it too
+    assert [each async for each in Trash(store.driver).of(APP)] == []
+    assert await store.status("manifests/v2") == 200
+
+
+async def test_a_head_in_the_grace_revives(store: Store) -> None:
+    blob = await push_blob(store.registry, APP, b"nobody's")
+    await store.collect()
+    async with connect(store.driver) as another:  # a process that has just looked
+        assert (await another.head(f"/v2/{APP}/blobs/{blob}")).status_code == 200
+    swept = (await store.collect(after_s=GRACE_S + 1)).swept
+    assert (swept.layers, swept.blobs) == (0, 0)
+    assert await store.status(f"blobs/{blob}") == 200
+    await store.collect(after_s=GRACE_S + 1)
+    assert (await store.collect(after_s=GRACE_S + 1)).swept.layers == 1  # promised once, and not again
+
+
+async def test_a_push_of_what_is_condemned_keeps_it(store: Store) -> None:
+    digest = await push_image(store.registry, APP, "v1")
+    await store.registry.delete(f"/v2/{APP}/manifests/v1")
+    await store.collect(REMOVE)
+    async with connect(store.driver) as another:
+        await push_image(another, APP, "v1")
+    await store.collect(REMOVE, after_s=GRACE_S + 1)
+    assert await store.status(f"manifests/{digest}") == 200
+    for blob in (b"config v1", b"a layer"):
+        assert await store.status(f"blobs/{sha256(blob)}") == 200
+
+
+async def test_untagged_manifests_are_kept_unless_told_otherwise(store: Store) -> None:
+    digest = await push_image(store.registry, APP, "v1")
+    await store.registry.delete(f"/v2/{APP}/manifests/v1")
+    for _ in range(3):
+        await store.collect(after_s=GRACE_S + TRASH_S)
+    assert await store.status(f"manifests/{digest}") == 200
+    await store.collect(REMOVE, after_s=GRACE_S + 1)
+    swept = (await store.collect(REMOVE, after_s=GRACE_S + 1)).swept
+    assert (swept.revisions, swept.layers) == (1, 2)
+    assert await store.status(f"manifests/{digest}") == 404
+    [deleted, *_] = [each async for each in Trash(store.driver).of(APP) if each.links.revisions]
+    assert (str(*deleted.links.revisions), deleted.by) == (digest, "garbage collection")
+
+
+async def test_an_index_goes_with_its_images_and_its_signature(store: Store) -> None:
+    await push_image(store.registry, APP, "v1")
+    one = image(b"config v1", [b"a layer"])
+    both = index([one])
+    list_digest = await push_manifest(store.registry, APP, "list", both, media_types.OCI_INDEX)
+    subject = {"mediaType": media_types.OCI_INDEX, "digest": list_digest, "size": len(both)}
+    signature = image(b"config v1", [], subject=subject)
+    await push_manifest(store.registry, APP, sha256(signature), signature)
+    await store.registry.delete(f"/v2/{APP}/manifests/v1")
+    await store.collect(REMOVE)
+    swept = (await store.collect(REMOVE, after_s=GRACE_S + 1)).swept
+    assert swept.revisions == 0  # the tag of the index keeps all three
+    await store.registry.delete(f"/v2/{APP}/manifests/list")
+    await store.collect(REMOVE, after_s=GRACE_S + 1)
+    swept = (await store.collect(REMOVE, after_s=GRACE_S + 1)).swept
+    assert (swept.revisions, swept.layers) == (3, 2)
+    assert await store.driver.list_names(layout.referrers(APP, Digest("sha256", list_digest[7:]), "sha256")) == []
+    assert (await store.registry.get("/v2/_catalog")).json() == {"repositories": []}
+
+
+async def test_the_trash_can_be_ended_at_once_but_no_grace(store: Store) -> None:
+    digest = await push_image(store.registry, APP, "v1")
+    await delete(store, digest)
+    await store.collect()
+    now = CollectOptions(GRACE_S, TRASH_S, ends_trash=True)
+    done = await store.collect(now)
+    assert done.is_waiting
+    assert done.trash_ended == 1
+    assert await store.has_bytes(b"config v1")
+    done = await store.collect(now, after_s=GRACE_S + 1)  # links go, into the trash
+    assert await store.has_bytes(b"config v1")
+    for _ in range(2):
+        done = await store.collect(now, after_s=GRACE_S + 1)
+    assert not await store.has_bytes(b"config v1")
+
+
+async def test_a_collector_that_slept_removes_nothing(store: Store) -> None:
+    """Between its marking and its sweep another one has begun a new epoch."""
+    blob = await push_blob(store.registry, APP, b"nobody's")
+    await store.collect()
+    store.clock.now += GRACE_S + 1
+
+    slept = Collector(store.driver, KEEP, ticks=store.ticks)
+    real_mark = slept._mark
+
+    async def sleep(options: object) -> object:
+        found = await real_mark(options)  # type: ignore[arg-type]
+        await store.collect()
+        await push_blob(store.registry, APP, b"nobody's")
+        return found
+
+    slept._mark = sleep  # type: ignore[assignment,method-assign]
+    with pytest.raises(Superseded):
+        await slept.run()
+    assert await store.status(f"blobs/{blob}") == 200
+    assert await store.has_bytes(b"nobody's")
+
+
+async def test_a_run_that_stops_in_the_sweep_is_gone_on_with(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        await push_blob(store.registry, APP, b"%d" % number)
+    await store.collect()
+    store.clock.now += GRACE_S + 1
+    removed = 0
+    remove = type(store.driver).delete_fenced
+
+    async def stops(self: Driver, path: layout.StorePath, fence: object, **more: object) -> bool:
+        nonlocal removed
+        if removed == 2:
+            raise OSError("the disk is gone")
+        removed += 1
+        return await remove(self, path, fence, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(store.driver), "delete_fenced", stops)
+    with pytest.raises(OSError, match="the disk is gone"):
+        await store.collect()
+    monkeypatch.undo()
+    assert (await store.collect(after_s=store.driver.fence_s)).swept.layers == 3
+
+
+async def test_a_collector_of_nothing_writes_nothing_but_its_time(store: Store) -> None:
+    await push_image(store.registry, APP, "v1")
+    done = await store.collect()
+    assert (done.condemned, done.grace_left_s) == (0, None)
+    assert await store.driver.read([state_layout.gc_state()]) == [None]
