@@ -45,8 +45,7 @@ class Blobs:
         ]
         stored = await self._find(exchange)
         if self._promises.epoch is not None:
-            if not await self._promises.promises_blob(exchange.repository, exchange.digest, stored):
-                raise _unknown(exchange)
+            await self._promises.keep_blob(exchange.repository, exchange.digest, stored)
             stored = await self._find(exchange, fresh=True)  # it may have been collected before the promise
         try:
             if exchange.is_head or not is_whole:

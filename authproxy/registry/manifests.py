@@ -63,8 +63,7 @@ class Manifests:
             digest = await self._resolve(exchange)
             content = await self._read(exchange, digest)
             if self._promises.epoch is not None:
-                if not await self._promises.promises_manifest(exchange.repository, digest, content):
-                    raise _unknown(exchange)
+                await self._promises.keep_manifest(exchange.repository, digest, content)
                 content = await self._read(exchange, digest, fresh=True)  # it may have been collected before
             headers = [("Docker-Content-Digest", str(digest)), ("ETag", preconditions.etag(digest))]
             stored = digest if digest.algorithm == "sha256" else await digest_of(content, "sha256")

@@ -8,15 +8,16 @@ names the list of what is condemned, which never changes, and the batch that is 
     1. reads the state; not condemned: done         1. writes the batch, then swaps it into the state
     2. writes a mark for each that is condemned     2. looks for marks: what has one is spared
     3. reads the state again: if it is in the       3. removes the others, each only as long as the state is the
-       batch, a push swaps the batch out, and any      same: Driver.delete_fenced
-       other response says that it doesn't exist    4. swaps the batch out
+       batch, swaps the batch out                      same: Driver.delete_fenced
+    4. looks whether it exists                      4. swaps the batch out
 
 If the collector doesn't see the mark in step 2, the mark was written later, so step 3 of the promise sees the batch.
 Where nothing is condemned, a push reads the state once, and all other responses together read it once a second.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import structlog
 
@@ -93,70 +94,65 @@ class Promises:
     async def look(self) -> None:
         """Read the state. A storage that doesn't answer leaves what is known, for as long as it doesn't."""
         try:
-            self._take(parse_state(await self._records.read(state_layout.gc_state())))
+            await self._look_now()
         except (OSError, Unavailable) as error:
             log.warning("the collector's state can't be read", reason=str(error))
 
-    async def promises_blob(self, repository: Repository, digest: Digest, stored: Digest) -> bool:
-        """Promise that a blob exists. False: it is being deleted, so it doesn't."""
-        if self._state is None:
-            return True
-        return await self._promise(blob_marks(repository, digest, stored))
+    async def keep_blob(self, repository: Repository, digest: Digest, stored: Digest) -> None:
+        """Promise that a blob exists, as far as the collector is concerned: look whether it does afterwards.
 
-    async def promises_manifest(self, repository: Repository, digest: Digest, content: bytes) -> bool:
-        """Promise that a manifest exists, with all that it needs. False: a part is being deleted, so it doesn't."""
-        if self._state is None or not await self._find(self._state, manifest_marks(repository, digest, content)):
-            return True
-        return await self._promise([mark async for mark in self._closure(repository, digest, content)])
+        Raises BeingDeleted.
+        """
+        if self._state is not None:
+            await self._keep([blob_marks(repository, digest, stored)])
 
-    async def secure_blob(self, repository: Repository, digest: Digest, stored: Digest) -> None:
-        """Keep a blob that is being pushed or mounted, whatever is condemned by now. Raises BeingDeleted."""
-        await self._secure(blob_marks(repository, digest, stored))
+    async def keep_manifest(self, repository: Repository, digest: Digest, content: bytes) -> None:
+        """Promise that a manifest exists, and all that it needs: see `keep_blob`."""
+        if self._state is not None and await self._find(self._state, revision_marks(repository, [digest], content)):
+            await self._keep(await self._marks_of(repository, [digest], content))
 
-    async def secure_manifest(self, repository: Repository, names: Sequence[Digest], content: bytes) -> None:
-        """Keep a manifest that is being pushed, with all that it needs. Raises BeingDeleted."""
+    async def keep_pushed_blob(self, repository: Repository, digest: Digest, stored: Digest) -> None:
+        """`keep_blob`, whatever has been condemned since the last look."""
+        await self._look_now()
+        await self.keep_blob(repository, digest, stored)
+
+    async def keep_pushed_manifest(self, repository: Repository, names: Sequence[Digest], content: bytes) -> None:
+        """Promise that a manifest exists under all its names, and what it needs, whatever has been condemned by now."""
+        await self._look_now()
+        if self._state is not None:
+            await self._keep(await self._marks_of(repository, names, content))
+
+    async def _look_now(self) -> None:
         self._take(parse_state(await self._records.read(state_layout.gc_state())))
-        if self._state is None:
-            return
-        marks = {mark for name in names for mark in manifest_marks(repository, name, content)}
-        marks.update([mark async for mark in self._closure(repository, names[0], content)])
-        await self._secure(marks)
 
-    async def _promise(self, marks: Iterable[bytes]) -> bool:
-        wanted = list(marks)
+    async def _keep(self, groups: Sequence[Collection[bytes]]) -> None:
+        """Write the marks of what is condemned, then cancel the deletion of what is in the batch at the moment.
+
+        The marks of a group are written after those before: what a manifest needs is kept before the manifest is.
+        """
         for _ in range(ATTEMPTS):
             state = self._state
-            if state is None or not (condemned := await self._find(state, wanted)):
-                return True
-            await self._revive(state.epoch, condemned)
-            self._take(found := parse_state(await self._records.read(state_layout.gc_state())))
-            if found is not None and found.epoch == state.epoch:
-                if await self._is_in_batch(found, condemned):
-                    return False
-                self._revived.update(condemned)
-                return True
-        raise BeingDeleted(headers=[("Retry-After", "1")])
-
-    async def _secure(self, marks: Collection[bytes]) -> None:
-        for _ in range(ATTEMPTS):
-            record = await self._records.read(state_layout.gc_state())
-            self._take(state := parse_state(record))
-            if state is None or not (condemned := await self._find(state, marks)):
+            if state is None:
                 return
-            await self._revive(state.epoch, condemned)
+            kept = [some for marks in groups if (some := await self._find(state, marks))]
+            if not kept:
+                return
+            condemned = [mark for marks in kept for mark in marks]
+            await self._driver.write_all(
+                [[(state_layout.gc_revived_mark(state.epoch, mark.hex()), b"1") for mark in marks] for marks in kept]
+            )
             record = await self._records.read(state_layout.gc_state())
             self._take(found := parse_state(record))
             if record is None or found is None or found.epoch != state.epoch:
                 continue
-            if not await self._is_in_batch(found, condemned):
-                self._revived.update(condemned)
-                return
-            left = found.until - self._driver.clock_s()
-            if self._driver.fence_s and left > 0:
-                raise BeingDeleted(headers=[("Retry-After", str(max(1, round(left))))])
-            if await self._records.swap(record, {**record.fields, "deleting": None}) is not None:
-                self._revived.update(condemned)
-                return
+            if await self._is_in_batch(found, condemned):
+                left = found.until - self._driver.clock_s()
+                if self._driver.fence_s and left > 0:
+                    raise BeingDeleted(headers=[("Retry-After", str(ceil(left)))])
+                if await self._records.swap(record, {**record.fields, "deleting": None}) is None:
+                    continue
+            self._revived.update(condemned)
+            return
         raise BeingDeleted(headers=[("Retry-After", "1")])
 
     def _take(self, state: Condemned | None) -> None:
@@ -190,24 +186,27 @@ class Promises:
             self._lists.put(path, found, len(found) + 200)
         return found
 
-    async def _revive(self, epoch: str, marks: Collection[bytes]) -> None:
-        await self._driver.write_all([[(state_layout.gc_revived_mark(epoch, mark.hex()), b"1") for mark in marks]])
-
-    async def _closure(self, repository: Repository, digest: Digest, content: bytes) -> AsyncIterator[bytes]:
-        waiting = [(digest, content)]
-        followed = {digest}
-        while waiting:
-            name, body = waiting.pop()
-            for mark in manifest_marks(repository, name, body):
-                yield mark
-            needs = read_dependencies(body)
-            entries = sorted(needs.blobs | needs.manifests)
-            for blob, link in zip(entries, await self._links(repository, entries), strict=True):
-                for mark in blob_marks(repository, blob, link or blob):
-                    yield mark
-            inner = [each for each in sorted(needs.manifests) if each not in followed][: MAX_FOLLOWED - len(followed)]
+    async def _marks_of(self, repository: Repository, names: Sequence[Digest], content: bytes) -> list[list[bytes]]:
+        """The marks of a manifest and of all that it needs: bytes and blobs, then manifests, the innermost first."""
+        needed: list[bytes] = []
+        revisions: list[list[bytes]] = []
+        level: dict[Digest, bytes] = {names[0]: content}
+        followed = set(names)
+        while level:
+            revisions.append([])
+            below: set[Digest] = set()
+            for name, body in level.items():
+                revisions[-1] += revision_marks(repository, names if name == names[0] else [name], body)
+                needed.append(mark_of(Kind.BYTES, None, _stored(name, body)))
+                needs = read_dependencies(body)
+                entries = sorted(needs.blobs | needs.manifests)
+                for blob, link in zip(entries, await self._links(repository, entries), strict=True):
+                    needed += blob_marks(repository, blob, link or blob)
+                below |= needs.manifests - followed
+            inner = sorted(below)[: MAX_FOLLOWED - len(followed)]
             followed.update(inner)
-            waiting += (await read_manifests(self._driver, repository, inner, fresh=True)).items()
+            level = await read_manifests(self._driver, repository, inner, fresh=True)
+        return [needed, *reversed(revisions)]
 
     async def _links(self, repository: Repository, blobs: Sequence[Digest]) -> list[Digest | None]:
         links = await self._driver.read([layout.layer_link(repository, blob) for blob in blobs], fresh=True)
@@ -215,14 +214,16 @@ class Promises:
 
 
 def blob_marks(repository: Repository, digest: Digest, stored: Digest) -> list[bytes]:
-    """The marks of a blob: its links by both of its digests, and its bytes."""
+    """The marks of a blob: its bytes, and its links by both of its digests."""
     links = [mark_of(Kind.LAYER, repository, name) for name in dict.fromkeys((digest, stored))]
-    return [*links, mark_of(Kind.BYTES, None, stored)]
+    return [mark_of(Kind.BYTES, None, stored), *links]
 
 
-def manifest_marks(repository: Repository, digest: Digest, content: bytes) -> Iterator[bytes]:
-    """The marks of a manifest: its link by a digest, the one by its sha256 digest, and its bytes."""
-    stored = digest if digest.algorithm == "sha256" else Digest.of(content)
-    for name in dict.fromkeys((digest, stored)):
-        yield mark_of(Kind.REVISION, repository, name)
-    yield mark_of(Kind.BYTES, None, stored)
+def revision_marks(repository: Repository, names: Sequence[Digest], content: bytes) -> list[bytes]:
+    """The marks of a manifest's links by these digests, and by its sha256 digest."""
+    names = list(dict.fromkeys((_stored(names[0], content), *names)))
+    return [mark_of(Kind.REVISION, repository, name) for name in names]
+
+
+def _stored(name: Digest, content: bytes) -> Digest:
+    return name if name.algorithm == "sha256" else Digest.of(content)

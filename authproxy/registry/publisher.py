@@ -103,7 +103,7 @@ class Publisher:
         ]
         async with self._driver.publish(await self._groups(begun, new, own), swaps) as published:
             number = await self._cancel(begun, new)
-            await self._secure(new)
+            await self._keep(new)
             links = {**own, **await look()}
             if await self._put_back(own):
                 number = await self._settle(begun, new, links)
@@ -157,10 +157,10 @@ class Publisher:
         names: list[Name] = [*new.names, *new.relies_on, *begun.tags]
         return await self._patiently(lambda: self._deletions.cancel(new.repository, names))
 
-    async def _secure(self, new: Publication) -> None:
-        """`Promises.secure_manifest`."""
+    async def _keep(self, new: Publication) -> None:
+        """`Promises.keep_pushed_manifest`."""
         content = new.manifest.content
-        await self._patiently(lambda: self._promises.secure_manifest(new.repository, new.names, content))
+        await self._patiently(lambda: self._promises.keep_pushed_manifest(new.repository, new.names, content))
 
     async def _patiently(self, cancel: Callable[[], Awaitable[T]]) -> T:
         """Wait a while where a deletion can't be cancelled at once. Raises DeletionUnderWay, BeingDeleted."""

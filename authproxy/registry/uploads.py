@@ -107,7 +107,7 @@ class Uploads:
         if stored is None:
             return False
         await self._driver.write_all([list(blob_links(exchange.repository, mount.digest, stored).items())])
-        await self._promises.secure_blob(exchange.repository, mount.digest, stored)
+        await self._promises.keep_pushed_blob(exchange.repository, mount.digest, stored)
         if await sizes_of(self._driver, [stored]) == [None]:  # collected meanwhile
             return False
         self._mount_sources.saw(mount.digest, exchange.repository)
@@ -121,9 +121,9 @@ class Uploads:
             raise DigestInvalid(detail={"expected": str(digest), "received": str(digests[digest.algorithm])})
         stored = digests["sha256"]
         # Before, so that no deletion takes what is put in place; and again, for what is condemned by then.
-        await self._promises.secure_blob(exchange.repository, digest, stored)
+        await self._promises.keep_pushed_blob(exchange.repository, digest, stored)
         await upload.commit(layout.blob(stored), blob_links(exchange.repository, digest, stored))
-        await self._promises.secure_blob(exchange.repository, digest, stored)
+        await self._promises.keep_pushed_blob(exchange.repository, digest, stored)
         if self._promises.epoch is not None and await sizes_of(self._driver, [stored]) == [None]:
             raise BeingDeleted(headers=[("Retry-After", "1")])  # the commit was held up for longer than a grace
         self._mount_sources.saw(digest, exchange.repository)

@@ -230,11 +230,14 @@ class MemoryDriver:
         target: StorePath | None = None,
     ) -> AsyncIterator[MemoryUpload]:
         """See `driver.Driver`. Two requests may open one session: the second to leave or commit it is refused."""
-        upload = MemoryUpload(self._bucket, session, target)
+        upload = MemoryUpload(self._bucket, session, target, self._turn)
         try:
             yield upload
         finally:
             upload.close()
+
+    async def _turn(self) -> None:
+        """Between two requests. It doesn't suspend, so that a commit can't be cancelled in the middle."""
 
     async def upload_size(self, session: StorePath) -> int:
         """See `driver.Driver`."""

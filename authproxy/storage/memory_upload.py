@@ -9,7 +9,7 @@ at `commit`, by copies within the bucket. Where the target is known from the sta
 import asyncio
 import json
 import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from authproxy.digest import Digest
@@ -53,7 +53,15 @@ def drop_session(bucket: Bucket, session: StorePath) -> None:
 class MemoryUpload:
     """See `driver.Upload`. Raises NotFound."""
 
-    def __init__(self, bucket: Bucket, session: StorePath, target: StorePath | None) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        session: StorePath,
+        target: StorePath | None,
+        turn: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`turn` is called before each request of a commit."""
+        self._turn = turn
         self.running = RunningDigest()
         self.is_finished = False
         self._bucket = bucket
@@ -107,15 +115,18 @@ class MemoryUpload:
         return {algorithm: digest for algorithm, digest in found.items() if digest is not None}
 
     async def commit(self, target: StorePath, links: Mapping[StorePath, bytes] = NO_LINKS) -> None:
-        """See `driver.Upload`. Waits for nothing, so that it can't be cancelled in the middle."""
+        """See `driver.Upload`."""
         if self.is_finished:
             return
+        await self._turn()
         try:  # the request that replaces the record owns the session
             self._bucket.put(f"{self._session}/{RECORD}", _to_record(self._parts), if_match=self._etag)
         except ConditionFailed:
             raise self._lost() from None
+        await self._turn()
         self._place(target)
         for path, content in links.items():
+            await self._turn()
             self._bucket.put(path, content)
         drop_session(self._bucket, self._session)
         self.is_finished = True

@@ -22,6 +22,9 @@ class BucketTwin(MemoryDriver):
         self._schedule = schedule
         self._lost_answers = lost_answers
 
+    async def _turn(self) -> None:
+        await self._schedule.turn()
+
     async def read(self, paths: Sequence[StorePath], *, fresh: bool = False) -> list[bytes | None]:
         found: list[bytes | None] = []
         for path in paths:

@@ -225,6 +225,7 @@ async def _ask(core: Core, method: str, path: str, body: bytes = b"") -> tuple[i
         asgi.CLIENT_VIEW: ClientView("https", "registry.test", "192.0.2.1"),
     }
     try:
+        await core._promises.look()  # as every request does once a second
         await core(scope, receive, send)
     except RegistryError as error:
         return error.status, str(error).encode()

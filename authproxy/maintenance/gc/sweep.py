@@ -130,19 +130,19 @@ class Sweep:
                 and bool(read_dependencies(content).manifests) == are_indexes
             ]
             async for left in self._attempts(wanted):
-                notes: list[tuple[Candidate, StorePath]] = []
+                notes: dict[tuple[Repository, Digest], StorePath] = {}
                 for repository, names in _by_repository(left).items():
                     referrers = await self._notes(repository, left, contents)
                     held = await stored_manifests(self._driver, repository, names, fresh=True)
                     await self._record(repository, Links(revisions=held, referrers=referrers))
-                    by_name = {each.digest: each for each in left if each.repository == repository}
-                    notes += [
-                        (by_name[name], layout.referrer_link(repository, subject, name)) for subject, name in referrers
-                    ]
-                paths = [(each, layout.revision_link(_repository(each), each.digest)) for each in left]
+                    for subject, name in referrers:
+                        notes[repository, name] = layout.referrer_link(repository, subject, name)
+                paths: list[tuple[Candidate | None, StorePath]] = []
+                for each in left:
+                    paths.append((each, layout.revision_link(_repository(each), each.digest)))
+                    if (note := notes.get((_repository(each), each.digest))) is not None:
+                        paths.append((None, note))
                 self.swept.revisions += await self._remove(paths)
-                gone = [(each, path) for each, path in notes if each.mark not in self._left]
-                await self._remove(gone, is_counted=False)
 
     async def _read(self, batch: Sequence[Candidate]) -> dict[bytes, bytes]:
         """The bytes of those manifests that have a link, by mark; empty for one that can't be read."""
@@ -175,19 +175,22 @@ class Sweep:
 
     async def _attempts(self, batch: Sequence[Candidate]) -> AsyncIterator[list[Candidate]]:
         """What of a batch is to be removed: written down, and not promised. Again with what a push has left."""
-        left = list(batch)
+        left = await self._without_promised(batch)
         while left:
             await self._pace.rest()
             await self._begin(left)
-            marks = [state_layout.gc_revived_mark(self._epoch, each.mark.hex()) for each in left]
-            revived = await self._driver.sizes(marks)
-            kept = [each for each, mark in zip(left, revived, strict=True) if mark is None]
-            self.swept.spared += len(left) - len(kept)
-            self._left = {each.mark: each for each in kept}
-            if kept:
-                yield kept
-            left = list(self._left.values())
+            left = await self._without_promised(left)  # by those that haven't seen the batch
+            self._left = {each.mark: each for each in left}
+            if left:
+                yield left
+            left = await self._without_promised(list(self._left.values()))
         await self._end()
+
+    async def _without_promised(self, batch: Sequence[Candidate]) -> list[Candidate]:
+        marks = [state_layout.gc_revived_mark(self._epoch, each.mark.hex()) for each in batch]
+        left = [each for each, mark in zip(batch, await self._driver.sizes(marks), strict=True) if mark is None]
+        self.swept.spared += len(batch) - len(left)
+        return left
 
     @property
     def _epoch(self) -> str:
@@ -221,8 +224,8 @@ class Sweep:
         self._state = record
         return state
 
-    async def _remove(self, paths: Sequence[tuple[Candidate, StorePath]], *, is_counted: bool = True) -> int:
-        """Remove these, in order, until a push cancels. Returns how many have gone; `_left` are the others."""
+    async def _remove(self, paths: Sequence[tuple[Candidate | None, StorePath]]) -> int:
+        """Remove these, in order, until a promise cancels. Returns how many candidates have gone."""
         mine = self._state.fields["deleting"]["batch"]
         count = 0
         for candidate, path in paths:
@@ -230,8 +233,8 @@ class Sweep:
                 if (await self._reread()).batch != mine:
                     return count
                 await self._swap({"batch": mine, "until": self._driver.clock_s() + self._driver.fence_s})
-            count += 1
-            if is_counted:
+            if candidate is not None:
+                count += 1
                 self._count(candidate)
         return count
 

@@ -1,0 +1,221 @@
+"""Collection beside pushes, deletions and another collector, in every order; and with each guard switched off."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+
+from authproxy.maintenance.gc.collector import CollectOptions, Collector
+from authproxy.maintenance.gc.options import Untagged
+from authproxy.maintenance.gc.sweep import Superseded, Sweep
+from authproxy.maintenance.ticks import Ticks
+from authproxy.registry.promises import Promises
+from authproxy.storage import state_layout
+from authproxy.storage.driver import Fence
+from authproxy.storage.layout import StorePath
+from authproxy.storage.records import Records
+from tests.model.schedule import Act
+from tests.model.twins import BucketTwin, FolderTwin
+from tests.model.world import BLOBS, IMAGES, Scenario, World, run
+from tests.support.registry import sha256
+
+RUNS = int(os.environ.get("AUTHPROXY_MODEL_RUNS", "60"))
+MAX_STEPS = 10_000
+TWINS = [BucketTwin, FolderTwin]
+
+# Longer than a run takes with all its jumps.
+GRACE_S = 10_000.0
+OPTIONS = CollectOptions(GRACE_S, 0.0, Untagged.REMOVE)
+FIRST, SECOND = sha256(IMAGES["first"]), sha256(IMAGES["second"])
+
+
+async def collect(world: World) -> None:
+    """One run of a collector, in a process of its own."""
+    ticks = Ticks(Records(world.driver), tick_s=0.001, now=world.schedule.clock_s, boot="the same")
+    made = Collector(world.driver, OPTIONS, ticks=ticks, sleep=world.schedule.sleep)
+    with contextlib.suppress(Superseded):
+        await made.run()
+
+
+async def age(world: World, runs: int = 1) -> None:
+    """Let collectors run, each after the grace of the one before."""
+    if await world.driver.sizes([state_layout.gc_enabled()]) == [None]:
+        await Records(world.driver).create(state_layout.gc_enabled(), {})
+    for _ in range(runs):
+        await collect(world)
+        world.schedule.now += GRACE_S + 1
+    world.log.clear()  # what was pushed so far may be collected
+
+
+async def blobs_that_wait_for_their_manifest(world: World) -> list[Act]:
+    """A push whose blobs are there, and condemned: HEAD says so, then the manifest names them."""
+    core = world.core()
+    for blob in BLOBS.values():
+        await world.ask(core, "POST", f"blobs/uploads/?digest={sha256(blob)}", blob)
+    await age(world)
+    return [partial(world.push, world.core(), "first", "t"), partial(collect, world)]
+
+
+async def an_untagged_manifest_is_tagged_again(world: World) -> list[Act]:
+    """A manifest that has lost its tag, and is condemned with all that it names."""
+    await world.push(world.core(), "first", "old")
+    await world.ask(world.core(), "DELETE", "manifests/old")
+    await age(world)
+    return [partial(world.push, world.core(), "first", "t"), partial(collect, world)]
+
+
+async def an_index_of_an_untagged_manifest(world: World) -> list[Act]:
+    """A client finds the image of its index by HEAD, and pushes the index alone."""
+    await world.push(world.core(), "first", "old")
+    await world.ask(world.core(), "DELETE", "manifests/old")
+    await age(world)
+    return [partial(world.push, world.core(), "list", "l"), partial(collect, world)]
+
+
+async def bytes_without_links(world: World) -> list[Act]:
+    """Content that no repository has any more is pushed again while its bytes go."""
+    await world.push(world.core(), "first", FIRST)
+    await world.ask(world.core(), "DELETE", f"manifests/{FIRST}")
+    await age(world, runs=2)
+    return [partial(world.push, world.core(), "first", "t"), partial(collect, world)]
+
+
+async def two_collectors(world: World) -> list[Act]:
+    """Two collectors, one of which may sleep while the other begins a new epoch, and a push."""
+    await world.push(world.core(), "first", "old")
+    await world.ask(world.core(), "DELETE", "manifests/old")
+    await age(world)
+    return [
+        partial(world.push, world.core(), "first", "t"),
+        partial(collect, world),
+        partial(collect, world),
+    ]
+
+
+async def a_deletion_too(world: World) -> list[Act]:
+    """A push, a collector, and a deletion of what the push names."""
+    await world.push(world.core(), "second", "other")
+    await world.push(world.core(), "first", "old")
+    await world.ask(world.core(), "DELETE", "manifests/old")
+    await age(world)
+    return [
+        partial(world.push, world.core(), "first", "t"),
+        partial(collect, world),
+        partial(world.delete, world.core(), SECOND),
+        partial(world.delete_blob, world.core(), "one"),
+    ]
+
+
+SCENARIOS = [
+    blobs_that_wait_for_their_manifest,
+    an_untagged_manifest_is_tagged_again,
+    an_index_of_an_untagged_manifest,
+    bytes_without_links,
+    two_collectors,
+    a_deletion_too,
+]
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=["bucket", "folder"])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_no_order_loses_what_was_acknowledged(scenario: Scenario, twin: type[BucketTwin]) -> None:
+    for seed in range(RUNS):
+        _, faults = asyncio.run(run(scenario, seed, twin))
+        assert not faults, (seed, faults)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A guard, and how it is switched off."""
+
+    what: str
+    scenario: Scenario
+    switch_off: Callable[[pytest.MonkeyPatch], None]
+
+
+def _no_marks(patch: pytest.MonkeyPatch) -> None:
+    write_all = BucketTwin.write_all
+
+    async def without_marks(self: BucketTwin, groups: Any) -> None:
+        if not any("/revived/" in path for group in groups for path, _ in group):
+            await write_all(self, groups)
+
+    patch.setattr(BucketTwin, "write_all", without_marks)
+
+
+def _no_second_read(patch: pytest.MonkeyPatch) -> None:
+    async def never(*_: Any) -> bool:
+        return False
+
+    patch.setattr(Promises, "_is_in_batch", never)
+
+
+def _no_look_for_marks(patch: pytest.MonkeyPatch) -> None:
+    attempts = Sweep._attempts
+
+    async def all_of(self: Sweep, batch: Any) -> Any:
+        sizes = self._driver.sizes
+
+        async def none(paths: Iterable[StorePath]) -> list[int | None]:
+            return [None for _ in paths]
+
+        self._driver.sizes = none  # type: ignore[method-assign]
+        try:
+            async for left in attempts(self, batch):
+                self._driver.sizes = sizes  # type: ignore[method-assign]
+                yield left
+                self._driver.sizes = none  # type: ignore[method-assign]
+        finally:
+            self._driver.sizes = sizes  # type: ignore[method-assign]
+
+    patch.setattr(Sweep, "_attempts", all_of)
+
+
+def _no_fence(patch: pytest.MonkeyPatch) -> None:
+    for twin in TWINS:
+
+        async def delete(self: BucketTwin, path: StorePath, _: Fence, *, expected: bytes | None = None) -> bool:
+            is_done = await self.delete(path, expected=expected)
+            return is_done or expected is None
+
+        patch.setattr(twin, "delete_fenced", delete)
+
+
+def _marks_in_any_order(patch: pytest.MonkeyPatch) -> None:
+    """A manifest's own mark comes before those of what it needs."""
+    marks_of = Promises._marks_of
+
+    async def the_other_way_round(self: Promises, *about: Any) -> Any:
+        return [*reversed(await marks_of(self, *about))]
+
+    patch.setattr(Promises, "_marks_of", the_other_way_round)
+
+
+GUARDS = [
+    Guard("what a manifest needs is kept before it", an_index_of_an_untagged_manifest, _marks_in_any_order),
+    Guard("a promise writes marks", blobs_that_wait_for_their_manifest, _no_marks),
+    Guard("a promise reads the state again", blobs_that_wait_for_their_manifest, _no_second_read),
+    Guard("the sweep looks for marks", blobs_that_wait_for_their_manifest, _no_look_for_marks),
+    Guard("removals depend on the state", two_collectors, _no_fence),
+]
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=["bucket", "folder"])
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.what)
+def test_without_a_guard_something_is_lost(
+    guard: Guard, twin: type[BucketTwin], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard.switch_off(monkeypatch)
+    steps, seed = 0, 0
+    while steps < MAX_STEPS:
+        taken, faults = asyncio.run(run(guard.scenario, seed, twin))
+        if faults:
+            return
+        steps += taken
+        seed += 1
+    pytest.fail(f"{seed} runs of {steps} steps lost nothing")
