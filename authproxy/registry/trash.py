@@ -44,17 +44,14 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """One deletion. `at` is for people; the trash's time is counted from `counted_s` on (maintenance/ticks.py).
-
-    `counted_s`: None until the collector has seen it.
-    """
+    """One deletion. `at` is for people; the time in the trash is counted from `tick` on (maintenance/ticks.py)."""
 
     repository: Repository
     name: str  # of its record
     at: datetime
     by: str
     why: str
-    counted_s: float | None
+    tick: int
     links: Links
 
     @property
@@ -70,20 +67,13 @@ class Trash:
         self._driver = driver
         self._records = Records(driver)
 
-    async def record(
-        self,
-        repository: Repository,
-        links: Links,
-        *,
-        at: datetime,
-        by: str,
-        why: str,
-        counted_s: float | None = None,
-    ) -> None:
+    async def record(self, repository: Repository, links: Links, *, at: datetime, by: str, why: str) -> None:
         """Record what is about to be removed. Durable on return. Raises StorageFull: then nothing may be removed."""
+        ticks = await self._records.read(state_layout.gc_tick())
+        tick = 0 if ticks is None else int(ticks.fields.get("tick", 0))
         for part in _in_parts(links):
             name = f"{at.astimezone(UTC).strftime(_TIME)}-{secrets.token_hex(8)}"
-            deleted = Deleted(repository, name, at, by, why, counted_s, part)
+            deleted = Deleted(repository, name, at, by, why, tick, part)
             await self._driver.write(deleted.path, _to_content(deleted))
 
     async def of(self, repository: Repository) -> AsyncIterator[Deleted]:
@@ -98,13 +88,6 @@ class Trash:
     async def forget(self, deleted: Deleted) -> None:
         """Remove a record: what it holds can't be restored from now on, or has been."""
         await self._driver.delete(deleted.path)
-
-    async def stamp(self, deleted: Deleted, counted_s: float) -> None:
-        """Count the trash's time from now on, unless that has begun."""
-        if deleted.counted_s is None:
-            await self._records.update(
-                deleted.path, lambda fields: {**fields, "counted_s": counted_s} if fields else None
-            )
 
     async def repositories(self) -> AsyncIterator[Repository]:
         """The repositories in which something was deleted."""
@@ -128,7 +111,7 @@ def _to_content(deleted: Deleted) -> bytes:
         "at": deleted.at.astimezone(UTC).isoformat(),
         "by": deleted.by,
         "why": deleted.why,
-        "counted_s": deleted.counted_s,
+        "tick": deleted.tick,
         "tags": {tag: str(digest) for tag, digest in links.tags.items()},
         "revisions": _to_texts(links.revisions),
         "layers": _to_texts(links.layers),
@@ -157,9 +140,8 @@ def _parse(repository: Repository, name: str, content: bytes) -> Deleted:
                 for subject, referrer, note in fields["referrers"]
             },
         )
-        at, counted_s = datetime.fromisoformat(fields["at"]), fields["counted_s"]
-        counted_s = None if counted_s is None else float(counted_s)
-        return Deleted(repository, name, at, str(fields["by"]), str(fields["why"]), counted_s, links)
+        at = datetime.fromisoformat(fields["at"])
+        return Deleted(repository, name, at, str(fields["by"]), str(fields["why"]), int(fields["tick"]), links)
     except (KeyError, TypeError, ValueError, AttributeError, RegistryError):
         raise RecordUnreadable(
             f"the record {path} in the storage is damaged; remove it to give up what it holds"

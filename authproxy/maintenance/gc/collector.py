@@ -23,7 +23,7 @@ from authproxy.maintenance.gc.options import MarkingOptions, Untagged
 from authproxy.maintenance.gc.pace import Pace
 from authproxy.maintenance.gc.records import RecordSorter
 from authproxy.maintenance.gc.sweep import Superseded, Sweep, Swept
-from authproxy.maintenance.ticks import Ticks, tick_for
+from authproxy.maintenance.ticks import Count, Ticks, tick_for
 from authproxy.registry.gc_marks import MARK_BYTES, Kind, mark_of
 from authproxy.registry.promises import parse_state
 from authproxy.registry.trash import Deleted, Trash
@@ -131,13 +131,13 @@ class Collector:
         if await self._records.read(state_layout.gc_enabled()) is None:
             raise NotEnabled("collection is off: `authproxy gc --enable` turns it on")
         done = Collected()
-        counted_s = await self._ticks.advance()
-        done.trash_ended = await self._end_trash(counted_s)
+        count = await self._ticks.advance()
+        done.trash_ended = await self._end_trash(count)
         record = await self._records.read(state_layout.gc_state())
         state = parse_state(record)
         if record is not None and state is not None:
             record = await self._finish_condemning(record)
-            done.grace_left_s = self._options.grace_s - (counted_s - float(record.fields["counted_s"]))
+            done.grace_left_s = self._options.grace_s - count.since_s(int(record.fields["tick"]))
             if done.grace_left_s > 0:
                 done.is_waiting = True
                 done.condemned = int(record.fields.get("count", 0))
@@ -176,14 +176,12 @@ class Collector:
         def doomed() -> Iterator[Candidate]:
             return (each for each in marking.candidates() if each.mark in condemned)
 
-        counted_s = await self._ticks.begin()
         sweep = Sweep(
             self._driver,
             record,
             now=self._now,
             pace=self._pace,
             removed=removed.add,
-            counted_s=counted_s,
             sleep=self._sleep,
         )
         await sweep.recover()
@@ -232,7 +230,7 @@ class Collector:
         fields: dict[str, Any] = {
             "epoch": epoch if shards else None,
             "shards": shards,
-            "counted_s": None,
+            "tick": None,
             "deleting": None,
         }
         fields |= {"count": done.condemned, "bytes": done.condemned_bytes, "at": self._now().isoformat()}
@@ -251,30 +249,22 @@ class Collector:
 
     async def _finish_condemning(self, record: Record) -> Record:
         """Note when the epoch began: after its list was durable. A run that stopped before has left that out."""
-        while record.fields.get("counted_s") is None:
-            counted_s = await self._ticks.begin()
-            written = await self._records.swap(record, {**record.fields, "counted_s": counted_s})
+        while record.fields.get("tick") is None:
+            tick = (await self._ticks.read()).tick
+            written = await self._records.swap(record, {**record.fields, "tick": tick})
             found = written or await self._records.read(state_layout.gc_state())
             if found is None or found.fields.get("epoch") != record.fields["epoch"]:
                 raise Superseded
             record = found
         return record
 
-    async def _end_trash(self, counted_s: float) -> int:
-        """Remove the records whose time is over, and begin the time of the others."""
+    async def _end_trash(self, count: Count) -> int:
+        """Remove the records whose time is over."""
         ended = await self._make_room()
-        begun_s: float | None = None
         async for deleted in self._all_deleted():
-            if self._options.ends_trash or (
-                deleted.counted_s is not None and counted_s - deleted.counted_s >= self._options.trash_s
-            ):
+            if self._options.ends_trash or count.since_s(deleted.tick) >= self._options.trash_s:
                 await self._trash.forget(deleted)
                 ended += 1
-                continue
-            if deleted.counted_s is None:
-                if begun_s is None:
-                    begun_s = await self._ticks.begin()
-                await self._trash.stamp(deleted, begun_s)
         return ended
 
     async def _make_room(self) -> int:

@@ -62,7 +62,6 @@ class Sweep:
         now: Callable[[], datetime],
         pace: Pace,
         removed: Callable[[bytes], None],
-        counted_s: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.swept = Swept()
@@ -73,7 +72,6 @@ class Sweep:
         self._now = now
         self._pace = pace
         self._removed = removed
-        self._counted_s = counted_s
         self._sleep = sleep
         self._left: dict[bytes, Candidate] = {}  # of the batch: not removed yet
 
@@ -171,7 +169,7 @@ class Sweep:
     async def _record(self, repository: Repository, links: Links) -> None:
         if links.revisions or links.layers:
             why = "nothing needed it"
-            await self._trash.record(repository, links, at=self._now(), by=BY, why=why, counted_s=self._counted_s)
+            await self._trash.record(repository, links, at=self._now(), by=BY, why=why)
 
     async def _attempts(self, batch: Sequence[Candidate]) -> AsyncIterator[list[Candidate]]:
         """What of a batch is to be removed: written down, and not promised. Again with what a push has left."""

@@ -165,10 +165,10 @@ class Repair:
             raise NotRepaired("the content itself is damaged or missing")
         await self._driver.write(path, to_link(digest))
         if path == layout.layer_link(repository, digest):
-            await self._promises.secure_blob(repository, digest, digest)
+            await self._promises.keep_pushed_blob(repository, digest, digest)
         else:
             [content] = await self._driver.read([layout.blob(digest)], fresh=True)
-            await self._promises.secure_manifest(repository, [digest], content or b"")
+            await self._promises.keep_pushed_manifest(repository, [digest], content or b"")
         if await self._is_deleted(repository, digest):  # begun meanwhile
             await self._driver.delete(path, expected=to_link(digest))
             raise NotRepaired("it is being deleted")
@@ -223,9 +223,9 @@ class Repair:
                 if found != digest:
                     raise NotRepaired("the other registry sent something else")
                 # Before and after, as for a push (registry/promises.py).
-                await self._promises.secure_blob(repository, digest, digest)
+                await self._promises.keep_pushed_blob(repository, digest, digest)
                 await upload.commit(target)
-                await self._promises.secure_blob(repository, digest, digest)
+                await self._promises.keep_pushed_blob(repository, digest, digest)
             finally:
                 await upload.abort()  # no effect after a commit
         await release(self._driver, digest)
