@@ -80,7 +80,7 @@ class Collected:
         }
 
 
-class Space(NamedTuple):
+class StorageSpace(NamedTuple):
     """The space of a storage, in bytes."""
 
     free: int
@@ -111,7 +111,7 @@ class Collector:
         folder: Path | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         seen: Callable[[Marking], object] = lambda _: None,
-        space: Callable[[], Space | None] = lambda: None,
+        space: Callable[[], StorageSpace | None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._driver = driver

@@ -201,6 +201,12 @@ class Sweep:
         await self._driver.write(state_layout.gc_deleting(self._epoch, name), marks)
         await self._swap({"batch": name, "until": self._driver.clock_s() + self._driver.fence_s})
 
+    async def _prolong(self, batch: str) -> None:
+        """Give the batch more time, unless a promise has cancelled it since the state was read."""
+        deleting = {"batch": batch, "until": self._driver.clock_s() + self._driver.fence_s}
+        swapped = await self._records.swap(self._state, {**self._state.fields, "deleting": deleting})
+        self._state = swapped or self._state
+
     async def _end(self) -> None:
         if self._state.fields.get("deleting") is not None:
             await self._swap(None)
@@ -230,7 +236,7 @@ class Sweep:
             while not await self._driver.delete_fenced(path, self._fence()):
                 if (await self._reread()).batch != mine:
                     return count
-                await self._swap({"batch": mine, "until": self._driver.clock_s() + self._driver.fence_s})
+                await self._prolong(mine)
             if candidate is not None:
                 count += 1
                 self._count(candidate)
