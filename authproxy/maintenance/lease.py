@@ -119,9 +119,15 @@ class Lease:
         """Renew until the lease is lost. While the storage fails, it is tried again: the work goes on."""
         while True:
             await asyncio.sleep(self.term_s / RENEWALS)
+            renewing = asyncio.create_task(self.renew())
             try:
-                if not await self.renew():
+                if not await asyncio.shield(renewing):
                     return
+            except asyncio.CancelledError:
+                # The storage may carry it out all the same: what is given back has to be the lease that it leaves.
+                await asyncio.wait([renewing], timeout=RELEASE_WITHIN_S)
+                await _end(renewing)
+                raise
             except Exception as exc:  # noqa: BLE001 - an error of the storage; the next attempt is due soon
                 log.warning("a lease could not be renewed", record=str(self._path), reason=str(exc))
 

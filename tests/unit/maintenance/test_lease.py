@@ -1,6 +1,7 @@
 """Leases: taken over by the taker's own clock alone, and lost to whoever took over."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from authproxy.maintenance.lease import MAX_TERM_S, Lease, LeaseLost
 from authproxy.storage.driver import Driver
 from authproxy.storage.filesystem.driver import FilesystemDriver
+from authproxy.storage.layout import StorePath
 from authproxy.storage.memory import MemoryDriver
 from authproxy.storage.records import Records
 from authproxy.storage.state_layout import job_lease
@@ -105,6 +107,29 @@ async def test_work_whose_lease_was_taken_over_is_cancelled(driver: Driver) -> N
     assert other.is_held
     await asyncio.sleep(0.02)
     assert await other.renew()  # whoever lost it gives nothing back
+
+
+async def test_a_lease_that_is_renewed_as_the_work_ends_is_given_back(tmp_path: Path) -> None:
+    """The storage carries a renewal out that nobody waits for any more."""
+    begun = asyncio.Event()
+
+    class Slow(FilesystemDriver):
+        async def replace(
+            self, path: StorePath, content: bytes, *, expected: bytes | None, until: float = math.inf
+        ) -> bool:
+            if expected is not None:
+                begun.set()
+                replacing = asyncio.create_task(super().replace(path, content, expected=expected, until=until))
+                await asyncio.sleep(0.05)
+                return await replacing
+            return await super().replace(path, content, expected=expected, until=until)
+
+    driver = Slow(tmp_path, threads=4)
+    one = Lease(Records(driver), PATH, holder="one", term_s=0.2)
+    assert await one.take()
+    await one.run(begun.wait)
+    assert await Lease(Records(driver), PATH, holder="other").take()
+    await driver.close()
 
 
 async def test_long_work_keeps_its_lease(driver: Driver) -> None:
