@@ -145,7 +145,7 @@ def _make_driver(storage: Storage) -> Driver:
     match storage:
         case Storage(filesystem=Filesystem() as row):
             read_only = storage.maintenance.readonly.enabled
-            return FilesystemDriver(row.rootdirectory, threads=row.maxthreads, read_only=read_only)
+            return FilesystemDriver(row.rootdirectory, threads=row.maxthreads, read_only=read_only, makes_reserve=True)
         case Storage(inmemory=InMemory()):
             return MemoryDriver()
         case _:

@@ -28,7 +28,7 @@ def open_state(settings: Settings, *, for_writing: bool = True) -> Driver | None
     is_frozen = has_content and settings.storage is not None and settings.storage.maintenance.readonly.enabled
     try:
         if for_writing or not is_frozen:
-            return FilesystemDriver(folder, threads=THREADS, has_content=has_content)
+            return FilesystemDriver(folder, threads=THREADS, has_content=has_content, makes_reserve=True)
     except StartError as exc:
         if for_writing:
             raise StartError(_for_key(key, str(exc))) from exc

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -145,10 +146,20 @@ def test_a_manifest_and_a_tag_that_have_no_room_change_nothing(
 
 
 def test_a_full_disk_can_be_emptied_through_the_registry(server: Server, client: httpx.Client, filler: Filler) -> None:
+    """Several workers' worth of deletions at once: the reserve is shared, and given back in steps."""
+    tags = [f"v{number}" for number in range(1, 41)]
+    for tag in tags:
+        push_image(client, REPOSITORY, tag, OLD)
     filler.fill()
-    assert client.delete(f"/v2/{REPOSITORY}/manifests/v1").status_code == httpx.codes.ACCEPTED
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(lambda tag: client.delete(f"/v2/{REPOSITORY}/manifests/{tag}").status_code, tags)
+    assert set(answers) == {httpx.codes.ACCEPTED}
     assert client.get(f"/v2/{REPOSITORY}/manifests/v1").status_code == httpx.codes.NOT_FOUND
     assert client.get(f"/v2/{REPOSITORY}/tags/list").json()["tags"] == []
+    assert client.delete(f"/v2/{REPOSITORY}/manifests/{Digest.of(OLD.manifest)}").status_code == httpx.codes.ACCEPTED
+    assert_refused(
+        client.post(f"/v2/{REPOSITORY}/blobs/uploads/", params={"digest": str(Digest.of(CHUNK))}, content=CHUNK)
+    )
 
 
 def test_the_log_tells_of_a_full_disk_once_a_minute_with_its_path(

@@ -25,12 +25,13 @@ from authproxy.storage.filesystem.nonblocking import NotCached, open_cached, rea
 from authproxy.storage.filesystem.presence import Presence
 from authproxy.storage.filesystem.publication import FilePublication, may_swap
 from authproxy.storage.filesystem.reader import FileReader, drop_cached, open_file, read_small, size_of_file, version_of
+from authproxy.storage.filesystem.reserve import Reserve
 from authproxy.storage.filesystem.scan import scan_folder
 from authproxy.storage.filesystem.session import Session, create_session, find_size, take_session, take_session_cached
 from authproxy.storage.filesystem.thread_pool import ThreadPool
 from authproxy.storage.filesystem.upload import FileUpload
 from authproxy.storage.filesystem.write_buffer import Buffers
-from authproxy.storage.layout import ROOT, STARTED_FORMAT, UPLOAD_DATA, StorePath, tree_of
+from authproxy.storage.layout import ROOT, STARTED_FORMAT, STATE, UPLOAD_DATA, StorePath, tree_of
 
 # Time between two attempts to lock a session, in seconds.
 RETRY_LOCK_S = 0.02
@@ -44,6 +45,8 @@ LOCKS = ".authproxy/locks"
 CHANGES = ".authproxy/changes"
 # Files of what is alive: see `Driver.hold`.
 ALIVE = ".authproxy/alive"
+# Room for our own state on a full disk: see storage/filesystem/reserve.py.
+RESERVE = ".authproxy/reserve"
 
 # How long a change by another program may go unnoticed, in seconds.
 FOREIGN_S = 2.0
@@ -53,14 +56,22 @@ class FilesystemDriver:
     """See `driver.Driver`. `threads` bounds what runs at once: reads from the disk, writes, hashes.
 
     `read_only`: no folder or file is created or written, and methods that write may not be called. `has_content` False:
-    it is for our own state alone.
+    it is for our own state alone. `makes_reserve`: room for our own state is taken now, and again once it was used up.
 
     Raises StartError where the folder can't be created or written; `read_only`: where it can't be listed.
     """
 
     fence_s = 0.0  # it compares under a lock
 
-    def __init__(self, root: Path, *, threads: int = 16, read_only: bool = False, has_content: bool = True) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        threads: int = 16,
+        read_only: bool = False,
+        has_content: bool = True,
+        makes_reserve: bool = False,
+    ) -> None:
         self._root = root
         self._base = os.fspath(root)
         if read_only:
@@ -70,6 +81,7 @@ class FilesystemDriver:
         self._locks = Locks(root / LOCKS)
         self._changes = ChangeMarks(root / CHANGES, read_only=read_only)
         self._presence = Presence(root / ALIVE)
+        self._reserve = Reserve(root / RESERVE, is_made=makes_reserve and not read_only, now=uptime_s)
         self._cache = ContentCache(self._changes, foreign_s=FOREIGN_S, now=time.monotonic)
         self._buffers = Buffers()
         self._workers = ThreadPool(threads, self._base)
@@ -123,7 +135,9 @@ class FilesystemDriver:
 
     async def write_all(self, groups: Sequence[WriteGroup]) -> None:
         """See `driver.Driver`."""
-        await self._workers.run(partial(self._write_all, groups))
+        job = partial(self._write_all, groups)
+        is_state = all(tree_of(path) == STATE for group in groups for path, _ in group)
+        await self._workers.run(partial(self._reserve.spend, job) if is_state else job)
 
     @asynccontextmanager
     async def publish(self, groups: Sequence[WriteGroup], swaps: Sequence[Swap] = ()) -> AsyncIterator[FilePublication]:
@@ -140,15 +154,18 @@ class FilesystemDriver:
         self, path: StorePath, content: bytes, *, expected: bytes | None, until: float = math.inf
     ) -> bool:
         """See `driver.Driver`. Conditions are checked under the lock of the path."""
-        return await self._workers.run(partial(self._replace, Swap(path, content, expected, until)))
+        job = partial(self._replace, Swap(path, content, expected, until))
+        return await self._workers.run(partial(self._reserve.spend, job) if tree_of(path) == STATE else job)
 
     async def delete(self, path: StorePath, *, expected: bytes | None = None) -> bool:
         """See `driver.Driver`."""
-        return await self._workers.run(partial(self._delete, path, expected))
+        return await self._workers.run(partial(self._reserve.spend, partial(self._delete, path, expected)))
 
     async def delete_fenced(self, path: StorePath, fence: Fence, *, expected: bytes | None = None) -> bool:
         """See `driver.Driver`. The record is compared under the lock of the path."""
-        return await self._workers.run(partial(self._delete_fenced, path, fence, expected))
+        return await self._workers.run(
+            partial(self._reserve.spend, partial(self._delete_fenced, path, fence, expected))
+        )
 
     def clock_s(self) -> float:
         """See `driver.Driver`."""
@@ -156,7 +173,7 @@ class FilesystemDriver:
 
     async def delete_tree(self, folder: StorePath) -> bool:
         """See `driver.Driver`."""
-        return await self._workers.run(partial(self._delete_tree, folder))
+        return await self._workers.run(partial(self._reserve.spend, partial(self._delete_tree, folder)))
 
     @asynccontextmanager
     async def open_reader(
