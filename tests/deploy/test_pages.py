@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 PAGES = (
     *("run-in-docker", "run-with-compose", "run-in-a-swarm", "run-on-kubernetes"),
     *("from-nginx", "from-registry-2", "from-docker-auth"),
-    *("behind-a-proxy", "on-a-nas", "from-ci-and-gitops"),
+    *("behind-a-proxy", "on-a-nas", "from-ci-and-gitops", "back-up-and-restore"),
 )
 
 # Commands by their beginnings that no test types as they stand, and what is done instead.
@@ -36,6 +36,8 @@ OTHERWISE = {
     "docker login nas.lan": "the test does it with localhost",
     "docker tag busybox nas.lan": "the test does it with localhost",
     "docker push nas.lan": "the test does it with localhost",
+    "zfs": "there is no ZFS here",
+    "velero": "there is no cluster here",
     "sudo": "there is no Synology here: the test makes a folder of that owner",
     "tailscale": "there is no tailnet here",
     "rm cluster.json": "the test's folder goes with it",
