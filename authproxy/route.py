@@ -8,6 +8,7 @@
     /v2/<name>/blobs/uploads/               UPLOADS
     /v2/<name>/blobs/uploads/<session>      UPLOAD
     /v2/<name>/referrers/<digest>           REFERRERS
+    /v2/<name>/_authproxy/content/manifests MANIFESTS ("Extensions": no client of another registry needs it)
 
 A name may itself contain the words `blobs`, `tags` or `manifests`; the last one in the path decides.
 """
@@ -48,6 +49,7 @@ class Kind(StrEnum):
     UPLOADS = "uploads"
     UPLOAD = "upload"
     REFERRERS = "referrers"
+    MANIFESTS = "manifests"
 
 
 METHODS = {
@@ -59,6 +61,7 @@ METHODS = {
     Kind.UPLOADS: ("POST",),
     Kind.UPLOAD: ("GET", "HEAD", "PATCH", "PUT", "DELETE"),
     Kind.REFERRERS: ("GET", "HEAD"),
+    Kind.MANIFESTS: ("GET", "HEAD"),
 }
 
 
@@ -108,6 +111,9 @@ class Route:
 # A session's id is opaque: CNCF Distribution's pattern for it, with a limit on its length.
 _SESSION = re.compile(r"[A-Za-z0-9_.=-]{1,255}")
 
+# The list of all manifests of a repository, below its path.
+MANIFEST_LIST = "_authproxy/content/manifests"
+
 # Greedy names: the last word in the path decides.
 _PATHS = (
     (Kind.TAGS, re.compile(r"(?P<name>.+)/tags/list", re.DOTALL)),
@@ -116,6 +122,7 @@ _PATHS = (
     (Kind.MANIFEST, re.compile(r"(?P<name>.+)/manifests/(?P<last>[^/]+)", re.DOTALL)),
     (Kind.BLOB, re.compile(r"(?P<name>.+)/blobs/(?P<last>[^/]+)", re.DOTALL)),
     (Kind.REFERRERS, re.compile(r"(?P<name>.+)/referrers/(?P<last>[^/]+)", re.DOTALL)),
+    (Kind.MANIFESTS, re.compile(rf"(?P<name>.+)/{MANIFEST_LIST}", re.DOTALL)),
 )
 
 

@@ -24,6 +24,7 @@ HANDLERS: dict[object, str] = {
     Kind.UPLOADS: "blob_upload",
     Kind.UPLOAD: "blob_upload_chunk",
     Kind.REFERRERS: "referrers",
+    Kind.MANIFESTS: "manifests",
     TOKEN_PATH: "token",
 }
 OTHER_HANDLER = "other"  # no route: other pages, and requests that were refused before they had one

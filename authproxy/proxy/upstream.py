@@ -15,7 +15,7 @@ from authproxy import asgi, budget
 from authproxy.access import Access
 from authproxy.asgi import Headers
 from authproxy.digest import Digest
-from authproxy.errors import GatewayFailed, RegistryError
+from authproxy.errors import EndpointUnknown, GatewayFailed, RegistryError
 from authproxy.http.client.address import Address, parse_address, parse_addresses
 from authproxy.http.client.connection import Timeouts, UpstreamRequest, encode_fields
 from authproxy.http.client.errors import Busy, Unsendable, UpstreamError, gateway_error, refused_credentials
@@ -100,8 +100,11 @@ class Upstream:
         """Serve one request that the edge has authorised, by its route in `scope`.
 
         Raises GatewayFailed, GatewayTimedOut or Unavailable, even after the start of the response: the server then ends
-        the connection, so that the body does not look complete. Raises ClientDisconnected.
+        the connection, so that the body does not look complete. Raises ClientDisconnected, and EndpointUnknown for our
+        own extension: an upstream that has it would list more than the caller may see.
         """
+        if scope[asgi.ROUTE].kind is Kind.MANIFESTS:
+            raise EndpointUnknown
         with ClientWatch(scope, receive) as client:
             try:
                 is_with_body = has_body(scope["headers"])

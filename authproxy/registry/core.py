@@ -20,6 +20,7 @@ from authproxy.registry.content import CoreContent
 from authproxy.registry.deleter import Deleter
 from authproxy.registry.deletions import Deletions
 from authproxy.registry.exchange import Exchange
+from authproxy.registry.manifest_list import ManifestList
 from authproxy.registry.manifests import Manifests
 from authproxy.registry.mount_sources import MountSources
 from authproxy.registry.options import Rules
@@ -64,6 +65,7 @@ class Core:
             driver, tags, self.content, rules.manifests, publisher, deleter, self._promises, pulls
         )
         referrers = Referrers(driver, tags)
+        manifest_list = ManifestList(driver, tags)
         sessions = Sessions(driver, now=now, new_id=new_id)
         uploads = Uploads(driver, sessions, MountSources(driver), self.content, self._promises)
         catalog = Catalog(driver, rules.max_catalog_entries)
@@ -82,6 +84,7 @@ class Core:
             (Kind.UPLOAD, "PUT"): uploads.put,
             (Kind.UPLOAD, "DELETE"): uploads.delete,
             (Kind.REFERRERS, "GET"): referrers.get,
+            (Kind.MANIFESTS, "GET"): manifest_list.get,
         }
         self._handlers = {
             (kind, method): _refuser(rules, kind, reason) if (reason := rules.refusal(kind, method)) else handler

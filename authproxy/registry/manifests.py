@@ -12,7 +12,7 @@ from authproxy.reference import Repository, parse_tag
 from authproxy.registry import preconditions
 from authproxy.registry.deleter import BY_REQUEST, Deleter, Reason
 from authproxy.registry.exchange import Exchange
-from authproxy.registry.links import digest_of, read_manifests, to_link
+from authproxy.registry.links import digest_of, read_manifests, stored_manifests, to_link
 from authproxy.registry.manifest_admission import check_complete, decide_needed
 from authproxy.registry.manifest_checks import MAX_BYTES, parse_manifest
 from authproxy.registry.options import ManifestRules
@@ -132,11 +132,24 @@ class Manifests:
                 raise _unknown(exchange)
             await exchange.answer(202)
             return
-        content = await self._read(exchange, exchange.reference)
-        names = [await digest_of(content, algorithm) for algorithm in ("sha256", "sha512")]
+        content, names = await self._find_names(exchange, exchange.reference)
         await check_delete(self._content, exchange.permissions, exchange.repository, names)
         await self._deleter.delete_manifest(exchange.repository, names, content, _reason(exchange))
         await exchange.answer(202)
+
+    async def _find_names(self, exchange: Exchange, digest: Digest) -> tuple[bytes, list[Digest]]:
+        """The bytes of a manifest, and its digests. Where the content is missing or damaged: none, and the known ones.
+
+        So links that lead nowhere can be deleted too. Raises ManifestUnknown.
+        """
+        contents = await read_manifests(self._driver, exchange.repository, [digest])
+        if digest in contents:
+            content = contents[digest]
+            return content, [await digest_of(content, algorithm) for algorithm in ("sha256", "sha512")]
+        held = await stored_manifests(self._driver, exchange.repository, [digest], fresh=True)
+        if digest not in held:
+            raise _unknown(exchange)
+        return b"", list(dict.fromkeys((held[digest], digest)))
 
     async def _resolve(self, exchange: Exchange) -> Digest:
         reference = exchange.reference

@@ -91,7 +91,7 @@ class Tags:
 
     async def pointing_at(self, repository: Repository, digests: Collection[Digest]) -> dict[Tag, bytes]:
         """The tags that point at one of these digests, each with its link."""
-        pointing = await self._find_pointing(repository)
+        pointing = await self.by_digest(repository)
         found = {tag: link for digest in digests for tag, link in pointing.get(digest, ())}
         # Another node may have set one since: each push leaves its entry in the history first.
         tags: list[Tag] = []
@@ -117,8 +117,8 @@ class Tags:
             await self._driver.write_all([index_links(repository, [tag], digest)])
         return True
 
-    async def _find_pointing(self, repository: Repository) -> Mapping[Digest, Sequence[tuple[Tag, bytes]]]:
-        """The tags of a repository by the digest they point at.
+    async def by_digest(self, repository: Repository) -> Mapping[Digest, Sequence[tuple[Tag, bytes]]]:
+        """The tags of a repository, each with its link, by the digest they point at. May be a second old.
 
         Reading every link is slow, but the only way: not every program that sets a tag keeps its history. A cleanup
         deletes one manifest after the other, so the last result is reused until a tag changes, for a second at most.

@@ -40,6 +40,8 @@ _ASKED: dict[tuple[Kind, str], tuple[Action, ...]] = {
     (Kind.BLOB, "DELETE"): (Action.DELETE,),
     (Kind.TAGS, "GET"): (Action.PULL,),
     (Kind.TAGS, "HEAD"): (Action.PULL,),
+    (Kind.MANIFESTS, "GET"): (Action.PULL,),
+    (Kind.MANIFESTS, "HEAD"): (Action.PULL,),
     (Kind.UPLOADS, "POST"): (Action.CREATE,),
 }
 

@@ -43,6 +43,7 @@ ENDPOINTS = st.one_of(
     st.builds("/v2/{}/blobs/{}".format, NAMES, DIGESTS),
     st.builds("/v2/{}/blobs/uploads/".format, NAMES),
     st.builds("/v2/{}/referrers/{}".format, NAMES, DIGESTS),
+    st.builds("/v2/{}/_authproxy/content/manifests".format, NAMES),
     st.just(SESSION),
     st.just(SESSION),
 )

@@ -210,6 +210,7 @@ def address(route: Route) -> str:
         Kind.UPLOADS: f"/v2/{route.repository}/blobs/uploads/",
         Kind.UPLOAD: f"/v2/{route.repository}/blobs/uploads/{route.session}",
         Kind.REFERRERS: f"/v2/{route.repository}/referrers/{route.reference}",
+        Kind.MANIFESTS: f"/v2/{route.repository}/_authproxy/content/manifests",
     }
     return below[route.kind]
 
@@ -239,7 +240,21 @@ def test_a_right_path_is_read_back_however_it_is_escaped(right: tuple[str, str],
     assert parse_route(method, escaped(path, places).encode(), b"") == route
 
 
-WORDS = ["a", "A", "_catalog", "tags", "list", "manifests", "blobs", "uploads", "referrers", "v1", f"sha256:{'a' * 64}"]
+WORDS = [
+    "a",
+    "A",
+    "_catalog",
+    "tags",
+    "list",
+    "manifests",
+    "blobs",
+    "uploads",
+    "referrers",
+    "_authproxy",
+    "content",
+    "v1",
+    f"sha256:{'a' * 64}",
+]
 SIGNS = ["/", "//", "..", ".", "%2f", "%2e", "%00", "%", "%zz", "%25", "sha256:", ":", "-", "?", "#", "\xff", "\n", "é"]
 PIECES = st.sampled_from([*WORDS, *SIGNS])
 

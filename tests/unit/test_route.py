@@ -44,6 +44,7 @@ GOOD = [
     Good("status", "GET", "/v2/a/blobs/uploads/x-1", Kind.UPLOAD, "a", session="x-1"),
     Good("cancel is part of pushing", "DELETE", "/v2/a/blobs/uploads/x", Kind.UPLOAD, "a", None, "x", "pull push"),
     Good("referrers", "GET", f"/v2/a/referrers/{DIGEST}", Kind.REFERRERS, "a", Digest("sha256", HEX)),
+    Good("all manifests", "GET", "/v2/a/b/_authproxy/content/manifests", Kind.MANIFESTS, "a/b"),
     Good("a name that holds a keyword", "GET", "/v2/a/manifests/b/tags/list", Kind.TAGS, "a/manifests/b"),
     Good("a name that ends in blobs/uploads", "GET", "/v2/a/blobs/uploads/tags/list", Kind.TAGS, "a/blobs/uploads"),
 ]

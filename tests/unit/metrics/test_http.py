@@ -54,6 +54,7 @@ def labels_of(counts: HttpCounts, family: Family) -> list[dict[str, str]]:
         ("POST", "/v2/a/blobs/uploads/", "blob_upload"),
         ("PATCH", "/v2/a/blobs/uploads/1", "blob_upload_chunk"),
         ("GET", f"/v2/a/referrers/{DIGEST}", "referrers"),
+        ("GET", "/v2/a/_authproxy/content/manifests", "manifests"),
         ("GET", "/token", "token"),
         ("GET", "/favicon.ico", "other"),
     ],

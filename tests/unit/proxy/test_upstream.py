@@ -69,6 +69,13 @@ async def test_request_leaves_as_it_was_read() -> None:
     ]
 
 
+async def test_our_extension_is_not_asked_of_an_upstream() -> None:
+    received, record = await ask(
+        b"GET /v2/a/_authproxy/content/manifests HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    )
+    assert (received.split(b"\r\n")[0], record.heads) == (b"HTTP/1.1 404 Not Found", [])
+
+
 async def test_prefix_stands_before_the_path() -> None:
     _, record = await ask(b"GET /v2/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", prefix="/base/")
     assert record.heads[0].startswith(b"GET /base/v2/ HTTP/1.1\r\n")

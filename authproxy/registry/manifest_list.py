@@ -1,0 +1,210 @@
+"""All manifests of a repository: GET, HEAD /v2/<name>/_authproxy/content/manifests.
+
+OCI Distribution 1.1 lists only tags and referrers, so a client that has to delete a whole repository doesn't find the
+rest. This is an extension ("Extensions"): docs/decisions/0077-list-all-manifests-of-a-repository.md.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from authproxy.budget import MAX_MANIFEST_PARTS
+from authproxy.clock import uptime_s
+from authproxy.digest import HEX_LENGTH, Digest, parse_digest
+from authproxy.errors import DigestInvalid, ManifestInvalid, NameUnknown
+from authproxy.oci.manifest import find_digest, infer_media_type, parse_object
+from authproxy.pagination import LOOK as DECISIONS
+from authproxy.pagination import parse_page
+from authproxy.permissions import Permissions
+from authproxy.reference import Repository, Tag
+from authproxy.registry import links
+from authproxy.registry.exchange import Exchange
+from authproxy.registry.tags import Tags
+from authproxy.route import MANIFEST_LIST
+from authproxy.storage import layout
+from authproxy.storage.driver import Driver
+
+# The most entries of a page.
+MAX_PAGE = 1000
+
+# The most that one request examines: manifests, and their bytes in all. Then the page ends, however few it lists.
+MAX_LOOKED_AT = 5000
+MAX_READ_BYTES = 16 * 1024 * 1024
+
+# Names in one listing of the storage, and manifests that are read at once.
+LOOK = 1000
+BATCH = 8
+
+# After parsing a manifest longer than this, in bytes, other requests get a turn of the event loop.
+LARGE_BYTES = 64 * 1024
+
+# How long the pages after the first may use the tags that it has read, in seconds: reading all takes long.
+TAGS_FOR_S = 60.0
+
+_TagsByDigest = Mapping[Digest, Sequence[tuple[Tag, bytes]]]
+
+
+class Listed(NamedTuple):
+    """A manifest that was examined for the list."""
+
+    digest: Digest
+    entry: Mapping[str, Any] | None  # None: the caller may not see it
+    read_bytes: int
+
+
+class _Known(NamedTuple):
+    """The tags of the repository that was listed last."""
+
+    repository: Repository
+    tags: _TagsByDigest
+    until: float
+
+
+class ManifestList:
+    """The lists of all manifests, tagged or not. `now` is any clock that only goes forward, in seconds."""
+
+    def __init__(self, driver: Driver, tags: Tags, *, now: Callable[[], float] = uptime_s) -> None:
+        self._driver = driver
+        self._tags = tags
+        self._now = now
+        self._known: _Known | None = None
+        self._reading = asyncio.Lock()  # requests at the same time read the tags once
+
+    async def get(self, exchange: Exchange) -> None:
+        """Answer with a page of manifests in the order of their digests.
+
+        Where rules concern the pull of single tags, only with those under a tag that the caller may pull; the list then
+        says that it is not complete.
+        """
+        asked = parse_page(exchange.route, default=MAX_PAGE).at_most(MAX_PAGE)
+        assert asked.limit is not None
+        after = parse_digest(asked.last) if asked.last else None
+        permissions = exchange.permissions
+        if permissions is not None and not permissions.concern("pull"):
+            permissions = None
+        page = _Page(asked.limit)
+        has_more = False
+        if asked.limit > 0:
+            async with aclosing(self._entries(exchange.repository, after, permissions)) as entries:
+                async for found in entries:
+                    if not page.take(found):
+                        has_more = True
+                        break
+        if not page.shown and not has_more and not await links.is_known(self._driver, exchange.repository):
+            raise NameUnknown(detail={"name": exchange.repository})
+        headers = [("Content-Type", "application/json")]
+        if not has_more:
+            self._known = None
+        else:
+            query = urlencode({"last": str(page.last), "n": asked.limit}, safe=":")
+            headers.append(("Link", f'<{exchange.location(f"{MANIFEST_LIST}?{query}")}>; rel="next"'))
+        body = {"complete": permissions is None, "manifests": page.shown}
+        await exchange.answer(200, headers, json.dumps(body, separators=(",", ":")).encode())
+
+    async def _entries(
+        self, repository: Repository, after: Digest | None, permissions: Permissions | None
+    ) -> AsyncGenerator[Listed, None]:
+        """The manifests whose digests are greater than `after`, in order."""
+        tags = await self._tags_of(repository, is_first=after is None)
+        for algorithm in sorted(HEX_LENGTH):
+            if after is not None and after.algorithm > algorithm:
+                continue
+            last = after.hex if after is not None and after.algorithm == algorithm else ""
+            while names := await self._driver.list_names(
+                layout.revisions(repository, algorithm), after=last, limit=LOOK
+            ):
+                digests = _parse_all(algorithm, names)
+                for start in range(0, len(digests), BATCH):
+                    async with aclosing(
+                        self._look(repository, digests[start : start + BATCH], tags, permissions)
+                    ) as looked:
+                        async for found in looked:
+                            yield found
+                    await asyncio.sleep(0)  # reads from memory don't suspend: give other requests a turn
+                last = names[-1]
+
+    async def _look(
+        self, repository: Repository, digests: Sequence[Digest], tags: _TagsByDigest, permissions: Permissions | None
+    ) -> AsyncGenerator[Listed, None]:
+        shown = {digest: await _shown_tags(tags.get(digest, ()), permissions) for digest in digests}
+        wanted = [digest for digest in digests if permissions is None or shown[digest]]
+        held = await links.stored_manifests(self._driver, repository, wanted)
+        contents = await links.read_manifests(self._driver, repository, list(held))
+        for digest in digests:
+            if digest not in wanted:
+                yield Listed(digest, None, 0)
+            elif digest in held:  # others are being deleted
+                content = contents.get(digest)
+                yield Listed(digest, _describe(digest, content, shown[digest]), len(content or b""))
+                if content is not None and len(content) > LARGE_BYTES:
+                    await asyncio.sleep(0)
+
+    async def _tags_of(self, repository: Repository, *, is_first: bool) -> _TagsByDigest:
+        async with self._reading:
+            known = self._known
+            if is_first or known is None or known.repository != repository or self._now() >= known.until:
+                known = _Known(repository, await self._tags.by_digest(repository), self._now() + TAGS_FOR_S)
+                self._known = known
+            return known.tags
+
+
+@dataclass(slots=True)
+class _Page:
+    """One page of the list, while it is filled."""
+
+    limit: int
+    shown: list[Mapping[str, Any]] = field(default_factory=list)
+    last: Digest | None = None  # the manifest examined last
+    looked_at: int = 0
+    read_bytes: int = 0
+
+    def take(self, found: Listed) -> bool:
+        """Add a manifest if the caller may see it. False: the page is full, and the next one begins with this one."""
+        if self.looked_at >= MAX_LOOKED_AT or self.read_bytes >= MAX_READ_BYTES:
+            return False
+        if found.entry is not None:
+            if len(self.shown) >= self.limit:
+                return False
+            self.shown.append(found.entry)
+        self.last = found.digest
+        self.looked_at += 1
+        self.read_bytes += found.read_bytes
+        return True
+
+
+async def _shown_tags(tags: Sequence[tuple[Tag, bytes]], permissions: Permissions | None) -> list[Tag]:
+    if permissions is None:
+        return [tag for tag, _ in tags]
+    shown: list[Tag] = []
+    for start in range(0, len(tags), DECISIONS):
+        shown += [tag for tag, _ in tags[start : start + DECISIONS] if permissions.shows_tag(tag)]
+        await asyncio.sleep(0)  # other requests get their turn
+    return shown
+
+
+def _describe(digest: Digest, content: bytes | None, tags: Sequence[Tag]) -> dict[str, Any]:
+    """A manifest's entry: a descriptor, its tags and its subject. What is damaged or missing has a digest and tags."""
+    found: dict[str, Any] = {"digest": str(digest), "tags": list(tags)}
+    if content is None:
+        return found
+    found["size"] = len(content)
+    with suppress(ManifestInvalid):  # stored by another program
+        body = parse_object(content, max_parts=MAX_MANIFEST_PARTS)
+        found["mediaType"] = infer_media_type(body)
+        subject = find_digest(body.get("subject"))
+        if subject is not None:
+            found["subject"] = str(subject)
+    return found
+
+
+def _parse_all(algorithm: str, names: Sequence[str]) -> list[Digest]:
+    """The digests with these hex digits; other names are not ours, and skipped."""
+    found: list[Digest] = []
+    for name in names:
+        with suppress(DigestInvalid):
+            found.append(parse_digest(f"{algorithm}:{name}"))
+    return found
