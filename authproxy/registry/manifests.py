@@ -106,7 +106,8 @@ class Manifests:
         new = Publication(
             exchange.repository,
             names,
-            manifest,
+            digest,
+            content,
             notes=_notes(exchange.repository, stored, manifest),
             relies_on=needed.digests,
             by=exchange.subject,

@@ -13,7 +13,6 @@ from typing import TypeAlias, TypeVar
 
 from authproxy.digest import Digest
 from authproxy.errors import Unavailable
-from authproxy.oci.manifest import Manifest
 from authproxy.reference import Repository, Tag
 from authproxy.registry.deletions import MAX_AGE_S, Deletions, DeletionUnderWay, HeldUp, Name
 from authproxy.registry.history import Push, entry_of
@@ -54,7 +53,8 @@ class Publication:
 
     repository: Repository
     names: Sequence[Digest]  # it is stored under the first, which is sha256
-    manifest: Manifest
+    digest: Digest  # the one that its tags point at
+    content: bytes
     notes: WriteGroup  # for lists of referrers
     relies_on: Collection[Digest]  # what it names and needs
     by: str
@@ -96,7 +96,7 @@ class Publisher:
         DeletionUnderWay, BeingDeleted, RepositoryContended, StorageFull: the client must then try again.
         """
         own = self._own_links(new)
-        link = to_link(new.manifest.digest)
+        link = to_link(new.digest)
         swaps = [
             Swap(layout.tag_current(new.repository, tag), link, _expected(seen, tag, new.immutable), begun.until)
             for tag, seen in begun.tags.items()
@@ -126,8 +126,8 @@ class Publisher:
         stored = new.names[0]
         blob = layout.blob(stored)
         # Written only if it is missing or damaged.
-        content = [] if await self._driver.read([blob]) == [new.manifest.content] else [(blob, new.manifest.content)]
-        index = index_links(new.repository, begun.tags, new.manifest.digest)
+        content = [] if await self._driver.read([blob]) == [new.content] else [(blob, new.content)]
+        index = index_links(new.repository, begun.tags, new.digest)
         at = self._now()
         pushes = [
             entry_of(new.repository, Push(stored, tag, at, secrets.token_hex(8)), new.by)
@@ -159,7 +159,7 @@ class Publisher:
 
     async def _keep(self, new: Publication) -> None:
         """`Promises.keep_pushed_manifest`."""
-        content = new.manifest.content
+        content = new.content
         await self._patiently(lambda: self._promises.keep_pushed_manifest(new.repository, new.names, content))
 
     async def _patiently(self, cancel: Callable[[], Awaitable[T]]) -> T:
