@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from authproxy import __version__
-from authproxy.cli import config, gc, health, key, serve, token, usage, user, verify, version
+from authproxy.cli import config, gc, health, key, serve, token, undelete, usage, user, verify, version
 from authproxy.cli.audit.app import app as audit_app
 from authproxy.cli.completion.command import EXAMPLES as COMPLETION_EXAMPLES
 from authproxy.cli.completion.command import completion
@@ -37,6 +37,7 @@ app.command("version", epilog=version.EXAMPLES)(version.version)
 app.command("completion", epilog=COMPLETION_EXAMPLES)(completion)
 app.command("gc", epilog=gc.EXAMPLES)(gc.gc)
 app.command("garbage-collect", epilog=gc.DISTRIBUTION_EXAMPLES, hidden=True)(gc.garbage_collect)
+app.command("undelete", epilog=undelete.EXAMPLES)(undelete.undelete)
 app.command("usage", epilog=usage.EXAMPLES)(usage.usage)
 app.command("verify", epilog=verify.EXAMPLES)(verify.verify)
 app.add_typer(audit_app, name="audit")

@@ -1,8 +1,10 @@
 """`authproxy gc`, and `garbage-collect` as CNCF Distribution has it: what of a storage nothing needs."""
 
+import json
 import os
 import sys
 import time
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,19 +12,25 @@ import typer
 
 from authproxy.cli.examples import examples
 from authproxy.cli.json_output import AsJson
-from authproxy.cli.local_storage import StorageOption, act_as_owner, find_root
+from authproxy.cli.local_storage import StorageOption, act_as_owner, find_root, root_of
 from authproxy.cli.output import counted, in_words
-from authproxy.cli.settings import ConfigArgument, ConfigToo, named_config
+from authproxy.cli.settings import ConfigArgument, ConfigToo, find_loaded, named_config
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
+    from authproxy.config.settings import Settings
+    from authproxy.digest import Digest
     from authproxy.maintenance.gc.findings import RepositoryFindings, Totals
     from authproxy.maintenance.gc.marking import Marking
+    from authproxy.maintenance.gc.purge import Purged
+    from authproxy.storage.records import Fields
 
 EXAMPLES = examples(
     "authproxy gc --dry-run",
     "authproxy gc --dry-run --storage /var/lib/registry",
     "authproxy gc --dry-run --delete-untagged --json config.yml",
+    "authproxy gc --enable",
+    "authproxy gc --now",
 )
 DISTRIBUTION_EXAMPLES = examples("authproxy garbage-collect --dry-run config.yml")
 
@@ -43,6 +51,17 @@ def gc(
     *,
     dry_run: DryRun = False,
     delete_untagged: DeleteUntagged = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="End the trash first: what was deleted can't be restored any more.")
+    ] = False,
+    purge: Annotated[
+        list[str],
+        typer.Option("--purge", metavar="DIGEST", help="Only remove this content, at once and everywhere."),
+    ] = [],  # noqa: B006 - typer copies it
+    enable: Annotated[
+        bool, typer.Option("--enable", help="Turn collection on: no other program writes to the storage from now on.")
+    ] = False,
+    disable: Annotated[bool, typer.Option("--disable", help="Turn collection off: every run is a dry run.")] = False,
     throttle: Annotated[
         float,
         typer.Option(min=0, max=0.99, metavar="SHARE", help="Rest this share of the time: 0.75 of a slow disk's."),
@@ -51,14 +70,24 @@ def gc(
     as_json: AsJson = False,
     config_option: ConfigToo = None,
 ) -> None:
-    """Find what nothing needs in the storage on this machine: what would be removed, why, and how much it frees.
+    """Remove what nothing needs from the storage on this machine, beside the server and its pushes.
 
-    It reads only, and may run beside the server, also beside CNCF Distribution's. Every run is a dry run as long as
-    collection is off. Exit code: 0 all was read, 1 something could not be read, 2 the command is wrong.
+    A run removes what the run before has condemned, if the grace is over and nobody has asked for it since; and it
+    condemns what nothing needs now. Until `--enable` every run is a dry run, which only reads: what would be removed,
+    why, and how much it frees. A dry run may run beside CNCF Distribution. Exit code: 0 all was read, 1 something could
+    not be read, 2 the command is wrong.
     """
-    del dry_run  # as long as every run is one
-    root = find_root(named_config(config, config_option), storage)
-    _run(root, delete_untagged=delete_untagged, throttle=throttle, as_json=as_json)
+    if sum((dry_run, enable, disable, bool(purge))) > 1:
+        raise typer.BadParameter("--dry-run, --enable, --disable and --purge exclude each other")
+    settings, root = _find(named_config(config, config_option), storage)
+    how = _How(delete_untagged=delete_untagged, ends_trash=now, throttle=throttle, as_json=as_json)
+    act_as_owner(root)
+    if enable or disable:
+        _switch(root, is_on=enable, as_json=as_json)
+    elif purge:
+        _purge(root, purge, as_json=as_json)
+    else:
+        _run(settings, root, how, is_dry=dry_run)
 
 
 def garbage_collect(
@@ -69,31 +98,219 @@ def garbage_collect(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line.")] = False,
 ) -> None:
     """Do what `authproxy gc` does, with the arguments of CNCF Distribution's `registry garbage-collect`."""
-    del dry_run
-    _run(find_root(config, None), delete_untagged=delete_untagged, is_quiet=quiet)
+    settings, root = _find(config, None)
+    act_as_owner(root)
+    _run(settings, root, _How(delete_untagged=delete_untagged, is_quiet=quiet), is_dry=dry_run)
 
 
-def _run(
-    root: Path, *, delete_untagged: bool, throttle: float = 0.0, as_json: bool = False, is_quiet: bool = False
-) -> None:
+@dataclass(frozen=True)
+class _How:
+    """The options of a run."""
+
+    delete_untagged: bool
+    ends_trash: bool = False
+    throttle: float = 0.0
+    as_json: bool = False
+    is_quiet: bool = False
+
+
+def _find(config: Path | None, storage: Path | None) -> "tuple[Settings | None, Path]":
+    """The settings, if there are any, and the folder of the storage."""
+    if storage is not None:
+        return None, find_root(config, storage)
+    settings = find_loaded(config).settings
+    return settings, root_of(settings, None)
+
+
+def _run(settings: "Settings | None", root: Path, how: _How, *, is_dry: bool) -> None:
     import asyncio
 
-    act_as_owner(root)
+    from authproxy.log.configure import log_to_stderr
+
     os.nice(NICENESS)
-    typer.echo("a dry run: nothing is removed; collection is off until `authproxy gc --enable`", err=True)
+    log_to_stderr()
     begun = time.monotonic()
+    if not is_dry and asyncio.run(_is_enabled(root)):
+        _tell_collected(asyncio.run(_collect(settings, root, how)), how)
+        return
     try:
-        marking = asyncio.run(_mark(root, delete_untagged=delete_untagged, throttle=throttle))
+        why = "" if is_dry else "; collection is off until `authproxy gc --enable`"
+        typer.echo(f"a dry run: nothing is removed{why}", err=True)
+        marking = asyncio.run(_mark(root, delete_untagged=how.delete_untagged, throttle=how.throttle))
     except OSError as error:
         raise StartError(
             f"a temporary file can't be written ({error.strerror or error}); name a folder with some 300 bytes of space"
             " for each blob: TMPDIR=FOLDER"
         ) from error
     with marking:
-        if as_json:
-            _write_json(marking, root, delete_untagged=delete_untagged, seconds=time.monotonic() - begun)
+        if how.as_json:
+            _write_json(marking, root, delete_untagged=how.delete_untagged, seconds=time.monotonic() - begun)
         else:
-            _tell(marking, is_quiet=is_quiet)
+            _tell(marking, is_quiet=how.is_quiet)
+
+
+async def _is_enabled(root: Path) -> bool:
+    from authproxy.storage import state_layout
+    from authproxy.storage.filesystem.driver import FilesystemDriver
+    from authproxy.storage.records import Records
+
+    driver = FilesystemDriver(root, read_only=True)
+    try:
+        return await Records(driver).read(state_layout.gc_enabled()) is not None
+    finally:
+        await driver.close()
+
+
+async def _collect(settings: "Settings | None", root: Path, how: _How) -> "Fields":
+    """Collect under the lease of the job. Raises StartError."""
+    from authproxy.cli.registry_run import printable
+    from authproxy.errors import Unavailable
+    from authproxy.maintenance.gc.collector import CollectOptions, Collector
+    from authproxy.maintenance.gc.job import NAME, space_of
+    from authproxy.maintenance.gc.marking import Incomplete
+    from authproxy.maintenance.gc.options import Untagged
+    from authproxy.maintenance.gc.pace import Pace
+    from authproxy.maintenance.gc.sweep import Superseded
+    from authproxy.maintenance.jobs import Job, Jobs
+    from authproxy.maintenance.lease import LeaseLost
+    from authproxy.storage.filesystem.driver import FilesystemDriver
+    from authproxy.storage.records import Records
+    from authproxy.wiring.collection import collect_options
+
+    row = None if settings is None or settings.storage is None else settings.storage.gc
+    options = CollectOptions() if row is None else collect_options(row)
+    untagged = Untagged.REMOVE if how.delete_untagged else options.untagged
+    driver = FilesystemDriver(root)
+    collector = Collector(
+        driver,
+        replace(options, untagged=untagged, ends_trash=how.ends_trash),
+        pace=Pace(how.throttle),
+        folder=_temporary_folder(),
+        space=lambda: space_of(root),
+    )
+
+    async def work() -> "Fields":
+        return {"collected": (await collector.run()).to_json()}
+
+    try:
+        report = await Jobs(Records(driver)).run_now(
+            Job(NAME, work, 1.0), waiting=lambda why: typer.echo(why, err=True)
+        )
+    except (Incomplete, Unavailable, OSError) as error:
+        raise StartError(printable(f"the run ended early: {error}; the next one goes on")) from error
+    except (Superseded, LeaseLost) as error:
+        raise StartError("another collector has taken over; see `authproxy gc` later") from error
+    finally:
+        await driver.close()
+    collected: Fields = report["collected"]
+    return collected
+
+
+def _tell_collected(collected: "Fields", how: _How) -> None:
+    from authproxy.cli.registry_run import printable
+
+    if how.as_json:
+        typer.echo(json.dumps(collected, indent=2, ensure_ascii=False))
+        return
+    removed = collected["removed"]
+    if not how.is_quiet:
+        for repository, count in collected["removed_links"].items():
+            typer.echo(printable(f"{repository}: {counted(count, 'link')} removed"))
+        if collected["trash_ended"]:
+            typer.echo(f"the trash: {counted(collected['trash_ended'], 'deletion')} can't be restored any more")
+    waits = collected["grace_left_s"]
+    condemned = f"{collected['condemned']} links and blobs, {in_words(collected['condemned_bytes'])}"
+    if collected["is_waiting"]:
+        typer.echo(f"nothing was read: {condemned}, wait for the end of their grace, in about {_hours(waits)}")
+        return
+    links = removed["revisions"] + removed["layers"]
+    spared = f"; {removed['spared']} were asked for since, and stay" if removed["spared"] else ""
+    if links or removed["blobs"] or spared:
+        blobs = counted(removed["blobs"], "blob")
+        typer.echo(f"freed {in_words(removed['bytes'])}: {blobs} and {counted(links, 'link')} removed{spared}")
+    else:
+        typer.echo("nothing was removed")
+    if waits is not None:
+        typer.echo(
+            f"condemned: {condemned}; a run after their grace of {_hours(waits)} removes what is not needed then"
+        )
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:.0f} h" if hours >= 2 else f"{max(1, round(seconds / 60))} min"  # noqa: PLR2004
+
+
+def _switch(root: Path, *, is_on: bool, as_json: bool) -> None:
+    import asyncio
+
+    asyncio.run(_write_switch(root, is_on=is_on))
+    if as_json:
+        typer.echo(json.dumps({"storage": str(root), "enabled": is_on}))
+    elif is_on:
+        typer.echo(
+            f"collection is on: from now on no other program may write to {root}, nor a server of authproxy before 0.3."
+            " The first run condemns what nothing needs; a run after the grace removes it."
+        )
+    else:
+        typer.echo("collection is off: every run is a dry run")
+
+
+async def _write_switch(root: Path, *, is_on: bool) -> None:
+    from datetime import UTC, datetime
+
+    from authproxy.storage import state_layout
+    from authproxy.storage.filesystem.driver import FilesystemDriver
+    from authproxy.storage.records import Records
+
+    driver = FilesystemDriver(root)
+    try:
+        if is_on:
+            await Records(driver).create(state_layout.gc_enabled(), {"at": datetime.now(UTC).isoformat()})
+        else:
+            await driver.delete(state_layout.gc_enabled())
+    finally:
+        await driver.close()
+
+
+def _purge(root: Path, digests: list[str], *, as_json: bool) -> None:
+    import asyncio
+
+    from authproxy.digest import parse_digest
+    from authproxy.errors import DigestInvalid
+
+    try:
+        wanted = [parse_digest(text) for text in digests]
+    except DigestInvalid as error:
+        raise typer.BadParameter(str(error), param_hint="--purge") from error
+    if any(digest.algorithm != "sha256" for digest in wanted):
+        raise typer.BadParameter("content is stored by sha256 digests: name that one", param_hint="--purge")
+    for digest in wanted:
+        purged = asyncio.run(_purge_one(root, digest))
+        if as_json:
+            typer.echo(json.dumps({"digest": str(digest), **asdict(purged)}, ensure_ascii=False))
+        elif not purged.is_gone:
+            typer.echo(f"{digest} was pushed again meanwhile, and is there")
+        else:
+            where = ", ".join(purged.repositories) or "no repository"
+            typer.echo(f"{digest} is gone: {in_words(purged.bytes)}, from {where}")
+
+
+async def _purge_one(root: Path, digest: "Digest") -> "Purged":
+    from authproxy.errors import Unavailable, Unsupported
+    from authproxy.maintenance.gc.purge import Purge
+    from authproxy.maintenance.gc.sweep import Superseded
+    from authproxy.storage.filesystem.driver import FilesystemDriver
+
+    driver = FilesystemDriver(root)
+    try:
+        return await Purge(driver, folder=_temporary_folder()).purge(digest)
+    except (Unsupported, Unavailable) as error:
+        raise StartError(str(error)) from error
+    except Superseded as error:
+        raise StartError("a collector runs at the moment; try again") from error
+    finally:
+        await driver.close()
 
 
 async def _mark(root: Path, *, delete_untagged: bool, throttle: float) -> "Marking":

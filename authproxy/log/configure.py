@@ -1,6 +1,7 @@
 """Sets up the log of a process: one line for each event, on standard error. The formats are in `formats.py`."""
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -44,6 +45,14 @@ class _Defaults:
     formatter: str = "text"
     fields: Mapping[str, str] = field(default_factory=dict)
     reportcaller: bool = False
+
+
+def log_to_stderr() -> None:
+    """For commands: only warnings and errors, beside what the command prints."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def configure_log(settings: LogSettings) -> None:

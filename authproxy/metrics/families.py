@@ -57,6 +57,18 @@ UPLOADS_PURGED = Family(
     "Abandoned upload sessions that have been removed.",
     shown=((),),
 )
+GC_REMOVED_LINKS = Family(
+    "authproxy_gc_removed_links_total",
+    MetricKind.COUNTER,
+    "Links to manifests and blobs that the garbage collector has removed.",
+    shown=((),),
+)
+GC_REMOVED_BYTES = Family(
+    "authproxy_gc_removed_bytes_total",
+    MetricKind.COUNTER,
+    "Bytes that the garbage collector has freed.",
+    shown=((),),
+)
 SCRUB_READ_BYTES = Family(
     "authproxy_scrub_read_bytes_total",
     MetricKind.COUNTER,
@@ -202,6 +214,8 @@ FAMILIES = {
         TOKEN_ANSWERS,
         LOGINS,
         UPLOADS_PURGED,
+        GC_REMOVED_LINKS,
+        GC_REMOVED_BYTES,
         SCRUB_READ_BYTES,
         SCRUB_FINDINGS,
         AUDIT_LINES,

@@ -101,6 +101,8 @@ def _make_core(settings: Settings, parts: Parts) -> Core:
         parts.runners["purge uploads"] = _purge(driver, maintenance.uploadpurging, parts.metrics).run
     if settings.storage.scrub.enabled and not maintenance.readonly.enabled:
         _add_scrub(driver, settings.storage.scrub, parts)
+    if settings.storage.filesystem is not None and not maintenance.readonly.enabled:
+        _add_collection(driver, settings, parts)
     return Core(driver, core_rules(settings), pulls=_record_pulls(driver, settings.storage, parts))
 
 
@@ -118,6 +120,14 @@ def _record_pulls(driver: Driver, storage: Storage, parts: Parts) -> PullLog | N
     parts.runners["record pulls"] = pulls.run
     parts.runners["merge pulls"] = PullMerge(driver).run
     return pulls
+
+
+def _add_collection(driver: Driver, settings: Settings, parts: Parts) -> None:
+    from authproxy.maintenance.jobs import Jobs
+    from authproxy.wiring.collection import make_collection
+
+    collection = make_collection(driver, settings, metrics=parts.metrics)
+    parts.runners.update(collection.runners(Jobs(Records(driver), metrics=parts.metrics)))
 
 
 def _add_scrub(driver: Driver, row: Scrub, parts: Parts) -> None:

@@ -31,7 +31,14 @@ SHAPES: Mapping[str, str] = {
         "{storage, dry_run, untagged, seconds, would_free_bytes, would_free_blobs, without_repository: {blobs, bytes},"
         " totals: {repositories, tags, revisions, layer_links, blobs, bytes, strays}, notices…: {repository, what},"
         " more_notices, repositories…: {repository, untagged, unnamed_layers, layers_of_untagged, own_bytes,"
-        " shared_bytes, kept_whole}}; kept_whole is the reason, or null"
+        " shared_bytes, kept_whole}}; kept_whole is the reason, or null. A run that collects has removed (with"
+        " revisions, layers, blobs, bytes, spared), removed_links by repository, trash_ended, condemned,"
+        " condemned_bytes, grace_left_s and is_waiting; --enable and --disable have storage and enabled; --purge has an"
+        " object a line, with digest, repositories, bytes and is_gone"
+    ),
+    "undelete": (
+        "{repository, tags: {…}, tags_kept…, manifests…, blobs…, missing…}; --list has an object a line, with"
+        " repository, at, by, why, tags, manifests and the number of blobs"
     ),
     "usage": (
         "{storage, totals: {blobs, bytes, unlinked_blobs, unlinked_bytes, trash_blobs, trash_bytes, uploads,"

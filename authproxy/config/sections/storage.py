@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, model_validator
 
+from authproxy.clock import parse_window
 from authproxy.config.document.messages import conflict
-from authproxy.config.document.scalars import Boolean, ByteCount, Count, Duration, NonNegativeDuration, format_duration
+from authproxy.config.document.scalars import (
+    Boolean,
+    ByteCount,
+    Count,
+    Duration,
+    Integer,
+    NonNegativeDuration,
+    format_duration,
+)
 from authproxy.config.document.schema import Section
 
 if TYPE_CHECKING:
@@ -25,6 +34,18 @@ MIN_INTERVAL = timedelta(seconds=1)
 def _long_enough(value: timedelta) -> timedelta:
     if value < MIN_INTERVAL:
         raise ValueError(f"too short; allowed: {format_duration(MIN_INTERVAL)} or more")
+    return value
+
+
+def _percent(value: int) -> int:
+    if not 0 <= value <= 100:  # noqa: PLR2004 - percent
+        raise ValueError("not a part of a hundred; allowed: 0 to 100")
+    return value
+
+
+def _window(value: str | None) -> str | None:
+    if value is not None:
+        parse_window(value)
     return value
 
 
@@ -82,6 +103,34 @@ class Scrub(Section):
     """How much is read in a second, of all processes together. Default `10MB`: about a day for 860 GB."""
 
 
+class GarbageCollection(Section):
+    """Removal of what nothing needs. It is off until `authproxy gc --enable`: then a job of the server collects."""
+
+    interval: Annotated[Duration, AfterValidator(_long_enough)] = timedelta(hours=24)
+    """The time from the end of one run to the beginning of the next. Default `24h`. Retention runs before each."""
+
+    window: Annotated[str | None, AfterValidator(_window)] = None
+    """When runs may begin, by the local time of the server: `02:00-05:00`. Default: at any time."""
+
+    grace: Annotated[Duration, AfterValidator(_long_enough)] = timedelta(hours=24)
+    """How long what nothing needs is kept before it goes. Default `24h`. It must be longer than any push takes, from
+    its first request to its last: what a push has been told exists is kept as long."""
+
+    trash: NonNegativeDuration = timedelta(hours=72)
+    """How long what was deleted or collected can be restored with `authproxy undelete`. Default `72h`."""
+
+    untagged: Literal["keep", "remove"] = "keep"
+    """Whether manifests go that no tag leads to. Default `keep`. Images of an index, signatures and other referrers go
+    with what they belong to, not before."""
+
+    minfree: Annotated[Integer, AfterValidator(_percent)] = 0
+    """How much of the file system should be free, in percent: below it the trash ends early, the oldest first. Default
+    `0`: it never does."""
+
+    pace: Annotated[Count, AfterValidator(_percent)] = 25
+    """How much of the time the job works, in percent, so that requests keep theirs. Default `25`."""
+
+
 class ReadOnly(Section):
     """Maintenance without writes."""
 
@@ -126,6 +175,8 @@ class Storage(Section):
     usage: Usage = Usage()
 
     scrub: Scrub = Scrub()
+
+    gc: GarbageCollection = GarbageCollection()
 
     @property
     def kind(self) -> StorageKind | None:

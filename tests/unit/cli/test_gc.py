@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from authproxy.digest import Digest
 from authproxy.errors import StartError
 from authproxy.maintenance.gc.findings import Totals
 from authproxy.reference import Repository
-from authproxy.storage import layout
+from authproxy.storage import layout, state_layout
 from authproxy.storage.filesystem.driver import FilesystemDriver
 from tests.support.gc_store import APP, GcStore
 from tests.unit.cli.reference.test_json_shapes import keys_of, names_in
@@ -167,3 +168,91 @@ def test_a_terminal_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None
     progress(Totals(blobs=2))  # too soon
     progress.end()
     assert terminal.getvalue() == "\r\x1b[Kread 1 blob, 2 repositories, 3 tags\r\x1b[K"
+
+
+# Collecting.
+
+
+def refused(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def test_nothing_is_removed_before_collection_is_enabled(root: Path) -> None:
+    before = sorted(root.rglob("*"))
+    assert "collection is off until `authproxy gc --enable`" in gc("gc", "--storage", str(root)).stderr
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_run_condemns_and_a_later_one_removes(root: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}}}, gc: {{grace: 1s, untagged: remove}}}}"
+    )
+    assert "collection is on" in gc("gc", "--enable", str(config)).stdout
+    first = gc("gc", str(config)).stdout
+    assert first.startswith("nothing was removed\ncondemned: ")
+    assert "after their grace of 1 min" in first
+    assert "wait for the end of their grace" in gc("gc", str(config)).stdout
+    for _ in range(20):
+        time.sleep(0.4)
+        if "freed" in (last := gc("gc", str(config)).stdout):
+            break
+    assert "freed 4kB: 1 blob and" in last  # what had no link is in no trash
+    listed = [
+        json.loads(line) for line in gc("undelete", "--list", "--json", "--config", str(config)).stdout.splitlines()
+    ]
+    assert {line["by"] for line in listed} == {"garbage collection"}
+    assert all(name in SHAPES["undelete"] for line in listed for name in line)
+
+
+def test_a_dry_run_is_possible_where_collection_is_on(root: Path) -> None:
+    gc("gc", "--enable", "--storage", str(root))
+    assert "would free" in gc("gc", "--dry-run", "--storage", str(root)).stdout
+    assert not (root / state_layout.gc_state()).exists()
+
+
+def test_the_report_of_a_run_has_its_shape(root: Path) -> None:
+    gc("gc", "--enable", "--storage", str(root))
+    report = json.loads(gc("gc", "--json", "--storage", str(root)).stdout)
+    assert all(name in SHAPES["gc"] for name in keys_of(report))
+    assert json.loads(gc("gc", "--disable", "--json", "--storage", str(root)).stdout)["enabled"] is False
+
+
+def test_a_purge_removes_at_once(root: Path) -> None:
+    storage = ("--storage", str(root))
+    gc("gc", "--enable", *storage)
+    digest = Digest.of(b"o" * 2000)
+    assert f"{digest} is gone: 2kB" in gc("gc", "--purge", str(digest), *storage).stdout
+    assert not (root / layout.blob(digest)).exists()
+    again = json.loads(gc("gc", "--purge", str(digest), "--json", *storage).stdout)
+    assert (again["is_gone"], again["bytes"]) == (True, 0)
+
+
+def test_a_purge_of_what_an_image_needs_names_the_image(root: Path) -> None:
+    gc("gc", "--enable", "--storage", str(root))
+    found = [
+        refused("gc", "--purge", f"sha256:{path.parent.name}", "--storage", str(root)).exception
+        for path in (root / layout.layer_links(APP, "sha256")).glob("*/link")
+    ]
+    assert any("team/app: the blob" in str(error) and "is needed by the manifest" in str(error) for error in found)
+
+
+@pytest.mark.parametrize("digest", ["x", f"sha512:{'0' * 128}"])
+def test_a_purge_of_what_is_no_stored_digest_is_refused(root: Path, digest: str) -> None:
+    gc("gc", "--enable", "--storage", str(root))
+    assert refused("gc", "--purge", digest, "--storage", str(root)).exit_code == 2
+
+
+def test_options_that_exclude_each_other_are_refused(root: Path) -> None:
+    assert refused("gc", "--enable", "--dry-run", "--storage", str(root)).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["UPPER", "team/app@x", "team/app:-"])
+def test_undelete_of_no_name_is_refused(root: Path, name: str) -> None:
+    assert refused("undelete", name, "--storage", str(root)).exit_code == 2
+
+
+def test_undelete_of_what_is_not_in_the_trash_says_how_to_see_what_is(root: Path) -> None:
+    with pytest.raises(StartError, match="undelete --list"):
+        gc("undelete", "team/app:v9", "--storage", str(root))
+    assert gc("undelete", "--list", "--storage", str(root)).stdout == "nothing is in the trash\n"

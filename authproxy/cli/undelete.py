@@ -1,0 +1,156 @@
+"""`authproxy undelete`: bring back what was deleted or collected, as long as it is in the trash."""
+
+import getpass
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from authproxy.cli.examples import examples
+from authproxy.cli.json_output import AsJson
+from authproxy.cli.local_storage import StorageOption, act_as_owner, find_root
+from authproxy.cli.output import counted
+from authproxy.cli.settings import ConfigOption
+from authproxy.errors import StartError
+
+if TYPE_CHECKING:
+    from authproxy.digest import Digest
+    from authproxy.reference import Repository, Tag
+    from authproxy.registry.undelete import Restored
+    from authproxy.storage.driver import Driver
+
+EXAMPLES = examples(
+    "authproxy undelete --list",
+    "authproxy undelete team/app:v1",
+    "authproxy undelete team/app",
+)
+
+
+def undelete(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="REPO:TAG, REPO@DIGEST, or REPO for all of it; with --list: only of REPO."),
+    ] = None,
+    *,
+    shows: Annotated[bool, typer.Option("--list", help="Show what is in the trash.")] = False,
+    storage: StorageOption = None,
+    as_json: AsJson = False,
+    config: ConfigOption = None,
+) -> None:
+    """Restore what was deleted or collected in the storage on this machine: manifests with their blobs, and tags.
+
+    A tag that was pushed again since stays as it is. How long this is possible is set by storage.gc.trash.
+    """
+    if name is None and not shows:
+        raise typer.BadParameter("name what to restore: REPO:TAG, REPO@DIGEST or REPO; --list shows what there is")
+    import asyncio
+
+    repository, what = _parse(name) if name is not None else (None, None)
+    root = find_root(config, storage)
+    by = getpass.getuser()
+    act_as_owner(root)
+    if shows:
+        asyncio.run(_list(root, repository, as_json=as_json))
+        return
+    assert repository is not None
+    _tell(repository, asyncio.run(_restore(root, repository, what, by)), as_json=as_json)
+
+
+def _parse(name: str) -> "tuple[Repository, Tag | Digest | None]":
+    from authproxy.digest import parse_digest
+    from authproxy.errors import RegistryError
+    from authproxy.reference import parse_repository, parse_tag
+
+    try:
+        if "@" in name:
+            repository, _, digest = name.partition("@")
+            return parse_repository(repository), parse_digest(digest)
+        repository, colon, tag = name.rpartition(":")
+        return (parse_repository(repository), parse_tag(tag)) if colon else (parse_repository(name), None)
+    except RegistryError as error:
+        raise typer.BadParameter(f"{error}; write REPO:TAG, REPO@DIGEST or REPO") from error
+
+
+async def _restore(root: Path, repository: "Repository", what: "Tag | Digest | None", by: str) -> "Restored":
+    from authproxy.errors import Unavailable
+    from authproxy.registry.undelete import NotRestorable, Undelete
+    from authproxy.storage.filesystem.driver import FilesystemDriver
+
+    driver = FilesystemDriver(root)
+    try:
+        return await Undelete(driver, by=f"undelete by {by}").restore(repository, what)
+    except NotRestorable as error:
+        raise StartError(f"{error}; `authproxy undelete --list` shows what there is") from error
+    except Unavailable as error:
+        raise StartError(str(error)) from error
+    finally:
+        await driver.close()
+
+
+def _tell(repository: "Repository", restored: "Restored", *, as_json: bool) -> None:
+    if as_json:
+        fields: dict[str, Any] = {
+            "repository": repository,
+            "tags": {tag: str(digest) for tag, digest in sorted(restored.tags.items())},
+            "tags_kept": sorted(restored.tags_kept),
+            "manifests": sorted(map(str, restored.manifests)),
+            "blobs": sorted(map(str, restored.blobs)),
+            "missing": sorted(map(str, restored.missing)),
+        }
+        typer.echo(json.dumps(fields, indent=2))
+    else:
+        for tag, digest in sorted(restored.tags.items()):
+            typer.echo(f"{repository}:{tag} is {digest} again")
+        for tag in sorted(restored.tags_kept):
+            typer.echo(f"{repository}:{tag} was pushed again since, and stays as it is")
+        for digest in sorted(restored.missing):
+            typer.echo(f"{repository}@{digest} is gone: push it again", err=True)
+        typer.echo(
+            f"restored {counted(len(restored.manifests), 'manifest')}, {counted(len(restored.blobs), 'blob')} and"
+            f" {counted(len(restored.tags), 'tag')}"
+        )
+    if restored.missing:
+        raise typer.Exit(1)
+
+
+async def _list(root: Path, repository: "Repository | None", *, as_json: bool) -> None:
+    from authproxy.storage.filesystem.driver import FilesystemDriver
+
+    driver = FilesystemDriver(root, read_only=True)
+    try:
+        await _list_from(driver, repository, as_json=as_json)
+    finally:
+        await driver.close()
+
+
+async def _list_from(driver: "Driver", repository: "Repository | None", *, as_json: bool) -> None:
+    from authproxy.cli.registry_run import printable
+    from authproxy.registry.trash import Trash
+
+    trash = Trash(driver)
+    names = [repository] if repository is not None else [name async for name in trash.repositories()]
+    count = 0
+    for each in names:
+        async for deleted in trash.of(each):
+            count += 1
+            links = deleted.links
+            fields = {
+                "repository": each,
+                "at": deleted.at.isoformat(timespec="seconds"),
+                "by": deleted.by,
+                "why": deleted.why,
+                "tags": {tag: str(digest) for tag, digest in links.tags.items()},
+                "manifests": sorted(map(str, links.revisions)),
+                "blobs": len(links.layers),
+            }
+            if as_json:
+                typer.echo(json.dumps(fields, ensure_ascii=False))
+                continue
+            what = [f"{each}:{tag}" for tag in links.tags] or [f"{each}@{name}" for name in links.revisions]
+            shown = ", ".join(what[:3]) + (f" and {len(what) - 3} more" if len(what) > 3 else "")  # noqa: PLR2004
+            shown = shown or f"{each}: {counted(len(links.layers), 'blob')}"
+            who = f" by {deleted.by}" if deleted.by else ""
+            typer.echo(printable(f"{deleted.at:%Y-%m-%d %H:%M} {shown}: {deleted.why}{who}"))
+    if not count and not as_json:
+        typer.echo("nothing is in the trash")
