@@ -114,7 +114,7 @@ class GarbageCollection(Section):
 
     grace: Annotated[Duration, AfterValidator(_long_enough)] = timedelta(hours=24)
     """How long what nothing needs is kept before it goes. Default `24h`. It must be longer than any push takes, from
-    its first request to its last: what a push has been told exists is kept as long."""
+    its first request to its last: what a response says exists is kept as long."""
 
     trash: NonNegativeDuration = timedelta(hours=72)
     """How long what was deleted or collected can be restored with `authproxy undelete`. Default `72h`."""

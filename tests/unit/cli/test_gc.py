@@ -193,6 +193,7 @@ def test_a_run_condemns_and_a_later_one_removes(root: Path, tmp_path: Path) -> N
     assert first.startswith("nothing was removed\ncondemned: ")
     assert "after their grace of 1 min" in first
     assert "wait for the end of their grace" in gc("gc", str(config)).stdout
+    last = ""
     for _ in range(20):
         time.sleep(0.4)
         if "freed" in (last := gc("gc", str(config)).stdout):
