@@ -1,6 +1,7 @@
-"""The folder of a docker-registry that is running: what `authproxy gc` says of it, and that it changes nothing.
+"""The folder of a docker-registry: what `authproxy gc` says of it while that runs, and that it changes nothing.
 
-What docker-registry's own collector says is compared, where it is right.
+What docker-registry's own collector says is compared, where it is right. Then ours serves the folder and collects, and
+docker-registry serves it again.
 """
 
 import asyncio
@@ -16,14 +17,18 @@ import httpx
 import pytest
 
 from authproxy.digest import Digest
+from authproxy.maintenance.gc.collector import CollectOptions, Collector
 from authproxy.maintenance.gc.marking import mark
 from authproxy.maintenance.gc.options import MarkingOptions, Untagged
+from authproxy.maintenance.ticks import Ticks
 from authproxy.oci.media_types import OCI_IMAGE, OCI_INDEX
 from authproxy.registry.gc_marks import Kind
+from authproxy.storage import state_layout
 from authproxy.storage.filesystem.driver import FilesystemDriver
+from authproxy.storage.records import Records
 from tests.support.binaries import binary
 from tests.support.image import make_image, open_upload, push_blob, push_image
-from tests.support.peers import running_docker_registry
+from tests.support.peers import running_docker_registry, running_open_server
 from tests.support.program import Outcome, environment, run
 from tests.support.registry import descriptor, index, sha256
 from tests.support.server import AUTHPROXY
@@ -215,3 +220,103 @@ def test_damage_adds_no_candidate_and_is_named(story: Story) -> None:
     assert "note: damaged/links: the link _layers/sha256:cdcd" in text
     kept_whole = {row["repository"] for row in document["repositories"] if row["kept_whole"]}
     assert kept_whole == {"damaged/manifest", "damaged/tag"}
+
+
+@dataclass
+class Collected:
+    """A folder that docker-registry filled, ours collected, and docker-registry serves again."""
+
+    story: Story = field(default_factory=Story)
+    promised: int = 0  # the bytes that the dry run said it would free
+    freed: int = 0
+    verified: Outcome | None = None
+    pushed: set[str] = field(default_factory=set)  # while ours served
+    stored: set[str] = field(default_factory=set)
+    before: dict[str, int] = field(default_factory=dict)  # how docker-registry answers for each tag
+    after: dict[str, int] = field(default_factory=dict)
+
+
+async def collect(root: Path, runs: int) -> int:
+    """Collect so many times, each when the grace and the trash are over. Returns the bytes that were freed."""
+    driver = FilesystemDriver(root)
+    records, now = Records(driver), [0.0]
+    ticks = Ticks(records, tick_s=1.0, now=lambda: now[0], boot="of the test")
+    await records.create(state_layout.gc_enabled(), {})
+    freed = 0
+    for _ in range(runs):
+        for _ in range(2):  # time counts from the next tick on
+            await ticks.advance()
+            now[0] += 100.0
+        done = await Collector(driver, CollectOptions(grace_s=90.0, trash_s=90.0), ticks=ticks).run()
+        freed += done.swept.bytes
+    await driver.close()
+    return freed
+
+
+def pull_all(client: httpx.Client) -> dict[str, int]:
+    """For each tag of each repository that is whole, the worst status of its manifests and of all that they name."""
+    statuses = {}
+    for repository in ("app", "app/below"):
+        for tag in client.get(f"/v2/{repository}/tags/list").json()["tags"]:
+            statuses[f"{repository}:{tag}"] = max(pull(client, repository, tag))
+    return statuses
+
+
+def pull(client: httpx.Client, repository: str, reference: str) -> Iterator[int]:
+    headers = {"Accept": f"{OCI_IMAGE}, {OCI_INDEX}"}
+    answer = client.get(f"/v2/{repository}/manifests/{reference}", headers=headers)
+    yield answer.status_code
+    manifest = answer.json()
+    for entry in manifest.get("manifests", []):
+        yield from pull(client, repository, entry["digest"])
+    for blob in (manifest["config"], *manifest["layers"]) if "config" in manifest else ():
+        content = client.get(f"/v2/{repository}/blobs/{blob['digest']}").content
+        yield httpx.codes.OK if sha256(content) == blob["digest"] else httpx.codes.INTERNAL_SERVER_ERROR
+
+
+def stored(root: Path) -> set[str]:
+    return {f"sha256:{path.parent.name}" for path in (root / "docker/registry/v2/blobs").rglob("data")}
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Collected:
+    folder, home = tmp_path_factory.mktemp("switched"), tmp_path_factory.mktemp("home")
+    root = folder / "registry"
+    seen = Collected()
+    with running_docker_registry(folder) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        fill(client, seen.story)
+        damage(root)
+        seen.before = pull_all(client)
+        report = run(AUTHPROXY, "gc", "--json", "--storage", str(root), env=environment(home), cwd=home)
+        seen.promised = json.loads(report.out)["would_free_bytes"]
+    with running_open_server(folder / "ours", root) as server, server.client() as client:
+        seen.pushed = push_parts(client, "app", "ours", "pushed to ours")
+        seen.freed = asyncio.run(collect(root, 4))
+        seen.verified = run(*(AUTHPROXY, "verify", "--json", "--storage", str(root)), env=environment(home), cwd=home)
+    seen.stored = stored(root)
+    with running_docker_registry(folder) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        seen.after = pull_all(client)
+    return seen
+
+
+def test_it_frees_what_the_dry_run_said(collected: Collected) -> None:
+    assert collected.freed == collected.promised > 0
+
+
+def test_docker_registry_serves_each_tag_again(collected: Collected) -> None:
+    assert set(collected.before.values()) == {httpx.codes.OK}
+    assert collected.after == collected.before | {"app:ours": httpx.codes.OK}
+
+
+def test_verify_finds_nothing_but_the_damage(collected: Collected) -> None:
+    assert collected.verified is not None
+    findings = [row for row in json.loads(collected.verified.out)["findings"] if row["severity"] == "damaged"]
+    hit = {row["repository"] or image for row in findings for image in row["hit"] or [""]}
+    assert hit
+    assert [each for each in hit if not each.startswith("damaged/")] == []
+
+
+def test_what_was_pushed_meanwhile_is_among_the_rest(collected: Collected) -> None:
+    """What is left is what a tag leads to, what has no tag, which is kept by default, and the damage."""
+    assert collected.stored >= collected.story.kept | collected.story.untagged | collected.pushed
+    assert not collected.stored & collected.story.orphans
