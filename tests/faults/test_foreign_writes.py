@@ -11,6 +11,7 @@ from typing import TypeAlias
 import httpx
 import pytest
 
+from authproxy.digest import parse_digest
 from authproxy.reference import Repository, Tag
 from authproxy.storage import layout
 from tests.support.image import make_image, push_image
@@ -131,7 +132,9 @@ def test_a_tag_that_another_program_removed_half(server: Server, digest: str) ->
 
 @pytest.mark.parametrize("name", ["admin/app/below", "zebra"])
 def test_a_repository_that_another_program_made_and_removed(server: Server, digest: str, name: str) -> None:
-    since = another_program("write", server.storage / layout.tag_current(Repository(name), Tag("v1")), digest)
+    another_program("write", server.storage / layout.tag_current(Repository(name), Tag("v1")), digest)
+    link = layout.revision_link(Repository(name), parse_digest(digest))  # without a manifest there is no repository
+    since = another_program("write", server.storage / link, digest)
     until_right(server, since, repositories, lambda found: name in found)
     since = another_program("remove", server.storage / layout.repository(Repository(name)))
     until_right(server, since, repositories, lambda found: name not in found)

@@ -4,13 +4,14 @@ from authproxy.oci.media_types import OCI_IMAGE
 from tests.peers.differences import GONE_BY_ALL_NAMES
 from tests.peers.row import ABSENT, NOWHERE, A, put, row, session
 from tests.peers.stock import ACCEPT, BLOBS, MANIFESTS, REFUSED
-from tests.support.registry import sha512
+from tests.support.registry import sha256, sha512
 
 UPLOADS = f"{A}/blobs/uploads/"
 NOBODY = f"{UPLOADS}00000000-0000-0000-0000-000000000000"
 HELLO = {"digest": "{hello}"}
 HELLO_512 = {"digest": sha512(BLOBS["hello"])}
 WORLD = b" world"
+_UNNEEDED = b"hello again"
 OCI, INDEX = ((MANIFESTS[name].content, MANIFESTS[name].media_type) for name in ("oci", "index"))
 
 
@@ -139,38 +140,50 @@ MANIFESTS_PUT = [
         before=(put("annotations", "new", (MANIFESTS["annotated"].content, OCI_IMAGE)),)),
 ]
 
+_UNTAGGED = (
+    put("an index beside it", "{nothing}", (MANIFESTS["nothing"].content, INDEX[1]), repository="/v2/{g}/a-b"),
+    row("a manifest", "DELETE", "/v2/{g}/a-b/manifests/{bare}"),
+)
+
 DELETES = [
-    row("a blob by its sha256 after its delete by sha512", "GET", f"{A}/blobs/{{hello}}", GONE_BY_ALL_NAMES,
+    row("a blob by its sha256 after its delete by sha512", "GET", f"{A}/blobs/{sha256(_UNNEEDED)}", GONE_BY_ALL_NAMES,
         chunks=(b"hello",), foretold=GONE_BY_ALL_NAMES,
-        before=(*_BY_512, row("it is deleted", "DELETE", f"{A}/blobs/{HELLO_512['digest']}"))),
+        before=(session("the end by sha512", "PUT", query={"digest": sha512(_UNNEEDED)}, body=_UNNEEDED[5:]),
+                row("it is deleted", "DELETE", f"{A}/blobs/{sha512(_UNNEEDED)}"))),
     row("the catalog after the last blob", "GET", "/v2/_catalog", "a repository that was emptied is not listed",
         query={"last": "{g}/b"}, before=_EMPTIED),
     row("the tags after the last blob, asked before and after", "GET", "/v2/{g}/z/tags/list",
         before=(_EMPTIED[0], row("the tags", "GET", "/v2/{g}/z/tags/list"), _EMPTIED[1])),
     row("the tags after the last index", "GET", f"{NOWHERE}/tags/list", "a repository that was emptied has no name",
         before=(_INDEX, row("it is deleted", "DELETE", f"{NOWHERE}/manifests/{{nothing}}"))),
-    row("a blob", "DELETE", f"{A}/blobs/{{hello}}"),
+    row("a blob", "DELETE", "/v2/{g}/a/b/blobs/{hello}"),
+    row("a blob that a manifest needs", "DELETE", f"{A}/blobs/{{hello}}", "what a manifest needs stays"),
     row("a blob that is not there", "DELETE", f"{A}/blobs/{ABSENT}"),
     row("a blob of another repository", "DELETE", "/v2/{g}/a-b/blobs/{hello}"),
     row("a blob by a digest too short", "DELETE", f"{A}/blobs/sha256:ab"),
-    row("a manifest", "DELETE", f"{A}/manifests/{{docker}}"),
+    row("a manifest", "DELETE", f"{A}/manifests/{{index}}"),
+    row("a manifest of a list", "DELETE", f"{A}/manifests/{{docker}}", "what a manifest needs stays"),
     row("a manifest that is not there", "DELETE", f"{A}/manifests/{ABSENT}"),
     row("a tag", "DELETE", f"{A}/manifests/v1", "a tag can be deleted"),
     row("a tag that is not there", "DELETE", f"{A}/manifests/v3", "a tag can be deleted"),
-    row("the blob after its delete", "GET", f"{A}/blobs/{{hello}}",
-        before=(row("a blob", "DELETE", f"{A}/blobs/{{hello}}"),)),
-    row("the blob elsewhere after its delete", "GET", "/v2/{g}/a/b/blobs/{hello}",
-        before=(row("a blob", "DELETE", f"{A}/blobs/{{hello}}"),)),
-    row("the manifest after its delete", "GET", f"{A}/manifests/{{docker}}", headers={"Accept": ACCEPT},
-        before=(row("a manifest", "DELETE", f"{A}/manifests/{{docker}}"),)),
-    row("its tag after the delete", "GET", f"{A}/manifests/v2", headers={"Accept": ACCEPT},
-        before=(row("a manifest", "DELETE", f"{A}/manifests/{{docker}}"),)),
+    row("the blob after its delete", "GET", "/v2/{g}/a/b/blobs/{hello}",
+        before=(row("a blob", "DELETE", "/v2/{g}/a/b/blobs/{hello}"),)),
+    row("the blob elsewhere after its delete", "GET", f"{A}/blobs/{{hello}}",
+        before=(row("a blob", "DELETE", "/v2/{g}/a/b/blobs/{hello}"),)),
+    row("the manifest after its delete", "GET", f"{A}/manifests/{{index}}", headers={"Accept": ACCEPT},
+        before=(row("a manifest", "DELETE", f"{A}/manifests/{{index}}"),)),
+    row("its tag after the delete", "GET", f"{A}/manifests/v10", headers={"Accept": ACCEPT},
+        before=(row("a manifest", "DELETE", f"{A}/manifests/{{index}}"),)),
     row("the tags after the delete", "GET", f"{A}/tags/list", "tags are sorted",
-        before=(row("a manifest", "DELETE", f"{A}/manifests/{{docker}}"),)),
-    row("the tags after the last delete", "GET", "/v2/{g}/a-b/tags/list", "no tags are an empty list",
+        before=(row("a manifest", "DELETE", f"{A}/manifests/{{index}}"),)),
+    row("the tags after the last delete", "GET", "/v2/{g}/a-b/tags/list", "a repository that was emptied has no name",
         before=(row("a manifest", "DELETE", "/v2/{g}/a-b/manifests/{bare}"),)),
-    row("the catalog after the last delete", "GET", "/v2/_catalog", "the catalog is in the order of bytes",
-        query={"last": "{g}/a", "n": "2"},
+    row("the tags after the last tag's manifest", "GET", "/v2/{g}/a-b/tags/list", "no tags are an empty list",
+        before=_UNTAGGED),
+    row("the catalog after that", "GET", "/v2/_catalog", "the catalog is in the order of bytes",
+        query={"last": "{g}/a", "n": "2"}, before=_UNTAGGED),
+    row("the catalog after the last delete", "GET", "/v2/_catalog", "a repository that was emptied is not listed",
+        query={"last": "{g}/a"},
         before=(row("a manifest", "DELETE", "/v2/{g}/a-b/manifests/{bare}"),)),
 ]
 # fmt: on

@@ -41,6 +41,8 @@ class Loop(asyncio.SelectorEventLoop):
 
     def close(self) -> None:
         """See asyncio."""
+        if not hasattr(self, "_accepted"):  # a signal has ended the process while the loop was made
+            return
         super().close()
         for connection in list(self._accepted):
             connection.close()

@@ -122,6 +122,21 @@ def test_the_server_counts_its_connections_and_waits_for_them(maybe_tls: Tls | N
         waited.result(10)
 
 
+def test_a_loop_that_a_signal_has_left_half_made_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its end does: an error there would be a traceback in the log."""
+
+    def end(_: object) -> None:
+        raise SystemExit(0)
+
+    monkeypatch.setattr(Loop, "_make_self_pipe", end)
+    half_made = Loop.__new__(Loop)
+    with pytest.raises(SystemExit):
+        half_made.__init__()  # type: ignore[misc]  # as `Loop()`, which would return nothing here
+    half_made.close()
+    half_made._selector.close()  # type: ignore[attr-defined]
+    half_made._closed = True  # type: ignore[attr-defined]
+
+
 def test_a_unix_socket_is_served_too(tls: Tls, tmp_path: Any) -> None:
     async def check() -> None:
         loop = asyncio.get_running_loop()
