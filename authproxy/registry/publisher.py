@@ -101,10 +101,11 @@ class Publisher:
             Swap(layout.tag_current(new.repository, tag), link, _expected(seen, tag, new.immutable), begun.until)
             for tag, seen in begun.tags.items()
         ]
-        async with self._driver.publish(await self._groups(begun, new, own), swaps) as published:
+        pushes = self._pushes(begun, new)
+        async with self._driver.publish(await self._groups(begun, new, own, pushes), swaps) as published:
             number = await self._cancel(begun, new)
             await self._keep(new)
-            links = {**own, **await look()}
+            links = {**own, **dict(pushes), **await look()}
             if await self._put_back(own):
                 number = await self._settle(begun, new, links)
             moved = await published.move()
@@ -121,18 +122,23 @@ class Publisher:
             await self._put_tags_back(new.repository, [tag for tag in begun.tags if tag not in refused], link)
         return refused
 
-    async def _groups(self, begun: Begun, new: Publication, own: Mapping[StorePath, bytes]) -> list[WriteGroup]:
+    def _pushes(self, begun: Begun, new: Publication) -> WriteGroup:
+        """The entries of this push in the history."""
+        at = self._now()
+        return [
+            entry_of(new.repository, Push(new.names[0], tag, at, secrets.token_hex(8)), new.by)
+            for tag in begun.tags or [None]
+        ]
+
+    async def _groups(
+        self, begun: Begun, new: Publication, own: Mapping[StorePath, bytes], pushes: WriteGroup
+    ) -> list[WriteGroup]:
         """The content, then the links, then what lists show: a visible manifest is complete, a tag has its history."""
         stored = new.names[0]
         blob = layout.blob(stored)
         # Written only if it is missing or damaged.
         content = [] if await self._driver.read([blob]) == [new.content] else [(blob, new.content)]
         index = index_links(new.repository, begun.tags, new.digest)
-        at = self._now()
-        pushes = [
-            entry_of(new.repository, Push(stored, tag, at, secrets.token_hex(8)), new.by)
-            for tag in begun.tags or [None]
-        ]
         # After the revisions: a deletion at the same moment relies on it.
         listed = [*new.notes, *index, *pushes]
         revisions = [(path, link) for path, link in own.items() if (path, link) not in new.notes]

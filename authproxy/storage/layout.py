@@ -18,6 +18,7 @@ digest holds the sha256 digest. Only we write `_referrers`: CNCF Distribution sk
 can lead out of the tree.
 """
 
+import re
 from typing import NewType
 from uuid import UUID
 
@@ -31,6 +32,8 @@ ROOT = StorePath("docker/registry/v2")
 
 # What we keep beside it: see storage/state_layout.py.
 STATE = StorePath("authproxy/v1")
+
+_REFERRER = re.compile(rf"{ROOT}/repositories/(.+)/_referrers/[a-z0-9]+/[0-9a-f]+/sha256/([0-9a-f]{{64}})/link")
 
 # The files of an upload's session, below its folder.
 UPLOAD_DATA = "data"
@@ -148,6 +151,12 @@ def referrers(name: Repository, subject: Digest, algorithm: str) -> StorePath:
 def referrer_link(name: Repository, subject: Digest, referrer: Digest) -> StorePath:
     """The link that records that this manifest was pushed with this subject."""
     return StorePath(f"{referrers(name, subject, referrer.algorithm)}/{referrer.hex}/link")
+
+
+def find_referrer(path: StorePath) -> tuple[Repository, Digest] | None:
+    """The repository and the referrer of a path that `referrer_link` made. None for others."""
+    match = _REFERRER.fullmatch(path)
+    return None if match is None else (Repository(match[1]), Digest("sha256", match[2]))
 
 
 def uploads(name: Repository) -> StorePath:

@@ -27,6 +27,9 @@ from authproxy.digest import Digest
 from authproxy.reference import Repository
 from authproxy.storage.layout import STATE, StorePath
 
+# The length of an epoch's name: hexadecimal digits.
+EPOCH_DIGITS = 16
+
 
 def changed() -> StorePath:
     """The notice of changed records."""
@@ -63,6 +66,11 @@ def history() -> StorePath:
     return StorePath(f"{STATE}/history")
 
 
+def history_below(prefix: str) -> StorePath:
+    """The folder of the histories of repositories whose names begin so: "" or names of folders, each with a slash."""
+    return StorePath(f"{history()}/{prefix}".rstrip("/"))
+
+
 def pushes_of(name: Repository) -> StorePath:
     """The folder of all pushes to a repository, by the first two hex digits of their manifests."""
     return StorePath(f"{history()}/{name}/_pushes")
@@ -76,6 +84,16 @@ def pushes(name: Repository, first_digits: str) -> StorePath:
 def push(name: Repository, first_digits: str, entry: str) -> StorePath:
     """One push: see registry/history.py for the name of its entry."""
     return StorePath(f"{pushes(name, first_digits)}/{entry}")
+
+
+def gc() -> StorePath:
+    """The folder of the collector's records and epochs."""
+    return StorePath(f"{STATE}/gc")
+
+
+def is_epoch(name: str) -> bool:
+    """Whether a name in that folder is an epoch's: hexadecimal digits, which no record's name has alone."""
+    return len(name) == EPOCH_DIGITS and not set(name) - set("0123456789abcdef")
 
 
 def gc_state() -> StorePath:
@@ -98,9 +116,14 @@ def gc_epoch(epoch: str) -> StorePath:
     return StorePath(f"{STATE}/gc/{epoch}")
 
 
+def gc_lists(epoch: str) -> StorePath:
+    """The folder of the parts of an epoch's list."""
+    return StorePath(f"{gc_epoch(epoch)}/condemned")
+
+
 def gc_condemned(epoch: str, shard: str) -> StorePath:
     """A sorted part of the list of what an epoch has condemned."""
-    return StorePath(f"{gc_epoch(epoch)}/condemned/{shard}")
+    return StorePath(f"{gc_lists(epoch)}/{shard}")
 
 
 def gc_revived(epoch: str) -> StorePath:

@@ -23,6 +23,7 @@ from authproxy.maintenance.gc.options import MarkingOptions, Untagged
 from authproxy.maintenance.gc.pace import Pace
 from authproxy.maintenance.gc.records import RecordSorter
 from authproxy.maintenance.gc.sweep import Superseded, Sweep, Swept
+from authproxy.maintenance.gc.tidy import Tidy
 from authproxy.maintenance.ticks import Count, Ticks, tick_for
 from authproxy.registry.gc_marks import MARK_BYTES, Kind, mark_of
 from authproxy.registry.promises import parse_state
@@ -153,6 +154,7 @@ class Collector:
                 marking = stack.enter_context(await self._mark(MarkingOptions(self._options.untagged)))
             gone = stack.enter_context(MarkList(removed.finish(), self._folder))
             await self._condemn(record, (each for each in marking.candidates() if each.mark not in gone), done)
+            await self._tidy(marking)
         return done
 
     async def _remove(
@@ -246,6 +248,13 @@ class Collector:
         done.grace_left_s = self._options.grace_s if shards else None
         if shards:
             await self._finish_condemning(written)
+
+    async def _tidy(self, marking: Marking) -> None:
+        tidy = Tidy(self._driver)
+        await tidy.remove_notes(marking.strays())
+        await tidy.shorten_histories()
+        state = parse_state(await self._records.read(state_layout.gc_state()))
+        await tidy.remove_epochs(state.epoch if state is not None else None)
 
     async def _finish_condemning(self, record: Record) -> Record:
         """Note when the epoch began: after its list was durable. A run that stopped before has left that out."""

@@ -6,13 +6,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from authproxy.digest import Digest
+from authproxy.digest import Digest, parse_digest
 from authproxy.maintenance.gc.collector import Collected, CollectOptions, Collector, NotEnabled
 from authproxy.maintenance.gc.options import Untagged
 from authproxy.maintenance.gc.sweep import Superseded
+from authproxy.maintenance.gc.tidy import KEPT_PUSHES
 from authproxy.maintenance.ticks import Ticks
 from authproxy.oci import media_types
 from authproxy.reference import Repository
+from authproxy.registry.history import all_pushes, pushes_of
 from authproxy.registry.trash import Trash
 from authproxy.storage import layout, state_layout
 from authproxy.storage.driver import Driver
@@ -240,3 +242,34 @@ async def test_a_collector_of_nothing_writes_nothing_but_its_time(store: Store) 
     done = await store.collect()
     assert (done.condemned, done.grace_left_s) == (0, None)
     assert await store.driver.read([state_layout.gc_state()]) == [None]
+
+
+async def test_the_history_of_what_is_gone_goes_too(store: Store) -> None:
+    digest = parse_digest(await push_image(store.registry, APP, "v1"))
+    for _ in range(5):
+        await push_image(store.registry, APP, "v2")
+    assert len([each async for each in all_pushes(store.driver, APP)]) == 6
+    await store.collect()
+    assert len([each async for each in all_pushes(store.driver, APP)]) == 1 + KEPT_PUSHES
+    await delete(store, str(digest))
+    await store.collect()
+    assert await pushes_of(store.driver, APP, digest) != []  # it is in the trash
+    for _ in range(3):
+        await store.collect(after_s=GRACE_S + TRASH_S)
+    assert await pushes_of(store.driver, APP, digest) == []
+    assert await store.status("manifests/v2") == 200
+
+
+async def test_a_note_whose_referrer_is_gone_goes(store: Store) -> None:
+    await push_image(store.registry, APP, "v1")
+    gone, subject = Digest.of(b"gone"), Digest.of(b"subject")
+    await store.driver.write(layout.referrer_link(APP, subject, gone), b"x")
+    await store.collect()
+    assert await store.driver.read([layout.referrer_link(APP, subject, gone)]) == [None]
+
+
+async def test_the_lists_of_a_run_that_stopped_go(store: Store) -> None:
+    await push_image(store.registry, APP, "v1")
+    await store.driver.write(state_layout.gc_condemned("0123456789abcdef", "00"), b"x")
+    await store.collect()
+    assert await store.driver.list_names(state_layout.gc_epoch("0123456789abcdef")) == []
