@@ -43,7 +43,9 @@ def test_only_the_name_changes_and_back_again(built: Built, data: Path, tmp_path
     log_in(built)
     docker.must("push", names[0])
 
-    asked = pages.typed(PAGE, "docker run --rm", tmp_path)[1:]
+    for options in ("gc --dry-run --storage", "gc --dry-run --delete-untagged"):
+        assert "would free " in docker.must(*dry_run(options, tmp_path)).splitlines()[-1]
+    asked = pages.typed(PAGE, 'docker run --rm -v "$(pwd)', tmp_path)[1:]
     assert docker.must(*asked).endswith("\n/etc/distribution/config.yml: ok: a password with each request\n")
     type_in(built, "docker stop registry")
     type_in(built, "docker rename registry")
@@ -53,6 +55,9 @@ def test_only_the_name_changes_and_back_again(built: Built, data: Path, tmp_path
         docker.must("rmi", names[0])
         docker.must("pull", names[0])  # nobody had to log in again
         docker.must("push", names[1])
+        type_in(built, "docker exec registry authproxy verify")
+        type_in(built, "docker exec registry authproxy gc --enable")
+        type_in(built, "docker exec registry authproxy gc --disable")
 
         type_in(built, "docker stop registry")
         type_in(built, "docker start registry-before")
@@ -70,6 +75,12 @@ def type_in(built: Built, start: str) -> None:
     """Run a command of the page; it has `docker stop registry` in both directions."""
     line = next(line for line in pages.commands(PAGE) if line.startswith(start))
     built.docker.must(*shlex.split(line)[1:])
+
+
+def dry_run(options: str, folder: Path) -> list[str]:
+    """The words of the page's line; the folder that registry:2 serves is the test's."""
+    line = pages.command(PAGE, f"docker run --rm -v /mnt/registry:/var/lib/registry:ro authproxy {options}")
+    return shlex.split(line.replace("/mnt/registry", str(folder / "registry")))[1:]
 
 
 def log_in(built: Built) -> None:

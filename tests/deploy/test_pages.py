@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 PAGES = (
     *("run-in-docker", "run-with-compose", "run-in-a-swarm", "run-on-kubernetes"),
     *("from-nginx", "from-registry-2", "from-docker-auth"),
-    *("behind-a-proxy", "on-a-nas", "from-ci-and-gitops", "back-up-and-restore"),
+    *("behind-a-proxy", "on-a-nas", "from-ci-and-gitops", "back-up-and-restore", "free-space"),
 )
 
 # Commands by their beginnings that no test types as they stand, and what is done instead.
