@@ -67,14 +67,20 @@ def _plan(digest: Digest, tags: Sequence[str], all_tags: Mapping[str, Digest]) -
 
 async def resolve_tags(repository: RegistryRepository, tags: Sequence[str]) -> dict[str, Digest]:
     """The digest of each tag, without tags that no longer exist. Raises RegistryClientError."""
-    turns = asyncio.Semaphore(JOBS)
+    found: dict[str, Digest | None] = dict.fromkeys(tags)
+    rest = iter(list(found))
 
-    async def find(tag: str) -> Digest | None:
-        async with turns:
-            return await repository.find_digest(tag)
+    async def work() -> None:
+        for tag in rest:
+            found[tag] = await repository.find_digest(tag)
 
-    found = await asyncio.gather(*map(find, tags))
-    return {tag: digest for tag, digest in zip(tags, found, strict=True) if digest is not None}
+    workers = [asyncio.create_task(work()) for _ in range(JOBS)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+    return {tag: digest for tag, digest in found.items() if digest is not None}
 
 
 async def read_dates(

@@ -7,19 +7,21 @@ import httpx
 
 from authproxy.access import delete, pull, push
 from authproxy.digest import Digest, parse_digest
-from authproxy.errors import DigestInvalid, ManifestInvalid
+from authproxy.errors import DigestInvalid, ManifestInvalid, TagInvalid
 from authproxy.images.endpoints import Missing
 from authproxy.images.mount_candidates import MountCandidates
 from authproxy.images.referrers import referrers_tag, with_referrer
 from authproxy.images.upload import Upload, is_mounted, open_upload
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.oci.media_types import MANIFESTS, OCI_INDEX
+from authproxy.reference import parse_tag
 from authproxy.registry_client.client import RegistryClient
 from authproxy.registry_client.errors import RegistryClientError, refused
 from authproxy.registry_client.retry import pause_s
+from authproxy.route import MANIFEST_LIST
 
 OK, CREATED, ACCEPTED, NO_CONTENT, PARTIAL = 200, 201, 202, 204, 206
-FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 403, 404, 405
+FORBIDDEN, NOT_FOUND, NOT_ALLOWED, SERVER_FAULT = 403, 404, 405, 500
 
 _ACCEPTED = {"Accept": ", ".join(MANIFESTS)}
 
@@ -31,6 +33,18 @@ RESUMES = 5
 
 # Referrers of one manifest. A registry may link pages endlessly, each with a hundred thousand.
 MAX_LISTED = 10_000
+
+
+class Unreadable(RegistryClientError):
+    """The registry has a manifest, but not one that can be understood."""
+
+
+class NeededBy(RegistryClientError):
+    """The registry keeps a manifest because another one, `namer`, names it."""
+
+    def __init__(self, sentence: str, status: int, namer: Digest) -> None:
+        super().__init__(sentence, status)
+        self.namer = namer
 
 
 class RegistryRepository:
@@ -51,7 +65,7 @@ class RegistryRepository:
     ) -> None:
         self._registry = registry
         self._repository = repository
-        self._place = f"{registry.host}/{repository}"
+        self.place = f"{registry.host}/{repository}"
         # All requests to a repository ask for the same access, so that one token is enough.
         self._needs = (pull(repository),) if candidates is None else (pull(repository), push(repository))
         self._deletes = (*self._needs, delete(repository))
@@ -72,12 +86,12 @@ class RegistryRepository:
             raise refused(answer, what)
         digest = reference if isinstance(reference, Digest) else None
         if digest is not None and Digest.of(answer.content, digest.algorithm) != digest:
-            raise RegistryClientError(f"{what}: the registry sent another manifest, {Digest.of(answer.content)}")
+            raise Unreadable(f"{what}: the registry sent another manifest, {Digest.of(answer.content)}")
         media_type = answer.headers.get("content-type", "").partition(";")[0]
         try:
             return Manifest.read(answer.content, media_type or None, digest)
         except ManifestInvalid as error:
-            raise RegistryClientError(f"{what}: {error}") from error
+            raise Unreadable(f"{what}: {error}") from error
 
     async def blob(self, descriptor: Descriptor, start: int = 0) -> AsyncIterator[bytes]:
         """See Source: resumes after an interruption."""
@@ -239,10 +253,12 @@ class RegistryRepository:
     async def delete(self, digest: Digest) -> None:
         """Delete a manifest, and with it every tag that points to it (OCI Distribution 1.1, "Deleting manifests").
 
-        404 counts as success: an earlier response may have been lost.
+        404 counts as success: an earlier response may have been lost. Raises NeededBy.
         """
         what = self._name(digest)
         answer = await self._registry.ask("DELETE", await self._url(f"manifests/{digest}"), self._deletes)
+        if answer.status_code == NOT_ALLOWED and (namer := _find_namer(answer)) is not None:
+            raise NeededBy(f"{what}: it is needed by {namer}, which names it", answer.status_code, namer)
         if answer.status_code == NOT_ALLOWED:
             raise RegistryClientError(
                 f"{what}: the registry does not allow deletion (CNCF Distribution, authproxy: storage.delete.enabled)",
@@ -250,6 +266,34 @@ class RegistryRepository:
             )
         if answer.status_code not in {OK, ACCEPTED, NO_CONTENT, NOT_FOUND}:
             raise refused(answer, what)
+
+    async def delete_tag(self, tag: str) -> None:
+        """Delete a tag alone (OCI Distribution 1.1, "Deleting tags"). 404 counts as success."""
+        answer = await self._registry.ask("DELETE", await self._url(f"manifests/{tag}"), self._deletes)
+        if answer.status_code not in {OK, ACCEPTED, NO_CONTENT, NOT_FOUND}:
+            raise refused(answer, self._name(tag))
+
+    async def all_manifests(self, limit: int) -> dict[Digest, tuple[str, ...]] | None:
+        """Every manifest with its tags, from a registry that lists them: an authproxy. None: this one doesn't.
+
+        None too where it lists only a part, because its rules hide tags. Raises RegistryClientError for more than
+        `limit`.
+        """
+        found: dict[Digest, tuple[str, ...]] = {}
+        what = f"{self.place}: its manifests"
+        async for answer in self._registry.pages(await self._url(MANIFEST_LIST), self._needs, what):
+            if answer.status_code >= SERVER_FAULT and answer.status_code not in _UNKNOWN_PATH:
+                raise refused(answer, what)
+            page = _read_manifest_list(answer) if answer.status_code == OK else None
+            if page is None:  # some registries answer unknown paths with a page of their own
+                return None
+            before = len(found)
+            found |= page
+            if page and len(found) == before:
+                raise RegistryClientError(f"{what}: the registry lists the same ones again and again")
+            if len(found) > limit:
+                raise RegistryClientError(f"{self.place}: more than {limit} manifests; delete some by --match first")
+        return found
 
     async def _tagged_referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
         """OCI Distribution 1.1, "Referrers Tag Schema"."""
@@ -259,10 +303,29 @@ class RegistryRepository:
             return ()
 
     def _name(self, reference: str | Digest) -> str:
-        return f"{self._place}{'@' if isinstance(reference, Digest) or ':' in reference else ':'}{reference}"
+        return f"{self.place}{'@' if isinstance(reference, Digest) or ':' in reference else ':'}{reference}"
 
     async def _url(self, path: str) -> httpx.URL:
         return await self._registry.address(f"/v2/{self._repository}/{path}")
+
+
+def _find_namer(answer: httpx.Response) -> Digest | None:
+    """The manifest that needs what should be deleted, as an authproxy names it."""
+    try:
+        return parse_digest(str(answer.json()["errors"][0]["detail"]["neededBy"]))
+    except (ValueError, RecursionError, LookupError, TypeError, DigestInvalid):
+        return None
+
+
+def _read_manifest_list(answer: httpx.Response) -> dict[Digest, tuple[str, ...]] | None:
+    """The manifests on a page, each with its tags. None: it is no such page, or not of the whole list."""
+    try:
+        body = answer.json()
+        if body["complete"] is not True:
+            return None
+        return {parse_digest(each["digest"]): tuple(map(parse_tag, each["tags"])) for each in body["manifests"]}
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError, DigestInvalid, TagInvalid):
+        return None
 
 
 async def _blob_fault(answer: httpx.Response, what: str) -> Exception:

@@ -63,7 +63,10 @@ SHAPES: Mapping[str, str] = {
     "images push": f"an object a line: {{name, outcome, digest, moved_bytes, referrers}}; {_FAILED}",
     "images pull": f"an object a line: {{name, outcome, digest}}; {_FAILED}",
     "images tag": f"{{name, digest}}; {_FAILED}",
-    "images delete": f"an object a line: {{name, outcome, digest, tags…, shared…}}; {_FAILED}",
+    "images delete": (
+        f"an object a line: {{name, outcome, digest, tags…, shared…, size, needed_by}}; of a whole repository last:"
+        f" {{name, outcome, whole: {{tags, manifests, size, complete}}}}; {_FAILED}"
+    ),
     "key list": f"a list of {_KEY}",
     "key rotate": _KEY,
     "key retire": "{kid, retired, signing}",

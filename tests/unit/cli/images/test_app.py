@@ -77,7 +77,7 @@ WRONG = [
     ("pull", "localhost:5000/a --docker --format oci", "is given what docker load takes"),
     ("tag", "localhost:5000/a:v1 localhost:5001/a:v2", "it is in another registry"),
     ("tag", f"localhost:5000/a:v1 localhost:5000/a@sha256:{HEX}", "a new name is repository:tag, without a digest"),
-    ("delete", "localhost:5000/a --yes", "say which image: a tag or a digest, or rules"),
+    ("delete", "localhost:5000/a", "standard input is not a terminal, so nobody can confirm"),
     ("delete", "localhost:5000/a:v1 --keep 3 --yes", "rules are for a whole repository: leave out its tag"),
     ("delete", "localhost:5000/a --older-than 3y --yes", "'3y' is no age: 12h, 30d or 8w"),
     (
