@@ -137,6 +137,7 @@ def test_a_copy_beside_pushes_is_whole_and_restored_on_another_machine(
     kept, gone = push_one(), make_image("deleted meanwhile")
     push(server, "v1", kept)
     push(server, "v0", gone)
+    pull(server, "v1")
     must(old.type("rsync -aR --delete etc/authproxy"))
     must(old.type("rsync -aR --delete --exclude=_uploads var/lib/registry"))
     push_one()
@@ -155,6 +156,8 @@ def test_a_copy_beside_pushes_is_whole_and_restored_on_another_machine(
     new.name_folders()
     assert must(new.type("authproxy config check")).out.endswith(": ok: it issues its own tokens\n")
     assert "0 damaged, 0 unknown" in must(new.type("authproxy verify /etc")).out
+    usage = (AUTHPROXY, "usage", "--config", str(new.config))
+    assert "may be missing: a process was killed" in must(run(*usage, env=environment(new.root), cwd=new.root)).out
     with running_server(new.root, arguments=[str(new.config)], has_tls=False) as restored:
         assert pull(restored, "v1") == kept.manifest
         assert pull(restored, "latest") == kept.manifest
