@@ -105,6 +105,7 @@ class Publisher:
         async with self._driver.publish(await self._groups(begun, new, own, pushes), swaps) as published:
             number = await self._cancel(begun, new)
             await self._keep(new)
+            await self._put_content_back(new)
             links = {**own, **dict(pushes), **await look()}
             if await self._put_back(own):
                 number = await self._settle(begun, new, links)
@@ -193,6 +194,12 @@ class Publisher:
         for path, found in zip(paths, await self._driver.read(paths, fresh=True), strict=True):
             if not found:
                 await self._driver.replace(path, link, expected=found)
+
+    async def _put_content_back(self, new: Publication) -> None:
+        """Write the content again if the collector has removed it before the push was seen."""
+        blob = layout.blob(new.names[0])
+        if await self._driver.sizes([blob]) == [None]:
+            await self._driver.write(blob, new.content)
 
     async def _put_back(self, links: Mapping[StorePath, bytes]) -> bool:
         """Write the links that are missing. False: none is."""

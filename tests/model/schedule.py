@@ -37,15 +37,22 @@ class Schedule:
     """
 
     def __init__(
-        self, seed: int, *, switches: int = 4, crashes: float = 0.1, jumps: float = 0.3, holds: float = 0.3
+        self,
+        seed: int,
+        *,
+        switches: int = 4,
+        crashes: float = 0.1,
+        jumps: float = 0.3,
+        holds: float = 0.3,
+        early: int = EARLY,
     ) -> None:
         self.random = random.Random(seed)  # noqa: S311 - repeatable, not secret
         self.now = 1000.0
         self.steps = 0
-        self._lowered_at = {self.random.randrange(1, EARLY) for _ in range(self.random.randint(1, switches))}
-        self._crash_at = self.random.randrange(1, EARLY) if self.random.random() < crashes else -1
-        self._jump_at = self.random.randrange(1, EARLY) if self.random.random() < jumps else -1
-        self._hold_at = self.random.randrange(1, EARLY) if self.random.random() < holds else -1
+        self._lowered_at = {self.random.randrange(1, early) for _ in range(self.random.randint(1, switches))}
+        self._crash_at = self.random.randrange(1, early) if self.random.random() < crashes else -1
+        self._jump_at = self.random.randrange(1, early) if self.random.random() < jumps else -1
+        self._hold_at = self.random.randrange(1, early) if self.random.random() < holds else -1
         self._held: set[int] = set()
         self._priorities: list[float] = []
         self._waiting: dict[int, asyncio.Future[None]] = {}

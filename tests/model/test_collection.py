@@ -1,7 +1,6 @@
 """Collection beside pushes, deletions and another collector, in every order; and with each guard switched off."""
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,15 +9,11 @@ from typing import Any
 
 import pytest
 
-from authproxy.maintenance.gc.collector import CollectOptions, Collector
-from authproxy.maintenance.gc.options import Untagged
-from authproxy.maintenance.gc.sweep import Superseded, Sweep
-from authproxy.maintenance.ticks import Ticks
+from authproxy.maintenance.gc.sweep import Sweep
 from authproxy.registry.promises import Promises
-from authproxy.storage import state_layout
 from authproxy.storage.driver import Fence
 from authproxy.storage.layout import StorePath
-from authproxy.storage.records import Records
+from tests.model.collecting import age, collect
 from tests.model.schedule import Act
 from tests.model.twins import BucketTwin, FolderTwin
 from tests.model.world import BLOBS, IMAGES, Scenario, World, run
@@ -28,33 +23,7 @@ RUNS = int(os.environ.get("AUTHPROXY_MODEL_RUNS", "60"))
 MAX_STEPS = 10_000
 TWINS = [BucketTwin, FolderTwin]
 
-# Longer than a run takes with all its jumps.
-GRACE_S = 10_000.0
-OPTIONS = CollectOptions(GRACE_S, 0.0, Untagged.REMOVE)
 FIRST, SECOND = sha256(IMAGES["first"]), sha256(IMAGES["second"])
-
-
-async def collect(world: World) -> None:
-    """One run of a collector, in a process of its own."""
-    made = Collector(world.driver, OPTIONS, ticks=_ticks(world), sleep=world.schedule.sleep)
-    with contextlib.suppress(Superseded):
-        await made.run()
-
-
-def _ticks(world: World) -> Ticks:
-    return Ticks(Records(world.driver), tick_s=0.001, now=world.schedule.clock_s, boot="the same")
-
-
-async def age(world: World, runs: int = 1) -> None:
-    """Let collectors run, each after the grace of the one before."""
-    if await world.driver.sizes([state_layout.gc_enabled()]) == [None]:
-        await Records(world.driver).create(state_layout.gc_enabled(), {})
-    for _ in range(runs):
-        await collect(world)
-        for _ in range(2):  # time counts from the next tick on
-            await _ticks(world).advance()
-            world.schedule.now += GRACE_S + 1
-    world.log.clear()  # what was pushed so far may be collected
 
 
 async def blobs_that_wait_for_their_manifest(world: World) -> list[Act]:

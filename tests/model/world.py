@@ -10,6 +10,7 @@ from typing import Any
 from authproxy import asgi
 from authproxy.client_view import ClientView
 from authproxy.errors import RegistryError
+from authproxy.oci.media_types import OCI_IMAGE
 from authproxy.registry.core import Core
 from authproxy.registry.deletions import MAX_AGE_S
 from authproxy.registry.options import Rules
@@ -17,16 +18,19 @@ from authproxy.route import parse_route
 from authproxy.storage.driver import Driver
 from tests.model.schedule import Act, Schedule
 from tests.model.twins import BucketTwin, FolderTwin
-from tests.support.registry import image, index, sha256
+from tests.support.registry import descriptor, image, index, sha256
 
 REPOSITORY = "r"
+OTHER = "s"
 BLOBS = {name: name.encode() for name in ("config", "one", "two")}
 IMAGES = {
     "first": image(BLOBS["config"], [BLOBS["one"]]),
     "second": image(BLOBS["config"], [BLOBS["one"], BLOBS["two"]], annotations={"x": "2"}),
 }
 INDEXES = {"list": index([IMAGES["first"]])}
-MANIFESTS = {**IMAGES, **INDEXES}
+# What refers to another image, which need not be there.
+REFERRERS = {"signature": image(BLOBS["config"], [BLOBS["two"]], subject=descriptor(IMAGES["first"], OCI_IMAGE))}
+MANIFESTS = {**IMAGES, **INDEXES, **REFERRERS}
 
 # A client tries a request, or a whole push, as often as this.
 ATTEMPTS = 4
@@ -42,11 +46,17 @@ class Operation:
     began: float
     ended: float | None = None
     status: int = 0
+    repository: str = REPOSITORY
 
     @property
     def is_promised(self) -> bool:
         """Whether the client was told that it is done."""
         return self.status in (201, 202)
+
+    @property
+    def may_delete(self) -> bool:
+        """Whether it is a deletion that may have removed something: 404 and 405 say that it hasn't."""
+        return self.kind == "delete" and self.status not in (404, 405)
 
 
 @dataclass
@@ -68,44 +78,59 @@ class World:
         core._quarantine._next = math.inf  # looks by the clock of this machine, which is not the run's
         return core
 
-    async def ask(self, core: Core, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    async def ask(
+        self, core: Core, method: str, path: str, body: bytes = b"", repository: str = REPOSITORY
+    ) -> tuple[int, bytes]:
         """One request. Waits and asks again after 503, as clients do."""
         answer = (503, b"")
         for _ in range(ATTEMPTS):
-            answer = await _ask(core, method, path, body)
+            answer = await _ask(core, method, path, body, repository)
             if answer[0] != 503:
                 return answer
             await self.schedule.sleep(20.0)
         return answer
 
-    async def push(self, core: Core, name: str, reference: str) -> None:
-        """Push an image as docker does: HEAD, upload what is missing, PUT; anew where something has gone meanwhile."""
+    async def push(
+        self, core: Core, name: str, reference: str, repository: str = REPOSITORY, source: str | None = None
+    ) -> None:
+        """Push an image as docker does: HEAD, upload what is missing, PUT; anew where something has gone meanwhile.
+
+        `source`: the repository from which blobs are mounted if they are missing.
+        """
         content = MANIFESTS[name]
         for _ in range(ATTEMPTS):
             if name in INDEXES:
-                await self._push_parts(core, [IMAGES["first"]])
+                if not await self._push_parts(core, [IMAGES["first"]], repository, source):
+                    await self.schedule.sleep(20.0)
+                    continue
             else:
-                await self._push_blobs(core, content)
-            operation = self._begin("push", reference, sha256(content))
-            operation.status, _ = await _ask(core, "PUT", f"manifests/{reference}", content)
+                await self._push_blobs(core, content, repository, source)
+            operation = self._begin("push", reference, sha256(content), repository)
+            operation.status, _ = await _ask(core, "PUT", f"manifests/{reference}", content, repository)
             operation.ended = self.schedule.now
             if operation.is_promised:
                 return
             await self.schedule.sleep(20.0)
 
-    async def delete(self, core: Core, reference: str) -> None:
+    async def delete(self, core: Core, reference: str, repository: str = REPOSITORY) -> None:
         """Delete a tag, or a manifest by its digest."""
         digest = reference if ":" in reference else ""
-        operation = self._begin("delete", reference, digest)
-        operation.status, _ = await _ask(core, "DELETE", f"manifests/{reference}")
+        operation = self._begin("delete", reference, digest, repository)
+        operation.status, _ = await _ask(core, "DELETE", f"manifests/{reference}", repository=repository)
         operation.ended = self.schedule.now
 
-    async def delete_blob(self, core: Core, name: str) -> None:
+    async def delete_blob(self, core: Core, name: str, repository: str = REPOSITORY) -> None:
         """Delete a blob, which is refused while a manifest needs it."""
-        await self.ask(core, "DELETE", f"blobs/{sha256(BLOBS[name])}")
+        await self.ask(core, "DELETE", f"blobs/{sha256(BLOBS[name])}", repository=repository)
 
-    def _begin(self, kind: str, reference: str, digest: str) -> Operation:
-        operation = Operation(kind, reference, digest, self.schedule.now)
+    async def tags(self, repository: str) -> dict[str, str | None]:
+        """The tags of a repository, and the digests of the manifests that they lead to (None: missing)."""
+        status, content = await _ask(self.core(), "GET", "tags/list", repository=repository)
+        tags = json.loads(content)["tags"] if status == 200 else []
+        return {tag: await self._digest_of(tag, repository) for tag in tags}
+
+    def _begin(self, kind: str, reference: str, digest: str, repository: str) -> Operation:
+        operation = Operation(kind, reference, digest, self.schedule.now, repository=repository)
         self.log.append(operation)
 
         def begins() -> None:
@@ -114,21 +139,29 @@ class World:
         self.schedule.at_next_step(begins)
         return operation
 
-    async def _push_blobs(self, core: Core, content: bytes) -> None:
+    async def _push_blobs(self, core: Core, content: bytes, repository: str, source: str | None) -> None:
         body = json.loads(content)
-        for descriptor in (body["config"], *body["layers"]):
-            digest = descriptor["digest"]
-            status, _ = await self.ask(core, "HEAD", f"blobs/{digest}")
-            if status != 200:
+        for entry in (body["config"], *body["layers"]):
+            digest = entry["digest"]
+            status, _ = await self.ask(core, "HEAD", f"blobs/{digest}", repository=repository)
+            if status != 200 and source is not None:
+                path = f"blobs/uploads/?mount={digest}&from={source}"
+                status, _ = await self.ask(core, "POST", path, repository=repository)
+            if status not in (200, 201):
                 [blob] = [blob for blob in BLOBS.values() if sha256(blob) == digest]
-                await self.ask(core, "POST", f"blobs/uploads/?digest={digest}", blob)
+                await self.ask(core, "POST", f"blobs/uploads/?digest={digest}", blob, repository)
 
-    async def _push_parts(self, core: Core, contents: Iterable[bytes]) -> None:
+    async def _push_parts(self, core: Core, contents: Iterable[bytes], repository: str, source: str | None) -> bool:
+        """Push the images of an index. False: one was refused, and the client gives up."""
         for content in contents:
-            status, _ = await self.ask(core, "HEAD", f"manifests/{sha256(content)}")
+            path = f"manifests/{sha256(content)}"
+            status, _ = await self.ask(core, "HEAD", path, repository=repository)
             if status != 200:
-                await self._push_blobs(core, content)
-                await self.ask(core, "PUT", f"manifests/{sha256(content)}", content)
+                await self._push_blobs(core, content, repository, source)
+                status, _ = await self.ask(core, "PUT", path, content, repository)
+            if status not in (200, 201):
+                return False
+        return True
 
     async def faults(self) -> list[str]:
         """What is wrong once all actors have ended: each sentence is a promise that was not kept."""
@@ -141,28 +174,32 @@ class World:
         for push in self.log:
             if push.kind != "push" or not push.is_promised:
                 continue
-            deletes = [each for each in self.log if each.kind == "delete" and each.digest == push.digest]
+            deletes = [each for each in self.log if each.may_delete and _at(each) == (push.repository, push.digest)]
             if any(each.ended is None or each.ended > push.began for each in deletes):
                 continue
-            faults += [f"push of {push.reference}: {what}" for what in await self._missing(push.digest)]
+            missing = await self.missing(push.digest, push.repository)
+            faults += [f"push of {push.repository}:{push.reference}: {what}" for what in missing]
         return faults
 
     async def _incomplete_tags(self) -> list[str]:
         """Tags that are there, were acknowledged, and lead to a manifest that is not complete."""
-        status, content = await _ask(self.core(), "GET", "tags/list")
-        tags = json.loads(content)["tags"] if status == 200 else []
         faults = []
-        for tag in tags:
-            digest = (await self._digest_of(tag)) or ""
-            pushes = [
-                each for each in self.log if each.kind == "push" and (each.reference, each.digest) == (tag, digest)
-            ]
-            if not digest:
-                pushes = [each for each in self.log if each.kind == "push" and each.reference == tag]
-            # A push that crashed may have left its tag before it had put back what a deletion took meanwhile.
-            if pushes and all(each.ended is not None for each in pushes) and any(each.is_promised for each in pushes):
-                missing = await self._missing(digest) if digest else ["its manifest is gone"]
-                faults += [f"tag {tag}: {what}" for what in missing]
+        for repository in sorted({each.repository for each in self.log}):
+            for tag, digest in (await self.tags(repository)).items():
+                pushes = [
+                    each
+                    for each in self.log
+                    if each.kind == "push" and (each.repository, each.reference) == (repository, tag)
+                    if digest in (None, each.digest)
+                ]
+                # A push that crashed may have left its tag before it had put back what a deletion took meanwhile.
+                if (
+                    pushes
+                    and all(each.ended is not None for each in pushes)
+                    and any(each.is_promised for each in pushes)
+                ):
+                    missing = await self.missing(digest, repository) if digest else ["its manifest is gone"]
+                    faults += [f"tag {repository}:{tag}: {what}" for what in missing]
         return faults
 
     async def _undone(self) -> list[str]:
@@ -174,29 +211,36 @@ class World:
             later = [
                 each
                 for each in self.log
-                if each is not new and each.reference in (new.reference, new.digest) and _may_overwrite(each, new)
+                if each is not new and each.repository == new.repository
+                if each.reference in (new.reference, new.digest) and _may_overwrite(each, new)
             ]
-            if not later and (found := await self._digest_of(new.reference)) != new.digest:
-                faults.append(f"tag {new.reference} is {found}, though the last push to it was {new.digest}")
+            if not later and (found := await self._digest_of(new.reference, new.repository)) != new.digest:
+                tag = f"{new.repository}:{new.reference}"
+                faults.append(f"tag {tag} is {found}, though the last push to it was {new.digest}")
         return faults
 
-    async def _digest_of(self, tag: str) -> str | None:
-        status, content = await _ask(self.core(), "GET", f"manifests/{tag}")
+    async def _digest_of(self, tag: str, repository: str) -> str | None:
+        status, content = await _ask(self.core(), "GET", f"manifests/{tag}", repository=repository)
         return sha256(content) if status == 200 else None
 
-    async def _missing(self, digest: str) -> list[str]:
-        status, content = await _ask(self.core(), "GET", f"manifests/{digest}")
+    async def missing(self, digest: str, repository: str = REPOSITORY) -> list[str]:
+        """What a manifest lacks, itself included."""
+        status, content = await _ask(self.core(), "GET", f"manifests/{digest}", repository=repository)
         if status != 200:
             return [f"manifest {digest} is {status}"]
         body = json.loads(content)
         missing = []
         for entry in body.get("manifests", []):
-            missing += await self._missing(entry["digest"])
+            missing += await self.missing(entry["digest"], repository)
         for entry in [*body.get("layers", []), *([body["config"]] if "config" in body else [])]:
-            status, content = await _ask(self.core(), "GET", f"blobs/{entry['digest']}")
+            status, content = await _ask(self.core(), "GET", f"blobs/{entry['digest']}", repository=repository)
             if status != 200 or sha256(content) != entry["digest"]:
                 missing.append(f"blob {entry['digest']} is {status}")
         return missing
+
+
+def _at(operation: Operation) -> tuple[str, str]:
+    return operation.repository, operation.digest
 
 
 def _may_overwrite(one: Operation, other: Operation) -> bool:
@@ -206,8 +250,10 @@ def _may_overwrite(one: Operation, other: Operation) -> bool:
     return not has_ended and not is_old
 
 
-async def _ask(core: Core, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-    raw_path, _, query = f"/v2/{REPOSITORY}/{path}".encode().partition(b"?")
+async def _ask(
+    core: Core, method: str, path: str, body: bytes = b"", repository: str = REPOSITORY
+) -> tuple[int, bytes]:
+    raw_path, _, query = f"/v2/{repository}/{path}".encode().partition(b"?")
     sent: list[asgi.Message] = []
     pending = [{"type": "http.request", "body": body, "more_body": False}]
 

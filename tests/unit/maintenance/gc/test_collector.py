@@ -3,81 +3,25 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from authproxy.digest import Digest, parse_digest
-from authproxy.maintenance.gc.collector import Collected, CollectOptions, Collector, NotEnabled
-from authproxy.maintenance.gc.options import Untagged
+from authproxy.maintenance.gc.collector import CollectOptions, Collector, NotEnabled
 from authproxy.maintenance.gc.sweep import Superseded
 from authproxy.maintenance.gc.tidy import KEPT_PUSHES
-from authproxy.maintenance.ticks import Ticks
 from authproxy.oci import media_types
-from authproxy.reference import Repository
 from authproxy.registry.history import all_pushes, pushes_of
 from authproxy.registry.trash import Trash
 from authproxy.storage import layout, state_layout
 from authproxy.storage.driver import Driver
-from authproxy.storage.filesystem.driver import FilesystemDriver
-from authproxy.storage.memory import MemoryDriver
-from authproxy.storage.records import Records
+from tests.support.collected_store import APP, GRACE_S, KEEP, REMOVE, TRASH_S, Store, open_store
 from tests.support.registry import connect, image, index, push_blob, push_image, push_manifest, sha256
-
-APP = Repository("team/app")
-GRACE_S, TRASH_S = 100.0, 300.0
-REMOVE = CollectOptions(GRACE_S, TRASH_S, Untagged.REMOVE)
-KEEP = CollectOptions(GRACE_S, TRASH_S)
-
-
-class Clock:
-    """Hours pass by a call."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Store:
-    """A storage with a registry, and a collector whose time is ours."""
-
-    def __init__(self, driver: Driver, registry: httpx.AsyncClient, clock: Clock) -> None:
-        self.driver = driver
-        self.registry = registry
-        self.clock = clock
-        self.records = Records(driver)
-        self.ticks = Ticks(self.records, tick_s=1.0, now=self.clock, boot="one")
-
-    async def enable(self) -> None:
-        await self.records.create(state_layout.gc_enabled(), {})
-
-    async def collect(self, options: CollectOptions = KEEP, *, after_s: float = 0.0) -> Collected:
-        await self.let_pass(after_s)
-        return await Collector(self.driver, options, ticks=self.ticks).run()
-
-    async def let_pass(self, seconds: float) -> None:
-        for _ in range(2 if seconds else 0):  # time counts from the next tick on
-            await self.ticks.advance()
-            self.clock.now += seconds + 1
-
-    async def status(self, path: str, method: str = "HEAD", repository: str = APP) -> int:
-        return (await self.registry.request(method, f"/v2/{repository}/{path}")).status_code
-
-    async def has_bytes(self, content: bytes) -> bool:
-        return await self.driver.sizes([layout.blob(Digest.of(content))]) != [None]
 
 
 @pytest.fixture(params=["filesystem", "memory"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    clock = Clock()
-    is_folder = request.param == "filesystem"
-    driver: Driver = FilesystemDriver(tmp_path, threads=4) if is_folder else MemoryDriver(clock_s=clock)
-    async with connect(driver) as registry:
-        made = Store(driver, registry, clock)
-        await made.enable()
+    async with open_store(request.param, tmp_path) as made:
         yield made
-    await driver.close()
 
 
 async def delete(store: Store, reference: str) -> None:
