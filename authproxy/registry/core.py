@@ -58,7 +58,7 @@ class Core:
         self.content = CoreContent(driver, tags)
         deletions = Deletions(driver)
         deleter = Deleter(whole, tags, deletions, now=now)
-        self._promises = Promises(driver, changed=self._forget_responses)
+        self._promises = Promises(driver, changed=self._forget_responses, is_read_only=rules.read_only)
         publisher = Publisher(driver, deletions, self._promises, now=now, sleep=sleep)
         self._blobs = blobs = Blobs(driver, self.content, deleter, self._promises)
         self._manifests = manifests = Manifests(

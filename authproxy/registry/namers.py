@@ -4,7 +4,9 @@ There is no index of names, so the manifests are read. Which of them are indexes
 last deletion: a cleanup deletes one manifest after the other, and most manifests are images, which name no manifest.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
 from authproxy.digest import HEX_LENGTH, Digest, parse_digest
@@ -25,19 +27,19 @@ class Namers:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._repository: Repository | None = None
-        self._images: set[str] = set()  # manifests of this repository that name no manifest, as "algorithm:hex"
+        self._images: set[str] = set()  # hex digits of this repository's manifests that name no manifest
 
     async def of_manifest(self, repository: Repository, names: Collection[Digest]) -> Digest | None:
         """An index that names a manifest, given all its digests. None: there is none."""
         if repository != self._repository:
             self._repository, self._images = repository, set()
-        others = self._revisions(repository, but=self._images.union(map(str, names)))
-        async for digest, content in self._contents(repository, others):
-            needs = read_dependencies(content)
-            if not needs.manifests.isdisjoint(names):
+        images = self._images
+        async for digest, content in self._contents(repository, self._revisions(repository, but=images)):
+            named = read_dependencies(content).manifests if _may_be_index(content) else frozenset()
+            if digest not in names and not named.isdisjoint(names):
                 return digest
-            if not needs.manifests and repository == self._repository:
-                self._images.add(str(digest))
+            if not named:
+                images.add(digest.hex)
         return None
 
     async def of_blob(self, repository: Repository, names: Collection[Digest]) -> Digest | None:
@@ -59,10 +61,14 @@ class Namers:
                 for found in held.items():
                     yield found
 
-    async def _revisions(self, repository: Repository, but: Collection[str] = ()) -> AsyncIterator[Sequence[Digest]]:
+    async def _revisions(
+        self, repository: Repository, but: AbstractSet[str] = frozenset()
+    ) -> AsyncIterator[Sequence[Digest]]:
+        """All but those with these hex digits, in batches."""
         for algorithm in HEX_LENGTH:
             async for names in list_all(self._driver, layout.revisions(repository, algorithm)):
-                yield _parse_all(text for name in names if (text := f"{algorithm}:{name}") not in but)
+                yield _parse_all(f"{algorithm}:{name}" for name in set(names) - but)
+                await asyncio.sleep(0)  # lists from memory don't suspend
 
 
 def _parse_all(texts: Iterable[str]) -> list[Digest]:
@@ -72,6 +78,11 @@ def _parse_all(texts: Iterable[str]) -> list[Digest]:
         with suppress(DigestInvalid):
             found.append(parse_digest(text))
     return found
+
+
+def _may_be_index(content: bytes) -> bool:
+    """Whether parsing is worth while: the key is there as it is, or something is written with escapes."""
+    return b'"manifests"' in content or b"\\" in content
 
 
 def _may_name(content: bytes, names: Collection[Digest]) -> bool:

@@ -75,13 +75,17 @@ def parse_state(record: Record | None) -> Condemned | None:
 class Promises:
     """The promises of one process. Call `look` once a second, before a request is answered.
 
-    `changed` is called when other things are condemned than before: a response that was cached promises nothing then.
+    `is_read_only`: the storage isn't written, so no push can rely on a response. `changed` is called when other things
+    are condemned than before: a response that was cached promises nothing then.
     """
 
-    def __init__(self, driver: Driver, *, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, driver: Driver, *, changed: Callable[[], None] = lambda: None, is_read_only: bool = False
+    ) -> None:
         self._driver = driver
         self._records = Records(driver)
         self._changed = changed
+        self._is_read_only = is_read_only
         self._state: Condemned | None = None
         self._lists: Bounded[StorePath, bytes] = Bounded(MAX_LIST_BYTES)
         self._revived: set[bytes] = set()  # marks of this epoch that are known to exist
@@ -123,7 +127,8 @@ class Promises:
             await self._keep(await self._marks_of(repository, names, content))
 
     async def _look_now(self) -> None:
-        self._take(parse_state(await self._records.read(state_layout.gc_state())))
+        if not self._is_read_only:
+            self._take(parse_state(await self._records.read(state_layout.gc_state())))
 
     async def _keep(self, groups: Sequence[Collection[bytes]]) -> None:
         """Write the marks of what is condemned, then cancel the deletion of what is in the batch at the moment.
