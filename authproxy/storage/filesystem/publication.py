@@ -7,7 +7,7 @@ from authproxy.clock import uptime_s
 from authproxy.storage.driver import Swap, WriteGroup
 from authproxy.storage.filesystem.batch_commit import Batch, Draft
 from authproxy.storage.filesystem.reader import read_small
-from authproxy.storage.filesystem.thread_pool import ThreadPool
+from authproxy.storage.filesystem.thread_pool import Lane, ThreadPool
 
 
 class FilePublication:
@@ -20,20 +20,20 @@ class FilePublication:
         self._root = root
         self._groups = groups
         self._swaps = swaps
-        self._workers = workers
+        self._lane = Lane(workers)  # a request may be cancelled while a job runs: the next one waits for its end
         self._pointers: list[Draft] = []
 
     async def begin(self) -> None:
         """Write all, and make the groups visible."""
-        await self._workers.run(self._begin)
+        await self._lane.run(self._begin)
 
     async def move(self) -> list[bool]:
         """See `driver.Publication`."""
-        return await self._workers.run(self._move)
+        return await self._lane.run(self._move)
 
     async def close(self) -> None:
-        """Discard what is not in its place."""
-        await self._workers.run(lambda: self._batch.__exit__(None, None, None))
+        """Discard what is not in its place, once no job is running."""
+        await self._lane.finally_do(lambda: self._batch.__exit__(None, None, None))
 
     def _begin(self) -> None:
         contents = [pair for group in self._groups for pair in group]
