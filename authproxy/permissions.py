@@ -45,3 +45,6 @@ class Permissions(Protocol):
 
     def shows_tag(self, tag: str) -> bool:
         """Whether the caller may pull this tag of the request's repository, and so may see it in a list."""
+
+    def shows_every_tag(self) -> bool:
+        """Whether that holds for each tag that there may be: nothing in the repository is hidden from the caller."""

@@ -14,7 +14,7 @@ from authproxy.policy.decide import Decision, decide, expand
 from authproxy.policy.load import load_policies
 from authproxy.policy.model import Action, PolicySet
 from authproxy.policy.request import RequestFacts
-from authproxy.policy.serve_time import decide_served
+from authproxy.policy.serve_time import allows_every_tag, decide_served
 from authproxy.policy.token_attributes import Carried, carried
 from authproxy.principal import Principal
 
@@ -74,6 +74,12 @@ class Policies(Reloaded[PolicySet]):
     ) -> Decision:
         """Decide one action of a request by the current rules: see `serve_time.decide_served`."""
         return decide_served(self.current, principal, action, repository, tag=tag, now=self._now(), request=request)
+
+    def allows_every_tag(
+        self, principal: Principal, action: Action, repository: str, request: RequestFacts | None = None
+    ) -> bool:
+        """See `serve_time.allows_every_tag`."""
+        return allows_every_tag(self.current, principal, action, repository, now=self._now(), request=request)
 
     def __repr__(self) -> str:
         return f"Policies({str(self._path)!r}, rules={len(self.current.rules)})"

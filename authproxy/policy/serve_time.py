@@ -5,8 +5,8 @@ Reasons: docs/decisions/0023-serve-time-rules.md.
 """
 
 from authproxy.access import Access
-from authproxy.policy.decide import Decision, decide, decide_target
-from authproxy.policy.model import HIDDEN_ACTIONS, Action, PolicySet, Target
+from authproxy.policy.decide import Decision, decide, decide_target, holds
+from authproxy.policy.model import HIDDEN_ACTIONS, Action, Effect, PolicySet, Target
 from authproxy.policy.request import RequestFacts
 from authproxy.principal import Principal
 
@@ -31,6 +31,29 @@ def decide_served(
     if action in HIDDEN_ACTIONS and decision.rule is None:
         return Decision(allowed=True, rules=(), reason="no rule denies it")
     return decision
+
+
+def allows_every_tag(
+    policies: PolicySet,
+    principal: Principal,
+    action: Action,
+    repository: str,
+    *,
+    now: float | None,
+    request: RequestFacts | None = None,
+) -> bool:
+    """Whether an action is allowed for each tag that there may be. `now` and `request` as for `decide`.
+
+    False if a rule denies it for certain tags, whatever its condition is, or if only certain tags are allowed.
+    """
+    target = Target(action, tuple(repository.split("/")), principal)
+    rules = [rule for rule in policies.candidates(target) if rule.resources.include(target)]
+    for_all = [(rule.effect, holds(rule, target, now, request)) for rule in rules if not rule.resources.tags]
+    if any(rule.effect is Effect.DENY and rule.resources.tags for rule in rules):
+        return False
+    if any(effect is Effect.DENY and is_met is not False for effect, is_met in for_all):
+        return False
+    return any(effect is Effect.ALLOW and is_met for effect, is_met in for_all)
 
 
 def decide_in_full(

@@ -77,14 +77,14 @@ class ManifestList:
     async def get(self, exchange: Exchange) -> None:
         """Answer with a page of manifests in the order of their digests.
 
-        Where rules concern the pull of single tags, only with those under a tag that the caller may pull; the list then
-        says that it is not complete.
+        Where rules hide tags from the caller, only with those under a tag that the caller may pull; the list then says
+        that it is not complete.
         """
         asked = parse_page(exchange.route, default=MAX_PAGE).at_most(MAX_PAGE)
         assert asked.limit is not None
         after = parse_digest(asked.last) if asked.last else None
         permissions = exchange.permissions
-        if permissions is not None and not permissions.concern("pull"):
+        if permissions is not None and (not permissions.concern("pull") or permissions.shows_every_tag()):
             permissions = None
         page = _Page(asked.limit)
         has_more = False

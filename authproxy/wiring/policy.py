@@ -188,6 +188,12 @@ class RulePermissions:
         """See Permissions."""
         return self.refusal("pull", Tag(tag)) is None
 
+    def shows_every_tag(self) -> bool:
+        """See Permissions."""
+        if self._grant.holder is None:
+            return False
+        return self._policies.allows_every_tag(self._principal, Action.PULL, self._repository, self._request)
+
 
 def request_facts(view: ClientView) -> RequestFacts:
     """The facts of a request, as far as the edge knows them."""

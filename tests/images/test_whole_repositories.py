@@ -1,5 +1,6 @@
 """`images delete HOST/REPOSITORY`, against our own registry and others."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from authproxy.digest import Digest
 from tests.images.conftest import Images, Registry
 from tests.images.layouts import write_two_platforms
 from tests.support.image import Image, make_image, write_layout
+from tests.support.people import ALICE, BOB
+from tests.support.server import ADMIN, ADMIN_PASSWORD, Server, running_server
 
 
 @pytest.fixture(params=["plain", "ours", "fronted"])
@@ -53,10 +56,93 @@ def test_repository_goes_as_a_whole(images: Images, registry: Registry, ours: Re
     assert set(order) == set(expected)
     assert max(order.index(str(each.digest)) for each in (amd, arm)) > order.index(str(index))
     assert last == f"deleted {place} as {'a whole' if is_complete else 'far as the registry lists it'}"
-    assert ("the registry doesn't list manifests without a tag" in done.err) == (not is_complete)
+    assert ("the registry doesn't list all manifests" in done.err) == (not is_complete)
     assert images.list(registry, "--filter", "whole/*") == ["whole/app/beside:v1"]
     for image in (amd, arm, new):
         assert images("inspect", f"{place}@{image.digest}").code == 1
     again = images("delete", "--yes", place)
     if is_complete:
         assert (again.code, again.err) == (1, f"authproxy: {place}: the registry has no such repository\n")
+
+
+RULES = """\
+version: 1
+rules:
+  - name: releases stay
+    description: A release is never deleted.
+    deny: [delete]
+    to: {everyone: true}
+    on: {repositories: ["rules/**"], tags: ["v*"]}
+  - name: alice pulls and pushes
+    allow: [pull, push]
+    to: {users: [alice]}
+    on: {repositories: ["rules/**"]}
+  - name: bob deletes
+    allow: [pull, push, delete]
+    to: {users: [bob]}
+    on: {repositories: ["rules/**"]}
+  - name: bob does not see what is internal
+    deny: [pull]
+    to: {users: [bob]}
+    on: {repositories: ["rules/**"], tags: ["internal*"]}
+"""
+
+
+@pytest.fixture(scope="module")
+def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with rules about single tags."""
+    with running_server(tmp_path_factory.mktemp("ruled")) as server:
+        (server.folder / "policies" / "rules.yaml").write_text(RULES)
+        server.wait_until(lambda: "policies loaded" in server.output)
+        for user in (ALICE, BOB):
+            server.add_user(user.name, user.password)
+        yield server
+
+
+def logged_in(server: Server, home: Path, user: str, password: str) -> Images:
+    home.mkdir()
+    person = Images(home, server.ca)
+    person.store_logins(Registry(server.host, user, password, server.ca))
+    return person
+
+
+def test_protected_tag_stays_with_what_it_needs(ruled: Server, tmp_path: Path) -> None:
+    admin = logged_in(ruled, tmp_path / "home", ADMIN, ADMIN_PASSWORD)
+    place = f"{ruled.host}/rules/protected"
+    amd, arm, index, old, _ = fill(admin, place, tmp_path)
+    admin.must("tag", f"{place}:multi", f"{place}:v1")
+    done = admin("delete", "--yes", place)
+    assert done.code == 1
+    for name in (f"@{amd.digest}", f"@{arm.digest}", ":multi", ":v1", ":latest"):
+        assert f"{place}{name}: HTTP 403 DENIED: admin may not delete rules/protected:v" in done.err
+    assert f"deleted {place}@{old.digest}" in done.out
+    assert "as a whole\n" not in done.out
+    assert str(index) in admin.must("inspect", f"{place}:v1")
+
+
+def test_user_who_may_not_delete_is_refused_once(ruled: Server, tmp_path: Path) -> None:
+    alice = logged_in(ruled, tmp_path / "home", ALICE.name, ALICE.password)
+    place = f"{ruled.host}/rules/mine"
+    fill(alice, place, tmp_path)
+    listed = sorted(alice.list(Registry(ruled.host), "--filter", "rules/mine:*"))
+    done = alice("delete", "--yes", place)
+    assert "HTTP 401 UNAUTHORIZED: alice may not delete rules/mine\n" in done.err
+    assert f"authproxy: {place}: stopped; 4 more were not tried" in done.err
+    assert (done.code, done.out) == (1, "")
+    assert sorted(alice.list(Registry(ruled.host), "--filter", "rules/mine:*")) == listed
+
+
+def test_rules_that_hide_tags_hide_what_they_lead_to(ruled: Server, tmp_path: Path) -> None:
+    admin = logged_in(ruled, tmp_path / "admin", ADMIN, ADMIN_PASSWORD)
+    bob = logged_in(ruled, tmp_path / "bob", BOB.name, BOB.password)
+    place = f"{ruled.host}/rules/hidden"
+    _, _, _, old, _ = fill(admin, place, tmp_path)
+    admin.must("delete", "--yes", f"{place}:multi")
+    internal = make_image("internal")
+    write_layout(internal, tmp_path / "internal", "internal")
+    admin.must("push", tmp_path / "internal", place)
+    *would, whole = bob.objects("delete", "--dry-run", place)
+    assert ([each["tags"] for each in would], whole["whole"]["complete"]) == ([["latest", "v2"]], False)
+    *would, whole = admin.objects("delete", "--dry-run", place)
+    assert {each["digest"] for each in would} >= {str(internal.digest), str(old.digest)}
+    assert whole["whole"]["complete"]

@@ -69,6 +69,17 @@ async def everything_at_once(world: World) -> list[Act]:
     ]
 
 
+async def repository_beside_pushes(world: World) -> list[Act]:
+    """A whole repository that is deleted while two push to it: one again what is there, one something else."""
+    await world.push(world.core(), "list", "l")
+    await world.push(world.core(), "second", "t")
+    return [
+        partial(world.delete_repository, world.core()),
+        partial(world.push, world.core(), "list", "new"),
+        partial(world.push, world.core(), "second", "t"),
+    ]
+
+
 async def two_pushers(world: World) -> list[Act]:
     """Two that push to one tag, beside a deletion of it; one may be held up for long."""
     await world.push(world.core(), "first", "t")
@@ -97,6 +108,7 @@ SCENARIOS = [
     manifest_beside_blob,
     index_beside_image,
     everything_at_once,
+    repository_beside_pushes,
     two_pushers,
     one_after_the_other,
 ]

@@ -10,11 +10,11 @@ from typing import Any
 from authproxy import asgi
 from authproxy.client_view import ClientView
 from authproxy.errors import RegistryError
-from authproxy.oci.media_types import OCI_IMAGE
+from authproxy.oci.media_types import OCI_IMAGE, OCI_INDEX
 from authproxy.registry.core import Core
 from authproxy.registry.deletions import MAX_AGE_S
 from authproxy.registry.options import Rules
-from authproxy.route import parse_route
+from authproxy.route import MANIFEST_LIST, parse_route
 from authproxy.storage.driver import Driver
 from tests.model.schedule import Act, Schedule
 from tests.model.twins import BucketTwin, FolderTwin
@@ -118,6 +118,13 @@ class World:
         operation = self._begin("delete", reference, digest, repository)
         operation.status, _ = await _ask(core, "DELETE", f"manifests/{reference}", repository=repository)
         operation.ended = self.schedule.now
+
+    async def delete_repository(self, core: Core) -> None:
+        """Delete all manifests that the registry lists, as `images delete` does: what names others comes first."""
+        status, answer = await self.ask(core, "GET", MANIFEST_LIST)
+        entries = json.loads(answer)["manifests"] if status == 200 else []
+        for entry in sorted(entries, key=lambda entry: entry.get("mediaType") != OCI_INDEX):
+            await self.delete(core, entry["digest"])
 
     async def delete_blob(self, core: Core, name: str, repository: str = REPOSITORY) -> None:
         """Delete a blob, which is refused while a manifest needs it."""

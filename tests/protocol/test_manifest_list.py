@@ -166,6 +166,9 @@ class OnlyReleases:
     def shows_tag(self, tag: str) -> bool:
         return self.refusal("pull", Tag(tag)) is None
 
+    def shows_every_tag(self) -> bool:
+        return self.shows_tag("secret")
+
 
 @EXTENSIONS
 async def test_rules_that_hide_tags_hide_their_manifests_and_those_without(driver: Driver) -> None:
@@ -187,3 +190,17 @@ async def test_rules_that_hide_tags_hide_their_manifests_and_those_without(drive
         "v1",
         "v2",
     ]
+
+
+class Everything(OnlyReleases):
+    """Those of a caller from whom the same rules hide nothing."""
+
+    def refusal(self, verb: Verb, tag: Tag | None = None) -> Denied | None:
+        return None
+
+
+@EXTENSIONS
+async def test_caller_from_whom_nothing_is_hidden_sees_the_whole_list(driver: Driver) -> None:
+    async with connect(driver, permissions=Everything()) as registry:
+        await push_all(registry)
+        await check(registry, page("", "", ENTRIES))

@@ -63,6 +63,9 @@ class Rules:
     def shows_tag(self, tag: str) -> bool:
         return self.refusal("pull", Tag(tag)) is None
 
+    def shows_every_tag(self) -> bool:
+        return False
+
 
 Connect: TypeAlias = Callable[..., AbstractAsyncContextManager[AsyncClient]]
 

@@ -29,8 +29,8 @@ async def delete_whole(client: "RegistryClient", path: str, repository: "Registr
     _show(contents, dialog)
     if not contents.is_complete:
         _hint(
-            f"{dialog.place}: the registry doesn't list manifests without a tag; if it has more of them, they stay"
-            " until its own garbage collection"
+            f"{dialog.place}: the registry doesn't list all manifests; those that no tag, index or subject leads to"
+            " stay until its own garbage collection"
         )
     if dialog.confirm(f"Delete the repository {dialog.place}? [y/N] "):
         kept = await _delete_parts(repository, contents, dialog)
@@ -80,7 +80,7 @@ async def _delete_parts(repository: "RegistryRepository", contents: "Contents", 
             elif isinstance(error, NeededBy):
                 dialog.say_needed(name, part.digest, error.namer)
             else:
-                dialog.report.fail(name, error)
+                dialog.report.fail(name, str(error).removeprefix(f"{dialog.place}@{part.digest}: "))
         if error is not None:
             kept.append(part.digest)
     return frozenset(kept)

@@ -35,6 +35,9 @@ class Asked:
     def shows_tag(self, tag: str) -> bool:
         raise AssertionError("it is no list")
 
+    def shows_every_tag(self) -> bool:
+        return False
+
 
 async def serve(method: str, path: str, permissions: Permissions | None, query: str = "") -> list[Scope]:
     served: list[Scope] = []

@@ -4,7 +4,7 @@ from hypothesis import given
 from authproxy.access import Access, pull, push
 from authproxy.policy.decide import decide
 from authproxy.policy.model import SIGNED_IN, Action, Effect, PolicySet, Rule, SubjectKey
-from authproxy.policy.serve_time import decide_in_full, decide_served
+from authproxy.policy.serve_time import allows_every_tag, decide_in_full, decide_served
 from authproxy.principal import Principal
 from tests.unit.policy.builders import make_rule, principals, repositories, rule_lists, served_actions, tags
 
@@ -14,6 +14,7 @@ PULL, PUSH, DELETE = (frozenset([action]) for action in (Action.PULL, Action.PUS
 CREATE, OVERWRITE = frozenset([Action.CREATE]), frozenset([Action.OVERWRITE])
 ALL = make_rule(1)
 IMMUTABLE = make_rule(2, effect=DENY, actions=OVERWRITE | DELETE, on=("team/**",), tags=("v*",))
+OTHERS = SubjectKey("user", "bob")
 STOP = make_rule(6, effect=DENY, tags=("v*", "w*"))
 
 ROWS = [
@@ -67,6 +68,33 @@ def test_in_full(rules: list[Rule], action: str, tag: str | None, reason: str) -
 
 def test_a_name_that_is_none_is_never_allowed() -> None:
     assert not decide_in_full(PolicySet((ALL,)), ALICE, Access("repository", "Team", "create")).allowed
+
+
+EVERY_TAG = [
+    ("nothing allowed", [], False),
+    ("everything allowed", [ALL], True),
+    ("an allow of some tags", [make_rule(5, tags=("dev-*",))], False),
+    ("a deny of some tags", [ALL, STOP], False),
+    ("a deny of other actions", [ALL, IMMUTABLE], True),
+    ("a deny of some tags, to others", [ALL, make_rule(6, effect=DENY, to=(OTHERS,), tags=("v*",))], True),
+    ("a deny of some tags, elsewhere", [ALL, make_rule(6, effect=DENY, on=("other/**",), tags=("v*",))], True),
+    ("a deny", [ALL, make_rule(6, effect=DENY)], False),
+    ("an allow under a condition that can't be decided", [make_rule(1, when="time.getHours() < 12")], False),
+]
+
+
+@pytest.mark.parametrize(("rules", "allowed"), [row[1:] for row in EVERY_TAG], ids=[row[0] for row in EVERY_TAG])
+def test_whether_every_tag_is_allowed(rules: list[Rule], *, allowed: bool) -> None:
+    assert allows_every_tag(PolicySet(tuple(rules)), ALICE, Action.PULL, "team/app", now=None) == allowed
+
+
+@given(rule_lists, principals, repositories, tags, served_actions)
+def test_if_every_tag_is_allowed_each_is(
+    rules: list[Rule], principal: Principal, repository: str, tag: str | None, action: Action
+) -> None:
+    policies = PolicySet(tuple(rules))
+    if allows_every_tag(policies, principal, action, repository, now=None):
+        assert decide_served(policies, principal, action, repository, tag=tag, now=None).allowed
 
 
 ASKS = [

@@ -260,6 +260,9 @@ class NoOverwriting:
     def shows_tag(self, tag: str) -> bool:
         return tag != "hidden"
 
+    def shows_every_tag(self) -> bool:
+        return False
+
 
 @pytest.mark.parametrize("name", ["library/nginx", "nginx"])
 async def test_rules_about_what_is_there_hold_in_every_registry(world: World, name: str) -> None:

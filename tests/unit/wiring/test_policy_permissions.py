@@ -141,6 +141,10 @@ async def test_lists_name_what_the_caller_may_pull(
     assert (await client.get("/v2/_catalog", auth=alice)).json() == {"repositories": ["team/app"]}
     assert (await client.get("/v2/team/app/tags/list", auth=bob)).json()["tags"] == ["internal", "v1"]
     assert (await client.get("/v2/team/app/tags/list", auth=alice)).json()["tags"] == ["v1"]
+    path = "/v2/team/app/_authproxy/content/manifests"
+    for user, tags, is_complete in ((bob, ["internal", "v1"], True), (alice, ["v1"], False)):
+        listed = (await client.get(path, auth=user)).json()
+        assert ([each["tags"] for each in listed["manifests"]], listed["complete"]) == ([tags], is_complete)
     pulled = await client.get("/v2/team/app/manifests/internal", auth=alice)
     assert (pulled.status_code, message(pulled)) == (403, "alice may not pull team/app:internal")
     assert (await client.get("/v2/team/app/manifests/v1", auth=alice)).status_code == 200
