@@ -11,6 +11,7 @@ the job runs at a random time within FIRST_WITHIN_S. See docs/decisions/0070-run
 
 import asyncio
 import datetime as dt
+import math
 import random
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -48,13 +49,14 @@ class Job:
 
     `name` is part of a path: letters, digits and hyphens. `interval_s` is from the end of a run to the beginning of the
     next, which begins only in the `window`. `work` may be cancelled at any time, and must be right if another process
-    does it too.
+    does it too. `due_in_s`: the time until the next run where that is known and earlier.
     """
 
     name: str
     work: Work
     interval_s: float
     window: DailyWindow | None = None
+    due_in_s: Callable[[], float | None] = lambda: None
 
 
 class JobHeld(StartError):
@@ -221,8 +223,10 @@ class Jobs:
 
     def _due_in_s(self, job: Job, seen: _Seen) -> float:
         after_s = min(RETRY_S, job.interval_s) if seen.failed else job.interval_s
-        if job.window is None:
-            return seen.ended_at + after_s - self._now()
+        sooner_s = None if seen.failed else job.due_in_s()
+        if job.window is None or sooner_s is not None:
+            due_s = min(seen.ended_at + after_s - self._now(), math.inf if sooner_s is None else sooner_s)
+            return max(due_s, 0.0 if job.window is None else job.window.opens_in_s(self._local_time()))
         # Late in one window and early in the next one is less than a day apart.
         after_s = max(after_s - job.window.length_s, after_s / 2)
         return max(seen.ended_at + after_s - self._now(), job.window.opens_in_s(self._local_time()))

@@ -190,6 +190,8 @@ class Collector:
         await sweep.remove_indexes(doomed())
         await sweep.remove_images(doomed())
         await sweep.remove_layers(doomed())
+        if self._options.ends_trash:  # also of what has just gone
+            await self._end_trash(await self._ticks.read())
         with await self._read_held() as held:
             await sweep.remove_bytes(doomed(), held.__contains__)
         return marking, sweep.state, sweep.swept

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from authproxy.clock import DailyWindow
+from authproxy.clock import DailyWindow, uptime_s
 from authproxy.errors import StartError, Unavailable
 from authproxy.log.alarms import sound
 from authproxy.maintenance.gc.collector import CollectOptions, Collector, StorageSpace
@@ -64,7 +64,8 @@ class GarbageCollection:
         self._has_retention = has_retention
         self._space = space
         self._metrics = metrics
-        self.job = Job(NAME, self.work, interval_s, window)
+        self._grace_ends_at: float | None = None  # by our clock: the last run came too early
+        self.job = Job(NAME, self.work, interval_s, window, self._due_in_s)
 
     async def is_enabled(self) -> bool:
         """Whether collection is on."""
@@ -88,10 +89,17 @@ class GarbageCollection:
                 space=self._space,
             ).run()
             report["collected"] = collected.to_json()
+            self._grace_ends_at = None
+            if collected.is_waiting and collected.grace_left_s is not None:
+                self._grace_ends_at = uptime_s() + max(collected.grace_left_s, self._tick_s)
             if self._metrics is not None:
                 self._metrics.count(GC_REMOVED_BYTES, by=collected.swept.bytes)
                 self._metrics.count(GC_REMOVED_LINKS, by=collected.swept.revisions + collected.swept.layers)
         return report
+
+    def _due_in_s(self) -> float | None:
+        """The time until a grace ends for which the last run came too early."""
+        return None if self._grace_ends_at is None else self._grace_ends_at - uptime_s()
 
     def runners(self, jobs: Jobs) -> dict[str, Runner]:
         """What a server runs. Until there is something to do, nothing is written."""

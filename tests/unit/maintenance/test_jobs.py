@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -260,3 +261,20 @@ async def test_the_background_runs_it_again_and_again_and_survives_faults(driver
     lease = await Records(driver).read(job_lease("gc"))
     assert lease is not None
     assert lease.fields["released"] is True
+
+
+async def test_a_job_that_came_too_early_runs_again_when_it_is_due(driver: MemoryDriver) -> None:
+    node = Node(driver, "a")
+    due_at: float | None = None
+    node.job = replace(node.job, due_in_s=lambda: None if due_at is None else due_at - node.at)
+    await node.round()
+    node.at += FIRST_WITHIN_S
+    await node.round()
+    due_at = node.at + 7200
+    assert await node.round() <= 7200
+    node.at += 7199
+    await node.round()
+    assert node.work.runs == 1
+    node.at += 2
+    await node.round()
+    assert node.work.runs == 2
