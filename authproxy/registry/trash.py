@@ -80,10 +80,13 @@ class Trash:
         """What was deleted in a repository, the oldest first. Raises RecordUnreadable."""
         async for names in list_all(self._driver, state_layout.trash_of(repository)):
             for name in names:
-                path = state_layout.trash_record(repository, name)
-                [content] = await self._driver.read([path], fresh=True)
-                if content is not None:
-                    yield _parse(repository, name, content)
+                if (deleted := await self.find(repository, name)) is not None:
+                    yield deleted
+
+    async def find(self, repository: Repository, name: str) -> Deleted | None:
+        """The deletion with a record of this name. Raises RecordUnreadable."""
+        [content] = await self._driver.read([state_layout.trash_record(repository, name)], fresh=True)
+        return None if content is None else _parse(repository, name, content)
 
     async def forget(self, deleted: Deleted) -> None:
         """Remove a record: what it holds can't be restored from now on, or has been."""

@@ -286,15 +286,15 @@ class Collector:
         lacking = self._options.min_free * space.total - space.free
         if lacking <= 0:
             return 0
-        records = sorted([(deleted.at, deleted.path, deleted.repository) async for deleted in self._all_deleted()])
         ended = 0
-        for _, path, repository in records:
-            async for deleted in self._trash.of(repository):
-                if deleted.path == path and lacking > 0:
-                    stored = [layout.blob(digest) for digest in sorted(deleted.links.stored)]
-                    lacking -= sum(size or 0 for size in await self._driver.sizes(stored))
-                    await self._trash.forget(deleted)
-                    ended += 1
+        for _, repository, name in sorted(
+            [(each.at, each.repository, each.name) async for each in self._all_deleted()]
+        ):
+            if lacking > 0 and (deleted := await self._trash.find(repository, name)) is not None:
+                stored = [layout.blob(digest) for digest in sorted(deleted.links.stored)]
+                lacking -= sum(size or 0 for size in await self._driver.sizes(stored))
+                await self._trash.forget(deleted)
+                ended += 1
         return ended
 
     async def _all_deleted(self) -> AsyncIterator[Deleted]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from authproxy.digest import Digest, parse_digest
-from authproxy.maintenance.gc.collector import CollectOptions, Collector, NotEnabled
+from authproxy.maintenance.gc.collector import CollectOptions, Collector, NotEnabled, StorageSpace
 from authproxy.maintenance.gc.sweep import Superseded
 from authproxy.maintenance.gc.tidy import KEPT_PUSHES
 from authproxy.oci import media_types
@@ -214,3 +214,19 @@ async def test_the_lists_of_a_run_that_stopped_go(store: Store) -> None:
     await store.driver.write(state_layout.gc_condemned("0123456789abcdef", "00"), b"x")
     await store.collect()
     assert await store.driver.list_names(state_layout.gc_epoch("0123456789abcdef")) == []
+
+
+async def test_a_full_storage_ends_the_oldest_of_the_trash(store: Store) -> None:
+    for tag in ("v1", "v2", "v3"):
+        await delete(store, await push_image(store.registry, APP, tag))
+    sizes = [len(await _manifest_of(tag)) for tag in ("v1", "v2", "v3")]
+    free = StorageSpace(free=0, total=10 * (sizes[0] + 2))
+    options = CollectOptions(GRACE_S, TRASH_S, min_free=0.1)
+    done = await Collector(store.driver, options, ticks=store.ticks, space=lambda: free).run()
+    assert done.trash_ended == 1
+    left = [tag async for each in Trash(store.driver).of(APP) for tag in each.links.tags]
+    assert left == ["v2", "v3"]
+
+
+async def _manifest_of(tag: str) -> bytes:
+    return image(f"config {tag}".encode(), [b"a layer"])
