@@ -181,12 +181,14 @@ async def _collect(settings: "Settings | None", root: Path, how: _How) -> "Field
     options = CollectOptions() if row is None else collect_options(row)
     untagged = Untagged.REMOVE if how.delete_untagged else options.untagged
     driver = FilesystemDriver(root)
+    progress = Progress()
     collector = Collector(
         driver,
         replace(options, untagged=untagged, ends_trash=how.ends_trash),
         pace=Pace(how.throttle),
         folder=_temporary_folder(),
         space=lambda: space_of(root),
+        progress=progress,
     )
 
     async def work() -> "Fields":
@@ -201,6 +203,7 @@ async def _collect(settings: "Settings | None", root: Path, how: _How) -> "Field
     except (Superseded, LeaseLost) as error:
         raise StartError("another collector has taken over; see `authproxy gc` later") from error
     finally:
+        progress.end()
         await driver.close()
     collected: Fields = report["collected"]
     return collected

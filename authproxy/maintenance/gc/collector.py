@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from authproxy.errors import StartError
-from authproxy.maintenance.gc.findings import Candidate
+from authproxy.maintenance.gc.findings import Candidate, Totals
 from authproxy.maintenance.gc.mark_list import ListMissing, MarkList, read_condemned, read_revived
 from authproxy.maintenance.gc.marking import Marking, mark
 from authproxy.maintenance.gc.options import MarkingOptions, Untagged
@@ -99,7 +99,7 @@ class NotEnabled(StartError):
 class Collector:
     """Collects the garbage of one storage. Each run is right beside any other, and beside every request.
 
-    `folder`: for temporary files. `seen` is called with each marking, before anything of it is removed.
+    `folder`: for temporary files. `progress` is called with the counts of a marking while it goes on.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Collector:
         ticks: Ticks | None = None,
         folder: Path | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        seen: Callable[[Marking], object] = lambda _: None,
+        progress: Callable[[Totals], object] = lambda _: None,
         space: Callable[[], StorageSpace | None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -123,7 +123,7 @@ class Collector:
         self._ticks = ticks or Ticks(self._records, tick_s=tick_for(min(options.grace_s, options.trash_s)))
         self._folder = folder
         self._now = now
-        self._seen = seen
+        self._progress = progress
         self._space = space
         self._sleep = sleep
 
@@ -198,9 +198,7 @@ class Collector:
 
     async def _mark(self, options: MarkingOptions) -> Marking:
         options = replace(options, empty_is_absent=self._driver.fence_s > 0)
-        marking = await mark(self._driver, options, pace=self._pace, folder=self._folder)
-        self._seen(marking)
-        return marking
+        return await mark(self._driver, options, pace=self._pace, folder=self._folder, progress=self._progress)
 
     async def _read_held(self) -> MarkList:
         """The marks of the bytes that the trash holds."""
