@@ -1,11 +1,12 @@
 """Tags: GET /v2/<name>/tags/list, and the links from tags to manifests."""
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple
 
+from authproxy.clock import uptime_s
 from authproxy.digest import Digest
 from authproxy.errors import NameUnknown
 from authproxy.pagination import Page, find_shown, in_pieces, next_link, parse_page, to_json
@@ -24,12 +25,23 @@ KEPT_BYTES = 1024 * 1024
 MAX_TAG = 128
 
 
+# How long tags that were read stay known beside our own removals, in seconds: like `Driver.folder_check`.
+KNOWN_FOR_S = 1.0
+
+
 class _Pointing(NamedTuple):
     """The tags of a repository by the digest they point at, valid as long as `is_current` holds."""
 
     repository: Repository
-    tags: Mapping[Digest, Sequence[tuple[Tag, bytes]]]
+    tags: dict[Digest, list[tuple[Tag, bytes]]]
     is_current: IsCurrent
+    until: float
+
+    def forget(self, tag: Tag, link: bytes) -> None:
+        """Leave out a tag that is gone."""
+        digest = find_digest(link)
+        if digest in self.tags:
+            self.tags[digest] = [pair for pair in self.tags[digest] if pair[0] != tag]
 
 
 class Tags:
@@ -38,11 +50,12 @@ class Tags:
     `max_page`: the longest page; a larger `n` is reduced to it (CNCF Distribution's tags.maxtags).
     """
 
-    def __init__(self, driver: Driver, *, max_page: int) -> None:
+    def __init__(self, driver: Driver, *, max_page: int, now: Callable[[], float] = uptime_s) -> None:
         self._driver = driver
         self._names = TagNames(driver)
         self._cache = ResponseCache()
         self._max_page = max_page
+        self._now = now
         self._pointing: _Pointing | None = None  # of the repository of the last deletion
 
     async def get(self, exchange: Exchange) -> None:
@@ -107,6 +120,7 @@ class Tags:
     async def remove(self, deletion: Deletion, repository: Repository, tag: Tag, expected: bytes) -> bool:
         """Remove a tag whose link still says `expected`, durably. False: it no longer does, or was pushed again."""
         current = layout.tag_current(repository, tag)
+        known = self._find_known(repository)
         if not await deletion.remove_if(current, expected):
             return False
         self._names.forget(repository, tag)
@@ -115,23 +129,41 @@ class Tags:
         [link] = await self._driver.read([current], fresh=True)
         if (digest := find_digest(link)) is not None:
             await self._driver.write_all([index_links(repository, [tag], digest)])
+        elif known is not None:
+            self._stay_known(known, tag, expected)
         return True
+
+    def _find_known(self, repository: Repository) -> _Pointing | None:
+        known = self._pointing
+        return known if known is not None and known.repository == repository and known.is_current() else None
+
+    def _stay_known(self, known: _Pointing, tag: Tag, link: bytes) -> None:
+        """Know the same tags without one that this process has removed: reading all again for each takes too long.
+
+        A push in the meantime goes unnoticed here, as one by another node does: `pointing_at` finds both.
+        """
+        known.forget(tag, link)
+        is_current = self._driver.folder_check(layout.tags(known.repository))
+        if self._pointing is known and is_current is not None and self._now() < known.until:
+            self._pointing = known._replace(is_current=is_current)
 
     async def by_digest(self, repository: Repository) -> Mapping[Digest, Sequence[tuple[Tag, bytes]]]:
         """The tags of a repository, each with its link, by the digest they point at. May be a second old.
 
         Reading every link is slow, but the only way: not every program that sets a tag keeps its history. A cleanup
-        deletes one manifest after the other, so the last result is reused until a tag changes, for a second at most.
+        deletes one manifest after the other, so the last result is reused until a tag changes by something else than
+        our own removals, for a second at most.
         """
-        if self._pointing is not None and self._pointing.repository == repository and self._pointing.is_current():
-            return self._pointing.tags
+        if (known := self._find_known(repository)) is not None:
+            return known.tags
+        until = self._now() + KNOWN_FOR_S
         is_current = self._driver.folder_check(layout.tags(repository))
         found: defaultdict[Digest, list[tuple[Tag, bytes]]] = defaultdict(list)
         async with aclosing(self.links(repository)) as links:
             async for tag, link in links:
                 if (digest := find_digest(link)) is not None:
                     found[digest].append((tag, link))
-        self._pointing = None if is_current is None else _Pointing(repository, found, is_current)
+        self._pointing = None if is_current is None else _Pointing(repository, found, is_current, until)
         return found
 
     def links(self, repository: Repository) -> AsyncGenerator[tuple[Tag, bytes], None]:

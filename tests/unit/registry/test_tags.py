@@ -1,6 +1,7 @@
 """Tags that go with their manifest: found without reading every link for each of many deletions."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from authproxy.digest import Digest
 from authproxy.reference import Repository, Tag
 from authproxy.registry.deletions import Deletions
+from authproxy.registry.history import Push, entry_of
 from authproxy.registry.links import to_link
 from authproxy.registry.tags import Tags, index_links
 from authproxy.storage import layout
@@ -101,3 +103,58 @@ async def test_a_foreign_tag_is_found_after_a_second(
     now = 1.1
     await remove_all(tags, [TWO])
     assert not foreign.exists()
+
+
+async def test_links_are_read_once_for_manifests_whose_tags_go(driver: Counted, tags: Tags) -> None:
+    digests = [Digest.of(b"%d" % number) for number in range(5)]
+    await driver.tag(APP, **{f"t{number}": digest for number, digest in enumerate(digests)})
+    driver.links = 0
+    for digest in digests:
+        await remove_all(tags, [digest])
+    # All once; and of each tag what its removal looks at.
+    assert driver.links == 5 + 5
+    assert await names(tags) == []
+
+
+async def test_a_foreign_tag_is_found_while_others_are_removed(
+    driver: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(driver._cache, "_now", lambda: now)
+    tags = Tags(driver, max_page=1000, now=lambda: now)
+    digests = [Digest.of(b"%d" % number) for number in range(5)]
+    await driver.tag(APP, **{f"t{number}": digest for number, digest in enumerate(digests)})
+    await remove_all(tags, digests[:1])
+    foreign = tmp_path / layout.tag_current(APP, Tag("f"))
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text(str(TWO))
+    for digest in digests[1:]:  # each removal of our own is new knowledge, but not of all
+        now += 0.6
+        await remove_all(tags, [digest])
+    await remove_all(tags, [TWO])
+    assert not foreign.exists()
+
+
+async def test_a_push_during_a_removal_is_found_by_the_next(
+    driver: Counted, tags: Tags, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await driver.tag(APP, a=ONE, b=TWO)
+    read = driver.read
+
+    async def push_first(paths: Sequence[layout.StorePath], *, fresh: bool = False) -> list[bytes | None]:
+        if "new" not in await driver.list_names(layout.tags(APP)):
+            await driver.write_all([[_pushed("new", TWO)]])
+            await driver.tag(APP, new=TWO)
+        return await read(paths, fresh=fresh)
+
+    async with Deletions(driver).begin(APP, [ONE]) as deletion:
+        [(tag, link)] = (await tags.pointing_at(APP, [ONE])).items()
+        monkeypatch.setattr(driver, "read", push_first)
+        await tags.remove(deletion, APP, tag, link)
+    monkeypatch.undo()
+    await remove_all(tags, [TWO])
+    assert await names(tags) == []
+
+
+def _pushed(tag: str, digest: Digest) -> tuple[layout.StorePath, bytes]:
+    return entry_of(APP, Push(digest, Tag(tag), datetime(2026, 1, 1, tzinfo=UTC), "00" * 8), "alice")
