@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from authproxy.cli.images.delete_whole import MAX_SHOWN
 from authproxy.images.registries import Registries
 from authproxy.registry_client.docker_config import Login
 from authproxy.registry_client.errors import RegistryClientError
@@ -141,6 +142,24 @@ def test_delete_asks_and_deletes_only_where_somebody_says_yes(person: Images, he
     code, out, _ = answered(person, "y\n", "delete", name)
     assert (code, out) == (0, f"deleted {name} {image.digest}\n")
     assert "terminal/asked:v1" not in person.list(held)
+
+
+def test_repository_is_shown_before_it_is_deleted(person: Images, held: Registry, tmp_path: Path) -> None:
+    place = f"{held.host}/terminal/whole"
+    for number in range(MAX_SHOWN + 2):
+        write_layout(make_image(f"whole {number}"), tmp_path / str(number), f"v{number}")
+        person.must("push", tmp_path / str(number), place)
+    code, out, shown = answered(person, "\n", "delete", place)
+    assert (code, out) == (1, "")
+    lines = [line for line in shown.splitlines() if line.startswith(f"to delete {place}")]
+    assert len(lines) == MAX_SHOWN + 2
+    assert lines[-2] == f"to delete {place}: 2 more manifests, which --dry-run shows"
+    assert f"to delete {place} as a whole: {MAX_SHOWN + 2} tags, {MAX_SHOWN + 2} manifests, " in lines[-1]
+    assert f"Delete the repository {place}? [y/N] " in shown
+    assert len(person.list(held, "--filter", "terminal/whole:*")) == MAX_SHOWN + 2
+    code, out, _ = answered(person, "y\n", "delete", place)
+    assert (code, len(out.splitlines())) == (0, MAX_SHOWN + 3)
+    assert person.list(held, "--filter", "terminal/whole:*") == []
 
 
 @pytest.mark.parametrize(

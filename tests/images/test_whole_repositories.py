@@ -146,3 +146,29 @@ def test_rules_that_hide_tags_hide_what_they_lead_to(ruled: Server, tmp_path: Pa
     *would, whole = admin.objects("delete", "--dry-run", place)
     assert {each["digest"] for each in would} >= {str(internal.digest), str(old.digest)}
     assert whole["whole"]["complete"]
+
+
+def test_image_that_an_index_needs_stays_and_the_index_is_named(images: Images, ours: Registry, tmp_path: Path) -> None:
+    place = f"{ours.host}/needed/app"
+    amd, _, index = write_two_platforms(tmp_path / "layout", f"{place}:multi")
+    images.must("push", tmp_path / "layout", ours.host)
+    images.must("tag", f"{place}@{amd.digest}", f"{place}:amd")
+    named = images("delete", "--yes", f"{place}:amd")
+    assert (named.code, named.out) == (1, "")
+    assert f"needed by {index}, which names it" in named.err
+    by_rules = images("delete", "--yes", "--match", "amd", place)
+    assert (by_rules.code, by_rules.out) == (0, f"kept {place}:amd {amd.digest}: needed by {index}\n")
+    (kept,) = images.objects("delete", "--yes", "--match", "amd", place)
+    assert (kept["outcome"], kept["needed_by"]) == ("kept", str(index))
+    assert images("delete", "--yes", place).code == 0
+
+
+def test_signature_goes_with_its_repository(images: Images, registry: Registry, tmp_path: Path) -> None:
+    place = f"{registry.host}/signed/app"
+    image = make_image("signed")
+    write_layout(image, tmp_path / "layout", "v1")
+    images.must("push", tmp_path / "layout", place)
+    write_layout(make_image("signature"), tmp_path / "signature", f"sha256-{image.digest.hex}.sig")
+    images.must("push", tmp_path / "signature", place)
+    assert images("delete", "--yes", place).code == 0
+    assert images.list(registry, "--filter", "signed/*") == []

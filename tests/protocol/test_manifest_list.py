@@ -140,10 +140,11 @@ async def test_manifest_without_content_is_listed_and_can_be_deleted(driver: Dri
 
 
 @EXTENSIONS
-async def test_page_ends_after_so_many_bytes(registry: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_page_ends_after_so_many_bytes(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_list, "MAX_READ_BYTES", 1)
-    await push_all(registry)
-    answer = await registry.get(LIST)
+    async with connect(driver) as registry:
+        await push_all(registry)
+        answer = await registry.get(LIST)
     assert (answer.json()["manifests"], answer.links["next"]["url"]) == (
         ENTRIES[:1],
         f"{BASE_URL}{LIST}?last={HEX[0]}&n=1000",
