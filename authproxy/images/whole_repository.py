@@ -22,6 +22,9 @@ from authproxy.registry_client.errors import RegistryClientError
 MAX_TAGS = 250_000
 MAX_MANIFESTS = 250_000
 
+# Pages of a list that bring nothing new. Some registries repeat the last entry of a page; a hostile one never ends.
+MAX_KNOWN_PAGES = 10
+
 # Manifests that are read before the next ones are planned.
 BATCH = 64
 
@@ -95,24 +98,29 @@ async def find_contents(client: RegistryClient, name: str, repository: RegistryR
 async def all_tags(client: RegistryClient, name: str) -> dict[str, None]:
     """The tags of a repository, each once. Raises Missing, RegistryClientError."""
     found: dict[str, None] = {}
+    known = 0
     what = f"{client.host}/{name}"
     try:
         async for page in tag_pages(client, name, may_be_missing=False):
-            _add_page(found, page, what)
+            known += _add_page(found, page, what)
+            if known > MAX_KNOWN_PAGES:
+                break
     except RegistryClientError as error:
         if error.status == NOT_FOUND:
             raise Missing(f"{what}: the registry has no such repository") from error
         raise
+    if known > MAX_KNOWN_PAGES:
+        raise RegistryClientError(f"{what}: its tags: the registry lists the same ones again and again")
     return found
 
 
-def _add_page(found: dict[str, None], page: Sequence[str], what: str) -> None:
+def _add_page(found: dict[str, None], page: Sequence[str], what: str) -> bool:
+    """Add a page. True: all of it was known. Raises RegistryClientError if there are too many."""
     before = len(found)
     found.update(dict.fromkeys(page))
-    if len(found) == before:
-        raise RegistryClientError(f"{what}: its tags: the registry lists the same ones again and again")
     if len(found) > MAX_TAGS:
         raise RegistryClientError(f"{what}: more than {MAX_TAGS} tags; delete some by --match first")
+    return len(found) == before
 
 
 def in_order_of_deletion(parts: Sequence[Part]) -> list[Part]:

@@ -135,12 +135,12 @@ async def test_manifest_that_cannot_be_read_is_deleted_all_the_same(content: byt
     assert contents.parts == (Part(parse_digest(digest), ("odd",)),)
 
 
-def listing(pages: Callable[[int], object], *, link: bool = True) -> RegistryClient:
-    """A registry whose list of tags has these pages, each with a link to another."""
+def listing(pages: Callable[[int], object], *, pages_in_all: int = 1_000_000) -> RegistryClient:
+    """A registry whose list of tags has these pages, each with a link to the next."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         number = int(request.url.params.get("last", "0"))
-        headers = {"Link": f'</v2/a/tags/list?last={number + 1}>; rel="next"'} if link else {}
+        headers = {"Link": f'</v2/a/tags/list?last={number + 1}>; rel="next"'} if number + 1 < pages_in_all else {}
         return httpx.Response(200, json=pages(number), headers=headers)
 
     return faked(answer)
@@ -163,6 +163,11 @@ async def test_hostile_list_of_tags_ends(
     monkeypatch.setattr(whole_repository, "MAX_TAGS", 5)
     with pytest.raises(RegistryClientError, match=why):
         await all_tags(listing(pages), "a")
+
+
+async def test_page_that_repeats_the_last_tag_is_no_fault() -> None:
+    registry = listing(lambda number: {"tags": ["a", "b"][: 2 - number]}, pages_in_all=2)
+    assert list(await all_tags(registry, "a")) == ["a", "b"]
 
 
 async def test_link_in_a_loop_ends() -> None:
