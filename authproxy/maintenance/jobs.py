@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import structlog
 
 from authproxy.clock import Clock, DailyWindow, boot_id, uptime_s
-from authproxy.errors import StartError
+from authproxy.errors import StartError, Unavailable
 from authproxy.log.alarms import sound
 from authproxy.maintenance.lease import TERM_S, Lease, LeaseLost, this_process
 from authproxy.metrics.families import JOB_DURATION, JOB_LAST_SUCCESS, JOB_RUNS
@@ -181,10 +181,14 @@ class Jobs:
                 self._metrics.count(JOB_DURATION, job.name, by=seconds)
             if result != "cancelled":
                 log.info("a job has ended", job=job.name, result=result, seconds=round(seconds, 1))
-                self._seen[job.name] = _Seen(None, self._now(), failed=True)  # even where it can't be written
-                await self._note(
-                    job, {"result": result, "began": _rfc3339(began), "seconds": round(seconds, 3), **about}
-                )
+                known = self._seen.get(job.name)
+                # Where it can't be written: due as after a failure, for this process.
+                self._seen[job.name] = _Seen(None if known is None else known.content, self._now(), failed=True)
+                fields = {"result": result, "began": _rfc3339(began), "seconds": round(seconds, 3), **about}
+                try:
+                    await self._note(job, fields)
+                except (OSError, Unavailable) as exc:  # what the work has done, or why it failed, is worth more
+                    sound("the record of a job can't be written", reason=str(exc) or repr(exc), job=job.name)
         return report
 
     async def _note(self, job: Job, fields: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,12 +10,14 @@ from dataclasses import replace
 import pytest
 
 from authproxy.clock import DailyWindow, parse_window
-from authproxy.maintenance.jobs import FIRST_WITHIN_S, Job, JobHeld, Jobs
-from authproxy.maintenance.lease import Lease
+from authproxy.maintenance.jobs import FIRST_WITHIN_S, RETRY_S, Job, JobHeld, Jobs
+from authproxy.maintenance.lease import TERM_S, Lease
 from authproxy.metrics.metrics import Metrics
+from authproxy.storage.driver import StorageFull
 from authproxy.storage.memory import MemoryDriver
 from authproxy.storage.records import Fields, Records
 from authproxy.storage.state_layout import job_last, job_lease
+from tests.support.full_storage import FullMemory
 
 DAY_S = 24 * 3600.0
 
@@ -278,3 +281,41 @@ async def test_a_job_that_came_too_early_runs_again_when_it_is_due(driver: Memor
     node.at += 2
     await node.round()
     assert node.work.runs == 2
+
+
+async def test_a_full_disk_at_the_end_of_a_run_costs_its_record_alone() -> None:
+    driver = FullMemory()
+    node = Node(driver, "a")
+    assert await node.jobs.run_now(node.job) == {"freed": 1}
+
+    async def fills() -> Fields:
+        driver.room = 0
+        return {"freed": 0}
+
+    assert await node.jobs.run_now(Job("gc", fills, DAY_S)) == {"freed": 0}  # the command says what was done
+    driver.room = math.inf
+    before = await node.jobs.last("gc")
+    assert before is not None
+    assert before["report"] == {"freed": 1}
+    node.at += RETRY_S - 1
+    await node.round()
+    assert node.work.runs == 1
+    node.at += TERM_S + 1  # the lease could not be given back either: first it is seen, then it has ended
+    await node.round()
+    node.at += TERM_S + 1
+    await node.round()
+    assert node.work.runs == 2
+    last = await node.jobs.last("gc")
+    assert last is not None
+    assert last["report"] == {"freed": 2}
+
+
+async def test_why_a_job_failed_is_raised_where_its_record_has_no_room() -> None:
+    driver = FullMemory()
+
+    async def fails() -> Fields:
+        driver.room = 0
+        raise StorageFull
+
+    with pytest.raises(StorageFull):
+        await Node(driver, "a").jobs.run_now(Job("gc", fails, DAY_S))
