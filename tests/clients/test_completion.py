@@ -123,7 +123,7 @@ def complete(folder: Path, *words: str) -> list[str]:
     [
         (["authproxy", "po"], ["policy"]),
         (["authproxy", "registry", ""], ["login", "logout", "ping"]),
-        (["authproxy", "token", "revoke", "--"], ["--before", "--json", "--config", "--help"]),
+        (["authproxy", "token", "revoke", "--"], ["--all", "--before", "--undo", "--json", "--config", "--help"]),
         (["authproxy", "key", "export", "--for", ""], ["distribution"]),
         (["authproxy", "user", "add", "--group", "po"], []),
         (["authproxy", "user", "add", "policy", "--rob"], ["--robot"]),

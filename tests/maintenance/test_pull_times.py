@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from authproxy.digest import Digest
+from authproxy.storage.filesystem.driver import RESERVE
 from tests.support.image import MANIFEST_TYPE, Image, make_image, push_image
 from tests.support.people import OPERATOR
 from tests.support.program import environment, succeed
@@ -140,6 +141,7 @@ def test_on_a_full_disk_pulls_go_on_and_are_written_when_there_is_room(tmp_path:
     folder = tmp_path / "server"
     with small_disk(folder / "data/registry", 16 * 1024 * 1024) as disk, running_server(folder, EVERY_SECOND) as server:
         push(server)
+        (disk / RESERVE).unlink()  # it is used up
         fill(disk)
         assert ask(server, "v1").status_code == httpx.codes.OK
         server.wait_until(lambda: "pull times can't be written" in server.output)

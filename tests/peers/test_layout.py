@@ -5,7 +5,7 @@ What was pushed by either is pulled from the other byte for byte, and neither st
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -212,8 +212,11 @@ def test_clients_pull_from_us_what_docker_registry_took(history: History) -> Non
 
 def test_docker_registry_shows_what_we_wrote(history: History) -> None:
     assert history.ours.tags["skopeo/oci"] == ["later", "moved", "v1", "wide"]
-    assert history.ours.tags["skopeo/schema2"] == []
-    assert history.theirs_again == history.ours
+    emptied = "skopeo/schema2"  # docker-registry lists it for ever: see tests/peers/differences.py
+    assert emptied not in history.ours.catalog
+    assert history.theirs_again.tags[emptied] == []
+    catalog, tags = sorted([*history.ours.catalog, emptied]), {**history.ours.tags, emptied: []}
+    assert history.theirs_again == replace(history.ours, catalog=catalog, tags=tags)
 
 
 def test_clients_pull_from_docker_registry_what_we_took(history: History) -> None:
