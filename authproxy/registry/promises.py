@@ -172,7 +172,8 @@ class Promises:
         for mark in marks:
             if mark in self._revived or (shard := f"{mark[0]:02x}") not in state.shards:
                 continue
-            if contains(await self._read_list(state_layout.gc_condemned(state.epoch, shard)), mark):
+            condemned = await self._read_list(state_layout.gc_condemned(state.epoch, shard))
+            if await self._is_named(state) if condemned is None else contains(condemned, mark):
                 found.append(mark)
         return found
 
@@ -180,16 +181,26 @@ class Promises:
         if state.batch is None:
             return False
         batch = await self._read_list(state_layout.gc_deleting(state.epoch, state.batch))
+        if batch is None:
+            return await self._is_named(state)
         return any(contains(batch, mark) for mark in marks)
 
-    async def _read_list(self, path: StorePath) -> bytes:
-        """A list, which never changes. Empty where it has gone with its epoch, whose deletions are over then."""
+    async def _read_list(self, path: StorePath) -> bytes | None:
+        """A list, which never changes. None where it is gone."""
         found = self._lists.get(path)
         if found is None:
-            [content] = await self._driver.read([path], fresh=True)
-            found = content or b""
-            self._lists.put(path, found, len(found) + 200)
+            [found] = await self._driver.read([path], fresh=True)
+            if found is not None:
+                self._lists.put(path, found, len(found) + 200)
         return found
+
+    async def _is_named(self, state: Condemned) -> bool:
+        """Whether an epoch whose list is gone is the current one: then a collector may have read its list before.
+
+        Otherwise the list has gone with its epoch, whose deletions are over.
+        """
+        current = parse_state(await self._records.read(state_layout.gc_state()))
+        return current is not None and current.epoch == state.epoch
 
     async def _marks_of(self, repository: Repository, names: Sequence[Digest], content: bytes) -> list[list[bytes]]:
         """The marks of a manifest and of all that it needs: bytes and blobs, then manifests, the innermost first."""

@@ -132,6 +132,7 @@ class Collector:
         if await self._records.read(state_layout.gc_enabled()) is None:
             raise NotEnabled("collection is off: `authproxy gc --enable` turns it on")
         done = Collected()
+        await Tidy(self._driver).remove_epochs()  # first: a full disk may have no room for anything else
         count = await self._ticks.advance()
         done.trash_ended = await self._end_trash(count)
         record = await self._records.read(state_layout.gc_state())
@@ -217,7 +218,25 @@ class Collector:
 
     async def _condemn(self, record: Record | None, candidates: Iterator[Candidate], done: Collected) -> None:
         """Write a new epoch's list, then the state that names it, then when it began. The old epoch's folder goes."""
-        epoch, shards = secrets.token_hex(8), []
+        epoch = secrets.token_hex(8)
+        try:
+            written = await self._write_epoch(epoch, record, candidates, done)
+        except BaseException:
+            await Tidy(self._driver).remove_list(epoch)  # on a full disk it must not stay
+            raise
+        if written is None:
+            return
+        if record is not None and record.fields.get("epoch"):
+            await self._driver.delete_tree(state_layout.gc_epoch(str(record.fields["epoch"])))
+        done.grace_left_s = self._options.grace_s if written.fields["epoch"] else None
+        if written.fields["epoch"]:
+            await self._finish_condemning(written)
+
+    async def _write_epoch(
+        self, epoch: str, record: Record | None, candidates: Iterator[Candidate], done: Collected
+    ) -> Record | None:
+        """Write the list, then the state. None: there is nothing to condemn, and never was. Raises Superseded."""
+        shards = []
         for shard, group in groupby(candidates, lambda each: f"{each.mark[0]:02x}"):
             marks = bytearray()
             for each in group:
@@ -228,7 +247,7 @@ class Collector:
             shards.append(shard)
         if not shards and record is None:
             done.grace_left_s = None
-            return
+            return None
         fields: dict[str, Any] = {
             "epoch": epoch if shards else None,
             "shards": shards,
@@ -241,20 +260,13 @@ class Collector:
         else:
             written = await self._records.swap(record, fields)
         if written is None:
-            await self._driver.delete_tree(state_layout.gc_epoch(epoch))
             raise Superseded
-        if record is not None and record.fields.get("epoch"):
-            await self._driver.delete_tree(state_layout.gc_epoch(str(record.fields["epoch"])))
-        done.grace_left_s = self._options.grace_s if shards else None
-        if shards:
-            await self._finish_condemning(written)
+        return written
 
     async def _tidy(self, marking: Marking) -> None:
         tidy = Tidy(self._driver)
         await tidy.remove_notes(marking.strays())
         await tidy.shorten_histories()
-        state = parse_state(await self._records.read(state_layout.gc_state()))
-        await tidy.remove_epochs(state.epoch if state is not None else None)
 
     async def _finish_condemning(self, record: Record) -> Record:
         """Note when the epoch began: after its list was durable. A run that stopped before has left that out."""

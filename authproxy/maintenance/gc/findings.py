@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from authproxy.digest import Digest
-from authproxy.maintenance.gc.records import RecordSorter, SortedRecords, temporary_file
+from authproxy.maintenance.gc.records import RecordSorter, SortedRecords, discard, temporary_file
 from authproxy.reference import Repository
 from authproxy.registry.gc_marks import MARK_BYTES, Kind
 from authproxy.storage.layout import StorePath
@@ -138,7 +138,7 @@ class Names:
 
     def close(self) -> None:
         """Release the temporary file."""
-        self._file.close()
+        discard(self._file)
 
 
 class Findings:
@@ -240,7 +240,7 @@ class Findings:
         self.names.close()
         self.links.close()
         self._candidates.close()
-        self._strays.close()
+        discard(self._strays)
 
     def to_candidate(self, record: bytes) -> Candidate:
         """The candidate in a sorted record."""

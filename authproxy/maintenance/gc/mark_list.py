@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
-from authproxy.maintenance.gc.records import RecordSorter, SortedRecords, temporary_file
+from authproxy.maintenance.gc.records import RecordSorter, SortedRecords, discard, temporary_file
 from authproxy.registry.gc_marks import MARK_BYTES, contains
 from authproxy.registry.promises import Condemned
 from authproxy.storage import state_layout
@@ -18,9 +18,13 @@ class MarkList:
     def __init__(self, marks: Iterable[bytes], folder: Path | None = None) -> None:
         """`marks` are sorted, each once. Blocks. Raises OSError where the temporary file can't be written."""
         self._file = temporary_file(folder)
-        for mark in marks:
-            self._file.write(mark)
-        self._file.flush()
+        try:
+            for mark in marks:
+                self._file.write(mark)
+            self._file.flush()
+        except BaseException:
+            discard(self._file)
+            raise
         size = self._file.tell()
         self._map: mmap.mmap | bytes = mmap.mmap(self._file.fileno(), size, prot=mmap.PROT_READ) if size else b""
 
@@ -46,7 +50,7 @@ class MarkList:
         if isinstance(self._map, mmap.mmap):
             self._map.close()
         self._map = b""
-        self._file.close()
+        discard(self._file)
 
 
 async def read_condemned(driver: Driver, state: Condemned, folder: Path | None) -> MarkList:

@@ -7,6 +7,7 @@ when the process is killed.
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from heapq import merge
 from pathlib import Path
 from typing import IO
@@ -50,7 +51,7 @@ class SortedRecords:
         self._kept = []
         self._count = 0
         if self._file is not None:
-            self._file.close()
+            discard(self._file)
             self._file = None
 
 
@@ -81,7 +82,7 @@ class RecordSorter:
         self._pending = []
         self._runs = []
         if self._file is not None:
-            self._file.close()
+            discard(self._file)
             self._file = None
 
     def finish(self) -> SortedRecords:
@@ -108,7 +109,7 @@ class RecordSorter:
             count += len(batch)
             file.flush()
         except BaseException:
-            file.close()
+            discard(file)
             raise
         finally:
             self.close()
@@ -138,3 +139,9 @@ class RecordSorter:
 def temporary_file(folder: Path | None) -> "IO[bytes]":
     """A file without a name: nothing of it remains after the process. Raises OSError."""
     return tempfile.TemporaryFile(dir=folder, prefix="authproxy-gc-")
+
+
+def discard(file: "IO[bytes]") -> None:
+    """Close a temporary file. On a full disk closing writes once more what could not be written: nobody needs it."""
+    with suppress(OSError):
+        file.close()

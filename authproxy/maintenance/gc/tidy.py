@@ -14,10 +14,12 @@ from authproxy.reference import Repository, Tag, parse_repository
 from authproxy.registry.deletions import Deletions
 from authproxy.registry.history import Push, all_pushes, entry_of
 from authproxy.registry.links import stored_manifests
+from authproxy.registry.promises import parse_state
 from authproxy.registry.trash import Trash
 from authproxy.storage import layout, state_layout
 from authproxy.storage.driver import Driver, list_all
 from authproxy.storage.layout import StorePath
+from authproxy.storage.records import Records
 
 # Entries of the history that are kept of a manifest under one tag, the newest: who pushed it when, and again.
 KEPT_PUSHES = 3
@@ -28,6 +30,7 @@ class Tidy:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
+        self._records = Records(driver)
         self._deletions = Deletions(driver)
         self._trash = Trash(driver)
 
@@ -54,17 +57,31 @@ class Tidy:
                 count += await self._shorten(repository, digest, pushes)
         return count
 
-    async def remove_epochs(self, current: str | None) -> None:
-        """Remove the lists of all epochs but the current one: of runs that have ended, or stopped.
+    async def remove_epochs(self) -> None:
+        """Remove the epochs of runs that stopped: those that the state doesn't name."""
+        epochs = [
+            (name, set(await self._driver.list_names(state_layout.gc_epoch(name))))
+            async for names in list_all(self._driver, state_layout.gc())
+            for name in names
+            if state_layout.is_epoch(name)
+        ]
+        state = parse_state(await self._records.read(state_layout.gc_state()))  # after the names
+        for name, parts in epochs:
+            if state is not None and name == state.epoch:
+                continue
+            if parts & {"revived", "deleting"}:  # the state has named it, and never will again
+                await self._driver.delete_tree(state_layout.gc_epoch(name))
+            else:
+                await self.remove_list(name)
 
-        An epoch may become the current one meanwhile. So its lists go before its marks: nothing is removed by a list
-        that isn't whole.
+    async def remove_list(self, epoch: str) -> None:
+        """Remove a list that no state names. Another run's may be named meanwhile: nothing is removed by half a list.
+
+        So its marks stay: see `Promises`, which keeps everything where a list has gone.
         """
-        async for names in list_all(self._driver, state_layout.gc()):
-            for name in names:
-                if name != current and state_layout.is_epoch(name):
-                    await self._driver.delete_tree(state_layout.gc_lists(name))
-                    await self._driver.delete_tree(state_layout.gc_epoch(name))
+        async for shards in list_all(self._driver, state_layout.gc_lists(epoch)):
+            for shard in shards:
+                await self._driver.delete(state_layout.gc_condemned(epoch, shard))
 
     async def _shorten(self, repository: Repository, digest: Digest, pushes: list[Push]) -> int:
         is_held = bool(await stored_manifests(self._driver, repository, [digest], fresh=True))
