@@ -1,5 +1,6 @@
 """`authproxy gc`, and `garbage-collect` as CNCF Distribution has it: what of a storage nothing needs."""
 
+import errno
 import json
 import os
 import sys
@@ -138,15 +139,19 @@ def _run(settings: "Settings | None", root: Path, how: _How, *, is_dry: bool) ->
         typer.echo(f"a dry run: nothing is removed{why}", err=True)
         marking = asyncio.run(_mark(root, delete_untagged=how.delete_untagged, throttle=how.throttle))
     except OSError as error:
-        raise StartError(
-            f"a temporary file can't be written ({error.strerror or error}); name a folder with some 300 bytes of space"
-            " for each blob: TMPDIR=FOLDER"
-        ) from error
+        raise _no_temporary_file(error) from error
     with marking:
         if how.as_json:
             _write_json(marking, root, delete_untagged=how.delete_untagged, seconds=time.monotonic() - begun)
         else:
             _tell(marking, is_quiet=how.is_quiet)
+
+
+def _no_temporary_file(error: OSError) -> StartError:
+    return StartError(
+        f"a temporary file can't be written ({error.strerror or error}); name a folder with some 300 bytes of space for"
+        " each blob: TMPDIR=FOLDER"
+    )
 
 
 async def _is_enabled(root: Path) -> bool:
@@ -199,6 +204,8 @@ async def _collect(settings: "Settings | None", root: Path, how: _How) -> "Field
             Job(NAME, work, 1.0), waiting=lambda why: typer.echo(why, err=True)
         )
     except (Incomplete, Unavailable, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # of the storage: Unavailable
+            raise _no_temporary_file(error) from error
         raise StartError(printable(f"the run ended early: {error}; the next one goes on")) from error
     except (Superseded, LeaseLost) as error:
         raise StartError("another collector has taken over; see `authproxy gc` later") from error

@@ -132,7 +132,6 @@ class Collector:
         if await self._records.read(state_layout.gc_enabled()) is None:
             raise NotEnabled("collection is off: `authproxy gc --enable` turns it on")
         done = Collected()
-        await Tidy(self._driver).remove_epochs()  # first: a full disk may have no room for anything else
         count = await self._ticks.advance()
         done.trash_ended = await self._end_trash(count)
         record = await self._records.read(state_layout.gc_state())
@@ -222,7 +221,9 @@ class Collector:
         try:
             written = await self._write_epoch(epoch, record, candidates, done)
         except BaseException:
-            await Tidy(self._driver).remove_list(epoch)  # on a full disk it must not stay
+            tidy = Tidy(self._driver)  # on a full disk no list may stay
+            await tidy.remove_list(epoch)
+            await tidy.remove_epochs()
             raise
         if written is None:
             return
@@ -267,6 +268,7 @@ class Collector:
         tidy = Tidy(self._driver)
         await tidy.remove_notes(marking.strays())
         await tidy.shorten_histories()
+        await tidy.remove_epochs()
 
     async def _finish_condemning(self, record: Record) -> Record:
         """Note when the epoch began: after its list was durable. A run that stopped before has left that out."""
