@@ -1,26 +1,32 @@
-"""Storms one after another on the same folder, from a new seed each time, until the time is over."""
+"""Storms one after another on the same folder, from a new seed: 200 kills, and until the time is over."""
 
 import logging
+import os
 import random
 import time
 from pathlib import Path
 
-from tests.support.aftermath import find_faults
+from tests.support.aftermath import collect_to_the_end, find_faults
 from tests.support.server import running_server
 from tests.support.storm import Storm
 
 log = logging.getLogger(__name__)
 
+KILLS = int(os.environ.get("AUTHPROXY_SOAK_KILLS", "200"))
+KILLS_OF_ONE = 20  # between two looks
 STORM_S = 60.0
-LIVES_S = (1.0, 15.0)
+# A kill falls into a start of the collectors, or after some graces.
+LIVES_S = (0.3, 6.0)
 
 
 async def test_storm_after_storm(tmp_path: Path, soak_s: float) -> None:
-    end = time.monotonic() + soak_s
+    begun = time.monotonic()
     with running_server(tmp_path / "server", {"REGISTRY_HTTP_WORKERS": "2"}) as server:
-        storm = Storm(server, seed=random.SystemRandom().randrange(2**32))
-        while (rest := end - time.monotonic()) > 0:
-            await storm.rage(min(rest, STORM_S), kill_every_s=LIVES_S)
+        storm = Storm(server, seed=int(os.environ.get("AUTHPROXY_SOAK_SEED", random.SystemRandom().randrange(2**32))))
+        log.info("seed %d", storm.seed)
+        while storm.lives < KILLS or time.monotonic() - begun < soak_s:
+            await storm.rage(STORM_S, kill_every_s=LIVES_S, kills=KILLS_OF_ONE)
             faults = storm.faults + await find_faults(server, storm.ledger)
+            faults += await collect_to_the_end(server, storm.ledger)
             assert not faults, storm.report(faults)
-        log.info(storm.report([]))
+            log.info("%.0f s: %s", time.monotonic() - begun, storm.report([]))

@@ -16,8 +16,12 @@ from tests.support.ledger import Ledger, Name
 from tests.support.people import OPERATOR
 from tests.support.registry import sha256
 from tests.support.server import Server
+from tests.support.storm_collector import FLEETING
 
 REPOSITORIES = tuple(f"storm/r{number}" for number in range(4))
+GRACE_S, TRASH_S = 10.0, 4.0
+# Times that a client asks again after 503.
+ATTEMPTS = 5
 TOKEN_LIVES_S = 60.0  # then a client asks for another; the server's own limit is five minutes
 ANSWERED_WITHIN_S = 60.0
 MANY_FAULTS = 30
@@ -38,7 +42,7 @@ class Weather:
 
     server: Server
     seed: int
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: Ledger = field(default_factory=lambda: Ledger(GRACE_S - 1.0, frozenset({FLEETING})))
     faults: list[str] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     lives: int = 0  # how often the server was killed
@@ -84,18 +88,27 @@ class Client:
 
     async def ask(self, method: str, address: str | httpx.URL, **more: Any) -> Answer:
         """One request. Raises Interrupted where the server was killed meanwhile; all else is a fault."""
+        answer = await self._ask(method, address, **more)
+        for _ in range(ATTEMPTS):
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or "retry-after" not in answer.headers:
+                break
+            self.storm.done["asked again"] += 1
+            await asyncio.sleep(0.2)
+            answer = await self._ask(method, address, **more)
+        if answer.status_code >= 500:
+            self.storm.faults.append(f"{method} {address}: {answer.status_code} {answer.text[:300]}")
+        return answer
+
+    async def _ask(self, method: str, address: str | httpx.URL, **more: Any) -> Answer:
         await self.storm.is_up.wait()
         # From here to `_sign_in`'s first line nothing waits: the life that it reads is the one that serves now.
         try:
             await self._sign_in()
-            answer = await self.http.request(method, address, **more)
+            return await self.http.request(method, address, **more)
         except httpx.TransportError as error:
             if self.life == self.storm.lives:
                 self.storm.faults.append(f"{method} {address}: {error!r} without a kill")
             raise Interrupted from error
-        if answer.status_code >= 500:
-            self.storm.faults.append(f"{method} {address}: {answer.status_code} {answer.text[:300]}")
-        return answer
 
     def expect(self, answer: Answer, *statuses: int) -> bool:
         """Whether it has one of these statuses; another one is a fault."""
@@ -130,7 +143,9 @@ async def pull(ask: Callable[..., Coroutine[Any, Any, Answer]], name: Name) -> l
         faults.append(f"{name}: the manifest is {sha256(manifest.content)}")
         return faults
     body = manifest.json()
-    for entry in (body["config"], *body["layers"]):
+    for entry in body.get("manifests", []):
+        faults += [f"{name}: {what}" for what in await pull(ask, Name(name.repository, entry["digest"]))]
+    for entry in (*([body["config"]] if "config" in body else []), *body.get("layers", [])):
         blob = await ask("GET", f"/v2/{name.repository}/blobs/{entry['digest']}")
         if blob.status_code != 200 or sha256(blob.content) != entry["digest"]:
             faults.append(f"{name}: blob {entry['digest']}: {blob.status_code}, {len(blob.content)} bytes")
@@ -139,7 +154,7 @@ async def pull(ask: Callable[..., Coroutine[Any, Any, Answer]], name: Name) -> l
 
 async def fetch_token(http: httpx.AsyncClient) -> str:
     """The operator's token for all that the storm touches."""
-    scopes = [f"repository:{repository}:pull,push,delete" for repository in REPOSITORIES]
+    scopes = [f"repository:{repository}:pull,push,delete" for repository in (*REPOSITORIES, FLEETING)]
     query = {"scope": [*scopes, "registry:catalog:*"]}
     answer = await http.get("/token", params=query, auth=(OPERATOR.name, OPERATOR.password))
     answer.raise_for_status()
