@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from authproxy.digest import Digest
 from authproxy.oci.manifest import find_digest
+from authproxy.oci.media_types import NON_DISTRIBUTABLE
 
 
 class Dependencies(NamedTuple):
@@ -29,6 +30,18 @@ def read_dependencies(content: bytes) -> Dependencies:
     return Dependencies(
         _digests([body.get("config"), *_entries(body.get("layers"))]), _digests(_entries(body.get("manifests")))
     )
+
+
+def find_elsewhere(content: bytes) -> frozenset[Digest]:
+    """The layers of a stored manifest that a registry need not hold: see Descriptor.is_elsewhere."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return frozenset()
+    if not isinstance(body, dict):
+        return frozenset()
+    layers = [each for each in _entries(body.get("layers")) if isinstance(each, dict)]
+    return _digests([each for each in layers if each.get("mediaType") in NON_DISTRIBUTABLE and each.get("urls")])
 
 
 def _entries(value: Any) -> list[Any]:

@@ -1,15 +1,16 @@
 """What a manifest must fulfil before it is stored: the operator's rules, and a repository that holds what it needs."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from authproxy.digest import Digest
 from authproxy.errors import Denied, ManifestBlobUnknown, ManifestInvalid, SizeInvalid
+from authproxy.oci.dependencies import find_elsewhere, read_dependencies
 from authproxy.oci.manifest import Descriptor, Manifest
 from authproxy.oci.media_types import DOCKER_CONFIG, DOCKER_PLUGIN, MANIFESTS, OCI_CONFIG
 from authproxy.reference import Repository
-from authproxy.registry.links import blob_links, sizes_of, stored_blobs, stored_manifests, to_link
+from authproxy.registry.links import blob_links, read_manifests, sizes_of, stored_blobs, stored_manifests, to_link
 from authproxy.registry.options import ManifestRules
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
@@ -17,6 +18,9 @@ from authproxy.storage.layout import StorePath
 
 # Digests that an error's detail contains at most.
 MAX_NAMED = 100
+
+# Manifests that are followed from an index to its images, and on.
+MAX_FOLLOWED = 10_000
 
 # The layers that runtimes unpack. Some runtimes fetch these from their `urls` first, wherever they lead; the meaning of
 # other content's `urls` is up to its media type.
@@ -39,11 +43,14 @@ class Needed:
     either: tuple[Descriptor, ...] = ()
     """Entries of an index that are not manifests by their media type, needed as blobs or as manifests: BuildKit keeps
     its cache as an index of layers, which CNCF Distribution accepts."""
+    inner: frozenset[Digest] = frozenset()
+    """Blobs that these manifests need in turn. A push that was refused, or has stopped, leaves a manifest that lacks
+    some: an index that names it would be incomplete too."""
 
     @property
     def digests(self) -> set[Digest]:
         """The digests of all of them."""
-        return {entry.digest for entry in (*self.blobs, *self.manifests, *self.either)}
+        return {*(entry.digest for entry in (*self.blobs, *self.manifests, *self.either)), *self.inner}
 
 
 def decide_needed(manifest: Manifest, rules: ManifestRules) -> Needed:
@@ -63,6 +70,23 @@ def decide_needed(manifest: Manifest, rules: ManifestRules) -> Needed:
     )
 
 
+async def follow(driver: Driver, repository: Repository, needed: Needed) -> Needed:
+    """The same with the blobs that its manifests need, which the repository holds, and theirs in turn."""
+    inner: set[Digest] = set()
+    seen: set[Digest] = set()
+    level = {entry.digest for entry in (*needed.manifests, *needed.either)}
+    while level and len(seen) < MAX_FOLLOWED:
+        seen |= level
+        below: set[Digest] = set()
+        for digest in sorted(level):  # one at a time: an index may name thousands, of some megabytes each
+            content = (await read_manifests(driver, repository, [digest])).get(digest, b"")
+            needs = read_dependencies(content)
+            inner |= needs.blobs - find_elsewhere(content)
+            below |= needs.manifests
+        level = below - seen
+    return replace(needed, inner=frozenset(inner))
+
+
 async def check_complete(
     driver: Driver, repository: Repository, needed: Needed, *, check_sizes: bool, fresh: bool = False
 ) -> dict[StorePath, bytes]:
@@ -72,7 +96,8 @@ async def check_complete(
     size that differs is the client's mistake or a damaged file of ours; only reading the file decides which, as
     maintenance/verify/ does, so the message names both.
     """
-    blobs = await stored_blobs(driver, repository, _digests((*needed.blobs, *needed.either)), fresh=fresh)
+    named = _digests((*needed.blobs, *needed.either))
+    blobs = await stored_blobs(driver, repository, list(dict.fromkeys((*named, *sorted(needed.inner)))), fresh=fresh)
     of_manifests = _digests((*needed.manifests, *needed.either))
     manifests = await stored_manifests(driver, repository, of_manifests, fresh=fresh)
     stored = list({*blobs.values(), *manifests.values()})
@@ -85,7 +110,9 @@ async def check_complete(
         *((entry, both.get(entry.digest)) for entry in needed.either),
     )
     found = [(entry, None if digest is None else sizes[digest]) for entry, digest in held]
-    if missing := _digests(entry for entry, size in found if size is None):
+    missing = _digests(entry for entry, size in found if size is None)
+    missing += [digest for digest in sorted(needed.inner) if digest not in blobs or sizes[blobs[digest]] is None]
+    if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         entries = {entry.digest for entry in (*needed.manifests, *needed.either)}
         hint = "; what an index needs is set by validation.manifests.indexes" if entries & set(missing) else ""

@@ -13,7 +13,7 @@ from authproxy.registry import preconditions
 from authproxy.registry.deleter import BY_REQUEST, Deleter, Reason
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import digest_of, read_manifests, stored_manifests, to_link
-from authproxy.registry.manifest_admission import check_complete, decide_needed
+from authproxy.registry.manifest_admission import check_complete, decide_needed, follow
 from authproxy.registry.manifest_checks import MAX_BYTES, parse_manifest
 from authproxy.registry.options import ManifestRules
 from authproxy.registry.promises import Promises
@@ -99,10 +99,11 @@ class Manifests:
         immutable = find_immutable(exchange.permissions, tags)
         await check_overwrite(self._content, exchange.repository, immutable, names)
         needed = decide_needed(manifest, self._rules)
-        look = partial(
-            check_complete, self._driver, exchange.repository, needed, check_sizes=self._rules.enabled, fresh=True
-        )
-        await look()  # nothing is written for a manifest that is incomplete
+        look = partial(check_complete, self._driver, exchange.repository, check_sizes=self._rules.enabled, fresh=True)
+        await look(needed)  # nothing is written for a manifest that is incomplete
+        if needed.manifests or needed.either:
+            needed = await follow(self._driver, exchange.repository, needed)
+            await look(needed)
         new = Publication(
             exchange.repository,
             names,
@@ -113,7 +114,7 @@ class Manifests:
             by=exchange.subject,
             immutable=immutable,
         )
-        refused = await self._publisher.publish(begun, new, look)
+        refused = await self._publisher.publish(begun, new, partial(look, needed))
         await check_overwrite(self._content, exchange.repository, {tag: immutable[tag] for tag in refused}, names)
         named = tags if isinstance(reference, Digest) else []
         await exchange.answer(

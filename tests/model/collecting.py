@@ -2,6 +2,7 @@
 
 import contextlib
 
+from authproxy.errors import Unavailable
 from authproxy.maintenance.gc.collector import CollectOptions, Collector
 from authproxy.maintenance.gc.options import Untagged
 from authproxy.maintenance.gc.sweep import Superseded
@@ -18,7 +19,7 @@ OPTIONS = CollectOptions(GRACE_S, 0.0, Untagged.REMOVE)
 async def collect(world: World, options: CollectOptions = OPTIONS) -> None:
     """One run of a collector, in a process of its own."""
     made = Collector(world.driver, options, ticks=_ticks(world), sleep=world.schedule.sleep)
-    with contextlib.suppress(Superseded):
+    with contextlib.suppress(Superseded, Unavailable):  # the next run goes on
         await made.run()
 
 

@@ -234,7 +234,7 @@ class Deleter(StormClient):
         tag, digest = self.random.choice(certain)
         chance = self.random.random()
         if chance < 0.25:
-            await self._delete_blob(tag.repository, sha256(self.random.choice(self.storm.shared)))
+            await self._delete_blob(tag.repository, self.random.choice(self.storm.blobs))
         elif chance < 0.28:
             self.storm.done["emptied a repository"] += 1
             for name in [name for name in self.storm.ledger.pushes if name.repository == tag.repository]:
@@ -303,6 +303,7 @@ class Storm(Weather):
             content = index([child.manifest for child in children], annotations={"number": str(number)})
             indexes.append(Image(content, OCI_INDEX, children=children))
         self.common = [*images, *indexes]
+        self.blobs = sorted(set().union(*(image.all_blobs for image in images)))
         self.policy = self.server.folder / "storm.yaml"
         self.policy.write_text(POLICY)
 
@@ -341,6 +342,7 @@ class Storm(Weather):
                 ):
                     await self._live(kill_every_s, collects=collects)
                 self.is_over = True
+            self._check_collectors()
         finally:
             self._kill_processes()
 
@@ -405,6 +407,13 @@ class Storm(Weather):
                     )
                 )
 
+    def _check_collectors(self) -> None:
+        """A collector runs until it is killed."""
+        for process in self.processes:
+            if isinstance(process, subprocess.Popen) and process.poll() is not None:
+                said = (self.server.folder / "collector.log").read_text()[-2000:]
+                self.faults.append(f"a collector ended with {process.returncode}: {said}")
+
     def _kill_processes(self) -> None:
         killed, self.processes = self.processes, []
         for process in killed:
@@ -426,6 +435,7 @@ class Storm(Weather):
         self.is_up.set()
 
     def _kill_all(self) -> None:
+        self._check_collectors()
         for process in self.processes:  # first all signals
             process.send_signal(signal.SIGKILL)
         self.server.kill_group()

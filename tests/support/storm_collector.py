@@ -23,6 +23,8 @@ from authproxy.storage.filesystem.driver import FilesystemDriver
 FLEETING = "storm/fleeting"
 POLICY = f"""\
 version: 1
+rules:
+  - {{name: all, allow: [admin], to: {{everyone: true}}, on: {{repositories: ["**"]}}}}
 retention:
   - name: the newest three
     on: {{repositories: [{FLEETING}]}}

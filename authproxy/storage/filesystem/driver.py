@@ -162,7 +162,7 @@ class FilesystemDriver:
         return await self._workers.run(partial(self._reserve.spend, partial(self._delete, path, expected)))
 
     async def delete_fenced(self, path: StorePath, fence: Fence, *, expected: bytes | None = None) -> bool:
-        """See `driver.Driver`. The record is compared under the lock of the path."""
+        """See `driver.Driver`. The record can't change between the comparison and the removal."""
         return await self._workers.run(
             partial(self._reserve.spend, partial(self._delete_fenced, path, fence, expected))
         )
@@ -298,7 +298,7 @@ class FilesystemDriver:
             return self._remove(path)
 
     def _delete_fenced(self, path: StorePath, fence: Fence, expected: bytes | None) -> bool:
-        with self._locks.hold(path):
+        with self._locks.hold(path, beside=fence.record):
             if expected is not None and read_small(self._at(path)) != expected:
                 return False
             if read_small(self._at(fence.record)) != fence.content:
