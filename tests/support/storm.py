@@ -339,7 +339,7 @@ class Storm(Weather):
                     time.monotonic() < end
                     or self.lives < last_kill
                     or not self._has_come_to_something(kills=kill_every_s is not None)
-                ):
+                ) and not self.faults:
                     await self._live(kill_every_s, collects=collects)
                 self.is_over = True
             self._check_collectors()
@@ -419,7 +419,8 @@ class Storm(Weather):
         for process in killed:
             process.send_signal(signal.SIGKILL)
         for process in killed:
-            process.wait()
+            if isinstance(process, subprocess.Popen):  # a command is waited for where it was started
+                process.wait()
 
     async def _live(self, kill_every_s: tuple[float, float] | None, *, collects: bool) -> None:
         if kill_every_s is None:

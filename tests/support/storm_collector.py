@@ -24,7 +24,7 @@ FLEETING = "storm/fleeting"
 POLICY = f"""\
 version: 1
 rules:
-  - {{name: all, allow: [admin], to: {{everyone: true}}, on: {{repositories: ["**"]}}}}
+  - {{name: all, allow: ["*"], to: {{everyone: true}}, on: {{repositories: ["**"]}}}}
 retention:
   - name: the newest three
     on: {{repositories: [{FLEETING}]}}
