@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ FLEETING_TAGS = 8
 COMMON_IMAGES, COMMON_INDEXES = 8, 3
 MANY_KEPT = 4  # tags that are certain before something is deleted
 CALM_S = 0.5
+# So many lives are longer than those that the caller asks for, up to so long: a grace passes, and a sweep comes to its end.
+LONG_LIVES, LONG_S = 0.15, 16.0
 CHUNK_BYTES = 100_000
 # A client begins a push anew as often as this, where something has gone meanwhile.
 PUSHES = 6
@@ -290,6 +293,7 @@ class Storm(Weather):
     """One storm on one server."""
 
     processes: list[warm.Process | subprocess.Popen[bytes]] = field(default_factory=list)  # besides the server
+    lock: threading.Lock = field(default_factory=threading.Lock)  # a command is polled by one thread at a time
     blob_deletes: dict[Name, float] = field(default_factory=dict)  # when each may have taken place at the latest
 
     def __post_init__(self) -> None:
@@ -346,6 +350,12 @@ class Storm(Weather):
         finally:
             self._kill_processes()
 
+    def removed(self) -> str:
+        """What the collectors' runs that came to their end have removed."""
+        lines = [line.split() for line in (self.server.folder / "collector.log").read_text().splitlines()]
+        sums = [sum(map(int, column)) for column in zip(*lines, strict=True)] or [0] * 4
+        return "{} runs: {} revisions, {} layers, {} blobs removed, {} spared".format(len(lines), *sums)
+
     def may_have_gone(self, repository: str, chosen: Image, since: float) -> bool:
         """Whether something that a push found may be missing at its end by right.
 
@@ -376,12 +386,17 @@ class Storm(Weather):
         """Run our command to its end, or until it is killed with all others."""
         log = self.server.folder / f"command-{self.lives}-{time.monotonic_ns()}.log"
         process = await asyncio.to_thread(self._start_command, arguments, log)
-        code = await asyncio.to_thread(process.wait)
+        while (code := self._poll(process)) is None:
+            await asyncio.sleep(0.05)
         if process in self.processes:
             self.processes.remove(process)
         text = log.read_text()
         log.unlink()
         return code, text
+
+    def _poll(self, process: warm.Process) -> int | None:
+        with self.lock:
+            return process.poll()
 
     def _start_command(self, arguments: Sequence[str], log: Path) -> warm.Process:
         with log.open("wb") as output, Path(os.devnull).open("rb") as nothing:
@@ -416,8 +431,9 @@ class Storm(Weather):
 
     def _kill_processes(self) -> None:
         killed, self.processes = self.processes, []
-        for process in killed:
-            process.send_signal(signal.SIGKILL)
+        with self.lock:
+            for process in killed:
+                process.send_signal(signal.SIGKILL)
         for process in killed:
             if isinstance(process, subprocess.Popen):  # a command is waited for where it was started
                 process.wait()
@@ -426,7 +442,9 @@ class Storm(Weather):
         if kill_every_s is None:
             await asyncio.sleep(CALM_S)
             return
-        await asyncio.sleep(self.random.uniform(*kill_every_s))
+        longest = kill_every_s[1]
+        is_long = self.random.random() < LONG_LIVES
+        await asyncio.sleep(self.random.uniform(longest, LONG_S) if is_long else self.random.uniform(*kill_every_s))
         self.is_up.clear()
         self.lives += 1
         await asyncio.to_thread(self._kill_all)
@@ -437,8 +455,9 @@ class Storm(Weather):
 
     def _kill_all(self) -> None:
         self._check_collectors()
-        for process in self.processes:  # first all signals
-            process.send_signal(signal.SIGKILL)
+        with self.lock:
+            for process in self.processes:  # first all signals
+                process.send_signal(signal.SIGKILL)
         self.server.kill_group()
         self._kill_processes()
 

@@ -19,7 +19,7 @@ from tests.support.server import Server
 from tests.support.storm_collector import FLEETING
 
 REPOSITORIES = tuple(f"storm/r{number}" for number in range(4))
-GRACE_S, TRASH_S = 10.0, 4.0
+GRACE_S, TRASH_S = 8.0, 4.0
 # Times that a client asks again after 503.
 ATTEMPTS = 5
 TOKEN_LIVES_S = 60.0  # then a client asks for another; the server's own limit is five minutes
