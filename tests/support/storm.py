@@ -34,7 +34,7 @@ FLEETING_TAGS = 8
 COMMON_IMAGES, COMMON_INDEXES = 8, 3
 MANY_KEPT = 4  # tags that are certain before something is deleted
 CALM_S = 0.5
-# So many lives are longer than those that the caller asks for, up to so long: a grace passes, and a sweep comes to its end.
+# So many lives are longer than the caller asks for, up to so long: a grace passes, and a sweep ends.
 LONG_LIVES, LONG_S = 0.15, 16.0
 CHUNK_BYTES = 100_000
 # A client begins a push anew as often as this, where something has gone meanwhile.
@@ -386,7 +386,7 @@ class Storm(Weather):
         """Run our command to its end, or until it is killed with all others."""
         log = self.server.folder / f"command-{self.lives}-{time.monotonic_ns()}.log"
         process = await asyncio.to_thread(self._start_command, arguments, log)
-        while (code := self._poll(process)) is None:
+        while (code := self._poll(process)) is None:  # noqa: ASYNC110 - nothing tells of the end of a process
             await asyncio.sleep(0.05)
         if process in self.processes:
             self.processes.remove(process)
