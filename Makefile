@@ -56,7 +56,7 @@ compiled: $(TESTENV)/.wheel
 # How long each of the long tests goes on, in seconds.
 SOAK_S ?= 300
 
-soak: packages $(TESTENV)/.wheel ## long storms, and random calls beside docker-registry (10 minutes; SOAK_S=300 for each)
+soak: packages $(TESTENV)/.wheel ## storms with 200 kills, and random calls beside docker-registry (25 minutes; SOAK_S=300 for each)
 	AUTHPROXY_SOAK_S=$(SOAK_S) $(TESTENV)/bin/pytest -q -o log_cli=true --log-cli-level=INFO tests/soak
 
 packages: ## install the Debian packages that the tests use, those of packages.txt (as root)

@@ -84,7 +84,8 @@ class RandomScenario:
         repository = chosen.choice(REPOSITORIES)
         name = chosen.choice(sorted(MANIFESTS))
         digest, tag = sha256(MANIFESTS[name]), chosen.choice(TAGS)
-        what = chosen.choices(("push", "delete tag", "delete manifest", "delete blob"), (6, 2, 2, 1))[0]
+        weights = {"push": 6, "delete tag": 2, "delete manifest": 2, "delete blob": 1, "undelete": 2}
+        what = chosen.choices(list(weights), list(weights.values()))[0]
         if what == "push":
             reference = digest if chosen.random() < 0.3 else tag
             source = chosen.choice((None, *(other for other in REPOSITORIES if other != repository)))
@@ -94,6 +95,9 @@ class RandomScenario:
             blob = chosen.choice(sorted(BLOBS))
             self.said.append(f"{who}: delete blob {blob} from {repository}")
             return lambda core: world.delete_blob(core, blob, repository)
+        if what == "undelete" and self._options.trash_s:  # else its content goes at any time
+            self.said.append(f"{who}: undelete {tag} in {repository}")
+            return lambda _: world.undelete(tag, repository)
         reference = tag if what == "delete tag" else digest
         self.said.append(f"{who}: {what} {reference} ({name}) from {repository}")
         return lambda core: world.delete(core, reference, repository)

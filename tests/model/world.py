@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -11,9 +12,11 @@ from authproxy import asgi
 from authproxy.client_view import ClientView
 from authproxy.errors import RegistryError
 from authproxy.oci.media_types import OCI_IMAGE, OCI_INDEX
+from authproxy.reference import Repository, Tag
 from authproxy.registry.core import Core
 from authproxy.registry.deletions import MAX_AGE_S
 from authproxy.registry.options import Rules
+from authproxy.registry.undelete import NotRestorable, Undelete
 from authproxy.route import MANIFEST_LIST, parse_route
 from authproxy.storage.driver import Driver
 from tests.model.schedule import Act, Schedule
@@ -129,6 +132,13 @@ class World:
     async def delete_blob(self, core: Core, name: str, repository: str = REPOSITORY) -> None:
         """Delete a blob, which is refused while a manifest needs it."""
         await self.ask(core, "DELETE", f"blobs/{sha256(BLOBS[name])}", repository=repository)
+
+    async def undelete(self, tag: str, repository: str = REPOSITORY) -> None:
+        """Restore a tag with its image, where the trash has it. It never changes a tag that is there."""
+        undelete = Undelete(self.driver, now=lambda: datetime.fromtimestamp(self.schedule.now, UTC))
+        undelete._publisher._sleep = self.schedule.sleep
+        with suppress(NotRestorable, RegistryError):
+            await undelete.restore(Repository(repository), Tag(tag))
 
     async def tags(self, repository: str) -> dict[str, str | None]:
         """The tags of a repository, and the digests of the manifests that they lead to (None: missing)."""
