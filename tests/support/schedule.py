@@ -25,6 +25,7 @@ ORDER = (
     "tests/faults/test_certificate_renewed.py",
     "tests/faults/test_watchers.py",
     "tests/peers",
+    "tests/faults/test_stopped_between_steps.py",
     "tests/faults/test_storm.py",
     "tests/faults/test_second_reader.py",
     "tests/faults",
