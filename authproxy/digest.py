@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -49,6 +51,15 @@ def parse_digest(text: str) -> Digest:
             "a digest is sha256:<64 hex digits> or sha512:<128 hex digits>", detail={"digest": text[:200]}
         )
     return Digest(match[1], match[2])
+
+
+def parse_names(algorithm: str, names: Iterable[str]) -> list[Digest]:
+    """The digests with these hex digits; other names are not ours, and skipped."""
+    found: list[Digest] = []
+    for name in names:
+        with suppress(DigestInvalid):
+            found.append(parse_digest(f"{algorithm}:{name}"))
+    return found
 
 
 def new_hasher(algorithm: str) -> Hasher:

@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 
 from authproxy.budget import MAX_MANIFEST_PARTS
 from authproxy.clock import uptime_s
-from authproxy.digest import HEX_LENGTH, Digest, parse_digest
-from authproxy.errors import DigestInvalid, ManifestInvalid, NameUnknown
+from authproxy.digest import HEX_LENGTH, Digest, parse_digest, parse_names
+from authproxy.errors import ManifestInvalid, NameUnknown
 from authproxy.oci.manifest import find_digest, infer_media_type, parse_object
 from authproxy.pagination import LOOK as DECISIONS
 from authproxy.pagination import parse_page
@@ -117,7 +117,7 @@ class ManifestList:
             while names := await self._driver.list_names(
                 layout.revisions(repository, algorithm), after=last, limit=LOOK
             ):
-                digests = _parse_all(algorithm, names)
+                digests = parse_names(algorithm, names)
                 for start in range(0, len(digests), BATCH):
                     async with aclosing(
                         self._look(repository, digests[start : start + BATCH], tags, permissions)
@@ -198,13 +198,4 @@ def _describe(digest: Digest, content: bytes | None, tags: Sequence[Tag]) -> dic
         subject = find_digest(body.get("subject"))
         if subject is not None:
             found["subject"] = str(subject)
-    return found
-
-
-def _parse_all(algorithm: str, names: Sequence[str]) -> list[Digest]:
-    """The digests with these hex digits; other names are not ours, and skipped."""
-    found: list[Digest] = []
-    for name in names:
-        with suppress(DigestInvalid):
-            found.append(parse_digest(f"{algorithm}:{name}"))
     return found

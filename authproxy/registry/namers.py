@@ -5,12 +5,10 @@ last deletion: a cleanup deletes one manifest after the other, and most manifest
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 
-from authproxy.digest import HEX_LENGTH, Digest, parse_digest
-from authproxy.errors import DigestInvalid
+from authproxy.digest import HEX_LENGTH, Digest, parse_names
 from authproxy.oci.dependencies import Dependencies, read_dependencies
 from authproxy.reference import Repository
 from authproxy.registry.links import read_manifests
@@ -67,17 +65,8 @@ class Namers:
         """All but those with these hex digits, in batches."""
         for algorithm in HEX_LENGTH:
             async for names in list_all(self._driver, layout.revisions(repository, algorithm)):
-                yield _parse_all(f"{algorithm}:{name}" for name in set(names) - but)
+                yield parse_names(algorithm, set(names) - but)
                 await asyncio.sleep(0)  # lists from memory don't suspend
-
-
-def _parse_all(texts: Iterable[str]) -> list[Digest]:
-    """The digests; other names are not ours, and skipped."""
-    found: list[Digest] = []
-    for text in texts:
-        with suppress(DigestInvalid):
-            found.append(parse_digest(text))
-    return found
 
 
 def _may_be_index(content: bytes) -> bool:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from authproxy.budget import MAX_LISTED_BYTES, MAX_MANIFEST_PARTS
-from authproxy.digest import HEX_LENGTH, Digest, parse_digest
-from authproxy.errors import DigestInvalid, ManifestInvalid
+from authproxy.digest import HEX_LENGTH, Digest, parse_digest, parse_names
+from authproxy.errors import ManifestInvalid
 from authproxy.oci.manifest import describe_referrer, find_digest, infer_media_type, parse_object
 from authproxy.oci.media_types import OCI_INDEX
 from authproxy.pagination import parse_page
@@ -146,7 +146,7 @@ class Referrers:
             is_full = len(names) == LOOK
             # Of those that clients listed, the ones up to the last name; all the rest if there are no more names.
             also = {name for name in listed if name > last and not (is_full and name > names[-1])}
-            digests = _parse_all(algorithm, sorted({*names, *also}))
+            digests = parse_names(algorithm, sorted({*names, *also}))
             for start in range(0, len(digests), BATCH):
                 yield digests[start : start + BATCH]
             if not is_full:
@@ -251,15 +251,6 @@ def find_entry(note: bytes | None, digest: Digest) -> ReferrerEntry | None:
         case _:
             pass
     return None
-
-
-def _parse_all(algorithm: str, names: list[str]) -> list[Digest]:
-    """The digests with these hex digits; other names are not ours, and skipped."""
-    found: list[Digest] = []
-    for name in names:
-        with suppress(DigestInvalid):
-            found.append(parse_digest(f"{algorithm}:{name}"))
-    return found
 
 
 def _next(exchange: Exchange, page: ReferrersPage) -> str:

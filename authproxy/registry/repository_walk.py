@@ -6,12 +6,15 @@ The order is bytewise by whole names: `a`, `a-b`, `a.b`, `a/b`, `a0`. A plain wa
 
 import asyncio
 import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 from authproxy.errors import NameInvalid
 from authproxy.reference import Repository, parse_repository
 from authproxy.registry.links import is_known, is_known_by
 from authproxy.storage import layout
-from authproxy.storage.driver import Driver
+from authproxy.storage.driver import Driver, list_all
+from authproxy.storage.layout import StorePath
 
 # Names in one listing of a folder.
 LOOK = 1000
@@ -28,6 +31,32 @@ async def find_repositories(driver: Driver, *, after: str = "", limit: int) -> l
     walk = _Walk(driver, after, limit)
     await walk.go("", None)
     return walk.found
+
+
+async def all_repositories(driver: Driver) -> AsyncIterator[Repository]:
+    """The names of all repositories, in order."""
+    after = ""
+    while found := await find_repositories(driver, after=after, limit=LOOK):
+        for repository in found:
+            yield repository
+        after = found[-1]
+
+
+async def repositories_in_state(
+    driver: Driver, below: Callable[[str], StorePath], prefix: str = ""
+) -> AsyncIterator[Repository]:
+    """The repositories of which a tree of our own state says something: see storage/state_layout.py.
+
+    `below` is the folder of the names that begin with a prefix: "" or names of folders, each with a slash.
+    """
+    async for entries in list_all(driver, below(prefix)):
+        for entry in entries:
+            if entry.startswith("_"):
+                with suppress(NameInvalid):
+                    yield parse_repository(prefix.rstrip("/"))
+                continue
+            async for name in repositories_in_state(driver, below, f"{prefix}{entry}/"):
+                yield name
 
 
 class _Walk:

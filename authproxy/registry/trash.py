@@ -15,6 +15,7 @@ from typing import Any
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import RegistryError
 from authproxy.reference import Repository, Tag, parse_tag
+from authproxy.registry.repository_walk import repositories_in_state
 from authproxy.storage import state_layout
 from authproxy.storage.driver import Driver, list_all
 from authproxy.storage.layout import StorePath
@@ -94,7 +95,7 @@ class Trash:
 
     async def repositories(self) -> AsyncIterator[Repository]:
         """The repositories in which something was deleted."""
-        async for name in _below(self._driver, ""):
+        async for name in repositories_in_state(self._driver, state_layout.trash_below):
             yield name
 
 
@@ -153,15 +154,3 @@ def _parse(repository: Repository, name: str, content: bytes) -> Deleted:
 
 def _from_texts(links: Any) -> dict[Digest, Digest]:
     return {parse_digest(name): parse_digest(stored) for name, stored in links.items()}
-
-
-async def _below(driver: Driver, prefix: str) -> AsyncIterator[Repository]:
-    """The repositories with a folder of records, below a prefix ("" or ending in a slash)."""
-    async for entries in list_all(driver, state_layout.trash_below(prefix)):
-        for entry in entries:
-            if entry.startswith("_"):
-                if prefix:
-                    yield Repository(prefix.rstrip("/"))
-                continue
-            async for name in _below(driver, f"{prefix}{entry}/"):
-                yield name

@@ -228,8 +228,8 @@ class _Command:
 
 
 async def _named_or_all(driver: "Driver", named: "list[Repository]", report: Report) -> "AsyncIterator[Repository]":
-    from authproxy.maintenance.retention.run import all_repositories
     from authproxy.registry.links import is_known
+    from authproxy.registry.repository_walk import all_repositories
 
     if not named:
         async for repository in all_repositories(driver):

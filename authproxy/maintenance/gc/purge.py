@@ -5,7 +5,7 @@ of one is left. A push of the same content at the same moment wins, and is repor
 """
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from authproxy.registry.deletions import Deletions
 from authproxy.registry.gc_marks import MARK_BYTES, Kind, mark_of
 from authproxy.registry.links import blob_names, digest_of, read_manifests, stored_blobs
 from authproxy.registry.promises import Condemned, parse_state
-from authproxy.registry.repository_walk import find_repositories
+from authproxy.registry.repository_walk import all_repositories
 from authproxy.registry.tags import Tags
 from authproxy.registry.trash import Trash
 from authproxy.storage import layout, state_layout
@@ -30,9 +30,6 @@ from authproxy.storage.driver import Driver
 from authproxy.storage.records import Record, Records
 
 REASON = deleter.Reason("gc --purge", "purged")
-
-# Repositories in one listing.
-LOOK = 1000
 
 
 @dataclass(slots=True)
@@ -72,7 +69,7 @@ class Purge:
         if await self._records.read(state_layout.gc_enabled()) is None:
             raise NotEnabled("collection is off, and only a collector removes content: `authproxy gc --enable`")
         done = Purged()
-        async for repository in self._repositories():
+        async for repository in all_repositories(self._driver):
             try:
                 if await self._delete(repository, digest):
                     done.repositories.append(repository)
@@ -89,13 +86,6 @@ class Purge:
             done.bytes = sweep.swept.bytes
         done.is_gone = await self._driver.sizes([layout.blob(digest)]) == [None]
         return done
-
-    async def _repositories(self) -> AsyncIterator[Repository]:
-        after = ""
-        while found := await find_repositories(self._driver, after=after, limit=LOOK):
-            for repository in found:
-                yield repository
-            after = found[-1]
 
     async def _delete(self, repository: Repository, digest: Digest) -> bool:
         """Remove it from one repository. False: it was not there."""

@@ -5,16 +5,15 @@ Each is removed as a deletion is (registry/deletions.py), so that a push beside 
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import suppress
 
 from authproxy.digest import Digest
-from authproxy.errors import RegistryError
 from authproxy.maintenance.gc.findings import Stray
-from authproxy.reference import Repository, Tag, parse_repository
+from authproxy.reference import Repository, Tag
 from authproxy.registry.deletions import Deletions
 from authproxy.registry.history import Push, all_pushes, entry_of
 from authproxy.registry.links import stored_manifests
 from authproxy.registry.promises import parse_state
+from authproxy.registry.repository_walk import repositories_in_state
 from authproxy.registry.trash import Trash
 from authproxy.storage import layout, state_layout
 from authproxy.storage.driver import Driver, list_all
@@ -49,7 +48,7 @@ class Tidy:
     async def shorten_histories(self) -> int:
         """Remove what is said of manifests that are gone, and all but the newest pushes of one to the same tag."""
         count = 0
-        async for repository in self._with_history(""):
+        async for repository in repositories_in_state(self._driver, state_layout.history_below):
             in_trash = {stored async for deleted in self._trash.of(repository) for stored in deleted.links.stored}
             async for digest, pushes in _by_digest(all_pushes(self._driver, repository)):
                 if digest in in_trash:
@@ -94,16 +93,6 @@ class Tidy:
                 return 0
             paths = [entry_of(repository, push, "")[0] for push in gone]
             return len(paths) if await deletion.remove(paths) else 0
-
-    async def _with_history(self, prefix: str) -> AsyncIterator[Repository]:
-        async for entries in list_all(self._driver, state_layout.history_below(prefix)):
-            for entry in entries:
-                if entry.startswith("_"):
-                    with suppress(RegistryError):
-                        yield parse_repository(prefix.rstrip("/"))
-                    continue
-                async for name in self._with_history(f"{prefix}{entry}/"):
-                    yield name
 
 
 def _but_newest(pushes: Iterable[Push]) -> Iterator[Push]:

@@ -24,7 +24,7 @@ from authproxy.policy.running_images import RunningImages, RunningImagesUnusable
 from authproxy.reference import Repository
 from authproxy.registry.deleter import Reason, UntaggedManifest
 from authproxy.registry.pull_times import PullTimes as LoadedPullTimes
-from authproxy.registry.repository_walk import find_repositories
+from authproxy.registry.repository_walk import all_repositories
 from authproxy.storage.driver import Driver
 from authproxy.storage.records import Fields, Records
 
@@ -33,8 +33,6 @@ log = structlog.get_logger(__name__)
 # How long a run goes on with the policies, the running images and the pull times that it has read.
 FRESH_FOR = timedelta(minutes=10)
 
-# Repositories in one listing.
-LOOK = 100
 # Images whose tags are removed before their manifests: a process that stops in between leaves so many without a tag.
 CHUNK = 500
 
@@ -252,12 +250,3 @@ def make_retention_job(driver: Driver, policies: Path) -> RetentionJob:
     return RetentionJob(
         driver, policies, StoreDeleter(driver), SteadyClock(Records(driver)), lambda: LoadedPullTimes.load(driver)
     )
-
-
-async def all_repositories(driver: Driver) -> AsyncIterator[Repository]:
-    """The names of all repositories, in order."""
-    after = ""
-    while found := await find_repositories(driver, after=after, limit=LOOK):
-        for repository in found:
-            yield repository
-        after = found[-1]
