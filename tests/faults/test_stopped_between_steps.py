@@ -145,7 +145,7 @@ def put(url: str, tag: str, content: bytes = IMAGE) -> httpx.Response:
 
 
 def push(url: str, tag: str, content: bytes = IMAGE) -> None:
-    """Push as docker does: HEAD, upload what is missing, PUT; anew where something has gone meanwhile."""
+    """Push as docker does: HEAD, upload what is missing, PUT; again where something has gone meanwhile."""
     with httpx.Client(base_url=f"{url}/v2/{REPOSITORY}", trust_env=False, timeout=60) as client:
         statuses: list[int] = []
         while statuses[-1:] != [201]:

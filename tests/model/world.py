@@ -96,7 +96,7 @@ class World:
     async def push(
         self, core: Core, name: str, reference: str, repository: str = REPOSITORY, source: str | None = None
     ) -> None:
-        """Push an image as docker does: HEAD, upload what is missing, PUT; anew where something has gone meanwhile.
+        """Push an image as docker does: HEAD, upload what is missing, PUT; again where something has gone meanwhile.
 
         `source`: the repository from which blobs are mounted if they are missing.
         """

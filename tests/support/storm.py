@@ -37,7 +37,7 @@ CALM_S = 0.5
 # So many lives are longer than the caller asks for, up to so long: a grace passes, and a sweep ends.
 LONG_LIVES, LONG_S = 0.15, 16.0
 CHUNK_BYTES = 100_000
-# A client begins a push anew as often as this, where something has gone meanwhile.
+# A client starts a push over as often as this, where something has gone meanwhile.
 PUSHES = 6
 
 
@@ -75,7 +75,7 @@ class StormClient(Client):
 
 
 class Refused(Exception):
-    """Something that the push relies on has gone: the client begins it anew."""
+    """Something that the push relies on has gone: the client starts it over."""
 
 
 class Pusher(StormClient):

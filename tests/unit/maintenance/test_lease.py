@@ -1,4 +1,4 @@
-"""Leases: taken over by the taker's own clock alone, and lost to whoever took over."""
+"""Leases: taken over by the taker's own clock alone, and lost to the process that took over."""
 
 import asyncio
 import math
@@ -106,7 +106,7 @@ async def test_work_whose_lease_was_taken_over_is_cancelled(driver: Driver) -> N
     assert ended.is_set()
     assert other.is_held
     await asyncio.sleep(0.02)
-    assert await other.renew()  # whoever lost it gives nothing back
+    assert await other.renew()  # a process that lost it gives nothing back
 
 
 async def test_a_lease_that_is_renewed_as_the_work_ends_is_given_back(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Counted time is never longer than the time that has passed, whoever counts, sleeps or restarts."""
+"""Counted time is never longer than the time that has passed, whichever process counts, sleeps or restarts."""
 
 import random
 
