@@ -7,7 +7,6 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import structlog
 from xdist.remote import Producer  # type: ignore[import-untyped]
 
 # `tests.support` and `benchmarks` are found in the clone. Behind everything else, so that `authproxy` is the installed
@@ -16,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from tests.support.binaries import refuse_unlisted
 from tests.support.default_ports import refuse_default_ports
-from tests.support.plain_log import log_plainly
+from tests.support.plain_log import is_plain, log_plainly
 from tests.support.schedule import ByGroup, processes, rank
 from tests.support.server import Server
 
@@ -71,8 +70,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    """Let no test log with what an application in an earlier one has configured."""
-    if structlog.get_config()["cache_logger_on_first_use"]:
+    """Let no test log with what an application or a command in an earlier one has configured."""
+    if not is_plain():
         log_plainly()
 
 

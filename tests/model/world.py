@@ -43,7 +43,7 @@ ATTEMPTS = 4
 class Operation:
     """One request of a client. It begins with its first step in the storage. `ended`: None if it has not."""
 
-    kind: str  # "push", "delete"
+    kind: str  # "push", "delete", "head" of a manifest
     reference: str  # the tag or digest
     digest: str  # of the manifest; "" for a deletion by tag
     began: float
@@ -53,8 +53,8 @@ class Operation:
 
     @property
     def is_promised(self) -> bool:
-        """Whether the client was told that it is done."""
-        return self.status in (201, 202)
+        """Whether the client was told that it is done, or that it is there."""
+        return self.status in (200, 201, 202)
 
     @property
     def may_delete(self) -> bool:
@@ -172,7 +172,9 @@ class World:
         """Push the images of an index. False: one was refused, and the client gives up."""
         for content in contents:
             path = f"manifests/{sha256(content)}"
+            found = self._begin("head", sha256(content), sha256(content), repository)
             status, _ = await self.ask(core, "HEAD", path, repository=repository)
+            found.status, found.ended = status, self.schedule.now
             if status != 200:
                 await self._push_blobs(core, content, repository, source)
                 status, _ = await self.ask(core, "PUT", path, content, repository)
@@ -186,16 +188,16 @@ class World:
         return [*await self._lost(), *await self._incomplete_tags(), *await self._undone()]
 
     async def _lost(self) -> list[str]:
-        """Manifests that were acknowledged, and that nobody has asked to delete since."""
+        """Manifests that a client knows to be there, and that nobody has asked to delete since."""
         faults = []
-        for push in self.log:
-            if push.kind != "push" or not push.is_promised:
+        for told in self.log:
+            if told.kind == "delete" or not told.is_promised:
                 continue
-            deletes = [each for each in self.log if each.may_delete and _at(each) == (push.repository, push.digest)]
-            if any(each.ended is None or each.ended > push.began for each in deletes):
+            deletes = [each for each in self.log if each.may_delete and _at(each) == (told.repository, told.digest)]
+            if any(each.ended is None or each.ended > told.began for each in deletes):
                 continue
-            missing = await self.missing(push.digest, push.repository)
-            faults += [f"push of {push.repository}:{push.reference}: {what}" for what in missing]
+            missing = await self.missing(told.digest, told.repository)
+            faults += [f"{told.kind} of {told.repository}:{told.reference}: {what}" for what in missing]
         return faults
 
     async def _incomplete_tags(self) -> list[str]:

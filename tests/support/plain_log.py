@@ -5,6 +5,10 @@ from contextlib import suppress
 
 import structlog
 
+# A command in a test logs to the stderr of that test, which is closed after it.
+structlog.reset_defaults()
+_FACTORY = structlog.get_config()["logger_factory"]
+
 
 def log_plainly() -> None:
     """Undo what a test, or an application in it, has configured.
@@ -15,6 +19,12 @@ def log_plainly() -> None:
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure([*structlog.get_config()["processors"][:-1], plain])
     _forget_cached_loggers()
+
+
+def is_plain() -> bool:
+    """Whether nothing else has been configured since."""
+    config = structlog.get_config()
+    return config["logger_factory"] is _FACTORY and not config["cache_logger_on_first_use"]
 
 
 def _forget_cached_loggers() -> None:
