@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from authproxy.config.unsupported import set_aside
 DEFAULT = "default"
 
 EXTENSION = "x-"
+
+# A grace below which pushes over slow networks may be longer.
+SHORT_GRACE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,11 @@ def _warnings(document: Document, settings: Settings, not_as_written: list[str],
         warnings.append(f"{document.name}: http.debug.prometheus: no metrics without http.debug.addr; set it")
     if settings.has_core and settings.storage is not None and not settings.storage.outlives_the_process:
         warnings.append(f"{document.name}: storage.{settings.storage.kind}: everything is lost when the server ends")
+    if settings.has_core and settings.storage is not None and settings.storage.gc.grace < SHORT_GRACE:
+        warnings.append(
+            f"{document.place_of(('storage', 'gc', 'grace'))}: storage.gc.grace: once collection is enabled, a push"
+            " that takes longer than this loses what it has uploaded; 24h is the default"
+        )
     if not settings.has_core and settings.storage is not None and _is_written(document, "storage", "upstream"):
         warnings.append(
             f"{document.place_of(('storage',))}: storage: not used: the content is in the registry of upstream; remove"

@@ -49,7 +49,8 @@ def entry_of(repository: Repository, push: Push, by: str) -> tuple[StorePath, by
         "at": push.at.astimezone(UTC).isoformat(),
         "by": by,
     }
-    return state_layout.push(repository, hexes[:2], name), json.dumps(fields, ensure_ascii=False).encode()
+    content = json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")
+    return state_layout.push(repository, hexes[:2], name), content
 
 
 def parse_entry(first_digits: str, name: str) -> Push | None:

@@ -88,7 +88,8 @@ class Records:
 
     def encode(self, fields: Fields) -> bytes:
         """The content of a record with these fields, written now."""
-        return json.dumps({**fields, "version": VERSION, "nonce": self._new_nonce()}, ensure_ascii=False).encode()
+        text = json.dumps({**fields, "version": VERSION, "nonce": self._new_nonce()}, ensure_ascii=False)
+        return text.encode("utf-8", "surrogatepass")  # as json.loads reads it
 
     async def _replace(self, path: StorePath, fields: Fields, expected: bytes | None) -> Record | None:
         content = self.encode(fields)
@@ -106,7 +107,7 @@ def parse(path: StorePath, content: bytes) -> Record:
         major = int(version.partition(".")[0])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise RecordUnreadable(
-            f"the record {path} in the storage is damaged; restore it from a backup, or see the page on state"
+            f"the record {path} in the storage is damaged; restore it from a backup of the storage"
         ) from None
     if major > int(VERSION.partition(".")[0]):
         raise RecordTooNew(f"the record {path} has the version {version}, which needs a newer authproxy")

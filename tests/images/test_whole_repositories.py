@@ -164,11 +164,11 @@ def test_image_that_an_index_needs_stays_and_the_index_is_named(images: Images, 
 
 
 def test_signature_goes_with_its_repository(images: Images, registry: Registry, tmp_path: Path) -> None:
-    place = f"{registry.host}/signed/app"
+    place = f"{registry.host}/whole-signed/app"
     image = make_image("signed")
     write_layout(image, tmp_path / "layout", "v1")
     images.must("push", tmp_path / "layout", place)
     write_layout(make_image("signature"), tmp_path / "signature", f"sha256-{image.digest.hex}.sig")
     images.must("push", tmp_path / "signature", place)
     assert images("delete", "--yes", place).code == 0
-    assert images.list(registry, "--filter", "signed/*") == []
+    assert images.list(registry, "--filter", "whole-signed/*") == []

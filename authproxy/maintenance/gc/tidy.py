@@ -1,15 +1,17 @@
 """What a sweep leaves: notes of referrers that are gone, the history of manifests that are gone, old epochs.
 
-Each is removed as a deletion is (registry/deletions.py), so that a push beside it keeps its own.
+Each is removed as a deletion is (registry/deletions.py), so that a push beside it keeps its own. What a slow storage
+holds up is left to the next run.
 """
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import suppress
 
 from authproxy.digest import Digest
 from authproxy.maintenance.gc.findings import Stray
 from authproxy.reference import Repository, Tag
-from authproxy.registry.deletions import Deletions
+from authproxy.registry.deletions import Deletions, HeldUp
 from authproxy.registry.history import Push, all_pushes, entry_of
 from authproxy.registry.links import stored_manifests
 from authproxy.registry.promises import parse_state
@@ -40,9 +42,10 @@ class Tidy:
             if what is not Stray.NOTE or (named := layout.find_referrer(path)) is None:
                 continue
             repository, referrer = named
-            async with self._deletions.begin(repository, [referrer]) as deletion:
-                if not await stored_manifests(self._driver, repository, [referrer], fresh=True):
-                    count += await deletion.remove([path])
+            with suppress(HeldUp):
+                async with self._deletions.begin(repository, [referrer]) as deletion:
+                    if not await stored_manifests(self._driver, repository, [referrer], fresh=True):
+                        count += await deletion.remove([path])
         return count
 
     async def shorten_histories(self) -> int:
@@ -53,7 +56,8 @@ class Tidy:
             async for digest, pushes in _by_digest(all_pushes(self._driver, repository)):
                 if digest in in_trash:
                     continue
-                count += await self._shorten(repository, digest, pushes)
+                with suppress(HeldUp):
+                    count += await self._shorten(repository, digest, pushes)
         return count
 
     async def remove_epochs(self) -> None:

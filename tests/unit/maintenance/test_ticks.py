@@ -66,6 +66,35 @@ async def test_commands_of_one_boot_count_from_one_to_the_next() -> None:
     assert (await ticks(driver, time.of_node(5), "a").advance()).since_s(began) == 5000
 
 
+async def test_commands_count_after_a_reboot_and_beside_those_of_another_machine() -> None:
+    driver, time = MemoryDriver(), Hand()
+    began = (await ticks(driver, time.of_node(5), "a").advance()).tick
+    time.at = 1000
+    for boot in ("b", "c", "b", "c"):  # all within a tick of what b has seen
+        await ticks(driver, time.of_node(9 if boot == "b" else 77), boot).advance()
+        time.at += 20
+    time.at = 5000
+    await ticks(driver, time.of_node(9), "b").advance()
+    time.at = 6000
+    assert (await ticks(driver, time.of_node(9), "b").advance()).since_s(began) == 1000
+
+
+async def test_a_record_that_was_lost_counts_for_nothing_before_it() -> None:
+    """Also where the new record has the same number."""
+    driver, time = MemoryDriver(), Hand()
+    one = ticks(driver, time.of_node(5), "a")
+    await one.advance()
+    await driver.delete(gc_tick())
+    time.at = 5000
+    await ticks(driver, time.of_node(7), "b").advance()
+    began = (await one.read()).tick
+    await one.advance()
+    time.at = 5100
+    await one.advance()
+    time.at = 5200
+    assert (await one.advance()).since_s(began) == 100
+
+
 async def test_a_time_in_which_nobody_counted_counts_for_nothing_that_began_after_it() -> None:
     driver, time = MemoryDriver(), Hand()
     one = ticks(driver, time.of_node(5), "a")

@@ -34,6 +34,13 @@ def test_other_names_are_skipped(name: str) -> None:
     assert parse_entry("00", name) is None
 
 
+async def test_a_subject_may_be_any_text_of_json() -> None:
+    driver = MemoryDriver()
+    made = push(b"", "v1")
+    await driver.write(*entry_of(APP, made, "half \ud83d"))
+    assert await pushed_by(driver, APP, made) == "half ?"
+
+
 def test_the_time_is_written_in_utc() -> None:
     east = Push(Digest.of(b""), None, AT.astimezone(timezone(timedelta(hours=9))), "0")
     assert entry_of(APP, east, "") == entry_of(APP, Push(Digest.of(b""), None, AT, "0"), "")

@@ -29,6 +29,14 @@ async def test_of_many_that_create_a_record_one_wins(records: Records) -> None:
     assert await records.read(PATH) == winner
 
 
+async def test_a_record_keeps_every_text_of_a_client(records: Records) -> None:
+    """Also one that is no valid Unicode, as JSON may have it: a subject of another's token."""
+    await records.create(PATH, {"by": "half \ud83d"})
+    found = await records.read(PATH)
+    assert found is not None
+    assert found.fields["by"] == "half \ud83d"
+
+
 async def test_a_record_that_was_replaced_cannot_be_swapped(records: Records) -> None:
     first = await records.create(PATH, {"holder": "a"})
     assert first is not None
