@@ -1,10 +1,11 @@
-"""What `authproxy gc` and `authproxy usage` take: on a folder with a million blobs, and on a listing of ten million.
+"""What `authproxy gc`, `usage` and `verify --sample` take: on a folder with a million blobs, a listing of ten million.
 
 Each runs in a process of its own, so that its peak of memory is its own. Before it, the process has imported all that
 it needs and opened the storage: that is idle.
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,9 @@ from authproxy.digest import Digest
 from authproxy.maintenance.gc.marking import mark
 from authproxy.maintenance.gc.options import MarkingOptions, Untagged
 from authproxy.maintenance.usage.measuring import measure
+from authproxy.maintenance.verify.position import Position
+from authproxy.maintenance.verify.sample import Sample
+from authproxy.maintenance.verify.verification import Verification
 from authproxy.oci.media_types import OCI_IMAGE
 from authproxy.reference import Repository, Tag
 from authproxy.storage import layout
@@ -38,9 +42,10 @@ UNTAGGED_EACH = 50
 # The first repository has this share of all images; the rest is spread over the others.
 SHARE_OF_FIRST = 0.5
 LIMIT_MIB = 256
-# In place of how a marking takes untagged manifests: `authproxy usage`.
-USAGE = "usage"
+# In place of how a marking takes untagged manifests: `authproxy usage`, and `authproxy verify --sample` of this share.
+USAGE, VERIFY = "usage", "verify"
 WHAT = (*(untagged.value for untagged in Untagged), USAGE)
+SAMPLE = Sample("benchmark", share=0.01)
 
 COLUMNS = ("marking", "blobs", "tags", "seconds", "over idle MiB", "listings", "contents read", "sizes read")
 
@@ -114,7 +119,20 @@ class Shape:
         return Repository(f"team{repository // 2}/app" if repository % 2 else f"team{repository // 2}")
 
 
-def write_folder(root: Path, shape: Shape) -> None:
+class WrittenShape(Shape):
+    """One whose digests are those of its content, so that it can be verified."""
+
+    def hex_of(self, number: int) -> str:
+        """The hex digits of a digest: a manifest's, or a blob's."""
+        image, place = divmod(number, BLOBS_OF_EACH)
+        return hashlib.sha256(self.blob(number) if place else self.manifest(image)).hexdigest()
+
+    def blob(self, number: int) -> bytes:
+        """A blob's content."""
+        return f"blob {number}".encode()
+
+
+def write_folder(root: Path, shape: WrittenShape) -> None:
     """Write it all, as a registry would have."""
     for repository in range(shape.repositories):
         name = shape.name_of(repository)
@@ -122,7 +140,7 @@ def write_folder(root: Path, shape: Shape) -> None:
             for number in range(image * BLOBS_OF_EACH, (image + 1) * BLOBS_OF_EACH):
                 is_manifest = number % BLOBS_OF_EACH == 0
                 digest = Digest("sha256", shape.hex_of(number))
-                _write(root / layout.blob(digest), shape.manifest(image) if is_manifest else b"a few bytes")
+                _write(root / layout.blob(digest), shape.manifest(image) if is_manifest else shape.blob(number))
                 link = layout.revision_link(name, digest) if is_manifest else layout.layer_link(name, digest)
                 _write(root / link, str(digest).encode())
             if shape.is_tagged(image):
@@ -198,18 +216,21 @@ class GeneratedDriver:
 
 
 def measure_markings(folder: Path, sizes: Sizes, *, tell: Callable[[str], object] = print) -> list[MarkingCost]:
-    """Mark a written and a generated storage, with untagged manifests kept and removed. Makes `folder`, and empties it.
+    """Mark a written and a generated storage, with untagged manifests kept and removed; measure their usage.
+
+    The written one is verified too: the generated one has no content that its digests are of. Makes `folder`, and
+    empties it.
 
     Raises BenchmarkError.
     """
     root = folder / "storage"
-    written = Shape(sizes.written, sizes.repositories)
+    written = WrittenShape(sizes.written, sizes.repositories)
     folder.mkdir(parents=True)
     try:
         began = time.perf_counter()
         write_folder(root, written)
         tell(f"wrote {written.blobs} blobs in {time.perf_counter() - began:.0f} s")
-        found = [_measured("folder", written, folder, str(root), what) for what in WHAT]
+        found = [_measured("folder", written, folder, str(root), what) for what in (*WHAT, VERIFY)]
     finally:
         shutil.rmtree(root, ignore_errors=True)
     generated = Shape(sizes.generated, sizes.repositories)
@@ -242,12 +263,53 @@ def _measured(name: str, shape: Shape, folder: Path, root: str, what: str) -> Ma
     )
     if ran.returncode:
         raise BenchmarkError(f"the marking ended with {ran.returncode}: {ran.stderr}")
-    return MarkingCost(name=f"{name}, {what if what == USAGE else f'untagged: {what}'}", **json.loads(ran.stdout))
+    title = {USAGE: USAGE, VERIFY: f"{VERIFY} --sample {SAMPLE}"}.get(what, f"untagged: {what}")
+    return MarkingCost(name=f"{name}, {title}", **json.loads(ran.stdout))
 
 
 async def _cost(root: str, folder: Path, shape: Shape, what: str) -> Mapping[str, float]:
+    if what == VERIFY:
+        return await _verify(Path(root))
     driver: Driver = FilesystemDriver(Path(root), read_only=True) if root else GeneratedDriver(shape)  # type: ignore[assignment]
     return await (_usage(driver, folder) if what == USAGE else _mark(driver, folder, shape, Untagged(what)))
+
+
+class CountingDriver(FilesystemDriver):
+    """Counts what is asked of it, as a marking does itself."""
+
+    listings = contents = 0
+
+    async def list_names(self, folder: StorePath, *, after: str = "", limit: int = BATCH) -> list[str]:
+        """See `driver.Driver`."""
+        self.listings += 1
+        return await super().list_names(folder, after=after, limit=limit)
+
+    async def read(self, paths: Sequence[StorePath], *, fresh: bool = False) -> list[bytes | None]:
+        """See `driver.Driver`."""
+        self.contents += len(paths)
+        return await super().read(paths, fresh=fresh)
+
+
+async def _verify(root: Path) -> Mapping[str, float]:
+    driver = CountingDriver(root, read_only=True)
+    me = [os.getpid()]
+    idle = resident_bytes(me)
+    forget_peak(me)
+    began = time.perf_counter()
+    verified = await Verification(driver, Position(SAMPLE.seed, str(SAMPLE)), sample=SAMPLE).run()
+    seconds = time.perf_counter() - began
+    if verified.position.findings:
+        raise BenchmarkError(f"{len(verified.position.findings)} findings in a sound storage")
+    return {
+        "blobs": verified.position.blobs,
+        "tags": 0,
+        "candidates": 0,
+        "seconds": seconds,
+        "over_idle_mib": (peak_bytes(me) - idle) / MIB,
+        "listings": driver.listings,
+        "contents": driver.contents + verified.position.blobs,
+        "sizes": 0,
+    }
 
 
 async def _usage(driver: Driver, folder: Path) -> Mapping[str, float]:
