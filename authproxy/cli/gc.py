@@ -19,11 +19,16 @@ from authproxy.cli.settings import ConfigArgument, ConfigToo, find_loaded, named
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from authproxy.config.settings import Settings
     from authproxy.digest import Digest
+    from authproxy.maintenance.gc.collector import CollectOptions
     from authproxy.maintenance.gc.findings import RepositoryFindings, Totals
     from authproxy.maintenance.gc.marking import Marking
     from authproxy.maintenance.gc.purge import Purged
+    from authproxy.registry.upload_purge import AbandonedUpload
+    from authproxy.storage.driver import Driver
     from authproxy.storage.records import Fields
 
 EXAMPLES = examples(
@@ -137,14 +142,14 @@ def _run(settings: "Settings | None", root: Path, how: _How, *, is_dry: bool) ->
     try:
         why = "" if is_dry else "; collection is off until `authproxy gc --enable`"
         typer.echo(f"a dry run: nothing is removed{why}", err=True)
-        marking = asyncio.run(_mark(root, delete_untagged=how.delete_untagged, throttle=how.throttle))
+        marking, uploads = asyncio.run(_mark(settings, root, how))
     except OSError as error:
         raise _no_temporary_file(error) from error
     with marking:
         if how.as_json:
-            _write_json(marking, root, delete_untagged=how.delete_untagged, seconds=time.monotonic() - begun)
+            _write_json(marking, uploads, root, how, seconds=time.monotonic() - begun)
         else:
-            _tell(marking, is_quiet=how.is_quiet)
+            _tell(marking, uploads, is_quiet=how.is_quiet)
 
 
 def _no_temporary_file(error: OSError) -> StartError:
@@ -166,11 +171,20 @@ async def _is_enabled(root: Path) -> bool:
         await driver.close()
 
 
+def _options(settings: "Settings | None") -> "CollectOptions":
+    from authproxy.config.sections.storage import GarbageCollection, UploadPurging
+    from authproxy.wiring.collection import collect_options
+
+    if settings is None or settings.storage is None:
+        return collect_options(GarbageCollection(), UploadPurging())
+    return collect_options(settings.storage.gc, settings.storage.maintenance.uploadpurging)
+
+
 async def _collect(settings: "Settings | None", root: Path, how: _How) -> "Fields":
     """Collect under the lease of the job. Raises StartError."""
     from authproxy.cli.registry_run import printable
     from authproxy.errors import Unavailable
-    from authproxy.maintenance.gc.collector import CollectOptions, Collector
+    from authproxy.maintenance.gc.collector import Collector
     from authproxy.maintenance.gc.job import NAME, space_of
     from authproxy.maintenance.gc.marking import Incomplete
     from authproxy.maintenance.gc.options import Untagged
@@ -180,10 +194,8 @@ async def _collect(settings: "Settings | None", root: Path, how: _How) -> "Field
     from authproxy.maintenance.lease import LeaseLost
     from authproxy.storage.filesystem.driver import FilesystemDriver
     from authproxy.storage.records import Records
-    from authproxy.wiring.collection import collect_options
 
-    row = None if settings is None or settings.storage is None else settings.storage.gc
-    options = CollectOptions() if row is None else collect_options(row)
+    options = _options(settings)
     untagged = Untagged.REMOVE if how.delete_untagged else options.untagged
     driver = FilesystemDriver(root)
     progress = Progress()
@@ -226,6 +238,9 @@ def _tell_collected(collected: "Fields", how: _How) -> None:
     if not how.is_quiet:
         for repository, count in collected["removed_links"].items():
             typer.echo(printable(f"{repository}: {counted(count, 'link')} removed"))
+        if collected["uploads"]:
+            uploads = counted(collected["uploads"], "abandoned upload")
+            typer.echo(f"{uploads} of {in_words(collected['upload_bytes'])} removed")
         if collected["trash_ended"]:
             typer.echo(f"the trash: {counted(collected['trash_ended'], 'deletion')} can't be restored any more")
     waits = collected["grace_left_s"]
@@ -239,7 +254,7 @@ def _tell_collected(collected: "Fields", how: _How) -> None:
         blobs = counted(removed["blobs"], "blob")
         typer.echo(f"freed {in_words(removed['bytes'])}: {blobs} and {counted(links, 'link')} removed{spared}")
     else:
-        typer.echo("nothing was removed")
+        typer.echo("nothing else was removed" if collected["uploads"] else "nothing was removed")
     if waits is not None:
         typer.echo(
             f"condemned: {condemned}; a run after their grace of {_hours(waits)} removes what is not needed then"
@@ -323,7 +338,8 @@ async def _purge_one(root: Path, digest: "Digest") -> "Purged":
         await driver.close()
 
 
-async def _mark(root: Path, *, delete_untagged: bool, throttle: float) -> "Marking":
+async def _mark(settings: "Settings | None", root: Path, how: _How) -> "tuple[Marking, list[AbandonedUpload]]":
+    """What a run would find: links and content, and the abandoned uploads. Raises StartError."""
     from authproxy.cli.registry_run import printable
     from authproxy.maintenance.gc.marking import Incomplete, mark
     from authproxy.maintenance.gc.options import MarkingOptions, Untagged
@@ -331,15 +347,37 @@ async def _mark(root: Path, *, delete_untagged: bool, throttle: float) -> "Marki
     from authproxy.storage.filesystem.driver import FilesystemDriver
 
     driver = FilesystemDriver(root, read_only=True)
-    options = MarkingOptions(untagged=Untagged.REMOVE if delete_untagged else Untagged.KEEP)
+    options = MarkingOptions(untagged=Untagged.REMOVE if how.delete_untagged else Untagged.KEEP)
+    age = _options(settings).uploads_age
     progress = Progress()
     try:
-        return await mark(driver, options, pace=Pace(throttle), folder=_temporary_folder(), progress=progress)
+        pace = Pace(how.throttle)
+        marking = await mark(driver, options, pace=pace, folder=_temporary_folder(), progress=progress)
+        try:
+            return marking, await _abandoned(driver, age)
+        except StartError:
+            marking.close()
+            raise
     except Incomplete as error:
         raise StartError(printable(str(error))) from error
     finally:
         progress.end()
         await driver.close()
+
+
+async def _abandoned(driver: "Driver", age: "timedelta | None") -> "list[AbandonedUpload]":
+    from datetime import UTC, datetime
+
+    from authproxy.cli.registry_run import printable
+    from authproxy.errors import Unavailable
+    from authproxy.registry.upload_purge import purge_uploads
+
+    if age is None:
+        return []
+    try:
+        return await purge_uploads(driver, older_than=datetime.now(UTC) - age, dry_run=True)
+    except (OSError, Unavailable) as error:
+        raise StartError(printable(f"uploads can't be read: {error}")) from error
 
 
 def _temporary_folder() -> Path | None:
@@ -348,7 +386,7 @@ def _temporary_folder() -> Path | None:
     return usual if "TMPDIR" not in os.environ and os.access(usual, os.W_OK) else None
 
 
-def _tell(marking: "Marking", *, is_quiet: bool) -> None:
+def _tell(marking: "Marking", uploads: "list[AbandonedUpload]", *, is_quiet: bool) -> None:
     from authproxy.cli.registry_run import printable
 
     totals = marking.totals
@@ -360,6 +398,8 @@ def _tell(marking: "Marking", *, is_quiet: bool) -> None:
     if not is_quiet:
         if totals.unlinked_blobs:
             typer.echo(f"no repository: {counted(totals.unlinked_blobs, 'blob')}, {in_words(totals.unlinked_bytes)}")
+        if uploads:
+            typer.echo(f"{counted(len(uploads), 'abandoned upload')}: {in_words(sum(each.size for each in uploads))}")
         for notice in marking.notices:
             typer.echo(printable(f"note: {notice.repository}{': ' if notice.repository else ''}{notice.what}"))
         if marking.more_notices:
@@ -385,14 +425,15 @@ def _line_of(row: "RepositoryFindings") -> str:
     return f"{row.repository}: {what}; frees {in_words(row.own_bytes)}{shared}"
 
 
-def _write_json(marking: "Marking", root: Path, *, delete_untagged: bool, seconds: float) -> None:
+def _write_json(marking: "Marking", uploads: "list[AbandonedUpload]", root: Path, how: _How, *, seconds: float) -> None:
     from authproxy.maintenance.gc.report import to_json
 
     head = {
         "storage": str(root),
         "dry_run": True,
-        "untagged": "remove" if delete_untagged else "keep",
+        "untagged": "remove" if how.delete_untagged else "keep",
         "seconds": round(seconds, 3),
+        "abandoned_uploads": {"uploads": len(uploads), "bytes": sum(each.size for each in uploads)},
     }
     for piece in to_json(marking, head):
         typer.echo(piece, nl=False)

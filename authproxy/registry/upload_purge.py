@@ -17,6 +17,7 @@ import structlog
 from authproxy.reference import Repository, is_repository
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver, NotFound, UploadBusy, list_all
+from authproxy.storage.layout import StorePath
 
 log = structlog.get_logger(__name__)
 
@@ -25,20 +26,21 @@ FIRST_WITHIN_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Purged:
-    """A session that was removed, or would be without `dry_run`."""
+class AbandonedUpload:
+    """A session to remove. `size`: what it has received, in bytes."""
 
     repository: Repository
     session: UUID
     started: datetime
+    size: int
 
 
-async def purge_uploads(driver: Driver, *, older_than: datetime, dry_run: bool) -> list[Purged]:
+async def purge_uploads(driver: Driver, *, older_than: datetime, dry_run: bool) -> list[AbandonedUpload]:
     """Remove the sessions that began before `older_than`; with `dry_run` only return them.
 
     A session whose beginning can't be read stays: its age is unknown. Raises the errors of the storage.
     """
-    purged: list[Purged] = []
+    purged: list[AbandonedUpload] = []
     async for repository in _names(driver, ""):
         purged += [
             found
@@ -93,7 +95,7 @@ class PurgeUploads:
             self._removed(len(purged))
 
 
-async def _remove(driver: Driver, found: Purged) -> bool:
+async def _remove(driver: Driver, found: AbandonedUpload) -> bool:
     session = layout.upload(found.repository, found.session)
     try:
         async with driver.open_upload(session, wait_s=0) as upload:
@@ -105,20 +107,28 @@ async def _remove(driver: Driver, found: Purged) -> bool:
     return True
 
 
-async def _sessions(driver: Driver, repository: Repository) -> AsyncIterator[Purged]:
+async def _sessions(driver: Driver, repository: Repository) -> AsyncIterator[AbandonedUpload]:
     async for names in list_all(driver, layout.uploads(repository)):
         for name in names:
             with suppress(ValueError):  # not the name of a session, or not a valid time
                 session = UUID(name)
                 [text] = await driver.read([layout.upload_started(repository, session)])
                 if text is not None and (started := datetime.fromisoformat(text.decode().strip())).tzinfo is not None:
-                    yield Purged(repository, session, started)
+                    size = await _size(driver, layout.upload(repository, session))
+                    yield AbandonedUpload(repository, session, started, size)
+
+
+async def _size(driver: Driver, session: StorePath) -> int:
+    try:
+        return await driver.upload_size(session)
+    except NotFound:
+        return 0
 
 
 async def _names(driver: Driver, prefix: str) -> AsyncIterator[Repository]:
     """Every name below a folder of repositories ("" or ending in a slash), be it a repository or a parent of one."""
     folder = layout.repository(Repository(prefix.removesuffix("/"))) if prefix else layout.repositories()
-    async for entries in list_all(driver, folder):
+    async for entries in driver.scan_names(folder):
         for entry in entries:
             if not is_repository(prefix + entry):  # _layers and _manifests, and foreign files
                 continue

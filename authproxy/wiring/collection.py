@@ -2,6 +2,7 @@
 
 from authproxy.clock import parse_window
 from authproxy.config.sections.storage import GarbageCollection as GarbageCollectionSettings
+from authproxy.config.sections.storage import UploadPurging
 from authproxy.config.settings import Settings
 from authproxy.maintenance.gc.collector import CollectOptions
 from authproxy.maintenance.gc.job import GarbageCollection, space_of
@@ -21,7 +22,7 @@ def make_collection(driver: Driver, settings: Settings, *, metrics: Metrics | No
     policies = None if settings.policies is None else settings.policies.path
     return GarbageCollection(
         driver,
-        collect_options(row),
+        collect_options(row, settings.storage.maintenance.uploadpurging),
         interval_s=row.interval.total_seconds(),
         window=None if row.window is None else parse_window(row.window),
         pace=Pace(1 - row.pace / 100),
@@ -32,11 +33,12 @@ def make_collection(driver: Driver, settings: Settings, *, metrics: Metrics | No
     )
 
 
-def collect_options(row: GarbageCollectionSettings) -> CollectOptions:
-    """How a run collects, by `storage.gc`."""
+def collect_options(row: GarbageCollectionSettings, uploads: UploadPurging) -> CollectOptions:
+    """How a run collects, by `storage.gc` and `storage.maintenance.uploadpurging`."""
     return CollectOptions(
         grace_s=row.grace.total_seconds(),
         trash_s=row.trash.total_seconds(),
         untagged=Untagged(row.untagged),
         min_free=row.minfree / 100,
+        uploads_age=uploads.age if uploads.enabled and not uploads.dryrun else None,
     )

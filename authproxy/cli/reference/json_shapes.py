@@ -28,11 +28,13 @@ SHAPES: Mapping[str, str] = {
     ),
     "version": "{authproxy, revision, python, system, openssl, libraries: {…}}",
     "gc": (
-        "{storage, dry_run, untagged, seconds, would_free_bytes, would_free_blobs, without_repository: {blobs, bytes},"
+        "{storage, dry_run, untagged, seconds, abandoned_uploads: {uploads, bytes}, would_free_bytes,"
+        " would_free_blobs, without_repository: {blobs, bytes},"
         " totals: {repositories, tags, revisions, layer_links, blobs, bytes, strays}, notices…: {repository, what},"
         " more_notices, repositories…: {repository, untagged, unnamed_layers, layers_of_untagged, own_bytes,"
         " shared_bytes, kept_whole}}; kept_whole is the reason, or null. A run that collects has removed (with"
-        " revisions, layers, blobs, bytes, spared), removed_links by repository, trash_ended, condemned,"
+        " revisions, layers, blobs, bytes, spared), removed_links by repository, uploads, upload_bytes, trash_ended,"
+        " condemned,"
         " condemned_bytes, grace_left_s and is_waiting; --enable and --disable have storage and enabled; --purge has an"
         " object a line, with digest, repositories, bytes and is_gone"
     ),

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from authproxy.maintenance.ticks import Count, Ticks, tick_for
 from authproxy.registry.gc_marks import MARK_BYTES, Kind, mark_of
 from authproxy.registry.promises import parse_state
 from authproxy.registry.trash import Deleted, Trash
+from authproxy.registry.upload_purge import purge_uploads
 from authproxy.storage import layout, state_layout
 from authproxy.storage.driver import Driver
 from authproxy.storage.records import Record, Records
@@ -48,6 +49,8 @@ class CollectOptions:
     """End the trash now: nothing in it can be restored any more."""
     min_free: float = 0.0
     """The share of the storage that should be free: below it the trash ends, the oldest first. 0: never."""
+    uploads_age: timedelta | None = None
+    """How long ago an upload must have begun to be abandoned. None: uploads stay."""
 
 
 @dataclass(slots=True)
@@ -55,6 +58,10 @@ class Collected:
     """What a run has done. Sizes are in bytes."""
 
     swept: Swept = field(default_factory=Swept)
+    uploads: int = 0
+    """Abandoned uploads that have been removed."""
+    upload_bytes: int = 0
+    """What they had received."""
     trash_ended: int = 0
     """Records of the trash that have ended."""
     condemned: int = 0
@@ -73,6 +80,8 @@ class Collected:
         return {
             "removed": swept,
             "removed_links": dict(most),
+            "uploads": self.uploads,
+            "upload_bytes": self.upload_bytes,
             "trash_ended": self.trash_ended,
             "condemned": self.condemned,
             "condemned_bytes": self.condemned_bytes,
@@ -144,6 +153,7 @@ class Collector:
                 done.condemned = int(record.fields.get("count", 0))
                 done.condemned_bytes = int(record.fields.get("bytes", 0))
                 return done
+        await self._remove_uploads(done)
         with ExitStack() as stack:
             removed = RecordSorter(MARK_BYTES, self._folder)
             stack.callback(removed.close)
@@ -156,6 +166,12 @@ class Collector:
             await self._condemn(record, (each for each in marking.candidates() if each.mark not in gone), done)
             await self._tidy(marking)
         return done
+
+    async def _remove_uploads(self, done: Collected) -> None:
+        if self._options.uploads_age is not None:
+            older_than = self._now() - self._options.uploads_age
+            purged = await purge_uploads(self._driver, older_than=older_than, dry_run=False)
+            done.uploads, done.upload_bytes = len(purged), sum(each.size for each in purged)
 
     async def _remove(
         self, stack: ExitStack, record: Record, removed: RecordSorter

@@ -16,7 +16,7 @@ from authproxy.maintenance.gc.collector import CollectOptions, Collector, Storag
 from authproxy.maintenance.gc.pace import Pace
 from authproxy.maintenance.jobs import Job, Jobs
 from authproxy.maintenance.ticks import Ticks, tick_for
-from authproxy.metrics.families import GC_REMOVED_BYTES, GC_REMOVED_LINKS
+from authproxy.metrics.families import GC_REMOVED_BYTES, GC_REMOVED_LINKS, UPLOADS_PURGED
 from authproxy.metrics.metrics import Metrics
 from authproxy.storage import state_layout
 from authproxy.storage.driver import Driver
@@ -94,6 +94,7 @@ class GarbageCollection:
                 self._grace_ends_at = uptime_s() + max(collected.grace_left_s, self._tick_s)
             if self._metrics is not None:
                 self._metrics.count(GC_REMOVED_BYTES, by=collected.swept.bytes)
+                self._metrics.count(UPLOADS_PURGED, by=collected.uploads)
                 self._metrics.count(GC_REMOVED_LINKS, by=collected.swept.revisions + collected.swept.layers)
         return report
 

@@ -6,7 +6,9 @@ import json
 import os
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -45,6 +47,9 @@ async def _fill(root: Path) -> None:
     await store.put_blob(b"o" * 2000)
     await store.put_bytes(b"u" * 4000)
     await store.put_manifest(b"nonsense", KEPT)
+    session = layout.upload(OTHER, UUID(int=1))
+    async with driver.create_upload(session, started=datetime.now(UTC) - timedelta(days=8)) as upload:
+        await upload.write(b"p" * 3000)
     await driver.write(layout.layer_link(OTHER, Digest("md5", "\x1b[31mred")), b"nonsense")
     await driver.close()
 
@@ -70,6 +75,7 @@ def test_the_report_says_by_repository_what_would_go_and_how_much_it_frees(root:
         "team/other: 1 layer that no manifest names; frees 0B, and 1kB with other repositories",
         f"team/kept: kept whole: the manifest {NONSENSE} can't be read: the manifest is not JSON in UTF-8",
         "no repository: 1 blob, 4kB",
+        "1 abandoned upload: 3kB",
         r"note: team/other: the link _layers/md5:\x1b[31mred is damaged; it is kept",
         "would free 7kB of 7.87kB: 3 of 10 blobs, in 2 of 3 repositories",
     ]
@@ -86,6 +92,7 @@ def test_untagged_manifests_go_where_asked(root: Path) -> None:
 def test_the_json_has_the_fields_of_the_page(root: Path) -> None:
     document = json.loads(gc("gc", "--storage", str(root), "--json").stdout)
     assert (document["would_free_bytes"], document["totals"]["bytes"]) == (7000, 7868)
+    assert document["abandoned_uploads"] == {"uploads": 1, "bytes": 3000}
     assert [row["repository"] for row in document["repositories"]] == [APP, OTHER, KEPT]
     assert document["notices"] == [
         {"repository": OTHER, "what": "the link _layers/md5:\x1b[31mred is damaged; it is kept"}
@@ -190,7 +197,7 @@ def test_a_run_condemns_and_a_later_one_removes(root: Path, tmp_path: Path) -> N
     )
     assert "collection is on" in gc("gc", "--enable", str(config)).stdout
     first = gc("gc", str(config)).stdout
-    assert first.startswith("nothing was removed\ncondemned: ")
+    assert first.startswith("1 abandoned upload of 3kB removed\nnothing else was removed\ncondemned: ")
     assert "after their grace of 1 min" in first
     assert "wait for the end of their grace" in gc("gc", str(config)).stdout
     last = ""

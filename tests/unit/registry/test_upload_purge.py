@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -8,7 +9,7 @@ import pytest
 
 from authproxy.digest import Digest
 from authproxy.reference import Repository
-from authproxy.registry.upload_purge import Purged, PurgeUploads, purge_uploads
+from authproxy.registry.upload_purge import AbandonedUpload, PurgeUploads, purge_uploads
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver, NotFound
 from authproxy.storage.filesystem.driver import FilesystemDriver
@@ -27,14 +28,14 @@ async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     await made.close()
 
 
-async def begin(driver: Driver, repository: Repository, number: int, started: datetime) -> Purged:
+async def begin(driver: Driver, repository: Repository, number: int, started: datetime) -> AbandonedUpload:
     session = UUID(int=number)
     async with driver.create_upload(layout.upload(repository, session), started=started) as upload:
         await upload.write(b"some of it")
-    return Purged(repository, session, started)
+    return AbandonedUpload(repository, session, started, len(b"some of it"))
 
 
-async def is_there(driver: Driver, one: Purged) -> bool:
+async def is_there(driver: Driver, one: AbandonedUpload) -> bool:
     try:
         return await driver.upload_size(layout.upload(one.repository, one.session)) == len(b"some of it")
     except NotFound:
@@ -46,7 +47,8 @@ async def test_what_began_long_ago_goes_from_every_repository_and_what_is_younge
     old = [await begin(driver, name, number, OLD) for number, name in enumerate((ALONE, APP, APP, BELOW))]
     young = await begin(driver, APP, 9, NOW - WEEK)
     await driver.write(layout.layer_link(APP, Digest.of(b"x")), b"a link")
-    assert await purge_uploads(driver, older_than=NOW - WEEK, dry_run=False) == old
+    gone = await purge_uploads(driver, older_than=NOW - WEEK, dry_run=False)
+    assert sorted(gone, key=lambda one: one.session) == old
     assert [await is_there(driver, one) for one in old] == [False] * 4
     assert await is_there(driver, young)
     assert await driver.read([layout.layer_link(APP, Digest.of(b"x"))]) == [b"a link"]
@@ -101,7 +103,7 @@ async def test_what_a_crash_left_of_a_session_goes_too(tmp_path: Path) -> None:
     driver = FilesystemDriver(tmp_path)
     one = await begin(driver, APP, 1, OLD)
     (tmp_path / layout.upload(APP, one.session) / layout.UPLOAD_DATA).unlink()
-    assert await purge_uploads(driver, older_than=NOW, dry_run=False) == [one]
+    assert await purge_uploads(driver, older_than=NOW, dry_run=False) == [replace(one, size=0)]
     assert await driver.list_names(layout.repositories()) == []
     await driver.close()
 

@@ -1,7 +1,10 @@
 """Collecting: what goes when, what comes back, what stays; over both drivers, through the requests of a registry."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -50,6 +53,17 @@ async def test_a_blob_that_nothing_names_goes_after_the_grace_and_the_trash(stor
     assert (done.swept.blobs, done.swept.bytes) == (1, len(b"nobody's"))
     assert not await store.has_bytes(b"nobody's")
     assert await store.status("manifests/v1") == 200
+
+
+async def test_an_abandoned_upload_goes_and_one_under_way_stays(store: Store) -> None:
+    for number, began in enumerate((datetime.now(UTC) - timedelta(days=8), datetime.now(UTC))):
+        session = layout.upload(APP, UUID(int=number))
+        async with store.driver.create_upload(session, started=began) as upload:
+            await upload.write(b"some of it")
+    done = await store.collect(replace(KEEP, uploads_age=timedelta(days=7)))
+    assert (done.uploads, done.upload_bytes) == (1, len(b"some of it"))
+    assert await store.driver.list_names(layout.uploads(APP)) == [str(UUID(int=1))]
+    assert (await store.collect(KEEP)).uploads == 0
 
 
 async def test_an_image_that_was_deleted_goes_with_its_blobs(store: Store) -> None:
