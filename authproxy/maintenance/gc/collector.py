@@ -7,17 +7,16 @@ the record `gc/state`, which the next run swaps. docs/explanation/garbage-collec
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from authproxy.errors import StartError
 from authproxy.maintenance.gc.findings import Candidate, Totals
-from authproxy.maintenance.gc.mark_list import ListMissing, MarkList, read_condemned, read_revived
+from authproxy.maintenance.gc.mark_list import ListMissing, MarkList, listed, read_condemned, read_revived
 from authproxy.maintenance.gc.marking import Marking, mark
 from authproxy.maintenance.gc.options import MarkingOptions, Untagged
 from authproxy.maintenance.gc.pace import Pace
@@ -162,8 +161,8 @@ class Collector:
                 marking, record, done.swept = await self._remove(stack, record, removed)
             if marking is None or self._options.untagged is Untagged.REMOVE:
                 marking = stack.enter_context(await self._mark(MarkingOptions(self._options.untagged)))
-            gone = stack.enter_context(MarkList(removed.finish(), self._folder))
-            await self._condemn(record, (each for each in marking.candidates() if each.mark not in gone), done)
+            gone = stack.enter_context(await listed(removed, self._folder))
+            await self._condemn(record, self._candidates(marking, lambda mark: mark not in gone), done)
             await self._tidy(marking)
         return done
 
@@ -191,8 +190,8 @@ class Collector:
         )
         marking = stack.enter_context(await self._mark(options))
 
-        def doomed() -> Iterator[Candidate]:
-            return (each for each in marking.candidates() if each.mark in condemned)
+        def doomed() -> AsyncIterator[Candidate]:
+            return self._candidates(marking, condemned.__contains__)
 
         sweep = Sweep(
             self._driver,
@@ -223,15 +222,17 @@ class Collector:
             async for deleted in self._all_deleted():
                 for stored in deleted.links.stored:
                     marks.add(mark_of(Kind.BYTES, None, stored))
-            held = marks.finish()
-            try:
-                return MarkList(held, self._folder)
-            finally:
-                held.close()
+            return await listed(marks, self._folder)
         finally:
             marks.close()
 
-    async def _condemn(self, record: Record | None, candidates: Iterator[Candidate], done: Collected) -> None:
+    async def _candidates(self, marking: Marking, is_meant: Callable[[bytes], bool]) -> AsyncIterator[Candidate]:
+        """Those of a marking whose marks are meant, in the order of the marks."""
+        async for each in self._pace.each(marking.candidates()):
+            if is_meant(each.mark):
+                yield each
+
+    async def _condemn(self, record: Record | None, candidates: AsyncIterator[Candidate], done: Collected) -> None:
         """Write a new epoch's list, then the state that names it, then when it began. The old epoch's folder goes."""
         epoch = secrets.token_hex(8)
         try:
@@ -250,18 +251,10 @@ class Collector:
             await self._finish_condemning(written)
 
     async def _write_epoch(
-        self, epoch: str, record: Record | None, candidates: Iterator[Candidate], done: Collected
+        self, epoch: str, record: Record | None, candidates: AsyncIterator[Candidate], done: Collected
     ) -> Record | None:
         """Write the list, then the state. None: there is nothing to condemn, and never was. Raises Superseded."""
-        shards = []
-        for shard, group in groupby(candidates, lambda each: f"{each.mark[0]:02x}"):
-            marks = bytearray()
-            for each in group:
-                marks += each.mark
-                done.condemned += 1
-                done.condemned_bytes += each.size
-            await self._driver.write(state_layout.gc_condemned(epoch, shard), bytes(marks))
-            shards.append(shard)
+        shards = await self._write_list(epoch, candidates, done)
         if not shards and record is None:
             done.grace_left_s = None
             return None
@@ -279,6 +272,26 @@ class Collector:
         if written is None:
             raise Superseded
         return written
+
+    async def _write_list(self, epoch: str, candidates: AsyncIterator[Candidate], done: Collected) -> list[str]:
+        """Write the marks, a part for each first byte. Returns the names of the parts."""
+        shards: list[str] = []
+        marks = bytearray()
+
+        async def write() -> None:
+            shards.append(f"{marks[0]:02x}")
+            await self._driver.write(state_layout.gc_condemned(epoch, shards[-1]), bytes(marks))
+            marks.clear()
+
+        async for each in candidates:
+            if marks and marks[0] != each.mark[0]:
+                await write()
+            marks += each.mark
+            done.condemned += 1
+            done.condemned_bytes += each.size
+        if marks:
+            await write()
+        return shards
 
     async def _tidy(self, marking: Marking) -> None:
         tidy = Tidy(self._driver)

@@ -1,12 +1,18 @@
 """How much of the time a job may work, so that requests keep theirs."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import TypeVar
 
 from authproxy.clock import Clock, uptime_s
 
 # Longer rests only make the work jerky, in seconds.
 MAX_REST_S = 2.0
 MAX_SHARE = 0.99
+# Records between two rests.
+TURN = 512
+
+T = TypeVar("T")
 
 
 class Pace:
@@ -27,3 +33,10 @@ class Pace:
         worked_s = self._now() - self._since
         await asyncio.sleep(min(worked_s * self._factor, MAX_REST_S))
         self._since = self._now()
+
+    async def each(self, items: Iterable[T]) -> AsyncIterator[T]:
+        """These, one by one, with a rest after each TURN of them."""
+        for turn, item in enumerate(items):
+            if turn % TURN == 0:
+                await self.rest()
+            yield item

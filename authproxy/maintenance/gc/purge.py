@@ -5,21 +5,23 @@ of one is left. A push of the same content at the same moment wins, and is repor
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 from authproxy.digest import Digest
 from authproxy.maintenance.gc.collector import NotEnabled
 from authproxy.maintenance.gc.findings import Candidate, Reason
-from authproxy.maintenance.gc.mark_list import read_condemned, read_revived
+from authproxy.maintenance.gc.mark_list import ListMissing, read_condemned, read_revived
 from authproxy.maintenance.gc.pace import Pace
 from authproxy.maintenance.gc.sweep import Superseded, Sweep
 from authproxy.reference import Repository
 from authproxy.registry import deleter
 from authproxy.registry.deletions import Deletions
-from authproxy.registry.gc_marks import MARK_BYTES, Kind, mark_of
+from authproxy.registry.gc_marks import Kind, mark_of
 from authproxy.registry.links import blob_names, digest_of, read_manifests, stored_blobs
 from authproxy.registry.promises import Condemned, parse_state
 from authproxy.registry.repository_walk import all_repositories
@@ -82,7 +84,7 @@ class Purge:
             candidate = Candidate(mark, Kind.BYTES, None, digest, size, Reason.UNLINKED)
             sweep = Sweep(self._driver, await self._condemn(mark), now=self._now, pace=Pace(), removed=lambda _: None)
             await sweep.recover()
-            await sweep.remove_bytes([candidate], lambda _: False)
+            await sweep.remove_bytes(Pace().each([candidate]), lambda _: False)
             done.bytes = sweep.swept.bytes
         done.is_gone = await self._driver.sizes([layout.blob(digest)]) == [None]
         return done
@@ -127,21 +129,31 @@ class Purge:
         return written
 
     async def _write_list(self, epoch: str, state: Condemned | None, mark: bytes) -> list[str]:
-        shards: dict[str, bytearray] = {}
-        if state is not None:
-            with (
-                await read_condemned(self._driver, state, self._folder) as condemned,
-                await read_revived(self._driver, state, self._folder) as revived,
-            ):
-                for each in condemned:
-                    if each not in revived:
-                        shards.setdefault(f"{each[0]:02x}", bytearray()).extend(each)
-        own = shards.setdefault(f"{mark[0]:02x}", bytearray())
-        own[:] = b"".join(sorted({*_split(own), mark}))
-        for shard, marks in shards.items():
-            await self._driver.write(state_layout.gc_condemned(epoch, shard), bytes(marks))
+        own, shards = _shard(mark), list[str]()
+        with ExitStack() as stack:
+            for shard, group in groupby(await self._condemned(stack, state), key=_shard):
+                marks = set(group)
+                await self._write_part(epoch, shard, marks | {mark} if shard == own else marks)
+                shards.append(shard)
+        if own not in shards:
+            await self._write_part(epoch, own, [mark])
+            shards.append(own)
         return sorted(shards)
 
+    async def _condemned(self, stack: ExitStack, state: Condemned | None) -> Iterator[bytes]:
+        """What is condemned and was not promised since, in order. Nothing where a part of the list is gone."""
+        if state is None:
+            return iter(())
+        try:
+            condemned = stack.enter_context(await read_condemned(self._driver, state, self._folder))
+        except ListMissing:
+            return iter(())
+        revived = stack.enter_context(await read_revived(self._driver, state, self._folder))
+        return (each for each in condemned if each not in revived)
 
-def _split(marks: bytearray) -> list[bytes]:
-    return [bytes(marks[first : first + MARK_BYTES]) for first in range(0, len(marks), MARK_BYTES)]
+    async def _write_part(self, epoch: str, shard: str, marks: Iterable[bytes]) -> None:
+        await self._driver.write(state_layout.gc_condemned(epoch, shard), b"".join(sorted(marks)))
+
+
+def _shard(mark: bytes) -> str:
+    return f"{mark[0]:02x}"

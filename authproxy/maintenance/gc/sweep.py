@@ -8,7 +8,7 @@ removal depends on the collector's state: see registry/promises.py.
 import asyncio
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -93,17 +93,17 @@ class Sweep:
                 return
             state = await self._reread()
 
-    async def remove_indexes(self, candidates: Iterable[Candidate]) -> None:
+    async def remove_indexes(self, candidates: AsyncIterator[Candidate]) -> None:
         """Remove the revision links of indexes among these."""
         await self._remove_manifests(candidates, are_indexes=True)
 
-    async def remove_images(self, candidates: Iterable[Candidate]) -> None:
+    async def remove_images(self, candidates: AsyncIterator[Candidate]) -> None:
         """Remove all other revision links."""
         await self._remove_manifests(candidates, are_indexes=False)
 
-    async def remove_layers(self, candidates: Iterable[Candidate]) -> None:
+    async def remove_layers(self, candidates: AsyncIterator[Candidate]) -> None:
         """Remove the links to blobs."""
-        for batch in _in_batches(candidates, Kind.LAYER):
+        async for batch in _in_batches(candidates, Kind.LAYER):
             async for left in self._attempts(batch):
                 for repository, names in _by_repository(left).items():
                     links = Links(layers=await stored_blobs(self._driver, repository, names, fresh=True))
@@ -111,15 +111,15 @@ class Sweep:
                 paths = [(each, layout.layer_link(_repository(each), each.digest)) for each in left]
                 self.swept.layers += await self._remove(paths)
 
-    async def remove_bytes(self, candidates: Iterable[Candidate], is_held: Callable[[bytes], bool]) -> None:
+    async def remove_bytes(self, candidates: AsyncIterator[Candidate], is_held: Callable[[bytes], bool]) -> None:
         """Remove the bytes that the trash doesn't hold: `is_held` is asked by their mark."""
-        for batch in _in_batches((each for each in candidates if not is_held(each.mark)), Kind.BYTES):
+        async for batch in _in_batches(candidates, Kind.BYTES, is_held):
             async for left in self._attempts(batch):
                 paths = [(each, layout.blob(each.digest)) for each in left]
                 self.swept.blobs += await self._remove(paths)
 
-    async def _remove_manifests(self, candidates: Iterable[Candidate], *, are_indexes: bool) -> None:
-        for batch in _in_batches(candidates, Kind.REVISION):
+    async def _remove_manifests(self, candidates: AsyncIterator[Candidate], *, are_indexes: bool) -> None:
+        async for batch in _in_batches(candidates, Kind.REVISION):
             contents = await self._read(batch)
             wanted = [
                 each
@@ -266,10 +266,12 @@ def _by_repository(batch: Iterable[Candidate]) -> dict[Repository, list[Digest]]
     return found
 
 
-def _in_batches(candidates: Iterable[Candidate], kind: Kind) -> Iterator[list[Candidate]]:
+async def _in_batches(
+    candidates: AsyncIterator[Candidate], kind: Kind, is_held: Callable[[bytes], bool] = lambda _: False
+) -> AsyncIterator[list[Candidate]]:
     batch: list[Candidate] = []
-    for candidate in candidates:
-        if candidate.kind is kind:
+    async for candidate in candidates:
+        if candidate.kind is kind and not is_held(candidate.mark):
             batch.append(candidate)
         if len(batch) == BATCH:
             yield batch

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from authproxy.maintenance.gc.pace import MAX_REST_S, Pace
+from authproxy.maintenance.gc.pace import MAX_REST_S, TURN, Pace
 
 
 class Time:
@@ -53,3 +53,8 @@ async def test_a_long_step_is_not_followed_by_a_long_rest(time: Time) -> None:
 def test_other_shares_are_refused(share: float) -> None:
     with pytest.raises(ValueError, match="a share of the time from 0 to"):
         Pace(share)
+
+
+async def test_long_lists_are_worked_off_with_rests(time: Time) -> None:
+    assert [each async for each in Pace().each(range(3 * TURN))] == list(range(3 * TURN))
+    assert len(time.rested) == 3
