@@ -1,7 +1,6 @@
 """The paths of our own state, in the storage beside the content: CNCF Distribution skips what is beside `docker/`.
 
     authproxy/v1/
-    ├── changed                                       which records changed last: storage/change_notice.py
     ├── deletions/<name>/_deletions                   the deletions under way in a repository: registry/deletions.py
     ├── trash/<name>/_deleted/<id>                    what was deleted, so that it can be restored
     ├── history/<name>/_pushes/<2 hex digits>/<push>  each push, by the digest of its manifest: registry/history.py
@@ -29,11 +28,6 @@ from authproxy.storage.layout import STATE, StorePath
 
 # The length of an epoch's name: hexadecimal digits.
 EPOCH_DIGITS = 16
-
-
-def changed() -> StorePath:
-    """The notice of changed records."""
-    return StorePath(f"{STATE}/changed")
 
 
 def deletions(name: Repository) -> StorePath:
