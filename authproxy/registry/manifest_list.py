@@ -8,52 +8,30 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlencode
 
 from authproxy.budget import MAX_MANIFEST_PARTS
 from authproxy.clock import uptime_s
-from authproxy.digest import HEX_LENGTH, Digest, parse_digest, parse_names
+from authproxy.digest import Digest, parse_names
 from authproxy.errors import ManifestInvalid, NameUnknown
 from authproxy.oci.manifest import find_digest, infer_media_type, parse_object
 from authproxy.pagination import LOOK as DECISIONS
-from authproxy.pagination import parse_page
 from authproxy.permissions import Permissions
 from authproxy.reference import Repository, Tag
 from authproxy.registry import links
+from authproxy.registry.digest_page import BATCH, LARGE_BYTES, LOOK, DigestPage, Examined, algorithms_after
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.tags import Tags
 from authproxy.route import MANIFEST_LIST
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 
-# The most entries of a page.
-MAX_PAGE = 1000
-
-# The most that one request examines: manifests, and their bytes in all. Then the page ends, however few it lists.
-MAX_LOOKED_AT = 5000
-MAX_READ_BYTES = 16 * 1024 * 1024
-
-# Names in one listing of the storage, and manifests that are read at once.
-LOOK = 1000
-BATCH = 8
-
-# After parsing a manifest longer than this, in bytes, other requests get a turn of the event loop.
-LARGE_BYTES = 64 * 1024
-
 # How long the pages after the first may use the tags that it has read, in seconds: reading all takes long.
 TAGS_FOR_S = 60.0
 
-_TagsByDigest = Mapping[Digest, Sequence[tuple[Tag, bytes]]]
-
-
-class Listed(NamedTuple):
-    """A manifest that was examined for the list."""
-
-    digest: Digest
-    entry: Mapping[str, Any] | None  # None: the caller may not see it
-    read_bytes: int
+_Listed: TypeAlias = Examined[Mapping[str, Any]]
+_TagsByDigest: TypeAlias = Mapping[Digest, Sequence[tuple[Tag, bytes]]]
 
 
 class _Known(NamedTuple):
@@ -80,40 +58,29 @@ class ManifestList:
         Where rules hide tags from the caller, only with those under a tag that the caller may pull; the list then says
         that it is not complete.
         """
-        asked = parse_page(exchange.route, default=MAX_PAGE).at_most(MAX_PAGE)
-        assert asked.limit is not None
-        after = parse_digest(asked.last) if asked.last else None
+        page: DigestPage[Mapping[str, Any]] = DigestPage(exchange.route)
         permissions = exchange.permissions
         if permissions is not None and (not permissions.concern("pull") or permissions.shows_every_tag()):
             permissions = None
-        page = _Page(asked.limit)
-        has_more = False
-        if asked.limit > 0:
-            async with aclosing(self._entries(exchange.repository, after, permissions)) as entries:
-                async for found in entries:
-                    if not page.take(found):
-                        has_more = True
-                        break
-        if not page.shown and not has_more and not await links.is_known(self._driver, exchange.repository):
+        await page.fill(self._entries(exchange.repository, page.after, permissions))
+        if not page.shown and not page.has_more and not await links.is_known(self._driver, exchange.repository):
             raise NameUnknown(detail={"name": exchange.repository})
         headers = [("Content-Type", "application/json")]
-        if not has_more:
+        if not page.has_more:
             self._known = None
         else:
-            query = urlencode({"last": str(page.last), "n": asked.limit}, safe=":")
+            query = urlencode({"last": str(page.last), "n": page.limit}, safe=":")
             headers.append(("Link", f'<{exchange.location(f"{MANIFEST_LIST}?{query}")}>; rel="next"'))
         body = {"complete": permissions is None, "manifests": page.shown}
         await exchange.answer(200, headers, json.dumps(body, separators=(",", ":")).encode())
 
     async def _entries(
         self, repository: Repository, after: Digest | None, permissions: Permissions | None
-    ) -> AsyncGenerator[Listed, None]:
+    ) -> AsyncGenerator[_Listed, None]:
         """The manifests whose digests are greater than `after`, in order."""
         tags = await self._tags_of(repository, is_first=after is None)
-        for algorithm in sorted(HEX_LENGTH):
-            if after is not None and after.algorithm > algorithm:
-                continue
-            last = after.hex if after is not None and after.algorithm == algorithm else ""
+        for algorithm, first in algorithms_after(after):
+            last = first
             while names := await self._driver.list_names(
                 layout.revisions(repository, algorithm), after=last, limit=LOOK
             ):
@@ -129,17 +96,17 @@ class ManifestList:
 
     async def _look(
         self, repository: Repository, digests: Sequence[Digest], tags: _TagsByDigest, permissions: Permissions | None
-    ) -> AsyncGenerator[Listed, None]:
+    ) -> AsyncGenerator[_Listed, None]:
         shown = {digest: await _shown_tags(tags.get(digest, ()), permissions) for digest in digests}
         wanted = [digest for digest in digests if permissions is None or shown[digest]]
         held = await links.stored_manifests(self._driver, repository, wanted)
         contents = await links.read_manifests(self._driver, repository, list(held))
         for digest in digests:
             if digest not in wanted:
-                yield Listed(digest, None, 0)
+                yield Examined(digest, None, 0)
             elif digest in held:  # others are being deleted
                 content = contents.get(digest)
-                yield Listed(digest, _describe(digest, content, shown[digest]), len(content or b""))
+                yield Examined(digest, _describe(digest, content, shown[digest]), len(content or b""))
                 if content is not None and len(content) > LARGE_BYTES:
                     await asyncio.sleep(0)
 
@@ -150,30 +117,6 @@ class ManifestList:
                 known = _Known(repository, await self._tags.by_digest(repository), self._now() + TAGS_FOR_S)
                 self._known = known
             return known.tags
-
-
-@dataclass(slots=True)
-class _Page:
-    """One page of the list, while it is filled."""
-
-    limit: int
-    shown: list[Mapping[str, Any]] = field(default_factory=list)
-    last: Digest | None = None  # the manifest examined last
-    looked_at: int = 0
-    read_bytes: int = 0
-
-    def take(self, found: Listed) -> bool:
-        """Add a manifest if the caller may see it. False: the page is full, and the next one begins with this one."""
-        if self.looked_at >= MAX_LOOKED_AT or self.read_bytes >= MAX_READ_BYTES:
-            return False
-        if found.entry is not None:
-            if len(self.shown) >= self.limit:
-                return False
-            self.shown.append(found.entry)
-        self.last = found.digest
-        self.looked_at += 1
-        self.read_bytes += found.read_bytes
-        return True
 
 
 async def _shown_tags(tags: Sequence[tuple[Tag, bytes]], permissions: Permissions | None) -> list[Tag]:

@@ -11,36 +11,22 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlencode
 
 from authproxy.budget import MAX_LISTED_BYTES, MAX_MANIFEST_PARTS
-from authproxy.digest import HEX_LENGTH, Digest, parse_digest, parse_names
+from authproxy.digest import Digest, parse_names
 from authproxy.errors import ManifestInvalid
 from authproxy.oci.manifest import describe_referrer, find_digest, infer_media_type, parse_object
 from authproxy.oci.media_types import OCI_INDEX
-from authproxy.pagination import parse_page
 from authproxy.reference import Repository, Tag
+from authproxy.registry.digest_page import BATCH, LARGE_BYTES, LOOK, DigestPage, Examined, algorithms_after
 from authproxy.registry.exchange import Exchange
 from authproxy.registry.links import read_manifests, sizes_of, stored_manifests, to_link
 from authproxy.registry.manifest_checks import MAX_BYTES
 from authproxy.registry.tags import Tags
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
-
-# The most entries of a page. It is an index, so it also has no more bytes than a manifest may have.
-MAX_PAGE = 1000
-
-# The most that one request examines: manifests, and their bytes in all. Then the page ends, however few it lists.
-MAX_LOOKED_AT = 5000
-MAX_READ_BYTES = 16 * 1024 * 1024
-
-# Names in one listing of the storage, and manifests that are read at once.
-LOOK = 1000
-BATCH = 8
-
-# After parsing a manifest longer than this, in bytes, other requests get a turn of the event loop.
-LARGE_BYTES = 64 * 1024
 
 _HEAD = f'{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":['.encode()
 _END = b"]}"
@@ -54,12 +40,7 @@ class ReferrerEntry(NamedTuple):
     descriptor: bytes  # JSON, sent unchanged
 
 
-class Candidate(NamedTuple):
-    """A manifest that was examined for the list."""
-
-    digest: Digest
-    entry: ReferrerEntry | None  # None: it doesn't belong to the list
-    read_bytes: int
+_Candidate: TypeAlias = Examined[ReferrerEntry]
 
 
 class Referrers:
@@ -71,33 +52,23 @@ class Referrers:
 
     async def get(self, exchange: Exchange) -> None:
         """Answer with an index of the referrers in the order of their digests, filtered by artifact type on request."""
-        asked = parse_page(exchange.route, default=MAX_PAGE).at_most(MAX_PAGE)
-        assert asked.limit is not None
-        after = parse_digest(asked.last) if asked.last else None
-        page = ReferrersPage(exchange.route.parameter("artifactType") or None, asked.limit)
-        has_more = False
-        if asked.limit > 0:
-            async with aclosing(self._entries(exchange.repository, exchange.digest, after)) as entries:
-                async for found in entries:
-                    if not page.take(found):
-                        has_more = True
-                        break
+        page: DigestPage[ReferrerEntry] = DigestPage(exchange.route)
+        artifact_type = exchange.route.parameter("artifactType") or None
+        entries = self._entries(exchange.repository, exchange.digest, page.after)
+        await page.fill(_filtered(entries, artifact_type), _Size().fits)
         headers = [("Content-Type", OCI_INDEX)]
-        if page.artifact_type is not None:
+        if artifact_type is not None:
             headers.append(("OCI-Filters-Applied", "artifactType"))
-        if has_more:
-            headers.append(("Link", _next(exchange, page)))
-        await exchange.answer(200, headers, _HEAD + b",".join(page.shown) + _END)
+        if page.has_more:
+            headers.append(("Link", _next(exchange, page, artifact_type)))
+        await exchange.answer(200, headers, _HEAD + b",".join(entry.descriptor for entry in page.shown) + _END)
 
     async def _entries(
         self, repository: Repository, subject: Digest, after: Digest | None
-    ) -> AsyncGenerator[Candidate, None]:
+    ) -> AsyncGenerator[_Candidate, None]:
         """The candidates for the list whose digests are greater than `after`, in order."""
         listed = await self._listed_by_clients(repository, subject)
-        for algorithm in sorted(HEX_LENGTH):
-            if after is not None and after.algorithm > algorithm:
-                continue
-            last = after.hex if after is not None and after.algorithm == algorithm else ""
+        for algorithm, last in algorithms_after(after):
             hexes = {digest.hex for digest in listed if digest.algorithm == algorithm}
             async with aclosing(self._digests(repository, subject, algorithm, hexes, last)) as batches:
                 async for batch in batches:
@@ -108,7 +79,7 @@ class Referrers:
 
     async def _look(
         self, repository: Repository, subject: Digest, digests: Sequence[Digest]
-    ) -> AsyncGenerator[Candidate, None]:
+    ) -> AsyncGenerator[_Candidate, None]:
         """The candidates of a batch that the repository holds."""
         notes = await self._driver.read([layout.referrer_link(repository, subject, digest) for digest in digests])
         noted = {
@@ -122,9 +93,9 @@ class Referrers:
             contents = await read_manifests(self._driver, repository, [name for name in digests if name not in noted])
         for digest in digests:
             if digest in held:
-                yield Candidate(digest, *noted[digest])
+                yield Examined(digest, *noted[digest])
             elif (content := contents.get(digest)) is not None:
-                yield Candidate(digest, describe(content, digest, subject), len(content))
+                yield Examined(digest, describe(content, digest, subject), len(content))
                 if len(content) > LARGE_BYTES:
                     await asyncio.sleep(0)
 
@@ -167,33 +138,30 @@ class Referrers:
         return [digest for digest in found if digest is not None]
 
 
-class ReferrersPage:
-    """One page of a list, while it is filled with manifests in the order of their digests."""
+class _Size:
+    """The bytes of a list, which is a manifest: it has no more than one may have, unless its only entry does."""
 
-    def __init__(self, artifact_type: str | None, limit: int) -> None:
-        self.artifact_type = artifact_type  # None: any
-        self.limit = limit
-        self.shown: list[bytes] = []
-        self.last: Digest | None = None  # the candidate examined last
+    def __init__(self) -> None:
         self._bytes = len(_HEAD) + len(_END) - 1  # each entry is counted with a comma, and the first has none
-        self._looked_at = 0
-        self._read_bytes = 0
+        self._is_empty = True
 
-    def take(self, found: Candidate) -> bool:
-        """Add a manifest if it belongs to the list. False: the page is full, and the next one begins with this one."""
-        if self._looked_at >= MAX_LOOKED_AT or self._read_bytes >= MAX_READ_BYTES:
+    def fits(self, entry: ReferrerEntry) -> bool:
+        length = len(entry.descriptor) + 1
+        if not self._is_empty and self._bytes + length > MAX_BYTES:
             return False
-        entry = found.entry
-        if entry is not None and self.artifact_type in (None, entry.artifact_type):
-            length = len(entry.descriptor) + 1  # and a comma
-            if len(self.shown) >= self.limit or (self.shown and self._bytes + length > MAX_BYTES):
-                return False
-            self.shown.append(entry.descriptor)
-            self._bytes += length
-        self.last = found.digest
-        self._looked_at += 1
-        self._read_bytes += found.read_bytes
+        self._bytes += length
+        self._is_empty = False
         return True
+
+
+async def _filtered(
+    candidates: AsyncGenerator[_Candidate, None], artifact_type: str | None
+) -> AsyncGenerator[_Candidate, None]:
+    """The same candidates; those of another type don't belong to the list."""
+    async with aclosing(candidates):
+        async for found in candidates:
+            is_meant = artifact_type is None or found.entry is None or found.entry.artifact_type == artifact_type
+            yield found if is_meant else found._replace(entry=None)
 
 
 def fallback_tag(subject: Digest) -> Tag:
@@ -253,9 +221,9 @@ def find_entry(note: bytes | None, digest: Digest) -> ReferrerEntry | None:
     return None
 
 
-def _next(exchange: Exchange, page: ReferrersPage) -> str:
+def _next(exchange: Exchange, page: DigestPage[ReferrerEntry], artifact_type: str | None) -> str:
     """The `Link` to the next page of the same list, with the same filter."""
-    filtered = {"artifactType": page.artifact_type} if page.artifact_type else {}
+    filtered = {"artifactType": artifact_type} if artifact_type else {}
     query = urlencode({**filtered, "last": str(page.last), "n": page.limit})
     address = exchange.view.location(f"/v2/{exchange.repository}/referrers/{exchange.digest}?{query}")
     return f'<{address}>; rel="next"'

@@ -11,7 +11,7 @@ from authproxy.errors import Denied
 from authproxy.oci import media_types
 from authproxy.permissions import Verb
 from authproxy.reference import Repository, Tag
-from authproxy.registry import manifest_list
+from authproxy.registry import digest_page
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 from tests.support.app import CONFIG, DIGEST, IMAGE, MANIFESTS, push_app
@@ -141,7 +141,7 @@ async def test_manifest_without_content_is_listed_and_can_be_deleted(driver: Dri
 
 @EXTENSIONS
 async def test_page_ends_after_so_many_bytes(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest_list, "MAX_READ_BYTES", 1)
+    monkeypatch.setattr(digest_page, "MAX_READ_BYTES", 1)
     async with connect(driver) as registry:
         await push_all(registry)
         answer = await registry.get(LIST)

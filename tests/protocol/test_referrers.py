@@ -11,7 +11,7 @@ import pytest
 from authproxy.digest import parse_digest
 from authproxy.oci import media_types
 from authproxy.reference import Repository
-from authproxy.registry import referrers
+from authproxy.registry import digest_page, referrers
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 from tests.support.registry import Call, check, descriptor, image, index, push_blob, push_manifest, sha256, sha512
@@ -193,7 +193,7 @@ async def test_a_page_is_no_longer_than_a_manifest_may_be(
 async def test_a_page_that_looked_at_much_ends_even_with_nothing_to_show(
     pushed: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, driver: Driver, bound: str, value: int
 ) -> None:
-    monkeypatch.setattr(referrers, bound, value)
+    monkeypatch.setattr(digest_page, bound, value)
     pages: list[int] = []
     address = path_of(query="?artifactType=application/sbom")
     while address:
