@@ -26,17 +26,22 @@ TURN = 100
 _BEFORE_SLASH = re.compile(r"[\x00-.]")
 
 
-async def find_repositories(driver: Driver, *, after: str = "", limit: int) -> list[Repository]:
-    """The repositories whose names are greater than `after`, at most `limit`."""
-    walk = _Walk(driver, after, limit)
+async def find_repositories(
+    driver: Driver, *, after: str = "", limit: int, only_own_names: bool = False
+) -> list[Repository]:
+    """The repositories whose names are greater than `after`, at most `limit`.
+
+    `only_own_names`: each once, without links that lead back into the storage (see `Driver.own_names`).
+    """
+    walk = _Walk(driver, after, limit, only_own_names=only_own_names)
     await walk.go("", None)
     return walk.found
 
 
 async def all_repositories(driver: Driver) -> AsyncIterator[Repository]:
-    """The names of all repositories, in order."""
+    """The names of all repositories, in order, each repository once."""
     after = ""
-    while found := await find_repositories(driver, after=after, limit=LOOK):
+    while found := await find_repositories(driver, after=after, limit=LOOK, only_own_names=True):
         for repository in found:
             yield repository
         after = found[-1]
@@ -62,11 +67,12 @@ async def repositories_in_state(
 class _Walk:
     """One walk through the folders, from `after` on, until `limit` repositories are found."""
 
-    def __init__(self, driver: Driver, after: str, limit: int) -> None:
+    def __init__(self, driver: Driver, after: str, limit: int, *, only_own_names: bool) -> None:
         self.found: list[Repository] = []
         self._driver = driver
         self._after = after
         self._limit = limit
+        self._only_own_names = only_own_names
         self._looks = 0
 
     def _is_full(self) -> bool:
@@ -94,6 +100,8 @@ class _Walk:
 
     async def _visit(self, name: Repository) -> list[tuple[str, list[str] | None]]:
         """Add the name, if it is a repository's. Returns the arguments for `go` to visit the folders below, if any."""
+        if self._only_own_names and not await self._is_own(name):
+            return []
         names = await self._look(inside := f"{name}/", "")
         is_whole = len(names) < LOOK
         if name > self._after and await (
@@ -104,6 +112,11 @@ class _Walk:
             return [(inside, None)]
         folders = [entry for entry in names if not entry.startswith("_")]
         return [(inside, folders)] if folders else []
+
+    async def _is_own(self, name: Repository) -> bool:
+        above, _, entry = name.rpartition("/")
+        folder = layout.repository(Repository(above)) if above else layout.repositories()
+        return bool(await self._driver.own_names(folder, [entry]))
 
     async def _look(self, prefix: str, after: str) -> list[str]:
         self._looks += 1

@@ -221,6 +221,13 @@ class Driver(Protocol):
         """All names directly below a folder, in any order, in batches of at most BATCH; none where it is missing.
 
         For folders of any size: only a batch is in memory. A name that is added or removed meanwhile may be missing.
+        Without links that a walk through the storage has to pass by: see `own_names`.
+        """
+
+    async def own_names(self, folder: StorePath, names: Sequence[str]) -> list[str]:
+        """Those of a folder's names that are no links to what a walk through the storage comes to by another name.
+
+        Such a link, or one to a folder that the walk has come through, would count twice, and could go round for ever.
         """
 
     async def write(self, path: StorePath, content: bytes) -> None:

@@ -53,6 +53,16 @@ def tree_of(path: StorePath) -> StorePath:
     return STATE if path.startswith(f"{STATE}/") else ROOT
 
 
+def walk_of(folder: StorePath) -> tuple[StorePath, str] | None:
+    """Where the walk that lists a folder begins, and the folder of a repository that it is in ("": in none).
+
+    None below `_manifests`: what is there says something by its path, wherever else it has a name.
+    """
+    parts = folder.split("/")
+    inside = next((part for part in parts if part.startswith("_")), "")
+    return None if inside == MANIFESTS else (StorePath("/".join(parts[:4])), inside)
+
+
 def blob(digest: Digest) -> StorePath:
     """The content of a digest."""
     return StorePath(f"{blobs(digest.algorithm, digest.hex[:2])}/{digest.hex}/data")

@@ -124,6 +124,10 @@ class MemoryDriver:
         """See `driver.Driver`."""
         return list_all(self, folder)
 
+    async def own_names(self, folder: StorePath, names: Sequence[str]) -> list[str]:  # noqa: ARG002 - it has no links
+        """See `driver.Driver`."""
+        return list(names)
+
     async def write(self, path: StorePath, content: bytes) -> None:
         """See `driver.Driver`."""
         self._bucket.put(path, content)

@@ -114,7 +114,8 @@ async def all_repositories(
 ) -> AsyncGenerator[Repository, None]:
     """Every repository after one, in the order of a walk through the folders: a folder's own comes before those in it.
 
-    Anything with a folder of links, manifests, referrers or uploads counts: more than the catalog shows.
+    Anything with a folder of links, manifests, referrers or uploads counts: more than the catalog shows. Each once: see
+    `Driver.own_names`.
     """
     walk = _Walk(driver, foreign, unlisted)
     async for name in walk.below("", tuple(after.split("/")) if after else ()):
@@ -131,7 +132,7 @@ class _Walk:
         """The repositories below a prefix ("" or ending in a slash), after the one with these further parts."""
         folder = layout.repository(Repository(prefix.removesuffix("/"))) if prefix else layout.repositories()
         async for entries in list_folder(self._driver, folder, self._unlisted):
-            for entry in entries:
+            for entry in await self._driver.own_names(folder, entries):
                 if prefix and entry in FOLDERS:
                     continue
                 name = prefix + entry

@@ -26,7 +26,7 @@ from authproxy.storage.filesystem.presence import Presence
 from authproxy.storage.filesystem.publication import FilePublication, may_swap
 from authproxy.storage.filesystem.reader import FileReader, drop_cached, open_file, read_small, size_of_file, version_of
 from authproxy.storage.filesystem.reserve import Reserve
-from authproxy.storage.filesystem.scan import scan_folder
+from authproxy.storage.filesystem.scan import leads_back, scan_folder
 from authproxy.storage.filesystem.session import Session, create_session, find_size, take_session, take_session_cached
 from authproxy.storage.filesystem.thread_pool import ThreadPool
 from authproxy.storage.filesystem.upload import FileUpload
@@ -126,8 +126,12 @@ class FilesystemDriver:
         return await self._lists.names(self._at(folder), after, limit)
 
     def scan_names(self, folder: StorePath) -> AsyncIterator[list[str]]:
-        """See `driver.Driver`. Links to folders within the storage are left out: these have their own names."""
-        return scan_folder(self._workers, self._base, self._at(folder))
+        """See `driver.Driver`."""
+        return scan_folder(self._workers, self._base, folder)
+
+    async def own_names(self, folder: StorePath, names: Sequence[str]) -> list[str]:
+        """See `driver.Driver`."""
+        return await self._workers.run(lambda: [name for name in names if not leads_back(self._base, folder, name)])
 
     async def write(self, path: StorePath, content: bytes) -> None:
         """See `driver.Driver`."""

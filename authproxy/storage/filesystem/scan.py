@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from authproxy.storage.driver import BATCH
 from authproxy.storage.filesystem.thread_pool import ThreadPool
+from authproxy.storage.layout import StorePath, walk_of
 
 
 class _Entries(Iterator["os.DirEntry[str]"], Protocol):
@@ -21,11 +22,10 @@ class _Taken(NamedTuple):
     rest: _Entries | None
 
 
-async def scan_folder(workers: ThreadPool, root: str, folder: str) -> AsyncIterator[list[str]]:
-    """The names in a folder, without those with a leading dot, in batches; none where it is missing.
+async def scan_folder(workers: ThreadPool, root: str, folder: StorePath) -> AsyncIterator[list[str]]:
+    """The names in a folder of the storage at `root`, without those with a leading dot, in batches.
 
-    A symbolic link is left out if it leads to a folder below `root`, or to one that `folder` is in: that one has
-    another name, and a walk through both might never end. Others are followed, as readers follow them.
+    None where it is missing. Links are left out as `leads_back` says; others are followed, as readers follow them.
     """
     taken = await workers.run(partial(_open, root, folder), discard=_close)
     try:
@@ -38,31 +38,51 @@ async def scan_folder(workers: ThreadPool, root: str, folder: str) -> AsyncItera
         _close(taken)
 
 
-def _open(root: str, folder: str) -> _Taken:
+def leads_back(root: str, folder: StorePath, name: str) -> bool:
+    """Whether a name in a folder is a symbolic link that a walk passes by.
+
+    It leads to a folder that the walk has come through, so it would never end; or to one that the walk comes to by
+    another name. The storage may also lead to its own disks: what no walk comes to otherwise is followed.
+    """
+    link = f"{root}/{folder}/{name}"
+    if not os.path.islink(link):
+        return False
+    target = os.path.realpath(link)
+    if not os.path.isdir(target):
+        return False
+    parts = folder.split("/")
+    above = ("/".join((root, *parts[:depth])) for depth in range(len(parts) + 1))
+    return any(_is_within(os.path.realpath(path), target) for path in above) or _has_own_name(root, folder, target)
+
+
+def _has_own_name(root: str, folder: StorePath, target: str) -> bool:
+    if (walk := walk_of(folder)) is None:
+        return False
+    top, inside = os.path.realpath(f"{root}/{walk[0]}"), walk[1]
+    if not _is_within(target, top):
+        return False
+    special = [part for part in target.removeprefix(top).split("/") if part.startswith((".", "_"))]
+    return special == ([inside] if inside else [])
+
+
+def _open(root: str, folder: StorePath) -> _Taken:
     try:
-        return _take(os.scandir(folder), root, folder)
+        return _take(os.scandir(f"{root}/{folder}"), root, folder)
     except (FileNotFoundError, NotADirectoryError):
         return _Taken([], None)
 
 
-def _take(entries: _Entries, root: str, folder: str) -> _Taken:
+def _take(entries: _Entries, root: str, folder: StorePath) -> _Taken:
     batch = list(islice(entries, BATCH))
     is_last = len(batch) < BATCH
     if is_last:
         entries.close()
-    names = [entry.name for entry in batch if not _is_left_out(entry, root, folder)]
+    names = [
+        entry.name
+        for entry in batch
+        if not (entry.name.startswith(".") or (entry.is_symlink() and leads_back(root, folder, entry.name)))
+    ]
     return _Taken(names, None if is_last else entries)
-
-
-def _is_left_out(entry: "os.DirEntry[str]", root: str, folder: str) -> bool:
-    return entry.name.startswith(".") or (entry.is_symlink() and _leads_back(entry.path, root, folder))
-
-
-def _leads_back(link: str, root: str, folder: str) -> bool:
-    target = os.path.realpath(link)
-    if not os.path.isdir(target):
-        return False
-    return _is_within(target, os.path.realpath(root)) or _is_within(os.path.realpath(folder), target)
 
 
 def _is_within(path: str, folder: str) -> bool:

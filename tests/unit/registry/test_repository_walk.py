@@ -1,14 +1,17 @@
 """The order of names: bytewise over whole names, whatever folders they make."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from authproxy.reference import Repository
 from authproxy.registry import repository_walk as repositories
-from authproxy.registry.repository_walk import find_repositories
+from authproxy.registry.repository_walk import all_repositories, find_repositories
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
+from authproxy.storage.filesystem.driver import FilesystemDriver
 from authproxy.storage.memory import MemoryDriver
 
 # Few letters and every separator, so that names are parts of each other.
@@ -82,3 +85,15 @@ async def test_a_page_looks_into_the_folders_of_its_own_names() -> None:
     above = ["", "org", "org"]  # what it is, then what is in it behind `last`
     around = ["org/app", "org/app-09"]  # what is in them can follow `last` too
     assert driver.folders == [*above, *around, "org/app-10", "org/app-11"]
+
+
+async def test_all_names_come_once_and_the_catalog_shows_links_too(tmp_path: Path) -> None:
+    driver = FilesystemDriver(tmp_path, threads=2)
+    for name in ("app", "team/app"):
+        await seed(driver, name)
+    folder = tmp_path / layout.repositories()
+    (folder / "alias").symlink_to("app")
+    (folder / "team" / "loop").symlink_to("..")
+    assert [name async for name in all_repositories(driver)] == ["app", "team/app"]
+    assert (await find_repositories(driver, limit=3)) == ["alias", "app", "team/app"]
+    await driver.close()

@@ -1,6 +1,7 @@
 """What a marking keeps, and what it finds that nothing reaches: each rule over both drivers."""
 
 import os
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -538,6 +539,24 @@ async def test_a_repository_on_another_disk_is_read(tmp_path: Path) -> None:
     await driver.close()
     assert pushed.manifest not in found.bytes
     assert found.is_nothing
+
+
+async def test_a_repository_elsewhere_in_the_storage_is_read(folder: tuple[GcStore, Path]) -> None:
+    store, root = folder
+    await store.push_image("a", "v1", repository=OTHER)
+    (root / layout.repository(OTHER)).rename(root / "moved")
+    (root / layout.repository(OTHER)).symlink_to(root / "moved")
+    assert (await find(store)).is_nothing
+
+
+async def test_a_tag_that_is_a_symbolic_link_keeps_its_image(folder: tuple[GcStore, Path]) -> None:
+    store, root = folder
+    await store.push_image("a", "v1")
+    await store.push_image("a", "v1", repository=OTHER)
+    tag = root / layout.tags(APP) / "v1"
+    shutil.rmtree(tag)
+    tag.symlink_to(root / layout.tags(OTHER) / "v1")
+    assert (await find(store, REMOVE)).is_nothing
 
 
 async def test_foreign_names_are_kept_and_reported(folder: tuple[GcStore, Path]) -> None:

@@ -57,6 +57,17 @@ def kinds(verified: Verified) -> list[Kind]:
     return [finding.kind for finding in verified.position.findings]
 
 
+async def test_a_link_back_into_the_storage_is_passed_by(tmp_path: Path) -> None:
+    driver = FilesystemDriver(tmp_path, threads=4)
+    async with connect(driver) as client:
+        await push_all(client)
+    (tmp_path / layout.repositories() / "team" / "loop").symlink_to("..")
+    (tmp_path / layout.repositories() / "alias").symlink_to("team/app")
+    verified = await verify(driver)
+    await driver.close()
+    assert (kinds(verified), verified.position.repositories) == ([], 1)
+
+
 async def test_a_sound_storage_has_no_finding(driver: Driver) -> None:
     async with connect(driver) as client:
         await push_manifest(client, APP, "all", index([MANIFEST]), "application/vnd.oci.image.index.v1+json")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from authproxy.reference import Repository
 from authproxy.storage import layout
 from authproxy.storage.filesystem.driver import FilesystemDriver
 
@@ -46,6 +47,46 @@ async def test_links_that_lead_back_are_left_out_and_others_are_not(driver: File
     }.items():
         (folder / name).symlink_to(target)
     assert await names(driver) == {"app", "disk", "like", "nowhere"}
+
+
+async def test_a_link_to_a_folder_of_the_storage_without_another_name_is_followed(
+    driver: FilesystemDriver, tmp_path: Path
+) -> None:
+    root, folder = tmp_path / "root", tmp_path / "root" / layout.repositories()
+    (folder / "app" / "_uploads").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    (root / "disk").mkdir()
+    (folder / "moved").symlink_to(root / "disk")
+    (folder / "unhidden").symlink_to(".hidden")
+    (folder / "uploads").symlink_to("app/_uploads")
+    assert await names(driver) == {"app", "moved", "unhidden", "uploads"}
+
+
+async def test_a_link_to_where_the_walk_has_come_from_is_left_out(driver: FilesystemDriver, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two, tmp_path / "root" / layout.repositories()):
+        folder.mkdir(parents=True)
+    (tmp_path / "root" / layout.repositories() / "one").symlink_to(one)
+    (one / "two").symlink_to(two)
+    (two / "one").symlink_to(one)
+    walked = [
+        [name async for batch in driver.scan_names(layout.repository(Repository(each))) for name in batch]
+        for each in ("one", "one/two")
+    ]
+    assert walked == [["two"], []]
+
+
+@pytest.mark.parametrize(("below", "expected"), [("_layers", []), ("_manifests", ["link"])])
+async def test_what_is_said_by_a_path_counts_under_each_name(
+    driver: FilesystemDriver, tmp_path: Path, below: str, expected: list[str]
+) -> None:
+    repositories = tmp_path / "root" / layout.repositories()
+    (repositories / "a" / below / "own").mkdir(parents=True)
+    (repositories / "b" / below).mkdir(parents=True)
+    (repositories / "b" / below / "link").symlink_to(repositories / "a" / below / "own")
+    folder = layout.StorePath(f"{layout.repository(Repository('b'))}/{below}")
+    assert [name async for batch in driver.scan_names(folder) for name in batch] == expected
+    assert await driver.own_names(folder, ["link", "missing"]) == [*expected, "missing"]
 
 
 async def test_a_scan_that_ends_early_closes_its_folder(driver: FilesystemDriver, tmp_path: Path) -> None:
