@@ -221,7 +221,7 @@ class Driver(Protocol):
         """All names directly below a folder, in any order, in batches of at most BATCH; none where it is missing.
 
         For folders of any size: only a batch is in memory. A name that is added or removed meanwhile may be missing.
-        Without links that a walk through the storage has to pass by: see `own_names`.
+        Without links that a walk through the storage has to pass by: see `own_names`. Raises OSError.
         """
 
     async def own_names(self, folder: StorePath, names: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Names in a folder of any size, in batches, in the order of the file system."""
 
+import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -8,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from authproxy.storage.driver import BATCH
 from authproxy.storage.filesystem.thread_pool import ThreadPool
-from authproxy.storage.layout import StorePath, walk_of
+from authproxy.storage.layout import StorePath, repositories, walk_of
 
 
 class _Entries(Iterator["os.DirEntry[str]"], Protocol):
@@ -25,7 +26,8 @@ class _Taken(NamedTuple):
 async def scan_folder(workers: ThreadPool, root: str, folder: StorePath) -> AsyncIterator[list[str]]:
     """The names in a folder of the storage at `root`, without those with a leading dot, in batches.
 
-    None where it is missing. Links are left out as `leads_back` says; others are followed, as readers follow them.
+    None where it is missing. Raises OSError where a link to it leads nowhere, or a repository's to an empty folder: on
+    a disk that isn't mounted nothing counts as deleted. Links are left out as `leads_back` says; readers follow others.
     """
     taken = await workers.run(partial(_open, root, folder), discard=_close)
     try:
@@ -66,10 +68,26 @@ def _has_own_name(root: str, folder: StorePath, target: str) -> bool:
 
 
 def _open(root: str, folder: StorePath) -> _Taken:
+    path = f"{root}/{folder}"
     try:
-        return _take(os.scandir(f"{root}/{folder}"), root, folder)
+        entries = os.scandir(path)
     except (FileNotFoundError, NotADirectoryError):
+        _check_links(root, folder)
         return _Taken([], None)
+    taken = _take(entries, root, folder)
+    is_linked = _is_within(folder, repositories()) and os.path.islink(path)
+    if is_linked and not (taken.names or taken.rest or os.listdir(path)):
+        raise OSError(errno.ENOENT, "a link to an empty folder: mount its disk, or remove the link", path)
+    return taken
+
+
+def _check_links(root: str, folder: StorePath) -> None:
+    """Raise where a folder is missing because a link on the way to it leads nowhere: its disk may not be mounted."""
+    path = root
+    for part in folder.split("/"):
+        path = f"{path}/{part}"
+        if os.path.islink(path) and not os.path.exists(path):
+            raise OSError(errno.ENOENT, "a link that leads nowhere: mount its disk, or remove the link", path)
 
 
 def _take(entries: _Entries, root: str, folder: StorePath) -> _Taken:

@@ -89,6 +89,17 @@ async def test_what_is_said_by_a_path_counts_under_each_name(
     assert await driver.own_names(folder, ["link", "missing"]) == [*expected, "missing"]
 
 
+async def test_a_link_to_a_disk_that_is_not_mounted_is_not_absence(driver: FilesystemDriver, tmp_path: Path) -> None:
+    folder = tmp_path / "root" / layout.repositories()
+    folder.mkdir(parents=True)
+    (tmp_path / "mount point").mkdir()
+    (folder / "team").symlink_to(tmp_path / "missing")
+    (folder / "app").symlink_to(tmp_path / "mount point")
+    for name, why in (("team", "leads nowhere"), ("team/app/_layers", "leads nowhere"), ("app", "empty folder")):
+        with pytest.raises(OSError, match=why):
+            await anext(aiter(driver.scan_names(layout.repository(Repository(name)))))
+
+
 async def test_a_scan_that_ends_early_closes_its_folder(driver: FilesystemDriver, tmp_path: Path) -> None:
     folder = tmp_path / "root" / layout.repositories()
     folder.mkdir(parents=True)
