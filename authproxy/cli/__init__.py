@@ -3,6 +3,7 @@
 A command imports what it needs when it runs, so that `--help` and completion are quick.
 """
 
+import os
 import sys
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from authproxy.cli.policy.app import app as policy_app
 from authproxy.cli.registry.app import app as registry_app
 from authproxy.cli.trust.command import EXAMPLES as TRUST_EXAMPLES
 from authproxy.cli.trust.command import trust
-from authproxy.errors import StartError
+from authproxy.errors import StartError, Unavailable
 
 app = Commands(
     name="authproxy",
@@ -83,6 +84,14 @@ def main() -> None:
         arguments.insert(0, "serve")
     try:
         app(arguments)
-    except StartError as error:
-        tell(error)
-        sys.exit(1)
+    except (StartError, Unavailable) as error:  # Unavailable: the storage is, or a record in it
+        _fail(error)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(StartError(f"{os.fsdecode(error.filename)}: {error.strerror}"))
+
+
+def _fail(fault: Exception) -> None:
+    tell(fault)
+    sys.exit(1)

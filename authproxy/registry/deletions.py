@@ -148,6 +148,12 @@ class Deletions:
             raise
         await deletion.end()
 
+    async def is_under_way(self, repository: Repository, name: Name) -> bool:
+        """Whether something of this name is being deleted, or was when a process stopped. Raises RecordUnreadable."""
+        record = await self._records.read(state_layout.deletions(repository))
+        entries = () if record is None else _under_way(record.fields).values()
+        return any(str(name) in entry["names"] for entry in entries)
+
     def _alive(self, fields: Fields) -> dict[str, Any]:
         """The entries without those that have ended by their time."""
         now, under_way = self._driver.clock_s(), _under_way(fields)

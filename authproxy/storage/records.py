@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from authproxy.errors import Unavailable
+from authproxy.storage import state_layout
 from authproxy.storage.driver import Driver
 from authproxy.storage.layout import StorePath
 
@@ -106,8 +107,10 @@ def parse(path: StorePath, content: bytes) -> Record:
         version = fields["version"]
         major = int(version.partition(".")[0])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        removed = state_layout.if_removed(path)
         raise RecordUnreadable(
             f"the record {path} in the storage is damaged; restore it from a backup of the storage"
+            + (f", or remove it: {removed}" if removed else "")
         ) from None
     if major > int(VERSION.partition(".")[0]):
         raise RecordTooNew(f"the record {path} has the version {version}, which needs a newer authproxy")

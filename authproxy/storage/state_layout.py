@@ -29,6 +29,25 @@ from authproxy.storage.layout import STATE, StorePath
 # The length of an epoch's name: hexadecimal digits.
 EPOCH_DIGITS = 16
 
+# What follows if an operator removes a damaged record. Those that are not here are worth more than their removal.
+_IF_REMOVED = {
+    "deletions/": "deletions that are under way stop",
+    "trash/": "what it holds can't be restored then",
+    "gc/state": "what nothing needs is then condemned again, with a new grace",
+    "gc/enabled": "collection is off then, until `authproxy gc --enable`",
+    "gc/tick": "what waits for its grace then waits longer",
+    "quarantine/": "`authproxy verify` finds the damage again",
+    "scrub": "the verification in the background then begins again",
+    "retention/clock": "retention then waits for a day",
+    "jobs/": "nothing is lost",
+}
+
+
+def if_removed(path: StorePath) -> str | None:
+    """What follows if a damaged record is removed, as a clause. None: only a backup helps, or it heals itself."""
+    name = path.removeprefix(f"{STATE}/")
+    return next((what for prefix, what in _IF_REMOVED.items() if name.startswith(prefix)), None)
+
 
 def deletions(name: Repository) -> StorePath:
     """The record of the deletions that are under way in a repository."""

@@ -19,15 +19,15 @@ from authproxy.maintenance.verify.repository import read_manifest
 from authproxy.maintenance.verify.throttle import Throttle
 from authproxy.maintenance.verify.verification import Verified
 from authproxy.reference import Repository
+from authproxy.registry.deletions import Deletions
 from authproxy.registry.links import stored_manifests, to_link
 from authproxy.registry.promises import Promises
 from authproxy.registry.quarantine import release
 from authproxy.registry.referrers import make_entry, to_note
 from authproxy.registry.trash import Trash
-from authproxy.storage import layout, state_layout
+from authproxy.storage import layout
 from authproxy.storage.driver import Driver
 from authproxy.storage.layout import StorePath
-from authproxy.storage.records import Records
 
 CONTENT = frozenset({Kind.CONTENT_DAMAGED, Kind.CONTENT_MISSING})
 LINKS = frozenset({Kind.LINK_MISSING, Kind.LINK_DAMAGED, Kind.REFERRER_UNLISTED})
@@ -55,16 +55,13 @@ class DeletionRecords:
     """See DeletedContent: by the trash, and by the deletions that are under way."""
 
     def __init__(self, driver: Driver) -> None:
-        self._records = Records(driver)
+        self._deletions = Deletions(driver)
         self._trash = Trash(driver)
 
     async def __call__(self, repository: Repository, digest: Digest) -> bool:
         """See DeletedContent. Raises RecordUnreadable: then nothing is known."""
-        record = await self._records.read(state_layout.deletions(repository))
-        if record is not None:
-            under_way = record.fields.get("under_way", {})
-            if any(str(digest) in entry["digests"] for entry in under_way.values()):
-                return True
+        if await self._deletions.is_under_way(repository, digest):
+            return True
         async for deleted in self._trash.of(repository):
             links = deleted.links
             # A deleted manifest's blobs are in its record too; a kept manifest still needs them.

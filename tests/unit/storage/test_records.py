@@ -121,3 +121,14 @@ class NeverWins(MemoryDriver):
 async def test_a_record_that_others_always_change_is_an_error_in_the_end() -> None:
     with pytest.raises(RecordContended):
         await Records(NeverWins()).update(PATH, lambda fields: fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("gc/state", "or remove it: what nothing needs is then"), ("pulls/_began", "a backup of the storage$")],
+)
+async def test_a_damaged_record_says_what_to_do(driver: Driver, records: Records, name: str, what: str) -> None:
+    path = StorePath(f"{STATE}/{name}")
+    await driver.write(path, b"")
+    with pytest.raises(RecordUnreadable, match=what):
+        await records.read(path)

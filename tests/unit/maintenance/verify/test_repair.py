@@ -13,6 +13,7 @@ from authproxy.maintenance.verify.position import Position
 from authproxy.maintenance.verify.repair import NotRepaired, Repair
 from authproxy.maintenance.verify.verification import Verification
 from authproxy.reference import Repository
+from authproxy.registry.deletions import Deletions
 from authproxy.registry.quarantine import is_isolated
 from authproxy.registry.trash import Links, Trash
 from authproxy.storage import layout
@@ -133,6 +134,13 @@ async def test_what_was_deleted_is_not_linked_again(driver: Driver) -> None:
     await driver.delete(layout.layer_link(APP, LAYER_DIGEST))
     assert await repair(driver) == [(Kind.LINK_MISSING, "it was deleted, so it is not linked again")]
     assert await driver.read([layout.layer_link(APP, LAYER_DIGEST)]) == [None]
+
+
+async def test_what_is_being_deleted_is_not_linked_again(driver: Driver) -> None:
+    await driver.delete(layout.layer_link(APP, LAYER_DIGEST))
+    async with Deletions(driver).begin(APP, [LAYER_DIGEST]):
+        assert await repair(driver) == [(Kind.LINK_MISSING, "it was deleted, so it is not linked again")]
+    assert await repair(driver) == [(Kind.LINK_MISSING, None)]
 
 
 async def test_a_deletion_that_begins_meanwhile_wins(driver: Driver) -> None:
