@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from authproxy.cli.examples import examples
+from authproxy.cli.gc_report import progress_words, show_dry_run, show_run, write_json
 from authproxy.cli.json_output import AsJson
-from authproxy.cli.local_storage import StorageOption, act_as_owner, find_root, root_of
-from authproxy.cli.output import counted, in_words
-from authproxy.cli.settings import ConfigArgument, ConfigToo, find_loaded, named_config
+from authproxy.cli.local_storage import StorageOption, act_as_owner, find_local, is_read_only, opened
+from authproxy.cli.output import in_words
+from authproxy.cli.progress_line import ProgressLine
+from authproxy.cli.settings import ConfigArgument, ConfigToo, named_config
 from authproxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from authproxy.config.settings import Settings
     from authproxy.digest import Digest
     from authproxy.maintenance.gc.collector import CollectOptions
-    from authproxy.maintenance.gc.findings import RepositoryFindings, Totals
     from authproxy.maintenance.gc.marking import Marking
     from authproxy.maintenance.gc.purge import Purged
     from authproxy.registry.upload_purge import AbandonedUpload
@@ -42,8 +42,6 @@ DISTRIBUTION_EXAMPLES = examples("authproxy garbage-collect --dry-run config.yml
 
 # So much less of the processor than others, as `nice` has it.
 NICENESS = 10
-# How often the line of progress changes, in seconds.
-TOLD_EVERY_S = 0.5
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")]
 DeleteUntagged = Annotated[
@@ -85,8 +83,10 @@ def gc(
     """
     if sum((dry_run, enable, disable, bool(purge))) > 1:
         raise typer.BadParameter("--dry-run, --enable, --disable and --purge exclude each other")
-    settings, root = _find(named_config(config, config_option), storage)
+    settings, root = find_local(named_config(config, config_option), storage)
     how = _How(delete_untagged=delete_untagged, ends_trash=now, throttle=throttle, as_json=as_json)
+    if (enable or disable or purge) and is_read_only(settings):
+        raise StartError("storage.maintenance.readonly is on, so nothing may be written; turn it off first")
     act_as_owner(root)
     if enable or disable:
         _switch(root, is_on=enable, as_json=as_json)
@@ -104,7 +104,7 @@ def garbage_collect(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last line.")] = False,
 ) -> None:
     """Do what `authproxy gc` does, with the arguments of CNCF Distribution's `registry garbage-collect`."""
-    settings, root = _find(config, None)
+    settings, root = find_local(config, None)
     act_as_owner(root)
     _run(settings, root, _How(delete_untagged=delete_untagged, is_quiet=quiet), is_dry=dry_run)
 
@@ -120,14 +120,6 @@ class _How:
     is_quiet: bool = False
 
 
-def _find(config: Path | None, storage: Path | None) -> "tuple[Settings | None, Path]":
-    """The settings, if there are any, and the folder of the storage."""
-    if storage is not None:
-        return None, find_root(config, storage)
-    settings = find_loaded(config).settings
-    return settings, root_of(settings, None)
-
-
 def _run(settings: "Settings | None", root: Path, how: _How, *, is_dry: bool) -> None:
     import asyncio
 
@@ -137,19 +129,19 @@ def _run(settings: "Settings | None", root: Path, how: _How, *, is_dry: bool) ->
     log_to_stderr()
     begun = time.monotonic()
     if not is_dry and asyncio.run(_is_enabled(root)):
-        _tell_collected(asyncio.run(_collect(settings, root, how)), how)
+        if is_read_only(settings):
+            raise StartError("storage.maintenance.readonly is on, so nothing may be removed; use --dry-run")
+        show_run(asyncio.run(_collect(settings, root, how)), as_json=how.as_json, is_quiet=how.is_quiet)
         return
-    try:
-        why = "" if is_dry else "; collection is off until `authproxy gc --enable`"
-        typer.echo(f"a dry run: nothing is removed{why}", err=True)
-        marking, uploads = asyncio.run(_mark(settings, root, how))
-    except OSError as error:
-        raise _no_temporary_file(error) from error
+    why = "" if is_dry else "; collection is off until `authproxy gc --enable`"
+    typer.echo(f"a dry run: nothing is removed{why}", err=True)
+    options = _options(settings, how)
+    marking, uploads = asyncio.run(_mark(root, options, how))
     with marking:
         if how.as_json:
-            _write_json(marking, uploads, root, how, seconds=time.monotonic() - begun)
+            write_json(marking, uploads, root, options, seconds=time.monotonic() - begun)
         else:
-            _tell(marking, uploads, is_quiet=how.is_quiet)
+            show_dry_run(marking, uploads, is_quiet=how.is_quiet)
 
 
 def _no_temporary_file(error: OSError) -> StartError:
@@ -161,23 +153,24 @@ def _no_temporary_file(error: OSError) -> StartError:
 
 async def _is_enabled(root: Path) -> bool:
     from authproxy.storage import state_layout
-    from authproxy.storage.filesystem.driver import FilesystemDriver
     from authproxy.storage.records import Records
 
-    driver = FilesystemDriver(root, read_only=True)
-    try:
+    async with opened(root, read_only=True) as driver:
         return await Records(driver).read(state_layout.gc_enabled()) is not None
-    finally:
-        await driver.close()
 
 
-def _options(settings: "Settings | None") -> "CollectOptions":
+def _options(settings: "Settings | None", how: _How) -> "CollectOptions":
+    """By the settings, or their defaults, and the command's options."""
     from authproxy.config.sections.storage import GarbageCollection, UploadPurging
+    from authproxy.maintenance.gc.options import Untagged
     from authproxy.wiring.collection import collect_options
 
     if settings is None or settings.storage is None:
-        return collect_options(GarbageCollection(), UploadPurging())
-    return collect_options(settings.storage.gc, settings.storage.maintenance.uploadpurging)
+        options = collect_options(GarbageCollection(), UploadPurging())
+    else:
+        options = collect_options(settings.storage.gc, settings.storage.maintenance.uploadpurging)
+    untagged = Untagged.REMOVE if how.delete_untagged else options.untagged
+    return replace(options, untagged=untagged, ends_trash=how.ends_trash)
 
 
 async def _collect(settings: "Settings | None", root: Path, how: _How) -> "Fields":
@@ -187,83 +180,43 @@ async def _collect(settings: "Settings | None", root: Path, how: _How) -> "Field
     from authproxy.maintenance.gc.collector import Collector
     from authproxy.maintenance.gc.job import NAME, space_of
     from authproxy.maintenance.gc.marking import Incomplete
-    from authproxy.maintenance.gc.options import Untagged
     from authproxy.maintenance.gc.pace import Pace
     from authproxy.maintenance.gc.sweep import Superseded
     from authproxy.maintenance.jobs import Job, Jobs
     from authproxy.maintenance.lease import LeaseLost
-    from authproxy.storage.filesystem.driver import FilesystemDriver
     from authproxy.storage.records import Records
 
-    options = _options(settings)
-    untagged = Untagged.REMOVE if how.delete_untagged else options.untagged
-    driver = FilesystemDriver(root)
-    progress = Progress()
-    collector = Collector(
-        driver,
-        replace(options, untagged=untagged, ends_trash=how.ends_trash),
-        pace=Pace(how.throttle),
-        folder=_temporary_folder(),
-        space=lambda: space_of(root),
-        progress=progress,
-    )
-
-    async def work() -> "Fields":
-        return {"collected": (await collector.run()).to_json()}
-
-    try:
-        report = await Jobs(Records(driver)).run_now(
-            Job(NAME, work, 1.0), waiting=lambda why: typer.echo(why, err=True)
+    line = ProgressLine()
+    async with opened(root) as driver:
+        collector = Collector(
+            driver,
+            _options(settings, how),
+            pace=Pace(how.throttle),
+            folder=_temporary_folder(),
+            space=lambda: space_of(root),
+            progress=lambda totals: line.show(lambda: progress_words(totals)),
         )
-    except (Incomplete, Unavailable, OSError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # of the storage: Unavailable
-            raise _no_temporary_file(error) from error
-        raise StartError(printable(f"the run ended early: {error}; the next one goes on")) from error
-    except (Superseded, LeaseLost) as error:
-        raise StartError("another collector has taken over; see `authproxy gc` later") from error
-    finally:
-        progress.end()
-        await driver.close()
+
+        async def work() -> "Fields":
+            return {"collected": (await collector.run()).to_json()}
+
+        try:
+            report = await Jobs(Records(driver)).run_now(
+                Job(NAME, work, 1.0), waiting=lambda why: typer.echo(why, err=True), counts=False
+            )
+        except (Incomplete, Unavailable, OSError) as error:
+            if isinstance(error, OSError) and error.errno in (
+                errno.ENOSPC,
+                errno.EDQUOT,
+            ):  # of the storage: Unavailable
+                raise _no_temporary_file(error) from error
+            raise StartError(printable(f"the run ended early: {error}; the next one goes on")) from error
+        except (Superseded, LeaseLost) as error:
+            raise StartError("another collector has taken over; run `authproxy gc` again later") from error
+        finally:
+            line.end()
     collected: Fields = report["collected"]
     return collected
-
-
-def _tell_collected(collected: "Fields", how: _How) -> None:
-    from authproxy.cli.registry_run import printable
-
-    if how.as_json:
-        typer.echo(json.dumps(collected, indent=2, ensure_ascii=False))
-        return
-    removed = collected["removed"]
-    if not how.is_quiet:
-        for repository, count in collected["removed_links"].items():
-            typer.echo(printable(f"{repository}: {counted(count, 'link')} removed"))
-        if collected["uploads"]:
-            uploads = counted(collected["uploads"], "abandoned upload")
-            typer.echo(f"{uploads} of {in_words(collected['upload_bytes'])} removed")
-        if collected["trash_ended"]:
-            typer.echo(f"the trash: {counted(collected['trash_ended'], 'deletion')} can't be restored any more")
-    waits = collected["grace_left_s"]
-    condemned = f"{collected['condemned']} links and blobs, {in_words(collected['condemned_bytes'])}"
-    if collected["is_waiting"]:
-        typer.echo(f"nothing was read: {condemned}, wait for the end of their grace, in about {_hours(waits)}")
-        return
-    links = removed["revisions"] + removed["layers"]
-    spared = f"; {removed['spared']} were asked for since, and stay" if removed["spared"] else ""
-    if links or removed["blobs"] or spared:
-        blobs = counted(removed["blobs"], "blob")
-        typer.echo(f"freed {in_words(removed['bytes'])}: {blobs} and {counted(links, 'link')} removed{spared}")
-    else:
-        typer.echo("nothing else was removed" if collected["uploads"] else "nothing was removed")
-    if waits is not None:
-        typer.echo(
-            f"condemned: {condemned}; a run after their grace of {_hours(waits)} removes what is not needed then"
-        )
-
-
-def _hours(seconds: float) -> str:
-    hours = seconds / 3600
-    return f"{hours:.0f} h" if hours >= 2 else f"{max(1, round(seconds / 60))} min"  # noqa: PLR2004
 
 
 def _switch(root: Path, *, is_on: bool, as_json: bool) -> None:
@@ -285,17 +238,13 @@ async def _write_switch(root: Path, *, is_on: bool) -> None:
     from datetime import UTC, datetime
 
     from authproxy.storage import state_layout
-    from authproxy.storage.filesystem.driver import FilesystemDriver
     from authproxy.storage.records import Records
 
-    driver = FilesystemDriver(root)
-    try:
+    async with opened(root) as driver:
         if is_on:
             await Records(driver).create(state_layout.gc_enabled(), {"at": datetime.now(UTC).isoformat()})
         else:
             await driver.delete(state_layout.gc_enabled())
-    finally:
-        await driver.close()
 
 
 def _purge(root: Path, digests: list[str], *, as_json: bool) -> None:
@@ -322,143 +271,58 @@ def _purge(root: Path, digests: list[str], *, as_json: bool) -> None:
 
 
 async def _purge_one(root: Path, digest: "Digest") -> "Purged":
-    from authproxy.errors import Unavailable, Unsupported
+    from authproxy.errors import Unsupported
     from authproxy.maintenance.gc.purge import Purge
     from authproxy.maintenance.gc.sweep import Superseded
-    from authproxy.storage.filesystem.driver import FilesystemDriver
 
-    driver = FilesystemDriver(root)
-    try:
-        return await Purge(driver, folder=_temporary_folder()).purge(digest)
-    except (Unsupported, Unavailable) as error:
-        raise StartError(str(error)) from error
-    except Superseded as error:
-        raise StartError("a collector runs at the moment; try again") from error
-    finally:
-        await driver.close()
+    async with opened(root) as driver:
+        try:
+            return await Purge(driver, folder=_temporary_folder()).purge(digest)
+        except Unsupported as error:
+            raise StartError(str(error)) from error
+        except Superseded as error:
+            raise StartError("a collector runs at the moment; try again") from error
 
 
-async def _mark(settings: "Settings | None", root: Path, how: _How) -> "tuple[Marking, list[AbandonedUpload]]":
+async def _mark(root: Path, options: "CollectOptions", how: _How) -> "tuple[Marking, list[AbandonedUpload]]":
     """What a run would find: links and content, and the abandoned uploads. Raises StartError."""
     from authproxy.cli.registry_run import printable
     from authproxy.maintenance.gc.marking import Incomplete, mark
-    from authproxy.maintenance.gc.options import MarkingOptions, Untagged
+    from authproxy.maintenance.gc.options import MarkingOptions
     from authproxy.maintenance.gc.pace import Pace
-    from authproxy.storage.filesystem.driver import FilesystemDriver
 
-    driver = FilesystemDriver(root, read_only=True)
-    options = MarkingOptions(untagged=Untagged.REMOVE if how.delete_untagged else Untagged.KEEP)
-    age = _options(settings).uploads_age
-    progress = Progress()
-    try:
-        pace = Pace(how.throttle)
-        marking = await mark(driver, options, pace=pace, folder=_temporary_folder(), progress=progress)
+    line = ProgressLine()
+    async with opened(root, read_only=True) as driver:
         try:
-            return marking, await _abandoned(driver, age)
-        except StartError:
+            marking = await mark(
+                driver,
+                MarkingOptions(options.untagged),
+                pace=Pace(how.throttle),
+                folder=_temporary_folder(),
+                progress=lambda totals: line.show(lambda: progress_words(totals)),
+            )
+        except Incomplete as error:
+            raise StartError(printable(str(error))) from error
+        except OSError as error:
+            raise _no_temporary_file(error) from error
+        finally:
+            line.end()
+        try:
+            return marking, await _abandoned(driver, options.uploads_age)
+        except BaseException:
             marking.close()
             raise
-    except Incomplete as error:
-        raise StartError(printable(str(error))) from error
-    finally:
-        progress.end()
-        await driver.close()
 
 
 async def _abandoned(driver: "Driver", age: "timedelta | None") -> "list[AbandonedUpload]":
     from datetime import UTC, datetime
 
-    from authproxy.cli.registry_run import printable
-    from authproxy.errors import Unavailable
     from authproxy.registry.upload_purge import purge_uploads
 
-    if age is None:
-        return []
-    try:
-        return await purge_uploads(driver, older_than=datetime.now(UTC) - age, dry_run=True)
-    except (OSError, Unavailable) as error:
-        raise StartError(printable(f"uploads can't be read: {error}")) from error
+    return [] if age is None else await purge_uploads(driver, older_than=datetime.now(UTC) - age, dry_run=True)
 
 
 def _temporary_folder() -> Path | None:
     """For gigabytes: `/tmp` is in memory on many machines."""
     usual = Path("/var/tmp")  # noqa: S108 - the files there have no names
     return usual if "TMPDIR" not in os.environ and os.access(usual, os.W_OK) else None
-
-
-def _tell(marking: "Marking", uploads: "list[AbandonedUpload]", *, is_quiet: bool) -> None:
-    from authproxy.cli.registry_run import printable
-
-    totals = marking.totals
-    touched = 0
-    for row in marking.repositories():
-        touched += row.kept_whole is None
-        if not is_quiet:
-            typer.echo(printable(_line_of(row)))
-    if not is_quiet:
-        if totals.unlinked_blobs:
-            typer.echo(f"no repository: {counted(totals.unlinked_blobs, 'blob')}, {in_words(totals.unlinked_bytes)}")
-        if uploads:
-            typer.echo(f"{counted(len(uploads), 'abandoned upload')}: {in_words(sum(each.size for each in uploads))}")
-        for notice in marking.notices:
-            typer.echo(printable(f"note: {notice.repository}{': ' if notice.repository else ''}{notice.what}"))
-        if marking.more_notices:
-            typer.echo(f"note: {marking.more_notices} more notes are left out")
-    typer.echo(
-        f"would free {in_words(totals.candidate_bytes)} of {in_words(totals.bytes)}: {totals.candidate_blobs} of"
-        f" {counted(totals.blobs, 'blob')}, in {touched} of {totals.repositories} repositories"
-    )
-
-
-def _line_of(row: "RepositoryFindings") -> str:
-    if row.kept_whole is not None:
-        return f"{row.repository}: kept whole: {row.kept_whole}"
-    parts = (
-        (row.untagged, "untagged manifest"),
-        (row.layers_of_untagged, "layer of untagged manifests", "layers of untagged manifests"),
-        (row.unnamed_layers, "layer that no manifest names", "layers that no manifest names"),
-    )
-    what = ", ".join(
-        f"{count} {words[-1] if count > 1 and len(words) > 1 else words[0]}" for count, *words in parts if count
-    )
-    shared = f", and {in_words(row.shared_bytes)} with other repositories" if row.shared_bytes else ""
-    return f"{row.repository}: {what}; frees {in_words(row.own_bytes)}{shared}"
-
-
-def _write_json(marking: "Marking", uploads: "list[AbandonedUpload]", root: Path, how: _How, *, seconds: float) -> None:
-    from authproxy.maintenance.gc.report import to_json
-
-    head = {
-        "storage": str(root),
-        "dry_run": True,
-        "untagged": "remove" if how.delete_untagged else "keep",
-        "seconds": round(seconds, 3),
-        "abandoned_uploads": {"uploads": len(uploads), "bytes": sum(each.size for each in uploads)},
-    }
-    for piece in to_json(marking, head):
-        typer.echo(piece, nl=False)
-    typer.echo()
-
-
-class Progress:
-    """A line on the terminal that changes; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._is_on = sys.stderr.isatty()
-        self._next = 0.0
-
-    def __call__(self, totals: "Totals") -> None:
-        """Show the counts, at most twice a second."""
-        if self._is_on and time.monotonic() >= self._next:
-            self._next = time.monotonic() + TOLD_EVERY_S
-            counts = (
-                f"{counted(totals.blobs, 'blob')}, {totals.repositories} repositories, {counted(totals.tags, 'tag')}"
-            )
-            sys.stderr.write(f"\r\x1b[Kread {counts}")
-            sys.stderr.flush()
-
-    def end(self) -> None:
-        """Remove the line."""
-        if self._is_on:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()

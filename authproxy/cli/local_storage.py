@@ -1,16 +1,20 @@
 """The storage that a command on this machine reads: the configuration's, or a folder of any registry."""
 
 import os
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from authproxy.cli.settings import find_loaded
-from authproxy.errors import StartError
+from authproxy.errors import StartError, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from authproxy.config.settings import Settings
+    from authproxy.storage.driver import Driver
 
 StorageOption: TypeAlias = Annotated[
     Path | None,
@@ -27,11 +31,17 @@ _WITHIN = ("docker", "registry", "v2")
 
 def find_root(config: Path | None, storage: Path | None) -> Path:
     """The folder of the storage. Raises StartError where there is none."""
+    return find_local(config, storage)[1]
+
+
+def find_local(config: Path | None, storage: Path | None) -> "tuple[Settings | None, Path]":
+    """The settings, without `storage`, and the folder of the storage. Raises StartError where there is none."""
     if storage is not None and config is not None:
         raise typer.BadParameter(
             "--storage is read without a configuration: name one of the two", param_hint="--storage"
         )
-    return root_of(None if storage is not None else find_loaded(config).settings, storage)
+    settings = None if storage is not None else find_loaded(config).settings
+    return settings, root_of(settings, storage)
 
 
 def root_of(settings: "Settings | None", storage: Path | None) -> Path:
@@ -50,6 +60,28 @@ def root_of(settings: "Settings | None", storage: Path | None) -> Path:
             "storage.inmemory: the content is in the memory of the server; name a folder: --storage FOLDER"
         )
     return _find_storage(settings.storage.filesystem.rootdirectory)
+
+
+def is_read_only(settings: "Settings | None") -> bool:
+    """Whether the settings say that nothing writes to the storage."""
+    return settings is not None and settings.storage is not None and settings.storage.maintenance.readonly.enabled
+
+
+@asynccontextmanager
+async def opened(root: Path, *, read_only: bool = False) -> "AsyncIterator[Driver]":
+    """The driver of a storage, for the length of a block. Raises StartError for the errors of the storage there."""
+    from authproxy.cli.registry_run import printable
+    from authproxy.storage.filesystem.driver import FilesystemDriver
+
+    driver = FilesystemDriver(root, read_only=read_only)
+    try:
+        yield driver
+    except OSError as error:
+        raise StartError(printable(f"{error.filename or root}: {error.strerror or error}")) from error
+    except Unavailable as error:
+        raise StartError(printable(f"{root}: {error}")) from error
+    finally:
+        await driver.close()
 
 
 def act_as_owner(root: Path) -> None:

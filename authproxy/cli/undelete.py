@@ -9,7 +9,7 @@ import typer
 
 from authproxy.cli.examples import examples
 from authproxy.cli.json_output import AsJson
-from authproxy.cli.local_storage import StorageOption, act_as_owner, find_root
+from authproxy.cli.local_storage import StorageOption, act_as_owner, find_local, is_read_only, opened
 from authproxy.cli.output import counted
 from authproxy.cli.settings import ConfigOption
 from authproxy.errors import StartError
@@ -47,7 +47,9 @@ def undelete(
     import asyncio
 
     repository, what = _parse(name) if name is not None else (None, None)
-    root = find_root(config, storage)
+    settings, root = find_local(config, storage)
+    if not shows and is_read_only(settings):
+        raise StartError("storage.maintenance.readonly is on, so nothing may be restored; turn it off first")
     by = getpass.getuser()
     act_as_owner(root)
     if shows:
@@ -73,19 +75,13 @@ def _parse(name: str) -> "tuple[Repository, Tag | Digest | None]":
 
 
 async def _restore(root: Path, repository: "Repository", what: "Tag | Digest | None", by: str) -> "Restored":
-    from authproxy.errors import Unavailable
     from authproxy.registry.undelete import NotRestorable, Undelete
-    from authproxy.storage.filesystem.driver import FilesystemDriver
 
-    driver = FilesystemDriver(root)
-    try:
-        return await Undelete(driver, by=f"undelete by {by}").restore(repository, what)
-    except NotRestorable as error:
-        raise StartError(f"{error}; `authproxy undelete --list` shows what there is") from error
-    except Unavailable as error:
-        raise StartError(str(error)) from error
-    finally:
-        await driver.close()
+    async with opened(root) as driver:
+        try:
+            return await Undelete(driver, by=f"undelete by {by}").restore(repository, what)
+        except NotRestorable as error:
+            raise StartError(f"{error}; `authproxy undelete --list` shows what there is") from error
 
 
 def _tell(repository: "Repository", restored: "Restored", *, as_json: bool) -> None:
@@ -115,13 +111,8 @@ def _tell(repository: "Repository", restored: "Restored", *, as_json: bool) -> N
 
 
 async def _list(root: Path, repository: "Repository | None", *, as_json: bool) -> None:
-    from authproxy.storage.filesystem.driver import FilesystemDriver
-
-    driver = FilesystemDriver(root, read_only=True)
-    try:
+    async with opened(root, read_only=True) as driver:
         await _list_from(driver, repository, as_json=as_json)
-    finally:
-        await driver.close()
 
 
 async def _list_from(driver: "Driver", repository: "Repository | None", *, as_json: bool) -> None:

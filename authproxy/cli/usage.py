@@ -1,7 +1,5 @@
 """`authproxy usage`: what uses the space of a storage, and when it was pushed and pulled last."""
 
-import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +12,7 @@ from authproxy.cli.examples import examples
 from authproxy.cli.json_output import AsJson, in_json
 from authproxy.cli.local_storage import StorageOption, act_as_owner, find_root
 from authproxy.cli.output import counted, in_words
+from authproxy.cli.progress_line import ProgressLine
 from authproxy.cli.settings import ConfigOption
 from authproxy.errors import RegistryError, StartError
 
@@ -29,9 +28,6 @@ EXAMPLES = examples(
     "authproxy usage --namespaces",
     "authproxy usage --json --storage /var/lib/registry team/",
 )
-
-# How often the line of progress changes, in seconds.
-TOLD_EVERY_S = 0.5
 
 
 class Sort(StrEnum):
@@ -92,14 +88,16 @@ async def _show(root: Path, place: str | None, *, tags: bool, namespaces: bool, 
     from authproxy.storage.filesystem.driver import FilesystemDriver
 
     driver = FilesystemDriver(root, read_only=True)
-    progress = _Progress()
+    line = ProgressLine()
     try:
-        with await measure(driver, progress=progress) as found:
+        with await measure(
+            driver, progress=lambda totals: line.show(lambda: f"read {counted(totals.blobs, 'blob')}")
+        ) as found:
             pulls = await PullTimes.load(driver)
             reader = TagReader(driver, StoreReader(driver, Pace()), pulls)
             make = _tag_rows if tags else _namespace_rows if namespaces else _repository_rows
             rows = [row async for row in make(found, reader, _inside(place))]
-            progress.end()
+            line.end()
             if place is not None and not rows and not any(map(_inside(place), _names(found))):
                 raise StartError(f"there is nothing in {place} here; a namespace ends with a slash: team/")
             rows.sort(key=_key(sort))
@@ -110,7 +108,7 @@ async def _show(root: Path, place: str | None, *, tags: bool, namespaces: bool, 
     except (Incomplete, OSError, RegistryError) as error:
         raise StartError(_reason(error)) from error
     finally:
-        progress.end()
+        line.end()
         await driver.close()
 
 
@@ -281,23 +279,3 @@ def _reason(error: Exception) -> str:
     if isinstance(cause, OSError):
         return f"{cause.filename or 'a temporary file'}: {cause.strerror or cause}; what it holds is not counted"
     return str(error)
-
-
-class _Progress:
-    """A line on the terminal that changes; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._is_on = sys.stderr.isatty()
-        self._next = 0.0
-
-    def __call__(self, totals: "SpaceTotals") -> None:
-        if self._is_on and time.monotonic() >= self._next:
-            self._next = time.monotonic() + TOLD_EVERY_S
-            sys.stderr.write(f"\r\x1b[Kread {counted(totals.blobs, 'blob')}")
-            sys.stderr.flush()
-
-    def end(self) -> None:
-        """Remove the line."""
-        if self._is_on:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()

@@ -117,8 +117,12 @@ class Jobs:
                 wait_s = self._term_s
             await asyncio.sleep(wait_s)
 
-    async def run_now(self, job: Job, *, waiting: Callable[[str], None] = lambda _: None) -> Fields:
+    async def run_now(
+        self, job: Job, *, waiting: Callable[[str], None] = lambda _: None, counts: bool = True
+    ) -> Fields:
         """Run a job for a command, whether it is due or not, and return what its work returned.
+
+        `counts`: false where this is not all of the job, which stays due as it was.
 
         If another process holds its lease, calls `waiting` with a sentence, and watches whether that process renews it.
         Raises JobHeld, LeaseLost, what the work raises, and the storage's errors.
@@ -132,7 +136,7 @@ class Jobs:
             elif lease.found.get("nonce") != found.get("nonce"):  # renewed
                 raise JobHeld(f"{_described(job.name, lease.found)}; wait for its end, or stop that process")
             await asyncio.sleep(min(1.0, self._term_s / 10))
-        return await self._run(job, lease)
+        return await (self._run(job, lease) if counts else lease.run(job.work))
 
     async def last(self, name: str) -> Fields | None:
         """The record of a job's last run. None: it has never run, or before records began.

@@ -1,4 +1,4 @@
-"""Retention and garbage collection, by the settings: for the job of the server, and for `authproxy gc`."""
+"""Retention and garbage collection, by the settings."""
 
 from authproxy.clock import parse_window
 from authproxy.config.sections.storage import GarbageCollection as GarbageCollectionSettings

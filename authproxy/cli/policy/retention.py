@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from authproxy.cli.examples import examples
-from authproxy.cli.local_storage import StorageOption, act_as_owner, root_of
+from authproxy.cli.local_storage import StorageOption, act_as_owner, is_read_only, root_of
 from authproxy.cli.output import counted, in_words
 from authproxy.cli.policy.files import PoliciesOption, find_rules
 from authproxy.cli.policy.reporting import reporting
@@ -20,7 +20,6 @@ from authproxy.errors import StartError, Unavailable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from authproxy.config.settings import Settings
     from authproxy.maintenance.retention.plan import PlannedImage, RetentionPlan
     from authproxy.maintenance.retention.run import Retention
     from authproxy.policy.retention import Image
@@ -67,7 +66,7 @@ def retention(
     with reporting():
         settings, path = find_rules(policies, config)
         root = root_of(settings, storage)
-        if not dry_run and storage is None and _is_read_only(settings):
+        if not dry_run and storage is None and is_read_only(settings):
             raise StartError("storage.maintenance.readonly is on, so nothing may be removed; use --dry-run")
         try:
             loaded = load_retention(path, None, datetime.now(UTC))
@@ -80,10 +79,6 @@ def retention(
         act_as_owner(root)
         command = _Command(root, loaded, Report(as_json=as_json), yes=yes, is_dry=dry_run)
         run(command.run(named), command.report, "retention")
-
-
-def _is_read_only(settings: "Settings | None") -> bool:
-    return settings is not None and settings.storage is not None and settings.storage.maintenance.readonly.enabled
 
 
 def _parse(name: str) -> "Repository":

@@ -40,7 +40,7 @@ class Retains(Protocol):
 
 
 class GarbageCollection:
-    """What the job and `authproxy gc` do. `retention`: None where there are no policies."""
+    """What the job does. `retention`: None where there are no policies."""
 
     def __init__(
         self,

@@ -1,10 +1,8 @@
 """`authproxy gc`: the report, and which storage it reads."""
 
 import asyncio
-import io
 import json
 import os
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +12,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from authproxy.cli import app
-from authproxy.cli.gc import Progress
 from authproxy.cli.reference.json_shapes import SHAPES
 from authproxy.digest import Digest
 from authproxy.errors import StartError
-from authproxy.maintenance.gc.findings import Totals
 from authproxy.reference import Repository
 from authproxy.storage import layout, state_layout
 from authproxy.storage.filesystem.driver import FilesystemDriver
@@ -129,6 +125,19 @@ def test_the_arguments_of_cncf_distribution_work(root: Path, tmp_path: Path) -> 
     assert line.startswith("would free 7.")
 
 
+def configure(root: Path, storage: str) -> str:
+    config = root.parent / "config.yml"
+    config.write_text(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}}}, {storage}}}\n")
+    return str(config)
+
+
+def test_a_dry_run_is_by_the_settings_as_a_run_is(root: Path) -> None:
+    config = configure(root, "gc: {untagged: remove}")
+    document = json.loads(gc("gc", "--dry-run", "--json", config).stdout)
+    assert document["untagged"] == "remove"
+    assert document["repositories"][0]["untagged"] == 1
+
+
 @pytest.mark.parametrize(
     ("section", "message"),
     [
@@ -162,19 +171,6 @@ def test_temporary_files_that_cannot_be_written_are_named(root: Path, monkeypatc
 def test_two_places_are_refused(root: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["gc", "--storage", str(root), str(tmp_path / "config.yml")])
     assert result.exit_code == 2
-
-
-def test_a_terminal_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    progress = Progress()
-    progress(Totals(blobs=1, repositories=2, tags=3))
-    progress(Totals(blobs=2))  # too soon
-    progress.end()
-    assert terminal.getvalue() == "\r\x1b[Kread 1 blob, 2 repositories, 3 tags\r\x1b[K"
 
 
 # Collecting.
@@ -224,6 +220,37 @@ def test_the_report_of_a_run_has_its_shape(root: Path) -> None:
     report = json.loads(gc("gc", "--json", "--storage", str(root)).stdout)
     assert all(name in SHAPES["gc"] for name in keys_of(report))
     assert json.loads(gc("gc", "--disable", "--json", "--storage", str(root)).stdout)["enabled"] is False
+
+
+@pytest.mark.parametrize("arguments", [[], ["--now"], ["--enable"], ["--disable"], ["--purge", str(NONSENSE)]])
+def test_nothing_is_written_while_the_storage_is_read_only(root: Path, arguments: list[str]) -> None:
+    gc("gc", "--enable", "--storage", str(root))
+    config = configure(root, "maintenance: {readonly: {enabled: true}}")
+    before = sorted(root.rglob("*"))
+    with pytest.raises(
+        StartError, match=r"^storage\.maintenance\.readonly is on, so nothing may be (removed|written); "
+    ):
+        gc("gc", *arguments, config)
+    with pytest.raises(StartError, match=r"so nothing may be restored; turn it off first"):
+        gc("undelete", APP, "--config", config)
+    assert "would free" in gc("gc", "--dry-run", config).stdout
+    assert sorted(root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", [["gc"], ["gc", "--purge", str(NONSENSE)]])
+def test_a_damaged_record_is_named_and_ends_the_command(root: Path, command: list[str]) -> None:
+    record = root / state_layout.gc_enabled()
+    record.parent.mkdir(parents=True)
+    record.write_text("x")
+    with pytest.raises(StartError, match="gc/enabled"):
+        gc(*command, "--storage", str(root))
+
+
+def test_a_run_by_hand_leaves_the_time_of_the_servers_next_run(root: Path) -> None:
+    gc("gc", "--enable", "--storage", str(root))
+    gc("gc", "--storage", str(root))
+    assert not (root / state_layout.job_last("gc")).exists()
+    assert json.loads((root / state_layout.job_lease("gc")).read_text())["released"] is True
 
 
 def test_a_purge_removes_at_once(root: Path) -> None:
