@@ -5,13 +5,13 @@ exists too, so that deleting a blob by either name deletes it by both.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from authproxy.digest import Digest, parse_digest
 from authproxy.errors import DigestInvalid
 from authproxy.reference import Repository
 from authproxy.storage import layout, state_layout
-from authproxy.storage.driver import Driver, list_all
+from authproxy.storage.driver import MAX_SMALL_BYTES, Driver, list_all
 from authproxy.storage.layout import StorePath
 
 # The digest of no bytes: the only content that an empty file may hold.
@@ -82,6 +82,22 @@ async def read_manifests(
     return {
         digest: content for digest, held in zip(digests, stored, strict=True) if held and (content := contents[digest])
     }
+
+
+async def each_manifest(
+    driver: Driver, repository: Repository, digests: Sequence[Digest], *, fresh: bool = False
+) -> AsyncIterator[tuple[Digest, bytes]]:
+    """`read_manifests`, one after the other: about MAX_SMALL_BYTES of them are in memory together, however many."""
+    first = total = 0
+    for place, size in enumerate(await driver.sizes([layout.blob(digest) for digest in digests])):
+        length = size if size is not None else MAX_SMALL_BYTES // 2  # a sha512 digest, probably
+        if place > first and total + length > MAX_SMALL_BYTES:
+            for found in (await read_manifests(driver, repository, digests[first:place], fresh=fresh)).items():
+                yield found
+            first, total = place, 0
+        total += length
+    for found in (await read_manifests(driver, repository, digests[first:], fresh=fresh)).items():
+        yield found
 
 
 async def sizes_of(driver: Driver, stored: Sequence[Digest]) -> list[int | None]:

@@ -11,11 +11,11 @@ from collections.abc import Set as AbstractSet
 from authproxy.digest import HEX_LENGTH, Digest, parse_names
 from authproxy.oci.dependencies import Dependencies, read_dependencies
 from authproxy.reference import Repository
-from authproxy.registry.links import read_manifests
+from authproxy.registry.links import each_manifest
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver, list_all
 
-# Manifests that are read at once.
+# Manifests that are looked up together.
 BATCH = 64
 
 
@@ -55,8 +55,7 @@ class Namers:
     ) -> AsyncIterator[tuple[Digest, bytes]]:
         async for batch in revisions:
             for first in range(0, len(batch), BATCH):
-                held = await read_manifests(self._driver, repository, batch[first : first + BATCH], fresh=True)
-                for found in held.items():
+                async for found in each_manifest(self._driver, repository, batch[first : first + BATCH], fresh=True):
                     yield found
 
     async def _revisions(

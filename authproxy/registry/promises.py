@@ -27,7 +27,7 @@ from authproxy.errors import Unavailable
 from authproxy.oci.dependencies import read_dependencies
 from authproxy.reference import Repository
 from authproxy.registry.gc_marks import Kind, contains, mark_of
-from authproxy.registry.links import find_digest, read_manifests
+from authproxy.registry.links import each_manifest, find_digest
 from authproxy.storage import layout, state_layout
 from authproxy.storage.driver import Driver
 from authproxy.storage.layout import StorePath
@@ -202,26 +202,31 @@ class Promises:
         current = parse_state(await self._records.read(state_layout.gc_state()))
         return current is not None and current.epoch == state.epoch
 
-    async def _marks_of(self, repository: Repository, names: Sequence[Digest], content: bytes) -> list[list[bytes]]:
+    async def _marks_of(
+        self, repository: Repository, names: Sequence[Digest], content: bytes
+    ) -> list[Collection[bytes]]:
         """The marks of a manifest and of all that it needs: bytes and blobs, then manifests, the innermost first."""
-        needed: list[bytes] = []
+        needed: set[bytes] = set()
         revisions: list[list[bytes]] = []
-        level: dict[Digest, bytes] = {names[0]: content}
         followed = set(names)
-        while level:
-            revisions.append([])
-            below: set[Digest] = set()
-            for name, body in level.items():
-                revisions[-1] += revision_marks(repository, names if name == names[0] else [name], body)
-                needed.append(mark_of(Kind.BYTES, None, _stored(name, body)))
-                needs = read_dependencies(body)
-                entries = sorted(needs.blobs | needs.manifests)
-                for blob, link in zip(entries, await self._links(repository, entries), strict=True):
-                    needed += blob_marks(repository, blob, link or blob)
-                below |= needs.manifests - followed
-            inner = sorted(below)[: MAX_FOLLOWED - len(followed)]
+
+        async def add(name: Digest, body: bytes) -> frozenset[Digest]:
+            revisions[-1] += revision_marks(repository, names if name == names[0] else [name], body)
+            needed.add(mark_of(Kind.BYTES, None, _stored(name, body)))
+            needs = read_dependencies(body)
+            entries = sorted(needs.blobs | needs.manifests)
+            for blob, link in zip(entries, await self._links(repository, entries), strict=True):
+                needed.update(blob_marks(repository, blob, link or blob))
+            return needs.manifests
+
+        revisions.append([])
+        below = await add(names[0], content) - followed
+        while inner := sorted(below)[: MAX_FOLLOWED - len(followed)]:
             followed.update(inner)
-            level = await read_manifests(self._driver, repository, inner, fresh=True)
+            revisions.append([])
+            below = frozenset()
+            async for name, body in each_manifest(self._driver, repository, inner, fresh=True):
+                below |= await add(name, body) - followed
         return [needed, *reversed(revisions)]
 
     async def _links(self, repository: Repository, blobs: Sequence[Digest]) -> list[Digest | None]:

@@ -6,10 +6,10 @@ the blobs that it needs, and its tags. As long as it exists, the collector keeps
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import accumulate, takewhile
 from typing import Any
 
 from authproxy.digest import Digest, parse_digest
@@ -21,8 +21,10 @@ from authproxy.storage.driver import Driver, list_all
 from authproxy.storage.layout import StorePath
 from authproxy.storage.records import VERSION, Records, RecordUnreadable, parse
 
-# Tags in one record: a record is small content, and a manifest may have any number of tags.
-MAX_TAGS = 20_000
+# Tags, and bytes of notes, in one record, which is small content. A manifest may have any number of tags, and the
+# collector removes hundreds of referrers together, each with a note of up to half a megabyte.
+MAX_TAGS = 10_000
+MAX_NOTES_BYTES = 1024 * 1024
 
 # In the name of a record, so that a repository's deletions are listed in the order of time.
 _TIME = "%Y%m%dT%H%M%S%fZ"
@@ -100,11 +102,20 @@ class Trash:
 
 
 def _in_parts(links: Links) -> Iterator[Links]:
-    """Links with at most MAX_TAGS tags each; the manifest is in the first."""
-    tags = iter(links.tags.items())
-    yield Links(dict(islice(tags, MAX_TAGS)), links.revisions, links.layers, links.referrers)
-    while more := dict(islice(tags, MAX_TAGS)):
-        yield Links(more, links.revisions, links.layers)
+    """The same links in parts that fit into a record. Each part keeps the content of all."""
+    tags, notes = list(links.tags.items()), list(links.referrers.items())
+    is_first = True
+    while is_first or tags or notes:
+        is_first = False
+        count = _count_fitting(note for _, note in notes)
+        yield Links(dict(tags[:MAX_TAGS]), links.revisions, links.layers, dict(notes[:count]))
+        tags, notes = tags[MAX_TAGS:], notes[count:]
+
+
+def _count_fitting(notes: Iterable[bytes]) -> int:
+    """How many of these notes, at least one, have MAX_NOTES_BYTES together."""
+    lengths = accumulate(map(len, notes))
+    return max(1, sum(1 for _ in takewhile(lambda length: length <= MAX_NOTES_BYTES, lengths)))
 
 
 def _to_content(deleted: Deleted) -> bytes:

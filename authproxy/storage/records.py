@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from authproxy.errors import Unavailable
 from authproxy.storage import state_layout
-from authproxy.storage.driver import Driver
+from authproxy.storage.driver import MAX_SMALL_BYTES, Driver
 from authproxy.storage.layout import StorePath
 
 # The version of every record's form: a node reads records of the same major version, and keeps fields it doesn't know.
@@ -32,6 +32,12 @@ class RecordUnreadable(Unavailable):
 
 class RecordTooNew(RecordUnreadable):
     """A record of a newer version."""
+
+
+class RecordTooLong(Unavailable):
+    """A record would be longer than small content, which nobody could read."""
+
+    message = "a record of the registry would be too long"
 
 
 class RecordContended(Unavailable):
@@ -88,9 +94,12 @@ class Records:
         raise RecordContended
 
     def encode(self, fields: Fields) -> bytes:
-        """The content of a record with these fields, written now."""
+        """The content of a record with these fields, written now. Raises RecordTooLong."""
         text = json.dumps({**fields, "version": VERSION, "nonce": self._new_nonce()}, ensure_ascii=False)
-        return text.encode("utf-8", "surrogatepass")  # as json.loads reads it
+        content = text.encode("utf-8", "surrogatepass")  # as json.loads reads it
+        if len(content) > MAX_SMALL_BYTES:
+            raise RecordTooLong
+        return content
 
     async def _replace(self, path: StorePath, fields: Fields, expected: bytes | None) -> Record | None:
         content = self.encode(fields)

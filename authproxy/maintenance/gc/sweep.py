@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from authproxy.digest import Digest
 from authproxy.maintenance.gc.findings import Candidate
@@ -18,8 +19,8 @@ from authproxy.maintenance.gc.pace import Pace
 from authproxy.oci.dependencies import read_dependencies
 from authproxy.oci.manifest import find_subject
 from authproxy.reference import Repository
-from authproxy.registry.gc_marks import Kind
-from authproxy.registry.links import read_manifests, stored_blobs, stored_manifests
+from authproxy.registry.gc_marks import Kind, mark_of
+from authproxy.registry.links import each_manifest, stored_blobs, stored_manifests
 from authproxy.registry.promises import Condemned, parse_state
 from authproxy.registry.trash import Links, Trash
 from authproxy.storage import layout, state_layout
@@ -49,6 +50,13 @@ class Swept:
     """Promised since it was condemned."""
     by_repository: dict[str, int] = field(default_factory=dict)
     """Links removed."""
+
+
+class _Seen(NamedTuple):
+    """A manifest that is about to go."""
+
+    is_index: bool
+    subject: Digest | None
 
 
 class Sweep:
@@ -120,17 +128,12 @@ class Sweep:
 
     async def _remove_manifests(self, candidates: AsyncIterator[Candidate], *, are_indexes: bool) -> None:
         async for batch in _in_batches(candidates, Kind.REVISION):
-            contents = await self._read(batch)
-            wanted = [
-                each
-                for each in batch
-                if (content := contents.get(each.mark)) is not None
-                and bool(read_dependencies(content).manifests) == are_indexes
-            ]
+            seen = await self._look(batch)
+            wanted = [each for each in batch if each.mark in seen and seen[each.mark].is_index == are_indexes]
             async for left in self._attempts(wanted):
                 notes: dict[tuple[Repository, Digest], StorePath] = {}
                 for repository, names in _by_repository(left).items():
-                    referrers = await self._notes(repository, left, contents)
+                    referrers = await self._notes(repository, left, seen)
                     held = await stored_manifests(self._driver, repository, names, fresh=True)
                     await self._record(repository, Links(revisions=held, referrers=referrers))
                     for subject, name in referrers:
@@ -142,26 +145,24 @@ class Sweep:
                         paths.append((None, note))
                 self.swept.revisions += await self._remove(paths)
 
-    async def _read(self, batch: Sequence[Candidate]) -> dict[bytes, bytes]:
-        """The bytes of those manifests that have a link, by mark; empty for one that can't be read."""
-        found: dict[bytes, bytes] = {}
+    async def _look(self, batch: Sequence[Candidate]) -> dict[bytes, _Seen]:
+        """Those manifests that have a link, by mark."""
+        found: dict[bytes, _Seen] = {}
         for repository, names in _by_repository(batch).items():
             held = await stored_manifests(self._driver, repository, names, fresh=True)
-            contents = await read_manifests(self._driver, repository, list(held), fresh=True)
-            found |= {
-                each.mark: contents.get(each.digest, b"")
-                for each in batch
-                if each.repository == repository and each.digest in held
-            }
+            seen = dict.fromkeys(held, _Seen(False, None))  # also one that can't be read
+            async for name, content in each_manifest(self._driver, repository, list(held), fresh=True):
+                seen[name] = _Seen(bool(read_dependencies(content).manifests), find_subject(content))
+            found |= {mark_of(Kind.REVISION, repository, name): each for name, each in seen.items()}
         return found
 
     async def _notes(
-        self, repository: Repository, batch: Sequence[Candidate], contents: dict[bytes, bytes]
+        self, repository: Repository, batch: Sequence[Candidate], seen: dict[bytes, _Seen]
     ) -> dict[tuple[Digest, Digest], bytes]:
         pairs = [
             (subject, each.digest)
             for each in batch
-            if each.repository == repository and (subject := find_subject(contents[each.mark])) is not None
+            if each.repository == repository and (subject := seen[each.mark].subject) is not None
         ]
         notes = await self._driver.read([layout.referrer_link(repository, *pair) for pair in pairs], fresh=True)
         return {pair: note for pair, note in zip(pairs, notes, strict=True) if note is not None}

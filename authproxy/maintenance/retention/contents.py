@@ -25,8 +25,8 @@ from authproxy.registry.tag_list import TagNames
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver, list_all
 
-# Manifests that are read at once. Other requests get a turn after each batch.
-BATCH = 64
+# Manifests that are read at once, each of some megabytes at most. Other requests get a turn after each batch.
+BATCH = 8
 # Parsing more than this, in bytes, is done in a thread.
 LARGE_BYTES = 64 * 1024
 # What the manifests of a repository may name in all, counted once for each that names it; it stays in memory. A hundred

@@ -11,6 +11,9 @@ from authproxy.registry.history import pushes_of
 from authproxy.registry.tags import Tags
 from authproxy.storage.driver import Driver
 
+# Manifests that are deleted together: the record of their deletion names all, and each push to the repository reads it.
+BATCH = 1000
+
 # Who deletes, as the trash records it.
 BY = "retention"
 
@@ -55,14 +58,18 @@ class StoreDeleter:
     async def delete_manifests(
         self, repository: Repository, manifests: Sequence[deleter.UntaggedManifest]
     ) -> set[Digest]:
-        """See RetentionDeleter. One look is for all of them; if one is needed, by halves, so that the others go."""
-        if not manifests:
-            return set()
+        """See RetentionDeleter. One look is for a batch; if one of it is needed, by halves, so that the others go."""
+        gone: set[Digest] = set()
+        for first in range(0, len(manifests), BATCH):
+            gone |= await self._delete(repository, manifests[first : first + BATCH])
+        return gone
+
+    async def _delete(self, repository: Repository, manifests: Sequence[deleter.UntaggedManifest]) -> set[Digest]:
         try:
             return await self._through.delete_untagged(repository, manifests)
         except deleter.InUse:
             if len(manifests) == 1:
                 return set()
         middle = len(manifests) // 2
-        gone = await self.delete_manifests(repository, manifests[:middle])
-        return gone | await self.delete_manifests(repository, manifests[middle:])
+        gone = await self._delete(repository, manifests[:middle])
+        return gone | await self._delete(repository, manifests[middle:])

@@ -5,10 +5,10 @@ import math
 
 import pytest
 
-from authproxy.storage.driver import Driver
+from authproxy.storage.driver import MAX_SMALL_BYTES, Driver
 from authproxy.storage.layout import STATE, StorePath
 from authproxy.storage.memory import MemoryDriver
-from authproxy.storage.records import RecordContended, Records, RecordUnreadable
+from authproxy.storage.records import RecordContended, Records, RecordTooLong, RecordUnreadable
 
 PATH = StorePath(f"{STATE}/jobs/gc/lease")
 
@@ -132,3 +132,9 @@ async def test_a_damaged_record_says_what_to_do(driver: Driver, records: Records
     await driver.write(path, b"")
     with pytest.raises(RecordUnreadable, match=what):
         await records.read(path)
+
+
+async def test_a_record_that_nobody_could_read_is_not_written(driver: MemoryDriver, records: Records) -> None:
+    with pytest.raises(RecordTooLong):
+        await records.create(PATH, {"holder": "x" * MAX_SMALL_BYTES})
+    assert await driver.read([PATH]) == [None]

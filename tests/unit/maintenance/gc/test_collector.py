@@ -15,6 +15,7 @@ from authproxy.maintenance.gc.tidy import KEPT_PUSHES
 from authproxy.oci import media_types
 from authproxy.registry.history import all_pushes, pushes_of
 from authproxy.registry.trash import Trash
+from authproxy.registry.undelete import Undelete
 from authproxy.storage import layout, state_layout
 from authproxy.storage.driver import Driver
 from tests.support.collected_store import APP, GRACE_S, KEEP, REMOVE, TRASH_S, Store, open_store
@@ -244,3 +245,23 @@ async def test_a_full_storage_ends_the_oldest_of_the_trash(store: Store) -> None
 
 async def _manifest_of(tag: str) -> bytes:
     return image(f"config {tag}".encode(), [b"a layer"])
+
+
+async def test_many_referrers_with_long_notes_go_into_the_trash(store: Store) -> None:
+    """A record of the trash is read whole, so it is bounded."""
+    await push_blob(store.registry, APP, b"{}")
+    await store.collect(REMOVE)
+    subject = {"mediaType": media_types.OCI_IMAGE, "digest": sha256(b"an image that is gone"), "size": 2}
+    contents = [
+        image(b"{}", subject=subject, annotations={"number": str(number), "long": "x" * 480_000})
+        for number in range(20)
+    ]
+    for content in contents:
+        await push_manifest(store.registry, APP, sha256(content), content)
+    for _ in range(2):
+        await store.collect(REMOVE, after_s=GRACE_S + 1)
+    assert [await store.status(f"manifests/{sha256(content)}") for content in contents] == [404] * 20
+    await Undelete(store.driver).restore(APP, None)
+    assert [await store.status(f"manifests/{sha256(content)}") for content in contents] == [200] * 20
+    listed = (await store.registry.get(f"/v2/{APP}/referrers/{subject['digest']}", params={"n": 5})).json()
+    assert len(listed["manifests"]) == 5

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from authproxy.digest import Digest, parse_digest
+from authproxy.maintenance.retention import deleting
 from authproxy.maintenance.retention.deleting import StoreDeleter
 from authproxy.maintenance.retention.run import RetentionJob, carry_out, load_retention
 from authproxy.maintenance.retention.steady_clock import SteadyClock
@@ -335,6 +336,21 @@ async def test_one_that_is_needed_does_not_keep_the_others(
     assert found == [""] * 7  # their tags are gone
     assert [await status(registry, one) for one in digests] == [404, 404, 404, 200, 404, 200, 404]
     assert [await status(registry, tag) for tag in ("new", "tagged")] == [200, 200]
+
+
+async def test_a_deletion_of_many_is_several(
+    driver: Driver, registry: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each push to the repository reads the names of what is being deleted."""
+    monkeypatch.setattr(deleting, "BATCH", 2)
+    digests = [await push_image(registry, APP, f"pr-{number}") for number in range(5)]
+    images = [image(f"config pr-{number}".encode(), [b"a layer"]) for number in range(5)]
+    await push_manifest(registry, APP, "pr-all", index(images), media_type="application/vnd.oci.image.index.v1+json")
+    retention = load_retention(policies(tmp_path, "[{tags: [x]}]"), None, days_on(0.01))
+    plan = await retention.plan(driver, APP)
+    assert plan is not None
+    assert [one.why_not async for one in carry_out(plan, make_deleter(driver))] == [""] * 6
+    assert [await status(registry, one) for one in digests] == [404] * 5
 
 
 async def test_a_push_between_the_look_and_the_deletion_stays(
