@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from authproxy.config.settings import Settings
+    from authproxy.files.owner_rights import Account
     from authproxy.storage.driver import Driver
 
 StorageOption: TypeAlias = Annotated[
@@ -96,6 +97,11 @@ def act_as_owner(root: Path) -> None:
         return
     try:
         os.setgroups([])
+        if (needed := _find_unreadable(account)) is not None:
+            raise StartError(
+                f"{root} belongs to {account}, which can't read this program ({needed}), and root acts as that account"
+                " here: install authproxy where every account can read it, not below /root"
+            )
         os.setgid(account.gid)
         os.setuid(account.uid)
     except PermissionError as error:
@@ -103,6 +109,18 @@ def act_as_owner(root: Path) -> None:
             f"{root} belongs to {account}, and root may not act as that account ({error.strerror}): run this command as"
             " that account"
         ) from error
+
+
+def _find_unreadable(account: "Account") -> str | None:
+    """A file of Python or of authproxy that an account can't read: what is imported later would be missing."""
+    os.setegid(account.gid)
+    os.seteuid(account.uid)
+    try:
+        files = (os.__file__, __file__)
+        return next((file for file in files if not os.access(file, os.R_OK, effective_ids=True)), None)
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
 
 def _find_storage(folder: Path) -> Path:
