@@ -22,6 +22,7 @@ from authproxy.reference import Repository, Tag, parse_tag
 from authproxy.registry.links import find_digest
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
+from authproxy.storage.layout import StorePath
 
 # An index of indexes of indexes: deeper ones are not followed.
 MAX_DEPTH = 4
@@ -52,7 +53,7 @@ async def find_hit(
 ) -> Mapping[tuple[Digest, str], Hit]:
     """Who needs any of these stored contents, for each of them in each repository.
 
-    `named`: repositories that are looked through even if they don't link one. Raises the errors of the storage.
+    `named`: repositories that are looked through even if they don't link one.
     """
     found: dict[tuple[Digest, str], Hit] = {}
     if not wanted:
@@ -66,7 +67,7 @@ async def find_hit(
 async def _holds_any(driver: Driver, name: Repository, wanted: Collection[Digest]) -> bool:
     paths = [path(name, digest) for digest in wanted for path in (layout.layer_link, layout.revision_link)]
     for batch in in_batches(paths, LINKS):
-        if any(await driver.read(batch)):
+        if any(await _read_each(driver, batch)):
             return True
     return False
 
@@ -120,7 +121,7 @@ class _Look:
         tagged: set[Digest] = set()  # of those that need something
         async for names in list_folder(self._driver, layout.tags(self._name), ignore):
             tags = list(filter(None, map(_find_tag, names)))
-            links = await self._driver.read([layout.tag_current(self._name, tag) for tag in tags])
+            links = await _read_each(self._driver, [layout.tag_current(self._name, tag) for tag in tags])
             for tag, link in zip(tags, links, strict=True):
                 digest = find_digest(link)
                 if digest is None or (digest not in self._needs and digest not in self._wanted):
@@ -148,20 +149,18 @@ class _Look:
                         yield read
 
     async def _read_all(self, digests: Sequence[Digest]) -> list[tuple[Digest, Digest, Manifest | None]]:
-        links = await self._driver.read([layout.revision_link(self._name, digest) for digest in digests])
+        links = await _read_each(self._driver, [layout.revision_link(self._name, digest) for digest in digests])
         held = [(digest, stored) for digest, link in zip(digests, links, strict=True) if (stored := find_digest(link))]
-        try:
-            contents = await self._driver.read([layout.blob(stored) for _, stored in held])
-        except FAULTS:  # one that can't be read must not hide the others
-            contents = [await self._read_one(stored) for _, stored in held]
+        contents = await _read_each(self._driver, [layout.blob(stored) for _, stored in held])
         return [(digest, stored, _parse(content)) for (digest, stored), content in zip(held, contents, strict=True)]
 
-    async def _read_one(self, stored: Digest) -> bytes | None:
-        try:
-            [content] = await self._driver.read([layout.blob(stored)])
-        except FAULTS:
-            return None
-        return content
+
+async def _read_each(driver: Driver, paths: Sequence[StorePath]) -> list[bytes | None]:
+    """Small contents. One that can't be read counts as absent, and doesn't hide the others: it is a finding already."""
+    try:
+        return await driver.read(paths)
+    except FAULTS:
+        return [None] if len(paths) == 1 else [one for path in paths for one in await _read_each(driver, [path])]
 
 
 def _parse(content: bytes | None) -> Manifest | None:

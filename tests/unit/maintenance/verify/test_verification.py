@@ -278,6 +278,17 @@ async def test_an_error_of_the_disk_says_nothing_about_the_content(driver: Drive
     assert verified.position.findings[0].hit == ("team/app:v1",) or digest == DIGEST
 
 
+@pytest.mark.parametrize(
+    "path",
+    [layout.tag_current(APP, Tag("v1")), layout.revision_link(APP, DIGEST), layout.layer_link(APP, LAYER_DIGEST)],
+)
+async def test_a_link_that_cannot_be_read_hides_no_damage(driver: Driver, path: StorePath) -> None:
+    await driver.write(layout.blob(LAYER_DIGEST), b"broken")
+    faulty = Faulty(driver, {path}, OSError(errno.EIO, "Input/output error"))
+    verified = await verify(faulty)  # type: ignore[arg-type] # the rest is the driver's
+    assert {Kind.CONTENT_DAMAGED, Kind.UNREADABLE} <= set(kinds(verified))
+
+
 class SecondReadIsRight:
     """A driver whose first read of a path is wrong, as with a fault of the memory."""
 
