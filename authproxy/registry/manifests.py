@@ -92,9 +92,9 @@ class Manifests:
         else:
             tags = [reference]
         manifest = parse_manifest(content, exchange.header(b"content-type"), digest)
-        begun = await self._publisher.begin(exchange.repository, tags)
         stored = digest if digest.algorithm == "sha256" else await digest_of(content, "sha256")
         names = list(dict.fromkeys((stored, digest)))
+        begun = await self._publisher.begin(exchange.repository, names, tags)
         await check_create(self._content, exchange.permissions, exchange.repository)
         immutable = find_immutable(exchange.permissions, tags)
         await check_overwrite(self._content, exchange.repository, immutable, names)

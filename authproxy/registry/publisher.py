@@ -7,12 +7,13 @@ held them, and only the collector removes bytes.
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias, TypeVar
 
 from authproxy.digest import Digest
-from authproxy.errors import Unavailable
+from authproxy.errors import ManifestBlobUnknown, SizeInvalid, Unavailable
 from authproxy.reference import Repository, Tag
 from authproxy.registry.deletions import MAX_AGE_S, Deletions, DeletionUnderWay, HeldUp, Name
 from authproxy.registry.history import Push, entry_of
@@ -28,6 +29,9 @@ T = TypeVar("T")
 # How long a push waits for a deletion that the storage can't stop at once, in seconds, and how often it looks.
 WAIT_S = 5.0
 WAIT_STEP_S = 0.05
+
+# What the look raises where a manifest can't be complete.
+INCOMPLETE = (ManifestBlobUnknown, SizeInvalid)
 
 # Attempts to find all links in place between two deletions in the repository.
 ATTEMPTS = 100
@@ -45,6 +49,7 @@ class Begun:
 
     tags: Mapping[Tag, bytes | None]
     until: float
+    is_new: bool  # the repository didn't hold the manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +88,13 @@ class Publisher:
         self._now = now
         self._sleep = sleep
 
-    async def begin(self, repository: Repository, tags: Sequence[Tag]) -> Begun:
-        """Read the tags that a push will set, before anything else."""
+    async def begin(self, repository: Repository, names: Sequence[Digest], tags: Sequence[Tag]) -> Begun:
+        """Read the tags that a push of the manifest with these names will set, before anything else."""
         until = self._driver.clock_s() + MAX_AGE_S
-        links = await self._driver.read([layout.tag_current(repository, tag) for tag in tags], fresh=True)
-        return Begun(dict(zip(tags, links, strict=True)), until)
+        paths = [layout.tag_current(repository, tag) for tag in tags]
+        revisions = [layout.revision_link(repository, name) for name in names]
+        links = await self._driver.read([*paths, *revisions], fresh=True)
+        return Begun(dict(zip(tags, links, strict=False)), until, not any(links[len(tags) :]))
 
     async def publish(self, begun: Begun, new: Publication, look: Look) -> list[Tag]:
         """Make a manifest visible, then its tags. Durable on return.
@@ -106,7 +113,12 @@ class Publisher:
             number = await self._cancel(begun, new)
             await self._keep(new)
             await self._put_content_back(new)
-            links = {**own, **dict(pushes), **await look()}
+            try:
+                links = {**own, **dict(pushes), **await look()}
+            except INCOMPLETE:
+                if begun.is_new:
+                    await self._withdraw(new, own, look)
+                raise
             if await self._put_back(own):
                 number = await self._settle(begun, new, links)
             moved = await published.move()
@@ -122,6 +134,15 @@ class Publisher:
             await self._settle(begun, new, links)
             await self._put_tags_back(new.repository, [tag for tag in begun.tags if tag not in refused], link)
         return refused
+
+    async def _withdraw(self, new: Publication, own: Collection[StorePath], look: Look) -> None:
+        """Remove the links of a push that is refused, as a deletion: those that another push relies on stay."""
+        with suppress(Unavailable, OSError):
+            async with self._deletions.begin(new.repository, new.names) as deletion:
+                try:
+                    await look()
+                except INCOMPLETE:
+                    await deletion.remove(own)
 
     def _pushes(self, begun: Begun, new: Publication) -> WriteGroup:
         """The entries of this push in the history."""

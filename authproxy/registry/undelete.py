@@ -170,7 +170,7 @@ class Undelete:
             by=self._by,
             immutable=own_tags,
         )
-        begun = await self._publisher.begin(repository, own_tags)
+        begun = await self._publisher.begin(repository, names, own_tags)
         refused = await self._publisher.publish(begun, new, lambda: self._links(repository, needs))
         restored.tags |= {tag: found.digest for tag in own_tags if tag not in refused}
         restored.tags_kept += refused

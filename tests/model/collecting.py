@@ -37,7 +37,7 @@ async def pass_grace(world: World, runs: int, options: CollectOptions = OPTIONS)
 async def age(world: World, runs: int = 1) -> None:
     """`pass_grace`, and what was pushed so far may be collected."""
     await pass_grace(world, runs)
-    world.log.clear()
+    world.forget()
 
 
 def _ticks(world: World) -> Ticks:

@@ -58,6 +58,25 @@ async def index_beside_image(world: World) -> list[Act]:
     ]
 
 
+async def index_beside_blob(world: World) -> list[Act]:
+    """An index with its image, whose blob is deleted before the image is visible: the client tries again."""
+    await world.ask(world.core(), "POST", f"blobs/uploads/?digest={sha256(BLOBS['one'])}", BLOBS["one"])
+    return [
+        partial(world.push, world.core(), "list", "l"),
+        partial(world.delete_blob, world.core(), "one"),
+    ]
+
+
+async def two_pushes_beside_blob(world: World) -> list[Act]:
+    """Two clients push a manifest whose blob is deleted: one is refused, and the other pushes the blob again."""
+    await world.ask(world.core(), "POST", f"blobs/uploads/?digest={sha256(BLOBS['one'])}", BLOBS["one"])
+    return [
+        partial(world.push, world.core(), "first", FIRST),
+        partial(world.push, world.core(), "first", FIRST),
+        partial(world.delete_blob, world.core(), "one"),
+    ]
+
+
 async def everything_at_once(world: World) -> list[Act]:
     """A manifest that comes back while its blobs are deleted: three deletions, and a push."""
     await world.push(world.core(), "first", "old")
@@ -107,6 +126,8 @@ SCENARIOS = [
     tag_beside_deletion,
     manifest_beside_blob,
     index_beside_image,
+    index_beside_blob,
+    two_pushes_beside_blob,
     everything_at_once,
     repository_beside_pushes,
     two_pushers,
@@ -171,6 +192,13 @@ def _no_look(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(publisher.Publisher, "publish", look_first)
 
 
+def _no_withdrawal(patch: pytest.MonkeyPatch) -> None:
+    async def nothing(*_: Any) -> None:
+        return None
+
+    patch.setattr(publisher.Publisher, "_withdraw", nothing)
+
+
 def _no_fence(patch: pytest.MonkeyPatch) -> None:
     for twin in TWINS:
 
@@ -191,6 +219,7 @@ GUARDS = [
     Guard("a push cancels the deletions that it meets", everything_at_once, _never_cancels),
     Guard("a push looks again after its tag", tag_beside_deletion, _no_last_look),
     Guard("a push looks once its links are visible", manifest_beside_blob, _no_look),
+    Guard("a push that is refused leaves nothing", index_beside_blob, _no_withdrawal),
     Guard("links are removed behind a fence", tag_beside_deletion, _no_fence),
     Guard("a push that was held up overwrites nothing", one_after_the_other, _no_condition),
 ]

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -69,6 +69,8 @@ class World:
     schedule: Schedule
     driver: Driver
     log: list[Operation] = field(default_factory=list)
+    whole: set[tuple[str, str]] = field(default_factory=set)
+    """Manifests that were acknowledged before the log began: repository and digest."""
 
     def core(self) -> Core:
         """A process of its own."""
@@ -146,6 +148,11 @@ class World:
         tags = json.loads(content)["tags"] if status == 200 else []
         return {tag: await self._digest_of(tag, repository) for tag in tags}
 
+    def forget(self) -> None:
+        """Begin the log: what was acknowledged so far may be collected, and until then a response may promise it."""
+        self.whole = {_at(each) for each in self.log if each.kind == "push" and each.is_promised}
+        self.log.clear()
+
     def _begin(self, kind: str, reference: str, digest: str, repository: str) -> Operation:
         operation = Operation(kind, reference, digest, self.schedule.now, repository=repository)
         self.log.append(operation)
@@ -185,7 +192,8 @@ class World:
     async def faults(self) -> list[str]:
         """What is wrong once all actors have ended: each sentence is a promise that was not kept."""
         self.schedule.now += 120.0  # past the fence of an actor that has crashed
-        return [*await self._lost(), *await self._incomplete_tags(), *await self._undone()]
+        incomplete = [] if self.schedule.crashed else await self._incomplete()
+        return [*await self._lost(), *incomplete, *await self._incomplete_tags(), *await self._undone()]
 
     async def _lost(self) -> list[str]:
         """Manifests that a client knows to be there, and that nobody has asked to delete since."""
@@ -193,11 +201,30 @@ class World:
         for told in self.log:
             if told.kind == "delete" or not told.is_promised:
                 continue
-            deletes = [each for each in self.log if each.may_delete and _at(each) == (told.repository, told.digest)]
+            deletes = [each for each in self.log if each.may_delete and _at(each) == _at(told)]
             if any(each.ended is None or each.ended > told.began for each in deletes):
+                continue
+            if told.kind == "head" and not self._was_acknowledged(told, deletes):
                 continue
             missing = await self.missing(told.digest, told.repository)
             faults += [f"{told.kind} of {told.repository}:{told.reference}: {what}" for what in missing]
+        return faults
+
+    def _was_acknowledged(self, head: Operation, deletes: Sequence[Operation]) -> bool:
+        """Whether the manifest was pushed before: one whose push was refused may be seen for a moment."""
+        if deletes or _at(head) in self.whole:
+            return not deletes
+        pushes = [each for each in self.log if each.kind == "push" and _at(each) == _at(head)]
+        return any(each.is_promised and (each.ended or math.inf) <= head.began for each in pushes)
+
+    async def _incomplete(self) -> list[str]:
+        """Manifests that lack something, though no process was killed: a push that is refused leaves nothing."""
+        faults = []
+        for repository in sorted({each.repository for each in self.log}):
+            status, answer = await _ask(self.core(), "GET", MANIFEST_LIST, repository=repository)
+            for entry in json.loads(answer)["manifests"] if status == 200 else []:
+                missing = await self.missing(entry["digest"], repository)
+                faults += [f"manifest {repository}@{entry['digest']}: {what}" for what in missing]
         return faults
 
     async def _incomplete_tags(self) -> list[str]:
