@@ -40,6 +40,15 @@ async def check_overwrite(
             raise refusal
 
 
+def check_delete_tags(permissions: Permissions | None, tags: Iterable[Tag]) -> None:
+    """Raise Denied if the caller may not delete one of these tags."""
+    if permissions is None or not permissions.concern("delete"):
+        return
+    for tag in tags:
+        if refusal := permissions.refusal("delete", tag):
+            raise refusal
+
+
 async def check_delete(
     content: Content,
     permissions: Permissions | None,

@@ -3,7 +3,7 @@
 The steps, and why they lose nothing beside pushes: registry/deletions.py.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -98,12 +98,18 @@ class Deleter:
         names: Sequence[Digest],
         content: bytes,
         reason: Reason,
+        *,
+        check_tags: Callable[[Iterable[Tag]], None] = lambda _: None,
     ) -> None:
-        """Remove a manifest under each of its digests, with the tags that point at it. Raises InUse."""
+        """Remove a manifest under each of its digests, with the tags that point at it. Raises InUse.
+
+        `check_tags` raises if one of these tags may not go: a push may have set it since the request was checked.
+        """
         async with self._deletions.begin(repository, names) as deletion:
             if (namer := await self._namers.of_manifest(repository, names)) is not None:
                 raise _in_use("manifest", names[0], namer, "GET, HEAD, PUT")
             tags = await self._tags.pointing_at(repository, names)
+            check_tags(tags)
             links = await self._links_of(repository, names, content, tags)
             await self._record(repository, links, reason)
             # Tags first, so that none ever points at a missing manifest.

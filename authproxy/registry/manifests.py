@@ -24,7 +24,7 @@ from authproxy.registry.response_cache import CachedResponse, ResponseCache
 from authproxy.registry.tags import Tags
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver, WriteGroup
-from authproxy.tag_protection import check_create, check_delete, check_overwrite, find_immutable
+from authproxy.tag_protection import check_create, check_delete, check_delete_tags, check_overwrite, find_immutable
 
 # Cached media types, by digest. The content of a digest never changes, so they never expire. A few hundred bytes each.
 MAX_REMEMBERED = 10_000
@@ -135,8 +135,11 @@ class Manifests:
             await exchange.answer(202)
             return
         content, names = await self._find_names(exchange, exchange.reference)
-        await check_delete(self._content, exchange.permissions, exchange.repository, names)
-        await self._deleter.delete_manifest(exchange.repository, names, content, _reason(exchange))
+        permissions = exchange.permissions
+        await check_delete(self._content, permissions, exchange.repository, names)
+        await self._deleter.delete_manifest(
+            exchange.repository, names, content, _reason(exchange), check_tags=partial(check_delete_tags, permissions)
+        )
         await exchange.answer(202)
 
     async def _find_names(self, exchange: Exchange, digest: Digest) -> tuple[bytes, list[Digest]]:

@@ -120,22 +120,27 @@ class Undelete:
     async def _restore(
         self, repository: Repository, lost: _Lost, digest: Digest, tags: Mapping[Tag, Digest], restored: Restored
     ) -> None:
-        """Restore one manifest with all that it needs, or a blob."""
-        if digest in restored.manifests or digest in restored.blobs:
-            return
-        held = await stored_manifests(self._driver, repository, [digest], fresh=True)
-        stored = held.get(digest) or lost.revisions.get(digest)
-        if stored is None:
-            await self._restore_blob(repository, lost, digest, restored)
-            return
-        restored.manifests.add(digest)
-        [content] = await self._driver.read([layout.blob(stored)], fresh=True)
-        if not content:
-            raise NotRestorable(f"the content of {repository}@{digest} is gone: only a push brings it back")
-        needs = read_dependencies(content)
-        for needed in sorted(needs.manifests | needs.blobs):
-            await self._restore(repository, lost, needed, {}, restored)
-        await self._publish(repository, lost, _Found(digest, stored, content), tags, restored)
+        """Restore one manifest after all that it needs, however deep that is, or a blob."""
+        waiting = [(digest, False)]
+        while waiting:
+            each, is_complete = waiting.pop()
+            if not is_complete and (each in restored.manifests or each in restored.blobs):
+                continue
+            held = await stored_manifests(self._driver, repository, [each], fresh=True)
+            stored = held.get(each) or lost.revisions.get(each)
+            if stored is None:
+                await self._restore_blob(repository, lost, each, restored)
+                continue
+            [content] = await self._driver.read([layout.blob(stored)], fresh=True)
+            if not content:
+                raise NotRestorable(f"the content of {repository}@{each} is gone: only a push brings it back")
+            if is_complete:
+                await self._publish(repository, lost, _Found(each, stored, content), tags, restored)
+                continue
+            restored.manifests.add(each)
+            needs = read_dependencies(content)
+            waiting.append((each, True))
+            waiting += ((needed, False) for needed in sorted(needs.manifests | needs.blobs))
 
     async def _restore_blob(self, repository: Repository, lost: _Lost, digest: Digest, restored: Restored) -> None:
         held = await stored_blobs(self._driver, repository, [digest], fresh=True)

@@ -1,11 +1,17 @@
 """Manifests and tags deleted: what goes with what, at once; and where nothing may be deleted or written."""
 
 import json
+from typing import Any
 
 import pytest
 from httpx import AsyncClient
 
+from authproxy.access import Access
+from authproxy.errors import Denied
 from authproxy.oci import media_types
+from authproxy.permissions import Verb
+from authproxy.reference import Tag
+from authproxy.registry.deleter import Deleter
 from authproxy.registry.options import Rules
 from authproxy.storage.driver import Driver
 from tests.support.app import CONFIG, DIGEST, IMAGE, LONG, MANIFESTS, NO_DIGEST, OCI, push_app
@@ -53,6 +59,44 @@ async def test_deleting_a_manifest_takes_its_names_and_tags(pushed: AsyncClient,
         await check(pushed, Call("", "GET", MANIFESTS + gone, 404, {"If-None-Match": "*"}, code="MANIFEST_UNKNOWN"))
     await check(pushed, Call("", "GET", "/v2/team/app/tags/list", 200, json={"name": "team/app", "tags": ["other"]}))
     await check(pushed, Call("", "DELETE", MANIFESTS + deleted, 404, code="MANIFEST_UNKNOWN"))
+
+
+class KeepsReleases:
+    """The permissions of a caller who may not delete the tags that begin with "v"."""
+
+    def concern(self, verb: Verb) -> bool:
+        return verb == "delete"
+
+    def refusal(self, verb: Verb, tag: Tag | None = None) -> Denied | None:
+        refuses = verb == "delete" and tag is not None and tag.startswith("v")
+        return Denied(str(Access("repository", "team/app", verb))) if refuses else None
+
+    def shows_repository(self, name: str) -> bool:
+        return bool(name)
+
+    def shows_tag(self, tag: str) -> bool:
+        return bool(tag)
+
+    def shows_every_tag(self) -> bool:
+        return True
+
+
+@BY_DIGEST
+async def test_a_tag_that_was_set_since_the_check_stays_by_the_rules(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete_manifest = Deleter.delete_manifest
+
+    async def late(self: Deleter, *args: Any, **more: Any) -> None:
+        await push_manifest(other, "team/app", "v1", IMAGE)
+        await delete_manifest(self, *args, **more)
+
+    async with connect(driver) as other, connect(driver, permissions=KeepsReleases()) as registry:
+        await push_app(other)
+        await check(other, Call("", "DELETE", f"{MANIFESTS}v1", 202))
+        monkeypatch.setattr(Deleter, "delete_manifest", late)
+        await check(registry, Call("", "DELETE", MANIFESTS + DIGEST, 403, code="DENIED"))
+        await check(other, Call("", "GET", f"{MANIFESTS}v1", 200, content=IMAGE))
 
 
 @BY_DIGEST

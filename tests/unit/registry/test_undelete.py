@@ -1,6 +1,9 @@
 """Undelete: what comes back from the trash, whole; and what stays as it is."""
 
+import inspect
+import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -9,7 +12,7 @@ import pytest
 from authproxy.digest import Digest, parse_digest
 from authproxy.oci import media_types
 from authproxy.reference import Repository, Tag
-from authproxy.registry.trash import Trash
+from authproxy.registry.trash import Links, Trash
 from authproxy.registry.undelete import NotRestorable, Undelete
 from authproxy.storage import layout
 from authproxy.storage.driver import Driver
@@ -129,3 +132,28 @@ async def test_a_layer_that_is_gone_is_named(driver: Driver, registry: httpx.Asy
     await driver.delete(layout.blob(Digest.of(b"a layer")))
     restored = await Undelete(driver).restore(APP, Tag("v1"))
     assert restored.missing == {Digest.of(b"a layer")}
+
+
+async def test_deeply_nested_indexes_come_back() -> None:
+    """Deeper than Python's calls may be nested."""
+    driver, depth = MemoryDriver(), 300
+    limit = sys.getrecursionlimit()
+    async with connect(driver) as registry:
+        await push_blob(registry, APP, b"{}")
+        contents = [image(b"{}")]
+        for _ in range(depth):
+            contents.append(index(contents[-1:]))
+        links = {Digest.of(content): Digest.of(content) for content in contents}
+        await driver.write_all(
+            [[(layout.blob(digest), content) for digest, content in zip(links, contents, strict=True)]]
+        )
+        digest = Digest.of(contents[-1])
+        deleted = Links(revisions=links)
+        await Trash(driver).record(APP, deleted, at=datetime.now(UTC), by="", why="")
+        sys.setrecursionlimit(len(inspect.stack(0)) + 200)
+        try:
+            restored = await Undelete(driver).restore(APP, digest)
+        finally:
+            sys.setrecursionlimit(limit)
+        assert restored.manifests == set(links)
+        assert (await registry.get(f"/v2/{APP}/manifests/{digest}")).status_code == 200
