@@ -4,8 +4,9 @@ What looks wrong is read again past all caches before it counts: it may have bee
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
@@ -70,16 +71,23 @@ class RepositoryCheck:
         self._missing: set[Digest] = set()  # said once for each repository
 
     async def check(self, name: Repository) -> None:
-        """Look at everything in one repository. Raises the errors of the storage."""
+        """Look at everything in one repository. What can't be read hides nothing else."""
         self._name, self._missing = name, set()
-        await self._check_folders()
-        for algorithm in sorted(HEX_LENGTH):
-            await self._check_layers(algorithm)
-        for algorithm in sorted(HEX_LENGTH):
-            await self._check_revisions(algorithm)
-        await self._check_tags()
-        await self._check_referrers()
-        await self._check_uploads()
+        algorithms = sorted(HEX_LENGTH)
+        parts: list[Callable[[], Awaitable[None]]] = [
+            self._check_folders,
+            *(partial(self._check_layers, algorithm) for algorithm in algorithms),
+            *(partial(self._check_revisions, algorithm) for algorithm in algorithms),
+            self._check_tags,
+            self._check_referrers,
+            self._check_uploads,
+        ]
+        for part in parts:
+            try:
+                await part()
+            except FAULTS as error:
+                text = f"a part of the repository can't be read: {shown(reason_of(error))}"
+                self._say(Kind.UNREADABLE, layout.repository(name), text)
 
     async def _check_folders(self) -> None:
         name = self._name

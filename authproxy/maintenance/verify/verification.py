@@ -1,6 +1,7 @@
 """One verification, from its position to its end: the bytes of all blobs, then the repositories, then who is hit."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -8,7 +9,6 @@ from typing import Protocol
 
 from authproxy.clock import Clock, uptime_s
 from authproxy.digest import Digest
-from authproxy.errors import Unavailable
 from authproxy.maintenance.verify.contents import (
     Gone,
     ReadFailed,
@@ -33,10 +33,9 @@ from authproxy.maintenance.verify.stored import (
     look_at_top,
 )
 from authproxy.maintenance.verify.throttle import Throttle
-from authproxy.reference import Repository
 from authproxy.registry.quarantine import Damage, find_quarantined, is_isolated, isolate, release
-from authproxy.storage import layout
-from authproxy.storage.driver import Driver, StorageFull
+from authproxy.storage import layout, state_layout
+from authproxy.storage.driver import Driver
 from authproxy.storage.layout import StorePath
 
 # Blobs that are read at the same time: one is hashed while the disk brings the other.
@@ -118,10 +117,7 @@ class Verification:
         }
 
     async def run(self) -> Verified:
-        """Read all that has not been read yet. Cancelled: the position is saved.
-
-        Raises the errors of the storage only where it can't be listed at all.
-        """
+        """Read all that has not been read yet. Cancelled: the position is saved. What can't be read is a finding."""
         position = self._position
         try:
             if position.stage is Stage.BLOBS:
@@ -198,9 +194,13 @@ class Verification:
         """A folder without content is what a broken-off push leaves, unless it is deleted at this moment."""
         folder = layout.blobs(digest.algorithm, digest.hex[:2])
         before = digest.hex[:-1] + chr(ord(digest.hex[-1]) - 1)
-        if digest.hex in await self._driver.list_names(folder, after=before, limit=2) and (
-            await self._driver.version(layout.blob(digest)) is None
-        ):
+        try:
+            names = await self._driver.list_names(folder, after=before, limit=2)
+            is_empty = digest.hex in names and await self._driver.version(layout.blob(digest)) is None
+        except FAULTS as error:
+            self._unlisted(folder, error)
+            return
+        if is_empty:
             self._add(Finding(Kind.FOREIGN, f"{folder}/{digest.hex}", "a folder of a blob without the blob", digest))
 
     async def _isolate(self, damage: Damage) -> None:
@@ -208,7 +208,7 @@ class Verification:
             return
         try:
             await isolate(self._driver, damage, at=self._at)
-        except (OSError, Unavailable, StorageFull) as error:
+        except FAULTS as error:
             path = layout.blob(damage.digest)
             text = f"{damage.digest} can't be put in quarantine: {shown(reason_of(error))}"
             self._add(Finding(Kind.UNREADABLE, path, text, damage.digest))
@@ -217,11 +217,15 @@ class Verification:
 
     async def _release_healed(self) -> None:
         """Remove the records of content that was pushed again, or deleted."""
-        healed = [
-            digest async for digest in find_quarantined(self._driver) if not await is_isolated(self._driver, digest)
-        ]
-        for digest in healed:
-            await release(self._driver, digest)
+        try:
+            healed = [
+                digest async for digest in find_quarantined(self._driver) if not await is_isolated(self._driver, digest)
+            ]
+            for digest in healed:
+                await release(self._driver, digest)
+        except FAULTS as error:
+            text = f"what is in quarantine can't be looked through: {shown(reason_of(error))}"
+            self._add(Finding(Kind.UNREADABLE, state_layout.quarantine("sha256"), text))
 
     async def _check_repositories(self) -> None:
         check = RepositoryCheck(
@@ -230,18 +234,10 @@ class Verification:
         names = all_repositories(self._driver, self._foreign, self._unlisted, after=self._position.repository)
         async with aclosing(names) as repositories:
             async for name in repositories:
-                await self._check_repository(check, name)
+                await check.check(name)
                 self._position.repositories += 1
                 self._position.repository = name
                 await self._moved()
-
-    async def _check_repository(self, check: RepositoryCheck, name: Repository) -> None:
-        try:
-            await check.check(name)
-        except FAULTS as error:
-            path = layout.repository(name)
-            text = f"a part of the repository can't be read: {shown(reason_of(error))}"
-            self._add(Finding(Kind.UNREADABLE, path, text, repository=name))
 
     async def _find_hit(self) -> dict[tuple[Digest, str], Hit]:
         findings = self._position.findings
@@ -252,13 +248,12 @@ class Verification:
         }
         named = {finding.repository for finding in findings if finding.digest in wanted and finding.repository}
         hits = dict(await find_hit(self._driver, wanted, named))
+        by_digest: defaultdict[Digest, list[Hit]] = defaultdict(list)
+        for (digest, _), hit in hits.items():
+            by_digest[digest].append(hit)
         for place, finding in enumerate(findings):
             if finding.severity is not Severity.WARNING and finding.digest is not None:
-                who = [
-                    hit
-                    for (digest, repository), hit in hits.items()
-                    if digest == finding.digest and finding.repository in (None, repository)
-                ]
+                who = [hit for hit in by_digest[finding.digest] if finding.repository in (None, hit.repository)]
                 images = tuple(image for hit in who for image in hit.images)
                 findings[place] = finding.with_hit(images, sum(hit.count for hit in who))
         return hits

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from uuid import UUID
@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from authproxy.digest import Digest
+from authproxy.maintenance.verify import verification
+from authproxy.maintenance.verify.contents import Gone, Verdict
 from authproxy.maintenance.verify.findings import Finding, Kind, Severity
 from authproxy.maintenance.verify.position import Position, PositionInvalid, Stage
 from authproxy.maintenance.verify.sample import Sample
@@ -287,6 +289,54 @@ async def test_a_link_that_cannot_be_read_hides_no_damage(driver: Driver, path: 
     faulty = Faulty(driver, {path}, OSError(errno.EIO, "Input/output error"))
     verified = await verify(faulty)  # type: ignore[arg-type] # the rest is the driver's
     assert {Kind.CONTENT_DAMAGED, Kind.UNREADABLE} <= set(kinds(verified))
+
+
+class FaultyPart:
+    """A driver that can't read links, or list folders, whose paths have a part in them."""
+
+    def __init__(self, driver: Driver, part: str) -> None:
+        self._driver = driver
+        self._part = part
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._driver, name)
+
+    def _look_at(self, path: StorePath) -> None:
+        if self._part in path:
+            raise OSError(errno.EIO, "Input/output error", path)
+
+    async def read(self, paths: Sequence[StorePath], *, fresh: bool = False) -> list[bytes | None]:
+        for path in paths:
+            self._look_at(path)
+        return await self._driver.read(paths, fresh=fresh)
+
+    async def list_names(self, folder: StorePath, *, after: str = "", limit: int = 1000) -> list[str]:
+        if after or "/blobs/" not in folder:  # so that the blob is found, and then looked for again
+            self._look_at(folder)
+        return await self._driver.list_names(folder, after=after, limit=limit)
+
+
+@pytest.mark.parametrize(
+    "part", ["_manifests/revisions", "_layers", "_manifests/tags", "authproxy/v1/quarantine"], ids=lambda part: part
+)
+async def test_what_cannot_be_read_costs_no_other_finding(driver: Driver, part: str) -> None:
+    await driver.write(layout.blob(LAYER_DIGEST), LAYER[:-1] + b"X")
+    faulty = FaultyPart(driver, part)
+    verified = await verify(faulty, isolates=True)  # type: ignore[arg-type] # the rest is the driver's
+    found = kinds(verified)
+    assert Kind.CONTENT_DAMAGED in found
+    assert Kind.UNREADABLE in found
+
+
+async def test_a_folder_that_cannot_be_listed_again_is_a_finding(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_: object, **__: object) -> Verdict:
+        return Gone()
+
+    monkeypatch.setattr(verification, "check_content", gone)
+    faulty = FaultyPart(driver, f"blobs/sha256/{LAYER_DIGEST.hex[:2]}")
+    assert Kind.UNREADABLE in kinds(await verify(faulty))  # type: ignore[arg-type] # the rest is the driver's
 
 
 class SecondReadIsRight:
