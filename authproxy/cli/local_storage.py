@@ -1,6 +1,8 @@
 """The storage that a command on this machine reads: the configuration's, or a folder of any registry."""
 
+import importlib
 import os
+import pkgutil
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -25,6 +27,17 @@ StorageOption: TypeAlias = Annotated[
         help="The storage of any registry, without a configuration: the folder above docker/registry/v2.",
     ),
 ]
+
+# What commands import only when they need it: these packages as a whole, and modules of others.
+_LATE_PACKAGES = ("authproxy.storage", "authproxy.registry", "authproxy.maintenance")
+_LATE_MODULES = (
+    "asyncio",
+    "concurrent.futures.thread",
+    "encodings.ascii",
+    "authproxy.cli.registry_run",
+    "authproxy.log.configure",
+    "authproxy.wiring.collection",
+)
 
 # What the folder of a storage contains.
 _WITHIN = ("docker", "registry", "v2")
@@ -97,11 +110,8 @@ def act_as_owner(root: Path) -> None:
         return
     try:
         os.setgroups([])
-        if (needed := _find_unreadable(account)) is not None:
-            raise StartError(
-                f"{root} belongs to {account}, which can't read this program ({needed}), and root acts as that account"
-                " here: install authproxy where every account can read it, not below /root"
-            )
+        if not _may_read_program(account):
+            _load_all()
         os.setgid(account.gid)
         os.setuid(account.uid)
     except PermissionError as error:
@@ -111,16 +121,24 @@ def act_as_owner(root: Path) -> None:
         ) from error
 
 
-def _find_unreadable(account: "Account") -> str | None:
-    """A file of Python or of authproxy that an account can't read: what is imported later would be missing."""
+def _may_read_program(account: "Account") -> bool:
+    """Whether an account can import Python's modules and ours: not where root has installed them below /root."""
     os.setegid(account.gid)
     os.seteuid(account.uid)
     try:
-        files = (os.__file__, __file__)
-        return next((file for file in files if not os.access(file, os.R_OK, effective_ids=True)), None)
+        return all(os.access(file, os.R_OK, effective_ids=True) for file in (os.__file__, __file__))
     finally:
         os.seteuid(0)
         os.setegid(0)
+
+
+def _load_all() -> None:
+    """Import all that a command uses from now on."""
+    for name in _LATE_MODULES:
+        importlib.import_module(name)
+    for package in _LATE_PACKAGES:
+        for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+            importlib.import_module(found.name)
 
 
 def _find_storage(folder: Path) -> Path:

@@ -1,14 +1,53 @@
-"""Root acts as the owner of a storage, if that account can run the program."""
+"""Root acts as the owner of a storage, also where that account can't read the program."""
 
+import asyncio
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from authproxy.cli import local_storage
-from authproxy.errors import StartError
 from authproxy.files import owner_rights
 from authproxy.files.owner_rights import Account, OwnedPath
+from authproxy.storage.filesystem.driver import FilesystemDriver
+from tests.support.gc_store import GcStore
+
+# As root, in a folder of another account. From the change of the account on, nothing can be imported: as where root's
+# Python lies below /root.
+AS_ROOT = """
+import os, sys
+
+class Closed:
+    def find_spec(self, name, path=None, target=None):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+from authproxy.files import owner_rights
+
+owner_rights.find_place = lambda path: owner_rights.OwnedPath(path, owner_rights.Account(1, 1, str(path)))
+os.access = lambda path, mode, **how: not how
+os.setgroups = os.setgid = os.setegid = os.seteuid = lambda _: None
+
+def setuid(number):
+    os.geteuid = lambda: number
+    sys.meta_path.insert(0, Closed())
+
+os.geteuid, os.setuid = lambda: 0, setuid
+from authproxy.entry import main
+
+main()
+"""
+CONFIG = """
+version: 0.1
+storage: {{filesystem: {{rootdirectory: {root}}}}}
+http: {{addr: 127.0.0.1:0}}
+auth: none
+"""
+RETENTION = """
+version: 1
+retention: [{name: newest, on: {repositories: ["**"]}, keep: [{newest: 1}]}]
+"""
 
 
 @pytest.fixture
@@ -28,10 +67,44 @@ def test_root_becomes_the_owner_for_good(calls: list[tuple[str, int]]) -> None:
     assert calls[-2:] == [("setgid", 34), ("setuid", 12)]
 
 
-def test_an_account_that_cannot_read_the_program_is_an_error(
-    calls: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "access", lambda *_, **__: False)
-    with pytest.raises(StartError, match="can't read this program"):
-        local_storage.act_as_owner(Path("/srv"))
-    assert calls == [("setegid", 34), ("seteuid", 12), ("seteuid", 0), ("setegid", 0)]
+async def _fill(root: Path) -> None:
+    driver = FilesystemDriver(root, threads=2)
+    store = GcStore(driver)
+    for name in ("a", "b"):
+        await store.push_image(name, name)
+    await driver.close()
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration with a storage that has an image, beside a policy file."""
+    folder = tmp_path_factory.mktemp("storage")
+    asyncio.run(_fill(folder / "registry"))
+    (folder / "config.yml").write_text(CONFIG.format(root=folder / "registry"), encoding="utf-8")
+    (folder / "retention.yaml").write_text(RETENTION, encoding="utf-8")
+    return folder / "config.yml"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "gc --dry-run --json",
+        "gc --enable",
+        "gc --now",
+        f"gc --purge sha256:{'1' * 64}",
+        "undelete --list",
+        "usage --tags",
+        "verify --repair --sample 5",
+        "policy retention --policies retention.yaml --yes",
+    ],
+)
+def test_another_account_need_not_be_able_to_read_the_installed_program(config: Path, arguments: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", AS_ROOT, *arguments.split(), "--config", str(config)],
+        cwd=config.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
