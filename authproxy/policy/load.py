@@ -37,11 +37,11 @@ def load_policies(path: Path) -> PolicySet:
     return load_all(path).policies
 
 
-def load_all(path: Path) -> Loaded:
+def load_all(path: Path, *, needs_rule: bool = True) -> Loaded:
     """Load one file, or the .yaml and .yml files of a folder, except hidden ones.
 
     Subfolders are not read. Raises PolicyError if a file is wrong, two rules or two entries of retention share a
-    name, or there is no rule; its cause is an OSError if a file could not be read.
+    name, or there is no rule where one is needed; its cause is an OSError if a file could not be read.
     """
     parsed: list[PolicyFile] = []
     faults: list[str] = []
@@ -58,7 +58,7 @@ def load_all(path: Path) -> Loaded:
     faults.extend(_shared_names(retention, "entry"))
     if faults:
         raise PolicyError("\n".join(faults)) from unread
-    if not rules:
+    if needs_rule and not rules:
         raise PolicyError(f"{path}: contains no rule, so no access would be allowed; allowed: rules beside retention")
     return Loaded(
         PolicySet(rules),

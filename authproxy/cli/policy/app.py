@@ -118,7 +118,7 @@ def decide_cases(
 
     with reporting():
         path = policies or find_rules(None, config)[1]
-        loaded = load_all(path)
+        loaded = load_all(path, needs_rule=policies is None)
         if not loaded.cases and not loaded.retention_cases:
             raise StartError(f"{path}: holds no cases; write them under tests: beside the rules")
         report = run_cases(loaded.policies, loaded.cases, loaded.retention, loaded.retention_cases)

@@ -69,7 +69,7 @@ def retention(
         if not dry_run and storage is None and is_read_only(settings):
             raise StartError("storage.maintenance.readonly is on, so nothing may be removed; use --dry-run")
         try:
-            loaded = load_retention(path, None, datetime.now(UTC))
+            loaded = load_retention(path, None, datetime.now(UTC), needs_rule=policies is None)
         except RetentionRefused as exc:
             raise StartError(f"{exc}; so nothing was decided and nothing removed") from None
         if not loaded.loaded.retention:
@@ -104,30 +104,44 @@ class _Command:
         self._yes = yes
         self._is_dry = is_dry
         self._frees = 0
+        self._removed = 0
+        self._touched = 0
 
     async def run(self, named: "list[Repository]") -> None:
         """Decide and remove, repository by repository. Raises StartError."""
         from dataclasses import replace
 
         from authproxy.registry.pull_times import PullTimes
+        from authproxy.storage import state_layout
         from authproxy.storage.filesystem.driver import FilesystemDriver
+        from authproxy.storage.records import Records
 
         driver = FilesystemDriver(self._root, read_only=self._is_dry)
         try:
             if not self._is_dry:
                 await self._check_clock(driver)
             self._retention = replace(self._retention, pull_times=await PullTimes.load(driver))
-            count = 0
             async for repository in _named_or_all(driver, named, self.report):
                 try:
-                    count += await self._run_in(driver, repository, is_named=bool(named))
+                    await self._run_in(driver, repository, is_named=bool(named))
                 except (Unavailable, OSError) as exc:
                     self.report.fail(repository, exc)
             if not self.report.as_json:
-                where = f"in {count} {'repository' if count == 1 else 'repositories'}"
-                self.report.say(f"{'would free' if self._is_dry else 'freed'} {in_words(self._frees)} {where}")
+                self._sum_up(is_collected=await Records(driver).read(state_layout.gc_enabled()) is not None)
         finally:
             await driver.close()
+
+    def _sum_up(self, *, is_collected: bool) -> None:
+        where = f"in {self._touched} {'repository' if self._touched == 1 else 'repositories'}"
+        if self._is_dry:
+            self.report.say(f"would free {in_words(self._frees)} {where}")
+        elif self._removed:
+            free = "the garbage collector frees" if is_collected else "collection is off; `authproxy gc --enable` frees"
+            self.report.say(
+                f"removed {counted(self._removed, 'image')} {where}, into the trash; {free} {in_words(self._frees)}"
+            )
+        else:
+            self.report.say("nothing was removed")
 
     async def _check_clock(self, driver: "Driver") -> None:
         """A clock that was set makes images old: then only someone who looks may go on. Raises StartError."""
@@ -140,28 +154,28 @@ class _Command:
         if look.why:
             typer.echo(f"authproxy: {look.why}; it is {_written(self._retention.now)} now: is that right?", err=True)
 
-    async def _run_in(self, driver: "Driver", repository: "Repository", *, is_named: bool) -> int:
-        """Decide about a repository and carry it out. 1 where an entry is about it, else 0."""
+    async def _run_in(self, driver: "Driver", repository: "Repository", *, is_named: bool) -> None:
+        """Decide about a repository and carry it out."""
         from authproxy.policy.retention import Outcome, RetentionRefused
 
         try:
             plan = await self._retention.plan(driver, repository)
         except RetentionRefused as exc:
             self.report.fail(repository, exc)
-            return 1
+            return
         if plan is None:
             if is_named:
                 typer.echo(f"{repository}: no entry of retention is about it, so all stays", err=True)
-            return 0
+            return
         removing = plan.with_outcome(Outcome.REMOVED)
         self._show(plan)
         if self._is_dry:
             self._frees += plan.frees
+            self._touched += bool(removing)
         elif removing and (self._yes or ask(f"Remove {counted(len(removing), 'image')} of {repository}? [y/N] ")):
             await self._remove(driver, plan)
         elif removing:
             self.report.fail(repository, "nothing was removed: not confirmed")
-        return 1
 
     def _show(self, plan: "RetentionPlan") -> None:
         from authproxy.policy.retention import Outcome
@@ -204,6 +218,8 @@ class _Command:
             self._frees += one.planned.frees
             if self.report.as_json:
                 self._say_json(repository, one.planned, "removed", one.planned.retained.reason)
+        self._removed += removed
+        self._touched += bool(removed)
         if not self.report.as_json:
             self.report.say(f"{repository}: removed {counted(removed, 'image')}")
 

@@ -64,12 +64,12 @@ class Retention:
         return make_plan(contents, decided)
 
 
-def load_retention(path: Path, pull_times: PullTimes | None, now: datetime) -> Retention:
+def load_retention(path: Path, pull_times: PullTimes | None, now: datetime, *, needs_rule: bool = True) -> Retention:
     """Read the policies, and every file of running images that they name.
 
     Raises PolicyError, and RetentionRefused where such a file does not say what runs: nothing may be removed anywhere.
     """
-    loaded = load_all(path)
+    loaded = load_all(path, needs_rule=needs_rule)
     running: dict[Path, RunningImages] = {}
     for rule in loaded.retention:
         for item in (*rule.keep, *(rule.untagged or ())):

@@ -91,7 +91,6 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "gc --dry-run --json",
         "gc --enable",
         "gc --now",
-        f"gc --purge sha256:{'1' * 64}",
         "undelete --list",
         "usage --tags",
         "verify --repair --sample 5",

@@ -105,7 +105,9 @@ def test_cases_of_retention_run_beside_the_others(folder: Path) -> None:
     assert [suite.get("failures") for suite in root] == ["0", "1"]
 
 
-def test_retention_alone_is_no_policy(folder: Path) -> None:
+def test_retention_alone_is_a_draft_and_no_policy_of_a_server(folder: Path) -> None:
     (folder / "alone.yaml").write_text(RETENTION, encoding="utf-8")
-    result = decide_cases("--policies", "alone.yaml")
+    assert decide_cases("--policies", "alone.yaml").stdout.splitlines()[-1].startswith("2 cases, 0 failed;")
+    (folder / "policies/default.yaml").write_text(RETENTION, encoding="utf-8")
+    result = decide_cases()
     assert (result.exit_code, "contains no rule, so no access would be allowed" in result.stderr) == (2, True)
