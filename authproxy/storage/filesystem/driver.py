@@ -1,6 +1,7 @@
 """The driver on a folder, in CNCF Distribution's layout. Any number of processes may share it."""
 
 import asyncio
+import errno
 import math
 import os
 import tempfile
@@ -330,9 +331,13 @@ def _check_writable(root: Path, names: Sequence[str]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()  # without a name, so no other user can replace it
     except OSError as error:
+        fix = (
+            "Mount it for writing, or set storage.maintenance.readonly."
+            if error.errno == errno.EROFS
+            else "Give the folder to the user that runs authproxy, or name another."
+        )
         raise StartError(
-            f"storage.filesystem.rootdirectory: {root} can't be written ({error.strerror}: {error.filename}). Give the"
-            " folder to the user that runs authproxy, or name another."
+            f"storage.filesystem.rootdirectory: {root} can't be written ({error.strerror}: {error.filename}). {fix}"
         ) from error
 
 
