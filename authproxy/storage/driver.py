@@ -280,6 +280,9 @@ class Driver(Protocol):
     async def delete_tree(self, folder: StorePath) -> bool:
         """Remove everything below a folder, one by one and durably. False: it was empty. May be repeated."""
 
+    async def remove_empty_folders(self, folders: Sequence[StorePath]) -> None:
+        """Remove those of these folders that have no content, and those above that become empty. Never any content."""
+
     def open_reader(
         self, path: StorePath, first: int = 0, length: int | None = None
     ) -> AbstractAsyncContextManager[Reader]:

@@ -202,6 +202,9 @@ class MemoryDriver:
             await asyncio.sleep(0)
         return bool(below)
 
+    async def remove_empty_folders(self, folders: Sequence[StorePath]) -> None:
+        """See `driver.Driver`. A folder of a bucket exists as long as it has content."""
+
     @asynccontextmanager
     async def open_reader(
         self,

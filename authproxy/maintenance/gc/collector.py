@@ -296,6 +296,7 @@ class Collector:
     async def _tidy(self, marking: Marking) -> None:
         tidy = Tidy(self._driver)
         await tidy.remove_notes(marking.strays())
+        await tidy.remove_empty_folders(marking.strays())
         await tidy.shorten_histories()
         await tidy.remove_epochs()
 

@@ -1,4 +1,4 @@
-"""What a sweep leaves: notes of referrers that are gone, the history of manifests that are gone, old epochs.
+"""What a sweep leaves: notes of lost referrers, empty folders, the history of manifests that are gone, old epochs.
 
 Each is removed as a deletion is (registry/deletions.py), so that a push beside it keeps its own. What a slow storage
 holds up is left to the next run.
@@ -7,6 +7,7 @@ holds up is left to the next run.
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 
 from authproxy.digest import Digest
 from authproxy.maintenance.gc.findings import Stray
@@ -18,7 +19,7 @@ from authproxy.registry.promises import parse_state
 from authproxy.registry.repository_walk import repositories_in_state
 from authproxy.registry.trash import Trash
 from authproxy.storage import layout, state_layout
-from authproxy.storage.driver import Driver, list_all
+from authproxy.storage.driver import BATCH, Driver, list_all
 from authproxy.storage.layout import StorePath
 from authproxy.storage.records import Records
 
@@ -47,6 +48,12 @@ class Tidy:
                     if not await stored_manifests(self._driver, repository, [referrer], fresh=True):
                         count += await deletion.remove([path])
         return count
+
+    async def remove_empty_folders(self, strays: Iterable[tuple[Stray, StorePath]]) -> None:
+        """Remove the folders of links and blobs without the file: a deletion by CNCF Distribution leaves them."""
+        folders = (StorePath(path.rpartition("/")[0]) for what, path in strays if what is Stray.EMPTY_FOLDER)
+        while batch := list(islice(folders, BATCH)):
+            await self._driver.remove_empty_folders(batch)
 
     async def shorten_histories(self) -> int:
         """Remove what is said of manifests that are gone, and all but the newest pushes of one to the same tag."""

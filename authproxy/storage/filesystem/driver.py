@@ -180,6 +180,10 @@ class FilesystemDriver:
         """See `driver.Driver`."""
         return await self._workers.run(partial(self._reserve.spend, partial(self._delete_tree, folder)))
 
+    async def remove_empty_folders(self, folders: Sequence[StorePath]) -> None:
+        """See `driver.Driver`. One that a push is about to use may go: the push makes it again."""
+        await self._workers.run(partial(self._reserve.spend, partial(self._prune, folders)))
+
     @asynccontextmanager
     async def open_reader(
         self,
@@ -316,6 +320,9 @@ class FilesystemDriver:
             return durable.remove_file(self._at(path), self._at(tree_of(path)))
         finally:
             self._changes.renew(path)
+
+    def _prune(self, folders: Sequence[StorePath]) -> None:
+        durable.sync(folders=[durable.prune(self._at(folder), self._at(tree_of(folder))) for folder in folders])
 
     def _delete_tree(self, folder: StorePath) -> bool:
         try:

@@ -125,6 +125,13 @@ async def test_delete_takes_its_empty_folders_along(driver: Driver) -> None:
     assert await driver.list_names(layout.repositories()) == []
 
 
+async def test_only_empty_folders_are_removed(driver: Driver) -> None:
+    await driver.write(V1, b"one")
+    folder = layout.StorePath(V1.rpartition("/")[0])
+    await driver.remove_empty_folders([folder, layout.layers(APP), layout.repositories()])
+    assert await driver.read([V1]) == [b"one"]
+
+
 async def test_delete_compares_where_it_is_told_to(driver: Driver) -> None:
     await driver.write(V1, b"one")
     assert await driver.delete(V1, expected=b"two") is False

@@ -67,6 +67,24 @@ async def test_an_abandoned_upload_goes_and_one_under_way_stays(store: Store) ->
     assert (await store.collect(KEEP)).uploads == 0
 
 
+async def test_the_folders_that_another_program_has_left_go(tmp_path: Path) -> None:
+    gone = Digest.of(b"deleted by CNCF Distribution")
+    left = [
+        tmp_path / path for path in (layout.blob(gone), layout.layer_link(APP, gone), layout.revision_link(APP, gone))
+    ]
+    async with open_store("filesystem", tmp_path) as store:
+        await push_image(store.registry, APP, "v1")
+        for path in left:
+            path.parent.mkdir(parents=True)
+        foreign = left[1].parent.with_name("a folder") / "a file"
+        foreign.parent.mkdir()
+        foreign.touch()
+        await store.collect()
+        assert [path.parent.exists() for path in left] == [False, False, False]
+        assert foreign.exists()
+        assert await store.status("manifests/v1") == 200
+
+
 async def test_an_image_that_was_deleted_goes_with_its_blobs(store: Store) -> None:
     digest = await push_image(store.registry, APP, "v1")
     await push_image(store.registry, APP, "v2")
