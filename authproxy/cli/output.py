@@ -5,9 +5,9 @@ from collections.abc import Iterable
 _STEP = 1000.0
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 fault`, `2 faults`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str, several: str | None = None) -> str:
+    """`1 fault`, `2 faults`. `several`: the plural, if it isn't the noun with an s."""
+    return f"{count} {noun if count == 1 else several or noun + 's'}"
 
 
 def with_referrers(line: str, count: int) -> str:
