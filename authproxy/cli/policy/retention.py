@@ -132,7 +132,7 @@ class _Command:
             await driver.close()
 
     def _sum_up(self, *, is_collected: bool) -> None:
-        where = f"in {self._touched} {'repository' if self._touched == 1 else 'repositories'}"
+        where = f"in {counted(self._touched, 'repository', 'repositories')}"
         if self._is_dry:
             self.report.say(f"would free {in_words(self._frees)} {where}")
         elif self._removed:
