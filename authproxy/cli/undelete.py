@@ -142,6 +142,7 @@ async def _list_from(driver: "Driver", repository: "Repository | None", *, as_js
             shown = ", ".join(what[:3]) + (f" and {len(what) - 3} more" if len(what) > 3 else "")  # noqa: PLR2004
             shown = shown or f"{each}: {counted(len(links.layers), 'blob')}"
             who = f" by {deleted.by}" if deleted.by else ""
-            typer.echo(printable(f"{deleted.at:%Y-%m-%d %H:%M} {shown}: {deleted.why}{who}"))
+            line = printable(f"{deleted.at:%Y-%m-%d %H:%M} {shown}: {deleted.why}{who}")
+            typer.echo(line.replace("\n", "\\n"))  # a subject must not make lines of its own
     if not count and not as_json:
         typer.echo("nothing is in the trash")

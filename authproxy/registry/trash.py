@@ -156,11 +156,18 @@ def _parse(repository: Repository, name: str, content: bytes) -> Deleted:
             },
         )
         at = datetime.fromisoformat(fields["at"])
-        return Deleted(repository, name, at, str(fields["by"]), str(fields["why"]), int(fields["tick"]), links)
+        return Deleted(
+            repository, name, at, _as_text(fields["by"]), _as_text(fields["why"]), int(fields["tick"]), links
+        )
     except (KeyError, TypeError, ValueError, AttributeError, RegistryError):
         raise RecordUnreadable(
             f"the record {path} in the storage is damaged; remove it to give up what it holds"
         ) from None
+
+
+def _as_text(found: Any) -> str:
+    """Without lone surrogates, which a foreign token's subject may have and UTF-8 has not."""
+    return str(found).encode("utf-8", "replace").decode()
 
 
 def _from_texts(links: Any) -> dict[Digest, Digest]:

@@ -15,7 +15,8 @@ from authproxy.cli import app
 from authproxy.cli.reference.json_shapes import SHAPES
 from authproxy.digest import Digest
 from authproxy.errors import StartError
-from authproxy.reference import Repository
+from authproxy.reference import Repository, Tag
+from authproxy.registry.trash import Links, Trash
 from authproxy.storage import layout, state_layout
 from authproxy.storage.filesystem.driver import FilesystemDriver
 from tests.support.gc_store import APP, GcStore
@@ -285,6 +286,20 @@ def test_options_that_exclude_each_other_are_refused(root: Path) -> None:
 @pytest.mark.parametrize("name", ["UPPER", "team/app@x", "team/app:-"])
 def test_undelete_of_no_name_is_refused(root: Path, name: str) -> None:
     assert refused("undelete", name, "--storage", str(root)).exit_code == 2
+
+
+def test_a_subject_makes_no_line_of_its_own_in_the_list_of_the_trash(root: Path) -> None:
+    async def delete() -> None:
+        driver = FilesystemDriver(root, threads=1)
+        links = Links(tags={Tag("v1"): NONSENSE})
+        await Trash(driver).record(APP, links, at=datetime.now(UTC), by="eve\ud800\x1b[2J\nbob", why="request")
+        await driver.close()
+
+    asyncio.run(delete())
+    [line] = gc("undelete", "--list", "--storage", str(root)).stdout.splitlines()
+    assert line.endswith(r"team/app:v1: request by eve?\x1b[2J\nbob")
+    [fields] = gc("undelete", "--list", "--json", "--storage", str(root)).stdout.splitlines()
+    assert json.loads(fields)["by"] == "eve?\x1b[2J\nbob"
 
 
 def test_undelete_of_what_is_not_in_the_trash_says_how_to_see_what_is(root: Path) -> None:
