@@ -40,8 +40,12 @@ def find_elsewhere(content: bytes) -> frozenset[Digest]:
         return frozenset()
     if not isinstance(body, dict):
         return frozenset()
-    layers = [each for each in _entries(body.get("layers")) if isinstance(each, dict)]
-    return _digests([each for each in layers if each.get("mediaType") in NON_DISTRIBUTABLE and each.get("urls")])
+    return _digests([each for each in _entries(body.get("layers")) if is_elsewhere(each)])
+
+
+def is_elsewhere(entry: Any) -> bool:
+    """Whether a registry need not hold a stored manifest's layer: see Descriptor.is_elsewhere."""
+    return isinstance(entry, dict) and entry.get("mediaType") in NON_DISTRIBUTABLE and bool(entry.get("urls"))
 
 
 def _entries(value: Any) -> list[Any]:

@@ -15,6 +15,10 @@ from authproxy.oci.media_types import INDEXES, MANIFESTS, NON_DISTRIBUTABLE, OCI
 # The fields of most descriptors: without others there is no more to parse.
 _USUAL_FIELDS = frozenset({"mediaType", "digest", "size", "platform"})
 # The characters whose number decides the time to parse.
+# Fields that say what a manifest is, and what it needs.
+_READ = frozenset({"schemaVersion", "mediaType", "config", "layers", "manifests", "subject"})
+_READ_FOLDED = frozenset(field.casefold() for field in _READ)
+
 _PARTS = (b"{", b"[", b",")
 
 
@@ -195,6 +199,11 @@ def infer_media_type(body: Mapping[str, Any]) -> str:
     if media_type:
         _refuse("mediaType is not text")
     return OCI_INDEX if "manifests" in body else OCI_IMAGE
+
+
+def find_ambiguous(body: Mapping[str, Any]) -> str | None:
+    """A field that programs written in Go, CNCF Distribution among them, read as another: "Layers" as layers."""
+    return next((key for key in body if key not in _READ and key.casefold() in _READ_FOLDED), None)
 
 
 def media_type_of(content: bytes) -> str:

@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 from authproxy.budget import MAX_DESCRIPTORS, MAX_MANIFEST_PARTS
 from authproxy.digest import Digest
 from authproxy.errors import ManifestInvalid
-from authproxy.oci.manifest import Descriptor, Manifest, infer_media_type, parse_object
+from authproxy.oci.manifest import Descriptor, Manifest, find_ambiguous, infer_media_type, parse_object
 from authproxy.oci.media_types import IMAGES, INDEXES, MANIFESTS, OCI_ARTIFACT, SCHEMA_1
 
 # The longest manifest, in bytes. OCI Distribution 1.1, "Pushing Manifests": registries should accept at least this.
@@ -62,7 +62,12 @@ def _check_texts(body: dict[str, Any]) -> None:
 
 
 def _check_structure(body: dict[str, Any], media_type: str) -> None:
-    """Refuse a manifest that is both an image and an index, or neither, or has too many descriptors."""
+    """Refuse a manifest that is both an image and an index, or neither, or has too many descriptors.
+
+    Or one that programs read differently: CVE-2021-41190 again.
+    """
+    if (field := find_ambiguous(body)) is not None:
+        _refuse(f"it has the field {field[:40]!r}, which some programs read without regard to case, and others don't")
     if media_type in INDEXES:
         if "layers" in body or "config" in body:
             _refuse("its media type is an index, but it has layers or a config, which belong in an image")

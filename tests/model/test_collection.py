@@ -20,7 +20,7 @@ from tests.model.world import BLOBS, IMAGES, Scenario, World, run
 from tests.support.registry import sha256
 
 RUNS = int(os.environ.get("AUTHPROXY_MODEL_RUNS", "60"))
-MAX_STEPS = 20_000
+MAX_STEPS = 50_000
 TWINS = [BucketTwin, FolderTwin]
 
 FIRST, SECOND = sha256(IMAGES["first"]), sha256(IMAGES["second"])

@@ -20,7 +20,7 @@ from authproxy.registry.promises import BeingDeleted
 from authproxy.registry.publisher import RepositoryContended
 from authproxy.route import METHODS, parse_route
 from authproxy.storage.driver import StorageFull, UploadBusy
-from authproxy.storage.records import RecordContended, RecordTooNew, RecordUnreadable
+from authproxy.storage.records import RecordContended, RecordTooLong, RecordTooNew, RecordUnreadable
 from tests.support.registry import Call
 
 OCI = "OCI 1.1 Error Codes"
@@ -78,6 +78,7 @@ ROWS = [
     Row(RepositoryContended, "UNAVAILABLE", 503, CNCF),
     Row(HeldUp, "UNAVAILABLE", 503, CNCF),
     Row(RecordContended, "UNAVAILABLE", 503, CNCF),
+    Row(RecordTooLong, "UNAVAILABLE", 503, CNCF),
     Row(RecordTooNew, "UNAVAILABLE", 503, CNCF),
     Row(RecordUnreadable, "UNAVAILABLE", 503, CNCF),
     Row(StorageFull, "UNAVAILABLE", 503, CNCF),

@@ -1,9 +1,11 @@
 """What the manifests of one repository name, as sorted records, and what these are joined with. No I/O of its own.
 
-A record is the 32 bytes of a SHA-256 digest, the number of the manifest that names it, and how: NAMED or SUBJECT.
+A record is the 32 bytes of a SHA-256 digest, the number of the manifest that names it, and how: NAMED,
+SUBJECT, or ELSEWHERE for a layer that the registry need not hold.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from authproxy.digest import Digest
 
@@ -13,7 +15,7 @@ NAME_BYTES = DIGEST_BYTES + 5
 # The number of a manifest that is kept without being among those listed.
 EXTRA = 2**32 - 1
 
-NAMED, SUBJECT = b"\0", b"\1"
+NAMED, SUBJECT, ELSEWHERE = b"\0", b"\1", b"\2"
 
 
 def to_digest(stored: bytes) -> Digest:
@@ -37,34 +39,48 @@ def with_numbers(named: Iterable[bytes], revisions: Iterable[bytes]) -> Iterator
         yield digest, number if node == digest else None, source, record[DIGEST_BYTES + 4 :]
 
 
-def by_digest(named: Iterable[bytes], kept: bytearray) -> Iterator[tuple[bytes, bool]]:
-    """Each digest that manifests name, once, and whether a kept one does."""
-    last, is_kept = b"", False
+class Name(NamedTuple):
+    """A digest that manifests name."""
+
+    digest: bytes
+    is_kept: bool  # a kept manifest names it
+    is_needed: bool  # and not only as a layer that the registry need not hold
+
+
+def by_digest(named: Iterable[bytes], kept: bytearray) -> Iterator[Name]:
+    """Each digest that manifests name, once."""
+    last, is_kept, is_needed = b"", False, False
     for record in named:
-        if record[DIGEST_BYTES + 4 :] == SUBJECT:
+        how = record[DIGEST_BYTES + 4 :]
+        if how == SUBJECT:
             continue
         digest, source = record[:DIGEST_BYTES], int.from_bytes(record[DIGEST_BYTES : DIGEST_BYTES + 4])
         if digest != last:
             if last:
-                yield last, is_kept
-            last, is_kept = digest, False
-        is_kept = is_kept or source == EXTRA or bool(kept[source])
+                yield Name(last, is_kept, is_needed)
+            last, is_kept, is_needed = digest, False, False
+        if source == EXTRA or kept[source]:
+            is_kept = True
+            is_needed = is_needed or how == NAMED
     if last:
-        yield last, is_kept
+        yield Name(last, is_kept, is_needed)
 
 
-def join(layers: Iterable[bytes], named: Iterator[tuple[bytes, bool]]) -> Iterator[tuple[bytes, bool, bool | None]]:
-    """Each digest of either: whether it is a layer, and whether a kept manifest names it (None: no manifest does)."""
-    name, is_named = next(named, (None, False))
+def join(layers: Iterable[bytes], named: Iterator[Name]) -> Iterator[tuple[bytes, bool, bool | None]]:
+    """Each digest of either: whether it is a layer, and whether a kept manifest names it (None: no manifest does).
+
+    What is no layer counts as named only where it is needed.
+    """
+    name = next(named, None)
     for layer in layers:
-        while name is not None and name < layer:
-            yield name, False, is_named
-            name, is_named = next(named, (None, False))
-        if name == layer:
-            yield layer, True, is_named
-            name, is_named = next(named, (None, False))
+        while name is not None and name.digest < layer:
+            yield name.digest, False, name.is_needed
+            name = next(named, None)
+        if name is not None and name.digest == layer:
+            yield layer, True, name.is_kept
+            name = next(named, None)
         else:
             yield layer, True, None
     while name is not None:
-        yield name, False, is_named
-        name, is_named = next(named, (None, False))
+        yield name.digest, False, name.is_needed
+        name = next(named, None)

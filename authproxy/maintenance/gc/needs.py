@@ -12,13 +12,12 @@ from typing import Any
 from authproxy.budget import MAX_MANIFEST_PARTS
 from authproxy.digest import Digest
 from authproxy.errors import ManifestInvalid
-from authproxy.oci.manifest import find_digest, infer_media_type, parse_object
+from authproxy.oci.dependencies import is_elsewhere
+from authproxy.oci.manifest import find_ambiguous, find_digest, infer_media_type, parse_object
 from authproxy.oci.media_types import MANIFESTS
 
-# Lists of descriptors: images and indexes have one of the first two, OCI's former artifact manifest had the third.
-_LISTS = ("layers", "manifests", "blobs")
-_FIELDS = frozenset({*_LISTS, "config", "subject", "mediatype", "schemaversion"})
-_WRITTEN = frozenset({*_LISTS, "config", "subject", "mediaType", "schemaVersion"})
+# Lists of descriptors: an image has one, an index the other.
+_LISTS = ("layers", "manifests")
 _SHA256 = re.compile(rb"sha256:([0-9a-f]{64})")
 
 
@@ -32,6 +31,8 @@ class Needs:
 
     named: frozenset[Digest]
     """Its config, layers and manifests."""
+    elsewhere: frozenset[Digest]
+    """Layers that the registry need not hold: what the repository has a link to is kept, and no bytes without one."""
     subject: Digest | None
 
 
@@ -47,12 +48,13 @@ def read_needs(content: bytes | None) -> Needs:
     # Docker's schema 1 has no media type, and lists its layers elsewhere.
     if media_type not in MANIFESTS or body.get("schemaVersion") != 2:  # noqa: PLR2004
         raise Unreadable(f"its type is not known: {_type_of(body, media_type)}")
-    # Programs written in Go, CNCF Distribution among them, also read "Layers".
-    if strange := [key for key in body if key.lower() in _FIELDS and key not in _WRITTEN]:
-        raise Unreadable(f"it has the field {strange[0][:40]!r}")
-    named = frozenset(_named(body))
+    if (strange := find_ambiguous(body)) is not None:
+        raise Unreadable(f"it has the field {strange[:40]!r}")
+    digests = list(_named(body))
+    named = frozenset(digest for digest, need_not_be_held in digests if not need_not_be_held)
+    elsewhere = frozenset(digest for digest, _ in digests) - named
     subject = body.get("subject")
-    return Needs(named, _digest(subject, "subject") if subject is not None else None)
+    return Needs(named, elsewhere, _digest(subject, "subject") if subject is not None else None)
 
 
 def sha256_digests(content: bytes) -> Iterator[bytes]:
@@ -65,9 +67,10 @@ def _type_of(body: dict[str, Any], media_type: str) -> str:
     return media_type[:200] if media_type not in MANIFESTS else f"{media_type}, schemaVersion {str(version)[:20]}"
 
 
-def _named(body: dict[str, Any]) -> Iterator[Digest]:
+def _named(body: dict[str, Any]) -> Iterator[tuple[Digest, bool]]:
+    """Each digest, and whether it is of a layer that the registry need not hold."""
     if (config := body.get("config")) is not None:
-        yield _digest(config, "config")
+        yield _digest(config, "config"), False
     for key in _LISTS:
         entries = body.get(key)
         if entries is None:
@@ -75,7 +78,7 @@ def _named(body: dict[str, Any]) -> Iterator[Digest]:
         if not isinstance(entries, list):
             raise Unreadable(f"{key} is not a list")
         for place, entry in enumerate(entries):
-            yield _digest(entry, f"{key}[{place}]")
+            yield _digest(entry, f"{key}[{place}]"), key == "layers" and is_elsewhere(entry)
 
 
 def _digest(descriptor: object, place: str) -> Digest:

@@ -17,6 +17,7 @@ from authproxy.digest import Digest
 from authproxy.maintenance.gc.findings import Findings, Reason, Stray
 from authproxy.maintenance.gc.names import (
     DIGEST_BYTES,
+    ELSEWHERE,
     EXTRA,
     NAME_BYTES,
     NAMED,
@@ -292,12 +293,19 @@ class RepositoryMarking:
                 self._add_alias_edge(number, digest, NAMED)
             if layer is None and revision is None:
                 self._keep_all(f"a manifest names {digest}, which the repository doesn't hold")
+        self._take_elsewhere(number, needs)
         if needs.subject is None:
             return
         if needs.subject.algorithm == "sha256":
             self._named.add(pack_name(bytes.fromhex(needs.subject.hex), number, SUBJECT))
         elif needs.subject.hex in self._revision_aliases.stored:
             self._add_alias_edge(number, needs.subject, SUBJECT)
+
+    def _take_elsewhere(self, number: int, needs: Needs) -> None:
+        for digest in needs.elsewhere:
+            stored = bytes.fromhex(digest.hex) if digest.algorithm == "sha256" else self._layer_aliases.find(digest)
+            if stored is not None:
+                self._named.add(pack_name(stored, number, ELSEWHERE))
 
     def _add_alias_edge(self, number: int, digest: Digest, kind: bytes) -> None:
         if len(self._alias_edges) >= MAX_ALIASES:

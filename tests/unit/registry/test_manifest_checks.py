@@ -110,6 +110,8 @@ REFUSED = [
     ("schemaVersion 2.0", IMAGE | {"schemaVersion": 2.0}, OCI_IMAGE, "schemaVersion"),
     ("a media type nobody knows", IMAGE | {"mediaType": "application/x"}, "application/x", "does not support"),
     ("a mediaType that is no text", IMAGE | {"mediaType": ["x"]}, OCI_IMAGE, "mediaType is not text"),
+    ("a field in capitals", IMAGE | {"Layers": []}, OCI_IMAGE, "'Layers'"),
+    ("a field with a long s", IMAGE | {"\u017fubject": None}, OCI_IMAGE, "read without regard to case"),
     ("no config", without(IMAGE, "config"), OCI_IMAGE, "config is not a descriptor"),
     ("layers that are no list", IMAGE | {"layers": {}}, OCI_IMAGE, "layers is not a list"),
     ("a layer that is text", IMAGE | {"layers": [B]}, OCI_IMAGE, r"layers\[0\] is not a descriptor"),

@@ -1,5 +1,6 @@
 """What a marking keeps, and what it finds that nothing reaches: each rule over both drivers."""
 
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from authproxy.digest import Digest
 from authproxy.maintenance.gc.findings import Reason, Stray
 from authproxy.maintenance.gc.marking import Held, Incomplete, Marking, mark
 from authproxy.maintenance.gc.options import MarkingOptions, Untagged
+from authproxy.oci import media_types
 from authproxy.reference import Repository, Tag
 from authproxy.registry.gc_marks import Kind, mark_of
 from authproxy.storage import layout, state_layout
@@ -244,6 +246,21 @@ async def test_what_the_trash_holds_keeps_its_bytes(store: GcStore) -> None:
         yield deleted
 
     assert (await find(store, held=held)).bytes == {gone}
+
+
+async def test_bytes_of_others_are_not_kept_by_naming_them(store: GcStore) -> None:
+    """A pusher of one repository could keep everything of all others, where it knows their digests."""
+    config, others = await store.put_blob(b"config"), await store.put_bytes(b"of another repository")
+    held = await store.put_blob(b"held")
+    layers = [
+        {"mediaType": media_types.NON_DISTRIBUTABLE[0], "digest": str(digest), "size": 1, "urls": ["https://x.example"]}
+        for digest in (others, held)
+    ]
+    named = [{"mediaType": "a/b", "digest": str(others), "size": 1}]
+    body = json.loads(image([config])) | {"layers": layers, "blobs": named}
+    await store.put_manifest(json.dumps(body).encode())
+    found = await find(store)
+    assert (found.layers, found.bytes) == (set(), {others})
 
 
 async def test_content_in_quarantine_is_kept(store: GcStore) -> None:
